@@ -1,0 +1,1 @@
+"""One command a file: text in, one workflow call, one outcome out."""

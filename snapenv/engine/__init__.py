@@ -1,0 +1,1 @@
+"""What brings an environment to life: docker-py and the venv engine."""

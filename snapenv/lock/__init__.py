@@ -1,0 +1,1 @@
+"""Facts to snapshot, and snapshots on disk."""

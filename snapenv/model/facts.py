@@ -1,0 +1,27 @@
+"""What one probe saw on one target: the values that are written down and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from snapenv.model.hardware import Hardware
+from snapenv.model.python import Environment
+
+PROBE_SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """One look at one environment.
+
+    ``variables`` are the environment variables that change training, by allow-list.
+    ``image`` are those by which an NVIDIA image names itself (NVIDIA_PYTORCH_VERSION and the
+    like); empty outside of one.
+    """
+
+    schema: int
+    hardware: Hardware
+    environment: Environment
+    variables: Mapping[str, str] = field(default_factory=dict)
+    image: Mapping[str, str] = field(default_factory=dict)

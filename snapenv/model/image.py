@@ -1,0 +1,142 @@
+"""Names of images: references, the tag convention, and what an engine says of an image.
+
+Source of the reference grammar: https://pkg.go.dev/github.com/distribution/reference
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+DEFAULT_REPOSITORY = "snapenv"
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?)"
+_REFERENCE = re.compile(
+    rf"(?P<repository>(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
+)
+_TAG = re.compile(
+    r"(?P<purpose>[a-z][a-z0-9_.]*)"
+    r"-(?P<framework>(?:yolov|torch|py)[0-9][A-Za-z0-9_.]*)"
+    r"-(?P<level>[A-Za-z0-9_.]+)"
+    r"-(?P<compute>cpu|cu[0-9]+)",
+    re.ASCII,
+)
+_TAG_LENGTH = 128  # of the reference grammar
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageRef:
+    """``repository[:tag][@sha256:…]``; the repository includes the registry's host."""
+
+    repository: str
+    tag: str | None = None
+    digest: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ImageRef:
+        """Read a reference.
+
+        Raises:
+            ValueError: The text is not of the reference grammar.
+        """
+        found = _REFERENCE.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is no image reference, such as example.com/team/env:tag")
+        return cls(**found.groupdict())
+
+    @property
+    def registry(self) -> str | None:
+        """The registry's host and port, or None for the engine's default registry."""
+        host, slash, _ = self.repository.partition("/")
+        return host if slash and ("." in host or ":" in host or host == "localhost") else None
+
+    @property
+    def path(self) -> str:
+        """The repository without its registry: ``nvidia/pytorch``."""
+        return self.repository.removeprefix(f"{self.registry}/")
+
+    @property
+    def tagged(self) -> str:
+        """``repository:tag``, as an engine names a local image."""
+        return f"{self.repository}:{self.tag}" if self.tag else self.repository
+
+    def at(self, digest: str) -> ImageRef:
+        """Pin this name to a digest."""
+        return replace(self, digest=digest)
+
+    def mirrored(self, mirror: str) -> ImageRef:
+        """Name the same image below a mirror's ``HOST[/PREFIX]``."""
+        return replace(self, repository=f"{mirror.rstrip('/')}/{self.path}")
+
+    def __str__(self) -> str:
+        return self.tagged + (f"@{self.digest}" if self.digest else "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tag:
+    """``{purpose}-{framework}-{level}-{compute}``, for example ``train-yolov8.4.190-amp-cu118``."""
+
+    purpose: str = "train"
+    framework: str
+    level: str = "base"
+    compute: str
+
+    def __post_init__(self) -> None:
+        """Refuse parts that would not come back from the text.
+
+        Raises:
+            ValueError: A part is not of the grammar.
+        """
+        text = str(self)
+        if len(text) > _TAG_LENGTH or self.purpose == "latest" or not _TAG.fullmatch(text):
+            raise ValueError(f"{text!r} is no tag of the form purpose-framework-level-compute")
+
+    @classmethod
+    def parse(cls, text: str) -> Tag:
+        """Read a tag.
+
+        Raises:
+            ValueError: The text is not of the convention.
+        """
+        found = _TAG.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is no tag of the form purpose-framework-level-compute")
+        return cls(**found.groupdict())
+
+    def __str__(self) -> str:
+        return "-".join((self.purpose, self.framework, self.level, self.compute))
+
+
+def tag_part(text: str) -> str:
+    """Replace what a part of a tag may not hold by ``_``: ``2.6.0+debian`` is ``2.6.0_debian``."""
+    return re.sub(r"[^A-Za-z0-9_.]", "_", text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildContext:
+    """What a build is given: small files by name, and the Dockerfile among them."""
+
+    files: Mapping[str, bytes]
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """An image that an engine holds.
+
+    ``id`` differs between storage back ends and is good for the engine that gave it alone;
+    ``diff_ids`` (the layers, uncompressed, bottom first) are the same everywhere.
+    """
+
+    id: str
+    diff_ids: tuple[str, ...]
+    digests: tuple[str, ...] = ()  # as "repository@sha256:…", of the registries it came from
+    labels: Mapping[str, str]
+    variables: Mapping[str, str]  # its ENV
+    machine: str  # "amd64"
+    size_bytes: int

@@ -1,0 +1,83 @@
+"""An interpreter, its distributions and the frameworks among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+OriginKind = Literal["index", "url", "vcs", "editable", "local", "conda", "system", "base"]
+Proof = Literal["record", "vendored", "base", "none"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interpreter:
+    """The Python that an environment runs on."""
+
+    implementation: str  # "cpython"
+    version: str  # "3.11.7"
+
+    @property
+    def minor(self) -> str:
+        """The version that wheels are built for, such as ``3.11``."""
+        return ".".join(self.version.split(".")[:2])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Files:
+    """What one distribution put on disk, as its bytes are now.
+
+    ``sha256`` is over the lines ``path NUL sha256 LF`` of every file of RECORD, sorted by path,
+    less what differs between installers: compiled files, console scripts, and the
+    INSTALLER, REQUESTED, RECORD and direct_url.json of the distribution itself.
+    """
+
+    count: int
+    size_bytes: int
+    sha256: str  # hex
+    edited: tuple[str, ...] = ()  # hashed otherwise than RECORD says
+    missing: tuple[str, ...] = ()  # in RECORD, not on disk
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Distribution:
+    """One installed distribution. ``files`` is None where it has no RECORD (Debian's, for one)."""
+
+    name: str  # normalised as packaging does: "nvidia-cudnn-cu13"
+    version: str
+    origin: OriginKind
+    installer: str | None = None
+    url: str | None = None  # where direct_url.json points, without user info
+    tags: tuple[str, ...] = ()  # of its WHEEL file, such as "py3-none-any"
+    files: Files | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Torch:
+    """torch as its own version.py describes it: METADATA of an index wheel lacks the ``+cu130``."""
+
+    version: str
+    cuda: str | None = None  # "13.0"; None for a build without CUDA
+    git: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Libraries:
+    """The CUDA libraries that torch would load, by asking the files themselves."""
+
+    cudnn: str | None = None  # "9.19.0"
+    nccl: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Environment:
+    """One Python environment."""
+
+    interpreter: Interpreter
+    distributions: tuple[Distribution, ...]  # sorted by name
+    unowned: tuple[str, ...] = ()  # files in site-packages that belong to no distribution
+    torch: Torch | None = None
+    libraries: Libraries = Libraries()
+
+    def find(self, name: str) -> Distribution | None:
+        """Give the distribution of this normalised name, if it is installed."""
+        return next((found for found in self.distributions if found.name == name), None)

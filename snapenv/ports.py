@@ -1,0 +1,166 @@
+"""What snapenv asks of the outside. One real class each, and one fake in the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from snapenv.model.image import BuildContext, Image, ImageRef
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completed:
+    """A program that has ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class Target(Protocol):
+    """Where an environment lives: how to run a program there."""
+
+    @property
+    def python(self) -> str:
+        """The environment's interpreter, as a path over there."""
+        ...
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Mapping[str, bytes] | None = None,
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """Run a program in an empty working folder that holds ``files``, and remove the folder.
+
+        ``environment`` is added to what is set over there; ``on_line`` hears each line of
+        stderr as it comes.
+
+        Raises:
+            InterpreterError: The program is not there or cannot be executed.
+            EngineError: The container ended before the program did.
+        """
+        ...
+
+
+class Task(Protocol):
+    """One thing under way that a person may be waiting for."""
+
+    def note(self, text: str) -> None:
+        """Say in a few words what is being done now."""
+        ...
+
+    def count(self, done: int, total: int | None) -> None:
+        """Say how many bytes are done, of how many where that is known."""
+        ...
+
+
+class Progress(Protocol):
+    """Shows what is under way, on a terminal as a bar, else as a line each."""
+
+    def task(self, title: str) -> AbstractContextManager[Task]:
+        """Show a task until the block ends."""
+        ...
+
+
+class Engine(Protocol):
+    """A container engine that holds, builds and moves images."""
+
+    def check(self) -> str:
+        """Give the engine's name, version and address, such as ``Docker 28.5.2 at unix://…``.
+
+        Raises:
+            EngineMissingError: Nothing answers.
+            BuildKitMissingError: The engine cannot build with BuildKit.
+        """
+        ...
+
+    def find(self, ref: str) -> Image | None:
+        """Give a local image by reference or id."""
+        ...
+
+    def resolve(self, ref: ImageRef, task: Task) -> ImageRef:
+        """Pin a name to the digest that its registry gives, or that the local image came with.
+
+        Raises:
+            NotFoundError: The registry has no such name.
+            RegistryError: The registry does not answer, or refuses.
+        """
+        ...
+
+    def pull(self, ref: ImageRef, task: Task) -> Image:
+        """Fetch an image, read the stream to its end, and check what came.
+
+        Raises:
+            NotFoundError: The registry has no such name.
+            RegistryError: The registry does not answer, refuses, or the transfer broke.
+        """
+        ...
+
+    def push(self, ref: ImageRef, task: Task) -> ImageRef:
+        """Send a local image; give its name with the digest that the registry now serves.
+
+        Raises:
+            RegistryError: The registry does not answer, refuses, or the transfer broke.
+        """
+        ...
+
+    def build(self, context: BuildContext, task: Task) -> Image:
+        """Build with BuildKit; the result has no name yet.
+
+        Raises:
+            BuildError: A step failed; the message names it, the hint holds its last lines.
+        """
+        ...
+
+    def tag(self, image: Image, ref: ImageRef) -> None:
+        """Give a local image a name."""
+        ...
+
+    def remove(self, ref: str) -> None:
+        """Take a local name or image away, if it is there."""
+        ...
+
+    def read_folder(self, image: Image, path: str) -> Mapping[str, bytes]:
+        """Read the plain files directly in a folder of an image, without running anything.
+
+        Raises:
+            NotFoundError: The image has no such folder.
+        """
+        ...
+
+    def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
+        """Make a target of an image: each run is a fresh container without network.
+
+        ``gpus`` is None for none, ``all``, or device numbers such as ``0,1``.
+        """
+        ...
+
+    def container_target(self, name: str, *, python: str) -> Target:
+        """Make a target of a running container.
+
+        Raises:
+            EnvironmentMissingError: No container of this name is running.
+        """
+        ...
+
+
+class Venvs(Protocol):
+    """Makes virtual environments from a lock, without a daemon and without root."""
+
+    def create(self, pylock: bytes, *, python: str, into: Path, task: Task) -> Target:
+        """Make a venv at ``into`` with ``python`` (a version such as 3.11) and install the lock.
+
+        Raises:
+            InstallError: No such Python here, or a distribution cannot be had; ``into`` is gone.
+            PlaceTakenError: ``into`` exists and is not empty.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Look at one environment: the probe, and what carries it."""

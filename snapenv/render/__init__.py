@@ -1,0 +1,1 @@
+"""Snapshot and base to files in memory: same input, same bytes."""

@@ -1,0 +1,1 @@
+"""Outcome to terminal text and JSON document; nothing here prints."""

@@ -1,0 +1,1 @@
+"""How to run a program where an environment lives."""

@@ -1,0 +1,1 @@
+"""Compare two looks at an environment, and two smoke-trains."""

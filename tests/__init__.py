@@ -1,0 +1,1 @@
+"""The tests mirror snapenv/, plus engines/ (real parts) and end_to_end/."""
