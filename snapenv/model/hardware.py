@@ -35,7 +35,7 @@ class System:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hardware:
-    """System, driver and GPUs. ``driver`` is None and ``gpus`` empty where there is no NVIDIA GPU."""
+    """System, driver and GPUs; ``driver`` is None and ``gpus`` empty without an NVIDIA GPU."""
 
     system: System
     driver: Driver | None = None

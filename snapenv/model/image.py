@@ -109,7 +109,7 @@ class Tag:
         return cls(**found.groupdict())
 
     def __str__(self) -> str:
-        return "-".join((self.purpose, self.framework, self.level, self.compute))
+        return f"{self.purpose}-{self.framework}-{self.level}-{self.compute}"
 
 
 def tag_part(text: str) -> str:

@@ -6,24 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from snapenv.model.facts import Facts
+from snapenv.model.facts import PROBE_SCHEMA, Facts
 from snapenv.model.fingerprint import Fingerprint
-from snapenv.model.image import Tag
-from snapenv.model.python import Proof
+from snapenv.model.hardware import Hardware
+from snapenv.model.python import Environment, Proof
 
 SNAPSHOT_SCHEMA = 1
-SNAPSHOT_FILES = ("snapenv.toml", "pylock.toml", "Dockerfile")
+
+LOCK_FILE = "snapenv.toml"
+PYLOCK_FILE = "pylock.toml"
+DOCKERFILE = "Dockerfile"
 SUMS_FILE = "SHA256SUMS"
 
 World = Literal["base", "exact"]
-"""Whose torch it is: the base image's own, or the very wheels of an index."""
+"""Whose Python packages are seen: the base image's beside ours, or those of the lock alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Base:
     """The image that a Dockerfile starts from, and why this one."""
 
-    image: str  # "nvcr.io/nvidia/pytorch:25.01-py3", with its digest once it is known
+    image: str  # "nvcr.io/nvidia/pytorch:25.01-py3", with its digest where it is known
     world: World
     reasons: tuple[str, ...]
     warnings: tuple[str, ...] = ()
@@ -31,7 +34,7 @@ class Base:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Installer:
-    """The uv that installs in the image: its version, its wheel's URL and sha256 (hex)."""
+    """The uv that installs in the image: its version, and its wheel's URL and sha256 (hex)."""
 
     version: str
     url: str
@@ -42,26 +45,35 @@ class Installer:
 class Lock:
     """Everything of ``snapenv.toml``."""
 
-    schema: int
-    captured_at: str  # UTC, ISO 8601, to the second
+    schema: int = SNAPSHOT_SCHEMA
     snapenv: str  # the version that wrote it
     tag: str
     base: Base
     installer: Installer
-    facts: Facts
-    proofs: Mapping[str, Proof] = field(default_factory=dict)  # by distribution
+    hardware: Hardware
+    variables: Mapping[str, str] = field(default_factory=dict)
+    image: Mapping[str, str] = field(default_factory=dict)
     baseline: Fingerprint | None = None
+    environment: Environment
+    proofs: Mapping[str, Proof] = field(default_factory=dict)  # by distribution
 
     @property
-    def parsed_tag(self) -> Tag:
-        """The tag by its parts."""
-        return Tag.parse(self.tag)
+    def facts(self) -> Facts:
+        """The look that was written down."""
+        return Facts(
+            schema=PROBE_SCHEMA,
+            hardware=self.hardware,
+            environment=self.environment,
+            variables=self.variables,
+            image=self.image,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """A lock with the files it was read from or will be written as, by name."""
+    """A lock with its files by name, SHA256SUMS among them."""
 
     lock: Lock
     files: Mapping[str, bytes]
-    digest: str  # "sha256:…", over SHA256SUMS without the line that says when
+    digest: str  # "sha256:…" over SHA256SUMS less its comments, so the date is no part of it
+    captured_at: str  # UTC, ISO 8601, to the second

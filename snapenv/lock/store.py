@@ -1,0 +1,137 @@
+"""Snapshots as files: SHA256SUMS over all, written whole or not at all, checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.errors import NotFoundError, PlaceTakenError, SnapshotDamagedError, WriteError
+from snapenv.lock.document import lock_from_toml, lock_to_toml
+from snapenv.model.snapshot import DOCKERFILE, LOCK_FILE, PYLOCK_FILE, SUMS_FILE, Lock, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SUM_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+_CAPTURED = "# captured at "  # sha256sum -c passes over comments
+
+
+def make_snapshot(lock: Lock, *, pylock: bytes, dockerfile: bytes, captured_at: str) -> Snapshot:
+    """Put a lock and what belongs to it together, with their checksums."""
+    contents = {LOCK_FILE: lock_to_toml(lock), PYLOCK_FILE: pylock, DOCKERFILE: dockerfile}
+    sums = "".join(
+        f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+        for name, content in sorted(contents.items())
+    )
+    contents[SUMS_FILE] = f"{_CAPTURED}{captured_at}\n{sums}".encode()
+    return Snapshot(lock=lock, files=contents, digest=_digest(sums), captured_at=captured_at)
+
+
+def refuse_taken(folder: Path) -> None:
+    """Check that a snapshot can be written here, before anything long is done.
+
+    Raises:
+        PlaceTakenError: Something stands there already.
+    """
+    if folder.exists():
+        raise PlaceTakenError(
+            f"{folder} exists already", hint="Give another folder with -o, or remove this one."
+        )
+
+
+def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
+    """Write a snapshot to a new folder, under a temporary name until it is whole.
+
+    Raises:
+        PlaceTakenError: Something else stands there already.
+        WriteError: The disk is full or the place cannot be written; nothing is left behind.
+    """
+    refuse_taken(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    try:
+        for name, content in snapshot.files.items():
+            (temporary / name).write_bytes(content)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_snapshot(folder: Path) -> Snapshot:
+    """Read and check a snapshot folder.
+
+    Raises:
+        NotFoundError: There is no snapshot.
+        SnapshotDamagedError: A file is missing, unreadable, or not what SHA256SUMS says.
+        SnapshotVersionError: A newer snapenv wrote it.
+    """
+    if not (folder / SUMS_FILE).is_file():
+        raise NotFoundError(
+            f"{folder} holds no snapshot: {SUMS_FILE} is missing",
+            hint="Name a folder that snapenv capture wrote.",
+        )
+    try:
+        contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    except OSError as error:
+        raise SnapshotDamagedError(
+            f"{folder} cannot be read: {error.strerror}", hint="See who may read it."
+        ) from error
+    return parse_snapshot(contents, where=str(folder))
+
+
+def parse_snapshot(contents: Mapping[str, bytes], *, where: str) -> Snapshot:
+    """Check a snapshot's files against their checksums, then read them.
+
+    Raises:
+        SnapshotDamagedError: A file is missing, is not what SHA256SUMS says, or is not in it.
+        SnapshotVersionError: A newer snapenv wrote it.
+    """
+    captured_at, sums = _parse_sums(contents.get(SUMS_FILE, b""), where)
+    for name in sorted({LOCK_FILE, PYLOCK_FILE, DOCKERFILE, *sums, *contents} - {SUMS_FILE}):
+        _check_file(name, contents.get(name), sums.get(name), where)
+    lock = lock_from_toml(contents[LOCK_FILE], where=where)
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+    return Snapshot(lock=lock, files=contents, digest=_digest(lines), captured_at=captured_at)
+
+
+def _parse_sums(content: bytes, where: str) -> tuple[str, Mapping[str, str]]:
+    """Read the date and the sums by name; nothing but what ``make_snapshot`` writes is taken."""
+    lines = content.decode(errors="replace").split("\n")
+    found = [_SUM_LINE.fullmatch(line) for line in lines[1:-1]]
+    if not lines[0].startswith(_CAPTURED) or lines[-1] or not all(found):
+        raise _damaged(f"{where}/{SUMS_FILE} is not of its form")
+    return lines[0].removeprefix(_CAPTURED), {line[2]: line[1] for line in found if line}
+
+
+def _check_file(name: str, content: bytes | None, expected: str | None, where: str) -> None:
+    if content is None:
+        raise _damaged(f"{where}/{name} is missing")
+    if expected is None:
+        raise _damaged(f"{where}/{name} is not in {SUMS_FILE}")
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise _damaged(f"{where}/{name} is not what {SUMS_FILE} says")
+
+
+def _digest(sums: str) -> str:
+    return f"sha256:{hashlib.sha256(sums.encode()).hexdigest()}"
+
+
+def _damaged(message: str) -> SnapshotDamagedError:
+    return SnapshotDamagedError(message, hint="Get the snapshot again from where it was captured.")
+
+
+def _cannot_write(folder: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"cannot write {folder}: {error.strerror}",
+        hint="Free some space or choose another place with -o; nothing was left behind.",
+    )

@@ -1,0 +1,156 @@
+"""Compare what a probe sees now with what was written down. Pure: values in, checks out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snapenv.model.outcome import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from snapenv.model.facts import Facts
+    from snapenv.model.python import Distribution, Environment, Files
+
+_ABSENT = "absent"
+
+# A variable at its neutral value changes nothing: an image can only overwrite what its base sets.
+_NEUTRAL = {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0"}
+
+
+def compare_facts(expected: Facts, seen: Facts) -> tuple[Check, ...]:
+    """Answer, part by part, whether two looks saw the same environment.
+
+    A difference is named by the distribution, variable or library it is in. Where an
+    environment lives, who installed it and on which machine it runs are no part of it.
+    """
+    return (
+        *_python(expected.environment, seen.environment),
+        _frameworks(expected.environment, seen.environment),
+        *_distributions(expected.environment, seen.environment),
+        *_unowned(seen.environment),
+        *_variables(expected.variables, seen.variables),
+    )
+
+
+def _python(expected: Environment, seen: Environment) -> Iterator[Check]:
+    yield Check(
+        id="python",
+        ok=expected.interpreter.minor == seen.interpreter.minor
+        and expected.interpreter.implementation == seen.interpreter.implementation,
+        expected=f"{expected.interpreter.implementation} {expected.interpreter.version}",
+        seen=f"{seen.interpreter.implementation} {seen.interpreter.version}",
+        fix=f"Use a Python {expected.interpreter.minor}.",
+    )
+
+
+def _frameworks(expected: Environment, seen: Environment) -> Check:
+    return Check(
+        id="frameworks",
+        ok=_describe_frameworks(expected) == _describe_frameworks(seen),
+        expected=_describe_frameworks(expected),
+        seen=_describe_frameworks(seen),
+        fix="Restore again; these come with torch and its CUDA wheels, or with the base image.",
+    )
+
+
+def _describe_frameworks(environment: Environment) -> str:
+    torch, libraries = environment.torch, environment.libraries
+    return ", ".join(
+        f"{name} {version or _ABSENT}"
+        for name, version in (
+            ("torch", torch and torch.version),
+            ("CUDA", torch and torch.cuda),
+            ("cuDNN", libraries.cudnn),
+            ("NCCL", libraries.nccl),
+        )
+    )
+
+
+def _distributions(expected: Environment, seen: Environment) -> Iterator[Check]:
+    """Give one check over all, and one for each distribution that differs."""
+    here = {found.name: found for found in seen.distributions}
+    there = {found.name: found for found in expected.distributions}
+    different = [
+        check
+        for name in sorted(here.keys() | there.keys())
+        for check in _distribution(name, there.get(name), here.get(name))
+    ]
+    hashed = sum(found.files.count for found in seen.distributions if found.files)
+    yield Check(
+        id="distributions",
+        ok=not different,
+        expected=f"{len(there)} packages",
+        seen=f"{len(here)} packages, {hashed} files hashed, {len(different)} different",
+        fix="See the packages named below.",
+    )
+    yield from different
+
+
+def _distribution(
+    name: str, expected: Distribution | None, seen: Distribution | None
+) -> Iterator[Check]:
+    versions = [found.version if found else _ABSENT for found in (expected, seen)]
+    if versions[0] != versions[1]:
+        yield _differs(name, versions[0], versions[1])
+    elif expected and seen and _content(expected.files) != _content(seen.files):
+        yield _differs(name, _describe_files(expected.files), _describe_files(seen.files))
+
+
+def _differs(name: str, expected: str, seen: str) -> Check:
+    return Check(
+        id=f"distribution.{name}",
+        ok=False,
+        expected=expected,
+        seen=seen,
+        fix=f"Reinstall {name} from the lock, or restore again.",
+    )
+
+
+def _content(files: Files | None) -> tuple[object, ...]:
+    return (files.sha256, files.edited, files.missing) if files else ()
+
+
+def _describe_files(files: Files | None) -> str:
+    if files is None:
+        return "no RECORD"
+    odd = [f"edited {path}" for path in files.edited] + [
+        f"missing {path}" for path in files.missing
+    ]
+    described = f"{files.count} files, content {files.sha256[:12]}"
+    return ", ".join([described, *odd[:3]])
+
+
+def _unowned(seen: Environment) -> Iterator[Check]:
+    """A capture with such files is refused, so any that are here now are new."""
+    if seen.unowned:
+        yield Check(
+            id="unowned",
+            ok=False,
+            expected="no files that belong to no package",
+            seen=", ".join(seen.unowned[:3]),
+            fix="Remove them from site-packages.",
+        )
+
+
+def _variables(expected: Mapping[str, str], seen: Mapping[str, str]) -> Iterator[Check]:
+    different = [
+        name
+        for name in sorted(expected.keys() | seen.keys())
+        if expected.get(name, _NEUTRAL.get(name)) != seen.get(name, _NEUTRAL.get(name))
+    ]
+    yield Check(
+        id="variables",
+        ok=not different,
+        expected=_describe_variables(expected, different),
+        seen=_describe_variables(seen, different),
+        fix="Set them as captured: " + " ".join(different),
+    )
+
+
+def _describe_variables(values: Mapping[str, str], names: list[str]) -> str:
+    if not names:
+        return "the same"
+    return ", ".join(
+        f"{name}={values[name]}" if name in values else f"{name} unset" for name in names
+    )
