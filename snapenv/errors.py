@@ -20,9 +20,11 @@
     ├── WriteError           17   the disk is full, or the place cannot be written
     ├── PlaceTakenError      18   the output folder exists
     ├── BaseError            19   no base image fits
-    └── InstallError         20   the venv engine could not install the lock
+    ├── InstallError         20   the venv engine could not install the lock
+    ├── UsageError            2   the words of the command line do not fit together
+    └── InterruptionError   130   Ctrl-C; the shell's convention is 128 + SIGINT
 
-0 is done, 1 is "checked, and the answer is no", 2 a usage error, 70 a bug, 130 interrupted.
+0 is done, 1 is "checked, and the answer is no", 70 a bug in snapenv.
 """
 
 from __future__ import annotations
@@ -130,3 +132,13 @@ class BaseError(SnapenvError):
 class InstallError(SnapenvError):
     exit_code = 20
     slug = "install"
+
+
+class UsageError(SnapenvError):
+    exit_code = 2
+    slug = "usage"
+
+
+class InterruptionError(SnapenvError):
+    exit_code = 130
+    slug = "interrupted"

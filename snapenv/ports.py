@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -163,3 +164,15 @@ class Venvs(Protocol):
             PlaceTakenError: ``into`` exists and is not empty.
         """
         ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outside:
+    """All that a workflow may ask of the outside."""
+
+    local: Callable[[str], Target]  # the target of an interpreter of this machine, by its path
+    engine: Engine
+    venvs: Venvs
+    progress: Progress
+    uv: str  # the path of the uv that came with snapenv
+    certificates: bytes | None = None  # PEM; of this network's own authority, lent to a build

@@ -35,14 +35,20 @@ def load_catalogue() -> tuple[CatalogueImage, ...]:
     return tuple(
         CatalogueImage(
             tag=row["tag"],
-            python=row["python"] or None,
-            cuda=_major_minor(row["cuda"]),
-            torch=_major_minor(row["torch"]),
+            python=_minor(row["python"]),
+            cuda=major_minor(row["cuda"]),
+            torch=major_minor(row["torch"]),
         )
         for row in csv.DictReader(text.splitlines())
     )
 
 
-def _major_minor(version: str) -> tuple[int, int] | None:
+def major_minor(version: str) -> tuple[int, int] | None:
+    """Read the first two numbers of a version, or None where it does not begin with them."""
     found = re.match(r"(\d+)\.(\d+)", version)
     return (int(found[1]), int(found[2])) if found else None
+
+
+def _minor(version: str) -> str | None:
+    found = major_minor(version)
+    return f"{found[0]}.{found[1]}" if found else None

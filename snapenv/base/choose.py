@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from snapenv.base.catalogue import REPOSITORY, CatalogueImage
+from snapenv.base.catalogue import REPOSITORY, CatalogueImage, major_minor
 from snapenv.errors import BaseError
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import Base
@@ -51,7 +51,9 @@ def rebase(base: Base, *, image: str | None, mirror: str | None) -> Base:
     """Apply what the user asks of a build: another image, or the same one from a mirror."""
     if image:
         base = Base(
-            image=image, world=base.world, reasons=(base.reasons[0], "this base was asked for")
+            image=image,
+            world=base.world,
+            reasons=(*base.reasons[:1], "this base was asked for"),
         )
     if mirror:
         mirrored = str(ImageRef.parse(base.image).mirrored(mirror))
@@ -80,12 +82,14 @@ def _rank(facts: Facts, catalogue: Sequence[CatalogueImage]) -> list[CatalogueIm
         for image in catalogue
         if driver is None or image.cuda is None or image.cuda[0] <= driver.cuda[0]
     ]
-    if driver and not served:
+    if not served:
+        on = f"runs on driver {driver.version}" if driver else "is there to choose from"
         raise BaseError(
-            f"no image of the catalogue runs on driver {driver.version}",
+            f"no image of the catalogue {on}",
             hint="Install a newer driver, or name an image with --base.",
         )
-    wanted = facts.environment.torch.version if facts.environment.torch else None
+    torch = facts.environment.torch
+    wanted = major_minor(torch.version) if torch else None
     newest_first = sorted(served, key=lambda image: image.tag, reverse=True)
     return sorted(
         newest_first,
@@ -97,12 +101,11 @@ def _rank(facts: Facts, catalogue: Sequence[CatalogueImage]) -> list[CatalogueIm
     )
 
 
-def _distance(torch: tuple[int, int] | None, wanted: str | None) -> int:
+def _distance(torch: tuple[int, int] | None, wanted: tuple[int, int] | None) -> int:
     """Count how many minor releases lie between; a major one counts for a hundred."""
     if torch is None or wanted is None:
         return 0 if wanted is None else 10_000
-    major, minor = (int(part) for part in wanted.split(".")[:2])
-    return abs((torch[0] - major) * 100 + torch[1] - minor)
+    return abs((torch[0] - wanted[0]) * 100 + torch[1] - wanted[1])
 
 
 def _reasons(facts: Facts, best: CatalogueImage) -> tuple[str, ...]:
@@ -119,12 +122,15 @@ def _reasons(facts: Facts, best: CatalogueImage) -> tuple[str, ...]:
 
 
 def _warnings(facts: Facts, best: CatalogueImage) -> tuple[str, ...]:
-    minor = facts.environment.interpreter.minor
-    if best.python == minor:
-        return ()
-    return (
-        (
+    minor, driver = facts.environment.interpreter.minor, facts.hardware.driver
+    warnings = []
+    if best.python != minor:
+        warnings.append(
             f"no image of the catalogue is known to carry Python {minor}: "
             f"uv fetches one while the image is built"
-        ),
-    )
+        )
+    if best.cuda is None and driver:
+        warnings.append(
+            f"it is not known which CUDA this image has: driver {driver.version} may not serve it"
+        )
+    return tuple(warnings)

@@ -28,9 +28,9 @@ class UvVenvs:
     def create(self, pylock: bytes, *, python: str, into: Path, task: Task) -> Target:
         """Make a venv as ``ports.Venvs`` says."""
         into = into.absolute()
-        if into.exists() and any(into.iterdir()):
+        if _is_taken(into):
             raise PlaceTakenError(
-                f"{into} exists and is not empty",
+                f"{into} exists and is no empty folder",
                 hint="Give another folder with --into, or remove this one.",
             )
         target = self.local(str(into / "bin" / "python"))
@@ -59,6 +59,15 @@ class UvVenvs:
         )
         if done.exit_code != 0:
             raise _failed(done)
+
+
+def _is_taken(place: Path) -> bool:
+    try:
+        return any(place.iterdir())
+    except NotADirectoryError:
+        return True
+    except OSError:
+        return False  # what is wrong with this place uv will say
 
 
 def _failed(done: Completed) -> InstallError | WriteError:

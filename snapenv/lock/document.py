@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tomlkit.items import InlineTable, Table
 
+# How text from anyone can fail to be UTF-8, TOML, tables where tables belong, or a lock.
+_NOT_A_LOCK = (UnicodeDecodeError, TOMLKitError, KeyError, TypeError, msgspec.ValidationError)
 _SHORT = 2  # longer arrays get a line an item
 _COMMENTS = {
     "base": "The image that the Dockerfile starts from, and why.",
@@ -59,7 +61,7 @@ def lock_from_toml(content: bytes, *, where: str) -> Lock:
             for distribution in plain["environment"]["distributions"]
         }
         return msgspec.convert(plain, Lock)
-    except (UnicodeDecodeError, TOMLKitError, msgspec.ValidationError, KeyError) as error:
+    except _NOT_A_LOCK as error:
         raise SnapshotDamagedError(
             f"{where}/{LOCK_FILE}: {error}",
             hint="Get the snapshot again from where it was captured.",
@@ -80,7 +82,7 @@ def _without_absent(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     """Leave out what is None: TOML has no word for it, and absent means the same."""
     if isinstance(value, dict):
         return {key: _without_absent(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_without_absent(item) for item in value]
     return value
 

@@ -34,10 +34,11 @@ def choose_index(environment: Mapping[str, str], pip_files: Iterable[str]) -> Ma
     """Turn pip's index into uv's, from variables and from pip.conf texts, the strongest first."""
     if any(name in environment for name in _UV_VARIABLES):
         return {}
-    if "PIP_INDEX_URL" in environment:
+    if environment.get("PIP_INDEX_URL"):
         return {"UV_DEFAULT_INDEX": environment["PIP_INDEX_URL"]}
     for text in pip_files:
         parser = configparser.RawConfigParser(strict=False)
+        parser.optionxform = _as_pip_reads  # type: ignore[assignment,method-assign]
         try:
             parser.read_string(text)
         except configparser.Error:
@@ -45,6 +46,10 @@ def choose_index(environment: Mapping[str, str], pip_files: Iterable[str]) -> Ma
         if parser.has_option("global", "index-url"):
             return {"UV_DEFAULT_INDEX": parser.get("global", "index-url")}
     return {}
+
+
+def _as_pip_reads(option: str) -> str:
+    return option.lower().replace("_", "-")
 
 
 def _read(path: Path) -> str:

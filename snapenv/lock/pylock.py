@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import tomlkit
 from packaging.pylock import Pylock, PylockValidationError
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from tomlkit.exceptions import TOMLKitError
 
 from snapenv.errors import LockError
 from snapenv.lock.indexes import uv_index_environment
@@ -35,8 +36,7 @@ def resolve_pylock(
     """Ask the index for the artefacts of these very versions and give a pylock.toml.
 
     Raises:
-        LockError: The index has no such version, does not answer, or serves no wheel that
-            carries the tags of the installed one.
+        LockError: The index has no such version, does not answer, or serves no wheel of it.
     """
     task.note(f"{len(pins)} pins")
     text = _compile(pins, facts, machine=machine, uv=uv)
@@ -60,22 +60,27 @@ def resolve_installer(facts: Facts, *, machine: Target, uv: str) -> Installer:
 def narrow(text: str, pins: Mapping[str, Distribution], *, python: str) -> bytes:
     """Keep of each package the one wheel that was installed, known by its tags.
 
+    Some wheels are renamed when they are published, and then carry other tags inside: where
+    none has the tags of the installed one, all stay.
+
     Raises:
-        LockError: The text is no lock file, or a package has no wheel with a hash.
+        LockError: The text is no lock file, or a package has no wheel with a URL and a hash.
     """
-    document = tomlkit.parse(text)
+    document = _parse(text)
     packages: Any = document.get("packages", [])
     for package in packages:
         pin = pins[canonicalize_name(package["name"])]
         wheels = [dict(wheel) for wheel in package.get("wheels", [])]
-        kept = [wheel for wheel in wheels if _is_installed(wheel["url"], pin.tags)] or wheels
-        if not kept or any("sha256" not in wheel["hashes"] for wheel in kept):
+        kept = [wheel for wheel in wheels if _is_installed(wheel, pin.tags)] or wheels
+        if not kept or not all(_is_pinned(wheel) for wheel in kept):
             raise LockError(
                 f"the index has no wheel with a hash for {pin.name} {pin.version}",
                 hint="It was built here from source; such packages cannot be carried yet.",
             )
         package["wheels"] = _one_a_line(kept)
         package.pop("sdist", None)
+        if "index" in package:
+            package["index"] = _without_user_info(package["index"])
     document["created-by"] = "snapenv"
     document["requires-python"] = f"=={python}.*"
     document["packages"] = packages
@@ -135,13 +140,18 @@ def _not_locked(done: Completed, requirements: str) -> LockError:
     )
 
 
-def _is_installed(url: str, tags: Sequence[str]) -> bool:
+def _is_installed(wheel: Mapping[str, Any], tags: Sequence[str]) -> bool:
     """Tell whether a wheel's file name carries exactly the tags of the installed WHEEL file."""
+    name = unquote(urlsplit(wheel.get("url", "")).path).rpartition("/")[2]
     try:
-        _, _, _, offered = parse_wheel_filename(url.rpartition("/")[2].replace("%2B", "+"))
+        _, _, _, offered = parse_wheel_filename(name)
     except InvalidWheelFilename:
         return False
     return {str(tag) for tag in offered} == set(tags)
+
+
+def _is_pinned(wheel: Mapping[str, Any]) -> bool:
+    return "url" in wheel and "sha256" in wheel.get("hashes", {})
 
 
 def _one_a_line(wheels: Iterable[Mapping[str, Any]]) -> Any:  # noqa: ANN401 - tomlkit's own array
@@ -159,10 +169,21 @@ def _without_user_info(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
+def _parse(text: str) -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise _not_valid(error) from error
+
+
 def _validate(document: tomlkit.TOMLDocument) -> None:
     try:
         Pylock.from_dict(document.unwrap())
     except PylockValidationError as error:
-        raise LockError(
-            f"uv gave a lock file that is not valid: {error}", hint="Try another version of uv."
-        ) from error
+        raise _not_valid(error) from error
+
+
+def _not_valid(error: Exception) -> LockError:
+    return LockError(
+        f"uv gave a lock file that is not valid: {error}", hint="Try another version of uv."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os.path
 import re
 import shutil
 import tempfile
@@ -16,8 +17,11 @@ from snapenv.model.snapshot import DOCKERFILE, LOCK_FILE, PYLOCK_FILE, SUMS_FILE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SUM_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+_SUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]*)", re.ASCII)
 _CAPTURED = "# captured at "  # sha256sum -c passes over comments
+_DATE_LINE = re.compile(
+    rf"{_CAPTURED}(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d))", re.ASCII
+)
 
 
 def make_snapshot(lock: Lock, *, pylock: bytes, dockerfile: bytes, captured_at: str) -> Snapshot:
@@ -37,7 +41,7 @@ def refuse_taken(folder: Path) -> None:
     Raises:
         PlaceTakenError: Something stands there already.
     """
-    if folder.exists():
+    if os.path.lexists(folder):
         raise PlaceTakenError(
             f"{folder} exists already", hint="Give another folder with -o, or remove this one."
         )
@@ -75,17 +79,20 @@ def read_snapshot(folder: Path) -> Snapshot:
         SnapshotDamagedError: A file is missing, unreadable, or not what SHA256SUMS says.
         SnapshotVersionError: A newer snapenv wrote it.
     """
-    if not (folder / SUMS_FILE).is_file():
+    try:
+        there = (folder / SUMS_FILE).is_file()
+        paths = [path for path in folder.iterdir() if path.is_file()] if there else []
+        contents = {path.name: path.read_bytes() for path in paths}
+    except OSError as error:
+        raise SnapshotDamagedError(
+            f"{folder} cannot be read: {error.strerror}",
+            hint="See that the path is right, and who may read it.",
+        ) from error
+    if not there:
         raise NotFoundError(
             f"{folder} holds no snapshot: {SUMS_FILE} is missing",
             hint="Name a folder that snapenv capture wrote.",
         )
-    try:
-        contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    except OSError as error:
-        raise SnapshotDamagedError(
-            f"{folder} cannot be read: {error.strerror}", hint="See who may read it."
-        ) from error
     return parse_snapshot(contents, where=str(folder))
 
 
@@ -107,10 +114,12 @@ def parse_snapshot(contents: Mapping[str, bytes], *, where: str) -> Snapshot:
 def _parse_sums(content: bytes, where: str) -> tuple[str, Mapping[str, str]]:
     """Read the date and the sums by name; nothing but what ``make_snapshot`` writes is taken."""
     lines = content.decode(errors="replace").split("\n")
+    date = _DATE_LINE.fullmatch(lines[0])
     found = [_SUM_LINE.fullmatch(line) for line in lines[1:-1]]
-    if not lines[0].startswith(_CAPTURED) or lines[-1] or not all(found):
+    sums = {line[2]: line[1] for line in found if line}
+    if date is None or lines[-1] or len(sums) != len(found):
         raise _damaged(f"{where}/{SUMS_FILE} is not of its form")
-    return lines[0].removeprefix(_CAPTURED), {line[2]: line[1] for line in found if line}
+    return date[1], sums
 
 
 def _check_file(name: str, content: bytes | None, expected: str | None, where: str) -> None:

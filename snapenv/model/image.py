@@ -53,7 +53,7 @@ class ImageRef:
     def registry(self) -> str | None:
         """The registry's host and port, or None for the engine's default registry."""
         host, slash, _ = self.repository.partition("/")
-        return host if slash and ("." in host or ":" in host or host == "localhost") else None
+        return host if slash and (host == "localhost" or re.search("[.:A-Z]", host)) else None
 
     @property
     def path(self) -> str:
@@ -119,10 +119,11 @@ def tag_part(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildContext:
-    """What a build is given: small files by name, and the Dockerfile among them."""
+    """What a build is given: small files by name, the Dockerfile among them, and labels."""
 
     files: Mapping[str, bytes]
     labels: Mapping[str, str]
+    dockerfile: str = "Dockerfile"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

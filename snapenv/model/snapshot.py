@@ -18,6 +18,10 @@ PYLOCK_FILE = "pylock.toml"
 DOCKERFILE = "Dockerfile"
 SUMS_FILE = "SHA256SUMS"
 
+IMAGE_PYTHON = "/opt/snapenv/venv/bin/python"
+IMAGE_SNAPSHOT = "/opt/snapenv/snapshot"
+SNAPSHOT_LABEL = "io.snapenv.snapshot"  # a label that holds the snapshot's digest
+
 World = Literal["base", "exact"]
 """Whose Python packages are seen: the base image's beside ours, or those of the lock alone."""
 

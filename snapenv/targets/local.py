@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -66,6 +67,7 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            start_new_session=True,
         )
     except OSError as error:
         raise InterpreterError(
@@ -73,27 +75,31 @@ def _run(
             hint="Give the path of a Python, such as --python ENV/bin/python.",
         ) from error
     with process:
-        try:
-            stdout, stderr = _listen(process, on_line)
-        except BaseException:
-            process.kill()
-            raise
+        stdout, stderr = _listen(process, on_line)
     return Completed(exit_code=process.returncode, stdout=stdout, stderr=stderr)
 
 
 def _listen(
     process: subprocess.Popen[bytes], on_line: Callable[[str], None] | None
 ) -> tuple[str, str]:
-    """Read both streams to their ends: stdout in a thread, stderr here, line by line."""
+    """Read both streams to their ends: stdout in a thread, stderr here, line by line.
+
+    An interruption ends the program with all that it started, which may hold the streams too.
+    """
     stdout: list[bytes] = []
     reader = threading.Thread(target=lambda: stdout.extend(_pipe(process.stdout)), daemon=True)
     reader.start()
     stderr: list[str] = []
-    for line in _pipe(process.stderr):
-        stderr.append(line.decode(errors="replace"))
-        if on_line:
-            on_line(stderr[-1].rstrip())
-    reader.join()
+    try:
+        for line in _pipe(process.stderr):
+            stderr.append(line.decode(errors="replace"))
+            if on_line:
+                on_line(stderr[-1].rstrip())
+        reader.join()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        reader.join()
+        raise
     return b"".join(stdout).decode(errors="replace"), "".join(stderr)
 
 

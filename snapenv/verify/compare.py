@@ -33,9 +33,14 @@ def compare_facts(expected: Facts, seen: Facts) -> tuple[Check, ...]:
     )
 
 
+def _check(name: str, *, ok: bool, expected: str, seen: str, fix: str) -> Check:
+    """Make a check; what held needs no fix."""
+    return Check(id=name, ok=ok, expected=expected, seen=seen, fix=None if ok else fix)
+
+
 def _python(expected: Environment, seen: Environment) -> Iterator[Check]:
-    yield Check(
-        id="python",
+    yield _check(
+        "python",
         ok=expected.interpreter.minor == seen.interpreter.minor
         and expected.interpreter.implementation == seen.interpreter.implementation,
         expected=f"{expected.interpreter.implementation} {expected.interpreter.version}",
@@ -45,8 +50,8 @@ def _python(expected: Environment, seen: Environment) -> Iterator[Check]:
 
 
 def _frameworks(expected: Environment, seen: Environment) -> Check:
-    return Check(
-        id="frameworks",
+    return _check(
+        "frameworks",
         ok=_describe_frameworks(expected) == _describe_frameworks(seen),
         expected=_describe_frameworks(expected),
         seen=_describe_frameworks(seen),
@@ -77,8 +82,8 @@ def _distributions(expected: Environment, seen: Environment) -> Iterator[Check]:
         for check in _distribution(name, there.get(name), here.get(name))
     ]
     hashed = sum(found.files.count for found in seen.distributions if found.files)
-    yield Check(
-        id="distributions",
+    yield _check(
+        "distributions",
         ok=not different,
         expected=f"{len(there)} packages",
         seen=f"{len(here)} packages, {hashed} files hashed, {len(different)} different",
@@ -139,8 +144,8 @@ def _variables(expected: Mapping[str, str], seen: Mapping[str, str]) -> Iterator
         for name in sorted(expected.keys() | seen.keys())
         if expected.get(name, _NEUTRAL.get(name)) != seen.get(name, _NEUTRAL.get(name))
     ]
-    yield Check(
-        id="variables",
+    yield _check(
+        "variables",
         ok=not different,
         expected=_describe_variables(expected, different),
         seen=_describe_variables(seen, different),

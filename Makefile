@@ -1,0 +1,51 @@
+# Everything here works on a fresh Debian or Ubuntu that has git, make and Python 3.10 or newer.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test check engines clean
+
+help:
+	@echo "make demo     capture a working environment, restore it, prove it the same"
+	@echo "make test     run the tests, with a real engine, registry and base image where they can be had"
+	@echo "make check    run the linters and the type checker"
+	@echo "make engines  start the engine, the registry and the base image of the tests"
+	@echo "make clean    remove what these made in this folder"
+
+demo: .venv/ready
+	@$(BIN)/python examples/demo.py
+
+test: .venv/ready-dev
+	$(BIN)/python -m tests.engines || test -z "$$CI"
+	$(BIN)/pytest
+
+check: .venv/ready-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+engines: .venv/ready-dev
+	$(BIN)/python -m tests.engines
+
+clean:
+	rm -rf .venv build
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("snapenv needs Python 3.10 or newer" if sys.version_info < (3, 10) else 0)'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory python3-venv
+	@echo "Setting up .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/ready-dev: .venv/ready
+	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+# Debian and Ubuntu keep ensurepip apart from Python.
+.PHONY: python3-venv
+python3-venv:
+	@test "$$(id -u)" = 0 || { echo "Install python3-venv first: sudo apt-get install python3-venv"; exit 1; }
+	@apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null

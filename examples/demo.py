@@ -1,0 +1,72 @@
+"""The whole way on this machine, without Docker and without a GPU: capture, restore, prove.
+
+Makes a small environment with torch and ultralytics from the index, or takes the Python that
+DEMO_PYTHON names, and ends with the verdict and with how long each step took.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from snapenv.lock.indexes import uv_index_environment
+
+UV = find_uv_bin()
+PLACE = Path("build", "demo")
+SNAPENV = (sys.executable, "-m", "snapenv")
+# The headless build needs no libGL from the system; ultralytics asks for the other one.
+OVERRIDE = "opencv-python ; sys_platform == 'never'\n"
+PACKAGES = ("torch==2.11.0", "ultralytics==8.4.190", "opencv-python-headless")
+
+
+def main() -> int:
+    """Run the steps; give 0 only if what came back is what was captured."""
+    seconds: dict[str, float] = {}
+    python = os.environ.get("DEMO_PYTHON") or _make_environment(seconds)
+    snapshot, restored = PLACE / "snapshot", PLACE / "restored"
+    for old in (snapshot, restored):
+        shutil.rmtree(old, ignore_errors=True)
+    code = _step(seconds, "capture", *SNAPENV, "capture", "--python", python, "-o", str(snapshot))
+    if code == 0:
+        words = ("restore", str(snapshot), "--engine", "venv", "--into", str(restored))
+        code = _step(seconds, "restore", *SNAPENV, *words)
+    print("\n" + "\n".join(f"{name:<12} {took:6.1f} s" for name, took in seconds.items()))
+    return code
+
+
+def _make_environment(seconds: dict[str, float]) -> str:
+    """Make the environment that plays the working one, once."""
+    folder = PLACE / "environment"
+    python, ready = folder / "bin" / "python", folder / ".ready"
+    if ready.exists():
+        return str(python)
+    os.environ.update(uv_index_environment())
+    PLACE.mkdir(parents=True, exist_ok=True)
+    override = PLACE / "override.txt"
+    override.write_text(OVERRIDE, encoding="utf-8")
+    base = f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
+    _step(seconds, "venv", UV, "venv", "--quiet", "--clear", "--python", base, str(folder))
+    install = (UV, "pip", "install", "--python", str(python), "--override", str(override))
+    if _step(seconds, "packages", *install, *PACKAGES) != 0:
+        sys.exit("the index did not give torch and ultralytics")
+    ready.touch()
+    return str(python)
+
+
+def _step(seconds: dict[str, float], name: str, *command: str) -> int:
+    shown = " ".join(command).replace(" ".join(SNAPENV), "snapenv").replace(UV, "uv")
+    print(f"\n$ {shown}", flush=True)
+    began = time.monotonic()
+    code = subprocess.run(command, check=False).returncode
+    seconds[name] = time.monotonic() - began
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

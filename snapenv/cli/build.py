@@ -1,0 +1,52 @@
+"""``snapenv build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from snapenv.cli.options import base_option, json_option, mirror_option, repository_option
+
+if TYPE_CHECKING:
+    from snapenv.cli.app import App
+    from snapenv.model.image import ImageRef
+
+
+@click.command()
+@click.argument("snapshot", type=click.Path(path_type=Path))
+@repository_option
+@base_option
+@mirror_option
+@click.option("--push", is_flag=True, envvar="SNAPENV_PUSH", help="Push the image to its registry.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    envvar="SNAPENV_REPLACE",
+    help="Build anew, and move the tag from the image that has it.",
+)
+@json_option
+@click.pass_obj
+def build(
+    app: App,
+    snapshot: Path,
+    *,
+    repository: ImageRef,
+    base: ImageRef | None,
+    mirror: str | None,
+    push: bool,
+    replace: bool,
+) -> None:
+    """Build the image of a SNAPSHOT, and tag it by the convention."""
+    from snapenv.workflows.build import Build
+    from snapenv.workflows.build import build as run
+
+    request = Build(
+        repository=str(repository),
+        base=str(base) if base else None,
+        mirror=mirror,
+        push=push,
+        replace=replace,
+    )
+    app.run(lambda outside: run(snapshot, request, outside))

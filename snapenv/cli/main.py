@@ -1,0 +1,78 @@
+"""The command group, and how a run ends: every failure has its own exit code and no traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from snapenv import __version__
+from snapenv.cli.app import App, say
+from snapenv.cli.build import build
+from snapenv.cli.capture import capture
+from snapenv.cli.options import json_option
+from snapenv.cli.restore import restore
+from snapenv.errors import InterruptionError, SnapenvError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="snapenv %(version)s")
+@json_option
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Freeze a GPU training environment that works, bring it back elsewhere, prove it the same."""
+    ctx.ensure_object(App)
+
+
+for command in (capture, build, restore):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    app = App(json="--json" in words or bool(os.environ.get("SNAPENV_JSON")))
+    try:
+        ended = cli.main(args=words, prog_name="snapenv", obj=app, standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        error: SnapenvError = InterruptionError(
+            "interrupted", hint="Nothing half-made was left behind."
+        )
+    except click.ClickException as usage:
+        if not app.json:
+            usage.show()
+            return usage.exit_code
+        error = UsageError(usage.format_message(), hint="See snapenv --help.")
+    except SnapenvError as ours:
+        error = ours
+    except Exception as bug:
+        if os.environ.get("SNAPENV_DEBUG"):
+            raise
+        error = _unexpected(bug)
+    else:
+        return ended if isinstance(ended, int) else 0
+    _explain(error, app=app, words=words)
+    return error.exit_code
+
+
+def _unexpected(bug: Exception) -> SnapenvError:
+    return SnapenvError(
+        f"this is a bug in snapenv: {type(bug).__name__}: {' '.join(str(bug).split())}",
+        hint="Run it again with SNAPENV_DEBUG=1, and report what it prints.",
+    )
+
+
+def _explain(error: SnapenvError, *, app: App, words: Sequence[str]) -> None:
+    """Tell people on stderr, and a program on stdout."""
+    from snapenv.report.document import error_json
+    from snapenv.report.text import error_text
+
+    say(error_text(error))
+    if app.json:
+        command = next((word for word in words if word in cli.commands), "")
+        click.echo(error_json(error, command=command))

@@ -1,0 +1,132 @@
+"""Options that several commands share: the same word is the same option everywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from snapenv.cli.app import App
+from snapenv.model.image import DEFAULT_REPOSITORY, ImageRef, Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    F = TypeVar("F", bound=Callable[..., object])
+
+
+class ImageRefType(click.ParamType[ImageRef]):
+    """A reference of an image, such as ``example.com/team/env:tag``."""
+
+    name = "REF"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ImageRef:
+        """Parse, or end in a usage error."""
+        if isinstance(value, ImageRef):
+            return value
+        try:
+            return ImageRef.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class RepositoryType(ImageRefType):
+    """A repository: a reference without a tag and without a digest."""
+
+    name = "REPOSITORY"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ImageRef:
+        """Parse, or end in a usage error."""
+        ref = super().convert(value, param, ctx)
+        if ref.tag or ref.digest:
+            self.fail(f"{ref} is more than a repository: leave out the tag", param, ctx)
+        return ref
+
+
+def _say_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(App).json = True
+
+
+json_option = click.option(
+    "--json",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_say_json,
+    envvar="SNAPENV_JSON",
+    help="Print one JSON document on stdout.",
+)
+
+repository_option = click.option(
+    "--repository",
+    type=RepositoryType(),
+    default=DEFAULT_REPOSITORY,
+    show_default=True,
+    envvar="SNAPENV_REPOSITORY",
+    help="Keep images there, such as example.com/team/env.",
+)
+
+mirror_option = click.option(
+    "--mirror",
+    metavar="HOST/PREFIX",
+    envvar="SNAPENV_MIRROR",
+    help="Take the base image from this mirror of its registry.",
+)
+
+base_option = click.option(
+    "--base",
+    type=ImageRefType(),
+    envvar="SNAPENV_BASE",
+    help="Start from this image instead of the one that was chosen.",
+)
+
+smoke_option = click.option(
+    "--smoke/--no-smoke",
+    default=None,
+    envvar="SNAPENV_SMOKE",
+    help="Train for a few steps, or not.  [default: where it can]",
+)
+
+
+def _device(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if value in {"auto", "cpu", "all"} or all(part.isdecimal() for part in value.split(",")):
+        return value
+    raise click.BadParameter(f"{value!r} is none of auto, cpu, all and numbers", ctx, param)
+
+
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="[auto|cpu|all|0,1]",
+    callback=_device,
+    envvar="SNAPENV_DEVICE",
+    help="Train on this device; auto takes the GPU if there is one.",
+)
+
+
+def tag_word(name: str, *, default: str, help: str) -> Callable[[F], F]:  # noqa: A002 - Click's word
+    """Make the option for a part of a tag."""
+    return click.option(
+        f"--{name}",
+        metavar="WORD",
+        default=default,
+        show_default=True,
+        callback=_tag_word,
+        envvar=f"SNAPENV_{name.upper()}",
+        help=help,
+    )
+
+
+def _tag_word(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    try:
+        Tag(**{"framework": "py3", "compute": "cpu", str(param.name): value})
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} cannot be part of a tag", ctx, param) from error
+    return value

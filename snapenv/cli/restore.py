@@ -1,0 +1,75 @@
+"""``snapenv restore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from snapenv.cli.options import (
+    device_option,
+    json_option,
+    mirror_option,
+    repository_option,
+    smoke_option,
+)
+
+if TYPE_CHECKING:
+    from snapenv.cli.app import App
+    from snapenv.model.image import ImageRef
+
+
+@click.command()
+@click.argument("ref")
+@click.option(
+    "--engine",
+    type=click.Choice(("docker", "venv")),
+    default="docker",
+    show_default=True,
+    envvar="SNAPENV_ENGINE",
+    help="Bring it back as a container image, or as a venv without Docker.",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    default=Path(".venv"),
+    show_default=True,
+    envvar="SNAPENV_INTO",
+    help="Make the venv in this new folder.",
+)
+@repository_option
+@mirror_option
+@smoke_option
+@device_option
+@json_option
+@click.pass_obj
+def restore(
+    app: App,
+    ref: str,
+    *,
+    engine: Literal["docker", "venv"],
+    into: Path,
+    repository: ImageRef,
+    mirror: str | None,
+    smoke: bool | None,
+    device: str,
+) -> None:
+    """Bring the environment of REF back, and prove that it is the same.
+
+    REF is a tag such as train-yolov8.4.190-base-cu130, an image, or a snapshot folder.
+    Exits with 1 where what came back is not what was captured.
+    """
+    from snapenv.workflows.restore import Restore
+    from snapenv.workflows.restore import restore as run
+
+    request = Restore(
+        ref=ref,
+        engine=engine,
+        into=into,
+        repository=str(repository),
+        mirror=mirror,
+        device=device,
+        smoke=smoke,
+    )
+    app.run(lambda outside: run(request, outside))

@@ -1,0 +1,95 @@
+"""Tar archives, as the engine takes and gives files. What it gives is not trusted."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from typing import TYPE_CHECKING
+
+from snapenv.errors import EngineError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MAX_FILES = 64
+MAX_FILE_BYTES = 16 * 1024 * 1024
+_MAX_MEMBERS = 4096  # of an archive, with what is left out of it
+
+
+def pack(files: Mapping[str, bytes], *, folder: str | None = None) -> bytes:
+    """Give files as a tar, the same bytes for the same files.
+
+    With ``folder``, all lie in a folder of this name, which anyone may write to.
+    """
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        if folder is not None:
+            member = tarfile.TarInfo(folder)
+            member.type, member.mode = tarfile.DIRTYPE, 0o777
+            archive.addfile(member)
+        for name, content in sorted(files.items()):
+            member = tarfile.TarInfo(f"{folder}/{name}" if folder is not None else name)
+            member.size, member.mode = len(content), 0o644
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def unpack_folder(chunks: Iterable[bytes], *, where: str) -> Mapping[str, bytes]:
+    """Read the plain files directly in the one folder of a tar; links and the like are left out.
+
+    Raises:
+        NotFoundError: It is a tar of a file.
+        EngineError: There are more than 64 files, one is over 16 MiB, or it is no tar.
+    """
+    try:
+        with tarfile.open(fileobj=_Reader(chunks), mode="r|") as archive:
+            return _read_members(archive, where)
+    except tarfile.TarError as error:
+        raise _refused(f"{where} does not arrive whole: {error}") from error
+
+
+def _read_members(archive: tarfile.TarFile, where: str) -> Mapping[str, bytes]:
+    files: dict[str, bytes] = {}
+    for number, member in enumerate(archive):
+        if number == 0 and not member.isdir():
+            raise NotFoundError(f"{where} is no folder", hint="See that it is the right image.")
+        if len(files) >= MAX_FILES or number >= _MAX_MEMBERS:
+            raise _refused(f"{where} holds more than {MAX_FILES} files")
+        _, _, name = member.name.partition("/")
+        if not member.isreg() or not name or "/" in name:
+            continue
+        if member.size > MAX_FILE_BYTES:
+            raise _refused(f"{where}/{name} is over {MAX_FILE_BYTES // 1024**2} MiB")
+        content = archive.extractfile(member)
+        files[name] = content.read() if content else b""
+    return files
+
+
+def _refused(message: str) -> EngineError:
+    return EngineError(message, hint="This is no folder that snapenv wrote; do not trust it.")
+
+
+class _Reader(io.RawIOBase):
+    """A readable file made of chunks."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Give ``size`` bytes, fewer only at the end; all the rest for -1."""
+        parts = [self._rest]
+        have = len(self._rest)
+        while size < 0 or have < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            parts.append(chunk)
+            have += len(chunk)
+        data = b"".join(parts)
+        end = have if size < 0 else size
+        self._rest = data[end:]
+        return data[:end]

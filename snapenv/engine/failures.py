@@ -1,0 +1,157 @@
+"""Turn what docker-py, the engine and registries say into our errors."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from typing import TYPE_CHECKING
+
+import urllib3.exceptions
+from docker.errors import APIError, DockerException
+
+from snapenv.errors import (
+    EngineError,
+    InterpreterError,
+    NotFoundError,
+    RegistryError,
+    SnapenvError,
+    WriteError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snapenv.model.image import ImageRef
+
+DEFAULT_REGISTRY = "docker.io"
+
+_DENIED = ("denied", "unauthorized", "authentication required", "no basic auth", "forbidden")
+_ABSENT = ("manifest unknown", "name unknown", "name invalid", "not found", "no such image")
+_SILENT = (
+    "connection refused",
+    "connection reset",
+    "no such host",
+    "no route to host",
+    "network is unreachable",
+    "server misbehaving",
+    "temporary failure in name resolution",
+    "timeout",
+    "timed out",
+    "deadline exceeded",
+    "eof",
+    "tls:",
+    "x509",
+    "server gave http response to https client",
+    "toomanyrequests",
+    "received unexpected http status: 5",
+    "bad gateway",
+    "service unavailable",
+    "internal server error",
+)
+_NO_GPU_SUPPORT = (  # the texts of engines up to 28, and of those with CDI
+    "could not select device driver",
+    "failed to discover gpu vendor from cdi",
+    "cdi spec not found",
+    "unresolvable cdi devices",
+    "nvidia-container-runtime-hook",
+)
+_DRIVER = ("nvidia-container-cli", "nvml error", "driver/library version mismatch")
+_NO_PROGRAM = (
+    "executable file not found",
+    "no such file or directory",
+    "permission denied",
+    "exec format error",
+    "is a directory",
+)
+_LENGTH = 300  # of a message
+
+
+@contextlib.contextmanager
+def engine_errors() -> Iterator[None]:
+    """Make what the engine refuses, and its going away, an error of ours.
+
+    Raises:
+        EngineError: The engine refused, failed or went away.
+        WriteError: The engine's disk is full.
+    """
+    try:
+        yield
+    except APIError as error:
+        raise engine_failure(said(error)) from error
+    except (DockerException, OSError, urllib3.exceptions.HTTPError, http.client.HTTPException) as e:
+        raise EngineError(
+            f"the Docker engine went away: {one_line(str(e))}",
+            hint="See that it runs: docker version.",
+        ) from e
+
+
+def said(error: APIError) -> str:
+    """Give the engine's own words."""
+    return str(error.explanation or error)
+
+
+def one_line(text: str, *, length: int = _LENGTH) -> str:
+    """Put a text on one line, shortened at its end."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def engine_failure(text: str) -> EngineError | WriteError:
+    """Name what the engine says of itself."""
+    if is_full(text):
+        return WriteError(
+            "the disk of the Docker engine is full",
+            hint="Free some space there: docker system df, docker system prune.",
+        )
+    return EngineError(f"the Docker engine failed: {one_line(text)}", hint="See the engine's log.")
+
+
+def is_full(text: str) -> bool:
+    """Tell whether a text complains of a full disk."""
+    return "no space left on device" in text.lower() or "enospc" in text.lower()
+
+
+def registry_failure(text: str, ref: ImageRef) -> SnapenvError:
+    """Name what came of asking a registry for, or sending it, an image."""
+    host, low = ref.registry or DEFAULT_REGISTRY, text.lower()
+    if "does not exist locally" in low:
+        return NotFoundError(f"there is no local image {ref.tagged}", hint="Build it first.")
+    if any(word in low for word in _DENIED):
+        return RegistryError(
+            f"{host} refuses {ref}: {one_line(text)}",
+            hint=f"Log in, or see that the name is right: docker login {host}",
+        )
+    if any(word in low for word in _SILENT):
+        return RegistryError(
+            f"{host} does not answer: {one_line(text)}",
+            hint=f"See that {host} can be reached from the machine the engine runs on.",
+        )
+    if any(word in low for word in _ABSENT):
+        return NotFoundError(f"{host} has no {ref}", hint="See that the name and tag are right.")
+    return engine_failure(text)
+
+
+def start_failure(text: str, program: str, where: str) -> SnapenvError:
+    """Name why a container or a program in it did not start."""
+    low = text.lower()
+    if any(word in low for word in _NO_GPU_SUPPORT):
+        return EngineError(
+            f"the Docker engine cannot give a container GPUs: {one_line(text)}",
+            hint="Install nvidia-container-toolkit and restart Docker, or use --device cpu.",
+        )
+    if any(word in low for word in _DRIVER):
+        return EngineError(
+            f"the NVIDIA driver does not serve {where}: {one_line(text)}",
+            hint="Update the driver, and reboot; or use --device cpu.",
+        )
+    if any(word in low for word in _NO_PROGRAM):
+        return no_program(text, program, where)
+    return engine_failure(text)
+
+
+def no_program(text: str, program: str, where: str) -> InterpreterError:
+    """Name a program that is not there or cannot be executed."""
+    return InterpreterError(
+        f"cannot run {program} in {where}: {one_line(text)}",
+        hint="Give the path of a Python that is in there with --python.",
+    )

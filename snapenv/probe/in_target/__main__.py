@@ -1,0 +1,16 @@
+"""Refuse a Python that is too old by its version, else look and answer.
+
+This file alone is also understood by Python 2.7 and 3.6.
+"""
+
+# mypy: disable-error-code="import-not-found"
+
+import sys
+
+if sys.version_info < (3, 8):  # noqa: UP036 - it runs wherever it is sent
+    sys.stderr.write("snapenv-probe: Python %d.%d is too old\n" % sys.version_info[:2])  # noqa: UP031
+    sys.exit(3)
+
+import probe_answer
+
+sys.stdout.write("\n" + probe_answer.MARK + probe_answer.document() + "\n")

@@ -1,0 +1,118 @@
+"""What is installed: each distribution with its version, origin and files.
+
+Reads the same files as ``importlib.metadata``, but less of each, and goes on where one is damaged.
+Source: https://packaging.python.org/en/latest/specifications/section-distribution-metadata/
+"""
+
+# mypy: disable-error-code="import-not-found"
+# Paths are plain strings: tens of thousands of them, and Path is several times slower.
+# ruff: noqa: PTH118, PTH123, PTH208
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Mapping, NamedTuple
+
+import probe_origins
+import probe_record
+
+if TYPE_CHECKING:
+    from probe_hashing import Hashed
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_WORD = re.compile(r"[!-~]+")
+
+
+class Distribution(NamedTuple):
+    """One distribution on the import path; ``entries`` is None where it has no RECORD."""
+
+    name: str
+    version: str
+    folder: str  # that it is imported from, absolute
+    info: str  # the name of its .dist-info or .egg-info in there
+    entries: list[probe_record.Entry] | None
+
+    def read(self, name: str) -> str | None:
+        """Give a file of its .dist-info."""
+        return _read(os.path.join(self.folder, self.info, name))
+
+    def digested(self) -> list[probe_record.Entry]:
+        """Give the files that are the same whoever installs them."""
+        return [entry for entry in self.entries or () if probe_record.is_digested(entry, self.info)]
+
+
+def find(path: list[str]) -> list[Distribution]:
+    """List the distributions in the order of the import path, also those that others shadow."""
+    return [found for folder in path for found in _in_folder(folder)]
+
+
+def visible(everything: list[Distribution]) -> list[Distribution]:
+    """Keep the first of each name, which is the one that is imported; sorted by name."""
+    first = {found.name: found for found in reversed(everything)}
+    return [first[name] for name in sorted(first)]
+
+
+def facts(found: Distribution, hashed: Mapping[str, Hashed]) -> dict[str, object]:
+    """Describe one as snapenv's ``Distribution``."""
+    installer = _WORD.match(found.read("INSTALLER") or "")
+    return {
+        "name": found.name,
+        "version": found.version,
+        "installer": installer.group() if installer else None,
+        "tags": sorted(
+            set(re.findall(r"^Tag: *([!-~]+)", found.read("WHEEL") or "", re.MULTILINE))
+        ),
+        "files": None if found.entries is None else probe_record.files(found.digested(), hashed),
+        **probe_origins.of(found),
+    }
+
+
+def _in_folder(folder: str) -> list[Distribution]:
+    """List those of one folder by name; of two of one name, as a broken upgrade leaves, the first.
+
+    A name that starts with ``~`` is what pip leaves of a removal that failed.
+    """
+    if folder.endswith(".egg"):
+        infos = ["EGG-INFO"]
+    else:
+        infos = [name for name in _names(folder) if name.endswith((".dist-info", ".egg-info"))]
+    found = (_distribution(folder, info) for info in infos if not info.startswith("~"))
+    first: dict[str, Distribution] = {}
+    for one in found:
+        if one:
+            first.setdefault(one.name, one)
+    return list(first.values())
+
+
+def _distribution(folder: str, info: str) -> Distribution | None:
+    base = os.path.join(folder, info)  # a folder, or of Debian's .egg-info the only file
+    named = (os.path.join(base, "METADATA"), os.path.join(base, "PKG-INFO"), base)
+    text = next(filter(None, map(_read, named)), "")
+    headers = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
+    name, version = _header(headers, "Name"), _header(headers, "Version")
+    if not name or not version or not _NAME.fullmatch(name):
+        return None
+    listed = _read(os.path.join(base, "RECORD"))
+    entries = None if listed is None else probe_record.parse(listed, folder)
+    return Distribution(re.sub(r"[-_.]+", "-", name).lower(), version, folder, info, entries)
+
+
+def _header(headers: str, name: str) -> str | None:
+    found = re.search(rf"^{name}:[ \t]*([!-~]+)[ \t\r]*$", headers, re.MULTILINE | re.IGNORECASE)
+    return found.group(1) if found else None
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.read()
+    except OSError:
+        return None

@@ -1,0 +1,142 @@
+"""Where a distribution came from.
+
+Source: https://packaging.python.org/en/latest/specifications/direct-url/
+"""
+
+# mypy: disable-error-code="import-not-found"
+# Paths are plain strings: tens of thousands of them, and Path is several times slower.
+# ruff: noqa: PTH118, PTH123, PTH207
+
+from __future__ import annotations
+
+import functools
+import glob
+import json
+import os
+import posixpath
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import probe_path
+
+if TYPE_CHECKING:
+    from probe_distributions import Distribution
+
+_OF_SYSTEM = ("debian", "rpm")
+_FINDER = re.compile(r"_?_editable_?_.*\.pth")
+# Where NVIDIA's images keep what they bring: 23 and newer, their sources, and 22 and older.
+_OF_IMAGE = ("/usr", "/opt/pytorch", "/opt/conda")
+
+
+def of(found: Distribution) -> dict[str, str | None]:
+    """Give ``origin`` and ``url``, the first that holds of: base, conda, direct URL, system."""
+    if _is_of_image(found):
+        return {"origin": "base", "url": None}
+    if _is_of_conda(found):
+        return {"origin": "conda", "url": None}
+    direct = _direct_url(found)
+    if direct:
+        return {"origin": _kind(direct), "url": _url(direct)}
+    return {"origin": _without_url(found), "url": None}
+
+
+def _without_url(found: Distribution) -> str:
+    if _is_in_place(found):
+        return "editable"
+    is_system = (
+        found.entries is None
+        or (found.read("INSTALLER") or "").strip() in _OF_SYSTEM
+        or found.folder.startswith("/usr/lib/python3/")
+    )
+    return "system" if is_system else "index"
+
+
+def _is_of_image(found: Distribution) -> bool:
+    """Say whether it came with NVIDIA's image; its pip and ours use one folder there."""
+    if not os.environ.get("NVIDIA_PYTORCH_VERSION") or found.folder == probe_path.user_site():
+        return False
+    is_venv = sys.prefix != sys.base_prefix
+    if is_venv and probe_path.is_below(found.folder, sys.prefix):
+        return False
+    roots = (*_OF_IMAGE, sys.base_prefix) if is_venv else _OF_IMAGE
+    return probe_path.is_debian(found.folder) or any(
+        probe_path.is_below(found.folder, root) for root in roots
+    )
+
+
+def _is_of_conda(found: Distribution) -> bool:
+    installer = (found.read("INSTALLER") or "").strip()
+    info = os.path.join(found.folder, found.info)
+    named = (os.path.join(info, "METADATA"), os.path.join(info, "PKG-INFO"), info)
+    return installer == "conda" or (not installer and not conda_files().isdisjoint(named))
+
+
+@functools.lru_cache(maxsize=None)
+def conda_files() -> frozenset[str]:
+    """Give every file that conda says it put into this environment, absolute."""
+    prefix = os.path.realpath(sys.prefix)
+    records = glob.glob(os.path.join(glob.escape(prefix), "conda-meta", "*.json"))
+    return frozenset(
+        os.path.join(prefix, name) for record in records for name in _conda_record(record)
+    )
+
+
+def _conda_record(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return list(json.load(file)["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _is_in_place(found: Distribution) -> bool:
+    """Say whether its sources are imported where they lie, by a way that leaves no URL.
+
+    That is a finder in RECORD, or setuptools' old .egg-info beside the sources themselves.
+    """
+    if found.entries is None:
+        return not found.folder.endswith(("-packages", ".egg"))
+    return any(_FINDER.fullmatch(entry.path) for entry in found.entries)
+
+
+def _direct_url(found: Distribution) -> dict[str, Any] | None:
+    try:
+        direct = json.loads(found.read("direct_url.json") or "null")
+    except ValueError:
+        return None
+    return direct if isinstance(direct, dict) and isinstance(direct.get("url"), str) else None
+
+
+def _kind(direct: dict[str, Any]) -> str:
+    folder = direct.get("dir_info")
+    if isinstance(direct.get("vcs_info"), dict):
+        return "vcs"
+    if isinstance(folder, dict):
+        return "editable" if folder.get("editable") else "local"
+    return "local" if direct["url"].lower().startswith("file:") else "url"
+
+
+def _url(direct: dict[str, Any]) -> str:
+    """Write a URL without what may be secret or personal.
+
+    That is: user info, query and fragment, and all folders of a local path. One of version
+    control is written as pip does, ``git+https://example.com/x@commit``.
+    """
+    url = _public(direct["url"])
+    if _kind(direct) != "vcs":
+        return url
+    info = direct["vcs_info"]
+    return f"{info.get('vcs', 'git')}+{url}@{info.get('commit_id', '')}".rstrip("@")
+
+
+def _public(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "invalid:"
+    if parts.scheme == "file":
+        return "file:" + posixpath.basename(parts.path.rstrip("/"))
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))

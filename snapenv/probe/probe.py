@@ -1,0 +1,131 @@
+"""Send the probe to where an environment is, and read what it answers.
+
+The probe is a zipapp: the modules of ``in_target`` and NVIDIA's pynvml, one file. Its answer is
+one line of JSON that starts with a mark, since an image's entrypoint may print a banner before.
+Source: https://docs.python.org/3/library/zipapp.html
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.resources
+import io
+import re
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from snapenv.errors import InterpreterError, ProbeError
+from snapenv.model.facts import PROBE_SCHEMA, Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snapenv.ports import Completed, Target
+
+MARK = "snapenv-facts: "
+_PROGRAM = "probe.pyz"
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
+_OLDEST = (3, 8)
+_ASK_VERSION = "import sys; sys.stdout.write('snapenv-python: %d %d' % sys.version_info[:2])"
+
+
+def probe(target: Target) -> Facts:
+    """Look at the environment of a target.
+
+    Raises:
+        InterpreterError: The target's program is no Python, or one that is too old.
+        ProbeError: The probe failed over there, or its answer cannot be read.
+    """
+    done = target.run((target.python, "-B", _PROGRAM), files={_PROGRAM: pack_probe()})
+    if done.exit_code != 0 or not _answers(done.stdout):
+        _refuse_interpreter(target)
+        raise _failure(target, done)
+    return parse_facts(done.stdout)
+
+
+def parse_facts(stdout: str) -> Facts:
+    """Read the one line of an output that holds facts.
+
+    Raises:
+        ProbeError: There is no such line or more than one, or it is of another form or schema.
+    """
+    answers = _answers(stdout)
+    if len(answers) != 1:
+        raise ProbeError(
+            f"the probe answered {len(answers)} times, not once",
+            hint="Run the interpreter yourself, and see what it prints when it starts.",
+        )
+    try:
+        schema = msgspec.json.decode(answers[0], type=dict[str, object]).get("schema")
+        if schema != PROBE_SCHEMA:
+            raise ProbeError(
+                f"the probe answered in schema {schema!r}, not {PROBE_SCHEMA}",
+                hint="Use the same version of snapenv here and there.",
+            )
+        return msgspec.json.decode(answers[0], type=Facts)
+    except msgspec.MsgspecError as error:
+        raise ProbeError(
+            f"the probe's answer cannot be read: {_located(error)}",
+            hint="This is a bug in snapenv; please report it with this message.",
+        ) from error
+
+
+@functools.cache
+def pack_probe() -> bytes:
+    """Give the program that travels; the same bytes for the same snapenv and nvidia-ml-py."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:  # zlib may be missing there
+        for name, source in sorted(_sources()):
+            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), source)
+    return packed.getvalue()
+
+
+def _sources() -> Iterator[tuple[str, bytes]]:
+    for module in (importlib.resources.files("snapenv.probe") / "in_target").iterdir():
+        if module.name.endswith(".py"):
+            yield module.name, module.read_bytes()
+    pynvml = importlib.metadata.distribution("nvidia-ml-py").locate_file("pynvml.py")
+    yield "pynvml.py", Path(str(pynvml)).read_bytes()
+
+
+def _answers(stdout: str) -> list[str]:
+    return [line[len(MARK) :] for line in stdout.split("\n") if line.startswith(MARK)]
+
+
+def _refuse_interpreter(target: Target) -> None:
+    """Ask a program that did not answer whether it is a Python, and which.
+
+    Raises:
+        InterpreterError: It is none, or too old.
+    """
+    done = target.run((target.python, "-c", _ASK_VERSION))
+    found = re.search(r"snapenv-python: (\d+) (\d+)", done.stdout)
+    if found is None:
+        raise InterpreterError(
+            f"{target.python} is no Python",
+            hint="Name the environment's interpreter, such as --python ENV/bin/python.",
+        )
+    major, minor = map(int, found.groups())
+    if (major, minor) < _OLDEST:
+        raise InterpreterError(
+            f"{target.python} is Python {major}.{minor}; 3.8 is the oldest that works",
+            hint="Move the environment to a newer Python.",
+        )
+
+
+def _failure(target: Target, done: Completed) -> ProbeError:
+    last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+    return ProbeError(
+        f"the probe exited with {done.exit_code} on {target.python}: {last}",
+        hint=f"See that {target.python} -c 'import json, ctypes, hashlib' works over there.",
+    )
+
+
+def _located(error: msgspec.MsgspecError) -> str:
+    """Name the place first: ``environment.torch.version: Expected `str`, got `int```."""
+    what, _, path = str(error).partition(" - at `$.")
+    return f"{path.rstrip('`')}: {what}" if path else what

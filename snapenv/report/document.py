@@ -1,0 +1,49 @@
+"""An outcome or an error as one JSON document: the same keys for yes, no and failure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from snapenv.errors import SnapenvError
+    from snapenv.model.outcome import Outcome
+
+JSON_SCHEMA = 1
+
+
+def outcome_json(outcome: Outcome) -> str:
+    """Give the document of a command that has answered yes or no; no newline at the end."""
+    return _encode(
+        {
+            "schema": JSON_SCHEMA,
+            "command": outcome.command,
+            "ok": outcome.ok,
+            "exit_code": outcome.exit_code,
+            "result": outcome.result,
+            "checks": outcome.checks,
+            "warnings": outcome.warnings,
+            "error": None,
+        }
+    )
+
+
+def error_json(error: SnapenvError, *, command: str) -> str:
+    """Give the document of a command that could not answer."""
+    return _encode(
+        {
+            "schema": JSON_SCHEMA,
+            "command": command,
+            "ok": False,
+            "exit_code": error.exit_code,
+            "result": {},
+            "checks": [],
+            "warnings": [],
+            "error": {"kind": error.slug, "message": error.message, "hint": error.hint},
+        }
+    )
+
+
+def _encode(document: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()

@@ -1,0 +1,94 @@
+"""Train YOLOv8 for a few steps on data made here; print the losses as one JSON line.
+
+Runs on the environment's own Python, from 3.8 on, with its numpy, cv2, torch and ultralytics, in
+an empty working folder and without network. stdout holds the answer alone; what the packages
+print goes to stderr. Exit codes beyond 1 are those of smoke_failures. The modules beside this one
+are called smoke_… since here they stand before the environment's packages on the path.
+"""
+
+# mypy: disable-error-code="import-not-found"
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import smoke_failures
+import smoke_surroundings
+from smoke_images import make_data
+from smoke_offline import refuse_network
+from smoke_plan import IMAGES
+from smoke_training import train
+
+_PREFIX = "snapenv-smoke-train: "
+
+
+def main() -> int:
+    """Run the smoke-train and give the exit code."""
+    parser = argparse.ArgumentParser(prog="smoke_train.pyz")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    wanted = parser.parse_args().device
+    answer = _claim_stdout()
+    try:
+        fingerprint = smoke_train(wanted, Path.cwd())
+    except Exception as error:  # noqa: BLE001 - whatever the packages raise is the answer
+        return _explain(error)
+    os.write(answer, f"\n{_PREFIX}{json.dumps(fingerprint)}\n".encode())
+    return 0
+
+
+def smoke_train(wanted: str, folder: Path) -> dict[str, object]:
+    """Train on a device in a folder; give the fingerprint as snapenv reads it.
+
+    Raises:
+        SmokeError: A reason that snapenv knows to explain.
+    """
+    smoke_surroundings.keep_inside(folder)
+    places = tuple(sys.path)  # setuptools adds to it what it carries
+    packages = smoke_surroundings.list_packages(places)
+    refuse_network()
+    _say("import torch and ultralytics")
+    smoke_surroundings.require_frameworks()
+    device = smoke_surroundings.choose_device(wanted)
+    smoke_surroundings.settle_arithmetic()
+    data, images_sha256 = make_data(folder / "data", IMAGES)
+    heard, arguments = train(device, data, say=_say)
+    changed = packages ^ smoke_surroundings.list_packages(places)
+    if changed:
+        raise smoke_failures.PackagesChangedError(", ".join(sorted(changed)))
+    conditions = smoke_surroundings.describe_conditions(device)
+    return {
+        "losses": [loss.hex() for loss in heard.losses],
+        "conditions": {**conditions, "arguments": arguments, "images_sha256": images_sha256},
+        "speed": heard.measure_speed(),
+    }
+
+
+def _claim_stdout() -> int:
+    """Keep stdout for the answer and send what anyone else prints, from C too, to stderr."""
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    return answer
+
+
+def _say(text: str) -> None:
+    print(f"{_PREFIX}{text}", file=sys.stderr, flush=True)
+
+
+def _explain(error: Exception) -> int:
+    """Put the reason on the last line of stderr: a CUDA error's own last line says nothing."""
+    if isinstance(error, smoke_failures.SmokeError):
+        _say(str(error))
+        return int(error.exit_code)
+    traceback.print_exc()
+    summary = "".join(traceback.format_exception_only(type(error), error)).splitlines()
+    _say(next(line for line in summary if line))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

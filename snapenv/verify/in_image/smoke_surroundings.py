@@ -1,0 +1,127 @@
+"""Prepare the process before torch is imported, and say what the losses depend on afterwards."""
+
+# mypy: disable-error-code="import-not-found"
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import smoke_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+THREADS = 1
+
+_FOLDERS = {  # where the environment's packages would write
+    "HOME": ".",
+    "MPLCONFIGDIR": "matplotlib",
+    "TMPDIR": "tmp",
+    "TORCH_HOME": "torch",
+    "XDG_CACHE_HOME": "cache",
+    "XDG_CONFIG_HOME": "config",
+    "YOLO_CONFIG_DIR": "ultralytics",
+}
+
+
+def keep_inside(folder: Path) -> None:
+    """Point every package at this folder; HOME only now, as user packages are already found."""
+    for name, place in _FOLDERS.items():
+        path = folder / "home" / place
+        path.mkdir(parents=True, exist_ok=True)
+        os.environ[name] = str(path)
+
+
+def list_packages(places: Iterable[str]) -> set[str]:
+    """Give the metadata folders in these places, which carry each package's name and version."""
+    return {
+        entry.name
+        for place in places
+        if Path(place).is_dir()
+        for entry in Path(place).iterdir()
+        if entry.suffix in {".dist-info", ".egg-info"}
+    }
+
+
+def require_frameworks() -> None:
+    """Check that the smoke-train's packages are there.
+
+    Raises:
+        NoUltralyticsError: ultralytics is not installed.
+        NoTorchError: torch is not installed.
+        OpenCvError: cv2 is missing, or a library that it needs.
+    """
+    for name, missing in (
+        ("ultralytics", smoke_failures.NoUltralyticsError),
+        ("torch", smoke_failures.NoTorchError),
+    ):
+        if importlib.util.find_spec(name) is None:
+            raise missing(name)
+    try:
+        importlib.import_module("cv2")
+    except ImportError as error:
+        raise smoke_failures.OpenCvError(str(error)) from error
+
+
+def choose_device(wanted: str) -> str:
+    """Decide for ``cpu`` or ``cuda``; a GPU is woken here, before ultralytics hides others.
+
+    Raises:
+        NoGpuError: A GPU is asked for, and torch sees none.
+    """
+    import torch
+
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise smoke_failures.NoGpuError(f"torch {torch.__version__}, CUDA {torch.version.cuda}")
+    torch.cuda.init()
+    return "cuda"
+
+
+def settle_arithmetic() -> None:
+    """Fix what changes the last digits: TF32, cuDNN's choice of algorithm, threads.
+
+    ultralytics sets the threads again from the number of cores, so this is called again later.
+    """
+    import torch
+
+    torch.set_num_threads(THREADS)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def describe_conditions(device: str) -> dict[str, object]:
+    """Say what the losses depend on, as it is in this process now."""
+    import cv2
+    import numpy as np
+    import torch
+    import ultralytics
+
+    tf32 = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
+    return {
+        "device": device if device == "cpu" else torch.cuda.get_device_name(0),
+        "threads": torch.get_num_threads(),
+        "tf32": tf32,
+        "ultralytics": ultralytics.__version__,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "cudnn": torch.backends.cudnn.version(),
+        "albumentations": _find_version("albumentations"),
+    }
+
+
+def _find_version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,179 @@
+"""Train YOLOv8 for a few steps on a target, and read the losses."""
+
+from __future__ import annotations
+
+import io
+import signal
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from snapenv.errors import SmokeTrainError
+from snapenv.model.fingerprint import Fingerprint
+
+if TYPE_CHECKING:
+    from snapenv.ports import Completed, Target, Task
+
+_ARCHIVE = "smoke_train.pyz"
+_SOURCES = Path(__file__).parent / "in_image"
+_MARK = "snapenv-smoke-train: "  # before the answer on stdout, and each of our lines on stderr
+
+_ENVIRONMENT = {
+    # No network, no package that changes itself, no window.
+    "YOLO_OFFLINE": "true",
+    "YOLO_AUTOINSTALL": "false",
+    "YOLOv5_AUTOINSTALL": "false",
+    "WANDB_MODE": "disabled",
+    "COMET_MODE": "disabled",
+    "MPLBACKEND": "Agg",
+    # The same arithmetic everywhere. cuBLAS reads its own when the first handle is made.
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "NVIDIA_TF32_OVERRIDE": "0",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    # One process, whatever a launcher of distributed training left behind.
+    "RANK": "-1",
+    "LOCAL_RANK": "-1",
+    "WORLD_SIZE": "1",
+    "LOGNAME": "snapenv",  # a container's user may have no name, and torch asks for it
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    """How an exit code of smoke_failures is told; both may name {python} and {detail}."""
+
+    message: str
+    hint: str
+
+
+_REASONS = {
+    3: _Reason(
+        "ultralytics is not installed in the environment of {python}",
+        "Install ultralytics there, or leave the smoke-train out with --no-smoke.",
+    ),
+    4: _Reason(
+        "torch is not installed in the environment of {python}",
+        "Install torch there, or leave the smoke-train out with --no-smoke.",
+    ),
+    5: _Reason(
+        "OpenCV cannot be imported by {python}: {detail}",
+        "Run apt-get install libgl1 libglib2.0-0 there, or use opencv-python-headless "
+        "instead of opencv-python.",
+    ),
+    6: _Reason(
+        "a GPU was asked for and torch sees none: {detail}",
+        "Run nvidia-smi there; for a container, see that it was given the GPUs. "
+        "Or train with --device cpu.",
+    ),
+    7: _Reason(
+        "the smoke-train was not the one that was asked for: {detail}",
+        "Free the GPU's memory: ultralytics makes the batch smaller when it runs out.",
+    ),
+    8: _Reason(
+        "the smoke-train does not converge: {detail}",
+        "Check the GPU's health and whether files of torch or ultralytics were edited.",
+    ),
+    9: _Reason(
+        "packages changed while the smoke-train ran: {detail}",
+        "Stop whatever installs packages in this environment, and try again.",
+    ),
+}
+_CRASH_HINTS = (
+    ("no kernel image", "This torch has no kernels for this GPU: use a build that has."),
+    ("out of memory", "Free the GPU's memory: see what nvidia-smi lists, and try again."),
+    ("no network", "A package wants the network for training: see its settings."),
+)
+_CRASH_HINT = "Train for one epoch in this environment yourself: it does not train."
+
+
+def smoke_train(target: Target, *, device: str, task: Task) -> Fingerprint:
+    """Train on ``cpu``, ``cuda`` (the first GPU visible) or ``auto``, in about ten seconds.
+
+    Nothing is fetched and nothing stays behind.
+
+    Raises:
+        SmokeTrainError: The environment cannot train, or did not train what was asked for.
+        InterpreterError: The target's interpreter cannot be executed.
+        EngineError: The container ended before the program did.
+    """
+    done = target.run(
+        (target.python, "-B", _ARCHIVE, "--device", device),
+        files={_ARCHIVE: pack_smoke_train()},
+        environment=_ENVIRONMENT,
+        on_line=lambda line: _note(line, task),
+    )
+    if done.exit_code != 0:
+        raise explain_failure(done, python=target.python)
+    return parse_fingerprint(done.stdout)
+
+
+@cache
+def pack_smoke_train() -> bytes:
+    """Pack the program into a zipapp: the same sources give the same bytes."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        for source in sorted(_SOURCES.glob("*.py")):
+            packed.writestr(zipfile.ZipInfo(source.name), source.read_bytes())
+    return archive.getvalue()
+
+
+def parse_fingerprint(stdout: str) -> Fingerprint:
+    """Read the marked line of the program's answer.
+
+    Raises:
+        SmokeTrainError: There is not exactly one such line, or a field is missing or wrong.
+    """
+    answers = [line for line in stdout.splitlines() if line.startswith(_MARK)]
+    try:
+        (answer,) = answers
+        fingerprint = msgspec.json.decode(answer.removeprefix(_MARK), type=Fingerprint)
+        _ = fingerprint.values
+    except ValueError as error:  # msgspec's are such, too
+        reason = str(error) if len(answers) == 1 else f"{len(answers)} answers instead of one"
+        raise SmokeTrainError(
+            f"the smoke-train answered in an unknown form: {reason}",
+            hint="Report this as a bug, with the output of the command.",
+        ) from error
+    return fingerprint
+
+
+def explain_failure(done: Completed, *, python: str) -> SmokeTrainError:
+    """Say why a smoke-train ended without an answer."""
+    detail = _last_line(done.stderr)
+    reason = _REASONS.get(done.exit_code) or _explain_crash(done.exit_code, detail)
+    return SmokeTrainError(reason.message.format(python=python, detail=detail), hint=reason.hint)
+
+
+def _explain_crash(exit_code: int, detail: str) -> _Reason:
+    number = -exit_code if exit_code < 0 else exit_code - 128  # a shell's and an engine's way
+    if number in signal.valid_signals():
+        return _Reason(
+            f"the smoke-train was ended by {signal.Signals(number).name}",
+            "See the kernel's log there: memory may have run out.",
+        )
+    hint = next((hint for text, hint in _CRASH_HINTS if text in detail), _CRASH_HINT)
+    return _Reason("the smoke-train failed: {detail}", hint)
+
+
+def _last_line(stderr: str) -> str:
+    """Give our own last line where there is one, else the last that says anything.
+
+    Ours may stand behind a progress bar of ultralytics.
+    """
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    ours = [line.rpartition(_MARK)[2] for line in lines if _MARK in line]
+    return (ours or lines or ["it said nothing"])[-1]
+
+
+def _note(line: str, task: Task) -> None:
+    _, mark, text = line.rpartition(_MARK)
+    if mark:
+        task.note(text)

@@ -1,0 +1,173 @@
+"""Turn a snapshot into an image: pin the base, build, prove, name, push."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from snapenv.base.choose import rebase
+from snapenv.errors import BuildError, NotFoundError, TagTakenError
+from snapenv.lock.store import read_snapshot
+from snapenv.model.image import BuildContext, ImageRef
+from snapenv.model.outcome import Outcome
+from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL
+from snapenv.render.dockerfile import render_dockerfile
+from snapenv.workflows.prove import prove_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from snapenv.model.image import Image
+    from snapenv.model.outcome import Check
+    from snapenv.model.snapshot import Snapshot
+    from snapenv.ports import Outside
+
+_PINNED_DOCKERFILE = "pinned.Dockerfile"
+_BASE_NAME = "org.opencontainers.image.base.name"
+_NAMED = 3  # differences in one message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Build:
+    """What a user may ask of a build."""
+
+    repository: str
+    base: str | None = None
+    mirror: str | None = None
+    push: bool = False
+    replace: bool = False
+
+
+def build(folder: Path, request: Build, outside: Outside) -> Outcome:
+    """Build the image of a snapshot folder, name it by the convention, push it if asked."""
+    snapshot = read_snapshot(folder)
+    outside.engine.check()
+    ref = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
+    image = find_image(snapshot, ref, request, outside)
+    if image is None:
+        image = make_image(snapshot, ref, request, outside)
+    elif _differences(image, snapshot, outside):
+        raise _taken(ref, f"{image.id}, changed after it was built,", snapshot.digest)
+    digest = _push(ref, image, request, outside) if request.push else image.id
+    return _outcome(snapshot, ref, image, digest=digest, pushed=request.push)
+
+
+def find_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outside) -> Image | None:
+    """Give the local image that was built of this snapshot under this name, if it is there.
+
+    Raises:
+        TagTakenError: Another image has the name, and ``replace`` is not asked for.
+    """
+    there = outside.engine.find(ref.tagged)
+    if there is None or request.replace:
+        return None
+    if there.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
+        raise _taken(ref, there.id, f"snapshot {snapshot.digest}")
+    if request.base and there.labels.get(_BASE_NAME) != ImageRef.parse(request.base).tagged:
+        raise _taken(ref, f"{there.id} on {there.labels.get(_BASE_NAME)}", f"on {request.base}")
+    return there
+
+
+def make_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outside) -> Image:
+    """Build a snapshot's image, compare it with the lock, and only then name it.
+
+    Raises:
+        BuildError: A step failed, or the image is not what the lock says; it gets no name.
+    """
+    pinned = _pin_base(snapshot, request, outside)
+    with outside.progress.task(f"Building {ref.tag}") as task:
+        image = outside.engine.build(_context(pinned, outside.certificates), task)
+    different = _differences(image, snapshot, outside)
+    if different:
+        outside.engine.remove(image.id)
+        named = "; ".join(
+            f"{check.id}: {check.expected} became {check.seen}" for check in different[-_NAMED:]
+        )
+        raise BuildError(
+            f"the image is not what the lock says: {named}",
+            hint="It was not named. Choose a base that fits with --base, or capture again.",
+        )
+    outside.engine.tag(image, ref)
+    return image
+
+
+def _pin_base(snapshot: Snapshot, request: Build, outside: Outside) -> Snapshot:
+    """Fetch the base that is asked for, and give the snapshot with its digest in the lock."""
+    lock = snapshot.lock
+    base = rebase(lock.base, image=request.base, mirror=request.mirror)
+    engine = outside.engine
+    with outside.progress.task(f"Base image {base.image}") as task:
+        ref = engine.resolve(ImageRef.parse(base.image), task)
+        if engine.find(str(ref)) is None:
+            engine.pull(ref, task)
+    return replace(snapshot, lock=replace(lock, base=replace(base, image=str(ref))))
+
+
+def _context(snapshot: Snapshot, certificates: bytes | None) -> BuildContext:
+    """Give the snapshot as captured, with a Dockerfile whose base is pinned."""
+    base = ImageRef.parse(snapshot.lock.base.image)
+    files = {
+        **snapshot.files,
+        _PINNED_DOCKERFILE: render_dockerfile(snapshot.lock),
+    }
+    if certificates:
+        files["ca.pem"] = certificates
+    return BuildContext(files=files, labels=_labels(snapshot, base), dockerfile=_PINNED_DOCKERFILE)
+
+
+def _labels(snapshot: Snapshot, base: ImageRef) -> Mapping[str, str]:
+    """Give our own labels, and those of https://specs.opencontainers.org/image-spec/annotations/."""
+    return {
+        SNAPSHOT_LABEL: snapshot.digest,
+        "io.snapenv.version": snapshot.lock.snapenv,
+        "org.opencontainers.image.version": snapshot.lock.tag,
+        _BASE_NAME: base.tagged,
+        "org.opencontainers.image.base.digest": base.digest or "",
+    }
+
+
+def _differences(image: Image, snapshot: Snapshot, outside: Outside) -> list[Check]:
+    target = outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=None)
+    return [check for check in prove_facts(target, snapshot.lock, outside) if not check.ok]
+
+
+def _push(ref: ImageRef, image: Image, request: Build, outside: Outside) -> str:
+    """Send the image unless its name is another's over there; give the registry's digest."""
+    engine = outside.engine
+    with outside.progress.task(f"Pushing {ref.tagged}") as task:
+        if not request.replace:
+            try:
+                there = engine.resolve(ref, task)
+            except NotFoundError:
+                pass
+            else:
+                if f"{ref.repository}@{there.digest}" not in image.digests:
+                    raise _taken(ref, str(there.digest), image.id)
+        return str(engine.push(ref, task).digest)
+
+
+def _taken(ref: ImageRef, there: str, here: str) -> TagTakenError:
+    return TagTakenError(
+        f"{ref.tagged} is {there} already, and this is {here}",
+        hint="Give another --level at capture or another --repository, or move it: --replace.",
+    )
+
+
+def _outcome(
+    snapshot: Snapshot, ref: ImageRef, image: Image, *, digest: str, pushed: bool
+) -> Outcome:
+    where = f"pushed as {ref.repository}@{digest}" if pushed else f"image {digest}"
+    return Outcome(
+        command="build",
+        result={
+            "image": ref.tagged,
+            "digest": digest,
+            "pushed": pushed,
+            "base": image.labels.get(_BASE_NAME),
+            "snapshot": snapshot.digest,
+            "size_bytes": image.size_bytes,
+        },
+        lines=(f"{ref.tagged} is built, {image.size_bytes / 1e9:.1f} GB", where),
+        warnings=snapshot.lock.base.warnings,
+    )

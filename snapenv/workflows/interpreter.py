@@ -1,0 +1,64 @@
+"""Find the Python that a capture looks at when the user names none, or names it loosely."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.errors import EnvironmentMissingError, InterpreterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX")
+
+
+def find_interpreter(named: str | None, environment: Mapping[str, str], *, own_prefix: str) -> str:
+    """Give the path of a Python: the one named, the active environment's, or the one on PATH.
+
+    ``named`` may be a path, an environment's folder, or a program on PATH. The environment at
+    ``own_prefix``, which snapenv itself runs in, is taken only if it is named or active.
+
+    Raises:
+        InterpreterError: What was named is not there.
+        EnvironmentMissingError: Nothing was named, and no environment is active or on PATH.
+    """
+    path = environment.get("PATH", "")
+    if named is not None:
+        return _named(named, path)
+    for variable in _ACTIVE:
+        if environment.get(variable):
+            return _active(variable, environment[variable])
+    found = shutil.which("python3", path=path)
+    if found is None or Path(found).parent == Path(own_prefix, "bin"):
+        raise EnvironmentMissingError(
+            "no environment is active, and PATH has no other python3",
+            hint="Activate the environment, or name it: --python ENV/bin/python.",
+        )
+    return found
+
+
+def _named(named: str, path: str) -> str:
+    place = Path(named).expanduser().absolute()
+    if place.is_dir():
+        place = place / "bin" / "python"
+    if place.is_file():
+        return str(place)
+    found = shutil.which(named, path=path)
+    if found is None:
+        raise InterpreterError(
+            f"there is no Python at {named}",
+            hint="Give the path of a Python, such as --python ENV/bin/python.",
+        )
+    return str(Path(found).absolute())
+
+
+def _active(variable: str, folder: str) -> str:
+    python = Path(folder, "bin", "python")
+    if not python.is_file():
+        raise EnvironmentMissingError(
+            f"{variable} names {folder}, which has no bin/python",
+            hint="Activate an environment that exists, or name one: --python ENV/bin/python.",
+        )
+    return str(python)

@@ -1,0 +1,213 @@
+"""Bring an environment back, and prove that it is the one that was captured."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from snapenv.errors import InstallError, NotFoundError, SnapshotDamagedError
+from snapenv.lock.store import parse_snapshot, read_snapshot
+from snapenv.model.image import ImageRef, Tag
+from snapenv.model.outcome import Outcome
+from snapenv.model.snapshot import IMAGE_PYTHON, IMAGE_SNAPSHOT, PYLOCK_FILE, SNAPSHOT_LABEL
+from snapenv.ports import Target
+from snapenv.probe.probe import probe
+from snapenv.workflows.build import Build, find_image, make_image
+from snapenv.workflows.prove import prove
+
+if TYPE_CHECKING:
+    from snapenv.model.image import Image
+    from snapenv.model.snapshot import Snapshot
+    from snapenv.ports import Outside
+    from snapenv.workflows.prove import Proved
+
+EngineName = Literal["docker", "venv"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Restore:
+    """What a user may ask of a restore."""
+
+    ref: str  # a snapshot folder, a tag of the convention, or an image reference
+    engine: EngineName = "docker"
+    into: Path = Path(".venv")
+    repository: str
+    mirror: str | None = None
+    device: str = "auto"  # "cpu", "all", or GPU numbers such as "0,1"
+    smoke: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Restored:
+    """What stands again: how to run in it, and how to name it to people and programs."""
+
+    target: Target
+    device: str
+    result: dict[str, object]
+    usage: str
+
+
+def restore(request: Restore, outside: Outside) -> Outcome:
+    """Fetch or make the environment, compare its facts with the lock, and train in it."""
+    if request.engine == "venv":
+        snapshot, restored = _restore_venv(request, outside)
+    else:
+        snapshot, restored = _restore_image(request, outside)
+    proved = prove(
+        restored.target,
+        snapshot.lock,
+        smoke=request.smoke,
+        device=restored.device,
+        outside=outside,
+    )
+    return _outcome(snapshot, restored, proved)
+
+
+def parse_ref(text: str, *, repository: str) -> ImageRef | Path:
+    """Tell what REF names: a folder that exists, a bare tag below ``repository``, or an image.
+
+    Raises:
+        NotFoundError: It looks like a path and is none, or is no image reference.
+    """
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return path
+    if text.startswith((".", "/", "~")):
+        raise NotFoundError(
+            f"there is no snapshot folder {text}",
+            hint="Name a folder that snapenv capture wrote, a tag, or an image.",
+        )
+    try:
+        return ImageRef(repository=repository, tag=str(Tag.parse(text)))
+    except ValueError:
+        pass
+    try:
+        return ImageRef.parse(text)
+    except ValueError as error:
+        raise NotFoundError(
+            str(error), hint="Name a snapshot folder, a tag of the convention, or an image."
+        ) from error
+
+
+def _restore_venv(request: Restore, outside: Outside) -> tuple[Snapshot, _Restored]:
+    ref = parse_ref(request.ref, repository=request.repository)
+    if isinstance(ref, Path):
+        snapshot = read_snapshot(ref)
+    else:
+        outside.engine.check()
+        snapshot = _read_image(_fetch(ref, outside), ref, outside)
+    lock = snapshot.lock
+    if lock.base.world == "base":
+        raise InstallError(
+            f"{lock.tag} stands on {lock.base.image}: {lock.base.reasons[0]}",
+            hint="No index has these packages. Restore with --engine docker.",
+        )
+    with outside.progress.task(f"Making {request.into}") as task:
+        target = outside.venvs.create(
+            snapshot.files[PYLOCK_FILE],
+            python=lock.environment.interpreter.minor,
+            into=request.into,
+            task=task,
+        )
+    return snapshot, _Restored(
+        target=target,
+        device=request.device if request.device in {"auto", "cpu"} else "cuda",
+        result={"path": str(request.into)},
+        usage=f"{request.into}/bin/python",
+    )
+
+
+def _restore_image(request: Restore, outside: Outside) -> tuple[Snapshot, _Restored]:
+    ref = parse_ref(request.ref, repository=request.repository)
+    if isinstance(ref, Path):
+        snapshot = read_snapshot(ref)
+        outside.engine.check()
+        ref = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
+        options = Build(repository=request.repository, mirror=request.mirror)
+        image = find_image(snapshot, ref, options, outside) or make_image(
+            snapshot, ref, options, outside
+        )
+    else:
+        outside.engine.check()
+        image = _fetch(ref, outside)
+        snapshot = _read_image(image, ref, outside)
+    gpus = _gpus(request.device, outside)
+    return snapshot, _Restored(
+        target=outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=gpus),
+        device="cuda" if gpus else "cpu",
+        result={"image": str(ref), "digest": _digest(image, ref)},
+        usage=f"docker run --rm -it {'--gpus all --shm-size 1g ' if gpus else ''}{ref}",
+    )
+
+
+def _fetch(ref: ImageRef, outside: Outside) -> Image:
+    """Give the image that is here already, else the registry's."""
+    here = outside.engine.find(str(ref))
+    if here:
+        return here
+    with outside.progress.task(f"Pulling {ref}") as task:
+        return outside.engine.pull(ref, task)
+
+
+def _read_image(image: Image, ref: ImageRef, outside: Outside) -> Snapshot:
+    try:
+        contents = outside.engine.read_folder(image, IMAGE_SNAPSHOT)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"{ref} holds no snapshot: it was not built by snapenv",
+            hint="Name an image that snapenv build made.",
+        ) from error
+    snapshot = parse_snapshot(contents, where=f"{ref}:{IMAGE_SNAPSHOT}")
+    if image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
+        raise SnapshotDamagedError(
+            f"{ref} says it holds snapshot {image.labels.get(SNAPSHOT_LABEL)}, "
+            f"and holds {snapshot.digest}",
+            hint="Build it again from the snapshot folder.",
+        )
+    return snapshot
+
+
+def _gpus(device: str, outside: Outside) -> str | None:
+    """Choose what a container is given; ``auto`` asks this machine's driver."""
+    if device != "auto":
+        return None if device == "cpu" else device
+    hardware = probe(outside.local(sys.executable)).hardware
+    return "all" if hardware.gpus else None
+
+
+def _digest(image: Image, ref: ImageRef) -> str:
+    """Give the registry's digest where the image came from one, else the engine's id."""
+    prefix = f"{ref.repository}@"
+    return next(
+        (known.removeprefix(prefix) for known in image.digests if known.startswith(prefix)),
+        image.id,
+    )
+
+
+def _outcome(snapshot: Snapshot, restored: _Restored, proved: Proved) -> Outcome:
+    seen = proved.fingerprint
+    ok = all(check.ok for check in proved.checks)
+    where = restored.result.get("path", restored.result.get("image"))
+    proof = f"tier {proved.tier}" if proved.tier else "by its facts alone, without a smoke-train"
+    verdict = (
+        f"{snapshot.lock.tag} is back in {where}: {proof}"
+        if ok
+        else f"{where} is not {snapshot.lock.tag}: see what differs above"
+    )
+    return Outcome(
+        command="restore",
+        result={
+            **restored.result,
+            "tag": snapshot.lock.tag,
+            "snapshot": snapshot.digest,
+            "tier": proved.tier,
+            "losses": [float(value) for value in seen.values] if seen else None,
+            "speed": msgspec.to_builtins(seen.speed) if seen else None,
+        },
+        checks=proved.checks,
+        lines=(verdict, f"use it: {restored.usage}") if ok else (verdict,),
+    )

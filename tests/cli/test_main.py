@@ -1,0 +1,73 @@
+"""How a run of the program ends: streams, exit codes, the JSON document."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from snapenv.cli.main import cli
+from tests.command import Command
+
+KEYS = {"schema", "command", "ok", "exit_code", "result", "checks", "warnings", "error"}
+
+
+def test_help_imports_neither_the_engine_nor_the_frameworks() -> None:
+    script = (
+        "import sys; from snapenv.cli.main import main; main(['--help']); "
+        "print([name for name in ('docker', 'jinja2', 'torch', 'ultralytics', 'msgspec') "
+        "if name in sys.modules])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_every_option_of_every_command_has_an_environment_variable(command: str) -> None:
+    options = [param for param in cli.commands[command].params if param.param_type_name == "option"]
+
+    for option in options:
+        assert str(option.envvar).startswith("SNAPENV_"), option.name
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_every_command_prints_json(command: str) -> None:
+    assert any("--json" in param.opts for param in cli.commands[command].params)
+
+
+def test_a_usage_error_is_a_document_too() -> None:
+    document = Command().document("capture", "--level", "a-b")
+
+    assert document["exit_code"] == 2
+    assert document["error"]["kind"] == "usage"
+    assert "'a-b' cannot be part of a tag" in document["error"]["message"]
+
+
+def test_a_failure_has_the_keys_of_a_success() -> None:
+    document = Command().document("restore", "/nowhere")
+
+    assert document.keys() == KEYS
+    assert document["command"] == "restore"
+    assert document["ok"] is False
+
+
+def test_json_may_stand_after_the_command() -> None:
+    done = Command().run("restore", "/nowhere", "--json")
+
+    assert json.loads(done.stdout)["error"]["kind"] == "not-found"
+
+
+def test_an_error_is_two_lines_on_stderr_and_nothing_on_stdout() -> None:
+    done = Command().run("restore", "/nowhere")
+
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "error: there is no snapshot folder /nowhere",
+        "hint: Name a folder that snapenv capture wrote, a tag, or an image.",
+    ]

@@ -1,0 +1,87 @@
+"""Doors to the outside: no test meets an engine that the tests did not start.
+
+DOCKER_HOST points nowhere unless a test is marked ``docker``, and the user's own docker
+configuration is never read. What this machine cannot give is skipped in a word; under CI that
+is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+from tests.engines.base import push_base
+from tests.engines.engine import engine_address, start_engine
+from tests.engines.exact import make_exact
+from tests.engines.place import Place, UnavailableError
+from tests.engines.registry import start_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NOWHERE = "unix:///nonexistent/docker.sock"
+_OF_THE_USER = ("DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
+
+Part = TypeVar("Part")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Open or close the door before any fixture of a test is made."""
+    marked = item.get_closest_marker("docker")
+    os.environ["DOCKER_HOST"] = engine_address(Place.default()) if marked else NOWHERE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _docker_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the user's docker configuration: contexts, credentials, proxies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_CONFIG", str(tmp_path_factory.mktemp("docker-config")))
+        for name in _OF_THE_USER:
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _engine(request: pytest.FixtureRequest) -> None:
+    """Start the engine for each test that is marked, whether it asks for its address or not."""
+    if request.node.get_closest_marker("docker"):
+        request.getfixturevalue("engine_host")
+
+
+@pytest.fixture(scope="session")
+def engine_host() -> str:
+    """Give the address of an engine of our own; DOCKER_HOST holds it in tests marked docker."""
+    return _provide(start_engine)
+
+
+@pytest.fixture(scope="session")
+def registry() -> str:
+    """Give ``localhost:PORT`` of a registry without a password."""
+    return _provide(start_registry)
+
+
+@pytest.fixture(scope="session")
+def base_image(engine_host: str, registry: str) -> str:
+    """Give the reference of the stand-in for NVIDIA's PyTorch image, in the registry."""
+    return _provide(lambda place: push_base(place, engine=engine_host, registry=registry))
+
+
+@pytest.fixture(scope="session")
+def exact_python() -> Path:
+    """Give the interpreter of an environment with torch and ultralytics from the index."""
+    return _provide(make_exact)
+
+
+def _provide(make: Callable[[Place], Part]) -> Part:
+    place = Place.default()
+    try:
+        with place.lock():
+            return make(place)
+    except UnavailableError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have this real part: {error}")
+        pytest.skip(str(error))

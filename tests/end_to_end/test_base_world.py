@@ -1,0 +1,239 @@
+"""An environment that stands on the base image's own torch: capture, build, push, restore."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from docker import DockerClient
+
+from snapenv.lock.indexes import uv_index_environment
+from tests.command import Command, certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from docker.models.containers import Container
+
+pytestmark = pytest.mark.docker
+
+ULTRALYTICS = "8.4.190"
+TAG = f"train-yolov{ULTRALYTICS}-base-cpu"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the way from a container to a registry has left."""
+
+    client: DockerClient
+    command: Command
+    snapshot: Path
+    repository: str
+    captured: dict[str, object]
+    built: dict[str, object]
+
+    @property
+    def reference(self) -> str:
+        return f"{self.repository}:{TAG}"
+
+
+@pytest.fixture(scope="module")
+def client(engine_host: str) -> Iterator[DockerClient]:
+    client = DockerClient(base_url=engine_host, timeout=600)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def working(client: DockerClient, base_image: str) -> Iterator[Container]:
+    """A container that someone has been pip-installing into."""
+    container = client.containers.run(
+        base_image, ["sleep", "3600"], detach=True, network_mode="host", init=True
+    )
+    try:
+        _install(container)
+        yield container
+    finally:
+        container.remove(force=True)
+
+
+@pytest.fixture(scope="module")
+def built(
+    client: DockerClient,
+    engine_host: str,
+    working: Container,
+    registry: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Built:
+    snapshot = tmp_path_factory.mktemp("base-world") / "snapshot"
+    repository = f"{registry}/team/env"
+    command = Command({"DOCKER_HOST": engine_host})
+    captured = command.result(
+        "capture",
+        "--container",
+        str(working.name),
+        "--python",
+        "/env/bin/python",
+        "--smoke",
+        "--device",
+        "cpu",
+        "-o",
+        str(snapshot),
+    )
+    built = command.result(
+        "build",
+        str(snapshot),
+        "--repository",
+        repository,
+        "--mirror",
+        registry,
+        "--push",
+        "--replace",
+    )
+    return Built(client, command, snapshot, repository, captured, built)
+
+
+def test_the_image_is_named_by_the_convention_and_pushed(built: Built) -> None:
+    assert built.captured["tag"] == TAG
+    assert built.built["image"] == built.reference
+    assert built.built["pushed"] is True
+    there = built.client.images.get_registry_data(built.reference)
+    assert there.id == built.built["digest"]
+
+
+def test_the_snapshot_asserts_what_the_base_has_and_installs_the_rest(built: Built) -> None:
+    pylock = (built.snapshot / "pylock.toml").read_text()
+    lock = (built.snapshot / "snapenv.toml").read_text()
+
+    assert 'name = "ultralytics"' in pylock
+    assert 'name = "torch"' not in pylock
+    assert 'world = "base"' in lock
+
+
+def test_a_removed_image_comes_back_by_its_tag_and_is_identical(built: Built) -> None:
+    built.client.images.remove(built.reference, force=True)
+
+    done = built.command.result("restore", TAG, "--repository", built.repository, "--device", "cpu")
+
+    assert done["tier"] == "identical"
+    assert done["digest"] == built.built["digest"]
+    assert done["image"] == built.reference
+
+
+def test_a_local_image_and_a_snapshot_folder_are_restored_without_a_registry(built: Built) -> None:
+    by_reference = built.command.result("restore", built.reference, "--no-smoke", "--device", "cpu")
+    by_folder = built.command.result(
+        "restore",
+        str(built.snapshot),
+        "--repository",
+        built.repository,
+        "--no-smoke",
+        "--device",
+        "cpu",
+    )
+
+    assert by_reference["snapshot"] == by_folder["snapshot"] == built.captured["digest"]
+    assert by_reference["tier"] is None
+
+
+def test_an_image_in_which_someone_edited_a_file_is_found_out(built: Built) -> None:
+    loss = "/opt/snapenv/venv/lib/python3*/site-packages/ultralytics/utils/loss.py"
+    edit = f"for file in {loss}; do echo '# one more line' >> $file; done"
+    container = built.client.containers.create(built.reference, ["sh", "-c", edit])
+    container.start()
+    assert container.wait()["StatusCode"] == 0
+    container.commit(repository=built.repository, tag="edited")
+    container.remove()
+
+    done = built.command.run(
+        "restore", f"{built.repository}:edited", "--no-smoke", "--device", "cpu"
+    )
+
+    assert done.returncode == 1
+    assert "✗ distribution.ultralytics" in done.stdout
+    assert "loss.py" in done.stdout
+
+
+def test_the_venv_engine_refuses_what_only_the_base_image_has(built: Built, tmp_path: Path) -> None:
+    into = tmp_path / "venv"
+
+    done = built.command.run(
+        "restore", str(built.snapshot), "--engine", "venv", "--into", str(into)
+    )
+
+    assert done.returncode == 20
+    assert "--engine docker" in done.stderr
+    assert not into.exists()
+
+
+def test_building_twice_gives_the_image_that_is_there(built: Built) -> None:
+    again = built.command.result("build", str(built.snapshot), "--repository", built.repository)
+
+    assert again["image"] == built.reference
+    assert again["snapshot"] == built.captured["digest"]
+
+
+def test_a_tag_is_not_moved_from_an_image_that_was_changed(built: Built) -> None:
+    repository = f"{built.repository}-taken"
+    built.client.images.get(f"{built.repository}:edited").tag(repository, TAG)
+
+    done = built.command.run("build", str(built.snapshot), "--repository", repository)
+
+    assert done.returncode == 15
+    assert "changed after it was built" in done.stderr
+    assert "--replace" in done.stderr
+
+
+def test_an_environment_of_index_packages_alone_sees_nothing_of_the_base(
+    built: Built, working: Container, registry: str, tmp_path: Path
+) -> None:
+    for command in (
+        "python3 -m venv --without-pip /alone",
+        _pip("click", python="/alone/bin/python"),
+    ):
+        _run(working, command)
+    snapshot = str(tmp_path / "snapshot")
+    words = ("--container", str(working.name), "--python", "/alone/bin/python", "-o", snapshot)
+    captured = built.command.result("capture", *words)
+
+    made = built.command.result(
+        "build", snapshot, "--base", f"{registry}/nvidia/pytorch:25.01-py3", "--replace"
+    )
+    restored = built.command.result("restore", snapshot)
+
+    assert captured["tag"] == "train-py3.13-base-cpu"
+    assert made["image"] == restored["image"] == "snapenv:train-py3.13-base-cpu"
+    assert restored["tier"] is None
+    assert 'world = "exact"' in Path(snapshot, "snapenv.toml").read_text()
+
+
+def _install(container: Container) -> None:
+    if certificates():
+        container.put_archive("/tmp", certificates())
+    for command in (
+        "python3 -m venv --system-site-packages /env",
+        _pip("--upgrade pip"),
+        _pip(f"ultralytics=={ULTRALYTICS}"),
+    ):
+        _run(container, command)
+
+
+def _run(container: Container, command: str) -> None:
+    code, output = container.exec_run(command, environment=_pip_environment())
+    assert code == 0, output
+
+
+def _pip(words: str, *, python: str = "/env/bin/python") -> str:
+    return f"/env/bin/pip --python {python} install --quiet --disable-pip-version-check {words}"
+
+
+def _pip_environment() -> dict[str, str]:
+    """Let pip in the container reach the index from here, without the base's constraints."""
+    index = uv_index_environment().get("UV_DEFAULT_INDEX")
+    return {
+        "PIP_CONSTRAINT": "",
+        **({"PIP_INDEX_URL": index} if index else {}),
+        **({"PIP_CERT": "/tmp/ca.pem"} if certificates() else {}),
+    }

@@ -1,0 +1,72 @@
+"""An engine that goes away in the middle of an answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.engine.docker import DockerEngine
+from snapenv.errors import EngineError
+from snapenv.model.image import BuildContext, ImageRef
+from tests.fakes import FakeTask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+REF = ImageRef.parse("localhost:5000/x:a")
+CONTEXT = BuildContext(files={"Dockerfile": b"FROM scratch\n"}, labels={})
+
+
+class Breaking(BaseHTTPRequestHandler):
+    """Gives its version, and of every stream one message and half of the next."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = json.dumps({"ApiVersion": "1.41", "Version": "20.10.24"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        message = b'{"status":"Downloading","id":"a"}\r\n'
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n%s\r\n40\r\n{" % (len(message), message))
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - theirs
+        pass
+
+
+@pytest.fixture
+def _breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Breaking)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+    with contextlib.closing(server.socket):
+        yield
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("_breaking")
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda engine: engine.pull(REF, FakeTask()),
+        lambda engine: engine.push(REF, FakeTask()),
+        lambda engine: engine.build(CONTEXT, FakeTask()),
+    ],
+    ids=["pull", "push", "build"],
+)
+def test_a_stream_that_breaks_off_is_a_failure(ask: Callable[[DockerEngine], object]) -> None:
+    with pytest.raises(EngineError, match="the Docker engine went away"):
+        ask(DockerEngine())

@@ -1,0 +1,222 @@
+"""Programs in containers of a real engine."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.engine.containers import listen
+from snapenv.errors import EngineError, EnvironmentMissingError, InterpreterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+    from docker.models.containers import Container
+
+    from snapenv.engine.docker import DockerEngine
+    from snapenv.model.image import Image
+    from snapenv.ports import Target
+
+LOOK = """
+import json, os, sys
+print("one", file=sys.stderr)
+print("two", file=sys.stderr, flush=True)
+status = dict(line.split(":\\t", 1) for line in open("/proc/self/status"))
+print("FACTS " + json.dumps({
+    "files": sorted(os.listdir()),
+    "network": os.listdir("/sys/class/net"),
+    "capabilities": status["CapEff"].strip(),
+    "no_new_privileges": status["NoNewPrivs"].strip(),
+    "shm_mib": os.statvfs("/dev/shm").f_frsize * os.statvfs("/dev/shm").f_blocks >> 20,
+    "variables": {
+        name: os.environ.get(name) for name in ("OURS", "THEIRS", "NVIDIA_VISIBLE_DEVICES")
+    },
+}))
+open("written", "w").close()
+sys.exit(3)
+"""
+WAIT = "import sys, time; print('up', file=sys.stderr, flush=True); time.sleep(300)"
+
+
+@pytest.fixture
+def in_image(engine: DockerEngine, image: Image) -> Target:
+    return engine.image_target(image, python="python3", gpus=None)
+
+
+@pytest.fixture
+def container(witness: docker.DockerClient, image: Image) -> Iterator[Container]:
+    """A running container of another user, with a variable of its own."""
+    container = witness.containers.run(
+        image.id,
+        ["sleep", "600"],
+        name=f"tested-{uuid.uuid4().hex[:8]}",
+        environment={"THEIRS": "theirs"},
+        user="1000",
+        detach=True,
+        init=True,
+    )
+    yield container
+    container.remove(force=True)
+
+
+@pytest.fixture
+def in_container(engine: DockerEngine, container: Container) -> Target:
+    return engine.container_target(str(container.name), python="python3")
+
+
+def facts(stdout: str) -> dict[str, object]:
+    """Find the answer below what an entrypoint prints."""
+    line = next(line for line in stdout.splitlines() if line.startswith("FACTS "))
+    found: dict[str, object] = json.loads(line.removeprefix("FACTS "))
+    return found
+
+
+def runs_wait(container: Container) -> bool:
+    return WAIT in container.attrs["Args"]
+
+
+def interrupt(line: str) -> None:
+    raise KeyboardInterrupt(line)
+
+
+def test_stderr_is_heard_line_by_line_whatever_the_pieces() -> None:
+    heard: list[str] = []
+    frames = [(None, b"a\nb"), (b"out", None), (None, b"c\r\n\nlast")]
+
+    assert listen(frames, heard.append) == ("out", "a\nbc\r\n\nlast")
+    assert heard == ["a", "bc", "", "last"]
+
+
+@pytest.mark.docker
+def test_a_program_runs_in_a_fresh_container_that_can_do_little(in_image: Target) -> None:
+    heard: list[str] = []
+
+    done = in_image.run(
+        ["python3", "look.py"],
+        files={"look.py": LOOK.encode(), "below/data": b""},
+        environment={"OURS": "ours"},
+        on_line=heard.append,
+    )
+
+    assert (done.exit_code, done.stderr, heard) == (3, "one\ntwo\n", ["one", "two"])
+    assert done.stdout.startswith("\n=============\n== PyTorch ==")
+    assert facts(done.stdout) == {
+        "files": ["below", "look.py"],
+        "network": ["lo"],
+        "capabilities": "0000000000000000",
+        "no_new_privileges": "1",
+        "shm_mib": 1024,
+        "variables": {"OURS": "ours", "THEIRS": None, "NVIDIA_VISIBLE_DEVICES": "void"},
+    }
+
+
+@pytest.mark.docker
+def test_a_program_that_an_image_has_not_is_named(in_image: Target) -> None:
+    with pytest.raises(InterpreterError, match="cannot run /no/python in image sha256:"):
+        in_image.run(["/no/python", "-V"])
+
+
+@pytest.mark.docker
+def test_an_interrupted_run_leaves_no_container(
+    in_image: Target, witness: docker.DockerClient
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        in_image.run(["python3", "-c", WAIT], on_line=interrupt)
+
+    assert not [each for each in witness.containers.list(all=True) if runs_wait(each)]
+
+
+@pytest.mark.docker
+def test_a_container_that_is_killed_is_not_the_programs_own_end(
+    in_image: Target, witness: docker.DockerClient
+) -> None:
+    def kill(_: str) -> None:
+        for container in witness.containers.list(filters={"name": "snapenv-run-"}):
+            if runs_wait(container):
+                container.kill()
+
+    with pytest.raises(EngineError, match="python3 was killed in image"):
+        in_image.run(["python3", "-c", WAIT], on_line=kill)
+
+
+@pytest.mark.docker
+def test_gpus_that_the_engine_cannot_give_are_an_error_with_a_next_step(
+    engine: DockerEngine, image: Image, witness: docker.DockerClient
+) -> None:
+    if "nvidia" in witness.info()["Runtimes"]:
+        pytest.skip("this engine gives GPUs")
+
+    for gpus in ("all", "0,1"):
+        with pytest.raises(EngineError) as caught:
+            engine.image_target(image, python="python3", gpus=gpus).run(["python3", "-V"])
+
+        assert "--device cpu" in caught.value.hint
+
+
+@pytest.mark.docker
+def test_a_program_runs_in_a_container_with_the_containers_own_environment(
+    in_container: Target, container: Container
+) -> None:
+    heard: list[str] = []
+
+    done = in_container.run(
+        ["python3", "look.py"],
+        files={"look.py": LOOK.encode()},
+        environment={"OURS": "ours"},
+        on_line=heard.append,
+    )
+
+    found = facts(done.stdout)
+    assert (done.exit_code, done.stderr, heard) == (3, "one\ntwo\n", ["one", "two"])
+    assert found["files"] == ["look.py"]
+    assert found["variables"] == {
+        "OURS": "ours",
+        "THEIRS": "theirs",
+        "NVIDIA_VISIBLE_DEVICES": "all",
+    }
+    assert container.exec_run(["ls", "/tmp"]).output == b""
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("program", ["/no/python", "/etc/passwd"])
+def test_a_program_that_a_container_has_not_is_named(
+    in_container: Target, container: Container, program: str
+) -> None:
+    with pytest.raises(InterpreterError, match=f"run {program} in container {container.name}"):
+        in_container.run([program, "-V"])
+
+    assert container.exec_run(["ls", "/tmp"]).output == b""
+
+
+@pytest.mark.docker
+def test_an_interrupted_run_leaves_nothing_in_a_container(
+    in_container: Target, container: Container
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        in_container.run(["python3", "-c", WAIT], on_line=interrupt)
+
+    assert container.exec_run(["ls", "/tmp"]).output == b""
+    commands = [words[-1] for words in container.top()["Processes"]]
+    assert not [command for command in commands if command.startswith("python3")]
+
+
+@pytest.mark.docker
+def test_a_container_that_ends_before_the_program_is_an_error(
+    in_container: Target, container: Container
+) -> None:
+    with pytest.raises(EngineError, match=f"container {container.name} ended before"):
+        in_container.run(["python3", "-c", WAIT], on_line=lambda _: container.kill())
+
+
+@pytest.mark.docker
+def test_a_container_that_has_ended_is_no_environment(
+    engine: DockerEngine, container: Container
+) -> None:
+    container.kill()
+
+    with pytest.raises(EnvironmentMissingError, match=f"no container {container.name} is running"):
+        engine.container_target(str(container.name), python="python3")

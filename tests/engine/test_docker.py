@@ -1,0 +1,153 @@
+"""Builds and transfers on a real engine."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.errors import BuildError, EngineError, WriteError
+from snapenv.model.image import BuildContext, ImageRef
+from tests.engines.place import Place
+from tests.engines.registry import start_registry, stop_registry
+from tests.fakes import FakeTask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import docker
+
+    from snapenv.engine.docker import DockerEngine
+    from snapenv.model.image import Image
+
+pytestmark = pytest.mark.docker
+
+
+def context(*lines: str, **files: bytes) -> BuildContext:
+    return BuildContext(files={"Dockerfile": "\n".join(lines).encode(), **files}, labels={})
+
+
+@pytest.fixture
+def going(tmp_path: Path) -> Iterator[Place]:
+    """A place for a registry that a test may stop."""
+    place = Place(tmp_path)
+    with place.lock():
+        yield place
+    stop_registry(place)
+    shutil.rmtree(place.run)
+
+
+def test_what_an_image_says_of_itself_is_read(image: Image) -> None:
+    assert image.machine == "amd64"
+    assert image.variables["NVIDIA_PYTORCH_VERSION"] == "25.01"
+    assert image.variables["PYTORCH_VERSION"].startswith("2.")
+    assert len(image.diff_ids) == 1
+    assert image.size_bytes > 1e9
+
+
+def test_cache_mounts_and_bind_mounts_build(engine: DockerEngine, base: ImageRef) -> None:
+    built = engine.build(
+        context(
+            f"FROM {base}",
+            "RUN --mount=type=cache,target=/cache --mount=type=bind,source=x,target=/lent/x \\",
+            "    mkdir /made && cp /lent/x /made/ && touch /cache/y",
+            x=b"lent",
+        ),
+        FakeTask(),
+    )
+
+    assert engine.read_folder(built, "/made") == {"x": b"lent"}
+
+
+def test_a_step_that_fails_is_named_with_its_exit_code_and_last_lines(
+    engine: DockerEngine, base: ImageRef
+) -> None:
+    lines = "for i in $(seq 1 40); do echo line $i; done"
+
+    with pytest.raises(BuildError) as caught:
+        engine.build(context(f"FROM {base}", f"RUN {lines}; exit 7"), FakeTask())
+
+    assert caught.value.message == f"step [2/2] RUN {lines}; exit 7 failed with exit code 7"
+    assert caught.value.hint.splitlines() == [f"line {number}" for number in range(11, 41)]
+
+
+def test_a_dockerfile_that_cannot_be_read_is_a_failed_build(engine: DockerEngine) -> None:
+    with pytest.raises(BuildError, match="unknown instruction: BOGUS"):
+        engine.build(context("FROM scratch", "BOGUS x"), FakeTask())
+
+
+def test_a_full_disk_is_told_apart_from_a_step_that_fails(
+    engine: DockerEngine, base: ImageRef
+) -> None:
+    with pytest.raises(WriteError, match="the disk of the Docker engine is full"):
+        engine.build(context(f"FROM {base}", "RUN cat /dev/zero > /dev/full"), FakeTask())
+
+
+def test_a_step_is_noted_while_it_runs(engine: DockerEngine, base: ImageRef) -> None:
+    task, word = FakeTask(), uuid.uuid4().hex
+
+    engine.build(context(f"FROM {base}", f"RUN echo {word}"), task)
+
+    assert f"[2/2] RUN echo {word}" in task.notes
+    assert f"[2/2] RUN echo {word}: {word}" in task.notes
+
+
+def test_a_base_that_is_here_is_built_on_without_its_registry(
+    engine: DockerEngine, going: Place
+) -> None:
+    name = ImageRef(repository=f"{start_registry(going)}/gone", tag="a")
+    first = engine.build(context("FROM scratch", "COPY x /", x=uuid.uuid4().bytes), FakeTask())
+    engine.tag(first, name)
+    pinned = engine.push(name, FakeTask())
+    engine.remove(name.tagged)
+    engine.pull(pinned, FakeTask())
+    stop_registry(going)
+
+    built = engine.build(context(f"FROM {pinned}", "COPY y /", y=b"more"), FakeTask())
+
+    assert built.diff_ids[0] == first.diff_ids[0]
+    assert engine.resolve(name.at(str(pinned.digest)), FakeTask()) == pinned
+    engine.remove(str(pinned.repository) + f"@{pinned.digest}")
+
+
+def test_without_its_registry_a_name_is_pinned_by_what_it_came_with(
+    engine: DockerEngine, going: Place
+) -> None:
+    name = ImageRef(repository=f"{start_registry(going)}/gone", tag="a")
+    engine.tag(engine.build(context("FROM scratch", "COPY x /", x=b"x"), FakeTask()), name)
+    pinned = engine.push(name, FakeTask())
+    stop_registry(going)
+
+    assert engine.resolve(name, FakeTask()) == pinned
+    engine.remove(name.tagged)
+
+
+def test_bytes_are_counted_while_an_image_moves(engine: DockerEngine, registry: str) -> None:
+    name = ImageRef(repository=f"{registry}/moved", tag=uuid.uuid4().hex)
+    random = b"".join(uuid.uuid4().bytes for _ in range(250_000))
+    task = FakeTask()
+    engine.tag(engine.build(context("FROM scratch", "COPY x /", x=random), FakeTask()), name)
+
+    engine.push(name, task)
+    engine.remove(name.tagged)
+
+    done, total = task.counts[-1]
+    assert done == total
+    assert done >= len(random)
+
+
+def test_a_folder_with_too_many_files_is_refused(engine: DockerEngine, image: Image) -> None:
+    with pytest.raises(EngineError, match="/usr/bin holds more than 64 files"):
+        engine.read_folder(image, "/usr/bin")
+
+
+def test_reading_a_folder_leaves_no_container(
+    engine: DockerEngine, image: Image, witness: docker.DockerClient
+) -> None:
+    engine.read_folder(image, "/etc/pip")
+
+    created = witness.containers.list(all=True, filters={"status": "created"})
+    assert not [each for each in created if "/none" in each.attrs["Args"]]

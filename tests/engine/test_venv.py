@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from uv import find_uv_bin
+
+from snapenv.engine.venv import UvVenvs
+from snapenv.errors import InstallError, PlaceTakenError, WriteError
+from snapenv.targets.local import LocalTarget
+from tests.index import PYTHON, Silent, installed, locked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EMPTY = b'lock-version = "1.0"\ncreated-by = "snapenv"\npackages = []\n'
+
+
+@pytest.fixture
+def venvs() -> UvVenvs:
+    return UvVenvs(find_uv_bin(), LocalTarget)
+
+
+def test_a_lock_becomes_a_venv_with_what_it_names_and_nothing_else(
+    venvs: UvVenvs, tmp_path: Path
+) -> None:
+    into = tmp_path / "below" / "a venv"
+    code = (
+        "import click, importlib.metadata as m, sys\n"
+        "print(sys.prefix, *(f'{d.name}={d.version}' for d in m.distributions()))"
+    )
+
+    target = venvs.create(locked("click"), python=PYTHON, into=into, task=Silent())
+
+    assert target.python == str(into / "bin" / "python")
+    done = target.run((target.python, "-c", code))
+    assert done.stdout == f"{into} click={installed('click').version}\n", done.stderr
+
+
+def test_a_second_venv_in_the_same_place_is_refused_and_the_first_stays(
+    venvs: UvVenvs, tmp_path: Path
+) -> None:
+    target = venvs.create(EMPTY, python=PYTHON, into=tmp_path / "venv", task=Silent())
+
+    with pytest.raises(PlaceTakenError, match="exists and is no empty folder"):
+        venvs.create(EMPTY, python=PYTHON, into=tmp_path / "venv", task=Silent())
+
+    assert target.run((target.python, "-c", "")).exit_code == 0
+
+
+def test_an_empty_folder_is_a_free_place(venvs: UvVenvs, tmp_path: Path) -> None:
+    target = venvs.create(EMPTY, python=PYTHON, into=tmp_path, task=Silent())
+
+    assert target.run((target.python, "-c", "")).exit_code == 0
+
+
+def test_a_file_is_no_place_for_a_venv(venvs: UvVenvs, tmp_path: Path) -> None:
+    (tmp_path / "venv").write_text("mine")
+
+    with pytest.raises(PlaceTakenError, match="exists and is no empty folder"):
+        venvs.create(EMPTY, python=PYTHON, into=tmp_path / "venv", task=Silent())
+
+    assert (tmp_path / "venv").read_text() == "mine"
+
+
+def test_a_place_that_cannot_be_made_is_named(venvs: UvVenvs, tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match="File name too long"):
+        venvs.create(EMPTY, python=PYTHON, into=tmp_path / ("n" * 300), task=Silent())
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_python_that_nobody_has_leaves_nothing_behind(venvs: UvVenvs, tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match=r"3\.99") as caught:
+        venvs.create(EMPTY, python="3.99", into=tmp_path / "venv", task=Silent())
+
+    assert "--engine docker" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_of_another_hash_leaves_nothing_behind(venvs: UvVenvs, tmp_path: Path) -> None:
+    lock = locked("click")
+    begin = lock.index(b'sha256 = "') + len(b'sha256 = "')
+    forged = lock[:begin] + b"0" * 64 + lock[begin + 64 :]
+
+    with pytest.raises(InstallError, match="[Hh]ash mismatch"):
+        venvs.create(forged, python=PYTHON, into=tmp_path / "venv", task=Silent())
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_without_a_hash_is_refused(venvs: UvVenvs, tmp_path: Path) -> None:
+    lock = re.sub(rb"hashes = \{[^}]*\}", b"hashes = {}", locked("click"))
+
+    with pytest.raises(InstallError):
+        venvs.create(lock, python=PYTHON, into=tmp_path / "venv", task=Silent())
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_for_another_python_leaves_nothing_behind(venvs: UvVenvs, tmp_path: Path) -> None:
+    lock = locked("click").replace(f"=={PYTHON}.*".encode(), b"==3.99.*")
+
+    with pytest.raises(InstallError, match="uv could not install the lock"):
+        venvs.create(lock, python=PYTHON, into=tmp_path / "venv", task=Silent())
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_leaves_nothing_behind(venvs: UvVenvs, tmp_path: Path) -> None:
+    class Interrupted(Silent):
+        def note(self, text: str) -> None:
+            if text == "installing the packages":
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        venvs.create(EMPTY, python=PYTHON, into=tmp_path / "venv", task=Interrupted())
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_waits_hears_what_is_done(venvs: UvVenvs, tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    class Listening(Silent):
+        def note(self, text: str) -> None:
+            heard.append(text)
+
+    venvs.create(EMPTY, python=PYTHON, into=tmp_path / "venv", task=Listening())
+
+    assert heard[:1] == [f"Python {PYTHON}"]
+    assert "installing the packages" in heard
+    assert all(len(text) <= 60 for text in heard)
+
+
+def test_a_uv_that_says_the_disk_is_full_is_understood(tmp_path: Path) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text(f"#!{sys.executable}\nraise SystemExit('error: No space left on device (28)')\n")
+    uv.chmod(0o755)
+
+    with pytest.raises(WriteError, match="the disk is full"):
+        UvVenvs(str(uv), LocalTarget).create(
+            EMPTY, python=PYTHON, into=tmp_path / "venv", task=Silent()
+        )

@@ -1,0 +1,47 @@
+"""Make and start the real parts, or stop them: ``python -m tests.engines [stop]``."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.engines.base import push_base
+from tests.engines.engine import start_engine, stop_engine
+from tests.engines.exact import make_exact
+from tests.engines.place import Place, UnavailableError, say
+from tests.engines.registry import start_registry, stop_registry
+
+
+def main(words: list[str]) -> int:
+    """Do what is asked; 1 where a part cannot be had here, 2 for a word that is not known."""
+    place = Place.default()
+    if words not in ([], ["stop"]):
+        say(__doc__ or "")
+        return 2
+    try:
+        with place.lock():
+            stop(place) if words else start(place)
+    except UnavailableError as error:
+        say(f"not here: {error}")
+        return 1
+    return 0
+
+
+def start(place: Place) -> None:
+    """Start all parts and say how to use them."""
+    engine = start_engine(place)
+    registry = start_registry(place)
+    base = push_base(place, engine=engine, registry=registry)
+    python = make_exact(place)
+    sys.stdout.write(
+        f"export DOCKER_HOST={engine}\n# registry {registry}\n# base {base}\n# exact {python}\n"
+    )
+
+
+def stop(place: Place) -> None:
+    """Stop what runs; what was made is kept."""
+    for name, stopped in (("engine", stop_engine(place)), ("registry", stop_registry(place))):
+        say(f"{name}: {'stopped' if stopped else 'did not run'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

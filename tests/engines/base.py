@@ -1,0 +1,198 @@
+"""A PyTorch base that is like NVIDIA's: Debian's torch under NVIDIA's name and variables.
+
+torch lies in dist-packages, is on no index, its distributions have no RECORD, and PEP 668 holds.
+
+Source of the variables: ``docker inspect`` of nvcr.io/nvidia/pytorch:25.10-py3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import requests
+
+from tests.engines.engine import connect
+from tests.engines.place import UnavailableError, call, install, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.engines.place import Place
+
+NAME = "nvidia/pytorch"
+TAG = "25.01-py3"
+PACKAGES = (
+    "ca-certificates",
+    "libgl1",
+    "libglib2.0-0t64",
+    "python3",
+    "python3-torch",
+    "python3-torchvision",
+    "python3-venv",
+)
+CONSTRAINTS = "numpy==1.26.4\nregex==2024.11.6\nsafetensors==0.5.3\n"
+ENTRYPOINT = """\
+#!/bin/bash
+printf '\\n=============\\n== PyTorch ==\\n=============\\n\\n'
+printf 'NVIDIA Release %s (a stand-in)\\n\\n' "${NVIDIA_PYTORCH_VERSION}"
+exec "$@"
+"""
+VARIABLES = {
+    "CUDA_MODULE_LOADING": "LAZY",
+    "LC_ALL": "C.UTF-8",
+    "LD_LIBRARY_PATH": "/usr/lib/python3/dist-packages/torch/lib:/usr/local/cuda/compat/lib"
+    ":/usr/local/nvidia/lib:/usr/local/nvidia/lib64",
+    "NVIDIA_DRIVER_CAPABILITIES": "compute,utility,video",
+    "NVIDIA_PRODUCT_NAME": "PyTorch",
+    "NVIDIA_PYTORCH_VERSION": "25.01",
+    "NVIDIA_REQUIRE_CUDA": "cuda>=9.0",
+    "NVIDIA_VISIBLE_DEVICES": "all",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PIP_BREAK_SYSTEM_PACKAGES": "1",
+    "PIP_CONSTRAINT": "/etc/pip/constraint.txt",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1",
+}
+_DEBIAN = "http://deb.debian.org/debian"
+_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+_TORCH_VERSION = "usr/lib/python3/dist-packages/torch/version.py"
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+def push_base(place: Place, *, engine: str, registry: str) -> str:
+    """Give the base's name in our registry, made and pushed if it is not there.
+
+    Raises:
+        UnavailableError: It cannot be made here.
+    """
+    name = f"{registry}/{NAME}:{TAG}"
+    pushed = place.folder / "base.json"
+    known = json.loads(pushed.read_text()) if pushed.exists() else {}
+    if known.get("recipe") == _recipe() and _served(registry) == known.get("digest"):
+        return name
+    tar, torch = _make_tar(place)
+    _import(tar, torch, name=name, engine=engine)
+    _push(name, engine=engine)
+    pushed.write_text(json.dumps({"recipe": _recipe(), "digest": _served(registry)}))
+    return name
+
+
+def _recipe() -> str:
+    """Give what changes when this file does."""
+    return hashlib.sha256(inspect.getsource(sys.modules[__name__]).encode()).hexdigest()[:12]
+
+
+def _served(registry: str) -> str | None:
+    """Give the digest that our registry has under the base's name."""
+    answer = requests.head(
+        f"http://{registry}/v2/{NAME}/manifests/{TAG}", headers={"Accept": _MANIFEST}, timeout=10
+    )
+    return answer.headers.get("Docker-Content-Digest") if answer.ok else None
+
+
+def _make_tar(place: Place) -> tuple[Path, str]:
+    """Give the root file system as a tar, and torch's version in it."""
+    key = hashlib.sha256(repr((PACKAGES, CONSTRAINTS, ENTRYPOINT)).encode()).hexdigest()[:12]
+    tar, version = (place.folder / f"base-{key}.{kind}" for kind in ("tar", "torch"))
+    if tar.exists() and version.exists():
+        return tar, version.read_text()
+    install({"debootstrap": "debootstrap", "debian-archive-keyring": _KEYRING})
+    for old in place.folder.glob("base-*"):
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    with tempfile.TemporaryDirectory(prefix="base-", dir=place.folder) as folder:
+        root = Path(folder, "root")
+        _bootstrap(root)
+        version.write_text(_torch_version(root / _TORCH_VERSION))
+        partial = Path(folder, "tar")
+        call("tar", "--numeric-owner", "--sort=name", "-C", str(root), "-cf", str(partial), ".")
+        partial.rename(tar)
+    return tar, version.read_text()
+
+
+def _bootstrap(root: Path) -> None:
+    mirror = debian_mirror(_apt_sources())
+    say(f"making the stand-in base from {mirror}; about two minutes")
+    call(
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={','.join(PACKAGES)}",
+        f"--keyring={_KEYRING}",
+        "trixie",
+        str(root),
+        mirror,
+        environment=_apt_proxy(),
+    )
+    for archive in (root / "var/cache/apt/archives").glob("*.deb"):
+        archive.unlink()
+    shutil.rmtree(root / "var/lib/apt/lists", ignore_errors=True)
+    _write(root / "etc/pip/constraint.txt", CONSTRAINTS, mode=0o644)
+    _write(root / "opt/nvidia/nvidia_entrypoint.sh", ENTRYPOINT, mode=0o755)
+    (root / "workspace").mkdir()
+
+
+def debian_mirror(sources: Iterator[str]) -> str:
+    """Give the mirror of Debian's main archive that apt sources name, else Debian's own."""
+    for text in sources:
+        found = re.search(
+            r"^(?:URIs:|deb(?: \[.*\])?)\s+(http://\S+/debian)/?\s", text, re.MULTILINE
+        )
+        if found:
+            return found[1]
+    return _DEBIAN
+
+
+def _apt_sources() -> Iterator[str]:
+    folder = Path("/etc/apt")
+    for path in sorted([*folder.glob("sources.list"), *folder.glob("sources.list.d/*")]):
+        yield path.read_text(errors="replace")
+
+
+def _apt_proxy() -> Mapping[str, str]:
+    said = call("apt-config", "shell", "PROXY", "Acquire::http::Proxy")
+    found = re.search(r"PROXY='(http[^']+)'", said)
+    return {"http_proxy": found[1]} if found else {}
+
+
+def _torch_version(path: Path) -> str:
+    found = re.search(r"__version__ = '([^']+)'", path.read_text())
+    if found is None:
+        raise UnavailableError(f"{path} names no version")
+    return found[1]
+
+
+def _write(path: Path, text: str, *, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def _import(tar: Path, torch: str, *, name: str, engine: str) -> None:
+    say(f"importing {name}")
+    variables = {**VARIABLES, "PYTORCH_VERSION": torch, "PYTORCH_BUILD_VERSION": torch}
+    changes = [f"ENV {key}={json.dumps(value)}" for key, value in sorted(variables.items())]
+    changes += [
+        "WORKDIR /workspace",
+        'ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh"]',
+        'CMD ["/bin/bash"]',
+        "LABEL com.nvidia.cuda.version=9.0",
+    ]
+    repository, _, tag = name.rpartition(":")
+    with connect(engine, timeout_s=1800) as client:
+        said = client.import_image(src=str(tar), repository=repository, tag=tag, changes=changes)
+    if '"error"' in said:
+        raise UnavailableError(f"the engine does not import the base: {said.strip()}")
+
+
+def _push(name: str, *, engine: str) -> None:
+    say(f"pushing {name}")
+    with connect(engine, timeout_s=1800) as client:
+        for message in client.push(name, stream=True, decode=True):
+            if "error" in message:
+                raise UnavailableError(f"the engine does not push the base: {message['error']}")

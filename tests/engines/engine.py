@@ -1,0 +1,132 @@
+"""Our own Docker engine, apart from the system's.
+
+Source: https://docs.docker.com/reference/cli/dockerd/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import docker
+import requests
+from docker.errors import DockerException
+
+from tests.engines.place import Service, UnavailableError, call, install, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.engines.place import Place
+
+BRIDGE = "snapenvtest0"
+BRIDGE_ADDRESS = "192.168.211.1/24"
+_NAMESPACE = "snapenv-tests"  # of containerd, where the system's serves ours too
+_PACKAGES = {
+    "docker.io": "dockerd",
+    "iptables": "iptables",
+    "iproute2": "ip",
+    "ca-certificates": "/usr/sbin/update-ca-certificates",
+}
+
+
+def engine_address(place: Place) -> str:
+    """Give where our engine listens, if it runs."""
+    return f"unix://{place.run}/docker.sock"
+
+
+def start_engine(place: Place) -> str:
+    """Give the address of our engine, started if it does not run.
+
+    Raises:
+        UnavailableError: It cannot run here.
+    """
+    address = engine_address(place)
+    service = _service(place)
+    if service.pid() is not None and _answers(address):
+        return address
+    service.stop()
+    install(_PACKAGES)
+    _make_bridge()
+    data = place.folder / "docker"
+    data.mkdir(parents=True, exist_ok=True)
+    config = place.folder / "dockerd.json"
+    config.write_text("{}")  # else it reads the system's
+    say(f"starting dockerd at {address}")
+    service.start(
+        (
+            "dockerd",
+            f"--host={address}",
+            f"--data-root={data}",
+            f"--exec-root={place.run}/exec",
+            f"--pidfile={place.run}/dockerd.own.pid",
+            f"--bridge={BRIDGE}",
+            f"--containerd-namespace={_NAMESPACE}",
+            f"--containerd-plugins-namespace={_NAMESPACE}-plugins",
+            f"--storage-driver={_storage_driver(data)}",
+            f"--config-file={config}",
+        ),
+        answers=lambda: _answers(address),
+    )
+    return address
+
+
+def stop_engine(place: Place) -> bool:
+    """End our engine; False where it did not run."""
+    return _service(place).stop()
+
+
+def _service(place: Place) -> Service:
+    return Service(
+        name="dockerd", pid_file=place.run / "dockerd.pid", log=place.folder / "dockerd.log"
+    )
+
+
+@contextlib.contextmanager
+def connect(address: str, *, timeout_s: int) -> Iterator[docker.APIClient]:
+    """Talk to the engine at an address."""
+    client = docker.APIClient(base_url=address, timeout=timeout_s, version="auto")
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with connect(address, timeout_s=5) as client:
+            return bool(client.ping())
+    except (DockerException, requests.RequestException):
+        return False
+
+
+def _make_bridge() -> None:
+    """Make a bridge of our own, so that two engines do not hand out the same addresses.
+
+    Raises:
+        UnavailableError: iptables does not work, so containers would have no network.
+    """
+    call("iptables", "--table", "nat", "--list", "--numeric")
+    if Path("/sys/class/net", BRIDGE).exists():
+        return
+    call("ip", "link", "add", "name", BRIDGE, "type", "bridge")
+    call("ip", "address", "add", BRIDGE_ADDRESS, "dev", BRIDGE)
+    call("ip", "link", "set", BRIDGE, "up")
+
+
+def _storage_driver(data: Path) -> str:
+    """Choose overlay2 where this file system carries it."""
+    with tempfile.TemporaryDirectory(dir=data) as folder:
+        parts = {name: Path(folder, name) for name in ("lower", "upper", "work", "merged")}
+        for part in parts.values():
+            part.mkdir()
+        options = f"lowerdir={parts['lower']},upperdir={parts['upper']},workdir={parts['work']}"
+        try:
+            call("mount", "-t", "overlay", "overlay", "-o", options, str(parts["merged"]))
+        except UnavailableError:
+            return "fuse-overlayfs" if shutil.which("fuse-overlayfs") else "vfs"
+        call("umount", str(parts["merged"]))
+        return "overlay2"

@@ -1,0 +1,257 @@
+"""Fakes of the ports, checked against their protocols by mypy and by the tests of promises."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from snapenv.errors import (
+    BuildError,
+    EnvironmentMissingError,
+    InterpreterError,
+    NotFoundError,
+    RegistryError,
+)
+from snapenv.model.image import BuildContext, Image, ImageRef
+from snapenv.ports import Completed, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from snapenv.ports import Engine, Progress, Task
+
+
+_SCRATCH = Image(id="", diff_ids=(), labels={}, variables={}, machine="amd64", size_bytes=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One run of a fake target, as it was asked for."""
+
+    argv: tuple[str, ...]
+    files: Mapping[str, bytes]
+    environment: Mapping[str, str]
+
+
+@dataclass(kw_only=True)
+class FakeTarget:
+    """Answers by script.
+
+    ``answers`` are found by the name of the first file that a run is given, else by the first
+    word of argv; what has no answer is a program that is not there.
+    """
+
+    python: str = "/env/bin/python"
+    answers: dict[str, Completed] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Mapping[str, bytes] | None = None,
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        call = Call(argv=tuple(argv), files=files or {}, environment=environment or {})
+        self.calls.append(call)
+        answer = self.answers.get(next(iter(call.files), argv[0]), self.answers.get(argv[0]))
+        if answer is None:
+            raise InterpreterError(f"cannot run {argv[0]}: no answer", hint="Script one.")
+        for line in answer.stderr.splitlines() if on_line else ():
+            on_line(line)  # type: ignore[misc]
+        return answer
+
+
+@dataclass
+class FakeTask:
+    """Remembers what it was told."""
+
+    notes: list[str] = field(default_factory=list)
+    counts: list[tuple[int, int | None]] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def count(self, done: int, total: int | None) -> None:
+        self.counts.append((done, total))
+
+
+@dataclass
+class SilentProgress:
+    """Shows nothing; remembers the titles and the tasks."""
+
+    titles: list[str] = field(default_factory=list)
+    tasks: list[FakeTask] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def task(self, title: str) -> Iterator[Task]:
+        self.titles.append(title)
+        self.tasks.append(FakeTask())
+        yield self.tasks[-1]
+
+
+@dataclass(kw_only=True)
+class FakeEngine:
+    """An engine in memory, with one registry; every other registry does not answer.
+
+    ``images`` are local, by name and by id; ``served`` is what the registry has, by ``name:tag``
+    and ``name@digest``; ``folders`` holds the files of folders, by image id and path. A build
+    understands FROM and COPY; ``targets`` are what images, by id, and containers, by name, run.
+    """
+
+    registry: str = "localhost:5000"
+    images: dict[str, Image] = field(default_factory=dict)
+    served: dict[str, Image] = field(default_factory=dict)
+    folders: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
+    built: list[BuildContext] = field(default_factory=list)
+
+    def check(self) -> str:
+        return "Docker 28.5.2 at memory"
+
+    def find(self, ref: str) -> Image | None:
+        with contextlib.suppress(ValueError):
+            parsed = ImageRef.parse(ref)
+            if parsed.digest:
+                ref = f"{parsed.repository}@{parsed.digest}"
+        return self.images.get(ref)
+
+    def resolve(self, ref: ImageRef, task: Task) -> ImageRef:
+        del task
+        if ref.digest:
+            return ref
+        here = self.images.get(ref.tagged)
+        try:
+            return ref.at(_digest(self._ask(ref)))
+        except (NotFoundError, RegistryError) as error:
+            known = [name for name in here.digests if _of(ref, name)] if here else []
+            if known and isinstance(error, RegistryError):
+                return ref.at(known[0].partition("@")[2])
+            if known or here is None:
+                raise
+            raise NotFoundError(f"{ref} is on this machine alone", hint="Push it.") from error
+
+    def pull(self, ref: ImageRef, task: Task) -> Image:
+        image = self._ask(ref)
+        task.count(image.size_bytes, image.size_bytes)
+        return self._keep(image, ref)
+
+    def push(self, ref: ImageRef, task: Task) -> ImageRef:
+        image = self.images.get(ref.tagged)
+        if image is None:
+            raise NotFoundError(f"there is no local image {ref.tagged}", hint="Build it first.")
+        self._refuse_silent(ref)
+        task.count(image.size_bytes, image.size_bytes)
+        pinned = ref.at(_digest(image))
+        self.served[ref.tagged] = self.served[f"{ref.repository}@{pinned.digest}"] = image
+        self._keep(image, pinned)
+        return pinned
+
+    def build(self, context: BuildContext, task: Task) -> Image:
+        self.built.append(context)
+        below, copied, stages = _SCRATCH, dict[str, dict[str, bytes]](), {"scratch": _SCRATCH}
+        for line in context.files[context.dockerfile].decode().splitlines():
+            word, _, rest = line.partition(" ")
+            if word in {"FROM", "COPY", "RUN"}:
+                task.note(line)
+            if word == "FROM":
+                name, _, stage = rest.partition(" AS ")
+                below = stages[stage] = stages.get(name) or self._base(name)
+            if word == "COPY" and not rest.startswith("--"):
+                *names, folder = shlex.split(rest)
+                files = {name: context.files[name] for name in names if name in context.files}
+                copied.setdefault(folder.rstrip("/"), {}).update(files)
+        return self._make(context, below, copied)
+
+    def tag(self, image: Image, ref: ImageRef) -> None:
+        self.images[ref.tagged] = image
+
+    def remove(self, ref: str) -> None:
+        image = self.find(ref)
+        if image is None:
+            return
+        names = {name for name, each in self.images.items() if each.id == image.id}
+        tagged = {name for name in names if "@" not in name and name != image.id}
+        for name in names if tagged <= {ref} else {ref}:
+            del self.images[name]
+
+    def read_folder(self, image: Image, path: str) -> Mapping[str, bytes]:
+        found = self.folders.get((image.id, path))
+        if found is None:
+            raise NotFoundError(f"image {image.id[:19]} has no folder {path}", hint="Look.")
+        return found
+
+    def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
+        del gpus
+        return self.targets.get(image.id) or FakeTarget(python=python)
+
+    def container_target(self, name: str, *, python: str) -> Target:
+        del python
+        if name not in self.targets:
+            raise EnvironmentMissingError(f"no container {name} is running", hint="Start it.")
+        return self.targets[name]
+
+    def _ask(self, ref: ImageRef) -> Image:
+        self._refuse_silent(ref)
+        name = f"{ref.repository}@{ref.digest}" if ref.digest else ref.tagged
+        if name not in self.served:
+            raise NotFoundError(f"{ref.registry} has no {ref}", hint="See that it is right.")
+        return self.served[name]
+
+    def _refuse_silent(self, ref: ImageRef) -> None:
+        if ref.registry != self.registry:
+            raise RegistryError(f"{ref.registry} does not answer", hint="See that it is up.")
+
+    def _base(self, name: str) -> Image:
+        found = self.find(name)
+        if found is None:
+            raise BuildError(f"step FROM {name} failed: not found", hint="Pull it first.")
+        return found
+
+    def _make(
+        self, context: BuildContext, below: Image, copied: dict[str, dict[str, bytes]]
+    ) -> Image:
+        layer = hashlib.sha256(repr((below.diff_ids, copied)).encode()).hexdigest()
+        labels = {**below.labels, **context.labels}
+        image = Image(
+            id=f"sha256:{hashlib.sha256(repr((layer, labels)).encode()).hexdigest()}",
+            diff_ids=(*below.diff_ids, f"sha256:{layer}"),
+            labels=labels,
+            variables=below.variables,
+            machine="amd64",
+            size_bytes=below.size_bytes + sum(map(len, context.files.values())),
+        )
+        self.images[image.id] = image
+        for folder, files in copied.items():
+            self.folders[image.id, folder] = files
+        return image
+
+    def _keep(self, image: Image, ref: ImageRef) -> Image:
+        """Hold an image under a name of the registry; all its names give the same value."""
+        known = f"{ref.repository}@{_digest(image)}"
+        image = replace(image, digests=tuple(sorted({*image.digests, known})))
+        same = {name for name, each in self.images.items() if each.id == image.id}
+        fetched = set() if ref.digest else {ref.tagged}
+        self.images |= dict.fromkeys({*same, *fetched, known, image.id}, image)
+        return image
+
+
+def _digest(image: Image) -> str:
+    """Give what a registry would call an image: another hash than its id."""
+    return f"sha256:{hashlib.sha256(image.id.encode()).hexdigest()}"
+
+
+def _of(ref: ImageRef, name: str) -> bool:
+    return name.startswith(f"{ref.repository}@")
+
+
+if TYPE_CHECKING:
+    _target: Target = FakeTarget()
+    _engine: Engine = FakeEngine()
+    _progress: Progress = SilentProgress()
+    _task: Task = FakeTask()

@@ -1,0 +1,41 @@
+# train-yolov8.4.190-base-cu128
+# Rendered by snapenv 0.1.0 from the lock beside this file. Build it with
+#   snapenv build .        or plainly        docker build -t my-environment .
+#
+# The base, and why:
+#   - torch and 1 more packages are the base image's own
+#   - NVIDIA_PYTORCH_VERSION names 25.01-py3
+
+FROM nvcr.io/nvidia/pytorch:25.01-py3 AS base
+
+# uv installs the packages. It is needed only while building and stays out of the image.
+# A company's own certificate authority, where the build is lent one as ca.pem, stays out too.
+FROM base AS uv
+COPY pylock.toml ca.pe[m] /lent/
+RUN if [ -f /lent/ca.pem ]; then export PIP_CERT=/lent/ca.pem; fi; \
+    python3 -m venv /uv \
+    && PIP_CONSTRAINT= /uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check \
+       "uv @ https://files.example.com/uv-0.9.3-py3-none-manylinux_2_28_x86_64.whl#sha256=e6184ce10e266134fdcfa401e8f1a95005bcd4f18d16b62b757323e2833fe9a9"
+
+FROM base
+
+# Ultralytics must neither install packages by itself nor write into a home that may not be there.
+ENV YOLO_AUTOINSTALL="false" \
+    YOLO_CONFIG_DIR="/tmp/ultralytics" \
+    MPLCONFIGDIR="/tmp/matplotlib"
+
+# Every pinned package, by hash, into a venv of its own that sees those of the base image.
+COPY pylock.toml /opt/snapenv/snapshot/
+RUN --mount=type=cache,target=/root/.cache/uv \
+    --mount=type=bind,from=uv,source=/uv/bin/uv,target=/usr/local/bin/uv \
+    --mount=type=bind,from=uv,source=/lent,target=/lent \
+    if [ -f /lent/ca.pem ]; then export SSL_CERT_FILE=/lent/ca.pem; fi; \
+    export UV_LINK_MODE=copy UV_PYTHON_INSTALL_DIR=/opt/snapenv/python \
+    && uv venv --quiet --system-site-packages --python 3.12 /opt/snapenv/venv \
+    && uv pip sync --quiet --allow-empty-requirements --require-hashes \
+       --python /opt/snapenv/venv/bin/python /opt/snapenv/snapshot/pylock.toml
+ENV VIRTUAL_ENV="/opt/snapenv/venv" \
+    PATH="/opt/snapenv/venv/bin:$PATH"
+
+# The snapshot itself: what snapenv restore compares with.
+COPY snapenv.toml pylock.toml Dockerfile SHA256SUMS /opt/snapenv/snapshot/

@@ -1,0 +1,80 @@
+"""The real index, asked for packages that the tests themselves run on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import distribution
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.tags import parse_tag
+from uv import find_uv_bin
+
+from snapenv.errors import LockError
+from snapenv.lock.pylock import resolve_pylock
+from snapenv.model.hardware import Hardware, System
+from snapenv.model.python import Distribution
+from snapenv.targets.local import LocalTarget
+from tests.samples import sample_environment, sample_facts
+
+if TYPE_CHECKING:
+    from snapenv.model.facts import Facts
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class Silent:
+    """A task that nobody watches."""
+
+    def note(self, text: str) -> None: ...
+
+    def count(self, done: int, total: int | None) -> None: ...
+
+
+def installed(name: str) -> Distribution:
+    """Give a distribution as it is installed beside the tests, with the tags of its wheel."""
+    found = distribution(name)
+    lines = (found.read_text("WHEEL") or "").splitlines()
+    tags = (line.removeprefix("Tag: ") for line in lines if line.startswith("Tag: "))
+    return Distribution(
+        name=name,
+        version=found.version,
+        origin="index",
+        tags=tuple(sorted(str(tag) for text in tags for tag in parse_tag(text))),
+    )
+
+
+def facts_of_this_machine(*pins: Distribution) -> Facts:
+    """Give facts whose Python, processor and glibc are those of the tests."""
+    system = System(
+        os="debian 12",
+        machine=platform.machine(),
+        glibc=platform.libc_ver()[1] or None,
+        cpu_count=1,
+    )
+    environment = sample_environment(
+        python=platform.python_version(), torch=None, distributions=pins
+    )
+    return sample_facts(hardware=Hardware(system=system), environment=environment)
+
+
+def locked(*names: str) -> bytes:
+    """Lock packages as they are installed here; skip where the index is out of reach.
+
+    Under CI an index that does not answer is a failure.
+    """
+    pins = [installed(name) for name in names]
+    try:
+        return resolve_pylock(
+            pins,
+            facts_of_this_machine(*pins),
+            machine=LocalTarget(sys.executable),
+            uv=find_uv_bin(),
+            task=Silent(),
+        )
+    except LockError as error:
+        if "CI" in os.environ or not error.message.startswith("uv could not lock"):
+            raise
+        pytest.skip(f"the index does not answer: {error.message[-80:]}")

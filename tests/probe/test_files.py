@@ -1,0 +1,238 @@
+"""What a distribution put on disk, and what nobody put there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.model.python import Distribution, Files
+from tests.probe.environments import WHEEL, record_hash, write_files, write_wheel
+
+if TYPE_CHECKING:
+    from tests.probe.environments import Venv
+
+PLAIN = {"plain/__init__.py": "ANSWER = 42\n", "plain/data.bin": "x" * 100_000}
+SCRIPT = "[console_scripts]\nplain = plain:main\n"
+
+
+def digest(contents: dict[str, str]) -> str:
+    """Digest files as ``Files`` says, by another way than the probe's."""
+    lines = (
+        f"{path}\0{hashlib.sha256(content.encode()).hexdigest()}\n"
+        for path, content in sorted(contents.items())
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def files(venv: Venv, name: str = "plain") -> Files:
+    found = venv.find(name).files
+    assert found
+    return found
+
+
+def add_distribution(site: Path, name: str, record: str) -> None:
+    """Put a .dist-info there by hand, as no installer would write it."""
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    info = f"{name}-1.0.dist-info"
+    write_files(site, {f"{info}/METADATA": metadata, f"{info}/RECORD": record})
+
+
+def test_an_installed_wheel_is_described_whole(venv: Venv, tmp_path: Path) -> None:
+    contents = {
+        **PLAIN,
+        "plain-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: plain\nVersion: 1.0\n",
+        "plain-1.0.dist-info/WHEEL": WHEEL + "Tag: cp311-abi3-linux_x86_64\n",
+        "plain-1.0.dist-info/entry_points.txt": SCRIPT,
+    }
+    venv.install(write_wheel(tmp_path, "plain", contents))
+    (venv.site / "plain-1.0.dist-info" / "direct_url.json").unlink()
+
+    assert venv.look().environment.distributions == (
+        Distribution(
+            name="plain",
+            version="1.0",
+            origin="index",
+            installer="uv",
+            tags=("cp311-abi3-linux_x86_64", "py3-none-any"),
+            files=Files(
+                count=len(contents),
+                size_bytes=sum(map(len, contents.values())),
+                sha256=digest(contents),
+            ),
+        ),
+    )
+
+
+def test_pip_and_uv_install_the_same_files(venv: Venv, tmp_path: Path) -> None:
+    scripts = {"plain-1.0.dist-info/entry_points.txt": SCRIPT}
+    wheel = str(write_wheel(tmp_path, "plain", {**PLAIN, **scripts}))
+    venv.install(wheel)
+    by_uv = venv.find("plain")
+    venv.install("--reinstall", *bundled_pip())
+    pip = [venv.python, "-m", "pip", "install", "--no-index", "--force-reinstall", wheel]
+    subprocess.run([*pip, "--disable-pip-version-check", "-q"], check=True)
+
+    by_pip = venv.find("plain")
+
+    assert (by_uv.installer, by_pip.installer) == ("uv", "pip")
+    assert by_uv.files == by_pip.files
+
+
+def bundled_pip() -> list[Path]:
+    """Give the wheel of pip that comes with Python."""
+    code = "import ensurepip; print(ensurepip.__path__[0])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    wheels = [*Path(done.stdout.strip(), "_bundled").glob("pip-*.whl")]
+    if not wheels:
+        pytest.skip("this Python brings no pip")
+    return wheels
+
+
+def test_an_edited_file_is_named_and_changes_the_digest(venv: Venv, tmp_path: Path) -> None:
+    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    before = files(venv)
+    edited = venv.site / "plain" / "__init__.py"
+    edited.unlink()  # else the file in uv's cache changes too
+    edited.write_text("ANSWER = 41\n")
+
+    after = files(venv)
+
+    assert before.edited == ()
+    assert after.edited == ("plain/__init__.py",)
+    assert after.sha256 != before.sha256
+
+
+def test_a_missing_file_is_named_and_is_no_part_of_the_digest(venv: Venv, tmp_path: Path) -> None:
+    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    before = files(venv)
+    (venv.site / "plain" / "data.bin").unlink()
+
+    after = files(venv)
+
+    assert after.missing == ("plain/data.bin",)
+    assert (after.count, after.size_bytes) == (before.count - 1, before.size_bytes - 100_000)
+    assert after.sha256 != before.sha256
+
+
+def test_compiled_files_and_what_installers_note_are_no_part(venv: Venv, tmp_path: Path) -> None:
+    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    before = files(venv)
+    info = venv.site / "plain-1.0.dist-info"
+    listed = "".join(f"plain-1.0.dist-info/{name},,\n" for name in ("uv_cache.json", "REQUESTED"))
+    with (info / "RECORD").open("a") as record:
+        record.write("plain/__pycache__/main.nbi,,\nplain/legacy.pyc,,\n")
+        record.write(f"../../../bin/plain,,\n{listed}")
+    write_files(info, {"INSTALLER": "conda-less", "REQUESTED": "", "uv_cache.json": "{}"})
+
+    assert files(venv) == before
+
+
+def test_records_of_odd_forms_are_read(venv: Venv) -> None:
+    odd = 'odd/with, comma "quoted".txt'
+    outside = venv.folder / "share" / "odd.txt"
+    write_files(venv.site, {odd: "1", "odd/long.txt": "2", "odd/not-utf8.txt": "3"})
+    write_files(venv.folder, {"share/odd.txt": "4"})
+    quoted = odd.replace('"', '""')
+    add_distribution(
+        venv.site,
+        "odd",
+        f'"{quoted}",{record_hash("1")},1\n'
+        f"./odd/long.txt,{record_hash('2', 'sha512')},1\r\n"
+        f"odd/../odd/not-utf8.txt,{record_hash('other', 'sha384')},1\n"
+        f"odd/not-utf8.txt,{record_hash('other', 'sha384')}\n"
+        f"{outside},{record_hash('4')},1\n"
+        "odd/,,\nodd,,\n\nno/such,md5=1,\n",
+    )
+
+    found = files(venv, "odd")
+
+    assert (found.count, found.size_bytes) == (4, 4)
+    assert found.edited == ("odd/not-utf8.txt",)
+    assert found.missing == ("no/such",)
+
+
+def test_files_of_a_home_folder_are_named_without_it(
+    venv: Venv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "alice"))
+    others = "/home/bob/b.txt,,\n../../../../../home/carol/c.txt,,\nodd/home/here/d.txt,,\n"
+    add_distribution(venv.site, "odd", f"{tmp_path}/alice/a.txt,,\n{others}")
+
+    assert sorted(files(venv, "odd").missing) == [
+        "odd/home/here/d.txt",
+        "~/a.txt",
+        "~/b.txt",
+        "~/c.txt",
+    ]
+
+
+def test_what_is_no_file_does_not_stop_the_probe(venv: Venv) -> None:
+    os.mkfifo(venv.site / "pipe")
+    (venv.site / "loop").symlink_to("loop")
+    add_distribution(venv.site, "odd", "pipe,,\nloop,,\n")
+
+    assert files(venv, "odd").missing == ("loop", "pipe")
+
+
+def test_an_added_file_belongs_to_nobody(venv: Venv, tmp_path: Path) -> None:
+    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    added = {"plain/added.py": "", "alone.py": "", "~lain/left.py": "", "new/deep/er.txt": ""}
+    write_files(venv.site, added)
+    write_files(venv.site, {"plain/__pycache__/added.pyc": "", "new/deep/compiled.pyc": ""})
+
+    assert venv.look().environment.unowned == tuple(sorted(added))
+
+
+def test_a_link_is_named_and_not_followed(venv: Venv, tmp_path: Path) -> None:
+    write_files(tmp_path, {"sources/deep/module.py": ""})
+    (venv.site / "linked").symlink_to(tmp_path / "sources")
+
+    assert venv.look().environment.unowned == ("linked",)
+
+
+def test_at_most_two_hundred_unowned_files_are_named(venv: Venv) -> None:
+    write_files(venv.site, {f"many/{number:03}.txt": "" for number in range(205)})
+
+    unowned = venv.look().environment.unowned
+
+    assert (len(unowned), unowned[0], unowned[-1]) == (200, "many/000.txt", "many/199.txt")
+
+
+def test_a_name_that_is_no_utf8_is_shown_by_its_bytes(venv: Venv) -> None:
+    Path(os.fsdecode(os.fsencode(venv.site) + b"/caf\xe9.txt")).touch()
+
+    assert venv.look().environment.unowned == ("caf\\xe9.txt",)
+
+
+def test_a_folder_that_is_reached_by_two_names_is_looked_at_once(
+    venv: Venv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    (tmp_path / "link").symlink_to(venv.site)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "link"))
+
+    environment = venv.look().environment
+
+    assert [found.name for found in environment.distributions] == ["plain"]
+    assert environment.unowned == ()
+
+
+def test_what_venvs_bring_themselves_is_nobodys_business(venv: Venv) -> None:
+    write_files(venv.site, {"_virtualenv.py": "", "distutils-precedence.pth": ""})
+
+    assert venv.look().environment.unowned == ()
+
+
+def test_files_that_conda_lists_are_owned(venv: Venv) -> None:
+    path = (venv.site / "native.so").relative_to(venv.folder)
+    write_files(venv.site, {"native.so": "", "other.so": ""})
+    write_files(venv.folder, {"conda-meta/native-1.0-0.json": f'{{"files": ["{path}"]}}'})
+    write_files(venv.folder, {"conda-meta/broken.json": "{", "conda-meta/list.json": "[]"})
+
+    assert venv.look().environment.unowned == ("other.so",)

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snapenv.errors import LockError
+from snapenv.render.dockerfile import render_dockerfile
+from tests.samples import EXACT_BASE, sample_base_lock, sample_facts, sample_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from snapenv.model.snapshot import Lock
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+VARIABLES = {
+    "OMP_NUM_THREADS": "1",
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True,max_split_size_mb:128",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "A_HARD_ONE": r"""a "quoted" $HOME ${PATH} `id` \ and 'single' # {{ v.tag }} \\""",
+    "EMPTY": "",
+}
+
+
+def with_python(version: str) -> Lock:
+    lock = sample_lock()
+    interpreter = replace(lock.environment.interpreter, version=version)
+    return replace(lock, environment=replace(lock.environment, interpreter=interpreter))
+
+
+def with_installer(**changed: str) -> Lock:
+    lock = sample_lock()
+    return replace(lock, installer=replace(lock.installer, **changed))
+
+
+def with_variables(variables: Mapping[str, str]) -> Lock:
+    return sample_lock(facts=sample_facts(variables=variables))
+
+
+LOCKS = {
+    "exact": sample_lock(),
+    "base": sample_base_lock(),
+    "variables": sample_lock(facts=sample_facts(variables=VARIABLES)),
+}
+FIELDS: Mapping[str, Callable[[str], Lock]] = {
+    "tag": lambda text: replace(sample_lock(), tag=text),
+    "snapenv": lambda text: replace(sample_lock(), snapenv=text),
+    "base image": lambda text: sample_lock(base=replace(EXACT_BASE, image=text)),
+    "reason": lambda text: sample_lock(base=replace(EXACT_BASE, reasons=("it fits", text))),
+    "python": with_python,
+    "uv's URL": lambda text: with_installer(url=text),
+    "uv's hash": lambda text: with_installer(sha256=text),
+    "variable's name": lambda text: with_variables({text: "1"}),
+    "variable's value": lambda text: with_variables({"OMP_NUM_THREADS": text}),
+}
+PAIR = r'(\w+)="((?:[^"\\$]|\\["\\$])*)"(?: +|$)'
+BREAKS = ("\n", "\r", "\r\n", "\x0b", "\x0c", "\x85", "\u2028", "\u2029", "\0")
+hostile = st.text(alphabet=st.sampled_from("a1 \t\n\r\x85\u2028\\\"'$`#{}%<>&|;:/@=[]()!*-.~"))
+anything = hostile | st.text() | st.builds("{}{}{}".format, st.text(), hostile, st.text())
+fields = pytest.mark.parametrize("make", FIELDS.values(), ids=FIELDS)
+
+
+def instructions(dockerfile: bytes) -> list[str]:
+    """Read a Dockerfile as BuildKit does: without comments, continued lines joined.
+
+    Lines end at LF or CR LF alone: https://github.com/moby/buildkit, dockerfile/parser.
+    """
+    lines = re.split(r"\r?\n", dockerfile.decode())
+    bare = "\n".join(line for line in lines if not re.match(r"\s*#", line))
+    return [line for line in re.sub(r"\\[ \t]*\n", "", bare).split("\n") if line.strip()]
+
+
+def words(dockerfile: bytes) -> list[str]:
+    return [line.split()[0] for line in instructions(dockerfile)]
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_is_rendered_as_the_golden_dockerfile(name: str) -> None:
+    golden = GOLDEN / f"{name}.Dockerfile"
+
+    assert render_dockerfile(LOCKS[name]).decode() == golden.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS)
+def test_the_same_lock_gives_the_same_bytes(lock: Lock) -> None:
+    turned = replace(lock, variables=dict(sorted(lock.variables.items(), reverse=True)))
+
+    assert render_dockerfile(turned) == render_dockerfile(lock)
+
+
+def test_a_dockerfile_has_these_instructions_and_no_more() -> None:
+    rendered = {name: words(render_dockerfile(lock)) for name, lock in LOCKS.items()}
+
+    build_uv = ["FROM", "FROM", "COPY", "RUN"]
+    install = ["COPY", "RUN", "ENV", "COPY"]
+    assert rendered == {
+        "base": [*build_uv, "FROM", "ENV", *install],
+        "exact": [*build_uv, "FROM", "ENV", "ENV", *install],
+        "variables": [*build_uv, "FROM", "ENV", "ENV", "ENV", *install],
+    }
+
+
+def test_only_on_its_own_base_does_an_environment_see_the_base_image_s_packages() -> None:
+    base, exact = (render_dockerfile(LOCKS[name]).decode() for name in ("base", "exact"))
+
+    assert "uv venv --quiet --system-site-packages --python 3.12 /opt/snapenv/venv" in base
+    assert "LD_LIBRARY_PATH" not in base
+    assert "uv venv --quiet --python 3.11 /opt/snapenv/venv" in exact
+    assert 'ENV LD_LIBRARY_PATH="/usr/local/nvidia/lib:/usr/local/nvidia/lib64"' in exact
+
+
+def test_a_variable_has_the_value_that_was_captured() -> None:
+    (line,) = (
+        line
+        for line in instructions(render_dockerfile(LOCKS["variables"]))
+        if "OMP_NUM_THREADS" in line
+    )
+
+    assert environment_of(line) == VARIABLES
+
+
+@settings(deadline=None)
+@given(st.text().filter(str.isprintable))
+def test_a_variable_has_its_value_whatever_it_holds(value: str) -> None:
+    rendered = render_dockerfile(with_variables({"OMP_NUM_THREADS": value}))
+
+    (line,) = (line for line in instructions(rendered) if "OMP_NUM_THREADS" in line)
+    assert environment_of(line) == {"OMP_NUM_THREADS": value}
+
+
+@fields
+@pytest.mark.parametrize("end", BREAKS, ids=repr)
+def test_a_line_break_is_refused_in_every_field(make: Callable[[str], Lock], end: str) -> None:
+    with pytest.raises(LockError, match="value that no Dockerfile can") as caught:
+        render_dockerfile(make(f"1{end}RUN id{end}"))
+
+    assert "do not build" in caught.value.hint
+
+
+@fields
+@settings(max_examples=40, deadline=None)
+@given(text=anything)
+def test_no_text_in_any_field_adds_an_instruction(make: Callable[[str], Lock], text: str) -> None:
+    plain = words(render_dockerfile(with_variables({"OMP_NUM_THREADS": "1"})))
+    try:
+        rendered = render_dockerfile(make(text))
+    except LockError:
+        return
+
+    found = words(rendered)
+    assert found == plain or found == [*plain[:5], *plain[6:]]  # without a variable: one ENV less
+
+
+@fields
+@settings(max_examples=40, deadline=None)
+@given(text=anything)
+def test_a_text_changes_no_command_but_by_a_grammar_without_meaning_to_a_shell(
+    make: Callable[[str], Lock], text: str
+) -> None:
+    try:
+        rendered = render_dockerfile(make(text))
+    except LockError:
+        return
+
+    for line in instructions(rendered):
+        if line.startswith("RUN"):
+            shell = re.sub(r'"uv @ [\w.~:/%+@=&?,-]+#sha256=[0-9a-f]{64}"', "UV", line)
+            shell = re.sub(r"--python [\w.!+]+ ", "--python X ", shell)
+            assert shell in COMMANDS
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/uv.whl; id",
+        "https://example.com/$(id)",
+        'https://example.com/"',
+        "https://example.com/`id`",
+        "https://example.com/uv.whl#sha256=0",
+        "ftp://example.com/uv.whl",
+        "uv.whl",
+        "-r https://example.com/",
+        "",
+    ],
+)
+def test_a_url_is_refused_that_means_something_to_a_shell_or_to_pip(url: str) -> None:
+    with pytest.raises(LockError, match=re.escape(repr(url))):
+        render_dockerfile(with_installer(url=url))
+
+
+def test_the_first_line_is_no_directive_to_the_parser() -> None:
+    first = render_dockerfile(sample_lock()).decode().splitlines()[0]
+
+    assert not re.match(r"#\s*\w+\s*=", first)
+
+
+def test_a_reason_stays_in_its_comment() -> None:
+    rendered = render_dockerfile(FIELDS["reason"]('say "$HOME" \\'))
+
+    assert '\n#   - say "$HOME" \\\n\nFROM ' in rendered.decode()
+
+
+def environment_of(line: str) -> Mapping[str, str]:
+    """Read an ENV line of double-quoted values, as BuildKit's shell lexer unquotes them."""
+    pairs = line.removeprefix("ENV ")
+    assert re.sub(PAIR, "", pairs) == ""
+    return {name: re.sub(r"\\(.)", r"\1", value) for name, value in re.findall(PAIR, pairs)}
+
+
+def _commands() -> set[str]:
+    lines = (line for lock in LOCKS.values() for line in instructions(render_dockerfile(lock)))
+    bare = (re.sub(r'"uv @ [^"]+"', "UV", line) for line in lines if line.startswith("RUN"))
+    return {re.sub(r"--python 3\.\d+ ", "--python X ", line) for line in bare}
+
+
+COMMANDS = _commands()

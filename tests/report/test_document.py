@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+
+from snapenv.errors import LockError
+from snapenv.model.outcome import Check, Outcome
+from snapenv.report.document import error_json, outcome_json
+
+
+def test_yes_no_and_failure_have_the_same_keys() -> None:
+    no = Check(id="python", ok=False, expected="3.11", seen="3.12", fix="Use a Python 3.11.")
+    documents = [
+        json.loads(outcome_json(Outcome(command="restore", result={"tier": "identical"}))),
+        json.loads(outcome_json(Outcome(command="restore", result={}, checks=(no,)))),
+        json.loads(error_json(LockError("edited", hint="Reinstall."), command="capture")),
+    ]
+
+    assert documents[0].keys() == documents[1].keys() == documents[2].keys()
+    assert [(each["ok"], each["exit_code"]) for each in documents] == [
+        (True, 0),
+        (False, 1),
+        (False, 6),
+    ]
+
+
+def test_a_check_is_written_with_its_five_keys() -> None:
+    no = Check(id="python", ok=False, expected="3.11", seen="3.12", fix="Use a Python 3.11.")
+
+    document = json.loads(outcome_json(Outcome(command="restore", result={}, checks=(no,))))
+
+    assert document["checks"] == [
+        {
+            "id": "python",
+            "ok": False,
+            "expected": "3.11",
+            "seen": "3.12",
+            "fix": "Use a Python 3.11.",
+        }
+    ]
+
+
+def test_an_error_is_written_with_its_kind_and_its_hint() -> None:
+    document = json.loads(error_json(LockError("edited", hint="Reinstall."), command="capture"))
+
+    assert document["error"] == {"kind": "lock", "message": "edited", "hint": "Reinstall."}

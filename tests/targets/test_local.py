@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.errors import InterpreterError
+from snapenv.ports import Completed, Target
+from snapenv.targets.local import LocalTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MEBIBYTE = 1 << 20
+
+
+def python(code: str) -> tuple[str, str, str]:
+    return (sys.executable, "-c", code)
+
+
+@pytest.fixture
+def local() -> Target:
+    return LocalTarget(sys.executable)
+
+
+def test_a_program_gives_its_exit_code_and_both_streams(local: Target) -> None:
+    done = local.run(python("import sys; print('out'); print('err', file=sys.stderr); exit(7)"))
+
+    assert done == Completed(exit_code=7, stdout="out\n", stderr="err\n")
+
+
+def test_a_program_finds_its_files_alone_in_its_folder(local: Target) -> None:
+    files = {"a.txt": b"one", "below/b.bin": b"\x00\xff"}
+    code = (
+        "import pathlib\n"
+        "for path in sorted(pathlib.Path().rglob('*')):\n"
+        "    print(path, path.read_bytes() if path.is_file() else None)"
+    )
+
+    done = local.run(python(code), files=files)
+
+    assert done.stdout == "a.txt b'one'\nbelow None\nbelow/b.bin b'\\x00\\xff'\n"
+
+
+def test_the_folder_is_gone_afterwards_with_all_that_was_written(local: Target) -> None:
+    code = "import os; os.makedirs('new/below'); open('new/f', 'w').close(); print(os.getcwd())"
+
+    done = local.run(python(code), files={"a.txt": b""})
+
+    assert done.exit_code == 0
+    assert Path(done.stdout.strip()).name.startswith("snapenv-")
+    assert not Path(done.stdout.strip()).exists()
+
+
+def test_two_runs_share_no_folder(local: Target) -> None:
+    first, second = (local.run(python("import os; print(os.getcwd())")) for _ in range(2))
+
+    assert first.stdout != second.stdout
+
+
+def test_variables_are_added_to_what_is_set_here(
+    local: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SNAPENV_TEST_KEPT", "kept")
+    monkeypatch.setenv("SNAPENV_TEST_CHANGED", "before")
+    code = "import os; print(*(v for n, v in sorted(os.environ.items()) if 'SNAPENV_TEST' in n))"
+
+    done = local.run(
+        python(code), environment={"SNAPENV_TEST_CHANGED": "after", "SNAPENV_TEST_NEW": "new"}
+    )
+
+    assert done.stdout == "after kept new\n"
+
+
+def test_what_belongs_to_the_python_of_snapenv_does_not_mislead_another(
+    local: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+
+    done = local.run(python("import os; print(os.environ.get('PYTHONHOME'))"))
+
+    assert (done.exit_code, done.stdout) == (0, "None\n")
+
+
+def test_each_line_of_stderr_is_heard_while_the_program_runs(local: Target) -> None:
+    heard: list[tuple[str, float]] = []
+    code = (
+        "import sys, time\n"
+        "for word in ('one', 'two  ', 'three'):\n"
+        "    print('  ' + word, file=sys.stderr, flush=True)\n"
+        "    time.sleep(0.3)"
+    )
+
+    done = local.run(python(code), on_line=lambda line: heard.append((line, time.monotonic())))
+
+    assert [line for line, _ in heard] == ["  one", "  two", "  three"]
+    assert heard[-1][1] - heard[0][1] > 0.3
+    assert done.stderr == "  one\n  two  \n  three\n"
+
+
+def test_a_program_waits_for_no_input(local: Target) -> None:
+    done = local.run(python("import sys; print(repr(sys.stdin.read()))"))
+
+    assert done.stdout == "''\n"
+
+
+def test_what_is_no_text_is_replaced_and_no_failure(local: Target) -> None:
+    code = "import os; os.write(1, b'a\\xff\\n'); os.write(2, b'b\\xfe\\n')"
+
+    assert local.run(python(code)) == Completed(exit_code=0, stdout="a�\n", stderr="b�\n")
+
+
+def test_much_on_both_streams_stops_nothing(local: Target) -> None:
+    code = (
+        "import sys\n"
+        f"for _ in range(8):\n"
+        f"    sys.stdout.write('o' * {MEBIBYTE} + chr(10)); sys.stdout.flush()\n"
+        f"    sys.stderr.write('e' * {MEBIBYTE} + chr(10)); sys.stderr.flush()"
+    )
+
+    done = local.run(python(code))
+
+    assert (len(done.stdout), len(done.stderr)) == (8 * MEBIBYTE + 8, 8 * MEBIBYTE + 8)
+
+
+def test_a_program_that_a_signal_ended_is_no_success(local: Target) -> None:
+    done = local.run(python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"))
+
+    assert done.exit_code == -9
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda _: None, "No such file or directory"),
+        (lambda path: path.mkdir(), "Permission denied"),
+        (lambda path: path.touch(mode=0o600), "Permission denied"),
+        (lambda path: (path.write_bytes(b"\0\1\2"), path.chmod(0o755)), "Exec format error"),
+    ],
+    ids=["missing", "folder", "not executable", "no program"],
+)
+def test_what_cannot_be_run_is_named(
+    local: Target, tmp_path: Path, make: Callable[[Path], object], said: str
+) -> None:
+    make(tmp_path / "python")
+
+    with pytest.raises(InterpreterError) as caught:
+        local.run((str(tmp_path / "python"), "-c", ""))
+
+    assert caught.value.message == f"cannot run {tmp_path / 'python'}: {said}"
+    assert "--python" in caught.value.hint
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_interruption_ends_the_program_and_what_it_started_at_once(
+    local: Target, tmp_path: Path, error: type[BaseException]
+) -> None:
+    child = f"import time; time.sleep(30); open({str(tmp_path / 'lived')!r}, 'w')"
+    code = (
+        "import subprocess, sys, os\n"
+        f"child = subprocess.Popen((sys.executable, '-c', {child!r}))\n"
+        "print(os.getpid(), child.pid, os.getcwd(), file=sys.stderr, flush=True)\n"
+        "child.wait()"
+    )
+    heard: list[str] = []
+
+    def interrupt(line: str) -> None:
+        heard.extend(line.split())
+        raise error
+
+    begun = time.monotonic()
+    with pytest.raises(error):
+        local.run(python(code), on_line=interrupt)
+
+    assert time.monotonic() - begun < 10
+    assert not Path(heard[2]).exists()
+    assert not any(is_running(int(pid)) for pid in heard[:2])
+
+
+def test_an_interruption_amid_much_output_is_quiet(
+    local: Target, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = (
+        "import sys\nprint('begin', file=sys.stderr, flush=True)\nwhile True: print('much ' * 100)"
+    )
+
+    def interrupt(_: str) -> None:
+        time.sleep(0.2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        local.run(python(code), on_line=interrupt)
+
+    assert capfd.readouterr().err == ""
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process lives; one that ended and was not yet waited for does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"

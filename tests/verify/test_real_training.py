@@ -1,0 +1,225 @@
+"""The smoke-train on a real environment: what repeats, what is seen, what is refused.
+
+Faults are planted with a ``sitecustomize.py``, which Python runs before the program.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.errors import SmokeTrainError
+from snapenv.targets.local import LocalTarget
+from snapenv.verify.fingerprint import compare_fingerprints
+from snapenv.verify.smoke_train import pack_smoke_train, smoke_train
+from tests.verify.told import Told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from snapenv.model.fingerprint import Fingerprint
+
+pytestmark = pytest.mark.exact
+
+IN_EVERY_LOSS = """
+import os
+from ultralytics.utils.loss import v8DetectionLoss
+original = v8DetectionLoss.__call__
+calls = []
+def planted(self, predictions, batch):
+    calls.append(1)
+    loss, items = original(self, predictions, batch)
+    {fault}
+    return loss, items
+v8DetectionLoss.__call__ = planted
+"""
+
+
+@pytest.fixture(scope="module")
+def reference(exact_python: Path) -> Fingerprint:
+    return smoke_train(LocalTarget(str(exact_python)), device="cpu", task=Told())
+
+
+@pytest.fixture
+def plant(
+    exact_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Fingerprint]:
+    """Train with something planted."""
+
+    def train(code: str) -> Fingerprint:
+        folder = tmp_path / "planted"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(code, encoding="utf-8")
+        monkeypatch.setenv("PYTHONPATH", str(folder))
+        monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
+        return smoke_train(LocalTarget(str(exact_python)), device="cpu", task=Told())
+
+    return train
+
+
+def test_two_trainings_of_one_environment_are_identical(
+    reference: Fingerprint, exact_python: Path
+) -> None:
+    told = Told()
+
+    again = smoke_train(LocalTarget(str(exact_python)), device="auto", task=told)
+
+    match = compare_fingerprints(reference, again, same_packages=True)
+    assert (match.tier, match.differing) == ("identical", ())
+    assert told.notes == [
+        "import torch and ultralytics",
+        *(f"step {step}/10" for step in range(1, 11)),
+    ]
+
+
+def test_the_conditions_are_those_that_were_asked_for(reference: Fingerprint) -> None:
+    conditions = reference.conditions
+
+    assert (conditions.device, conditions.threads, conditions.tf32) == ("cpu", 1, False)
+    assert conditions.arguments["workers"] == "0"
+    assert conditions.arguments["mosaic"] == "0.0"
+    assert reference.speed.images_per_s > 0
+    assert reference.speed.step_ms_median <= reference.speed.step_ms_p95
+
+
+def test_a_machine_with_more_cores_gives_the_same_losses(
+    reference: Fingerprint, plant: Callable[[str], Fingerprint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+
+    seen = plant("import os; os.cpu_count = lambda: 8")
+
+    assert compare_fingerprints(reference, seen, same_packages=True).tier == "identical"
+    assert seen.conditions.threads == 1
+
+
+def test_other_instructions_of_the_cpu_give_close_losses(
+    reference: Fingerprint, plant: Callable[[str], Fingerprint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+
+    match = compare_fingerprints(reference, plant(""), same_packages=True)
+
+    assert match.tier == "close"
+    assert match.largest_relative_difference < 1e-5
+
+
+def test_a_learning_rate_that_is_one_percent_higher_is_seen(
+    reference: Fingerprint, plant: Callable[[str], Fingerprint]
+) -> None:
+    seen = plant(
+        "import torch; original = torch.optim.SGD.step\n"
+        "def step(self, *rest):\n"
+        "    for group in self.param_groups: group['lr'] = 0.00101\n"
+        "    return original(self, *rest)\n"
+        "torch.optim.SGD.step = step\n"
+    )
+
+    match = compare_fingerprints(reference, seen, same_packages=True)
+    assert (match.tier, match.first_differing_step) == ("different", 2)
+
+
+def test_a_loss_that_was_edited_is_seen_at_the_first_step(
+    reference: Fingerprint, plant: Callable[[str], Fingerprint]
+) -> None:
+    seen = plant(IN_EVERY_LOSS.format(fault="loss = loss * 1.0001"))
+
+    match = compare_fingerprints(reference, seen, same_packages=True)
+    assert (match.tier, match.first_differing_step) == ("different", 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (
+            "if len(calls) == 1: raise RuntimeError('CUDA out of memory')",
+            "not the one that was asked for: the batch became 2, not 4",
+        ),
+        ("loss = loss * (0.0 if len(calls) < 4 else float('nan'))", "the loss of step 4 is nan"),
+        (
+            "os.makedirs(os.path.dirname(__file__) + '/wandb-1.0.dist-info', exist_ok=True)",
+            r"packages changed while .* ran: wandb-1.0.dist-info",
+        ),
+        ("raise KeyError('planted')", "the smoke-train failed: KeyError: 'planted'"),
+        (
+            "import socket; socket.getaddrinfo('localhost', 80)",
+            "the smoke-train failed: OSError: .* the smoke-train has no network",
+        ),
+        ("os.kill(os.getpid(), 9)", "ended by SIGKILL"),
+    ],
+    ids=["batch made smaller", "not a number", "package installed", "crash", "network", "killed"],
+)
+def test_a_training_that_went_wrong_is_refused_with_its_reason(
+    fault: str, message: str, plant: Callable[[str], Fingerprint]
+) -> None:
+    with pytest.raises(SmokeTrainError, match=message):
+        plant(IN_EVERY_LOSS.format(fault=fault))
+
+
+def test_what_a_package_prints_does_not_reach_the_answer(
+    reference: Fingerprint, plant: Callable[[str], Fingerprint]
+) -> None:
+    seen = plant(
+        IN_EVERY_LOSS.format(fault="print('snapenv-smoke-train: {}'); os.system('echo x')")
+    )
+
+    assert seen.losses == reference.losses
+
+
+def test_a_training_leaves_nothing_behind(exact_python: Path, tmp_path: Path) -> None:
+    work, home, temporary = (tmp_path / name for name in ("work", "home", "temporary"))
+    for folder in (work, home, temporary):
+        folder.mkdir()
+    (work / "smoke_train.pyz").write_bytes(pack_smoke_train())
+    words = (str(exact_python), "-B", "smoke_train.pyz", "--device", "cpu")
+
+    done = subprocess.run(
+        words,
+        cwd=work,
+        env={**os.environ, "HOME": str(home), "TMPDIR": str(temporary)},
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == 0
+    assert list(home.iterdir()) + list(temporary.iterdir()) == []
+
+
+def test_a_gpu_that_is_not_there_is_asked_for_in_vain(
+    exact_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    with pytest.raises(SmokeTrainError, match="torch sees none: torch 2") as caught:
+        smoke_train(LocalTarget(str(exact_python)), device="cuda", task=Told())
+
+    assert "--device cpu" in caught.value.hint
+
+
+def test_the_images_are_read_back_as_they_were_hashed(exact_python: Path, tmp_path: Path) -> None:
+    program = tmp_path / "smoke_train.pyz"
+    program.write_bytes(pack_smoke_train())
+    code = f"""
+import sys; sys.path.insert(0, {str(program)!r})
+import hashlib, pathlib, cv2, smoke_images
+folder = pathlib.Path({str(tmp_path / "data")!r})
+print(smoke_images.make_data(folder, 5)[1])
+content = hashlib.sha256()
+for image in sorted((folder / "images").iterdir()):
+    content.update(cv2.cvtColor(cv2.imread(str(image)), cv2.COLOR_BGR2RGB).tobytes())
+    content.update((folder / "labels" / (image.stem + ".txt")).read_bytes())
+print(content.hexdigest())
+"""
+
+    done = subprocess.run(
+        (str(exact_python), "-B", "-c", code), capture_output=True, text=True, check=True
+    )
+
+    made, read = done.stdout.split()
+    assert made == read

@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from snapenv.errors import SmokeTrainError
+from snapenv.model.fingerprint import Speed
+from snapenv.ports import Completed
+from snapenv.targets.local import LocalTarget
+from snapenv.verify.smoke_train import (
+    explain_failure,
+    pack_smoke_train,
+    parse_fingerprint,
+    smoke_train,
+)
+from tests.verify.told import Told
+
+RECORDED = Path(__file__).parents[1] / "recorded" / "smoke_train"
+ANSWER = (RECORDED / "ultralytics-8.4.190-cpu.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("program") / "smoke_train.pyz"
+    path.write_bytes(pack_smoke_train())
+    return path
+
+
+def run_with(program: Path, code: str, *arguments: str) -> str:
+    """Run code that can import the program's modules, and give what it prints."""
+    done = subprocess.run(
+        (
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, {str(program)!r})\n{code}",
+            *arguments,
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_recorded_answer_becomes_a_fingerprint() -> None:
+    fingerprint = parse_fingerprint(ANSWER)
+
+    assert len(fingerprint.losses) == 10
+    assert fingerprint.values[0] == 60.418460845947266
+    assert fingerprint.conditions.device == "cpu"
+    assert fingerprint.conditions.ultralytics == "8.4.190"
+    assert fingerprint.conditions.torch == "2.11.0+cu130"
+    assert fingerprint.conditions.arguments["optimizer"] == '"SGD"'
+    assert fingerprint.speed.peak_gpu_memory_mib is None
+
+
+def test_no_path_is_part_of_a_fingerprint() -> None:
+    arguments = parse_fingerprint(ANSWER).conditions.arguments
+
+    assert not {"data", "project", "name", "save_dir", "device"} & arguments.keys()
+    assert not any("/" in value for value in arguments.values())
+
+
+def test_a_banner_before_the_answer_is_passed_over() -> None:
+    banner = "=== NVIDIA PyTorch ===\nsnapenv-smoke-trains are fun\n"
+
+    assert parse_fingerprint(banner + ANSWER) == parse_fingerprint(ANSWER)
+
+
+@pytest.mark.parametrize(
+    ("stdout", "message"),
+    [
+        ("", "0 answers instead of one"),
+        (ANSWER * 2, "2 answers instead of one"),
+        ("snapenv-smoke-train: {", "Input data was truncated"),
+        ("snapenv-smoke-train: {}", "missing required field `losses`"),
+        (ANSWER.replace('"threads": 1', '"threads": "1"'), r"at `\$.conditions.threads`"),
+        (ANSWER.replace('["0x1', '["not', 1), "invalid hexadecimal floating-point string"),
+    ],
+)
+def test_an_answer_of_another_form_is_refused(stdout: str, message: str) -> None:
+    with pytest.raises(SmokeTrainError, match=message):
+        parse_fingerprint(stdout)
+
+
+def test_the_program_is_packed_to_the_same_bytes_each_time() -> None:
+    first = pack_smoke_train()
+    pack_smoke_train.cache_clear()
+
+    assert pack_smoke_train() == first
+    assert pack_smoke_train() is not first
+
+
+def test_the_program_needs_nothing_of_snapenv() -> None:
+    with zipfile.ZipFile(io.BytesIO(pack_smoke_train())) as packed:
+        sources = {name: packed.read(name).decode() for name in packed.namelist()}
+
+    assert "__main__.py" in sources
+    assert all(name == "__main__.py" or name.startswith("smoke_") for name in sources)
+    assert not [name for name, text in sources.items() if "import snapenv" in text]
+
+
+def test_an_environment_without_ultralytics_is_named(tmp_path: Path) -> None:
+    venv.create(tmp_path / "empty", symlinks=True)
+    target = LocalTarget(str(tmp_path / "empty" / "bin" / "python"))
+
+    with pytest.raises(SmokeTrainError, match="ultralytics is not installed") as caught:
+        smoke_train(target, device="auto", task=Told())
+
+    assert target.python in caught.value.message
+    assert "--no-smoke" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("modules", "message", "hint"),
+    [
+        (("ultralytics",), "torch is not installed", "Install torch"),
+        (("ultralytics", "torch"), "OpenCV cannot be imported .* 'cv2'", "headless"),
+        (("ultralytics", "torch", "cv2"), "AttributeError: module 'torch' has", "one epoch"),
+    ],
+)
+def test_what_an_environment_lacks_is_named(
+    modules: tuple[str, ...],
+    message: str,
+    hint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    venv.create(tmp_path / "empty", symlinks=True)
+    for name in modules:
+        (tmp_path / f"{name}.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    target = LocalTarget(str(tmp_path / "empty" / "bin" / "python"))
+
+    with pytest.raises(SmokeTrainError, match=message) as caught:
+        smoke_train(target, device="cpu", task=Told())
+
+    assert hint in caught.value.hint
+
+
+def test_a_library_that_opencv_lacks_is_named_with_the_packages_that_bring_it() -> None:
+    stderr = "snapenv-smoke-train: libGL.so.1: cannot open shared object file\n"
+
+    error = explain_failure(Completed(exit_code=5, stdout="", stderr=stderr), python="python3")
+
+    assert error.message == (
+        "OpenCV cannot be imported by python3: libGL.so.1: cannot open shared object file"
+    )
+    assert "apt-get install libgl1 libglib2.0-0" in error.hint
+    assert "opencv-python-headless" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("detail", "hint"),
+    [
+        ("RuntimeError: CUDA error: no kernel image is available for execution", "no kernels"),
+        ("torch.OutOfMemoryError: CUDA out of memory.", "nvidia-smi"),
+        ("OSError: [Errno 101] the smoke-train has no network", "wants the network"),
+        ("KeyError: 'x'", "Train for one epoch"),
+    ],
+)
+def test_a_crash_is_told_by_its_own_words(detail: str, hint: str) -> None:
+    stderr = f"Traceback (most recent call last):\n ...\nsnapenv-smoke-train: {detail}\nbye\n"
+
+    error = explain_failure(Completed(exit_code=1, stdout="", stderr=stderr), python="python3")
+
+    assert error.message == f"the smoke-train failed: {detail}"
+    assert hint in error.hint
+
+
+@pytest.mark.parametrize("exit_code", [-signal.SIGKILL, 128 + signal.SIGKILL])
+def test_a_signal_is_named(exit_code: int) -> None:
+    done = Completed(exit_code=exit_code, stdout="", stderr="")
+
+    assert "ended by SIGKILL" in explain_failure(done, python="python3").message
+
+
+def test_a_program_that_says_nothing_is_told_as_such() -> None:
+    done = Completed(exit_code=1, stdout="", stderr="")
+
+    assert explain_failure(done, python="python3").message == (
+        "the smoke-train failed: it said nothing"
+    )
+
+
+def test_every_exit_code_of_the_program_has_its_words(program: Path) -> None:
+    code = (
+        "import smoke_failures as f; "
+        "print(*(c.exit_code for c in vars(f).values() if isinstance(c, type)))"
+    )
+
+    codes = {int(text) for text in run_with(program, code).split()} - {1}
+
+    assert codes == {3, 4, 5, 6, 7, 8, 9}
+    for exit_code in codes:
+        done = Completed(exit_code=exit_code, stdout="", stderr="")
+        assert "smoke-train failed" not in explain_failure(done, python="p").message
+
+
+def test_the_data_is_what_its_hash_says_and_the_same_as_recorded(
+    program: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import pathlib, smoke_images as i; "
+        "print(i.make_data(pathlib.Path(sys.argv[1]), 40)[1]); "
+        "print(i._draw(0)[1].decode())"
+    )
+
+    sha256, *labels = run_with(program, code, str(tmp_path / "data")).splitlines()
+
+    assert sha256 == parse_fingerprint(ANSWER).conditions.images_sha256
+    assert labels == (tmp_path / "data/labels/000.txt").read_text().splitlines()
+    assert len(list((tmp_path / "data/images").iterdir())) == 40
+
+
+def test_every_label_is_a_box_inside_its_image(program: Path, tmp_path: Path) -> None:
+    code = "import pathlib, smoke_images as i; i.make_data(pathlib.Path(sys.argv[1]), 40)"
+    run_with(program, code, str(tmp_path / "data"))
+
+    lines = [
+        line.split()
+        for path in (tmp_path / "data/labels").iterdir()
+        for line in path.read_text().splitlines()
+    ]
+
+    assert len(lines) == 80
+    assert {kind for kind, *_ in lines} == {"0", "1"}
+    for _, *box in lines:
+        x, y, width, height = map(float, box)
+        assert width / 2 <= x <= 1 - width / 2
+        assert height / 2 <= y <= 1 - height / 2
+        assert 24 / 64 <= min(width, height) <= max(width, height) < 48 / 64
+
+
+def test_a_refused_network_reaches_not_even_this_machine(program: Path) -> None:
+    code = """
+import socket, smoke_offline
+listener = socket.create_server(("127.0.0.1", 0))
+def reach(action):
+    try:
+        action()
+    except OSError as error:
+        return error.strerror
+    return "reached"
+actions = (
+    lambda: socket.socket().connect(listener.getsockname()),
+    lambda: socket.getaddrinfo("localhost", 80),
+    lambda: socket.gethostbyname("localhost"),
+    lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b"", listener.getsockname()),
+)
+print(*map(reach, actions), sep=",")
+smoke_offline.refuse_network()
+print(*map(reach, actions), sep=",")
+one, other = socket.socketpair()
+one.send(b"here")
+print(other.recv(4).decode())
+"""
+
+    before, after, pair = run_with(program, code).splitlines()
+
+    assert before == ",".join(["reached"] * 4)
+    assert after == ",".join(["the smoke-train has no network"] * 4)
+    assert pair == "here"
+
+
+def test_an_old_ultralytics_is_given_no_argument_that_it_does_not_know(program: Path) -> None:
+    code = (
+        "import smoke_plan as p; "
+        "print(sorted(p.choose_arguments({'lr0', 'batch', 'hydra'}).items()))"
+    )
+
+    assert run_with(program, code) == "[('batch', 4), ('lr0', 0.001)]"
+
+
+def test_the_speed_leaves_the_first_step_out(program: Path) -> None:
+    code = """
+import json, sys, types
+cuda = types.SimpleNamespace(is_initialized=lambda: False)
+sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
+import smoke_training
+listener = smoke_training.Listener(print)
+listener._ended = [0.0, 0.1, 0.2, 0.5]
+print(json.dumps(listener.measure_speed()))
+"""
+    speed = Speed(
+        images_per_s=24.0, step_ms_median=100.0, step_ms_p95=300.0, peak_gpu_memory_mib=None
+    )
+
+    told = json.loads(run_with(program, code))
+
+    assert Speed(**told) == speed

@@ -1,0 +1,90 @@
+"""An outside in memory, in which every image holds the environment that its test says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from snapenv.model.image import Image, ImageRef
+from snapenv.ports import Completed, Outside, Target
+from tests.fakes import FakeEngine, FakeTarget, SilentProgress
+from tests.samples import sample_facts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snapenv.model.facts import Facts
+    from snapenv.model.fingerprint import Fingerprint
+    from snapenv.ports import Task
+
+REGISTRY = "localhost:5000"
+REPOSITORY = f"{REGISTRY}/team/env"
+BASE = Image(
+    id="sha256:base", diff_ids=("sha256:0",), labels={}, variables={}, machine="amd64", size_bytes=9
+)
+
+
+def target(facts: Facts, fingerprint: Fingerprint | None = None) -> FakeTarget:
+    """Give a target that a probe, and a smoke-train, see this on."""
+    answers = {"probe.pyz": _said("snapenv-facts: ", facts)}
+    if fingerprint:
+        answers["smoke_train.pyz"] = _said("snapenv-smoke-train: ", fingerprint)
+    return FakeTarget(answers=answers)
+
+
+@dataclass(kw_only=True)
+class EngineWithBase(FakeEngine):
+    """Has NVIDIA's images in its registry; all images hold ``inside``."""
+
+    inside: FakeTarget = field(default_factory=lambda: target(sample_facts()))
+    gpus: list[str | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("25.10-py3", "26.03-py3"):
+            ref = ImageRef(repository=f"{REGISTRY}/nvidia/pytorch", tag=name)
+            self.images[ref.tagged] = BASE
+            self.push(ref, SilentProgress().task("").__enter__())
+            self.remove(ref.tagged)
+
+    def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
+        del image, python
+        self.gpus.append(gpus)
+        return self.inside
+
+
+@dataclass
+class FakeVenvs:
+    """Makes nothing; every venv holds what ``made`` sees."""
+
+    made: FakeTarget
+    asked: list[tuple[bytes, str]] = field(default_factory=list)
+
+    def create(self, pylock: bytes, *, python: str, into: Path, task: Task) -> Target:
+        del into, task
+        self.asked.append((pylock, python))
+        return self.made
+
+
+def outside(
+    engine: EngineWithBase | None = None,
+    *,
+    here: FakeTarget | None = None,
+    certificates: bytes | None = None,
+) -> Outside:
+    """Give an outside; ``here`` is what this machine's interpreters and venvs hold."""
+    made = here or target(sample_facts())
+    return Outside(
+        local=lambda _: made,
+        engine=engine or EngineWithBase(),
+        venvs=FakeVenvs(made),
+        progress=SilentProgress(),
+        uv="uv",
+        certificates=certificates,
+    )
+
+
+def _said(mark: str, value: object) -> Completed:
+    line = f"a banner\n{mark}{msgspec.json.encode(value).decode()}\n"
+    return Completed(exit_code=0, stdout=line, stderr="")

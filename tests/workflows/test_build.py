@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.errors import BuildError, TagTakenError
+from snapenv.lock.store import write_snapshot
+from snapenv.model.image import Image, ImageRef
+from snapenv.workflows.build import Build, build
+from tests.fakes import FakeTask
+from tests.samples import (
+    TAG,
+    sample_distribution,
+    sample_environment,
+    sample_facts,
+    sample_snapshot,
+)
+from tests.workflows.outside import BASE, REGISTRY, REPOSITORY, EngineWithBase, outside, target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REQUEST = Build(repository=REPOSITORY, mirror=REGISTRY)
+NAME = f"{REPOSITORY}:{TAG}"
+OTHER = replace(BASE, id="sha256:other", diff_ids=("sha256:0", "sha256:9"))
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Path:
+    folder = tmp_path / "snapshot"
+    write_snapshot(sample_snapshot(), folder)
+    return folder
+
+
+def pushed(engine: EngineWithBase, image: Image) -> None:
+    """Let the registry have this image under the tag of the sample, and forget it here."""
+    engine.images[NAME] = image
+    engine.push(ImageRef.parse(NAME), FakeTask())
+    engine.remove(NAME)
+
+
+def test_the_base_is_pinned_and_the_snapshot_travels_as_it_was_captured(snapshot: Path) -> None:
+    engine = EngineWithBase()
+
+    build(snapshot, REQUEST, outside(engine))
+
+    (context,) = engine.built
+    dockerfile = context.files[context.dockerfile].decode()
+    captured = {path.name: path.read_bytes() for path in snapshot.iterdir()}
+    assert f"FROM {REGISTRY}/nvidia/pytorch:25.10-py3@sha256:" in dockerfile
+    assert {name: context.files[name] for name in captured} == captured
+    assert context.labels["io.snapenv.snapshot"] == sample_snapshot().digest
+    assert context.labels["org.opencontainers.image.base.digest"].startswith("sha256:")
+
+
+def test_a_certificate_authority_is_lent_to_the_build(snapshot: Path) -> None:
+    engine = EngineWithBase()
+
+    build(snapshot, REQUEST, outside(engine, certificates=b"PEM"))
+
+    assert engine.built[0].files["ca.pem"] == b"PEM"
+
+
+def test_the_image_is_named_by_the_convention(snapshot: Path) -> None:
+    engine = EngineWithBase()
+
+    outcome = build(snapshot, REQUEST, outside(engine))
+
+    image = engine.images[NAME]
+    assert outcome.result["image"] == NAME
+    assert outcome.result["digest"] == image.id
+    assert outcome.result["pushed"] is False
+
+
+def test_an_image_that_is_not_what_the_lock_says_gets_no_name(snapshot: Path) -> None:
+    other = sample_environment(distributions=[sample_distribution("numpy", "1.0")])
+    engine = EngineWithBase(inside=target(sample_facts(environment=other)))
+
+    with pytest.raises(BuildError, match=r"the image is not what the lock says: .*ultralytics"):
+        build(snapshot, REQUEST, outside(engine))
+
+    assert NAME not in engine.images
+
+
+def test_a_name_that_another_image_has_is_not_moved(snapshot: Path) -> None:
+    engine = EngineWithBase(images={NAME: OTHER})
+
+    with pytest.raises(TagTakenError, match="sha256:other already"):
+        build(snapshot, REQUEST, outside(engine))
+
+    assert engine.images[NAME] == OTHER
+    assert engine.built == []
+
+
+def test_a_name_is_moved_where_that_is_asked_for(snapshot: Path) -> None:
+    engine = EngineWithBase(images={NAME: OTHER})
+
+    build(snapshot, replace(REQUEST, replace=True), outside(engine))
+
+    assert engine.images[NAME] != OTHER
+
+
+def test_an_image_that_was_built_before_is_not_built_again(snapshot: Path) -> None:
+    engine = EngineWithBase()
+
+    first = build(snapshot, REQUEST, outside(engine))
+    second = build(snapshot, REQUEST, outside(engine))
+
+    assert len(engine.built) == 1
+    assert first.result == second.result
+
+
+def test_another_base_than_that_of_the_image_under_this_name_is_refused(snapshot: Path) -> None:
+    engine = EngineWithBase()
+    build(snapshot, REQUEST, outside(engine))
+
+    with pytest.raises(TagTakenError, match=r"on .*26\.03-py3"):
+        build(
+            snapshot,
+            replace(REQUEST, base="nvcr.io/nvidia/pytorch:26.03-py3"),
+            outside(engine),
+        )
+
+
+def test_pushing_gives_the_digest_that_the_registry_serves(snapshot: Path) -> None:
+    engine = EngineWithBase()
+
+    outcome = build(snapshot, replace(REQUEST, push=True), outside(engine))
+
+    assert f"{REPOSITORY}@{outcome.result['digest']}" in engine.served
+
+
+def test_pushing_twice_says_the_same_twice(snapshot: Path) -> None:
+    engine = EngineWithBase()
+    request = replace(REQUEST, push=True)
+
+    first = build(snapshot, request, outside(engine))
+    second = build(snapshot, request, outside(engine))
+
+    assert first.result == second.result
+
+
+def test_a_tag_that_another_image_has_in_the_registry_is_not_moved(snapshot: Path) -> None:
+    engine = EngineWithBase()
+    pushed(engine, OTHER)
+
+    with pytest.raises(TagTakenError, match="--replace|already"):
+        build(snapshot, replace(REQUEST, push=True), outside(engine))
+
+    assert engine.served[NAME].id == OTHER.id
+
+
+def test_a_tag_in_the_registry_is_moved_where_that_is_asked_for(snapshot: Path) -> None:
+    engine = EngineWithBase()
+    pushed(engine, OTHER)
+
+    build(snapshot, replace(REQUEST, push=True, replace=True), outside(engine))
+
+    assert engine.served[NAME].id != OTHER.id

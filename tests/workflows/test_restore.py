@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from snapenv.errors import (
+    InstallError,
+    NotFoundError,
+    SmokeTrainError,
+    SnapshotDamagedError,
+)
+from snapenv.lock.store import write_snapshot
+from snapenv.model.image import ImageRef
+from snapenv.workflows.build import Build, build
+from snapenv.workflows.restore import Restore, parse_ref, restore
+from tests.samples import (
+    TAG,
+    sample_base_lock,
+    sample_distribution,
+    sample_environment,
+    sample_facts,
+    sample_fingerprint,
+    sample_hardware,
+    sample_lock,
+    sample_snapshot,
+)
+from tests.workflows.outside import (
+    BASE,
+    REGISTRY,
+    REPOSITORY,
+    EngineWithBase,
+    FakeVenvs,
+    outside,
+    target,
+)
+
+BASELINE = sample_fingerprint((3.5, 2.5), device="cpu")
+SNAPSHOT = sample_snapshot(sample_lock(baseline=BASELINE))
+SAME = target(sample_facts(), BASELINE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "snapshot"
+    write_snapshot(SNAPSHOT, place)
+    return place
+
+
+@pytest.fixture
+def engine(folder: Path) -> EngineWithBase:
+    """An engine whose registry has the image of the snapshot, and that has it no more itself."""
+    engine = EngineWithBase(inside=SAME)
+    build(folder, Build(repository=REPOSITORY, mirror=REGISTRY, push=True), outside(engine))
+    engine.remove(f"{REPOSITORY}:{TAG}")
+    return engine
+
+
+def by_tag(**options: object) -> Restore:
+    return replace(Restore(ref=TAG, repository=REPOSITORY, device="cpu"), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        (TAG, f"team/env:{TAG}"),
+        ("example.com/x/y:train-py3.11-base-cpu", "example.com/x/y:train-py3.11-base-cpu"),
+        ("localhost:5000/env:old", "localhost:5000/env:old"),
+    ],
+)
+def test_a_bare_tag_is_one_of_the_repository_and_all_else_an_image(
+    text: str, reference: str
+) -> None:
+    assert parse_ref(text, repository="team/env") == ImageRef.parse(reference)
+
+
+def test_a_folder_that_exists_is_a_snapshot(tmp_path: Path) -> None:
+    assert parse_ref(str(tmp_path), repository="snapenv") == tmp_path
+
+
+@pytest.mark.parametrize("text", ["./gone", "/gone", "~/gone", "No Image"])
+def test_what_is_neither_is_named(text: str) -> None:
+    with pytest.raises(NotFoundError, match="gone|No Image"):
+        parse_ref(text, repository="snapenv")
+
+
+def test_a_tag_is_pulled_and_proved(engine: EngineWithBase) -> None:
+    outcome = restore(by_tag(), outside(engine))
+
+    assert outcome.ok
+    assert outcome.result["tier"] == "identical"
+    assert outcome.result["losses"] == [3.5, 2.5]
+    assert outcome.result["snapshot"] == SNAPSHOT.digest
+
+
+def test_what_differs_is_a_no_that_names_it(engine: EngineWithBase) -> None:
+    other = sample_environment(distributions=[sample_distribution("numpy", "1.0")])
+    engine.inside = target(sample_facts(environment=other), BASELINE)
+
+    outcome = restore(by_tag(), outside(engine))
+
+    failed = [check.id for check in outcome.checks if not check.ok]
+    assert outcome.exit_code == 1
+    assert "distribution.numpy" in failed
+    assert "is not" in outcome.lines[0]
+
+
+def test_other_losses_are_a_no(engine: EngineWithBase) -> None:
+    engine.inside = target(sample_facts(), sample_fingerprint((9.5, 2.5), device="cpu"))
+
+    outcome = restore(by_tag(), outside(engine))
+
+    assert outcome.exit_code == 1
+    assert outcome.result["tier"] == "different"
+
+
+def test_without_a_smoke_train_there_is_no_tier(engine: EngineWithBase) -> None:
+    outcome = restore(by_tag(smoke=False), outside(engine))
+
+    assert outcome.ok
+    assert outcome.result["tier"] is None
+
+
+def test_a_snapshot_without_a_baseline_cannot_be_trained_against(tmp_path: Path) -> None:
+    write_snapshot(sample_snapshot(), tmp_path / "plain")
+    request = by_tag(ref=str(tmp_path / "plain"), engine="venv", smoke=True)
+
+    with pytest.raises(SmokeTrainError, match="captured without a smoke-train"):
+        restore(request, outside())
+
+
+@pytest.mark.parametrize(
+    ("device", "has_gpu", "given"),
+    [
+        ("cpu", True, None),
+        ("auto", True, "all"),
+        ("auto", False, None),
+        ("0,1", False, "0,1"),
+        ("all", False, "all"),
+    ],
+)
+def test_the_container_gets_the_gpus_that_are_asked_for(
+    engine: EngineWithBase, device: str, *, has_gpu: bool, given: str | None
+) -> None:
+    hardware = sample_hardware() if has_gpu else sample_hardware(driver=None)
+    here = target(sample_facts(hardware=hardware))
+
+    restore(by_tag(device=device), outside(engine, here=here))
+
+    assert engine.gpus[-1] == given
+
+
+def test_an_image_without_a_snapshot_is_named() -> None:
+    engine = EngineWithBase(images={f"{REPOSITORY}:{TAG}": BASE})
+
+    with pytest.raises(NotFoundError, match="was not built by snapenv"):
+        restore(by_tag(), outside(engine))
+
+
+def test_an_image_that_names_another_snapshot_than_it_holds_is_refused(
+    engine: EngineWithBase,
+) -> None:
+    restore(by_tag(), outside(engine))
+    name = f"{REPOSITORY}:{TAG}"
+    engine.images[name] = replace(engine.images[name], labels={"io.snapenv.snapshot": "sha256:1"})
+
+    with pytest.raises(SnapshotDamagedError, match="says it holds snapshot sha256:1"):
+        restore(by_tag(), outside(engine))
+
+
+def test_the_venv_engine_installs_the_lock_with_its_python(folder: Path) -> None:
+    there = outside(here=SAME)
+
+    outcome = restore(by_tag(ref=str(folder), engine="venv", into=Path("new")), there)
+
+    assert outcome.result["path"] == "new"
+    assert outcome.result["tier"] == "identical"
+    assert isinstance(there.venvs, FakeVenvs)
+    assert there.venvs.asked == [(SNAPSHOT.files["pylock.toml"], "3.11")]
+
+
+def test_the_venv_engine_takes_the_snapshot_out_of_an_image(engine: EngineWithBase) -> None:
+    outcome = restore(by_tag(engine="venv", into=Path("new")), outside(engine, here=SAME))
+
+    assert outcome.result["snapshot"] == SNAPSHOT.digest
+
+
+def test_the_venv_engine_refuses_packages_of_a_base_image(tmp_path: Path) -> None:
+    write_snapshot(sample_snapshot(sample_base_lock()), tmp_path / "base")
+
+    with pytest.raises(InstallError, match="stands on nvcr"):
+        restore(by_tag(ref=str(tmp_path / "base"), engine="venv"), outside())
