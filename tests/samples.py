@@ -44,7 +44,7 @@ OWN_BASE = Base(
     image="nvcr.io/nvidia/pytorch:25.01-py3",
     world="base",
     reasons=(
-        "torch and 1 more packages are the base image's own",
+        "torch is the base image's own, one of its 2 packages",
         "NVIDIA_PYTORCH_VERSION names 25.01-py3",
     ),
 )

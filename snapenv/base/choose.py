@@ -70,7 +70,7 @@ def _choose_world(facts: Facts) -> tuple[World, str]:
     from_base = [found.name for found in facts.environment.distributions if found.origin == "base"]
     if from_base and "NVIDIA_PYTORCH_VERSION" in facts.image:
         torch = "torch" if "torch" in from_base else from_base[0]
-        return "base", f"{torch} and {len(from_base) - 1} more packages are the base image's own"
+        return "base", f"{torch} is the base image's own, one of its {len(from_base)} packages"
     return "exact", "no package is a base image's own: all are installed from the lock"
 
 

@@ -48,6 +48,23 @@ class RepositoryType(ImageRefType):
         return ref
 
 
+class MirrorType(click.ParamType[str]):
+    """The host of a registry, with or without a prefix."""
+
+    name = "HOST/PREFIX"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Check that an image could be named below it, or end in a usage error."""
+        mirror = str(value).rstrip("/")
+        try:
+            ImageRef.parse(f"{mirror}/image")
+        except ValueError:
+            self.fail(f"{mirror!r} is no registry, such as example.com/mirror", param, ctx)
+        return mirror
+
+
 def _say_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         ctx.ensure_object(App).json = True
@@ -74,7 +91,7 @@ repository_option = click.option(
 
 mirror_option = click.option(
     "--mirror",
-    metavar="HOST/PREFIX",
+    type=MirrorType(),
     envvar="SNAPENV_MIRROR",
     help="Take the base image from this mirror of its registry.",
 )

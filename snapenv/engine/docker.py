@@ -15,7 +15,6 @@ from docker.errors import APIError, NotFound, create_api_error_from_http_excepti
 from requests import HTTPError
 
 from snapenv.engine.archive import pack, unpack_folder
-from snapenv.engine.buildkit import IMAGE_ID, TRACE, Steps, parse_trace
 from snapenv.engine.connection import connect, find_address
 from snapenv.engine.containers import ContainerTarget, ImageTarget
 from snapenv.engine.failures import (
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from docker import APIClient
     from requests import Response
 
+    from snapenv.engine.buildkit import Steps
     from snapenv.model.image import BuildContext
     from snapenv.ports import Target, Task
 
@@ -138,6 +138,8 @@ class DockerEngine:
 
     def build(self, context: BuildContext, task: Task) -> Image:
         """Build and give the image, which has no name yet."""
+        from snapenv.engine.buildkit import IMAGE_ID, TRACE, Steps, parse_trace
+
         steps, image = Steps(task), None
         try:
             for message in drain(self._build_messages(context)):

@@ -39,10 +39,7 @@ def lock_to_toml(lock: Lock) -> bytes:
     document = tomlkit.document()
     document.add(tomlkit.comment("Written by snapenv. SHA256SUMS beside it proves it unchanged."))
     for key, value in plain.items():
-        if key in _COMMENTS:
-            document.add(tomlkit.nl())
-            document.add(tomlkit.comment(_COMMENTS[key]))
-        document.add(key, _table(value) if isinstance(value, dict) else value)
+        document.add(key, _section(key, value) if isinstance(value, dict) else value)
     return tomlkit.dumps(document).encode()
 
 
@@ -85,6 +82,12 @@ def _without_absent(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, list | tuple):
         return [_without_absent(item) for item in value]
     return value
+
+
+def _section(name: str, value: Mapping[str, Any]) -> Table:
+    table = _table(value)
+    table.comment(_COMMENTS[name])
+    return table
 
 
 def _table(value: Mapping[str, Any]) -> Table:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from snapenv.errors import LockError
+from snapenv.model.facts import NEUTRAL_VARIABLES
 from snapenv.model.image import ImageRef, Tag
 from snapenv.render.environment import template_environment
 
@@ -64,7 +65,7 @@ def _view(lock: Lock) -> DockerfileView:
             python=str(Version(lock.environment.interpreter.minor)),
             uv_url=_matched(_URL, lock.installer.url),
             uv_sha256=_matched(_SHA256, lock.installer.sha256),
-            variables=_quoted(lock.variables),
+            variables=_quoted({**NEUTRAL_VARIABLES, **lock.variables}),
         )
     except ValueError as error:
         raise LockError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from snapenv.model.facts import NEUTRAL_VARIABLES as _NEUTRAL
 from snapenv.model.outcome import Check
 
 if TYPE_CHECKING:
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from snapenv.model.python import Distribution, Environment, Files
 
 _ABSENT = "absent"
-
-# A variable at its neutral value changes nothing: an image can only overwrite what its base sets.
-_NEUTRAL = {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0"}
 
 
 def compare_facts(expected: Facts, seen: Facts) -> tuple[Check, ...]:

@@ -95,7 +95,7 @@ _CRASH_HINT = "Train for one epoch in this environment yourself: it does not tra
 
 
 def smoke_train(target: Target, *, device: str, task: Task) -> Fingerprint:
-    """Train on ``cpu``, ``cuda`` (the first GPU visible) or ``auto``, in about ten seconds.
+    """Train for about ten seconds on ``cpu``, ``all`` or GPU numbers (their first), or ``auto``.
 
     Nothing is fetched and nothing stays behind.
 
@@ -104,10 +104,12 @@ def smoke_train(target: Target, *, device: str, task: Task) -> Fingerprint:
         InterpreterError: The target's interpreter cannot be executed.
         EngineError: The container ended before the program did.
     """
+    visible = {"CUDA_VISIBLE_DEVICES": device} if device[0].isdecimal() else {}
+    word = device if device in {"auto", "cpu"} else "cuda"
     done = target.run(
-        (target.python, "-B", _ARCHIVE, "--device", device),
+        (target.python, "-B", _ARCHIVE, "--device", word),
         files={_ARCHIVE: pack_smoke_train()},
-        environment=_ENVIRONMENT,
+        environment={**_ENVIRONMENT, **visible},
         on_line=lambda line: _note(line, task),
     )
     if done.exit_code != 0:

@@ -124,9 +124,8 @@ def _baseline(
         )
     if request.smoke is False or not has_ultralytics:
         return None
-    device = "cuda" if request.device not in {"auto", "cpu"} else request.device
     with outside.progress.task("Smoke-train, for the baseline") as task:
-        return smoke_train(target, device=device, task=task)
+        return smoke_train(target, device=request.device, task=task)
 
 
 def _outcome(snapshot: Snapshot, folder: Path) -> Outcome:

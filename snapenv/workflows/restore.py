@@ -115,7 +115,7 @@ def _restore_venv(request: Restore, outside: Outside) -> tuple[Snapshot, _Restor
         )
     return snapshot, _Restored(
         target=target,
-        device=request.device if request.device in {"auto", "cpu"} else "cuda",
+        device=request.device,
         result={"path": str(request.into)},
         usage=f"{request.into}/bin/python",
     )
@@ -138,7 +138,7 @@ def _restore_image(request: Restore, outside: Outside) -> tuple[Snapshot, _Resto
     gpus = _gpus(request.device, outside)
     return snapshot, _Restored(
         target=outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=gpus),
-        device="cuda" if gpus else "cpu",
+        device="all" if gpus else "cpu",
         result={"image": str(ref), "digest": _digest(image, ref)},
         usage=f"docker run --rm -it {'--gpus all --shm-size 1g ' if gpus else ''}{ref}",
     )

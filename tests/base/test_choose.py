@@ -102,7 +102,7 @@ def test_an_environment_on_an_nvidia_image_stands_on_that_very_image(release: st
         image=f"{REPOSITORY}:{release}-py3",
         world="base",
         reasons=(
-            "torch and 1 more packages are the base image's own",
+            "torch is the base image's own, one of its 2 packages",
             f"NVIDIA_PYTORCH_VERSION names {release}-py3",
         ),
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from snapenv.engine.buildkit import TRACE, Log, Steps, Trace, Vertex, parse_trace
+from snapenv.engine.buildkit import TRACE, Log, Status, Steps, Trace, Vertex, parse_trace
 from tests.fakes import FakeTask
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "buildkit"
@@ -63,6 +63,17 @@ def test_a_step_that_was_cancelled_with_another_is_not_the_one_that_failed() -> 
     steps.hear(Trace(vertexes=(step("a", error="context canceled"), step("b", error="no"))))
 
     assert steps.failed == step("b", error="no")
+
+
+def test_the_bytes_of_all_parts_are_counted_together() -> None:
+    task = FakeTask()
+    steps = Steps(task)
+
+    for part, current, total in (("a", 10, 100), ("b", 5, 50), ("a", 100, 100), ("c", 7, 0)):
+        status = Status(id=part, vertex="fetch", current=current, total=total)
+        steps.hear(Trace(statuses=(status,)))
+
+    assert task.counts == [(10, 100), (15, 150), (105, 150)]
 
 
 def test_a_line_may_come_in_pieces() -> None:

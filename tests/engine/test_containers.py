@@ -39,7 +39,7 @@ print("FACTS " + json.dumps({
 open("written", "w").close()
 sys.exit(3)
 """
-WAIT = "import sys, time; print('up', file=sys.stderr, flush=True); time.sleep(300)"
+WAIT = "import sys, time; print('up', file=sys.stderr, flush=True); time.sleep(300)  # {}"
 
 
 @pytest.fixture
@@ -75,8 +75,14 @@ def facts(stdout: str) -> dict[str, object]:
     return found
 
 
-def runs_wait(container: Container) -> bool:
-    return WAIT in container.attrs["Args"]
+@pytest.fixture
+def wait() -> str:
+    """A program that ends of itself only after minutes, and is no other test's."""
+    return WAIT.format(uuid.uuid4())
+
+
+def runs(container: Container, program: str) -> bool:
+    return program in container.attrs["Args"]
 
 
 def interrupt(line: str) -> None:
@@ -122,25 +128,25 @@ def test_a_program_that_an_image_has_not_is_named(in_image: Target) -> None:
 
 @pytest.mark.docker
 def test_an_interrupted_run_leaves_no_container(
-    in_image: Target, witness: docker.DockerClient
+    in_image: Target, witness: docker.DockerClient, wait: str
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        in_image.run(["python3", "-c", WAIT], on_line=interrupt)
+        in_image.run(["python3", "-c", wait], on_line=interrupt)
 
-    assert not [each for each in witness.containers.list(all=True) if runs_wait(each)]
+    assert not [each for each in witness.containers.list(all=True) if runs(each, wait)]
 
 
 @pytest.mark.docker
 def test_a_container_that_is_killed_is_not_the_programs_own_end(
-    in_image: Target, witness: docker.DockerClient
+    in_image: Target, witness: docker.DockerClient, wait: str
 ) -> None:
     def kill(_: str) -> None:
         for container in witness.containers.list(filters={"name": "snapenv-run-"}):
-            if runs_wait(container):
+            if runs(container, wait):
                 container.kill()
 
     with pytest.raises(EngineError, match="python3 was killed in image"):
-        in_image.run(["python3", "-c", WAIT], on_line=kill)
+        in_image.run(["python3", "-c", wait], on_line=kill)
 
 
 @pytest.mark.docker
@@ -194,10 +200,10 @@ def test_a_program_that_a_container_has_not_is_named(
 
 @pytest.mark.docker
 def test_an_interrupted_run_leaves_nothing_in_a_container(
-    in_container: Target, container: Container
+    in_container: Target, container: Container, wait: str
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        in_container.run(["python3", "-c", WAIT], on_line=interrupt)
+        in_container.run(["python3", "-c", wait], on_line=interrupt)
 
     assert container.exec_run(["ls", "/tmp"]).output == b""
     commands = [words[-1] for words in container.top()["Processes"]]
@@ -206,10 +212,10 @@ def test_an_interrupted_run_leaves_nothing_in_a_container(
 
 @pytest.mark.docker
 def test_a_container_that_ends_before_the_program_is_an_error(
-    in_container: Target, container: Container
+    in_container: Target, container: Container, wait: str
 ) -> None:
     with pytest.raises(EngineError, match=f"container {container.name} ended before"):
-        in_container.run(["python3", "-c", WAIT], on_line=lambda _: container.kill())
+        in_container.run(["python3", "-c", wait], on_line=lambda _: container.kill())
 
 
 @pytest.mark.docker

@@ -3,7 +3,7 @@
 #   snapenv build .        or plainly        docker build -t my-environment .
 #
 # The base, and why:
-#   - torch and 1 more packages are the base image's own
+#   - torch is the base image's own, one of its 2 packages
 #   - NVIDIA_PYTORCH_VERSION names 25.01-py3
 
 FROM nvcr.io/nvidia/pytorch:25.01-py3 AS base
@@ -12,10 +12,12 @@ FROM nvcr.io/nvidia/pytorch:25.01-py3 AS base
 # A company's own certificate authority, where the build is lent one as ca.pem, stays out too.
 FROM base AS uv
 COPY pylock.toml ca.pe[m] /lent/
-RUN if [ -f /lent/ca.pem ]; then export PIP_CERT=/lent/ca.pem; fi; \
-    python3 -m venv /uv \
-    && PIP_CONSTRAINT= /uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check \
-       "uv @ https://files.example.com/uv-0.9.3-py3-none-manylinux_2_28_x86_64.whl#sha256=e6184ce10e266134fdcfa401e8f1a95005bcd4f18d16b62b757323e2833fe9a9"
+RUN if [ -f /lent/ca.pem ]; then export SSL_CERT_FILE=/lent/ca.pem; fi; \
+    python3 -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])' \
+       "https://files.example.com/uv-0.9.3-py3-none-manylinux_2_28_x86_64.whl" /uv.whl \
+    && echo "e6184ce10e266134fdcfa401e8f1a95005bcd4f18d16b62b757323e2833fe9a9  /uv.whl" | sha256sum --check --quiet \
+    && python3 -m zipfile -e /uv.whl /uv \
+    && install -D /uv/uv-*.data/scripts/uv /uv/bin/uv
 
 FROM base
 
@@ -23,6 +25,9 @@ FROM base
 ENV YOLO_AUTOINSTALL="false" \
     YOLO_CONFIG_DIR="/tmp/ultralytics" \
     MPLCONFIGDIR="/tmp/matplotlib"
+
+# The environment variables that change training, as they were where this was captured.
+ENV TORCH_ALLOW_TF32_CUBLAS_OVERRIDE="0"
 
 # Every pinned package, by hash, into a venv of its own that sees those of the base image.
 COPY pylock.toml /opt/snapenv/snapshot/

@@ -11,10 +11,12 @@ FROM nvcr.io/nvidia/pytorch:25.10-py3 AS base
 # A company's own certificate authority, where the build is lent one as ca.pem, stays out too.
 FROM base AS uv
 COPY pylock.toml ca.pe[m] /lent/
-RUN if [ -f /lent/ca.pem ]; then export PIP_CERT=/lent/ca.pem; fi; \
-    python3 -m venv /uv \
-    && PIP_CONSTRAINT= /uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check \
-       "uv @ https://files.example.com/uv-0.9.3-py3-none-manylinux_2_28_x86_64.whl#sha256=e6184ce10e266134fdcfa401e8f1a95005bcd4f18d16b62b757323e2833fe9a9"
+RUN if [ -f /lent/ca.pem ]; then export SSL_CERT_FILE=/lent/ca.pem; fi; \
+    python3 -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])' \
+       "https://files.example.com/uv-0.9.3-py3-none-manylinux_2_28_x86_64.whl" /uv.whl \
+    && echo "e6184ce10e266134fdcfa401e8f1a95005bcd4f18d16b62b757323e2833fe9a9  /uv.whl" | sha256sum --check --quiet \
+    && python3 -m zipfile -e /uv.whl /uv \
+    && install -D /uv/uv-*.data/scripts/uv /uv/bin/uv
 
 FROM base
 
@@ -22,6 +24,9 @@ FROM base
 ENV YOLO_AUTOINSTALL="false" \
     YOLO_CONFIG_DIR="/tmp/ultralytics" \
     MPLCONFIGDIR="/tmp/matplotlib"
+
+# The environment variables that change training, as they were where this was captured.
+ENV TORCH_ALLOW_TF32_CUBLAS_OVERRIDE="0"
 
 # The wheels bring their own CUDA libraries: the base's must not be found before them.
 ENV LD_LIBRARY_PATH="/usr/local/nvidia/lib:/usr/local/nvidia/lib64"

@@ -197,7 +197,7 @@ def test_a_gpu_that_is_not_there_is_asked_for_in_vain(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
     with pytest.raises(SmokeTrainError, match="torch sees none: torch 2") as caught:
-        smoke_train(LocalTarget(str(exact_python)), device="cuda", task=Told())
+        smoke_train(LocalTarget(str(exact_python)), device="all", task=Told())
 
     assert "--device cpu" in caught.value.hint
 

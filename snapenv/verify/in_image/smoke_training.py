@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import json
 import math
-import random
 import statistics
 import time
 from typing import TYPE_CHECKING, Any, Callable, Protocol
@@ -22,8 +21,6 @@ from smoke_surroundings import settle_arithmetic
 if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
-
-_SEED = 0
 
 
 class Trainer(Protocol):
@@ -93,7 +90,6 @@ def train(
     utils.callbacks.add_integration_callbacks = lambda _trainer: None  # loggers of other packages
     arguments = choose_arguments(utils.DEFAULT_CFG_DICT)
     listener = Listener(say)
-    _seed()
     model = YOLO(MODEL)
     model.add_callback("on_train_start", listener.start)
     model.add_callback("on_train_batch_end", listener.step)
@@ -118,15 +114,6 @@ def _ultralytics_utils() -> ModuleType:
 
 def _device(device: str) -> str:
     return "cpu" if device == "cpu" else "0"
-
-
-def _seed() -> None:
-    import numpy as np
-    import torch
-
-    random.seed(_SEED)
-    np.random.seed(_SEED)  # noqa: NPY002 - ultralytics draws from the old generator
-    torch.manual_seed(_SEED)
 
 
 def _peak_memory_mib() -> int | None:
