@@ -14,7 +14,7 @@ README = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf
 def test_the_table_of_exit_codes_is_that_of_the_errors() -> None:
     told = re.findall(r"^\| (\d+) \| (\S+) \|", README, re.MULTILINE)
 
-    errors = [SnapenvError, *SnapenvError.__subclasses__()]
+    errors: list[type[SnapenvError]] = [SnapenvError, *SnapenvError.__subclasses__()]
     assert sorted(told) == sorted((str(error.exit_code), error.slug) for error in errors)
 
 

@@ -174,6 +174,15 @@ def test_a_restore_into_a_folder_that_is_taken(snapshot: Path, tmp_path: Path) -
     assert (tmp_path / "mine" / "work.txt").read_text() == "precious"
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Undo what a job in the background inherits: Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     slow = tmp_path / "python"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
