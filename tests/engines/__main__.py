@@ -7,8 +7,11 @@ import sys
 from tests.engines.base import push_base
 from tests.engines.engine import start_engine, stop_engine
 from tests.engines.exact import make_exact
-from tests.engines.place import Place, UnavailableError, say
+from tests.engines.place import Place, UnavailableError, install, say
 from tests.engines.registry import start_registry, stop_registry
+
+# For stub libraries, and for docker top.
+TOOLS = {"gcc": "cc", "libc6-dev": "/usr/include/stdio.h", "procps": "ps"}
 
 
 def main(words: list[str]) -> int:
@@ -28,6 +31,7 @@ def main(words: list[str]) -> int:
 
 def start(place: Place) -> None:
     """Start all parts and say how to use them."""
+    install(TOOLS)
     engine = start_engine(place)
     registry = start_registry(place)
     base = push_base(place, engine=engine, registry=registry)
