@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,11 +38,13 @@ class Target(Protocol):
         files: Mapping[str, bytes] | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
+        stdout: BinaryIO | None = None,
     ) -> Completed:
         """Run a program in an empty working folder that holds ``files``, and remove the folder.
 
         ``environment`` is added to what is set over there; ``on_line`` hears each line of
-        stderr as it comes.
+        stderr as it comes. With ``stdout``, the bytes of the program's stdout are written there,
+        and the ``stdout`` of what is given back is empty.
 
         Raises:
             InterpreterError: The program is not there or cannot be executed.

@@ -26,9 +26,11 @@ class Interpreter:
 class Files:
     """What one distribution put on disk, as its bytes are now.
 
-    ``sha256`` is over the lines ``path NUL sha256 LF`` of every file of RECORD, sorted by path,
-    less what differs between installers: compiled files, console scripts, and the
-    INSTALLER, REQUESTED, RECORD and direct_url.json of the distribution itself.
+    ``sha256`` is over the lines ``path NUL sha256 LF`` of every file, sorted by path, less what
+    differs between installers: compiled files, and the INSTALLER, REQUESTED, RECORD and
+    direct_url.json of the distribution itself. A console script counts only if it was edited,
+    and then with ``#!python`` as its first line. Of an editable installation the files are
+    those of its sources that can be imported, as if they lay in site-packages.
     """
 
     count: int
@@ -36,6 +38,18 @@ class Files:
     sha256: str  # hex
     edited: tuple[str, ...] = ()  # hashed otherwise than RECORD says
     missing: tuple[str, ...] = ()  # in RECORD, not on disk
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LooseFile:
+    """A file, or a link that stays inside, that no distribution put into the environment.
+
+    A link to a file outside is taken for the file that it leads to.
+    """
+
+    path: str  # relative to site-packages
+    sha256: str | None = None  # hex, of a file
+    link: str | None = None  # where a link points, relative to its own folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +88,8 @@ class Environment:
 
     interpreter: Interpreter
     distributions: tuple[Distribution, ...]  # sorted by name
-    unowned: tuple[str, ...] = ()  # files in site-packages that belong to no distribution
+    unowned: tuple[LooseFile, ...] = ()  # in site-packages, sorted by path
+    outside: tuple[str, ...] = ()  # what leads out and cannot be carried: "x.pth: ~/project"
     torch: Torch | None = None
     libraries: Libraries = Libraries()
 
