@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from snapenv.model.image import BuildContext, Image, ImageRef
 
@@ -49,6 +49,7 @@ class Target(Protocol):
         Raises:
             InterpreterError: The program is not there or cannot be executed.
             EngineError: The container ended before the program did.
+            EnvironmentMissingError: The other machine cannot be reached, or was lost.
         """
         ...
 
@@ -158,8 +159,10 @@ class Engine(Protocol):
 class Venvs(Protocol):
     """Makes virtual environments from a lock, without a daemon and without root."""
 
-    def create(self, pylock: bytes, *, python: str, into: Path, task: Task) -> Target:
-        """Make a venv at ``into`` with ``python`` (a version such as 3.11) and install the lock.
+    def create(self, files: Mapping[str, bytes], *, python: str, into: Path, task: Task) -> Target:
+        """Make a venv at ``into`` with ``python`` (a version such as 3.11) from a snapshot's files.
+
+        The lock is installed, with the wheels of ``vendor/``, and ``overlay/`` is put over it.
 
         Raises:
             InstallError: No such Python here, or a distribution cannot be had; ``into`` is gone.
@@ -173,8 +176,10 @@ class Outside:
     """All that a workflow may ask of the outside."""
 
     local: Callable[[str], Target]  # the target of an interpreter of this machine, by its path
+    remote: Callable[[str, str], Target]  # of a host, and a Python over there
     engine: Engine
     venvs: Venvs
     progress: Progress
     uv: str  # the path of the uv that came with snapenv
+    hashes: Path | None = None  # a folder for the hashes of this machine's files; None keeps none
     certificates: bytes | None = None  # PEM; of this network's own authority, lent to a build

@@ -17,6 +17,7 @@ from tests.engines.engine import engine_address, start_engine
 from tests.engines.exact import make_exact
 from tests.engines.place import Place, UnavailableError
 from tests.engines.registry import start_registry
+from tests.engines.ssh import start_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,6 +75,13 @@ def base_image(engine_host: str, registry: str) -> str:
 def exact_python() -> Path:
     """Give the interpreter of an environment with torch and ultralytics from the index."""
     return _provide(make_exact)
+
+
+@pytest.fixture
+def ssh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put an ssh on PATH that knows the hosts of tests/engines/ssh.py, and nothing of the user."""
+    folder = _provide(start_sshd)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
 
 
 def _provide(make: Callable[[Place], Part]) -> Part:

@@ -7,7 +7,7 @@ import hashlib
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from snapenv.errors import (
     BuildError,
@@ -56,6 +56,7 @@ class FakeTarget:
         files: Mapping[str, bytes] | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
+        stdout: BinaryIO | None = None,
     ) -> Completed:
         call = Call(argv=tuple(argv), files=files or {}, environment=environment or {})
         self.calls.append(call)
@@ -64,7 +65,10 @@ class FakeTarget:
             raise InterpreterError(f"cannot run {argv[0]}: no answer", hint="Script one.")
         for line in answer.stderr.splitlines() if on_line else ():
             on_line(line)  # type: ignore[misc]
-        return answer
+        if stdout is None:
+            return answer
+        stdout.write(answer.stdout.encode())
+        return replace(answer, stdout="")
 
 
 @dataclass

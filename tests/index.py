@@ -13,7 +13,7 @@ from packaging.tags import parse_tag
 from uv import find_uv_bin
 
 from snapenv.errors import LockError
-from snapenv.lock.pylock import resolve_pylock
+from snapenv.lock.pylock import resolve_pins
 from snapenv.model.hardware import Hardware, System
 from snapenv.model.python import Distribution
 from snapenv.targets.local import LocalTarget
@@ -67,13 +67,13 @@ def locked(*names: str) -> bytes:
     """
     pins = [installed(name) for name in names]
     try:
-        return resolve_pylock(
+        return resolve_pins(
             pins,
             facts_of_this_machine(*pins),
             machine=LocalTarget(sys.executable),
             uv=find_uv_bin(),
             task=Silent(),
-        )
+        ).pylock
     except LockError as error:
         if "CI" in os.environ or not error.message.startswith("uv could not lock"):
             raise

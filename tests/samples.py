@@ -13,7 +13,16 @@ from snapenv.lock.store import make_snapshot
 from snapenv.model.facts import PROBE_SCHEMA, Facts
 from snapenv.model.fingerprint import Conditions, Fingerprint, Speed
 from snapenv.model.hardware import Driver, Gpu, Hardware, System
-from snapenv.model.python import Distribution, Environment, Files, Interpreter, Libraries, Torch
+from snapenv.model.native import Kernels, Native, NativeLibrary
+from snapenv.model.python import (
+    Distribution,
+    Environment,
+    Files,
+    Interpreter,
+    Libraries,
+    LooseFile,
+    Torch,
+)
 from snapenv.model.snapshot import Base, Installer, Lock
 from snapenv.render.dockerfile import render_dockerfile
 
@@ -101,7 +110,7 @@ def sample_environment(
     python: str = "3.11.7",
     torch: Torch | None = INDEX_TORCH,
     distributions: Sequence[Distribution] | None = None,
-    unowned: tuple[str, ...] = (),
+    unowned: tuple[LooseFile, ...] = (),
 ) -> Environment:
     """Give an environment; without torch it has no CUDA libraries either."""
     found = sample_distributions() if distributions is None else distributions
@@ -129,12 +138,46 @@ def sample_hardware(*, driver: Driver | None = DRIVER, glibc: str | None = "2.36
     )
 
 
+def sample_native() -> Native:
+    """Give the compiled code of the environment: torch for CUDA 13, OpenCV with its windows."""
+    built_for = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
+    return Native(
+        kernels=(
+            Kernels(
+                distribution="torch",
+                architectures=(*built_for[:4], "sm_90a", *built_for[4:]),
+                common=built_for,
+            ),
+            Kernels(
+                distribution="torchvision",
+                architectures=(*built_for, "compute_120"),
+                common=(*built_for, "compute_120"),
+            ),
+        ),
+        libraries=(
+            NativeLibrary(
+                soname="libGL.so.1", package="libgl1", found=True, needed_by=("opencv-python",)
+            ),
+            NativeLibrary(soname="libcuda.so.1", found=True, needed_by=("torch",)),
+            NativeLibrary(
+                soname="libibverbs.so.1",
+                package="libibverbs1",
+                found=True,
+                required=False,
+                needed_by=("nvidia-cufile",),
+            ),
+        ),
+        cublas="13.1.0",
+    )
+
+
 def sample_facts(
     *,
     environment: Environment | None = None,
     hardware: Hardware | None = None,
     variables: Mapping[str, str] | None = None,
     image: Mapping[str, str] | None = None,
+    native: Native | None = None,
 ) -> Facts:
     """Give one look at the environment, outside of an NVIDIA image unless ``image`` says so."""
     return Facts(
@@ -143,6 +186,7 @@ def sample_facts(
         environment=environment or sample_environment(),
         variables=variables or {},
         image=image or {},
+        native=native,
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 from rich.console import Console
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from snapenv.model.outcome import Outcome
-    from snapenv.ports import Outside
+    from snapenv.ports import Engine, Outside
 
 _CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 
@@ -60,23 +61,42 @@ def _print(console: Console, text: Text) -> None:
 
 
 def _connect() -> Outside:
+    from platformdirs import user_cache_path
     from uv import find_uv_bin
 
     from snapenv.cli.progress import StderrProgress
-    from snapenv.engine.docker import DockerEngine
     from snapenv.engine.venv import UvVenvs
     from snapenv.ports import Outside
     from snapenv.targets.local import LocalTarget
+    from snapenv.targets.ssh import SshTarget
 
     uv = find_uv_bin()
     return Outside(
         local=LocalTarget,
-        engine=DockerEngine(),
+        remote=SshTarget,
+        engine=cast("Engine", _Late(_docker)),
         venvs=UvVenvs(uv=uv, local=LocalTarget),
         progress=StderrProgress(Console(stderr=True, highlight=False)),
         uv=uv,
+        hashes=user_cache_path("snapenv") / "hashes",
         certificates=_certificates(),
     )
+
+
+class _Late:
+    """Stands for an adapter that takes long to import, until it is asked for something."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = functools.cache(make)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._make(), name)
+
+
+def _docker() -> Engine:
+    from snapenv.engine.docker import DockerEngine
+
+    return DockerEngine()
 
 
 def _certificates() -> bytes | None:

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
 
 
+def _host(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Refuse what ssh, or a program that it starts, would take for an option."""
+    if any(part.startswith("-") for part in (value or "").split("@")):
+        raise click.BadParameter(f"{value!r} is no host", ctx, param)
+    return value
+
+
 @click.command()
 @click.option(
     "-o",
@@ -34,11 +41,24 @@ if TYPE_CHECKING:
     envvar="SNAPENV_CONTAINER",
     help="Look into this running container; --python is a path in there.",
 )
+@click.option(
+    "--ssh",
+    metavar="HOST",
+    callback=_host,
+    envvar="SNAPENV_SSH",
+    help="Look at this machine over ssh; --python is a path over there.",
+)
 @tag_word("purpose", default="train", help="Say what the environment is for; part of the tag.")
 @tag_word("level", default="base", help="Say how it is optimised, such as amp; part of the tag.")
 @base_option
 @smoke_option
 @device_option
+@click.option(
+    "--rehash",
+    is_flag=True,
+    envvar="SNAPENV_REHASH",
+    help="Read every file, also those that have not changed since the last capture.",
+)
 @json_option
 @click.pass_obj
 def capture(
@@ -47,24 +67,30 @@ def capture(
     output: Path | None,
     python: str | None,
     container: str | None,
+    ssh: str | None,
     purpose: str,
     level: str,
     base: ImageRef | None,
     smoke: bool | None,
     device: str,
+    rehash: bool,
 ) -> None:
     """Look at the working environment, and lock what is there."""
+    if container and ssh:
+        raise click.UsageError("--container and --ssh are two places: give one of them.")
     from snapenv.workflows.capture import Capture
     from snapenv.workflows.capture import capture as run
 
     request = Capture(
         python=python,
         container=container,
+        ssh=ssh,
         output=output,
         purpose=purpose,
         level=level,
         base=str(base) if base else None,
         smoke=smoke,
         device=device,
+        rehash=rehash,
     )
     app.run(lambda outside: run(request, outside))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound
@@ -52,6 +53,7 @@ class ImageTarget:
         files: Mapping[str, bytes] | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
+        stdout: BinaryIO | None = None,
     ) -> Completed:
         """Run a program as ``ports.Target`` says, below the image's own entrypoint."""
         name = f"snapenv-run-{uuid.uuid4().hex[:12]}"
@@ -59,13 +61,13 @@ class ImageTarget:
             with engine_errors():
                 self._create(name, argv, environment or {})
                 self.client.put_archive(name, _folder(name), pack(files or {}))
-            stdout, stderr = listen(self._start(name, argv[0]), on_line)
+            out, err = listen(self._start(name, argv[0]), on_line, stdout)
             with engine_errors():
                 exit_code = self.client.wait(name)["StatusCode"]
         finally:
             with contextlib.suppress(DockerException, OSError):
                 self.client.remove_container(name, v=True, force=True)
-        done = Completed(exit_code=exit_code, stdout=stdout, stderr=stderr)
+        done = Completed(exit_code=exit_code, stdout=out, stderr=err)
         return _checked(done, argv[0], f"image {self.image.id[:19]}")
 
     def _create(self, name: str, argv: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -118,6 +120,7 @@ class ContainerTarget:
         files: Mapping[str, bytes] | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
+        stdout: BinaryIO | None = None,
     ) -> Completed:
         """Run a program as ``ports.Target`` says."""
         name = f"snapenv-run-{uuid.uuid4().hex[:12]}"
@@ -127,7 +130,7 @@ class ContainerTarget:
                 made = self.client.exec_create(
                     self.id, list(argv), environment=dict(environment or {}), workdir=_folder(name)
                 )
-            stdout, stderr = listen(self._start(made["Id"], argv[0]), on_line)
+            out, err = listen(self._start(made["Id"], argv[0]), on_line, stdout)
             with engine_errors():
                 self._refuse_ended()
                 exit_code = self.client.exec_inspect(made["Id"])["ExitCode"]
@@ -136,7 +139,7 @@ class ContainerTarget:
             raise
         finally:
             self._quietly(["rm", "-rf", _folder(name)], user="0")
-        done = Completed(exit_code=exit_code, stdout=stdout, stderr=stderr)
+        done = Completed(exit_code=exit_code, stdout=out, stderr=err)
         return _checked(done, argv[0], f"container {self.name}")
 
     def _start(self, exec_id: str, program: str) -> Iterator[Frame]:
@@ -163,18 +166,25 @@ class ContainerTarget:
             self.client.exec_start(made["Id"])
 
 
-def listen(frames: Iterable[Frame], on_line: Callable[[str], None] | None) -> tuple[str, str]:
-    """Read what a program prints to its end, and let each line of stderr be heard as it comes."""
-    stdout, stderr, line = bytearray(), bytearray(), b""
+def listen(
+    frames: Iterable[Frame],
+    on_line: Callable[[str], None] | None,
+    stdout: BinaryIO | None = None,
+) -> tuple[str, str]:
+    """Read what a program prints to its end, and let each line of stderr be heard as it comes.
+
+    What is given back for stdout is empty where its bytes are written to ``stdout``.
+    """
+    kept, stderr, line = io.BytesIO(), bytearray(), b""
     for out, err in frames:
-        stdout += out or b""
+        (kept if stdout is None else stdout).write(out or b"")
         stderr += err or b""
         *whole, line = (line + (err or b"")).split(b"\n")
         for each in whole if on_line else ():
             _hear(each, on_line)
     if line:
         _hear(line, on_line)
-    return stdout.decode(errors="replace"), stderr.decode(errors="replace")
+    return kept.getvalue().decode(errors="replace"), stderr.decode(errors="replace")
 
 
 def _hear(line: bytes, on_line: Callable[[str], None] | None) -> None:

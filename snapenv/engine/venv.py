@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from snapenv.errors import InstallError, PlaceTakenError, WriteError
+from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY, PYLOCK_FILE, VENDOR
 from snapenv.ports import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from snapenv.ports import Completed, Task
@@ -25,7 +27,7 @@ class UvVenvs:
     uv: str
     local: Callable[[str], Target]
 
-    def create(self, pylock: bytes, *, python: str, into: Path, task: Task) -> Target:
+    def create(self, files: Mapping[str, bytes], *, python: str, into: Path, task: Task) -> Target:
         """Make a venv as ``ports.Venvs`` says."""
         into = into.absolute()
         if _is_taken(into):
@@ -36,29 +38,38 @@ class UvVenvs:
         target = self.local(str(into / "bin" / "python"))
         try:
             task.note(f"Python {python}")
-            self._run(target, "venv", "--quiet", "--python", python, str(into), task=task)
+            self._run(target, (self.uv, "venv", "--quiet", "--python", python, str(into)), task)
             task.note("installing the packages")
-            self._run(
-                target,
-                *("pip", "sync", "--require-hashes", "--allow-empty-requirements"),
-                *("--python", target.python, "pylock.toml"),
-                pylock=pylock,
-                task=task,
-            )
+            sync = ("pip", "sync", "--require-hashes", "--allow-empty-requirements")
+            install = (self.uv, *sync, "--python", target.python, PYLOCK_FILE)
+            self._run(target, install, task, _below(files, PYLOCK_FILE, VENDOR))
+            if APPLY_OVERLAY in files:
+                apply = (target.python, "-B", APPLY_OVERLAY)
+                self._run(target, apply, task, _below(files, OVERLAY))
         except BaseException:
             shutil.rmtree(into, ignore_errors=True)
             raise
         return target
 
-    def _run(self, target: Target, *words: str, task: Task, pylock: bytes = b"") -> None:
+    def _run(
+        self,
+        target: Target,
+        words: Sequence[str],
+        task: Task,
+        files: Mapping[str, bytes] | None = None,
+    ) -> None:
         done = target.run(
-            (self.uv, *words),
-            files={"pylock.toml": pylock},
+            words,
+            files=files,
             environment={"NO_COLOR": "1"},
             on_line=lambda line: task.note(line.strip()[:60]),
         )
         if done.exit_code != 0:
             raise _failed(done)
+
+
+def _below(files: Mapping[str, bytes], *names: str) -> Mapping[str, bytes]:
+    return {name: content for name, content in files.items() if name.split("/")[0] in names}
 
 
 def _is_taken(place: Path) -> bool:
@@ -83,6 +94,6 @@ def _failed(done: Completed) -> InstallError | WriteError:
             hint="Install that Python, or restore with --engine docker.",
         )
     return InstallError(
-        f"uv could not install the lock: {said[-300:]}",
+        f"the lock could not be installed: {said[-300:]}",
         hint="See that the hosts of pylock.toml answer from here.",
     )

@@ -25,6 +25,8 @@ _COMMENTS = {
     "hardware": "The machine that was captured.",
     "variables": "Environment variables that change training.",
     "image": "How the NVIDIA image around the environment names itself.",
+    "settings": "What ultralytics' own settings switch on or off.",
+    "native": "The GPUs that compiled code is for, and what it needs of the operating system.",
     "baseline": "The smoke-train's losses, step by step, as float.hex writes them.",
     "environment": "The Python environment, with each distribution's origin and proof.",
 }

@@ -1,13 +1,14 @@
-"""Decide what of an environment is pinned, and refuse by name what cannot be carried."""
+"""Decide what of an environment is pinned and vendored; refuse by name what cannot be carried."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from snapenv.errors import LockError
+from snapenv.lock.paths import refuse_unsafe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from snapenv.model.facts import Facts
     from snapenv.model.python import Distribution, Environment, Proof
@@ -17,69 +18,96 @@ MALICIOUS = frozenset(
     ("ultralytics", version) for version in ("8.3.41", "8.3.42", "8.3.45", "8.3.46")
 )
 
+_VENDORED = frozenset(["url", "vcs", "editable", "local"])
 _CANNOT_CARRY = {
-    "url": "was installed from a URL",
-    "vcs": "was installed from version control",
-    "editable": "is installed editable",
-    "local": "was installed from a local file or folder",
-    "conda": "was installed by conda",
+    "conda": "was installed by conda, compiled against its libraries",
     "system": "belongs to the operating system's packages",
 }
 _NAMED = 5  # culprits in one message
 
 
-def pinned(environment: Environment) -> tuple[Distribution, ...]:
-    """Give the distributions that the lock installs; the rest is the base image's own."""
-    return tuple(found for found in environment.distributions if found.origin != "base")
+def pinned(
+    environment: Environment, not_on_index: Collection[str] = ()
+) -> tuple[Distribution, ...]:
+    """Give the distributions that an index gives back.
+
+    Before an index was asked, they are those that came from one; ``not_on_index`` are the names
+    that it then did not have.
+    """
+    return tuple(
+        found
+        for found in environment.distributions
+        if found.origin == "index" and found.name not in not_on_index
+    )
 
 
-def proofs(environment: Environment) -> Mapping[str, Proof]:
+def vendored(
+    environment: Environment, not_on_index: Collection[str] = ()
+) -> tuple[Distribution, ...]:
+    """Give the distributions whose wheels are rebuilt here, and travel with the snapshot."""
+    return tuple(
+        found
+        for found in environment.distributions
+        if found.origin in _VENDORED
+        or _is_pure_conda(found)
+        or (found.origin == "index" and found.name in not_on_index)
+    )
+
+
+def _is_pure_conda(found: Distribution) -> bool:
+    """Say whether conda installed a wheel that would run anywhere."""
+    is_pure = bool(found.tags) and all(tag.endswith("-none-any") for tag in found.tags)
+    return found.origin == "conda" and found.files is not None and is_pure
+
+
+def proofs(environment: Environment, not_on_index: Collection[str] = ()) -> Mapping[str, Proof]:
     """Say of each distribution how we know that it is what was captured.
 
     The index's own RECORD is not asked yet: what comes from an index is ``none`` until a
     restore has compared every file.
     """
+    own = {found.name for found in vendored(environment, not_on_index)}
     return {
-        found.name: "base" if found.origin == "base" else "none"
+        found.name: "vendored" if found.name in own else _proof(found)
         for found in environment.distributions
     }
 
 
+def _proof(found: Distribution) -> Proof:
+    return "base" if found.origin == "base" else "none"
+
+
 def refuse_what_cannot_be_carried(facts: Facts) -> None:
-    """Check that every byte of the environment would come back.
+    """Check that every byte of the environment can come back.
 
     Raises:
-        LockError: A distribution is from elsewhere than an index or the base image, was edited,
-            or is known to be malicious; or a file belongs to no distribution.
+        LockError: A distribution is conda's or the operating system's, or known to be malicious;
+            something leads out of the environment; or no snapshot can hold a file's name.
     """
     environment = facts.environment
+    _refuse_malicious(environment)
+    _refuse(
+        (
+            f"{found.name} {found.version} {_CANNOT_CARRY[found.origin]}"
+            for found in environment.distributions
+            if found.origin in _CANNOT_CARRY and not _is_pure_conda(found)
+        ),
+        hint="Make a venv of its own and install it there from an index.",
+    )
+    _refuse(
+        (f"{culprit} leads out of the environment" for culprit in environment.outside),
+        hint="Install what it reaches with pip install, or take it out of the import path.",
+    )
+    refuse_unsafe("site-packages", (loose.path for loose in environment.unowned))
+
+
+def _refuse_malicious(environment: Environment) -> None:
     for found in environment.distributions:
         if (found.name, found.version) in MALICIOUS:
             raise LockError(
                 f"{found.name} {found.version} is a known malicious release",
                 hint="Install another version, and treat this machine as compromised.",
             )
-    _refuse(
-        (
-            f"{found.name} {found.version} {_CANNOT_CARRY[found.origin]}"
-            for found in environment.distributions
-            if found.origin in _CANNOT_CARRY
-        ),
-        hint="Install it from an index first; other origins cannot be carried yet.",
-    )
-    _refuse(
-        (
-            f"{path} is not what {found.name} {found.version} installed"
-            for found in pinned(environment)
-            if found.files
-            for path in (*found.files.edited, *found.files.missing)
-        ),
-        hint="Reinstall the package; edited files cannot be carried yet.",
-    )
-    _refuse(
-        (f"{path} belongs to no package" for path in environment.unowned),
-        hint="Move these files out of site-packages; they cannot be carried yet.",
-    )
 
 
 def _refuse(culprits: Iterable[str], *, hint: str) -> None:

@@ -12,21 +12,47 @@ from typing import TYPE_CHECKING
 
 from snapenv.errors import NotFoundError, PlaceTakenError, SnapshotDamagedError, WriteError
 from snapenv.lock.document import lock_from_toml, lock_to_toml
-from snapenv.model.snapshot import DOCKERFILE, LOCK_FILE, PYLOCK_FILE, SUMS_FILE, Lock, Snapshot
+from snapenv.model.snapshot import (
+    DOCKERFILE,
+    LOCK_FILE,
+    OVERLAY,
+    PYLOCK_FILE,
+    SUMS_FILE,
+    VENDOR,
+    Lock,
+    Snapshot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]*)", re.ASCII)
+_SUM_LINE = re.compile(
+    rf"([0-9a-f]{{64}})  ((?:(?:{VENDOR}|{OVERLAY})/)?[A-Za-z0-9][A-Za-z0-9._+!-]*)", re.ASCII
+)
 _CAPTURED = "# captured at "  # sha256sum -c passes over comments
 _DATE_LINE = re.compile(
     rf"{_CAPTURED}(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d))", re.ASCII
 )
 
 
-def make_snapshot(lock: Lock, *, pylock: bytes, dockerfile: bytes, captured_at: str) -> Snapshot:
-    """Put a lock and what belongs to it together, with their checksums."""
-    contents = {LOCK_FILE: lock_to_toml(lock), PYLOCK_FILE: pylock, DOCKERFILE: dockerfile}
+def make_snapshot(
+    lock: Lock,
+    *,
+    pylock: bytes,
+    dockerfile: bytes,
+    captured_at: str,
+    carried: Mapping[str, bytes] | None = None,
+) -> Snapshot:
+    """Put a lock and what belongs to it together, with their checksums.
+
+    ``carried`` are the files of ``vendor/`` and ``overlay/``.
+    """
+    contents = {
+        LOCK_FILE: lock_to_toml(lock),
+        PYLOCK_FILE: pylock,
+        DOCKERFILE: dockerfile,
+        **(carried or {}),
+    }
     sums = "".join(
         f"{hashlib.sha256(content).hexdigest()}  {name}\n"
         for name, content in sorted(contents.items())
@@ -62,6 +88,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
         raise _cannot_write(folder, error) from error
     try:
         for name, content in snapshot.files.items():
+            (temporary / name).parent.mkdir(exist_ok=True)
             (temporary / name).write_bytes(content)
         temporary.chmod(0o755)
         temporary.rename(folder)
@@ -81,8 +108,8 @@ def read_snapshot(folder: Path) -> Snapshot:
     """
     try:
         there = (folder / SUMS_FILE).is_file()
-        paths = [path for path in folder.iterdir() if path.is_file()] if there else []
-        contents = {path.name: path.read_bytes() for path in paths}
+        paths = [path for path in folder.rglob("*") if path.is_file()] if there else []
+        contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
     except OSError as error:
         raise SnapshotDamagedError(
             f"{folder} cannot be read: {error.strerror}",
@@ -96,19 +123,31 @@ def read_snapshot(folder: Path) -> Snapshot:
     return parse_snapshot(contents, where=str(folder))
 
 
-def parse_snapshot(contents: Mapping[str, bytes], *, where: str) -> Snapshot:
+def parse_snapshot(
+    contents: Mapping[str, bytes], *, where: str, in_image: bool = False
+) -> Snapshot:
     """Check a snapshot's files against their checksums, then read them.
+
+    An image does not hold the carried files beside what it was built with.
 
     Raises:
         SnapshotDamagedError: A file is missing, is not what SHA256SUMS says, or is not in it.
         SnapshotVersionError: A newer snapenv wrote it.
     """
     captured_at, sums = _parse_sums(contents.get(SUMS_FILE, b""), where)
-    for name in sorted({LOCK_FILE, PYLOCK_FILE, DOCKERFILE, *sums, *contents} - {SUMS_FILE}):
+    absent = {name for name in sums if in_image and "/" in name and name not in contents}
+    needed = {LOCK_FILE, PYLOCK_FILE, DOCKERFILE, *sums, *contents} - {SUMS_FILE} - absent
+    for name in sorted(needed):
         _check_file(name, contents.get(name), sums.get(name), where)
     lock = lock_from_toml(contents[LOCK_FILE], where=where)
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
-    return Snapshot(lock=lock, files=contents, digest=_digest(lines), captured_at=captured_at)
+    return Snapshot(
+        lock=lock,
+        files=contents,
+        digest=_digest(lines),
+        captured_at=captured_at,
+        absent=tuple(sorted(absent)),
+    )
 
 
 def _parse_sums(content: bytes, where: str) -> tuple[str, Mapping[str, str]]:

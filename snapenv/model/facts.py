@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from snapenv.model.hardware import Hardware
+from snapenv.model.native import Native
 from snapenv.model.python import Environment
 
 PROBE_SCHEMA = 1
@@ -20,7 +21,8 @@ class Facts:
 
     ``variables`` are the environment variables that change training, by allow-list.
     ``image`` are those by which an NVIDIA image names itself (NVIDIA_PYTORCH_VERSION and the
-    like); empty outside of one.
+    like); empty outside of one. ``settings`` are the integrations that ultralytics' own
+    settings file switches on or off. ``native`` is None where nobody has looked.
     """
 
     schema: int
@@ -28,3 +30,5 @@ class Facts:
     environment: Environment
     variables: Mapping[str, str] = field(default_factory=dict)
     image: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, bool] = field(default_factory=dict)
+    native: Native | None = None

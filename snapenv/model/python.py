@@ -28,9 +28,10 @@ class Files:
 
     ``sha256`` is over the lines ``path NUL sha256 LF`` of every file, sorted by path, less what
     differs between installers: compiled files, and the INSTALLER, REQUESTED, RECORD and
-    direct_url.json of the distribution itself. A console script counts only if it was edited,
-    and then with ``#!python`` as its first line. Of an editable installation the files are
-    those of its sources that can be imported, as if they lay in site-packages.
+    direct_url.json of the distribution itself. A script that an installer makes of an entry
+    point counts only if it was edited; in any script the environment's own interpreter in the
+    first line counts as ``#!python``. Of an editable installation the files are those of its
+    sources that can be imported, as if they lay in site-packages.
     """
 
     count: int

@@ -9,6 +9,7 @@ from typing import Literal
 from snapenv.model.facts import PROBE_SCHEMA, Facts
 from snapenv.model.fingerprint import Fingerprint
 from snapenv.model.hardware import Hardware
+from snapenv.model.native import Native
 from snapenv.model.python import Environment, Proof
 
 SNAPSHOT_SCHEMA = 1
@@ -17,6 +18,9 @@ LOCK_FILE = "snapenv.toml"
 PYLOCK_FILE = "pylock.toml"
 DOCKERFILE = "Dockerfile"
 SUMS_FILE = "SHA256SUMS"
+VENDOR = "vendor"  # the folder of wheels that no index gives back
+OVERLAY = "overlay"  # the folder of files that were edited or added by hand
+APPLY_OVERLAY = "overlay/apply.py"
 
 IMAGE_PYTHON = "/opt/snapenv/venv/bin/python"
 IMAGE_SNAPSHOT = "/opt/snapenv/snapshot"
@@ -57,7 +61,10 @@ class Lock:
     hardware: Hardware
     variables: Mapping[str, str] = field(default_factory=dict)
     image: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, bool] = field(default_factory=dict)
+    native: Native | None = None
     baseline: Fingerprint | None = None
+    overlay: tuple[str, ...] = ()  # what is put back over the packages, as "site/x.py"
     environment: Environment
     proofs: Mapping[str, Proof] = field(default_factory=dict)  # by distribution
 
@@ -70,6 +77,8 @@ class Lock:
             environment=self.environment,
             variables=self.variables,
             image=self.image,
+            settings=self.settings,
+            native=self.native,
         )
 
 
@@ -81,3 +90,4 @@ class Snapshot:
     files: Mapping[str, bytes]
     digest: str  # "sha256:…" over SHA256SUMS less its comments, so the date is no part of it
     captured_at: str  # UTC, ISO 8601, to the second
+    absent: tuple[str, ...] = ()  # carried files that an image was built with and does not hold

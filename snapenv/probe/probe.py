@@ -33,14 +33,22 @@ _OLDEST = (3, 8)
 _ASK_VERSION = "import sys; sys.stdout.write('snapenv-python: %d %d' % sys.version_info[:2])"
 
 
-def probe(target: Target) -> Facts:
+def probe(target: Target, *, hashes: Path | None = None, rehash: bool = False) -> Facts:
     """Look at the environment of a target.
+
+    ``hashes`` is a folder over there where the hashes of files are kept until the next look; a
+    file that has not changed since is then not read. Without it every file is read: what proves
+    that an environment is the one of a lock leaves it out. ``rehash`` reads every file too, and
+    keeps the new hashes.
 
     Raises:
         InterpreterError: The target's program is no Python, or one that is too old.
         ProbeError: The probe failed over there, or its answer cannot be read.
     """
-    done = target.run((target.python, "-B", _PROGRAM), files={_PROGRAM: pack_probe()})
+    kept = ("--index", str(hashes)) if hashes else ()
+    anew = ("--rehash",) if rehash else ()
+    words = (target.python, "-B", _PROGRAM, *kept, *anew)
+    done = target.run(words, files={_PROGRAM: pack_probe()})
     if done.exit_code != 0 or not _answers(done.stdout):
         _refuse_interpreter(target)
         raise _failure(target, done)

@@ -34,6 +34,8 @@ class DockerfileView:
     snapenv: str
     base: str
     reasons: tuple[str, ...]
+    vendored: bool
+    overlay: bool
     system_site: bool
     sees: str
     python: str
@@ -60,6 +62,8 @@ def _view(lock: Lock) -> DockerfileView:
             snapenv=str(Version(lock.snapenv)),
             base=str(ImageRef.parse(lock.base.image)),
             reasons=tuple(_one_line(reason) for reason in lock.base.reasons),
+            vendored="vendored" in lock.proofs.values(),
+            overlay=bool(lock.overlay),
             system_site=base_world,
             sees="those of the base image" if base_world else "nothing of the base image's",
             python=str(Version(lock.environment.interpreter.minor)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from snapenv.model.facts import NEUTRAL_VARIABLES as _NEUTRAL
@@ -11,22 +12,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from snapenv.model.facts import Facts
-    from snapenv.model.python import Distribution, Environment, Files
+    from snapenv.model.native import Native, NativeLibrary
+    from snapenv.model.python import Distribution, Environment, Files, LooseFile
 
 _ABSENT = "absent"
+_OF_DRIVER = re.compile(r"lib(cuda|nvidia-.+|nvcuvid|nvoptix)\.so.*")  # comes with the GPU
 
 
 def compare_facts(expected: Facts, seen: Facts) -> tuple[Check, ...]:
     """Answer, part by part, whether two looks saw the same environment.
 
     A difference is named by the distribution, variable or library it is in. Where an
-    environment lives, who installed it and on which machine it runs are no part of it.
+    environment lives, who installed it and on which machine it runs are no part of it. Of
+    compiled code only what both looks saw is compared: an older snapshot does not hold it.
     """
     return (
         *_python(expected.environment, seen.environment),
         _frameworks(expected.environment, seen.environment),
         *_distributions(expected.environment, seen.environment),
-        *_unowned(seen.environment),
+        *_unowned(expected.environment.unowned, seen.environment.unowned),
+        *_native(expected.native, seen.native),
         *_variables(expected.variables, seen.variables),
     )
 
@@ -111,7 +116,8 @@ def _differs(name: str, expected: str, seen: str) -> Check:
 
 
 def _content(files: Files | None) -> tuple[object, ...]:
-    return (files.sha256, files.edited, files.missing) if files else ()
+    """What was edited or is missing shows in the hash; a vendored wheel has a RECORD of its own."""
+    return (files.sha256,) if files else ()
 
 
 def _describe_files(files: Files | None) -> str:
@@ -124,16 +130,91 @@ def _describe_files(files: Files | None) -> str:
     return ", ".join([described, *odd[:3]])
 
 
-def _unowned(seen: Environment) -> Iterator[Check]:
-    """A capture with such files is refused, so any that are here now are new."""
-    if seen.unowned:
-        yield Check(
-            id="unowned",
-            ok=False,
-            expected="no files that belong to no package",
-            seen=", ".join(seen.unowned[:3]),
-            fix="Remove them from site-packages.",
+def _unowned(expected: tuple[LooseFile, ...], seen: tuple[LooseFile, ...]) -> Iterator[Check]:
+    """Compare the files that belong to no package; nothing is said where there never were any."""
+    there, here = ({file.path: file for file in files} for files in (expected, seen))
+    different = [
+        path for path in sorted(there.keys() | here.keys()) if there.get(path) != here.get(path)
+    ]
+    if there or here:
+        yield _check(
+            "unowned",
+            ok=not different,
+            expected=_describe_loose(there, different),
+            seen=_describe_loose(here, different),
+            fix="Restore again, or bring these back to what they were: " + ", ".join(different[:3]),
         )
+
+
+def _describe_loose(files: Mapping[str, LooseFile], different: list[str]) -> str:
+    if not different:
+        return f"{len(files)} files of no package"
+    return ", ".join(f"{path} {_describe_file(files.get(path))}" for path in different[:3])
+
+
+def _describe_file(file: LooseFile | None) -> str:
+    if file is None:
+        return _ABSENT
+    return f"-> {file.link}" if file.link else f"content {(file.sha256 or '')[:12]}"
+
+
+def _native(expected: Native | None, seen: Native | None) -> Iterator[Check]:
+    if expected is None or seen is None:
+        return
+    yield _check(
+        "kernels",
+        ok=not _kernels_apart(expected, seen) and expected.cublas == seen.cublas,
+        expected=_describe_kernels(expected, _kernels_apart(expected, seen)),
+        seen=_describe_kernels(seen, _kernels_apart(expected, seen)),
+        fix="Restore again; the kernels come with the compiled packages, cuBLAS with torch.",
+    )
+    missing = _missing_libraries(expected, seen)
+    yield _check(
+        "system-libraries",
+        ok=not missing,
+        expected="what was found at the capture is found",
+        seen=", ".join(f"no {one.soname}" for one in missing) or "the same",
+        fix=_install(missing),
+    )
+
+
+def _kernels_apart(expected: Native, seen: Native) -> list[str]:
+    there, here = (
+        {one.distribution or "": one.architectures for one in native.kernels}
+        for native in (expected, seen)
+    )
+    return [
+        name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)
+    ]
+
+
+def _describe_kernels(native: Native, different: list[str]) -> str:
+    architectures = {one.distribution or "": one.architectures for one in native.kernels}
+    odd = [
+        f"{name or 'loose files'}: {' '.join(architectures.get(name, ())) or _ABSENT}"
+        for name in different[:3]
+    ]
+    return ", ".join([f"cuBLAS {native.cublas or _ABSENT}", *odd])
+
+
+def _missing_libraries(expected: Native, seen: Native) -> list[NativeLibrary]:
+    """Give what an import needs, was there and is not here; the driver's own belong to the host."""
+    here = {one.soname for one in seen.libraries if one.found}
+    return [
+        one
+        for one in expected.libraries
+        if one.required
+        and one.found
+        and one.soname not in here
+        and not _OF_DRIVER.fullmatch(one.soname)
+    ]
+
+
+def _install(missing: list[NativeLibrary]) -> str:
+    packages = sorted({one.package for one in missing if one.package})
+    if packages:
+        return f"Install them: apt-get install {' '.join(packages)}"
+    return "Install the operating system's packages that hold them."
 
 
 def _variables(expected: Mapping[str, str], seen: Mapping[str, str]) -> Iterator[Check]:

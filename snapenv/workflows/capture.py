@@ -13,8 +13,7 @@ from snapenv import __version__
 from snapenv.base.catalogue import load_catalogue
 from snapenv.base.choose import choose_base
 from snapenv.errors import SmokeTrainError
-from snapenv.lock.pins import pinned, proofs, refuse_what_cannot_be_carried
-from snapenv.lock.pylock import resolve_installer, resolve_pylock
+from snapenv.lock.pins import refuse_what_cannot_be_carried
 from snapenv.lock.store import make_snapshot, refuse_taken, write_snapshot
 from snapenv.model.image import Tag, tag_part
 from snapenv.model.outcome import Outcome
@@ -23,6 +22,7 @@ from snapenv.probe.probe import probe
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.verify.smoke_train import smoke_train
 from snapenv.workflows.interpreter import find_interpreter
+from snapenv.workflows.packages import lock_packages
 
 if TYPE_CHECKING:
     from snapenv.model.facts import Facts
@@ -38,12 +38,14 @@ class Capture:
 
     python: str | None = None
     container: str | None = None
+    ssh: str | None = None
     output: Path | None = None
     purpose: str = "train"
     level: str = "base"
     base: str | None = None
     smoke: bool | None = None
     device: str = "auto"
+    rehash: bool = False  # trust no hash that an earlier capture kept
 
 
 def capture(request: Capture, outside: Outside) -> Outcome:
@@ -52,7 +54,8 @@ def capture(request: Capture, outside: Outside) -> Outcome:
         refuse_taken(request.output)
     target = _target(request, outside)
     with outside.progress.task("Looking at the environment"):
-        facts = probe(target)
+        hashes = None if request.container or request.ssh else outside.hashes
+        facts = probe(target, hashes=hashes, rehash=request.rehash)
     tag = name_environment(facts.environment, purpose=request.purpose, level=request.level)
     folder = request.output or Path("snapshots", str(tag))
     refuse_taken(folder)
@@ -85,31 +88,37 @@ def _target(request: Capture, outside: Outside) -> Target:
         return outside.engine.container_target(
             request.container, python=request.python or "python3"
         )
+    if request.ssh:
+        return outside.remote(request.ssh, request.python or "python3")
     return outside.local(find_interpreter(request.python, os.environ, own_prefix=sys.prefix))
 
 
 def _lock(request: Capture, facts: Facts, tag: Tag, target: Target, outside: Outside) -> Snapshot:
     base = choose_base(facts, load_catalogue(), image=request.base)
-    machine = outside.local(sys.executable)
-    with outside.progress.task("Asking the index for hashes") as task:
-        pylock = resolve_pylock(
-            pinned(facts.environment), facts, machine=machine, uv=outside.uv, task=task
-        )
-        installer = resolve_installer(facts, machine=machine, uv=outside.uv)
+    packages = lock_packages(facts, target, outside)
     lock = Lock(
         snapenv=__version__,
         tag=str(tag),
         base=base,
-        installer=installer,
+        installer=packages.installer,
         hardware=facts.hardware,
         variables=facts.variables,
         image=facts.image,
+        settings=facts.settings,
+        native=facts.native,
         baseline=_baseline(request, facts, target, outside),
         environment=facts.environment,
-        proofs=proofs(facts.environment),
+        proofs=packages.proofs,
+        overlay=packages.overlay,
     )
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return make_snapshot(lock, pylock=pylock, dockerfile=render_dockerfile(lock), captured_at=now)
+    return make_snapshot(
+        lock,
+        pylock=packages.pylock,
+        dockerfile=render_dockerfile(lock),
+        captured_at=now,
+        carried=packages.carried,
+    )
 
 
 def _baseline(

@@ -13,7 +13,7 @@ from snapenv.errors import InstallError, NotFoundError, SnapshotDamagedError
 from snapenv.lock.store import parse_snapshot, read_snapshot
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.outcome import Outcome
-from snapenv.model.snapshot import IMAGE_PYTHON, IMAGE_SNAPSHOT, PYLOCK_FILE, SNAPSHOT_LABEL
+from snapenv.model.snapshot import IMAGE_PYTHON, IMAGE_SNAPSHOT, SNAPSHOT_LABEL
 from snapenv.ports import Target
 from snapenv.probe.probe import probe
 from snapenv.workflows.build import Build, find_image, make_image
@@ -106,9 +106,14 @@ def _restore_venv(request: Restore, outside: Outside) -> tuple[Snapshot, _Restor
             f"{lock.tag} stands on {lock.base.image}: {lock.base.reasons[0]}",
             hint="No index has these packages. Restore with --engine docker.",
         )
+    if snapshot.absent:
+        raise InstallError(
+            f"{ref} carries {snapshot.absent[0]}, which its image was built with and does not hold",
+            hint="Restore from the snapshot folder, or with --engine docker.",
+        )
     with outside.progress.task(f"Making {request.into}") as task:
         target = outside.venvs.create(
-            snapshot.files[PYLOCK_FILE],
+            snapshot.files,
             python=lock.environment.interpreter.minor,
             into=request.into,
             task=task,
@@ -161,7 +166,7 @@ def _read_image(image: Image, ref: ImageRef, outside: Outside) -> Snapshot:
             f"{ref} holds no snapshot: it was not built by snapenv",
             hint="Name an image that snapenv build made.",
         ) from error
-    snapshot = parse_snapshot(contents, where=f"{ref}:{IMAGE_SNAPSHOT}")
+    snapshot = parse_snapshot(contents, where=f"{ref}:{IMAGE_SNAPSHOT}", in_image=True)
     if image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
         raise SnapshotDamagedError(
             f"{ref} says it holds snapshot {image.labels.get(SNAPSHOT_LABEL)}, "

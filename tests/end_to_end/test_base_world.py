@@ -186,12 +186,15 @@ def test_a_tag_is_not_moved_from_an_image_that_was_changed(built: Built) -> None
     assert "--replace" in done.stderr
 
 
-def test_an_environment_of_index_packages_alone_sees_nothing_of_the_base(
+def test_an_environment_edited_by_hand_comes_back_in_an_image(
     built: Built, working: Container, registry: str, tmp_path: Path
 ) -> None:
+    site = "/alone/lib/python3.13/site-packages"
     for command in (
         "python3 -m venv --without-pip /alone",
-        _pip("click", python="/alone/bin/python"),
+        _pip("click docopt==0.6.2", python="/alone/bin/python"),
+        f"sh -c 'echo EDITED = 42 >> {site}/click/core.py; rm {site}/click/testing.py'",
+        f"sh -c 'echo ANSWER = 42 > {site}/ours.py'",
     ):
         _run(working, command)
     snapshot = str(tmp_path / "snapshot")
@@ -207,6 +210,10 @@ def test_an_environment_of_index_packages_alone_sees_nothing_of_the_base(
     assert made["image"] == restored["image"] == "snapenv:train-py3.13-base-cpu"
     assert restored["tier"] is None
     assert 'world = "exact"' in Path(snapshot, "snapenv.toml").read_text()
+    code = "import click.core, docopt, ours; print(click.core.EDITED, ours.ANSWER)"
+    python = ["/opt/snapenv/venv/bin/python", "-c", code]
+    said = built.client.containers.run(made["image"], python, entrypoint=[], remove=True)
+    assert said == b"42 42\n"
 
 
 def _install(container: Container) -> None:

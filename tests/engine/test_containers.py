@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import uuid
 from typing import TYPE_CHECKING
@@ -39,6 +40,14 @@ print("FACTS " + json.dumps({
 open("written", "w").close()
 sys.exit(3)
 """
+RAW = """
+import sys
+sys.stdout.buffer.write(bytes(range(256)) * 4096)
+print("between", file=sys.stderr)
+sys.stdout.buffer.write(bytes(range(256)) * 4096)
+sys.exit(3)
+"""
+RAW_BYTES = bytes(range(256)) * 8192
 WAIT = "import sys, time; print('up', file=sys.stderr, flush=True); time.sleep(300)  # {}"
 
 
@@ -95,6 +104,34 @@ def test_stderr_is_heard_line_by_line_whatever_the_pieces() -> None:
 
     assert listen(frames, heard.append) == ("out", "a\nbc\r\n\nlast")
     assert heard == ["a", "bc", "", "last"]
+
+
+def test_raw_stdout_is_the_very_bytes_of_its_pieces_and_no_text() -> None:
+    raw = io.BytesIO()
+    frames = [(b"\xff\x00", None), (None, b"err"), (b"\r\n\xfe", None)]
+
+    assert listen(frames, None, raw) == ("", "err")
+    assert raw.getvalue() == b"\xff\x00\r\n\xfe"
+
+
+@pytest.mark.docker
+def test_raw_stdout_of_a_container_is_the_very_bytes(in_container: Target) -> None:
+    raw = io.BytesIO()
+
+    done = in_container.run(["python3", "-c", RAW], stdout=raw)
+
+    assert (done.exit_code, done.stdout, done.stderr) == (3, "", "between\n")
+    assert raw.getvalue() == RAW_BYTES
+
+
+@pytest.mark.docker
+def test_raw_stdout_of_an_image_is_the_very_bytes_below_its_greeting(in_image: Target) -> None:
+    raw = io.BytesIO()
+
+    done = in_image.run(["python3", "-c", RAW], stdout=raw)
+
+    assert (done.exit_code, done.stdout, done.stderr) == (3, "", "between\n")
+    assert raw.getvalue().endswith(RAW_BYTES)
 
 
 @pytest.mark.docker

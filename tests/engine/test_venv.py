@@ -9,6 +9,7 @@ from uv import find_uv_bin
 
 from snapenv.engine.venv import UvVenvs
 from snapenv.errors import InstallError, PlaceTakenError, WriteError
+from snapenv.model.snapshot import PYLOCK_FILE
 from snapenv.targets.local import LocalTarget
 from tests.index import PYTHON, Silent, installed, locked
 
@@ -32,7 +33,7 @@ def test_a_lock_becomes_a_venv_with_what_it_names_and_nothing_else(
         "print(sys.prefix, *(f'{d.name}={d.version}' for d in m.distributions()))"
     )
 
-    target = venvs.create(locked("click"), python=PYTHON, into=into, task=Silent())
+    target = venvs.create({PYLOCK_FILE: locked("click")}, python=PYTHON, into=into, task=Silent())
 
     assert target.python == str(into / "bin" / "python")
     done = target.run((target.python, "-c", code))
@@ -42,16 +43,18 @@ def test_a_lock_becomes_a_venv_with_what_it_names_and_nothing_else(
 def test_a_second_venv_in_the_same_place_is_refused_and_the_first_stays(
     venvs: UvVenvs, tmp_path: Path
 ) -> None:
-    target = venvs.create(EMPTY, python=PYTHON, into=tmp_path / "venv", task=Silent())
+    target = venvs.create(
+        {PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / "venv", task=Silent()
+    )
 
     with pytest.raises(PlaceTakenError, match="exists and is no empty folder"):
-        venvs.create(EMPTY, python=PYTHON, into=tmp_path / "venv", task=Silent())
+        venvs.create({PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / "venv", task=Silent())
 
     assert target.run((target.python, "-c", "")).exit_code == 0
 
 
 def test_an_empty_folder_is_a_free_place(venvs: UvVenvs, tmp_path: Path) -> None:
-    target = venvs.create(EMPTY, python=PYTHON, into=tmp_path, task=Silent())
+    target = venvs.create({PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path, task=Silent())
 
     assert target.run((target.python, "-c", "")).exit_code == 0
 
@@ -60,21 +63,23 @@ def test_a_file_is_no_place_for_a_venv(venvs: UvVenvs, tmp_path: Path) -> None:
     (tmp_path / "venv").write_text("mine")
 
     with pytest.raises(PlaceTakenError, match="exists and is no empty folder"):
-        venvs.create(EMPTY, python=PYTHON, into=tmp_path / "venv", task=Silent())
+        venvs.create({PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / "venv", task=Silent())
 
     assert (tmp_path / "venv").read_text() == "mine"
 
 
 def test_a_place_that_cannot_be_made_is_named(venvs: UvVenvs, tmp_path: Path) -> None:
     with pytest.raises(InstallError, match="File name too long"):
-        venvs.create(EMPTY, python=PYTHON, into=tmp_path / ("n" * 300), task=Silent())
+        venvs.create(
+            {PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / ("n" * 300), task=Silent()
+        )
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_python_that_nobody_has_leaves_nothing_behind(venvs: UvVenvs, tmp_path: Path) -> None:
     with pytest.raises(InstallError, match=r"3\.99") as caught:
-        venvs.create(EMPTY, python="3.99", into=tmp_path / "venv", task=Silent())
+        venvs.create({PYLOCK_FILE: EMPTY}, python="3.99", into=tmp_path / "venv", task=Silent())
 
     assert "--engine docker" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
@@ -86,7 +91,7 @@ def test_a_package_of_another_hash_leaves_nothing_behind(venvs: UvVenvs, tmp_pat
     forged = lock[:begin] + b"0" * 64 + lock[begin + 64 :]
 
     with pytest.raises(InstallError, match="[Hh]ash mismatch"):
-        venvs.create(forged, python=PYTHON, into=tmp_path / "venv", task=Silent())
+        venvs.create({PYLOCK_FILE: forged}, python=PYTHON, into=tmp_path / "venv", task=Silent())
 
     assert list(tmp_path.iterdir()) == []
 
@@ -95,7 +100,7 @@ def test_a_package_without_a_hash_is_refused(venvs: UvVenvs, tmp_path: Path) -> 
     lock = re.sub(rb"hashes = \{[^}]*\}", b"hashes = {}", locked("click"))
 
     with pytest.raises(InstallError):
-        venvs.create(lock, python=PYTHON, into=tmp_path / "venv", task=Silent())
+        venvs.create({PYLOCK_FILE: lock}, python=PYTHON, into=tmp_path / "venv", task=Silent())
 
     assert list(tmp_path.iterdir()) == []
 
@@ -103,8 +108,8 @@ def test_a_package_without_a_hash_is_refused(venvs: UvVenvs, tmp_path: Path) -> 
 def test_a_lock_for_another_python_leaves_nothing_behind(venvs: UvVenvs, tmp_path: Path) -> None:
     lock = locked("click").replace(f"=={PYTHON}.*".encode(), b"==3.99.*")
 
-    with pytest.raises(InstallError, match="uv could not install the lock"):
-        venvs.create(lock, python=PYTHON, into=tmp_path / "venv", task=Silent())
+    with pytest.raises(InstallError, match="the lock could not be installed"):
+        venvs.create({PYLOCK_FILE: lock}, python=PYTHON, into=tmp_path / "venv", task=Silent())
 
     assert list(tmp_path.iterdir()) == []
 
@@ -116,7 +121,9 @@ def test_an_interruption_leaves_nothing_behind(venvs: UvVenvs, tmp_path: Path) -
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        venvs.create(EMPTY, python=PYTHON, into=tmp_path / "venv", task=Interrupted())
+        venvs.create(
+            {PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / "venv", task=Interrupted()
+        )
 
     assert list(tmp_path.iterdir()) == []
 
@@ -128,7 +135,7 @@ def test_who_waits_hears_what_is_done(venvs: UvVenvs, tmp_path: Path) -> None:
         def note(self, text: str) -> None:
             heard.append(text)
 
-    venvs.create(EMPTY, python=PYTHON, into=tmp_path / "venv", task=Listening())
+    venvs.create({PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / "venv", task=Listening())
 
     assert heard[:1] == [f"Python {PYTHON}"]
     assert "installing the packages" in heard
@@ -142,5 +149,5 @@ def test_a_uv_that_says_the_disk_is_full_is_understood(tmp_path: Path) -> None:
 
     with pytest.raises(WriteError, match="the disk is full"):
         UvVenvs(str(uv), LocalTarget).create(
-            EMPTY, python=PYTHON, into=tmp_path / "venv", task=Silent()
+            {PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / "venv", task=Silent()
         )

@@ -9,6 +9,7 @@ from tests.engines.engine import start_engine, stop_engine
 from tests.engines.exact import make_exact
 from tests.engines.place import Place, UnavailableError, install, say
 from tests.engines.registry import start_registry, stop_registry
+from tests.engines.ssh import start_sshd, stop_sshd
 
 # For stub libraries, and for docker top.
 TOOLS = {"gcc": "cc", "libc6-dev": "/usr/include/stdio.h", "procps": "ps"}
@@ -36,6 +37,7 @@ def start(place: Place) -> None:
     registry = start_registry(place)
     base = push_base(place, engine=engine, registry=registry)
     python = make_exact(place)
+    start_sshd(place)
     sys.stdout.write(
         f"export DOCKER_HOST={engine}\n# registry {registry}\n# base {base}\n# exact {python}\n"
     )
@@ -43,7 +45,8 @@ def start(place: Place) -> None:
 
 def stop(place: Place) -> None:
     """Stop what runs; what was made is kept."""
-    for name, stopped in (("engine", stop_engine(place)), ("registry", stop_registry(place))):
+    parts = {"engine": stop_engine, "registry": stop_registry, "sshd": stop_sshd}
+    for name, stopped in ((name, end(place)) for name, end in parts.items()):
         say(f"{name}: {'stopped' if stopped else 'did not run'}")
 
 

@@ -12,7 +12,16 @@ from snapenv.lock.document import lock_from_toml, lock_to_toml
 from snapenv.lock.pins import proofs
 from snapenv.model.fingerprint import Conditions, Fingerprint, Speed
 from snapenv.model.hardware import Driver, Gpu, Hardware, System
-from snapenv.model.python import Distribution, Environment, Files, Interpreter, Libraries, Torch
+from snapenv.model.native import Kernels, Native, NativeLibrary
+from snapenv.model.python import (
+    Distribution,
+    Environment,
+    Files,
+    Interpreter,
+    Libraries,
+    LooseFile,
+    Torch,
+)
 from snapenv.model.snapshot import Base, Installer, Lock
 from tests.samples import (
     sample_base_lock,
@@ -55,9 +64,29 @@ environments = st.builds(
     Environment,
     interpreter=st.builds(Interpreter, implementation=texts, version=texts),
     distributions=st.lists(distributions, max_size=3, unique_by=lambda one: one.name).map(tuple),
-    unowned=words,
+    unowned=st.lists(st.builds(LooseFile, path=texts, sha256=maybe, link=maybe), max_size=2).map(
+        tuple
+    ),
     torch=st.none() | st.builds(Torch, version=texts, cuda=maybe, git=maybe),
     libraries=st.builds(Libraries, cudnn=maybe, nccl=maybe),
+)
+native = st.builds(
+    Native,
+    kernels=st.lists(
+        st.builds(Kernels, distribution=maybe, architectures=words, common=words), max_size=2
+    ).map(tuple),
+    libraries=st.lists(
+        st.builds(
+            NativeLibrary,
+            soname=texts,
+            package=maybe,
+            found=st.booleans(),
+            required=st.booleans(),
+            needed_by=words,
+        ),
+        max_size=2,
+    ).map(tuple),
+    cublas=maybe,
 )
 fingerprints = st.builds(
     Fingerprint,
@@ -99,6 +128,9 @@ locks = st.builds(
     hardware=hardware,
     variables=tables,
     image=tables,
+    settings=st.dictionaries(texts, st.booleans(), max_size=2),
+    native=st.none() | native,
+    overlay=words,
     baseline=st.none() | fingerprints,
     environment=environments,
 ).map(lambda lock: replace(lock, proofs=proofs(lock.environment)))

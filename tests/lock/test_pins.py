@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from snapenv.errors import LockError
-from snapenv.lock.pins import MALICIOUS, pinned, proofs, refuse_what_cannot_be_carried
+from snapenv.lock.pins import (
+    MALICIOUS,
+    pinned,
+    proofs,
+    refuse_what_cannot_be_carried,
+    vendored,
+)
+from snapenv.model.python import LooseFile
 from tests.samples import (
     sample_base_facts,
     sample_distribution,
@@ -25,6 +33,12 @@ def with_one_more(distribution: Distribution) -> Facts:
     return sample_facts(environment=sample_environment(distributions=distributions))
 
 
+def with_environment(
+    *, unowned: tuple[LooseFile, ...] = (), outside: tuple[str, ...] = ()
+) -> Facts:
+    return sample_facts(environment=replace(sample_environment(), unowned=unowned, outside=outside))
+
+
 def refusal(facts: Facts) -> LockError:
     with pytest.raises(LockError) as caught:
         refuse_what_cannot_be_carried(facts)
@@ -36,50 +50,75 @@ def test_packages_of_an_index_and_of_the_base_image_are_carried(facts: Facts) ->
     refuse_what_cannot_be_carried(facts)
 
 
+@pytest.mark.parametrize("origin", ["url", "vcs", "editable", "local"])
+def test_a_package_from_elsewhere_is_carried_as_a_wheel(origin: OriginKind) -> None:
+    ours = sample_distribution("our-tool", "1.2", origin=origin)
+    facts = with_one_more(ours)
+
+    refuse_what_cannot_be_carried(facts)
+
+    assert vendored(facts.environment) == (ours,)
+    assert ours not in pinned(facts.environment)
+    assert proofs(facts.environment)["our-tool"] == "vendored"
+
+
 @pytest.mark.parametrize(
     ("origin", "said"),
     [
-        ("url", "was installed from a URL"),
-        ("vcs", "was installed from version control"),
-        ("editable", "is installed editable"),
-        ("local", "was installed from a local file or folder"),
-        ("conda", "was installed by conda"),
+        ("conda", "was installed by conda, compiled against its libraries"),
         ("system", "belongs to the operating system's packages"),
     ],
 )
-def test_a_package_from_elsewhere_is_refused_by_name(origin: OriginKind, said: str) -> None:
-    error = refusal(with_one_more(sample_distribution("our-tool", "1.2", origin=origin)))
+def test_a_package_of_another_package_manager_is_refused_by_name(
+    origin: OriginKind, said: str
+) -> None:
+    tags = ("cp311-cp311-linux_x86_64",)
+    error = refusal(with_one_more(sample_distribution("our-tool", "1.2", origin=origin, tags=tags)))
 
     assert error.message == f"our-tool 1.2 {said}"
-    assert error.hint == "Install it from an index first; other origins cannot be carried yet."
+    assert error.hint == "Make a venv of its own and install it there from an index."
+
+
+def test_a_pure_python_package_of_conda_is_vendored() -> None:
+    ours = sample_distribution("our-tool", "1.2", origin="conda", tags=("py3-none-any",))
+
+    facts = with_one_more(ours)
+
+    refuse_what_cannot_be_carried(facts)
+    assert ours in vendored(facts.environment)
+    assert proofs(facts.environment)["our-tool"] == "vendored"
 
 
 @pytest.mark.parametrize(
     "files",
     [sample_files(edited=("our_tool/train.py",)), sample_files(missing=("our_tool/train.py",))],
 )
-def test_an_edited_and_a_missing_file_are_refused_with_their_package(files: Files) -> None:
-    error = refusal(with_one_more(sample_distribution("our-tool", "1.2", files=files)))
-
-    assert error.message == "our_tool/train.py is not what our-tool 1.2 installed"
-    assert "Reinstall" in error.hint
-
-
-def test_what_the_base_image_itself_edited_comes_back_with_it() -> None:
-    edited = sample_files(edited=("opencv/config.py",))
-
+@pytest.mark.parametrize("origin", ["index", "base"])
+def test_an_edited_and_a_missing_file_are_carried(files: Files, origin: OriginKind) -> None:
     refuse_what_cannot_be_carried(
-        with_one_more(sample_distribution("opencv", "4.7.0", origin="base", files=edited))
+        with_one_more(sample_distribution("our-tool", "1.2", origin=origin, files=files))
     )
 
 
-def test_a_file_of_no_package_is_refused_by_its_path() -> None:
-    facts = sample_facts(environment=sample_environment(unowned=("sitecustomize.py",)))
+def test_a_file_of_no_package_is_carried() -> None:
+    loose = LooseFile(path="sitecustomize.py", sha256="0" * 64)
 
-    error = refusal(facts)
+    refuse_what_cannot_be_carried(with_environment(unowned=(loose,)))
 
-    assert error.message == "sitecustomize.py belongs to no package"
-    assert "Move" in error.hint
+
+@pytest.mark.parametrize("name", ["a\nb.py", "a\\nb.py", "a\\xff.py", "\udcff.py"])
+def test_a_file_whose_name_no_line_can_hold_is_refused(name: str) -> None:
+    error = refusal(with_environment(unowned=(LooseFile(path=name, link="x"),)))
+
+    assert error.message.endswith("of site-packages has a line break or is no UTF-8")
+    assert "Rename" in error.hint
+
+
+def test_what_leads_out_of_the_environment_is_refused_by_name() -> None:
+    error = refusal(with_environment(outside=("ours.pth: ~/project",)))
+
+    assert error.message == "ours.pth: ~/project leads out of the environment"
+    assert "pip install" in error.hint
 
 
 @pytest.mark.parametrize("version", ["8.3.41", "8.3.42", "8.3.45", "8.3.46"])
@@ -102,12 +141,11 @@ def test_no_other_release_is_called_malicious() -> None:
 
 
 def test_of_many_culprits_five_are_named_and_the_rest_counted() -> None:
-    unowned = tuple(f"stray{number}.py" for number in range(8))
-
-    error = refusal(sample_facts(environment=sample_environment(unowned=unowned)))
+    error = refusal(with_environment(outside=tuple(f"{number}.pth: ~/x" for number in range(8))))
 
     assert error.message == (
-        "; ".join(f"stray{number}.py belongs to no package" for number in range(5)) + "; and 3 more"
+        "; ".join(f"{number}.pth: ~/x leads out of the environment" for number in range(5))
+        + "; and 3 more"
     )
 
 
@@ -119,6 +157,18 @@ def test_the_lock_installs_all_but_what_the_base_image_has() -> None:
         "pyyaml",
         "ultralytics",
     ]
+
+
+def test_a_package_that_the_index_does_not_have_is_carried_as_a_wheel() -> None:
+    environment = sample_base_facts().environment
+    absent = {"numpy", "torch"}
+
+    own = [found.name for found in vendored(environment, absent)]
+
+    assert own == ["numpy"]  # torch is the base image's, whatever an index says
+    assert "numpy" not in [pin.name for pin in pinned(environment, absent)]
+    assert proofs(environment, absent)["numpy"] == "vendored"
+    assert proofs(environment, absent)["torch"] == "base"
 
 
 def test_a_package_is_proved_by_its_base_image_or_not_yet() -> None:

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import tomlkit
 from packaging.pylock import Pylock
 
 from snapenv.errors import LockError
-from snapenv.lock.pylock import narrow, python_platform
+from snapenv.lock.pylock import add_vendored, narrow, python_platform
 from tests.samples import (
     sample_distribution,
     sample_distributions,
@@ -44,10 +44,10 @@ def wheel(tags: str, *, host: str = "example.com", hashes: str = f'sha256 = "{SH
 def kept(text: str, *tags: str) -> list[str]:
     """Give the file names of the wheels that stay for an installed numpy with these tags."""
     pin = sample_distribution("numpy", "2.4.6", tags=tags)
-    packages = tomlkit.parse(narrow(text, {"numpy": pin}, python="3.11").decode()).unwrap()[
-        "packages"
-    ]
-    return [found["url"].rpartition("/")[2] for found in packages[0]["wheels"]]
+    resolved = narrow(text, {"numpy": pin}, python="3.11")
+    packages = tomlkit.parse(resolved.pylock.decode()).unwrap()["packages"]
+    assert resolved.not_on_index == (frozenset() if packages else {"numpy"})
+    return [wheel["url"].rpartition("/")[2] for one in packages for wheel in one["wheels"]]
 
 
 @pytest.mark.parametrize(
@@ -91,28 +91,33 @@ def test_a_wheel_with_a_local_version_is_known_however_its_url_is_written(plus: 
     assert kept(text, MANYLINUX) == [url.rpartition("/")[2]]
 
 
-def test_a_wheel_that_changed_its_tags_when_it_was_published_is_still_a_choice() -> None:
-    text = uv_says(wheel(MANYLINUX), wheel(MANYLINUX_NEW))
-
-    stayed = [f"numpy-2.4.6-{tags}.whl" for tags in (MANYLINUX, MANYLINUX_NEW)]
-    assert kept(text, "py3-none-any") == stayed
+@pytest.mark.parametrize("installed", ["py3-none-any", "cp311-cp311-linux_x86_64"])
+def test_where_no_wheel_has_the_installed_tags_it_was_built_elsewhere(installed: str) -> None:
+    assert kept(uv_says(wheel(MANYLINUX), wheel(MANYLINUX_NEW)), installed) == []
 
 
 @pytest.mark.parametrize(
     "text",
     [
         uv_says(),
+        uv_says().replace("wheels = []\n", ""),
         uv_says(wheel(MANYLINUX, hashes=f'md5 = "{SHA256[:32]}"')),
         uv_says(f'{{ path = "numpy-2.4.6-{MANYLINUX}.whl", hashes = {{ sha256 = "{SHA256}" }} }}'),
+        uv_says(wheel(MANYLINUX).replace("https://example.com", "file:///srv")),
         uv_says(f'{{ url = "https://example.com/numpy-2.4.6-{MANYLINUX}.whl" }}'),
         uv_says().replace("wheels = []", f"sdist = {SDIST}"),
     ],
 )
-def test_without_a_wheel_that_has_a_hash_the_package_is_refused_by_name(text: str) -> None:
-    with pytest.raises(LockError) as caught:
-        kept(text, MANYLINUX)
+def test_without_a_wheel_that_another_machine_can_fetch_and_check_it_is_not_on_the_index(
+    text: str,
+) -> None:
+    assert kept(text, MANYLINUX) == []
 
-    assert caught.value.message == "the index has no wheel with a hash for numpy 2.4.6"
+
+def test_a_pin_that_the_answer_lacks_is_not_on_the_index() -> None:
+    pins = {"numpy": sample_distribution(tags=(MANYLINUX,)), "other": sample_distribution("other")}
+
+    assert narrow(uv_says(wheel(MANYLINUX)), pins, python="3.11").not_on_index == {"other"}
 
 
 @pytest.mark.parametrize("text", ["", "= [", uv_says(wheel(MANYLINUX)).replace("1.0", "9.0")])
@@ -130,7 +135,7 @@ def test_no_credential_of_an_index_is_written(user: str) -> None:
         more=f'index = "https://{host}/simple"\nsdist = {SDIST.replace("example.com", host)}\n',
     )
 
-    written = narrow(text, {"numpy": sample_distribution(tags=(MANYLINUX,))}, python="3.11")
+    written = narrow(text, {"numpy": sample_distribution(tags=(MANYLINUX,))}, python="3.11").pylock
 
     assert CANARY.encode() not in written
     assert f'"https://example.com:8443/numpy-2.4.6-{MANYLINUX}.whl"'.encode() in written
@@ -140,7 +145,7 @@ def test_the_result_is_a_valid_lock_file_for_packaging() -> None:
     pins = {pin.name: pin for pin in sample_distributions()}
 
     lock = Pylock.from_dict(
-        tomlkit.parse(narrow(sample_pylock(), pins, python="3.11").decode()).unwrap()
+        tomlkit.parse(narrow(sample_pylock(), pins, python="3.11").pylock.decode()).unwrap()
     )
 
     assert (lock.created_by, str(lock.requires_python)) == ("snapenv", "==3.11.*")
@@ -174,6 +179,60 @@ def test_a_package_is_known_by_its_normalised_name() -> None:
 
     with pytest.raises(LockError, match="normalized"):
         narrow(text, {"nvidia-cudnn-cu13": pin}, python="3.11")
+
+
+def vendoring(pylock: bytes, *names: str) -> list[dict[str, Any]]:
+    """Give the packages of a lock file after wheels of these names were added."""
+    written = add_vendored(pylock, {name: name.encode() for name in names})
+    packages = tomlkit.parse(written.decode()).unwrap()["packages"]
+    assert len(Pylock.from_dict(tomlkit.parse(written.decode()).unwrap()).packages) == len(packages)
+    return list(packages)
+
+
+def narrowed() -> bytes:
+    pins = {"numpy": sample_distribution(tags=(MANYLINUX,))}
+    return narrow(uv_says(wheel(MANYLINUX)), pins, python="3.11").pylock
+
+
+def test_a_rebuilt_wheel_is_added_by_its_path_with_its_size_and_hash() -> None:
+    name = "our_tool-1!2.0+cu121-py2.py3-none-any.whl"
+
+    packages = vendoring(narrowed(), name)
+
+    assert packages[1] == {
+        "name": "our-tool",
+        "version": "1!2.0+cu121",
+        "wheels": [
+            {
+                "path": f"vendor/{name}",
+                "size": len(name),
+                "hashes": {"sha256": hashlib.sha256(name.encode()).hexdigest()},
+            }
+        ],
+    }
+
+
+def test_packages_are_in_order_of_their_names_wherever_they_come_from() -> None:
+    wheels = ("zoo-1-py3-none-any.whl", "a_tool-1-py3-none-any.whl")
+
+    names = [package["name"] for package in vendoring(narrowed(), *wheels)]
+
+    assert names == ["a-tool", "numpy", "zoo"]
+    assert vendoring(narrowed(), *wheels) == vendoring(narrowed(), *reversed(wheels))
+
+
+def test_where_nothing_is_pinned_rebuilt_wheels_are_all_there_is() -> None:
+    nothing = narrow(uv_says(), {"numpy": sample_distribution()}, python="3.11").pylock
+
+    written = add_vendored(nothing, {"zoo-1-py3-none-any.whl": b""})
+
+    lock = Pylock.from_dict(tomlkit.parse(written.decode()).unwrap())
+    assert (str(lock.requires_python), [one.name for one in lock.packages]) == ("==3.11.*", ["zoo"])
+    assert Pylock.from_dict(tomlkit.parse(nothing.decode()).unwrap()).packages == []
+
+
+def test_without_rebuilt_wheels_a_lock_file_stays_as_it_is() -> None:
+    assert add_vendored(narrowed(), {}) == narrowed()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import subprocess
 import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING
 
 import pytest
 import tomlkit
@@ -9,10 +15,23 @@ from packaging.utils import parse_wheel_filename
 from uv import find_uv_bin
 
 from snapenv.errors import LockError
-from snapenv.lock.pylock import resolve_installer, resolve_pylock
+from snapenv.lock.pylock import (
+    Resolved,
+    add_vendored,
+    resolve_installer,
+    resolve_pins,
+)
+from snapenv.lock.wheel import rebuild_wheel
+from snapenv.model.carried import CarriedFile
 from snapenv.targets.local import LocalTarget
 from tests.index import PYTHON, Silent, facts_of_this_machine, installed, locked
 from tests.samples import sample_distribution
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from snapenv.model.python import Distribution
 
 HERE = LocalTarget(sys.executable)
 
@@ -50,18 +69,67 @@ def test_the_uv_that_runs_here_is_found_for_the_image() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "version"), [("click", "0.0.1"), ("snapenv-is-on-no-index", "1.0")]
+    ("name", "version"),
+    [
+        ("click", "0.0.1"),  # never published
+        ("click", "8.1.8+cu121"),  # a local version is on no index
+        ("snapenv-is-on-no-index", "1.0"),
+        ("markupsafe", "1.0"),  # its only source no longer builds, and is not tried
+        ("click", "8.1.8; python_version < '3'"),  # no version at all
+    ],
 )
-def test_what_no_index_has_is_named(name: str, version: str) -> None:
+def test_what_the_index_cannot_give_back_is_named_and_the_rest_is_locked(
+    name: str, version: str
+) -> None:
     locked("click")
-    pins = [sample_distribution(name, version), installed("markupsafe")]
 
-    with pytest.raises(LockError) as caught:
-        resolve_pylock(
-            pins, facts_of_this_machine(*pins), machine=HERE, uv=find_uv_bin(), task=Silent()
-        )
+    resolved = resolve(sample_distribution(name, version), installed("jinja2"))
 
-    assert caught.value.message == f"no index has {name} {version}"
+    assert resolved.not_on_index == {name}
+    assert names(resolved.pylock) == ["jinja2"]
+
+
+def test_several_that_the_index_does_not_have_are_all_named() -> None:
+    locked("click")
+    absent = [sample_distribution(f"snapenv-on-no-index-{number}", "1.0") for number in range(3)]
+
+    resolved = resolve(*absent, sample_distribution("click", "0.0.1"), installed("markupsafe"))
+
+    assert resolved.not_on_index == {"click", *(one.name for one in absent)}
+    assert names(resolved.pylock) == ["markupsafe"]
+
+
+def test_a_wheel_that_was_built_here_is_not_the_one_of_the_index() -> None:
+    locked("click")
+    built = replace(installed("markupsafe"), tags=("cp311-cp311-linux_x86_64",))
+
+    resolved = resolve(built, installed("click"))
+
+    assert resolved.not_on_index == {"markupsafe"}
+    assert names(resolved.pylock) == ["click"]
+
+
+@pytest.mark.parametrize("code", [401, 403, 500])
+def test_an_index_that_refuses_has_not_said_that_it_lacks_a_package(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refusing_index(code) as url:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", url)
+        monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+        monkeypatch.setenv("UV_NO_CACHE", "1")
+
+        with pytest.raises(LockError, match="uv could not lock the pins: "):
+            resolve(installed("click"))
+
+
+def test_an_index_that_uv_may_not_ask_has_not_said_that_it_lacks_a_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+
+    with pytest.raises(LockError, match="uv could not lock the pins: "):
+        resolve(installed("click"))
 
 
 def test_an_index_that_does_not_answer_is_no_missing_package(
@@ -70,21 +138,87 @@ def test_an_index_that_does_not_answer_is_no_missing_package(
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     monkeypatch.setenv("UV_NO_CACHE", "1")
-    pins = [installed("click")]
 
     with pytest.raises(LockError, match="uv could not lock the pins: ") as caught:
-        resolve_pylock(
-            pins, facts_of_this_machine(*pins), machine=HERE, uv=find_uv_bin(), task=Silent()
-        )
+        resolve(installed("click"))
 
     assert "answers" in caught.value.hint
 
 
-def test_nothing_to_pin_asks_nobody_and_is_a_valid_lock() -> None:
-    nobody = LocalTarget("/nowhere/python")
+def test_uv_installs_a_pinned_and_a_rebuilt_wheel_from_the_lock_alone(tmp_path: Path) -> None:
+    pylock = locked("markupsafe")
+    name, wheel = rebuilt_wheel()
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "vendor" / name).write_bytes(wheel)
+    (tmp_path / "pylock.toml").write_bytes(add_vendored(pylock, {name: wheel}))
 
-    lock = resolve_pylock(
-        (), facts_of_this_machine(), machine=nobody, uv="/nowhere/uv", task=Silent()
+    python = sync(tmp_path)
+
+    code = "import markupsafe, our_tool; print(our_tool.__name__)"
+    done = subprocess.run((python, "-c", code), check=True, capture_output=True, text=True)
+    assert done.stdout == "our_tool\n"
+
+
+def test_uv_refuses_a_rebuilt_wheel_that_is_not_what_the_lock_says(tmp_path: Path) -> None:
+    name, wheel = rebuilt_wheel()
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "vendor" / name).write_bytes(rebuilt_wheel(b"x = 2\n")[1])
+    (tmp_path / "pylock.toml").write_bytes(add_vendored(locked("markupsafe"), {name: wheel}))
+
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        sync(tmp_path)
+
+    assert "Hash mismatch" in caught.value.stderr
+
+
+def resolve(*pins: Distribution) -> Resolved:
+    return resolve_pins(
+        pins, facts_of_this_machine(*pins), machine=HERE, uv=find_uv_bin(), task=Silent()
     )
 
-    assert Pylock.from_dict(tomlkit.parse(lock.decode()).unwrap()).packages == []
+
+def names(pylock: bytes) -> list[str]:
+    lock = Pylock.from_dict(tomlkit.parse(pylock.decode()).unwrap())
+    return [package.name for package in lock.packages]
+
+
+def rebuilt_wheel(source: bytes = b"x = 1\n") -> tuple[str, bytes]:
+    metadata = b"Metadata-Version: 2.1\nName: our-tool\nVersion: 1!2.0+cu1\n"
+    files = {
+        "site/our_tool-1!2.0+cu1.dist-info/METADATA": metadata,
+        "site/our_tool.py": source,
+    }
+    return rebuild_wheel(
+        sample_distribution("our-tool", "1!2.0+cu1", origin="vcs"),
+        {path: CarriedFile(content=content, executable=False) for path, content in files.items()},
+        python=PYTHON,
+        machine="x86_64",
+    )
+
+
+def sync(folder: Path) -> str:
+    """Install the lock of a folder into a venv beside it, and give its interpreter."""
+    uv, python = find_uv_bin(), folder / "venv" / "bin" / "python"
+    for words in (
+        ("venv", "--quiet", "--python", sys.executable, str(folder / "venv")),
+        ("pip", "sync", "--require-hashes", "--python", str(python), "pylock.toml"),
+    ):
+        subprocess.run((uv, *words), cwd=folder, check=True, capture_output=True, text=True)
+    return str(python)
+
+
+@contextmanager
+def refusing_index(code: int) -> Iterator[str]:
+    """Serve an index that answers everything with a status."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(code)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/simple"
+        server.shutdown()

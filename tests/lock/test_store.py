@@ -30,6 +30,8 @@ from tests.samples import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from snapenv.model.snapshot import Snapshot
+
 SMALL = make_snapshot(
     sample_lock(facts=sample_facts(environment=sample_environment(torch=None, distributions=()))),
     pylock=b'lock-version = "1.0"\ncreated-by = "snapenv"\npackages = []\n',
@@ -275,3 +277,52 @@ def test_what_fits_is_written_to_a_small_disk(tiny_disk: Path) -> None:
     write_snapshot(SMALL, tiny_disk / "one")
 
     assert read_snapshot(tiny_disk / "one") == SMALL
+
+
+CARRIED = {
+    "vendor/edited-1.0+local-py3-none-any.whl": b"a wheel",
+    "overlay/index.json": b"[]",
+    f"overlay/{'0' * 64}": b"a file",
+}
+
+
+def with_carried() -> Snapshot:
+    return make_snapshot(
+        SMALL.lock,
+        pylock=SMALL.files["pylock.toml"],
+        dockerfile=SMALL.files["Dockerfile"],
+        captured_at=CAPTURED_AT,
+        carried=CARRIED,
+    )
+
+
+def test_what_is_carried_comes_back_from_its_folders(tmp_path: Path) -> None:
+    write_snapshot(with_carried(), tmp_path / "one")
+
+    assert read_snapshot(tmp_path / "one") == with_carried()
+    assert (tmp_path / "one" / "overlay" / "index.json").read_bytes() == b"[]"
+
+
+@pytest.mark.parametrize("name", CARRIED)
+def test_a_carried_file_that_is_gone_is_named(tmp_path: Path, name: str) -> None:
+    write_snapshot(with_carried(), tmp_path / "one")
+    (tmp_path / "one" / name).unlink()
+
+    with pytest.raises(SnapshotDamagedError, match="is missing"):
+        read_snapshot(tmp_path / "one")
+
+
+def test_an_image_holds_a_snapshot_without_what_it_was_built_with() -> None:
+    contents = {name: text for name, text in with_carried().files.items() if "/" not in name}
+
+    read = parse_snapshot(contents, where="image", in_image=True)
+
+    assert read.absent == tuple(sorted(CARRIED))
+    assert read.digest == with_carried().digest
+
+
+def test_a_carried_file_in_another_folder_is_no_part_of_a_snapshot() -> None:
+    snapshot = with_carried()
+    sums = snapshot.files[SUMS_FILE].replace(b"  vendor/", b"  elsewhere/")
+
+    assert "not of its form" in damage({**snapshot.files, SUMS_FILE: sums})

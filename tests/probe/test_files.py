@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.model.python import Distribution, Files
-from tests.probe.environments import WHEEL, record_hash, write_files, write_wheel
+from snapenv.model.python import Distribution, Files, LooseFile
+from tests.probe.environments import (
+    WHEEL,
+    make_venv,
+    record_hash,
+    write_files,
+    write_wheel,
+)
 
 if TYPE_CHECKING:
     from tests.probe.environments import Venv
@@ -127,7 +133,7 @@ def test_compiled_files_and_what_installers_note_are_no_part(venv: Venv, tmp_pat
     listed = "".join(f"plain-1.0.dist-info/{name},,\n" for name in ("uv_cache.json", "REQUESTED"))
     with (info / "RECORD").open("a") as record:
         record.write("plain/__pycache__/main.nbi,,\nplain/legacy.pyc,,\n")
-        record.write(f"../../../bin/plain,,\n{listed}")
+        record.write(listed)
     write_files(info, {"INSTALLER": "conda-less", "REQUESTED": "", "uv_cache.json": "{}"})
 
     assert files(venv) == before
@@ -180,34 +186,85 @@ def test_what_is_no_file_does_not_stop_the_probe(venv: Venv) -> None:
     assert files(venv, "odd").missing == ("loop", "pipe")
 
 
-def test_an_added_file_belongs_to_nobody(venv: Venv, tmp_path: Path) -> None:
+def loose_paths(venv: Venv) -> list[str]:
+    return [loose.path for loose in venv.look().environment.unowned]
+
+
+def test_an_added_file_belongs_to_nobody_and_is_told_with_its_hash(
+    venv: Venv, tmp_path: Path
+) -> None:
     venv.install(write_wheel(tmp_path, "plain", PLAIN))
-    added = {"plain/added.py": "", "alone.py": "", "~lain/left.py": "", "new/deep/er.txt": ""}
+    added = {"plain/added.py": "a = 1\n", "alone.py": "", "~lain/left.py": "", "new/d/é ü.txt": ""}
     write_files(venv.site, added)
-    write_files(venv.site, {"plain/__pycache__/added.pyc": "", "new/deep/compiled.pyc": ""})
+    write_files(venv.site, {"plain/__pycache__/added.pyc": "", "plain/added.pyc": ""})
 
-    assert venv.look().environment.unowned == tuple(sorted(added))
-
-
-def test_a_link_is_named_and_not_followed(venv: Venv, tmp_path: Path) -> None:
-    write_files(tmp_path, {"sources/deep/module.py": ""})
-    (venv.site / "linked").symlink_to(tmp_path / "sources")
-
-    assert venv.look().environment.unowned == ("linked",)
+    assert venv.look().environment.unowned == tuple(
+        LooseFile(path=path, sha256=hashlib.sha256(content.encode()).hexdigest())
+        for path, content in sorted(added.items())
+    )
 
 
-def test_at_most_two_hundred_unowned_files_are_named(venv: Venv) -> None:
-    write_files(venv.site, {f"many/{number:03}.txt": "" for number in range(205)})
+def test_a_compiled_module_without_its_source_is_a_file_as_any_other(venv: Venv) -> None:
+    write_files(venv.site, {"alone.pyc": "compiled"})
 
-    unowned = venv.look().environment.unowned
-
-    assert (len(unowned), unowned[0], unowned[-1]) == (200, "many/000.txt", "many/199.txt")
+    assert loose_paths(venv) == ["alone.pyc"]
 
 
-def test_a_name_that_is_no_utf8_is_shown_by_its_bytes(venv: Venv) -> None:
-    Path(os.fsdecode(os.fsencode(venv.site) + b"/caf\xe9.txt")).touch()
+def test_every_unowned_file_is_told(venv: Venv) -> None:
+    write_files(venv.site, {f"many/{number:03}.txt": "" for number in range(305)})
 
-    assert venv.look().environment.unowned == ("caf\\xe9.txt",)
+    assert loose_paths(venv) == [f"many/{number:03}.txt" for number in range(305)]
+
+
+def test_a_link_that_stays_inside_is_told_as_a_link(venv: Venv, tmp_path: Path) -> None:
+    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    (venv.site / "other").symlink_to("plain")
+    (venv.site / "plain" / "again.py").symlink_to(venv.site / "plain" / "__init__.py")
+
+    assert venv.look().environment.unowned == (
+        LooseFile(path="other", link="plain"),
+        LooseFile(path="plain/again.py", link="__init__.py"),
+    )
+
+
+def test_a_link_to_a_file_outside_is_taken_for_that_file(venv: Venv, tmp_path: Path) -> None:
+    write_files(tmp_path, {"elsewhere/tool.py": "TOOL = 1\n"})
+    (venv.site / "tool.py").symlink_to(tmp_path / "elsewhere" / "tool.py")
+
+    environment = venv.look().environment
+
+    content = hashlib.sha256(b"TOOL = 1\n").hexdigest()
+    assert environment.unowned == (LooseFile(path="tool.py", sha256=content),)
+    assert environment.outside == ()
+
+
+def test_files_of_the_user_count_as_if_they_were_in_site_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venv = make_venv(tmp_path / "venv", "--system-site-packages")
+    monkeypatch.setenv("PYTHONUSERBASE", str(tmp_path / "user"))
+    user = tmp_path / "user" / venv.site.relative_to(venv.folder)
+    add_distribution(user, "mine", f"mine.py,{record_hash('MINE = 1')},8\n")
+    write_files(user, {"mine.py": "MINE = 1", "sitecustomize.py": ""})
+
+    environment = venv.look().environment
+
+    found = environment.find("mine")
+    assert found
+    assert found.origin == "index"
+    assert found.files
+    assert found.files.edited == ()
+    assert "sitecustomize.py" in [loose.path for loose in environment.unowned]
+
+
+def test_of_two_that_own_a_file_the_one_that_lost_it_shows_it_as_edited(
+    venv: Venv, tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        venv.install(write_wheel(tmp_path, name, {"shared/__init__.py": f"OF = '{name}'\n"}))
+
+    assert files(venv, "first").edited == ("shared/__init__.py",)
+    assert files(venv, "second").edited == ()
 
 
 def test_a_folder_that_is_reached_by_two_names_is_looked_at_once(
@@ -235,4 +292,4 @@ def test_files_that_conda_lists_are_owned(venv: Venv) -> None:
     write_files(venv.folder, {"conda-meta/native-1.0-0.json": f'{{"files": ["{path}"]}}'})
     write_files(venv.folder, {"conda-meta/broken.json": "{", "conda-meta/list.json": "[]"})
 
-    assert venv.look().environment.unowned == ("other.so",)
+    assert loose_paths(venv) == ["other.so"]

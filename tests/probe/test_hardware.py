@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.model.hardware import Driver, Gpu
+from snapenv.model.hardware import Driver, DriverFault, Gpu
 from snapenv.model.python import Libraries, Torch
 from tests.probe.environments import compile_library, write_files
+from tests.probe.places import look_with
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +29,9 @@ int nvmlInitWithFlags(unsigned flags) {
     return number("STUB_ERROR");
 }
 int nvmlShutdown(void) { return 0; }
-const char *nvmlErrorString(int code) { return "an error"; }
+const char *nvmlErrorString(int code) {
+    return code == 18 ? "Driver/library version mismatch" : "Driver Not Loaded";
+}
 int nvmlSystemGetDriverVersion(char *text, unsigned size) {
     return snprintf(text, size, "550.54.15") < 0;
 }
@@ -38,7 +42,42 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
     return 0;
 }
 int nvmlDeviceGetName(void *device, char *text, unsigned size) {
-    return snprintf(text, size, device == (void *)1 ? "NVIDIA H200" : "NVIDIA L4") < 0;
+    long index = (long)device;
+    if (index > 100) return snprintf(text, size, "NVIDIA H200 MIG %ldg.18gb", index - 100) < 0;
+    return snprintf(text, size, index == 1 ? "NVIDIA H200" : "NVIDIA L4") < 0;
+}
+int nvmlDeviceGetUUID(void *device, char *text, unsigned size) { abort(); }
+int nvmlDeviceGetSerial(void *device, char *text, unsigned size) { abort(); }
+int nvmlDeviceGetNumGpuCores(void *device, unsigned *cores) {
+    *cores = device == (void *)1 ? 132 * 128 : 58 * 128 + number("STUB_ODD_CORES");
+    return number("STUB_DETAILS_ERROR");
+}
+int nvmlDeviceGetEccMode(void *device, unsigned *current, unsigned *pending) {
+    *current = device == (void *)1;
+    *pending = 0;
+    return number("STUB_DETAILS_ERROR");
+}
+int nvmlDeviceGetMigMode(void *device, unsigned *current, unsigned *pending) {
+    *current = number("STUB_MIG") && device == (void *)1;
+    *pending = 0;
+    return number("STUB_DETAILS_ERROR");
+}
+int nvmlDeviceGetMaxMigDeviceCount(void *device, unsigned *count) { *count = 7; return 0; }
+int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned index, void **mig) {
+    *mig = (void *)(long)(index + 101);
+    return index == 0 || index == 2 ? 0 : 6;
+}
+int nvmlDeviceGetPowerManagementLimit(void *device, unsigned *limit_mw) {
+    *limit_mw = device == (void *)1 ? 700000 : 72000;
+    return number("STUB_DETAILS_ERROR");
+}
+int nvmlDeviceGetP2PStatus(void *one, void *other, int index, int *status) {
+    *status = index == 2 && one == (void *)1 && other == (void *)2 ? 0 : 5;
+    return number("STUB_DETAILS_ERROR");
+}
+int nvmlDeviceGetTopologyCommonAncestor(void *one, void *other, int *level) {
+    *level = ((long)one + 3) / 4 == ((long)other + 3) / 4 ? 20 : 50;
+    return number("STUB_DETAILS_ERROR");
 }
 int nvmlDeviceGetMemoryInfo(void *device, unsigned long long *memory) {
     memory[0] = 24ULL << 30;
@@ -51,6 +90,13 @@ int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) {
 }
 """
 NOT_SUPPORTED, NOT_LOADED, MISMATCH = "3", "9", "18"  # nvmlReturn_t
+KERNEL_MODULE = """\
+NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024
+GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)
+"""
+OPEN_KERNEL_MODULE = """\
+NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.124.06  Release Build
+"""
 CUDA_TORCH = "from typing import Optional\n__version__ = '2.8.0a0+1.nv25.05'\ncuda: str = '12.9'\n"
 
 
@@ -68,8 +114,28 @@ def test_without_nvml_there_is_no_driver(venv: Venv) -> None:
     assert hardware.driver is None
 
 
+H200 = Gpu(
+    name="NVIDIA H200",
+    memory_mib=24 * 1024,
+    compute_capability=(9, 0),
+    sm_count=132,
+    ecc=True,
+    mig=False,
+    power_limit_w=700,
+)
+L4 = Gpu(
+    name="NVIDIA L4",
+    memory_mib=24 * 1024,
+    compute_capability=(8, 9),
+    sm_count=58,
+    ecc=False,
+    mig=False,
+    power_limit_w=72,
+)
+
+
 @pytest.mark.usefixtures("nvml")
-@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize("count", [0, 1, 8])
 def test_driver_and_gpus_are_what_nvml_says(
     venv: Venv, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,27 +143,106 @@ def test_driver_and_gpus_are_what_nvml_says(
 
     hardware = venv.look().hardware
 
-    both = (
-        Gpu(name="NVIDIA H200", memory_mib=24 * 1024, compute_capability=(9, 0)),
-        Gpu(name="NVIDIA L4", memory_mib=24 * 1024, compute_capability=(8, 9)),
-    )
     assert hardware.driver == Driver(version="550.54.15", cuda=(12, 4))
-    assert hardware.gpus == both[:count]
+    assert hardware.driver_fault is None
+    assert hardware.gpus == (H200, *[L4] * 7)[:count]
 
 
 @pytest.mark.usefixtures("nvml")
-@pytest.mark.parametrize(
-    "fault", [("STUB_ERROR", NOT_LOADED), ("STUB_ERROR", MISMATCH), ("STUB_CRASH", "1")]
-)
-def test_a_driver_that_does_not_answer_is_none(
-    venv: Venv, fault: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+def test_each_pair_of_gpus_is_told_with_the_way_between_them(
+    venv: Venv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STUB_GPUS", "1")
-    monkeypatch.setenv(*fault)
+    monkeypatch.setenv("STUB_GPUS", "5")
+
+    topology = venv.look().hardware.topology
+
+    assert topology == {
+        "nvlink": ("0-1",),
+        "pcie switches": ("0-2", "0-3", "1-2", "1-3", "2-3"),
+        "system": ("0-4", "1-4", "2-4", "3-4"),
+    }
+
+
+@pytest.mark.usefixtures("nvml")
+def test_a_gpu_that_mig_divides_tells_the_profiles(
+    venv: Venv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_GPUS", "2")
+    monkeypatch.setenv("STUB_MIG", "1")
+
+    gpus = venv.look().hardware.gpus
+
+    assert gpus == (replace(H200, mig=True, mig_devices=("1g.18gb", "3g.18gb")), L4)
+
+
+@pytest.mark.usefixtures("nvml")
+@pytest.mark.parametrize("error", ["3", "13", "999"])  # NOT_SUPPORTED, FUNCTION_NOT_FOUND, UNKNOWN
+def test_what_a_gpu_does_not_tell_is_none(
+    venv: Venv, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_GPUS", "2")
+    monkeypatch.setenv("STUB_DETAILS_ERROR", error)
 
     hardware = venv.look().hardware
 
+    assert hardware.gpus == tuple(
+        replace(gpu, sm_count=None, ecc=None, mig=None, power_limit_w=None) for gpu in (H200, L4)
+    )
+    assert hardware.topology == {}
+
+
+@pytest.mark.usefixtures("nvml")
+def test_cores_that_do_not_divide_into_multiprocessors_give_no_count(
+    venv: Venv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_GPUS", "2")
+    monkeypatch.setenv("STUB_ODD_CORES", "1")
+
+    assert [gpu.sm_count for gpu in venv.look().hardware.gpus] == [132, None]
+
+
+@pytest.mark.usefixtures("nvml")
+def test_a_driver_that_crashes_is_none(venv: Venv, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUB_CRASH", "1")
+
+    hardware = venv.look().hardware
+
+    assert (hardware.driver, hardware.driver_fault, hardware.gpus) == (None, None, ())
+
+
+def test_a_driver_and_library_of_two_versions_are_told_with_both(
+    venv: Venv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = compile_library(venv.folder / "nvml" / "libnvidia-ml.so.580.95.05", NVML)
+    (library.parent / "libnvidia-ml.so.1").symlink_to(library.name)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(library.parent))
+    monkeypatch.setenv("STUB_ERROR", MISMATCH)
+    write_files(venv.folder, {"driver/nvidia/version": KERNEL_MODULE})
+
+    hardware = look_with(venv, {"/proc/driver": venv.folder / "driver"}).hardware
+
     assert (hardware.driver, hardware.gpus) == (None, ())
+    assert hardware.driver_fault == DriverFault(
+        error="Driver/library version mismatch", kernel_module="550.54.15", library="580.95.05"
+    )
+
+
+@pytest.mark.usefixtures("nvml")
+def test_the_kernel_module_is_told_beside_the_driver(venv: Venv) -> None:
+    write_files(venv.folder, {"driver/nvidia/version": OPEN_KERNEL_MODULE})
+
+    hardware = look_with(venv, {"/proc/driver": venv.folder / "driver"}).hardware
+
+    assert hardware.driver == Driver(version="550.54.15", cuda=(12, 4), kernel_module="570.124.06")
+
+
+@pytest.mark.usefixtures("nvml")
+def test_a_driver_that_is_not_loaded_is_told_in_nvmls_words(
+    venv: Venv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_ERROR", NOT_LOADED)
+
+    assert venv.look().hardware.driver_fault == DriverFault(error="Driver Not Loaded")
 
 
 @pytest.mark.usefixtures("nvml")
@@ -188,6 +333,36 @@ def test_a_torch_that_names_no_version_is_none(venv: Venv, source: str) -> None:
     write_files(venv.site, {"torch/version.py": source})
 
     assert venv.look().environment.torch is None
+
+
+CUBLAS_HEADER = """
+#define CUBLAS_VER_MAJOR 13
+#define CUBLAS_VER_MINOR 1
+#define CUBLAS_VER_PATCH 0
+#define CUBLAS_VER_BUILD 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"lib/libcublas.so.13": "", "include/cublas_api.h": CUBLAS_HEADER}, "13.1.0"),
+        ({"lib/libcublas.so.12.4.5.8": "", "include/cublas_api.h": CUBLAS_HEADER}, "12.4.5"),
+        ({"lib/libcublas.so.13": "", "include/cublas_api.h": CUBLAS_HEADER[:40]}, None),
+        ({"lib/libcublas.so.13": ""}, None),
+        ({"include/cublas_api.h": CUBLAS_HEADER}, None),
+    ],
+)
+def test_cublas_is_known_by_its_file_or_the_header_beside_it(
+    venv: Venv, files: dict[str, str], expected: str | None
+) -> None:
+    write_files(venv.site, {"torch/version.py": CUDA_TORCH})
+    write_files(venv.site / "nvidia/cu13", files)
+
+    native = venv.look().native
+
+    assert native
+    assert native.cublas == expected
 
 
 def test_variables_that_change_training_are_told_and_no_other(

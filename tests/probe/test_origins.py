@@ -235,7 +235,10 @@ def test_the_remains_of_a_removal_are_left_out_and_named(venv: Venv) -> None:
     environment = venv.look().environment
 
     assert environment.distributions == ()
-    assert environment.unowned == ("~umpy-1.0.dist-info/METADATA", "~umpy-1.0.dist-info/RECORD")
+    assert [loose.path for loose in environment.unowned] == [
+        "~umpy-1.0.dist-info/METADATA",
+        "~umpy-1.0.dist-info/RECORD",
+    ]
 
 
 def test_metadata_that_is_no_utf8_is_read(venv: Venv) -> None:

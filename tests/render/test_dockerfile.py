@@ -48,6 +48,9 @@ LOCKS = {
     "exact": sample_lock(),
     "base": sample_base_lock(),
     "variables": sample_lock(facts=sample_facts(variables=VARIABLES)),
+    "carried": replace(
+        sample_lock(), proofs={"numpy": "vendored"}, overlay=("site/torch/nn/functional.py",)
+    ),
 }
 FIELDS: Mapping[str, Callable[[str], Lock]] = {
     "tag": lambda text: replace(sample_lock(), tag=text),
@@ -104,6 +107,7 @@ def test_a_dockerfile_has_these_instructions_and_no_more() -> None:
         "base": [*build_uv, "FROM", "ENV", "ENV", *install],
         "exact": [*build_uv, "FROM", "ENV", "ENV", "ENV", *install],
         "variables": [*build_uv, "FROM", "ENV", "ENV", "ENV", *install],
+        "carried": [*build_uv, "FROM", "ENV", "ENV", "ENV", "COPY", "RUN", "RUN", "ENV", "COPY"],
     }
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import pytest
 from snapenv.errors import InterpreterError
 from snapenv.ports import Completed, Target
 from snapenv.targets.local import LocalTarget
+from tests.targets.processes import all_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,6 +129,41 @@ def test_much_on_both_streams_stops_nothing(local: Target) -> None:
     assert (len(done.stdout), len(done.stderr)) == (8 * MEBIBYTE + 8, 8 * MEBIBYTE + 8)
 
 
+def test_raw_stdout_is_the_very_bytes(local: Target) -> None:
+    raw = io.BytesIO()
+    code = f"import os, sys; sys.stdout.buffer.write(bytes(range(256)) * {MEBIBYTE >> 8}); exit(3)"
+
+    done = local.run(python(code), stdout=raw)
+
+    assert done == Completed(exit_code=3, stdout="", stderr="")
+    assert raw.getvalue() == bytes(range(256)) * (MEBIBYTE >> 8)
+
+
+def test_raw_stdout_takes_no_memory_to_pass_through(local: Target, tmp_path: Path) -> None:
+    code = f"import sys\nfor _ in range(64): sys.stdout.buffer.write(bytes({MEBIBYTE}))"
+
+    tracemalloc.start()
+    with (tmp_path / "raw").open("wb") as raw:
+        local.run(python(code), stdout=raw)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (tmp_path / "raw").stat().st_size == 64 * MEBIBYTE
+    assert peak < 4 * MEBIBYTE
+
+
+def test_a_disk_that_is_full_ends_the_program_at_once(local: Target) -> None:
+    begun = time.monotonic()
+
+    with (
+        Path("/dev/full").open("wb", buffering=0) as full,
+        pytest.raises(OSError, match="No space"),
+    ):
+        local.run(python("import time; print(1, flush=True); time.sleep(30)"), stdout=full)
+
+    assert time.monotonic() - begun < 10
+
+
 def test_a_program_that_a_signal_ended_is_no_success(local: Target) -> None:
     done = local.run(python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"))
 
@@ -177,7 +215,7 @@ def test_an_interruption_ends_the_program_and_what_it_started_at_once(
 
     assert time.monotonic() - begun < 10
     assert not Path(heard[2]).exists()
-    assert not any(is_running(int(pid)) for pid in heard[:2])
+    assert all_end(*map(int, heard[:2]))
 
 
 def test_an_interruption_amid_much_output_is_quiet(
@@ -195,12 +233,3 @@ def test_an_interruption_amid_much_output_is_quiet(
         local.run(python(code), on_line=interrupt)
 
     assert capfd.readouterr().err == ""
-
-
-def is_running(pid: int) -> bool:
-    """Tell whether a process lives; one that ended and was not yet waited for does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from snapenv.model.outcome import Check
-from snapenv.model.python import Interpreter, Libraries
+from snapenv.model.python import Interpreter, Libraries, LooseFile
 from snapenv.verify.compare import compare_facts
 from tests.samples import (
     sample_distribution,
@@ -14,7 +15,12 @@ from tests.samples import (
     sample_facts,
     sample_files,
     sample_hardware,
+    sample_native,
 )
+
+if TYPE_CHECKING:
+    from snapenv.model.facts import Facts
+    from snapenv.model.native import Native, NativeLibrary
 
 
 def failed(checks: tuple[Check, ...]) -> list[str]:
@@ -130,12 +136,129 @@ def test_who_installed_a_distribution_does_not_matter() -> None:
     assert failed(compare_facts(sample_facts(), sample_facts(environment=environment))) == []
 
 
-def test_a_file_that_belongs_to_no_package_is_named() -> None:
-    environment = sample_environment(unowned=("patch.py",))
+def with_loose(*files: LooseFile) -> Facts:
+    return sample_facts(environment=sample_environment(unowned=files))
 
-    checks = compare_facts(sample_facts(), sample_facts(environment=environment))
 
-    assert [(check.id, check.seen) for check in checks if not check.ok] == [("unowned", "patch.py")]
+PATCH = LooseFile(path="patch.py", sha256="ab" * 32)
+
+
+def test_files_that_belong_to_no_package_hold_where_they_are_the_same() -> None:
+    carried = with_loose(PATCH, LooseFile(path="patch.link", link="patch.py"))
+
+    checks = compare_facts(carried, carried)
+
+    assert failed(checks) == []
+    assert [check.seen for check in checks if check.id == "unowned"] == ["2 files of no package"]
+
+
+@pytest.mark.parametrize(
+    ("now", "seen"),
+    [
+        ((), "patch.py absent"),
+        ((replace(PATCH, sha256="cd" * 32),), "patch.py content cdcdcdcdcdcd"),
+        ((replace(PATCH, sha256=None, link="other.py"),), "patch.py -> other.py"),
+    ],
+)
+def test_a_file_of_no_package_that_differs_is_named(now: tuple[LooseFile, ...], seen: str) -> None:
+    checks = compare_facts(with_loose(PATCH), with_loose(*now))
+
+    assert [(check.id, check.seen) for check in checks if not check.ok] == [("unowned", seen)]
+
+
+def test_a_new_file_of_no_package_is_named() -> None:
+    checks = compare_facts(sample_facts(), with_loose(PATCH))
+
+    (check,) = [check for check in checks if not check.ok]
+    assert (check.id, check.expected) == ("unowned", "patch.py absent")
+    assert "patch.py" in (check.fix or "")
+
+
+def test_what_is_told_as_edited_or_missing_is_no_difference_where_the_content_is_the_same() -> None:
+    carried = sample_files("by hand", edited=("a.py",), missing=("b.py",))
+    vendored = sample_files("by hand")
+    there, here = (
+        sample_facts(
+            environment=sample_environment(
+                distributions=[sample_distribution("ultralytics", "8.4.190", files=files)]
+            )
+        )
+        for files in (carried, vendored)
+    )
+
+    assert failed(compare_facts(there, here)) == []
+
+
+NATIVE = sample_native()
+GL, CUDA, RDMA = NATIVE.libraries
+
+
+def test_the_same_compiled_code_holds() -> None:
+    facts = sample_facts(native=NATIVE)
+
+    checks = compare_facts(facts, facts)
+
+    assert failed(checks) == []
+    assert {"kernels", "system-libraries"} <= {check.id for check in checks}
+
+
+@pytest.mark.parametrize("natives", [(NATIVE, None), (None, NATIVE)])
+def test_compiled_code_that_one_look_did_not_see_is_not_compared(
+    natives: tuple[Native | None, Native | None],
+) -> None:
+    there, here = natives
+
+    checks = compare_facts(sample_facts(native=there), sample_facts(native=here))
+
+    assert {"kernels", "system-libraries"}.isdisjoint(check.id for check in checks)
+
+
+def test_kernels_for_other_gpus_are_named_with_their_distribution() -> None:
+    torch, torchvision = NATIVE.kernels
+    fewer = replace(torchvision, architectures=("sm_90",))
+
+    checks = compare_facts(
+        sample_facts(native=NATIVE),
+        sample_facts(native=replace(NATIVE, kernels=(torch, fewer))),
+    )
+
+    (check,) = [check for check in checks if not check.ok]
+    assert (check.id, check.seen) == ("kernels", "cuBLAS 13.1.0, torchvision: sm_90")
+    assert "torchvision: sm_75 sm_80" in check.expected
+
+
+def test_another_cublas_does_not_hold() -> None:
+    checks = compare_facts(
+        sample_facts(native=NATIVE), sample_facts(native=replace(NATIVE, cublas="13.0.2"))
+    )
+
+    assert [(check.id, check.seen) for check in checks if not check.ok] == [
+        ("kernels", "cuBLAS 13.0.2")
+    ]
+
+
+def test_a_library_that_an_import_needs_is_missed_with_the_package_that_holds_it() -> None:
+    without = replace(NATIVE, libraries=(replace(GL, found=False, package=None), CUDA, RDMA))
+
+    checks = compare_facts(sample_facts(native=NATIVE), sample_facts(native=without))
+
+    (check,) = [check for check in checks if not check.ok]
+    assert (check.id, check.seen) == ("system-libraries", "no libGL.so.1")
+    assert check.fix == "Install them: apt-get install libgl1"
+
+
+@pytest.mark.parametrize("library", [CUDA, RDMA], ids=["of the driver", "of a plugin alone"])
+def test_a_library_of_the_driver_or_of_a_plugin_is_not_missed(library: NativeLibrary) -> None:
+    kept = tuple(one for one in NATIVE.libraries if one != library)
+    without = replace(NATIVE, libraries=kept)
+
+    assert failed(compare_facts(sample_facts(native=NATIVE), sample_facts(native=without))) == []
+
+
+def test_a_library_that_was_missing_at_the_capture_may_be_missing_now() -> None:
+    never = replace(NATIVE, libraries=(replace(GL, found=False), CUDA, RDMA))
+
+    assert failed(compare_facts(sample_facts(native=never), sample_facts(native=never))) == []
 
 
 def test_a_variable_that_is_gone_is_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,11 +60,11 @@ class FakeVenvs:
     """Makes nothing; every venv holds what ``made`` sees."""
 
     made: FakeTarget
-    asked: list[tuple[bytes, str]] = field(default_factory=list)
+    asked: list[tuple[Mapping[str, bytes], str]] = field(default_factory=list)
 
-    def create(self, pylock: bytes, *, python: str, into: Path, task: Task) -> Target:
+    def create(self, files: Mapping[str, bytes], *, python: str, into: Path, task: Task) -> Target:
         del into, task
-        self.asked.append((pylock, python))
+        self.asked.append((files, python))
         return self.made
 
 
@@ -77,6 +78,7 @@ def outside(
     made = here or target(sample_facts())
     return Outside(
         local=lambda _: made,
+        remote=lambda _host, _python: made,
         engine=engine or EngineWithBase(),
         venvs=FakeVenvs(made),
         progress=SilentProgress(),

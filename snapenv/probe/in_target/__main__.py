@@ -1,4 +1,4 @@
-"""Refuse a Python that is too old by its version, else look and answer.
+"""Refuse a Python that is too old by its version, else look and answer, or send files.
 
 This file alone is also understood by Python 2.7 and 3.6.
 """
@@ -11,6 +11,11 @@ if sys.version_info < (3, 8):  # noqa: UP036 - it runs wherever it is sent
     sys.stderr.write("snapenv-probe: Python %d.%d is too old\n" % sys.version_info[:2])  # noqa: UP031
     sys.exit(3)
 
-import probe_answer
+if sys.argv[1:2] == ["--collect"]:
+    import probe_collect
 
-sys.stdout.write("\n" + probe_answer.MARK + probe_answer.document() + "\n")
+    probe_collect.send(sys.argv[2])
+else:
+    import probe_answer
+
+    sys.stdout.write("\n" + probe_answer.MARK + probe_answer.document() + "\n")

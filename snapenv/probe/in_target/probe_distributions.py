@@ -6,16 +6,20 @@ Source: https://packaging.python.org/en/latest/specifications/section-distributi
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH118, PTH123, PTH208
+# ruff: noqa: PTH113, PTH118, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Mapping, NamedTuple
+from collections import ChainMap
+from typing import TYPE_CHECKING, NamedTuple
 
 import probe_origins
+import probe_path
 import probe_record
+import probe_scripts
+import probe_sources
 
 if TYPE_CHECKING:
     from probe_hashing import Hashed
@@ -32,14 +36,31 @@ class Distribution(NamedTuple):
     folder: str  # that it is imported from, absolute
     info: str  # the name of its .dist-info or .egg-info in there
     entries: list[probe_record.Entry] | None
+    sources: probe_sources.Sources | None = None  # of an editable installation
 
     def read(self, name: str) -> str | None:
         """Give a file of its .dist-info."""
         return _read(os.path.join(self.folder, self.info, name))
 
     def digested(self) -> list[probe_record.Entry]:
-        """Give the files that are the same whoever installs them."""
-        return [entry for entry in self.entries or () if probe_record.is_digested(entry, self.info)]
+        """Give the files that are the same whoever installs them, less its scripts."""
+        return [entry for entry in self.counted() if not _is_script(entry)]
+
+    def scripts(self) -> list[probe_record.Entry]:
+        """Give the scripts whose first line may name the environment."""
+        return [entry for entry in self.counted() if _is_script(entry)]
+
+    def counted(self) -> list[probe_record.Entry]:
+        """Give all files but those that are compiled, or an installer's own.
+
+        Of an editable installation, its sources count and what leads to them does not.
+        """
+        own = [entry for entry in self.entries or () if probe_record.is_counted(entry, self.info)]
+        if self.sources is None:
+            return own
+        kept = [entry for entry in own if entry.file not in self.sources.wiring]
+        places = {entry.path for entry in kept}
+        return kept + [entry for entry in self.sources.entries if entry.path not in places]
 
 
 def find(path: list[str]) -> list[Distribution]:
@@ -48,12 +69,20 @@ def find(path: list[str]) -> list[Distribution]:
 
 
 def visible(everything: list[Distribution]) -> list[Distribution]:
-    """Keep the first of each name, which is the one that is imported; sorted by name."""
+    """Keep the first of each name, which is the one that is imported; sorted by name.
+
+    Those that are installed editable get their sources.
+    """
     first = {found.name: found for found in reversed(everything)}
-    return [first[name] for name in sorted(first)]
+    return [_with_sources(first[name]) for name in sorted(first)]
 
 
-def facts(found: Distribution, hashed: Mapping[str, Hashed]) -> dict[str, object]:
+def _with_sources(found: Distribution) -> Distribution:
+    is_editable = probe_origins.of(found)["origin"] == "editable"
+    return found._replace(sources=probe_sources.of(found)) if is_editable else found
+
+
+def facts(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, object]:
     """Describe one as snapenv's ``Distribution``."""
     installer = _WORD.match(found.read("INSTALLER") or "")
     return {
@@ -63,9 +92,32 @@ def facts(found: Distribution, hashed: Mapping[str, Hashed]) -> dict[str, object
         "tags": sorted(
             set(re.findall(r"^Tag: *([!-~]+)", found.read("WHEEL") or "", re.MULTILINE))
         ),
-        "files": None if found.entries is None else probe_record.files(found.digested(), hashed),
+        "files": _files(found, hashed),
         **probe_origins.of(found),
     }
+
+
+def _files(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, object] | None:
+    """Sum up its files; None where nothing says which they are."""
+    if found.entries is None and found.sources is None:
+        return None
+    scripts = probe_scripts.find(found)
+    bin_folder = os.path.join(probe_path.root_of(found.folder), "bin")
+    removed = [one for one in found.scripts() if not os.path.lexists(one.file)]
+    files: dict[str, object] = probe_record.files(
+        [
+            *found.digested(),
+            *(one.entry for one in scripts),
+            *(one for one in removed if os.path.dirname(one.file) == bin_folder),
+        ],
+        ChainMap({one.entry.file: one.hashed() for one in scripts}, hashed) if scripts else hashed,
+        scripts={one.entry.path: one.is_edited for one in scripts},
+    )
+    return files
+
+
+def _is_script(entry: probe_record.Entry) -> bool:
+    return probe_record.is_script(entry) and not probe_scripts.is_program(entry.file)
 
 
 def _in_folder(folder: str) -> list[Distribution]:
@@ -111,7 +163,10 @@ def _names(folder: str) -> list[str]:
 
 
 def _read(path: str) -> str | None:
+    """Read a plain file: a pipe would never end, nor would a link to /dev/zero."""
     try:
+        if not os.path.isfile(path):
+            return None
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read()
     except OSError:

@@ -10,9 +10,13 @@ import hashlib
 import os
 import stat
 import threading
-from typing import Iterable, NamedTuple
+from typing import TYPE_CHECKING, Iterable, NamedTuple
 
+import probe_index
 import probe_machine
+
+if TYPE_CHECKING:
+    from probe_index import Index
 
 BUFFER_BYTES = 1 << 18
 
@@ -24,33 +28,52 @@ class Hashed(NamedTuple):
     size_bytes: int
 
 
-def hash_files(paths: Iterable[str]) -> dict[str, Hashed]:
-    """Hash each plain file; what is no plain file, or cannot be read, is left out."""
-    sizes = {path: size for path in paths for size in [_size_bytes(path)] if size is not None}
-    queue = sorted(sizes, key=sizes.__getitem__)  # its end is taken first: the largest
+def hash_files(paths: Iterable[str], index: Index | None = None) -> dict[str, Hashed]:
+    """Hash each plain file; what is no plain file, or cannot be read, is left out.
+
+    What ``index`` knows is taken from there, and what it does not know it learns.
+    """
+    index = index or probe_index.Index(None)
     found: dict[str, Hashed] = {}
+    unknown: dict[str, os.stat_result] = {}
+    for path in paths:
+        status = _status(path)
+        known = index.find(path, status) if status else None
+        if status and known:
+            found[path] = Hashed(known, status.st_size)
+        elif status:
+            unknown[path] = status
+    _on_all_processors(unknown, found, index)
+    return found
+
+
+def _on_all_processors(
+    unknown: dict[str, os.stat_result], found: dict[str, Hashed], index: Index
+) -> None:
+    # The end is taken first: the largest.
+    queue = sorted(unknown.items(), key=lambda item: item[1].st_size)
     threads = [
-        threading.Thread(target=_drain, args=(queue, found))
+        threading.Thread(target=_drain, args=(queue, found, index))
         for _ in range(min(len(queue), probe_machine.cpu_count()))
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return found
 
 
-def _drain(queue: list[str], found: dict[str, Hashed]) -> None:
+def _drain(queue: list[tuple[str, os.stat_result]], found: dict[str, Hashed], index: Index) -> None:
     buffer = bytearray(BUFFER_BYTES)
     while True:
         try:
-            path = queue.pop()
+            path, before = queue.pop()
         except IndexError:
             return
         try:
             found[path] = _hash_file(path, buffer)
         except OSError:
             continue
+        index.learn(path, found[path].sha256, before)
 
 
 def _hash_file(path: str, buffer: bytearray) -> Hashed:
@@ -64,9 +87,9 @@ def _hash_file(path: str, buffer: bytearray) -> Hashed:
             size_bytes += count
 
 
-def _size_bytes(path: str) -> int | None:
+def _status(path: str) -> os.stat_result | None:
     try:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+    return status if stat.S_ISREG(status.st_mode) else None

@@ -11,6 +11,7 @@ https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/api/comms.html
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from pathlib import Path
 
@@ -22,12 +23,16 @@ _OLD, _NEW = 1000, 10000  # what the major version is multiplied by
 
 def ask(path: list[str], torch: Path | None) -> dict[str, Apart]:
     """Start asking; nothing is asked where torch was built without CUDA."""
-    if torch is None or not (probe_torch.facts(torch) or {}).get("cuda"):
+    if torch is None or not _is_for_cuda(torch):
         return {}
     return {
         "cudnn": Apart(_cudnn, _file(path, torch, "libcudnn.so.[0-9]")),
         "nccl": Apart(_nccl, _file(path, torch, "libnccl.so.2")),
     }
+
+
+def _is_for_cuda(torch: Path) -> bool:
+    return bool((probe_torch.facts(torch) or {}).get("cuda"))
 
 
 def _cudnn(file: str | None) -> str:
@@ -50,6 +55,31 @@ def _nccl(file: str | None) -> str:
     version = ctypes.c_int()
     _load([file or "libnccl.so.2"]).ncclGetVersion(ctypes.byref(version))
     return _dotted(version.value)
+
+
+def cublas(path: list[str], torch: Path | None) -> str | None:
+    """Give cuBLAS' version without loading it, which takes 170 MB.
+
+    NVIDIA's file names hold it, as ``libcublas.so.12.4.5.8``, and where wheels shorten them the
+    header beside does.
+    """
+    if torch is None or not _is_for_cuda(torch):
+        return None
+    found = _file(path, torch, "libcublas.so.[0-9]*")
+    if found is None:
+        return None
+    file = Path(found).resolve()
+    named = re.search(r"\.so\.(\d+\.\d+\.\d+)", file.name)
+    return named.group(1) if named else _of_header(file.parent.parent / "include/cublas_api.h")
+
+
+def _of_header(header: Path) -> str | None:
+    try:
+        text = header.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    parts = re.findall(r"^#define CUBLAS_VER_(?:MAJOR|MINOR|PATCH)\s+(\d+)", text, re.MULTILINE)
+    return ".".join(parts) if len(parts) == 3 else None  # noqa: PLR2004
 
 
 def _load(names: list[str]) -> ctypes.CDLL:

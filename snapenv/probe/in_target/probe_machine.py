@@ -1,12 +1,15 @@
-"""The operating system and the processor, from what they publish as text.
+"""The operating system, the processor and what they allow, from what they publish as text.
 
-Source: https://www.freedesktop.org/software/systemd/man/latest/os-release.html
+Sources: https://www.freedesktop.org/software/systemd/man/latest/os-release.html and
+https://systemd.io/CONTAINER_INTERFACE/
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import resource
 from pathlib import Path
 
 
@@ -18,6 +21,14 @@ def system() -> dict[str, object]:
         "glibc": _glibc(),
         "cpu": _cpu(),
         "cpu_count": cpu_count(),
+        "shm_bytes": _shm_bytes(),
+        "container": _container(),
+        "cuda_toolkit": _cuda_toolkit(),
+        "limits": {
+            "nofile": _limit(resource.RLIMIT_NOFILE),
+            "memlock_bytes": _limit(resource.RLIMIT_MEMLOCK),
+            "stack_bytes": _limit(resource.RLIMIT_STACK),
+        },
     }
 
 
@@ -47,6 +58,64 @@ def cpu_count() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
+
+
+def _shm_bytes() -> int | None:
+    try:
+        shm = os.statvfs("/dev/shm")  # noqa: S108
+    except OSError:
+        return None
+    return shm.f_blocks * shm.f_frsize
+
+
+def _limit(which: int) -> int | None:
+    soft, _ = resource.getrlimit(which)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def _container() -> str | None:
+    """Name what this runs in, if it is a container: each kind leaves a mark of its own."""
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return "kubernetes"
+    if Path("/run/.containerenv").exists():
+        return "podman"
+    if Path("/.dockerenv").exists():
+        return "docker"
+    told = os.environ.get("container") or _read("/run/systemd/container").strip()  # noqa: SIM112
+    return container_of(told=told, cgroup=_read("/proc/1/cgroup"))
+
+
+def container_of(*, told: str, cgroup: str) -> str | None:
+    """Name the container from what its manager set, or from the cgroup of its first process."""
+    marks = {"kubepods": "kubernetes", "docker": "docker", "libpod": "podman", "lxc": "lxc"}
+    known = {"oci": "container", **{name: name for name in marks.values()}}
+    if told:
+        return known.get(told, "container")
+    return next((name for mark, name in marks.items() if mark in cgroup), None)
+
+
+def _cuda_toolkit() -> str | None:
+    """Give the version of the toolkit; nvcc is not run."""
+    named = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    top = Path(named or "/usr/local/cuda")
+    for name, read in (("version.json", _of_json), ("version.txt", _of_text)):
+        version = read(_read(str(top / name)))
+        if version:
+            return version
+    return _of_text(str(top.resolve()))
+
+
+def _of_json(text: str) -> str | None:
+    try:
+        return _of_text("CUDA Version " + json.loads(text)["cuda"]["version"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _of_text(text: str) -> str | None:
+    """Find the version in ``CUDA Version 10.2.89`` and in ``/usr/local/cuda-12.4``."""
+    found = re.search(r"(?:CUDA Version |/cuda-)(\d+(?:\.\d+)+)", text)
+    return found.group(1) if found else None
 
 
 def _read(path: str) -> str:

@@ -5,7 +5,7 @@ Source: https://packaging.python.org/en/latest/specifications/direct-url/
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH118, PTH123, PTH207
+# ruff: noqa: PTH113, PTH118, PTH123, PTH207
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import probe_path
+import probe_record
 
 if TYPE_CHECKING:
     from probe_distributions import Distribution
@@ -32,7 +33,7 @@ _OF_IMAGE = ("/usr", "/opt/pytorch", "/opt/conda")
 
 def of(found: Distribution) -> dict[str, str | None]:
     """Give ``origin`` and ``url``, the first that holds of: base, conda, direct URL, system."""
-    if _is_of_image(found):
+    if is_folder_of_image(found.folder):
         return {"origin": "base", "url": None}
     if _is_of_conda(found):
         return {"origin": "conda", "url": None}
@@ -53,17 +54,15 @@ def _without_url(found: Distribution) -> str:
     return "system" if is_system else "index"
 
 
-def _is_of_image(found: Distribution) -> bool:
-    """Say whether it came with NVIDIA's image; its pip and ours use one folder there."""
-    if not os.environ.get("NVIDIA_PYTORCH_VERSION") or found.folder == probe_path.user_site():
+def is_folder_of_image(folder: str) -> bool:
+    """Say whether a folder came with NVIDIA's image; its pip and ours use one folder there."""
+    if not os.environ.get("NVIDIA_PYTORCH_VERSION") or folder == probe_path.user_site():
         return False
     is_venv = sys.prefix != sys.base_prefix
-    if is_venv and probe_path.is_below(found.folder, sys.prefix):
+    if is_venv and probe_path.is_below(folder, sys.prefix):
         return False
     roots = (*_OF_IMAGE, sys.base_prefix) if is_venv else _OF_IMAGE
-    return probe_path.is_debian(found.folder) or any(
-        probe_path.is_below(found.folder, root) for root in roots
-    )
+    return probe_path.is_debian(folder) or any(probe_path.is_below(folder, root) for root in roots)
 
 
 def _is_of_conda(found: Distribution) -> bool:
@@ -85,9 +84,11 @@ def conda_files() -> frozenset[str]:
 
 def _conda_record(path: str) -> list[str]:
     try:
+        if not os.path.isfile(path):  # a pipe would never end
+            return []
         with open(path, encoding="utf-8") as file:
-            return list(json.load(file)["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+            return [name for name in json.load(file)["files"] if isinstance(name, str)]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
 
 
@@ -104,7 +105,7 @@ def _is_in_place(found: Distribution) -> bool:
 def _direct_url(found: Distribution) -> dict[str, Any] | None:
     try:
         direct = json.loads(found.read("direct_url.json") or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return direct if isinstance(direct, dict) and isinstance(direct.get("url"), str) else None
 
@@ -124,11 +125,15 @@ def _url(direct: dict[str, Any]) -> str:
     That is: user info, query and fragment, and all folders of a local path. One of version
     control is written as pip does, ``git+https://example.com/x@commit``.
     """
-    url = _public(direct["url"])
+    url = probe_record.printable(_public(direct["url"]))
     if _kind(direct) != "vcs":
-        return url
-    info = direct["vcs_info"]
-    return f"{info.get('vcs', 'git')}+{url}@{info.get('commit_id', '')}".rstrip("@")
+        return str(url)
+    vcs, commit = (_word(direct["vcs_info"].get(name)) for name in ("vcs", "commit_id"))
+    return f"{vcs or 'git'}+{url}@{commit}".rstrip("@")
+
+
+def _word(value: object) -> str:
+    return str(probe_record.printable(value)) if isinstance(value, str) else ""
 
 
 def _public(url: str) -> str:
@@ -139,4 +144,5 @@ def _public(url: str) -> str:
     if parts.scheme == "file":
         return "file:" + posixpath.basename(parts.path.rstrip("/"))
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    path = parts.path if host else parts.path.rpartition("@")[2]  # of a scheme that is none
+    return urlunsplit((parts.scheme, host, path, "", ""))

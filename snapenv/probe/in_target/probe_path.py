@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import site
 import sys
-import sysconfig
 
 
 def folders() -> list[str]:
@@ -19,23 +19,44 @@ def folders() -> list[str]:
 
 
 def site_folders() -> list[str]:
-    """Give the site-packages that belong to this environment alone and are imported from.
+    """Give the site-packages that are imported from, less those of an operating system's Python."""
+    return [folder for folder in folders() if is_site(folder) and not is_of_system(folder)]
 
-    None for an operating system's Python: there they belong to the system.
+
+def prefix() -> str:
+    """Give the folder that the environment lies in, resolved."""
+    return os.path.realpath(sys.prefix)
+
+
+def root_of(folder: str) -> str:
+    """Give the folder that holds bin and share for what is installed in ``folder``.
+
+    That is three above of ``lib/python3.11/site-packages``, else the environment's own.
     """
-    imported = folders()
-    paths = (os.path.realpath(sysconfig.get_path(name)) for name in ("purelib", "platlib"))
-    return [
-        folder
-        for folder in dict.fromkeys(paths)
-        if is_below(folder, sys.prefix) and not is_debian(folder) and folder in imported
-    ]
+    above = os.path.dirname(folder)
+    if is_site(folder) and os.path.basename(above).startswith(("python", "pypy")):
+        return os.path.dirname(os.path.dirname(above))
+    return prefix()
+
+
+def is_site(folder: str) -> bool:
+    """Say whether installers put packages into a folder, by its name."""
+    return os.path.basename(folder) in ("site-packages", "dist-packages")
+
+
+def is_of_system(folder: str) -> bool:
+    """Say whether a folder belongs to the operating system's packages."""
+    return folder.startswith(("/usr/lib/", "/usr/lib64/"))
 
 
 def is_below(path: str, folder: str) -> bool:
     """Say whether a resolved path lies in a folder."""
-    root = os.path.realpath(folder).rstrip(os.sep) + os.sep
-    return path.startswith(root)
+    return path.startswith(_root(folder))
+
+
+@functools.lru_cache(maxsize=None)
+def _root(folder: str) -> str:
+    return os.path.realpath(folder).rstrip(os.sep) + os.sep
 
 
 def is_debian(folder: str) -> bool:

@@ -5,7 +5,7 @@ Source: https://packaging.python.org/en/latest/specifications/recording-installe
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH111, PTH112, PTH117, PTH118, PTH123
+# ruff: noqa: PTH111, PTH113, PTH112, PTH117, PTH118, PTH123
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import io
 import os
 import re
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Iterable, Mapping, NamedTuple
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ OF_INSTALLER = frozenset(
 )
 _SCRIPT = re.compile(r"(?:\.\./)+(?:bin|Scripts)/[^/]+")  # its first line names the environment
 _COMPILED = (".pyc", ".pyo")
+_CLEAN = re.compile(r"(?:[^./][^/]*)(?:/[^./][^/]*)*")  # nothing that normpath would change
+_OTHER_HASHES = ("sha384=", "sha512=")
+_KERNEL = ("/proc/", "/sys/", "/dev/")  # reading what lies there may never end
 
 
 class Entry(NamedTuple):
@@ -48,12 +52,15 @@ class Entry(NamedTuple):
 
 def parse(text: str, folder: str) -> list[Entry]:
     """Read RECORD; a path that is named twice counts once."""
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))
     rows = csv.reader(io.StringIO(text.replace("\0", ""), newline=""))
     entries = (_entry(row, folder) for row in rows if row and not row[0].endswith("/"))
-    return list({entry.path: entry for entry in entries}.values())
+    return list({one.path: one for one in entries if not one.file.startswith(_KERNEL)}.values())
 
 
 def _entry(row: list[str], folder: str) -> Entry:
+    if _CLEAN.fullmatch(row[0]):
+        return Entry(row[0], folder + "/" + row[0], row[1] if len(row) > 1 else "")
     file = os.path.normpath(os.path.join(folder, row[0]))
     return Entry(_name(row[0], file, folder), file, row[1] if len(row) > 1 else "")
 
@@ -66,23 +73,37 @@ def _name(path: str, file: str, folder: str) -> str:
     return os.path.relpath(file, folder) if is_own else file
 
 
-def is_digested(entry: Entry, info: str) -> bool:
-    """Say whether a file is the same whoever installs it; ``info`` is the .dist-info's name."""
+def is_counted(entry: Entry, info: str) -> bool:
+    """Say whether a file is of the distribution itself; ``info`` is the .dist-info's name."""
     folder, _, name = entry.path.rpartition("/")
-    return not (
-        is_compiled(entry.path)
-        or _SCRIPT.fullmatch(entry.path)
-        or (folder == info and name in OF_INSTALLER)
-    )
+    return not (is_compiled(entry.file) or (folder == info and name in OF_INSTALLER))
 
 
-def is_compiled(path: str) -> bool:
-    """Say whether Python made this file from another."""
-    return path.endswith(_COMPILED) or "__pycache__" in path.split("/")
+def is_script(entry: Entry) -> bool:
+    """Say whether a file is one that an installer puts into bin."""
+    return _SCRIPT.fullmatch(entry.path) is not None
 
 
-def files(entries: Iterable[Entry], hashed: Mapping[str, Hashed]) -> dict[str, object]:
-    """Sum up files as snapenv's ``Files`` describes it."""
+def is_compiled(file: str) -> bool:
+    """Say whether Python made a file from another, which lies there too."""
+    if "__pycache__" in file and "__pycache__" in file.split("/"):
+        return True
+    if not file.endswith(_COMPILED):
+        return False
+    is_alone = file.endswith(".pyc") and not os.path.isfile(file[:-1]) and os.path.isfile(file)
+    return not is_alone
+
+
+def files(
+    entries: Iterable[Entry],
+    hashed: Mapping[str, Hashed],
+    *,
+    scripts: Mapping[str, bool] = MappingProxyType({}),
+) -> dict[str, object]:
+    """Sum up files as snapenv's ``Files`` describes it.
+
+    ``scripts`` says by path whether those were edited whose hash is not that of their bytes.
+    """
     listed = sorted(entries)
     present = [entry for entry in listed if entry.file in hashed]
     digest = hashlib.sha256()
@@ -93,7 +114,11 @@ def files(entries: Iterable[Entry], hashed: Mapping[str, Hashed]) -> dict[str, o
         "count": len(present),
         "size_bytes": sum(hashed[entry.file].size_bytes for entry in present),
         "sha256": digest.hexdigest(),
-        "edited": [shown(entry.path) for entry in present if _is_edited(entry, hashed)],
+        "edited": [
+            shown(entry.path)
+            for entry in present
+            if scripts.get(entry.path, _is_edited(entry, hashed))
+        ],
         "missing": [shown(entry.path) for entry in listed if _is_missing(entry, hashed)],
     }
 
@@ -104,20 +129,47 @@ def _is_missing(entry: Entry, hashed: Mapping[str, Hashed]) -> bool:
 
 
 def _is_edited(entry: Entry, hashed: Mapping[str, Hashed]) -> bool:
-    algorithm, _, expected = entry.hash.partition("=")
-    if algorithm == "sha256":
-        digest = bytes.fromhex(hashed[entry.file].sha256)
-    elif algorithm in ("sha384", "sha512"):
-        with open(entry.file, "rb") as file:
-            digest = hashlib.new(algorithm, file.read()).digest()
-    else:
+    if entry.hash.startswith("sha256="):
+        return _encoded(bytes.fromhex(hashed[entry.file].sha256)) != _expected(entry)
+    if not entry.hash.startswith(_OTHER_HASHES):
         return False
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != expected.rstrip("=")
+    with open(entry.file, "rb") as file:
+        return is_other(entry, file.read())
+
+
+def is_other(entry: Entry, content: bytes) -> bool:
+    """Say whether a file's content is not what RECORD says; what names no hash may be anything."""
+    if not entry.hash.startswith(("sha256=", *_OTHER_HASHES)):
+        return False
+    return _encoded(hashlib.new(entry.hash.partition("=")[0], content).digest()) != _expected(entry)
+
+
+def _expected(entry: Entry) -> str:
+    return entry.hash.partition("=")[2].rstrip("=")
+
+
+def _encoded(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def is_plain(path: str) -> bool:
+    """Say whether a path can be written in one line of UTF-8."""
+    return path.isprintable()
 
 
 def shown(path: str) -> str:
-    r"""Make a path printable: bytes that are no UTF-8 as ``\xff``, a home folder as ``~``."""
+    """Make a path printable, with a home folder as ``~``."""
     own = re.escape(os.path.expanduser("~").strip("/"))
     homes = rf"(?:/|(?:\.\./)+)(?:{own}|home/[^/]+|Users/[^/]+)/"
-    printable = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return re.sub(rf"^{homes}", "~/", printable)
+    return printable(re.sub(rf"^{homes}", "~/", path + "/")[:-1])
+
+
+def printable(text: str) -> str:
+    r"""Write bytes that are no UTF-8 as ``\xff``, and what cannot be printed as Python does."""
+    return "".join(map(_printable, text))
+
+
+def _printable(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # how Python holds a byte that is no UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char if char.isprintable() else char.encode("unicode_escape").decode()

@@ -1,41 +1,83 @@
-"""Files in the environment's own site-packages that no distribution put there."""
+"""Files in the environment's own site-packages that no distribution put there.
+
+What leads out of the environment is not among them: ``probe_outside`` names it.
+"""
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH118
+# ruff: noqa: PTH114, PTH118, PTH120
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple
 
 import probe_origins
 import probe_path
+import probe_pth
 import probe_record
 
 if TYPE_CHECKING:
     from probe_distributions import Distribution
+    from probe_hashing import Hashed
 
-LIMIT = 200  # paths that are named; past it nobody reads on
 # Of virtualenv and uv, of setuptools (which some installers leave out of RECORD), of Python.
 _OF_TOOLS = frozenset(
     ("_virtualenv.py", "_virtualenv.pth", "distutils-precedence.pth", "README.txt")
 )
 
 
-def find(everything: list[Distribution]) -> list[str]:
-    """List them relative to their site-packages, sorted, at most ``LIMIT`` of them.
+class Loose(NamedTuple):
+    """One file or link that belongs to nobody."""
 
-    Compiled files are left out, symbolic links are not followed.
+    path: str  # relative to its site-packages
+    file: str  # absolute
+    link: str | None  # where a link leads that stays inside, relative to its own folder
+
+
+def find(everything: list[Distribution], roots: set[str]) -> list[Loose]:
+    """List all of them by path, as import finds them; also those that cannot be carried.
+
+    ``roots`` are the folders that editable installations lead to.
     """
     owned = probe_origins.conda_files().union(*map(_owned, everything))
-    paths = (
-        probe_record.shown(os.path.relpath(file, folder))
-        for folder in probe_path.site_folders()
-        for file in _files(folder)
-        if file not in owned and os.path.relpath(file, folder) not in _OF_TOOLS
-    )
-    return sorted(paths)[:LIMIT]
+    first: dict[str, Loose] = {}
+    for folder in folders():
+        for file in _files(folder):
+            path = file[len(folder) + 1 :]
+            if file not in owned and path not in _OF_TOOLS and not _is_wiring(file, roots):
+                first.setdefault(path, Loose(path, file, _link(file, folder)))
+    return [first[path] for path in sorted(first)]
+
+
+def folders() -> list[str]:
+    """Give the site-packages whose files are looked at: neither the system's nor an image's."""
+    return [one for one in probe_path.site_folders() if not probe_origins.is_folder_of_image(one)]
+
+
+def facts(loose: list[Loose], hashed: Mapping[str, Hashed]) -> list[dict[str, str | None]]:
+    """Describe them as snapenv's ``LooseFile``, without what cannot be carried."""
+    return [
+        {
+            "path": one.path,
+            "sha256": None if one.link else hashed[one.file].sha256,
+            "link": one.link,
+        }
+        for one in loose
+        if why_not(one, hashed) is None
+    ]
+
+
+def why_not(loose: Loose, hashed: Mapping[str, Hashed]) -> str | None:
+    """Say why a file cannot be carried; None where it can."""
+    if not probe_record.is_plain(loose.path + (loose.link or "")):
+        return "its name has a line break, or is no plain UTF-8"
+    if loose.link or loose.file in hashed:
+        return None
+    if not os.path.islink(loose.file):
+        return "no file that can be read"
+    leads_to: str = probe_record.shown(os.path.realpath(loose.file))
+    return leads_to
 
 
 def _owned(found: Distribution) -> set[str]:
@@ -49,11 +91,30 @@ def _owned(found: Distribution) -> set[str]:
     }
 
 
+def _is_wiring(file: str, roots: set[str]) -> bool:
+    """Say whether a file does nothing but lead to sources that are installed editable."""
+    if file.endswith(".egg-link"):
+        return True
+    lines = probe_pth.lines(file) if file.endswith(".pth") else []
+    return bool(lines) and all(line.folder in roots for line in lines)
+
+
+def _link(file: str, folder: str) -> str | None:
+    """Say where a link leads, relative to its own folder; None where it leaves ``folder``."""
+    if not os.path.islink(file):
+        return None
+    above = os.path.realpath(os.path.dirname(file))
+    target = os.path.normpath(os.path.join(above, os.readlink(file)))
+    ends = os.path.realpath(file)
+    is_inside = all(probe_path.is_below(place, folder) for place in (target, ends))
+    return os.path.relpath(target, above) if is_inside else None
+
+
 def _files(folder: str) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 if entry.name != "__pycache__":
                     yield from _files(entry.path)
-            elif not probe_record.is_compiled(entry.name):
+            elif not probe_record.is_compiled(entry.path):
                 yield entry.path

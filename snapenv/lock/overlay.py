@@ -1,0 +1,140 @@
+"""What differs from what the wheels bring: edited, loose and deleted files, and links."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from posixpath import dirname, normpath
+from typing import TYPE_CHECKING
+
+from snapenv.errors import LockError
+from snapenv.lock.paths import refuse_unsafe
+from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from snapenv.model.carried import CarriedFile
+    from snapenv.model.python import Environment, Files
+
+_SCRIPT = Path(__file__).with_name("in_snapshot") / "apply_overlay.py"
+_PLACEHOLDER = re.compile(rb"#!python(?: [^\n]*)?\r?\n")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OverlayPlan:
+    """What must be put over the wheels; every name is ``site/PATH`` or ``prefix/PATH``.
+
+    ``site`` is site-packages, ``prefix`` the environment's own folder.
+    """
+
+    files: tuple[str, ...] = ()  # to be collected, sorted
+    links: Mapping[str, str]  # where each points, relative to its own folder
+    deleted: tuple[str, ...] = ()  # sorted
+    sha256: Mapping[str, str]  # hex, as the probe saw it, of the files where that is known
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that is put in place or deleted, sorted."""
+        return tuple(sorted((*self.files, *self.links, *self.deleted)))
+
+
+def plan_overlay(environment: Environment, pinned: Collection[str]) -> OverlayPlan:
+    """Decide what the overlay holds; ``pinned`` names the distributions that an index gives back.
+
+    A vendored wheel holds its files as they are. Only console scripts, which an installer
+    makes from entry points, would come back other than they were: edited or deleted, they are
+    part of the overlay too.
+
+    Raises:
+        LockError: A file lies outside of the environment, or no line of UTF-8 can hold its name.
+    """
+    edited, missing = (
+        {
+            name
+            for found in environment.distributions
+            if found.files and found.origin != "base"
+            for name in _names(found.name, _listed(found.files, what), environment)
+            if found.name in pinned or name.startswith("prefix/bin/")
+        }
+        for what in ("edited", "missing")
+    )
+    refuse_unsafe("site-packages", (loose.path for loose in environment.unowned))
+    loose = {f"site/{found.path}": found for found in environment.unowned}
+    links = {name: found.link for name, found in loose.items() if found.link is not None}
+    return OverlayPlan(
+        files=tuple(sorted(edited | (loose.keys() - links.keys()))),
+        links=dict(sorted(links.items())),
+        deleted=tuple(sorted(missing - edited - loose.keys())),
+        sha256={name: found.sha256 for name, found in sorted(loose.items()) if found.sha256},
+    )
+
+
+def make_overlay(plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> Mapping[str, bytes]:
+    """Give the overlay's files by their names in the snapshot; none where nothing differs.
+
+    ``files`` are the collected ones by ``site/PATH`` and ``prefix/PATH``. The same files in any
+    order give the same bytes.
+
+    Raises:
+        LockError: A file was not collected, or is not what the probe saw.
+    """
+    if not plan.names:
+        return {}
+    collected = {name: _collected(name, plan, files) for name in plan.files}
+    entries = [
+        *(_file_entry(name, file) for name, file in collected.items()),
+        *({**_place(name), "link": link} for name, link in plan.links.items()),
+        *({**_place(name), "deleted": True} for name in plan.deleted),
+    ]
+    entries.sort(key=lambda entry: (entry["root"], entry["path"]))
+    contents = {_sha256(file): file.content for file in collected.values()}
+    index = json.dumps(entries, ensure_ascii=False, indent=1) + "\n"
+    return {
+        f"{OVERLAY}/index.json": index.encode(),
+        APPLY_OVERLAY: _SCRIPT.read_bytes(),
+        **{f"{OVERLAY}/{digest}": contents[digest] for digest in sorted(contents)},
+    }
+
+
+def _listed(files: Files, what: str) -> tuple[str, ...]:
+    return files.edited if what == "edited" else files.missing
+
+
+def _names(owner: str, paths: tuple[str, ...], environment: Environment) -> Iterator[str]:
+    """Name files that RECORD names from site-packages; ``../../../bin/x`` is ``prefix/bin/x``."""
+    site = f"lib/python{environment.interpreter.minor}/site-packages"
+    for path in paths:
+        below = normpath(f"{site}/{path}") if path.startswith("../") else f"{site}/{path}"
+        refuse_unsafe(owner, (path, below) if below.endswith(f"/{path}") else (below,))
+        inside = below.removeprefix(f"{site}/")
+        yield f"site/{inside}" if inside != below else f"prefix/{below}"
+
+
+def _collected(name: str, plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> CarriedFile:
+    file = files.get(name)
+    if file is None or plan.sha256.get(name, _sha256(file)) != _sha256(file):
+        raise LockError(
+            f"{name} changed while it was captured",
+            hint="Let nothing work in the environment, and capture again.",
+        )
+    return file
+
+
+def _file_entry(name: str, file: CarriedFile) -> dict[str, object]:
+    entry = {**_place(name), "sha256": _sha256(file), "executable": file.executable}
+    is_script = dirname(name) == "prefix/bin" and _PLACEHOLDER.match(file.content)
+    return {**entry, "script": True} if is_script else entry
+
+
+def _place(name: str) -> dict[str, object]:
+    root, _, path = name.partition("/")
+    return {"root": root, "path": path}
+
+
+def _sha256(file: CarriedFile) -> str:
+    return hashlib.sha256(file.content).hexdigest()

@@ -1,0 +1,281 @@
+"""Rebuild the wheel of an installed distribution from its files.
+
+The files are stored, not deflated: the bytes that deflate gives differ between builds of zlib,
+and a snapshot's digest must not depend on the Python that wrote it.
+Source: https://packaging.python.org/en/latest/specifications/binary-distribution-format/
+"""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import csv
+import hashlib
+import io
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from packaging.tags import parse_tag
+from packaging.utils import canonicalize_name, is_normalized_name
+from packaging.version import InvalidVersion, Version
+
+from snapenv.errors import LockError
+from snapenv.lock.paths import refuse_unsafe
+from snapenv.model.carried import CarriedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from packaging.tags import Tag
+
+    from snapenv.model.python import Distribution
+
+_DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold
+_UNIX = 3
+# What an installer writes about itself, and what signs a RECORD that is no more.
+_OF_INSTALLER = frozenset(
+    [
+        *("INSTALLER", "REQUESTED", "RECORD", "RECORD.jws", "RECORD.p7s"),
+        *("direct_url.json", "uv_cache.json", "uv_build.json"),
+    ]
+)
+_OF_EGG_ALONE = frozenset(["SOURCES.txt", "installed-files.txt", "not-zip-safe", "zip-safe"])
+_COMPILED = re.compile(r"\.(?:so|abi3\.so|pyd|dylib)(?:\.\d+)*$")
+_INFO = re.compile(r"[^/]+\.(?:dist-info|egg-info)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Layout:
+    """Where the files of one wheel go; ``prefix`` is ``NAME-VERSION`` as the archive spells it."""
+
+    prefix: str
+    installed_info: str  # the folder, or of distutils the file, that it has where it is installed
+    generated: frozenset[str]  # scripts that an installer makes from the entry points
+    lib: str  # "purelib" or "platlib"
+
+    @property
+    def info(self) -> str:
+        return f"{self.prefix}.dist-info"
+
+
+def rebuild_wheel(
+    distribution: Distribution, files: Mapping[str, CarriedFile], *, python: str, machine: str
+) -> tuple[str, bytes]:
+    """Give a wheel's file name and content; the same files in any order give the same bytes.
+
+    ``files`` are named ``site/PATH`` (below site-packages, the .dist-info among them),
+    ``scripts/FILE`` and ``data/PATH`` (below the prefix). ``python`` is a version such as 3.11
+    and ``machine`` such as x86_64; they give the tags where there is no WHEEL file. Scripts
+    that an installer generates from entry points are left out.
+
+    Raises:
+        LockError: There is no metadata, it is not that of the distribution, two files would
+            have one place in the wheel, or a path cannot be in a wheel.
+    """
+    refuse_unsafe(distribution.name, files)
+    if not is_normalized_name(distribution.name):
+        raise _cannot(distribution, "it has no name that a wheel can have")
+    layout = _layout(distribution, files)
+    members = _members(distribution, files, layout)
+    wheel_file = f"{layout.info}/WHEEL"
+    if wheel_file not in members:
+        made = _made_wheel_file(_made_tag(members, python=python, machine=machine))
+        members[wheel_file] = CarriedFile(content=made, executable=False)
+    tags = _tags(members[wheel_file].content)
+    if not tags:
+        raise _cannot(distribution, f"{wheel_file} names no tag")
+    name = distribution.name.replace("-", "_")
+    version = _version(distribution, members[f"{layout.info}/METADATA"].content)
+    return f"{name}-{version}-{_compressed(tags)}.whl", _archive(members, layout.info)
+
+
+def _layout(distribution: Distribution, files: Mapping[str, CarriedFile]) -> _Layout:
+    info = _installed_info(distribution, files)
+    version = _version(distribution, _metadata(distribution, files, info))
+    stem, _, kind = info.rpartition(".")
+    is_kept = kind == "dist-info" and _is_of(stem, distribution.name, version)
+    entry_points = files.get(f"site/{info}/entry_points.txt")
+    wheel = files.get(f"site/{info}/WHEEL")
+    is_pure = wheel is None or re.search(rb"(?im)^Root-Is-Purelib: *true", wheel.content)
+    return _Layout(
+        prefix=stem if is_kept else f"{distribution.name.replace('-', '_')}-{version}",
+        installed_info=info,
+        generated=_generated(entry_points.content) if entry_points else frozenset(),
+        lib="purelib" if is_pure else "platlib",
+    )
+
+
+def _is_of(stem: str, name: str, version: Version) -> bool:
+    """Say whether a .dist-info is named after its distribution, however it is spelled."""
+    found, _, spelled = stem.partition("-")
+    try:
+        return canonicalize_name(found) == name and Version(spelled) == version
+    except InvalidVersion:
+        return False
+
+
+def _installed_info(distribution: Distribution, files: Mapping[str, CarriedFile]) -> str:
+    """Find the .dist-info, else the .egg-info, whose metadata names the distribution."""
+    tops = sorted({path.split("/")[1] for path in files if path.startswith("site/")})
+    for info in sorted(filter(_INFO.fullmatch, tops), key=lambda top: top.endswith(".egg-info")):
+        metadata = _metadata_file(files, info)
+        if metadata and canonicalize_name(_header(metadata, "Name")) == distribution.name:
+            return info
+    raise _cannot(distribution, "its metadata is missing")
+
+
+def _metadata_file(files: Mapping[str, CarriedFile], info: str) -> bytes | None:
+    for name in ("/METADATA", "/PKG-INFO", ""):
+        found = files.get(f"site/{info}{name}")
+        if found:
+            return found.content
+    return None
+
+
+def _metadata(distribution: Distribution, files: Mapping[str, CarriedFile], info: str) -> bytes:
+    found = _metadata_file(files, info)
+    if found is None:
+        raise _cannot(distribution, "its metadata is missing")
+    return found
+
+
+def _version(distribution: Distribution, metadata: bytes) -> Version:
+    spelled = _header(metadata, "Version")
+    try:
+        return Version(spelled)
+    except InvalidVersion as error:
+        raise _cannot(distribution, f"{spelled!r} is no version that a wheel can have") from error
+
+
+def _header(metadata: bytes, name: str) -> str:
+    headers = re.split(rb"\r?\n\r?\n", metadata, maxsplit=1)[0].decode(errors="replace")
+    found = re.search(rf"^{name}:[ \t]*(\S+)[ \t\r]*$", headers, re.MULTILINE | re.IGNORECASE)
+    return found[1] if found else ""
+
+
+def _generated(entry_points: bytes) -> frozenset[str]:
+    parser = configparser.RawConfigParser(delimiters=("=",), strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    try:
+        parser.read_string(entry_points.decode())
+    except (configparser.Error, UnicodeDecodeError):
+        return frozenset()
+    sections = ("console_scripts", "gui_scripts")
+    return frozenset(name for section in sections if section in parser for name in parser[section])
+
+
+def _members(
+    distribution: Distribution, files: Mapping[str, CarriedFile], layout: _Layout
+) -> dict[str, CarriedFile]:
+    """Give the files by their place in the wheel, without RECORD."""
+    members: dict[str, CarriedFile] = {}
+    for path, file in files.items():
+        place = _place(path, layout)
+        if place is None:
+            continue
+        if place in members:
+            raise _cannot(distribution, f"two of its files would be {place}")
+        members[place] = file
+    _refuse_files_as_folders(distribution, members)
+    return members
+
+
+def _refuse_files_as_folders(distribution: Distribution, members: Collection[str]) -> None:
+    folders = {str(parent) for path in members for parent in PurePosixPath(path).parents}
+    for path in sorted(folders.intersection(members)):
+        raise _cannot(distribution, f"{path} would be a file and a folder")
+
+
+def _place(path: str, layout: _Layout) -> str | None:
+    """Say where a file goes in the wheel; None where an installer makes it anew."""
+    root, _, rest = path.partition("/")
+    if root == "scripts":
+        return None if rest in layout.generated else f"{layout.prefix}.data/scripts/{rest}"
+    if root == "data":
+        return f"{layout.prefix}.data/data/{rest}"
+    top, _, below = rest.partition("/")
+    if top == layout.installed_info:
+        return _place_of_info(below, layout)
+    # An installer takes any .data folder at the top for its own, and wants one .dist-info.
+    if top.endswith((".data", ".dist-info")):
+        return f"{layout.prefix}.data/{layout.lib}/{rest}"
+    return rest
+
+
+def _place_of_info(name: str, layout: _Layout) -> str | None:
+    if name in _OF_INSTALLER:
+        return None
+    if layout.installed_info.endswith(".egg-info"):
+        if name in _OF_EGG_ALONE:
+            return None
+        name = "METADATA" if name in ("PKG-INFO", "") else name
+    return f"{layout.info}/{name}"
+
+
+def _made_tag(members: Iterable[str], *, python: str, machine: str) -> str:
+    if not any(map(_COMPILED.search, members)):
+        return "py3-none-any"
+    minor = f"cp{python.replace('.', '')}"
+    return f"{minor}-{minor}-linux_{machine}"
+
+
+def _made_wheel_file(tag: str) -> bytes:
+    pure = str(tag.endswith("-any")).lower()
+    return (
+        f"Wheel-Version: 1.0\nGenerator: snapenv\nRoot-Is-Purelib: {pure}\nTag: {tag}\n"
+    ).encode()
+
+
+def _tags(wheel_file: bytes) -> frozenset[Tag]:
+    lines = re.findall(rb"(?im)^Tag: *([\w.]+-[\w.]+-[\w.]+)[ \t\r]*$", wheel_file)
+    return frozenset(tag for line in lines for tag in parse_tag(line.decode()))
+
+
+def _compressed(tags: Collection[Tag]) -> str:
+    """Write a set of tags as a file name does: each part sorted and joined by dots."""
+    parts = (
+        {tag.interpreter for tag in tags},
+        {tag.abi for tag in tags},
+        {tag.platform for tag in tags},
+    )
+    return "-".join(".".join(sorted(part)) for part in parts)
+
+
+def _archive(members: Mapping[str, CarriedFile], info: str) -> bytes:
+    """Zip the members in order, the .dist-info last and RECORD at its end."""
+    ordered = sorted(members, key=lambda path: (path.startswith(f"{info}/"), path))
+    record = CarriedFile(content=_record(members, ordered, info), executable=False)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for path in ordered:
+            _store(archive, path, members[path])
+        _store(archive, f"{info}/RECORD", record)
+    return buffer.getvalue()
+
+
+def _store(archive: zipfile.ZipFile, path: str, file: CarriedFile) -> None:
+    entry = zipfile.ZipInfo(path, _DATE)
+    entry.create_system = _UNIX
+    entry.external_attr = (0o100755 if file.executable else 0o100644) << 16
+    archive.writestr(entry, file.content)
+
+
+def _record(members: Mapping[str, CarriedFile], ordered: Iterable[str], info: str) -> bytes:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    for path in ordered:
+        content = members[path].content
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        rows.writerow((path, f"sha256={digest}", len(content)))
+    rows.writerow((f"{info}/RECORD", "", ""))
+    return text.getvalue().encode()
+
+
+def _cannot(distribution: Distribution, why: str) -> LockError:
+    return LockError(
+        f"no wheel can be made of {distribution.name} {distribution.version}: {why}",
+        hint="Reinstall the package, then capture again.",
+    )

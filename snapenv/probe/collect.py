@@ -1,0 +1,146 @@
+"""Fetch the bytes of what cannot be had again: whole distributions, and files by name.
+
+They come as a tar from the program that looked. Its members are read by their names and kept in
+memory; nothing is ever unpacked.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import re
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from snapenv.errors import ProbeError
+from snapenv.model.carried import CarriedFile
+from snapenv.probe.probe import pack_probe
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from snapenv.ports import Target
+
+MARK = b"\nsnapenv-files:\n"
+LIMIT_BYTES = 8 << 30  # of all files together
+LIMIT_FILES = 200_000
+_PROGRAM, _REQUEST = "probe.pyz", "request.json"
+_OF_DISTRIBUTION = re.compile(
+    r"dist/(?P<name>[a-z0-9-]+)/(?P<path>(?:site|scripts|data)/.+)", re.DOTALL
+)
+_BY_NAME = re.compile(r"files/(?P<path>(?:site|prefix)/.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collected:
+    """What was fetched.
+
+    ``distributions`` holds by normalised name what a distribution is made of: ``site/PATH``
+    (below site-packages), ``scripts/FILE`` and ``data/PATH`` (below the prefix). ``files`` holds
+    what was asked by name: ``site/PATH`` and ``prefix/PATH``. The first line of a script starts
+    with ``#!python`` where it named the environment's own interpreter.
+    """
+
+    distributions: Mapping[str, Mapping[str, CarriedFile]]
+    files: Mapping[str, CarriedFile]
+
+
+def collect(target: Target, *, distributions: Sequence[str], files: Sequence[str]) -> Collected:
+    """Fetch the files of distributions, by normalised name, and single files.
+
+    A single file is named ``site/PATH`` or ``prefix/PATH``. What changed since the probe looked
+    comes as it is now; compare it by its hash.
+
+    Raises:
+        ProbeError: Something that is asked for is not there, or what came cannot be used.
+    """
+    for path in files:
+        _check_path(path)
+    if not distributions and not files:
+        return Collected(distributions={}, files={})
+    request = json.dumps({"distributions": [*distributions], "files": [*files]}).encode()
+    with tempfile.TemporaryFile(prefix="snapenv-") as stream:
+        done = target.run(
+            (target.python, "-B", _PROGRAM, "--collect", _REQUEST),
+            files={_PROGRAM: pack_probe(), _REQUEST: request},
+            stdout=stream,
+        )
+        if done.exit_code != 0:
+            last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+            raise _failed(last.removeprefix("snapenv-collect: "))
+        return _read(stream, distributions, files)
+
+
+def _read(stream: IO[bytes], distributions: Collection[str], files: Collection[str]) -> Collected:
+    """Sort what came by what it was asked for; everything is there, and nothing else."""
+    whole: dict[str, dict[str, CarriedFile]] = {name: {} for name in distributions}
+    single: dict[str, CarriedFile] = {}
+    for member, file in _members(stream):
+        of_distribution, by_name = _OF_DISTRIBUTION.fullmatch(member), _BY_NAME.fullmatch(member)
+        if of_distribution and of_distribution["name"] in whole:
+            _check_path(of_distribution["path"])
+            whole[of_distribution["name"]][of_distribution["path"]] = file
+        elif by_name and by_name["path"] in files:
+            single[by_name["path"]] = file
+        else:
+            raise _failed(f"{member!r} came, and was not asked for")
+    missing = [*(name for name in whole if not whole[name]), *(set(files) - single.keys())]
+    if missing:
+        raise _failed(f"{min(missing)} did not come")
+    return Collected(distributions=whole, files=single)
+
+
+def _members(stream: IO[bytes]) -> Iterator[tuple[str, CarriedFile]]:
+    """Read a tar within the limits, each name once.
+
+    Raises:
+        ProbeError: It is damaged, too large, or holds more than plain files.
+    """
+    seen: set[str] = set()
+    size_bytes = 0
+    stream.seek(_start(stream))
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                size_bytes += member.size
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is None or member.name in seen:
+                    raise _failed(f"{member.name!r} came twice, or is no plain file")
+                if size_bytes > LIMIT_BYTES or len(seen) >= LIMIT_FILES:
+                    raise _failed("more came than a snapshot can hold")
+                seen.add(member.name)
+                executable = bool(member.mode & 0o100)
+                yield member.name, CarriedFile(content=content.read(), executable=executable)
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise _failed(f"the archive is damaged: {error}") from error
+
+
+def _start(stream: IO[bytes]) -> int:
+    """Find where the tar begins: an environment may print when its Python starts."""
+    if stream.seek(0, 2) == 0:
+        raise _failed("nothing came")
+    with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        found = view.find(MARK)
+    if found < 0:
+        raise _failed("no archive came")
+    return found + len(MARK)
+
+
+def _check_path(path: str) -> None:
+    """Check that a path stays below its root.
+
+    Raises:
+        ProbeError: It leads out.
+    """
+    if not {"", ".", ".."}.isdisjoint(path.split("/")) or "\0" in path:
+        raise _failed(f"{path!r} leads out of the environment")
+
+
+def _failed(why: str) -> ProbeError:
+    return ProbeError(
+        f"the environment's files cannot be fetched: {why}",
+        hint="See that nothing changes the environment meanwhile, then try again.",
+    )

@@ -1,0 +1,104 @@
+"""Where the loader finds a library of the operating system, and which apt package owns it.
+
+Nothing is run: the loader's cache and dpkg's lists are read. Sources:
+https://sourceware.org/git/?p=glibc.git;a=blob;f=sysdeps/generic/dl-cache.h and dpkg's dpkg(5).
+"""
+
+# mypy: disable-error-code="import-not-found"
+# Paths are plain strings, as in the lists that are read.
+# ruff: noqa: PTH118, PTH123, PTH208
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Iterable, Iterator, Mapping
+
+import probe_elf
+
+_CACHE = "/etc/ld.so.cache"
+_CACHE_MAGIC = b"glibc-ld.so.cache1.1"
+_CACHE_HEADER = struct.Struct("<20sII20x")  # magic, count of entries, size of the texts
+_CACHE_ENTRY = struct.Struct("<iIIIQ")  # flags, soname, path (both from the magic on), …
+_LISTS = "/var/lib/dpkg/info"
+
+
+def find(sonames: Mapping[str, Iterable[str]], machine: int) -> dict[str, str]:
+    """Find libraries as the loader would; ``sonames`` gives for each the RUNPATHs that apply.
+
+    Only what is built for the same processor counts; what is not found is left out.
+    """
+    cached = _cached()
+    folders = [*os.environ.get("LD_LIBRARY_PATH", "").split(":")]
+    found: dict[str, str] = {}
+    for soname, runpaths in sonames.items():
+        before = (os.path.join(folder, soname) for folder in [*runpaths, *folders] if folder)
+        after = (os.path.join(folder, soname) for folder in _standard_folders())
+        candidates = (*before, *cached.get(soname, ()), *after)
+        path = next((path for path in candidates if probe_elf.machine(path) == machine), None)
+        if path:
+            found[soname] = path
+    return found
+
+
+def owners(paths: Iterable[str]) -> dict[str, str]:
+    """Give the package that owns each path, where dpkg's lists name it."""
+    names = {name.encode(): path for path in paths for name in _spellings(path)}
+    found: dict[str, str] = {}
+    for package, content in _lists():
+        if b".so" in content:
+            for line in names.keys() & set(content.split(b"\n")):
+                found.setdefault(names[line], package)
+    return found
+
+
+def _standard_folders() -> list[str]:
+    machine = os.uname().machine
+    multiarch = ["%s/%s-linux-gnu" % (top, machine) for top in ("/lib", "/usr/lib")]  # noqa: UP031
+    return [*multiarch, "/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"]
+
+
+def _cached() -> dict[str, list[str]]:
+    """Read the loader's cache; empty where there is none, as on musl."""
+    try:
+        with open(_CACHE, "rb") as file:
+            content = file.read()
+        return _parse_cache(content)
+    except (OSError, ValueError, struct.error):
+        return {}
+
+
+def _parse_cache(content: bytes) -> dict[str, list[str]]:
+    content = content[content.index(_CACHE_MAGIC) :]  # an older form may stand before it
+    _, count, _ = _CACHE_HEADER.unpack_from(content)
+    found: dict[str, list[str]] = {}
+    for index in range(count):
+        at = _CACHE_HEADER.size + index * _CACHE_ENTRY.size
+        _, soname, path, _, _ = _CACHE_ENTRY.unpack_from(content, at)
+        found.setdefault(_text(content, soname), []).append(_text(content, path))
+    return found
+
+
+def _text(content: bytes, offset: int) -> str:
+    return os.fsdecode(content[offset : content.index(b"\0", offset)])
+
+
+def _spellings(path: str) -> set[str]:
+    """Give the names that a package may list a file by: /lib may be a link to /usr/lib."""
+    folder, name = os.path.split(path)
+    spelled = {path, os.path.join(os.path.realpath(folder), name), os.path.realpath(path)}
+    return {
+        name
+        for one in spelled
+        for name in (one, one[len("/usr") :] if one.startswith("/usr/lib") else "/usr" + one)
+    }
+
+
+def _lists() -> Iterator[tuple[str, bytes]]:
+    """Give each package's name with its list of files; ``libgl1:amd64.list`` is of libgl1."""
+    if not os.path.isdir(_LISTS):  # noqa: PTH112
+        return
+    for name in sorted(os.listdir(_LISTS)):
+        if name.endswith(".list"):
+            with open(os.path.join(_LISTS, name), "rb") as file:
+                yield name[: -len(".list")].partition(":")[0], file.read()

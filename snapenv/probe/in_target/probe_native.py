@@ -1,0 +1,179 @@
+"""The compiled files of an environment: the kernels they hold, the libraries they need.
+
+No file is loaded: headers are read, and of the contents nothing.
+"""
+
+# mypy: disable-error-code="import-not-found"
+# Paths are plain strings: tens of thousands of them, and Path is several times slower.
+# ruff: noqa: PTH112, PTH114, PTH118, PTH119, PTH120, PTH123, PTH208
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple
+
+import probe_elf
+import probe_fatbin
+import probe_loader
+import probe_path
+
+if TYPE_CHECKING:
+    from probe_distributions import Distribution
+
+_SHARED_OBJECT = re.compile(r".+\.so(\.\w+)*")
+# Of glibc, and of Python itself: both are there wherever the interpreter runs.
+_OF_INTERPRETER = re.compile(
+    r"(ld-linux|ld-musl|ld64|linux-vdso|libc|libm|libmvec|libpthread|libdl|librt|libutil"
+    r"|libresolv|libanl|libpython3[^/]*)([-.].*)?\.so(\..*)?|libc\.musl-.*"
+)
+_TAGGED_MODULE = re.compile(r".+\.(cpython-|pypy|abi3)[^/]*\.so|[^.]+\.so")
+_FOLDERS_OF_LIBRARIES = re.compile(r"(lib|lib64|.*\.libs)")
+
+
+class Compiled(NamedTuple):
+    """One shared object of the environment."""
+
+    file: str
+    distribution: str | None
+    elf: probe_elf.Elf
+    containers: list[set[str]]  # the architectures of each fat binary
+
+
+def look(distributions: list[Distribution]) -> dict[str, object]:
+    """Give ``kernels`` and ``libraries`` as snapenv's ``Native`` has them."""
+    owners = _shared_objects(distributions)
+    read = [one for file, owner in owners.items() for one in [_read(file, owner)] if one]
+    return {"kernels": _kernels(read), "libraries": _libraries(read, set(map(_base, owners)))}
+
+
+def _shared_objects(distributions: list[Distribution]) -> dict[str, str | None]:
+    """Give the files with the distribution that each belongs to, sorted by file."""
+    owned: dict[str, str | None] = {
+        entry.file: found.name
+        for found in distributions
+        for entry in (*(found.entries or ()), *(found.sources.entries if found.sources else ()))
+        if _SHARED_OBJECT.fullmatch(entry.file)
+    }
+    loose = {file: None for folder in probe_path.site_folders() for file in _walk(folder)}
+    return dict(sorted({**loose, **owned}.items()))
+
+
+def _walk(folder: str) -> Iterator[str]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in files:
+            if ".so" in name and _SHARED_OBJECT.fullmatch(name):
+                yield os.path.join(parent, name)
+
+
+def _read(file: str, owner: str | None) -> Compiled | None:
+    try:
+        with open(file, "rb", buffering=0) as stream:
+            elf = probe_elf.read(stream)
+            if elf is None:
+                return None
+            containers = [
+                found
+                for section in elf.sections
+                if section.name in probe_fatbin.SECTIONS
+                for found in probe_fatbin.architectures(
+                    stream.fileno(), section.offset, section.size_bytes
+                )
+            ]
+            return Compiled(file, owner, elf, containers)
+    except OSError:
+        return None
+
+
+def _kernels(read: list[Compiled]) -> list[dict[str, object]]:
+    by_owner: dict[str | None, list[set[str]]] = {}
+    for one in read:
+        if one.containers and not os.path.islink(one.file):
+            by_owner.setdefault(one.distribution, []).extend(one.containers)
+    return [
+        {"distribution": owner, **_summed(by_owner[owner])}
+        for owner in sorted(by_owner, key=lambda name: name or "")
+    ]
+
+
+def _summed(containers: list[set[str]]) -> dict[str, object]:
+    counts = Counter(name for found in containers for name in found)
+    names = sorted(counts, key=probe_fatbin.sort_key)
+    common = [name for name in names if 2 * counts[name] >= len(containers)]
+    return {"architectures": names, "common": common}
+
+
+def _libraries(read: list[Compiled], shipped: set[str]) -> list[dict[str, object]]:
+    """List what is needed and neither shipped by the environment nor a part of glibc.
+
+    The loader looks for files by the name that is needed, whatever SONAME a file has.
+    """
+    shipped = shipped | _of_conda()
+    users: dict[str, list[Compiled]] = {}
+    for one in read:
+        for soname in one.elf.needed:
+            if soname not in shipped and not _OF_INTERPRETER.fullmatch(soname):
+                users.setdefault(_base(soname), []).append(one)
+    required = _required(read)
+    paths = _find(users)
+    packages = probe_loader.owners(paths.values())
+    return [
+        {
+            "soname": soname,
+            "package": packages.get(paths.get(soname, "")),
+            "found": soname in paths,
+            "required": any(one.file in required for one in users[soname]),
+            "needed_by": sorted({one.distribution for one in users[soname] if one.distribution}),
+        }
+        for soname in sorted(users)
+    ]
+
+
+def _find(users: Mapping[str, list[Compiled]]) -> dict[str, str]:
+    machines = [one.elf.machine for used in users.values() for one in used]
+    if not machines:
+        return {}
+    runpaths = {
+        soname: [path for one in used for path in one.elf.runpath if path.startswith("/")]
+        for soname, used in users.items()
+    }
+    machine, _ = Counter(machines).most_common(1)[0]
+    found: dict[str, str] = probe_loader.find(runpaths, machine)
+    return found
+
+
+def _required(read: list[Compiled]) -> set[str]:
+    """Give the files that an import loads: extension modules, and what those need in turn."""
+    by_name: dict[str, list[Compiled]] = {}
+    for one in read:
+        by_name.setdefault(_base(one.file), []).append(one)
+    reached: set[str] = set()
+    queue = [one for one in read if _is_module(one.file)]
+    while queue:
+        one = queue.pop()
+        if one.file not in reached:
+            reached.add(one.file)
+            queue += [other for name in one.elf.needed for other in by_name.get(name, ())]
+    return reached
+
+
+def _is_module(file: str) -> bool:
+    """Say whether Python could import a file; one in a folder of libraries it could not."""
+    folder = _base(os.path.dirname(file))
+    return bool(_TAGGED_MODULE.fullmatch(_base(file))) and not _FOLDERS_OF_LIBRARIES.fullmatch(
+        folder
+    )
+
+
+def _of_conda() -> set[str]:
+    """Give the libraries that a conda environment brings for its packages."""
+    if not os.path.isdir(os.path.join(sys.prefix, "conda-meta")):
+        return set()
+    return set(os.listdir(os.path.join(sys.prefix, "lib")))
+
+
+def _base(path: str) -> str:
+    return os.path.basename(path)

@@ -1,0 +1,125 @@
+"""Child processes of snapenv: heard as they speak, and ended where snapenv is interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+_CHUNK = 1 << 16  # what a pipe holds
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    folder: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    listens: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own; its stdin is empty unless it ``listens``.
+
+    Raises:
+        OSError: It is not there or cannot be executed.
+    """
+    return subprocess.Popen(
+        argv,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    )
+
+
+def converse(
+    process: subprocess.Popen[bytes],
+    *,
+    on_bytes: Callable[[bytes], object],
+    on_line: Callable[[bytes], None],
+    sent: bytes = b"",
+    farewell_s: float = 0.0,
+) -> int:
+    """Hear both streams to their ends, and give the exit code.
+
+    ``on_bytes`` is given what stdout says, ``on_line`` each line of stderr with its line break,
+    if it has one. ``sent`` is written to stdin, which stays open until the streams have ended.
+    When either raises, or snapenv is interrupted, the program ends with all that it started:
+    of itself within ``farewell_s``, since its streams are closed, else it is killed.
+    """
+    line = b""
+    with process:
+        try:
+            for out, err in _frames(process, memoryview(sent)):
+                on_bytes(out)
+                *whole, line = (line + err).split(b"\n")
+                for each in whole:
+                    on_line(each + b"\n")
+            if line:
+                on_line(line)
+        except BaseException:
+            _end(process, farewell_s)
+            raise
+    return process.returncode
+
+
+def _frames(process: subprocess.Popen[bytes], rest: memoryview) -> Iterator[tuple[bytes, bytes]]:
+    """Give what stdout and stderr say, as (stdout, stderr), while the rest of stdin is written."""
+    out, err = _pipe(process.stdout), _pipe(process.stderr)
+    with selectors.DefaultSelector() as selector:
+        for stream in (out, err):
+            selector.register(stream, selectors.EVENT_READ)
+        if rest:
+            os.set_blocking(_pipe(process.stdin).fileno(), False)
+            selector.register(_pipe(process.stdin), selectors.EVENT_WRITE)
+        while {out, err} & {key.fileobj for key in selector.get_map().values()}:
+            for key, _ in selector.select():
+                if key.fileobj is process.stdin:
+                    rest = _send(key.fd, rest)
+                    said, ended = b"", not rest
+                else:
+                    said = os.read(key.fd, _CHUNK)
+                    ended = not said
+                if ended:
+                    selector.unregister(key.fileobj)
+                yield (said, b"") if key.fileobj is out else (b"", said)
+
+
+def _send(stdin: int, rest: memoryview) -> memoryview:
+    """Write what goes in, and give what is left; nothing where nobody reads any more."""
+    try:
+        return rest[os.write(stdin, rest) :]
+    except BrokenPipeError:
+        return rest[:0]
+
+
+def _end(process: subprocess.Popen[bytes], farewell_s: float) -> None:
+    out, err = _pipe(process.stdout), _pipe(process.stderr)
+    if farewell_s:
+        _say_farewell(process, farewell_s)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for stream in (out, err):  # which end when the last of them is gone
+        while not stream.closed and os.read(stream.fileno(), _CHUNK):
+            pass
+
+
+def _say_farewell(process: subprocess.Popen[bytes], patience_s: float) -> None:
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(patience_s)
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise TypeError("opened with a pipe")
+    return stream

@@ -1,0 +1,450 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from uv import find_uv_bin
+
+from snapenv.errors import LockError
+from snapenv.lock.overlay import OverlayPlan, make_overlay, plan_overlay
+from snapenv.model.carried import CarriedFile
+from snapenv.model.python import LooseFile
+from tests.samples import sample_distribution, sample_environment, sample_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from snapenv.model.python import Distribution, Environment, OriginKind
+
+NOTHING = OverlayPlan(links={}, sha256={})
+
+
+def carried(content: str, *, executable: bool = False) -> CarriedFile:
+    return CarriedFile(content=content.encode(), executable=executable)
+
+
+def sha256(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def tool(origin: OriginKind = "index", **found: tuple[str, ...]) -> Distribution:
+    return sample_distribution("our-tool", "1.2", origin=origin, files=sample_files("", **found))
+
+
+def environment(*distributions: Distribution, unowned: tuple[LooseFile, ...] = ()) -> Environment:
+    return replace(sample_environment(distributions=distributions), unowned=unowned)
+
+
+def test_edited_files_of_a_pinned_package_are_collected_and_missing_ones_deleted() -> None:
+    ours = tool(edited=("our_tool/b.py", "our_tool/a.py"), missing=("our_tool/c.py",))
+
+    plan = plan_overlay(environment(ours), {"our-tool"})
+
+    assert plan == replace(
+        NOTHING,
+        files=("site/our_tool/a.py", "site/our_tool/b.py"),
+        deleted=("site/our_tool/c.py",),
+    )
+    assert plan.names == ("site/our_tool/a.py", "site/our_tool/b.py", "site/our_tool/c.py")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("../../../bin/tool", "prefix/bin/tool"),
+        ("../../../share/x/y.txt", "prefix/share/x/y.txt"),
+        ("../x.txt", "prefix/lib/python3.11/x.txt"),
+        ("../site-packages/x.txt", "site/x.txt"),
+        ("tool/x.txt", "site/tool/x.txt"),
+    ],
+)
+def test_what_record_names_outside_of_site_packages_is_named_from_the_prefix(
+    path: str, name: str
+) -> None:
+    plan = plan_overlay(environment(tool(edited=(path,))), {"our-tool"})
+
+    assert plan.files == (name,)
+
+
+@pytest.mark.parametrize("path", ["../../../../x", "/etc/x", "~/x", "a/../../x"])
+def test_an_edited_file_outside_of_the_environment_is_refused(path: str) -> None:
+    with pytest.raises(LockError, match="of our-tool lies outside of the environment"):
+        plan_overlay(environment(tool(edited=(path,))), {"our-tool"})
+
+
+@pytest.mark.parametrize("name", ["a\nb.py", "a\\nb.py", "a\\xff.py"])
+def test_a_file_whose_name_no_line_can_hold_is_refused(name: str) -> None:
+    with pytest.raises(LockError, match="has a line break or is no UTF-8"):
+        plan_overlay(environment(unowned=(LooseFile(path=name, sha256=sha256("")),)), ())
+
+
+def test_of_a_vendored_package_only_scripts_are_in_the_overlay() -> None:
+    ours = tool(
+        "vcs",
+        edited=("our_tool/a.py", "../../../bin/tool"),
+        missing=("our_tool/c.py", "../../../bin/other"),
+    )
+
+    plan = plan_overlay(environment(ours), ())
+
+    assert plan == replace(NOTHING, files=("prefix/bin/tool",), deleted=("prefix/bin/other",))
+
+
+def test_what_a_base_image_edited_comes_back_with_it() -> None:
+    ours = tool("base", edited=("our_tool/a.py", "../../../bin/tool"), missing=("b.py",))
+
+    assert plan_overlay(environment(ours), ()) == NOTHING
+
+
+def test_a_file_that_one_package_misses_and_another_edited_is_not_deleted() -> None:
+    other = replace(tool(edited=("shared/a.py",)), name="other")
+
+    plan = plan_overlay(environment(tool(missing=("shared/a.py",)), other), {"our-tool", "other"})
+
+    assert plan == replace(NOTHING, files=("site/shared/a.py",))
+
+
+def test_loose_files_are_collected_and_links_are_noted() -> None:
+    loose = (
+        LooseFile(path="mine.py", sha256=sha256("x")),
+        LooseFile(path="link.py", link="mine.py"),
+    )
+
+    plan = plan_overlay(environment(unowned=loose), ())
+
+    assert plan == OverlayPlan(
+        files=("site/mine.py",),
+        links={"site/link.py": "mine.py"},
+        sha256={"site/mine.py": sha256("x")},
+    )
+
+
+def test_where_nothing_differs_there_is_no_overlay() -> None:
+    plan = plan_overlay(environment(tool()), {"our-tool"})
+
+    assert make_overlay(plan, {}) == {}
+
+
+def test_the_index_lists_every_entry_by_its_place() -> None:
+    plan = OverlayPlan(
+        files=("prefix/bin/tool", "site/b.py"),
+        links={"site/c.py": "b.py"},
+        deleted=("site/a.py",),
+        sha256={},
+    )
+    script = carried("#!python\nprint()\n", executable=True)
+
+    made = make_overlay(plan, {"prefix/bin/tool": script, "site/b.py": carried("#!python\n")})
+
+    script_hash, file_hash = sha256("#!python\nprint()\n"), sha256("#!python\n")
+    assert json.loads(made["overlay/index.json"]) == [
+        {
+            "root": "prefix",
+            "path": "bin/tool",
+            "sha256": script_hash,
+            "executable": True,
+            "script": True,
+        },
+        {"root": "site", "path": "a.py", "deleted": True},
+        {"root": "site", "path": "b.py", "sha256": file_hash, "executable": False},
+        {"root": "site", "path": "c.py", "link": "b.py"},
+    ]
+    assert set(made) == {
+        "overlay/index.json",
+        "overlay/apply.py",
+        f"overlay/{script_hash}",
+        f"overlay/{file_hash}",
+    }
+    assert made[f"overlay/{file_hash}"] == b"#!python\n"
+
+
+@pytest.mark.parametrize("files", [{}, {"site/mine.py": carried("y")}])
+def test_a_file_that_is_not_what_the_probe_saw_is_named(files: Mapping[str, CarriedFile]) -> None:
+    loose = LooseFile(path="mine.py", sha256=sha256("x"))
+    plan = plan_overlay(environment(unowned=(loose,)), ())
+
+    with pytest.raises(LockError) as caught:
+        make_overlay(plan, files)
+
+    assert caught.value.message == "site/mine.py changed while it was captured"
+
+
+names = st.from_regex(r"[a-z]{1,3}\.py", fullmatch=True)
+
+
+@given(st.dictionaries(names, st.text(max_size=3), min_size=1, max_size=5), st.integers())
+def test_any_files_in_any_order_give_the_same_overlay(files: dict[str, str], seed: int) -> None:
+    found = {f"site/{path}": carried(content) for path, content in files.items()}
+    loose = [LooseFile(path=path, sha256=sha256(content)) for path, content in files.items()]
+    made = make_overlay(plan_overlay(environment(unowned=tuple(loose)), ()), found)
+    random.Random(seed).shuffle(loose)
+
+    again = make_overlay(
+        plan_overlay(environment(unowned=tuple(loose)), ()), dict(reversed(found.items()))
+    )
+
+    assert list(again.items()) == list(made.items())
+
+
+class Place:
+    """A real venv, and a folder beside it for an overlay."""
+
+    def __init__(self, folder: Path, venv: Path) -> None:
+        self.overlay = folder / "overlay"
+        self.venv = venv
+        (self.site,) = venv.glob("lib/python3.*/site-packages")
+
+    def apply(self, files: Mapping[str, bytes]) -> subprocess.CompletedProcess[str]:
+        self.overlay.mkdir(exist_ok=True)
+        for name, content in files.items():
+            (self.overlay.parent / name).write_bytes(content)
+        argv = (str(self.venv / "bin" / "python"), "-B", str(self.overlay / "apply.py"))
+        return subprocess.run(argv, check=False, capture_output=True, text=True)
+
+    def apply_index(
+        self, index: object, contents: Mapping[str, bytes] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        script = make_overlay(replace(NOTHING, deleted=("site/x",)), {})["overlay/apply.py"]
+        listed = index if isinstance(index, bytes) else json.dumps(index).encode()
+        files = {"index.json": listed, "apply.py": script, **(contents or {})}
+        return self.apply({f"overlay/{name}": content for name, content in files.items()})
+
+    def seen(self) -> dict[str, str]:
+        """Give what is in the venv: contents and modes of files, and where links point."""
+        return {
+            str(path.relative_to(self.venv)): _describe(path)
+            for path in sorted(self.venv.rglob("*"))
+        }
+
+
+def _describe(path: Path) -> str:
+    if path.is_symlink():
+        return f"-> {path.readlink()}"
+    if path.is_dir():
+        return "folder"
+    return f"{path.stat().st_mode:o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+@pytest.fixture
+def place(tmp_path: Path, venv_name: str) -> Iterator[Place]:
+    venv = tmp_path / venv_name
+    subprocess.run(
+        (find_uv_bin(), "venv", "--quiet", "--python", sys.executable, str(venv)), check=True
+    )
+    made = Place(tmp_path, venv)
+    (made.site / "tool").mkdir()
+    (made.site / "tool" / "a.py").write_text("x = 1\n")
+    (made.site / "tool" / "gone.py").write_text("")
+    yield made
+    assert not list(tmp_path.rglob(".snapenv-new*"))
+
+
+@pytest.fixture(params=["venv"])
+def venv_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def whole_overlay() -> Mapping[str, bytes]:
+    files = {
+        "site/tool/a.py": carried("x = 2\n"),
+        "site/new/deep/ü \u3000.txt": carried("new", executable=True),
+        "prefix/bin/run": carried(
+            "#!python\nimport sys\nprint(sys.prefix, *sys.argv[1:])\n", executable=True
+        ),
+        "prefix/share/x.txt": carried("share"),
+    }
+    plan = OverlayPlan(
+        files=tuple(sorted(files)),
+        links={"site/link.py": "tool/a.py", "site/tool/up": "../new"},
+        deleted=("site/tool/gone.py", "site/never/there.py"),
+        sha256={},
+    )
+    return make_overlay(plan, files)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_overlay_puts_everything_in_place_also_when_it_is_run_again(
+    place: Place, times: int
+) -> None:
+    for _ in range(times):
+        done = place.apply(whole_overlay())
+        assert (done.returncode, done.stderr) == (0, "")
+
+    assert (place.site / "tool" / "a.py").read_text() == "x = 2\n"
+    assert (place.site / "link.py").read_text() == "x = 2\n"
+    assert str((place.site / "tool" / "up").readlink()) == "../new"
+    new = place.site / "new" / "deep" / "ü \u3000.txt"
+    assert stat.S_IMODE(new.stat().st_mode) == 0o755
+    assert stat.S_IMODE((place.venv / "share" / "x.txt").stat().st_mode) == 0o644
+    assert not (place.site / "tool" / "gone.py").exists()
+    assert not (place.site / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [("#!python -I", "1"), ("#!python", "0"), ("#!python\r", "0"), ("#!python3", None)],
+)
+@pytest.mark.parametrize("venv_name", ["venv", "with space"])
+def test_what_follows_the_interpreter_in_the_first_line_of_a_script_stays(
+    place: Place, first: str, said: str | None
+) -> None:
+    script = f"{first}\nimport sys\nprint(sys.flags.isolated)\n"
+    plan = replace(NOTHING, files=("prefix/bin/run",))
+
+    place.apply(make_overlay(plan, {"prefix/bin/run": carried(script, executable=True)}))
+
+    run = place.venv / "bin" / "run"
+    if said is None:
+        assert run.read_text() == script
+    else:
+        assert subprocess.check_output((str(run),), text=True) == f"{said}\n"
+
+
+@pytest.mark.parametrize("venv_name", ["venv", "with space", "with'quote $x", "l" * 240])
+def test_a_script_starts_with_the_interpreter_of_its_environment(place: Place) -> None:
+    place.apply(whole_overlay())
+
+    said = subprocess.run(
+        (str(place.venv / "bin" / "run"), "a b"), check=True, capture_output=True, text=True
+    ).stdout
+
+    assert said == f"{place.venv} a b\n"
+
+
+def test_a_file_that_shares_its_place_on_disk_with_a_cache_leaves_the_cache_alone(
+    place: Place,
+) -> None:
+    cached = place.venv.parent / "cached.py"
+    os.link(place.site / "tool" / "a.py", cached)
+
+    place.apply(whole_overlay())
+
+    assert cached.read_text() == "x = 1\n"
+    assert (place.site / "tool" / "a.py").read_text() == "x = 2\n"
+
+
+def test_python_does_not_go_on_with_what_it_compiled_before(place: Place) -> None:
+    python, source = str(place.venv / "bin" / "python"), place.site / "tool" / "a.py"
+    show = (python, "-c", "import tool.a; print(tool.a.x)")
+    subprocess.run((python, "-m", "compileall", "-q", str(source)), check=True)
+    compiled = source.stat()
+
+    place.apply(whole_overlay())
+    os.utime(source, ns=(compiled.st_atime_ns, compiled.st_mtime_ns))
+
+    assert subprocess.run(show, check=True, capture_output=True, text=True).stdout == "2\n"
+
+
+def test_a_link_is_replaced_and_not_followed(place: Place) -> None:
+    outside = place.venv.parent / "outside.py"
+    outside.write_text("mine")
+    (place.site / "tool" / "a.py").unlink()
+    (place.site / "tool" / "a.py").symlink_to(outside)
+
+    done = place.apply_index([entry("tool/a.py")], {sha256("x"): b"x"})
+
+    assert done.returncode == 0
+    assert outside.read_text() == "mine"
+    assert not (place.site / "tool" / "a.py").is_symlink()
+
+
+def entry(path: object = "new.py", root: object = "site", **more: object) -> dict[str, object]:
+    return {"root": root, "path": path, **(more or {"sha256": sha256("x"), "executable": False})}
+
+
+GOOD = entry("good.py")
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        (b"", "index.json: "),
+        (b"\xff", "index.json: "),
+        (b"[" * 100_000, "index.json: "),
+        ({}, "index.json: should be a list"),
+        (["x"], "index.json: 'x' should be a table"),
+        ([GOOD, entry("../x.py")], "names no file of the environment"),
+        ([GOOD, entry("/etc/x.py")], "names no file of the environment"),
+        ([GOOD, entry("a/../x.py")], "names no file of the environment"),
+        ([GOOD, entry("a//x.py")], "names no file of the environment"),
+        ([GOOD, entry("a\nx.py")], "names no file of the environment"),
+        ([GOOD, entry("a\0x.py")], "names no file of the environment"),
+        ([GOOD, entry("\udcff.py")], "names no file of the environment"),
+        ([GOOD, entry("")], "names no file of the environment"),
+        ([GOOD, entry(None)], "names no file of the environment"),
+        ([GOOD, entry(root="home")], "names no file of the environment"),
+        ([GOOD, entry(root=["site"])], "names no file of the environment"),
+        ([GOOD, {"root": "site", "path": "x.py"}], "site/x.py is not of a known form"),
+        ([GOOD, entry(sha256=1)], "site/new.py is not of a known form"),
+        ([GOOD, entry(deleted=False)], "site/new.py is not of a known form"),
+        ([GOOD, entry(deleted=1)], "site/new.py is not of a known form"),
+        ([GOOD, entry(link="a", sha256=sha256("x"))], "site/new.py is not of a known form"),
+        ([GOOD, entry(sha256=sha256("x"), mode=0o4755)], "site/new.py is not of a known form"),
+        ([GOOD, GOOD], "site/good.py is there twice"),
+        ([GOOD, entry("good.py/x.py")], "site/good.py is a file, so site/good.py/x.py cannot be"),
+        ([entry("d", link="tool"), entry("d/x.py")], "site/d is a file, so site/d/x.py cannot be"),
+        ([GOOD, entry(sha256=sha256("y"))], "site/new.py: its content cannot be read"),
+        ([GOOD, entry(sha256=sha256("forged"))], "its content is not what index.json says"),
+        ([GOOD, entry(sha256="../apply.py")], "site/new.py: its content is not named by a hash"),
+        ([GOOD, entry(sha256=sha256("linked"))], "its content is not named by a hash"),
+        ([GOOD, entry("tool")], "site/tool: a folder is there"),
+        ([GOOD, entry("tool", deleted=True)], "site/tool: a folder is there"),
+        ([GOOD, entry("tool/a.py/x.py")], "a file is where its folder should be"),
+        ([GOOD, entry("away/x.py")], "site/away/x.py: its folder leads out of the environment"),
+        ([GOOD, entry("away/deep/x.py")], "its folder leads out of the environment"),
+        ([GOOD, entry("away/x", deleted=True)], "its folder leads out of the environment"),
+        ([GOOD, entry("round/x.py")], "overlay: "),
+        ([GOOD, entry(link="/etc/passwd")], "the link '/etc/passwd' leads out"),
+        ([GOOD, entry(link="../../../../x")], "the link '../../../../x' leads out"),
+        ([GOOD, entry(link="away/x")], "the link 'away/x' leads out"),
+        ([GOOD, entry(link="tool/../../../../../x")], "leads out of the environment"),
+        ([GOOD, entry(link="tool/../x.py")], "leads out of the environment"),
+        ([GOOD, entry(link="")], "not of a known form|leads out"),
+        ([GOOD, entry(link="a\nb")], "leads out of the environment"),
+        ([GOOD, entry("n" * 300)], "File name too long"),
+    ],
+)
+def test_a_hostile_index_changes_nothing_and_the_culprit_is_named(
+    place: Place, index: object, said: str
+) -> None:
+    (place.site / "away").symlink_to(place.venv.parent)
+    (place.site / "round").symlink_to("round")
+    contents = {sha256("x"): b"x", sha256("forged"): b"other"}
+    place.overlay.mkdir()
+    (place.overlay / sha256("linked")).symlink_to("/etc/passwd")
+    before = place.seen()
+
+    done = place.apply_index(index, contents)
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert any(one in done.stderr for one in said.split("|"))
+    assert place.seen() == before
+
+
+def test_the_good_entry_of_the_hostile_indexes_is_good(place: Place) -> None:
+    done = place.apply_index([GOOD], {sha256("x"): b"x"})
+
+    assert done.returncode == 0
+    assert (place.site / "good.py").read_text() == "x"
+
+
+def test_without_its_index_the_script_says_so(place: Place) -> None:
+    script = make_overlay(replace(NOTHING, deleted=("site/x",)), {})["overlay/apply.py"]
+
+    done = place.apply({"overlay/apply.py": script})
+
+    assert done.returncode == 1
+    assert "index.json" in done.stderr

@@ -1,0 +1,114 @@
+"""Nothing that an environment says of itself breaks out of a file that the host writes."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snapenv.errors import LockError
+from snapenv.lock.document import lock_from_toml, lock_to_toml
+from snapenv.lock.pylock import resolve_pins
+from snapenv.model.python import Distribution
+from snapenv.ports import Completed
+from snapenv.render.dockerfile import render_dockerfile
+from tests.fakes import FakeTarget, FakeTask
+from tests.probe.fuzz_readers.hostile import BATCH, FUZZ, PIECES, READ, batches, write_distribution
+from tests.probe.fuzz_readers.readers import look
+from tests.samples import sample_environment, sample_facts, sample_lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snapenv.model.snapshot import Lock
+    from tests.probe.fuzz_readers.hostile import Hostile
+
+PIN = re.compile(  # PEP 503's name, PEP 440's version in its normal form
+    r"[a-z0-9]+(?:-[a-z0-9]+)*==(?:\d+!)?\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?(?:\.post\d+)?(?:\.dev\d+)?"
+    r"(?:\+[a-z0-9]+(?:\.[a-z0-9]+)*)?\n",
+    re.ASCII,
+)
+GOOD = Distribution(name="good", version="1!2.0rc1+cu118", origin="index")
+hostile_texts = st.lists(
+    st.sampled_from(PIECES).map(lambda piece: piece.decode(errors="replace"))
+    | st.text(alphabet=st.characters(codec="utf-8"), max_size=5)
+    | st.sampled_from(("1.0", "plain", "2!3.4rc5+cu118")),
+    max_size=4,
+).map("".join)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fuzz") / "site-packages"
+    for number in range(2 * BATCH):
+        write_distribution(folder, number, {})
+    return folder
+
+
+def lock_of(distributions: tuple[Distribution, ...]) -> Lock:
+    return sample_lock(
+        facts=sample_facts(environment=sample_environment(distributions=distributions))
+    )
+
+
+def tamed(found: Distribution, number: int) -> Distribution:
+    """Give a distribution of the same kind that says nothing odd."""
+    return Distribution(name=f"plain-{number}", version="1.0", origin=found.origin)
+
+
+@settings(FUZZ, max_examples=FUZZ.max_examples // 25 + 4)
+@given(files=st.fixed_dictionaries({kind: batches(kind) for kind in READ}))
+def test_a_hostile_environment_changes_no_dockerfile_and_comes_back_from_its_lock(
+    site: Path, files: dict[str, list[Hostile]]
+) -> None:
+    infos = sorted(site.glob("*.dist-info"))
+    for kind, batch in files.items():
+        own = infos[BATCH:] if kind == "METADATA" else infos[:BATCH]
+        for info, one in zip(own, batch, strict=True):
+            (info / kind).unlink(missing_ok=True)
+            (info / kind).write_bytes(one.content)
+
+    found = look(site).environment.distributions
+    lock = lock_of(found)
+    tame = lock_of(tuple(tamed(one, number) for number, one in enumerate(found)))
+
+    assert lock_from_toml(lock_to_toml(lock), where="here") == lock
+    assert render_dockerfile(lock) == render_dockerfile(tame)
+
+
+def asked_of_uv(pins: tuple[Distribution, ...]) -> list[str]:
+    """Give the lines of requirements that uv would be given; its answer is a refusal."""
+    refusal = Completed(exit_code=2, stdout="", stderr="")
+    machine = FakeTarget(answers={"requirements.in": refusal})
+    with contextlib.suppress(LockError):
+        resolve_pins(pins, sample_facts(), machine=machine, uv="uv", task=FakeTask())
+    asked = [call.files["requirements.in"].decode() for call in machine.calls]
+    return [line for text in asked for line in text.splitlines(keepends=True)]
+
+
+@FUZZ
+@given(st.lists(hostile_texts, min_size=BATCH, max_size=BATCH))
+def test_no_version_reaches_uv_but_one_of_pep_440(versions: list[str]) -> None:
+    pins = tuple(
+        Distribution(name=f"plain-{number}", version=version, origin="index")
+        for number, version in enumerate(versions)
+    )
+
+    assert all(PIN.fullmatch(line) for line in asked_of_uv((*pins, GOOD)))
+
+
+@pytest.mark.parametrize(
+    "name", ["a\n--index-url https://example.com\nb", "-rb", "a @ b#", "", "é"]
+)
+def test_no_name_reaches_uv_but_one_of_pep_503_even_of_a_forged_answer(name: str) -> None:
+    forged = Distribution(name=name, version="1.0", origin="index")
+
+    assert all(PIN.fullmatch(line) for line in asked_of_uv((forged, GOOD)))
+
+
+def test_a_good_pin_is_asked_for() -> None:
+    assert asked_of_uv((GOOD,)) == ["good==1!2.0rc1+cu118\n"]

@@ -1,0 +1,105 @@
+"""Whatever stands in these files, the probe answers, and the host can read the answer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+
+from tests.probe.fuzz_readers.hostile import (
+    BATCH,
+    CONDA,
+    FUZZ,
+    READ,
+    Hostile,
+    batches,
+    write_distribution,
+)
+from tests.probe.fuzz_readers.readers import load, look
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from snapenv.model.python import Distribution
+
+NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+WORD = re.compile(r"[!-~]+")
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """Give for each kind of file a folder of good distributions; making them anew is slow."""
+    folders = {kind: tmp_path_factory.mktemp("fuzz") / "site-packages" for kind in READ}
+    for folder in folders.values():
+        for number in range(BATCH):
+            write_distribution(folder, number, {})
+    return folders
+
+
+def read(site: Path, kind: str, batch: Sequence[Hostile]) -> tuple[Distribution, ...]:
+    """Write each content as this file of a distribution of its own, and look at all."""
+    for info, one in zip(sorted(site.glob("*.dist-info")), batch, strict=True):
+        (info / kind).unlink(missing_ok=True)  # to empty a file waits for some disks
+        (info / kind).write_bytes(one.content)
+    return look(site).environment.distributions
+
+
+@FUZZ
+@given(batch=batches("METADATA"))
+def test_any_metadata_gives_a_name_and_a_version_or_nothing(
+    sites: Mapping[str, Path], batch: list[Hostile]
+) -> None:
+    for found in read(sites["METADATA"], "METADATA", batch):
+        assert NAME.fullmatch(found.name)
+        assert WORD.fullmatch(found.version)
+
+
+@FUZZ
+@given(batch=batches("RECORD"))
+def test_any_record_is_read(sites: Mapping[str, Path], batch: list[Hostile]) -> None:
+    found = read(sites["RECORD"], "RECORD", batch)
+
+    assert len(found) == BATCH
+    for one in found:
+        assert one.files
+        assert all(path.isprintable() for path in (*one.files.edited, *one.files.missing))
+
+
+@FUZZ
+@given(batch=batches("WHEEL"))
+def test_any_wheel_file_gives_tags_of_printable_words(
+    sites: Mapping[str, Path], batch: list[Hostile]
+) -> None:
+    found = read(sites["WHEEL"], "WHEEL", batch)
+
+    assert len(found) == BATCH
+    assert all(WORD.fullmatch(tag) for one in found for tag in one.tags)
+
+
+@FUZZ
+@given(batch=batches("direct_url.json"))
+def test_any_direct_url_is_told_as_printable_text(
+    sites: Mapping[str, Path], batch: list[Hostile]
+) -> None:
+    found = read(sites["direct_url.json"], "direct_url.json", batch)
+
+    assert len(found) == BATCH
+    assert all(one.url is None or one.url.isprintable() for one in found)
+
+
+@FUZZ
+@given(batch=batches(CONDA))
+def test_any_record_of_conda_names_files_or_nothing(
+    sites: Mapping[str, Path], batch: list[Hostile]
+) -> None:
+    origins, path = load("probe_origins"), sites["WHEEL"].with_name("plain.json")
+    for one in batch:
+        path.unlink(missing_ok=True)
+        path.write_bytes(one.content)
+
+        names = origins._conda_record(str(path))
+
+        assert all(type(name) is str for name in names)

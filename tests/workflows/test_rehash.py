@@ -1,0 +1,60 @@
+"""When hashes of an earlier look are used: by a capture on this machine, and never by a proof."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.errors import SnapenvError
+from snapenv.workflows.capture import Capture, capture
+from snapenv.workflows.prove import prove_facts
+from tests.samples import sample_facts, sample_lock
+from tests.workflows.outside import EngineWithBase, outside, target
+
+if TYPE_CHECKING:
+    from tests.fakes import FakeTarget
+
+HASHES = Path("/cache/snapenv/hashes")
+
+
+def words(fake: FakeTarget) -> tuple[str, ...]:
+    """Give what the first probe was started with, after the program."""
+    return next(call.argv[3:] for call in fake.calls if "probe.pyz" in call.files)
+
+
+@pytest.mark.parametrize(
+    ("rehash", "expected"),
+    [(False, ("--index", str(HASHES))), (True, ("--index", str(HASHES), "--rehash"))],
+)
+def test_a_capture_on_this_machine_keeps_its_hashes(
+    tmp_path: Path, *, rehash: bool, expected: tuple[str, ...]
+) -> None:
+    here = target(sample_facts())
+    request = Capture(python="/bin/sh", output=tmp_path / "s", smoke=False, rehash=rehash)
+
+    with pytest.raises(SnapenvError):  # there is no uv
+        capture(request, replace(outside(here=here), hashes=HASHES))
+
+    assert words(here) == expected
+
+
+def test_a_container_is_given_no_folder_of_this_machine(tmp_path: Path) -> None:
+    inside = target(sample_facts())
+    engine = EngineWithBase(targets={"mine": inside})
+    request = Capture(container="mine", output=tmp_path / "s", smoke=False)
+
+    with pytest.raises(SnapenvError):  # there is no uv
+        capture(request, replace(outside(engine), hashes=HASHES))
+
+    assert words(inside) == ()
+
+
+def test_a_proof_reads_every_file() -> None:
+    restored = target(sample_facts())
+
+    prove_facts(restored, sample_lock(), replace(outside(), hashes=HASHES))
+
+    assert words(restored) == ()

@@ -1,0 +1,341 @@
+"""The animals: each makes one oddity in a fresh environment."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from typing import TYPE_CHECKING
+
+from tests.zoo.environment import Venv, run, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+SETUPTOOLS = """
+[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "animal"
+version = "1.0"
+"""
+HATCHLING = SETUPTOOLS.replace("setuptools>=77", "hatchling").replace(
+    "setuptools.build_meta", "hatchling.build"
+)
+
+
+def plain(venv: Venv) -> None:
+    venv.install("click", "six==1.16.0")
+
+
+def edited_text(venv: Venv) -> None:
+    plain(venv)
+    path = venv.site / "click" / "core.py"
+    path.write_text(path.read_text() + "\nEDITED = True\n")
+
+
+def edited_binary(venv: Venv) -> None:
+    venv.install("markupsafe")
+    (library,) = (venv.site / "markupsafe").glob("_speedups*.so")
+    library.write_bytes(library.read_bytes() + b"\0\xff\x01")
+
+
+def file_added(venv: Venv) -> None:
+    plain(venv)
+    (venv.site / "click" / "ours.py").write_text("ANSWER = 42\n")
+
+
+def file_deleted(venv: Venv) -> None:
+    plain(venv)
+    (venv.site / "click" / "testing.py").unlink()
+
+
+def loose_module(venv: Venv) -> None:
+    plain(venv)
+    (venv.site / "ours.py").write_text("ANSWER = 42\n")
+
+
+def loose_data(venv: Venv) -> None:
+    plain(venv)
+    write(venv.site, {"données du modèle/a b.txt": "é", "données du modèle/c.bin": "\0"})
+
+
+def executable_added(venv: Venv) -> None:
+    plain(venv)
+    tool = venv.site / "click" / "tool.sh"
+    tool.write_text("#!/bin/sh\necho ran\n")
+    tool.chmod(0o755)
+
+
+def harmless_pth(venv: Venv) -> None:
+    plain(venv)
+    (venv.site / "ours.pth").write_text("import os; os.environ.setdefault('OURS', 'set')\n")
+
+
+def link_inside(venv: Venv) -> None:
+    loose_module(venv)
+    (venv.site / "alias.py").symlink_to("ours.py")
+
+
+def link_to_a_file_outside(venv: Venv) -> None:
+    plain(venv)
+    (venv.beside / "target.py").write_text("ANSWER = 42\n")
+    (venv.site / "ours.py").symlink_to(venv.beside / "target.py")
+
+
+def console_script_edited(venv: Venv) -> None:
+    venv.install("tabulate==0.9.0")
+    script = venv.folder / "bin" / "tabulate"
+    script.write_text(script.read_text().replace("import sys", "import sys\nprint('ours')", 1))
+
+
+def two_owners(venv: Venv) -> None:
+    for name in ("first", "second"):
+        files = {"shared/__init__.py": f"OWNER = {name!r}\n"}
+        venv.install("--no-deps", str(wheel(venv.beside, name, "1.0", files)))
+
+
+def half_removed(venv: Venv) -> None:
+    plain(venv)
+    write(venv.site, {"~ix-1.15.0.dist-info/METADATA": "Name: six\nVersion: 1.15.0\n"})
+    write(venv.site, {"~ix.py": "broken\n"})
+
+
+def empty_metadata(venv: Venv) -> None:
+    plain(venv)
+    write(venv.site, {"ghost-1.0.dist-info/METADATA": "", "ghost-1.0.dist-info/RECORD": ""})
+
+
+def local_wheel(venv: Venv) -> None:
+    venv.install(str(wheel(venv.beside, "animal", "1.0", {"animal.py": "ANSWER = 42\n"})))
+
+
+def local_version(venv: Venv) -> None:
+    wheel(venv.beside, "animal", "1.0+cu121", {"animal.py": "ANSWER = 42\n"})
+    venv.install("--no-index", "--find-links", str(venv.beside), "animal")
+
+
+def odd_versions(venv: Venv) -> None:
+    for name, version in (("epoch", "1!2.0"), ("dev", "3.0.dev4"), ("post", "1.0.post2")):
+        files = {f"{name}_x.py": "ANSWER = 42\n"}
+        venv.install("--no-deps", str(wheel(venv.beside, f"zoo.{name}_X", version, files)))
+
+
+def data_outside_site_packages(venv: Venv) -> None:
+    files = {"animal.py": "ANSWER = 42\n", "animal-1.0.data/data/share/animal/x.txt": "data\n"}
+    venv.install(str(wheel(venv.beside, "animal", "1.0", files)))
+
+
+def own_script(venv: Venv) -> None:
+    files = {"animal.py": "", "animal-1.0.data/scripts/roar": "#!python\nprint('roar')\n"}
+    venv.install(str(wheel(venv.beside, "animal", "1.0", files)))
+
+
+def built_from_an_sdist(venv: Venv) -> None:
+    venv.install("docopt==0.6.2")
+
+
+def version_control(venv: Venv) -> None:
+    repository = write(
+        venv.beside / "animal", {"pyproject.toml": SETUPTOOLS, "animal.py": "ANSWER = 42\n"}
+    )
+    git(repository, "init", "--quiet")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "One")
+    venv.install(f"animal @ git+file://{repository}")
+
+
+def editable_dirty(venv: Venv) -> None:
+    sources = {"pyproject.toml": SETUPTOOLS, "src/animal/__init__.py": "ANSWER = 41\n"}
+    repository = write(venv.beside / "animal", sources)
+    git(repository, "init", "--quiet")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "One")
+    venv.install("--editable", str(repository))
+    write(repository, {"src/animal/__init__.py": "ANSWER = 42\n", "src/animal/new.py": "N = 1\n"})
+
+
+def editable_flat(venv: Venv) -> None:
+    sources = {
+        "pyproject.toml": SETUPTOOLS + "[tool.setuptools]\npackages = ['animal']\n",
+        "animal/__init__.py": "ANSWER = 42\n",
+        "animal/weights.txt": "1 2 3\n",
+        "tests/test_animal.py": "",
+    }
+    venv.install("--editable", str(write(venv.beside / "animal", sources)))
+
+
+def editable_hatchling(venv: Venv) -> None:
+    sources = {"pyproject.toml": HATCHLING, "src/animal/__init__.py": "ANSWER = 42\n"}
+    venv.install("--editable", str(write(venv.beside / "animal", sources)))
+
+
+def two_editables(venv: Venv) -> None:
+    for name in ("animal", "plant"):
+        text = SETUPTOOLS.replace("animal", name)
+        sources = {"pyproject.toml": text, f"src/{name}/__init__.py": "ANSWER = 42\n"}
+        venv.install("--editable", str(write(venv.beside / name, sources)))
+
+
+def hostile_metadata(venv: Venv) -> None:
+    files = {"animal.py": "ANSWER = 42\n"}
+    headers = "Summary: x\nDescription: '''\n\"\"\"\nRUN id\n[[packages]]\n"
+    venv.install(str(wheel(venv.beside, "animal", "1.0", files, headers=headers)))
+
+
+def pth_leads_out(venv: Venv) -> None:
+    plain(venv)
+    write(venv.beside / "project", {"ours.py": "ANSWER = 42\n"})
+    (venv.site / "ours.pth").write_text(f"{venv.beside / 'project'}\n")
+
+
+def folder_link_leads_out(venv: Venv) -> None:
+    plain(venv)
+    write(venv.beside / "project", {"__init__.py": "ANSWER = 42\n"})
+    (venv.site / "ours").symlink_to(venv.beside / "project")
+
+
+def pure_conda(venv: Venv) -> None:
+    plain(venv)
+    _by_conda(venv, "six")
+
+
+def compiled_conda(venv: Venv) -> None:
+    venv.install("markupsafe")
+    _by_conda(venv, "markupsafe")
+
+
+def _by_conda(venv: Venv, name: str) -> None:
+    """Let a package look as conda would have left it."""
+    info = next(venv.site.glob(f"{name}-*.dist-info"))
+    files = [str(path.relative_to(venv.folder)) for path in info.iterdir()]
+    (info / "INSTALLER").write_text("conda")
+    write(venv.folder, {f"conda-meta/{name}-1-py_0.json": json.dumps({"files": files})})
+
+
+def line_break_in_a_name(venv: Venv) -> None:
+    plain(venv)
+    (venv.site / "two\nlines.txt").write_text("")
+
+
+def malicious(venv: Venv) -> None:
+    venv.install("--no-deps", str(wheel(venv.beside, "ultralytics", "8.3.41", {"u.py": ""})))
+
+
+BACK: Mapping[str, tuple[Callable[[Venv], None], str]] = {
+    "plain": (plain, "import click, six; print(six.__version__)"),
+    "edited text": (edited_text, "import click.core; print(click.core.EDITED)"),
+    "edited binary": (edited_binary, "import markupsafe; print(markupsafe.escape('<'))"),
+    "file added": (file_added, "import click.ours; print(click.ours.ANSWER)"),
+    "file deleted": (file_deleted, "import click; print('fine')"),
+    "loose module": (loose_module, "import ours; print(ours.ANSWER)"),
+    "loose data": (loose_data, "print('fine')"),
+    "executable added": (
+        executable_added,
+        (
+            "import click, os, subprocess as s;"
+            "print(s.check_output(os.path.dirname(click.__file__) + '/tool.sh'))"
+        ),
+    ),
+    "harmless .pth": (harmless_pth, "import os; print(os.environ['OURS'])"),
+    "link inside": (link_inside, "import alias; print(alias.ANSWER)"),
+    "link to a file outside": (link_to_a_file_outside, "import ours; print(ours.ANSWER)"),
+    "console script edited": (
+        console_script_edited,
+        (
+            "import sys, subprocess as s;"
+            "print(s.run([sys.prefix + '/bin/tabulate', '-h'], capture_output=True).stdout[:4])"
+        ),
+    ),
+    "two owners": (two_owners, "import shared; print(shared.OWNER)"),
+    "half removed": (half_removed, "import six; print(six.__version__)"),
+    "empty METADATA": (empty_metadata, "import six; print(six.__version__)"),
+    "local wheel": (local_wheel, "import animal; print(animal.ANSWER)"),
+    "local version": (local_version, "import animal; print(animal.ANSWER)"),
+    "odd versions": (odd_versions, "import epoch_x, dev_x, post_x; print(epoch_x.ANSWER)"),
+    "data outside site-packages": (
+        data_outside_site_packages,
+        "import sys; print(open(sys.prefix + '/share/animal/x.txt').read())",
+    ),
+    "own script": (
+        own_script,
+        "import sys, subprocess as s; print(s.check_output(sys.prefix + '/bin/roar'))",
+    ),
+    "built from an sdist": (built_from_an_sdist, "import docopt; print(docopt.__version__)"),
+    "version control": (version_control, "import animal; print(animal.ANSWER)"),
+    "pure Python, from conda": (pure_conda, "import six; print(six.__version__)"),
+    "hostile METADATA": (hostile_metadata, "import animal; print(animal.ANSWER)"),
+}
+
+# These come back as regular installations: the sources lie in site-packages.
+BACK_AS_REGULAR: Mapping[str, tuple[Callable[[Venv], None], str]] = {
+    "editable, dirty": (
+        editable_dirty,
+        "import animal, animal.new; print(animal.ANSWER, animal.new.N)",
+    ),
+    "editable, flat": (
+        editable_flat,
+        (
+            "import animal, os;"
+            "print(open(os.path.join(os.path.dirname(animal.__file__), 'weights.txt')).read())"
+        ),
+    ),
+    "editable, hatchling": (editable_hatchling, "import animal; print(animal.ANSWER)"),
+    "two editables": (two_editables, "import animal, plant; print(plant.ANSWER)"),
+}
+
+REFUSED: Mapping[str, tuple[Callable[[Venv], None], str]] = {
+    "a .pth leads out": (pth_leads_out, r"ours\.pth.* leads out of the environment"),
+    "a link to a folder leads out": (folder_link_leads_out, r"ours.* leads out"),
+    "compiled, from conda": (compiled_conda, r"markupsafe \S+ was installed by conda, compiled"),
+    "a line break in a name": (line_break_in_a_name, r"two.*lines"),
+    "known to be malicious": (malicious, r"ultralytics 8\.3\.41 is a known malicious release"),
+}
+
+
+def git(repository: Path, *words: str) -> None:
+    """Run git as nobody in particular."""
+    who = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.com")
+    run("git", *who, *words, folder=repository)
+
+
+def wheel(
+    folder: Path, name: str, version: str, files: Mapping[str, str], *, headers: str = ""
+) -> Path:
+    """Write a wheel of text files."""
+    stem = f"{name.replace('-', '_').replace('.', '_').lower()}-{version}"
+    contents = {
+        **files,
+        f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\n"
+        f"Version: {version}\n{headers}",
+        f"{stem}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(
+        f"{path},sha256={_record_hash(text)},{len(text.encode())}\n"
+        for path, text in contents.items()
+    )
+    contents[f"{stem}.dist-info/RECORD"] = record + f"{stem}.dist-info/RECORD,,\n"
+    path = folder / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for inside, text in contents.items():
+            archive.writestr(inside, text)
+    return path
+
+
+def move_away(venv: Venv) -> None:
+    """Take the original and all that it was installed from out of reach."""
+    away = venv.folder.parent / "away"
+    away.mkdir()
+    for place in (venv.folder, venv.beside):
+        shutil.move(place, away)
+    os.sync()
+
+
+def _record_hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,0 +1,100 @@
+"""Odd environments, made for real by uv, and a look at them that knows nothing of snapenv."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uv
+
+from snapenv.lock.indexes import uv_index_environment
+
+MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+LOOK = r"""
+import hashlib, importlib.metadata, json, os, sys, sysconfig
+site = sysconfig.get_path("purelib")
+own = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}
+files = {}
+for folder, folders, names in os.walk(site):
+    for name in names + [name for name in folders if os.path.islink(os.path.join(folder, name))]:
+        path = os.path.join(folder, name)
+        shown = os.path.relpath(path, site)
+        if name.endswith(".pyc") or name in own or name.startswith("_virtualenv"):
+            continue
+        if os.path.islink(path) and os.path.realpath(path).startswith(site):
+            files[shown] = "-> " + os.readlink(path)
+        else:
+            with open(path, "rb") as file:
+                files[shown] = hashlib.sha256(file.read()).hexdigest()
+dists = sorted(
+    (found.metadata["Name"] or "?", found.version or "?")
+    for found in importlib.metadata.distributions(path=[site])
+)
+print(json.dumps({"files": files, "dists": dists}))
+"""
+
+
+@dataclass(frozen=True)
+class Venv:
+    """An environment at ``folder``, and a folder beside it for what is installed from."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    @property
+    def site(self) -> Path:
+        return self.folder / "lib" / f"python{MINOR}" / "site-packages"
+
+    @property
+    def beside(self) -> Path:
+        place = self.folder.parent / "beside"
+        place.mkdir(exist_ok=True)
+        return place
+
+    def make(self) -> Venv:
+        run(uv.find_uv_bin(), "venv", "--quiet", "--python", sys.executable, str(self.folder))
+        return self
+
+    def install(self, *words: str) -> None:
+        run(uv.find_uv_bin(), "pip", "install", "--quiet", "--python", str(self.python), *words)
+
+    def say(self, code: str) -> str:
+        """Run a line of Python there and give what it prints."""
+        return run(str(self.python), "-B", "-c", code)
+
+    def look(self) -> dict[str, Any]:
+        """Give every file's hash by its path, and every distribution, as they are on disk."""
+        seen: dict[str, Any] = json.loads(self.say(LOOK))
+        return seen
+
+
+def run(*argv: str, folder: Path | None = None) -> str:
+    """Run a program that must not fail."""
+    done = subprocess.run(
+        argv,
+        cwd=folder,
+        env={**os.environ, **uv_index_environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    """Write text files below a folder."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder

@@ -1,0 +1,70 @@
+"""Each odd environment comes back byte for byte, or is refused in words that name the culprit."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.command import Command
+from tests.zoo.cases import BACK, BACK_AS_REGULAR, REFUSED, move_away
+from tests.zoo.environment import Venv
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def venv(tmp_path: Path) -> Venv:
+    return Venv(tmp_path / "working").make()
+
+
+def brought_back(venv: Venv, tmp_path: Path) -> Venv:
+    """Capture, lose the original and everything it came from, and restore."""
+    snapshot, into = tmp_path / "snapshot", tmp_path / "restored"
+    words = ("--python", str(venv.python), "--no-smoke", "-o", str(snapshot))
+    Command().result("capture", *words)
+    move_away(venv)
+    elsewhere = Command({"UV_CACHE_DIR": str(tmp_path / "cache")})
+    elsewhere.result("restore", str(snapshot), "--engine", "venv", "--into", str(into))
+    return Venv(into)
+
+
+@pytest.mark.parametrize("name", BACK)
+def test_an_odd_environment_comes_back_byte_for_byte(name: str, venv: Venv, tmp_path: Path) -> None:
+    make, code = BACK[name]
+    make(venv)
+    before, said = venv.look(), venv.say(code)
+
+    restored = brought_back(venv, tmp_path)
+
+    assert restored.look() == before
+    assert restored.say(code) == said
+
+
+@pytest.mark.parametrize("name", BACK_AS_REGULAR)
+def test_an_editable_installation_comes_back_as_a_regular_one(
+    name: str, venv: Venv, tmp_path: Path
+) -> None:
+    make, code = BACK_AS_REGULAR[name]
+    make(venv)
+    before, said = venv.look(), venv.say(code)
+
+    restored = brought_back(venv, tmp_path)
+
+    assert restored.look()["dists"] == before["dists"]
+    assert restored.say(code) == said
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_come_back_is_refused_by_name(name: str, venv: Venv, tmp_path: Path) -> None:
+    make, culprit = REFUSED[name]
+    make(venv)
+    output = tmp_path / "snapshot"
+
+    done = Command().run("capture", "--python", str(venv.python), "-o", str(output))
+
+    assert done.returncode == 6, done.stderr
+    assert re.search(culprit, done.stderr)
+    assert not output.exists()
