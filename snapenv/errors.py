@@ -4,7 +4,7 @@
 
     SnapenvError
     ├── InterpreterError      3   the named Python is not there, or is no Python
-    ├── EnvironmentMissingError 4  no environment is active; the container is not there
+    ├── EnvironmentMissingError 4  no environment is active; the container or host is not there
     ├── ProbeError            5   the probe did not run, or answered in an unknown form
     ├── LockError             6   something in the environment cannot be locked
     ├── SnapshotVersionError  7   written by a newer snapenv

@@ -42,7 +42,9 @@ class Venv:
 
     def install(self, *what: str | Path) -> None:
         """Install with uv, from the disk alone."""
-        run_uv("pip", "install", "--offline", "--no-index", "--python", self.python, *what)
+        copied = ("--link-mode", "copy")  # what is edited here must not be the cache's own file
+        offline = ("--offline", "--no-index")
+        run_uv("pip", "install", *copied, *offline, "--python", self.python, *what)
 
     def look(self) -> Facts:
         return probe(LocalTarget(self.python))

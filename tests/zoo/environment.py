@@ -65,7 +65,9 @@ class Venv:
         return self
 
     def install(self, *words: str) -> None:
-        run(uv.find_uv_bin(), "pip", "install", "--quiet", "--python", str(self.python), *words)
+        where = ("--python", str(self.python))
+        copied = ("--link-mode", "copy")  # what is edited here must not be the cache's own file
+        run(uv.find_uv_bin(), "pip", "install", "--quiet", *copied, *where, *words)
 
     def say(self, code: str) -> str:
         """Run a line of Python there and give what it prints."""

@@ -166,7 +166,7 @@ def shown(path: str) -> str:
 
 def printable(text: str) -> str:
     r"""Write bytes that are no UTF-8 as ``\xff``, and what cannot be printed as Python does."""
-    return "".join(map(_printable, text))
+    return text if text.isprintable() else "".join(map(_printable, text))
 
 
 def _printable(char: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from tests.probe.fuzz_readers.hostile import (
     BATCH,
     CONDA,
     FUZZ,
+    METADATA,
     READ,
     Hostile,
     batches,
@@ -103,3 +105,61 @@ def test_any_record_of_conda_names_files_or_nothing(
         names = origins._conda_record(str(path))
 
         assert all(type(name) is str for name in names)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "found"),
+    [
+        (b"\xef\xbb\xbf" + METADATA, ("plain", "1.0")),
+        (b"Name: a\nName: b\nVersion: 1\nVersion: 2\n", ("a", "1")),
+        (b"Name: a\n b\nVersion: 1\n", ("a", "1")),
+        (b"name: A_.b\nVERSION:1\n", ("a-b", "1")),
+        (b"Name:\n a\nVersion: 1\n", None),
+        (b"Name: a b\nVersion: 1\n", None),
+        (b"Name: a\nVersion: 1 --index-url https://example.com\n", None),
+        (b"Name: a\n\nVersion: 1\n", None),
+        (b"Name: a\rVersion: 1\r", None),
+        (b"Name: \xff\nVersion: 1\n", None),
+        (METADATA.decode().encode("utf-16"), None),
+        (METADATA.replace(b"plain", b"-plain"), None),
+    ],
+)
+def test_headers_of_odd_forms(
+    tmp_path: Path, metadata: bytes, found: tuple[str, str] | None
+) -> None:
+    write_distribution(tmp_path, 1, {"METADATA": metadata})
+
+    seen = look(tmp_path).environment.distributions
+
+    assert [(one.name, one.version) for one in seen] == ([found] if found else [])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        {"url": "https://example.com/\ud800"},
+        {"url": "https://example.com/\n[base]\nimage = 'x'"},
+        {"url": "x", "vcs_info": {"vcs": "git\n", "commit_id": ["\ud800", {}]}},
+        {"url": "x", "vcs_info": {"vcs": None, "commit_id": 1e308}},
+        {"url": "https://[::1", "dir_info": []},
+    ],
+    ids=repr,
+)
+def test_a_direct_url_of_odd_values_is_told_in_printable_text(
+    tmp_path: Path, url: dict[str, object]
+) -> None:
+    write_distribution(tmp_path, 1, {"direct_url.json": json.dumps(url).encode()})
+
+    (found,) = look(tmp_path).environment.distributions
+
+    assert found.url
+    assert found.url.isprintable()
+
+
+def test_user_info_is_left_out_also_where_the_scheme_is_none(tmp_path: Path) -> None:
+    url = {"url": "my_scheme://alice:secret@example.com/x"}
+    write_distribution(tmp_path, 1, {"direct_url.json": json.dumps(url).encode()})
+
+    (found,) = look(tmp_path).environment.distributions
+
+    assert found.url == "example.com/x"
