@@ -86,7 +86,7 @@ def _distributions(path: list[str], index: Index) -> dict[str, object]:
     loose = probe_unowned.find(everything, probe_sources.roots(visible))
     hashed = probe_hashing.hash_files(
         {
-            *(entry.file for found in visible for entry in found.digested()),
+            *(entry.file for found in visible for entry in found.digested),
             *(one.file for one in loose if not one.link),
         },
         index,

@@ -69,7 +69,7 @@ def _of_distribution(found: Distribution) -> _Members:
     members: _Members = {}
     for entry in found.counted():
         is_script = os.path.dirname(entry.file) == os.path.join(_root(found), "bin")
-        is_made = entry in found.scripts() and entry.path not in edited
+        is_made = entry in found.scripts and entry.path not in edited
         if os.path.isfile(entry.file) and not is_made:
             member = f"dist/{found.name}/{_place(found, entry.path, entry.file)}"
             members[member] = _Member(entry.file, is_script)

@@ -29,7 +29,11 @@ _WORD = re.compile(r"[!-~]+")
 
 
 class Distribution(NamedTuple):
-    """One distribution on the import path; ``entries`` is None where it has no RECORD."""
+    """One distribution on the import path; ``entries`` is None where it has no RECORD.
+
+    ``digested`` are the files that are the same whoever installs them, ``scripts`` those whose
+    first line may name the environment: sorted out once it is known to be ``visible``.
+    """
 
     name: str
     version: str
@@ -37,30 +41,16 @@ class Distribution(NamedTuple):
     info: str  # the name of its .dist-info or .egg-info in there
     entries: list[probe_record.Entry] | None
     sources: probe_sources.Sources | None = None  # of an editable installation
+    digested: tuple[probe_record.Entry, ...] = ()
+    scripts: tuple[probe_record.Entry, ...] = ()
 
     def read(self, name: str) -> str | None:
         """Give a file of its .dist-info."""
         return _read(os.path.join(self.folder, self.info, name))
 
-    def digested(self) -> list[probe_record.Entry]:
-        """Give the files that are the same whoever installs them, less its scripts."""
-        return [entry for entry in self.counted() if not _is_script(entry)]
-
-    def scripts(self) -> list[probe_record.Entry]:
-        """Give the scripts whose first line may name the environment."""
-        return [entry for entry in self.counted() if _is_script(entry)]
-
-    def counted(self) -> list[probe_record.Entry]:
-        """Give all files but those that are compiled, or an installer's own.
-
-        Of an editable installation, its sources count and what leads to them does not.
-        """
-        own = [entry for entry in self.entries or () if probe_record.is_counted(entry, self.info)]
-        if self.sources is None:
-            return own
-        kept = [entry for entry in own if entry.file not in self.sources.wiring]
-        places = {entry.path for entry in kept}
-        return kept + [entry for entry in self.sources.entries if entry.path not in places]
+    def counted(self) -> tuple[probe_record.Entry, ...]:
+        """Give all files but those that are compiled, or an installer's own."""
+        return self.digested + self.scripts
 
 
 def find(path: list[str]) -> list[Distribution]:
@@ -74,12 +64,31 @@ def visible(everything: list[Distribution]) -> list[Distribution]:
     Those that are installed editable get their sources.
     """
     first = {found.name: found for found in reversed(everything)}
-    return [_with_sources(first[name]) for name in sorted(first)]
+    return [_sorted_out(first[name]) for name in sorted(first)]
 
 
-def _with_sources(found: Distribution) -> Distribution:
+def _sorted_out(found: Distribution) -> Distribution:
     is_editable = probe_origins.of(found)["origin"] == "editable"
-    return found._replace(sources=probe_sources.of(found)) if is_editable else found
+    sources = probe_sources.of(found) if is_editable else None
+    counted = _counted(found, sources)
+    scripts = {entry for entry in counted if _is_script(entry)}
+    return found._replace(
+        sources=sources,
+        digested=tuple(entry for entry in counted if entry not in scripts),
+        scripts=tuple(entry for entry in counted if entry in scripts),
+    )
+
+
+def _counted(
+    found: Distribution, sources: probe_sources.Sources | None
+) -> list[probe_record.Entry]:
+    """Of an editable installation, its sources count and what leads to them does not."""
+    own = [entry for entry in found.entries or () if probe_record.is_counted(entry, found.info)]
+    if sources is None:
+        return own
+    kept = [entry for entry in own if entry.file not in sources.wiring]
+    places = {entry.path for entry in kept}
+    return kept + [entry for entry in sources.entries if entry.path not in places]
 
 
 def facts(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, object]:
@@ -103,10 +112,10 @@ def _files(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, object] 
         return None
     scripts = probe_scripts.find(found)
     bin_folder = os.path.join(probe_path.root_of(found.folder), "bin")
-    removed = [one for one in found.scripts() if not os.path.lexists(one.file)]
+    removed = [one for one in found.scripts if not os.path.lexists(one.file)]
     files: dict[str, object] = probe_record.files(
         [
-            *found.digested(),
+            *found.digested,
             *(one.entry for one in scripts),
             *(one for one in removed if os.path.dirname(one.file) == bin_folder),
         ],

@@ -69,7 +69,7 @@ def find(found: Distribution) -> list[Script]:
     Programs that are no text are files as any other.
     """
     points = _entry_points(found.read("entry_points.txt") or "")
-    scripts = (_script(entry, points) for entry in found.scripts())
+    scripts = (_script(entry, points) for entry in found.scripts)
     return [script for script in scripts if script]
 
 

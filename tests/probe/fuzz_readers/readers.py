@@ -31,7 +31,7 @@ def look(site: Path) -> Facts:
     """Read every distribution of a folder, and take the answer as the host takes it."""
     distributions, hashing = load("probe_distributions"), load("probe_hashing")
     visible = distributions.visible(distributions.find([str(site)]))
-    hashed = hashing.hash_files({entry.file for one in visible for entry in one.digested()})
+    hashed = hashing.hash_files({entry.file for one in visible for entry in one.digested})
     return answer([distributions.facts(one, hashed) for one in visible])
 
 
