@@ -159,3 +159,12 @@ def test_at_most_two_hundred_are_named(venv: Venv, tmp_path: Path) -> None:
 
     assert len(told) == 200
     assert told[-1].startswith("link199: ")
+
+
+def test_a_link_to_a_file_of_the_kernel_is_named_and_not_read(venv: Venv) -> None:
+    venv.site.joinpath("messages.txt").symlink_to("/proc/kmsg")  # reading it would wait for ever
+
+    environment = venv.look().environment
+
+    assert environment.outside == ("messages.txt: /proc/kmsg",)
+    assert environment.unowned == ()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import stat
@@ -92,4 +93,12 @@ def _status(path: str) -> os.stat_result | None:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return status if stat.S_ISREG(status.st_mode) else None
+    is_file = stat.S_ISREG(status.st_mode) and status.st_dev not in _of_kernel()
+    return status if is_file else None
+
+
+@functools.lru_cache(maxsize=None)
+def _of_kernel() -> frozenset[int]:
+    """Give the devices whose files have no end, or wait to be read, such as /proc/kmsg."""
+    places = filter(os.path.isdir, ("/proc", "/sys", "/sys/kernel/debug", "/sys/kernel/tracing"))
+    return frozenset(os.stat(place).st_dev for place in places)

@@ -5,7 +5,7 @@ No file is loaded: headers are read, and of the contents nothing.
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH112, PTH114, PTH118, PTH119, PTH120, PTH123, PTH208
+# ruff: noqa: PTH112, PTH114, PTH118, PTH119, PTH120, PTH123, PTH208, PTH113
 
 from __future__ import annotations
 
@@ -70,6 +70,8 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 def _read(file: str, owner: str | None) -> Compiled | None:
+    if not os.path.isfile(file):
+        return None
     try:
         with open(file, "rb", buffering=0) as stream:
             elf = probe_elf.read(stream)

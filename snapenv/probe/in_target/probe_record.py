@@ -133,8 +133,11 @@ def _is_edited(entry: Entry, hashed: Mapping[str, Hashed]) -> bool:
         return _encoded(bytes.fromhex(hashed[entry.file].sha256)) != _expected(entry)
     if not entry.hash.startswith(_OTHER_HASHES):
         return False
-    with open(entry.file, "rb") as file:
-        return is_other(entry, file.read())
+    try:
+        with open(entry.file, "rb") as file:
+            return is_other(entry, file.read())
+    except OSError:
+        return True
 
 
 def is_other(entry: Entry, content: bytes) -> bool:
