@@ -21,6 +21,8 @@
     ├── PlaceTakenError      18   the output folder exists
     ├── BaseError            19   no base image fits
     ├── InstallError         20   the venv engine could not install the lock
+    ├── PackageIndexError    21   a package index does not answer, refuses, or serves other bytes
+    ├── LeakError            22   something that would leave this machine holds a secret
     ├── UsageError            2   the words of the command line do not fit together
     └── InterruptionError   130   Ctrl-C; the shell's convention is 128 + SIGINT
 
@@ -132,6 +134,16 @@ class BaseError(SnapenvError):
 class InstallError(SnapenvError):
     exit_code = 20
     slug = "install"
+
+
+class PackageIndexError(SnapenvError):
+    exit_code = 21
+    slug = "index"
+
+
+class LeakError(SnapenvError):
+    exit_code = 22
+    slug = "leak"
 
 
 class UsageError(SnapenvError):

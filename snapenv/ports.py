@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from snapenv.model.image import BuildContext, Image, ImageRef
+    from snapenv.model.wheels import IndexWheel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,6 +169,35 @@ class Venvs(Protocol):
             InstallError: No such Python here, or a distribution cannot be had; ``into`` is gone.
             PlaceTakenError: ``into`` exists and is not empty.
         """
+        ...
+
+
+class Wheels(Protocol):
+    """The wheels of package indexes, asked for with this machine's credentials where needed."""
+
+    def variables(self) -> Mapping[str, str]:
+        """Give what uv must be told of the configured indexes; it may hold a credential."""
+        ...
+
+    def record(self, wheel: IndexWheel) -> str:
+        """Give a wheel's own RECORD, of a few kB where the server can; many may ask at once.
+
+        Raises:
+            PackageIndexError: The host does not answer or refuses, or it is no wheel.
+        """
+        ...
+
+    def fetch(self, wheel: IndexWheel, into: Path, task: Task) -> None:
+        """Download a wheel to a new file, whole and with its hash checked, or not at all.
+
+        Raises:
+            PackageIndexError: The host does not answer or refuses, or serves other bytes.
+            WriteError: The disk is full or the place cannot be written.
+        """
+        ...
+
+    def is_private(self, wheel: IndexWheel) -> bool:
+        """Say whether this machine has a credential for where the wheel lies."""
         ...
 
 

@@ -32,6 +32,10 @@ class Files:
     point counts only if it was edited; in any script the environment's own interpreter in the
     first line counts as ``#!python``. Of an editable installation the files are those of its
     sources that can be imported, as if they lay in site-packages.
+
+    ``recorded`` is ``sha256`` as it would be had nothing been edited or deleted: of these files
+    the hash that RECORD names counts. A wheel whose own RECORD gives the same is the one that
+    was installed.
     """
 
     count: int
@@ -39,6 +43,7 @@ class Files:
     sha256: str  # hex
     edited: tuple[str, ...] = ()  # hashed otherwise than RECORD says
     missing: tuple[str, ...] = ()  # in RECORD, not on disk
+    recorded: str | None = None  # hex; where files were edited or are missing, as RECORD has them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

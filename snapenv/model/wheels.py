@@ -1,0 +1,28 @@
+"""Wheels as package indexes offer them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexWheel:
+    """One wheel that an index offers, known by its hash wherever it lies."""
+
+    name: str  # of the distribution, normalised
+    version: str
+    url: str  # https or http, without user info
+    sha256: str  # hex
+    size_bytes: int | None = None
+    index: str | None = None  # the address of the index that named it, without user info
+
+    @property
+    def filename(self) -> str:
+        """The name that tells its tags, such as ``numpy-2.4.1-cp311-cp311-….whl``."""
+        return unquote(urlsplit(self.url).path).rpartition("/")[2]
+
+    @property
+    def host(self) -> str:
+        """Where it is served from."""
+        return urlsplit(self.url).hostname or ""
