@@ -15,7 +15,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from snapenv.lock.indexes import uv_index_environment
+from snapenv.access.wheels import IndexWheels
 
 UV = find_uv_bin()
 PLACE = Path("build", "demo")
@@ -46,7 +46,7 @@ def _make_environment(seconds: dict[str, float]) -> str:
     python, ready = folder / "bin" / "python", folder / ".ready"
     if ready.exists():
         return str(python)
-    os.environ.update(uv_index_environment())
+    os.environ.update(IndexWheels(None).variables())
     PLACE.mkdir(parents=True, exist_ok=True)
     override = PLACE / "override.txt"
     override.write_text(OVERRIDE, encoding="utf-8")

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from snapenv.model.secret import Secret
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from snapenv.model.carried import Content
     from snapenv.model.image import BuildContext, Image, ImageRef
-    from snapenv.model.wheels import IndexWheel
+    from snapenv.model.wheels import IndexWheel, WheelRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,18 +39,20 @@ class Target(Protocol):
         self,
         argv: Sequence[str],
         *,
-        files: Mapping[str, bytes] | None = None,
+        files: Mapping[str, Content] | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
         stdout: BinaryIO | None = None,
     ) -> Completed:
         """Run a program in an empty working folder that holds ``files``, and remove the folder.
 
-        ``environment`` is added to what is set over there; ``on_line`` hears each line of
-        stderr as it comes. With ``stdout``, the bytes of the program's stdout are written there,
-        and the ``stdout`` of what is given back is empty.
+        The program may change those files: they are copies. ``environment`` is added to what is
+        set over there; ``on_line`` hears each line of stderr as it comes. With ``stdout``, the
+        bytes of the program's stdout are written there, and the ``stdout`` of what is given back
+        is empty.
 
         Raises:
+            SnapshotDamagedError: One of ``files`` is gone or cannot be read.
             InterpreterError: The program is not there or cannot be executed.
             EngineError: The container ended before the program did.
             EnvironmentMissingError: The other machine cannot be reached, or was lost.
@@ -122,6 +127,7 @@ class Engine(Protocol):
 
         Raises:
             BuildError: A step failed; the message names it, the hint holds its last lines.
+            SnapshotDamagedError: A file of the context is gone or cannot be read.
         """
         ...
 
@@ -138,6 +144,19 @@ class Engine(Protocol):
 
         Raises:
             NotFoundError: The image has no such folder.
+        """
+        ...
+
+    def read_leaving(self, image: Image, *, base: Image) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Give all that an image brings beside its base, as places with their bytes.
+
+        First its configuration, such as ``history`` and ``label x``; then the files of its
+        layers, such as ``layer 3: opt/x.py``. The bytes of a place are to be read before the
+        next place is asked for.
+
+        Raises:
+            NotFoundError: There is no such image.
+            EngineError: The engine failed, or a layer cannot be read.
         """
         ...
 
@@ -160,10 +179,14 @@ class Engine(Protocol):
 class Venvs(Protocol):
     """Makes virtual environments from a lock, without a daemon and without root."""
 
-    def create(self, files: Mapping[str, bytes], *, python: str, into: Path, task: Task) -> Target:
+    def create(
+        self, files: Mapping[str, Content], *, python: str, into: Path, task: Task
+    ) -> Target:
         """Make a venv at ``into`` with ``python`` (a version such as 3.11) from a snapshot's files.
 
-        The lock is installed, with the wheels of ``vendor/``, and ``overlay/`` is put over it.
+        The lock is installed, with the wheels of ``vendor/``, and ``overlay/`` is put over it. In
+        its place ``lent/pylock.toml`` is installed where it is among them, which says of some
+        wheels that they lie in ``lent/``.
 
         Raises:
             InstallError: No such Python here, or a distribution cannot be had; ``into`` is gone.
@@ -179,8 +202,10 @@ class Wheels(Protocol):
         """Give what uv must be told of the configured indexes; it may hold a credential."""
         ...
 
-    def record(self, wheel: IndexWheel) -> str:
-        """Give a wheel's own RECORD, of a few kB where the server can; many may ask at once.
+    def record(self, wheel: IndexWheel) -> WheelRecord:
+        """Give a wheel's own RECORD and size, of a few kB where the server can.
+
+        Many may ask at once.
 
         Raises:
             PackageIndexError: The host does not answer or refuses, or it is no wheel.
@@ -210,6 +235,12 @@ class Outside:
     engine: Engine
     venvs: Venvs
     progress: Progress
+    wheels: Wheels
     uv: str  # the path of the uv that came with snapenv
-    hashes: Path | None = None  # a folder for the hashes of this machine's files; None keeps none
+    cache: Path | None = None  # a folder of the user's for what is known already; None keeps none
+    secrets: Callable[[], tuple[Secret, ...]] = tuple  # the credentials that this machine uses
     certificates: bytes | None = None  # PEM; of this network's own authority, lent to a build
+
+    def kept(self, what: str) -> Path | None:
+        """Give the folder in which one kind of thing is kept, which may not be there yet."""
+        return self.cache / what if self.cache else None

@@ -16,12 +16,14 @@ from snapenv.errors import (
     NotFoundError,
     RegistryError,
 )
+from snapenv.model.carried import read_chunks, size_bytes
 from snapenv.model.image import BuildContext, Image, ImageRef
 from snapenv.ports import Completed, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from snapenv.model.carried import Content
     from snapenv.ports import Engine, Progress, Task
 
 
@@ -53,12 +55,13 @@ class FakeTarget:
         self,
         argv: Sequence[str],
         *,
-        files: Mapping[str, bytes] | None = None,
+        files: Mapping[str, Content] | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
         stdout: BinaryIO | None = None,
     ) -> Completed:
-        call = Call(argv=tuple(argv), files=files or {}, environment=environment or {})
+        contents = {name: _read(content) for name, content in (files or {}).items()}
+        call = Call(argv=tuple(argv), files=contents, environment=environment or {})
         self.calls.append(call)
         answer = self.answers.get(next(iter(call.files), argv[0]), self.answers.get(argv[0]))
         if answer is None:
@@ -114,6 +117,7 @@ class FakeEngine:
     folders: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
     targets: dict[str, Target] = field(default_factory=dict)
     built: list[BuildContext] = field(default_factory=list)
+    leaving: dict[str, bytes] = field(default_factory=dict)  # files of every image, by their place
 
     def check(self) -> str:
         return "Docker 28.5.2 at memory"
@@ -159,7 +163,7 @@ class FakeEngine:
     def build(self, context: BuildContext, task: Task) -> Image:
         self.built.append(context)
         below, copied, stages = _SCRATCH, dict[str, dict[str, bytes]](), {"scratch": _SCRATCH}
-        for line in context.files[context.dockerfile].decode().splitlines():
+        for line in _read(context.files[context.dockerfile]).decode().splitlines():
             word, _, rest = line.partition(" ")
             if word in {"FROM", "COPY", "RUN"}:
                 task.note(line)
@@ -168,7 +172,9 @@ class FakeEngine:
                 below = stages[stage] = stages.get(name) or self._base(name)
             if word == "COPY" and not rest.startswith("--"):
                 *names, folder = shlex.split(rest)
-                files = {name: context.files[name] for name in names if name in context.files}
+                files = {
+                    name: _read(context.files[name]) for name in names if name in context.files
+                }
                 copied.setdefault(folder.rstrip("/"), {}).update(files)
         return self._make(context, below, copied)
 
@@ -189,6 +195,13 @@ class FakeEngine:
         if found is None:
             raise NotFoundError(f"image {image.id[:19]} has no folder {path}", hint="Look.")
         return found
+
+    def read_leaving(self, image: Image, *, base: Image) -> Iterator[tuple[str, Iterator[bytes]]]:
+        del base
+        for name, value in image.labels.items():
+            yield f"label {name}", iter([value.encode()])
+        for path, content in self.leaving.items():
+            yield path, iter([content])
 
     def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
         del gpus
@@ -228,7 +241,7 @@ class FakeEngine:
             labels=labels,
             variables=below.variables,
             machine="amd64",
-            size_bytes=below.size_bytes + sum(map(len, context.files.values())),
+            size_bytes=below.size_bytes + sum(map(size_bytes, context.files.values())),
         )
         self.images[image.id] = image
         for folder, files in copied.items():
@@ -243,6 +256,10 @@ class FakeEngine:
         fetched = set() if ref.digest else {ref.tagged}
         self.images |= dict.fromkeys({*same, *fetched, known, image.id}, image)
         return image
+
+
+def _read(content: Content) -> bytes:
+    return b"".join(read_chunks(content))
 
 
 def _digest(image: Image) -> str:

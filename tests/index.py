@@ -12,14 +12,18 @@ import pytest
 from packaging.tags import parse_tag
 from uv import find_uv_bin
 
+from snapenv.access.wheels import IndexWheels
 from snapenv.errors import LockError
-from snapenv.lock.pylock import resolve_pins
+from snapenv.lock.ask import Uv, ask_index, with_tags
+from snapenv.lock.pylock import write_pylock
 from snapenv.model.hardware import Hardware, System
 from snapenv.model.python import Distribution
 from snapenv.targets.local import LocalTarget
 from tests.samples import sample_environment, sample_facts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from snapenv.model.facts import Facts
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -60,21 +64,29 @@ def facts_of_this_machine(*pins: Distribution) -> Facts:
     return sample_facts(hardware=Hardware(system=system), environment=environment)
 
 
-def locked(*names: str) -> bytes:
+def uv_of_tests() -> Uv:
+    """Give the uv that came with snapenv, told of the indexes of this machine."""
+    return Uv(
+        machine=LocalTarget(sys.executable),
+        program=find_uv_bin(),
+        variables=IndexWheels(None).variables(),
+    )
+
+
+def locked(*names: str, rebuilt: Mapping[str, bytes] | None = None) -> bytes:
     """Lock packages as they are installed here; skip where the index is out of reach.
 
     Under CI an index that does not answer is a failure.
     """
     pins = [installed(name) for name in names]
+    facts = facts_of_this_machine(*pins)
     try:
-        return resolve_pins(
-            pins,
-            facts_of_this_machine(*pins),
-            machine=LocalTarget(sys.executable),
-            uv=find_uv_bin(),
-            task=Silent(),
-        ).pylock
+        offers = ask_index(pins, facts, uv_of_tests(), Silent())
     except LockError as error:
         if "CI" in os.environ or not error.message.startswith("uv could not lock"):
             raise
         pytest.skip(f"the index does not answer: {error.message[-80:]}")
+    wheels = [wheel for pin in pins if (wheel := with_tags(pin, offers[pin.name]))]
+    return write_pylock(
+        facts, pinned=wheels, rebuilt=rebuilt or {}, proofs=dict.fromkeys(names, "none")
+    )

@@ -24,6 +24,7 @@ from snapenv.model.python import (
     Torch,
 )
 from snapenv.model.snapshot import Base, Installer, Lock
+from snapenv.model.wheels import IndexWheel
 from snapenv.render.dockerfile import render_dockerfile
 
 if TYPE_CHECKING:
@@ -252,6 +253,19 @@ def sample_base_lock() -> Lock:
     """Give the lock of an environment that stands on an NVIDIA image."""
     return sample_lock(
         facts=sample_base_facts(), base=OWN_BASE, tag="train-yolov8.4.190-base-cu128"
+    )
+
+
+def sample_wheel(name: str, version: str) -> IndexWheel:
+    """Give a wheel of an index, of 1 MB."""
+    pin = sample_distribution(name, version)
+    return IndexWheel(
+        name=name,
+        version=version,
+        url=f"https://files.example.com/{wheel_name(pin)}",
+        sha256=hashlib.sha256(name.encode()).hexdigest(),
+        size_bytes=1_000_000,
+        index="https://example.com/simple",
     )
 
 

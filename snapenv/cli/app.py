@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
+    from snapenv.access.wheels import IndexWheels
     from snapenv.model.outcome import Outcome
-    from snapenv.ports import Engine, Outside
+    from snapenv.model.secret import Secret
+    from snapenv.ports import Engine, Outside, Wheels
 
+_SHORTEST_SECRET = 8  # characters; shorter ones stand in words
 _CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 
 
@@ -55,8 +58,11 @@ def say(text: Text) -> None:
 
 def _print(console: Console, text: Text) -> None:
     """Print unbroken lines; a stream that cannot write a sign gets a plain one instead."""
-    encoding = console.encoding or "utf-8"
-    text.plain.encode(encoding, errors="replace")
+    try:
+        text.plain.encode(console.encoding)
+    except UnicodeEncodeError:
+        plain = text.plain.encode(console.encoding, errors="replace")
+        text = text.__class__(plain.decode(console.encoding))
     console.print(text, soft_wrap=True)
 
 
@@ -70,7 +76,7 @@ def _connect() -> Outside:
     from snapenv.targets.local import LocalTarget
     from snapenv.targets.ssh import SshTarget
 
-    uv = find_uv_bin()
+    uv, cache = find_uv_bin(), user_cache_path("snapenv")
     return Outside(
         local=LocalTarget,
         remote=SshTarget,
@@ -78,7 +84,9 @@ def _connect() -> Outside:
         venvs=UvVenvs(uv=uv, local=LocalTarget),
         progress=StderrProgress(Console(stderr=True, highlight=False)),
         uv=uv,
-        hashes=user_cache_path("snapenv") / "hashes",
+        wheels=cast("Wheels", _Late(_wheels)),
+        cache=cache,
+        secrets=_secrets,
         certificates=_certificates(),
     )
 
@@ -97,6 +105,29 @@ def _docker() -> Engine:
     from snapenv.engine.docker import DockerEngine
 
     return DockerEngine()
+
+
+@functools.cache
+def _wheels() -> IndexWheels:
+    from platformdirs import user_cache_path
+
+    from snapenv.access.wheels import IndexWheels
+
+    return IndexWheels(user_cache_path("snapenv") / "records")
+
+
+@functools.cache
+def _secrets() -> tuple[Secret, ...]:
+    """Give what must not leave this machine: of its package indexes, and of other programs."""
+    from snapenv.access.seen import seen_secrets
+
+    return (*_wheels().secrets(), *seen_secrets(os.environ, Path.home()))
+
+
+def without_secrets(text: str) -> str:
+    """Put stars in the place of every credential that this machine uses."""
+    values = (secret.value for secret in _secrets() if len(secret.value) >= _SHORTEST_SECRET)
+    return functools.reduce(lambda left, value: left.replace(value, "****"), values, text)
 
 
 def _certificates() -> bytes | None:

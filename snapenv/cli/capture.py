@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snapenv.cli.options import base_option, device_option, json_option, smoke_option, tag_word
+from snapenv.cli.options import (
+    base_option,
+    device_option,
+    json_option,
+    rehash_option,
+    smoke_option,
+    tag_word,
+)
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App
     from snapenv.model.image import ImageRef
+    from snapenv.model.snapshot import Prove, Vendor
 
 
 def _host(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -53,11 +61,29 @@ def _host(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 @base_option
 @smoke_option
 @device_option
+@rehash_option
 @click.option(
-    "--rehash",
-    is_flag=True,
-    envvar="SNAPENV_REHASH",
-    help="Read every file, also those that have not changed since the last capture.",
+    "--prove",
+    type=click.Choice(["record", "off"]),
+    default="record",
+    show_default=True,
+    envvar="SNAPENV_PROVE",
+    help="Compare the files with the index's own RECORD, or work offline with what uv has kept.",
+)
+@click.option(
+    "--vendor",
+    type=click.Choice(["none", "missing", "all"]),
+    default="missing",
+    show_default=True,
+    envvar="SNAPENV_VENDOR",
+    help="Let no wheels travel, those that no index gives back, or all of them.",
+)
+@click.option(
+    "--allow",
+    metavar="PATH",
+    multiple=True,
+    envvar="SNAPENV_ALLOW",
+    help="Let a file travel although it looks as if it held a secret, such as site/x.py.",
 )
 @json_option
 @click.pass_obj
@@ -74,12 +100,15 @@ def capture(
     smoke: bool | None,
     device: str,
     rehash: bool,
+    prove: Prove,
+    vendor: Vendor,
+    allow: tuple[str, ...],
 ) -> None:
     """Look at the working environment, and lock what is there."""
     if container and ssh:
         raise click.UsageError("--container and --ssh are two places: give one of them.")
-    from snapenv.workflows.capture import Capture
     from snapenv.workflows.capture import capture as run
+    from snapenv.workflows.capture_request import Capture
 
     request = Capture(
         python=python,
@@ -92,5 +121,8 @@ def capture(
         smoke=smoke,
         device=device,
         rehash=rehash,
+        prove=prove,
+        vendor=vendor,
+        allow=allow,
     )
     app.run(lambda outside: run(request, outside))

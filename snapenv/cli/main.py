@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from snapenv import __version__
-from snapenv.cli.app import App, say
+from snapenv.cli.app import App, say, without_secrets
 from snapenv.cli.build import build
 from snapenv.cli.capture import capture
+from snapenv.cli.diff import diff
 from snapenv.cli.options import json_option
 from snapenv.cli.restore import restore
 from snapenv.errors import InterruptionError, SnapenvError, UsageError
@@ -29,7 +30,7 @@ def cli(ctx: click.Context) -> None:
     ctx.ensure_object(App)
 
 
-for command in (capture, build, restore):
+for command in (capture, build, restore, diff):
     cli.add_command(command)
 
 
@@ -72,6 +73,7 @@ def _explain(error: SnapenvError, *, app: App, words: Sequence[str]) -> None:
     from snapenv.report.document import error_json
     from snapenv.report.text import error_text
 
+    error.message, error.hint = without_secrets(error.message), without_secrets(error.hint)
     say(error_text(error))
     if app.json:
         command = next((word for word in words if word in cli.commands), "")

@@ -111,6 +111,14 @@ smoke_option = click.option(
 )
 
 
+rehash_option = click.option(
+    "--rehash",
+    is_flag=True,
+    envvar="SNAPENV_REHASH",
+    help="Read every file and ask the index again, also where nothing has changed since.",
+)
+
+
 def _device(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if value in {"auto", "cpu", "all"} or all(part.isdecimal() for part in value.split(",")):
         return value

@@ -1,4 +1,4 @@
-"""Tar archives, as the engine takes and gives files. What it gives is not trusted."""
+"""Tar archives, as the engine gives files. What it gives is not trusted."""
 
 from __future__ import annotations
 
@@ -14,24 +14,6 @@ if TYPE_CHECKING:
 MAX_FILES = 64
 MAX_FILE_BYTES = 16 * 1024 * 1024
 _MAX_MEMBERS = 4096  # of an archive, with what is left out of it
-
-
-def pack(files: Mapping[str, bytes], *, folder: str | None = None) -> bytes:
-    """Give files as a tar, the same bytes for the same files.
-
-    With ``folder``, all lie in a folder of this name, which anyone may write to.
-    """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        if folder is not None:
-            member = tarfile.TarInfo(folder)
-            member.type, member.mode = tarfile.DIRTYPE, 0o777
-            archive.addfile(member)
-        for name, content in sorted(files.items()):
-            member = tarfile.TarInfo(f"{folder}/{name}" if folder is not None else name)
-            member.size, member.mode = len(content), 0o644
-            archive.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def unpack_folder(chunks: Iterable[bytes], *, where: str) -> Mapping[str, bytes]:

@@ -12,9 +12,9 @@ from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import DeviceRequest
 
-from snapenv.engine.archive import pack
 from snapenv.engine.failures import engine_errors, no_program, said, start_failure
 from snapenv.errors import EngineError
+from snapenv.model.carried import Tar
 from snapenv.model.image import Image
 from snapenv.ports import Completed
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from docker.types import HostConfig
+
+    from snapenv.model.carried import Content
 
     Frame = tuple[bytes | None, bytes | None]  # (stdout, stderr), one of them None
 
@@ -50,7 +52,7 @@ class ImageTarget:
         self,
         argv: Sequence[str],
         *,
-        files: Mapping[str, bytes] | None = None,
+        files: Mapping[str, Content] | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
         stdout: BinaryIO | None = None,
@@ -60,7 +62,7 @@ class ImageTarget:
         try:
             with engine_errors():
                 self._create(name, argv, environment or {})
-                self.client.put_archive(name, _folder(name), pack(files or {}))
+                self.client.put_archive(name, _folder(name), iter(Tar(files or {})))
             out, err = listen(self._start(name, argv[0]), on_line, stdout)
             with engine_errors():
                 exit_code = self.client.wait(name)["StatusCode"]
@@ -117,7 +119,7 @@ class ContainerTarget:
         self,
         argv: Sequence[str],
         *,
-        files: Mapping[str, bytes] | None = None,
+        files: Mapping[str, Content] | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
         stdout: BinaryIO | None = None,
@@ -126,7 +128,7 @@ class ContainerTarget:
         name = f"snapenv-run-{uuid.uuid4().hex[:12]}"
         try:
             with engine_errors():
-                self.client.put_archive(self.id, "/tmp", pack(files or {}, folder=name))  # noqa: S108 - over there
+                self.client.put_archive(self.id, "/tmp", iter(Tar(files or {}, name)))  # noqa: S108 - over there
                 made = self.client.exec_create(
                     self.id, list(argv), environment=dict(environment or {}), workdir=_folder(name)
                 )

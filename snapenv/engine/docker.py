@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from docker.errors import APIError, NotFound, create_api_error_from_http_exception
 from requests import HTTPError
 
-from snapenv.engine.archive import pack, unpack_folder
+from snapenv.engine.archive import unpack_folder
 from snapenv.engine.connection import connect, find_address
 from snapenv.engine.containers import ContainerTarget, ImageTarget
 from snapenv.engine.failures import (
@@ -25,6 +25,7 @@ from snapenv.engine.failures import (
     registry_failure,
     said,
 )
+from snapenv.engine.layers import read_leaving
 from snapenv.engine.stream import Layers, StreamError, drain, parse_messages
 from snapenv.errors import (
     BuildError,
@@ -35,6 +36,7 @@ from snapenv.errors import (
     RegistryError,
     SnapenvError,
 )
+from snapenv.model.carried import Tar
 from snapenv.model.image import Image, ImageRef
 
 if TYPE_CHECKING:
@@ -142,7 +144,7 @@ class DockerEngine:
 
         steps, image = Steps(task), None
         try:
-            for message in drain(self._build_messages(context)):
+            for message in drain(self._build_messages(context, task)):
                 if message.get("id") == TRACE:
                     steps.hear(parse_trace(message["aux"]))
                 elif message.get("id") == IMAGE_ID:
@@ -180,6 +182,10 @@ class DockerEngine:
                 ) from error
             finally:
                 client.remove_container(made["Id"], v=True, force=True)
+
+    def read_leaving(self, image: Image, *, base: Image) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Give what an image brings beside its base, as ``ports.Engine`` says."""
+        return read_leaving(self._client, image.id, base_diff_ids=base.diff_ids)
 
     def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
         """Make a target of an image."""
@@ -231,7 +237,7 @@ class DockerEngine:
             )
         return image
 
-    def _build_messages(self, context: BuildContext) -> Iterator[Mapping[str, Any]]:
+    def _build_messages(self, context: BuildContext, task: Task) -> Iterator[Mapping[str, Any]]:
         """Ask for a build; closing the answer, on Ctrl-C too, ends the build."""
         client = self._client
         parameters = {
@@ -243,7 +249,7 @@ class DockerEngine:
         with client.post(
             self._url("build"),
             params=parameters,
-            data=pack(context.files),
+            data=_counted(Tar(context.files), task),
             headers={"Content-Type": "application/x-tar"},
             timeout=client.timeout,
             stream=True,
@@ -272,6 +278,15 @@ class DockerEngine:
 
     def _url(self, path: str) -> str:
         return f"{self._client.base_url}/v{self._client.api_version}/{path}"
+
+
+def _counted(tar: Tar, task: Task) -> Iterator[bytes]:
+    """Give a tar's bytes, and tell the task how many have gone."""
+    total, done = tar.size_bytes, 0
+    for chunk in tar:
+        yield chunk
+        done += len(chunk)
+        task.count(done, total)
 
 
 def _refuse_failed(response: Response) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import InstallError, PlaceTakenError, WriteError
-from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY, PYLOCK_FILE, VENDOR
+from snapenv.model.carried import read_chunks
+from snapenv.model.snapshot import APPLY_OVERLAY, LENT, OVERLAY, PYLOCK_FILE, VENDOR
 from snapenv.ports import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from snapenv.model.carried import Content
     from snapenv.ports import Completed, Task
 
+_LENT_LOCK = f"{LENT}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
 _NO_SPACE = "No space left on device"
 
 
@@ -27,7 +33,9 @@ class UvVenvs:
     uv: str
     local: Callable[[str], Target]
 
-    def create(self, files: Mapping[str, bytes], *, python: str, into: Path, task: Task) -> Target:
+    def create(
+        self, files: Mapping[str, Content], *, python: str, into: Path, task: Task
+    ) -> Target:
         """Make a venv as ``ports.Venvs`` says."""
         into = into.absolute()
         if _is_taken(into):
@@ -40,9 +48,7 @@ class UvVenvs:
             task.note(f"Python {python}")
             self._run(target, (self.uv, "venv", "--quiet", "--python", python, str(into)), task)
             task.note("installing the packages")
-            sync = ("pip", "sync", "--require-hashes", "--allow-empty-requirements")
-            install = (self.uv, *sync, "--python", target.python, PYLOCK_FILE)
-            self._run(target, install, task, _below(files, PYLOCK_FILE, VENDOR))
+            self._install(target, _below(files, PYLOCK_FILE, VENDOR, LENT), into, task)
             if APPLY_OVERLAY in files:
                 apply = (target.python, "-B", APPLY_OVERLAY)
                 self._run(target, apply, task, _below(files, OVERLAY))
@@ -51,24 +57,68 @@ class UvVenvs:
             raise
         return target
 
+    def _install(
+        self, target: Target, files: Mapping[str, Content], into: Path, task: Task
+    ) -> None:
+        """Install the lock among ``files`` from a folder within ``into`` that is gone afterwards.
+
+        uv knows a wheel of a folder by its place: kept in the user's cache, what it unpacked
+        would stay there, for ever and of no use.
+        """
+        name = _LENT_LOCK if _LENT_LOCK in files else PYLOCK_FILE
+        sync = ("pip", "sync", "--require-hashes", "--allow-empty-requirements")
+        with _laid_out(files, within=into) as folder:
+            words = (self.uv, *sync, "--python", target.python, str(folder / name))
+            cache = {} if _needs_index(files[name]) else {"UV_CACHE_DIR": str(folder / "cache")}
+            self._run(target, words, task, environment=cache)
+
     def _run(
         self,
         target: Target,
         words: Sequence[str],
         task: Task,
-        files: Mapping[str, bytes] | None = None,
+        files: Mapping[str, Content] | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         done = target.run(
             words,
             files=files,
-            environment={"NO_COLOR": "1"},
+            environment={"NO_COLOR": "1", **(environment or {})},
             on_line=lambda line: task.note(line.strip()[:60]),
         )
         if done.exit_code != 0:
             raise _failed(done)
 
 
-def _below(files: Mapping[str, bytes], *names: str) -> Mapping[str, bytes]:
+@contextlib.contextmanager
+def _laid_out(files: Mapping[str, Content], *, within: Path) -> Iterator[Path]:
+    """Give a folder of files for a program that only reads: those of ours are links, no copies."""
+    with tempfile.TemporaryDirectory(prefix=".snapenv-", dir=within) as folder:
+        for name, content in files.items():
+            _lay_out(Path(folder, name), content)
+        yield Path(folder)
+
+
+def _lay_out(place: Path, content: Content) -> None:
+    try:
+        place.parent.mkdir(exist_ok=True)
+        if isinstance(content, Path):
+            place.symlink_to(content.absolute())
+        else:
+            place.write_bytes(content)
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {place}: {error.strerror}",
+            hint="Free some space, or give another place with --into.",
+        ) from error
+
+
+def _needs_index(lock: Content) -> bool:
+    return any(re.search(rb"\burl\b", chunk) for chunk in read_chunks(lock))
+
+
+def _below(files: Mapping[str, Content], *names: str) -> Mapping[str, Content]:
     return {name: content for name, content in files.items() if name.split("/")[0] in names}
 
 

@@ -60,21 +60,39 @@ def _is_pure_conda(found: Distribution) -> bool:
     return found.origin == "conda" and found.files is not None and is_pure
 
 
-def proofs(environment: Environment, not_on_index: Collection[str] = ()) -> Mapping[str, Proof]:
+def proofs(
+    environment: Environment,
+    not_on_index: Collection[str] = (),
+    *,
+    proved: Collection[str] = (),
+) -> Mapping[str, Proof]:
     """Say of each distribution how we know that it is what was captured.
 
-    The index's own RECORD is not asked yet: what comes from an index is ``none`` until a
-    restore has compared every file.
+    ``proved`` names those whose index lists the very files that are installed. Any other that
+    comes from an index is ``none`` until a restore has compared every file.
     """
     own = {found.name for found in vendored(environment, not_on_index)}
-    return {
-        found.name: "vendored" if found.name in own else _proof(found)
-        for found in environment.distributions
-    }
+
+    def proof(found: Distribution) -> Proof:
+        if found.name in own:
+            return "vendored"
+        if found.origin == "base":
+            return "base"
+        return "record" if found.name in proved else "none"
+
+    return {found.name: proof(found) for found in environment.distributions}
 
 
-def _proof(found: Distribution) -> Proof:
-    return "base" if found.origin == "base" else "none"
+def refuse_vendored(own: Iterable[Distribution]) -> None:
+    """Check that nothing would have to travel, where nothing may.
+
+    Raises:
+        LockError: A distribution cannot be had from an index.
+    """
+    _refuse(
+        (f"no index gives {found.name} {found.version} back as it is installed" for found in own),
+        hint="Let its bytes travel with --vendor=missing, or reinstall it from the index.",
+    )
 
 
 def refuse_what_cannot_be_carried(facts: Facts) -> None:

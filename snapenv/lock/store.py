@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os.path
+import os
 import re
 import shutil
+import stat
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapenv.errors import NotFoundError, PlaceTakenError, SnapshotDamagedError, WriteError
+from snapenv.errors import (
+    LockError,
+    NotFoundError,
+    PlaceTakenError,
+    SnapshotDamagedError,
+    WriteError,
+)
 from snapenv.lock.document import lock_from_toml, lock_to_toml
+from snapenv.model.carried import read_chunks, size_bytes
 from snapenv.model.snapshot import (
+    APPLY_OVERLAY,
     DOCKERFILE,
     LOCK_FILE,
     OVERLAY,
@@ -24,15 +36,22 @@ from snapenv.model.snapshot import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
-_SUM_LINE = re.compile(
-    rf"([0-9a-f]{{64}})  ((?:(?:{VENDOR}|{OVERLAY})/)?[A-Za-z0-9][A-Za-z0-9._+!-]*)", re.ASCII
-)
+    from snapenv.model.carried import Content
+
+_NAME = rf"(?:(?:{VENDOR}|{OVERLAY})/)?[A-Za-z0-9][A-Za-z0-9._+!-]*"
+_SUM_LINE = re.compile(rf"([0-9a-f]{{64}})  ({_NAME})", re.ASCII)
 _CAPTURED = "# captured at "  # sha256sum -c passes over comments
 _DATE_LINE = re.compile(
     rf"{_CAPTURED}(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d))", re.ASCII
 )
+_FOLDERS = (VENDOR, OVERLAY)
+_TEXTS_OF_ALL = (LOCK_FILE, PYLOCK_FILE, DOCKERFILE)
+_TEXTS = (*_TEXTS_OF_ALL, SUMS_FILE, f"{OVERLAY}/index.json", APPLY_OVERLAY)
+_MAX_TEXT_BYTES = 16 * 1024 * 1024  # as much as is read out of an image
+_READERS = 4  # threads that hash
 
 
 def make_snapshot(
@@ -41,24 +60,40 @@ def make_snapshot(
     pylock: bytes,
     dockerfile: bytes,
     captured_at: str,
-    carried: Mapping[str, bytes] | None = None,
+    carried: Mapping[str, Content] | None = None,
 ) -> Snapshot:
     """Put a lock and what belongs to it together, with their checksums.
 
     ``carried`` are the files of ``vendor/`` and ``overlay/``.
+
+    Raises:
+        LockError: A snapshot with a file of this name or size could not be read again.
+        SnapshotDamagedError: A carried file is gone or cannot be read.
     """
-    contents = {
+    contents: dict[str, Content] = {
         LOCK_FILE: lock_to_toml(lock),
         PYLOCK_FILE: pylock,
         DOCKERFILE: dockerfile,
         **(carried or {}),
     }
-    sums = "".join(
-        f"{hashlib.sha256(content).hexdigest()}  {name}\n"
-        for name, content in sorted(contents.items())
-    )
+    _refuse_unreadable(contents)
+    sums = _sum_lines(_hash_all(contents))
     contents[SUMS_FILE] = f"{_CAPTURED}{captured_at}\n{sums}".encode()
     return Snapshot(lock=lock, files=contents, digest=_digest(sums), captured_at=captured_at)
+
+
+def _refuse_unreadable(contents: Mapping[str, Content]) -> None:
+    for name, content in contents.items():
+        if not re.fullmatch(_NAME, name, re.ASCII):
+            why = "no name that a snapshot can hold"
+        elif name in _TEXTS and size_bytes(content) > _MAX_TEXT_BYTES:
+            why = f"over {_MAX_TEXT_BYTES >> 20} MiB: too much differs from what was installed"
+        else:
+            continue
+        raise LockError(
+            f"{_printable(name)} is {why}",
+            hint="Take what is not needed out of the environment, and capture again.",
+        )
 
 
 def refuse_taken(folder: Path) -> None:
@@ -73,11 +108,15 @@ def refuse_taken(folder: Path) -> None:
         )
 
 
-def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
+def write_snapshot(snapshot: Snapshot, folder: Path, *, scratch: Path | None = None) -> None:
     """Write a snapshot to a new folder, under a temporary name until it is whole.
+
+    Files of the snapshot that lie below ``scratch``, which is about to be removed, are linked
+    where that can be; all others are copied.
 
     Raises:
         PlaceTakenError: Something else stands there already.
+        SnapshotDamagedError: A carried file is gone or cannot be read; nothing is left behind.
         WriteError: The disk is full or the place cannot be written; nothing is left behind.
     """
     refuse_taken(folder)
@@ -89,7 +128,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
     try:
         for name, content in snapshot.files.items():
             (temporary / name).parent.mkdir(exist_ok=True)
-            (temporary / name).write_bytes(content)
+            _write(temporary / name, content, scratch)
         temporary.chmod(0o755)
         temporary.rename(folder)
     except OSError as error:
@@ -98,21 +137,31 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _write(place: Path, content: Content, scratch: Path | None) -> None:
+    if isinstance(content, Path) and scratch in content.parents:
+        with contextlib.suppress(OSError):  # another file system, or one without links
+            place.hardlink_to(content)
+            place.chmod(0o644)
+            return
+    with place.open("wb", buffering=0) as file:
+        file.writelines(read_chunks(content))
+
+
 def read_snapshot(folder: Path) -> Snapshot:
-    """Read and check a snapshot folder.
+    """Read and check a snapshot folder; what may be large stays in its files, as Paths.
 
     Raises:
         NotFoundError: There is no snapshot.
-        SnapshotDamagedError: A file is missing, unreadable, or not what SHA256SUMS says.
+        SnapshotDamagedError: A file is missing, unreadable, no plain file, or not what
+            SHA256SUMS says.
         SnapshotVersionError: A newer snapenv wrote it.
     """
     try:
         there = (folder / SUMS_FILE).is_file()
-        paths = [path for path in folder.rglob("*") if path.is_file()] if there else []
-        contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        contents = dict(_read_folder(folder)) if there else {}
     except OSError as error:
         raise SnapshotDamagedError(
-            f"{folder} cannot be read: {error.strerror}",
+            f"{error.filename or folder} cannot be read: {error.strerror}",
             hint="See that the path is right, and who may read it.",
         ) from error
     if not there:
@@ -123,31 +172,58 @@ def read_snapshot(folder: Path) -> Snapshot:
     return parse_snapshot(contents, where=str(folder))
 
 
+def _read_folder(folder: Path, above: str = "") -> Iterator[tuple[str, Content]]:
+    """Give all that lies in a snapshot folder and in its two folders, by its names.
+
+    Small plain files that are texts are read. All else is a Path, whatever it is.
+
+    Raises:
+        OSError: A folder or a text cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name, path = f"{above}{entry.name}", Path(entry.path)
+            if name in _FOLDERS and entry.is_dir(follow_symlinks=False):
+                yield from _read_folder(path, f"{name}/")
+            elif name in _TEXTS and _is_plain(path) and entry.stat().st_size <= _MAX_TEXT_BYTES:
+                yield name, path.read_bytes()
+            else:
+                yield name, path
+
+
 def parse_snapshot(
-    contents: Mapping[str, bytes], *, where: str, in_image: bool = False
+    contents: Mapping[str, Content], *, where: str, in_image: bool = False
 ) -> Snapshot:
     """Check a snapshot's files against their checksums, then read them.
 
     An image does not hold the carried files beside what it was built with.
 
     Raises:
-        SnapshotDamagedError: A file is missing, is not what SHA256SUMS says, or is not in it.
+        SnapshotDamagedError: A file is missing, is not what SHA256SUMS says, is not in it, or is
+            no plain file.
         SnapshotVersionError: A newer snapenv wrote it.
     """
-    captured_at, sums = _parse_sums(contents.get(SUMS_FILE, b""), where)
-    absent = {name for name in sums if in_image and "/" in name and name not in contents}
-    needed = {LOCK_FILE, PYLOCK_FILE, DOCKERFILE, *sums, *contents} - {SUMS_FILE} - absent
-    for name in sorted(needed):
-        _check_file(name, contents.get(name), sums.get(name), where)
-    lock = lock_from_toml(contents[LOCK_FILE], where=where)
-    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+    try:
+        captured_at, sums = _parse_sums(_text(SUMS_FILE, contents, where), where)
+        absent = {name for name in sums if in_image and "/" in name and name not in contents}
+        _check_files(contents, {name: sums[name] for name in sums.keys() - absent}, where)
+    except SnapshotDamagedError:
+        _refuse_newer(contents, where)
+        raise
     return Snapshot(
-        lock=lock,
+        lock=lock_from_toml(_text(LOCK_FILE, contents, where), where=where),
         files=contents,
-        digest=_digest(lines),
+        digest=_digest(_sum_lines(sums)),
         captured_at=captured_at,
         absent=tuple(sorted(absent)),
     )
+
+
+def _text(name: str, contents: Mapping[str, Content], where: str) -> bytes:
+    content = contents.get(name, b"")
+    if isinstance(content, Path):
+        raise _damaged(f"{where}/{name} is no plain file of up to {_MAX_TEXT_BYTES >> 20} MiB")
+    return content
 
 
 def _parse_sums(content: bytes, where: str) -> tuple[str, Mapping[str, str]]:
@@ -156,22 +232,82 @@ def _parse_sums(content: bytes, where: str) -> tuple[str, Mapping[str, str]]:
     date = _DATE_LINE.fullmatch(lines[0])
     found = [_SUM_LINE.fullmatch(line) for line in lines[1:-1]]
     sums = {line[2]: line[1] for line in found if line}
-    if date is None or lines[-1] or len(sums) != len(found):
+    if date is None or not _is_date(date[1]) or lines[-1] or len(sums) != len(found):
         raise _damaged(f"{where}/{SUMS_FILE} is not of its form")
     return date[1], sums
 
 
-def _check_file(name: str, content: bytes | None, expected: str | None, where: str) -> None:
-    if content is None:
-        raise _damaged(f"{where}/{name} is missing")
-    if expected is None:
-        raise _damaged(f"{where}/{name} is not in {SUMS_FILE}")
-    if hashlib.sha256(content).hexdigest() != expected:
-        raise _damaged(f"{where}/{name} is not what {SUMS_FILE} says")
+def _is_date(text: str) -> bool:
+    try:
+        datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
+        return False
+    return True
+
+
+def _check_files(contents: Mapping[str, Content], sums: Mapping[str, str], where: str) -> None:
+    """Check that the files are those of ``sums``, plain, and byte for byte."""
+    files = {name: contents[name] for name in sorted(contents.keys() - {SUMS_FILE})}
+    for name, content in files.items():
+        if isinstance(content, Path) and not _is_plain(content):
+            raise _damaged(f"{where}/{_printable(name)} is no plain file")
+    _check_names(files.keys(), sums.keys(), where)
+    for name in _TEXTS:
+        _text(name, files, where)
+    for name, digest in _hash_all(files).items():
+        if digest != sums[name]:
+            raise _damaged(f"{where}/{name} is not what {SUMS_FILE} says")
+
+
+def _check_names(there: AbstractSet[str], named: AbstractSet[str], where: str) -> None:
+    for name in sorted({*_TEXTS_OF_ALL, *named, *there}):
+        if name not in there:
+            raise _damaged(f"{where}/{name} is missing")
+        if name not in named:
+            raise _damaged(f"{where}/{_printable(name)} is not in {SUMS_FILE}")
+
+
+def _refuse_newer(contents: Mapping[str, Content], where: str) -> None:
+    """Refuse what is of another form because a newer snapenv wrote it, and its lock is whole.
+
+    Raises:
+        SnapshotVersionError: It is so.
+    """
+    lock, sums = contents.get(LOCK_FILE), contents.get(SUMS_FILE)
+    if isinstance(lock, bytes) and isinstance(sums, bytes):
+        line = f"{_sha256(lock)}  {LOCK_FILE}".encode()
+        if line in sums.split(b"\n"):
+            with contextlib.suppress(SnapshotDamagedError):
+                lock_from_toml(lock, where=where)
+
+
+def _is_plain(path: Path) -> bool:
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def _hash_all(contents: Mapping[str, Content]) -> Mapping[str, str]:
+    """Give the sha256 of each file, in hex."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        return dict(zip(contents, pool.map(_sha256, contents.values()), strict=True))
+
+
+def _sha256(content: Content) -> str:
+    digest = hashlib.sha256()
+    for chunk in read_chunks(content):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sum_lines(sums: Mapping[str, str]) -> str:
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
 
 
 def _digest(sums: str) -> str:
     return f"sha256:{hashlib.sha256(sums.encode()).hexdigest()}"
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
 
 
 def _damaged(message: str) -> SnapshotDamagedError:

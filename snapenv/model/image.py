@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from snapenv.model.carried import Content
+
 DEFAULT_REPOSITORY = "snapenv"
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -119,9 +121,9 @@ def tag_part(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildContext:
-    """What a build is given: small files by name, the Dockerfile among them, and labels."""
+    """What a build is given: files by name, the Dockerfile among them, and labels."""
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, Content]
     labels: Mapping[str, str]
     dockerfile: str = "Dockerfile"
 

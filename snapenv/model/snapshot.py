@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from snapenv.model.carried import Content
 from snapenv.model.facts import PROBE_SCHEMA, Facts
 from snapenv.model.fingerprint import Fingerprint
 from snapenv.model.hardware import Hardware
@@ -20,11 +21,18 @@ DOCKERFILE = "Dockerfile"
 SUMS_FILE = "SHA256SUMS"
 VENDOR = "vendor"  # the folder of wheels that no index gives back
 OVERLAY = "overlay"  # the folder of files that were edited or added by hand
+LENT = "lent"  # a folder beside a snapshot while it is built: wheels of private indexes
 APPLY_OVERLAY = "overlay/apply.py"
 
 IMAGE_PYTHON = "/opt/snapenv/venv/bin/python"
 IMAGE_SNAPSHOT = "/opt/snapenv/snapshot"
 SNAPSHOT_LABEL = "io.snapenv.snapshot"  # a label that holds the snapshot's digest
+
+Prove = Literal["record", "off"]
+"""Whether what comes from an index was proved to be what is installed, by its own RECORD."""
+
+Vendor = Literal["none", "missing", "all"]
+"""Which wheels travel: none, those that no index gives back, or those of an index too."""
 
 World = Literal["base", "exact"]
 """Whose Python packages are seen: the base image's beside ours, or those of the lock alone."""
@@ -47,6 +55,16 @@ class Installer:
     version: str
     url: str
     sha256: str
+    file: str | None = None  # where the wheel lies in the snapshot, if it travels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A place that is needed to make the environment again, and what happens when it is gone."""
+
+    place: str  # a host, or a folder of the snapshot
+    holds: str
+    when_gone: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +82,9 @@ class Lock:
     settings: Mapping[str, bool] = field(default_factory=dict)
     native: Native | None = None
     baseline: Fingerprint | None = None
+    prove: Prove = "record"
+    sources: tuple[Source, ...] = ()
+    allowed: tuple[str, ...] = ()  # files that travel although they look as if they held a secret
     overlay: tuple[str, ...] = ()  # what is put back over the packages, as "site/x.py"
     environment: Environment
     proofs: Mapping[str, Proof] = field(default_factory=dict)  # by distribution
@@ -87,7 +108,14 @@ class Snapshot:
     """A lock with its files by name, SHA256SUMS among them."""
 
     lock: Lock
-    files: Mapping[str, bytes]
+    files: Mapping[str, Content]
     digest: str  # "sha256:…" over SHA256SUMS less its comments, so the date is no part of it
     captured_at: str  # UTC, ISO 8601, to the second
     absent: tuple[str, ...] = ()  # carried files that an image was built with and does not hold
+
+    def text(self, name: str) -> bytes:
+        """Give one of the small files, which are held in memory."""
+        content = self.files[name]
+        if not isinstance(content, bytes):
+            raise TypeError(f"{name} is not held in memory")
+        return content

@@ -26,3 +26,11 @@ class IndexWheel:
     def host(self) -> str:
         """Where it is served from."""
         return urlsplit(self.url).hostname or ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WheelRecord:
+    """What a wheel says of itself: its own RECORD, and how large the wheel is."""
+
+    text: str
+    size_bytes: int | None  # None where the host does not tell

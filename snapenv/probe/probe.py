@@ -8,8 +8,7 @@ Source: https://docs.python.org/3/library/zipapp.html
 from __future__ import annotations
 
 import functools
-import importlib.metadata
-import importlib.resources
+import importlib.util
 import io
 import re
 import zipfile
@@ -37,9 +36,10 @@ def probe(target: Target, *, hashes: Path | None = None, rehash: bool = False) -
     """Look at the environment of a target.
 
     ``hashes`` is a folder over there where the hashes of files are kept until the next look; a
-    file that has not changed since is then not read. Without it every file is read: what proves
-    that an environment is the one of a lock leaves it out. ``rehash`` reads every file too, and
-    keeps the new hashes.
+    file that has not changed since is then not read. Where no file at all has changed, and nothing
+    leads out of the environment, what was seen of it is given again. Without ``hashes`` every file
+    is read: what proves that an environment is the one of a lock leaves it out. ``rehash`` reads
+    every file too, and keeps what it sees.
 
     Raises:
         InterpreterError: The target's program is no Python, or one that is too old.
@@ -93,11 +93,12 @@ def pack_probe() -> bytes:
 
 
 def _sources() -> Iterator[tuple[str, bytes]]:
-    for module in (importlib.resources.files("snapenv.probe") / "in_target").iterdir():
-        if module.name.endswith(".py"):
-            yield module.name, module.read_bytes()
-    pynvml = importlib.metadata.distribution("nvidia-ml-py").locate_file("pynvml.py")
-    yield "pynvml.py", Path(str(pynvml)).read_bytes()
+    for module in Path(__file__).with_name("in_target").glob("*.py"):
+        yield module.name, module.read_bytes()
+    pynvml = importlib.util.find_spec("pynvml")
+    if pynvml is None or pynvml.origin is None:
+        raise ModuleNotFoundError("nvidia-ml-py is not installed beside snapenv")
+    yield "pynvml.py", Path(pynvml.origin).read_bytes()
 
 
 def _answers(stdout: str) -> list[str]:

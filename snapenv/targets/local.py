@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from snapenv.errors import InterpreterError, WriteError
+from snapenv.model.carried import read_chunks
 from snapenv.ports import Completed
 from snapenv.targets.process import converse, start
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Mapping, Sequence
+
+    from snapenv.model.carried import Content
 
 # What belongs to the Python that snapenv itself runs on would mislead another one.
 _OURS = ("__PYVENV_LAUNCHER__", "PYTHONHOME", "PYTHONEXECUTABLE")
@@ -31,7 +34,7 @@ class LocalTarget:
         self,
         argv: Sequence[str],
         *,
-        files: Mapping[str, bytes] | None = None,
+        files: Mapping[str, Content] | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
         stdout: BinaryIO | None = None,
@@ -45,10 +48,11 @@ class LocalTarget:
             return _listen(process, on_line, stdout)
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: Content) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        with path.open("wb", buffering=0) as file:
+            file.writelines(read_chunks(content))
     except OSError as error:
         raise WriteError(
             f"cannot write {path}: {error.strerror}", hint="Free some space, or set TMPDIR."

@@ -10,7 +10,7 @@ import subprocess
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _CHUNK = 1 << 16  # what a pipe holds
 
@@ -44,20 +44,21 @@ def converse(
     *,
     on_bytes: Callable[[bytes], object],
     on_line: Callable[[bytes], None],
-    sent: bytes = b"",
+    sent: Iterable[bytes] = (),
     farewell_s: float = 0.0,
 ) -> int:
     """Hear both streams to their ends, and give the exit code.
 
     ``on_bytes`` is given what stdout says, ``on_line`` each line of stderr with its line break,
-    if it has one. ``sent`` is written to stdin, which stays open until the streams have ended.
+    if it has one. ``sent`` is written to stdin, a piece at a time as it is taken; stdin stays open
+    until the streams have ended.
     When either raises, or snapenv is interrupted, the program ends with all that it started:
     of itself within ``farewell_s``, since its streams are closed, else it is killed.
     """
     line = b""
     with process:
         try:
-            for out, err in _frames(process, memoryview(sent)):
+            for out, err in _frames(process, (piece for piece in sent if piece)):
                 on_bytes(out)
                 *whole, line = (line + err).split(b"\n")
                 for each in whole:
@@ -70,9 +71,12 @@ def converse(
     return process.returncode
 
 
-def _frames(process: subprocess.Popen[bytes], rest: memoryview) -> Iterator[tuple[bytes, bytes]]:
-    """Give what stdout and stderr say, as (stdout, stderr), while the rest of stdin is written."""
+def _frames(
+    process: subprocess.Popen[bytes], pieces: Iterator[bytes]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Give what stdout and stderr say, as (stdout, stderr), while the pieces go to stdin."""
     out, err = _pipe(process.stdout), _pipe(process.stderr)
+    rest = memoryview(next(pieces, b""))
     with selectors.DefaultSelector() as selector:
         for stream in (out, err):
             selector.register(stream, selectors.EVENT_READ)
@@ -82,7 +86,7 @@ def _frames(process: subprocess.Popen[bytes], rest: memoryview) -> Iterator[tupl
         while {out, err} & {key.fileobj for key in selector.get_map().values()}:
             for key, _ in selector.select():
                 if key.fileobj is process.stdin:
-                    rest = _send(key.fd, rest)
+                    rest = _send(key.fd, rest, pieces)
                     said, ended = b"", not rest
                 else:
                     said = os.read(key.fd, _CHUNK)
@@ -92,12 +96,13 @@ def _frames(process: subprocess.Popen[bytes], rest: memoryview) -> Iterator[tupl
                 yield (said, b"") if key.fileobj is out else (b"", said)
 
 
-def _send(stdin: int, rest: memoryview) -> memoryview:
-    """Write what goes in, and give what is left; nothing where nobody reads any more."""
+def _send(stdin: int, rest: memoryview, pieces: Iterator[bytes]) -> memoryview:
+    """Write what goes in, and give what is next; nothing where nobody reads any more."""
     try:
-        return rest[os.write(stdin, rest) :]
+        rest = rest[os.write(stdin, rest) :]
     except BrokenPipeError:
         return rest[:0]
+    return rest or memoryview(next(pieces, b""))
 
 
 def _end(process: subprocess.Popen[bytes], farewell_s: float) -> None:

@@ -17,19 +17,21 @@ import io
 import os
 import re
 import shlex
-import tarfile
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from snapenv.errors import EnvironmentMissingError, InterpreterError, WriteError
+from snapenv.model.carried import Tar
 from snapenv.ports import Completed
 from snapenv.targets.process import converse, start
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from snapenv.model.carried import Content
 
 _OPTIONS = (
     "-T",  # no terminal
@@ -62,7 +64,7 @@ class SshTarget:
         self,
         argv: Sequence[str],
         *,
-        files: Mapping[str, bytes] | None = None,
+        files: Mapping[str, Content] | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
         stdout: BinaryIO | None = None,
@@ -187,35 +189,32 @@ class _Errors:
 def _order(
     own: tuple[str, str],
     argv: Sequence[str],
-    files: Mapping[str, bytes],
+    files: Mapping[str, Content],
     environment: Mapping[str, str],
-) -> bytes:
-    """Give what is sent: a line for the shell over there, and the files.
+) -> Iterator[bytes]:
+    """Give what is sent, in pieces: a line for the shell over there, and the files.
 
     ``own`` are the mark and the Python that unpacks the files where there is no tar.
     """
-    packed = _pack(files)
+    packed = Tar(files)
     variables = " ".join(shlex.quote(f"{name}={value}") for name, value in environment.items())
     mark, python = own
-    words = (mark, str(len(packed)), python, f"export {variables}" if variables else "", *argv)
+    words = (
+        mark,
+        str(packed.size_bytes),
+        python,
+        f"export {variables}" if variables else "",
+        *argv,
+    )
     program = (importlib.resources.files("snapenv.targets") / _OVER_THERE).read_text("utf-8")
-    return _one_line(f"set -- {shlex.join(words)}\n{program}") + packed
+    yield _one_line(f"set -- {shlex.join(words)}\n{program}")
+    yield from packed
 
 
 def _one_line(script: str) -> bytes:
     """Write a script so that ``printf %b`` gives it back: printable ASCII, and one line break."""
     line = re.sub(rb"[^ -\[\]-~]", lambda byte: b"\\0%03o" % byte.group()[0], os.fsencode(script))
     return line + b"\n"
-
-
-def _pack(files: Mapping[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name, content in sorted(files.items()):
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
 
 
 def _last(lines: Sequence[str]) -> str:

@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from snapenv.base.choose import rebase
-from snapenv.errors import BuildError, NotFoundError, TagTakenError
+from snapenv.errors import BuildError, LeakError, NotFoundError, TagTakenError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL
 from snapenv.render.dockerfile import render_dockerfile
+from snapenv.workflows.fetch import temporary_folder
+from snapenv.workflows.leaks import refuse_leaking_image
+from snapenv.workflows.lend import Lent, lend
 from snapenv.workflows.prove import prove_facts
 
 if TYPE_CHECKING:
@@ -76,8 +79,10 @@ def make_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outsi
         BuildError: A step failed, or the image is not what the lock says; it gets no name.
     """
     pinned = _pin_base(snapshot, request, outside)
-    with outside.progress.task(f"Building {ref.tag}") as task:
-        image = outside.engine.build(_context(pinned, outside.certificates), task)
+    with temporary_folder(outside) as fetched:
+        context = _context(pinned, lend(pinned, fetched, outside), outside.certificates)
+        with outside.progress.task(f"Building {ref.tag}") as task:
+            image = outside.engine.build(context, task)
     different = _differences(image, snapshot, outside)
     if different:
         outside.engine.remove(image.id)
@@ -88,8 +93,22 @@ def make_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outsi
             f"the image is not what the lock says: {named}",
             hint="It was not named. Choose a base that fits with --base, or capture again.",
         )
+    _refuse_leaks(image, pinned, outside)
     outside.engine.tag(image, ref)
     return image
+
+
+def _refuse_leaks(image: Image, pinned: Snapshot, outside: Outside) -> None:
+    base = outside.engine.find(pinned.lock.base.image)
+    if base is None:
+        raise BuildError(
+            f"the base image {pinned.lock.base.image} is gone", hint="Build once more."
+        )
+    try:
+        refuse_leaking_image(image, base, allow=pinned.lock.allowed, outside=outside)
+    except LeakError:
+        outside.engine.remove(image.id)
+        raise
 
 
 def _pin_base(snapshot: Snapshot, request: Build, outside: Outside) -> Snapshot:
@@ -104,16 +123,19 @@ def _pin_base(snapshot: Snapshot, request: Build, outside: Outside) -> Snapshot:
     return replace(snapshot, lock=replace(lock, base=replace(base, image=str(ref))))
 
 
-def _context(snapshot: Snapshot, certificates: bytes | None) -> BuildContext:
-    """Give the snapshot as captured, with a Dockerfile whose base is pinned."""
-    base = ImageRef.parse(snapshot.lock.base.image)
+def _context(snapshot: Snapshot, lent: Lent, certificates: bytes | None) -> BuildContext:
+    """Give the snapshot as captured, with a Dockerfile whose base is pinned, and what is lent."""
+    lock = snapshot.lock
+    uv = replace(lock.installer, file=lent.uv or lock.installer.file)
     files = {
         **snapshot.files,
-        _PINNED_DOCKERFILE: render_dockerfile(snapshot.lock),
+        **lent.files,
+        _PINNED_DOCKERFILE: render_dockerfile(replace(lock, installer=uv), lent=bool(lent.files)),
     }
     if certificates:
         files["ca.pem"] = certificates
-    return BuildContext(files=files, labels=_labels(snapshot, base), dockerfile=_PINNED_DOCKERFILE)
+    labels = _labels(snapshot, ImageRef.parse(lock.base.image))
+    return BuildContext(files=files, labels=labels, dockerfile=_PINNED_DOCKERFILE)
 
 
 def _labels(snapshot: Snapshot, base: ImageRef) -> Mapping[str, str]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.lock.overlay import OverlayPlan, make_overlay, plan_overlay
-from snapenv.lock.pins import pinned, proofs, vendored
-from snapenv.lock.pylock import add_vendored, resolve_pins
+from snapenv.lock.pins import pinned, proofs, refuse_vendored, vendored
+from snapenv.lock.pylock import write_pylock
 from snapenv.lock.wheel import rebuild_wheel
+from snapenv.model.carried import Content
 from snapenv.model.python import Proof
-from snapenv.model.snapshot import VENDOR, Installer
+from snapenv.model.snapshot import VENDOR, Installer, Prove, Vendor
+from snapenv.model.wheels import IndexWheel
 from snapenv.probe.collect import Collected, collect
+from snapenv.workflows.fetch import fetch_wheels
+from snapenv.workflows.leaks import refuse_leaking_files
+from snapenv.workflows.pins import find_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,38 +29,77 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Carrying:
+    """How much is proved, how much travels, and where what is fetched for that is put."""
+
+    prove: Prove = "record"
+    vendor: Vendor = "missing"
+    anew: bool = False  # ask the index even for what it has answered today
+    allow: tuple[str, ...] = ()  # files that may travel although they look as if with a secret
+    into: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Packages:
     """What brings an environment's packages back: pins, wheels of our own, and an overlay."""
 
     pylock: bytes
     installer: Installer
     proofs: Mapping[str, Proof]  # by distribution
+    wheels: tuple[IndexWheel, ...]  # of the index, uv's own among them
+    rebuilt: Mapping[str, bytes]  # by file name
     overlay: tuple[str, ...]  # what is put over the packages, as "site/x.py"
-    carried: Mapping[str, bytes]  # the files of vendor/ and overlay/, by their names
+    allowed: tuple[str, ...]  # of the files that travel, those that had to be allowed
+    carried: Mapping[str, Content]  # the files of vendor/ and overlay/, by their names
 
 
-def lock_packages(facts: Facts, target: Target, outside: Outside) -> Packages:
+def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Outside) -> Packages:
     """Ask the index, then fetch from the target what the index does not have."""
-    environment, machine = facts.environment, outside.local(sys.executable)
+    environment, all_travel = facts.environment, carrying.vendor == "all"
     with outside.progress.task("Asking the index for hashes") as task:
-        resolved = resolve_pins(
-            pinned(environment), facts, machine=machine, uv=outside.uv, task=task
-        )
-    own = vendored(environment, resolved.not_on_index)
-    pins = {found.name for found in pinned(environment, resolved.not_on_index)}
-    plan = plan_overlay(environment, pins)
+        found = find_wheels(facts, outside, how=carrying.prove, anew=carrying.anew, task=task)
+    own = vendored(environment, found.absent)
+    if carrying.vendor == "none":
+        refuse_vendored(own)
+    plan = plan_overlay(environment, {pin.name for pin in pinned(environment, found.absent)})
     collected = _collect(target, own, plan, outside)
-    wheels = _rebuild(own, collected, facts)
+    allowed = refuse_leaking_files(collected, allow=carrying.allow, outside=outside)
+    rebuilt = _rebuild(own, collected, facts)
+    known = proofs(environment, found.absent, proved=found.proved)
+    wheels = (*found.wheels.values(), found.uv)
     return Packages(
-        pylock=add_vendored(resolved.pylock, wheels) if wheels else resolved.pylock,
-        installer=resolved.installer,
-        proofs=proofs(environment, resolved.not_on_index),
+        pylock=write_pylock(
+            facts,
+            pinned=found.wheels.values(),
+            rebuilt=rebuilt,
+            proofs=known,
+            all_travel=all_travel,
+        ),
+        installer=_installer(found.uv, travels=all_travel),
+        proofs=known,
+        wheels=wheels,
+        rebuilt=rebuilt,
         overlay=plan.names,
+        allowed=allowed,
         carried={
-            **{f"{VENDOR}/{name}": content for name, content in wheels.items()},
+            **{f"{VENDOR}/{name}": content for name, content in rebuilt.items()},
+            **(_fetch(wheels, carrying.into, outside) if all_travel else {}),
             **make_overlay(plan, collected.files),
         },
     )
+
+
+def _installer(uv: IndexWheel, *, travels: bool) -> Installer:
+    file = f"{VENDOR}/{uv.filename}" if travels else None
+    return Installer(version=uv.version, url=uv.url, sha256=uv.sha256, file=file)
+
+
+def _fetch(wheels: Sequence[IndexWheel], into: Path, outside: Outside) -> Mapping[str, Content]:
+    with outside.progress.task(f"Fetching {len(wheels)} wheels") as task:
+        return {
+            f"{VENDOR}/{name}": path
+            for name, path in fetch_wheels(wheels, into, outside, task).items()
+        }
 
 
 def _collect(

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from snapenv.errors import InstallError, NotFoundError, SnapshotDamagedError
-from snapenv.lock.store import parse_snapshot, read_snapshot
-from snapenv.model.image import ImageRef, Tag
+from snapenv.errors import InstallError
+from snapenv.lock.store import read_snapshot
+from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
-from snapenv.model.snapshot import IMAGE_PYTHON, IMAGE_SNAPSHOT, SNAPSHOT_LABEL
+from snapenv.model.snapshot import IMAGE_PYTHON
 from snapenv.ports import Target
 from snapenv.probe.probe import probe
 from snapenv.workflows.build import Build, find_image, make_image
+from snapenv.workflows.fetch import temporary_folder
+from snapenv.workflows.lend import lend
 from snapenv.workflows.prove import prove
+from snapenv.workflows.reference import fetch_image, parse_ref, read_image
 
 if TYPE_CHECKING:
     from snapenv.model.image import Image
@@ -67,39 +70,13 @@ def restore(request: Restore, outside: Outside) -> Outcome:
     return _outcome(snapshot, restored, proved)
 
 
-def parse_ref(text: str, *, repository: str) -> ImageRef | Path:
-    """Tell what REF names: a folder that exists, a bare tag below ``repository``, or an image.
-
-    Raises:
-        NotFoundError: It looks like a path and is none, or is no image reference.
-    """
-    path = Path(text).expanduser()
-    if path.is_dir():
-        return path
-    if text.startswith((".", "/", "~")):
-        raise NotFoundError(
-            f"there is no snapshot folder {text}",
-            hint="Name a folder that snapenv capture wrote, a tag, or an image.",
-        )
-    try:
-        return ImageRef(repository=repository, tag=str(Tag.parse(text)))
-    except ValueError:
-        pass
-    try:
-        return ImageRef.parse(text)
-    except ValueError as error:
-        raise NotFoundError(
-            str(error), hint="Name a snapshot folder, a tag of the convention, or an image."
-        ) from error
-
-
 def _restore_venv(request: Restore, outside: Outside) -> tuple[Snapshot, _Restored]:
     ref = parse_ref(request.ref, repository=request.repository)
     if isinstance(ref, Path):
         snapshot = read_snapshot(ref)
     else:
         outside.engine.check()
-        snapshot = _read_image(_fetch(ref, outside), ref, outside)
+        snapshot = read_image(fetch_image(ref, outside), ref, outside)
     lock = snapshot.lock
     if lock.base.world == "base":
         raise InstallError(
@@ -111,13 +88,15 @@ def _restore_venv(request: Restore, outside: Outside) -> tuple[Snapshot, _Restor
             f"{ref} carries {snapshot.absent[0]}, which its image was built with and does not hold",
             hint="Restore from the snapshot folder, or with --engine docker.",
         )
-    with outside.progress.task(f"Making {request.into}") as task:
-        target = outside.venvs.create(
-            snapshot.files,
-            python=lock.environment.interpreter.minor,
-            into=request.into,
-            task=task,
-        )
+    with temporary_folder(outside) as fetched:
+        lent = lend(snapshot, fetched, outside)
+        with outside.progress.task(f"Making {request.into}") as task:
+            target = outside.venvs.create(
+                {**snapshot.files, **lent.files},
+                python=lock.environment.interpreter.minor,
+                into=request.into,
+                task=task,
+            )
     return snapshot, _Restored(
         target=target,
         device=request.device,
@@ -138,8 +117,8 @@ def _restore_image(request: Restore, outside: Outside) -> tuple[Snapshot, _Resto
         )
     else:
         outside.engine.check()
-        image = _fetch(ref, outside)
-        snapshot = _read_image(image, ref, outside)
+        image = fetch_image(ref, outside)
+        snapshot = read_image(image, ref, outside)
     gpus = _gpus(request.device, outside)
     return snapshot, _Restored(
         target=outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=gpus),
@@ -147,33 +126,6 @@ def _restore_image(request: Restore, outside: Outside) -> tuple[Snapshot, _Resto
         result={"image": str(ref), "digest": _digest(image, ref)},
         usage=f"docker run --rm -it {'--gpus all --shm-size 1g ' if gpus else ''}{ref}",
     )
-
-
-def _fetch(ref: ImageRef, outside: Outside) -> Image:
-    """Give the image that is here already, else the registry's."""
-    here = outside.engine.find(str(ref))
-    if here:
-        return here
-    with outside.progress.task(f"Pulling {ref}") as task:
-        return outside.engine.pull(ref, task)
-
-
-def _read_image(image: Image, ref: ImageRef, outside: Outside) -> Snapshot:
-    try:
-        contents = outside.engine.read_folder(image, IMAGE_SNAPSHOT)
-    except NotFoundError as error:
-        raise NotFoundError(
-            f"{ref} holds no snapshot: it was not built by snapenv",
-            hint="Name an image that snapenv build made.",
-        ) from error
-    snapshot = parse_snapshot(contents, where=f"{ref}:{IMAGE_SNAPSHOT}", in_image=True)
-    if image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
-        raise SnapshotDamagedError(
-            f"{ref} says it holds snapshot {image.labels.get(SNAPSHOT_LABEL)}, "
-            f"and holds {snapshot.digest}",
-            hint="Build it again from the snapshot folder.",
-        )
-    return snapshot
 
 
 def _gpus(device: str, outside: Outside) -> str | None:

@@ -21,9 +21,13 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Cost:
-    """What one run took; ``memory_mib`` is the most that one of its processes held."""
+    """What one run took.
+
+    ``cpu_s`` is of all its processes together, ``memory_mib`` the most that one of them held.
+    """
 
     seconds: float
+    cpu_s: float
     memory_mib: float
 
 
@@ -52,12 +56,17 @@ def run(work: Work) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{work.name} ended with {process.returncode}: {work.argv}")
-    return Cost(seconds=seconds, memory_mib=usage.ru_maxrss / 1024)
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Cost(seconds=seconds, cpu_s=cpu_s, memory_mib=usage.ru_maxrss / 1024)
 
 
 def show(costs: Mapping[str, Cost], *, against: Sequence[str]) -> None:
     """Print a table, with each one's time as a multiple of some of them."""
-    print(f"{'':34} {'s':>7} {'MiB':>6} " + "".join(f"{f'/ {name}':>22}" for name in against))
+    print(
+        f"{'':34} {'s':>7} {'cpu s':>7} {'MiB':>6} "
+        + "".join(f"{f'/ {name}':>22}" for name in against)
+    )
     for name, cost in costs.items():
         ratios = "".join(f"{cost.seconds / costs[other].seconds:22.2f}" for other in against)
-        print(f"{name:34} {cost.seconds:7.3f} {cost.memory_mib:6.0f} {ratios}")
+        took = f"{cost.seconds:7.3f} {cost.cpu_s:7.3f} {cost.memory_mib:6.0f}"
+        print(f"{name:34} {took} {ratios}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from docker import DockerClient
 
-from snapenv.lock.indexes import uv_index_environment
+from snapenv.access.wheels import IndexWheels
 from tests.command import Command, certificates
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def _pip(words: str, *, python: str = "/env/bin/python") -> str:
 
 def _pip_environment() -> dict[str, str]:
     """Let pip in the container reach the index from here, without the base's constraints."""
-    index = uv_index_environment().get("UV_DEFAULT_INDEX")
+    index = IndexWheels(None).variables().get("UV_DEFAULT_INDEX")
     return {
         "PIP_CONSTRAINT": "",
         **({"PIP_INDEX_URL": index} if index else {}),

@@ -14,6 +14,7 @@ from snapenv.errors import EngineError, EnvironmentMissingError, InterpreterErro
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import docker
     from docker.models.containers import Container
@@ -155,6 +156,21 @@ def test_a_program_runs_in_a_fresh_container_that_can_do_little(in_image: Target
         "shm_mib": 1024,
         "variables": {"OURS": "ours", "THEIRS": None, "NVIDIA_VISIBLE_DEVICES": "void"},
     }
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("where", ["in_image", "in_container"])
+def test_a_file_of_this_machine_arrives_and_stays_as_it_was(
+    request: pytest.FixtureRequest, tmp_path: Path, where: str
+) -> None:
+    target: Target = request.getfixturevalue(where)
+    (tmp_path / "mine").write_bytes(b"mine")
+    code = "data = open('below/x', 'rb').read(); print('FACTS', repr(data.decode()))"
+
+    done = target.run(["python3", "-c", code], files={"below/x": tmp_path / "mine", "a": b""})
+
+    assert done.stdout.endswith("FACTS 'mine'\n"), done.stderr
+    assert (tmp_path / "mine").read_bytes() == b"mine"
 
 
 @pytest.mark.docker

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.errors import BuildError, EngineError, WriteError
+from snapenv.errors import BuildError, EngineError, SnapshotDamagedError, WriteError
+from snapenv.model.carried import Tar
 from snapenv.model.image import BuildContext, ImageRef
 from tests.engines.place import Place
 from tests.engines.registry import start_registry, stop_registry
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     import docker
 
     from snapenv.engine.docker import DockerEngine
+    from snapenv.model.carried import Content
     from snapenv.model.image import Image
 
 pytestmark = pytest.mark.docker
 
 
-def context(*lines: str, **files: bytes) -> BuildContext:
+def context(*lines: str, **files: Content) -> BuildContext:
     return BuildContext(files={"Dockerfile": "\n".join(lines).encode(), **files}, labels={})
 
 
@@ -93,6 +95,47 @@ def test_a_step_is_noted_while_it_runs(engine: DockerEngine, base: ImageRef) -> 
 
     assert f"[2/2] RUN echo {word}" in task.notes
     assert f"[2/2] RUN echo {word}: {word}" in task.notes
+
+
+def test_a_file_builds_the_same_layer_as_its_bytes(engine: DockerEngine, tmp_path: Path) -> None:
+    content = uuid.uuid4().bytes * 100_000
+    (tmp_path / "x").write_bytes(content)
+    lines = ("FROM scratch", "COPY x /")
+
+    by_path = engine.build(context(*lines, x=tmp_path / "x"), FakeTask())
+    by_bytes = engine.build(context(*lines, x=content), FakeTask())
+
+    assert by_path.diff_ids == by_bytes.diff_ids
+
+
+def test_the_bytes_of_what_is_built_from_are_counted_as_they_go(engine: DockerEngine) -> None:
+    sent, task = context("FROM scratch", "COPY x /", x=bytes(3_000_000)), FakeTask()
+    size = Tar(sent.files).size_bytes
+
+    engine.build(sent, task)
+
+    counts = [done for done, total in task.counts if total == size]
+    assert counts == sorted(counts)
+    assert counts[-1] == size
+
+
+def test_a_file_that_is_gone_ends_a_build(engine: DockerEngine, tmp_path: Path) -> None:
+    sent = context("FROM scratch", "COPY x y /", x=bytes(3_000_000), y=tmp_path / "y")
+
+    with pytest.raises(SnapshotDamagedError, match="y cannot be read: No such file"):
+        engine.build(sent, FakeTask())
+
+
+def test_a_refusal_while_much_is_sent_is_read(engine: DockerEngine, tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(200_000_000)
+    refused = BuildContext(files={"Dockerfile": large}, labels={}, dockerfile="../out")
+
+    with pytest.raises((BuildError, EngineError)) as caught:
+        engine.build(refused, FakeTask())
+
+    assert "went away" not in caught.value.message
 
 
 def test_a_base_that_is_here_is_built_on_without_its_registry(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +17,8 @@ from tests.index import PYTHON, Silent, installed, locked
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from snapenv.model.carried import Content
 
 EMPTY = b'lock-version = "1.0"\ncreated-by = "snapenv"\npackages = []\n'
 
@@ -110,6 +114,100 @@ def test_a_lock_for_another_python_leaves_nothing_behind(venvs: UvVenvs, tmp_pat
 
     with pytest.raises(InstallError, match="the lock could not be installed"):
         venvs.create({PYLOCK_FILE: lock}, python=PYTHON, into=tmp_path / "venv", task=Silent())
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def make_wheel(path: Path, name: str) -> bytes:
+    """Write a wheel of one module; give a lock of it, in the folder that the path names."""
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}.py", f"NAME = {name!r}\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(
+            f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n"
+        )
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return (
+        f'[[packages]]\nname = "{name}"\nversion = "1.0"\n'
+        f'wheels = [{{ path = "vendor/{path.name}", hashes = {{ sha256 = "{sha256}" }} }}]\n'
+    ).encode()
+
+
+LOCK = b'lock-version = "1.0"\ncreated-by = "snapenv"\n'
+
+
+def test_a_wheel_of_the_snapshot_is_read_where_it_lies_and_stays_as_it_was(
+    venvs: UvVenvs, tmp_path: Path
+) -> None:
+    wheel = tmp_path / "ours-1.0-py3-none-any.whl"
+    package = make_wheel(wheel, "ours")
+    content = wheel.read_bytes()
+    files: dict[str, Content] = {PYLOCK_FILE: LOCK + package, f"vendor/{wheel.name}": wheel}
+
+    target = venvs.create(files, python=PYTHON, into=tmp_path / "venv", task=Silent())
+
+    done = target.run((target.python, "-c", "import ours; print(ours.__file__)"))
+    assert done.stdout.startswith(f"{tmp_path}/venv/"), done.stderr
+    assert wheel.read_bytes() == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == [wheel.name, "venv"]
+
+
+def test_what_is_installed_from_the_snapshot_alone_leaves_nothing_in_the_cache_of_uv(
+    venvs: UvVenvs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    wheel = tmp_path / "ours-1.0-py3-none-any.whl"
+    package = make_wheel(wheel, "ours")
+    files: dict[str, Content] = {PYLOCK_FILE: LOCK + package, f"vendor/{wheel.name}": wheel}
+
+    target = venvs.create(files, python=PYTHON, into=tmp_path / "venv", task=Silent())
+
+    assert target.run((target.python, "-c", "import ours")).exit_code == 0
+    assert list((tmp_path / "cache").rglob("ours.py")) == []
+    assert list((tmp_path / "venv").glob(".snapenv-*")) == []
+
+
+def test_a_wheel_that_changed_after_the_snapshot_was_read_is_refused(
+    venvs: UvVenvs, tmp_path: Path
+) -> None:
+    wheel = tmp_path / "ours-1.0-py3-none-any.whl"
+    package = make_wheel(wheel, "ours")
+    make_wheel(wheel, "theirs")
+    files: dict[str, Content] = {PYLOCK_FILE: LOCK + package, f"vendor/{wheel.name}": wheel}
+
+    with pytest.raises(InstallError, match="[Hh]ash mismatch"):
+        venvs.create(files, python=PYTHON, into=tmp_path / "venv", task=Silent())
+
+
+def test_what_is_lent_is_installed_beside_what_is_vendored(venvs: UvVenvs, tmp_path: Path) -> None:
+    names = ("ours", "lent")
+    ours, lent = (tmp_path / f"{name}-1.0-py3-none-any.whl" for name in names)
+    packages = make_wheel(ours, "ours"), make_wheel(lent, "lent")
+    there = packages[1].replace(b"vendor/", b"https://user.example.com/")
+    files: dict[str, Content] = {
+        PYLOCK_FILE: LOCK + packages[0] + there.replace(b"path =", b"url ="),
+        f"vendor/{ours.name}": ours,
+        f"lent/{PYLOCK_FILE}": LOCK
+        + packages[0].replace(b"vendor/", b"../vendor/")
+        + packages[1].replace(b"vendor/", b""),
+        f"lent/{lent.name}": lent,
+    }
+
+    target = venvs.create(files, python=PYTHON, into=tmp_path / "venv", task=Silent())
+
+    done = target.run((target.python, "-c", "import ours, lent; print(ours.NAME, lent.NAME)"))
+    assert done.stdout == "ours lent\n", done.stderr
+
+
+def test_a_place_for_temporary_files_that_is_full_is_named(venvs: UvVenvs, tmp_path: Path) -> None:
+    files = {PYLOCK_FILE: EMPTY, f"vendor/{'n' * 300}": b""}
+
+    with pytest.raises(WriteError, match="cannot write .*: File name too long"):
+        venvs.create(files, python=PYTHON, into=tmp_path / "venv", task=Silent())
 
     assert list(tmp_path.iterdir()) == []
 

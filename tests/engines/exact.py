@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import uv
 
-from snapenv.lock.indexes import uv_index_environment
+from snapenv.access.wheels import IndexWheels
 from tests.engines.place import UnavailableError, call, say
 
 if TYPE_CHECKING:
@@ -52,5 +52,5 @@ def _install(python: Path) -> None:
         call(
             *(uv.find_uv_bin(), "pip", "install", "--quiet", "--python", str(python)),
             *("--override", str(overrides), *PINS),
-            environment=uv_index_environment(),
+            environment=IndexWheels(None).variables(),
         )

@@ -32,7 +32,7 @@ ENV TORCH_ALLOW_TF32_CUBLAS_OVERRIDE="0"
 ENV LD_LIBRARY_PATH="/usr/local/nvidia/lib:/usr/local/nvidia/lib64"
 
 # Every pinned package, by hash, into a venv of its own that sees nothing of the base image's.
-# What no index gives back comes as a wheel from vendor/, by hash too.
+# What travels with the snapshot comes as a wheel from vendor/, by hash too.
 COPY pylock.toml /opt/snapenv/snapshot/
 RUN --mount=type=cache,target=/root/.cache/uv \
     --mount=type=bind,from=uv,source=/uv/bin/uv,target=/usr/local/bin/uv \

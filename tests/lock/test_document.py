@@ -1,6 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import tomlkit
@@ -9,132 +15,74 @@ from hypothesis import strategies as st
 
 from snapenv.errors import SnapshotDamagedError, SnapshotVersionError
 from snapenv.lock.document import lock_from_toml, lock_to_toml
-from snapenv.lock.pins import proofs
-from snapenv.model.fingerprint import Conditions, Fingerprint, Speed
-from snapenv.model.hardware import Driver, Gpu, Hardware, System
-from snapenv.model.native import Kernels, Native, NativeLibrary
-from snapenv.model.python import (
-    Distribution,
-    Environment,
-    Files,
-    Interpreter,
-    Libraries,
-    LooseFile,
-    Torch,
-)
-from snapenv.model.snapshot import Base, Installer, Lock
+from snapenv.model.python import Proof
+from snapenv.model.snapshot import SNAPSHOT_SCHEMA, Lock
 from tests.samples import (
     sample_base_lock,
     sample_distribution,
     sample_environment,
     sample_facts,
+    sample_files,
     sample_fingerprint,
     sample_hardware,
     sample_lock,
 )
 
-texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=20)
-counts = st.integers(min_value=0, max_value=2**53)
-pairs = st.tuples(counts, counts)
-words = st.lists(texts, max_size=4).map(tuple)
-tables = st.dictionaries(texts, texts, max_size=3)
-maybe = st.none() | texts
-rates = st.floats(min_value=0, max_value=1e9)
+# What a TOML file cannot hold as it is, or could take for its own.
+NASTY = (
+    "\"'\\\n\r\t\b\f\0\x01\x1b\x1f\x7f\x80\x85\u2028\u2029\ufeff\ud7ff\ue000\uffff\U0010ffff"
+    " ,.#=[]{}aü"
+)
+texts = st.text(max_size=8) | st.text(alphabet=NASTY, max_size=8)
+PLAIN: Mapping[object, st.SearchStrategy[Any]] = {
+    str: texts,
+    bool: st.booleans(),
+    int: st.integers(min_value=-(2**63), max_value=2**63 - 1),
+    float: st.floats(allow_nan=False),
+    type(None): st.none(),
+}
 
-hardware = st.builds(
-    Hardware,
-    system=st.builds(System, os=texts, machine=texts, glibc=maybe, cpu=maybe, cpu_count=counts),
-    driver=st.none() | st.builds(Driver, version=texts, cuda=pairs),
-    gpus=st.lists(
-        st.builds(Gpu, name=texts, memory_mib=counts, compute_capability=pairs), max_size=2
-    ).map(tuple),
-)
-distributions = st.builds(
-    Distribution,
-    name=texts,
-    version=texts,
-    origin=st.sampled_from(("index", "base", "conda")),
-    installer=maybe,
-    url=maybe,
-    tags=words,
-    files=st.none()
-    | st.builds(Files, count=counts, size_bytes=counts, sha256=texts, edited=words, missing=words),
-)
-environments = st.builds(
-    Environment,
-    interpreter=st.builds(Interpreter, implementation=texts, version=texts),
-    distributions=st.lists(distributions, max_size=3, unique_by=lambda one: one.name).map(tuple),
-    unowned=st.lists(st.builds(LooseFile, path=texts, sha256=maybe, link=maybe), max_size=2).map(
-        tuple
-    ),
-    torch=st.none() | st.builds(Torch, version=texts, cuda=maybe, git=maybe),
-    libraries=st.builds(Libraries, cudnn=maybe, nccl=maybe),
-)
-native = st.builds(
-    Native,
-    kernels=st.lists(
-        st.builds(Kernels, distribution=maybe, architectures=words, common=words), max_size=2
-    ).map(tuple),
-    libraries=st.lists(
-        st.builds(
-            NativeLibrary,
-            soname=texts,
-            package=maybe,
-            found=st.booleans(),
-            required=st.booleans(),
-            needed_by=words,
-        ),
-        max_size=2,
-    ).map(tuple),
-    cublas=maybe,
-)
-fingerprints = st.builds(
-    Fingerprint,
-    losses=words,
-    conditions=st.builds(
-        Conditions,
-        device=texts,
-        threads=counts,
-        tf32=st.booleans(),
-        ultralytics=texts,
-        torch=texts,
-        numpy=texts,
-        opencv=texts,
-        cudnn=st.none() | counts,
-        albumentations=maybe,
-        arguments=tables,
-        images_sha256=texts,
-    ),
-    speed=st.builds(
-        Speed,
-        images_per_s=rates,
-        step_ms_median=rates,
-        step_ms_p95=rates,
-        peak_gpu_memory_mib=st.none() | counts,
-    ),
-)
-locks = st.builds(
-    Lock,
-    snapenv=texts,
-    tag=texts,
-    base=st.builds(
-        Base,
-        image=texts,
-        world=st.sampled_from(("base", "exact")),
-        reasons=words,
-        warnings=words,
-    ),
-    installer=st.builds(Installer, version=texts, url=texts, sha256=texts),
-    hardware=hardware,
-    variables=tables,
-    image=tables,
-    settings=st.dictionaries(texts, st.booleans(), max_size=2),
-    native=st.none() | native,
-    overlay=words,
-    baseline=st.none() | fingerprints,
-    environment=environments,
-).map(lambda lock: replace(lock, proofs=proofs(lock.environment)))
 
+def values(kind: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401
+    """Make values of a type with every field filled in, so that a new field is tried too."""
+    inner = get_args(kind)
+    if kind in PLAIN:
+        return PLAIN[kind]
+    if inner:
+        return GENERIC[get_origin(kind)](inner)
+    hints = get_type_hints(kind)
+    return st.builds(kind, **{field.name: values(hints[field.name]) for field in fields(kind)})
+
+
+def tuples(inner: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    if inner[-1] is Ellipsis:
+        return st.lists(values(inner[0]), max_size=4).map(tuple)
+    return st.tuples(*map(values, inner))
+
+
+GENERIC: Mapping[Any, Callable[[tuple[Any, ...]], st.SearchStrategy[Any]]] = {
+    tuple: tuples,
+    Literal: st.sampled_from,
+    Mapping: lambda inner: st.dictionaries(*map(values, inner), max_size=3),
+    UnionType: lambda inner: st.one_of(*map(values, inner)),
+}
+
+
+def whole(lock: Lock) -> Lock:
+    """Let each distribution have a name of its own, and a proof."""
+    named = {found.name: found for found in lock.environment.distributions}
+    proofs: tuple[Proof, ...] = get_args(Proof)
+    return replace(
+        lock,
+        schema=SNAPSHOT_SCHEMA,
+        environment=replace(lock.environment, distributions=tuple(named.values())),
+        proofs={name: proofs[number % len(proofs)] for number, name in enumerate(named)},
+    )
+
+
+locks = values(Lock).map(whole)
+
+MUCH = 10_000_000
 SAMPLES = (
     sample_lock(),
     sample_base_lock(),
@@ -153,21 +101,61 @@ def test_a_lock_comes_back_from_its_file(lock: Lock) -> None:
 @settings(deadline=None)
 @given(locks)
 def test_whatever_a_lock_holds_comes_back_from_its_file(lock: Lock) -> None:
-    assert lock_from_toml(lock_to_toml(lock), where="here") == lock
+    written = lock_to_toml(lock)
+
+    read = lock_from_toml(written, where="here")
+
+    assert read == lock
+    assert lock_to_toml(read) == written
 
 
 @settings(deadline=None)
 @given(locks)
-def test_another_reader_of_toml_takes_the_file(lock: Lock) -> None:
+def test_other_readers_of_toml_take_the_file_alike(lock: Lock) -> None:
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has none")
+    written = lock_to_toml(lock).decode()
 
-    document = tomllib.loads(lock_to_toml(lock).decode())
+    document = tomllib.loads(written)
 
-    assert document["tag"] == lock.tag
+    assert tomlkit.parse(written).unwrap() == document
     assert document["variables"] == lock.variables
     assert [found["name"] for found in document["environment"]["distributions"]] == [
         found.name for found in lock.environment.distributions
     ]
+
+
+def test_python_without_a_reader_of_toml_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = sample_lock(baseline=sample_fingerprint())
+    monkeypatch.setitem(sys.modules, "tomllib", None)
+
+    assert lock_from_toml(lock_to_toml(lock), where="here") == lock
+    with pytest.raises(SnapshotDamagedError, match=r"^there/snapenv\.toml: "):
+        lock_from_toml(b"schema = ", where="there")
+
+
+def test_twenty_thousand_paths_take_no_time() -> None:
+    paths = tuple(f"package/folder/module_{number}.py" for number in range(20_000))
+    files = sample_files(edited=paths, missing=paths)
+    environment = sample_environment(distributions=(sample_distribution(files=files),))
+    lock = replace(sample_lock(facts=sample_facts(environment=environment)), overlay=paths)
+
+    begun = time.process_time()
+    read = lock_from_toml(lock_to_toml(lock), where="here")
+
+    assert time.process_time() - begun < 5
+    assert read == lock
+
+
+@settings(deadline=None)
+@given(texts)
+def test_no_text_breaks_out_of_its_line(text: str) -> None:
+    lock = replace(sample_lock(), tag=text, variables={text: text})
+
+    written = lock_to_toml(lock).decode()
+
+    unsafe = {letter for letter in written if letter < " " or letter == "\x7f"}
+    assert unsafe == {"\n"}
+    assert written.count("\n") == lock_to_toml(sample_lock()).count(b"\n") + 1
 
 
 @pytest.mark.parametrize("lock", SAMPLES)
@@ -214,6 +202,18 @@ def test_another_schema_is_refused_and_the_hint_names_who_wrote_it(line: str, sa
     assert caught.value.hint == "Read it with snapenv 7.1.0 or newer."
 
 
+@pytest.mark.parametrize("writer", ["7\\u001b[2J", "x" * 99, "", "1 or\\nhint: run this"])
+def test_a_version_that_is_none_is_not_repeated(writer: str) -> None:
+    newer = lock_to_toml(sample_lock()).replace(b"schema = 1", b'schema = "\\u001b[2J2\\n"', 1)
+    newer = newer.replace(b'snapenv = "0.1.0"', f'snapenv = "{writer}"'.encode(), 1)
+
+    with pytest.raises(SnapshotVersionError) as caught:
+        lock_from_toml(newer, where="there")
+
+    assert caught.value.hint == "It is no snapshot."
+    assert caught.value.message.isprintable()
+
+
 def test_some_other_toml_is_no_snapshot() -> None:
     with pytest.raises(SnapshotVersionError) as caught:
         lock_from_toml(b'[project]\nname = "a"\n', where="there")
@@ -257,11 +257,26 @@ def test_a_field_of_another_form_is_named(old: bytes, new: bytes, path: str) -> 
         b"schema = 1\nenvironment.distributions = [{name = [], proof = 'none'}]\n",
         b"schema = 1\n" + b"a." * 3000 + b"b = 1\n",
         b"schema = 1\na = " + b"[" * 3000 + b"]" * 3000 + b"\n",
+        b"schema = 1\na = " + b"[" * MUCH,
+        b"schema = 1\na = " + b"{a = " * (MUCH // 5),
+        b"schema = 1\n" + b"a." * (MUCH // 2) + b"b = 1\n",
+        b"schema = 1\n" + b'"a\\"" . ' * (MUCH // 8) + b"b = 1\n",
+        b"schema = 1\n[" + b"'a'." * (MUCH // 4) + b"b]\n",
+        b"schema = 1\na = ['\"', {" + b"a." * (MUCH // 2) + b"b = 1}, '\"']\n",
+        b'schema = 1\na = ["""\\\n""", {' + b"a." * (MUCH // 2) + b'b = "x"}]\n',
+        b"schema = 1\na = " + b"1" * 5000 + b"\n",
+        b"schema = 1\na = '" + b"\x1b[2J" * 99,
     ],
+    ids=itertools.count(),
 )
 def test_what_is_no_lock_is_called_damaged(content: bytes) -> None:
-    with pytest.raises(SnapshotDamagedError, match=r"^there/snapenv\.toml: "):
+    begun = time.process_time()
+    with pytest.raises(SnapshotDamagedError, match=r"^there/snapenv\.toml: ") as caught:
         lock_from_toml(content, where="there")
+
+    assert time.process_time() - begun < 10
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 400
 
 
 @settings(deadline=None)

@@ -15,16 +15,17 @@ from packaging.utils import parse_wheel_filename
 from uv import find_uv_bin
 
 from snapenv.errors import LockError
-from snapenv.lock.pylock import (
-    Resolved,
-    add_vendored,
-    resolve_installer,
-    resolve_pins,
-)
+from snapenv.lock.ask import ask_index, with_tags
 from snapenv.lock.wheel import rebuild_wheel
 from snapenv.model.carried import CarriedFile
-from snapenv.targets.local import LocalTarget
-from tests.index import PYTHON, Silent, facts_of_this_machine, installed, locked
+from tests.index import (
+    PYTHON,
+    Silent,
+    facts_of_this_machine,
+    installed,
+    locked,
+    uv_of_tests,
+)
 from tests.samples import sample_distribution
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.model.python import Distribution
-
-HERE = LocalTarget(sys.executable)
 
 
 def test_the_index_gives_the_very_wheels_that_are_installed_with_their_hashes() -> None:
@@ -61,11 +60,13 @@ def test_the_same_pins_give_the_same_bytes() -> None:
 
 def test_the_uv_that_runs_here_is_found_for_the_image() -> None:
     locked("click")
+    uv = uv_of_tests()
+    own = sample_distribution("uv", uv.version())
 
-    installer = resolve_installer(facts_of_this_machine(), machine=HERE, uv=find_uv_bin())
+    (wheel, *_) = ask_index([own], facts_of_this_machine(), uv, Silent())["uv"]
 
-    assert f"uv-{installer.version}-" in installer.url
-    assert len(installer.sha256) == 64
+    assert f"uv-{uv.version()}-" in wheel.url
+    assert len(wheel.sha256) == 64
 
 
 @pytest.mark.parametrize(
@@ -83,30 +84,23 @@ def test_what_the_index_cannot_give_back_is_named_and_the_rest_is_locked(
 ) -> None:
     locked("click")
 
-    resolved = resolve(sample_distribution(name, version), installed("jinja2"))
-
-    assert resolved.not_on_index == {name}
-    assert names(resolved.pylock) == ["jinja2"]
+    assert on_index(sample_distribution(name, version), installed("jinja2")) == ["jinja2"]
 
 
 def test_several_that_the_index_does_not_have_are_all_named() -> None:
     locked("click")
     absent = [sample_distribution(f"snapenv-on-no-index-{number}", "1.0") for number in range(3)]
 
-    resolved = resolve(*absent, sample_distribution("click", "0.0.1"), installed("markupsafe"))
+    pins = (*absent, sample_distribution("click", "0.0.1"), installed("markupsafe"))
 
-    assert resolved.not_on_index == {"click", *(one.name for one in absent)}
-    assert names(resolved.pylock) == ["markupsafe"]
+    assert on_index(*pins) == ["markupsafe"]
 
 
 def test_a_wheel_that_was_built_here_is_not_the_one_of_the_index() -> None:
     locked("click")
     built = replace(installed("markupsafe"), tags=("cp311-cp311-linux_x86_64",))
 
-    resolved = resolve(built, installed("click"))
-
-    assert resolved.not_on_index == {"markupsafe"}
-    assert names(resolved.pylock) == ["click"]
+    assert on_index(built, installed("click")) == ["click"]
 
 
 @pytest.mark.parametrize("code", [401, 403, 500])
@@ -119,7 +113,7 @@ def test_an_index_that_refuses_has_not_said_that_it_lacks_a_package(
         monkeypatch.setenv("UV_NO_CACHE", "1")
 
         with pytest.raises(LockError, match="uv could not lock the pins: "):
-            resolve(installed("click"))
+            on_index(installed("click"))
 
 
 def test_an_index_that_uv_may_not_ask_has_not_said_that_it_lacks_a_package(
@@ -129,7 +123,7 @@ def test_an_index_that_uv_may_not_ask_has_not_said_that_it_lacks_a_package(
     monkeypatch.setenv("UV_NO_CACHE", "1")
 
     with pytest.raises(LockError, match="uv could not lock the pins: "):
-        resolve(installed("click"))
+        on_index(installed("click"))
 
 
 def test_an_index_that_does_not_answer_is_no_missing_package(
@@ -140,17 +134,17 @@ def test_an_index_that_does_not_answer_is_no_missing_package(
     monkeypatch.setenv("UV_NO_CACHE", "1")
 
     with pytest.raises(LockError, match="uv could not lock the pins: ") as caught:
-        resolve(installed("click"))
+        on_index(installed("click"))
 
     assert "answers" in caught.value.hint
 
 
 def test_uv_installs_a_pinned_and_a_rebuilt_wheel_from_the_lock_alone(tmp_path: Path) -> None:
-    pylock = locked("markupsafe")
     name, wheel = rebuilt_wheel()
+    pylock = locked("markupsafe", rebuilt={name: wheel})
     (tmp_path / "vendor").mkdir()
     (tmp_path / "vendor" / name).write_bytes(wheel)
-    (tmp_path / "pylock.toml").write_bytes(add_vendored(pylock, {name: wheel}))
+    (tmp_path / "pylock.toml").write_bytes(pylock)
 
     python = sync(tmp_path)
 
@@ -163,7 +157,7 @@ def test_uv_refuses_a_rebuilt_wheel_that_is_not_what_the_lock_says(tmp_path: Pat
     name, wheel = rebuilt_wheel()
     (tmp_path / "vendor").mkdir()
     (tmp_path / "vendor" / name).write_bytes(rebuilt_wheel(b"x = 2\n")[1])
-    (tmp_path / "pylock.toml").write_bytes(add_vendored(locked("markupsafe"), {name: wheel}))
+    (tmp_path / "pylock.toml").write_bytes(locked("markupsafe", rebuilt={name: wheel}))
 
     with pytest.raises(subprocess.CalledProcessError) as caught:
         sync(tmp_path)
@@ -171,15 +165,10 @@ def test_uv_refuses_a_rebuilt_wheel_that_is_not_what_the_lock_says(tmp_path: Pat
     assert "Hash mismatch" in caught.value.stderr
 
 
-def resolve(*pins: Distribution) -> Resolved:
-    return resolve_pins(
-        pins, facts_of_this_machine(*pins), machine=HERE, uv=find_uv_bin(), task=Silent()
-    )
-
-
-def names(pylock: bytes) -> list[str]:
-    lock = Pylock.from_dict(tomlkit.parse(pylock.decode()).unwrap())
-    return [package.name for package in lock.packages]
+def on_index(*pins: Distribution) -> list[str]:
+    """Name those of which the index has a wheel with the installed tags."""
+    offers = ask_index(pins, facts_of_this_machine(*pins), uv_of_tests(), Silent())
+    return [pin.name for pin in pins if with_tags(pin, offers[pin.name])]
 
 
 def rebuilt_wheel(source: bytes = b"x = 1\n") -> tuple[str, bytes]:

@@ -21,6 +21,8 @@ from tests.probe.environments import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tests.probe.environments import Venv
 
 PLAIN = {"plain/__init__.py": "ANSWER = 42\n", "plain/data.bin": "x" * 100_000}
@@ -293,3 +295,41 @@ def test_files_that_conda_lists_are_owned(venv: Venv) -> None:
     write_files(venv.folder, {"conda-meta/broken.json": "{", "conda-meta/list.json": "[]"})
 
     assert loose_paths(venv) == ["other.so"]
+
+
+@pytest.fixture
+def deep(venv: Venv) -> Iterator[Callable[[int], None]]:
+    """Make folders in folders, past what a path can name, with a file in the last."""
+
+    def nest(depth: int) -> None:
+        descriptor = os.open(venv.site, os.O_RDONLY)
+        for _ in range(depth):
+            os.mkdir("d", dir_fd=descriptor)
+            inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        os.close(os.open("deep.so", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
+        os.close(descriptor)
+
+    yield nest
+    subprocess.run(["rm", "-r", venv.site / "d"], check=True)  # too deep for shutil
+
+
+def test_a_file_below_a_thousand_folders_is_told(venv: Venv, deep: Callable[[int], None]) -> None:
+    deep(1200)
+
+    facts = venv.look()
+
+    assert [loose.path for loose in facts.environment.unowned] == ["d/" * 1200 + "deep.so"]
+    assert facts.native
+
+
+def test_a_folder_that_cannot_be_read_is_named(venv: Venv, deep: Callable[[int], None]) -> None:
+    deep(2100)
+
+    environment = venv.look().environment
+
+    (told,) = environment.outside
+    assert environment.unowned == ()
+    assert told.startswith("d/d/")
+    assert told.endswith("d/d: no file that can be read")

@@ -318,6 +318,22 @@ def test_torch_for_the_cpu_loads_none_of_them(venv: Venv) -> None:
     assert environment.libraries == Libraries()
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "__version__ = '\\ud800'\n",
+        f"__version__ = {'(' * 5000}'2.1.0'{')' * 5000}\n",
+        f"__version__ = '2.1.0'\nx = {'-' * 100_000}1\n",
+        f"__version__ = '2.1.0'\nx = {'[' * 100}{']' * 100}.{'a.' * 20_000}a\n",
+    ],
+    ids=["lone surrogate", "parentheses", "signs", "attributes"],
+)
+def test_a_version_that_cannot_be_read_is_none(venv: Venv, code: str) -> None:
+    write_files(venv.site, {"torch/version.py": code})
+
+    assert venv.look().environment.torch in (None, Torch(version="2.1.0"))
+
+
 def test_torchs_version_is_read_and_never_run(venv: Venv, tmp_path: Path) -> None:
     trap = (
         f"open({str(tmp_path / 'trap')!r}, 'w')\n__version__ = '2.1.0'\ngit_version = 'ab' + 'c'\n"

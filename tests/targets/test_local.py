@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.errors import InterpreterError
+from snapenv.errors import InterpreterError, SnapshotDamagedError, WriteError
 from snapenv.ports import Completed, Target
 from snapenv.targets.local import LocalTarget
 from tests.targets.processes import all_end
@@ -46,6 +46,36 @@ def test_a_program_finds_its_files_alone_in_its_folder(local: Target) -> None:
     done = local.run(python(code), files=files)
 
     assert done.stdout == "a.txt b'one'\nbelow None\nbelow/b.bin b'\\x00\\xff'\n"
+
+
+def test_a_program_may_change_a_file_of_ours_and_ours_stays_as_it_was(
+    local: Target, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"mine" * MEBIBYTE)
+    mine.chmod(0o400)
+    code = "f = open('below/x', 'r+b'); print(len(f.read())); f.seek(0); f.write(b'changed')"
+
+    done = local.run(python(code), files={"below/x": mine})
+
+    assert done.stdout == f"{4 * MEBIBYTE}\n", done.stderr
+    assert mine.read_bytes() == b"mine" * MEBIBYTE
+
+
+def test_a_file_of_ours_that_is_gone_is_named_and_nothing_runs(
+    local: Target, tmp_path: Path
+) -> None:
+    with pytest.raises(SnapshotDamagedError, match="gone cannot be read: No such file"):
+        local.run(python(f"open({str(tmp_path / 'ran')!r}, 'w')"), files={"x": tmp_path / "gone"})
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_without_room_for_the_files_is_named(
+    local: Target,
+) -> None:
+    with pytest.raises(WriteError, match="cannot write .*n: File name too long"):
+        local.run(python(""), files={"n" * 300: b""})
 
 
 def test_the_folder_is_gone_afterwards_with_all_that_was_written(local: Target) -> None:

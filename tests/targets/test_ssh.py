@@ -13,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from snapenv.errors import EnvironmentMissingError, InterpreterError, WriteError
+from snapenv.errors import (
+    EnvironmentMissingError,
+    InterpreterError,
+    SnapshotDamagedError,
+    WriteError,
+)
 from snapenv.ports import Completed, Target
 from snapenv.targets.ssh import SshTarget
 from tests.engines.ssh import BARE, GREETING, HOST, REFUSING, SHELLS, STRANGER
@@ -65,6 +70,22 @@ def test_a_program_runs_the_same_below_every_login_shell(host: str) -> None:
         stderr="one\ntwo",
     )
     assert heard == ["one", "two"]
+
+
+@pytest.mark.parametrize("host", [HOST, BARE])
+def test_a_file_of_ours_is_sent_a_piece_at_a_time(host: str, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 20_000
+    (tmp_path / "mine").write_bytes(content)
+    code = "import hashlib; print(hashlib.sha256(open('below/x', 'rb').read()).hexdigest())"
+
+    done = on(host).run(python(code), files={"a": b"", "below/x": tmp_path / "mine"})
+
+    assert done.stdout == f"{hashlib.sha256(content).hexdigest()}\n", done.stderr
+
+
+def test_a_file_of_ours_that_is_gone_ends_the_connection(there: Target, tmp_path: Path) -> None:
+    with pytest.raises(SnapshotDamagedError, match="gone cannot be read: No such file"):
+        there.run(python(""), files={"x": tmp_path / "gone"})
 
 
 def test_a_value_that_is_no_text_arrives_as_it_is(there: Target) -> None:

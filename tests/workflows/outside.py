@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from snapenv.model.carried import Content
 from snapenv.model.image import Image, ImageRef
+from snapenv.model.wheels import WheelRecord
 from snapenv.ports import Completed, Outside, Target
 from tests.fakes import FakeEngine, FakeTarget, SilentProgress
 from tests.samples import sample_facts
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.facts import Facts
     from snapenv.model.fingerprint import Fingerprint
+    from snapenv.model.wheels import IndexWheel
     from snapenv.ports import Task
 
 REGISTRY = "localhost:5000"
@@ -60,18 +63,46 @@ class FakeVenvs:
     """Makes nothing; every venv holds what ``made`` sees."""
 
     made: FakeTarget
-    asked: list[tuple[Mapping[str, bytes], str]] = field(default_factory=list)
+    asked: list[tuple[Mapping[str, Content], str]] = field(default_factory=list)
 
-    def create(self, files: Mapping[str, bytes], *, python: str, into: Path, task: Task) -> Target:
+    def create(
+        self, files: Mapping[str, Content], *, python: str, into: Path, task: Task
+    ) -> Target:
         del into, task
         self.asked.append((files, python))
         return self.made
+
+
+@dataclass
+class FakeWheels:
+    """Wheels in memory: ``records`` by file name, ``contents`` by URL; ``private`` hosts."""
+
+    records: dict[str, str] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    private: frozenset[str] = frozenset()
+    asked: list[str] = field(default_factory=list)
+
+    def variables(self) -> Mapping[str, str]:
+        return {}
+
+    def record(self, wheel: IndexWheel) -> WheelRecord:
+        self.asked.append(wheel.filename)
+        return WheelRecord(text=self.records.get(wheel.filename, ""), size_bytes=len(wheel.url))
+
+    def fetch(self, wheel: IndexWheel, into: Path, task: Task) -> None:
+        content = self.contents[wheel.url]
+        task.count(len(content), len(content))
+        into.write_bytes(content)
+
+    def is_private(self, wheel: IndexWheel) -> bool:
+        return wheel.host in self.private
 
 
 def outside(
     engine: EngineWithBase | None = None,
     *,
     here: FakeTarget | None = None,
+    wheels: FakeWheels | None = None,
     certificates: bytes | None = None,
 ) -> Outside:
     """Give an outside; ``here`` is what this machine's interpreters and venvs hold."""
@@ -82,6 +113,7 @@ def outside(
         engine=engine or EngineWithBase(),
         venvs=FakeVenvs(made),
         progress=SilentProgress(),
+        wheels=wheels or FakeWheels(),
         uv="uv",
         certificates=certificates,
     )

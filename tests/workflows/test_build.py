@@ -47,7 +47,7 @@ def test_the_base_is_pinned_and_the_snapshot_travels_as_it_was_captured(snapshot
     build(snapshot, REQUEST, outside(engine))
 
     (context,) = engine.built
-    dockerfile = context.files[context.dockerfile].decode()
+    dockerfile = bytes(context.files[context.dockerfile]).decode()
     captured = {path.name: path.read_bytes() for path in snapshot.iterdir()}
     assert f"FROM {REGISTRY}/nvidia/pytorch:25.10-py3@sha256:" in dockerfile
     assert {name: context.files[name] for name in captured} == captured

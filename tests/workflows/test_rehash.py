@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.errors import SnapenvError
-from snapenv.workflows.capture import Capture, capture
+from snapenv.workflows.capture import capture
+from snapenv.workflows.capture_request import Capture
 from snapenv.workflows.prove import prove_facts
 from tests.samples import sample_facts, sample_lock
 from tests.workflows.outside import EngineWithBase, outside, target
@@ -17,7 +18,8 @@ from tests.workflows.outside import EngineWithBase, outside, target
 if TYPE_CHECKING:
     from tests.fakes import FakeTarget
 
-HASHES = Path("/cache/snapenv/hashes")
+CACHE = Path("/cache/snapenv")
+HASHES = CACHE / "hashes"
 
 
 def words(fake: FakeTarget) -> tuple[str, ...]:
@@ -36,7 +38,7 @@ def test_a_capture_on_this_machine_keeps_its_hashes(
     request = Capture(python="/bin/sh", output=tmp_path / "s", smoke=False, rehash=rehash)
 
     with pytest.raises(SnapenvError):  # there is no uv
-        capture(request, replace(outside(here=here), hashes=HASHES))
+        capture(request, replace(outside(here=here), cache=CACHE))
 
     assert words(here) == expected
 
@@ -47,7 +49,7 @@ def test_a_container_is_given_no_folder_of_this_machine(tmp_path: Path) -> None:
     request = Capture(container="mine", output=tmp_path / "s", smoke=False)
 
     with pytest.raises(SnapenvError):  # there is no uv
-        capture(request, replace(outside(engine), hashes=HASHES))
+        capture(request, replace(outside(engine), cache=CACHE))
 
     assert words(inside) == ()
 
@@ -55,6 +57,6 @@ def test_a_container_is_given_no_folder_of_this_machine(tmp_path: Path) -> None:
 def test_a_proof_reads_every_file() -> None:
     restored = target(sample_facts())
 
-    prove_facts(restored, sample_lock(), replace(outside(), hashes=HASHES))
+    prove_facts(restored, sample_lock(), replace(outside(), cache=CACHE))
 
     assert words(restored) == ()

@@ -14,7 +14,8 @@ from snapenv.errors import (
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.workflows.build import Build, build
-from snapenv.workflows.restore import Restore, parse_ref, restore
+from snapenv.workflows.reference import parse_ref
+from snapenv.workflows.restore import Restore, restore
 from tests.samples import (
     TAG,
     sample_base_lock,

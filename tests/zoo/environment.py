@@ -12,7 +12,7 @@ from typing import Any
 
 import uv
 
-from snapenv.lock.indexes import uv_index_environment
+from snapenv.access.wheels import IndexWheels
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -84,7 +84,7 @@ def run(*argv: str, folder: Path | None = None) -> str:
     done = subprocess.run(
         argv,
         cwd=folder,
-        env={**os.environ, **uv_index_environment()},
+        env={**os.environ, **IndexWheels(None).variables()},
         capture_output=True,
         text=True,
         check=False,

@@ -9,26 +9,18 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import probe_distributions
+import probe_cache
 import probe_driver
-import probe_hashing
-import probe_index
+import probe_kept
 import probe_libraries
 import probe_machine
-import probe_native
-import probe_outside
 import probe_path
 import probe_settings
-import probe_sources
-import probe_torch
-import probe_unowned
+import probe_tree
 import probe_variables
 from probe_apart import Apart
-
-if TYPE_CHECKING:
-    from probe_index import Index
 
 MARK = "snapenv-facts: "
 SCHEMA = 1
@@ -36,38 +28,42 @@ SCHEMA = 1
 
 def document() -> str:
     """Look at the environment that runs this, and give its facts as JSON."""
-    index = probe_index.of_arguments(sys.argv[1:])
-    path = probe_path.folders()
-    torch = probe_torch.find(path)
-    # Children are forked before the first thread is there; they work while files are hashed.
+    # A child is forked before the first thread is there; it works while files are looked at.
     hardware = Apart(probe_driver.look)
-    cuda = probe_libraries.ask(path, torch)
-    environment: dict[str, Any] = {
-        "interpreter": _interpreter(),
-        **_distributions(path, index),
-        "torch": probe_torch.facts(torch),
-        "libraries": {name: asked.answer() for name, asked in cuda.items()},
-    }
+    path = probe_path.folders()
+    seen = _see(path)
+    cuda = probe_libraries.ask(seen["cuda"])
     facts = {
         "schema": SCHEMA,
-        "hardware": {
-            "system": probe_machine.system(),
-            **(hardware.answer() or {}),
-        },
-        "environment": environment,
-        "native": _native(environment, probe_libraries.cublas(path, torch)),
         "settings": probe_settings.of_ultralytics(),
         "variables": probe_variables.of_training(),
         "image": probe_variables.of_image(),
+        "native": seen["native"],
+        "environment": {
+            **seen["environment"],
+            "interpreter": _interpreter(),
+            "libraries": {name: asked.answer() for name, asked in cuda.items()},
+        },
+        "hardware": {"system": probe_machine.system(), **(hardware.answer() or {})},
     }
-    index.save()
     return json.dumps(facts, separators=(",", ":"), sort_keys=True)
 
 
-def _native(environment: dict[str, Any], cublas: str | None) -> dict[str, object] | None:
-    """Take what was seen of compiled code out of the environment; None where that failed."""
-    found: dict[str, object] | None = environment.pop("native").answer()
-    return found and {**found, "cublas": cublas}
+def _see(path: list[str]) -> dict[str, Any]:
+    """Give what an earlier look kept where it still holds, else look."""
+    place, rehash = probe_cache.place(sys.argv[1:]), "--rehash" in sys.argv
+    kept = probe_kept.Kept(place and place + ".answer", path)
+    tree = probe_tree.walk(probe_path.own_folders())  # before anything is read
+    seen: dict[str, Any] | None = None if rehash else kept.find(tree)
+    if seen is None:
+        import probe_environment
+        import probe_index
+
+        index = probe_index.Index(place and place + ".index", rehash=rehash)
+        seen, beside = probe_environment.look(path, tree, index)
+        index.save()
+        kept.keep(seen, tree, beside)
+    return seen
 
 
 def _interpreter() -> dict[str, str]:
@@ -76,24 +72,4 @@ def _interpreter() -> dict[str, str]:
     return {
         "implementation": sys.implementation.name,
         "version": ".".join(map(str, version[:3])) + (f"{stage}{version.serial}" if stage else ""),
-    }
-
-
-def _distributions(path: list[str], index: Index) -> dict[str, object]:
-    everything = probe_distributions.find(path)
-    visible = probe_distributions.visible(everything)
-    native = Apart(probe_native.look, visible)
-    loose = probe_unowned.find(everything, probe_sources.roots(visible))
-    hashed = probe_hashing.hash_files(
-        {
-            *(entry.file for found in visible for entry in found.digested),
-            *(one.file for one in loose if not one.link),
-        },
-        index,
-    )
-    return {
-        "native": native,
-        "distributions": [probe_distributions.facts(found, hashed) for found in visible],
-        "unowned": probe_unowned.facts(loose, hashed),
-        "outside": probe_outside.find(everything, visible, loose, hashed),
     }

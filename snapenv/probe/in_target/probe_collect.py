@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, BinaryIO, Dict, NamedTuple, NoReturn
 import probe_distributions
 import probe_path
 import probe_scripts
-import probe_unowned
 
 if TYPE_CHECKING:
     from probe_distributions import Distribution
@@ -97,7 +96,7 @@ def _by_name(path: str, visible: list[Distribution]) -> _Member:
     if root == "site":
         owned = (entry for found in visible for entry in found.counted())
         places = [entry.file for entry in owned if entry.path == below]
-        places += [os.path.join(folder, below) for folder in probe_unowned.folders()]
+        places += [os.path.join(folder, below) for folder in probe_path.own_folders()]
     else:
         roots = dict.fromkeys([*map(_root, visible), probe_path.prefix()])
         places = [os.path.join(one, below) for one in roots]

@@ -121,6 +121,7 @@ def _files(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, object] 
         ],
         ChainMap({one.entry.file: one.hashed() for one in scripts}, hashed) if scripts else hashed,
         scripts={one.entry.path: one.is_edited for one in scripts},
+        made=probe_scripts.made(found),
     )
     return files
 

@@ -4,15 +4,14 @@ Source: https://docs.nvidia.com/deploy/nvml-api/
 """
 
 # mypy: disable-error-code="import-not-found"
+# Paths are plain strings: pathlib takes longer to import than all that is read here.
+# ruff: noqa: PTH119, PTH123
 
 from __future__ import annotations
 
 import ctypes
 import os
 import re
-from pathlib import Path
-
-import probe_gpus
 
 _LIBRARY = "libnvidia-ml.so.1"
 _KERNEL_MODULE = "/proc/driver/nvidia/version"
@@ -25,6 +24,7 @@ def look() -> dict[str, object]:
         OSError: There is no NVML here.
     """
     ctypes.CDLL(_LIBRARY)  # before the 8,000 lines of pynvml are compiled for nothing
+    import probe_gpus
     import pynvml
 
     try:
@@ -64,13 +64,14 @@ def kernel_module(text: str) -> str | None:
 def _loaded_library(maps: str) -> str | None:
     """Find the version in the name of the file that the loader took for NVML."""
     paths = (line.split(maxsplit=5)[-1] for line in maps.splitlines() if "libnvidia-ml" in line)
-    names = (os.path.basename(os.path.realpath(path)) for path in paths)  # noqa: PTH119
+    names = (os.path.basename(os.path.realpath(path)) for path in paths)
     found = (re.search(r"\.so\.(\d+\.\d+(?:\.\d+)*)$", name) for name in names)
     return next((one.group(1) for one in found if one), None)
 
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
     except OSError:
         return ""

@@ -23,19 +23,36 @@ _CACHE_ENTRY = struct.Struct("<iIIIQ")  # flags, soname, path (both from the mag
 _LISTS = "/var/lib/dpkg/info"
 
 
+def looked_at(sonames: Mapping[str, Iterable[str]], found: Mapping[str, str]) -> list[str]:
+    """Name the files and folders on which it hangs what is found, and who owns it."""
+    return [
+        *(_CACHE, _LISTS, *found.values()),
+        *(path for places in _places(sonames).values() for path in places),
+    ]
+
+
+def _places(sonames: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Give for each the paths to look at, in the loader's order."""
+    cached = _cached()
+    folders = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    return {
+        soname: [
+            *(os.path.join(folder, soname) for folder in [*runpaths, *folders] if folder),
+            *cached.get(soname, ()),
+            *(os.path.join(folder, soname) for folder in _standard_folders()),
+        ]
+        for soname, runpaths in sonames.items()
+    }
+
+
 def find(sonames: Mapping[str, Iterable[str]], machine: int) -> dict[str, str]:
     """Find libraries as the loader would; ``sonames`` gives for each the RUNPATHs that apply.
 
     Only what is built for the same processor counts; what is not found is left out.
     """
-    cached = _cached()
-    folders = [*os.environ.get("LD_LIBRARY_PATH", "").split(":")]
     found: dict[str, str] = {}
-    for soname, runpaths in sonames.items():
-        before = (os.path.join(folder, soname) for folder in [*runpaths, *folders] if folder)
-        after = (os.path.join(folder, soname) for folder in _standard_folders())
-        candidates = (*before, *cached.get(soname, ()), *after)
-        path = next((path for path in candidates if probe_elf.machine(path) == machine), None)
+    for soname, places in _places(sonames).items():
+        path = next((path for path in places if probe_elf.machine(path) == machine), None)
         if path:
             found[soname] = path
     return found

@@ -13,15 +13,17 @@ import os
 import re
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple
+from typing import TYPE_CHECKING, Mapping, NamedTuple
 
 import probe_elf
 import probe_fatbin
 import probe_loader
 import probe_path
+import probe_tree
 
 if TYPE_CHECKING:
     from probe_distributions import Distribution
+    from probe_tree import Tree
 
 _SHARED_OBJECT = re.compile(r".+\.so(\.\w+)*")
 # Of glibc, and of Python itself: both are there wherever the interpreter runs.
@@ -42,14 +44,24 @@ class Compiled(NamedTuple):
     containers: list[set[str]]  # the architectures of each fat binary
 
 
-def look(distributions: list[Distribution]) -> dict[str, object]:
-    """Give ``kernels`` and ``libraries`` as snapenv's ``Native`` has them."""
-    owners = _shared_objects(distributions)
+def look(distributions: list[Distribution], tree: Tree) -> dict[str, object]:
+    """Give ``kernels`` and ``libraries`` as snapenv's ``Native`` has them.
+
+    ``looked_at`` are the paths besides the environment's own that this hangs on.
+    """
+    owners = _shared_objects(distributions, tree)
     read = [one for file, owner in owners.items() for one in [_read(file, owner)] if one]
-    return {"kernels": _kernels(read), "libraries": _libraries(read, set(map(_base, owners)))}
+    users = _users(read, set(map(_base, owners)))
+    runpaths = _runpaths(users)
+    paths: dict[str, str] = probe_loader.find(runpaths, _machine(users))
+    return {
+        "kernels": _kernels(read),
+        "libraries": _libraries(users, paths, _required(read)),
+        "looked_at": probe_loader.looked_at(runpaths, paths),
+    }
 
 
-def _shared_objects(distributions: list[Distribution]) -> dict[str, str | None]:
+def _shared_objects(distributions: list[Distribution], tree: Tree) -> dict[str, str | None]:
     """Give the files with the distribution that each belongs to, sorted by file."""
     owned: dict[str, str | None] = {
         entry.file: found.name
@@ -57,16 +69,10 @@ def _shared_objects(distributions: list[Distribution]) -> dict[str, str | None]:
         for entry in (*(found.entries or ()), *(found.sources.entries if found.sources else ()))
         if _SHARED_OBJECT.fullmatch(entry.file)
     }
-    loose = {file: None for folder in probe_path.site_folders() for file in _walk(folder)}
+    others = [folder for folder in probe_path.site_folders() if folder not in tree.folders]
+    walked = {**tree.statuses(), **probe_tree.walk(others).statuses()}
+    loose = {file: None for file in walked if ".so" in file and _SHARED_OBJECT.fullmatch(file)}
     return dict(sorted({**loose, **owned}.items()))
-
-
-def _walk(folder: str) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        for name in files:
-            if ".so" in name and _SHARED_OBJECT.fullmatch(name):
-                yield os.path.join(parent, name)
 
 
 def _read(file: str, owner: str | None) -> Compiled | None:
@@ -108,8 +114,8 @@ def _summed(containers: list[set[str]]) -> dict[str, object]:
     return {"architectures": names, "common": common}
 
 
-def _libraries(read: list[Compiled], shipped: set[str]) -> list[dict[str, object]]:
-    """List what is needed and neither shipped by the environment nor a part of glibc.
+def _users(read: list[Compiled], shipped: set[str]) -> dict[str, list[Compiled]]:
+    """Give by name what is needed and neither shipped by the environment nor a part of glibc.
 
     The loader looks for files by the name that is needed, whatever SONAME a file has.
     """
@@ -119,8 +125,12 @@ def _libraries(read: list[Compiled], shipped: set[str]) -> list[dict[str, object
         for soname in one.elf.needed:
             if soname not in shipped and not _OF_INTERPRETER.fullmatch(soname):
                 users.setdefault(_base(soname), []).append(one)
-    required = _required(read)
-    paths = _find(users)
+    return users
+
+
+def _libraries(
+    users: Mapping[str, list[Compiled]], paths: Mapping[str, str], required: set[str]
+) -> list[dict[str, object]]:
     packages = probe_loader.owners(paths.values())
     return [
         {
@@ -134,17 +144,17 @@ def _libraries(read: list[Compiled], shipped: set[str]) -> list[dict[str, object
     ]
 
 
-def _find(users: Mapping[str, list[Compiled]]) -> dict[str, str]:
-    machines = [one.elf.machine for used in users.values() for one in used]
-    if not machines:
-        return {}
-    runpaths = {
+def _runpaths(users: Mapping[str, list[Compiled]]) -> dict[str, list[str]]:
+    return {
         soname: [path for one in used for path in one.elf.runpath if path.startswith("/")]
         for soname, used in users.items()
     }
-    machine, _ = Counter(machines).most_common(1)[0]
-    found: dict[str, str] = probe_loader.find(runpaths, machine)
-    return found
+
+
+def _machine(users: Mapping[str, list[Compiled]]) -> int:
+    """Give the processor that most are for."""
+    counts = Counter(one.elf.machine for used in users.values() for one in used)
+    return max(counts, key=counts.__getitem__, default=0)
 
 
 def _required(read: list[Compiled]) -> set[str]:

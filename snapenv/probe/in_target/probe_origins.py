@@ -27,13 +27,11 @@ if TYPE_CHECKING:
 
 _OF_SYSTEM = ("debian", "rpm")
 _FINDER = re.compile(r"_?_editable_?_.*\.pth")
-# Where NVIDIA's images keep what they bring: 23 and newer, their sources, and 22 and older.
-_OF_IMAGE = ("/usr", "/opt/pytorch", "/opt/conda")
 
 
 def of(found: Distribution) -> dict[str, str | None]:
     """Give ``origin`` and ``url``, the first that holds of: base, conda, direct URL, system."""
-    if is_folder_of_image(found.folder):
+    if probe_path.is_of_image(found.folder):
         return {"origin": "base", "url": None}
     if _is_of_conda(found):
         return {"origin": "conda", "url": None}
@@ -52,17 +50,6 @@ def _without_url(found: Distribution) -> str:
         or found.folder.startswith("/usr/lib/python3/")
     )
     return "system" if is_system else "index"
-
-
-def is_folder_of_image(folder: str) -> bool:
-    """Say whether a folder came with NVIDIA's image; its pip and ours use one folder there."""
-    if not os.environ.get("NVIDIA_PYTORCH_VERSION") or folder == probe_path.user_site():
-        return False
-    is_venv = sys.prefix != sys.base_prefix
-    if is_venv and probe_path.is_below(folder, sys.prefix):
-        return False
-    roots = (*_OF_IMAGE, sys.base_prefix) if is_venv else _OF_IMAGE
-    return probe_path.is_debian(folder) or any(probe_path.is_below(folder, root) for root in roots)
 
 
 def _is_of_conda(found: Distribution) -> bool:

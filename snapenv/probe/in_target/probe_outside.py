@@ -54,7 +54,7 @@ def _loose(loose: list[Loose], hashed: Mapping[str, Hashed]) -> Iterator[str]:
 
 def _pth_lines(roots: set[str]) -> Iterator[tuple[str, str]]:
     """Give each ``.pth`` and the folder it leads to, neither inside nor an editable's sources."""
-    inside = probe_unowned.folders()
+    inside = probe_path.own_folders()
     for folder in inside:
         for name in _names(folder):
             lines = probe_pth.lines(os.path.join(folder, name)) if name.endswith(".pth") else []
@@ -71,20 +71,20 @@ def _imported(
     owned.update(entry.file for one in visible if one.sources for entry in one.sources.entries)
     listed = [os.path.realpath(one) for one in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     for folder in probe_path.folders():
-        if folder not in told and not _is_known(folder) and _has_modules(folder, owned):
+        if folder not in told and not is_known(folder) and _has_modules(folder, owned):
             way = "PYTHONPATH" if folder in listed else "sys.path"
             yield f"{way}: {probe_record.shown(folder)}"
 
 
-def _is_known(folder: str) -> bool:
+def is_known(folder: str) -> bool:
     """Say whether a folder is Python's own, or looked at elsewhere."""
     library = [os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
     dynload = [os.path.join(one, "lib-dynload") for one in library]
     return (
         folder in (*library, *dynload)
-        or _is_in(folder, probe_unowned.folders())
+        or _is_in(folder, probe_path.own_folders())
         or (probe_path.is_site(folder) and probe_path.is_of_system(folder))
-        or probe_origins.is_folder_of_image(folder)
+        or probe_path.is_of_image(folder)
     )
 
 

@@ -10,6 +10,9 @@ import os
 import site
 import sys
 
+# Where NVIDIA's images keep what they bring: 23 and newer, their sources, and 22 and older.
+_OF_IMAGE = ("/usr", "/opt/pytorch", "/opt/conda")
+
 
 def folders() -> list[str]:
     """Give the folders of ``sys.path`` in its order, resolved, each once, without this program."""
@@ -21,6 +24,22 @@ def folders() -> list[str]:
 def site_folders() -> list[str]:
     """Give the site-packages that are imported from, less those of an operating system's Python."""
     return [folder for folder in folders() if is_site(folder) and not is_of_system(folder)]
+
+
+def own_folders() -> list[str]:
+    """Give the site-packages whose files are looked at: neither the system's nor an image's."""
+    return [folder for folder in site_folders() if not is_of_image(folder)]
+
+
+def is_of_image(folder: str) -> bool:
+    """Say whether a folder came with NVIDIA's image; its pip and ours use one folder there."""
+    if not os.environ.get("NVIDIA_PYTORCH_VERSION") or folder == user_site():
+        return False
+    is_venv = sys.prefix != sys.base_prefix
+    if is_venv and is_below(folder, sys.prefix):
+        return False
+    roots = (*_OF_IMAGE, sys.base_prefix) if is_venv else _OF_IMAGE
+    return is_debian(folder) or any(is_below(folder, root) for root in roots)
 
 
 def prefix() -> str:

@@ -12,6 +12,7 @@ import os
 import re
 from typing import NamedTuple
 
+_IMPORTS = ("import ", "import\t")
 _IMPORT = re.compile(r"import[ \t]+([\w.]+)")
 
 
@@ -24,17 +25,29 @@ class Line(NamedTuple):
 
 def lines(file: str) -> list[Line]:
     """Read a ``.pth`` file; what is no text, or leads to nothing, does nothing."""
-    try:
-        with open(file, encoding="utf-8-sig", errors="surrogateescape") as stream:
-            text = stream.read()
-    except OSError:
-        return []
-    read = (_line(line, os.path.dirname(file)) for line in text.splitlines())
+    read = (_line(line, os.path.dirname(file)) for line in _read(file).splitlines())
     return [line for line in read if line.folder or line.module]
 
 
+def names_folders(file: str) -> bool:
+    """Say whether a ``.pth`` file has a line for a folder, also for one that is not there."""
+    return not all(map(_is_of_no_folder, _read(file).splitlines()))
+
+
+def _is_of_no_folder(line: str) -> bool:
+    return line.startswith(("#", *_IMPORTS)) or not line.strip()
+
+
+def _read(file: str) -> str:
+    try:
+        with open(file, encoding="utf-8-sig", errors="surrogateescape") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
 def _line(text: str, folder: str) -> Line:
-    if text.startswith(("import ", "import\t")):
+    if text.startswith(_IMPORTS):
         found = _IMPORT.match(text)
         return Line(None, found[1] if found else None)
     if text.startswith("#") or not text.strip() or "\0" in text:

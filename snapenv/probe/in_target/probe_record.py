@@ -37,8 +37,9 @@ OF_INSTALLER = frozenset(
 )
 _SCRIPT = re.compile(r"(?:\.\./)+(?:bin|Scripts)/[^/]+")  # its first line names the environment
 _COMPILED = (".pyc", ".pyo")
-_CLEAN = re.compile(r"(?:[^./][^/]*)(?:/[^./][^/]*)*")  # nothing that normpath would change
+_NOT_CLEAN = ("", ".", "/")  # how a path may start that normpath would change
 _OTHER_HASHES = ("sha384=", "sha512=")
+_SHA256_BYTES = 32
 _KERNEL = ("/proc/", "/sys/", "/dev/")  # reading what lies there may never end
 
 
@@ -52,17 +53,29 @@ class Entry(NamedTuple):
 
 def parse(text: str, folder: str) -> list[Entry]:
     """Read RECORD; a path that is named twice counts once."""
-    csv.field_size_limit(max(len(text), csv.field_size_limit()))
-    rows = csv.reader(io.StringIO(text.replace("\0", ""), newline=""))
-    entries = (_entry(row, folder) for row in rows if row and not row[0].endswith("/"))
-    return list({one.path: one for one in entries if not one.file.startswith(_KERNEL)}.values())
+    entries = (_entry(row, folder) for row in _rows(text.replace("\0", "")) if row)
+    return list({one.path: one for one in entries if one}.values())
 
 
-def _entry(row: list[str], folder: str) -> Entry:
-    if _CLEAN.fullmatch(row[0]):
-        return Entry(row[0], folder + "/" + row[0], row[1] if len(row) > 1 else "")
-    file = os.path.normpath(os.path.join(folder, row[0]))
-    return Entry(_name(row[0], file, folder), file, row[1] if len(row) > 1 else "")
+def _rows(text: str) -> Iterable[list[str]]:
+    """Split into lines and fields; without a quote in it, in a fifth of the time of ``csv``."""
+    if '"' in text:
+        csv.field_size_limit(max(len(text), csv.field_size_limit()))
+        return csv.reader(io.StringIO(text, newline=""))
+    lines = text.replace("\r", "\n").split("\n")
+    return [line.split(",") for line in lines if line]
+
+
+def _entry(row: list[str], folder: str) -> Entry | None:
+    """Give the file that a row names; None for a folder, and for a file of the kernel."""
+    path, told = row[0], row[1] if len(row) > 1 else ""
+    if path[:1] in _NOT_CLEAN or "/." in path or "//" in path or path[-1] == "/":
+        if path.endswith("/"):
+            return None
+        file = os.path.normpath(os.path.join(folder, path))
+        is_of_kernel = file.startswith(_KERNEL)
+        return None if is_of_kernel else Entry(_name(path, file, folder), file, told)
+    return Entry(path, f"{folder}/{path}", told)
 
 
 def _name(path: str, file: str, folder: str) -> str:
@@ -99,28 +112,55 @@ def files(
     hashed: Mapping[str, Hashed],
     *,
     scripts: Mapping[str, bool] = MappingProxyType({}),
+    made: frozenset[str] = frozenset(),
 ) -> dict[str, object]:
     """Sum up files as snapenv's ``Files`` describes it.
 
     ``scripts`` says by path whether those were edited whose hash is not that of their bytes.
+    ``made`` are the paths that an installer makes and no wheel has: no part of ``recorded``.
     """
     listed = sorted(entries)
     present = [entry for entry in listed if entry.file in hashed]
-    digest = hashlib.sha256()
-    for entry in present:
-        line = f"{entry.path}\0{hashed[entry.file].sha256}\n"
-        digest.update(line.encode("utf-8", "surrogateescape"))
+    edited = [one for one in present if scripts.get(one.path, _is_edited(one, hashed))]
+    missing = [entry for entry in listed if _is_missing(entry, hashed)]
+    sums = {entry.path: hashed[entry.file].sha256 for entry in present}
     return {
         "count": len(present),
         "size_bytes": sum(hashed[entry.file].size_bytes for entry in present),
-        "sha256": digest.hexdigest(),
-        "edited": [
-            shown(entry.path)
-            for entry in present
-            if scripts.get(entry.path, _is_edited(entry, hashed))
-        ],
-        "missing": [shown(entry.path) for entry in listed if _is_missing(entry, hashed)],
+        "sha256": _digest(sums),
+        "edited": [shown(entry.path) for entry in edited],
+        "missing": [shown(entry.path) for entry in missing],
+        "recorded": _recorded(sums, [*edited, *missing], made),
     }
+
+
+def _recorded(sums: Mapping[str, str], changed: list[Entry], made: frozenset[str]) -> str | None:
+    """Digest the files as if what was changed were as RECORD says; None where nothing was.
+
+    None too where RECORD names no SHA-256 of it. Of a wheel's own script RECORD may name the hash
+    with the first line as the installer wrote it: the digest is then none that a wheel gives.
+    """
+    told = {entry.path: _sha256(entry) for entry in changed if entry.path not in made}
+    if not changed or None in told.values():
+        return None
+    kept = {path: sha256 for path, sha256 in sums.items() if path not in made}
+    return _digest({**kept, **told})
+
+
+def _digest(sums: Mapping[str, str | None]) -> str:
+    """Hash the lines of ``Files.sha256``; ``sums`` are hashes in hex by path."""
+    lines = "".join(f"{path}\0{sums[path]}\n" for path in sorted(sums))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _sha256(entry: Entry) -> str | None:
+    """Give in hex the SHA-256 that RECORD names."""
+    algorithm, _, encoded = entry.hash.partition("=")
+    try:
+        digest = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+    except ValueError:  # also of base64
+        return None
+    return digest.hex() if algorithm == "sha256" and len(digest) == _SHA256_BYTES else None
 
 
 def _is_missing(entry: Entry, hashed: Mapping[str, Hashed]) -> bool:

@@ -73,13 +73,23 @@ def find(found: Distribution) -> list[Script]:
     return [script for script in scripts if script]
 
 
+def made(found: Distribution) -> frozenset[str]:
+    """Give the paths that installers make of entry points, edited and removed ones too."""
+    points = _entry_points(found.read("entry_points.txt") or "") if found.scripts else {}
+    return frozenset(one.path for one in found.scripts if _point(one, points))
+
+
+def _point(entry: Entry, points: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
+    name = os.path.basename(entry.path)
+    return points.get(name) or points.get(_VERSION.sub("", name))
+
+
 def _script(entry: Entry, points: dict[str, tuple[str, str]]) -> Script | None:
     raw = read(entry.file)
     if raw is None or not raw.startswith(b"#!"):
         return None
     content = without_environment(raw)
-    name = os.path.basename(entry.path)
-    point = points.get(name) or points.get(_VERSION.sub("", name))
+    point = _point(entry, points)
     is_edited = probe_record.is_other(entry, raw)
     if point is None:
         return Script(entry, content, is_edited)
@@ -124,9 +134,23 @@ def without_environment(content: bytes) -> bytes:
     return OWN + space + options + newline + rest if _is_own(program) else content
 
 
+def interpreter(file: str) -> str | None:
+    """Give the program that the first line of a script names by its path."""
+    content = read(file) or b""
+    by_shell = _BY_SHELL.match(content)
+    first = content.partition(b"\n")[0]
+    program = by_shell[1] if by_shell else first[2:].partition(b" -")[0]
+    path = _path_of(program)
+    return path if os.path.isabs(path) else None
+
+
+def _path_of(program: bytes) -> str:
+    return os.fsdecode(program).strip().strip("'\"")
+
+
 def _is_own(program: bytes) -> bool:
     """Say whether a program is the environment's, or of a place that it was moved from."""
-    path = os.fsdecode(program).strip().strip("'\"")
+    path = _path_of(program)
     if _RELOCATABLE.match(os.fsdecode(program)):
         return True
     if not os.path.isabs(path) or not _PYTHON.fullmatch(os.path.basename(path)):

@@ -21,9 +21,9 @@ def facts(folder: Path | None) -> dict[str, str | None] | None:
         return None
     try:
         tree = ast.parse((folder / "version.py").read_text(encoding="utf-8"))
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return None
-    values = dict(_literals(tree))
+    values = {name: value for name, value in _literals(tree) if value.isprintable()}
     found = {name: values.get(variable) for name, variable in _NAMES.items()}
     return found if found["version"] else None
 

@@ -10,7 +10,7 @@ What leads out of the environment is not among them: ``probe_outside`` names it.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple
+from typing import TYPE_CHECKING, Mapping, NamedTuple
 
 import probe_origins
 import probe_path
@@ -20,6 +20,7 @@ import probe_record
 if TYPE_CHECKING:
     from probe_distributions import Distribution
     from probe_hashing import Hashed
+    from probe_tree import Tree
 
 # Of virtualenv and uv, of setuptools (which some installers leave out of RECORD), of Python.
 _OF_TOOLS = frozenset(
@@ -35,24 +36,19 @@ class Loose(NamedTuple):
     link: str | None  # where a link leads that stays inside, relative to its own folder
 
 
-def find(everything: list[Distribution], roots: set[str]) -> list[Loose]:
+def find(tree: Tree, everything: list[Distribution], roots: set[str]) -> list[Loose]:
     """List all of them by path, as import finds them; also those that cannot be carried.
 
     ``roots`` are the folders that editable installations lead to.
     """
     owned = probe_origins.conda_files().union(*map(_owned, everything))
     first: dict[str, Loose] = {}
-    for folder in folders():
-        for file in _files(folder):
-            path = file[len(folder) + 1 :]
-            if file not in owned and path not in _OF_TOOLS and not _is_wiring(file, roots):
+    for folder, files in tree.folders.items():
+        for file in files.keys() - owned:
+            path = file[len(folder) + 1 :] or "."
+            if not (path in _OF_TOOLS or probe_record.is_compiled(file) or _is_wiring(file, roots)):
                 first.setdefault(path, Loose(path, file, _link(file, folder)))
     return [first[path] for path in sorted(first)]
-
-
-def folders() -> list[str]:
-    """Give the site-packages whose files are looked at: neither the system's nor an image's."""
-    return [one for one in probe_path.site_folders() if not probe_origins.is_folder_of_image(one)]
 
 
 def facts(loose: list[Loose], hashed: Mapping[str, Hashed]) -> list[dict[str, str | None]]:
@@ -108,13 +104,3 @@ def _link(file: str, folder: str) -> str | None:
     ends = os.path.realpath(file)
     is_inside = all(probe_path.is_below(place, folder) for place in (target, ends))
     return os.path.relpath(target, above) if is_inside else None
-
-
-def _files(folder: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name != "__pycache__":
-                    yield from _files(entry.path)
-            elif not probe_record.is_compiled(entry.path):
-                yield entry.path

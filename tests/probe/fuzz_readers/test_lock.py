@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapenv.errors import LockError
+from snapenv.lock.ask import Uv, ask_index
 from snapenv.lock.document import lock_from_toml, lock_to_toml
-from snapenv.lock.pylock import resolve_pins
 from snapenv.model.python import Distribution
 from snapenv.ports import Completed
 from snapenv.render.dockerfile import render_dockerfile
@@ -84,10 +84,10 @@ def test_a_hostile_environment_changes_no_dockerfile_and_comes_back_from_its_loc
 def asked_of_uv(pins: tuple[Distribution, ...]) -> list[str]:
     """Give the lines of requirements that uv would be given; its answer is a refusal."""
     refusal = Completed(exit_code=2, stdout="", stderr="")
-    version = Completed(exit_code=0, stdout="uv 0.9.0", stderr="")
-    machine = FakeTarget(answers={"requirements.in": refusal, "uv": version})
+    machine = FakeTarget(answers={"requirements.in": refusal})
+    uv = Uv(machine=machine, program="uv", variables={})
     with contextlib.suppress(LockError):
-        resolve_pins(pins, sample_facts(), machine=machine, uv="uv", task=FakeTask())
+        ask_index(pins, sample_facts(), uv, FakeTask())
     asked = [text.decode() for call in machine.calls for text in call.files.values()]
     return [line for text in asked for line in text.splitlines(keepends=True)]
 

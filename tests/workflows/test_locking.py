@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from snapenv.model.python import Torch
-from snapenv.workflows.capture import name_environment
+from snapenv.workflows.locking import name_environment
 from tests.samples import sample_distribution, sample_environment
 
 

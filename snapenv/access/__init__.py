@@ -1,0 +1,1 @@
+"""How this machine gets at package indexes: configuration, credentials, and the wheels."""

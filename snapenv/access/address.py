@@ -1,0 +1,66 @@
+"""The addresses of indexes, and the logins that are written into them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """Who asks; never shown. A user without a password may be a token, or known to a keyring."""
+
+    user: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Index:
+    """One index, or one host, that a program of this machine is told of."""
+
+    address: str  # without user info
+    source: str  # where it was read, for people: "pip.conf"
+    login: Login | None = None
+    name: str | None = None  # in uv's configuration
+    always: bool = False  # uv is told never to ask without a login
+
+
+def is_http(url: str) -> bool:
+    """Say whether an address is one that other machines can reach, and not a folder of this one."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("https", "http") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def split_login(url: str) -> tuple[str, Login | None]:
+    """Part an address from the login that is written into it, which is given decoded."""
+    parts = urlsplit(url)
+    user_info, _, host = parts.netloc.rpartition("@")
+    user, colon, password = user_info.partition(":")
+    address = urlunsplit(parts._replace(netloc=host))
+    if not user and not password:
+        return address, None
+    return address, Login(user=unquote(user), password=unquote(password) if colon else None)
+
+
+def realm(url: str) -> tuple[str, str, int | None]:
+    """Give what one login is good for: scheme, host and port."""
+    parts = urlsplit(url)
+    standard = {"https": 443, "http": 80}.get(parts.scheme)
+    return parts.scheme, parts.hostname or "", parts.port or standard
+
+
+def shared_path(one: str, other: str) -> int:
+    """Count the folders that two addresses have in common at the start of their paths."""
+    count = 0
+    for left, right in zip(_folders(one), _folders(other), strict=False):
+        if left != right:
+            break
+        count += 1
+    return count
+
+
+def _folders(url: str) -> list[str]:
+    return urlsplit(url).path.strip("/").split("/")

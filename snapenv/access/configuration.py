@@ -1,0 +1,134 @@
+"""What this machine's pip and uv are told of package indexes, as one value."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from snapenv.access.address import Index, is_http, split_login
+from snapenv.access.pip_settings import install_options, pip_files
+from snapenv.access.uv_settings import (
+    environment_indexes,
+    file_indexes,
+    is_told,
+    kept_logins,
+    uv_files,
+    uv_logins_file,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceText:
+    """The text of one configuration file."""
+
+    source: str  # its name, for people: "pip.conf"
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Texts:
+    """All that is read, so that what it says can be told without reading anything."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    pip: tuple[SourceText, ...] = ()  # the weakest first
+    uv: tuple[SourceText, ...] = ()
+    uv_logins: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Configuration:
+    """The indexes of this machine. Addresses may hold credentials: they are never written."""
+
+    texts: Texts = field(repr=False)
+    pip: Mapping[str, str] = field(repr=False)  # the options of ``pip install``
+    pip_default: str | None = field(repr=False)  # as pip is told it, where that is over HTTP
+    pip_extra: tuple[str, ...] = field(repr=False)
+    indexes: tuple[Index, ...]  # of both programs, over HTTP, with what logins are known
+    uv_is_told: bool
+
+    def variables(self, *, keyring: bool) -> Mapping[str, str]:
+        """Give what uv must be told to ask the very indexes that pip asks, in pip's manner.
+
+        Nothing where uv is told of indexes itself. Folders of this machine (``file:`` and
+        ``find-links``) are left out: what lies there can be had nowhere else, and a folder that
+        is not there stops uv. ``keyring`` lets uv ask that program.
+        """
+        if self.uv_is_told:
+            return {}
+        told = {
+            "UV_DEFAULT_INDEX": self.pip_default,
+            "UV_INDEX": " ".join(self.pip_extra),
+            "UV_INDEX_STRATEGY": "unsafe-best-match" if self.pip_extra else None,
+            "UV_KEYRING_PROVIDER": "subprocess" if keyring else None,
+            "UV_INSECURE_HOST": " ".join(self.pip.get("trusted-host", "").split()),
+            "SSL_CERT_FILE": self.pip.get("cert"),
+        }
+        environment = self.texts.environment
+        return {name: value for name, value in told.items() if value and name not in environment}
+
+    @property
+    def asks_keyring(self) -> bool | None:
+        """Whether pip is told to ask a keyring; None where it is told nothing."""
+        provider = self.pip.get("keyring-provider", "auto")
+        return None if provider == "auto" else provider != "disabled"
+
+
+def read_configuration(environment: Mapping[str, str] | None = None) -> Configuration:
+    """Read the configuration of this machine; a file that cannot be read tells nothing."""
+    chosen = dict(os.environ if environment is None else environment)
+    return parse_configuration(
+        Texts(
+            environment=chosen,
+            pip=_read(pip_files(chosen)),
+            uv=_read(uv_files(chosen)),
+            uv_logins="".join(found.text for found in _read([uv_logins_file(chosen)])),
+        )
+    )
+
+
+def parse_configuration(texts: Texts) -> Configuration:
+    """Read what the texts say."""
+    options = install_options(texts.environment, (found.text for found in texts.pip))
+    asks = options.get("no-index", "").lower() not in ("1", "true", "yes", "on", "y", "t")
+    default = [url for url in options.get("index-url", "").split()[:1] if asks and is_http(url)]
+    extra = [url for url in options.get("extra-index-url", "").split() if asks and is_http(url)]
+    return Configuration(
+        texts=texts,
+        pip=options,
+        pip_default=default[0] if default else None,
+        pip_extra=tuple(extra),
+        indexes=(
+            *(index for found in texts.uv for index in _uv_indexes(found, texts.environment)),
+            *environment_indexes(texts.environment),
+            *(_pip_index(url) for url in (*default, *extra)),
+            *kept_logins(texts.uv_logins),
+        ),
+        uv_is_told=is_told(texts.environment, tuple(found.text for found in texts.uv)),
+    )
+
+
+def _uv_indexes(found: SourceText, environment: Mapping[str, str]) -> tuple[Index, ...]:
+    return file_indexes(found.text, found.source, environment)
+
+
+def _pip_index(url: str) -> Index:
+    address, login = split_login(url)
+    return Index(address=address, source="pip's configuration", login=login)
+
+
+def _read(paths: Iterable[Path]) -> tuple[SourceText, ...]:
+    found = ((path, _text(path)) for path in paths)
+    return tuple(SourceText(source=path.name, text=text) for path, text in found if text)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""

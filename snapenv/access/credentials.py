@@ -1,0 +1,171 @@
+"""Which login an address is asked with. Logins are used here, on this machine, never written.
+
+They are looked for as pip and uv do: in the addresses of configured indexes, in uv's variables
+and its own store, in netrc; and, once a host has refused, in a keyring.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from threading import Lock
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+from snapenv.access.address import Index, Login, realm, shared_path
+from snapenv.access.configuration import Configuration, read_configuration
+from snapenv.access.keyring import ask_keyring, has_keyring
+from snapenv.access.netrc_file import Netrc, read_netrc
+from snapenv.model.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^\s/?#\"'<>]+)@([^\s/?#@\"'<>]+)")
+_UV_PASSWORD = re.compile(r"UV_(INDEX_.+_PASSWORD|PUBLISH_(PASSWORD|TOKEN))")
+_TOKEN_LENGTH = 20  # a user name of this length, without a password, is a token
+
+
+class Credentials:
+    """The logins of this machine; many may ask at once."""
+
+    def __init__(self, configuration: Configuration, netrc: Netrc) -> None:
+        self._configuration = configuration
+        self._netrc = netrc
+        self._lock = Lock()
+        self._answered = dict[tuple[str, str, int | None], Login | None]()  # by a keyring
+
+    @classmethod
+    def of_this_machine(cls) -> Credentials:
+        """Read what this machine is told, and ask no keyring yet."""
+        configuration = read_configuration()
+        return cls(configuration, read_netrc(configuration.texts.environment))
+
+    def known(self, url: str) -> Login | None:
+        """Give the login to send with a first request, if there is one."""
+        if found := self._answered.get(realm(url)):
+            return found
+        indexes = self._indexes(url)
+        whole = (index.login for index in indexes if index.login and index.login.password)
+        users = (index.login for index in indexes if index.login)
+        return next(whole, self._netrc.logins.get(urlsplit(url).hostname or "")) or next(
+            users, None
+        )
+
+    def asked(self, url: str, *, index: str | None = None) -> Login | None:
+        """Give another login after a host has refused: a keyring is asked, once for each host."""
+        with self._lock:
+            if realm(url) not in self._answered:
+                self._answered[realm(url)] = self._ask(url, index) or self._netrc.default
+            return self._answered[realm(url)]
+
+    def is_known(self, url: str) -> bool:
+        """Say whether there is a login for an address, or a user whom a keyring may know."""
+        return self.known(url) is not None or any(index.always for index in self._indexes(url))
+
+    def variables(self) -> Mapping[str, str]:
+        """Give what uv must be told; it is let ask a keyring where a password is missing."""
+        configuration = self._configuration
+        chosen = [url for url in (configuration.pip_default, *configuration.pip_extra) if url]
+        lacks = any(not _is_whole(self.known(url)) for url in chosen)
+        told = configuration.asks_keyring
+        return configuration.variables(keyring=has_keyring() and (lacks if told is None else told))
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """List each credential that was found, in each form in which it may turn up."""
+        found = dict[str, str]()
+        for value, what in self._values():
+            if value:
+                found.setdefault(value, what)
+        return tuple(Secret(value=value, what=what) for value, what in found.items())
+
+    def _indexes(self, url: str) -> list[Index]:
+        """List what is configured for the host of an address, the nearest to its path first."""
+        there = [
+            index for index in self._configuration.indexes if realm(index.address) == realm(url)
+        ]
+        return sorted(there, key=lambda index: -shared_path(index.address, url))
+
+    def _ask(self, url: str, index: str | None) -> Login | None:
+        if self._configuration.asks_keyring is False:
+            return None
+        indexes = self._indexes(url)
+        user = next((found.login.user for found in indexes if found.login), None)
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        named = [index] if index and realm(index) == realm(url) else []
+        services = (*(found.address for found in indexes), *named, host)
+        answers = (ask_keyring(service, user) for service in dict.fromkeys(services))
+        return next((answer for answer in answers if answer), None)
+
+    def _values(self) -> Iterator[tuple[str, str]]:
+        texts = self._configuration.texts
+        told = {name: value for name, value in texts.environment.items() if _is_ours(name)}
+        named = [(found.source, found.text) for found in (*texts.pip, *texts.uv)]
+        for source, text in (*named, *told.items()):
+            for user_info, host in _USER_INFO.findall(text):
+                yield from _of_user_info(user_info, f"{host} in {source}")
+        for name, value in told.items():
+            if _UV_PASSWORD.fullmatch(name):
+                yield from _forms(Login(user="", password=value), name)
+        for index in self._configuration.indexes:
+            if index.login:
+                where = f"{urlsplit(index.address).netloc} in {index.source}"
+                yield from _forms(index.login, where)
+        yield from self._values_of_hosts()
+
+    def _values_of_hosts(self) -> Iterator[tuple[str, str]]:
+        for host, login in self._netrc.logins.items():
+            yield from _forms(login, f"{host} in netrc")
+        if self._netrc.default:
+            yield from _forms(self._netrc.default, "any host in netrc")
+        for word in self._netrc.words:
+            yield word, "a password in netrc"
+        for (_, host, _), answer in self._answered.items():
+            if answer:
+                yield from _forms(answer, f"{host} in the keyring")
+
+
+def index_secrets() -> tuple[Secret, ...]:
+    """List each credential that pip, uv and netrc of this machine are told."""
+    return Credentials.of_this_machine().secrets()
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(("PIP_", "UV_"))
+
+
+def _is_whole(login: Login | None) -> bool:
+    return login is not None and login.password is not None
+
+
+def _of_user_info(user_info: str, where: str) -> Iterator[tuple[str, str]]:
+    """Give the forms of a login as it is written into an address."""
+    user, colon, password = user_info.partition(":")
+    login = Login(user=unquote(user), password=unquote(password) if colon else None)
+    yield from _forms(login, where)
+    if password:
+        yield password, f"the password of {where}"
+        yield user_info, f"the login of {where}"
+
+
+def _forms(login: Login, where: str) -> Iterator[tuple[str, str]]:
+    """Give a password as it is, as an address holds it, and as a request's header does.
+
+    The header's form comes without its padding, and so is found with it and without. A user
+    without a password is a credential if it is as long as a token, and is no mail address.
+    """
+    user, password = login.user, login.password
+    if not password:
+        if len(user) >= _TOKEN_LENGTH and "@" not in user:
+            yield user, f"the token of {where}"
+            yield quote(user, safe=""), f"the token of {where}"
+            yield _header(user, ""), f"the token of {where}, as a header holds it"
+        return
+    yield password, f"the password of {where}"
+    yield quote(password, safe=""), f"the password of {where}"
+    if user:
+        yield _header(user, password), f"the login of {where}, as a header holds it"
+
+
+def _header(user: str, password: str) -> str:
+    return b64encode(f"{user}:{password}".encode()).decode().rstrip("=")

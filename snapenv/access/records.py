@@ -1,0 +1,69 @@
+"""RECORDs that were read before: a wheel never changes, so they are kept for ever.
+
+Each is a file of its own, packed with a checksum, named by the sha256 of its wheel; its first
+line is the size of the wheel in bytes, or empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import re
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.model.wheels import WheelRecord
+
+if TYPE_CHECKING:
+    from snapenv.model.wheels import IndexWheel
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCache:
+    """A folder of RECORDs, or none. What cannot be read or written there is as if not there."""
+
+    folder: Path | None
+
+    def find(self, wheel: IndexWheel) -> WheelRecord | None:
+        """Give the RECORD of a wheel, if it is kept and whole."""
+        path = self._path(wheel)
+        if path is None:
+            return None
+        try:
+            size, _, text = gzip.decompress(path.read_bytes()).decode().partition("\n")
+            if not text:
+                return None
+            return WheelRecord(text=text, size_bytes=int(size) if size else None)
+        except (OSError, EOFError, zlib.error, ValueError):
+            return None
+
+    def keep(self, wheel: IndexWheel, record: WheelRecord) -> None:
+        """Keep the RECORD of a wheel, whole or not at all."""
+        path = self._path(wheel)
+        if path is not None:
+            with contextlib.suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                content = f"{record.size_bytes or ''}\n{record.text}".encode()
+                _write(path, gzip.compress(content, compresslevel=6, mtime=0))
+
+    def _path(self, wheel: IndexWheel) -> Path | None:
+        if self.folder is None or not _SHA256.fullmatch(wheel.sha256):
+            return None
+        return self.folder / wheel.sha256[:2] / f"{wheel.sha256}.record.gz"
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

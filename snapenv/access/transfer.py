@@ -1,0 +1,117 @@
+"""Why a request to an index came to nothing, in words that hold no address.
+
+The texts of requests' own errors hold addresses, and an address that a host redirected to may
+hold a signature: they are never shown.
+"""
+
+from __future__ import annotations
+
+import email.utils
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import requests
+import urllib3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RANGE_REFUSED = frozenset({400, 405, 416, 501})
+_LOOK = "See that the index answers, and that its proxy and certificate variables are right."
+_LOGIN = (
+    "Give its login in pip.conf, uv.toml, UV_INDEX_<NAME>_USERNAME and _PASSWORD, netrc, "
+    "`uv auth login` or keyring."
+)
+_TRUST = "Name its authority's certificate in PIP_CERT, REQUESTS_CA_BUNDLE or SSL_CERT_FILE."
+_GONE = "Ask the index whether it was taken away, or capture again."
+
+
+class NoRangesError(Exception):
+    """A host does not give parts of a file; ``refused`` says that it may know other ways to ask."""
+
+    def __init__(self, *, refused: bool) -> None:
+        super().__init__()
+        self.refused = refused
+
+
+class TransferError(Exception):
+    """A request came to nothing: ``what`` follows the host's name in a sentence."""
+
+    def __init__(
+        self, what: str, *, hint: str = _LOOK, passing: bool = False, wait_s: float = 0.0
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+        self.passing = passing  # worth another try
+        self.wait_s = wait_s  # what the host asks to wait before that
+
+
+@contextmanager
+def transfer() -> Iterator[None]:
+    """Turn what requests and urllib3 raise inside into a TransferError.
+
+    Raises:
+        TransferError: The host cannot be reached, does not answer, or breaks off.
+    """
+    try:
+        yield
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise _translated(error) from None  # its text may hold an address
+
+
+def check_status(response: requests.Response, *, part: bool) -> None:
+    """Accept an answer that brings content.
+
+    Raises:
+        NoRangesError: A part was asked for, and that was not understood.
+        TransferError: It is a refusal or a failure.
+    """
+    status = response.status_code
+    if part and status in _RANGE_REFUSED:
+        raise NoRangesError(refused=True)
+    if status in (requests.codes.unauthorized, requests.codes.forbidden):
+        raise TransferError(f"refuses with {status}", hint=_LOGIN)
+    if status in (requests.codes.not_found, requests.codes.gone):
+        raise TransferError(f"does not have it: {status}", hint=_GONE)
+    if status in _TRY_AGAIN:
+        wait_s = retry_after_s(response.headers.get("Retry-After", ""))
+        raise TransferError(f"answers with {status}", passing=True, wait_s=wait_s)
+    if status not in (requests.codes.ok, requests.codes.partial):
+        raise TransferError(f"answers with {status}")
+
+
+def retry_after_s(text: str) -> float:
+    """Read how long a host asks to wait, given in seconds or as a date; 0.0 if it does not say."""
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        until = email.utils.parsedate_to_datetime(text)
+        return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _translated(error: Exception) -> TransferError:
+    timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError)
+    broken = (
+        requests.ConnectionError,
+        requests.exceptions.ChunkedEncodingError,
+        urllib3.exceptions.HTTPError,
+    )
+    if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
+        return TransferError("has a certificate that is not trusted here", hint=_TRUST)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return TransferError("cannot be reached through the proxy", passing=True)
+    if isinstance(error, timeouts) or _is_timeout(error):
+        return TransferError("does not answer in time", passing=True)
+    if isinstance(error, broken):
+        return TransferError("cannot be reached, or broke off", passing=True)
+    return TransferError(f"answers in a way that cannot be followed ({type(error).__name__})")
+
+
+def _is_timeout(error: Exception) -> bool:
+    """Say whether requests made a ConnectionError of a timeout while a body came."""
+    return any(isinstance(cause, urllib3.exceptions.TimeoutError) for cause in error.args)

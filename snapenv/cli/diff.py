@@ -1,0 +1,34 @@
+"""``snapenv diff``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from snapenv.cli.options import json_option, rehash_option, repository_option
+
+if TYPE_CHECKING:
+    from snapenv.cli.app import App
+    from snapenv.model.image import ImageRef
+
+
+@click.command()
+@click.argument("left", metavar="A")
+@click.argument("right", metavar="B")
+@repository_option
+@rehash_option
+@json_option
+@click.pass_obj
+def diff(app: App, left: str, right: str, *, repository: ImageRef, rehash: bool) -> None:
+    """Name what two environments differ in, grouped by what follows from it.
+
+    A and B are each a snapshot folder, a tag such as train-yolov8.4.190-base-cu130, an image,
+    an environment (its folder, or ENV/bin/python), or live for the active environment.
+    Exits with 1 where they differ in more than names, origins and the machine.
+    """
+    from snapenv.workflows.diff import Diff
+    from snapenv.workflows.diff import diff as run
+
+    request = Diff(left=left, right=right, repository=str(repository), rehash=rehash)
+    app.run(lambda outside: run(request, outside))

@@ -1,0 +1,296 @@
+"""What leaves with an image: its configuration, and the files of the layers over its base.
+
+An engine gives all layers of an image in one tar, in no order, and only at its end says which is
+which. But how it names a layer follows from the image's diff ids, so that one reading is enough.
+Where an engine names them otherwise, as one with containerd's store does, it is asked twice.
+
+Sources: https://github.com/moby/docker-image-spec/blob/main/v1.2.md and
+https://github.com/opencontainers/image-spec/blob/main/image-layout.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import json
+import tarfile
+import zlib
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any
+
+from docker.errors import NotFound, create_api_error_from_http_exception
+from requests import HTTPError
+
+from snapenv.engine.failures import engine_errors
+from snapenv.errors import EngineError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from docker import APIClient
+
+Leaving = tuple[str, "Iterator[bytes]"]  # a place, and its bytes
+
+_CHUNK_BYTES = 1 << 20
+_MOST_JSON_BYTES = 4 << 20
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+class _OtherNamesError(Exception):
+    """A layer has a name that does not follow from a diff id."""
+
+
+def read_leaving(
+    client: APIClient, image_id: str, *, base_diff_ids: Collection[str]
+) -> Iterator[Leaving]:
+    """Give all that an image brings beside its base, as places with their bytes.
+
+    First ``history``, ``label x``, ``variable X`` and ``config``, then the files, such as
+    ``layer 3: opt/x.py``; layers are counted from 1, the lowest, as the image has them. The bytes
+    of a place are to be read before the next place is asked for.
+
+    Raises:
+        NotFoundError: There is no such image.
+        EngineError: The engine failed, or a layer cannot be read.
+    """
+    with engine_errors():
+        try:
+            found = client.inspect_image(image_id)  # type: ignore[no-untyped-call]
+            history = client.history(image_id)  # type: ignore[no-untyped-call]
+        except NotFound as error:
+            raise NotFoundError(
+                f"there is no local image {image_id}", hint="Build it first."
+            ) from error
+    yield from _configuration(found, history)
+    diff_ids = tuple((found.get("RootFS") or {}).get("Layers") or ())
+    with engine_errors():
+        yield from read_layers(
+            lambda: _saved(client, image_id), diff_ids, base_diff_ids=base_diff_ids
+        )
+
+
+def read_layers(
+    open_tar: Callable[[], AbstractContextManager[Iterable[bytes]]],
+    diff_ids: Sequence[str],
+    *,
+    base_diff_ids: Collection[str],
+) -> Iterator[Leaving]:
+    """Give the files of the layers over a base, from what ``docker save`` writes.
+
+    ``open_tar`` may be asked twice. Both the classic layout and OCI's are read.
+
+    Raises:
+        EngineError: It is no such tar, or a layer is packed in a way that cannot be read here.
+    """
+    wanted = {number for number, one in enumerate(diff_ids) if one not in base_diff_ids}
+    if not wanted:
+        return
+    with _tar_errors():
+        with suppress(_OtherNamesError):
+            top = len(diff_ids) - 1
+            yield from _read_once(open_tar, _expected_names(diff_ids), wanted, top=top)
+        if wanted:
+            yield from _read_once(open_tar, _told_names(open_tar, diff_ids), wanted, top=None)
+    if wanted:
+        raise _unreadable(f"lacks {len(wanted)} of its layers")
+
+
+def _configuration(
+    found: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
+) -> Iterator[Leaving]:
+    steps = (f"{step.get('CreatedBy') or ''} {step.get('Comment') or ''}" for step in history[::-1])
+    yield "history", iter(["\n".join(steps).encode()])
+    config = dict(found.get("Config") or {})
+    for name, value in sorted((config.pop("Labels", None) or {}).items()):
+        yield f"label {name}", iter([f"{name}={value}".encode()])
+    for line in config.pop("Env", None) or ():
+        yield f"variable {line.partition('=')[0]}", iter([line.encode()])
+    rest = {name: found.get(name) for name in ("Author", "Comment", "ContainerConfig", "RepoTags")}
+    yield "config", iter([json.dumps({**rest, "Config": config}, indent=1).encode()])
+
+
+@contextmanager
+def _saved(client: APIClient, image_id: str) -> Iterator[Iterable[bytes]]:
+    """Ask for an image as a tar; leaving the block before its end ends the transfer too."""
+    url = f"{client.base_url}/v{client.api_version}/images/{image_id}/get"
+    with client.get(url, timeout=client.timeout, stream=True) as response:
+        try:
+            response.raise_for_status()
+        except HTTPError as error:
+            create_api_error_from_http_exception(error)
+        yield response.iter_content(_CHUNK_BYTES)
+
+
+class _Chunks(io.RawIOBase):
+    """Chunks as the file that tarfile reads from, which takes them of any size."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, _size: int = -1, /) -> bytes:
+        """Give the next chunk; nothing at the end."""
+        return next(self._chunks, b"")
+
+
+@contextmanager
+def _open(chunks: Iterable[bytes]) -> Iterator[tarfile.TarFile]:
+    with tarfile.open(fileobj=_Chunks(chunks), mode="r|", bufsize=_CHUNK_BYTES) as tar:
+        yield tar
+
+
+def _read_once(
+    open_tar: Callable[[], AbstractContextManager[Iterable[bytes]]],
+    names: Mapping[str, int],
+    wanted: set[int],
+    *,
+    top: int | None,
+) -> Iterator[Leaving]:
+    """Give the files of the layers that are wanted, and strike those off.
+
+    ``top`` is the number of the one layer whose name in the classic layout cannot be foretold;
+    None where ``names`` has all.
+    """
+    about = b""
+    with open_tar() as chunks, _open(chunks) as tar:
+        for member in tar:
+            stream = tar.extractfile(member) if member.isreg() else None
+            if stream is None:
+                continue
+            if member.name.endswith("/json"):
+                about = stream.read(_MOST_JSON_BYTES)
+            number = names.get(member.name)
+            if number is None and top is not None:
+                number = _foretell(member, stream, about, top)
+            if number in wanted:
+                wanted.remove(number)
+                yield from _files(stream, f"layer {number + 1}")
+
+
+def _foretell(member: tarfile.TarInfo, stream: IO[bytes], about: bytes, top: int) -> int | None:
+    """Give the number of the topmost layer, which alone comes with the image's own config.
+
+    Raises:
+        _OtherNamesError: It is another layer.
+    """
+    if member.name.endswith("/layer.tar"):
+        described = json.loads(about or b"{}")
+        if described.get("config") and member.name == f"{described.get('id')}/layer.tar":
+            return top
+        raise _OtherNamesError
+    if member.name.startswith("blobs/") and not _begins(stream, b"{"):
+        raise _OtherNamesError
+    return None
+
+
+def _files(stream: IO[bytes], place: str) -> Iterator[Leaving]:
+    with tarfile.open(fileobj=_unpacked(stream), mode="r|*", bufsize=_CHUNK_BYTES) as layer:
+        for member in layer:
+            content = layer.extractfile(member) if member.isreg() else None
+            if content is not None:
+                yield f"{place}: {member.name}", _chunks(content)
+
+
+def _chunks(content: IO[bytes]) -> Iterator[bytes]:
+    with _tar_errors():
+        yield from iter(partial(content.read, _CHUNK_BYTES), b"")
+
+
+@contextmanager
+def _tar_errors() -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise _unreadable(f"does not arrive whole: {error}") from error
+
+
+def _unpacked(stream: IO[bytes]) -> IO[bytes]:
+    """Unpack zstd, which tarfile does not know before Python 3.14."""
+    if not _begins(stream, _ZSTD):
+        return stream
+    for name in ("compression.zstd", "backports.zstd", "zstandard"):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        opened: IO[bytes] = module.open(stream, "rb")
+        return opened
+    raise _unreadable("has a layer packed with zstd, which this Python cannot read")
+
+
+def _begins(stream: IO[bytes], magic: bytes) -> bool:
+    peeked: bytes = stream.peek(len(magic))  # type: ignore[attr-defined]  # a BufferedReader
+    return peeked.startswith(magic)
+
+
+def _expected_names(diff_ids: Sequence[str]) -> Mapping[str, int]:
+    """Foretell the layers' names, in OCI's layout and the classic ones; not the classic top."""
+    blobs = {f"blobs/{one.replace(':', '/')}": number for number, one in enumerate(diff_ids)}
+    plain = {f"{one.partition(':')[2]}.tar": number for number, one in enumerate(diff_ids)}
+    classic: dict[str, int] = {}
+    chain, parent = "", ""
+    for number, diff_id in enumerate(diff_ids[:-1]):
+        chain = f"sha256:{_sha256(f'{chain} {diff_id}')}" if chain else diff_id
+        parent = _classic_id(chain, parent)
+        classic[f"{parent}/layer.tar"] = number
+    return {**blobs, **plain, **classic}
+
+
+def _classic_id(chain: str, parent: str) -> str:
+    """Give the name that the classic layout has for a layer below the topmost.
+
+    Source: CreateID of https://github.com/moby/moby/blob/v20.10.24/image/v1/imagev1.go
+    """
+    words = ("Hostname", "Domainname", "User")
+    switches = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce")
+    empty: dict[str, object] = {**dict.fromkeys(words, ""), **dict.fromkeys(switches, False)}
+    empty |= {"Env": None, "Cmd": None, "Image": "", "Volumes": None, "WorkingDir": ""}
+    empty |= dict.fromkeys(("Entrypoint", "OnBuild", "Labels"))
+    config = {"container_config": empty, "created": "1970-01-01T00:00:00Z", "layer_id": chain}
+    if parent:
+        config["parent"] = f"sha256:{parent}"
+    return _sha256(json.dumps(config, separators=(",", ":")))
+
+
+def _told_names(
+    open_tar: Callable[[], AbstractContextManager[Iterable[bytes]]], diff_ids: Sequence[str]
+) -> Mapping[str, int]:
+    """Read to the end of the tar how it names the layers of these diff ids."""
+    documents: dict[str, Any] = {}
+    with open_tar() as chunks, _open(chunks) as tar:
+        for member in tar:
+            stream = tar.extractfile(member) if member.isreg() else None
+            if stream and member.size <= _MOST_JSON_BYTES and _begins(stream, b"{"):
+                documents[member.name] = _parse(stream.read())
+            elif stream and member.name == "manifest.json":
+                images = _parse(stream.read()) or [{}]
+                return {name: number for number, name in enumerate(images[0].get("Layers") or ())}
+    for manifest in documents.values():
+        config = documents.get(_blob(manifest.get("config") or {})) or {}
+        if (config.get("rootfs") or {}).get("diff_ids") == list(diff_ids):
+            return {_blob(layer): number for number, layer in enumerate(manifest["layers"])}
+    return {}
+
+
+def _blob(descriptor: Mapping[str, Any]) -> str:
+    return f"blobs/{str(descriptor.get('digest')).replace(':', '/')}"
+
+
+def _parse(text: bytes) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {}
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _unreadable(what: str) -> EngineError:
+    return EngineError(f"the image, as the engine saves it, {what}", hint="Build it again.")

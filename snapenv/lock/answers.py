@@ -1,0 +1,86 @@
+"""What the index answered before, kept for a day in the user's cache folder.
+
+A wheel never changes, but it can be withdrawn: so an answer grows old, and what was read of a
+wheel does not (see ``ports.Wheels.record``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from snapenv.lock.ask import python_platform
+from snapenv.model.wheels import IndexWheel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from snapenv.lock.ask import Uv
+    from snapenv.model.facts import Facts
+    from snapenv.model.python import Distribution
+
+_FORM = 1  # of what is kept
+DAY_S = 24 * 60 * 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """The wheel that was installed, if the index has it; and whether that was proved."""
+
+    wheel: IndexWheel | None
+    proved: bool
+    asked_at: float  # seconds since the epoch
+
+
+def question(facts: Facts, uv: Uv) -> str:
+    """Name what an answer depends on beside the pin; no credential can be read from it."""
+    parts = [
+        _FORM,
+        sorted(uv.variables.items()),
+        facts.environment.interpreter.minor,
+        python_platform(facts),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def key(pin: Distribution) -> str:
+    """Name a pin with the bytes that are installed."""
+    files = pin.files
+    bytes_of = (files.recorded or files.sha256) if files else ""
+    return f"{pin.name}=={pin.version} {bytes_of}"
+
+
+def read_answers(folder: Path | None, name: str, *, since: float) -> Mapping[str, Answer]:
+    """Give the answers to a question that came ``since`` then, by pin.
+
+    What cannot be read was never kept.
+    """
+    if folder is None:
+        return {}
+    try:
+        content = (folder / f"{name}.json").read_bytes()
+        answers = msgspec.json.decode(content, type=dict[str, Answer])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+    return {pin: one for pin, one in answers.items() if one.asked_at >= since}
+
+
+def keep_answers(folder: Path | None, name: str, answers: Mapping[str, Answer]) -> None:
+    """Keep answers, whole or not at all; where they cannot be kept they are asked for again."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=folder)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(answers))
+        Path(temporary).replace(folder / f"{name}.json")
+    except OSError:
+        return

@@ -1,0 +1,209 @@
+"""Ask the index, through uv, which wheels it offers for the pins.
+
+Source: https://docs.astral.sh/uv/reference/cli/#uv-pip-compile
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import tomlkit
+from packaging.utils import (
+    InvalidWheelFilename,
+    canonicalize_name,
+    is_normalized_name,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+from tomlkit.exceptions import TOMLKitError
+
+from snapenv.errors import LockError
+from snapenv.model.wheels import IndexWheel
+from snapenv.ports import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from snapenv.model.facts import Facts
+    from snapenv.model.python import Distribution
+    from snapenv.ports import Completed, Task
+
+# An index that asked for a password, or that uv was told not to ask, has not said no.
+_NO_ANSWER = re.compile(r"hint: An index|could not be queried|network was disabled")
+_STRATEGY = "UV_INDEX_STRATEGY"
+# What `uv pip compile --python-platform` knows, as manylinux_2_N; before them, manylinux2014.
+_UV_GLIBC_MINORS = (28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
+
+Offers = dict[str, tuple[IndexWheel, ...]]
+"""The wheels that an index offers, by distribution; none where it does not have the version."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Uv:
+    """The uv that is running here, and what it is told of the indexes; never written."""
+
+    machine: Target
+    program: str
+    variables: Mapping[str, str]
+    offline: bool = False
+
+    def version(self) -> str:
+        """Give its version, such as ``0.9.3``."""
+        return self.machine.run((self.program, "--version")).stdout.split()[1]
+
+
+def ask_index(pins: Sequence[Distribution], facts: Facts, uv: Uv, task: Task) -> Offers:
+    """Ask for the wheels of the pinned versions that fit this Python and platform, at once.
+
+    Those whose names have exactly the tags of the installed wheel come first.
+
+    Raises:
+        LockError: The index does not answer, or refuses.
+    """
+    task.note(f"{len(pins)} pins")
+    offers = _ask([pin for pin in pins if _can_be_asked(pin)], facts, uv)
+    return {pin.name: _likely(pin, offers.get(pin.name, ())) for pin in pins}
+
+
+def with_tags(pin: Distribution, wheels: Iterable[IndexWheel]) -> IndexWheel | None:
+    """Give the wheel whose name has exactly the tags of the installed one, if it is there."""
+    return next((wheel for wheel in wheels if _has_tags(wheel, pin)), None)
+
+
+def python_platform(facts: Facts) -> str:
+    """Name the platform as ``uv --python-platform`` does, never newer than its glibc."""
+    system = facts.hardware.system
+    glibc = re.fullmatch(r"2\.(\d+)", system.glibc or "")
+    if not glibc:
+        return f"{system.machine}-unknown-linux-gnu"
+    known = [minor for minor in _UV_GLIBC_MINORS if minor <= int(glibc[1])]
+    return f"{system.machine}-" + (f"manylinux_2_{known[-1]}" if known else "manylinux2014")
+
+
+def _ask(pins: Sequence[Distribution], facts: Facts, uv: Uv) -> Offers:
+    """Ask, and again for the rest where the index has no wheel of some."""
+    if not pins:
+        return {}
+    done = _compile(pins, facts, uv)
+    if done.exit_code == 0:
+        return _offers(done.stdout)
+    refused = _without_wheel(done, pins)
+    _see_that_all_answered([pin for pin in pins if pin.name in refused], facts, uv)
+    return _ask([pin for pin in pins if pin.name not in refused], facts, uv)
+
+
+def _see_that_all_answered(pins: Sequence[Distribution], facts: Facts, uv: Uv) -> None:
+    """Where uv merges several indexes it does not say that one of them refused: ask one by one.
+
+    Raises:
+        LockError: An index did not answer, so that nobody knows what it has.
+    """
+    if _STRATEGY in uv.variables:
+        alone = {name: value for name, value in uv.variables.items() if name != _STRATEGY}
+        done = _compile(pins, facts, replace(uv, variables=alone))
+        if done.exit_code != 0 and _NO_ANSWER.search(" ".join(done.stderr.split())):
+            raise _not_locked(" ".join(done.stderr.split()))
+
+
+def _can_be_asked(pin: Distribution) -> bool:
+    """Say whether a name and a version are of their grammars, and so no options to uv."""
+    try:
+        Version(pin.version)
+    except InvalidVersion:
+        return False
+    return is_normalized_name(pin.name)
+
+
+def _compile(pins: Iterable[Distribution], facts: Facts, uv: Uv) -> Completed:
+    requirements = "".join(f"{pin.name}=={Version(pin.version)}\n" for pin in pins)
+    return uv.machine.run(
+        (
+            *(uv.program, "pip", "compile", "requirements.in", "--format", "pylock.toml"),
+            *("--no-deps", "--no-build", "--generate-hashes", "--no-header"),
+            *("--quiet", "--no-progress"),
+            *("--python-version", facts.environment.interpreter.minor),
+            *("--python-platform", python_platform(facts)),
+            *(("--offline",) if uv.offline else ()),
+        ),
+        files={"requirements.in": requirements.encode()},
+        environment={"NO_COLOR": "1", **uv.variables},
+    )
+
+
+def _without_wheel(done: Completed, pins: Iterable[Distribution]) -> frozenset[str]:
+    """Read from uv's refusal which of the pins have no wheel on an index that did answer.
+
+    Raises:
+        LockError: It refused for another reason.
+    """
+    said = " ".join(done.stderr.split())
+    if "No solution found" in said and not _NO_ANSWER.search(said):
+        named = frozenset(pin.name for pin in pins if _is_named(pin, said))
+        if named:
+            return named
+    raise _not_locked(said)
+
+
+def _not_locked(said: str) -> LockError:
+    return LockError(
+        f"uv could not lock the pins: {said[-300:]}",
+        hint="See that the index of pip's or uv's configuration answers.",
+    )
+
+
+def _is_named(pin: Distribution, said: str) -> bool:
+    name, version = re.escape(pin.name), re.escape(str(Version(pin.version)))
+    return bool(
+        re.search(rf"(?<![\w.-]){name}(?:=={version}(?![\w+!]|\.\w)| was not found in)", said)
+    )
+
+
+def _offers(text: str) -> Offers:
+    try:
+        packages = tomlkit.parse(text).unwrap().get("packages", [])
+        return {canonicalize_name(package["name"]): _wheels(package) for package in packages}
+    except (TOMLKitError, KeyError, TypeError, AttributeError) as error:
+        raise LockError(
+            f"uv gave a lock file that is not valid: {error}", hint="Try another version of uv."
+        ) from error
+
+
+def _wheels(package: Mapping[str, Any]) -> tuple[IndexWheel, ...]:
+    wheels = (
+        IndexWheel(
+            name=canonicalize_name(package["name"]),
+            version=package["version"],
+            url=_without_user_info(wheel.get("url", "")),
+            sha256=wheel.get("hashes", {}).get("sha256", ""),
+            size_bytes=wheel.get("size"),
+            index=_without_user_info(package["index"]) if "index" in package else None,
+        )
+        for wheel in package.get("wheels", [])
+    )
+    return tuple(wheel for wheel in wheels if _can_be_fetched(wheel))
+
+
+def _can_be_fetched(wheel: IndexWheel) -> bool:
+    """Say whether it has a hash, and an address that other machines reach."""
+    return bool(wheel.sha256) and urlsplit(wheel.url).scheme in ("https", "http")
+
+
+def _likely(pin: Distribution, wheels: Iterable[IndexWheel]) -> tuple[IndexWheel, ...]:
+    return tuple(sorted(wheels, key=lambda wheel: not _has_tags(wheel, pin)))
+
+
+def _has_tags(wheel: IndexWheel, pin: Distribution) -> bool:
+    try:
+        _, _, _, offered = parse_wheel_filename(wheel.filename)
+    except InvalidWheelFilename:
+        return False
+    return {str(tag) for tag in offered} == set(pin.tags)
+
+
+def _without_user_info(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -1,0 +1,129 @@
+"""Prove which wheel of an index was installed: its own RECORD lists the installed files' hashes.
+
+Source: https://packaging.python.org/en/latest/specifications/binary-distribution-format/
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import hashlib
+import io
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from posixpath import normpath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from snapenv.model.python import Distribution
+    from snapenv.model.wheels import IndexWheel, WheelRecord
+
+_AT_ONCE = 16  # questions to an index
+_DATA = re.compile(r"(?P<owner>[^/]+)\.data/(?P<scheme>[a-z]+)/(?P<path>.+)", re.DOTALL)
+_PLACES = {"purelib": "", "platlib": "", "scripts": "../../../bin/", "data": "../../../"}
+# What an installer writes about itself, or leaves out.
+_OF_INSTALLER = re.compile(
+    r"[^/]+\.dist-info/(?:INSTALLER|REQUESTED|RECORD(?:\.jws|\.p7s)?"
+    r"|direct_url\.json|uv_cache\.json|uv_build\.json)"
+)
+
+
+def prove(
+    pins: Sequence[Distribution],
+    offers: Mapping[str, Sequence[IndexWheel]],
+    *,
+    record: Callable[[IndexWheel], WheelRecord],
+    python: str,
+) -> Mapping[str, IndexWheel | None]:
+    """Give of each pin the one offered wheel that was installed, by name; None where none was.
+
+    Its size is known then.
+
+    ``record`` gives a wheel's own RECORD, and is asked for many at once.
+    """
+
+    def proven(pin: Distribution) -> IndexWheel | None:
+        for wheel in offers.get(pin.name, ()):
+            own = record(wheel)
+            if is_proof(own.text, pin, python):
+                return replace(wheel, size_bytes=own.size_bytes)
+        return None
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        wheels = list(threads.map(proven, pins))
+    return {pin.name: wheel for pin, wheel in zip(pins, wheels, strict=True)}
+
+
+def is_proof(record: str, pin: Distribution, python: str) -> bool:
+    """Say whether a wheel with this RECORD, installed for ``python``, gives the pin's files.
+
+    Files that were edited or deleted since count as the installed RECORD has them.
+    """
+    files = pin.files
+    if files is None or ((files.edited or files.missing) and files.recorded is None):
+        return False
+    expected = files.recorded or files.sha256
+    return installed_digest(record, name=pin.name, python=python) == expected
+
+
+def installed_digest(record: str, *, name: str, python: str) -> str | None:
+    """Give what ``Files.sha256`` would be once a wheel is installed, from its RECORD.
+
+    None where a file has no sha256 in it.
+    """
+    rows = {path: hashed for path, hashed in _rows(record) if not _OF_INSTALLER.fullmatch(path)}
+    folders = {path.rpartition("/")[0] for path in rows}
+    lines = {}
+    for path, hashed in rows.items():
+        if _is_compiled(path, rows) or (not hashed and path in folders):
+            continue
+        sha256 = _hex(hashed)
+        if sha256 is None:
+            return None
+        lines[_installed(path, name, python)] = sha256
+    text = "".join(f"{path}\0{sha256}\n" for path, sha256 in sorted(lines.items()))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _rows(record: str) -> Iterator[tuple[str, str]]:
+    """Give path and hash of each file; a path that is named twice counts as the last says."""
+    csv.field_size_limit(max(len(record), csv.field_size_limit()))
+    for row in csv.reader(io.StringIO(record.replace("\0", ""), newline="")):
+        if row and not row[0].endswith("/"):
+            yield normpath(row[0]), row[1] if len(row) > 1 else ""
+
+
+def _is_compiled(path: str, rows: Iterable[str]) -> bool:
+    """Say whether Python makes a file anew from another, which lies there too."""
+    if "__pycache__" in path.split("/") or path.endswith(".pyo"):
+        return True
+    return path.endswith(".pyc") and path[:-1] in rows
+
+
+def _hex(hashed: str) -> str | None:
+    algorithm, _, encoded = hashed.partition("=")
+    try:
+        digest = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+    except (binascii.Error, ValueError):
+        return None
+    is_sha256 = algorithm == "sha256" and len(digest) == hashlib.sha256().digest_size
+    return digest.hex() if is_sha256 else None
+
+
+def _installed(path: str, name: str, python: str) -> str:
+    """Say where a file of a wheel lies once it is installed, from site-packages."""
+    found = _DATA.fullmatch(path)
+    if not found:
+        return path
+    if found["scheme"] == "headers":
+        return f"../../../include/site/python{python}/{name}/{found['path']}"
+    return _from_site(_PLACES.get(found["scheme"], "") + found["path"], python)
+
+
+def _from_site(path: str, python: str) -> str:
+    """Shorten what leads out of site-packages and back into it."""
+    return normpath(path).removeprefix(f"../../../lib/python{python}/site-packages/")

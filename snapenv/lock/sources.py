@@ -1,0 +1,66 @@
+"""From where everything can be had that makes the environment again, and what if it is gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snapenv.model.image import ImageRef
+from snapenv.model.snapshot import VENDOR, Base, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from snapenv.model.wheels import IndexWheel
+
+_GONE_INDEX = (
+    "No image can be built and no venv made; an image that is built already stays. "
+    "Capture with --vendor=all to carry these wheels."
+)
+_GONE_BASE = (
+    "No image can be built, unless a mirror has the base (--mirror); one that is built stays."
+)
+_NEVER_GONE = "They travel with this snapshot."
+
+
+def list_sources(
+    base: Base,
+    *,
+    pinned: Iterable[IndexWheel],
+    rebuilt: Mapping[str, bytes],
+    all_travel: bool,
+) -> tuple[Source, ...]:
+    """Name each place: hosts of wheels by name, the snapshot itself, then the base's registry.
+
+    ``pinned`` holds the wheel of uv too, which is needed to build.
+    """
+    by_host: dict[str, list[IndexWheel]] = {}
+    for wheel in pinned:
+        by_host.setdefault(wheel.host, []).append(wheel)
+    carried = len(rebuilt) + (sum(map(len, by_host.values())) if all_travel else 0)
+    return (
+        *(
+            Source(place=host, holds=_describe(wheels), when_gone=_GONE_INDEX)
+            for host, wheels in sorted(by_host.items())
+            if not all_travel
+        ),
+        *((_carried(carried),) if carried else ()),
+        Source(
+            place=ImageRef.parse(base.image).registry or "the engine's default registry",
+            holds=f"the base image {base.image}",
+            when_gone=_GONE_BASE,
+        ),
+    )
+
+
+def _carried(count: int) -> Source:
+    return Source(place=f"{VENDOR}/", holds=_wheels(count), when_gone=_NEVER_GONE)
+
+
+def _describe(wheels: Sequence[IndexWheel]) -> str:
+    size_bytes = sum(wheel.size_bytes or 0 for wheel in wheels)
+    is_known = all(wheel.size_bytes is not None for wheel in wheels)
+    return _wheels(len(wheels)) + (f", {size_bytes / 1e6:.1f} MB" if is_known else "")
+
+
+def _wheels(count: int) -> str:
+    return f"{count} wheel{'' if count == 1 else 's'}"

@@ -1,0 +1,39 @@
+"""What two looks differ in, by what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from snapenv.model.outcome import Outcome
+
+Group = Literal["abi", "numerics", "behaviour", "cosmetic"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """One thing that is not the same on both sides; None where a side does not have it."""
+
+    group: Group
+    subject: str  # "numpy", "click/core.py", "glibc"
+    left: str | None
+    right: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """The differences of one group, with what follows from them; ``ok`` where they are none."""
+
+    title: str
+    ok: bool
+    reason: str
+    differences: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison(Outcome):
+    """The answer of a comparison of two environments, for people by group."""
+
+    left: str
+    right: str
+    sections: tuple[Section, ...]

@@ -1,0 +1,79 @@
+"""What the answer of a look hangs on besides the files of the site-packages that it walked.
+
+Only of an environment that leads nowhere else is that known: one without links, editable
+installations, ``.pth`` lines to folders, PYTHONPATH, conda, and packages of an operating system
+or of an image. Most environments that pip and uv make are such.
+"""
+
+# mypy: disable-error-code="import-not-found"
+# Paths are plain strings: tens of thousands of them, and Path is several times slower.
+# ruff: noqa: PTH118, PTH120
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING, Iterator
+
+import probe_outside
+import probe_path
+import probe_pth
+import probe_scripts
+from probe_status import MODE
+
+if TYPE_CHECKING:
+    from probe_distributions import Distribution
+    from probe_tree import Tree
+
+
+def find(
+    path: list[str], tree: Tree, everything: list[Distribution], visible: list[Distribution]
+) -> set[str] | None:
+    """Give the paths of files and folders, also of those that are not there; None if unknown."""
+    leads_out = (
+        any(found.folder not in tree.folders for found in everything)
+        or any(found.sources for found in visible)
+        or any(folder not in tree.folders and not probe_outside.is_known(folder) for folder in path)
+        or any(map(_has_link, tree.folders.values()))
+        or any(probe_pth.names_folders(file) for file in _path_files(tree))
+        or os.path.lexists(_conda())
+        or "NVIDIA_PYTORCH_VERSION" in os.environ
+    )
+    return None if leads_out else {_conda(), *_of_path(path, tree), *_of_files(tree, everything)}
+
+
+def _has_link(files: dict[str, tuple[int, ...]]) -> bool:
+    return any(stat.S_ISLNK(status[MODE]) for status in files.values())
+
+
+def _path_files(tree: Tree) -> Iterator[str]:
+    for folder, files in tree.folders.items():
+        for file in files:
+            if file.endswith(".pth") and os.path.dirname(file) == folder:
+                yield file
+
+
+def _conda() -> str:
+    return os.path.join(probe_path.prefix(), "conda-meta")
+
+
+def _of_path(path: list[str], tree: Tree) -> Iterator[str]:
+    """Name Python's own folders, where a distribution could appear, and that of its libraries."""
+    yield from (folder for folder in path if folder not in tree.folders)
+    yield os.path.join(sys.prefix, "lib")
+
+
+def _of_files(tree: Tree, everything: list[Distribution]) -> Iterator[str]:
+    """Name the files that lie elsewhere, such as scripts, and the interpreters that these name."""
+    inside = tuple(folder + os.sep for folder in tree.folders)
+    for found in everything:
+        for entry in found.entries or ():
+            if not entry.file.startswith(inside):
+                yield entry.file
+                if entry.file.endswith(".pyc"):
+                    yield entry.file[:-1]
+        for entry in found.scripts:
+            program = probe_scripts.interpreter(entry.file)
+            if program:
+                yield program

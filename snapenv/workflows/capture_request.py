@@ -1,0 +1,27 @@
+"""What a user may ask of a capture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapenv.model.snapshot import Prove, Vendor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capture:
+    """What a user may ask of a capture; None leaves the choice to snapenv."""
+
+    python: str | None = None
+    container: str | None = None
+    ssh: str | None = None
+    output: Path | None = None
+    purpose: str = "train"
+    level: str = "base"
+    base: str | None = None
+    smoke: bool | None = None
+    device: str = "auto"
+    rehash: bool = False  # trust neither a hash nor an answer that an earlier capture kept
+    prove: Prove = "record"
+    vendor: Vendor = "missing"
+    allow: tuple[str, ...] = ()  # files that may travel although they look as if with a secret

@@ -1,0 +1,173 @@
+"""Look at two environments, or read what was written down of them, and name what differs."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from snapenv.errors import NotFoundError
+from snapenv.lock.store import read_snapshot
+from snapenv.model.difference import Comparison, Section
+from snapenv.model.facts import Facts
+from snapenv.model.outcome import Check
+from snapenv.model.snapshot import SUMS_FILE
+from snapenv.probe.probe import probe
+from snapenv.verify.differences import CONSEQUENCES, differences
+from snapenv.workflows.interpreter import find_interpreter
+from snapenv.workflows.reference import fetch_image, parse_ref, read_image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from snapenv.model.difference import Difference, Group
+    from snapenv.model.image import ImageRef
+    from snapenv.model.outcome import Outcome
+    from snapenv.ports import Outside
+
+LIVE = "live"
+_PYTHON = re.compile(r".*/bin/python[0-9.]*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diff:
+    """What a user may ask of a comparison."""
+
+    left: str  # "live", an environment, a snapshot folder, a tag of the convention, or an image
+    right: str
+    repository: str
+    rehash: bool = False  # trust no hash that an earlier look kept
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Side:
+    """One of the two: what it is, where it is, and what was seen there."""
+
+    kind: Literal["environment", "snapshot", "image"]
+    place: str  # an interpreter's path, a folder, or a reference
+    digest: str | None = None  # of the snapshot
+    facts: Facts
+
+
+def diff(request: Diff, outside: Outside) -> Outcome:
+    """Look at both sides, and name what differs by its consequence; nothing is trained.
+
+    Where all that differs is cosmetic the answer is yes: the same wheels, installed by another
+    tool or on another machine, are the same environment, as they are for a restore; a no would
+    make every comparison across two machines one. What is cosmetic is listed all the same.
+    """
+    left = _look(request.left, request, outside)
+    right = _look(request.right, request, outside)
+    found = differences(left.facts, right.facts)
+    counts = Counter(one.group for one in found)
+    return Comparison(
+        command="diff",
+        result={
+            "left": _describe(left),
+            "right": _describe(right),
+            "differences": [msgspec.to_builtins(one) for one in found],
+        },
+        checks=tuple(_check(group, counts[group]) for group in CONSEQUENCES),
+        lines=(_verdict(counts),),
+        left=left.place,
+        right=right.place,
+        sections=tuple(_section(group, found) for group in CONSEQUENCES),
+    )
+
+
+def _look(text: str, request: Diff, outside: Outside) -> _Side:
+    """Tell what a word of the command line names, and give its facts.
+
+    Raises:
+        NotFoundError: There is no such folder, image or tag, or it holds nothing to compare.
+        InterpreterError: The named Python is not there, or is none.
+        EnvironmentMissingError: ``live`` is asked for and no environment is active.
+        SnapshotDamagedError: A file of the snapshot is not what SHA256SUMS says.
+        SnapshotVersionError: A newer snapenv wrote the snapshot.
+        EngineMissingError: It is an image, and no engine answers.
+        RegistryError: The image is not here, and its registry does not answer.
+    """
+    if text == LIVE:
+        return _environment(None, request, outside)
+    if _is_environment(text):
+        return _environment(text, request, outside)
+    ref = parse_ref(text, repository=request.repository)
+    return _snapshot(ref) if isinstance(ref, Path) else _image(ref, outside)
+
+
+def _is_environment(text: str) -> bool:
+    """Say whether it is an interpreter, the path of one that is not there, or a folder with one."""
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return (path / "bin" / "python").is_file() and not (path / SUMS_FILE).exists()
+    return path.is_file() or _PYTHON.fullmatch(text) is not None
+
+
+def _environment(named: str | None, request: Diff, outside: Outside) -> _Side:
+    python = find_interpreter(named, os.environ, own_prefix=sys.prefix)
+    with outside.progress.task(f"Looking at {python}"):
+        facts = probe(outside.local(python), hashes=outside.kept("hashes"), rehash=request.rehash)
+    return _Side(kind="environment", place=python, facts=facts)
+
+
+def _snapshot(folder: Path) -> _Side:
+    if not (folder / SUMS_FILE).exists():
+        raise NotFoundError(
+            f"{folder} holds neither a snapshot nor an environment: "
+            f"there is no {SUMS_FILE} and no bin/python",
+            hint="Name a folder that snapenv capture wrote, or an environment's.",
+        )
+    snapshot = read_snapshot(folder)
+    return _Side(
+        kind="snapshot", place=str(folder), digest=snapshot.digest, facts=snapshot.lock.facts
+    )
+
+
+def _image(ref: ImageRef, outside: Outside) -> _Side:
+    outside.engine.check()
+    snapshot = read_image(fetch_image(ref, outside), ref, outside)
+    return _Side(kind="image", place=str(ref), digest=snapshot.digest, facts=snapshot.lock.facts)
+
+
+def _describe(side: _Side) -> dict[str, object]:
+    return {"kind": side.kind, "place": side.place, "digest": side.digest}
+
+
+def _check(group: Group, count: int) -> Check:
+    """Answer for one group; what has no consequence is never a no."""
+    fix = CONSEQUENCES[group].fix
+    ok = fix is None or not count
+    return Check(
+        id=group,
+        ok=ok,
+        expected="the same",
+        seen=f"{count} different" if count else "the same",
+        fix=None if ok else fix,
+    )
+
+
+def _section(group: Group, found: Sequence[Difference]) -> Section:
+    told = tuple(one for one in found if one.group == group)
+    consequence = CONSEQUENCES[group]
+    return Section(
+        title=consequence.title,
+        ok=consequence.fix is None or not told,
+        reason=consequence.reason if told else "the same",
+        differences=told,
+    )
+
+
+def _verdict(counts: Counter[Group]) -> str:
+    """Count what differs by group; what is cosmetic alone is no difference."""
+    told = ", ".join(
+        f"{counts[group]} {CONSEQUENCES[group].title}" for group in CONSEQUENCES if counts[group]
+    )
+    if counts.keys() <= {"cosmetic"}:
+        return f"the same environment; {told}" if told else "the same environment"
+    return f"different: {told}"

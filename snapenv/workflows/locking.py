@@ -1,0 +1,205 @@
+"""Lock what was seen: packages, base image, baseline; then write the snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv import __version__
+from snapenv.base.catalogue import load_catalogue
+from snapenv.base.choose import choose_base
+from snapenv.errors import SmokeTrainError
+from snapenv.lock.pins import refuse_what_cannot_be_carried
+from snapenv.lock.sources import list_sources
+from snapenv.lock.store import make_snapshot, refuse_taken, write_snapshot
+from snapenv.model.facts import Facts
+from snapenv.model.image import Tag, tag_part
+from snapenv.model.outcome import Outcome
+from snapenv.model.snapshot import Base, Lock
+from snapenv.render.dockerfile import render_dockerfile
+from snapenv.verify.smoke_train import smoke_train
+from snapenv.workflows.fetch import temporary_folder
+from snapenv.workflows.leaks import refuse_leaking_texts
+from snapenv.workflows.packages import Carrying, Packages, lock_packages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snapenv.model.fingerprint import Fingerprint
+    from snapenv.model.python import Environment
+    from snapenv.model.snapshot import Snapshot
+    from snapenv.ports import Outside, Target
+    from snapenv.workflows.capture_request import Capture
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Look:
+    """The first look, and what follows from it alone."""
+
+    facts: Facts
+    tag: Tag
+    base: Base
+
+
+def lock_environment(request: Capture, facts: Facts, target: Target, outside: Outside) -> Outcome:
+    """Lock an environment, and write the snapshot whole or not at all.
+
+    Raises:
+        PlaceTakenError: The folder exists already.
+        LockError: Something cannot be carried; it is named.
+        BaseError: No base image fits.
+    """
+    look = _decide(request, facts)
+    folder = request.output or Path("snapshots", str(look.tag))
+    refuse_taken(folder)
+    refuse_what_cannot_be_carried(facts)
+    with temporary_folder(outside) as fetched:
+        packages = lock_packages(facts, target, _carrying(request, fetched), outside)
+        baseline = _baseline(request, facts, target, outside)
+        snapshot = _snapshot(request, look, packages, baseline)
+        refuse_leaking_texts(snapshot, outside)
+        write_snapshot(snapshot, folder, scratch=fetched)
+    return _outcome(snapshot, folder)
+
+
+def name_environment(environment: Environment, *, purpose: str, level: str) -> Tag:
+    """Give an environment's tag by the convention.
+
+    Raises:
+        ValueError: ``purpose`` or ``level`` is no word of the convention.
+    """
+    torch, ultralytics = environment.torch, environment.find("ultralytics")
+    if ultralytics:
+        framework = f"yolov{tag_part(ultralytics.version)}"
+    elif torch:
+        framework = f"torch{tag_part(torch.version)}"
+    else:
+        framework = f"py{environment.interpreter.minor}"
+    cuda = torch.cuda if torch else None
+    compute = f"cu{cuda.replace('.', '')}" if cuda else "cpu"
+    return Tag(purpose=purpose, framework=framework, level=level, compute=compute)
+
+
+def _decide(request: Capture, facts: Facts) -> _Look:
+    tag = name_environment(facts.environment, purpose=request.purpose, level=request.level)
+    return _Look(
+        facts=facts, tag=tag, base=choose_base(facts, load_catalogue(), image=request.base)
+    )
+
+
+def _carrying(request: Capture, fetched: Path) -> Carrying:
+    return Carrying(
+        prove=request.prove,
+        vendor=request.vendor,
+        anew=request.rehash,
+        allow=request.allow,
+        into=fetched,
+    )
+
+
+def _snapshot(
+    request: Capture, look: _Look, packages: Packages, baseline: Fingerprint | None
+) -> Snapshot:
+    facts = look.facts
+    lock = Lock(
+        snapenv=__version__,
+        tag=str(look.tag),
+        base=look.base,
+        installer=packages.installer,
+        hardware=facts.hardware,
+        variables=facts.variables,
+        image=facts.image,
+        settings=facts.settings,
+        native=facts.native,
+        baseline=baseline,
+        prove=request.prove,
+        sources=list_sources(
+            look.base,
+            pinned=packages.wheels,
+            rebuilt=packages.rebuilt,
+            all_travel=request.vendor == "all",
+        ),
+        environment=facts.environment,
+        proofs=packages.proofs,
+        allowed=packages.allowed,
+        overlay=packages.overlay,
+    )
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return make_snapshot(
+        lock,
+        pylock=packages.pylock,
+        dockerfile=render_dockerfile(lock),
+        captured_at=now,
+        carried=packages.carried,
+    )
+
+
+def _baseline(
+    request: Capture, facts: Facts, target: Target, outside: Outside
+) -> Fingerprint | None:
+    """Train for the losses to compare with, where ultralytics is there or it was asked for."""
+    has_ultralytics = facts.environment.find("ultralytics") is not None
+    if request.smoke and not has_ultralytics:
+        raise SmokeTrainError(
+            f"ultralytics is not installed for {target.python}: there is nothing to train with",
+            hint="Install ultralytics there, or capture with --no-smoke.",
+        )
+    if request.smoke is False or not has_ultralytics:
+        return None
+    with outside.progress.task("Smoke-train, for the baseline") as task:
+        return smoke_train(target, device=request.device, task=task)
+
+
+def _outcome(snapshot: Snapshot, folder: Path) -> Outcome:
+    lock = snapshot.lock
+    return Outcome(
+        command="capture",
+        result={"path": str(folder), "tag": lock.tag, "digest": snapshot.digest},
+        lines=(
+            f"{_describe(lock)}",
+            f"base image {lock.base.image}: {'; '.join(lock.base.reasons)}",
+            _describe_baseline(lock.baseline),
+            *_describe_sources(lock),
+            f"{lock.tag} is locked in {folder}",
+            f"digest {snapshot.digest}",
+        ),
+        warnings=lock.base.warnings,
+    )
+
+
+def _describe(lock: Lock) -> str:
+    environment, hardware = lock.environment, lock.hardware
+    parts = [f"Python {environment.interpreter.version}"]
+    parts += [f"torch {environment.torch.version}"] if environment.torch else []
+    parts += [
+        f"{name} {version}"
+        for name, version in (
+            ("cuDNN", environment.libraries.cudnn),
+            ("NCCL", environment.libraries.nccl),
+        )
+        if version
+    ]
+    parts.append(f"{len(environment.distributions)} packages")
+    parts.append(f"driver {hardware.driver.version}" if hardware.driver else "no NVIDIA driver")
+    parts += [gpu.name for gpu in hardware.gpus]
+    return ", ".join(parts)
+
+
+def _describe_sources(lock: Lock) -> Iterator[str]:
+    """Say where the packages come from again; the base image has a line of its own."""
+    proved = [name for name, proof in lock.proofs.items() if proof == "record"]
+    if proved:
+        yield f"{len(proved)} packages are proved by the RECORD of their index"
+    for source in lock.sources[:-1]:
+        yield f"{source.holds} from {source.place}"
+
+
+def _describe_baseline(baseline: Fingerprint | None) -> str:
+    if baseline is None:
+        return "no baseline: a restore will be proved by its facts alone"
+    return (
+        f"baseline on {baseline.conditions.device}: {len(baseline.losses)} losses, "
+        f"the first {baseline.values[0]:.6f}, the last {baseline.values[-1]:.6f}"
+    )

@@ -1,0 +1,135 @@
+"""Find the very wheel of an index that each pin was installed from, and prove it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from snapenv.errors import LockError
+from snapenv.lock.answers import DAY_S, Answer, keep_answers, key, question, read_answers
+from snapenv.lock.ask import Uv, ask_index, with_tags
+from snapenv.lock.pins import pinned
+from snapenv.lock.prove import prove
+from snapenv.model.facts import Facts
+from snapenv.model.python import Distribution
+from snapenv.model.wheels import IndexWheel
+from snapenv.ports import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from snapenv.lock.ask import Offers
+    from snapenv.model.snapshot import Prove
+    from snapenv.ports import Outside
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What the index gives back: wheels by distribution, and which of them were proved."""
+
+    wheels: Mapping[str, IndexWheel]
+    proved: frozenset[str]
+    absent: frozenset[str]  # pins that no index gives back as they are installed
+    uv: IndexWheel  # of the uv that is running here, for an image
+
+
+def find_wheels(facts: Facts, outside: Outside, *, how: Prove, anew: bool, task: Task) -> Found:
+    """Ask the index for what it has not said today, or for all ``anew``.
+
+    A wheel of a pin is one whose own RECORD lists the installed files. Where nothing is to be
+    proved, uv answers from what it has kept, and the tags of the wheel's name decide.
+
+    Raises:
+        LockError: The index does not answer or refuses, or does not have this uv.
+        PackageIndexError: A wheel's RECORD cannot be had.
+    """
+    uv = Uv(
+        machine=outside.local(sys.executable),
+        program=outside.uv,
+        variables=outside.wheels.variables(),
+        offline=how == "off",
+    )
+    pins = pinned(facts.environment)
+    own = Distribution(name="uv", version=uv.version(), origin="index")
+    answers = _answers(pins, own, _Question(facts=facts, uv=uv, task=task), outside, anew=anew)
+    return _found(pins, own, answers)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Question:
+    facts: Facts
+    uv: Uv
+    task: Task
+
+
+def _answers(
+    pins: Sequence[Distribution],
+    own: Distribution,
+    asking: _Question,
+    outside: Outside,
+    *,
+    anew: bool,
+) -> Mapping[str, Answer]:
+    offline, now = asking.uv.offline, time.time()
+    place, named = outside.kept("answers"), question(asking.facts, asking.uv)
+    known = {} if anew else read_answers(place, named, since=0 if offline else now - DAY_S)
+    unknown = [pin for pin in pins if key(pin) not in known]
+    wheels = _ask(unknown, asking, outside)
+    if key(own) not in known:
+        wheels[key(own)] = _ask_for_uv(own, asking, outside)
+    answers = {
+        name: Answer(wheel=wheel, proved=not offline, asked_at=now)
+        for name, wheel in wheels.items()
+    }
+    if answers and not offline:
+        keep_answers(place, named, {**known, **answers})
+    return {**known, **answers}
+
+
+def _ask(
+    pins: Sequence[Distribution], asking: _Question, outside: Outside
+) -> dict[str, IndexWheel | None]:
+    """Give the wheel of each pin, by its key."""
+    offers = ask_index(pins, asking.facts, asking.uv, asking.task)
+    wheels = _tagged(pins, offers) if asking.uv.offline else _proved(pins, offers, asking, outside)
+    return {key(pin): wheels[pin.name] for pin in pins}
+
+
+def _tagged(pins: Sequence[Distribution], offers: Offers) -> Mapping[str, IndexWheel | None]:
+    return {pin.name: with_tags(pin, offers[pin.name]) for pin in pins}
+
+
+def _proved(
+    pins: Sequence[Distribution], offers: Offers, asking: _Question, outside: Outside
+) -> Mapping[str, IndexWheel | None]:
+    asking.task.note(f"{len(pins)} pins, comparing their files with the index")
+    minor = asking.facts.environment.interpreter.minor
+    return prove(pins, offers, record=outside.wheels.record, python=minor)
+
+
+def _ask_for_uv(own: Distribution, asking: _Question, outside: Outside) -> IndexWheel:
+    offered = ask_index([own], asking.facts, asking.uv, asking.task)[own.name]
+    if not offered:
+        raise LockError(
+            f"the index does not have uv {own.version}, which is running here",
+            hint="Install a uv that it has, with pip install uv in the environment of snapenv.",
+        )
+    if asking.uv.offline:
+        return offered[0]
+    return replace(offered[0], size_bytes=outside.wheels.record(offered[0]).size_bytes)
+
+
+def _found(pins: Sequence[Distribution], own: Distribution, answers: Mapping[str, Answer]) -> Found:
+    of_pins = {pin.name: answers[key(pin)] for pin in pins}
+    uv = answers[key(own)].wheel
+    if uv is None:
+        raise ValueError("the answer for uv has always a wheel")
+    return Found(
+        wheels={name: one.wheel for name, one in of_pins.items() if one.wheel},
+        proved=frozenset(name for name, one in of_pins.items() if one.wheel and one.proved),
+        absent=frozenset(name for name, one in of_pins.items() if one.wheel is None),
+        uv=uv,
+    )

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+import ssl
+import subprocess
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.access.session import choose_trust
+from snapenv.access.transfer import retry_after_s
+from snapenv.errors import PackageIndexError
+from snapenv.model.wheels import IndexWheel
+from tests.access.machine import DEMO, quick_wheels
+from tests.engines.index_server import build_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+OPENSSL = shutil.which("openssl")
+
+
+def test_a_wait_is_read_in_seconds_and_as_a_date() -> None:
+    soon = datetime.now(timezone.utc) + timedelta(seconds=20)
+
+    assert retry_after_s("7") == 7.0
+    assert 15.0 < retry_after_s(format_datetime(soon, usegmt=True)) <= 20.0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-1", "²", "1e9", "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 99 Oct 2015"]
+)
+def test_a_wait_that_is_over_or_not_understood_is_none(text: str) -> None:
+    assert retry_after_s(text) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("pip", "environment", "expected"),
+    [
+        ("file", {"PIP_CERT": "pip", "REQUESTS_CA_BUNDLE": "requests"}, "pip"),
+        ("file", {"REQUESTS_CA_BUNDLE": "requests", "SSL_CERT_FILE": "openssl"}, "requests"),
+        ("file", {"PIP_CERT": "absent", "SSL_CERT_FILE": "openssl"}, "openssl"),
+        ("file", {}, "file"),
+        ("absent", {}, None),
+    ],
+)
+def test_a_bundle_of_certificates_is_chosen_by_strength(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pip: str,
+    environment: Mapping[str, str],
+    expected: str | None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("pip", "requests", "openssl", "file"):
+        (tmp_path / name).touch()
+
+    assert choose_trust({"cert": pip}, environment).bundle == expected
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
+@pytest.mark.parametrize("variable", ["PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_an_authority_of_this_network_is_trusted_once_it_is_named(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    certificate = make_certificate(tmp_path)
+    for wheel in serve_tls(certificate):
+        with pytest.raises(PackageIndexError, match="certificate that is not trusted") as caught:
+            quick_wheels().record(wheel)
+        monkeypatch.setenv(variable, str(certificate))
+
+        assert quick_wheels().record(wheel).text
+        assert "PIP_CERT" in caught.value.hint
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
+def test_a_host_that_pip_trusts_may_have_any_certificate(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    for wheel in serve_tls(make_certificate(tmp_path)):
+        monkeypatch.setenv("PIP_TRUSTED_HOST", f"{wheel.host}:443 example.com")
+
+        assert quick_wheels().record(wheel).text
+
+
+def make_certificate(folder: Path) -> Path:
+    """Make a certificate for loopback, and its key, in one file."""
+    path = folder / "both.pem"
+    words = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=loopback"
+    )
+    extra = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key", "-out", path)
+    subprocess.run((str(OPENSSL), *words.split(), *extra), check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + (folder / "key").read_bytes())
+    return path
+
+
+def serve_tls(certificate: Path) -> Iterator[IndexWheel]:
+    """Serve one wheel, whole, over TLS, and give it as a lock names it."""
+    _, content = build_wheel("demo")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None: ...
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"https://127.0.0.1:{server.server_port}/{DEMO}"
+        yield IndexWheel(name="demo", version="1.0", url=url, sha256=sha256(content))
+        server.shutdown()
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

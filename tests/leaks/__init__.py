@@ -1,0 +1,1 @@
+"""Canaries around a real environment: none of them may leave, whatever the program does."""

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from snapenv.lock.sources import list_sources
+from tests.samples import EXACT_BASE, sample_wheel
+
+NUMPY, UV = sample_wheel("numpy", "2.4.6"), sample_wheel("uv", "0.9.3")
+OURS = {"ours-1-py3-none-any.whl": b"ours"}
+
+
+def told(*, all_travel: bool = False, rebuilt: dict[str, bytes] | None = None) -> list[str]:
+    found = list_sources(
+        EXACT_BASE, pinned=[NUMPY, UV], rebuilt=rebuilt or {}, all_travel=all_travel
+    )
+    assert all(source.when_gone for source in found)
+    return [f"{source.place}: {source.holds}" for source in found]
+
+
+def test_each_host_of_wheels_is_named_with_what_it_holds_and_the_registry_of_the_base() -> None:
+    assert told() == [
+        "files.example.com: 2 wheels, 2.0 MB",
+        f"nvcr.io: the base image {EXACT_BASE.image}",
+    ]
+
+
+def test_what_no_index_has_lies_in_the_snapshot() -> None:
+    assert told(rebuilt=OURS)[1] == "vendor/: 1 wheel"
+
+
+def test_where_all_travel_no_host_is_needed_but_that_of_the_base() -> None:
+    assert told(all_travel=True, rebuilt=OURS) == [
+        "vendor/: 3 wheels",
+        f"nvcr.io: the base image {EXACT_BASE.image}",
+    ]

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import subprocess
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.errors import SnapshotDamagedError
+from snapenv.model.carried import Tar, read_chunks, size_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from snapenv.model.carried import Content
+
+MEBIBYTE = 1 << 20
+SIZES = (0, 1, 511, 512, 513, 10_240, MEBIBYTE, MEBIBYTE + 1)
+LONG = "vendor/" + "x" * 120 + "ü.whl"  # of a length that takes a header of its own
+
+
+def read(tar: Tar) -> Mapping[str, bytes]:
+    """Unpack by Python's own reader."""
+    with tarfile.open(fileobj=io.BytesIO(b"".join(tar))) as archive:
+        opened = {member.name: archive.extractfile(member) for member in archive}
+    return {name: file.read() for name, file in opened.items() if file}
+
+
+def as_path(folder: Path, content: bytes) -> Path:
+    path = folder / hashlib.sha256(content).hexdigest()
+    path.write_bytes(content)
+    return path
+
+
+def test_a_file_is_read_a_piece_at_a_time(tmp_path: Path) -> None:
+    path = as_path(tmp_path, bytes(3 * MEBIBYTE + 5))
+
+    assert [len(chunk) for chunk in read_chunks(path)] == [MEBIBYTE] * 3 + [5]
+    assert size_bytes(path) == 3 * MEBIBYTE + 5
+
+
+def test_bytes_are_given_as_they_are() -> None:
+    assert (list(read_chunks(b"abc")), size_bytes(b"abc")) == ([b"abc"], 3)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_file_and_its_bytes_are_the_same_tar(tmp_path: Path, size: int) -> None:
+    content = bytes(number % 251 for number in range(size))
+
+    by_path = Tar({"vendor/a.whl": as_path(tmp_path, content), "b": b"text"})
+    by_bytes = Tar({"b": b"text", "vendor/a.whl": content})
+
+    assert b"".join(by_path) == b"".join(by_bytes)
+    assert read(by_path) == {"b": b"text", "vendor/a.whl": content}
+
+
+@pytest.mark.parametrize("folder", [None, "in here"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_size_is_known_before_it_is_read(tmp_path: Path, size: int, folder: str | None) -> None:
+    tar = Tar({"a": as_path(tmp_path, bytes(size)), LONG: bytes(size)}, folder)
+
+    assert tar.size_bytes == len(b"".join(tar))
+    assert tar.size_bytes % tarfile.RECORDSIZE == 0
+
+
+def test_no_tar_is_empty() -> None:
+    assert read(Tar({})) == {}
+    assert Tar({}).size_bytes == tarfile.RECORDSIZE
+
+
+def test_long_names_and_odd_letters_come_back() -> None:
+    assert read(Tar({LONG: b"1", "ü/日本": b"2"})) == {LONG: b"1", "ü/日本": b"2"}
+
+
+def test_what_is_packed_says_nothing_of_who_packed_it_and_when(tmp_path: Path) -> None:
+    path = as_path(tmp_path, b"private")
+    path.chmod(0o600)
+
+    with tarfile.open(fileobj=io.BytesIO(b"".join(Tar({"a": path}, "f")))) as archive:
+        folder, file = archive.getmembers()
+
+    for member, mode in ((folder, 0o777), (file, 0o644)):
+        assert (member.uid, member.gid, member.uname, member.gname) == (0, 0, "", "")
+        assert (member.mtime, member.mode) == (0, mode)
+
+
+def test_gnu_tar_unpacks_it(tmp_path: Path) -> None:
+    files: dict[str, Content] = {LONG: b"1", "a": as_path(tmp_path, bytes(700))}
+
+    done = subprocess.run(
+        (shutil.which("tar") or "tar", "-xf", "-", "-C", str(tmp_path)),
+        input=b"".join(Tar(files)),
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert ((tmp_path / LONG).read_bytes(), (tmp_path / "a").read_bytes()) == (b"1", bytes(700))
+
+
+@pytest.mark.parametrize("size", [0, 99, 101, 600])
+def test_a_file_that_changes_its_size_while_it_is_packed_is_refused(
+    tmp_path: Path, size: int
+) -> None:
+    path = as_path(tmp_path, bytes(100))
+    tar = iter(Tar({"a": path}))
+
+    next(tar)
+    path.write_bytes(bytes(size))
+
+    with pytest.raises(SnapshotDamagedError, match="its size changed while it was read"):
+        list(tar)
+
+
+def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+
+    for ask in (
+        lambda: size_bytes(gone),
+        lambda: list(read_chunks(gone)),
+        lambda: list(Tar({"a": gone})),
+    ):
+        with pytest.raises(SnapshotDamagedError, match="gone cannot be read: No such file"):
+            ask()

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.errors import EnvironmentMissingError, InterpreterError, NotFoundError
+from snapenv.lock.store import write_snapshot
+from snapenv.workflows.build import Build, build
+from snapenv.workflows.diff import Diff, diff
+from tests.samples import (
+    TAG,
+    sample_distributions,
+    sample_environment,
+    sample_facts,
+    sample_hardware,
+    sample_snapshot,
+)
+from tests.workflows.outside import BASE, REGISTRY, REPOSITORY, EngineWithBase, outside, target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SNAPSHOT = sample_snapshot()
+OTHER = sample_facts(environment=sample_environment(python="3.12.3"))
+BY_UV = sample_facts(
+    environment=sample_environment(
+        distributions=[replace(one, installer="uv") for one in sample_distributions()]
+    ),
+    hardware=sample_hardware(driver=None),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "snapshot"
+    write_snapshot(SNAPSHOT, place)
+    return place
+
+
+@pytest.fixture
+def venv(tmp_path: Path) -> Path:
+    place = tmp_path / "venv"
+    (place / "bin").mkdir(parents=True)
+    (place / "bin" / "python").touch()
+    return place
+
+
+def between(left: object, right: object, *, rehash: bool = False) -> Diff:
+    return Diff(left=str(left), right=str(right), repository=REPOSITORY, rehash=rehash)
+
+
+def test_a_snapshot_and_the_environment_that_it_is_of_are_the_same(
+    folder: Path, venv: Path
+) -> None:
+    outcome = diff(between(folder, venv), outside())
+
+    assert outcome.exit_code == 0
+    assert outcome.result == {
+        "left": {"kind": "snapshot", "place": str(folder), "digest": SNAPSHOT.digest},
+        "right": {"kind": "environment", "place": str(venv / "bin" / "python"), "digest": None},
+        "differences": [],
+    }
+    assert outcome.lines == ("the same environment",)
+
+
+def test_what_differs_is_a_no_by_group(folder: Path, venv: Path) -> None:
+    outcome = diff(between(folder, venv), outside(here=target(OTHER)))
+
+    assert outcome.exit_code == 1
+    assert outcome.result["differences"] == [
+        {"group": "abi", "subject": "Python", "left": "cpython 3.11.7", "right": "cpython 3.12.3"}
+    ]
+    assert [(check.id, check.ok, check.seen) for check in outcome.checks] == [
+        ("abi", False, "1 different"),
+        ("numerics", True, "the same"),
+        ("behaviour", True, "the same"),
+        ("cosmetic", True, "the same"),
+    ]
+    assert [check.fix is None for check in outcome.checks] == [False, True, True, True]
+    assert outcome.lines == ("different: 1 ABI",)
+
+
+def test_what_is_cosmetic_alone_is_a_yes_and_listed(folder: Path, venv: Path) -> None:
+    outcome = diff(between(folder, venv), outside(here=target(BY_UV)))
+
+    assert outcome.exit_code == 0
+    assert outcome.lines == ("the same environment; 3 cosmetic",)
+    assert [check.seen for check in outcome.checks][-1] == "3 different"
+
+
+def test_an_interpreter_and_its_folder_are_the_same_side(venv: Path) -> None:
+    outcome = diff(between(venv, venv / "bin" / "python"), outside())
+
+    assert outcome.result["left"] == outcome.result["right"]
+
+
+def test_live_is_the_active_environment(
+    folder: Path, venv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIRTUAL_ENV", str(venv))
+
+    outcome = diff(between("live", folder), outside())
+
+    assert outcome.result["left"] == {
+        "kind": "environment",
+        "place": str(venv / "bin" / "python"),
+        "digest": None,
+    }
+
+
+def test_no_active_environment_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(EnvironmentMissingError, match="no environment is active"):
+        diff(between(folder, "live"), outside())
+
+
+def test_a_tag_is_read_out_of_its_image_without_running_it(folder: Path) -> None:
+    engine = EngineWithBase(inside=target(sample_facts()))
+    build(folder, Build(repository=REPOSITORY, mirror=REGISTRY, push=True), outside(engine))
+    engine.remove(f"{REPOSITORY}:{TAG}")
+    engine.gpus.clear()
+
+    outcome = diff(between(folder, TAG), outside(engine))
+
+    assert outcome.exit_code == 0
+    assert outcome.result["right"] == {
+        "kind": "image",
+        "place": f"{REPOSITORY}:{TAG}",
+        "digest": SNAPSHOT.digest,
+    }
+    assert engine.gpus == []
+
+
+def test_an_image_without_a_snapshot_is_named(folder: Path) -> None:
+    engine = EngineWithBase(images={f"{REPOSITORY}:old": BASE})
+
+    with pytest.raises(NotFoundError, match="was not built by snapenv"):
+        diff(between(folder, f"{REPOSITORY}:old"), outside(engine))
+
+
+@pytest.mark.parametrize("rehash", [False, True])
+def test_every_file_is_read_anew_only_where_that_is_asked_for(venv: Path, *, rehash: bool) -> None:
+    here = target(sample_facts())
+
+    diff(between(venv, venv, rehash=rehash), outside(here=here))
+
+    assert ["--rehash" in call.argv for call in here.calls] == [rehash, rehash]
+
+
+def test_a_snapshot_that_holds_a_python_too_is_a_snapshot(folder: Path, venv: Path) -> None:
+    (venv / "SHA256SUMS").touch()
+
+    with pytest.raises(Exception, match="SHA256SUMS is not of its form"):
+        diff(between(folder, venv), outside())
+
+
+@pytest.mark.parametrize("name", ["gone/bin/python", "/gone/bin/python3.11"])
+def test_an_interpreter_that_is_not_there_is_no_image(folder: Path, name: str) -> None:
+    with pytest.raises(InterpreterError, match="there is no Python at .*gone"):
+        diff(between(folder, name), outside())
+
+
+def test_a_folder_that_holds_neither_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="neither a snapshot nor an environment"):
+        diff(between(folder, tmp_path), outside())

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import tomlkit
+
+from snapenv.lock.pylock import write_pylock
+from snapenv.lock.store import make_snapshot, write_snapshot
+from snapenv.model.snapshot import PYLOCK_FILE
+from snapenv.render.dockerfile import render_dockerfile
+from snapenv.workflows.build import Build, build
+from snapenv.workflows.lend import lend
+from tests.samples import CAPTURED_AT, sample_facts, sample_lock, sample_wheel
+from tests.workflows.outside import REGISTRY, REPOSITORY, EngineWithBase, FakeWheels, outside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snapenv.model.snapshot import Snapshot
+
+NUMPY = sample_wheel("numpy", "2.4.6")
+
+
+def snapshot() -> Snapshot:
+    facts, lock = sample_facts(), sample_lock()
+    return make_snapshot(
+        lock,
+        pylock=write_pylock(facts, pinned=[NUMPY], rebuilt={}, proofs={"numpy": "record"}),
+        dockerfile=render_dockerfile(lock),
+        captured_at=CAPTURED_AT,
+    )
+
+
+def test_what_anyone_can_fetch_is_not_lent(tmp_path: Path) -> None:
+    assert lend(snapshot(), tmp_path, outside(wheels=FakeWheels())).files == {}
+
+
+def test_what_a_credential_opens_is_fetched_here_and_named_by_its_path(tmp_path: Path) -> None:
+    locked = snapshot()
+    wheels = FakeWheels(
+        contents={NUMPY.url: b"numpy", locked.lock.installer.url: b"uv"},
+        private=frozenset({NUMPY.host}),
+    )
+
+    lent = lend(locked, tmp_path, outside(wheels=wheels))
+
+    uv = locked.lock.installer.url.rpartition("/")[2]
+    assert set(lent.files) == {"lent/pylock.toml", f"lent/{NUMPY.filename}", f"lent/{uv}"}
+    assert lent.uv == f"lent/{uv}"
+    (package,) = tomlkit.parse(lent.files["lent/pylock.toml"].decode()).unwrap()["packages"]  # type: ignore[union-attr]
+    assert package["wheels"][0]["path"] == NUMPY.filename
+    assert package["wheels"][0]["hashes"] == {"sha256": NUMPY.sha256}
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_build_installs_from_what_is_lent_and_keeps_the_lock_as_captured(
+    tmp_path: Path, *, private: bool
+) -> None:
+    locked, engine = snapshot(), EngineWithBase()
+    hosts = frozenset({NUMPY.host} if private else ())
+    wheels = FakeWheels(
+        contents={NUMPY.url: b"numpy", locked.lock.installer.url: b"uv"}, private=hosts
+    )
+    folder = tmp_path / "s"
+    write_snapshot(locked, folder)
+
+    build(folder, Build(repository=REPOSITORY, mirror=REGISTRY), outside(engine, wheels=wheels))
+
+    (context,) = engine.built
+    dockerfile = bytes(context.files[context.dockerfile]).decode()
+    assert ("source=lent," in dockerfile) == private
+    assert ("/opt/snapenv/snapshot/lent/pylock.toml" in dockerfile) == private
+    assert ("COPY lent/uv-" in dockerfile) == private
+    assert context.files[PYLOCK_FILE] == locked.text(PYLOCK_FILE)
