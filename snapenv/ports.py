@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from snapenv.model.carried import Content
-    from snapenv.model.image import BuildContext, Image, ImageRef
+    from snapenv.model.image import BuildContext, Image, ImageRef, RemoteImage
     from snapenv.model.wheels import IndexWheel, WheelRecord
 
 
@@ -172,6 +172,31 @@ class Engine(Protocol):
 
         Raises:
             EnvironmentMissingError: No container of this name is running.
+        """
+        ...
+
+
+class Registry(Protocol):
+    """What registries say of their images, without moving a layer.
+
+    Credentials are those of docker's own configuration and its helpers.
+    """
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """List the tags of a repository such as ``example.com/team/env``, sorted.
+
+        Raises:
+            NotFoundError: The registry has no such repository.
+            RegistryError: The registry does not answer, or refuses.
+        """
+        ...
+
+    def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+        """Read the manifest and the config of an image for one kind of machine.
+
+        Raises:
+            NotFoundError: The registry has no such image, or not for this machine.
+            RegistryError: The registry does not answer, refuses, or serves other bytes.
         """
         ...
 

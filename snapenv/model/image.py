@@ -143,3 +143,33 @@ class Image:
     variables: Mapping[str, str]  # its ENV
     machine: str  # "amd64"
     size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """One layer as a registry holds it: packed."""
+
+    digest: str  # of the packed bytes
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemoteImage:
+    """An image as its registry describes it: its manifest and its config, a few kB.
+
+    ``layers`` and ``diff_ids`` are in one order, bottom first.
+    """
+
+    ref: ImageRef  # with the digest of the manifest for ``machine``
+    config_digest: str
+    layers: tuple[Layer, ...]
+    diff_ids: tuple[str, ...]  # the layers, uncompressed
+    labels: Mapping[str, str]
+    variables: Mapping[str, str]  # its ENV
+    machine: str  # "amd64"
+    created: str | None = None  # RFC 3339
+
+    @property
+    def size_bytes(self) -> int:
+        """What a pull of everything moves."""
+        return sum(layer.size_bytes for layer in self.layers)
