@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
-from rich.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.console import Console
     from rich.text import Text
 
     from snapenv.access.wheels import IndexWheels
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Engine, Outside, Wheels
 
 _SHORTEST_SECRET = 8  # characters; shorter ones stand in words
+_ANSWER = "snapenv.report.text"
 _CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 
 
@@ -32,7 +35,11 @@ class App:
     json: bool = False
 
     def run(self, workflow: Callable[[Outside], Outcome]) -> None:
-        """Run a workflow, show its outcome, and end with its exit code."""
+        """Run a workflow, show its outcome, and end with its exit code.
+
+        What shows it is imported meanwhile.
+        """
+        threading.Thread(target=importlib.import_module, args=(_ANSWER,), daemon=True).start()
         outcome = workflow(_connect())
         self.show(outcome)
         if outcome.exit_code:
@@ -40,6 +47,8 @@ class App:
 
     def show(self, outcome: Outcome) -> None:
         """Print the answer on stdout, and what to look out for on stderr."""
+        from rich.console import Console
+
         from snapenv.report.document import outcome_json
         from snapenv.report.text import outcome_text, warnings_text
 
@@ -53,6 +62,8 @@ class App:
 
 def say(text: Text) -> None:
     """Print on stderr, in colour where that is a terminal."""
+    from rich.console import Console
+
     _print(Console(stderr=True, highlight=False), text)
 
 
@@ -70,7 +81,7 @@ def _connect() -> Outside:
     from platformdirs import user_cache_path
     from uv import find_uv_bin
 
-    from snapenv.cli.progress import StderrProgress
+    from snapenv.cli.progress import stderr_progress
     from snapenv.engine.venv import UvVenvs
     from snapenv.ports import Outside
     from snapenv.targets.local import LocalTarget
@@ -82,7 +93,7 @@ def _connect() -> Outside:
         remote=SshTarget,
         engine=cast("Engine", _Late(_docker)),
         venvs=UvVenvs(uv=uv, local=LocalTarget),
-        progress=StderrProgress(Console(stderr=True, highlight=False)),
+        progress=stderr_progress(),
         uv=uv,
         wheels=cast("Wheels", _Late(_wheels)),
         cache=cache,

@@ -1,88 +1,43 @@
-"""What is under way, on stderr: a bar on a terminal, else a line when a task has ended."""
+"""What is under way, on stderr: a bar on a terminal, else a line when a task has ended.
+
+What only a terminal needs is imported only there: it takes as long as a small capture does.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
-from rich.text import Text
+import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.progress import ProgressColumn
-
-    from snapenv.ports import Task
+    from snapenv.ports import Progress, Task
 
 
-@dataclass(frozen=True, slots=True)
-class StderrProgress:
-    """Shows one task at a time on ``console``, and leaves a line with its seconds behind."""
+def stderr_progress() -> Progress:
+    """Give what fits the stream that stderr is."""
+    if not sys.stderr.isatty():
+        return LineProgress()
+    from rich.console import Console
 
-    console: Console
+    from snapenv.cli.bar import BarProgress
+
+    return BarProgress(Console(stderr=True, highlight=False))
+
+
+class LineProgress:
+    """Leaves a line with its seconds behind each task."""
 
     @contextmanager
     def task(self, title: str) -> Iterator[Task]:
-        """Show a task until the block ends; one that fails leaves no line."""
+        """Wait until the block ends; a task that fails leaves no line."""
         began = time.monotonic()
-        if self.console.is_terminal:
-            with _Bar(self.console) as bar:
-                yield _BarTask(bar, bar.add_task(title, total=None, note=""))
-        else:
-            yield _QuietTask()
-        line = Text.assemble(f"{title} ", (f"{time.monotonic() - began:.1f} s", "dim"))
-        self.console.print(line, soft_wrap=True)
-
-
-class _Bar(Progress):
-    """Bytes and time left are shown once a task has bytes to count."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console=console, transient=True)
-
-    def get_renderables(self) -> Iterator[object]:  # type: ignore[override] # rich's own is wider
-        """Give the columns that the tasks can fill."""
-        counted = any(task.total for task in self.tasks)
-        self.columns = _COUNTED if counted else _UNCOUNTED
-        yield self.make_tasks_table(self.tasks)
-
-
-_TITLE: tuple[ProgressColumn, ...] = (
-    SpinnerColumn(),
-    TextColumn("{task.description}", table_column=Column(no_wrap=True)),
-)
-_COUNTED = (*_TITLE, BarColumn(bar_width=20), DownloadColumn(), TimeRemainingColumn())
-_UNCOUNTED = (
-    *_TITLE,
-    TimeElapsedColumn(),
-    TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True, ratio=1)),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _BarTask:
-    bar: Progress
-    id: TaskID
-
-    def note(self, text: str) -> None:
-        self.bar.update(self.id, note=text)
-
-    def count(self, done: int, total: int | None) -> None:
-        self.bar.update(self.id, completed=done, total=total)
+        yield _QuietTask()
+        click.echo(f"{title} {time.monotonic() - began:.1f} s", err=True)
 
 
 class _QuietTask:

@@ -57,6 +57,15 @@ def key(pin: Distribution) -> str:
     return f"{pin.name}=={pin.version} {bytes_of}"
 
 
+def program_key(program: str) -> str:
+    """Name a program as it is now; after an update it has another name."""
+    try:
+        status = Path(program).stat()
+    except OSError:
+        return program
+    return f"{program} {status.st_size} {status.st_mtime_ns}"
+
+
 def read_answers(folder: Path | None, name: str, *, since: float) -> Mapping[str, Answer]:
     """Give the answers to a question that came ``since`` then, by pin.
 

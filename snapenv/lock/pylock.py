@@ -8,19 +8,16 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-import tomlkit
-from packaging.pylock import Pylock, PylockValidationError
 from packaging.utils import parse_wheel_filename
 from tomlkit.exceptions import TOMLKitError
 
 from snapenv.errors import SnapshotDamagedError
+from snapenv.lock.toml import read_toml, write_toml
 from snapenv.model.snapshot import PYLOCK_FILE, VENDOR
 from snapenv.model.wheels import IndexWheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from tomlkit.items import InlineTable, Table
 
     from snapenv.model.facts import Facts
     from snapenv.model.python import Proof
@@ -41,23 +38,20 @@ def write_pylock(
     base image holds is no package of the file: its ``tool.snapenv`` table lists it.
     """
     system, minor = facts.hardware.system, facts.environment.interpreter.minor
-    document = tomlkit.document()
-    document.add("lock-version", "1.0")
-    document.add(
-        "environments",
-        [f"sys_platform == 'linux' and platform_machine == '{system.machine}'"],
-    )
-    document.add("requires-python", f"=={minor}.*")
-    document.add("created-by", "snapenv")
-    packages = [
+    packages: list[dict[str, Any]] = [
         *(_package(wheel, proofs[wheel.name], travels=all_travel) for wheel in pinned),
         *(_rebuilt(name, content) for name, content in rebuilt.items()),
     ]
-    document.add("packages", _tables(packages))
     provided = _provided(facts)
-    if provided:
-        document.add("tool", {"snapenv": {"base-provided": provided}})
-    return tomlkit.dumps(document).encode()
+    document: dict[str, Any] = {
+        "lock-version": "1.0",
+        "environments": [f"sys_platform == 'linux' and platform_machine == '{system.machine}'"],
+        "requires-python": f"=={minor}.*",
+        "created-by": "snapenv",
+        "packages": sorted(packages, key=_name),
+        **({"tool": {"snapenv": {"base-provided": provided}}} if provided else {}),
+    }
+    return write_toml(document).encode()
 
 
 def read_wheels(pylock: bytes, *, where: str) -> tuple[IndexWheel, ...]:
@@ -90,8 +84,8 @@ def lend_wheels(pylock: bytes, lent: Iterable[IndexWheel], *, where: str) -> byt
     document = _parse(pylock, where)
     names = {wheel.url: wheel.filename for wheel in lent}
     for package in document["packages"]:
-        package["wheels"] = _wheels(_relocated(wheel, names) for wheel in package["wheels"])
-    return tomlkit.dumps(document).encode()
+        package["wheels"] = [_relocated(wheel, names) for wheel in package["wheels"]]
+    return write_toml(document).encode()
 
 
 def _relocated(wheel: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
@@ -102,11 +96,13 @@ def _relocated(wheel: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[st
     return {"path": names[url], **plain} if url in names else {"url": url, **plain}
 
 
-def _parse(pylock: bytes, where: str) -> Any:  # noqa: ANN401 - tomlkit's own document
+def _parse(pylock: bytes, where: str) -> Any:  # noqa: ANN401 - any TOML value
+    from packaging.pylock import Pylock, PylockValidationError
+
     try:
-        document = tomlkit.parse(pylock.decode())
-        Pylock.from_dict(document.unwrap())
-    except (UnicodeDecodeError, TOMLKitError, PylockValidationError) as error:
+        document = read_toml(pylock.decode())
+        Pylock.from_dict(document)
+    except (ValueError, RecursionError, TOMLKitError, PylockValidationError) as error:
         raise SnapshotDamagedError(
             f"{where}/{PYLOCK_FILE}: {error}",
             hint="Get the snapshot again from where it was captured.",
@@ -142,38 +138,13 @@ def _artefact(place: Mapping[str, str], size_bytes: int | None, sha256: str) -> 
     return {**place, **size, "hashes": {"sha256": sha256}}
 
 
+def _name(package: Mapping[str, Any]) -> str:
+    return str(package["name"])
+
+
 def _provided(facts: Facts) -> list[str]:
     return [
         f"{found.name}=={found.version}"
         for found in facts.environment.distributions
         if found.origin == "base"
     ]
-
-
-def _tables(packages: list[dict[str, Any]]) -> Any:  # noqa: ANN401 - an array of tables, or an empty one
-    if not packages:
-        return tomlkit.array()
-    tables = tomlkit.aot()
-    for package in sorted(packages, key=lambda package: str(package["name"])):
-        tables.append(_table(package))
-    return tables
-
-
-def _table(package: Mapping[str, Any]) -> Table:
-    table = tomlkit.table()
-    for key, value in package.items():
-        table.add(key, _wheels(value) if key == "wheels" else value)
-    return table
-
-
-def _wheels(wheels: Iterable[Mapping[str, Any]]) -> Any:  # noqa: ANN401 - tomlkit's own array
-    array = tomlkit.array()
-    for wheel in wheels:
-        array.append(_inline(wheel))
-    return array.multiline(multiline=True)
-
-
-def _inline(value: Mapping[str, Any]) -> InlineTable:
-    inline = tomlkit.inline_table()
-    inline.update(value)
-    return inline

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import sys
@@ -13,8 +12,6 @@ from snapenv.probe.probe import probe
 from snapenv.workflows.interpreter import find_interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from snapenv.model.outcome import Outcome
     from snapenv.ports import Outside, Target
     from snapenv.workflows.capture_request import Capture
@@ -32,23 +29,13 @@ def capture(request: Capture, outside: Outside) -> Outcome:
 
         refuse_taken(request.output)
     target = _target(request, outside)
-    with outside.progress.task("Looking at the environment"), _importing(_LOCKING):
+    threading.Thread(target=importlib.import_module, args=(_LOCKING,), daemon=True).start()
+    with outside.progress.task("Looking at the environment"):
         hashes = None if request.container or request.ssh else outside.kept("hashes")
         facts = probe(target, hashes=hashes, rehash=request.rehash)
     from snapenv.workflows.locking import lock_environment
 
     return lock_environment(request, facts, target, outside)
-
-
-@contextlib.contextmanager
-def _importing(module: str) -> Iterator[None]:
-    """Import what is needed next while another program is waited for."""
-    thread = threading.Thread(target=importlib.import_module, args=(module,))
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
 
 
 def _target(request: Capture, outside: Outside) -> Target:

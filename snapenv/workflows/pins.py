@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from snapenv.errors import LockError
-from snapenv.lock.answers import DAY_S, Answer, keep_answers, key, question, read_answers
+from snapenv.lock.answers import (
+    DAY_S,
+    Answer,
+    keep_answers,
+    key,
+    program_key,
+    question,
+    read_answers,
+)
 from snapenv.lock.ask import Uv, ask_index, with_tags
 from snapenv.lock.pins import pinned
 from snapenv.lock.prove import prove
@@ -53,9 +61,8 @@ def find_wheels(facts: Facts, outside: Outside, *, how: Prove, anew: bool, task:
         offline=how == "off",
     )
     pins = pinned(facts.environment)
-    own = Distribution(name="uv", version=uv.version(), origin="index")
-    answers = _answers(pins, own, _Question(facts=facts, uv=uv, task=task), outside, anew=anew)
-    return _found(pins, own, answers)
+    answers = _answers(pins, _Question(facts=facts, uv=uv, task=task), outside, anew=anew)
+    return _found(pins, answers[program_key(outside.uv)].wheel, answers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,20 +73,16 @@ class _Question:
 
 
 def _answers(
-    pins: Sequence[Distribution],
-    own: Distribution,
-    asking: _Question,
-    outside: Outside,
-    *,
-    anew: bool,
+    pins: Sequence[Distribution], asking: _Question, outside: Outside, *, anew: bool
 ) -> Mapping[str, Answer]:
     offline, now = asking.uv.offline, time.time()
     place, named = outside.kept("answers"), question(asking.facts, asking.uv)
     known = {} if anew else read_answers(place, named, since=0 if offline else now - DAY_S)
     unknown = [pin for pin in pins if key(pin) not in known]
     wheels = _ask(unknown, asking, outside)
-    if key(own) not in known:
-        wheels[key(own)] = _ask_for_uv(own, asking, outside)
+    own = program_key(outside.uv)
+    if own not in known:
+        wheels[own] = _ask_for_uv(asking, outside)
     answers = {
         name: Answer(wheel=wheel, proved=not offline, asked_at=now)
         for name, wheel in wheels.items()
@@ -110,7 +113,8 @@ def _proved(
     return prove(pins, offers, record=outside.wheels.record, python=minor)
 
 
-def _ask_for_uv(own: Distribution, asking: _Question, outside: Outside) -> IndexWheel:
+def _ask_for_uv(asking: _Question, outside: Outside) -> IndexWheel:
+    own = Distribution(name="uv", version=asking.uv.version(), origin="index")
     offered = ask_index([own], asking.facts, asking.uv, asking.task)[own.name]
     if not offered:
         raise LockError(
@@ -122,9 +126,10 @@ def _ask_for_uv(own: Distribution, asking: _Question, outside: Outside) -> Index
     return replace(offered[0], size_bytes=outside.wheels.record(offered[0]).size_bytes)
 
 
-def _found(pins: Sequence[Distribution], own: Distribution, answers: Mapping[str, Answer]) -> Found:
+def _found(
+    pins: Sequence[Distribution], uv: IndexWheel | None, answers: Mapping[str, Answer]
+) -> Found:
     of_pins = {pin.name: answers[key(pin)] for pin in pins}
-    uv = answers[key(own)].wheel
     if uv is None:
         raise ValueError("the answer for uv has always a wheel")
     return Found(
