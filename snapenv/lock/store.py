@@ -10,9 +10,12 @@ import shutil
 import stat
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from snapenv.errors import (
     LockError,
@@ -23,6 +26,7 @@ from snapenv.errors import (
 )
 from snapenv.lock.document import lock_from_toml, lock_to_toml
 from snapenv.model.carried import read_chunks, size_bytes
+from snapenv.model.fingerprint import Speed
 from snapenv.model.snapshot import (
     APPLY_OVERLAY,
     DOCKERFILE,
@@ -45,7 +49,9 @@ _NAME = rf"(?:(?:{VENDOR}|{OVERLAY})/)?[A-Za-z0-9][A-Za-z0-9._+!-]*"
 _SUM_LINE = re.compile(rf"([0-9a-f]{{64}})  ({_NAME})", re.ASCII)
 _CAPTURED = "# captured at "  # sha256sum -c passes over comments
 _DATE_LINE = re.compile(
-    rf"{_CAPTURED}(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d))", re.ASCII
+    rf"{_CAPTURED}(?P<date>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d))"
+    r"(?:, measured (?P<speed>\{[^{}]*\}) (?P<check>[0-9a-f]{16}))?",
+    re.ASCII,
 )
 _FOLDERS = (VENDOR, OVERLAY)
 _TEXTS_OF_ALL = (LOCK_FILE, PYLOCK_FILE, DOCKERFILE)
@@ -64,22 +70,45 @@ def make_snapshot(
 ) -> Snapshot:
     """Put a lock and what belongs to it together, with their checksums.
 
-    ``carried`` are the files of ``vendor/`` and ``overlay/``.
+    ``carried`` are the files of ``vendor/`` and ``overlay/``. When it was captured, and how fast
+    the smoke-train went then, stands in the first line of SHA256SUMS, and is no part of the digest.
 
     Raises:
         LockError: A snapshot with a file of this name or size could not be read again.
         SnapshotDamagedError: A carried file is gone or cannot be read.
     """
     contents: dict[str, Content] = {
-        LOCK_FILE: lock_to_toml(lock),
+        LOCK_FILE: lock_to_toml(_with_speed(lock, None)),
         PYLOCK_FILE: pylock,
         DOCKERFILE: dockerfile,
         **(carried or {}),
     }
     _refuse_unreadable(contents)
     sums = _sum_lines(_hash_all(contents))
-    contents[SUMS_FILE] = f"{_CAPTURED}{captured_at}\n{sums}".encode()
-    return Snapshot(lock=lock, files=contents, digest=_digest(sums), captured_at=captured_at)
+    contents[SUMS_FILE] = f"{_CAPTURED}{captured_at}{_measured(lock)}\n{sums}".encode()
+    return Snapshot(
+        lock=lock,
+        files=contents,
+        digest=_digest(sums),
+        captured_at=captured_at,
+    )
+
+
+def _with_speed(lock: Lock, speed: Speed | None) -> Lock:
+    if lock.baseline is None:
+        return lock
+    return replace(lock, baseline=replace(lock.baseline, speed=speed))
+
+
+def _measured(lock: Lock) -> str:
+    if lock.baseline is None or lock.baseline.speed is None:
+        return ""
+    text = msgspec.json.encode(lock.baseline.speed).decode()
+    return f", measured {text} {_check(text)}"
+
+
+def _check(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _refuse_unreadable(contents: Mapping[str, Content]) -> None:
@@ -204,17 +233,19 @@ def parse_snapshot(
         SnapshotVersionError: A newer snapenv wrote it.
     """
     try:
-        captured_at, sums = _parse_sums(_text(SUMS_FILE, contents, where), where)
+        head, sums = _parse_sums(_text(SUMS_FILE, contents, where), where)
         absent = {name for name in sums if in_image and "/" in name and name not in contents}
         _check_files(contents, {name: sums[name] for name in sums.keys() - absent}, where)
     except SnapshotDamagedError:
         _refuse_newer(contents, where)
         raise
+    speed = msgspec.json.decode(head["speed"], type=Speed) if head["speed"] else None
+    lock = lock_from_toml(_text(LOCK_FILE, contents, where), where=where)
     return Snapshot(
-        lock=lock_from_toml(_text(LOCK_FILE, contents, where), where=where),
+        lock=_with_speed(lock, speed),
         files=contents,
         digest=_digest(_sum_lines(sums)),
-        captured_at=captured_at,
+        captured_at=head["date"],
         absent=tuple(sorted(absent)),
     )
 
@@ -226,15 +257,19 @@ def _text(name: str, contents: Mapping[str, Content], where: str) -> bytes:
     return content
 
 
-def _parse_sums(content: bytes, where: str) -> tuple[str, Mapping[str, str]]:
-    """Read the date and the sums by name; nothing but what ``make_snapshot`` writes is taken."""
+def _parse_sums(content: bytes, where: str) -> tuple[re.Match[str], Mapping[str, str]]:
+    """Read the first line and the sums by name; only what ``make_snapshot`` writes is taken."""
     lines = content.decode(errors="replace").split("\n")
-    date = _DATE_LINE.fullmatch(lines[0])
+    head = _DATE_LINE.fullmatch(lines[0])
     found = [_SUM_LINE.fullmatch(line) for line in lines[1:-1]]
     sums = {line[2]: line[1] for line in found if line}
-    if date is None or not _is_date(date[1]) or lines[-1] or len(sums) != len(found):
+    if head is None or not _is_whole(head) or lines[-1] or len(sums) != len(found):
         raise _damaged(f"{where}/{SUMS_FILE} is not of its form")
-    return date[1], sums
+    return head, sums
+
+
+def _is_whole(head: re.Match[str]) -> bool:
+    return _is_date(head["date"]) and (not head["speed"] or head["check"] == _check(head["speed"]))
 
 
 def _is_date(text: str) -> bool:

@@ -42,7 +42,7 @@ class Fingerprint:
 
     losses: tuple[str, ...]
     conditions: Conditions
-    speed: Speed
+    speed: Speed | None = None  # of this run; no part of what is compared bit for bit
 
     @property
     def values(self) -> tuple[float, ...]:

@@ -30,6 +30,7 @@ from snapenv.lock.store import (
     write_snapshot,
 )
 from snapenv.model.carried import read_chunks
+from snapenv.model.fingerprint import Speed
 from snapenv.model.snapshot import SUMS_FILE
 from tests.samples import (
     CAPTURED_AT,
@@ -199,6 +200,30 @@ def test_another_date_is_the_same_snapshot(folder: Path) -> None:
 
     assert read.captured_at == "2027-03-01T12:00:00+00:00"
     assert read.digest == with_carried().digest
+
+
+def with_speed(images_per_s: float) -> Snapshot:
+    speed = Speed(images_per_s=images_per_s, step_ms_median=80.0, step_ms_p95=95.25)
+    return sample_snapshot(sample_lock(baseline=replace(sample_fingerprint(), speed=speed)))
+
+
+def test_how_fast_the_smoke_train_went_is_no_part_of_the_digest_and_comes_back() -> None:
+    fast, slow = with_speed(12.5), with_speed(2.5)
+
+    assert fast.digest == slow.digest
+    assert {name for name in fast.files if fast.files[name] != slow.files[name]} == {SUMS_FILE}
+    assert fast.text(SUMS_FILE).splitlines()[1:] == slow.text(SUMS_FILE).splitlines()[1:]
+    assert parse_snapshot(fast.files, where="there") == fast
+
+
+def test_every_flipped_byte_of_the_speed_is_found() -> None:
+    files = dict(with_speed(12.5).files)
+    content = with_speed(12.5).text(SUMS_FILE)
+
+    for position in range(len(DATE), content.index(b"\n")):
+        flipped = bytearray(content)
+        flipped[position] ^= 1
+        assert damage({**files, SUMS_FILE: bytes(flipped)})
 
 
 @pytest.mark.parametrize("name", sorted(ALL_FILES))

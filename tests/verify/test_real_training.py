@@ -82,6 +82,7 @@ def test_the_conditions_are_those_that_were_asked_for(reference: Fingerprint) ->
     assert (conditions.device, conditions.threads, conditions.tf32) == ("cpu", 1, False)
     assert conditions.arguments["workers"] == "0"
     assert conditions.arguments["mosaic"] == "0.0"
+    assert reference.speed
     assert reference.speed.images_per_s > 0
     assert reference.speed.step_ms_median <= reference.speed.step_ms_p95
 

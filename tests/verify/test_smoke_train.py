@@ -60,6 +60,7 @@ def test_a_recorded_answer_becomes_a_fingerprint() -> None:
     assert fingerprint.conditions.ultralytics == "8.4.190"
     assert fingerprint.conditions.torch == "2.11.0+cu130"
     assert fingerprint.conditions.arguments["optimizer"] == '"SGD"'
+    assert fingerprint.speed
     assert fingerprint.speed.peak_gpu_memory_mib is None
 
 
