@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snapenv.model.outcome import Check, Outcome
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red")}
-_ID_WIDTH = 14
+_ID_WIDTH = 16
 _TITLE_WIDTH = 11
 _SUBJECT_WIDTH = 26  # of a longer one, what differs stands on the same line, not aligned
 

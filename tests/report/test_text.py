@@ -13,7 +13,7 @@ FAILED = Check(
 def test_a_check_that_held_is_one_line_with_what_was_seen() -> None:
     text = outcome_text(Outcome(command="restore", result={}, checks=(HELD,)))
 
-    assert text.plain == "✓ python         cpython 3.11.9"
+    assert text.plain == "✓ python           cpython 3.11.9"
 
 
 def test_a_check_that_failed_says_both_sides_and_what_to_do() -> None:
