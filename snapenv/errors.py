@@ -23,6 +23,7 @@
     ├── InstallError         20   the venv engine could not install the lock
     ├── PackageIndexError    21   a package index does not answer, refuses, or serves other bytes
     ├── LeakError            22   something that would leave this machine holds a secret
+    ├── ArchiveError         23   an archive is damaged, or is none
     ├── UsageError            2   the words of the command line do not fit together
     └── InterruptionError   130   Ctrl-C; the shell's convention is 128 + SIGINT
 
@@ -144,6 +145,11 @@ class PackageIndexError(SnapenvError):
 class LeakError(SnapenvError):
     exit_code = 22
     slug = "leak"
+
+
+class ArchiveError(SnapenvError):
+    exit_code = 23
+    slug = "archive"
 
 
 class UsageError(SnapenvError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from snapenv.model.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from snapenv.model.carried import Content
@@ -96,6 +96,13 @@ class Engine(Protocol):
         """Give a local image by reference or id."""
         ...
 
+    def list_names(self, *, label: str) -> tuple[tuple[str, str], ...]:
+        """List the names of local images that have a label, with when each was made.
+
+        Sorted by name; the time is RFC 3339. An image without a name is not in it.
+        """
+        ...
+
     def resolve(self, ref: ImageRef, task: Task) -> ImageRef:
         """Pin a name to the digest that its registry gives, or that the local image came with.
 
@@ -157,6 +164,28 @@ class Engine(Protocol):
         Raises:
             NotFoundError: There is no such image.
             EngineError: The engine failed, or a layer cannot be read.
+        """
+        ...
+
+    def save(self, image: Image) -> Iterator[tuple[str, int, Iterator[bytes]]]:
+        """Give an image's config and its layers, each once, unpacked, in the engine's order.
+
+        Each is a digest (of a layer its diff id), a size in bytes, and as many bytes, which are
+        to be read before the next is asked for. Nothing has checked them.
+
+        Raises:
+            EngineError: The engine failed, or a layer cannot be read.
+        """
+        ...
+
+    def load(self, tar: Iterable[bytes]) -> Image:
+        """Take an image in from a tar of the form of ``docker save``; it gets no name.
+
+        Layers that the engine has already may be missing in it, where the engine can do so.
+
+        Raises:
+            EngineError: The engine refused it, or failed.
+            WriteError: The engine's disk is full.
         """
         ...
 
@@ -258,6 +287,7 @@ class Outside:
     local: Callable[[str], Target]  # the target of an interpreter of this machine, by its path
     remote: Callable[[str, str], Target]  # of a host, and a Python over there
     engine: Engine
+    registry: Registry
     venvs: Venvs
     progress: Progress
     wheels: Wheels

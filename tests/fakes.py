@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
+import io
+import json
 import shlex
+import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from snapenv.errors import (
     BuildError,
+    EngineError,
     EnvironmentMissingError,
     InterpreterError,
     NotFoundError,
@@ -21,7 +26,7 @@ from snapenv.model.image import BuildContext, Image, ImageRef
 from snapenv.ports import Completed, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from snapenv.model.carried import Content
     from snapenv.ports import Engine, Progress, Task
@@ -118,6 +123,7 @@ class FakeEngine:
     targets: dict[str, Target] = field(default_factory=dict)
     built: list[BuildContext] = field(default_factory=list)
     leaving: dict[str, bytes] = field(default_factory=dict)  # files of every image, by their place
+    layers: dict[str, bytes] = field(default_factory=dict)  # of built and loaded images, by diff id
 
     def check(self) -> str:
         return "Docker 28.5.2 at memory"
@@ -128,6 +134,11 @@ class FakeEngine:
             if parsed.digest:
                 ref = f"{parsed.repository}@{parsed.digest}"
         return self.images.get(ref)
+
+    def list_names(self, *, label: str) -> tuple[tuple[str, str], ...]:
+        made = "2026-03-01T12:00:00+00:00"
+        names = (name for name, image in self.images.items() if label in image.labels)
+        return tuple(sorted((name, made) for name in names if not name.startswith("sha256:")))
 
     def resolve(self, ref: ImageRef, task: Task) -> ImageRef:
         del task
@@ -203,6 +214,37 @@ class FakeEngine:
         for path, content in self.leaving.items():
             yield path, iter([content])
 
+    def save(self, image: Image) -> Iterator[tuple[str, int, Iterator[bytes]]]:
+        config = json.dumps(
+            {
+                "architecture": image.machine,
+                "os": "linux",
+                "config": {
+                    "Labels": dict(image.labels),
+                    "Env": [f"{name}={value}" for name, value in image.variables.items()],
+                },
+                "rootfs": {"type": "layers", "diff_ids": list(image.diff_ids)},
+            }
+        ).encode()
+        yield _sha256(config), len(config), iter([config])
+        for diff_id in dict.fromkeys(image.diff_ids[::-1]):
+            layer = self.layers[diff_id]
+            yield diff_id, len(layer), iter([layer[:100], layer[100:]])
+
+    def load(self, tar: Iterable[bytes]) -> Image:
+        with tarfile.open(fileobj=io.BytesIO(b"".join(tar))) as archive:
+            files = {one.name: _member(archive, one) for one in archive}
+        (named,) = json.loads(files["manifest.json"])
+        config = json.loads(files[named["Config"]])
+        diff_ids = tuple(config["rootfs"]["diff_ids"])
+        for diff_id, name in zip(diff_ids, named["Layers"], strict=True):
+            if name not in files and diff_id not in self.layers:
+                raise EngineError(f"the Docker engine failed: open {name}", hint="See its log.")
+            if name in files and _sha256(files[name]) != diff_id:
+                raise EngineError(f"the Docker engine failed: invalid {diff_id}", hint="See it.")
+            self.layers.setdefault(diff_id, files.get(name, b""))
+        return self._loaded(_sha256(files[named["Config"]]), config, diff_ids)
+
     def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
         del gpus
         return self.targets.get(image.id) or FakeTarget(python=python)
@@ -233,7 +275,9 @@ class FakeEngine:
     def _make(
         self, context: BuildContext, below: Image, copied: dict[str, dict[str, bytes]]
     ) -> Image:
-        layer = hashlib.sha256(repr((below.diff_ids, copied)).encode()).hexdigest()
+        content = repr((below.diff_ids, copied)).encode()
+        layer = hashlib.sha256(content).hexdigest()
+        self.layers[f"sha256:{layer}"] = content
         labels = {**below.labels, **context.labels}
         image = Image(
             id=f"sha256:{hashlib.sha256(repr((layer, labels)).encode()).hexdigest()}",
@@ -248,6 +292,26 @@ class FakeEngine:
             self.folders[image.id, folder] = files
         return image
 
+    def _loaded(self, image_id: str, config: dict[str, Any], diff_ids: tuple[str, ...]) -> Image:
+        """Give the image of a config, which is the one that is here already if it is the same."""
+        variables = (line.partition("=") for line in config["config"]["Env"])
+        image = Image(
+            id=image_id,
+            diff_ids=diff_ids,
+            labels=config["config"]["Labels"],
+            variables={name: value for name, _, value in variables},
+            machine=config["architecture"],
+            size_bytes=sum(len(self.layers[one]) for one in diff_ids),
+        )
+        for one in self.images.values():
+            if (one.diff_ids, one.labels) == (image.diff_ids, image.labels):
+                return one
+        self.images[image_id] = image
+        _, copied = ast.literal_eval(self.layers[diff_ids[-1]].decode())
+        for folder, files in copied.items():
+            self.folders[image_id, folder] = files
+        return image
+
     def _keep(self, image: Image, ref: ImageRef) -> Image:
         """Hold an image under a name of the registry; all its names give the same value."""
         known = f"{ref.repository}@{_digest(image)}"
@@ -260,6 +324,15 @@ class FakeEngine:
 
 def _read(content: Content) -> bytes:
     return b"".join(read_chunks(content))
+
+
+def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = archive.extractfile(member)
+    return stream.read() if stream else b""
+
+
+def _sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _digest(image: Image) -> str:

@@ -1,54 +1,214 @@
-"""NVIDIA's PyTorch images as they were known on 2026-11-21.
+"""What is known of NVIDIA's PyTorch images, of CUDA and of torch, as of one day.
 
-``catalogue.csv`` has a row for each release; an empty cell is unknown, never a guess, and
-``source`` says where a row comes from (``index:N`` is a public file known by number only).
+``data/`` has a table for each; an empty cell is unknown, never a guess, and ``source`` says where
+a row comes from.
 """
 
 from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
+CATALOGUE_DATE = "2026-11-21"
 REPOSITORY = "nvcr.io/nvidia/pytorch"
+
+Pair = tuple[int, int]
+"""The first two numbers of a version, or a GPU's compute capability."""
+
+_ONE_MACHINE = {"arch": "amd64", "arch-aarch64": "arm64"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kernels:
+    """The compute capabilities that an image's torch holds code for.
+
+    ``codes`` are those of machine code, ``ptx`` that of what a driver translates for newer GPUs.
+    Where only a lowest capability is told, it is ``at_least``, and ``codes`` is empty.
+    """
+
+    codes: tuple[Pair, ...] = ()
+    ptx: Pair | None = None
+    at_least: Pair | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CatalogueImage:
-    """One release; None is unknown."""
+    """One release; None is unknown, and so is a machine that ``machines`` does not name."""
 
     tag: str  # "25.01-py3"
-    python: str | None  # "3.12"
-    cuda: tuple[int, int] | None  # (major, minor)
-    torch: tuple[int, int] | None  # (major, minor)
+    python: str | None = None  # "3.12"
+    cuda: Pair | None = None
+    torch: Pair | None = None
+    machines: tuple[str, ...] = ("amd64",)  # that it is known to exist for
+    absent_for: tuple[str, ...] = ()  # machines that its registry has no such image for
+    kernels: Mapping[str, Kernels] | None = None  # by machine
+    datacenter_branches: tuple[int, ...] = ()  # older drivers that its notes allow there
+    repository: str = REPOSITORY
 
     @property
     def reference(self) -> str:
-        """The image's name in NVIDIA's registry."""
-        return f"{REPOSITORY}:{self.tag}"
+        """The image's name in its registry."""
+        return f"{self.repository}:{self.tag}"
+
+    @property
+    def release(self) -> str:
+        """What NVIDIA calls it: ``25.01``."""
+        return self.tag.partition("-")[0]
 
 
-def load_catalogue() -> tuple[CatalogueImage, ...]:
-    """Read the catalogue that came with snapenv, oldest release first."""
-    text = files("snapenv.base").joinpath("catalogue.csv").read_text(encoding="utf-8")
-    return tuple(
-        CatalogueImage(
-            tag=row["tag"],
-            python=_minor(row["python"]),
-            cuda=major_minor(row["cuda"]),
-            torch=major_minor(row["torch"]),
-        )
-        for row in csv.DictReader(text.splitlines())
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CudaRelease:
+    """A CUDA toolkit, and the drivers that serve it; versions as tuples of numbers."""
+
+    cuda: Pair
+    driver: tuple[int, ...] | None  # that it came with
+    lowest_driver: tuple[int, ...]  # by minor-version compatibility
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TorchRelease:
+    """A released torch as its index has it by default."""
+
+    version: str  # "2.11.0"
+    cuda: Pair | None
+    kernels: Kernels | None  # of the wheel for amd64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Architecture:
+    """A compute capability, and the CUDA toolkits that compile for it."""
+
+    capability: Pair
+    first_cuda: Pair | None  # None: any of the catalogue
+    dropped_in: Pair | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Catalogue:
+    """All that is known, images and releases oldest first.
+
+    ``forward`` gives for a CUDA the branches of the drivers that NVIDIA's forward-compatibility
+    package for it runs on, on GPUs that have it.
+    """
+
+    date: str
+    images: tuple[CatalogueImage, ...]
+    cuda: tuple[CudaRelease, ...] = ()
+    torch: tuple[TorchRelease, ...] = ()
+    architectures: tuple[Architecture, ...] = ()
+    forward: Mapping[Pair, tuple[range, ...]] | None = None
+    never_forward: tuple[int, ...] = ()
+
+    def find(self, tag: str) -> CatalogueImage | None:
+        """Give the release of this tag, if it is known."""
+        return next((image for image in self.images if image.tag == tag), None)
+
+
+def load_catalogue() -> Catalogue:
+    """Read the catalogue that came with snapenv."""
+    forward = _rows("forward")
+    return Catalogue(
+        date=CATALOGUE_DATE,
+        images=tuple(_image(row) for row in _rows("images")),
+        cuda=tuple(sorted((_cuda(row) for row in _rows("cuda")), key=lambda one: one.cuda)),
+        torch=tuple(_torch(row) for row in _rows("torch")),
+        architectures=tuple(_architecture(row) for row in _rows("architectures")),
+        forward={
+            pair: _branches(row["branches"])
+            for row in forward
+            if (pair := major_minor(row["cuda"]))
+        },
+        never_forward=tuple(map(int, forward[0]["never"].split("|"))),
     )
 
 
-def major_minor(version: str) -> tuple[int, int] | None:
+def major_minor(version: str) -> Pair | None:
     """Read the first two numbers of a version, or None where it does not begin with them."""
-    found = re.match(r"(\d+)\.(\d+)", version)
+    found = re.match(r"(\d{1,6})\.(\d{1,6})", version, re.ASCII)
     return (int(found[1]), int(found[2])) if found else None
 
 
-def _minor(version: str) -> str | None:
-    found = major_minor(version)
-    return f"{found[0]}.{found[1]}" if found else None
+def numbers(version: str) -> tuple[int, ...] | None:
+    """Read a version of numbers alone: ``525.60.13`` is ``(525, 60, 13)``."""
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})*", version, re.ASCII):
+        return None
+    return tuple(int(part) for part in version.split("."))
+
+
+def read_kernels(text: str, *, separator: str = "|") -> Kernels | None:
+    """Read a list as TORCH_CUDA_ARCH_LIST has it, such as ``8.0|9.0+PTX``; None where empty."""
+    codes, ptx = [], None
+    for word in text.split(separator):
+        pair = major_minor(word)
+        if pair is None:
+            continue
+        codes.append(pair)
+        ptx = pair if word.endswith("+PTX") else ptx
+    return Kernels(codes=tuple(codes), ptx=ptx) if codes else None
+
+
+def _rows(table: str) -> list[dict[str, str]]:
+    text = files("snapenv.base").joinpath("data", f"{table}.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def _image(row: Mapping[str, str]) -> CatalogueImage:
+    python = major_minor(row["python"])
+    return CatalogueImage(
+        tag=row["tag"],
+        python=f"{python[0]}.{python[1]}" if python else None,
+        cuda=major_minor(row["cuda"]),
+        torch=major_minor(row["torch"]),
+        machines=("amd64", "arm64") if row["arm64"] else ("amd64",),
+        kernels=_kernels(row["compute_capabilities"]),
+        datacenter_branches=tuple(
+            int(branch.partition(".")[0])
+            for branch in row["min_driver_datacenter"].split("|")
+            if branch
+        ),
+    )
+
+
+def _kernels(cell: str) -> Mapping[str, Kernels] | None:
+    """Read ``7.5+``, which holds for every machine, or ``arch:…``, which holds for one."""
+    if not cell:
+        return None
+    machine, _, listed = cell.partition(":")
+    if listed:
+        found = read_kernels(listed)
+        return {_ONE_MACHINE[machine]: found} if found else None
+    lowest = Kernels(at_least=major_minor(cell))
+    return {"amd64": lowest, "arm64": lowest}
+
+
+def _cuda(row: Mapping[str, str]) -> CudaRelease:
+    return CudaRelease(
+        cuda=major_minor(row["cuda"]) or (0, 0),
+        driver=numbers(row["min_linux_driver"]),
+        lowest_driver=numbers(row["minor_compat_min_driver"]) or (),
+    )
+
+
+def _torch(row: Mapping[str, str]) -> TorchRelease:
+    return TorchRelease(
+        version=row["torch"],
+        cuda=major_minor(row["pypi_cuda"]),
+        kernels=read_kernels(row["sm_list"]),
+    )
+
+
+def _architecture(row: Mapping[str, str]) -> Architecture:
+    return Architecture(
+        capability=major_minor(row["capability"]) or (0, 0),
+        first_cuda=major_minor(row["first_cuda"]),
+        dropped_in=major_minor(row["dropped_in"]),
+    )
+
+
+def _branches(cell: str) -> tuple[range, ...]:
+    """Read ``535|570`` or ``535-610``, both ends included."""
+    ends = (part.partition("-") for part in cell.split("|"))
+    return tuple(range(int(first), int(last or first) + 1) for first, _, last in ends)

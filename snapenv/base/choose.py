@@ -2,48 +2,85 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from snapenv.base.catalogue import REPOSITORY, CatalogueImage, major_minor
+from snapenv.base.kernels import is_jetson
+from snapenv.base.rank import Candidate, rank_images, warnings_of
+from snapenv.base.says import as_it_says, machine_of
+from snapenv.base.warn import warnings_of_environment
 from snapenv.errors import BaseError
 from snapenv.model.image import ImageRef
-from snapenv.model.snapshot import Base
+from snapenv.model.snapshot import Base, World
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from snapenv.base.catalogue import Catalogue
     from snapenv.model.facts import Facts
-    from snapenv.model.snapshot import World
+
+_OF_RELEASE = re.compile(r"\.nv(\d\d)\.(\d{1,2})(?:\.|$)", re.ASCII)  # "nv24.3" and "nv24.03"
 
 
-def choose_base(
-    facts: Facts, catalogue: Sequence[CatalogueImage], *, image: str | None = None
-) -> Base:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ranking:
+    """The images for an environment, best first, and what holds for it on any of them."""
+
+    world: World
+    why: str
+    candidates: tuple[Candidate, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def choose_base(facts: Facts, catalogue: Catalogue, *, image: str | None = None) -> Base:
     """Give the image to start from; ``image`` is the user's own choice.
 
-    An environment that sees packages of an NVIDIA image stands on that very image. Any other
-    brings its own torch and CUDA libraries and gets the catalogue's best: same Python, CUDA
-    that the captured driver serves, nearest torch, newest, in this order.
+    Raises:
+        BaseError: The catalogue is empty, and the environment names no image of its own.
+    """
+    if image:
+        world, why = choose_world(facts)
+        return Base(
+            image=image,
+            world=world,
+            reasons=(why, "this base was asked for"),
+            warnings=warnings_of_environment(facts, catalogue, world=world),
+        )
+    ranking = rank_bases(facts, catalogue)
+    best = ranking.candidates[0]
+    return Base(
+        image=best.image.reference,
+        world=ranking.world,
+        reasons=(ranking.why, *best.fits),
+        warnings=(*best.warnings, *ranking.warnings),
+    )
+
+
+def rank_bases(facts: Facts, catalogue: Catalogue) -> Ranking:
+    """Put every image of the catalogue in order, and give the reason for each rank.
+
+    An environment that sees packages of an NVIDIA image stands on that very image, also where
+    the catalogue does not know it. Any other brings its own torch and CUDA libraries and gets the
+    catalogue's best; see ``rank_images``.
 
     Raises:
-        BaseError: No image of the catalogue has a CUDA that the captured driver serves.
+        BaseError: The catalogue is empty, and the environment names no image of its own.
     """
-    world, why = _choose_world(facts)
-    if image:
-        return Base(image=image, world=world, reasons=(why, "this base was asked for"))
+    world, why = choose_world(facts)
     if world == "base":
-        tag = f"{facts.image['NVIDIA_PYTORCH_VERSION']}-py3"
-        return Base(
-            image=f"{REPOSITORY}:{tag}",
-            world=world,
-            reasons=(why, f"NVIDIA_PYTORCH_VERSION names {tag}"),
+        own = _own(facts, catalogue)
+        candidates = (own, *_others(facts, catalogue, own))
+    else:
+        candidates = rank_images(facts, catalogue)
+    if not candidates:
+        raise BaseError(
+            "there is no image in the catalogue to choose from", hint="Name one with --base."
         )
-    best = _rank(facts, catalogue)[0]
-    return Base(
-        image=best.reference,
+    return Ranking(
         world=world,
-        reasons=(why, *_reasons(facts, best)),
-        warnings=_warnings(facts, best),
+        why=why,
+        candidates=candidates,
+        warnings=warnings_of_environment(facts, catalogue, world=world),
     )
 
 
@@ -66,7 +103,8 @@ def rebase(base: Base, *, image: str | None, mirror: str | None) -> Base:
     return base
 
 
-def _choose_world(facts: Facts) -> tuple[World, str]:
+def choose_world(facts: Facts) -> tuple[World, str]:
+    """Tell whether packages of an NVIDIA image are seen, and why that is so."""
     from_base = [found.name for found in facts.environment.distributions if found.origin == "base"]
     if from_base and "NVIDIA_PYTORCH_VERSION" in facts.image:
         torch = "torch" if "torch" in from_base else from_base[0]
@@ -74,63 +112,65 @@ def _choose_world(facts: Facts) -> tuple[World, str]:
     return "exact", "no package is a base image's own: all are installed from the lock"
 
 
-def _rank(facts: Facts, catalogue: Sequence[CatalogueImage]) -> list[CatalogueImage]:
-    """Sort the usable images, best first."""
-    driver = facts.hardware.driver
-    served = [
-        image
-        for image in catalogue
-        if driver is None or image.cuda is None or image.cuda[0] <= driver.cuda[0]
-    ]
-    if not served:
-        on = f"runs on driver {driver.version}" if driver else "is there to choose from"
+def _own(facts: Facts, catalogue: Catalogue) -> Candidate:
+    """Give the image that the environment was captured in: what it says beats the catalogue."""
+    release = facts.image["NVIDIA_PYTORCH_VERSION"]
+    tag = f"{release}-py3-igpu" if is_jetson(facts.hardware) else f"{release}-py3"
+    if not _is_tag(tag):
         raise BaseError(
-            f"no image of the catalogue {on}",
-            hint="Install a newer driver, or name an image with --base.",
+            f"the image calls itself {release!r}, which is no release", hint="Name it with --base."
         )
-    torch = facts.environment.torch
-    wanted = major_minor(torch.version) if torch else None
-    newest_first = sorted(served, key=lambda image: image.tag, reverse=True)
-    return sorted(
-        newest_first,
-        key=lambda image: (
-            image.python != facts.environment.interpreter.minor,
-            image.cuda is None,
-            _distance(image.torch, wanted),
+    known = catalogue.find(f"{release}-py3")
+    image = _as_captured(known or CatalogueImage(tag=tag), tag, facts)
+    names = f"NVIDIA_PYTORCH_VERSION names {tag}"
+    unknown = f"{tag} is not in the catalogue of {catalogue.date}: it is taken as it names itself"
+    return Candidate(
+        image=image,
+        reason=names,
+        fits=(names,),
+        warnings=(
+            *(() if known else (unknown,)),
+            *_another_release(facts, release),
+            *warnings_of(image, facts, catalogue),
         ),
     )
 
 
-def _distance(torch: tuple[int, int] | None, wanted: tuple[int, int] | None) -> int:
-    """Count how many minor releases lie between; a major one counts for a hundred."""
-    if torch is None or wanted is None:
-        return 0 if wanted is None else 10_000
-    return abs((torch[0] - wanted[0]) * 100 + torch[1] - wanted[1])
+def _as_captured(image: CatalogueImage, tag: str, facts: Facts) -> CatalogueImage:
+    """Correct what is known of an image by what it says, and by what was seen inside of it."""
+    said = as_it_says(image, facts.image, machine=machine_of(facts))
+    torch = facts.environment.torch
+    return replace(
+        said,
+        tag=tag,
+        python=facts.environment.interpreter.minor,
+        cuda=said.cuda or major_minor(torch.cuda or "" if torch else ""),
+        torch=said.torch or major_minor(torch.version if torch else ""),
+    )
 
 
-def _reasons(facts: Facts, best: CatalogueImage) -> tuple[str, ...]:
-    reasons = []
-    if best.python == facts.environment.interpreter.minor:
-        reasons.append(f"it carries Python {best.python}")
-    if best.cuda and facts.hardware.driver:
-        reasons.append(
-            f"driver {facts.hardware.driver.version} serves its CUDA {best.cuda[0]}.{best.cuda[1]}"
-        )
-    if best.torch and facts.environment.torch:
-        reasons.append(f"its torch {best.torch[0]}.{best.torch[1]} is the nearest")
-    return (*reasons, "the newest of its equals")
+def _others(facts: Facts, catalogue: Catalogue, own: Candidate) -> tuple[Candidate, ...]:
+    """Rank what is left; it is no choice, for the packages of one image are not another's."""
+    left = tuple(image for image in catalogue.images if image.tag != own.image.tag)
+    ranked = rank_images(facts, replace(catalogue, images=left))
+    reason = "the packages are not this image's"
+    return tuple(replace(one, reason=reason) if one is ranked[0] else one for one in ranked)
 
 
-def _warnings(facts: Facts, best: CatalogueImage) -> tuple[str, ...]:
-    minor, driver = facts.environment.interpreter.minor, facts.hardware.driver
-    warnings = []
-    if best.python != minor:
-        warnings.append(
-            f"no image of the catalogue is known to carry Python {minor}: "
-            f"uv fetches one while the image is built"
-        )
-    if best.cuda is None and driver:
-        warnings.append(
-            f"it is not known which CUDA this image has: driver {driver.version} may not serve it"
-        )
-    return tuple(warnings)
+def _another_release(facts: Facts, release: str) -> tuple[str, ...]:
+    """Warn where torch names a release of its own that is not the image's."""
+    torch = facts.environment.torch
+    found = _OF_RELEASE.search(torch.version) if torch else None
+    if found is None:
+        return ()
+    named = f"{found[1]}.{int(found[2]):02}"
+    if named == release:
+        return ()
+    return (f"torch is that of release {named}, and the image calls itself {release}",)
+
+
+def _is_tag(tag: str) -> bool:
+    try:
+        return ImageRef.parse(f"{REPOSITORY}:{tag}").tag == tag
+    except ValueError:
+        return False

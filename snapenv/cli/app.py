@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from snapenv.access.wheels import IndexWheels
     from snapenv.model.outcome import Outcome
     from snapenv.model.secret import Secret
-    from snapenv.ports import Engine, Outside, Wheels
+    from snapenv.ports import Engine, Outside, Registry, Wheels
 
 _SHORTEST_SECRET = 8  # characters; shorter ones stand in words
 _ANSWER = "snapenv.report.text"
@@ -92,6 +92,7 @@ def _connect() -> Outside:
         local=LocalTarget,
         remote=SshTarget,
         engine=cast("Engine", _Late(_docker)),
+        registry=cast("Registry", _Late(_registry)),
         venvs=UvVenvs(uv=uv, local=LocalTarget),
         progress=stderr_progress(),
         uv=uv,
@@ -115,7 +116,25 @@ class _Late:
 def _docker() -> Engine:
     from snapenv.engine.docker import DockerEngine
 
-    return DockerEngine()
+    return DockerEngine(registry=_registry())
+
+
+@functools.cache
+def _registry() -> Registry:
+    from snapenv.registry.client import RegistryClient
+
+    return RegistryClient(insecure=_is_insecure)
+
+
+def _is_insecure(host: str) -> bool:
+    """Ask the engine, where there is one, whether its configuration takes http from a registry."""
+    from snapenv.engine.docker import DockerEngine
+    from snapenv.errors import EngineError, EngineMissingError
+
+    try:
+        return DockerEngine().is_insecure(host)
+    except (EngineError, EngineMissingError):
+        return False
 
 
 @functools.cache

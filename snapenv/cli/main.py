@@ -10,11 +10,16 @@ import click
 
 from snapenv import __version__
 from snapenv.cli.app import App, say, without_secrets
+from snapenv.cli.bases import bases
 from snapenv.cli.build import build
 from snapenv.cli.capture import capture
 from snapenv.cli.diff import diff
+from snapenv.cli.export import export
+from snapenv.cli.import_ import import_
+from snapenv.cli.list import list_
 from snapenv.cli.options import json_option
 from snapenv.cli.restore import restore
+from snapenv.cli.show import show
 from snapenv.errors import InterruptionError, SnapenvError, UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +35,7 @@ def cli(ctx: click.Context) -> None:
     ctx.ensure_object(App)
 
 
-for command in (capture, build, restore, diff):
+for command in (capture, build, restore, diff, bases, export, import_, list_, show):
     cli.add_command(command)
 
 

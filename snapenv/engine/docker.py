@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import ipaddress
 import json
 import re
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from docker.errors import APIError, NotFound, create_api_error_from_http_exception
-from requests import HTTPError
+from docker.errors import NotFound
 
 from snapenv.engine.archive import unpack_folder
 from snapenv.engine.connection import connect, find_address
@@ -22,11 +23,20 @@ from snapenv.engine.failures import (
     engine_failure,
     is_full,
     one_line,
-    registry_failure,
-    said,
 )
 from snapenv.engine.layers import read_leaving
-from snapenv.engine.stream import Layers, StreamError, drain, parse_messages
+from snapenv.engine.saving import load, save
+from snapenv.engine.stream import (
+    Layers,
+    Patience,
+    StreamError,
+    asked,
+    drain,
+    heard,
+    parse_messages,
+    refuse_failed,
+    repeat,
+)
 from snapenv.errors import (
     BuildError,
     BuildKitMissingError,
@@ -40,20 +50,20 @@ from snapenv.model.carried import Tar
 from snapenv.model.image import Image, ImageRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from docker import APIClient
-    from requests import Response
 
     from snapenv.engine.buildkit import Steps
     from snapenv.model.image import BuildContext
-    from snapenv.ports import Target, Task
+    from snapenv.ports import Registry, Target, Task
 
 _BUILDKIT = "2"
 _BUILDKIT_SINCE = (1, 39)  # the version of the API of Docker 18.09
 _HINT_LINES = 30
 _STEP_LENGTH = 80
 _EXIT_CODE = re.compile(r"exit code: ([0-9]+)")
+_UNNAMED = "<none>:<none>"
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -70,7 +80,16 @@ def has_buildkit(ping: Mapping[str, str]) -> bool:
 
 
 class DockerEngine:
-    """The engine that the docker command would use, as ``ports.Engine`` says."""
+    """The engine that the docker command would use, as ``ports.Engine`` says.
+
+    Where a ``registry`` is given, what was moved is compared with what it serves.
+    """
+
+    def __init__(
+        self, *, registry: Registry | None = None, patience: Patience | None = None
+    ) -> None:
+        self._registry = registry
+        self._patience = patience or Patience()
 
     @functools.cached_property
     def _client(self) -> APIClient:
@@ -97,6 +116,24 @@ class DockerEngine:
             except NotFound:
                 return None
 
+    def list_names(self, *, label: str) -> tuple[tuple[str, str], ...]:
+        """List the names of the local images that have a label, with when each was made.
+
+        Sorted by name; the time is RFC 3339. An image without a name is not in it.
+        """
+        with engine_errors():
+            found = self._client.images(filters={"label": label})
+        named = ((name, one["Created"]) for one in found for name in one["RepoTags"] or ())
+        return tuple(sorted((name, _utc(at)) for name, at in named if name != _UNNAMED))
+
+    def is_insecure(self, host: str) -> bool:
+        """Say whether the engine is configured to take http from a registry by this name."""
+        with engine_errors():
+            known = self._client.info().get("RegistryConfig") or {}
+        found = (known.get("IndexConfigs") or {}).get(host) or {}
+        networks = known.get("InsecureRegistryCIDRs") or ()
+        return found.get("Secure") is False or _is_within(host.partition(":")[0], networks)
+
     def resolve(self, ref: ImageRef, task: Task) -> ImageRef:
         """Pin a name by its registry, else by what the local image came with."""
         if ref.digest:
@@ -108,34 +145,36 @@ class DockerEngine:
             return self._resolve_here(ref, error)
 
     def pull(self, ref: ImageRef, task: Task) -> Image:
-        """Fetch an image and see that it is the one the registry named."""
-        layers, told = Layers(task), None
-        with _registry_errors(ref):
-            for message in drain(
-                self._client.pull(
-                    ref.repository, tag=ref.digest or ref.tag or "latest", stream=True, decode=True
-                )
-            ):
-                layers.hear(message)
-                status = str(message.get("status", ""))
-                told = status.removeprefix("Digest: ") if status.startswith("Digest: ") else told
-        return self._pulled(ref, told)
+        """Fetch an image by its digest, compare it with the registry's, and only then name it."""
+        pinned = ref if ref.digest else ref.at(self._served(ref))
+        was_here = self.find(str(pinned)) is not None
+        repeat(lambda: self._move("pull", pinned, task), ref, self._patience)
+        image = self.find(str(pinned))
+        try:
+            if image is None:
+                raise _not_what(ref, f"is not {pinned.digest}")
+            self._compare(pinned, image)
+        except SnapenvError:
+            if not was_here:
+                self.remove(f"{ref.repository}@{pinned.digest}")
+            raise
+        if not ref.digest:
+            self.tag(image, ref)
+        return image
 
     def push(self, ref: ImageRef, task: Task) -> ImageRef:
         """Send an image and see that the registry serves what was sent."""
-        layers, sent = Layers(task), None
-        with _registry_errors(ref):
-            for message in drain(
-                self._client.push(ref.repository, tag=ref.tag, stream=True, decode=True)
-            ):
-                layers.hear(message)
-                sent = (message.get("aux") or {}).get("Digest", sent)
+        sent = repeat(lambda: self._move("push", ref, task), ref, self._patience)
         served = self._served(ref)
         if served != sent:
             raise RegistryError(
                 f"{ref.tagged} was sent as {sent} and is served as {served}",
                 hint="Somebody else pushes this name, or the registry is damaged. Push again.",
             )
+        image = self.find(ref.tagged)
+        if image is None:
+            raise _not_what(ref, "is gone from here")
+        self._compare(ref.at(served), image)
         return ref.at(served)
 
     def build(self, context: BuildContext, task: Task) -> Image:
@@ -187,6 +226,14 @@ class DockerEngine:
         """Give what an image brings beside its base, as ``ports.Engine`` says."""
         return read_leaving(self._client, image.id, base_diff_ids=base.diff_ids)
 
+    def save(self, image: Image) -> Iterator[tuple[str, int, Iterator[bytes]]]:
+        """Give an image's config and its layers, as ``ports.Engine`` says."""
+        return save(self._client, image)
+
+    def load(self, tar: Iterable[bytes]) -> Image:
+        """Take an image in from a tar, as ``ports.Engine`` says."""
+        return load(self._client, tar, self.find)
+
     def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
         """Make a target of an image."""
         return ImageTarget(client=self._client, image=image, python=python, gpus=gpus)
@@ -207,9 +254,21 @@ class DockerEngine:
 
     def _served(self, ref: ImageRef) -> str:
         """Ask the registry, through the engine, for the digest of a name."""
-        with _registry_errors(ref):
-            answer = self._client.inspect_distribution(ref.tagged)  # type: ignore[no-untyped-call]
-        return str(answer["Descriptor"]["digest"])
+        path = f"distribution/{ref.tagged}/json"
+
+        def ask() -> str:
+            with asked(
+                self._client, "GET", path, ref, timeout_s=self._patience.answer_s
+            ) as response:
+                return str(response.json()["Descriptor"]["digest"])
+
+        try:
+            return repeat(ask, ref, self._patience)
+        except (LookupError, TypeError, ValueError) as error:
+            raise EngineError(
+                f"the Docker engine went away, or is another: it gives no digest of {ref}",
+                hint="See that it runs: docker version.",
+            ) from error
 
     def _resolve_here(self, ref: ImageRef, failure: SnapenvError) -> ImageRef:
         """Pin a name by the local image where the registry did not do it."""
@@ -226,16 +285,35 @@ class DockerEngine:
             hint="Push it to a registry first.",
         ) from failure
 
-    def _pulled(self, ref: ImageRef, told: str | None) -> Image:
-        """Give what a pull brought, by the digest that was asked for, or told in the stream."""
-        digest = ref.digest or told
-        image = self.find(f"{ref.repository}@{digest}") if digest else None
-        if image is None or (told or digest) != digest:
-            raise RegistryError(
-                f"{ref} was pulled, and what came is not {digest or 'known by a digest'}",
-                hint="Pull again; if it stays so, the registry is damaged.",
-            )
-        return image
+    def _move(self, direction: str, ref: ImageRef, task: Task) -> str | None:
+        """Pull by digest or push by tag, and read the stream to its end.
+
+        Gives the digest of what was pushed.
+        """
+        if direction == "pull":
+            path, query = "images/create", {"fromImage": ref.repository, "tag": ref.digest or ""}
+        else:
+            path, query = f"images/{ref.repository}/push", {"tag": ref.tag or ""}
+        layers, sent = Layers(task), None
+        silence_s = self._patience.silence_s
+        with asked(self._client, "POST", path, ref, timeout_s=silence_s, **query) as response:
+            for message in drain(heard(response)):
+                layers.hear(message)
+                sent = (message.get("aux") or {}).get("Digest", sent)
+        return sent
+
+    def _compare(self, ref: ImageRef, image: Image) -> None:
+        """See that the registry serves the image that is here, by config and by layers."""
+        if self._registry is None:
+            return
+        try:
+            there = self._registry.read(ref, machine=image.machine)
+        except NotFoundError as error:
+            raise _not_what(ref, f"is not served: {error.message}") from error
+        if there.diff_ids != image.diff_ids:
+            raise _not_what(ref, "has other layers than the registry serves")
+        if image.id not in {there.config_digest, there.ref.digest, ref.digest}:
+            raise _not_what(ref, f"is {image.id}, and the registry serves {there.config_digest}")
 
     def _build_messages(self, context: BuildContext, task: Task) -> Iterator[Mapping[str, Any]]:
         """Ask for a build; closing the answer, on Ctrl-C too, ends the build."""
@@ -254,7 +332,7 @@ class DockerEngine:
             timeout=client.timeout,
             stream=True,
         ) as response:
-            _refuse_failed(response)
+            refuse_failed(response)
             yield from parse_messages(response.iter_lines())
 
     def _read_archive(self, container: str, path: str) -> Mapping[str, bytes]:
@@ -273,7 +351,7 @@ class DockerEngine:
             timeout=client.timeout,
             stream=True,
         ) as response:
-            _refuse_failed(response)
+            refuse_failed(response)
             return unpack_folder(response.iter_content(_CHUNK_BYTES), where=path)
 
     def _url(self, path: str) -> str:
@@ -289,23 +367,11 @@ def _counted(tar: Tar, task: Task) -> Iterator[bytes]:
         task.count(done, total)
 
 
-def _refuse_failed(response: Response) -> None:
-    try:
-        response.raise_for_status()
-    except HTTPError as error:
-        create_api_error_from_http_exception(error)
-
-
-@contextlib.contextmanager
-def _registry_errors(ref: ImageRef) -> Iterator[None]:
-    """Make what a registry refuses an error of ours."""
-    with engine_errors():
-        try:
-            yield
-        except APIError as error:
-            raise registry_failure(said(error), ref) from error
-        except StreamError as error:
-            raise registry_failure(str(error), ref) from error
+def _not_what(ref: ImageRef, what: str) -> RegistryError:
+    return RegistryError(
+        f"{ref} was moved, and what came {what}",
+        hint="Try again; if it stays so, the registry is damaged.",
+    )
 
 
 def _build_failure(text: str, steps: Steps) -> SnapenvError:
@@ -335,6 +401,18 @@ def _image(found: Mapping[str, Any]) -> Image:
         machine=found["Architecture"],
         size_bytes=found["Size"],
     )
+
+
+def _is_within(host: str, networks: Iterable[str]) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in ipaddress.ip_network(network) for network in networks)
+
+
+def _utc(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 def _without_tag(text: str) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
+import warnings
 from typing import TYPE_CHECKING
 
+import requests
 import urllib3.exceptions
 from docker.errors import APIError, DockerException
 
@@ -25,8 +28,23 @@ if TYPE_CHECKING:
 
 DEFAULT_REGISTRY = "docker.io"
 
-_DENIED = ("denied", "unauthorized", "authentication required", "no basic auth", "forbidden")
+_DENIED = (
+    "denied",
+    "unauthorized",
+    "authentication required",
+    "no basic auth",
+    "forbidden",
+    "http 401",
+    "http 403",
+)
 _ABSENT = ("manifest unknown", "name unknown", "name invalid", "not found", "no such image")
+_DAMAGED = ("verification failed", "does not match digest", "digest mismatch", "invalid checksum")
+_BUSY = re.compile(r"toomanyrequests|too many requests|\b429\b")
+_PASSING = re.compile(
+    r"toomanyrequests|too many requests|\b429\b|status: 5\d\d|\bhttp 5\d\d|internal server error"
+    r"|bad gateway|service unavailable|gateway timeout|\beof\b|connection reset|broken pipe"
+    r"|timeout|timed out|deadline exceeded|verification failed"
+)
 _SILENT = (
     "connection refused",
     "connection reset",
@@ -42,7 +60,9 @@ _SILENT = (
     "tls:",
     "x509",
     "server gave http response to https client",
-    "toomanyrequests",
+    "broken pipe",
+    "nothing was heard",
+    "http 5",
     "received unexpected http status: 5",
     "bad gateway",
     "service unavailable",
@@ -121,6 +141,8 @@ def registry_failure(text: str, ref: ImageRef) -> SnapenvError:
             f"{host} refuses {ref}: {one_line(text)}",
             hint=f"Log in, or see that the name is right: docker login {host}",
         )
+    if any(word in low for word in _DAMAGED) or _BUSY.search(low):
+        return _damaged_or_busy(text, ref, host)
     if any(word in low for word in _SILENT):
         return RegistryError(
             f"{host} does not answer: {one_line(text)}",
@@ -129,6 +151,48 @@ def registry_failure(text: str, ref: ImageRef) -> SnapenvError:
     if any(word in low for word in _ABSENT):
         return NotFoundError(f"{host} has no {ref}", hint="See that the name and tag are right.")
     return engine_failure(text)
+
+
+def _damaged_or_busy(text: str, ref: ImageRef, host: str) -> RegistryError:
+    if _BUSY.search(text.lower()):
+        return RegistryError(
+            f"{host} has too many requests: {one_line(text)}",
+            hint=f"Try again in a while, or log in: docker login {host}",
+        )
+    return RegistryError(
+        f"{host} serves other bytes than it should for {ref}: {one_line(text)}",
+        hint="Push the image again; if it stays so, the registry is damaged.",
+    )
+
+
+def is_passing(text: str) -> bool:
+    """Tell whether what an engine says of a registry may be over at the next try."""
+    return _PASSING.search(text.lower()) is not None
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Tell whether nothing was heard for too long; requests hides it while a body comes."""
+    timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError)
+    return any(isinstance(one, timeouts) for one in (error, *error.args))
+
+
+@contextlib.contextmanager
+def login_errors(host: str) -> Iterator[None]:
+    """Make what docker's configuration and its credential helpers fail at an error of ours.
+
+    Raises:
+        RegistryError: There may be a login, and it cannot be had.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # docker-py warns of a helper that is not there
+            yield
+    except (DockerException, ValueError, TypeError, LookupError):
+        raise RegistryError(  # what they say may hold the login
+            f"docker's own configuration gives no login for {host}: it, or its credential helper, "
+            "does not work",
+            hint=f"See that this works: docker login {host}",
+        ) from None
 
 
 def start_failure(text: str, program: str, where: str) -> SnapenvError:

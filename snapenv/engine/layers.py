@@ -11,14 +11,13 @@ https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 from __future__ import annotations
 
 import hashlib
-import importlib
 import io
 import json
 import tarfile
 import zlib
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from docker.errors import NotFound, create_api_error_from_http_exception
 from requests import HTTPError
@@ -39,7 +38,7 @@ _MOST_JSON_BYTES = 4 << 20
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
-class _OtherNamesError(Exception):
+class OtherNamesError(Exception):
     """A layer has a name that does not follow from a diff id."""
 
 
@@ -68,7 +67,7 @@ def read_leaving(
     diff_ids = tuple((found.get("RootFS") or {}).get("Layers") or ())
     with engine_errors():
         yield from read_layers(
-            lambda: _saved(client, image_id), diff_ids, base_diff_ids=base_diff_ids
+            lambda: saved_image(client, image_id), diff_ids, base_diff_ids=base_diff_ids
         )
 
 
@@ -85,13 +84,13 @@ def read_layers(
     Raises:
         EngineError: It is no such tar, or a layer is packed in a way that cannot be read here.
     """
-    wanted = {number for number, one in enumerate(diff_ids) if one not in base_diff_ids}
+    wanted = {diff_ids.index(one) for one in diff_ids if one not in base_diff_ids}
     if not wanted:
         return
-    with _tar_errors():
-        with suppress(_OtherNamesError):
+    with tar_errors():
+        with suppress(OtherNamesError):
             top = len(diff_ids) - 1
-            yield from _read_once(open_tar, _expected_names(diff_ids), wanted, top=top)
+            yield from _read_once(open_tar, expected_names(diff_ids), wanted, top=top)
         if wanted:
             yield from _read_once(open_tar, _told_names(open_tar, diff_ids), wanted, top=None)
     if wanted:
@@ -113,7 +112,7 @@ def _configuration(
 
 
 @contextmanager
-def _saved(client: APIClient, image_id: str) -> Iterator[Iterable[bytes]]:
+def saved_image(client: APIClient, image_id: str) -> Iterator[Iterable[bytes]]:
     """Ask for an image as a tar; leaving the block before its end ends the transfer too."""
     url = f"{client.base_url}/v{client.api_version}/images/{image_id}/get"
     with client.get(url, timeout=client.timeout, stream=True) as response:
@@ -139,7 +138,7 @@ class _Chunks(io.RawIOBase):
 
 
 @contextmanager
-def _open(chunks: Iterable[bytes]) -> Iterator[tarfile.TarFile]:
+def open_stream(chunks: Iterable[bytes]) -> Iterator[tarfile.TarFile]:
     with tarfile.open(fileobj=_Chunks(chunks), mode="r|", bufsize=_CHUNK_BYTES) as tar:
         yield tar
 
@@ -157,7 +156,7 @@ def _read_once(
     None where ``names`` has all.
     """
     about = b""
-    with open_tar() as chunks, _open(chunks) as tar:
+    with open_tar() as chunks, open_stream(chunks) as tar:
         for member in tar:
             stream = tar.extractfile(member) if member.isreg() else None
             if stream is None:
@@ -166,25 +165,25 @@ def _read_once(
                 about = stream.read(_MOST_JSON_BYTES)
             number = names.get(member.name)
             if number is None and top is not None:
-                number = _foretell(member, stream, about, top)
+                number = foretell(member, stream, about, top)
             if number in wanted:
                 wanted.remove(number)
                 yield from _files(stream, f"layer {number + 1}")
 
 
-def _foretell(member: tarfile.TarInfo, stream: IO[bytes], about: bytes, top: int) -> int | None:
+def foretell(member: tarfile.TarInfo, stream: IO[bytes], about: bytes, top: int) -> int | None:
     """Give the number of the topmost layer, which alone comes with the image's own config.
 
     Raises:
-        _OtherNamesError: It is another layer.
+        OtherNamesError: It is another layer.
     """
     if member.name.endswith("/layer.tar"):
         described = json.loads(about or b"{}")
         if described.get("config") and member.name == f"{described.get('id')}/layer.tar":
             return top
-        raise _OtherNamesError
-    if member.name.startswith("blobs/") and not _begins(stream, b"{"):
-        raise _OtherNamesError
+        raise OtherNamesError
+    if member.name.startswith("blobs/") and not begins(stream, b"{"):
+        raise OtherNamesError
     return None
 
 
@@ -197,12 +196,12 @@ def _files(stream: IO[bytes], place: str) -> Iterator[Leaving]:
 
 
 def _chunks(content: IO[bytes]) -> Iterator[bytes]:
-    with _tar_errors():
+    with tar_errors():
         yield from iter(partial(content.read, _CHUNK_BYTES), b"")
 
 
 @contextmanager
-def _tar_errors() -> Iterator[None]:
+def tar_errors() -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, EOFError, zlib.error) as error:
@@ -211,24 +210,20 @@ def _tar_errors() -> Iterator[None]:
 
 def _unpacked(stream: IO[bytes]) -> IO[bytes]:
     """Unpack zstd, which tarfile does not know before Python 3.14."""
-    if not _begins(stream, _ZSTD):
+    if not begins(stream, _ZSTD):
         return stream
-    for name in ("compression.zstd", "backports.zstd", "zstandard"):
-        try:
-            module = importlib.import_module(name)
-        except ImportError:
-            continue
-        opened: IO[bytes] = module.open(stream, "rb")
-        return opened
-    raise _unreadable("has a layer packed with zstd, which this Python cannot read")
+    import zstandard
+
+    opened: IO[bytes] = zstandard.open(cast("BinaryIO", stream), "rb")
+    return opened
 
 
-def _begins(stream: IO[bytes], magic: bytes) -> bool:
+def begins(stream: IO[bytes], magic: bytes) -> bool:
     peeked: bytes = stream.peek(len(magic))  # type: ignore[attr-defined]  # a BufferedReader
     return peeked.startswith(magic)
 
 
-def _expected_names(diff_ids: Sequence[str]) -> Mapping[str, int]:
+def expected_names(diff_ids: Sequence[str]) -> Mapping[str, int]:
     """Foretell the layers' names, in OCI's layout and the classic ones; not the classic top."""
     blobs = {f"blobs/{one.replace(':', '/')}": number for number, one in enumerate(diff_ids)}
     plain = {f"{one.partition(':')[2]}.tar": number for number, one in enumerate(diff_ids)}
@@ -262,10 +257,10 @@ def _told_names(
 ) -> Mapping[str, int]:
     """Read to the end of the tar how it names the layers of these diff ids."""
     documents: dict[str, Any] = {}
-    with open_tar() as chunks, _open(chunks) as tar:
+    with open_tar() as chunks, open_stream(chunks) as tar:
         for member in tar:
             stream = tar.extractfile(member) if member.isreg() else None
-            if stream and member.size <= _MOST_JSON_BYTES and _begins(stream, b"{"):
+            if stream and member.size <= _MOST_JSON_BYTES and begins(stream, b"{"):
                 documents[member.name] = _parse(stream.read())
             elif stream and member.name == "manifest.json":
                 images = _parse(stream.read()) or [{}]

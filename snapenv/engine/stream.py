@@ -5,20 +5,55 @@ Source: https://docs.docker.com/reference/api/engine/
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from snapenv.engine.failures import engine_errors
+from docker import auth
+from docker.errors import APIError, create_api_error_from_http_exception
+from requests import HTTPError, RequestException
+
+from snapenv.engine.failures import (
+    DEFAULT_REGISTRY,
+    engine_errors,
+    is_passing,
+    is_timeout,
+    login_errors,
+    registry_failure,
+    said,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from docker import APIClient
+    from requests import Response
+
+    from snapenv.model.image import ImageRef
     from snapenv.ports import Task
 
 Message = "Mapping[str, Any]"  # one JSON object of a stream
 
+_SILENCE = "nothing was heard for too long"  # 20.10 cannot leave what hangs: no other try helps
 _MOVING = ("Downloading", "Pushing")
 _MOVED = ("Download complete", "Pull complete", "Pushed")
+
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long to wait for an engine that speaks with a registry, and before each further try.
+
+    An engine says what it moves all the time, but for a large layer that is read to its end.
+    """
+
+    answer_s: float = 60.0  # for one small question
+    silence_s: float = 300.0  # while an image moves
+    before_retries_s: tuple[float, ...] = (1.0, 5.0)
 
 
 class StreamError(Exception):
@@ -51,6 +86,84 @@ def drain(messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
 def _error(message: Mapping[str, Any]) -> str:
     detail = message.get("errorDetail") or {}
     return str(detail.get("message") or message.get("error") or "no reason given")
+
+
+def repeat(act: Callable[[], Answer], ref: ImageRef, patience: Patience) -> Answer:
+    """Ask an engine for something of a registry, again while the failure may pass.
+
+    Raises:
+        NotFoundError: The registry has no such name.
+        RegistryError: The registry does not answer, or refuses.
+        EngineError: The engine failed.
+    """
+    for before_s in (*patience.before_retries_s, None):
+        try:
+            with engine_errors():
+                return act()
+        except StreamError as error:  # noqa: PERF203 - each turn waits for a registry
+            if before_s is None or not is_passing(str(error)):
+                raise registry_failure(str(error), ref) from error
+            time.sleep(before_s)
+    raise AssertionError  # the last turn returns or raises
+
+
+@contextlib.contextmanager
+def asked(
+    client: APIClient, method: str, path: str, ref: ImageRef, *, timeout_s: float, **query: str
+) -> Iterator[Response]:
+    """Ask for something of a registry, with docker's login for it; leaving the block ends it.
+
+    Raises:
+        StreamError: The engine refused, or nothing was heard for ``timeout_s``.
+        RegistryError: There may be a login, and it cannot be had.
+    """
+    url = f"{client.base_url}/v{client.api_version}/{path}"
+    headers = _login(client, ref)
+    try:
+        with client.request(
+            method, url, params=query, headers=headers, timeout=timeout_s, stream=True
+        ) as response:
+            refuse_failed(response)
+            yield response
+    except APIError as error:
+        raise StreamError(said(error)) from error
+    except RequestException as error:
+        if not is_timeout(error):
+            raise
+        raise StreamError(_SILENCE) from error
+
+
+def heard(response: Response) -> Iterator[Mapping[str, Any]]:
+    """Give the messages of an answer.
+
+    Raises:
+        StreamError: Nothing was heard for too long.
+    """
+    try:
+        yield from parse_messages(response.iter_lines())
+    except RequestException as error:
+        if not is_timeout(error):
+            raise
+        raise StreamError(_SILENCE) from error
+
+
+def refuse_failed(response: Response) -> None:
+    """Accept an answer that is no failure.
+
+    Raises:
+        docker.errors.APIError: It is one.
+    """
+    try:
+        response.raise_for_status()
+    except HTTPError as error:
+        create_api_error_from_http_exception(error)
+
+
+def _login(client: APIClient, ref: ImageRef) -> Mapping[str, bytes]:
+    host = ref.registry or DEFAULT_REGISTRY
+    with login_errors(host):
+        header = auth.get_config_header(client, host)
+    return {"X-Registry-Auth": header or auth.encode_header({})}
 
 
 class Layers:

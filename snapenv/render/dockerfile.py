@@ -14,18 +14,39 @@ from packaging.version import Version
 from snapenv.errors import LockError
 from snapenv.model.facts import NEUTRAL_VARIABLES
 from snapenv.model.image import ImageRef, Tag
-from snapenv.model.snapshot import LENT, VENDOR
+from snapenv.model.snapshot import LENT, PYLOCK_FILE, VENDOR
 from snapenv.render.environment import template_environment
+from snapenv.render.layers import whole_pylock
+from snapenv.render.libraries import AptLibrary, apt_libraries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from snapenv.model.snapshot import Lock
+    from snapenv.render.layers import PinLayer
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _URL = re.compile(r"(?:https?|file)://[A-Za-z0-9._~:/%+@=&?,-]+", re.ASCII)
 _FILE = re.compile(rf"(?:{VENDOR}|{LENT})/uv-[A-Za-z0-9._+-]+\.whl", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_IN_CONTEXT = re.compile(rf"(?:(?:{VENDOR}|{LENT})/)?[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
+
+_WHY = {  # by the name of a layer
+    "torch": "torch and its CUDA libraries: gigabytes, and the same for months.",
+    "pins": "The other packages.",
+    "ultralytics": "ultralytics, apart: it changes most often, and is small.",
+    "vendored": "What no index gives back, as wheels that travel with this file.",
+    "all": "Every pinned package.",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerView:
+    """One layer of packages: its lock file, and what this names, by their places."""
+
+    why: str
+    file: str
+    mounts: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,8 +57,9 @@ class DockerfileView:
     snapenv: str
     base: str
     reasons: tuple[str, ...]
-    vendored: bool
-    lent: bool
+    libraries: tuple[AptLibrary, ...]
+    layers: tuple[LayerView, ...]
+    locks: tuple[str, ...]  # the lock files of the snapshot
     overlay: bool
     system_site: bool
     sees: str
@@ -48,17 +70,27 @@ class DockerfileView:
     variables: tuple[tuple[str, str], ...]  # (name, quoted value), sorted
 
 
-def render_dockerfile(lock: Lock, *, lent: bool = False) -> bytes:
-    """Render the Dockerfile of a lock; ``lent`` says whether the context has a folder of this name.
+def render_dockerfile(
+    lock: Lock, layers: Sequence[PinLayer] | None = None, *, kept: Sequence[str] = ()
+) -> bytes:
+    """Render the Dockerfile of a lock, whose packages are installed in ``layers``.
+
+    Without layers, all are installed at once from the snapshot's own lock file. ``kept`` are the
+    lock files of layers that lie in the snapshot; the image keeps them.
 
     Raises:
         LockError: A value is not of its grammar and could break out of its line.
     """
-    text = template_environment().get_template("Dockerfile.j2").render(v=_view(lock, lent=lent))
-    return text.encode()
+    view = _view(lock, _whole(lock) if layers is None else layers, kept)
+    return template_environment().get_template("Dockerfile.j2").render(v=view).encode()
 
 
-def _view(lock: Lock, *, lent: bool) -> DockerfileView:
+def _whole(lock: Lock) -> tuple[PinLayer, ...]:
+    vendored = "vendored" in lock.proofs.values() or _travels(lock)
+    return whole_pylock(mounts=(VENDOR,) if vendored else ())
+
+
+def _view(lock: Lock, layers: Sequence[PinLayer], kept: Sequence[str]) -> DockerfileView:
     base_world = lock.base.world == "base"
     try:
         return DockerfileView(
@@ -66,8 +98,9 @@ def _view(lock: Lock, *, lent: bool) -> DockerfileView:
             snapenv=str(Version(lock.snapenv)),
             base=str(ImageRef.parse(lock.base.image)),
             reasons=tuple(_one_line(reason) for reason in lock.base.reasons),
-            vendored="vendored" in lock.proofs.values() or _travels(lock),
-            lent=lent,
+            libraries=apt_libraries(lock.native),
+            layers=tuple(_layer(layer) for layer in layers),
+            locks=tuple(_matched(_IN_CONTEXT, name) for name in (PYLOCK_FILE, *kept)),
             overlay=bool(lock.overlay),
             system_site=base_world,
             sees="those of the base image" if base_world else "nothing of the base image's",
@@ -82,6 +115,14 @@ def _view(lock: Lock, *, lent: bool) -> DockerfileView:
             f"the lock holds a value that no Dockerfile can: {error}",
             hint="Capture again; do not build this snapshot.",
         ) from error
+
+
+def _layer(layer: PinLayer) -> LayerView:
+    return LayerView(
+        why=_WHY[layer.name],
+        file=_matched(_IN_CONTEXT, layer.file),
+        mounts=tuple(_matched(_IN_CONTEXT, place) for place in layer.mounts),
+    )
 
 
 def _travels(lock: Lock) -> bool:

@@ -10,8 +10,9 @@ from snapenv.errors import BuildError, LeakError, NotFoundError, TagTakenError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.outcome import Outcome
-from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL
+from snapenv.model.snapshot import IMAGE_PYTHON, LENT, PYLOCK_FILE, SNAPSHOT_LABEL
 from snapenv.render.dockerfile import render_dockerfile
+from snapenv.render.layers import is_layer_file, split_pylock
 from snapenv.workflows.fetch import temporary_folder
 from snapenv.workflows.leaks import refuse_leaking_image
 from snapenv.workflows.lend import Lent, lend
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from snapenv.model.outcome import Check
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Outside
+    from snapenv.render.layers import PinLayer
 
 _PINNED_DOCKERFILE = "pinned.Dockerfile"
 _BASE_NAME = "org.opencontainers.image.base.name"
@@ -124,18 +126,38 @@ def _pin_base(snapshot: Snapshot, request: Build, outside: Outside) -> Snapshot:
 
 
 def _context(snapshot: Snapshot, lent: Lent, certificates: bytes | None) -> BuildContext:
-    """Give the snapshot as captured, with a Dockerfile whose base is pinned, and what is lent."""
+    """Give the snapshot as captured, with a Dockerfile whose base is pinned, and what is lent.
+
+    The lock files of the layers are made anew: those of the snapshot, where it has them, do not
+    know what is lent.
+    """
     lock = snapshot.lock
     uv = replace(lock.installer, file=lent.uv or lock.installer.file)
+    layers = _layers(snapshot, lent)
     files = {
         **snapshot.files,
         **lent.files,
-        _PINNED_DOCKERFILE: render_dockerfile(replace(lock, installer=uv), lent=bool(lent.files)),
+        **{layer.file: layer.content for layer in layers},
+        _PINNED_DOCKERFILE: render_dockerfile(
+            replace(lock, installer=uv), layers, kept=_kept(snapshot)
+        ),
     }
     if certificates:
         files["ca.pem"] = certificates
     labels = _labels(snapshot, ImageRef.parse(lock.base.image))
     return BuildContext(files=files, labels=labels, dockerfile=_PINNED_DOCKERFILE)
+
+
+def _layers(snapshot: Snapshot, lent: Lent) -> tuple[PinLayer, ...]:
+    pylock = lent.files.get(f"{LENT}/{PYLOCK_FILE}")
+    if isinstance(pylock, bytes):
+        return split_pylock(pylock, folder=LENT)
+    return split_pylock(snapshot.text(PYLOCK_FILE))
+
+
+def _kept(snapshot: Snapshot) -> tuple[str, ...]:
+    """Give the lock files of layers that the snapshot holds, so that the image does too."""
+    return tuple(sorted(name for name in snapshot.files if is_layer_file(name)))
 
 
 def _labels(snapshot: Snapshot, base: ImageRef) -> Mapping[str, str]:

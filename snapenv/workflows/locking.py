@@ -19,6 +19,7 @@ from snapenv.model.image import Tag, tag_part
 from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import Base, Lock
 from snapenv.render.dockerfile import render_dockerfile
+from snapenv.render.layers import split_pylock
 from snapenv.verify.smoke_train import smoke_train
 from snapenv.workflows.fetch import temporary_folder
 from snapenv.workflows.leaks import refuse_leaking_texts
@@ -127,12 +128,13 @@ def _snapshot(
         overlay=packages.overlay,
     )
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    layers = split_pylock(packages.pylock)
     return make_snapshot(
         lock,
         pylock=packages.pylock,
-        dockerfile=render_dockerfile(lock),
+        dockerfile=render_dockerfile(lock, layers, kept=[layer.file for layer in layers]),
         captured_at=now,
-        carried=packages.carried,
+        carried={**packages.carried, **{layer.file: layer.content for layer in layers}},
     )
 
 

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def parse_ref(text: str, *, repository: str) -> ImageRef | Path:
-    """Tell what REF names: a folder that exists, a bare tag below ``repository``, or an image.
+    """Tell what REF names: a folder or file that exists, a bare tag of ``repository``, an image.
 
     Raises:
         NotFoundError: It looks like a path and is none, or is no image reference.
     """
     path = Path(text).expanduser()
-    if path.is_dir():
+    if path.is_dir() or path.is_file():
         return path
     if text.startswith((".", "/", "~")):
         raise NotFoundError(
-            f"there is no snapshot folder {text}",
-            hint="Name a folder that snapenv capture wrote, a tag, or an image.",
+            f"there is no snapshot folder and no archive {text}",
+            hint="Name a folder that snapenv capture wrote, an archive, a tag, or an image.",
         )
     try:
         return ImageRef(repository=repository, tag=str(Tag.parse(text)))
@@ -38,7 +38,8 @@ def parse_ref(text: str, *, repository: str) -> ImageRef | Path:
         return ImageRef.parse(text)
     except ValueError as error:
         raise NotFoundError(
-            str(error), hint="Name a snapshot folder, a tag of the convention, or an image."
+            str(error),
+            hint="Name a snapshot folder, an archive, a tag of the convention, or an image.",
         ) from error
 
 

@@ -16,6 +16,7 @@ from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import IMAGE_PYTHON
 from snapenv.ports import Target
 from snapenv.probe.probe import probe
+from snapenv.workflows.archive import Import, bring, read_archive
 from snapenv.workflows.build import Build, find_image, make_image
 from snapenv.workflows.fetch import temporary_folder
 from snapenv.workflows.lend import lend
@@ -35,7 +36,7 @@ EngineName = Literal["docker", "venv"]
 class Restore:
     """What a user may ask of a restore."""
 
-    ref: str  # a snapshot folder, a tag of the convention, or an image reference
+    ref: str  # a snapshot folder, an archive, a tag of the convention, or an image reference
     engine: EngineName = "docker"
     into: Path = Path(".venv")
     repository: str
@@ -73,7 +74,7 @@ def restore(request: Restore, outside: Outside) -> Outcome:
 def _restore_venv(request: Restore, outside: Outside) -> tuple[Snapshot, _Restored]:
     ref = parse_ref(request.ref, repository=request.repository)
     if isinstance(ref, Path):
-        snapshot = read_snapshot(ref)
+        snapshot = read_archive(ref, outside) if ref.is_file() else read_snapshot(ref)
     else:
         outside.engine.check()
         snapshot = read_image(fetch_image(ref, outside), ref, outside)
@@ -107,7 +108,11 @@ def _restore_venv(request: Restore, outside: Outside) -> tuple[Snapshot, _Restor
 
 def _restore_image(request: Restore, outside: Outside) -> tuple[Snapshot, _Restored]:
     ref = parse_ref(request.ref, repository=request.repository)
-    if isinstance(ref, Path):
+    if isinstance(ref, Path) and ref.is_file():
+        wanted = Import(file=ref, repository=request.repository, mirror=request.mirror)
+        image, ref, _ = bring(wanted, outside)
+        snapshot = read_image(image, ref, outside)
+    elif isinstance(ref, Path):
         snapshot = read_snapshot(ref)
         outside.engine.check()
         ref = ImageRef(repository=request.repository, tag=snapshot.lock.tag)

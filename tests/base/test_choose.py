@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.base.catalogue import CatalogueImage, load_catalogue
-from snapenv.base.choose import choose_base, rebase
+from snapenv.base.catalogue import Catalogue, CatalogueImage, load_catalogue
+from snapenv.base.choose import choose_base, rank_bases, rebase
 from snapenv.errors import BaseError
 from snapenv.model.hardware import Driver
 from snapenv.model.python import Torch
@@ -28,75 +28,32 @@ REPOSITORY = "nvcr.io/nvidia/pytorch"
 OLD = CatalogueImage(tag="21.09-py3", python="3.8", cuda=(11, 4), torch=(1, 10))
 NEW = CatalogueImage(tag="26.02-py3", python="3.12", cuda=(13, 1), torch=(2, 11))
 UNKNOWN = CatalogueImage(tag="26.07-py3", python=None, cuda=None, torch=(2, 13))
+DRIVERS = {10: "440.33.01", 12: "525.85.12", 13: "580.95.05"}
+KNOWN = load_catalogue()
 
 
 def seen(cuda_major: int | None, python: str, torch: str | None) -> Facts:
-    driver = Driver(version=f"{cuda_major}0.1", cuda=(cuda_major, 0)) if cuda_major else None
+    driver = Driver(version=DRIVERS[cuda_major], cuda=(cuda_major, 0)) if cuda_major else None
     environment = sample_environment(python=python, torch=Torch(version=torch) if torch else None)
     return sample_facts(hardware=sample_hardware(driver=driver), environment=environment)
 
 
-@pytest.mark.parametrize(
-    ("cuda_major", "python", "torch", "tag"),
-    [
-        # the very torch, or the newest of several images that have it
-        (13, "3.12.3", "2.13.0+cu130", "26.06"),
-        (13, "3.12.3", "2.12.0+cu130", "26.05"),
-        (13, "3.12.3", "2.11.0+cu130", "26.02"),
-        (13, "3.12.3", "2.10.0+cu130", "25.12"),
-        (13, "3.12.3", "2.9.1+cu128", "25.10"),
-        (13, "3.12.3", "2.8.0+cu128", "25.08"),
-        (13, "3.12.3", "2.7.1+cu126", "25.04"),
-        (13, "3.12.3", "2.6.0+cu124", "25.01"),
-        (12, "3.10.12", "2.5.1+cu124", "24.10"),
-        (12, "3.10.12", "2.4.0", "24.07"),
-        (12, "3.10.12", "2.1.2+cu121", "23.10"),
-        (12, "3.8.10", "2.0.1+cu118", "23.03"),
-        (11, "3.8.10", "1.13.1+cu117", "22.08"),
-        (11, "3.8.10", "1.12.0", "22.05"),
-        (11, "3.8.10", "1.10.2+cu113", "21.09"),
-        # a newer driver serves older CUDA
-        (13, "3.8.10", "1.14.0a0+410ce96", "22.12"),
-        (14, "3.12.3", "2.9.0", "25.10"),
-        # the driver rules out the nearest torch
-        (12, "3.12.3", "2.11.0+cu130", "25.06"),
-        (12, "3.12.3", "2.8.0+cu128", "25.06"),
-        # the nearest torch, older or newer; the newest of equally near ones
-        (13, "3.12.3", "2.14.0", "26.06"),
-        (12, "3.12.3", "2.5.0", "25.01"),
-        (12, "3.10.12", "2.0.1", "23.10"),
-        (12, "3.10.12", "2.2.0", "24.04"),
-        (13, "3.10.12", "2.11.0", "24.10"),
-        (12, "3.8.10", "2.4.0", "23.04"),
-        # a Python that no image is known to have: then torch alone
-        (13, "3.11.7", "2.11.0+cu130", "26.03"),
-        (13, "3.13.1", "2.14.0", "26.09"),
-        (12, "3.11.7", "2.5.1", "24.10"),
-        (11, "3.9.18", "1.9.0", "21.05"),
-        (11, "3.10.12", "2.1.0", "22.12"),
-        # no torch, and no driver
-        (13, "3.12.3", None, "26.06"),
-        (13, "3.13.1", None, "26.09"),
-        (None, "3.12.3", "2.11.0+cpu", "26.02"),
-        (None, "3.12.3", None, "26.06"),
-        # a torch that its own version.py names oddly
-        (13, "3.12.3", "2.9a0+git145a3a7", "25.10"),
-        (13, "3.12.3", "main", "26.06"),
-    ],
-)
-def test_an_exact_environment_gets_the_best_image_of_the_catalogue(
-    cuda_major: int | None, python: str, torch: str | None, tag: str
-) -> None:
-    base = choose_base(seen(cuda_major, python, torch), load_catalogue())
-
-    assert (base.image, base.world) == (f"{REPOSITORY}:{tag}-py3", "exact")
+def only(*images: CatalogueImage) -> Catalogue:
+    return replace(KNOWN, images=images)
 
 
-@pytest.mark.parametrize("release", ["25.01", "24.11", "27.01"])
+def captured_in(release: str, *, torch: str | None = None, **said: str) -> Facts:
+    facts = sample_base_facts()
+    own = Torch(version=torch or "2.6.0a0+ecf3bae40a", cuda="12.8")
+    environment = replace(facts.environment, torch=own)
+    return replace(
+        facts, image={"NVIDIA_PYTORCH_VERSION": release, **said}, environment=environment
+    )
+
+
+@pytest.mark.parametrize("release", ["25.01", "24.11"])
 def test_an_environment_on_an_nvidia_image_stands_on_that_very_image(release: str) -> None:
-    facts = replace(sample_base_facts(), image={"NVIDIA_PYTORCH_VERSION": release})
-
-    base = choose_base(facts, load_catalogue())
+    base = choose_base(captured_in(release), KNOWN)
 
     assert base == Base(
         image=f"{REPOSITORY}:{release}-py3",
@@ -108,21 +65,66 @@ def test_an_environment_on_an_nvidia_image_stands_on_that_very_image(release: st
     )
 
 
+def test_a_release_that_is_not_in_the_catalogue_is_taken_and_that_is_said() -> None:
+    base = choose_base(captured_in("27.01"), KNOWN)
+
+    assert base.image == f"{REPOSITORY}:27.01-py3"
+    assert base.warnings == (
+        "27.01-py3 is not in the catalogue of 2026-11-21: it is taken as it names itself",
+    )
+
+
+@pytest.mark.parametrize(
+    ("suffix", "warned"), [("nv25.1", False), ("nv25.01", False), ("nv24.12", True)]
+)
+def test_a_torch_of_another_release_than_its_image_is_said(suffix: str, *, warned: bool) -> None:
+    facts = captured_in("25.01", torch=f"2.6.0a0+ecf3bae40a.{suffix}")
+
+    base = choose_base(facts, KNOWN)
+
+    said = "torch is that of release 24.12, and the image calls itself 25.01"
+    assert base.warnings == ((said,) if warned else ())
+
+
+def test_an_image_that_names_no_release_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(BaseError, match="calls itself 'a b'") as caught:
+        choose_base(captured_in("a b"), KNOWN)
+
+    assert "--base" in caught.value.hint
+
+
+def test_what_the_image_says_beats_the_catalogue() -> None:
+    said = {"CUDA_VERSION": "13.9.0.001", "PYTORCH_VERSION": "2.99.0a0"}
+
+    ranking = rank_bases(captured_in("25.01", **said), KNOWN)
+
+    own = ranking.candidates[0]
+    assert (own.image.cuda, own.image.torch) == ((13, 9), (2, 99))
+
+
+def test_the_other_images_are_listed_too_and_each_once() -> None:
+    ranking = rank_bases(captured_in("25.01"), KNOWN)
+
+    assert [one.image.tag for one in ranking.candidates[:2]] == ["25.01-py3", "24.12-py3"]
+    assert ranking.candidates[1].reason == "the packages are not this image's"
+    assert len({one.image.tag for one in ranking.candidates}) == len(KNOWN.images)
+
+
 def test_an_environment_that_sees_nothing_of_its_nvidia_image_is_exact() -> None:
     facts = replace(seen(13, "3.12.3", "2.11.0+cu130"), image=NVIDIA_IMAGE)
 
-    base = choose_base(facts, load_catalogue())
+    base = choose_base(facts, KNOWN)
 
     assert (base.image, base.world) == (f"{REPOSITORY}:26.02-py3", "exact")
 
 
 def test_the_reasons_say_what_of_the_image_fits() -> None:
-    base = choose_base(seen(13, "3.12.3", "2.11.0+cu130"), load_catalogue())
+    base = choose_base(seen(13, "3.12.3", "2.11.0+cu130"), KNOWN)
 
     assert base.reasons == (
         "no package is a base image's own: all are installed from the lock",
         "it carries Python 3.12",
-        "driver 130.1 serves its CUDA 13.1",
+        "driver 580.95.05 serves its CUDA 13.1, as every 13.x",
         "its torch 2.11 is the nearest",
         "the newest of its equals",
     )
@@ -130,7 +132,7 @@ def test_the_reasons_say_what_of_the_image_fits() -> None:
 
 
 def test_an_unknown_python_is_said_and_no_hindrance() -> None:
-    base = choose_base(seen(13, "3.11.7", "2.11.0+cu130"), load_catalogue())
+    base = choose_base(seen(13, "3.11.7", "2.11.0+cu130"), KNOWN)
 
     assert base.warnings == (
         (
@@ -142,32 +144,35 @@ def test_an_unknown_python_is_said_and_no_hindrance() -> None:
 
 
 def test_an_image_of_unknown_cuda_is_the_last_choice_and_that_is_said() -> None:
-    base = choose_base(seen(10, "3.12.3", "2.11.0"), (OLD, UNKNOWN, NEW))
+    base = choose_base(seen(10, "3.12.3", "2.11.0"), only(OLD, UNKNOWN, NEW))
 
     assert base.image == UNKNOWN.reference
-    assert "it is not known which CUDA this image has: driver 100.1 may not serve it" in (
+    assert "it is not known which CUDA 26.07-py3 has: driver 440.33.01 may not serve it" in (
         base.warnings
     )
     assert not any("serves" in reason for reason in base.reasons)
 
 
-@pytest.mark.parametrize(
-    ("cuda_major", "catalogue"), [(10, (OLD, NEW)), (12, (NEW,)), (13, ()), (None, ())]
-)
-def test_where_nothing_fits_the_error_says_what_to_do(
-    cuda_major: int | None, catalogue: tuple[CatalogueImage, ...]
-) -> None:
-    with pytest.raises(BaseError, match="no image of the catalogue") as caught:
-        choose_base(seen(cuda_major, "3.12.3", "2.11.0"), catalogue)
+@pytest.mark.parametrize("cuda_major", [10, 12, 13, None])
+def test_where_there_is_no_image_the_error_says_what_to_do(cuda_major: int | None) -> None:
+    with pytest.raises(BaseError, match="no image in the catalogue") as caught:
+        choose_base(seen(cuda_major, "3.12.3", "2.11.0"), only())
 
     assert "--base" in caught.value.hint
 
 
+def test_an_image_that_the_driver_does_not_serve_is_better_than_none_and_that_is_said() -> None:
+    base = choose_base(seen(12, "3.12.3", "2.11.0"), only(NEW))
+
+    assert base.image == NEW.reference
+    assert "driver 525.85.12 does not serve CUDA 13.1 of this base" in base.warnings
+
+
 @pytest.mark.parametrize("facts", [sample_facts(), sample_base_facts()])
 def test_the_user_s_own_choice_changes_the_image_and_not_the_world(facts: Facts) -> None:
-    chosen = choose_base(facts, load_catalogue())
+    chosen = choose_base(facts, KNOWN)
 
-    asked = choose_base(facts, (), image="example.com/team/base:1")
+    asked = choose_base(facts, only(), image="example.com/team/base:1")
 
     assert (asked.image, asked.world) == ("example.com/team/base:1", chosen.world)
     assert asked.reasons == (chosen.reasons[0], "this base was asked for")

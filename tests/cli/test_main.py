@@ -68,6 +68,6 @@ def test_an_error_is_two_lines_on_stderr_and_nothing_on_stdout() -> None:
 
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        "error: there is no snapshot folder /nowhere",
-        "hint: Name a folder that snapenv capture wrote, a tag, or an image.",
+        "error: there is no snapshot folder and no archive /nowhere",
+        "hint: Name a folder that snapenv capture wrote, an archive, a tag, or an image.",
     ]

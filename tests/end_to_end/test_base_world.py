@@ -141,7 +141,7 @@ def test_a_local_image_and_a_snapshot_folder_are_restored_without_a_registry(bui
 def test_an_image_in_which_someone_edited_a_file_is_found_out(built: Built) -> None:
     loss = "/opt/snapenv/venv/lib/python3*/site-packages/ultralytics/utils/loss.py"
     edit = f"for file in {loss}; do echo '# one more line' >> $file; done"
-    container = built.client.containers.create(built.reference, ["sh", "-c", edit])
+    container = built.client.containers.create(built.reference, ["sh", "-c", edit], user="0")
     container.start()
     assert container.wait()["StatusCode"] == 0
     container.commit(repository=built.repository, tag="edited")

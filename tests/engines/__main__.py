@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from tests.engines.base import push_base
 from tests.engines.engine import start_engine, stop_engine
 from tests.engines.exact import make_exact
+from tests.engines.newer_engine import CONTAINERD, NEWER, start_newer, stop_newer
 from tests.engines.place import Place, UnavailableError, install, say
 from tests.engines.registry import start_registry, stop_registry
 from tests.engines.ssh import start_sshd, stop_sshd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # For stub libraries, and for docker top.
 TOOLS = {"gcc": "cc", "libc6-dev": "/usr/include/stdio.h", "procps": "ps"}
@@ -38,14 +43,22 @@ def start(place: Place) -> None:
     base = push_base(place, engine=engine, registry=registry)
     python = make_exact(place)
     start_sshd(place)
+    newer = [start_newer(place, one) for one in (NEWER, CONTAINERD)]
     sys.stdout.write(
-        f"export DOCKER_HOST={engine}\n# registry {registry}\n# base {base}\n# exact {python}\n"
+        f"export DOCKER_HOST={engine}\n# newer {' '.join(newer)}\n"
+        f"# registry {registry}\n# base {base}\n# exact {python}\n"
     )
 
 
 def stop(place: Place) -> None:
     """Stop what runs; what was made is kept."""
-    parts = {"engine": stop_engine, "registry": stop_registry, "sshd": stop_sshd}
+    parts: dict[str, Callable[[Place], bool]] = {
+        "engine": stop_engine,
+        "newer engine": lambda place: stop_newer(place, NEWER),
+        "newer engine with containerd's store": lambda place: stop_newer(place, CONTAINERD),
+        "registry": stop_registry,
+        "sshd": stop_sshd,
+    }
     for name, stopped in ((name, end(place)) for name, end in parts.items()):
         say(f"{name}: {'stopped' if stopped else 'did not run'}")
 

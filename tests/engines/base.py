@@ -23,7 +23,7 @@ from tests.engines.engine import connect
 from tests.engines.place import UnavailableError, call, install, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.engines.place import Place
 
@@ -103,7 +103,6 @@ def _make_tar(place: Place) -> tuple[Path, str]:
     tar, version = (place.folder / f"base-{key}.{kind}" for kind in ("tar", "torch"))
     if tar.exists() and version.exists():
         return tar, version.read_text()
-    install({"debootstrap": "debootstrap", "debian-archive-keyring": _KEYRING})
     for old in place.folder.glob("base-*"):
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     with tempfile.TemporaryDirectory(prefix="base-", dir=place.folder) as folder:
@@ -117,24 +116,33 @@ def _make_tar(place: Place) -> tuple[Path, str]:
 
 
 def _bootstrap(root: Path) -> None:
-    mirror = debian_mirror(_apt_sources())
-    say(f"making the stand-in base from {mirror}; about two minutes")
+    say("making the stand-in base; about two minutes")
+    debootstrap("trixie", root, PACKAGES)
+    _write(root / "etc/pip/constraint.txt", CONSTRAINTS, mode=0o644)
+    _write(root / "opt/nvidia/nvidia_entrypoint.sh", ENTRYPOINT, mode=0o755)
+    (root / "workspace").mkdir()
+
+
+def debootstrap(suite: str, root: Path, packages: Sequence[str]) -> None:
+    """Make a root folder of a release of Debian, with these packages and what they need.
+
+    Raises:
+        UnavailableError: The mirror does not answer, or debootstrap cannot run here.
+    """
+    install({"debootstrap": "debootstrap", "debian-archive-keyring": _KEYRING})
     call(
         "debootstrap",
         "--variant=minbase",
-        f"--include={','.join(PACKAGES)}",
+        f"--include={','.join(packages)}",
         f"--keyring={_KEYRING}",
-        "trixie",
+        suite,
         str(root),
-        mirror,
+        debian_mirror(_apt_sources()),
         environment=_apt_proxy(),
     )
     for archive in (root / "var/cache/apt/archives").glob("*.deb"):
         archive.unlink()
     shutil.rmtree(root / "var/lib/apt/lists", ignore_errors=True)
-    _write(root / "etc/pip/constraint.txt", CONSTRAINTS, mode=0o644)
-    _write(root / "opt/nvidia/nvidia_entrypoint.sh", ENTRYPOINT, mode=0o755)
-    (root / "workspace").mkdir()
 
 
 def debian_mirror(sources: Iterator[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from tests.engines.place import Place
 
-BRIDGE = "snapenvtest0"
-BRIDGE_ADDRESS = "192.168.211.1/24"
 _NAMESPACE = "snapenv-tests"  # of containerd, where the system's serves ours too
 _PACKAGES = {
     "docker.io": "dockerd",
@@ -33,12 +32,24 @@ _PACKAGES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """A network of one engine alone, so that two do not hand out the same addresses."""
+
+    name: str
+    address: str
+
+
+BRIDGE = Bridge("snapenvtest0", "192.168.211.1/24")
+SPARE_BRIDGE = Bridge("snapenvtest3", "192.168.214.1/24")  # of an engine that one test starts
+
+
 def engine_address(place: Place) -> str:
     """Give where our engine listens, if it runs."""
     return f"unix://{place.run}/docker.sock"
 
 
-def start_engine(place: Place) -> str:
+def start_engine(place: Place, *, bridge: Bridge = BRIDGE) -> str:
     """Give the address of our engine, started if it does not run.
 
     Raises:
@@ -46,16 +57,17 @@ def start_engine(place: Place) -> str:
     """
     address = engine_address(place)
     service = _service(place)
-    if service.pid() is not None and _answers(address):
+    if service.pid() is not None and answers(address):
         return address
     service.stop()
     install(_PACKAGES)
-    _make_bridge()
+    make_bridge(bridge)
     data = place.folder / "docker"
     data.mkdir(parents=True, exist_ok=True)
     config = place.folder / "dockerd.json"
     config.write_text("{}")  # else it reads the system's
     say(f"starting dockerd at {address}")
+    namespace = f"{_NAMESPACE}-{bridge.name}"
     service.start(
         (
             "dockerd",
@@ -63,13 +75,13 @@ def start_engine(place: Place) -> str:
             f"--data-root={data}",
             f"--exec-root={place.run}/exec",
             f"--pidfile={place.run}/dockerd.own.pid",
-            f"--bridge={BRIDGE}",
-            f"--containerd-namespace={_NAMESPACE}",
-            f"--containerd-plugins-namespace={_NAMESPACE}-plugins",
-            f"--storage-driver={_storage_driver(data)}",
+            f"--bridge={bridge.name}",
+            f"--containerd-namespace={namespace}",
+            f"--containerd-plugins-namespace={namespace}-plugins",
+            f"--storage-driver={storage_driver(data)}",
             f"--config-file={config}",
         ),
-        answers=lambda: _answers(address),
+        answers=lambda: answers(address),
     )
     return address
 
@@ -95,7 +107,7 @@ def connect(address: str, *, timeout_s: int) -> Iterator[docker.APIClient]:
         client.close()
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
     try:
         with connect(address, timeout_s=5) as client:
             return bool(client.ping())
@@ -103,21 +115,21 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _make_bridge() -> None:
-    """Make a bridge of our own, so that two engines do not hand out the same addresses.
+def make_bridge(bridge: Bridge) -> None:
+    """Make a bridge, if it is not there.
 
     Raises:
         UnavailableError: iptables does not work, so containers would have no network.
     """
     call("iptables", "--table", "nat", "--list", "--numeric")
-    if Path("/sys/class/net", BRIDGE).exists():
+    if Path("/sys/class/net", bridge.name).exists():
         return
-    call("ip", "link", "add", "name", BRIDGE, "type", "bridge")
-    call("ip", "address", "add", BRIDGE_ADDRESS, "dev", BRIDGE)
-    call("ip", "link", "set", BRIDGE, "up")
+    call("ip", "link", "add", "name", bridge.name, "type", "bridge")
+    call("ip", "address", "add", bridge.address, "dev", bridge.name)
+    call("ip", "link", "set", bridge.name, "up")
 
 
-def _storage_driver(data: Path) -> str:
+def storage_driver(data: Path) -> str:
     """Choose overlay2 where this file system carries it."""
     with tempfile.TemporaryDirectory(dir=data) as folder:
         parts = {name: Path(folder, name) for name in ("lower", "upper", "work", "merged")}

@@ -1,4 +1,4 @@
-"""A registry on loopback, without a password.
+"""A registry on loopback, without a password or with one.
 
 Source: https://distribution.github.io/distribution/about/configuration/
 """
@@ -6,17 +6,18 @@ Source: https://distribution.github.io/distribution/about/configuration/
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import requests
 
-from tests.engines.place import Service, install, say
+from tests.engines.place import Place, Service, install, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from tests.engines.place import Place
 
 _CONFIG = """\
 version: 0.1
@@ -26,10 +27,20 @@ storage:
   delete: {{enabled: true}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
+_CONFIG_AUTH = """\
+auth:
+  htpasswd: {{realm: snapenv, path: {path}}}
+"""
+
+USER, PASSWORD = "somebody", "a long password of the tests"
+# The line that `htpasswd -nbB -C 4` gives for them.
+_HTPASSWD = "somebody:$2y$04$abcdefghijklmnopqrstuuKuRlcHRo5BMrVKswk1BVLVYrQPnuJUe\n"
 
 
-def start_registry(place: Place) -> str:
+def start_registry(place: Place, *, password: bool = False) -> str:
     """Give ``localhost:PORT`` of our registry, started if it does not run.
+
+    With ``password`` it lets in USER with PASSWORD alone.
 
     Raises:
         UnavailableError: It cannot run here.
@@ -42,7 +53,12 @@ def start_registry(place: Place) -> str:
     install({"docker-registry": "docker-registry"})
     say(f"starting a registry at localhost:{port}")
     config = place.folder / "registry.yml"
-    config.write_text(_CONFIG.format(storage=json.dumps(str(place.folder / "registry")), port=port))
+    text = _CONFIG.format(storage=json.dumps(str(place.folder / "registry")), port=port)
+    if password:
+        users = place.folder / "registry.htpasswd"
+        users.write_text(_HTPASSWD)
+        text += _CONFIG_AUTH.format(path=json.dumps(str(users)))
+    config.write_text(text)
     service.start(("docker-registry", "serve", str(config)), answers=lambda: _answers(port))
     return f"localhost:{port}"
 
@@ -72,6 +88,24 @@ def _port(kept: Path) -> int:
 
 def _answers(port: int) -> bool:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/v2/", timeout=5).ok
+        answer = requests.get(f"http://127.0.0.1:{port}/v2/", timeout=5)
     except requests.RequestException:
         return False
+    return answer.ok or answer.status_code == requests.codes.unauthorized
+
+
+@contextmanager
+def serve_private(folder: Path) -> Iterator[str]:
+    """Give ``localhost:PORT`` of a registry of its own, with a password, until the block ends.
+
+    Raises:
+        UnavailableError: It cannot run here.
+    """
+    place = Place(folder)
+    with place.lock():
+        name = start_registry(place, password=True)
+    try:
+        yield name
+    finally:
+        stop_registry(place)
+        shutil.rmtree(place.run, ignore_errors=True)

@@ -5,42 +5,75 @@
 # The base, and why:
 #   - torch is the base image's own, one of its 2 packages
 #   - NVIDIA_PYTORCH_VERSION names 25.01-py3
+#
+# Each step is a layer, and what changes seldom comes first: a layer that is the same is neither
+# built nor pulled again. So steps stay apart, although they follow one another:
+# hadolint global ignore=DL3059
 
 FROM nvcr.io/nvidia/pytorch:25.01-py3 AS base
 
-# uv installs the packages. It is needed only while building and stays out of the image.
-# A company's own certificate authority, where the build is lent one as ca.pem, stays out too.
+# A company's own certificate authority, where the build is lent one as ca.pem; not in the image.
+FROM scratch AS lent
+WORKDIR /lent
+COPY ca.pe[m] /lent/
+
+# uv installs the packages. It is needed only while building; not in the image.
 FROM base AS uv
-COPY pylock.toml ca.pe[m] /lent/
-RUN if [ -f /lent/ca.pem ]; then export SSL_CERT_FILE=/lent/ca.pem; fi; \
+RUN --mount=type=bind,from=lent,source=/lent,target=/mnt \
+    if [ -f /mnt/ca.pem ]; then export SSL_CERT_FILE=/mnt/ca.pem; fi; \
     python3 -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])' \
        "https://files.example.com/uv-0.9.3-py3-none-manylinux_2_28_x86_64.whl" /uv.whl \
-    && echo "e6184ce10e266134fdcfa401e8f1a95005bcd4f18d16b62b757323e2833fe9a9  /uv.whl" | sha256sum --check --quiet \
+    && echo "e6184ce10e266134fdcfa401e8f1a95005bcd4f18d16b62b757323e2833fe9a9  /uv.whl" > /uv.sha256 \
+    && sha256sum --check --quiet /uv.sha256 \
     && python3 -m zipfile -e /uv.whl /uv \
     && install -D /uv/uv-*.data/scripts/uv /uv/bin/uv
 
 FROM base
 
-# Ultralytics must neither install packages by itself nor write into a home that may not be there.
-ENV YOLO_AUTOINSTALL="false" \
-    YOLO_CONFIG_DIR="/tmp/ultralytics" \
-    MPLCONFIGDIR="/tmp/matplotlib"
+# A home and working folder that anyone may write to, whoever the container runs as.
+WORKDIR /home/snapenv
+RUN chmod 1777 /home/snapenv
+
+# A Python environment of its own, which sees those of the base image. uv fetches a
+# Python 3.12 where the base has none.
+RUN --mount=type=tmpfs,target=/mnt \
+    --mount=type=bind,from=uv,source=/uv/bin,target=/mnt/bin \
+    --mount=type=bind,from=lent,source=/lent,target=/mnt/lent \
+    if [ -f /mnt/lent/ca.pem ]; then export SSL_CERT_FILE=/mnt/lent/ca.pem; fi; \
+    UV_PYTHON_INSTALL_DIR=/opt/snapenv/python /mnt/bin/uv venv --quiet --no-cache \
+       --system-site-packages --python 3.12 /opt/snapenv/venv
+
+# Every pinned package.
+RUN --mount=type=tmpfs,target=/mnt \
+    --mount=type=cache,target=/mnt/cache \
+    --mount=type=bind,from=uv,source=/uv/bin,target=/mnt/bin \
+    --mount=type=bind,from=lent,source=/lent,target=/mnt/lent \
+    --mount=type=bind,source=pylock.toml,target=/mnt/lock/pylock.toml \
+    if [ -f /mnt/lent/ca.pem ]; then export SSL_CERT_FILE=/mnt/lent/ca.pem; fi; \
+    UV_CACHE_DIR=/mnt/cache UV_LINK_MODE=copy /mnt/bin/uv pip install --quiet --no-deps --require-hashes \
+       --python /opt/snapenv/venv/bin/python --requirements /mnt/lock/pylock.toml
+
+# The environment is the active one. The base's pip may have constraints of its own (NVIDIA's pins
+# hundreds of packages): they are not for this environment.
+ENV VIRTUAL_ENV="/opt/snapenv/venv" \
+    PATH="/opt/snapenv/venv/bin:$PATH" \
+    PIP_CONSTRAINT=""
 
 # The environment variables that change training, as they were where this was captured.
 ENV TORCH_ALLOW_TF32_CUBLAS_OVERRIDE="0"
 
-# Every pinned package, by hash, into a venv of its own that sees those of the base image.
-COPY pylock.toml /opt/snapenv/snapshot/
-RUN --mount=type=cache,target=/root/.cache/uv \
-    --mount=type=bind,from=uv,source=/uv/bin/uv,target=/usr/local/bin/uv \
-    --mount=type=bind,from=uv,source=/lent,target=/lent \
-    if [ -f /lent/ca.pem ]; then export SSL_CERT_FILE=/lent/ca.pem; fi; \
-    export UV_LINK_MODE=copy UV_PYTHON_INSTALL_DIR=/opt/snapenv/python \
-    && uv venv --quiet --system-site-packages --python 3.12 /opt/snapenv/venv \
-    && uv pip sync --quiet --allow-empty-requirements --require-hashes \
-       --python /opt/snapenv/venv/bin/python /opt/snapenv/snapshot/pylock.toml
-ENV VIRTUAL_ENV="/opt/snapenv/venv" \
-    PATH="/opt/snapenv/venv/bin:$PATH"
+# Ultralytics must neither install packages by itself nor write into a home that may not be there.
+ENV YOLO_AUTOINSTALL="false" \
+    YOLOv5_AUTOINSTALL="false" \
+    YOLO_CONFIG_DIR="/tmp/ultralytics" \
+    MPLCONFIGDIR="/tmp/matplotlib"
 
 # The snapshot itself: what snapenv restore compares with.
 COPY snapenv.toml pylock.toml Dockerfile SHA256SUMS /opt/snapenv/snapshot/
+
+# Not root, and nobody in particular: --user UID:GID of anyone needs no entry in /etc/passwd, as
+# names, settings and caches are found by these.
+ENV HOME="/home/snapenv" \
+    USER="snapenv" \
+    LOGNAME="snapenv"
+USER 1000:1000

@@ -43,6 +43,16 @@ def test_a_tag_comes_back_from_its_text(tag: Tag) -> None:
     assert Tag.parse(str(tag)) == tag
 
 
+@given(tags.map(str) | st.text(alphabet="abcuplt0189.-_A\n", max_size=30))
+def test_no_text_is_read_as_another_tag_than_it_says(text: str) -> None:
+    try:
+        tag = Tag.parse(text)
+    except ValueError:
+        return
+
+    assert str(tag) == text
+
+
 @given(tags, repositories)
 def test_every_tag_is_the_tag_of_a_reference(tag: Tag, repository: str) -> None:
     ref = ImageRef.parse(f"{repository}:{tag}")

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +16,15 @@ from hypothesis import strategies as st
 from snapenv.errors import LockError
 from snapenv.model.facts import NEUTRAL_VARIABLES
 from snapenv.render.dockerfile import render_dockerfile
-from tests.samples import EXACT_BASE, sample_base_lock, sample_facts, sample_lock
+from snapenv.render.layers import PinLayer, split_pylock
+from tests.samples import (
+    EXACT_BASE,
+    sample_base_lock,
+    sample_facts,
+    sample_lock,
+    sample_native,
+    sample_pylock,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +63,9 @@ LOCKS = {
     "carried": replace(
         sample_lock(), proofs={"numpy": "vendored"}, overlay=("site/torch/nn/functional.py",)
     ),
+    "layers": replace(sample_lock(), native=sample_native()),
 }
+LAYERS = {"layers": split_pylock(sample_pylock().encode())}
 FIELDS: Mapping[str, Callable[[str], Lock]] = {
     "tag": lambda text: replace(sample_lock(), tag=text),
     "snapenv": lambda text: replace(sample_lock(), snapenv=text),
@@ -68,6 +82,11 @@ BREAKS = ("\n", "\r", "\r\n", "\x0b", "\x0c", "\x85", "\u2028", "\u2029", "\0")
 hostile = st.text(alphabet=st.sampled_from("a1 \t\n\r\x85\u2028\\\"'$`#{}%<>&|;:/@=[]()!*-.~"))
 anything = hostile | st.text() | st.builds("{}{}{}".format, st.text(), hostile, st.text())
 fields = pytest.mark.parametrize("make", FIELDS.values(), ids=FIELDS)
+
+
+def dockerfile_of(name: str) -> bytes:
+    layers = LAYERS.get(name)
+    return render_dockerfile(LOCKS[name], layers, kept=[layer.file for layer in layers or ()])
 
 
 def instructions(dockerfile: bytes) -> list[str]:
@@ -88,7 +107,7 @@ def words(dockerfile: bytes) -> list[str]:
 def test_a_lock_is_rendered_as_the_golden_dockerfile(name: str) -> None:
     golden = GOLDEN / f"{name}.Dockerfile"
 
-    assert render_dockerfile(LOCKS[name]).decode() == golden.read_text(encoding="utf-8")
+    assert dockerfile_of(name).decode() == golden.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS)
@@ -99,32 +118,126 @@ def test_the_same_lock_gives_the_same_bytes(lock: Lock) -> None:
 
 
 def test_a_dockerfile_has_these_instructions_and_no_more() -> None:
-    rendered = {name: words(render_dockerfile(lock)) for name, lock in LOCKS.items()}
+    seen = {name: words(dockerfile_of(name)) for name in LOCKS}
 
-    build_uv = ["FROM", "FROM", "COPY", "RUN"]
-    install = ["COPY", "RUN", "ENV", "COPY"]
-    assert rendered == {
-        "base": [*build_uv, "FROM", "ENV", "ENV", *install],
-        "exact": [*build_uv, "FROM", "ENV", "ENV", "ENV", *install],
-        "variables": [*build_uv, "FROM", "ENV", "ENV", "ENV", *install],
-        "carried": [*build_uv, "FROM", "ENV", "ENV", "ENV", "COPY", "RUN", "RUN", "ENV", "COPY"],
+    stages = ["FROM", "FROM", "WORKDIR", "COPY", "FROM", "RUN"]
+    home, end = ["WORKDIR", "RUN"], ["ENV", "ENV", "COPY", "ENV", "USER"]
+    venv = packages = overlay = apt = ["RUN"]
+    assert seen == {
+        "base": [*stages, "FROM", *home, *venv, *packages, "ENV", *end],
+        "exact": [*stages, "FROM", *home, *venv, *packages, "ENV", "ENV", *end],
+        "variables": [*stages, "FROM", *home, *venv, *packages, "ENV", "ENV", *end],
+        "carried": [*stages, "FROM", *home, *venv, *packages, *overlay, "ENV", "ENV", *end],
+        "layers": [*stages, "FROM", *home, *apt, *venv, *packages * 3, "ENV", "ENV", *end],
     }
 
 
-def test_only_on_its_own_base_does_an_environment_see_the_base_image_s_packages() -> None:
-    base, exact = (render_dockerfile(LOCKS[name]).decode() for name in ("base", "exact"))
+def test_what_changes_seldom_comes_first_and_what_is_of_one_capture_last() -> None:
+    text = dockerfile_of("layers").decode()
 
-    assert "uv venv --quiet --system-site-packages --python 3.12 /opt/snapenv/venv" in base
+    order = (
+        "FROM base\n",
+        "apt-get install",
+        "uv venv",
+        "/mnt/lock/pylock.torch.toml",
+        "/mnt/lock/pylock.pins.toml",
+        "/mnt/lock/pylock.ultralytics.toml",
+        "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+        "COPY snapenv.toml",
+    )
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+
+
+def test_a_step_sees_nothing_of_the_snapshot_but_its_own_packages() -> None:
+    (ultralytics,) = (
+        line
+        for line in instructions(dockerfile_of("layers"))
+        if line.startswith("RUN") and "pylock.ultralytics.toml" in line
+    )
+
+    sources = re.findall(r"type=bind,source=(\S+),target", ultralytics)
+    assert sources == ["pylock.ultralytics.toml"]
+
+
+def test_a_wheel_that_travels_is_lent_to_the_step_that_installs_it_alone() -> None:
+    layers = [
+        PinLayer(name="pins", file="lent/pylock.pins.toml", mounts=("lent/a-1.whl",)),
+        PinLayer(name="vendored", file="lent/pylock.vendored.toml", mounts=("vendor/b-1.whl",)),
+    ]
+
+    lines = instructions(render_dockerfile(sample_lock(), layers))
+
+    mounts = [re.findall(r"source=((?:lent|vendor)/\S+),target=/mnt/lock/", line) for line in lines]
+    assert [found for found in mounts if found] == [
+        ["lent/pylock.pins.toml", "lent/a-1.whl"],
+        ["lent/pylock.vendored.toml", "vendor/b-1.whl"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "place", ["vendor/a b.whl", "vendor/../a", "/a", "vendor/a,target=/", "a\nRUN id", "$(id)", ""]
+)
+def test_a_place_that_could_mean_something_else_is_refused(place: str) -> None:
+    with pytest.raises(LockError, match=re.escape(repr(place))):
+        render_dockerfile(sample_lock(), [PinLayer(name="pins", file="a", mounts=(place,))])
+    with pytest.raises(LockError, match=re.escape(repr(place))):
+        render_dockerfile(sample_lock(), [PinLayer(name="pins", file=place)])
+    with pytest.raises(LockError, match=re.escape(repr(place))):
+        render_dockerfile(sample_lock(), kept=[place])
+
+
+def test_without_libraries_of_the_system_there_is_no_apt() -> None:
+    assert b"apt-get" in dockerfile_of("layers")
+    assert b"apt-get" not in dockerfile_of("exact")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_step_has_a_comment_that_says_why(name: str) -> None:
+    lines = dockerfile_of(name).decode().splitlines()
+    last = lines.index("FROM base")
+
+    starts = [at for at in range(last + 2, len(lines)) if re.match("RUN|COPY|ENV", lines[at])]
+    grouped = ("RUN chmod", "ENV VIRTUAL_ENV")
+    bare = [lines[at] for at in starts if not lines[at - 1].startswith("#")]
+    assert [line for line in bare if not line.startswith(grouped)] == []
+
+
+@pytest.mark.parametrize("name", [name for name in LOCKS if name != "variables"])
+def test_it_keeps_the_rules_of_hadolint(name: str, tmp_path: Path) -> None:
+    # It cannot read the hardest of the variables, which BuildKit does.
+    program = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if program is None and not os.environ.get("CI"):
+        pytest.skip("no hadolint")
+    assert program, "CI must have hadolint"
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_bytes(dockerfile_of(name))
+
+    done = subprocess.run([program, dockerfile], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+def test_nothing_runs_as_root_or_floats() -> None:
+    for name in LOCKS:
+        lines = instructions(dockerfile_of(name))
+        assert lines[-1] == "USER 1000:1000"
+        assert not any("latest" in line or "sudo" in line for line in lines)
+
+
+def test_only_on_its_own_base_does_an_environment_see_the_base_image_s_packages() -> None:
+    base, exact = (dockerfile_of(name).decode() for name in ("base", "exact"))
+
+    assert "--system-site-packages --python 3.12 /opt/snapenv/venv" in base
     assert "LD_LIBRARY_PATH" not in base
-    assert "uv venv --quiet --python 3.11 /opt/snapenv/venv" in exact
+    assert "--system-site-packages" not in exact
     assert 'ENV LD_LIBRARY_PATH="/usr/local/nvidia/lib:/usr/local/nvidia/lib64"' in exact
+    assert 'BASH_ENV=""' in exact
 
 
 def test_a_variable_has_the_value_that_was_captured() -> None:
     (line,) = (
-        line
-        for line in instructions(render_dockerfile(LOCKS["variables"]))
-        if "OMP_NUM_THREADS" in line
+        line for line in instructions(dockerfile_of("variables")) if "OMP_NUM_THREADS" in line
     )
 
     assert environment_of(line) == {**NEUTRAL_VARIABLES, **VARIABLES}
@@ -211,7 +324,7 @@ def test_the_first_line_is_no_directive_to_the_parser() -> None:
 def test_a_reason_stays_in_its_comment() -> None:
     rendered = render_dockerfile(FIELDS["reason"]('say "$HOME" \\'))
 
-    assert '\n#   - say "$HOME" \\\n\nFROM ' in rendered.decode()
+    assert '\n#   - say "$HOME" \\\n#\n# Each step' in rendered.decode()
 
 
 def environment_of(line: str) -> Mapping[str, str]:
@@ -225,12 +338,12 @@ def bare(line: str) -> str:
     """Give a command without what the grammars of its values let through."""
     line = re.sub(r'"(https?|file)://[\w.~:/%+@=&?,-]+" /uv', "URL /uv", line)
     line = re.sub(r'"[0-9a-f]{64}  /uv', '"SHA  /uv', line)
-    return re.sub(r"--python [\w.!+]+ ", "--python X ", line)
+    return re.sub(r"--python [\w.!+]+ /opt", "--python X /opt", line)
 
 
 COMMANDS = {
     bare(line)
-    for lock in LOCKS.values()
-    for line in instructions(render_dockerfile(lock))
+    for name in LOCKS
+    for line in instructions(dockerfile_of(name))
     if line.startswith("RUN")
 }

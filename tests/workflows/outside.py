@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.carried import Content
-from snapenv.model.image import Image, ImageRef
+from snapenv.model.image import Image, ImageRef, RemoteImage
 from snapenv.model.wheels import WheelRecord
 from snapenv.ports import Completed, Outside, Target
 from tests.fakes import FakeEngine, FakeTarget, SilentProgress
@@ -98,12 +99,46 @@ class FakeWheels:
         return wheel.host in self.private
 
 
+@dataclass
+class FakeRegistry:
+    """A registry in memory: ``images`` by ``repository:tag``, each for its own machine.
+
+    Whatever is not below ``answers`` does not answer.
+    """
+
+    images: dict[str, RemoteImage] = field(default_factory=dict)
+    answers: tuple[str, ...] = (REGISTRY,)
+    asked: list[str] = field(default_factory=list)
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        self._ask(repository)
+        names = (name.rpartition(":") for name in self.images)
+        found = sorted(tag for name, _, tag in names if name == repository)
+        if not found:
+            raise NotFoundError(f"there is no {repository}", hint="See that it is right.")
+        return tuple(found)
+
+    def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+        self._ask(ref.tagged)
+        found = self.images.get(ref.tagged)
+        if found is None or found.machine != machine:
+            raise NotFoundError(f"there is no {ref} for {machine}", hint="See that it is right.")
+        return found
+
+    def _ask(self, name: str) -> None:
+        self.asked.append(name)
+        if not name.startswith(self.answers):
+            host = name.partition("/")[0]
+            raise RegistryError(f"{host} does not answer", hint="See that it is up.")
+
+
 def outside(
     engine: EngineWithBase | None = None,
     *,
     here: FakeTarget | None = None,
     wheels: FakeWheels | None = None,
     certificates: bytes | None = None,
+    registry: FakeRegistry | None = None,
 ) -> Outside:
     """Give an outside; ``here`` is what this machine's interpreters and venvs hold."""
     made = here or target(sample_facts())
@@ -111,6 +146,7 @@ def outside(
         local=lambda _: made,
         remote=lambda _host, _python: made,
         engine=engine or EngineWithBase(),
+        registry=registry or FakeRegistry(),
         venvs=FakeVenvs(made),
         progress=SilentProgress(),
         wheels=wheels or FakeWheels(),

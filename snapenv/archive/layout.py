@@ -1,0 +1,333 @@
+"""The form of an archive: a tar of an OCI image layout in one zstd frame.
+
+Its members are ``oci-layout``, the snapshot's files in ``snapshot/``, the blobs, ``index.json`` and
+at last ``SHA256SUMS`` over all others. Layers are not packed themselves. All but an image's config
+and the snapshot has one form only, so that whatever differs from it is refused.
+
+Source: https://github.com/opencontainers/image-spec/blob/main/image-layout.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+
+from snapenv.model.image import Layer
+from snapenv.model.snapshot import SNAPSHOT_LABEL, SUMS_FILE
+
+ARCHIVE_SCHEMA = 1
+BASE_NAME = "org.opencontainers.image.base.name"
+BASE_DIGEST = "org.opencontainers.image.base.digest"
+
+LAYOUT_FILE, INDEX_FILE = "oci-layout", "index.json"
+BLOBS, SNAPSHOT = "blobs/sha256/", "snapshot/"
+OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+BLOCK = tarfile.BLOCKSIZE
+END = bytes(2 * BLOCK)
+
+MAX_MEMBERS = 512  # an engine allows 127 layers
+MAX_TEXT_BYTES = 16 << 20  # as much as is read of a snapshot's file out of an image
+MAX_DOCUMENT_BYTES = 4 << 20  # of an image's manifest or config
+
+_SCHEMA_KEY, _TAG_KEY = "io.snapenv.archive", "org.opencontainers.image.ref.name"
+_OCI = "application/vnd.oci.image"
+_HEX = "[0-9a-f]{64}"
+_BINARY = 0x80  # the first byte of a number that is not octal
+_NAME = re.compile(
+    rf"{LAYOUT_FILE}|{INDEX_FILE}|{SUMS_FILE}|{BLOBS}{_HEX}"
+    rf"|{SNAPSHOT}[A-Za-z0-9][A-Za-z0-9._+!-]{{0,79}}",
+    re.ASCII,
+)
+
+Part: TypeAlias = tuple[str, int, Iterator[bytes]]
+"""A digest, a size in bytes, and as many bytes, to be read before the next part is asked for."""
+
+Decoded = TypeVar("Decoded")
+
+
+class Sum(NamedTuple):
+    """What a member was found to be."""
+
+    size_bytes: int
+    sha256: str  # hex
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Archived:
+    """What an archive holds, each byte of it checked; its layers stay in the file."""
+
+    tag: str
+    snapshot: str  # the digest that the image's label names
+    files: Mapping[str, bytes]  # of the snapshot, as the image holds them
+    config: bytes
+    layers: tuple[Layer, ...]  # unpacked, bottom first; one may stand there twice
+    absent: int  # so many of the lowest layers are not in it, but in the base image
+    labels: Mapping[str, str]
+    variables: Mapping[str, str]
+    machine: str  # "amd64"
+
+    @property
+    def config_digest(self) -> str:
+        """What the image is known by."""
+        return digest_of(self.config)
+
+    @property
+    def diff_ids(self) -> tuple[str, ...]:
+        """The layers, bottom first."""
+        return tuple(layer.digest for layer in self.layers)
+
+    @property
+    def lent(self) -> frozenset[str]:
+        """The layers that are to come from the base image."""
+        return frozenset(self.diff_ids[: self.absent])
+
+
+def digest_of(content: bytes) -> str:
+    """Give ``sha256:…`` of some bytes."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def blob_name(digest: str) -> str:
+    """Give where a blob lies."""
+    return BLOBS + digest.removeprefix("sha256:")
+
+
+def make_header(name: str, size: int) -> bytes:
+    """Give the one block before a plain file, which is root's, of mode 644, and of 1970."""
+    member = tarfile.TarInfo(name)
+    member.size = size
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def parse_header(block: bytes) -> tuple[str, int]:
+    """Give the name and the size of a member.
+
+    Raises:
+        ValueError: It is not as ``make_header`` makes it, or the name is none of an archive.
+    """
+    name = block[:100].rstrip(b"\0").decode("ascii", errors="replace")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"it holds {name[:99]!r}, which no archive holds")
+    size = _parse_size(block[124:136])
+    if make_header(name, size) != block:
+        raise ValueError(f"{name} is no plain file as they are in an archive")
+    return name, size
+
+
+def padding(size: int) -> bytes:
+    """Give what fills the last block of a file."""
+    return bytes(-size % BLOCK)
+
+
+def make_sums(members: Mapping[str, Sum]) -> bytes:
+    """Give SHA256SUMS, which ``sha256sum -c`` understands."""
+    return "".join(f"{one.sha256}  {name}\n" for name, one in sorted(members.items())).encode()
+
+
+def make_manifest(config: bytes, layers: tuple[Layer, ...]) -> bytes:
+    """Give the image's manifest, of layers that are not packed."""
+    return _to_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": f"{_OCI}.manifest.v1+json",
+            "config": _descriptor("config.v1+json", digest_of(config), len(config)),
+            "layers": [_descriptor("layer.v1.tar", one.digest, one.size_bytes) for one in layers],
+        }
+    )
+
+
+def make_index(manifest: bytes, *, tag: str, snapshot: str, machine: str) -> bytes:
+    """Give index.json, which names the one image."""
+    described = _descriptor("manifest.v1+json", digest_of(manifest), len(manifest))
+    return _to_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": f"{_OCI}.index.v1+json",
+            "manifests": [
+                {
+                    **described,
+                    "platform": {"architecture": machine, "os": "linux"},
+                    "annotations": {_TAG_KEY: tag},
+                }
+            ],
+            "annotations": {_SCHEMA_KEY: str(ARCHIVE_SCHEMA), SNAPSHOT_LABEL: snapshot},
+        }
+    )
+
+
+def parse_archive(members: Mapping[str, Sum], kept: Mapping[str, bytes]) -> Archived:
+    """Give what an archive holds, from its members and the contents of its documents.
+
+    Raises:
+        ValueError: Something is missing, superfluous, or not what something else says of it.
+    """
+    others = {name: one for name, one in members.items() if name != SUMS_FILE}
+    if kept.get(SUMS_FILE) != make_sums(others):
+        raise ValueError(f"its files are not what {SUMS_FILE} says")
+    if kept.get(LAYOUT_FILE) != OCI_LAYOUT:
+        raise ValueError(f"{LAYOUT_FILE} is of another version")
+    index = _decode(INDEX_FILE, kept.get(INDEX_FILE, b""), _Index)
+    _refuse_newer(index)
+    manifest_name = blob_name(index.manifests[0].digest)
+    manifest = _decode("the manifest", kept.get(manifest_name, b""), _Manifest)
+    config_name = blob_name(manifest.config.digest)
+    config = kept.get(config_name, b"")
+    layers = tuple(Layer(digest=one.digest, size_bytes=one.size) for one in manifest.layers)
+    archived = _archived(config, layers, others, index=index, kept=kept)
+    _refuse_other_forms(archived, kept[manifest_name], kept[INDEX_FILE])
+    _refuse_other_blobs(others, {manifest_name, config_name}, archived)
+    return archived
+
+
+def machine_and_labels(config: bytes) -> tuple[str, Mapping[str, str]]:
+    """Read of an image's config for which machine it is, and its labels.
+
+    Raises:
+        ValueError: It is no config of an image for Linux.
+    """
+    found = _decode("the image's config", config, _Config)
+    return found.architecture, found.config.labels or {}
+
+
+def _archived(
+    config: bytes,
+    layers: tuple[Layer, ...],
+    members: Mapping[str, Sum],
+    *,
+    index: _Index,
+    kept: Mapping[str, bytes],
+) -> Archived:
+    found = _decode("the image's config", config, _Config)
+    if tuple(one.digest for one in layers) != found.rootfs.diff_ids:
+        raise ValueError("the image's layers are not those of its config")
+    labels = found.config.labels or {}
+    variables = (line.partition("=") for line in found.config.variables or ())
+    return Archived(
+        tag=index.manifests[0].annotations.get(_TAG_KEY, ""),
+        snapshot=labels.get(SNAPSHOT_LABEL, ""),
+        files={
+            name.removeprefix(SNAPSHOT): content
+            for name, content in kept.items()
+            if name.startswith(SNAPSHOT)
+        },
+        config=config,
+        layers=layers,
+        absent=_count_absent(layers, members, labels),
+        labels=labels,
+        variables={name: value for name, _, value in variables},
+        machine=found.architecture,
+    )
+
+
+def _count_absent(
+    layers: tuple[Layer, ...], members: Mapping[str, Sum], labels: Mapping[str, str]
+) -> int:
+    """Count the lowest layers that are not there; of those that are, check the size."""
+    present = [blob_name(one.digest) in members for one in layers]
+    absent = present.index(True) if True in present else len(layers)
+    left_out = {one.digest for one in layers[:absent]}
+    for one, there in zip(layers, present, strict=True):
+        if not there and one.digest not in left_out:
+            raise ValueError(f"layer {one.digest} is missing")
+        if there and members[blob_name(one.digest)].size_bytes != one.size_bytes:
+            raise ValueError(f"layer {one.digest} is not of the size that the manifest says")
+    if absent and not (labels.get(BASE_NAME) and labels.get(BASE_DIGEST)):
+        raise ValueError(f"layer {layers[0].digest} is missing, and no base image is named")
+    return absent
+
+
+def _refuse_newer(index: _Index) -> None:
+    schema = index.annotations.get(_SCHEMA_KEY, "")
+    if schema.isdecimal() and len(schema) < BLOCK and int(schema) > ARCHIVE_SCHEMA:
+        raise ValueError("it was written by a newer snapenv")
+
+
+def _refuse_other_forms(archived: Archived, manifest: bytes, index: bytes) -> None:
+    if make_manifest(archived.config, archived.layers) != manifest:
+        raise ValueError("the manifest is not as an archive has it")
+    again = make_index(
+        manifest, tag=archived.tag, snapshot=archived.snapshot, machine=archived.machine
+    )
+    if again != index:
+        raise ValueError(f"{INDEX_FILE} is not what the image's config says")
+
+
+def _refuse_other_blobs(
+    members: Mapping[str, Sum], documents: set[str], archived: Archived
+) -> None:
+    layers = {blob_name(digest) for digest in archived.diff_ids if digest not in archived.lent}
+    for name, found in members.items():
+        if not name.startswith(BLOBS):
+            continue
+        if found.sha256 != name.removeprefix(BLOBS):
+            raise ValueError(f"{name} holds other bytes than its name says")
+        if name not in layers | documents:
+            raise ValueError(f"{name} belongs to no image")
+
+
+def _parse_size(field: bytes) -> int:
+    """Read a number: octal, or from 8 GiB on binary."""
+    if field[0] == _BINARY:
+        return int.from_bytes(field[1:], "big")
+    return int(field[:11], 8)
+
+
+def _descriptor(kind: str, digest: str, size: int) -> dict[str, object]:
+    return {"mediaType": f"{_OCI}.{kind}", "digest": digest, "size": size}
+
+
+def _to_json(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
+
+
+Digest = Annotated[str, msgspec.Meta(pattern=rf"^sha256:{_HEX}\Z")]
+
+
+class _Descriptor(msgspec.Struct, frozen=True):
+    digest: Digest
+    size: Annotated[int, msgspec.Meta(ge=0)] = 0
+    annotations: dict[str, str] = {}
+
+
+class _Index(msgspec.Struct, frozen=True):
+    manifests: Annotated[tuple[_Descriptor, ...], msgspec.Meta(min_length=1, max_length=1)]
+    annotations: dict[str, str] = {}
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    config: _Descriptor
+    layers: Annotated[tuple[_Descriptor, ...], msgspec.Meta(min_length=1, max_length=MAX_MEMBERS)]
+
+
+class _RootFs(msgspec.Struct, frozen=True):
+    diff_ids: tuple[Digest, ...]
+
+
+class _RunConfig(msgspec.Struct, frozen=True):
+    labels: dict[str, str] | None = msgspec.field(name="Labels", default=None)
+    variables: tuple[str, ...] | None = msgspec.field(name="Env", default=None)
+
+
+class _Config(msgspec.Struct, frozen=True):
+    architecture: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+\Z")]
+    rootfs: _RootFs
+    config: _RunConfig = _RunConfig()
+
+
+def _decode(what: str, text: bytes, kind: type[Decoded]) -> Decoded:
+    """Read a document of someone else.
+
+    Raises:
+        ValueError: It is not there, or not of its form.
+    """
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ValueError(f"{what} is not of its form: {error}") from error

@@ -1,0 +1,205 @@
+"""Write an archive as its parts come, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.archive.frame import packer
+from snapenv.archive.layout import (
+    BASE_DIGEST,
+    BASE_NAME,
+    END,
+    INDEX_FILE,
+    LAYOUT_FILE,
+    MAX_DOCUMENT_BYTES,
+    OCI_LAYOUT,
+    SNAPSHOT,
+    Sum,
+    blob_name,
+    digest_of,
+    machine_and_labels,
+    make_header,
+    make_index,
+    make_manifest,
+    make_sums,
+    padding,
+)
+from snapenv.errors import ArchiveError, EngineError, PlaceTakenError, WriteError
+from snapenv.model.image import Image, Layer
+from snapenv.model.snapshot import SUMS_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from zstandard import ZstdCompressionWriter
+
+    from snapenv.archive.layout import Part
+    from snapenv.ports import Task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Export:
+    """What goes into an archive beside the parts that an engine gives."""
+
+    image: Image
+    tag: str
+    snapshot: str  # its digest
+    files: Mapping[str, bytes]  # of the snapshot
+    left_out: frozenset[str] = frozenset()  # layers that are the base image's
+
+
+def refuse_taken(path: Path) -> None:
+    """Check that an archive can be written here, before anything long is done.
+
+    Raises:
+        PlaceTakenError: Something stands there already.
+    """
+    if os.path.lexists(path):
+        raise PlaceTakenError(
+            f"{path} exists already", hint="Give another file with -o, or remove this one."
+        )
+
+
+def write_archive(path: Path, export: Export, parts: Iterable[Part], task: Task) -> int:
+    """Write an archive under a temporary name until it is whole; give its size in bytes.
+
+    ``parts`` are the image's config and each of its layers once, unpacked, in any order.
+
+    Raises:
+        PlaceTakenError: Something stands there already.
+        WriteError: The disk is full or the place cannot be written.
+        EngineError: A part is missing, or is not what its digest says.
+    """
+    with _temporary(path) as temporary:
+        with (
+            temporary.open("wb", buffering=0) as file,
+            packer().stream_writer(file, closefd=False) as packed,
+        ):
+            _write_members(packed, export, parts, task)
+        size = temporary.stat().st_size
+        refuse_taken(path)
+        temporary.rename(path)
+    return size
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Give a name beside ``path``, under which nothing is left."""
+    refuse_taken(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:99]}-", dir=path.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        temporary.chmod(0o644)
+        yield temporary
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {path}: {error.strerror}",
+            hint="Free some space or choose another place with -o; nothing was left behind.",
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _write_members(
+    packed: ZstdCompressionWriter, export: Export, parts: Iterable[Part], task: Task
+) -> None:
+    out = _Members(packed, task, total=export.image.size_bytes)
+    out.add(LAYOUT_FILE, OCI_LAYOUT)
+    for name, content in sorted(export.files.items()):
+        out.add(SNAPSHOT + name, content)
+    config, layers = _write_layers(out, export, parts)
+    out.add(blob_name(digest_of(config)), config)
+    manifest = make_manifest(config, layers)
+    out.add(blob_name(digest_of(manifest)), manifest)
+    machine, _ = machine_and_labels(config)
+    index = make_index(manifest, tag=export.tag, snapshot=export.snapshot, machine=machine)
+    out.add(INDEX_FILE, index)
+    out.add(SUMS_FILE, make_sums(out.members))
+    packed.write(END)
+
+
+def _write_layers(
+    out: _Members, export: Export, parts: Iterable[Part]
+) -> tuple[bytes, tuple[Layer, ...]]:
+    """Write the layers that are not left out; give the config, and all layers in their order."""
+    config, sizes, diff_ids = b"", dict[str, int](), export.image.diff_ids
+    for digest, size, chunks in parts:
+        if digest not in diff_ids:
+            config = b"".join(chunks)
+            continue
+        sizes[digest] = size
+        if digest in export.left_out:
+            out.pass_over(chunks)
+        elif out.copy(blob_name(digest), size, chunks) != digest:
+            raise _unlike(f"gave other bytes for layer {digest} than it has")
+    if not config or sizes.keys() != set(diff_ids):
+        raise _unlike("did not give all layers of the image")
+    _refuse_unreadable(config, export)
+    return config, tuple(Layer(digest=one, size_bytes=sizes[one]) for one in diff_ids)
+
+
+def _refuse_unreadable(config: bytes, export: Export) -> None:
+    """Refuse what could not be imported again."""
+    _, labels = machine_and_labels(config)
+    named = labels.get(BASE_NAME) and labels.get(BASE_DIGEST)
+    if len(config) > MAX_DOCUMENT_BYTES or (export.left_out and not named):
+        raise ArchiveError(
+            "the image's config is too large, or names no base image",
+            hint="Build it again with snapenv build, or export it without --delta.",
+        )
+
+
+class _Members:
+    """Members as they are packed, and what each one was."""
+
+    def __init__(self, packed: ZstdCompressionWriter, task: Task, *, total: int) -> None:
+        self.members: dict[str, Sum] = {}
+        self._packed, self._task = packed, task
+        self._done, self._total = 0, total
+
+    def add(self, name: str, content: bytes) -> None:
+        """Write a small file."""
+        self.copy(name, len(content), iter((content,)))
+
+    def copy(self, name: str, size: int, chunks: Iterator[bytes]) -> str:
+        """Write a file as it comes; give its digest.
+
+        Raises:
+            EngineError: It is not of this size.
+        """
+        digest, left = hashlib.sha256(), size
+        self._packed.write(make_header(name, size))
+        for chunk in chunks:
+            digest.update(chunk)
+            self._packed.write(chunk)
+            left -= len(chunk)
+            self._count(len(chunk))
+        if left:
+            raise _unlike(f"gave {size - left} bytes instead of {size} for {name}")
+        self._packed.write(padding(size))
+        self.members[name] = Sum(size, digest.hexdigest())
+        return f"sha256:{digest.hexdigest()}"
+
+    def pass_over(self, chunks: Iterator[bytes]) -> None:
+        """Read what is not written."""
+        for chunk in chunks:
+            self._count(len(chunk))
+
+    def _count(self, size: int) -> None:
+        self._done += size
+        self._task.count(self._done, max(self._done, self._total))
+
+
+def _unlike(what: str) -> EngineError:
+    return EngineError(f"the Docker engine {what}", hint="Build the image again.")

@@ -1,0 +1,105 @@
+"""Whether compiled code runs on a GPU, by compute capability.
+
+Machine code runs on a GPU of its major and an equal or higher minor capability; not on a Jetson's
+GPU, whose code is its own. PTX is translated by the driver for any newer GPU.
+
+Source: https://docs.nvidia.com/cuda/cuda-c-programming-guide/#compute-capabilities
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+from snapenv.base.catalogue import Kernels, major_minor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from snapenv.base.catalogue import Catalogue, CatalogueImage, Pair
+    from snapenv.model.facts import Facts
+    from snapenv.model.hardware import Hardware
+
+Coverage = Literal["code", "ptx", "none"]
+
+JETSON = ((5, 3), (6, 2), (7, 2), (8, 7))
+"""The GPUs of Jetson modules whose images are tagged ``-igpu``; a Thor takes the common ones."""
+
+_ARCHITECTURE = re.compile(r"(?P<kind>sm|compute)_(?P<number>\d{2,4})(?P<only>[af]?)", re.ASCII)
+
+
+def is_jetson(hardware: Hardware) -> bool:
+    """Say whether the GPU is that of a Jetson whose images are tagged ``-igpu``."""
+    return any(gpu.compute_capability in JETSON for gpu in hardware.gpus)
+
+
+def cover(kernels: Kernels, gpu: Pair) -> Coverage:
+    """Tell whether code runs on a GPU of this compute capability, and by what."""
+    if kernels.at_least is not None and gpu >= kernels.at_least:
+        return "code"
+    if any(_runs(code, gpu) for code in kernels.codes):
+        return "code"
+    return "ptx" if kernels.ptx and kernels.ptx <= gpu else "none"
+
+
+def cover_by_name(architectures: Sequence[str], gpu: Pair) -> Coverage | None:
+    """Tell the same of names such as ``sm_90a``; None where no name can be read."""
+    found = [match for name in architectures if (match := _ARCHITECTURE.fullmatch(name))]
+    if not found:
+        return None
+    covered = {match["kind"] for match in found if _covers(match, gpu)}
+    return "code" if "sm" in covered else "ptx" if covered else "none"
+
+
+def cover_by_image(image: CatalogueImage, gpu: Pair, machine: str, catalogue: Catalogue) -> bool:
+    """Say whether an image may hold code for a GPU: as it is told, else as its CUDA can compile.
+
+    What is not known counts as a yes.
+    """
+    told = (image.kernels or {}).get(machine)
+    if told:
+        return cover(told, gpu) == "code"
+    known = [one for one in catalogue.architectures if _runs(one.capability, gpu)]
+    if image.cuda is None or not known:
+        return True
+    return any(
+        (one.first_cuda is None or one.first_cuda <= image.cuda)
+        and (one.dropped_in is None or image.cuda < one.dropped_in)
+        for one in known
+    )
+
+
+def cover_by_torch(facts: Facts, gpu: Pair, catalogue: Catalogue) -> Coverage | None:
+    """Tell whether the captured torch runs on a GPU: as its files say, else as it was released.
+
+    None where neither is known.
+    """
+    seen = facts.native.find_kernels("torch") if facts.native else None
+    if seen and (found := cover_by_name(seen.architectures, gpu)):
+        return found
+    torch = facts.environment.torch
+    if torch is None or torch.cuda is None or facts.hardware.system.machine != "x86_64":
+        return None
+    version, _, local = torch.version.partition("+")
+    for one in catalogue.torch:
+        by_default = one.cuda == major_minor(torch.cuda) and local in {"", _local(one.cuda)}
+        if one.version == version and one.kernels and by_default:
+            return cover(one.kernels, gpu)
+    return None
+
+
+def _local(cuda: Pair | None) -> str:
+    return f"cu{cuda[0]}{cuda[1]}" if cuda else "cpu"
+
+
+def _runs(code: Pair, gpu: Pair) -> bool:
+    if gpu in JETSON:
+        return code == gpu
+    return code[0] == gpu[0] and code <= gpu
+
+
+def _covers(match: re.Match[str], gpu: Pair) -> bool:
+    code = (int(match["number"][:-1]), int(match["number"][-1]))
+    if match["only"] == "a":
+        return code == gpu
+    return _runs(code, gpu) if match["kind"] == "sm" or match["only"] else code <= gpu

@@ -1,0 +1,36 @@
+"""``snapenv bases``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from snapenv.cli.options import json_option, mirror_option
+
+if TYPE_CHECKING:
+    from snapenv.cli.app import App
+
+
+@click.command()
+@click.argument("snapshot", type=click.Path(path_type=Path), required=False)
+@mirror_option
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=8,
+    show_default=True,
+    envvar="SNAPENV_LIMIT",
+    help="List no more than this many; the size is asked for of the first 8.",
+)
+@json_option
+@click.pass_obj
+def bases(app: App, snapshot: Path | None, *, mirror: str | None, limit: int) -> None:
+    """List base images for a SNAPSHOT or the active environment, with the reason for each rank."""
+    from snapenv.workflows.bases import Bases
+    from snapenv.workflows.bases import bases as run
+
+    request = Bases(snapshot=snapshot, mirror=mirror, limit=limit)
+    app.run(lambda outside: run(request, outside))

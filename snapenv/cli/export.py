@@ -1,0 +1,44 @@
+"""``snapenv export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from snapenv.cli.options import json_option, repository_option
+
+if TYPE_CHECKING:
+    from snapenv.cli.app import App
+    from snapenv.model.image import ImageRef
+
+
+@click.command()
+@click.argument("ref")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    envvar="SNAPENV_OUTPUT",
+    help="Write this new file.",
+)
+@click.option(
+    "--delta",
+    is_flag=True,
+    envvar="SNAPENV_DELTA",
+    help="Leave out the base image's layers, which the import takes from there.",
+)
+@repository_option
+@json_option
+@click.pass_obj
+def export(app: App, ref: str, *, output: Path, delta: bool, repository: ImageRef) -> None:
+    """Write the image of REF and its snapshot to one file, for snapenv import.
+
+    REF is a tag such as train-yolov8.4.190-base-cu130, an image, or a snapshot folder.
+    """
+    from snapenv.workflows.archive import Export, export_image
+
+    request = Export(ref=ref, output=output, repository=str(repository), delta=delta)
+    app.run(lambda outside: export_image(request, outside))

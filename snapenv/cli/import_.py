@@ -1,0 +1,36 @@
+"""``snapenv import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from snapenv.cli.options import json_option, mirror_option, repository_option
+
+if TYPE_CHECKING:
+    from snapenv.cli.app import App
+    from snapenv.model.image import ImageRef
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@repository_option
+@mirror_option
+@click.option(
+    "--replace",
+    is_flag=True,
+    envvar="SNAPENV_REPLACE",
+    help="Move the tag from the image that has it.",
+)
+@json_option
+@click.pass_obj
+def import_(
+    app: App, file: Path, *, repository: ImageRef, mirror: str | None, replace: bool
+) -> None:
+    """Check the archive FILE whole, load its image, and tag it by the convention."""
+    from snapenv.workflows.archive import Import, import_image
+
+    request = Import(file=file, repository=str(repository), mirror=mirror, replace=replace)
+    app.run(lambda outside: import_image(request, outside))

@@ -1,0 +1,28 @@
+"""``snapenv show``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from snapenv.cli.options import json_option, repository_option
+
+if TYPE_CHECKING:
+    from snapenv.cli.app import App
+    from snapenv.model.image import ImageRef
+
+
+@click.command()
+@click.argument("ref")
+@repository_option
+@json_option
+@click.pass_obj
+def show(app: App, ref: str, *, repository: ImageRef) -> None:
+    """Say what REF is, without pulling it.
+
+    REF is a tag such as train-yolov8.4.190-base-cu130, an image, or a snapshot folder.
+    """
+    from snapenv.workflows.inventory import show as run
+
+    app.run(lambda outside: run(ref, outside, repository=str(repository)))

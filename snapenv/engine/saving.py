@@ -1,0 +1,239 @@
+"""Images as the engine saves and loads them: streams, never whole in memory.
+
+Sources: https://github.com/moby/docker-image-spec/blob/main/v1.2.md and
+https://github.com/opencontainers/image-spec/blob/main/image-layout.md
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+
+import zstandard
+from docker.errors import create_api_error_from_http_exception
+from requests import HTTPError
+
+from snapenv.engine.failures import engine_errors, engine_failure
+from snapenv.engine.layers import (
+    OtherNamesError,
+    begins,
+    expected_names,
+    foretell,
+    open_stream,
+    saved_image,
+    tar_errors,
+)
+from snapenv.engine.stream import StreamError, drain, parse_messages
+from snapenv.errors import EngineError
+
+if TYPE_CHECKING:
+    import tarfile
+    from collections.abc import Mapping, Sequence
+
+    from docker import APIClient
+
+    from snapenv.model.image import Image
+
+Part = tuple[str, int, Iterator[bytes]]  # a digest, a size, and as many bytes
+OpenTar = Callable[[], AbstractContextManager[Iterable[bytes]]]
+
+_CHUNK_BYTES = 1 << 20
+_MOST_JSON_BYTES = 4 << 20
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_CONFIG = "config"
+_LOADED = re.compile(r"Loaded image ID: (sha256:[0-9a-f]{64})")
+
+
+def save(client: APIClient, image: Image) -> Iterator[Part]:
+    """Give the config and the layers of an image, as ``ports.Engine`` says.
+
+    Raises:
+        EngineError: The engine failed, or a layer cannot be read.
+    """
+    with engine_errors():
+        yield from read_saved(lambda: saved_image(client, image.id), image.diff_ids)
+
+
+def load(client: APIClient, tar: Iterable[bytes], find: Callable[[str], Image | None]) -> Image:
+    """Hand an image to the engine as a tar, and find what it made of it.
+
+    Raises:
+        EngineError: The engine refused it, or failed.
+        WriteError: The engine's disk is full.
+    """
+    loaded = None
+    try:
+        for message in drain(_load_messages(client, tar)):
+            found = _LOADED.search(str(message.get("stream", "")))
+            loaded = found[1] if found else loaded
+    except StreamError as error:
+        raise engine_failure(str(error)) from error
+    image = find(loaded) if loaded else None
+    if image is None:
+        raise EngineError(
+            "the engine took the image, and does not say which it is", hint="See docker images."
+        )
+    return image
+
+
+def read_saved(open_tar: OpenTar, diff_ids: Sequence[str]) -> Iterator[Part]:
+    """Give the config and the layers in what ``docker save`` writes; layers unpacked, each once.
+
+    They come in the order of the tar. It is read once where its names follow from the diff ids;
+    else three times, for the names and sizes of its layers come after them.
+
+    Raises:
+        EngineError: It is no such tar, or lacks something.
+    """
+    left = {*diff_ids, _CONFIG}
+    with tar_errors():
+        with suppress(OtherNamesError):
+            names = expected_names(diff_ids)
+            yield from _read_plain(open_tar, names, diff_ids, left)
+        if left:
+            names, sizes = _survey(open_tar, diff_ids)
+            yield from _read_packed(open_tar, names, diff_ids, left, sizes=sizes)
+    if left:
+        raise EngineError(
+            f"the image, as the engine saves it, lacks {len(left)} of its parts",
+            hint="Build it again.",
+        )
+
+
+def _read_plain(
+    open_tar: OpenTar, names: Mapping[str, int], diff_ids: Sequence[str], left: set[str]
+) -> Iterator[Part]:
+    """Give what has the names that are expected, and strike it off."""
+    about = b""
+    for member, stream in _members(open_tar):
+        if member.name.endswith("/json"):
+            about = stream.read(_MOST_JSON_BYTES)
+        number = names.get(member.name)
+        if number is None:
+            number = foretell(member, stream, about, len(diff_ids) - 1)
+        if number is None:
+            yield from _config(member, stream, diff_ids, left)
+        elif diff_ids[number] in left:
+            left.remove(diff_ids[number])
+            yield diff_ids[number], member.size, _chunks(stream)
+
+
+def _read_packed(
+    open_tar: OpenTar,
+    names: Mapping[str, int],
+    diff_ids: Sequence[str],
+    left: set[str],
+    *,
+    sizes: Mapping[str, int],
+) -> Iterator[Part]:
+    for member, stream in _members(open_tar):
+        if member.name not in names:
+            yield from _config(member, stream, diff_ids, left)
+            continue
+        digest = diff_ids[names[member.name]]
+        if digest in left:
+            left.remove(digest)
+            yield digest, sizes[member.name], _chunks(_unpacked(stream))
+
+
+def _members(open_tar: OpenTar) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    """Give the plain files of a tar."""
+    with open_tar() as chunks, open_stream(chunks) as tar:
+        for member in tar:
+            stream = tar.extractfile(member) if member.isreg() else None
+            if stream is not None:
+                yield member, stream
+
+
+def _config(
+    member: tarfile.TarInfo, stream: IO[bytes], diff_ids: Sequence[str], left: set[str]
+) -> Iterator[Part]:
+    """Give a file if it is the image's config, and strike it off."""
+    if _CONFIG not in left or member.size > _MOST_JSON_BYTES or not begins(stream, b"{"):
+        return
+    content = stream.read()
+    if _diff_ids(_parse(content)) == list(diff_ids):
+        left.remove(_CONFIG)
+        yield f"sha256:{hashlib.sha256(content).hexdigest()}", len(content), iter((content,))
+
+
+def _survey(
+    open_tar: OpenTar, diff_ids: Sequence[str]
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Read how the layers of these diff ids are named, and how large each is unpacked."""
+    documents: dict[str, Any] = {}
+    for member, stream in _members(open_tar):
+        if member.size <= _MOST_JSON_BYTES and (begins(stream, b"{") or begins(stream, b"[")):
+            documents[member.name] = _parse(stream.read())
+    names = _told_names(documents, diff_ids)
+    sizes = {
+        member.name: sum(len(chunk) for chunk in _chunks(_unpacked(stream)))
+        for member, stream in _members(open_tar)
+        if member.name in names
+    }
+    return names, sizes
+
+
+def _told_names(documents: Mapping[str, Any], diff_ids: Sequence[str]) -> Mapping[str, int]:
+    """Find the manifest of the image, in OCI's layout or in docker's own."""
+    for image in documents.get("manifest.json") or ():
+        if _diff_ids(documents.get(image.get("Config"))) == list(diff_ids):
+            return {name: number for number, name in enumerate(image["Layers"])}
+    for manifest in documents.values():
+        if isinstance(manifest, dict) and isinstance(manifest.get("layers"), list):
+            config = documents.get(_blob(manifest.get("config") or {}))
+            if _diff_ids(config) == list(diff_ids):
+                return {_blob(layer): number for number, layer in enumerate(manifest["layers"])}
+    return {}
+
+
+def _diff_ids(config: Any) -> list[str] | None:  # noqa: ANN401
+    rootfs = config.get("rootfs") if isinstance(config, dict) else None
+    return rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+
+
+def _blob(descriptor: Mapping[str, Any]) -> str:
+    return f"blobs/{str(descriptor.get('digest')).replace(':', '/')}"
+
+
+def _parse(text: bytes) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _unpacked(stream: IO[bytes]) -> IO[bytes]:
+    if begins(stream, _GZIP):
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
+    if begins(stream, _ZSTD):
+        return cast("IO[bytes]", zstandard.open(cast("BinaryIO", stream), "rb"))
+    return stream
+
+
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    with tar_errors():
+        yield from iter(partial(stream.read, _CHUNK_BYTES), b"")
+
+
+def _load_messages(client: APIClient, tar: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
+    url = f"{client.base_url}/v{client.api_version}/images/load"
+    with client.post(
+        url,
+        params={"quiet": "1"},
+        data=tar,
+        headers={"Content-Type": "application/x-tar"},
+        timeout=client.timeout,
+        stream=True,
+    ) as response:
+        try:
+            response.raise_for_status()
+        except HTTPError as error:
+            create_api_error_from_http_exception(error)
+        yield from parse_messages(response.iter_lines())

@@ -1,0 +1,1 @@
+"""What registries say of their images: a few kB each, no layer is moved."""

@@ -1,0 +1,218 @@
+"""The real class for ``ports.Registry``: the distribution API, over requests.
+
+oras-py was looked at and not taken: it checks no digest, knows
+no Retry-After and no time limit, has no types, and takes three times as long to import.
+
+Source: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from snapenv.errors import NotFoundError, RegistryError
+from snapenv.model.image import ImageRef, Layer, RemoteImage
+from snapenv.registry.credentials import find_login
+from snapenv.registry.documents import (
+    MANIFESTS,
+    Config,
+    DocumentError,
+    Index,
+    Manifest,
+    TagList,
+    choose,
+    machines,
+    parse,
+    parse_manifest,
+    sha256_digest,
+)
+from snapenv.registry.place import find_place
+from snapenv.registry.session import (
+    AbsentError,
+    Patience,
+    RegistrySession,
+    RequestError,
+    UnreachableError,
+    repeat,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from snapenv.registry.credentials import Login
+    from snapenv.registry.place import Place
+    from snapenv.registry.session import Body
+
+_ANY = "*/*"
+_MOST_BYTES = 8 << 20  # of a manifest, a config, a page of tags
+_MOST_PAGES = 100
+_PAGE = 1000  # tags
+_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
+_DIGEST_HEADER = "Docker-Content-Digest"
+_PUSH_AGAIN = "Somebody may be changing it; if it stays so, the registry is damaged."
+
+
+class RegistryClient:
+    """Asks registries, as ``ports.Registry`` says; many may ask at once."""
+
+    def __init__(
+        self,
+        *,
+        patience: Patience | None = None,
+        login: Callable[[str], Login | None] = find_login,
+        insecure: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """``insecure`` says of a host whether http will do; it is asked where https does not."""
+        self._patience = patience or Patience()
+        self._login = login
+        self._insecure = insecure
+        self._sessions: dict[str, RegistrySession] = {}  # by host
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """List the tags of a repository, sorted."""
+        ref = ImageRef.parse(repository)
+        place = find_place(ref)
+        path, found = f"{place.path}/tags/list?n={_PAGE}", set[str]()
+        with _named(ref, place):
+            for _ in range(_MOST_PAGES):
+                body = self._get(place, path)
+                found.update(parse(body.content, TagList, what="list of tags").tags or ())
+                following = _NEXT.search(body.headers.get("Link", ""))
+                if following is None:
+                    return tuple(sorted(found))
+                path = _below(following[1])
+            raise RequestError(f"has more than {_MOST_PAGES} pages of tags")
+
+    def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+        """Read the manifest and the config of an image for one kind of machine."""
+        place = find_place(ref)
+        with _named(ref, place):
+            manifest, digest = self._manifest(place, ref.digest or ref.tag or "latest")
+            if isinstance(manifest, Index):
+                manifest, digest = self._chosen(place, ref, manifest, machine)
+            config = self._config(place, manifest.config.digest)
+        if config.architecture != machine:
+            raise _other_machine(ref, place, machine, (config.architecture,))
+        return _image(ref.at(digest), manifest, config)
+
+    def _chosen(
+        self, place: Place, ref: ImageRef, index: Index, machine: str
+    ) -> tuple[Manifest, str]:
+        wanted = choose(index, machine)
+        if wanted is None:
+            raise _other_machine(ref, place, machine, machines(index))
+        manifest, digest = self._manifest(place, wanted)
+        if isinstance(manifest, Index):
+            raise DocumentError("an index within an index")
+        return manifest, digest
+
+    def _manifest(self, place: Place, name: str) -> tuple[Manifest | Index, str]:
+        """Give a manifest by tag or digest, and its digest."""
+        body = self._get(
+            place,
+            f"{place.path}/manifests/{name}",
+            accept=", ".join(MANIFESTS),
+            digest=name if ":" in name else None,
+        )
+        manifest = parse_manifest(body.content, body.headers.get("Content-Type", ""))
+        return manifest, sha256_digest(body.content)
+
+    def _config(self, place: Place, digest: str) -> Config:
+        body = self._get(place, f"{place.path}/blobs/{digest}", digest=digest)
+        return parse(body.content, Config, what="config")
+
+    def _get(
+        self, place: Place, path: str, *, accept: str = _ANY, digest: str | None = None
+    ) -> Body:
+        """Ask, patiently; where a digest is known, or told, the bytes have it."""
+
+        def ask() -> Body:
+            body = self._session(place).get(
+                path, repository=place.path, accept=accept, most_bytes=_MOST_BYTES
+            )
+            _check_bytes(body, digest or body.headers.get(_DIGEST_HEADER))
+            return body
+
+        try:
+            return repeat(ask, self._patience)
+        except UnreachableError:
+            if place.may_speak_http or not self._insecure(place.host):
+                raise
+        self._sessions[place.host] = self._new_session(replace(place, insecure=True))
+        return repeat(ask, self._patience)
+
+    def _session(self, place: Place) -> RegistrySession:
+        known = self._sessions.get(place.host)
+        return known or self._sessions.setdefault(place.host, self._new_session(place))
+
+    def _new_session(self, place: Place) -> RegistrySession:
+        return RegistrySession(place, login=self._login, patience=self._patience)
+
+
+@contextlib.contextmanager
+def _named(ref: ImageRef, place: Place) -> Iterator[None]:
+    """Say of an image what its registry does.
+
+    Raises:
+        NotFoundError: The registry does not have it.
+        RegistryError: The registry does not answer, refuses, or serves other bytes.
+    """
+    try:
+        yield
+    except AbsentError as error:
+        raise NotFoundError(
+            f"{place.host} has no {ref}", hint="See that the name and tag are right."
+        ) from error
+    except RequestError as error:
+        raise RegistryError(f"{place.host} {error.what}: {ref}", hint=error.hint) from error
+    except DocumentError as error:
+        raise RegistryError(f"{place.host} serves {error.what}: {ref}", hint=_PUSH_AGAIN) from error
+
+
+def _check_bytes(body: Body, digest: str | None) -> None:
+    if digest is None or not digest.startswith("sha256:"):
+        return
+    if sha256_digest(body.content) != digest:
+        raise RequestError(f"serves other bytes for {digest}", hint=_PUSH_AGAIN, passing=True)
+
+
+def _below(link: str) -> str:
+    """Give what a link to the next page asks for, of this registry and no other."""
+    parts = urlsplit(link)
+    _, found, path = parts.path.partition("/v2/")
+    if not found:
+        raise RequestError("names a next page that is none")
+    return f"{path}?{parts.query}"
+
+
+def _other_machine(
+    ref: ImageRef, place: Place, machine: str, there: tuple[str, ...]
+) -> NotFoundError:
+    return NotFoundError(
+        f"{place.host} has {ref} for {', '.join(there) or 'no machine'}, and not for {machine}",
+        hint="Build it on a machine of this kind.",
+    )
+
+
+def _image(ref: ImageRef, manifest: Manifest, config: Config) -> RemoteImage:
+    if len(manifest.layers) != len(config.rootfs.diff_ids):
+        host = find_place(ref).host
+        raise RegistryError(
+            f"{host} serves a config of other layers than the manifest: {ref}", hint=_PUSH_AGAIN
+        )
+    run = config.config
+    variables = (line.partition("=") for line in (run.env if run else None) or ())
+    return RemoteImage(
+        ref=ref,
+        config_digest=manifest.config.digest,
+        layers=tuple(Layer(digest=one.digest, size_bytes=one.size) for one in manifest.layers),
+        diff_ids=config.rootfs.diff_ids,
+        labels=(run.labels if run else None) or {},
+        variables={name: value for name, _, value in variables},
+        machine=config.architecture,
+        created=config.created,
+    )

@@ -1,0 +1,60 @@
+"""Where a repository is asked for, and what is trusted there, as docker does it.
+
+Source: https://docs.docker.com/reference/cli/dockerd/#insecure-registries
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from snapenv.model.image import ImageRef
+
+DEFAULT_HOST = "docker.io"
+
+_DEFAULT_ADDRESS = "registry-1.docker.io"
+_DEFAULT_PREFIX = "library/"  # of the names there that have no other
+_CERTIFICATES = Path("/etc/docker/certs.d")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """A repository in its registry."""
+
+    host: str  # as people name it, with its port
+    address: str  # the host and port that answer for it
+    path: str  # "team/env"
+    insecure: bool = False  # the engine's own configuration takes http from it
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is this machine itself."""
+        host = self.address.rpartition(":")[0] or self.address
+        if host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def may_speak_http(self) -> bool:
+        """Whether docker takes http from it, and any certificate."""
+        return self.insecure or self.is_loopback
+
+
+def find_place(ref: ImageRef) -> Place:
+    """Give where a reference's repository is served."""
+    host = ref.registry or DEFAULT_HOST
+    if host not in {DEFAULT_HOST, f"index.{DEFAULT_HOST}"}:
+        return Place(host=host, address=host, path=ref.path)
+    prefix = "" if "/" in ref.path else _DEFAULT_PREFIX
+    return Place(host=DEFAULT_HOST, address=_DEFAULT_ADDRESS, path=prefix + ref.path)
+
+
+def find_authority(host: str, folder: Path = _CERTIFICATES) -> str | None:
+    """Give the file of a registry's own certificate authority, where docker looks for it."""
+    return next((str(path) for path in sorted(folder.joinpath(host).glob("*.crt"))), None)

@@ -1,0 +1,333 @@
+"""Requests to a registry: with docker's logins, repeated where a failure may pass.
+
+No credential goes to another host than the one it is for, and none over http but to this
+machine itself, or where the engine is configured to do so.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import email.utils
+import os
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.structures import CaseInsensitiveDict
+
+from snapenv.registry.challenge import Basic, Bearer, parse_challenge
+from snapenv.registry.documents import Token, parse
+from snapenv.registry.place import find_authority
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from snapenv.registry.credentials import Login
+    from snapenv.registry.place import Place
+
+_CHUNK_BYTES = 64 << 10
+_MOST_REDIRECTS = 5
+_TRY_AGAIN = (408, 429, 500, 502, 503, 504)
+_REDIRECTS = (301, 302, 303, 307, 308)
+_REFUSED = (401, 403)
+_ABSENT = 404
+
+_LOOK = "See that the registry can be reached from here, and try again."
+_WAIT = "Try again in a while."
+_TRUST = "Put its authority into /etc/docker/certs.d/HOST/ca.crt, or name it in SSL_CERT_FILE."
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long to wait for a registry: for its answer, and before each further try."""
+
+    connect_s: float = 10.0
+    read_s: float = 30.0  # of silence
+    whole_s: float = 120.0  # for one answer
+    before_retries_s: tuple[float, ...] = (0.5, 2.0, 5.0)
+    longest_wait_s: float = 30.0  # whatever a registry asks for
+
+
+class RequestError(Exception):
+    """A request came to nothing: ``what`` follows the host's name in a sentence."""
+
+    def __init__(
+        self, what: str, *, hint: str = _LOOK, passing: bool = False, wait_s: float = 0.0
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+        self.passing = passing  # worth another try
+        self.wait_s = wait_s  # what the registry asks to wait before that
+
+
+class RefusedError(RequestError):
+    """No login, a wrong one, or one that may not."""
+
+
+class UnreachableError(RequestError):
+    """Nothing speaks https there, or with a certificate that is not trusted."""
+
+
+class AbsentError(RequestError):
+    """There is no such thing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Body:
+    """An answer, whole."""
+
+    content: bytes
+    headers: CaseInsensitiveDict[str]
+    status: int
+
+
+def repeat(act: Callable[[], Answer], patience: Patience) -> Answer:
+    """Do something, again while its failure may pass.
+
+    Raises:
+        RequestError: It failed for good.
+    """
+    for before_s in patience.before_retries_s:
+        try:
+            return act()
+        except RequestError as error:  # noqa: PERF203 - each turn waits for a host
+            if not error.passing:
+                raise
+            time.sleep(max(before_s, min(error.wait_s, patience.longest_wait_s)))
+    return act()
+
+
+class RegistrySession:
+    """Asks one registry; a token is kept for each repository, a login for as long as it lives."""
+
+    def __init__(
+        self, place: Place, *, login: Callable[[str], Login | None], patience: Patience
+    ) -> None:
+        self._place = place
+        self._find_login = login
+        self._patience = patience
+        self._authorizations: dict[str, str] = {}  # by repository
+        self._session = requests.Session()
+        self._session.trust_env = not place.is_loopback  # no proxy is asked for this machine
+        self._base = f"https://{place.address}"
+        self._is_known = not place.may_speak_http
+        if place.may_speak_http:  # else urllib3 warns of what docker takes for granted
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+    def get(self, path: str, *, repository: str, accept: str, most_bytes: int) -> Body:
+        """Give the whole answer to one request below ``/v2/``.
+
+        Raises:
+            AbsentError: 404.
+            RefusedError: 401 or 403, also with the login that there is.
+            RequestError: It cannot be reached, refuses, breaks off, or sends too much.
+        """
+        url = f"{self._find_base()}/v2/{path}"
+        known = self._authorizations.get(repository)
+        body = self._ask(url, accept, most_bytes, known)
+        if body.status == requests.codes.unauthorized:
+            found = self._authorize(body, repository)
+            if found:
+                self._authorizations[repository] = found
+                body = self._ask(url, accept, most_bytes, found)
+        _check(body, host=self._place.host)
+        return body
+
+    def _find_base(self) -> str:
+        """Give where to ask: https, or http where docker takes that and https is not spoken."""
+        if not self._is_known:
+            try:
+                with self._open(f"{self._base}/v2/", {}):
+                    pass
+            except RequestError:
+                self._base = f"http://{self._place.address}"
+            self._is_known = True
+        return self._base
+
+    def _authorize(self, body: Body, repository: str) -> str | None:
+        """Answer a challenge; None where there is nothing to answer with."""
+        wanted = parse_challenge(body.headers.get("WWW-Authenticate", ""))
+        login = self._find_login(self._place.host) if wanted else None
+        if isinstance(wanted, Basic) and login and login.user:
+            return _basic(login)
+        if isinstance(wanted, Bearer):
+            return f"Bearer {self._token(wanted, login, repository)}"
+        return None
+
+    def _token(self, wanted: Bearer, login: Login | None, repository: str) -> str:
+        """Ask the authority that the registry names for a token.
+
+        Source: https://distribution.github.io/distribution/spec/auth/oauth/
+        """
+        self._refuse_unsafe(wanted.realm)
+        fields = {"scope": wanted.scope or f"repository:{repository}:pull"}
+        if wanted.service:
+            fields["service"] = wanted.service
+        if login and login.identity:
+            fields |= {
+                "grant_type": "refresh_token",
+                "refresh_token": login.identity,
+                "client_id": "snapenv",
+            }
+            body = self._read(wanted.realm, {}, _CHUNK_BYTES, form=fields)
+        else:
+            headers = {"Authorization": _basic(login)} if login else {}
+            body = self._read(wanted.realm, headers, _CHUNK_BYTES, query=fields)
+        _check(body, host=self._place.host)
+        given = parse(body.content, Token, what="token")
+        return given.token or given.access_token
+
+    def _refuse_unsafe(self, realm: str) -> None:
+        """Let no login go over http, but between parts of this machine."""
+        parts = urlsplit(realm)
+        ours = self._base.startswith("http:") and parts.hostname == urlsplit(self._base).hostname
+        if parts.scheme != "https" and not (parts.scheme == "http" and ours):
+            raise RequestError("wants a login sent where others could read it", hint=_LOOK)
+
+    def _ask(self, url: str, accept: str, most_bytes: int, authorization: str | None) -> Body:
+        headers = {"Accept": accept}
+        if authorization:
+            headers["Authorization"] = authorization
+        return self._read(url, headers, most_bytes)
+
+    def _read(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        most_bytes: int,
+        *,
+        query: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Body:
+        """Read an answer to its end, following redirects with no login to another host."""
+        headers, query = dict(headers), dict(query or {})
+        for _ in range(_MOST_REDIRECTS):
+            with self._open(url, headers, query=query, form=form) as response:
+                to = response.headers.get("Location", "")
+                if response.status_code not in _REDIRECTS or not to:
+                    content = self._content(response, most_bytes)
+                    return Body(
+                        content=content, headers=response.headers, status=response.status_code
+                    )
+            before, url, query = url, urljoin(url, to), {}
+            if form or (before.startswith("https:") and not url.startswith("https:")):
+                break
+            if _origin(before) != _origin(url):
+                headers.pop("Authorization", None)
+        raise RequestError("redirects in a way that is not followed")
+
+    @contextlib.contextmanager
+    def _open(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        query: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Iterator[requests.Response]:
+        with (
+            _translated(),
+            self._session.request(
+                "POST" if form else "GET",
+                url,
+                params=query,
+                data=form,
+                headers={"Accept-Encoding": "identity", **headers},
+                auth=_unchanged,
+                stream=True,
+                allow_redirects=False,
+                timeout=(self._patience.connect_s, self._patience.read_s),
+                verify=self._verify(),
+            ) as response,
+        ):
+            yield response
+
+    def _verify(self) -> bool | str:
+        if self._place.may_speak_http:
+            return False
+        return find_authority(self._place.host) or os.environ.get("SSL_CERT_FILE") or True
+
+    def _content(self, response: requests.Response, most_bytes: int) -> bytes:
+        until, content = time.monotonic() + self._patience.whole_s, bytearray()
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            content += chunk
+            if len(content) > most_bytes:
+                raise RequestError(f"sends more than {most_bytes >> 10} KiB where a few are due")
+            if time.monotonic() > until:
+                raise RequestError("sends too slowly", passing=True)
+        return bytes(content)
+
+
+def _check(body: Body, *, host: str) -> None:
+    """Accept an answer that brings content."""
+    status = body.status
+    if status in _REFUSED:
+        raise RefusedError(f"refuses with {status}", hint=f"Log in: docker login {host}")
+    if status == _ABSENT:
+        raise AbsentError("has none")
+    if status in _TRY_AGAIN:
+        wait_s = _retry_after_s(body.headers.get("Retry-After", ""))
+        raise RequestError(f"answers with {status}", hint=_WAIT, passing=True, wait_s=wait_s)
+    if status != requests.codes.ok:
+        raise RequestError(f"answers with {status}")
+
+
+def _retry_after_s(text: str) -> float:
+    """Read how long to wait, given in seconds or as a date; 0.0 if it does not say."""
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        until = email.utils.parsedate_to_datetime(text)
+        return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what requests and urllib3 raise inside into a RequestError."""
+    try:
+        yield
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        raise _translate(error) from None  # its text may hold an address with a login
+
+
+def _translate(error: Exception) -> RequestError:
+    causes = (error, *error.args)
+    if any(
+        isinstance(each, (requests.exceptions.SSLError, urllib3.exceptions.SSLError))
+        for each in causes
+    ):
+        return UnreachableError("has a certificate that is not trusted here", hint=_TRUST)
+    if any(
+        isinstance(each, (requests.Timeout, urllib3.exceptions.TimeoutError)) for each in causes
+    ):
+        return RequestError("does not answer in time", passing=True)
+    if any(isinstance(each, urllib3.exceptions.ProtocolError) for each in causes):
+        return RequestError("does not answer: it cuts the connection", passing=True)
+    if isinstance(error, requests.ConnectionError):
+        return UnreachableError("does not answer: it cannot be reached")
+    return RequestError(f"answers in a way that cannot be followed ({type(error).__name__})")
+
+
+def _basic(login: Login) -> str:
+    pair = f"{login.user}:{login.password}".encode()
+    return f"Basic {base64.b64encode(pair).decode()}"
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Add no login: without this, requests takes one out of ~/.netrc."""
+    return request

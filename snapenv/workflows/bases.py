@@ -1,0 +1,256 @@
+"""List the base images for an environment, best first, with the reason for each rank."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.base.catalogue import load_catalogue
+from snapenv.base.choose import rank_bases
+from snapenv.base.rank import dotted
+from snapenv.base.says import as_it_says, machine_of
+from snapenv.errors import NotFoundError, SnapenvError
+from snapenv.lock.store import read_snapshot
+from snapenv.model.image import Image, ImageRef, RemoteImage
+from snapenv.model.outcome import Outcome
+from snapenv.probe.probe import probe
+from snapenv.workflows.interpreter import find_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from snapenv.base.catalogue import Catalogue, CatalogueImage
+    from snapenv.base.choose import Ranking
+    from snapenv.base.rank import Candidate
+    from snapenv.model.facts import Facts
+    from snapenv.ports import Outside
+
+ASKED = 8  # images that the registry and the engine are asked for
+_WIDTH = 60
+_COLUMNS = "{:>2}  {:<15} {:<6}  {:<5}  {:<5}  {}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bases:
+    """What a user may ask of a list of bases; without a snapshot, the active environment's."""
+
+    snapshot: Path | None = None
+    mirror: str | None = None
+    limit: int = ASKED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Answer:
+    """What engine and registry say of an image; None where they were not asked, or did not say."""
+
+    here: Image | None = None
+    remote: RemoteImage | None = None
+    error: SnapenvError | None = None
+
+
+def bases(request: Bases, outside: Outside) -> Outcome:
+    """Rank the catalogue's images for an environment; what an image says of itself counts more.
+
+    A registry that does not answer leaves sizes unknown, and is no failure.
+
+    Raises:
+        NotFoundError: The folder holds no snapshot.
+        EnvironmentMissingError: No environment is active.
+        BaseError: There is no image to choose from.
+    """
+    facts = _facts(request, outside)
+    catalogue = load_catalogue()
+    ranking = rank_bases(facts, catalogue)
+    first = ranking.candidates[: min(ASKED, request.limit)]
+    answers = _ask([one.image for one in first], facts, request, outside)
+    learned = rank_bases(facts, _learn(catalogue, facts, answers))
+    shown = learned.candidates[: request.limit]
+    return Outcome(
+        command="bases",
+        result={
+            "world": learned.world,
+            "reason": learned.why,
+            "machine": machine_of(facts),
+            "catalogue": catalogue.date,
+            "bases": [
+                _document(rank, one, answers, request) for rank, one in enumerate(shown, start=1)
+            ],
+        },
+        lines=tuple(_lines(facts, learned, shown, answers, request)),
+        warnings=(
+            *shown[0].warnings,
+            *learned.warnings,
+            *_otherwise(ranking.candidates[0], shown[0]),
+            *_silent(answers),
+        ),
+    )
+
+
+def _facts(request: Bases, outside: Outside) -> Facts:
+    if request.snapshot:
+        return read_snapshot(request.snapshot).lock.facts
+    python = find_interpreter(None, os.environ, own_prefix=sys.prefix)
+    with outside.progress.task(f"Looking at {python}"):
+        return probe(outside.local(python), hashes=outside.kept("hashes"))
+
+
+def _ask(
+    images: Sequence[CatalogueImage], facts: Facts, request: Bases, outside: Outside
+) -> Mapping[str, _Answer]:
+    """Ask the engine, and the registry for all at once; give what they say by tag."""
+    machine = machine_of(facts)
+    refs = [_ref(image, request) for image in images]
+    here = _find(refs, outside)
+
+    def read(ref: ImageRef) -> RemoteImage | SnapenvError:
+        try:
+            return outside.registry.read(ref, machine=machine)
+        except SnapenvError as error:
+            return error
+
+    with (
+        outside.progress.task(f"Asking {refs[0].registry} for sizes"),
+        ThreadPoolExecutor(max_workers=ASKED) as pool,
+    ):
+        told = list(pool.map(read, refs))
+    return {
+        image.tag: _Answer(
+            here=here.get(str(ref)),
+            remote=None if isinstance(answer, SnapenvError) else answer,
+            error=answer if isinstance(answer, SnapenvError) else None,
+        )
+        for image, ref, answer in zip(images, refs, told, strict=True)
+    }
+
+
+def _find(refs: Sequence[ImageRef], outside: Outside) -> Mapping[str, Image]:
+    """Give the images that are here already; none where no engine answers."""
+    try:
+        found = {str(ref): outside.engine.find(str(ref)) for ref in refs}
+    except SnapenvError:
+        return {}
+    return {name: image for name, image in found.items() if image}
+
+
+def _learn(catalogue: Catalogue, facts: Facts, answers: Mapping[str, _Answer]) -> Catalogue:
+    """Put what images say of themselves in the place of what the catalogue has of them.
+
+    That an image is absent counts only where its registry has another one.
+    """
+    machine = machine_of(facts)
+    has_any = any(answer.remote for answer in answers.values())
+    return replace(
+        catalogue,
+        images=tuple(
+            _corrected(image, answers.get(image.tag, _Answer()), machine, has_any=has_any)
+            for image in catalogue.images
+        ),
+    )
+
+
+def _corrected(
+    image: CatalogueImage, answer: _Answer, machine: str, *, has_any: bool
+) -> CatalogueImage:
+    if answer.here and answer.here.machine == machine:
+        return as_it_says(image, answer.here.variables, machine=machine)
+    if answer.remote:
+        return as_it_says(image, answer.remote.variables, machine=machine)
+    if has_any and isinstance(answer.error, NotFoundError):
+        return replace(image, absent_for=(machine,))
+    return image
+
+
+def _ref(image: CatalogueImage, request: Bases) -> ImageRef:
+    ref = ImageRef.parse(image.reference)
+    return ref.mirrored(request.mirror) if request.mirror else ref
+
+
+def _document(
+    rank: int, one: Candidate, answers: Mapping[str, _Answer], request: Bases
+) -> dict[str, object]:
+    image, answer = one.image, answers.get(one.image.tag, _Answer())
+    return {
+        "rank": rank,
+        "image": str(_ref(image, request)),
+        "digest": answer.remote.ref.digest if answer.remote else None,
+        "python": image.python,
+        "cuda": dotted(image.cuda) if image.cuda else None,
+        "torch": dotted(image.torch) if image.torch else None,
+        "size_bytes": answer.remote.size_bytes if answer.remote else None,
+        "here": answer.here is not None,
+        "reason": one.reason,
+        "warnings": list(one.warnings),
+    }
+
+
+def _lines(
+    facts: Facts,
+    ranking: Ranking,
+    shown: Sequence[Candidate],
+    answers: Mapping[str, _Answer],
+    request: Bases,
+) -> Iterator[str]:
+    yield from _wrap(_describe(facts))
+    yield from _wrap(ranking.why)
+    yield from _wrap(f"images of {_ref(shown[0].image, request).repository}, best first")
+    yield _COLUMNS.format("", "tag", "Python", "CUDA", "torch", "size").rstrip()
+    for rank, one in enumerate(shown, start=1):
+        image = one.image
+        yield _COLUMNS.format(
+            rank,
+            image.tag,
+            image.python or "?",
+            dotted(image.cuda) if image.cuda else "?",
+            dotted(image.torch) if image.torch else "?",
+            _size(answers.get(image.tag, _Answer())),
+        )
+        yield from _wrap(one.reason, indent="    ")
+
+
+def _describe(facts: Facts) -> str:
+    torch, hardware = facts.environment.torch, facts.hardware
+    return ", ".join(
+        (
+            f"Python {facts.environment.interpreter.version}",
+            f"torch {torch.version}" if torch else "no torch",
+            f"driver {hardware.driver.version}" if hardware.driver else "no NVIDIA driver",
+            *dict.fromkeys(gpu.name for gpu in hardware.gpus),
+            machine_of(facts),
+        )
+    )
+
+
+def _size(answer: _Answer) -> str:
+    if answer.here:
+        return "here"
+    return f"{answer.remote.size_bytes / 1e9:.1f} GB" if answer.remote else "?"
+
+
+def _wrap(text: str, *, indent: str = "") -> Iterator[str]:
+    yield from textwrap.wrap(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+
+
+def _otherwise(chosen: Candidate, best: Candidate) -> Iterator[str]:
+    """Warn where a capture, which asks no registry, takes another."""
+    if chosen.image.tag != best.image.tag:
+        yield (
+            f"a capture, which asks no registry, takes {chosen.image.tag}: "
+            f"take the first of these with --base"
+        )
+
+
+def _silent(answers: Mapping[str, _Answer]) -> Iterator[str]:
+    """Say once that sizes are not known, and why."""
+    errors = [answer.error for answer in answers.values() if answer.error]
+    silent = [error for error in errors if not isinstance(error, NotFoundError)]
+    if silent:
+        yield f"not every size is known: {silent[0].message}"
+    elif errors and len(errors) == len(answers):
+        yield f"the registry has none of the first {len(errors)}: {errors[0].message}"

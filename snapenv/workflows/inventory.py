@@ -1,0 +1,409 @@
+"""What is here and in the registry, and what is known of one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.errors import EngineMissingError, NotFoundError, UsageError
+from snapenv.lock.store import read_snapshot
+from snapenv.model.image import ImageRef, Tag
+from snapenv.model.outcome import Outcome
+from snapenv.model.snapshot import SNAPSHOT_LABEL
+from snapenv.workflows.reference import parse_ref, read_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from snapenv.model.image import Image, RemoteImage
+    from snapenv.model.snapshot import Lock, Snapshot
+    from snapenv.ports import Outside
+
+_BASE_NAME = "org.opencontainers.image.base.name"
+_BASE_DIGEST = "org.opencontainers.image.base.digest"
+_VERSION_LABEL = "io.snapenv.version"
+_TAG_LABEL = "org.opencontainers.image.version"
+_AT_ONCE = 8  # questions to a registry
+_NOTHING = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """What a user may ask of a list."""
+
+    repository: str
+    remote: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One name, here, in its registry, or both."""
+
+    repository: str
+    tag: str
+    size_bytes: int | None = None  # on disk where it is here, else of a pull
+    created: str | None = None  # RFC 3339
+    here: bool = False
+    there: bool | None = None  # None: nobody has asked
+    same: bool | None = None  # whether both are one image; None where it is not in both
+
+    @property
+    def where(self) -> str:
+        """Say it in one word."""
+        if self.here and self.there:
+            return "both" if self.same else "differ"
+        return "here" if self.here else "there"
+
+
+def list_images(request: Listing, outside: Outside) -> Outcome:
+    """List what snapenv made: here, and in the repository if asked."""
+    here, warnings = _here(outside, may_miss=request.remote)
+    rows = {(row.repository, row.tag): row for row, _ in here}
+    if request.remote:
+        images = {(row.repository, row.tag): image for row, image in here}
+        there, missing = _there(request.repository, outside)
+        warnings += missing
+        for ref, found in there.items():
+            place = (ref.repository, str(ref.tag))
+            rows[place] = _joined(rows.get(place), images.get(place), ref, found)
+        rows = {place: _asked(row, request.repository) for place, row in rows.items()}
+    return _listed([rows[place] for place in sorted(rows)], request, warnings)
+
+
+def _here(
+    outside: Outside, *, may_miss: bool
+) -> tuple[tuple[tuple[Row, Image], ...], tuple[str, ...]]:
+    """Give what the engine holds; without an engine, nothing and a warning if it ``may_miss``."""
+    try:
+        named = outside.engine.list_names(label=SNAPSHOT_LABEL)
+    except EngineMissingError as error:
+        if not may_miss:
+            raise
+        return (), (f"{error.message}: what is here is not listed",)
+    found = ((ImageRef.parse(name), created, outside.engine.find(name)) for name, created in named)
+    return tuple(
+        (
+            Row(
+                repository=ref.repository,
+                tag=str(ref.tag),
+                size_bytes=image.size_bytes,
+                created=created,
+                here=True,
+            ),
+            image,
+        )
+        for ref, created, image in found
+        if image
+    ), ()
+
+
+def _there(
+    repository: str, outside: Outside
+) -> tuple[Mapping[ImageRef, RemoteImage | None], tuple[str, ...]]:
+    """Read every tag of the convention; None for one that is not for this kind of machine."""
+    if "/" not in repository:
+        raise UsageError(
+            f"{repository} is a repository of this machine alone",
+            hint="Name one of a registry: --repository example.com/team/env",
+        )
+    with outside.progress.task(f"Asking {repository}") as task:
+        tags = [tag for tag in outside.registry.tags(repository) if _is_ours(tag)]
+        refs = [ImageRef(repository=repository, tag=tag) for tag in tags]
+        task.note(f"{len(refs)} tags")
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            read = tuple(pool.map(lambda ref: _read(ref, outside), refs))
+    there = dict(zip(refs, read, strict=True))
+    missing = (ref.tag for ref, found in there.items() if found is None)
+    return there, tuple(f"{tag} is not for this kind of machine, or is gone" for tag in missing)
+
+
+def _read(ref: ImageRef, outside: Outside) -> RemoteImage | None:
+    try:
+        return outside.registry.read(ref)
+    except NotFoundError:
+        return None
+
+
+def _is_ours(tag: str) -> bool:
+    try:
+        Tag.parse(tag)
+    except ValueError:
+        return False
+    return True
+
+
+def _joined(row: Row | None, image: Image | None, ref: ImageRef, there: RemoteImage | None) -> Row:
+    if row is None or image is None:
+        return Row(
+            repository=ref.repository,
+            tag=str(ref.tag),
+            size_bytes=there.size_bytes if there else None,
+            created=there.created if there else None,
+            there=True,
+        )
+    same = there is not None and (image.diff_ids, dict(image.labels)) == (
+        there.diff_ids,
+        dict(there.labels),
+    )
+    return replace(row, there=True, same=same)
+
+
+def _asked(row: Row, repository: str) -> Row:
+    """Note that the registry has not what it did not name."""
+    if row.there is None and row.repository == repository:
+        return replace(row, there=False)
+    return row
+
+
+def _listed(rows: list[Row], request: Listing, warnings: tuple[str, ...]) -> Outcome:
+    images = [
+        {
+            "name": f"{row.repository}:{row.tag}",
+            "repository": row.repository,
+            "tag": row.tag,
+            "size_bytes": row.size_bytes,
+            "created": row.created,
+            "here": row.here,
+            "there": row.there,
+            "same": row.same,
+        }
+        for row in rows
+    ]
+    return Outcome(
+        command="list",
+        result={"repository": request.repository, "remote": request.remote, "images": images},
+        lines=tuple(_table(rows)) or (_empty(request),),
+        warnings=warnings,
+    )
+
+
+def _table(rows: list[Row]) -> Iterator[str]:
+    """Give a line for each repository, and below it one for each of its tags."""
+    width = max((len(row.tag) for row in rows), default=0)
+    above = None
+    for row in rows:
+        if row.repository != above:
+            above = row.repository
+            yield above
+        day = (row.created or _NOTHING)[:10]
+        yield f"  {row.tag:<{width}}  {_size(row.size_bytes):>8}  {day:<10}  {row.where}"
+
+
+def _empty(request: Listing) -> str:
+    where = f"here or in {request.repository}" if request.remote else "here"
+    return f"there is no image of snapenv {where}"
+
+
+def _size(size_bytes: int | None) -> str:
+    if size_bytes is None:
+        return _NOTHING
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= size:
+            return f"{size_bytes / size:.1f} {unit}"
+    return f"{size_bytes} B"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """What is known of one environment; None is unknown."""
+
+    kind: str  # "snapshot", "image" (of this machine) or "registry"
+    name: str
+    tag: str | None = None
+    digest: str | None = None  # of the image; of a snapshot, its own
+    snapshot: str | None = None  # the digest of the snapshot in it
+    size_bytes: int | None = None
+    created: str | None = None
+    base: str | None = None
+    python: str | None = None
+    torch: str | None = None
+    cuda: str | None = None
+    packages: int | None = None
+    baseline: Mapping[str, object] | None = None
+    sources: tuple[str, ...] | None = None
+    snapenv: str | None = None  # the version that wrote it
+    more: str | None = None  # how to know more
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def show(text: str, outside: Outside, *, repository: str) -> Outcome:
+    """Say what is known of a snapshot folder, or of an image here, else in its registry.
+
+    Nothing is pulled, and nothing of the image is run.
+
+    Raises:
+        NotFoundError: It is nowhere.
+        RegistryError: The registry does not answer, or refuses.
+    """
+    ref = parse_ref(text, repository=repository)
+    if isinstance(ref, Path):
+        snapshot = read_snapshot(ref)
+        return _shown(_of_snapshot(snapshot, kind="snapshot", name=text))
+    image = _find(ref, outside)
+    if image:
+        return _shown(_of_image(ref, image, outside))
+    return _shown(_of_remote(_ask(ref, outside)))
+
+
+def _find(ref: ImageRef, outside: Outside) -> Image | None:
+    try:
+        return outside.engine.find(str(ref))
+    except EngineMissingError:
+        return None  # the registry may have it
+
+
+def _ask(ref: ImageRef, outside: Outside) -> RemoteImage:
+    if "/" not in ref.repository:
+        raise NotFoundError(
+            f"there is no local image {ref}",
+            hint="See snapenv list, or name a repository: --repository example.com/team/env",
+        )
+    with outside.progress.task(f"Asking for {ref}"):
+        return outside.registry.read(ref)
+
+
+def _of_snapshot(snapshot: Snapshot, *, kind: str, name: str) -> Card:
+    lock = snapshot.lock
+    environment = lock.environment
+    torch = environment.torch
+    return Card(
+        kind=kind,
+        name=name,
+        tag=lock.tag,
+        digest=snapshot.digest,
+        snapshot=snapshot.digest,
+        created=snapshot.captured_at,
+        base=lock.base.image,
+        python=environment.interpreter.version,
+        torch=torch.version if torch else None,
+        cuda=torch.cuda if torch else None,
+        packages=len(environment.distributions),
+        baseline=_baseline(lock),
+        sources=tuple(f"{one.place}: {one.holds}" for one in lock.sources),
+        snapenv=lock.snapenv,
+    )
+
+
+def _baseline(lock: Lock) -> Mapping[str, object] | None:
+    found = lock.baseline
+    if found is None:
+        return None
+    values = found.values
+    return {
+        "device": found.conditions.device,
+        "steps": len(values),
+        "first": values[0],
+        "last": values[-1],
+    }
+
+
+def _of_image(ref: ImageRef, image: Image, outside: Outside) -> Card:
+    """Read the snapshot that a local image holds."""
+    known = [name for name in image.digests if name.startswith(f"{ref.repository}@")]
+    return replace(
+        _of_snapshot(read_image(image, ref, outside), kind="image", name=str(ref)),
+        digest=known[0].partition("@")[2] if known else image.id,
+        size_bytes=image.size_bytes,
+        base=_pinned_base(image.labels),
+        labels=_ours(image.labels),
+    )
+
+
+def _of_remote(image: RemoteImage) -> Card:
+    """Say what labels and tag tell: the rest lies in a layer, which is not fetched."""
+    labels, name = image.labels, str(image.ref)
+    told = _of_tag(labels.get(_TAG_LABEL))
+    if SNAPSHOT_LABEL not in labels:
+        raise NotFoundError(
+            f"{name} holds no snapshot: it was not built by snapenv",
+            hint="Name an image that snapenv build made.",
+        )
+    return Card(
+        kind="registry",
+        name=image.ref.tagged,
+        tag=labels.get(_TAG_LABEL),
+        digest=image.ref.digest,
+        snapshot=labels[SNAPSHOT_LABEL],
+        size_bytes=image.size_bytes,
+        created=image.created,
+        base=_pinned_base(labels),
+        python=told.get("python"),
+        torch=told.get("torch"),
+        cuda=told.get("cuda"),
+        snapenv=labels.get(_VERSION_LABEL),
+        more=f"docker pull {image.ref.tagged}, then snapenv show once more",
+        labels=_ours(labels),
+    )
+
+
+def _of_tag(text: str | None) -> Mapping[str, str]:
+    """Give what a tag of the convention says: the CUDA version, perhaps torch's or Python's."""
+    try:
+        tag = Tag.parse(text or "")
+    except ValueError:
+        return {}
+    digits = tag.compute.removeprefix("cu")
+    found = {"cuda": f"{digits[:-1]}.{digits[-1]}"} if digits.isdecimal() and digits[1:] else {}
+    for word, key in (("torch", "torch"), ("py", "python")):
+        if tag.framework.startswith(word):
+            found[key] = tag.framework.removeprefix(word)
+    return found
+
+
+def _pinned_base(labels: Mapping[str, str]) -> str | None:
+    name, digest = labels.get(_BASE_NAME), labels.get(_BASE_DIGEST)
+    return f"{name}@{digest}" if name and digest else name
+
+
+def _ours(labels: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: labels[name] for name in sorted(labels) if name.startswith("io.snapenv.")}
+
+
+def _shown(card: Card) -> Outcome:
+    result = {name: getattr(card, name) for name in card.__dataclass_fields__}
+    return Outcome(command="show", result=result, lines=tuple(_lines(card)))
+
+
+def _lines(card: Card) -> Iterator[str]:
+    """Give a word and its value a line; what nothing tells is left out, and said at the end."""
+    facts: tuple[tuple[str, Iterable[str | None]], ...] = (
+        ("tag", (card.tag,)),
+        ("name", (card.name,)),
+        ("digest", (card.digest,)),
+        ("snapshot", (card.snapshot if card.snapshot != card.digest else None,)),
+        ("size", (_size(card.size_bytes) if card.size_bytes else None,)),
+        ("created", (card.created,)),
+        ("base", (card.base or "").replace("@", "\n@", 1).split("\n") if card.base else ()),
+        ("python", (card.python,)),
+        ("torch", (card.torch,)),
+        ("CUDA", (card.cuda,)),
+        ("packages", (str(card.packages) if card.packages is not None else None,)),
+        ("baseline", (_baseline_line(card.baseline),)),
+        ("sources", card.sources or ()),
+        ("written by", (f"snapenv {card.snapenv}" if card.snapenv else None,)),
+    )
+    for word, values in facts:
+        title = word
+        for value in values:
+            if value:
+                yield f"{title:<10} {_printable(value)}"
+                title = ""
+    if card.more:
+        yield "The packages, sources and baseline lie in the image."
+        yield f"To see them: {_printable(card.more)}"
+
+
+def _baseline_line(found: Mapping[str, object] | None) -> str | None:
+    if found is None:
+        return None
+    return (
+        f"{found['steps']} steps on {found['device']}, {found['first']:.6f} to {found['last']:.6f}"
+    )
+
+
+def _printable(text: str) -> str:
+    """Escape what would end the line or steer the terminal: it may come from someone else."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

@@ -1,0 +1,131 @@
+"""What engines and other programs save, in each of its layouts."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import zstandard
+
+from snapenv.engine.saving import read_saved
+from snapenv.errors import EngineError
+from tests.archive.making import LAYERS, blob, digest, make_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+DIFF_IDS = tuple(map(digest, LAYERS))
+CONFIG = make_config()
+CONTENTS = {digest(one): one for one in (*LAYERS, CONFIG)}
+ATTESTATION = make_config((b"attested",))
+
+
+def tar(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def docker_archive(name: Callable[[bytes], str], pack: Callable[[bytes], bytes]) -> bytes:
+    """Give what ``docker save`` writes from 25 on, and skopeo, with names of one's own."""
+    names = [name(pack(one)) for one in LAYERS]
+    manifest = [{"Config": blob(digest(CONFIG)), "RepoTags": None, "Layers": names}]
+    files = dict(zip(names, map(pack, LAYERS), strict=True))
+    return tar(
+        {**files, blob(digest(CONFIG)): CONFIG, "manifest.json": json.dumps(manifest).encode()}
+    )
+
+
+def oci_archive(pack: Callable[[bytes], bytes]) -> bytes:
+    """Give what an engine with containerd's store saves: also an attestation, of no platform."""
+    files, manifests = dict[str, bytes](), []
+    for config, layers in ((ATTESTATION, (b"attested",)), (CONFIG, LAYERS)):
+        packed = [pack(one) for one in layers]
+        manifest = json.dumps(
+            {
+                "config": {"digest": digest(config)},
+                "layers": [{"digest": digest(one)} for one in packed],
+            }
+        ).encode()
+        manifests.append({"digest": digest(manifest)})
+        files |= {blob(digest(one)): one for one in (config, manifest, *packed)}
+    index = json.dumps({"manifests": manifests}).encode()
+    return tar({**files, "index.json": index, "oci-layout": b'{"imageLayoutVersion":"1.0.0"}'})
+
+
+def opener(content: bytes) -> Callable[[], AbstractContextManager[Iterable[bytes]]]:
+    @contextmanager
+    def open_tar() -> Iterator[Iterable[bytes]]:
+        stream = io.BytesIO(content)
+        yield iter(lambda: stream.read(701), b"")
+
+    return open_tar
+
+
+def read(saved: bytes) -> list[tuple[str, int, bytes]]:
+    parts = read_saved(opener(saved), DIFF_IDS)
+    return [(name, size, b"".join(chunks)) for name, size, chunks in parts]
+
+
+def plain(content: bytes) -> bytes:
+    return content
+
+
+def gzip_of(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+def zstd(content: bytes) -> bytes:
+    return zstandard.compress(content)
+
+
+SAVED = {
+    "docker 25": docker_archive(lambda one: blob(digest(one)), plain),
+    "skopeo": docker_archive(lambda one: f"{digest(one)[7:]}.tar", plain),
+    "other names": docker_archive(lambda one: f"layers/{len(one)}", plain),
+    "oci": oci_archive(plain),
+    "oci, gzip": oci_archive(gzip_of),
+    "oci, zstd": oci_archive(zstd),
+    "docker, gzip": docker_archive(lambda one: blob(digest(one)), gzip_of),
+}
+
+
+@pytest.mark.parametrize("layout", SAVED)
+def test_every_layout_gives_the_config_and_the_layers_unpacked(layout: str) -> None:
+    parts = read(SAVED[layout])
+
+    assert {name: content for name, _, content in parts} == CONTENTS
+    assert len(parts) == len(CONTENTS)
+    assert all(size == len(content) for _, size, content in parts)
+
+
+@pytest.mark.parametrize("layout", SAVED)
+def test_a_tar_that_breaks_off_is_refused_unless_all_had_come(layout: str) -> None:
+    saved = SAVED[layout]
+
+    found = [read_or_refuse(saved[:cut]) for cut in range(0, len(saved), 997)]
+
+    assert found.count(None) > 3
+    assert all(contents in (None, CONTENTS) for contents in found)
+
+
+def read_or_refuse(saved: bytes) -> dict[str, bytes] | None:
+    try:
+        return {name: content for name, _, content in read(saved)}
+    except EngineError:
+        return None
+
+
+def test_a_tar_of_another_image_lacks_all() -> None:
+    with pytest.raises(EngineError, match="lacks 2 of its parts"):
+        list(read_saved(opener(SAVED["oci"]), (digest(b"other"),)))

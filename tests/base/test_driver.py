@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.base.catalogue import load_catalogue
+from snapenv.base.driver import is_data_center, own_cuda, serve
+from snapenv.model.hardware import Driver, Gpu
+from tests.samples import sample_hardware
+
+if TYPE_CHECKING:
+    from snapenv.base.catalogue import Pair
+    from snapenv.base.driver import Service
+    from snapenv.model.hardware import Hardware
+
+KNOWN = load_catalogue()
+
+
+def machine(version: str, cuda: Pair, *gpus: str) -> Hardware:
+    found = tuple(Gpu(name=gpu, memory_mib=1, compute_capability=(8, 0)) for gpu in gpus)
+    return replace(sample_hardware(driver=Driver(version=version, cuda=cuda)), gpus=found)
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "asked", "service"),
+    [
+        ("580.95.05", (13, 0), (13, 0), "full"),
+        ("580.95.05", (13, 0), (11, 8), "full"),
+        ("580.95.05", (13, 0), (13, 4), "minor"),
+        ("525.60.13", (12, 0), (12, 9), "minor"),
+        ("450.80.02", (11, 0), (11, 8), "minor"),
+        ("450.51.06", (11, 0), (11, 8), "no"),  # below the lowest of the family
+        ("450.51.06", (11, 0), (11, 0), "full"),
+        ("535.183.01", (12, 2), (13, 0), "forward"),
+        ("535.183.01", (13, 0), (13, 0), "forward"),  # the image's own cuda-compat answered
+        ("550.54.15", (12, 4), (13, 0), "no"),  # 13-0 runs on 535 and 570
+        ("550.54.15", (12, 4), (13, 1), "forward"),  # 13-1 runs on 535 to 580
+        ("555.42.06", (12, 5), (13, 1), "no"),  # a branch that never is
+        ("470.82.01", (11, 4), (12, 2), "no"),
+        ("620.10", (14, 0), (13, 4), "full"),  # newer than all that is known
+        ("390.157", (9, 1), (11, 2), "no"),
+        ("n/a", (12, 2), (12, 9), "minor"),  # a version that says nothing
+    ],
+)
+def test_a_driver_serves_a_cuda_by_nvidia_s_rules(
+    version: str, cuda: Pair, asked: Pair, service: Service
+) -> None:
+    hardware = machine(version, cuda, "NVIDIA A100-SXM4-80GB")
+
+    assert serve(hardware, asked, KNOWN) == service
+
+
+def test_forward_compatibility_needs_a_data_centre_gpu_everywhere() -> None:
+    mixed = machine("535.183.01", (12, 2), "NVIDIA A100-SXM4-80GB", "NVIDIA GeForce RTX 4090")
+    none = machine("535.183.01", (12, 2))
+
+    assert serve(mixed, (13, 0), KNOWN) == "no"
+    assert serve(none, (13, 0), KNOWN) == "no"
+
+
+def test_an_image_s_own_notes_may_allow_an_older_branch() -> None:
+    hardware = machine("470.82.01", (11, 4), "Tesla T4")
+
+    assert serve(hardware, (12, 2), KNOWN, branches=(450, 470)) == "forward"
+
+
+def test_without_a_driver_nothing_is_told() -> None:
+    assert serve(sample_hardware(driver=None), (12, 2), KNOWN) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "own"),
+    [
+        ("535.183.01", (12, 2), (12, 2)),
+        ("535.183.01", (13, 1), (12, 2)),  # asked inside of an image with cuda-compat
+        ("620.10", (14, 0), (14, 0)),
+        ("440.33.01", (10, 2), (10, 2)),
+    ],
+)
+def test_a_driver_s_own_cuda_is_by_its_version_as_far_as_that_is_known(
+    version: str, cuda: Pair, own: Pair
+) -> None:
+    assert own_cuda(Driver(version=version, cuda=cuda), KNOWN) == own
+
+
+@pytest.mark.parametrize(
+    ("name", "sold"),
+    [
+        ("Tesla V100-SXM2-32GB", True),
+        ("Tesla T4", True),
+        ("NVIDIA A100-SXM4-80GB", True),
+        ("NVIDIA A10G", True),
+        ("NVIDIA L40S", True),
+        ("NVIDIA H100 80GB HBM3", True),
+        ("NVIDIA GH200 480GB", True),
+        ("NVIDIA GB200", True),
+        ("NVIDIA GB10", False),
+        ("NVIDIA GeForce RTX 4090", False),
+        ("NVIDIA RTX A6000", False),
+        ("NVIDIA TITAN RTX", False),
+        ("Quadro RTX 6000", False),
+        ("Orin (nvgpu)", False),
+    ],
+)
+def test_a_data_centre_gpu_is_known_by_its_name(name: str, *, sold: bool) -> None:
+    gpu = Gpu(name=name, memory_mib=1, compute_capability=(8, 0))
+
+    assert is_data_center(gpu) is sold

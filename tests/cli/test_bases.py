@@ -1,0 +1,92 @@
+"""``snapenv bases`` as a user sees it; but for the last test, no registry answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.lock.store import write_snapshot
+from tests.command import Command
+from tests.samples import (
+    sample_base_facts,
+    sample_environment,
+    sample_facts,
+    sample_lock,
+    sample_snapshot,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOWHERE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock", "VIRTUAL_ENV": "", "CONDA_PREFIX": ""}
+SILENT = "localhost:9"
+KEYS = {"schema", "command", "ok", "exit_code", "result", "checks", "warnings", "error"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    facts = sample_facts(environment=sample_environment(python="3.12.3"))
+    write_snapshot(sample_snapshot(sample_lock(facts=facts)), tmp_path / "snapshot")
+    return str(tmp_path / "snapshot")
+
+
+def test_the_list_is_shown_although_no_registry_answers(folder: str) -> None:
+    done = Command(NOWHERE).run("bases", folder, "--mirror", SILENT)
+
+    assert done.returncode == 0
+    assert " 1  26.02-py3       3.12    13.1   2.11   ?" in done.stdout.splitlines()
+    assert done.stderr.count("warning: ") == 1
+    assert f"not every size is known: {SILENT}" in done.stderr
+
+
+def test_every_line_fits_60_columns(folder: str) -> None:
+    done = Command(NOWHERE).run("bases", folder, "--mirror", SILENT)
+
+    assert max(len(line) for line in done.stdout.splitlines()) <= 60
+
+
+def test_the_document_has_the_usual_keys(folder: str) -> None:
+    document = Command(NOWHERE).document("bases", folder, "--mirror", SILENT, "--limit", "3")
+
+    assert document.keys() == KEYS
+    assert document["command"] == "bases"
+    assert document["ok"] is True
+    assert document["result"].keys() == {"world", "reason", "machine", "catalogue", "bases"}
+    assert [one["rank"] for one in document["result"]["bases"]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "many"])
+def test_a_limit_that_is_no_number_of_images_is_a_usage_error(folder: str, limit: str) -> None:
+    assert Command(NOWHERE).run("bases", folder, "--limit", limit).returncode == 2
+
+
+def test_a_folder_that_is_no_snapshot_is_named(tmp_path: Path) -> None:
+    done = Command(NOWHERE).run("bases", str(tmp_path))
+
+    assert done.returncode == 14
+    assert str(tmp_path) in done.stderr
+    assert done.stdout == ""
+
+
+def test_no_active_environment_is_said() -> None:
+    done = Command({**NOWHERE, "PATH": "/nowhere"}).run("bases")
+
+    assert done.returncode == 4
+    assert "no environment is active" in done.stderr
+
+
+@pytest.mark.docker
+def test_a_real_registry_tells_the_size_and_what_the_image_says(
+    base_image: str, tmp_path: Path
+) -> None:
+    write_snapshot(sample_snapshot(sample_lock(facts=sample_base_facts())), tmp_path / "own")
+    host = base_image.partition("/")[0]
+
+    result = Command().result("bases", str(tmp_path / "own"), "--mirror", host, "--limit", "2")
+
+    first, second = result["bases"]
+    assert first["image"] == base_image
+    assert first["digest"].startswith("sha256:")
+    assert first["size_bytes"] > 100_000_000
+    assert (second["size_bytes"], second["here"]) == (None, False)

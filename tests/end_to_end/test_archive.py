@@ -1,0 +1,288 @@
+"""An image as one file: out of one engine, and back into it."""
+
+from __future__ import annotations
+
+import io
+import json
+import posixpath
+import subprocess
+import tarfile
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from docker import DockerClient
+from docker.errors import ImageNotFound
+
+from snapenv.engine.docker import DockerEngine
+from snapenv.model.image import BuildContext, ImageRef
+from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
+from tests.archive.making import unpack
+from tests.command import Command
+from tests.engines.place import UnavailableError, install
+from tests.fakes import FakeTask
+from tests.samples import TAG, sample_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from docker.models.containers import Container
+
+pytestmark = pytest.mark.docker
+
+SNAPSHOT = sample_snapshot()
+BASE_LABEL = "org.opencontainers.image.base"
+
+
+@dataclass(frozen=True)
+class Small:
+    """A small base in the registry, and an image of a snapshot on it."""
+
+    client: DockerClient
+    command: Command
+    base: ImageRef
+    image: ImageRef
+    folder: Path
+
+    def inspect(self, ref: ImageRef) -> dict[str, Any]:
+        found: dict[str, Any] = self.client.api.inspect_image(ref.tagged)  # type: ignore[no-untyped-call]
+        return found
+
+    def export(self, name: str, *words: str) -> Path:
+        path = self.folder / name
+        self.command.result("export", self.image.tagged, "-o", str(path), *words)
+        return path
+
+    def bring(self, path: Path, *words: str) -> dict[str, Any]:
+        repository = ("--repository", self.image.repository)
+        return self.command.document("import", str(path), *repository, *words)
+
+    def remove(self, *refs: ImageRef) -> None:
+        for ref in refs:
+            self.client.images.remove(self.inspect(ref)["Id"], force=True)
+
+    def has(self, ref: ImageRef) -> bool:
+        try:
+            self.client.images.get(ref.tagged)
+        except ImageNotFound:
+            return False
+        return True
+
+
+@pytest.fixture
+def small(engine_host: str, registry: str, tmp_path: Path) -> Iterator[Small]:
+    engine, client = DockerEngine(), DockerClient(base_url=engine_host)
+    word = uuid.uuid4().hex
+    base = ImageRef(repository=f"{registry}/archive/{word}", tag="base")
+    lines = b"FROM scratch\nCOPY base /base\nCOPY more /more\n"
+    files = {"Dockerfile": lines, "base": uuid.uuid4().bytes * 99_999, "more": word.encode()}
+    engine.tag(engine.build(BuildContext(files=files, labels={}), FakeTask()), base)
+    pinned = engine.push(base, FakeTask())
+    image = ImageRef(repository=f"archive-{word}", tag=TAG)
+    engine.tag(engine.build(_on(pinned), FakeTask()), image)
+    small = Small(client, Command({"DOCKER_HOST": engine_host}), base, image, tmp_path)
+    yield small
+    for found in client.images.list():
+        names = (*found.attrs["RepoTags"], *found.attrs["RepoDigests"])
+        if any(word in name for name in names):
+            client.images.remove(str(found.id), force=True)
+    client.close()
+
+
+def _on(base: ImageRef) -> BuildContext:
+    lines = [
+        f"FROM {base}",
+        f"COPY {' '.join(SNAPSHOT.files)} {IMAGE_SNAPSHOT}/",
+        "COPY snapenv.toml /again",
+        "COPY snapenv.toml /again",
+        'ENTRYPOINT ["/base"]',
+        "ENV A=b=c",
+    ]
+    labels = {
+        SNAPSHOT_LABEL: SNAPSHOT.digest,
+        f"{BASE_LABEL}.name": base.tagged,
+        f"{BASE_LABEL}.digest": str(base.digest),
+    }
+    files = {**SNAPSHOT.files, "of.base": "\n".join(lines).encode()}
+    return BuildContext(files=files, labels=labels, dockerfile="of.base")
+
+
+def _bytes(content: object) -> bytes:
+    assert isinstance(content, bytes)
+    return content
+
+
+def same(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    return all(before[key] == after[key] for key in ("Id", "RootFS", "Config", "Architecture"))
+
+
+def test_an_image_that_was_removed_comes_back_the_same(small: Small) -> None:
+    before = small.inspect(small.image)
+    path = small.export("a")
+    small.remove(small.image)
+
+    done = small.bring(path)
+
+    assert done["ok"], done
+    assert done["result"]["digest"] == before["Id"]
+    assert same(before, small.inspect(small.image))
+
+
+def test_an_image_comes_back_without_its_base_being_there(small: Small) -> None:
+    before = small.inspect(small.image)
+    path = small.export("a")
+    small.remove(small.image, small.base)
+
+    assert small.bring(path)["ok"]
+
+    assert same(before, small.inspect(small.image))
+
+
+def test_layers_that_the_engine_does_not_know_are_loaded(small: Small) -> None:
+    """No build cache has them, as on another machine."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, content in {**SNAPSHOT.files, "../x": uuid.uuid4().bytes * 99_999}.items():
+            member = tarfile.TarInfo(posixpath.normpath(f"{IMAGE_SNAPSHOT}/{name}").lstrip("/"))
+            member.size = len(_bytes(content))
+            archive.addfile(member, io.BytesIO(_bytes(content)))
+    small.client.api.import_image_from_data(
+        stream.getvalue(),
+        repository=small.image.repository,
+        tag=TAG,
+        changes=[f"LABEL {SNAPSHOT_LABEL}={SNAPSHOT.digest}"],
+    )
+    before = small.inspect(small.image)
+    path = small.export("a")
+    small.remove(small.image)
+
+    assert small.bring(path)["ok"]
+
+    assert same(before, small.inspect(small.image))
+    found = small.command.result("export", small.image.tagged, "-o", str(small.folder / "b"))
+    assert (small.folder / "b").read_bytes() == path.read_bytes()
+    assert found["digest"] == before["Id"]
+
+
+@pytest.mark.parametrize("base", ["here", "in its registry"])
+def test_a_delta_takes_the_base_from_here_or_from_its_registry(base: str, small: Small) -> None:
+    before = small.inspect(small.image)
+    path = small.export("a", "--delta")
+    small.remove(small.image, *(() if base == "here" else (small.base,)))
+
+    done = small.bring(path)
+
+    assert done["ok"], done
+    assert done["result"]["delta"] is True
+    assert same(before, small.inspect(small.image))
+    assert path.stat().st_size < 20_000
+
+
+def test_a_delta_without_its_base_is_refused_and_nothing_is_loaded(small: Small) -> None:
+    path = small.export("a", "--delta")
+    small.remove(small.image, small.base)
+
+    done = small.bring(path, "--mirror", "localhost:1/nowhere")
+
+    assert done["exit_code"] == 13
+    assert not small.has(small.image)
+
+
+def test_a_damaged_archive_is_refused_by_name_and_nothing_is_loaded(small: Small) -> None:
+    path = small.export("a")
+    small.remove(small.image)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+    done = small.bring(path)
+
+    assert (done["exit_code"], done["error"]["kind"]) == (23, "archive")
+    assert str(path) in done["error"]["message"]
+    assert not small.has(small.image)
+
+
+def test_a_tag_is_moved_by_replace_alone(small: Small) -> None:
+    before = small.inspect(small.image)
+    path = small.export("a")
+    small.remove(small.image)
+    small.client.images.get(small.base.tagged).tag(small.image.repository, TAG)
+
+    refused, moved = small.bring(path), small.bring(path, "--replace")
+
+    assert (refused["exit_code"], refused["error"]["kind"]) == (15, "tag-taken")
+    assert "--replace" in refused["error"]["hint"]
+    assert moved["ok"]
+    assert same(before, small.inspect(small.image))
+
+
+def test_a_file_that_is_there_is_not_written_over(small: Small) -> None:
+    path = small.export("a")
+
+    done = small.command.document("export", small.image.tagged, "-o", str(path))
+
+    assert (done["exit_code"], done["error"]["kind"]) == (18, "place-taken")
+
+
+def test_skopeo_reads_what_was_written(small: Small) -> None:
+    try:
+        install({"skopeo": "skopeo"})
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    before = small.inspect(small.image)
+    tar, copy = small.folder / "tar", small.folder / "copy"
+    tar.write_bytes(unpack(small.export("a").read_bytes()))
+
+    source = f"oci-archive:{tar}:{TAG}"
+    config = json.loads(subprocess.check_output(["skopeo", "inspect", "--config", source]))
+    subprocess.run(
+        ["skopeo", "--insecure-policy", "copy", "--quiet", source, f"dir:{copy}"], check=True
+    )
+
+    assert config["rootfs"]["diff_ids"] == before["RootFS"]["Layers"]
+    assert config["config"]["Labels"] == before["Config"]["Labels"]
+    manifest = json.loads((copy / "manifest.json").read_text())
+    assert manifest["config"]["digest"] == before["Id"]
+    assert [layer["digest"] for layer in manifest["layers"]] == before["RootFS"]["Layers"]
+
+
+@pytest.fixture
+def working(engine_host: str, base_image: str) -> Iterator[Container]:
+    """A container of the stand-in base with an environment on its torch."""
+    client = DockerClient(base_url=engine_host, timeout=600)
+    container = client.containers.run(base_image, ["sleep", "3600"], detach=True, init=True)
+    try:
+        code, said = container.exec_run("python3 -m venv --system-site-packages /env")
+        assert code == 0, said
+        yield container
+    finally:
+        container.remove(force=True)
+        client.close()
+
+
+@pytest.mark.parametrize("words", [(), ("--delta",)])
+def test_an_environment_on_a_base_comes_back_and_is_restored(
+    words: tuple[str, ...], engine_host: str, working: Container, registry: str, tmp_path: Path
+) -> None:
+    command, repository = Command({"DOCKER_HOST": engine_host}), f"archive-{uuid.uuid4().hex}"
+    snapshot, path = str(tmp_path / "snapshot"), str(tmp_path / "archive")
+    there = ("--container", str(working.name), "--python", "/env/bin/python")
+    tag = command.result("capture", *there, "--no-smoke", "-o", snapshot)["tag"]
+    named = ("--repository", repository)
+    command.result("build", snapshot, "--mirror", registry, *named)
+    client = DockerClient(base_url=engine_host, timeout=600)
+    try:
+        exported = command.result("export", tag, "-o", path, *words, *named)
+        client.images.remove(f"{repository}:{tag}")
+        imported = command.result("import", path, *named)
+        restored = command.result("restore", tag, *named, "--device", "cpu", "--no-smoke")
+    finally:
+        client.images.remove(f"{repository}:{tag}")
+        client.close()
+
+    assert imported["digest"] == restored["digest"] == exported["digest"]
+    assert imported["snapshot"] == restored["snapshot"]
+    if words:
+        assert Path(path).stat().st_size < 30_000_000

@@ -1,0 +1,35 @@
+"""Builds on busybox alone: a few MB, from no registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.model.image import BuildContext
+from tests.engines.place import install
+
+if TYPE_CHECKING:
+    from snapenv.model.carried import Content
+
+_BUSYBOX = Path("/bin/busybox")
+_PROGRAMS = ("cat", "date", "dd", "echo", "mkdir", "seq", "sh", "sleep", "test")
+
+
+def small_context(*steps: str, **files: Content) -> BuildContext:
+    """Give a build of these steps, over a layer with a shell and a few programs.
+
+    Raises:
+        UnavailableError: There is no busybox, and it cannot be installed.
+    """
+    install({"busybox-static": str(_BUSYBOX)})
+    link = f"for name in {' '.join(_PROGRAMS)}; do /bin/busybox ln -s busybox /bin/$name; done"
+    lines = (
+        "FROM scratch",
+        "COPY --chmod=755 busybox /bin/busybox",
+        f'RUN ["/bin/busybox", "sh", "-c", "cd /bin; {link}"]',
+        *steps,
+    )
+    return BuildContext(
+        files={"Dockerfile": "\n".join(lines).encode(), "busybox": _BUSYBOX.read_bytes(), **files},
+        labels={"org.example.what": "a test"},
+    )

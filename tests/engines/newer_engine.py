@@ -1,0 +1,139 @@
+"""The Docker of Debian sid, with buildx, beside the system's own: in a root folder of its own.
+
+A plain chroot is not enough: BuildKit mounts / anew. So each dockerd gets a mount namespace and
+changes its root. Its sockets and data lie where everyone sees them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.engines.base import debootstrap
+from tests.engines.engine import Bridge, answers, make_bridge, storage_driver
+from tests.engines.place import Service, install, say
+
+if TYPE_CHECKING:
+    from tests.engines.place import Place
+
+_PACKAGES = ("ca-certificates", "docker-buildx", "docker-cli", "docker.io", "iptables")
+_ENTER = """\
+root=$1 place=$2 run=$3; shift 3
+mount --bind "$root" "$root"
+for folder in dev proc sys; do mount --rbind "/$folder" "$root/$folder"; done
+mount -t tmpfs tmpfs "$root/run"
+mount -t tmpfs tmpfs "$root/tmp"
+for folder in "$place" "$run"; do
+    mkdir -p "$root$folder"
+    mount --bind "$folder" "$root$folder"
+done
+cat /etc/resolv.conf > "$root/etc/resolv.conf"
+mkdir -p "$root/before"
+cd "$root"
+pivot_root . before
+cd /
+umount -l /before
+exec "$@"
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Newer:
+    """One engine of sid's: by its name, its network, and whether containerd keeps its images."""
+
+    name: str
+    bridge: Bridge
+    containerd_store: bool
+
+
+NEWER = Newer(
+    name="docker28", bridge=Bridge("snapenvtest1", "192.168.212.1/24"), containerd_store=False
+)
+CONTAINERD = Newer(
+    name="docker28c", bridge=Bridge("snapenvtest2", "192.168.213.1/24"), containerd_store=True
+)
+
+
+def newer_address(place: Place, newer: Newer) -> str:
+    """Give where an engine listens, if it runs."""
+    return f"unix://{place.run}/{newer.name}.sock"
+
+
+def make_sid(place: Place) -> Path:
+    """Give a root folder with sid's Docker, made if it is not there.
+
+    Raises:
+        UnavailableError: It cannot be made here.
+    """
+    key = hashlib.sha256(repr(_PACKAGES).encode()).hexdigest()[:12]
+    root = place.folder / f"sid-{key}"
+    if root.exists():
+        return root
+    say("making a root folder with sid's Docker; about a minute")
+    for old in place.folder.glob("sid-*"):
+        shutil.rmtree(old)
+    with tempfile.TemporaryDirectory(prefix="making-sid-", dir=place.folder) as folder:
+        made = Path(folder, "root")
+        debootstrap("sid", made, _PACKAGES)
+        made.rename(root)
+    return root
+
+
+def start_newer(place: Place, newer: Newer) -> str:
+    """Give the address of an engine of sid's, started if it does not run.
+
+    Raises:
+        UnavailableError: It cannot run here.
+    """
+    address = newer_address(place, newer)
+    service = _service(place, newer)
+    if service.pid() is not None and answers(address):
+        return address
+    service.stop()
+    install({"iptables": "iptables", "iproute2": "ip", "util-linux": "unshare"})
+    root = make_sid(place)
+    make_bridge(newer.bridge)
+    say(f"starting sid's dockerd at {address}")
+    enter = ("unshare", "--mount", "--propagation", "private", "sh", "-euc", _ENTER, "sh")
+    service.start(
+        (*enter, str(root), str(place.folder), str(place.run), *_dockerd(place, newer)),
+        answers=lambda: answers(address),
+    )
+    return address
+
+
+def stop_newer(place: Place, newer: Newer) -> bool:
+    """End an engine of sid's; False where it did not run."""
+    return _service(place, newer).stop()
+
+
+def _dockerd(place: Place, newer: Newer) -> tuple[str, ...]:
+    data, own = place.folder / newer.name, f"{place.run}/{newer.name}"
+    data.mkdir(parents=True, exist_ok=True)
+    config = place.folder / "dockerd.json"
+    config.write_text("{}")  # else it reads the system's
+    store = "true" if newer.containerd_store else "false"
+    driver = storage_driver(data)
+    return (
+        "dockerd",
+        f"--host={newer_address(place, newer)}",
+        f"--data-root={data}",
+        f"--exec-root={own}-exec",
+        f"--pidfile={own}.own.pid",
+        f"--bridge={newer.bridge.name}",
+        f"--feature=containerd-snapshotter={store}",
+        f"--storage-driver={'overlayfs' if newer.containerd_store else driver}",
+        f"--config-file={config}",
+    )
+
+
+def _service(place: Place, newer: Newer) -> Service:
+    return Service(
+        name="dockerd",
+        pid_file=place.run / f"{newer.name}.pid",
+        log=place.folder / f"{newer.name}.log",
+    )

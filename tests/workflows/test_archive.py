@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.errors import (
+    ArchiveError,
+    BaseError,
+    EngineError,
+    NotFoundError,
+    PlaceTakenError,
+    SnapshotDamagedError,
+    TagTakenError,
+)
+from snapenv.lock.store import write_snapshot
+from snapenv.model.image import BuildContext, Image, ImageRef
+from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
+from snapenv.workflows.archive import Export, Import, export_image, import_image
+from snapenv.workflows.restore import Restore, restore
+from tests.fakes import FakeEngine, FakeTask, SilentProgress
+from tests.samples import TAG, sample_facts, sample_snapshot
+from tests.workflows.outside import outside as usual
+from tests.workflows.outside import target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from snapenv.ports import Outside, Target, Task
+
+REGISTRY = "localhost:5000"
+REPOSITORY = f"{REGISTRY}/team/env"
+BASE = ImageRef(repository=f"{REGISTRY}/nvidia/pytorch", tag="25.10-py3")
+SNAPSHOT = sample_snapshot()
+
+
+def outside(engine: FakeEngine) -> Outside:
+    return replace(usual(), engine=engine)
+
+
+def build(engine: FakeEngine, lines: str, **labels: str) -> Image:
+    files = {"of.base": lines.encode(), "x": random.Random(1).randbytes(99_000), **SNAPSHOT.files}
+    context = BuildContext(files=files, labels=labels, dockerfile="of.base")
+    return engine.build(context, FakeTask())
+
+
+def build_image(engine: FakeEngine, base: ImageRef, *, digest: str = SNAPSHOT.digest) -> Image:
+    name = "org.opencontainers.image.base.name"
+    return build(
+        engine,
+        f"FROM {base}\nCOPY {' '.join(SNAPSHOT.files)} {IMAGE_SNAPSHOT}/",
+        **{
+            SNAPSHOT_LABEL: digest,
+            name: base.tagged,
+            name.replace("name", "digest"): str(base.digest),
+        },
+    )
+
+
+def push_base(engine: FakeEngine) -> ImageRef:
+    engine.tag(build(engine, "FROM scratch\nCOPY x /"), BASE)
+    return engine.push(BASE, FakeTask())
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    """An engine that has a base in its registry, and an image on it under its tag."""
+    engine = FakeEngine()
+    engine.tag(build_image(engine, push_base(engine)), ImageRef(repository=REPOSITORY, tag=TAG))
+    return engine
+
+
+@pytest.fixture
+def other(engine: FakeEngine) -> Pulling:
+    """Another machine's engine, with the same registry."""
+    return Pulling(served=dict(engine.served), remote=dict(engine.layers))
+
+
+class Pulling(FakeEngine):
+    """Knows the layers of what it pulls; every image holds the sample's environment."""
+
+    def __init__(self, *, served: dict[str, Image], remote: dict[str, bytes]) -> None:
+        super().__init__(served=served)
+        self.remote, self.pulled = remote, list[str]()
+
+    def pull(self, ref: ImageRef, task: Task) -> Image:
+        image = super().pull(ref, task)
+        self.layers |= {one: self.remote[one] for one in image.diff_ids}
+        self.pulled.append(str(ref))
+        return image
+
+    def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
+        del image, python, gpus
+        return target(sample_facts())
+
+
+def by_tag(path: Path, **options: object) -> Export:
+    return replace(Export(ref=TAG, output=path, repository=REPOSITORY), **options)  # type: ignore[arg-type]
+
+
+def file(path: Path, **options: object) -> Import:
+    return replace(Import(file=path, repository="here"), **options)  # type: ignore[arg-type]
+
+
+def test_an_image_comes_back_on_another_machine(
+    engine: FakeEngine, other: FakeEngine, tmp_path: Path
+) -> None:
+    exported = export_image(by_tag(tmp_path / "a"), outside(engine))
+    imported = import_image(file(tmp_path / "a"), outside(other))
+
+    there, here = engine.images[f"{REPOSITORY}:{TAG}"], other.images[f"here:{TAG}"]
+    assert (here.diff_ids, here.labels) == (there.diff_ids, there.labels)
+    assert other.read_folder(here, IMAGE_SNAPSHOT) == dict(SNAPSHOT.files)
+    assert exported.result == {
+        "path": str(tmp_path / "a"),
+        "image": f"{REPOSITORY}:{TAG}",
+        "digest": there.id,
+        "snapshot": SNAPSHOT.digest,
+        "delta": False,
+        "size_bytes": (tmp_path / "a").stat().st_size,
+    }
+    assert imported.result["image"] == f"here:{TAG}"
+    assert imported.result["snapshot"] == SNAPSHOT.digest
+
+
+def test_a_snapshot_folder_names_its_image(engine: FakeEngine, tmp_path: Path) -> None:
+    write_snapshot(SNAPSHOT, tmp_path / "snapshot")
+
+    done = export_image(by_tag(tmp_path / "a", ref=str(tmp_path / "snapshot")), outside(engine))
+
+    assert done.result["image"] == f"{REPOSITORY}:{TAG}"
+
+
+def test_an_image_that_only_the_registry_has_is_pulled(engine: FakeEngine, tmp_path: Path) -> None:
+    ref = ImageRef(repository=REPOSITORY, tag=TAG)
+    engine.push(ref, FakeTask())
+    engine.remove(ref.tagged)
+
+    export_image(by_tag(tmp_path / "a"), outside(engine))
+
+    assert (tmp_path / "a").exists()
+
+
+def test_a_delta_is_small_and_takes_the_base_from_the_registry(
+    engine: FakeEngine, other: Pulling, tmp_path: Path
+) -> None:
+    export_image(by_tag(tmp_path / "whole"), outside(engine))
+    export_image(by_tag(tmp_path / "delta", delta=True), outside(engine))
+
+    done = import_image(file(tmp_path / "delta"), outside(other))
+
+    assert done.result["delta"] is True
+    assert f"here:{TAG}" in other.images
+    assert [name.partition("@")[0] for name in other.pulled] == [BASE.tagged]
+    delta, whole = ((tmp_path / name).stat().st_size for name in ("delta", "whole"))
+    assert delta < whole - 90_000
+
+
+def test_a_delta_takes_the_base_from_the_engine_where_it_has_it(
+    engine: FakeEngine, other: Pulling, tmp_path: Path
+) -> None:
+    export_image(by_tag(tmp_path / "a", delta=True), outside(engine))
+    other.pull(engine.resolve(BASE, FakeTask()), FakeTask())
+    other.pulled.clear()
+
+    import_image(file(tmp_path / "a"), outside(other))
+
+    assert other.pulled == []
+
+
+class Complete(Pulling):
+    """Takes only tars that hold every layer, as an engine with containerd's store does."""
+
+    def load(self, tar: Iterable[bytes]) -> Image:
+        content = b"".join(tar)
+        layers, self.layers = self.layers, {}
+        try:
+            return super().load([content])
+        finally:
+            self.layers = {**layers, **self.layers}
+
+
+def test_an_engine_that_wants_every_layer_gets_the_base_too(
+    engine: FakeEngine, other: Pulling, tmp_path: Path
+) -> None:
+    export_image(by_tag(tmp_path / "a", delta=True), outside(engine))
+    complete = Complete(served=other.served, remote=other.remote)
+
+    done = import_image(file(tmp_path / "a"), outside(complete))
+
+    assert done.result["image"] == f"here:{TAG}"
+
+
+def test_a_mirror_gives_the_base_too(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
+    export_image(by_tag(tmp_path / "a", delta=True), outside(engine))
+    other.registry = "example.com"
+    other.served = {
+        name.replace(REGISTRY, "example.com/mirror"): image for name, image in other.served.items()
+    }
+
+    import_image(file(tmp_path / "a", mirror="example.com/mirror"), outside(other))
+
+    assert other.pulled[0].startswith("example.com/mirror/nvidia/pytorch:25.10-py3@sha256:")
+
+
+def test_a_base_that_has_other_layers_here_is_refused(
+    engine: FakeEngine, other: Pulling, tmp_path: Path
+) -> None:
+    export_image(by_tag(tmp_path / "a", delta=True), outside(engine))
+    wrong = build(other, "FROM scratch\nCOPY Dockerfile /")
+    other.tag(wrong, BASE)
+
+    with pytest.raises(BaseError, match="which has others here"):
+        import_image(file(tmp_path / "a"), outside(other))
+
+    assert f"here:{TAG}" not in other.images
+
+
+def test_a_delta_of_a_base_that_is_gone_is_refused(engine: FakeEngine, tmp_path: Path) -> None:
+    for name in [name for name in engine.images if "nvidia/pytorch" in name]:
+        del engine.images[name]
+
+    with pytest.raises(BaseError, match="the base image of .* is not here: localhost:5000/nvidia"):
+        export_image(by_tag(tmp_path / "a", delta=True), outside(engine))
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_image_without_a_snapshot_is_not_exported(engine: FakeEngine, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="holds no snapshot"):
+        export_image(by_tag(tmp_path / "a", ref=BASE.tagged), outside(engine))
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_there_is_refused_before_the_engine_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+
+    with pytest.raises(PlaceTakenError):
+        export_image(by_tag(tmp_path / "a"), replace(usual(), engine=None))  # type: ignore[arg-type]
+
+
+def test_a_tag_is_not_moved_without_being_asked(
+    engine: FakeEngine, other: Pulling, tmp_path: Path
+) -> None:
+    export_image(by_tag(tmp_path / "a"), outside(engine))
+    old = build(other, "FROM scratch\nCOPY Dockerfile /")
+    other.tag(old, ImageRef(repository="here", tag=TAG))
+
+    with pytest.raises(TagTakenError, match=f"here:{TAG} is {old.id} already"):
+        import_image(file(tmp_path / "a"), outside(other))
+    assert other.images == {old.id: old, f"here:{TAG}": old}
+    import_image(file(tmp_path / "a", replace=True), outside(other))
+
+    assert other.images[f"here:{TAG}"].labels[SNAPSHOT_LABEL] == SNAPSHOT.digest
+
+
+def test_a_second_import_does_no_harm(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
+    export_image(by_tag(tmp_path / "a"), outside(engine))
+
+    first = import_image(file(tmp_path / "a"), outside(other))
+    second = import_image(file(tmp_path / "a"), outside(other))
+
+    assert first == second
+
+
+class Changing(Pulling):
+    """Makes something else of what it is given."""
+
+    def load(self, tar: Iterable[bytes]) -> Image:
+        image = replace(super().load(tar), labels={})
+        self.images[image.id] = image
+        return image
+
+
+def test_an_image_that_is_not_the_archives_gets_no_name(
+    engine: FakeEngine, other: Pulling, tmp_path: Path
+) -> None:
+    export_image(by_tag(tmp_path / "a"), outside(engine))
+    changing = Changing(served=other.served, remote=other.remote)
+
+    with pytest.raises(ArchiveError, match="the engine made sha256:.* of it"):
+        import_image(file(tmp_path / "a"), outside(changing))
+
+    assert changing.images == {}
+
+
+def test_a_snapshot_that_the_image_does_not_name_is_not_exported(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    image = engine.images[f"{REPOSITORY}:{TAG}"]
+    engine.images[f"{REPOSITORY}:{TAG}"] = replace(image, labels={SNAPSHOT_LABEL: "sha256:x"})
+
+    with pytest.raises(SnapshotDamagedError, match="says it holds snapshot sha256:x"):
+        export_image(by_tag(tmp_path / "a"), outside(engine))
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_engine_that_fails_while_it_saves_leaves_no_file(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    engine.layers = dict.fromkeys(engine.layers, b"other")
+
+    with pytest.raises(EngineError, match="gave other bytes for layer"):
+        export_image(by_tag(tmp_path / "a"), outside(engine))
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_archive_is_restored(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
+    export_image(by_tag(tmp_path / "a"), outside(engine))
+    request = Restore(ref=str(tmp_path / "a"), repository="here", device="cpu", smoke=False)
+
+    done = restore(request, outside(other))
+
+    assert done.ok
+    assert done.result["image"] == f"here:{TAG}"
+    assert done.result["snapshot"] == SNAPSHOT.digest
+
+
+def test_an_archive_is_restored_as_a_venv_without_an_engine(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    export_image(by_tag(tmp_path / "a"), outside(engine))
+    request = Restore(ref=str(tmp_path / "a"), repository="here", engine="venv", smoke=False)
+
+    done = restore(request, replace(usual(), engine=None))  # type: ignore[arg-type]
+
+    assert done.ok
+    assert done.result["snapshot"] == SNAPSHOT.digest
+
+
+def test_progress_is_told_by_bytes(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
+    progress = SilentProgress()
+    export_image(by_tag(tmp_path / "a"), replace(outside(engine), progress=progress))
+    import_image(file(tmp_path / "a"), replace(outside(other), progress=progress))
+
+    assert progress.titles == [
+        f"Exporting {REPOSITORY}:{TAG}",
+        f"Checking {tmp_path / 'a'}",
+        f"Loading {TAG}",
+    ]
+    assert all(task.counts for task in progress.tasks)

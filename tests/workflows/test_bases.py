@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from snapenv.errors import EngineMissingError, EnvironmentMissingError, NotFoundError
+from snapenv.lock.store import write_snapshot
+from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
+from snapenv.workflows.bases import Bases, bases
+from tests.samples import (
+    sample_base_facts,
+    sample_environment,
+    sample_facts,
+    sample_lock,
+    sample_snapshot,
+)
+from tests.workflows.outside import REGISTRY, EngineWithBase, FakeRegistry, outside, target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snapenv.model.outcome import Outcome
+
+MIRRORED = f"{REGISTRY}/nvidia/pytorch"
+PYTHON_312 = sample_facts(environment=sample_environment(python="3.12.3"))
+
+
+def remote(tag: str, *, machine: str = "amd64", **variables: str) -> tuple[str, RemoteImage]:
+    name = f"{MIRRORED}:{tag}"
+    digest = f"sha256:{'ab' * 32}"
+    image = RemoteImage(
+        ref=ImageRef.parse(name).at(digest),
+        config_digest=digest,
+        layers=(
+            Layer(digest=digest, size_bytes=9_000_000_000),
+            Layer(digest=digest, size_bytes=840_000_000),
+        ),
+        diff_ids=(digest, digest),
+        labels={},
+        variables=variables,
+        machine=machine,
+    )
+    return name, image
+
+
+def listed(outcome: Outcome) -> list[dict[str, Any]]:
+    found = outcome.result["bases"]
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "snapshot"
+    write_snapshot(sample_snapshot(sample_lock(facts=PYTHON_312)), place)
+    return place
+
+
+def test_the_images_for_a_snapshot_are_listed_best_first_with_their_reasons(folder: Path) -> None:
+    registry = FakeRegistry(images=dict([remote("26.02-py3")]))
+
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), outside(registry=registry))
+
+    assert outcome.exit_code == 0
+    assert listed(outcome)[0] == {
+        "rank": 1,
+        "image": f"{MIRRORED}:26.02-py3",
+        "digest": f"sha256:{'ab' * 32}",
+        "python": "3.12",
+        "cuda": "13.1",
+        "torch": "2.11",
+        "size_bytes": 9_840_000_000,
+        "here": False,
+        "reason": (
+            "it carries Python 3.12; driver 580.95.05 serves its CUDA 13.1, as every 13.x; "
+            "its torch 2.11 is the nearest; the newest of its equals"
+        ),
+        "warnings": [],
+    }
+    assert [one["rank"] for one in listed(outcome)] == [*range(1, 9)]
+
+
+def test_people_get_a_table_of_60_columns(folder: Path) -> None:
+    registry = FakeRegistry(images=dict([remote("26.02-py3")]))
+
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=1), outside(registry=registry))
+
+    assert outcome.lines == (
+        "Python 3.12.3, torch 2.11.0+cu130, driver 580.95.05, NVIDIA",
+        "H200, amd64",
+        "no package is a base image's own: all are installed from the",
+        "lock",
+        f"images of {MIRRORED}, best first",
+        "    tag             Python  CUDA   torch  size",
+        " 1  26.02-py3       3.12    13.1   2.11   9.8 GB",
+        "    it carries Python 3.12; driver 580.95.05 serves its CUDA",
+        "    13.1, as every 13.x; its torch 2.11 is the nearest; the",
+        "    newest of its equals",
+    )
+
+
+def test_without_a_snapshot_the_active_environment_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))
+
+    outcome = bases(Bases(), outside(here=target(PYTHON_312)))
+
+    assert listed(outcome)[0]["image"] == "nvcr.io/nvidia/pytorch:26.02-py3"
+
+
+def test_no_active_environment_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(EnvironmentMissingError, match="no environment is active"):
+        bases(Bases(), outside())
+
+
+def test_a_folder_without_a_snapshot_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="holds no snapshot"):
+        bases(Bases(snapshot=tmp_path), outside())
+
+
+def test_a_silent_registry_costs_the_sizes_and_is_said_once(folder: Path) -> None:
+    outcome = bases(Bases(snapshot=folder), outside())
+
+    assert outcome.exit_code == 0
+    assert len(listed(outcome)) == 8
+    assert {one["size_bytes"] for one in listed(outcome)} == {None}
+    assert outcome.warnings == ("not every size is known: nvcr.io does not answer",)
+    assert all(line.endswith("?") for line in outcome.lines if "-py3" in line)
+
+
+def test_an_image_that_the_registry_does_not_have_stands_last(folder: Path) -> None:
+    registry = FakeRegistry(images=dict([remote("26.06-py3")]))
+
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=80), outside(registry=registry))
+
+    assert listed(outcome)[0]["image"] == f"{MIRRORED}:26.06-py3"
+    assert listed(outcome)[-7]["reason"] == "its registry has none for amd64"
+    assert all("its registry has none" in one["warnings"][0] for one in listed(outcome)[-7:])
+    assert (
+        "a capture, which asks no registry, takes 26.02-py3: take the first of these with --base"
+    ) in outcome.warnings
+
+
+def test_a_registry_that_has_none_of_them_changes_no_rank(folder: Path) -> None:
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), outside(registry=FakeRegistry()))
+
+    assert listed(outcome)[0]["image"] == f"{MIRRORED}:26.02-py3"
+    (warning,) = outcome.warnings
+    assert warning.startswith("the registry has none of the first 8: there is no ")
+
+
+def test_what_a_remote_image_says_beats_the_catalogue(folder: Path) -> None:
+    said = {"CUDA_VERSION": "14.1.0", "PYTORCH_VERSION": "2.12.0a0+x"}
+    names = ("26.02-py3", "26.05-py3", "25.12-py3", "25.11-py3")
+    images = dict([remote(names[0], **said), *(remote(name) for name in names[1:])])
+    registry = FakeRegistry(images=images)
+
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=80), outside(registry=registry))
+
+    found = next(one for one in listed(outcome) if one["image"].endswith("26.02-py3"))
+    assert (found["cuda"], found["torch"]) == ("14.1", "2.12")
+    assert found["rank"] > 1
+    assert "driver 580.95.05 does not serve CUDA 14.1 of this base" in found["warnings"]
+
+
+def test_what_a_local_image_says_beats_the_catalogue(folder: Path) -> None:
+    local = Image(
+        id="sha256:own",
+        diff_ids=(),
+        labels={},
+        variables={"CUDA_VERSION": "13.0.9"},
+        machine="amd64",
+        size_bytes=1,
+    )
+    engine = EngineWithBase(images={"nvcr.io/nvidia/pytorch:26.02-py3": local})
+
+    outcome = bases(Bases(snapshot=folder, limit=1), outside(engine))
+
+    assert listed(outcome)[0]["cuda"] == "13.0"
+    assert listed(outcome)[0]["here"] is True
+    assert " 1  26.02-py3       3.12    13.0   2.11   here" in outcome.lines
+
+
+@dataclass(kw_only=True)
+class NoEngine(EngineWithBase):
+    """Does not answer once it is made."""
+
+    def find(self, ref: str) -> Image | None:
+        if ref.startswith("nvcr.io"):
+            raise EngineMissingError("no engine answers", hint="Start one.")
+        return super().find(ref)
+
+
+def test_no_engine_is_needed(folder: Path) -> None:
+    outcome = bases(Bases(snapshot=folder), outside(NoEngine()))
+
+    assert {one["here"] for one in listed(outcome)} == {False}
+
+
+def test_an_environment_of_an_nvidia_image_has_that_image_first(tmp_path: Path) -> None:
+    write_snapshot(sample_snapshot(sample_lock(facts=sample_base_facts())), tmp_path / "own")
+
+    outcome = bases(Bases(snapshot=tmp_path / "own"), outside())
+
+    assert outcome.result["world"] == "base"
+    first, second = listed(outcome)[:2]
+    assert first["reason"] == "NVIDIA_PYTORCH_VERSION names 25.01-py3"
+    assert second["reason"] == "the packages are not this image's"
+
+
+@pytest.mark.parametrize(("limit", "asked"), [(1, 1), (3, 3), (20, 8)])
+def test_no_more_than_the_first_eight_are_asked_for(folder: Path, limit: int, asked: int) -> None:
+    registry = FakeRegistry()
+
+    outcome = bases(Bases(snapshot=folder, limit=limit), outside(registry=registry))
+
+    assert len(registry.asked) == asked
+    assert len(listed(outcome)) == limit
+
+
+@dataclass
+class Together(FakeRegistry):
+    """Answers nobody until as many ask as there are to be."""
+
+    def __post_init__(self) -> None:
+        self.gate = Barrier(8, timeout=30)
+
+    def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+        self.gate.wait()
+        return super().read(ref, machine=machine)
+
+
+def test_all_are_asked_for_at_once(folder: Path) -> None:
+    registry = Together(images=dict([remote("26.02-py3")]))
+
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), outside(registry=registry))
+
+    assert listed(outcome)[0]["size_bytes"] == 9_840_000_000
+
+
+def test_an_arm64_machine_is_asked_for_as_such(tmp_path: Path) -> None:
+    hardware = PYTHON_312.hardware
+    system = replace(hardware.system, machine="aarch64")
+    facts = replace(PYTHON_312, hardware=replace(hardware, system=system))
+    write_snapshot(sample_snapshot(sample_lock(facts=facts)), tmp_path / "arm")
+    registry = FakeRegistry(images=dict([remote("26.02-py3", machine="arm64")]))
+
+    outcome = bases(
+        Bases(snapshot=tmp_path / "arm", mirror=REGISTRY, limit=8), outside(registry=registry)
+    )
+
+    assert outcome.result["machine"] == "arm64"
+    assert listed(outcome)[0]["image"] == f"{MIRRORED}:26.02-py3"

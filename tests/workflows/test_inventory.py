@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.errors import EngineMissingError, NotFoundError, RegistryError, UsageError
+from snapenv.lock.store import write_snapshot
+from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
+from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
+from snapenv.workflows.build import Build, build
+from snapenv.workflows.inventory import Listing, list_images, show
+from tests.samples import TAG, sample_snapshot
+from tests.workflows.outside import (
+    BASE,
+    REGISTRY,
+    REPOSITORY,
+    EngineWithBase,
+    FakeRegistry,
+    outside,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = f"{REPOSITORY}:{TAG}"
+OTHER_TAG = "train-py3.11-base-cpu"
+DIGEST = f"sha256:{'1' * 64}"
+CREATED = "2026-03-01T12:00:00Z"
+LABELS = {
+    SNAPSHOT_LABEL: "sha256:abc",
+    "io.snapenv.version": "1.0",
+    "org.opencontainers.image.version": TAG,
+    "org.opencontainers.image.base.name": "nvcr.io/nvidia/pytorch:25.10-py3",
+    "org.opencontainers.image.base.digest": DIGEST,
+}
+IMAGE = replace(BASE, labels=LABELS, size_bytes=2_000_000_000)
+
+
+@dataclass(kw_only=True)
+class Shelf(EngineWithBase):
+    """An engine that lists its images too."""
+
+    made: str = CREATED
+    missing: bool = field(default=False, init=False)
+
+    def list_names(self, *, label: str) -> tuple[tuple[str, str], ...]:
+        self._refuse_missing()
+        named = (name for name, image in self.images.items() if label in image.labels)
+        return tuple((name, self.made) for name in sorted(named) if "@" not in name and ":" in name)
+
+    def find(self, ref: str) -> Image | None:
+        self._refuse_missing()
+        return super().find(ref)
+
+    def _refuse_missing(self) -> None:
+        if self.missing:
+            raise EngineMissingError("no Docker engine answers at x", hint="Start Docker.")
+
+
+def no_engine() -> Shelf:
+    shelf = Shelf()
+    shelf.missing = True
+    return shelf
+
+
+def there(name: str = NAME, **changed: object) -> RemoteImage:
+    image = RemoteImage(
+        ref=ImageRef.parse(name).at(DIGEST),
+        config_digest=DIGEST,
+        layers=(Layer(digest=DIGEST, size_bytes=700_000_000),),
+        diff_ids=IMAGE.diff_ids,
+        labels=LABELS,
+        variables={},
+        machine="amd64",
+        created=CREATED,
+    )
+    return replace(image, **changed)  # type: ignore[arg-type]
+
+
+@dataclass(kw_only=True)
+class Counter:
+    """An engine and a registry that a test fills."""
+
+    engine: Shelf = field(default_factory=Shelf)
+    registry: FakeRegistry = field(default_factory=FakeRegistry)
+
+    def lines(self, *, remote: bool = False, repository: str = REPOSITORY) -> tuple[str, ...]:
+        request = Listing(repository=repository, remote=remote)
+        return list_images(request, outside(self.engine, registry=self.registry)).lines
+
+
+def test_nothing_here_is_said_in_a_line() -> None:
+    assert Counter().lines() == ("there is no image of snapenv here",)
+
+
+def test_what_is_here_is_listed_by_repository_and_tag() -> None:
+    counter = Counter()
+    for name in (NAME, f"{REPOSITORY}:{OTHER_TAG}", f"snapenv:{OTHER_TAG}"):
+        counter.engine.images[name] = IMAGE
+    counter.engine.images["other:latest"] = BASE
+
+    assert counter.lines() == (
+        REPOSITORY,
+        f"  {OTHER_TAG}            2.0 GB  2026-03-01  here",
+        f"  {TAG}    2.0 GB  2026-03-01  here",
+        "snapenv",
+        f"  {OTHER_TAG}            2.0 GB  2026-03-01  here",
+    )
+    assert max(map(len, counter.lines())) <= 60
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({}, "both"),
+        ({"diff_ids": ("sha256:9",)}, "differ"),
+        ({"labels": {**LABELS, SNAPSHOT_LABEL: "sha256:def"}}, "differ"),
+    ],
+)
+def test_a_tag_in_both_places_is_one_image_or_two(changed: dict[str, object], word: str) -> None:
+    counter = Counter()
+    counter.engine.images[NAME] = IMAGE
+    counter.registry.images[NAME] = there(NAME, **changed)
+
+    assert counter.lines(remote=True)[1].split()[-1] == word
+
+
+def test_only_tags_of_the_convention_are_asked_for() -> None:
+    counter = Counter()
+    counter.registry.images = {NAME: there(), f"{REPOSITORY}:latest": there()}
+
+    lines = counter.lines(remote=True)
+
+    assert lines == (REPOSITORY, f"  {TAG}  700.0 MB  2026-03-01  there")
+    assert counter.registry.asked == [REPOSITORY, NAME]
+
+
+def test_what_the_registry_did_not_name_is_here_alone() -> None:
+    engine, registry = Shelf(), FakeRegistry(images={f"{REPOSITORY}:{OTHER_TAG}": there()})
+    engine.images |= {NAME: IMAGE, f"snapenv:{TAG}": IMAGE}
+
+    outcome = list_images(
+        Listing(repository=REPOSITORY, remote=True), outside(engine, registry=registry)
+    )
+
+    images = outcome.result["images"]
+    assert isinstance(images, list)
+    assert [(one["name"], one["here"], one["there"], one["same"]) for one in images] == [
+        (f"{REPOSITORY}:{OTHER_TAG}", False, True, None),
+        (NAME, True, False, None),
+        (f"snapenv:{TAG}", True, None, None),
+    ]
+
+
+def test_without_an_engine_the_registry_is_listed_with_a_warning() -> None:
+    engine, registry = no_engine(), FakeRegistry(images={NAME: there()})
+    ask = outside(engine, registry=registry)
+
+    outcome = list_images(Listing(repository=REPOSITORY, remote=True), ask)
+
+    assert outcome.lines[1].endswith("there")
+    assert "what is here is not listed" in outcome.warnings[0]
+    with pytest.raises(EngineMissingError):
+        list_images(Listing(repository=REPOSITORY), ask)
+
+
+def test_an_image_for_another_machine_is_listed_with_a_warning() -> None:
+    registry = FakeRegistry(images={NAME: there(machine="arm64")})
+
+    outcome = list_images(
+        Listing(repository=REPOSITORY, remote=True), outside(Shelf(), registry=registry)
+    )
+
+    assert outcome.lines[1].split() == [TAG, "unknown", "unknown", "there"]
+    assert outcome.warnings == (f"{TAG} is not for this kind of machine, or is gone",)
+
+
+def test_a_repository_of_no_registry_is_not_asked_for() -> None:
+    with pytest.raises(UsageError, match="snapenv is a repository of this machine alone"):
+        Counter().lines(remote=True, repository="snapenv")
+
+
+def test_a_registry_that_does_not_answer_is_no_empty_list() -> None:
+    with pytest.raises(RegistryError, match="does not answer"):
+        Counter().lines(remote=True, repository="example.com/team/env")
+
+
+def test_a_snapshot_folder_is_shown_from_its_files(tmp_path: Path) -> None:
+    snapshot = sample_snapshot()
+    write_snapshot(snapshot, tmp_path / "s")
+
+    outcome = show(str(tmp_path / "s"), outside(no_engine()), repository=REPOSITORY)
+
+    result = outcome.result
+    assert (result["kind"], result["tag"], result["digest"]) == ("snapshot", TAG, snapshot.digest)
+    assert (result["python"], result["torch"], result["cuda"]) == ("3.11.7", "2.11.0+cu130", "13.0")
+    assert result["packages"] == 7
+    assert f"tag        {TAG}" in outcome.lines
+    assert "CUDA       13.0" in outcome.lines
+
+
+def test_a_local_image_is_shown_from_the_snapshot_in_it(tmp_path: Path) -> None:
+    engine = Shelf()
+    write_snapshot(sample_snapshot(), tmp_path / "s")
+    build(tmp_path / "s", Build(repository=REPOSITORY, mirror=REGISTRY), outside(engine))
+    image = engine.images[NAME]
+    assert (image.id, IMAGE_SNAPSHOT) in engine.folders
+
+    result = show(TAG, outside(engine), repository=REPOSITORY).result
+
+    assert (result["kind"], result["name"], result["digest"]) == ("image", NAME, image.id)
+    assert result["packages"] == 7
+    assert str(result["base"]).startswith(f"{REGISTRY}/nvidia/pytorch:25.10-py3@sha256:")
+
+
+def test_an_image_of_a_registry_is_shown_without_a_pull() -> None:
+    engine = Shelf()
+
+    outcome = show(
+        TAG, outside(engine, registry=FakeRegistry(images={NAME: there()})), repository=REPOSITORY
+    )
+
+    assert outcome.lines == (
+        f"tag        {TAG}",
+        f"name       {NAME}",
+        f"digest     {DIGEST}",
+        "snapshot   sha256:abc",
+        "size       700.0 MB",
+        f"created    {CREATED}",
+        "base       nvcr.io/nvidia/pytorch:25.10-py3",
+        f"           @{DIGEST}",
+        "CUDA       13.0",
+        "written by snapenv 1.0",
+        "The packages, sources and baseline lie in the image.",
+        f"To see them: docker pull {NAME}, then snapenv show once more",
+    )
+    assert outcome.result["packages"] is None
+    assert engine.find(NAME) is None
+
+
+def test_what_a_tag_alone_tells_is_shown() -> None:
+    labels = {**LABELS, "org.opencontainers.image.version": OTHER_TAG}
+    registry = FakeRegistry(images={NAME: there(labels=labels)})
+
+    result = show(NAME, outside(Shelf(), registry=registry), repository="snapenv").result
+
+    assert (result["python"], result["torch"], result["cuda"]) == ("3.11", None, None)
+
+
+def test_labels_of_somebody_else_cannot_steer_a_terminal() -> None:
+    labels = {**LABELS, "io.snapenv.version": "\x1b[2J\nok"}
+    registry = FakeRegistry(images={NAME: there(labels=labels)})
+
+    outcome = show(NAME, outside(Shelf(), registry=registry), repository=REPOSITORY)
+
+    assert r"written by snapenv \x1b[2J\nok" in outcome.lines
+
+
+def test_without_an_engine_the_registry_is_asked() -> None:
+    registry = FakeRegistry(images={NAME: there()})
+
+    outcome = show(NAME, outside(no_engine(), registry=registry), repository=REPOSITORY)
+
+    assert outcome.result["kind"] == "registry"
+
+
+def test_an_image_that_snapenv_did_not_make_is_not_shown() -> None:
+    registry = FakeRegistry(images={NAME: there(labels={})})
+
+    with pytest.raises(NotFoundError, match="holds no snapshot"):
+        show(NAME, outside(Shelf(), registry=registry), repository=REPOSITORY)
+
+
+def test_a_tag_that_is_nowhere_is_not_found() -> None:
+    with pytest.raises(NotFoundError, match=f"no local image snapenv:{TAG}"):
+        show(TAG, outside(Shelf()), repository="snapenv")
+    with pytest.raises(NotFoundError):
+        show(TAG, outside(Shelf()), repository=REPOSITORY)
