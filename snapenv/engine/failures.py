@@ -134,7 +134,7 @@ def is_full(text: str) -> bool:
 def registry_failure(text: str, ref: ImageRef) -> SnapenvError:
     """Name what came of asking a registry for, or sending it, an image."""
     host, low = ref.registry or DEFAULT_REGISTRY, text.lower()
-    if "does not exist locally" in low:
+    if "does not exist locally" in low or "tag does not exist" in low:
         return NotFoundError(f"there is no local image {ref.tagged}", hint="Build it first.")
     if any(word in low for word in _DENIED):
         return RegistryError(

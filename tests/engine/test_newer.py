@@ -51,22 +51,14 @@ __all__ = [
 pytestmark = pytest.mark.docker
 
 NEW = (NEWER, CONTAINERD)
-NOT_YET = {
-    CONTAINERD.name: (
-        "test_a_pull_by_tag_gives_the_tag_too",
-        "test_an_image_comes_back_from_a_registry_as_it_was",
-        "test_an_image_is_found_under_its_name_until_the_name_is_removed",
-        "test_an_image_of_this_machine_alone_has_no_digest_to_pin",
-        "test_what_is_not_here_cannot_be_pushed",
-    )
-}
+NOT_YET = {CONTAINERD.name: ("test_an_image_of_this_machine_alone_has_no_digest_to_pin",)}
 
 
 @pytest.fixture(params=NEW, ids=lambda newer: newer.name)
 def side(request: pytest.FixtureRequest, registry: str, monkeypatch: pytest.MonkeyPatch) -> Side:
     newer: Newer = request.param
     if request.node.originalname in NOT_YET.get(newer.name, ()):
-        request.applymarker(pytest.mark.xfail(reason="what this engine says is not understood yet"))
+        request.applymarker(pytest.mark.xfail(reason="it gives each name a digest, pushed or not"))
     monkeypatch.setenv("DOCKER_HOST", _provide(lambda place: start_newer(place, newer)))
     return Side(DockerEngine(), registry)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,7 +79,8 @@ def test_an_image_is_found_under_its_name_until_the_name_is_removed(side: Side) 
     found = side.engine.find(name.tagged)
     side.engine.remove(name.tagged)
 
-    assert found == image
+    assert found
+    assert replace(found, digests=image.digests) == image  # some engines give a digest at once
     assert side.engine.find(name.tagged) is None
 
 
