@@ -40,11 +40,11 @@ PINS = ("numpy", "pillow", "pyyaml", "matplotlib", "requests", "psutil", "polars
 ALONE = """
 RUN --mount=type=bind,from=uv,source=/uv/bin,target=/mnt/bin \\
     --mount=type=bind,from=lent,source=/lent,target=/lent \\
-    --mount=type=bind,source=pylock.toml,target=/pylock.toml \\
+    --mount=type=bind,source=pylock.toml,target=/lock/pylock.toml \\
     if [ -f /lent/ca.pem ]; then export SSL_CERT_FILE=/lent/ca.pem; fi; \\
     /mnt/bin/uv venv --quiet --no-cache --system-site-packages /env \\
     && /mnt/bin/uv pip sync --quiet --require-hashes --no-cache \\
-       --python /env/bin/python /pylock.toml
+       --python /env/bin/python /lock/pylock.toml
 """
 
 
@@ -74,6 +74,7 @@ def capture(base: str, folder: Path) -> Snapshot:
     try:
         for words in (
             "python3 -m venv --system-site-packages /env",
+            "/env/bin/pip install --quiet --upgrade pip",  # Debian's is no index's
             f"/env/bin/pip install --quiet --ignore-installed {' '.join(PINS)}",
         ):
             code, said = container.exec_run(words, environment=pip_environment(container))
