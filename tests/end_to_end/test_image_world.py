@@ -16,6 +16,9 @@ from docker import DockerClient
 
 from tests.command import Command, certificates
 from tests.end_to_end.test_base_world import _pip, _run
+from tests.engines.newer_engine import NEWER as NEWER_ENGINE
+from tests.engines.newer_engine import buildx, start_newer
+from tests.engines.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,20 +131,39 @@ def test_nothing_that_the_build_needed_is_left_in_the_image(two: Two) -> None:
 
 
 def test_a_plain_docker_build_of_the_snapshot_gives_the_same_environment(two: Two) -> None:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        archive.add(two.snapshots[NEWER], ".")
-        if certificates():
-            with tarfile.open(fileobj=io.BytesIO(certificates())) as lent:
-                archive.addfile(lent.getmember("ca.pem"), lent.extractfile("ca.pem"))
-
     name = "snapenv-image-world:plain"
-    _plain_build(two.client, stream.getvalue(), name)
+
+    _plain_build(two.client, _context(two.snapshots[NEWER]), name)
     plain, ours = (_installed(two.client, image) for image in (name, two.images[NEWER]))
 
     two.client.images.remove(name, force=True)
     assert plain == ours
     assert ["ultralytics", NEWER] in ours
+
+
+def test_docker_buildx_of_the_snapshot_gives_the_same_environment(two: Two) -> None:
+    place, name = Place.default(), "snapenv-image-world:buildx"
+    client = DockerClient(base_url=start_newer(place, NEWER_ENGINE), timeout=600)
+    try:
+        buildx(place, NEWER_ENGINE, _context(two.snapshots[NEWER]), name=name)
+
+        built, ours = _installed(client, name), _installed(two.client, two.images[NEWER])
+        client.images.remove(name, force=True)
+    finally:
+        client.close()
+
+    assert built == ours
+
+
+def _context(snapshot: Path) -> bytes:
+    """Give a snapshot as a tar, with this machine's own authorities beside it."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        archive.add(snapshot, ".")
+        if certificates():
+            with tarfile.open(fileobj=io.BytesIO(certificates())) as lent:
+                archive.addfile(lent.getmember("ca.pem"), lent.extractfile("ca.pem"))
+    return stream.getvalue()
 
 
 def _installed(client: DockerClient, image: str) -> list[list[str]]:

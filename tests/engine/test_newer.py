@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 
 from snapenv.engine.docker import DockerEngine
@@ -28,7 +26,7 @@ from tests.engine.test_promises import (
 )
 from tests.engines.busybox import small_context
 from tests.engines.engine import start_engine
-from tests.engines.newer_engine import CONTAINERD, NEWER, Newer, start_newer
+from tests.engines.newer_engine import CONTAINERD, NEWER, Newer, buildx, start_newer
 from tests.engines.place import Place
 from tests.fakes import FakeTask
 
@@ -141,7 +139,7 @@ def test_buildx_builds_what_we_build(side: Side) -> None:
     steps = ("RUN --mount=type=bind,source=x,target=/mnt/x cat /mnt/x > /y",)
     tar = b"".join(Tar(small_context(*steps, x=b"by buildx").files))
 
-    _buildx(tar, name="snapenv-tests:buildx", newer=_of(side))
+    buildx(Place.default(), _of(side), tar, name="snapenv-tests:buildx")
 
     image = side.engine.find("snapenv-tests:buildx")
     assert image is not None
@@ -151,18 +149,3 @@ def test_buildx_builds_what_we_build(side: Side) -> None:
 def _of(side: Side) -> Newer:
     address = side.engine.check().rpartition(" ")[2]
     return next(newer for newer in NEW if address.endswith(f"/{newer.name}.sock"))
-
-
-def _buildx(tar: bytes, *, name: str, newer: Newer) -> None:
-    """Run sid's own docker buildx, in the root folder that its engine runs in."""
-    place = Place.default()
-    pid = (place.run / f"{newer.name}.pid").read_text()
-    enter = ("nsenter", "--target", pid, "--mount", "--root")
-    docker = ("docker", "--host", f"unix://{place.run}/{newer.name}.sock")
-    done = subprocess.run(
-        (*enter, *docker, "buildx", "build", "--load", "--tag", name, "-"),
-        input=tar,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tests.engines.base import debootstrap
 from tests.engines.engine import Bridge, answers, make_bridge, storage_driver
-from tests.engines.place import Service, install, say
+from tests.engines.place import Service, UnavailableError, install, say
 
 if TYPE_CHECKING:
     from tests.engines.place import Place
@@ -109,6 +110,26 @@ def start_newer(place: Place, newer: Newer) -> str:
 def stop_newer(place: Place, newer: Newer) -> bool:
     """End an engine of sid's; False where it did not run."""
     return _service(place, newer).stop()
+
+
+def buildx(place: Place, newer: Newer, context: bytes, *, name: str) -> None:
+    """Run sid's own ``docker buildx build`` on a tar, in the root folder that its engine runs in.
+
+    Raises:
+        UnavailableError: It did not build.
+    """
+    pid = (place.run / f"{newer.name}.pid").read_text()
+    enter = ("nsenter", "--target", pid, "--mount", "--root")
+    docker = ("docker", "--host", newer_address(place, newer), "buildx", "build", "--load")
+    network = ("--network", "host")  # as two engines cannot share the rules for forwarding
+    done = subprocess.run(
+        (*enter, *docker, *network, "--tag", name, "-"),
+        input=context,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        raise UnavailableError(done.stderr.decode(errors="replace"))
 
 
 def _dockerd(place: Place, newer: Newer) -> tuple[str, ...]:
