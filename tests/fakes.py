@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from snapenv.content import read_chunks, size_bytes
 from snapenv.errors import (
     BuildError,
     EngineError,
@@ -21,7 +22,6 @@ from snapenv.errors import (
     NotFoundError,
     RegistryError,
 )
-from snapenv.model.carried import read_chunks, size_bytes
 from snapenv.model.image import BuildContext, Image, ImageRef
 from snapenv.ports import Completed, Target
 

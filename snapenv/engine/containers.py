@@ -12,9 +12,9 @@ from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import DeviceRequest
 
+from snapenv.content import Tar
 from snapenv.engine.failures import engine_errors, no_program, said, start_failure
 from snapenv.errors import EngineError
-from snapenv.model.carried import Tar
 from snapenv.model.image import Image
 from snapenv.ports import Completed
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from docker.errors import NotFound
 
+from snapenv.content import Tar
 from snapenv.engine.archive import unpack_folder
 from snapenv.engine.connection import connect, find_address
 from snapenv.engine.containers import ContainerTarget, ImageTarget
@@ -46,7 +47,6 @@ from snapenv.errors import (
     RegistryError,
     SnapenvError,
 )
-from snapenv.model.carried import Tar
 from snapenv.model.image import Image, ImageRef
 
 if TYPE_CHECKING:

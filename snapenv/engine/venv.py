@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapenv.content import read_chunks
 from snapenv.errors import InstallError, PlaceTakenError, WriteError
-from snapenv.model.carried import read_chunks
 from snapenv.model.snapshot import APPLY_OVERLAY, LENT, OVERLAY, PYLOCK_FILE, VENDOR
 from snapenv.ports import Target
 

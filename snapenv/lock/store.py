@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from snapenv.content import read_chunks, size_bytes
 from snapenv.errors import (
     LockError,
     NotFoundError,
@@ -25,7 +26,6 @@ from snapenv.errors import (
     WriteError,
 )
 from snapenv.lock.document import lock_from_toml, lock_to_toml
-from snapenv.model.carried import read_chunks, size_bytes
 from snapenv.model.fingerprint import Speed
 from snapenv.model.snapshot import (
     APPLY_OVERLAY,

@@ -1,27 +1,16 @@
-"""Files that travel: their bytes, or where these lie; and many of them as one tar."""
+"""Files that travel: their bytes, or where these lie."""
 
 from __future__ import annotations
 
-import contextlib
-import tarfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
-
-from snapenv.errors import SnapshotDamagedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import TypeAlias
 
 Content: TypeAlias = bytes | Path
 """What a file holds: its bytes, or a file of ours, read when and only when it is needed.
 
 A Path stands for what may be large. Nobody changes it meanwhile, and nobody writes to it.
 """
-
-_CHUNK_BYTES = 1 << 20
-_FOLDER_MODE, _FILE_MODE = 0o777, 0o644
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,113 +19,3 @@ class CarriedFile:
 
     content: bytes
     executable: bool
-
-
-def read_chunks(content: Content) -> Iterator[bytes]:
-    """Give what a file holds; of a Path never more than 1 MiB at a time.
-
-    Raises:
-        SnapshotDamagedError: The file is gone or cannot be read.
-    """
-    if isinstance(content, bytes):
-        yield content
-        return
-    with _readable(content), content.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            yield chunk
-
-
-def size_bytes(content: Content) -> int:
-    """Give the size of a file.
-
-    Raises:
-        SnapshotDamagedError: The file is gone or cannot be read.
-    """
-    if isinstance(content, bytes):
-        return len(content)
-    with _readable(content):
-        return content.stat().st_size
-
-
-@dataclass(frozen=True, slots=True)
-class Tar:
-    """Files as a tar that is never whole in memory; the same files give the same bytes.
-
-    Iterating gives its bytes in pieces. Every file is root's, of mode 644, and of 1970. With
-    ``folder``, all lie in a folder of this name, which anyone may write to.
-    """
-
-    files: Mapping[str, Content]
-    folder: str | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        """Give the size of the whole.
-
-        Raises:
-            SnapshotDamagedError: A file is gone or cannot be read.
-        """
-        size = sum(len(_header(member)) + _padded(member.size) for member, _ in self._members())
-        size += 2 * tarfile.BLOCKSIZE
-        return size + -size % tarfile.RECORDSIZE
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Give the bytes.
-
-        Raises:
-            SnapshotDamagedError: A file is gone, cannot be read, or changed its size.
-        """
-        given = 0
-        for member, content in self._members():
-            header = _header(member)
-            yield header
-            yield from _read_exactly(content, member.size)
-            yield bytes(_padded(member.size) - member.size)
-            given += len(header) + _padded(member.size)
-        end = 2 * tarfile.BLOCKSIZE
-        yield bytes(end + -(given + end) % tarfile.RECORDSIZE)
-
-    def _members(self) -> Iterator[tuple[tarfile.TarInfo, Content]]:
-        if self.folder is not None:
-            above = tarfile.TarInfo(self.folder)
-            above.type, above.mode = tarfile.DIRTYPE, _FOLDER_MODE
-            yield above, b""
-        for name, content in sorted(self.files.items(), key=lambda file: file[0]):
-            member = tarfile.TarInfo(name if self.folder is None else f"{self.folder}/{name}")
-            member.size, member.mode = size_bytes(content), _FILE_MODE
-            yield member, content
-
-
-def _header(member: tarfile.TarInfo) -> bytes:
-    return member.tobuf(tarfile.PAX_FORMAT)
-
-
-def _padded(size: int) -> int:
-    return size + -size % tarfile.BLOCKSIZE
-
-
-def _read_exactly(content: Content, size: int) -> Iterator[bytes]:
-    """Give what a file holds, and see that it is what the header before it promised."""
-    left = size
-    for chunk in read_chunks(content):
-        left -= len(chunk)
-        if left < 0:
-            break
-        yield chunk
-    if left:
-        raise _unreadable(content, "its size changed while it was read")
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _unreadable(path, error.strerror) from error
-
-
-def _unreadable(content: Content, why: str | None) -> SnapshotDamagedError:
-    name = content if isinstance(content, Path) else "a file"
-    return SnapshotDamagedError(
-        f"{name} cannot be read: {why}", hint="See who may read it, and let nothing change it."
-    )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from snapenv.content import read_chunks
 from snapenv.errors import InterpreterError, WriteError
-from snapenv.model.carried import read_chunks
 from snapenv.ports import Completed
 from snapenv.targets.process import converse, start
 

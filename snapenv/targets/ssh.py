@@ -22,8 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from snapenv.content import Tar
 from snapenv.errors import EnvironmentMissingError, InterpreterError, WriteError
-from snapenv.model.carried import Tar
 from snapenv.ports import Completed
 from snapenv.targets.process import converse, start
 

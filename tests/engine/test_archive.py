@@ -5,9 +5,9 @@ import tarfile
 
 import pytest
 
+from snapenv.content import Tar
 from snapenv.engine.archive import MAX_FILE_BYTES, MAX_FILES, unpack_folder
 from snapenv.errors import EngineError, NotFoundError
-from snapenv.model.carried import Tar
 
 
 def chunks(data: bytes, size: int = 700) -> list[bytes]:

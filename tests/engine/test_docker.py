@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snapenv.content import Tar
 from snapenv.errors import BuildError, EngineError, SnapshotDamagedError, WriteError
-from snapenv.model.carried import Tar
 from snapenv.model.image import BuildContext, ImageRef
 from tests.engines.place import Place
 from tests.engines.registry import start_registry, stop_registry

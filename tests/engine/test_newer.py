@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from snapenv.content import Tar
 from snapenv.engine.docker import DockerEngine
 from snapenv.errors import BuildError
-from snapenv.model.carried import Tar
 from tests.conftest import _provide
 from tests.engine.test_promises import (
     Side,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snapenv.content import read_chunks
 from snapenv.errors import (
     LockError,
     NotFoundError,
@@ -29,7 +30,6 @@ from snapenv.lock.store import (
     refuse_taken,
     write_snapshot,
 )
-from snapenv.model.carried import read_chunks
 from snapenv.model.fingerprint import Speed
 from snapenv.model.snapshot import SUMS_FILE
 from tests.samples import (

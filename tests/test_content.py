@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snapenv.content import Tar, read_chunks, size_bytes
 from snapenv.errors import SnapshotDamagedError
-from snapenv.model.carried import Tar, read_chunks, size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
