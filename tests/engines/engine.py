@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,10 @@ def make_bridge(bridge: Bridge) -> None:
         UnavailableError: iptables does not work, so containers would have no network.
     """
     call("iptables", "--table", "nat", "--list", "--numeric")
-    if Path("/sys/class/net", bridge.name).exists():
+    there = subprocess.run(
+        ("ip", "link", "show", "dev", bridge.name), capture_output=True, check=False
+    )
+    if there.returncode == 0:
         return
     call("ip", "link", "add", "name", bridge.name, "type", "bridge")
     call("ip", "address", "add", bridge.address, "dev", bridge.name)
