@@ -12,8 +12,8 @@ import msgspec
 from tomlkit.exceptions import TOMLKitError
 
 from snapenv.errors import SnapshotDamagedError, SnapshotVersionError
-from snapenv.lock.toml import read_toml, write_toml
 from snapenv.model.snapshot import LOCK_FILE, SNAPSHOT_SCHEMA, Lock
+from snapenv.toml import read_toml, write_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

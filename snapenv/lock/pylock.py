@@ -12,9 +12,9 @@ from packaging.utils import parse_wheel_filename
 from tomlkit.exceptions import TOMLKitError
 
 from snapenv.errors import SnapshotDamagedError
-from snapenv.lock.toml import read_toml, write_toml
 from snapenv.model.snapshot import PYLOCK_FILE, VENDOR
 from snapenv.model.wheels import IndexWheel
+from snapenv.toml import read_toml, write_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

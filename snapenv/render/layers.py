@@ -12,14 +12,14 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from snapenv.errors import SnapshotDamagedError
 from snapenv.model.snapshot import PYLOCK_FILE
+from snapenv.toml import read_toml, write_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Layer = Literal["torch", "pins", "ultralytics", "vendored"]
 
@@ -27,6 +27,7 @@ LAYERS: tuple[Layer, ...] = ("torch", "pins", "ultralytics", "vendored")
 
 _CUDA = ("nvidia-", "cuda-", "triton", "pytorch-triton", "tensorrt", "cupy-cuda")
 _WITH_TORCH = ("torch", "torchvision", "torchaudio", "xformers", "flash-attn")
+_NO_LOCK_FILE = (ValueError, RecursionError, TOMLKitError, KeyError, TypeError, AttributeError)
 _SMALL = ("nvidia-ml-py",)  # pure Python, and often new
 
 
@@ -63,13 +64,14 @@ def split_pylock(pylock: bytes, *, folder: str = "") -> tuple[PinLayer, ...]:
     Raises:
         SnapshotDamagedError: It is no such file.
     """
-    packages = _read(pylock)["packages"]
+    document = _read(pylock)
+    packages = document["packages"]
     found = {layer: [one for one in packages if _layer(one) == layer] for layer in LAYERS}
     return tuple(
         PinLayer(
             name=layer,
             file=posixpath.join(folder, layer_file(layer)),
-            content=_keep(pylock, {one["name"] for one in found[layer]}),
+            content=_keep(document, found[layer]),
             mounts=tuple(place for one in found[layer] for place in _places(one, folder)),
         )
         for layer in LAYERS
@@ -84,11 +86,11 @@ def whole_pylock(*, folder: str = "", mounts: tuple[str, ...] = ()) -> tuple[Pin
 
 def _read(pylock: bytes) -> Mapping[str, Any]:
     try:
-        document = tomlkit.parse(pylock.decode()).unwrap()
+        document: Mapping[str, Any] = read_toml(pylock.decode())
         for package in document["packages"]:
             _places(package, "")
             _layer(package)
-    except (UnicodeDecodeError, TOMLKitError, KeyError, TypeError, AttributeError) as error:
+    except _NO_LOCK_FILE as error:
         raise SnapshotDamagedError(
             f"{PYLOCK_FILE}: {error}",
             hint="Get the snapshot again from where it was captured.",
@@ -114,13 +116,7 @@ def _places(package: Mapping[str, Any], folder: str) -> tuple[str, ...]:
     )
 
 
-def _keep(pylock: bytes, names: set[str]) -> bytes:
+def _keep(document: Mapping[str, Any], packages: Sequence[Mapping[str, Any]]) -> bytes:
     """Write the lock file with these packages alone, and without what is said of others."""
-    document: Any = tomlkit.parse(pylock.decode())
-    packages = tomlkit.aot()
-    for package in document["packages"]:
-        if package["name"] in names:
-            packages.append(package)
-    document["packages"] = packages
-    document.pop("tool", None)
-    return tomlkit.dumps(document).encode()
+    kept = {key: value for key, value in document.items() if key != "tool"}
+    return write_toml({**kept, "packages": packages}).encode()
