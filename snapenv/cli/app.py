@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from snapenv.ports import Engine, Outside, Registry, Wheels
 
 _SHORTEST_SECRET = 8  # characters; shorter ones stand in words
-_ANSWER = "snapenv.report.text"
 _CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 
 
@@ -35,11 +32,7 @@ class App:
     json: bool = False
 
     def run(self, workflow: Callable[[Outside], Outcome]) -> None:
-        """Run a workflow, show its outcome, and end with its exit code.
-
-        What shows it is imported meanwhile.
-        """
-        threading.Thread(target=importlib.import_module, args=(_ANSWER,), daemon=True).start()
+        """Run a workflow, show its outcome, and end with its exit code."""
         outcome = workflow(_connect())
         self.show(outcome)
         if outcome.exit_code:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Outside, Target
     from snapenv.workflows.capture_request import Capture
 
-_LOCKING = "snapenv.workflows.locking"
+_LATER = ("snapenv.workflows.locking", "snapenv.report.text")
 
 
 def capture(request: Capture, outside: Outside) -> Outcome:
@@ -29,13 +29,18 @@ def capture(request: Capture, outside: Outside) -> Outcome:
 
         refuse_taken(request.output)
     target = _target(request, outside)
-    threading.Thread(target=importlib.import_module, args=(_LOCKING,), daemon=True).start()
     with outside.progress.task("Looking at the environment"):
+        threading.Thread(target=_import_later, daemon=True).start()
         hashes = None if request.container or request.ssh else outside.kept("hashes")
         facts = probe(target, hashes=hashes, rehash=request.rehash)
     from snapenv.workflows.locking import lock_environment
 
     return lock_environment(request, facts, target, outside)
+
+
+def _import_later() -> None:
+    for module in _LATER:
+        importlib.import_module(module)
 
 
 def _target(request: Capture, outside: Outside) -> Target:
