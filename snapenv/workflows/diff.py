@@ -20,6 +20,7 @@ from snapenv.model.outcome import Check
 from snapenv.model.snapshot import SUMS_FILE
 from snapenv.probe.probe import probe
 from snapenv.verify.differences import CONSEQUENCES, differences
+from snapenv.workflows.archive import read_archive
 from snapenv.workflows.interpreter import find_interpreter
 from snapenv.workflows.reference import fetch_image, parse_ref, read_image
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from snapenv.model.outcome import Outcome
     from snapenv.ports import Outside
 
+_ZSTD = b"\x28\xb5\x2f\xfd"  # what a frame starts with: RFC 8878
 LIVE = "live"
 _PYTHON = re.compile(r".*/bin/python[0-9.]*")
 
@@ -49,7 +51,7 @@ class Diff:
 class _Side:
     """One of the two: what it is, where it is, and what was seen there."""
 
-    kind: Literal["environment", "snapshot", "image"]
+    kind: Literal["environment", "snapshot", "image", "archive"]
     place: str  # an interpreter's path, a folder, or a reference
     digest: str | None = None  # of the snapshot
     facts: Facts
@@ -95,10 +97,26 @@ def _look(text: str, request: Diff, outside: Outside) -> _Side:
     """
     if text == LIVE:
         return _environment(None, request, outside)
+    if _is_archive(text):
+        return _archive(Path(text).expanduser(), outside)
     if _is_environment(text):
         return _environment(text, request, outside)
     ref = parse_ref(text, repository=request.repository)
     return _snapshot(ref) if isinstance(ref, Path) else _image(ref, outside)
+
+
+def _is_archive(text: str) -> bool:
+    """Say whether it is a file packed as archives are, and so no interpreter."""
+    try:
+        with Path(text).expanduser().open("rb") as file:
+            return file.read(len(_ZSTD)) == _ZSTD
+    except OSError:
+        return False
+
+
+def _archive(file: Path, outside: Outside) -> _Side:
+    snapshot = read_archive(file, outside)
+    return _Side(kind="archive", place=str(file), digest=snapshot.digest, facts=snapshot.lock.facts)
 
 
 def _is_environment(text: str) -> bool:

@@ -224,3 +224,13 @@ def test_a_damaged_snapshot_is_refused(plain: str, other: str) -> None:
 
 def test_one_side_alone_is_a_usage_error(plain: str) -> None:
     assert Command(NOWHERE).run("diff", plain).returncode == 2
+
+
+def test_a_file_that_is_packed_but_no_archive_is_refused_as_one(plain: str, tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    packed.write_bytes(b"\x28\xb5\x2f\xfd and no more")
+
+    done = Command(NOWHERE).run("diff", str(packed), plain)
+
+    assert done.returncode == 23
+    assert str(packed) in done.stderr
