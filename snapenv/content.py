@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tarfile
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,3 +130,19 @@ def _unreadable(content: Content, why: str | None) -> SnapshotDamagedError:
     return SnapshotDamagedError(
         f"{name} cannot be read: {why}", hint="See who may read it, and let nothing change it."
     )
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, in the place of the one that may be there.
+
+    Raises:
+        OSError: It cannot be written; nothing is left behind.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from snapenv.access.address import Index, Login, realm, shared_path
-from snapenv.access.configuration import Configuration, read_configuration
 from snapenv.access.keyring import ask_keyring, has_keyring
-from snapenv.access.netrc_file import Netrc, read_netrc
 from snapenv.model.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from snapenv.access.configuration import Configuration
+    from snapenv.access.netrc_file import Netrc
 
 _USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^\s/?#\"'<>]+)@([^\s/?#@\"'<>]+)")
 _UV_PASSWORD = re.compile(r"UV_(INDEX_.+_PASSWORD|PUBLISH_(PASSWORD|TOKEN))")
@@ -34,12 +35,6 @@ class Credentials:
         self._netrc = netrc
         self._lock = Lock()
         self._answered = dict[tuple[str, str, int | None], Login | None]()  # by a keyring
-
-    @classmethod
-    def of_this_machine(cls) -> Credentials:
-        """Read what this machine is told, and ask no keyring yet."""
-        configuration = read_configuration()
-        return cls(configuration, read_netrc(configuration.texts.environment))
 
     def known(self, url: str) -> Login | None:
         """Give the login to send with a first request, if there is one."""
@@ -123,11 +118,6 @@ class Credentials:
         for (_, host, _), answer in self._answered.items():
             if answer:
                 yield from _forms(answer, f"{host} in the keyring")
-
-
-def index_secrets() -> tuple[Secret, ...]:
-    """List each credential that pip, uv and netrc of this machine are told."""
-    return Credentials.of_this_machine().secrets()
 
 
 def _is_ours(name: str) -> bool:

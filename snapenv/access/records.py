@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import os
 import re
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapenv.content import replace_file
 from snapenv.model.wheels import WheelRecord
 
 if TYPE_CHECKING:
@@ -50,20 +49,9 @@ class RecordCache:
             with contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 content = f"{record.size_bytes or ''}\n{record.text}".encode()
-                _write(path, gzip.compress(content, compresslevel=6, mtime=0))
+                replace_file(path, gzip.compress(content, compresslevel=6, mtime=0))
 
     def _path(self, wheel: IndexWheel) -> Path | None:
         if self.folder is None or not _SHA256.fullmatch(wheel.sha256):
             return None
         return self.folder / wheel.sha256[:2] / f"{wheel.sha256}.record.gz"
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -6,13 +6,13 @@ hold a signature: they are never shown.
 
 from __future__ import annotations
 
-import email.utils
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import requests
 import urllib3
+
+from snapenv.retry_after import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,17 +81,6 @@ def check_status(response: requests.Response, *, part: bool) -> None:
         raise TransferError(f"answers with {status}", passing=True, wait_s=wait_s)
     if status not in (requests.codes.ok, requests.codes.partial):
         raise TransferError(f"answers with {status}")
-
-
-def retry_after_s(text: str) -> float:
-    """Read how long a host asks to wait, given in seconds or as a date; 0.0 if it does not say."""
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        until = email.utils.parsedate_to_datetime(text)
-        return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0
 
 
 def _translated(error: Exception) -> TransferError:

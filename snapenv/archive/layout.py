@@ -20,11 +20,9 @@ from typing import Annotated, NamedTuple, TypeAlias, TypeVar
 import msgspec
 
 from snapenv.model.image import Layer
-from snapenv.model.snapshot import SNAPSHOT_LABEL, SUMS_FILE
+from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL, SUMS_FILE
 
 ARCHIVE_SCHEMA = 1
-BASE_NAME = "org.opencontainers.image.base.name"
-BASE_DIGEST = "org.opencontainers.image.base.digest"
 
 LAYOUT_FILE, INDEX_FILE = "oci-layout", "index.json"
 BLOBS, SNAPSHOT = "blobs/sha256/", "snapshot/"
@@ -238,7 +236,7 @@ def _count_absent(
             raise ValueError(f"layer {one.digest} is missing")
         if there and members[blob_name(one.digest)].size_bytes != one.size_bytes:
             raise ValueError(f"layer {one.digest} is not of the size that the manifest says")
-    if absent and not (labels.get(BASE_NAME) and labels.get(BASE_DIGEST)):
+    if absent and not (labels.get(BASE_NAME_LABEL) and labels.get(BASE_DIGEST_LABEL)):
         raise ValueError(f"layer {layers[0].digest} is missing, and no base image is named")
     return absent
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 from snapenv.archive.frame import packer
 from snapenv.archive.layout import (
-    BASE_DIGEST,
-    BASE_NAME,
     END,
     INDEX_FILE,
     LAYOUT_FILE,
@@ -33,7 +31,7 @@ from snapenv.archive.layout import (
 )
 from snapenv.errors import ArchiveError, EngineError, PlaceTakenError, WriteError
 from snapenv.model.image import Image, Layer
-from snapenv.model.snapshot import SUMS_FILE
+from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SUMS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -152,7 +150,7 @@ def _write_layers(
 def _refuse_unreadable(config: bytes, export: Export) -> None:
     """Refuse what could not be imported again."""
     _, labels = machine_and_labels(config)
-    named = labels.get(BASE_NAME) and labels.get(BASE_DIGEST)
+    named = labels.get(BASE_NAME_LABEL) and labels.get(BASE_DIGEST_LABEL)
     if len(config) > MAX_DOCUMENT_BYTES or (export.left_out and not named):
         raise ArchiveError(
             "the image's config is too large, or names no base image",

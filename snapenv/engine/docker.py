@@ -276,11 +276,9 @@ class DockerEngine:
     def _resolve_here(self, ref: ImageRef, failure: SnapenvError) -> ImageRef:
         """Pin a name by the local image where the registry did not do it."""
         here = self.find(ref.tagged)
-        known = (
-            [name for name in here.digests if name.startswith(f"{ref.repository}@")] if here else []
-        )
+        known = here.digest_in(ref.repository) if here else None
         if known and isinstance(failure, RegistryError):
-            return ref.at(known[0].partition("@")[2])
+            return ref.at(known)
         if known or here is None:
             raise failure
         raise NotFoundError(

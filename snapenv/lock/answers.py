@@ -6,16 +6,16 @@ wheel does not (see ``ports.Wheels.record``).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from snapenv.content import replace_file
 from snapenv.lock.ask import python_platform
 from snapenv.model.wheels import IndexWheel
 
@@ -85,11 +85,6 @@ def keep_answers(folder: Path | None, name: str, answers: Mapping[str, Answer]) 
     """Keep answers, whole or not at all; where they cannot be kept they are asked for again."""
     if folder is None:
         return
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=folder)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(answers))
-        Path(temporary).replace(folder / f"{name}.json")
-    except OSError:
-        return
+        replace_file(folder / f"{name}.json", msgspec.json.encode(answers))

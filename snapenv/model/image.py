@@ -144,6 +144,12 @@ class Image:
     machine: str  # "amd64"
     size_bytes: int
 
+    def digest_in(self, repository: str) -> str | None:
+        """Give the digest that a repository gave the image, if it came from there."""
+        prefix = f"{repository}@"
+        known = (name.removeprefix(prefix) for name in self.digests if name.startswith(prefix))
+        return next(known, None)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:

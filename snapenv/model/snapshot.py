@@ -27,6 +27,11 @@ APPLY_OVERLAY = "overlay/apply.py"
 IMAGE_PYTHON = "/opt/snapenv/venv/bin/python"
 IMAGE_SNAPSHOT = "/opt/snapenv/snapshot"
 SNAPSHOT_LABEL = "io.snapenv.snapshot"  # a label that holds the snapshot's digest
+VERSION_LABEL = "io.snapenv.version"  # of the snapenv that captured
+# https://specs.opencontainers.org/image-spec/annotations/
+TAG_LABEL = "org.opencontainers.image.version"
+BASE_NAME_LABEL = "org.opencontainers.image.base.name"
+BASE_DIGEST_LABEL = "org.opencontainers.image.base.digest"
 
 Prove = Literal["record", "off"]
 """Whether what comes from an index was proved to be what is installed, by its own RECORD."""

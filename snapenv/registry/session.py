@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import email.utils
 import os
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -23,6 +21,7 @@ from requests.structures import CaseInsensitiveDict
 from snapenv.registry.challenge import Basic, Bearer, parse_challenge
 from snapenv.registry.documents import Token, parse
 from snapenv.registry.place import find_authority
+from snapenv.retry_after import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -274,21 +273,10 @@ def _check(body: Body, *, host: str) -> None:
     if status == _ABSENT:
         raise AbsentError("has none")
     if status in _TRY_AGAIN:
-        wait_s = _retry_after_s(body.headers.get("Retry-After", ""))
+        wait_s = retry_after_s(body.headers.get("Retry-After", ""))
         raise RequestError(f"answers with {status}", hint=_WAIT, passing=True, wait_s=wait_s)
     if status != requests.codes.ok:
         raise RequestError(f"answers with {status}")
-
-
-def _retry_after_s(text: str) -> float:
-    """Read how long to wait, given in seconds or as a date; 0.0 if it does not say."""
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        until = email.utils.parsedate_to_datetime(text)
-        return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapenv.archive.layout import BASE_DIGEST, BASE_NAME
 from snapenv.archive.loading import docker_archive
 from snapenv.archive.reader import check_archive, read_layers
 from snapenv.archive.writer import Export as Contents
@@ -21,6 +20,7 @@ from snapenv.errors import (
 from snapenv.lock.store import parse_snapshot, read_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
+from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
 from snapenv.workflows.reference import fetch_image, parse_ref, read_image
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _layers_of_base(image: Image, ref: ImageRef, outside: Outside) -> frozenset[
     Raises:
         BaseError: Its base is not known, or not here.
     """
-    name, digest = image.labels.get(BASE_NAME), image.labels.get(BASE_DIGEST)
+    name, digest = image.labels.get(BASE_NAME_LABEL), image.labels.get(BASE_DIGEST_LABEL)
     base = _find_base(name, digest, outside) if name and digest else None
     if base is None or image.diff_ids[: len(base.diff_ids)] != base.diff_ids:
         raise BaseError(
@@ -222,7 +222,7 @@ def _base(archived: Archived, request: Import, outside: Outside) -> Image:
     Raises:
         BaseError: It cannot be had, or has other layers.
     """
-    name, digest = archived.labels[BASE_NAME], archived.labels[BASE_DIGEST]
+    name, digest = archived.labels[BASE_NAME_LABEL], archived.labels[BASE_DIGEST_LABEL]
     try:
         ref = ImageRef.parse(name).at(digest)
     except ValueError as error:

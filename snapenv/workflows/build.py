@@ -10,7 +10,16 @@ from snapenv.errors import BuildError, LeakError, NotFoundError, TagTakenError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.outcome import Outcome
-from snapenv.model.snapshot import IMAGE_PYTHON, LENT, PYLOCK_FILE, SNAPSHOT_LABEL
+from snapenv.model.snapshot import (
+    BASE_DIGEST_LABEL,
+    BASE_NAME_LABEL,
+    IMAGE_PYTHON,
+    LENT,
+    PYLOCK_FILE,
+    SNAPSHOT_LABEL,
+    TAG_LABEL,
+    VERSION_LABEL,
+)
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import is_layer_file, split_pylock
 from snapenv.workflows.fetch import temporary_folder
@@ -29,7 +38,6 @@ if TYPE_CHECKING:
     from snapenv.render.layers import PinLayer
 
 _PINNED_DOCKERFILE = "pinned.Dockerfile"
-_BASE_NAME = "org.opencontainers.image.base.name"
 _NAMED = 3  # differences in one message
 
 
@@ -69,8 +77,10 @@ def find_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outsi
         return None
     if there.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
         raise _taken(ref, there.id, f"snapshot {snapshot.digest}")
-    if request.base and there.labels.get(_BASE_NAME) != ImageRef.parse(request.base).tagged:
-        raise _taken(ref, f"{there.id} on {there.labels.get(_BASE_NAME)}", f"on {request.base}")
+    if request.base and there.labels.get(BASE_NAME_LABEL) != ImageRef.parse(request.base).tagged:
+        raise _taken(
+            ref, f"{there.id} on {there.labels.get(BASE_NAME_LABEL)}", f"on {request.base}"
+        )
     return there
 
 
@@ -164,10 +174,10 @@ def _labels(snapshot: Snapshot, base: ImageRef) -> Mapping[str, str]:
     """Give our own labels, and those of https://specs.opencontainers.org/image-spec/annotations/."""
     return {
         SNAPSHOT_LABEL: snapshot.digest,
-        "io.snapenv.version": snapshot.lock.snapenv,
-        "org.opencontainers.image.version": snapshot.lock.tag,
-        _BASE_NAME: base.tagged,
-        "org.opencontainers.image.base.digest": base.digest or "",
+        VERSION_LABEL: snapshot.lock.snapenv,
+        TAG_LABEL: snapshot.lock.tag,
+        BASE_NAME_LABEL: base.tagged,
+        BASE_DIGEST_LABEL: base.digest or "",
     }
 
 
@@ -208,7 +218,7 @@ def _outcome(
             "image": ref.tagged,
             "digest": digest,
             "pushed": pushed,
-            "base": image.labels.get(_BASE_NAME),
+            "base": image.labels.get(BASE_NAME_LABEL),
             "snapshot": snapshot.digest,
             "size_bytes": image.size_bytes,
         },

@@ -12,7 +12,13 @@ from snapenv.errors import EngineMissingError, NotFoundError, UsageError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.outcome import Outcome
-from snapenv.model.snapshot import SNAPSHOT_LABEL
+from snapenv.model.snapshot import (
+    BASE_DIGEST_LABEL,
+    BASE_NAME_LABEL,
+    SNAPSHOT_LABEL,
+    TAG_LABEL,
+    VERSION_LABEL,
+)
 from snapenv.workflows.reference import parse_ref, read_image
 
 if TYPE_CHECKING:
@@ -22,10 +28,6 @@ if TYPE_CHECKING:
     from snapenv.model.snapshot import Lock, Snapshot
     from snapenv.ports import Outside
 
-_BASE_NAME = "org.opencontainers.image.base.name"
-_BASE_DIGEST = "org.opencontainers.image.base.digest"
-_VERSION_LABEL = "io.snapenv.version"
-_TAG_LABEL = "org.opencontainers.image.version"
 _AT_ONCE = 8  # questions to a registry
 _NOTHING = "unknown"
 
@@ -302,10 +304,9 @@ def _baseline(lock: Lock) -> Mapping[str, object] | None:
 
 def _of_image(ref: ImageRef, image: Image, outside: Outside) -> Card:
     """Read the snapshot that a local image holds."""
-    known = [name for name in image.digests if name.startswith(f"{ref.repository}@")]
     return replace(
         _of_snapshot(read_image(image, ref, outside), kind="image", name=str(ref)),
-        digest=known[0].partition("@")[2] if known else image.id,
+        digest=image.digest_in(ref.repository) or image.id,
         size_bytes=image.size_bytes,
         base=_pinned_base(image.labels),
         labels=_ours(image.labels),
@@ -315,7 +316,7 @@ def _of_image(ref: ImageRef, image: Image, outside: Outside) -> Card:
 def _of_remote(image: RemoteImage) -> Card:
     """Say what labels and tag tell: the rest lies in a layer, which is not fetched."""
     labels, name = image.labels, str(image.ref)
-    told = _of_tag(labels.get(_TAG_LABEL))
+    told = _of_tag(labels.get(TAG_LABEL))
     if SNAPSHOT_LABEL not in labels:
         raise NotFoundError(
             f"{name} holds no snapshot: it was not built by snapenv",
@@ -324,7 +325,7 @@ def _of_remote(image: RemoteImage) -> Card:
     return Card(
         kind="registry",
         name=image.ref.tagged,
-        tag=labels.get(_TAG_LABEL),
+        tag=labels.get(TAG_LABEL),
         digest=image.ref.digest,
         snapshot=labels[SNAPSHOT_LABEL],
         size_bytes=image.size_bytes,
@@ -333,7 +334,7 @@ def _of_remote(image: RemoteImage) -> Card:
         python=told.get("python"),
         torch=told.get("torch"),
         cuda=told.get("cuda"),
-        snapenv=labels.get(_VERSION_LABEL),
+        snapenv=labels.get(VERSION_LABEL),
         more=f"docker pull {image.ref.tagged}, then snapenv show once more",
         labels=_ours(labels),
     )
@@ -354,7 +355,7 @@ def _of_tag(text: str | None) -> Mapping[str, str]:
 
 
 def _pinned_base(labels: Mapping[str, str]) -> str | None:
-    name, digest = labels.get(_BASE_NAME), labels.get(_BASE_DIGEST)
+    name, digest = labels.get(BASE_NAME_LABEL), labels.get(BASE_DIGEST_LABEL)
     return f"{name}@{digest}" if name and digest else name
 
 

@@ -68,9 +68,9 @@ def refuse_leaking_image(
     allowed = tuple(f"/{name.partition('/')[2]}" for name in allow)
     with outside.progress.task("Looking for secrets in the image") as task:
         total = max(0, image.size_bytes - base.size_bytes)
-        heard = _Heard(task=task, total=total)
+        heard, secrets = _Heard(task=task, total=total), outside.secrets()
         found = [
-            find_leaks(place, heard(chunks), outside.secrets(), forms=_VENV not in place)
+            find_leaks(place, heard(chunks), secrets, forms=_VENV not in place)
             for place, chunks in outside.engine.read_leaving(image, base=base)
         ]
     refuse_leaks((one for one in chain(*found) if not one.place.endswith(allowed)), allowed=())

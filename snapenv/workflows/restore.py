@@ -24,7 +24,6 @@ from snapenv.workflows.prove import prove
 from snapenv.workflows.reference import fetch_image, parse_ref, read_image
 
 if TYPE_CHECKING:
-    from snapenv.model.image import Image
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Outside
     from snapenv.workflows.prove import Proved
@@ -128,7 +127,7 @@ def _restore_image(request: Restore, outside: Outside) -> tuple[Snapshot, _Resto
     return snapshot, _Restored(
         target=outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=gpus),
         device="all" if gpus else "cpu",
-        result={"image": str(ref), "digest": _digest(image, ref)},
+        result={"image": str(ref), "digest": image.digest_in(ref.repository) or image.id},
         usage=f"docker run --rm -it {'--gpus all --shm-size 1g ' if gpus else ''}{ref}",
     )
 
@@ -139,15 +138,6 @@ def _gpus(device: str, outside: Outside) -> str | None:
         return None if device == "cpu" else device
     hardware = probe(outside.local(sys.executable)).hardware
     return "all" if hardware.gpus else None
-
-
-def _digest(image: Image, ref: ImageRef) -> str:
-    """Give the registry's digest where the image came from one, else the engine's id."""
-    prefix = f"{ref.repository}@"
-    return next(
-        (known.removeprefix(prefix) for known in image.digests if known.startswith(prefix)),
-        image.id,
-    )
 
 
 def _outcome(snapshot: Snapshot, restored: _Restored, proved: Proved) -> Outcome:

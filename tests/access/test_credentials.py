@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from uv import find_uv_bin
 
-from snapenv.access.credentials import index_secrets
+from snapenv.access.wheels import IndexWheels
 from snapenv.errors import PackageIndexError
 from tests.access.machine import (
     DEMO,
@@ -264,14 +264,14 @@ def test_a_netrc_that_is_broken_is_no_crash_and_its_passwords_are_secrets(
     (home / ".netrc").write_text(f"nonsense\nmachine x login me password {CANARY}\n")
 
     assert quick_wheels().record(server.wheel(DEMO)).text
-    assert CANARY in {secret.value for secret in index_secrets()}
+    assert CANARY in {secret.value for secret in IndexWheels(None).secrets()}
 
 
 def test_every_form_of_a_login_is_a_secret(home: Path) -> None:
     write_pip_conf(home, index_url=f"https://me:{QUOTED}@example.com/simple")
     in_header = base64.b64encode(f"me:{CANARY}".encode()).decode()
 
-    found = {secret.value: secret.what for secret in index_secrets()}
+    found = {secret.value: secret.what for secret in IndexWheels(None).secrets()}
 
     assert found[CANARY] == "the password of example.com in pip.conf"
     assert QUOTED in found
@@ -283,7 +283,7 @@ def test_every_form_of_a_login_is_a_secret(home: Path) -> None:
 def test_a_password_is_a_secret_as_an_address_would_hold_it(home: Path) -> None:
     (home / ".netrc").write_text(f"machine example.com login me password {CANARY}\n")
 
-    assert {CANARY, QUOTED} <= {secret.value for secret in index_secrets()}
+    assert {CANARY, QUOTED} <= {secret.value for secret in IndexWheels(None).secrets()}
 
 
 def test_secrets_of_every_place_are_listed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +306,7 @@ def test_secrets_of_every_place_are_listed(home: Path, monkeypatch: pytest.Monke
     )
     monkeypatch.setenv("UV_INDEX", "https://secret-10-is-a-long-token@g.example.com/simple")
 
-    found = {secret.value for secret in index_secrets()}
+    found = {secret.value for secret in IndexWheels(None).secrets()}
 
     expected = {f"secret-{number}" for number in range(1, 10)} | {"secret-10-is-a-long-token"}
     assert expected - found == set()
@@ -314,7 +314,7 @@ def test_secrets_of_every_place_are_listed(home: Path, monkeypatch: pytest.Monke
 
 def test_a_machine_that_is_told_nothing_has_no_secrets(home: Path) -> None:
     assert os.environ["HOME"] == str(home)
-    assert index_secrets() == ()
+    assert IndexWheels(None).secrets() == ()
     assert quick_wheels().variables().keys() <= {"SSL_CERT_FILE"}
 
 

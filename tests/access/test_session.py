@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.access.session import choose_trust
-from snapenv.access.transfer import retry_after_s
 from snapenv.errors import PackageIndexError
 from snapenv.model.wheels import IndexWheel
+from snapenv.retry_after import retry_after_s
 from tests.access.machine import DEMO, quick_wheels
 from tests.engines.index_server import build_wheel
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import zstandard
 
 from snapenv.archive.layout import (
-    BASE_DIGEST,
-    BASE_NAME,
     BLOBS,
     END,
     INDEX_FILE,
@@ -22,7 +20,7 @@ from snapenv.archive.layout import (
 )
 from snapenv.archive.writer import Export, write_archive
 from snapenv.model.image import Image
-from snapenv.model.snapshot import SNAPSHOT_LABEL, SUMS_FILE
+from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL, SUMS_FILE
 from tests.fakes import FakeTask
 from tests.samples import sample_snapshot
 
@@ -35,8 +33,8 @@ FILES = {name: SNAPSHOT.text(name) for name in SNAPSHOT.files}
 LAYERS = (b"the base" * 200, b"torch" * 1000, b"", b"ultralytics" * 100)
 LABELS = {
     SNAPSHOT_LABEL: SNAPSHOT.digest,
-    BASE_NAME: "localhost:5000/nvidia/pytorch:25.10-py3",
-    BASE_DIGEST: f"sha256:{'ab' * 32}",
+    BASE_NAME_LABEL: "localhost:5000/nvidia/pytorch:25.10-py3",
+    BASE_DIGEST_LABEL: f"sha256:{'ab' * 32}",
 }
 
 
