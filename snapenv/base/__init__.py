@@ -1,1 +1,1 @@
-"""Snapshot to base image, and why; the catalogue of NVIDIA's images is data."""
+"""Snapshot to base image, and why."""

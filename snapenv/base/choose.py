@@ -6,18 +6,18 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from snapenv.base.catalogue import REPOSITORY, CatalogueImage, major_minor
-from snapenv.base.kernels import is_jetson
 from snapenv.base.rank import Candidate, rank_images, warnings_of
-from snapenv.base.says import as_it_says, machine_of
+from snapenv.base.says import as_it_says
 from snapenv.base.warn import warnings_of_environment
 from snapenv.errors import BaseError
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import Base, World
+from snapenv.nvidia.catalogue import REPOSITORY, CatalogueImage, major_minor
+from snapenv.nvidia.kernels import is_jetson
 
 if TYPE_CHECKING:
-    from snapenv.base.catalogue import Catalogue
     from snapenv.model.facts import Facts
+    from snapenv.nvidia.catalogue import Catalogue
 
 _OF_RELEASE = re.compile(r"\.nv(\d\d)\.(\d{1,2})(?:\.|$)", re.ASCII)  # "nv24.3" and "nv24.03"
 
@@ -138,7 +138,7 @@ def _own(facts: Facts, catalogue: Catalogue) -> Candidate:
 
 def _as_captured(image: CatalogueImage, tag: str, facts: Facts) -> CatalogueImage:
     """Correct what is known of an image by what it says, and by what was seen inside of it."""
-    said = as_it_says(image, facts.image, machine=machine_of(facts))
+    said = as_it_says(image, facts.image, machine=facts.hardware.system.architecture)
     torch = facts.environment.torch
     return replace(
         said,

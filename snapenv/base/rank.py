@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from snapenv.base.catalogue import CatalogueImage, major_minor
-from snapenv.base.driver import serve
-from snapenv.base.kernels import cover_by_image
-from snapenv.base.says import machine_of
+from snapenv.nvidia.catalogue import CatalogueImage, dotted, major_minor
+from snapenv.nvidia.driver import serve
+from snapenv.nvidia.kernels import cover_by_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from snapenv.base.catalogue import Catalogue, Pair
     from snapenv.model.facts import Facts
+    from snapenv.nvidia.catalogue import Catalogue
 
 _FAR = 10_000  # minor releases
 _FORWARD, _UNKNOWN, _NOT = 1, 2, 3  # how a driver serves a CUDA, best first
@@ -69,11 +68,6 @@ def warnings_of(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> tu
     return tuple(mark.warning for mark in marks if mark.warning)
 
 
-def dotted(pair: Pair) -> str:
-    """Write two numbers as a version."""
-    return f"{pair[0]}.{pair[1]}"
-
-
 def _candidate(
     image: CatalogueImage,
     marks: tuple[_Mark, ...],
@@ -104,7 +98,7 @@ def _marks(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> Iterato
 
 
 def _machine(image: CatalogueImage, facts: Facts) -> _Mark:
-    machine = machine_of(facts)
+    machine = facts.hardware.system.architecture
     if machine in image.absent_for:
         absent = f"its registry has none for {machine}"
         return _Mark(value=2, fails=absent, warning=f"{image.tag}: {absent}")
@@ -182,7 +176,7 @@ def _torch(image: CatalogueImage, facts: Facts) -> _Mark:
 
 
 def _kernels(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> _Mark:
-    machine = machine_of(facts)
+    machine = facts.hardware.system.architecture
     for gpu in facts.hardware.gpus:
         if not cover_by_image(image, gpu.compute_capability, machine, catalogue):
             name = f"{gpu.name} ({dotted(gpu.compute_capability)})"

@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from snapenv.base.catalogue import CatalogueImage, major_minor, read_kernels
+from snapenv.nvidia.catalogue import CatalogueImage, major_minor, read_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from snapenv.model.facts import Facts
-
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def as_it_says(
@@ -27,9 +23,3 @@ def as_it_says(
         machines=tuple(sorted({*image.machines, machine})),
         kernels={**(image.kernels or {}), machine: kernels} if kernels else image.kernels,
     )
-
-
-def machine_of(facts: Facts) -> str:
-    """Give the kind of machine as images name it: ``amd64`` or ``arm64``."""
-    machine = facts.hardware.system.machine
-    return _MACHINES.get(machine, machine)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from snapenv.base.catalogue import major_minor
-from snapenv.base.driver import own_cuda, serve
-from snapenv.base.kernels import cover_by_torch, is_jetson
-from snapenv.base.rank import dotted
+from snapenv.nvidia.catalogue import dotted, major_minor
+from snapenv.nvidia.driver import own_cuda, serve
+from snapenv.nvidia.kernels import cover_by_torch, is_jetson
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from snapenv.base.catalogue import Catalogue
     from snapenv.model.facts import Facts
     from snapenv.model.python import Torch
     from snapenv.model.snapshot import World
+    from snapenv.nvidia.catalogue import Catalogue
 
 
 def warnings_of_environment(facts: Facts, catalogue: Catalogue, *, world: World) -> tuple[str, ...]:

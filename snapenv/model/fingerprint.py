@@ -27,13 +27,55 @@ class Conditions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Operator:
+    """What one kind of operation gave, apart from any training.
+
+    ``values`` are a few numbers over the result (as ``float.hex`` writes them), by which near
+    results are told from far ones; ``sha256`` (hex) is over all of its bytes. ``error`` says why
+    it could not be done, and then there are no values.
+    """
+
+    name: str  # "matmul fp32", "convolution tf32", "nms fp32", "reduction bf16"
+    sha256: str = ""
+    values: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MappedLibrary:
+    """A shared library that was in memory after a training step: what really ran.
+
+    ``path`` is relative to the environment for one of its own files ("site/torch/lib/libc10.so"),
+    else absolute; no home folder, no name of a user.
+    """
+
+    soname: str  # "libcudnn.so.9"
+    path: str
+    version: str | None = None  # where the file's name or the library itself tells it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Speed:
-    """How fast the smoke-train went; the first step is left out, it warms up."""
+    """How fast the smoke-train went; the first step is left out, it warms up.
+
+    What needs a GPU is None without one. Power is NVML's, of the whole GPU.
+    """
 
     images_per_s: float
     step_ms_median: float
     step_ms_p95: float
+    loading_share: float | None = None  # of a step's time that went into waiting for its batch
     peak_gpu_memory_mib: int | None = None
+    gpu_utilization: float | None = None  # 0 to 1, the mean over the samples
+    watts: float | None = None  # mean
+    joules_per_image: float | None = None
+    clock_mhz: int | None = None  # of the SMs, mean
+    max_clock_mhz: int | None = None
+    power_limit_w: float | None = None
+    throttled: tuple[str, ...] = ()  # NVML's reasons, sorted: "power cap", "thermal"
+    pcie: str | None = None  # "gen 4 x16", the link as it was under load
+    shm_bytes: int | None = None
+    cpu_count: int | None = None  # that the process may use
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +84,9 @@ class Fingerprint:
 
     losses: tuple[str, ...]
     conditions: Conditions
+    operators: tuple[Operator, ...] = ()  # in the order in which they ran
+    libraries: tuple[MappedLibrary, ...] = ()  # sorted by soname, then path
+    afterwards: str | None = None  # why training failed after its last step, where it did
     speed: Speed | None = None  # of this run; no part of what is compared bit for bit
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gpu:
@@ -63,6 +65,11 @@ class System:
     container: str | None = None  # "docker", "podman", "kubernetes", "lxc" or "container"
     cuda_toolkit: str | None = None  # "12.4.1"; not what torch was built for
     limits: Limits = Limits()
+
+    @property
+    def architecture(self) -> str:
+        """The machine as images name it: ``amd64``, ``arm64``."""
+        return _ARCHITECTURES.get(self.machine, self.machine)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

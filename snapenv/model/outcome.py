@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+Part = Literal["host", "transport", "image", "environment", "workload"]
+"""Where the cause of a no lies, in the order in which one is asked after another."""
+
+Severity = Literal["error", "warning"]
+"""Whether a no of a check is the answer, or only something to look out for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,6 +22,24 @@ class Check:
     expected: str
     seen: str
     fix: str | None = None
+    part: Part = "environment"
+    severity: Severity = "error"
+
+    @property
+    def fails(self) -> bool:
+        """True where the check says no, and that no counts."""
+        return not self.ok and self.severity == "error"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """The whole answer: what it is, where the cause lies, and the one command to run next."""
+
+    ok: bool
+    summary: str  # one line
+    part: Part | None = None  # None where all held
+    check: str | None = None  # the id of the check that decided
+    next: str | None = None  # a command, or an imperative sentence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,11 +51,12 @@ class Outcome:
     checks: tuple[Check, ...] = ()
     lines: tuple[str, ...] = ()  # for people: what was done, one line each
     warnings: tuple[str, ...] = ()
+    verdict: Verdict | None = None  # of those commands that judge
 
     @property
     def ok(self) -> bool:
-        """True only if every check held."""
-        return all(check.ok for check in self.checks)
+        """True only if no check fails."""
+        return not any(check.fails for check in self.checks)
 
     @property
     def exit_code(self) -> int:

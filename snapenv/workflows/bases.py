@@ -10,24 +10,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapenv.base.catalogue import load_catalogue
 from snapenv.base.choose import rank_bases
-from snapenv.base.rank import dotted
-from snapenv.base.says import as_it_says, machine_of
+from snapenv.base.says import as_it_says
 from snapenv.errors import NotFoundError, SnapenvError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import Image, ImageRef, RemoteImage
 from snapenv.model.outcome import Outcome
+from snapenv.nvidia.catalogue import dotted, load_catalogue
 from snapenv.probe.probe import probe
 from snapenv.workflows.interpreter import find_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from snapenv.base.catalogue import Catalogue, CatalogueImage
     from snapenv.base.choose import Ranking
     from snapenv.base.rank import Candidate
     from snapenv.model.facts import Facts
+    from snapenv.nvidia.catalogue import Catalogue, CatalogueImage
     from snapenv.ports import Outside
 
 ASKED = 8  # images that the registry and the engine are asked for
@@ -75,7 +74,7 @@ def bases(request: Bases, outside: Outside) -> Outcome:
         result={
             "world": learned.world,
             "reason": learned.why,
-            "machine": machine_of(facts),
+            "machine": facts.hardware.system.architecture,
             "catalogue": catalogue.date,
             "bases": [
                 _document(rank, one, answers, request) for rank, one in enumerate(shown, start=1)
@@ -103,7 +102,7 @@ def _ask(
     images: Sequence[CatalogueImage], facts: Facts, request: Bases, outside: Outside
 ) -> Mapping[str, _Answer]:
     """Ask the engine, and the registry for all at once; give what they say by tag."""
-    machine = machine_of(facts)
+    machine = facts.hardware.system.architecture
     refs = [_ref(image, request) for image in images]
     here = _find(refs, outside)
 
@@ -142,7 +141,7 @@ def _learn(catalogue: Catalogue, facts: Facts, answers: Mapping[str, _Answer]) -
 
     That an image is absent counts only where its registry has another one.
     """
-    machine = machine_of(facts)
+    machine = facts.hardware.system.architecture
     has_any = any(answer.remote for answer in answers.values())
     return replace(
         catalogue,
@@ -220,7 +219,7 @@ def _describe(facts: Facts) -> str:
             f"torch {torch.version}" if torch else "no torch",
             f"driver {hardware.driver.version}" if hardware.driver else "no NVIDIA driver",
             *dict.fromkeys(gpu.name for gpu in hardware.gpus),
-            machine_of(facts),
+            facts.hardware.system.architecture,
         )
     )
 

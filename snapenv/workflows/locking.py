@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv import __version__
-from snapenv.base.catalogue import load_catalogue
 from snapenv.base.choose import choose_base
 from snapenv.errors import SmokeTrainError
 from snapenv.lock.pins import refuse_what_cannot_be_carried
@@ -18,6 +17,7 @@ from snapenv.model.facts import Facts
 from snapenv.model.image import Tag, tag_part
 from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import Base, Lock
+from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import split_pylock
 from snapenv.verify.smoke_train import smoke_train

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.base.catalogue import Catalogue, CatalogueImage, load_catalogue
 from snapenv.base.choose import choose_base, rank_bases, rebase
 from snapenv.errors import BaseError
 from snapenv.model.hardware import Driver
 from snapenv.model.python import Torch
 from snapenv.model.snapshot import Base
+from snapenv.nvidia.catalogue import Catalogue, CatalogueImage, load_catalogue
 from tests.samples import (
     EXACT_BASE,
     NVIDIA_IMAGE,

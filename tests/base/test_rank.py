@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from snapenv.base.catalogue import Catalogue, CatalogueImage, Kernels, load_catalogue
 from snapenv.base.rank import rank_images
 from snapenv.model.hardware import Driver, Gpu
 from snapenv.model.python import Torch
+from snapenv.nvidia.catalogue import Catalogue, CatalogueImage, Kernels, load_catalogue
 from tests.samples import sample_environment, sample_facts, sample_hardware
 
 KNOWN = load_catalogue()

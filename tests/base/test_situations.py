@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.base.catalogue import REPOSITORY, load_catalogue
 from snapenv.base.choose import choose_base
 from snapenv.model.hardware import Driver, Gpu
 from snapenv.model.python import Torch
+from snapenv.nvidia.catalogue import REPOSITORY, load_catalogue
 from tests.samples import (
     sample_distributions,
     sample_environment,

@@ -23,7 +23,7 @@ def test_yes_no_and_failure_have_the_same_keys() -> None:
     ]
 
 
-def test_a_check_is_written_with_its_five_keys() -> None:
+def test_a_check_is_written_with_all_its_keys() -> None:
     no = Check(id="python", ok=False, expected="3.11", seen="3.12", fix="Use a Python 3.11.")
 
     document = json.loads(outcome_json(Outcome(command="restore", result={}, checks=(no,))))
@@ -35,6 +35,8 @@ def test_a_check_is_written_with_its_five_keys() -> None:
             "expected": "3.11",
             "seen": "3.12",
             "fix": "Use a Python 3.11.",
+            "part": "environment",
+            "severity": "error",
         }
     ]
 

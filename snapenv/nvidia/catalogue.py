@@ -131,6 +131,11 @@ def major_minor(version: str) -> Pair | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
+def dotted(pair: Pair) -> str:
+    """Write two numbers as a version."""
+    return f"{pair[0]}.{pair[1]}"
+
+
 def numbers(version: str) -> tuple[int, ...] | None:
     """Read a version of numbers alone: ``525.60.13`` is ``(525, 60, 13)``."""
     if not re.fullmatch(r"\d{1,6}(\.\d{1,6})*", version, re.ASCII):
@@ -151,7 +156,7 @@ def read_kernels(text: str, *, separator: str = "|") -> Kernels | None:
 
 
 def _rows(table: str) -> list[dict[str, str]]:
-    text = files("snapenv.base").joinpath("data", f"{table}.csv").read_text(encoding="utf-8")
+    text = files("snapenv.nvidia").joinpath("data", f"{table}.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 

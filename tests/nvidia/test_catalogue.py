@@ -4,14 +4,14 @@ import csv
 import re
 from importlib.resources import files
 
-from snapenv.base.catalogue import (
+from snapenv.model.image import ImageRef
+from snapenv.nvidia.catalogue import (
     CatalogueImage,
     CudaRelease,
     Kernels,
     TorchRelease,
     load_catalogue,
 )
-from snapenv.model.image import ImageRef
 
 
 def test_the_catalogue_lists_releases_oldest_first_and_each_once() -> None:
@@ -67,7 +67,7 @@ def test_the_tables_beside_the_images_are_whole() -> None:
 
 
 def test_every_row_says_where_it_comes_from() -> None:
-    for table in files("snapenv.base").joinpath("data").iterdir():
+    for table in files("snapenv.nvidia").joinpath("data").iterdir():
         rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
 
         assert rows

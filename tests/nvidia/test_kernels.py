@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.base.catalogue import CatalogueImage, Kernels, load_catalogue, read_kernels
-from snapenv.base.kernels import cover, cover_by_image, cover_by_name, cover_by_torch
 from snapenv.base.says import as_it_says
 from snapenv.base.warn import warnings_of_environment
 from snapenv.model.hardware import Driver, Gpu
 from snapenv.model.native import Kernels as NativeKernels
 from snapenv.model.native import Native
 from snapenv.model.python import Torch
+from snapenv.nvidia.catalogue import CatalogueImage, Kernels, load_catalogue, read_kernels
+from snapenv.nvidia.kernels import cover, cover_by_image, cover_by_name, cover_by_torch
 from tests.samples import sample_environment, sample_facts, sample_hardware, sample_native
 
 if TYPE_CHECKING:
-    from snapenv.base.catalogue import Pair
-    from snapenv.base.kernels import Coverage
     from snapenv.model.facts import Facts
+    from snapenv.nvidia.catalogue import Pair
+    from snapenv.nvidia.kernels import Coverage
 
 KNOWN = load_catalogue()
 

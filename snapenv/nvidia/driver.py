@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from snapenv.base.catalogue import numbers
+from snapenv.nvidia.catalogue import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from snapenv.base.catalogue import Catalogue, Pair
     from snapenv.model.hardware import Driver, Gpu, Hardware
+    from snapenv.nvidia.catalogue import Catalogue, Pair
 
 Service = Literal["full", "minor", "forward", "no"]
 """How a driver serves a CUDA: as new as it, the same major, by cuda-compat, or not at all.

@@ -11,14 +11,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from snapenv.base.catalogue import Kernels, major_minor
+from snapenv.nvidia.catalogue import Kernels, major_minor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from snapenv.base.catalogue import Catalogue, CatalogueImage, Pair
     from snapenv.model.facts import Facts
     from snapenv.model.hardware import Hardware
+    from snapenv.nvidia.catalogue import Catalogue, CatalogueImage, Pair
 
 Coverage = Literal["code", "ptx", "none"]
 

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.base.catalogue import load_catalogue
-from snapenv.base.driver import is_data_center, own_cuda, serve
 from snapenv.model.hardware import Driver, Gpu
+from snapenv.nvidia.catalogue import load_catalogue
+from snapenv.nvidia.driver import is_data_center, own_cuda, serve
 from tests.samples import sample_hardware
 
 if TYPE_CHECKING:
-    from snapenv.base.catalogue import Pair
-    from snapenv.base.driver import Service
     from snapenv.model.hardware import Hardware
+    from snapenv.nvidia.catalogue import Pair
+    from snapenv.nvidia.driver import Service
 
 KNOWN = load_catalogue()
 

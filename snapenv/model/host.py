@@ -1,0 +1,100 @@
+"""The machine that is to run an image, and what an image needs of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snapenv.model.hardware import Driver, Hardware
+from snapenv.model.image import Layer
+from snapenv.model.native import Kernels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CdiSpec:
+    """A CDI specification: a file that says how a device gets into a container.
+
+    Source: https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md
+    """
+
+    path: str
+    devices: tuple[str, ...]  # "nvidia.com/gpu=0", "nvidia.com/gpu=all", in the file's order
+    driver: str | None = None  # "550.54.15", from the names of the libraries that it mounts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GpuPlumbing:
+    """How GPUs get from a host into containers, as the host's files show it."""
+
+    wsl: bool = False
+    devices: tuple[str, ...] = ()  # "/dev/nvidia0", "/dev/nvidia-uvm", sorted
+    char_links: bool = True  # /dev/char has links to the GPUs' nodes
+    toolkit: str | None = None  # the version of nvidia-container-cli; "unknown" where it is silent
+    no_cgroups: bool | None = None  # of nvidia-container-runtime's config.toml
+    cdi: tuple[CdiSpec, ...] = ()
+    jetson: bool = False  # /etc/nv_tegra_release
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostEngine:
+    """A container engine as it describes itself; ``free_bytes`` is None where it is elsewhere."""
+
+    version: str  # "28.5.2"
+    api: tuple[int, int]  # that the engine speaks at most
+    oldest_api: tuple[int, int] = (1, 12)  # that it still takes
+    address: str  # "unix:///var/run/docker.sock"
+    here: bool  # on this machine: what host files show holds for it
+    buildkit: bool = True
+    architecture: str = "amd64"
+    root: str = "/var/lib/docker"  # its data
+    free_bytes: int | None = None  # on the file system of its data
+    runtimes: tuple[str, ...] = ("runc",)
+    cdi: bool = False  # it takes CDI devices
+    cdi_devices: tuple[str, ...] = ()  # those that it has found itself, where it says so
+    cgroup_driver: str = "cgroupfs"
+    rootless: bool = False
+    containerd_store: bool = False
+    shm_bytes: int | None = None  # what a container gets that asks for nothing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Host:
+    """One look at a machine; ``engine`` is None where none answers, and ``engine_error`` says why.
+
+    ``hardware`` and ``plumbing`` are of the machine that snapenv runs on.
+    """
+
+    hardware: Hardware
+    plumbing: GpuPlumbing = GpuPlumbing()
+    engine: HostEngine | None = None
+    engine_error: str | None = None
+    engine_hint: str | None = None
+    missing_helpers: tuple[str, ...] = ()  # docker-credential-… that a configuration names
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Needs:
+    """What an environment needs of a machine, from its lock or from the labels of its image.
+
+    An image that was not built by snapenv says less: what is None or empty is unknown.
+    """
+
+    name: str  # what the user named
+    architecture: str | None = None  # "amd64"
+    gpu: bool = True  # it is to run on a GPU
+    torch: str | None = None
+    cuda: str | None = None  # that torch was built for: "13.0"
+    kernels: tuple[Kernels, ...] = ()  # of torch and of every compiled extension
+    image_cuda: str | None = None  # CUDA_VERSION of the image
+    image_driver: str | None = None  # CUDA_DRIVER_VERSION of the image: what its compat layer is
+    compat: bool = False  # the image's LD_LIBRARY_PATH leads to a forward-compatibility package
+    datacenter_branches: tuple[int, ...] = ()  # older drivers that the base's notes allow there
+    captured_driver: Driver | None = None
+    captured_gpus: tuple[str, ...] = ()  # names
+    glibc: str | None = None  # of the captured system; counts for a venv alone
+    missing: tuple[Layer, ...] = ()  # layers that are to be pulled; their sizes are packed
+    here: bool = False  # nothing is to be fetched
+    shm_bytes: int | None = None  # that the run asks for
+
+
+NEEDS_LABEL = "io.snapenv.needs"
+"""The label of an image that holds what ``Needs`` is read from, as JSON: a few hundred bytes."""

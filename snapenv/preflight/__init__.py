@@ -1,0 +1,1 @@
+"""Whether a machine can run an image, told before anything large moves."""
