@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from snapenv.access.wheels import IndexWheels
     from snapenv.model.outcome import Outcome
     from snapenv.model.secret import Secret
-    from snapenv.ports import Engine, Outside, Registry, Wheels
+    from snapenv.ports import Engine, Outside, Registry, Target, Venvs, Wheels
 
 _SHORTEST_SECRET = 8  # characters; shorter ones stand in words
 _CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
@@ -75,18 +75,16 @@ def _connect() -> Outside:
     from uv import find_uv_bin
 
     from snapenv.cli.progress import stderr_progress
-    from snapenv.engine.venv import UvVenvs
     from snapenv.ports import Outside
     from snapenv.targets.local import LocalTarget
-    from snapenv.targets.ssh import SshTarget
 
     uv, cache = find_uv_bin(), user_cache_path("snapenv")
     return Outside(
         local=LocalTarget,
-        remote=SshTarget,
+        remote=_remote,
         engine=cast("Engine", _Late(_docker)),
         registry=cast("Registry", _Late(_registry)),
-        venvs=UvVenvs(uv=uv, local=LocalTarget),
+        venvs=cast("Venvs", _Late(_venvs)),
         progress=stderr_progress(),
         uv=uv,
         wheels=cast("Wheels", _Late(_wheels)),
@@ -104,6 +102,21 @@ class _Late:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._make(), name)
+
+
+def _remote(host: str, python: str) -> Target:
+    from snapenv.targets.ssh import SshTarget
+
+    return SshTarget(host, python)
+
+
+def _venvs() -> Venvs:
+    from uv import find_uv_bin
+
+    from snapenv.engine.venv import UvVenvs
+    from snapenv.targets.local import LocalTarget
+
+    return UvVenvs(uv=find_uv_bin(), local=LocalTarget)
 
 
 def _docker() -> Engine:

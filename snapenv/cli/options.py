@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from snapenv.cli.app import App
-from snapenv.model.image import DEFAULT_REPOSITORY, ImageRef, Tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
+    from snapenv.model.image import ImageRef
+
     F = TypeVar("F", bound=Callable[..., object])
 
 
-class ImageRefType(click.ParamType[ImageRef]):
+class ImageRefType(click.ParamType["ImageRef"]):
     """A reference of an image, such as ``example.com/team/env:tag``."""
 
     name = "REF"
@@ -25,6 +26,8 @@ class ImageRefType(click.ParamType[ImageRef]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> ImageRef:
         """Parse, or end in a usage error."""
+        from snapenv.model.image import ImageRef
+
         if isinstance(value, ImageRef):
             return value
         try:
@@ -57,6 +60,8 @@ class MirrorType(click.ParamType[str]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
         """Check that an image could be named below it, or end in a usage error."""
+        from snapenv.model.image import ImageRef
+
         mirror = str(value).rstrip("/")
         try:
             ImageRef.parse(f"{mirror}/image")
@@ -83,7 +88,7 @@ json_option = click.option(
 repository_option = click.option(
     "--repository",
     type=RepositoryType(),
-    default=DEFAULT_REPOSITORY,
+    default="snapenv",
     show_default=True,
     envvar="SNAPENV_REPOSITORY",
     help="Keep images there, such as example.com/team/env.",
@@ -150,6 +155,10 @@ def tag_word(name: str, *, default: str, help: str) -> Callable[[F], F]:  # noqa
 
 
 def _tag_word(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if value == param.default:
+        return value
+    from snapenv.model.image import Tag
+
     try:
         Tag(**{"framework": "py3", "compute": "cpu", str(param.name): value})
     except ValueError as error:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 
 from snapenv.model.carried import Content
 
-DEFAULT_REPOSITORY = "snapenv"
-
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?)"
 _REFERENCE = re.compile(

@@ -15,14 +15,14 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from snapenv.errors import InterpreterError, ProbeError
-from snapenv.model.facts import PROBE_SCHEMA, Facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import msgspec
+
+    from snapenv.model.facts import Facts
     from snapenv.ports import Completed, Target
 
 MARK = "snapenv-facts: "
@@ -61,6 +61,10 @@ def parse_facts(stdout: str) -> Facts:
     Raises:
         ProbeError: There is no such line or more than one, or it is of another form or schema.
     """
+    import msgspec  # what reads an answer is imported while it is waited for
+
+    from snapenv.model.facts import PROBE_SCHEMA, Facts
+
     answers = _answers(stdout)
     if len(answers) != 1:
         raise ProbeError(

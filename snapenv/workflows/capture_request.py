@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from snapenv.model.snapshot import Prove, Vendor
+if TYPE_CHECKING:  # the probe is on its way before the model is imported
+    from snapenv.model.snapshot import Prove, Vendor  # noqa: TC004
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
