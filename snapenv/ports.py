@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from snapenv.model.carried import Content
+    from snapenv.model.host import HostEngine
     from snapenv.model.image import BuildContext, Image, ImageRef, RemoteImage
     from snapenv.model.wheels import IndexWheel, WheelRecord
 
@@ -89,6 +90,15 @@ class Engine(Protocol):
         Raises:
             EngineMissingError: Nothing answers.
             BuildKitMissingError: The engine cannot build with BuildKit.
+        """
+        ...
+
+    def describe(self) -> HostEngine:
+        """Say what the engine is and can do.
+
+        Raises:
+            EngineMissingError: Nothing answers.
+            EngineError: It went away.
         """
         ...
 
@@ -294,6 +304,7 @@ class Outside:
     uv: str  # the path of the uv that came with snapenv
     cache: Path | None = None  # a folder of the user's for what is known already; None keeps none
     secrets: Callable[[], tuple[Secret, ...]] = tuple  # the credentials that this machine uses
+    missing_helpers: Callable[[], tuple[str, ...]] = tuple  # docker-credential-…, named and absent
     certificates: bytes | None = None  # PEM; of this network's own authority, lent to a build
 
     def kept(self, what: str) -> Path | None:

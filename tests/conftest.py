@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from tests.engines.base import push_base
+from tests.engines.browser import find_browser
 from tests.engines.engine import engine_address, start_engine
 from tests.engines.exact import make_exact
 from tests.engines.place import Place, UnavailableError
@@ -22,6 +23,8 @@ from tests.engines.ssh import start_sshd
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.engines.browser import Browser
 
 NOWHERE = "unix:///nonexistent/docker.sock"
 _OF_THE_USER = ("DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
@@ -75,6 +78,12 @@ def base_image(engine_host: str, registry: str) -> str:
 def exact_python() -> Path:
     """Give the interpreter of an environment with torch and ultralytics from the index."""
     return _provide(make_exact)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Browser:
+    """Give a real browser without a network."""
+    return _provide(find_browser)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from snapenv.errors import (
     NotFoundError,
     RegistryError,
 )
+from snapenv.model.host import HostEngine
 from snapenv.model.image import BuildContext, Image, ImageRef
 from snapenv.ports import Completed, Target
 
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
 
 
 _SCRATCH = Image(id="", diff_ids=(), labels={}, variables={}, machine="amd64", size_bytes=0)
+DESCRIBED = HostEngine(
+    version="28.5.2",
+    api=(1, 51),
+    oldest_api=(1, 24),
+    address="memory",
+    here=True,
+    runtimes=("nvidia", "runc"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +133,13 @@ class FakeEngine:
     built: list[BuildContext] = field(default_factory=list)
     leaving: dict[str, bytes] = field(default_factory=dict)  # files of every image, by their place
     layers: dict[str, bytes] = field(default_factory=dict)  # of built and loaded images, by diff id
+    described: HostEngine = DESCRIBED
 
     def check(self) -> str:
-        return "Docker 28.5.2 at memory"
+        return f"Docker {self.described.version} at {self.described.address}"
+
+    def describe(self) -> HostEngine:
+        return self.described
 
     def find(self, ref: str) -> Image | None:
         with contextlib.suppress(ValueError):

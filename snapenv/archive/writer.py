@@ -53,6 +53,14 @@ class Export:
     left_out: frozenset[str] = frozenset()  # layers that are the base image's
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """An archive that lies where it was asked for."""
+
+    size_bytes: int
+    config_digest: str  # what its image is known by, whichever engine holds it
+
+
 def refuse_taken(path: Path) -> None:
     """Check that an archive can be written here, before anything long is done.
 
@@ -65,8 +73,8 @@ def refuse_taken(path: Path) -> None:
         )
 
 
-def write_archive(path: Path, export: Export, parts: Iterable[Part], task: Task) -> int:
-    """Write an archive under a temporary name until it is whole; give its size in bytes.
+def write_archive(path: Path, export: Export, parts: Iterable[Part], task: Task) -> Written:
+    """Write an archive under a temporary name until it is whole.
 
     ``parts`` are the image's config and each of its layers once, unpacked, in any order.
 
@@ -80,11 +88,11 @@ def write_archive(path: Path, export: Export, parts: Iterable[Part], task: Task)
             temporary.open("wb", buffering=0) as file,
             packer().stream_writer(file, closefd=False) as packed,
         ):
-            _write_members(packed, export, parts, task)
+            config_digest = _write_members(packed, export, parts, task)
         size = temporary.stat().st_size
         refuse_taken(path)
         temporary.rename(path)
-    return size
+    return Written(size_bytes=size, config_digest=config_digest)
 
 
 @contextlib.contextmanager
@@ -111,7 +119,8 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 def _write_members(
     packed: ZstdCompressionWriter, export: Export, parts: Iterable[Part], task: Task
-) -> None:
+) -> str:
+    """Write all members; give the digest of the image's config."""
     out = _Members(packed, task, total=export.image.size_bytes)
     out.add(LAYOUT_FILE, OCI_LAYOUT)
     for name, content in sorted(export.files.items()):
@@ -125,6 +134,7 @@ def _write_members(
     out.add(INDEX_FILE, index)
     out.add(SUMS_FILE, make_sums(out.members))
     packed.write(END)
+    return digest_of(config)
 
 
 def _write_layers(

@@ -90,6 +90,7 @@ def _connect() -> Outside:
         wheels=cast("Wheels", _Late(_wheels)),
         cache=cache,
         secrets=_secrets,
+        missing_helpers=_missing_helpers,
         certificates=_certificates(),
     )
 
@@ -141,6 +142,12 @@ def _is_insecure(host: str) -> bool:
         return DockerEngine().is_insecure(host)
     except (EngineError, EngineMissingError):
         return False
+
+
+def _missing_helpers() -> tuple[str, ...]:
+    from snapenv.registry.credentials import missing_helpers
+
+    return missing_helpers()
 
 
 @functools.cache

@@ -14,12 +14,14 @@ from snapenv.cli.bases import bases
 from snapenv.cli.build import build
 from snapenv.cli.capture import capture
 from snapenv.cli.diff import diff
+from snapenv.cli.doctor import doctor
 from snapenv.cli.export import export
 from snapenv.cli.import_ import import_
 from snapenv.cli.list import list_
 from snapenv.cli.options import json_option
 from snapenv.cli.restore import restore
 from snapenv.cli.show import show
+from snapenv.cli.verify import verify
 from snapenv.errors import InterruptionError, SnapenvError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +37,20 @@ def cli(ctx: click.Context) -> None:
     ctx.ensure_object(App)
 
 
-for command in (capture, build, restore, diff, bases, export, import_, list_, show):
+_COMMANDS = (
+    capture,
+    build,
+    restore,
+    verify,
+    doctor,
+    diff,
+    bases,
+    export,
+    import_,
+    list_,
+    show,
+)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
 
     F = TypeVar("F", bound=Callable[..., object])
+
+
+_DEVICE = re.compile(r"[0-9]{1,4}|(?:GPU|MIG)-[0-9A-Za-z/-]{1,80}", re.ASCII)
 
 
 class ImageRefType(click.ParamType["ImageRef"]):
@@ -116,6 +121,14 @@ smoke_option = click.option(
 )
 
 
+report_option = click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.html",
+    envvar="SNAPENV_REPORT",
+    help="Write a page about it, which needs no network, in the place of one that is there.",
+)
+
 rehash_option = click.option(
     "--rehash",
     is_flag=True,
@@ -124,10 +137,21 @@ rehash_option = click.option(
 )
 
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(("docker", "venv")),
+    default="docker",
+    show_default=True,
+    envvar="SNAPENV_ENGINE",
+    help="Run it as a container image, or as a venv without Docker.",
+)
+
+
 def _device(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    if value in {"auto", "cpu", "all"} or all(part.isdecimal() for part in value.split(",")):
+    if value in {"auto", "cpu", "all"} or all(map(_DEVICE.fullmatch, value.split(","))):
         return value
-    raise click.BadParameter(f"{value!r} is none of auto, cpu, all and numbers", ctx, param)
+    words = f"{value!r} is none of auto, cpu, all, numbers, and UUIDs of GPUs or MIG instances"
+    raise click.BadParameter(words, ctx, param)
 
 
 device_option = click.option(

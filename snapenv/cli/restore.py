@@ -9,8 +9,11 @@ import click
 
 from snapenv.cli.options import (
     device_option,
+    engine_option,
     json_option,
     mirror_option,
+    rehash_option,
+    report_option,
     repository_option,
     smoke_option,
 )
@@ -22,14 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("ref")
-@click.option(
-    "--engine",
-    type=click.Choice(("docker", "venv")),
-    default="docker",
-    show_default=True,
-    envvar="SNAPENV_ENGINE",
-    help="Bring it back as a container image, or as a venv without Docker.",
-)
+@engine_option
 @click.option(
     "--into",
     type=click.Path(path_type=Path),
@@ -42,6 +38,15 @@ if TYPE_CHECKING:
 @mirror_option
 @smoke_option
 @device_option
+@click.option(
+    "--preflight/--no-preflight",
+    default=True,
+    show_default=True,
+    envvar="SNAPENV_PREFLIGHT",
+    help="Check first whether this machine can run it, and stop where it cannot.",
+)
+@rehash_option
+@report_option
 @json_option
 @click.pass_obj
 def restore(
@@ -54,11 +59,14 @@ def restore(
     mirror: str | None,
     smoke: bool | None,
     device: str,
+    rehash: bool,
+    report: Path | None,
+    preflight: bool,
 ) -> None:
     """Bring the environment of REF back, and prove that it is the same.
 
     REF is a tag such as train-yolov8.4.190-base-cu130, an image, or a snapshot folder.
-    Exits with 1 where what came back is not what was captured.
+    Exits with 1 where this machine cannot run it, or what came back is not what was captured.
     """
     from snapenv.workflows.restore import Restore
     from snapenv.workflows.restore import restore as run
@@ -71,5 +79,8 @@ def restore(
         mirror=mirror,
         device=device,
         smoke=smoke,
+        rehash=rehash,
+        report=report,
+        preflight=preflight,
     )
     app.run(lambda outside: run(request, outside))

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def show(app: App, ref: str, *, repository: ImageRef) -> None:
     """Say what REF is, without pulling it.
 
-    REF is a tag such as train-yolov8.4.190-base-cu130, an image, or a snapshot folder.
+    REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
+    folder.
     """
     from snapenv.workflows.inventory import show as run
 

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import re
+import tarfile
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound
-from docker.types import DeviceRequest
 
 from snapenv.content import Tar
 from snapenv.engine.failures import engine_errors, no_program, said, start_failure
+from snapenv.engine.gpus import choose_gpus, choose_shm, parse_abilities, unraised
 from snapenv.errors import EngineError
 from snapenv.model.image import Image
 from snapenv.ports import Completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from docker.types import HostConfig
 
+    from snapenv.engine.gpus import GpuAccess
     from snapenv.model.carried import Content
 
     Frame = tuple[bytes | None, bytes | None]  # (stdout, stderr), one of them None
 
-SHM_SIZE = "1g"  # the default of 64 MB ends a DataLoader's worker
+_UNIX = "http+docker://localhost"  # what docker-py makes of an engine's socket on this machine
 _NOT_RUN = (126, 127)  # a shell's, and the engine's, for what cannot be executed
+_FOREIGN = re.compile(r"exec \S+: exec format error")  # all that runc says, with 1 or 255
 _KILLED = 137
+_LIMIT_REFUSED = "error setting rlimit"
+_FOLDER_MODE = 0o777
 # The engine cannot end what an exec started; it is known by its working folder. As the user of
 # the program: another one, root too, may not read the link.
 _KILL = """
@@ -37,6 +46,43 @@ for process in /proc/[0-9]*; do
     [ "$(readlink "$process/cwd")" = "$1" ] && kill -9 "${process#/proc/}"
 done
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Owned(Tar):
+    """Files in a folder, all of them and the folders between them one user's."""
+
+    folder: str = "."
+    owner: tuple[int, int] = (0, 0)  # (user, group)
+
+    def _members(self) -> Iterator[tuple[tarfile.TarInfo, Content]]:
+        for name in self._folders():
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, _FOLDER_MODE
+            yield self._own(folder), b""
+        for member, content in super(_Owned, self)._members():
+            if not member.isdir():
+                yield self._own(member), content
+
+    def _folders(self) -> list[str]:
+        """Give the names of all folders, each after the one that it is in."""
+        files = (PurePosixPath(self.folder, name) for name in self.files)
+        return sorted({self.folder} | {str(one) for file in files for one in file.parents} - {"."})
+
+    def _own(self, member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.uid, member.gid = self.owner
+        return member
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One program in one container, but for its GPUs."""
+
+    name: str  # of the container
+    argv: Sequence[str]
+    environment: Mapping[str, str]  # that is asked for, beside the image's
+    tar: _Owned
+    shm_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,50 +106,100 @@ class ImageTarget:
         """Run a program as ``ports.Target`` says, below the image's own entrypoint."""
         name = f"snapenv-run-{uuid.uuid4().hex[:12]}"
         try:
-            with engine_errors():
-                self._create(name, argv, environment or {})
-                self.client.put_archive(name, _folder(name), iter(Tar(files or {})))
-            out, err = listen(self._start(name, argv[0]), on_line, stdout)
+            with engine_errors(), _start_errors(argv[0], self._where):
+                frames = self._begin(name, argv, files or {}, environment or {})
+            out, err = listen(_heard(frames), on_line, stdout)
             with engine_errors():
                 exit_code = self.client.wait(name)["StatusCode"]
         finally:
-            with contextlib.suppress(DockerException, OSError):
-                self.client.remove_container(name, v=True, force=True)
+            self._remove(name)
         done = Completed(exit_code=exit_code, stdout=out, stderr=err)
-        return _checked(done, argv[0], f"image {self.image.id[:19]}")
+        return _checked(done, argv[0], self._where)
 
-    def _create(self, name: str, argv: Sequence[str], environment: Mapping[str, str]) -> None:
-        hidden = {} if self.gpus else {"NVIDIA_VISIBLE_DEVICES": "void"}
+    @property
+    def _where(self) -> str:
+        return f"image {self.image.id[:19]}"
+
+    def _begin(
+        self,
+        name: str,
+        argv: Sequence[str],
+        files: Mapping[str, Content],
+        environment: Mapping[str, str],
+    ) -> Iterator[Frame]:
+        """Start a program in a container, and give what it prints.
+
+        An engine that may not raise a limit of its own, as inside of another container, keeps it.
+        """
+        engine = parse_abilities(self.client.info())
+        gpus = choose_gpus(self.gpus, engine)
+        here = self.client.base_url == _UNIX
+        user = choose_user(os.getuid(), os.getgid(), here=here, rootless=engine.rootless)
+        tar = _Owned(files, name, user)
+        run = _Run(name, argv, environment, tar, choose_shm(engine))
+        try:
+            return self._start(run, gpus)
+        except APIError as error:
+            if _LIMIT_REFUSED not in said(error):
+                raise
+            self._remove(name)
+            return self._start(run, unraised(gpus))
+
+    def _start(self, run: _Run, gpus: GpuAccess) -> Iterator[Frame]:
         self.client.create_container(
             self.image.id,
-            command=list(argv),
-            name=name,
-            environment={**environment, **hidden},
-            working_dir=_folder(name),
-            user="0:0",
+            command=list(run.argv),
+            name=run.name,
+            environment=_variables(run.environment, gpus.variables),
+            working_dir=_folder(run.name),
+            user=":".join(map(str, run.tar.owner)),
             use_config_proxy=False,
-            host_config=self._host_config(),
+            host_config=self._host_config(gpus, shm_bytes=run.shm_bytes),
         )
+        self.client.put_archive(run.name, "/tmp", iter(run.tar))  # noqa: S108 - over there
+        frames: Iterator[Frame] = self.client.attach(run.name, stream=True, demux=True)
+        self.client.start(run.name)
+        return frames
 
-    def _host_config(self) -> HostConfig:
+    def _host_config(self, gpus: GpuAccess, *, shm_bytes: int) -> HostConfig:
         return self.client.create_host_config(
             network_mode="none",
+            ipc_mode="private",
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
-            shm_size=SHM_SIZE,
-            device_requests=_device_requests(self.gpus),
+            shm_size=shm_bytes,
+            device_requests=list(gpus.requests) or None,
+            runtime=gpus.runtime,
+            ulimits=list(gpus.ulimits) or None,
         )
 
-    def _start(self, name: str, program: str) -> Iterator[Frame]:
-        """Start a container and give what it prints."""
-        with engine_errors():
-            frames = self.client.attach(name, stream=True, demux=True)
-            try:
-                self.client.start(name)
-            except APIError as error:
-                where = f"image {self.image.id[:19]}"
-                raise start_failure(said(error), program, where) from error
-            yield from frames
+    def _remove(self, name: str) -> None:
+        with contextlib.suppress(DockerException, OSError):
+            self.client.remove_container(name, v=True, force=True)
+
+
+def _heard(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Give what a program prints, and name an engine that goes away meanwhile."""
+    with engine_errors():
+        yield from frames
+
+
+def choose_user(uid: int, gid: int, *, here: bool, rootless: bool) -> tuple[int, int]:
+    """Choose the user and group of a container's program: those of whoever runs snapenv.
+
+    For an engine without root, 0 is that user; on another machine the numbers are somebody else's.
+    """
+    return (uid, gid) if here and not rootless else (0, 0)
+
+
+def _variables(asked: Mapping[str, str], decided: Mapping[str, str | None]) -> list[str]:
+    """Give a container's variables as an engine takes them.
+
+    A name alone takes a variable of the image away; one that is asked for stays.
+    """
+    given = {name: value for name, value in decided.items() if value is not None}
+    variables = {**decided, **asked, **given}
+    return [name if value is None else f"{name}={value}" for name, value in variables.items()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,11 +241,8 @@ class ContainerTarget:
         return _checked(done, argv[0], f"container {self.name}")
 
     def _start(self, exec_id: str, program: str) -> Iterator[Frame]:
-        with engine_errors():
-            try:
-                yield from self.client.exec_start(exec_id, stream=True, demux=True)
-            except APIError as error:
-                raise start_failure(said(error), program, f"container {self.name}") from error
+        with engine_errors(), _start_errors(program, f"container {self.name}"):
+            yield from self.client.exec_start(exec_id, stream=True, demux=True)
 
     def _refuse_ended(self) -> None:
         try:
@@ -196,7 +289,7 @@ def _hear(line: bytes, on_line: Callable[[str], None] | None) -> None:
 
 def _checked(done: Completed, program: str, where: str) -> Completed:
     """Tell a program's own end from not having run, and from a container that was killed."""
-    if done.exit_code in _NOT_RUN:
+    if done.exit_code in _NOT_RUN or _FOREIGN.fullmatch(done.stderr.strip()):
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise no_program(lines[-1] if lines else "no such program", program, where)
     if done.exit_code == _KILLED:
@@ -207,12 +300,13 @@ def _checked(done: Completed, program: str, where: str) -> Completed:
     return done
 
 
-def _device_requests(gpus: str | None) -> list[DeviceRequest] | None:
-    if gpus is None:
-        return None
-    if gpus == "all":
-        return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
-    return [DeviceRequest(device_ids=gpus.split(","), capabilities=[["gpu"]])]
+@contextlib.contextmanager
+def _start_errors(program: str, where: str) -> Iterator[None]:
+    """Name why the engine did not make or start what it was to run."""
+    try:
+        yield
+    except APIError as error:
+        raise start_failure(said(error), program, where) from error
 
 
 def _folder(name: str) -> str:

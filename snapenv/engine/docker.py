@@ -19,6 +19,7 @@ from snapenv.content import Tar
 from snapenv.engine.archive import unpack_folder
 from snapenv.engine.connection import connect, find_address
 from snapenv.engine.containers import ContainerTarget, ImageTarget
+from snapenv.engine.describe import describe
 from snapenv.engine.failures import (
     engine_errors,
     engine_failure,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
     from snapenv.engine.buildkit import Steps
+    from snapenv.model.host import HostEngine
     from snapenv.model.image import BuildContext
     from snapenv.ports import Registry, Target, Task
 
@@ -107,6 +109,14 @@ class DockerEngine:
                 hint="Update Docker to 20.10 or newer, and enable its BuildKit.",
             )
         return f"Docker {version} at {find_address().url}"
+
+    def describe(self) -> HostEngine:
+        """Say what the engine is and can do, as ``ports.Engine`` says."""
+        client = self._client
+        with engine_errors():
+            version, info = client.version(), client.info()
+            headers = client.get(f"{client.base_url}/_ping", timeout=client.timeout).headers
+        return describe(info, version, address=find_address().url, buildkit=has_buildkit(headers))
 
     def find(self, ref: str) -> Image | None:
         """Give a local image; of a name with a digest, the digest alone counts."""

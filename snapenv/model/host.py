@@ -81,10 +81,14 @@ class Needs:
     name: str  # what the user named
     architecture: str | None = None  # "amd64"
     gpu: bool = True  # it is to run on a GPU
+    gpu_required: bool = False  # the user asked for GPUs: a CPU will not do
+    builds: bool = False  # an image is to be built
+    venv: bool = False  # it is to be made as a venv: no engine takes part
     torch: str | None = None
     cuda: str | None = None  # that torch was built for: "13.0"
     kernels: tuple[Kernels, ...] = ()  # of torch and of every compiled extension
     image_cuda: str | None = None  # CUDA_VERSION of the image
+    require_cuda: str | None = None  # NVIDIA_REQUIRE_CUDA of the image
     image_driver: str | None = None  # CUDA_DRIVER_VERSION of the image: what its compat layer is
     compat: bool = False  # the image's LD_LIBRARY_PATH leads to a forward-compatibility package
     datacenter_branches: tuple[int, ...] = ()  # older drivers that the base's notes allow there

@@ -5,6 +5,7 @@ Source: https://docs.docker.com/reference/cli/docker/login/
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -44,6 +45,23 @@ def find_login(host: str) -> Login | None:
             hint=f"See that this works: docker login {host}",
         ) from None
     return _login({str(key).lower(): value for key, value in (found or {}).items()})
+
+
+def missing_helpers() -> tuple[str, ...]:
+    """Name the credential helpers that docker's configuration asks for and PATH has not, sorted.
+
+    Of a configuration that cannot be read there are none; asking a registry tells that.
+    """
+    from docker import auth
+    from docker.errors import DockerException
+
+    try:
+        known = auth.load_config()
+        named = {known.creds_store, *(known.cred_helpers or {}).values()}
+    except (DockerException, ValueError, TypeError, LookupError, AttributeError, OSError):
+        return ()
+    programs = sorted(f"docker-credential-{name}" for name in named if isinstance(name, str))
+    return tuple(program for program in programs if shutil.which(program) is None)
 
 
 def _login(found: Mapping[str, object]) -> Login | None:

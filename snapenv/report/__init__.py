@@ -1,1 +1,1 @@
-"""Outcome to terminal text and JSON document; nothing here prints."""
+"""Outcome to terminal text, JSON document and HTML page; nothing here prints."""

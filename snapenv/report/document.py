@@ -24,6 +24,7 @@ def outcome_json(outcome: Outcome) -> str:
             "result": outcome.result,
             "checks": outcome.checks,
             "warnings": outcome.warnings,
+            "verdict": outcome.verdict,
             "error": None,
         }
     )
@@ -40,6 +41,7 @@ def error_json(error: SnapenvError, *, command: str) -> str:
             "result": {},
             "checks": [],
             "warnings": [],
+            "verdict": None,
             "error": {"kind": error.slug, "message": error.message, "hint": error.hint},
         }
     )

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from snapenv.model.difference import Comparison
+from snapenv.report.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from snapenv.errors import SnapenvError
     from snapenv.model.difference import Difference, Section
-    from snapenv.model.outcome import Check, Outcome
+    from snapenv.model.outcome import Check, Outcome, Verdict
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red")}
+_WARNING = ("!", "yellow")
 _ID_WIDTH = 16
 _TITLE_WIDTH = 11
 _SUBJECT_WIDTH = 26  # of a longer one, what differs stands on the same line, not aligned
@@ -24,13 +26,17 @@ _SUBJECT_WIDTH = 26  # of a longer one, what differs stands on the same line, no
 def outcome_text(outcome: Outcome) -> Text:
     """Give the checks, one line each with what to do where one says no, then what was done.
 
-    Of a comparison, give each group with its differences instead, one line each.
+    Checks that held come first, then what to look out for, then what failed, so that the most
+    important stands last, beside the verdict. Of a comparison, give each group with its
+    differences instead, one line each.
     """
     if isinstance(outcome, Comparison):
         lines = list(_comparison_lines(outcome))
     else:
-        lines = [line for check in outcome.checks for line in _check_lines(check)]
-    return Text("\n").join([*lines, *(Text(line) for line in outcome.lines)])
+        checks = sorted(outcome.checks, key=_weight)
+        lines = [line for check in checks for line in _check_lines(check)]
+    verdict = _verdict_lines(outcome.verdict) if outcome.verdict else ()
+    return Text("\n").join([*lines, *(Text(line) for line in outcome.lines), *verdict])
 
 
 def warnings_text(outcome: Outcome) -> Text:
@@ -47,20 +53,33 @@ def error_text(error: SnapenvError) -> Text:
     )
 
 
+def _weight(check: Check) -> tuple[bool, bool]:
+    return check.fails, not check.ok
+
+
 def _check_lines(check: Check) -> Iterator[Text]:
-    mark, style = _MARKS[check.ok]
-    start = Text.assemble((mark, style), f" {check.id:<{_ID_WIDTH}} ")
+    mark = _MARKS[check.ok] if check.ok or check.fails else _WARNING
+    start = Text.assemble(mark, f" {printable(check.id):<{_ID_WIDTH}} ")
     if check.ok:
-        yield start.append(check.seen)
+        yield start.append(printable(check.seen))
         return
-    yield start.append(f"expected {check.expected}; is {check.seen}")
+    yield start.append(f"expected {printable(check.expected)}; is {printable(check.seen)}")
     if check.fix:
-        yield Text.assemble("  ", ("fix: ", "cyan"), check.fix)
+        yield Text.assemble("  ", ("fix: ", "cyan"), printable(check.fix))
+
+
+def _verdict_lines(verdict: Verdict) -> Iterator[Text]:
+    """Give the answer with where its cause lies, and what to run next."""
+    mark, style = _MARKS[verdict.ok]
+    part = f"{verdict.part}: " if verdict.part else ""
+    yield Text.assemble((mark, style), " ", (part, "bold"), (printable(verdict.summary), "bold"))
+    if verdict.next:
+        yield Text.assemble("  ", ("next: ", "cyan"), printable(verdict.next))
 
 
 def _comparison_lines(comparison: Comparison) -> Iterator[Text]:
-    yield Text.assemble(("left   ", "dim"), _printable(comparison.left))
-    yield Text.assemble(("right  ", "dim"), _printable(comparison.right))
+    yield Text.assemble(("left   ", "dim"), printable(comparison.left))
+    yield Text.assemble(("right  ", "dim"), printable(comparison.right))
     for section in comparison.sections:
         yield from _section_lines(section)
 
@@ -70,14 +89,14 @@ def _section_lines(section: Section) -> Iterator[Text]:
     yield Text.assemble(
         (mark, style), " ", (f"{section.title:<{_TITLE_WIDTH}}", "bold"), (section.reason, "dim")
     )
-    widest = max((len(_printable(one.subject)) for one in section.differences), default=0)
+    widest = max((len(printable(one.subject)) for one in section.differences), default=0)
     for difference in section.differences:
         yield _difference_line(difference, width=min(widest, _SUBJECT_WIDTH))
 
 
 def _difference_line(difference: Difference, *, width: int) -> Text:
     return Text.assemble(
-        f"  {_printable(difference.subject):<{width}}  ",
+        f"  {printable(difference.subject):<{width}}  ",
         _value(difference.left, style="red"),
         (" → ", "dim"),
         _value(difference.right, style="green"),
@@ -85,9 +104,4 @@ def _difference_line(difference: Difference, *, width: int) -> Text:
 
 
 def _value(text: str | None, *, style: str) -> tuple[str, str]:
-    return ("absent", "dim") if text is None else (_printable(text), style)
-
-
-def _printable(text: str) -> str:
-    """Escape what would end the line or steer the terminal: it may come from someone else."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
+    return ("absent", "dim") if text is None else (printable(text), style)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from snapenv.model.python import Distribution, Environment, Files, LooseFile
 
 _ABSENT = "absent"
+_REINSTALL = "Reinstall {name} from the lock, or restore again."
+_REMOVE = (
+    "{name} was installed since. Remove it, or restore again; ultralytics installs what it wants "
+    "unless YOLO_AUTOINSTALL=false is set."
+)
 _OF_DRIVER = re.compile(r"lib(cuda|nvidia-.+|nvcuvid|nvoptix)\.so.*")  # comes with the GPU
 
 
@@ -100,18 +105,18 @@ def _distribution(
 ) -> Iterator[Check]:
     versions = [found.version if found else _ABSENT for found in (expected, seen)]
     if versions[0] != versions[1]:
-        yield _differs(name, versions[0], versions[1])
+        yield _differs(name, versions[0], versions[1], extra=expected is None)
     elif expected and seen and _content(expected.files) != _content(seen.files):
         yield _differs(name, _describe_files(expected.files), _describe_files(seen.files))
 
 
-def _differs(name: str, expected: str, seen: str) -> Check:
+def _differs(name: str, expected: str, seen: str, *, extra: bool = False) -> Check:
     return Check(
         id=f"distribution.{name}",
         ok=False,
         expected=expected,
         seen=seen,
-        fix=f"Reinstall {name} from the lock, or restore again.",
+        fix=_REMOVE.format(name=name) if extra else _REINSTALL.format(name=name),
     )
 
 

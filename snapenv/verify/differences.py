@@ -23,11 +23,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from snapenv.model.difference import Difference, Group
+from snapenv.model.difference import Difference, Group, Section
 from snapenv.model.facts import NEUTRAL_VARIABLES as _NEUTRAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from snapenv.model.facts import Facts
     from snapenv.model.hardware import Hardware
@@ -136,6 +136,22 @@ def differences(left: Facts, right: Facts) -> tuple[Difference, ...]:
     )
     order = list(CONSEQUENCES)
     return tuple(sorted(found, key=lambda one: order.index(one.group)))
+
+
+def sections(found: Sequence[Difference]) -> tuple[Section, ...]:
+    """Group what differs by what follows from it; a group without differences is there, too."""
+    return tuple(_section(group, found) for group in CONSEQUENCES)
+
+
+def _section(group: Group, found: Sequence[Difference]) -> Section:
+    told = tuple(one for one in found if one.group == group)
+    consequence = CONSEQUENCES[group]
+    return Section(
+        title=consequence.title,
+        ok=consequence.fix is None or not told,
+        reason=consequence.reason if told else "the same",
+        differences=told,
+    )
 
 
 def _differ(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -14,13 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from snapenv.model.fingerprint import Conditions, Fingerprint
+    from snapenv.model.outcome import Part
 
 _CPU = "cpu"
 _ABSENT = "absent"
 _HASH_DIGITS = 12  # that people compare
+_CAUSES = 5  # that a line names
+_SOFTWARE = ("python", "frameworks", "distribution.", "unowned", "kernels", "variables")
 
 _PACKAGES = ("ultralytics", "torch", "numpy", "opencv", "cudnn", "albumentations")
 _CONDITIONS = ("device", "threads", "tf32", *_PACKAGES)
+_PLANNED = ("ultralytics", "images_sha256", "arguments", "threads", "tf32")  # the same everywhere
 
 # The largest relative difference at step 1, and at every later one.
 _CLOSE = (1e-6, 1e-4)
@@ -32,6 +37,35 @@ _EXPECTED: dict[Tier, str] = {
     "other device": "within 1e-03 at step 1 and 5e-02 after it, on another device",
     "different": "the losses of the capture",
 }
+_AFTERWARDS = "what follows the last step: validation and the final checkpoint"
+_PLACES = re.compile(r"(/[^\s'\",:]+|0x[0-9a-f]+|\d+)")  # what differs between two runs
+_FAILURES = (  # what a failure says, its cause, and what to do
+    (
+        re.compile(r"weights.only|unsupported global", re.IGNORECASE),
+        "torch from 2.6 on loads weights alone, which ultralytics before 8.3 does not expect",
+        "Use ultralytics 8.3 or newer, or a torch before 2.6.",
+    ),
+    (
+        re.compile(r"torchvision::nms"),
+        "torch and torchvision are from different builds",
+        "Install both from one index, in one command.",
+    ),
+    (
+        re.compile(r"numpy is not available|'numpy' has no attribute", re.IGNORECASE),
+        "ultralytics or torch is older than this NumPy",
+        "Use a NumPy of the time of that ultralytics.",
+    ),
+    (
+        re.compile(r"out of memory", re.IGNORECASE),
+        "validation takes batches of twice the size",
+        "Free the GPU's memory: see what nvidia-smi lists.",
+    ),
+    (
+        re.compile(r"no space left|bus error", re.IGNORECASE),
+        "the disk or /dev/shm is full",
+        "Free disk space, and give the container --shm-size 1g.",
+    ),
+)
 _UNCALIBRATED = "; the tolerances are not yet measured on a GPU"
 
 
@@ -52,7 +86,8 @@ def compare_fingerprints(expected: Fingerprint, seen: Fingerprint, *, same_packa
 
     ``same_packages`` is what comparing the facts gave; conditions that differ take it back.
     Losses of other data, other arguments or another ultralytics are never better than
-    ``different``, nor are losses that are not finite.
+    ``different``, nor are losses that are not finite. The same holds for TF32 and for the number
+    of threads: the smoke-train sets both itself, so that something undid it.
     """
     here, there = expected.conditions, seen.conditions
     differences = _relative_differences(expected.values, seen.values)
@@ -71,16 +106,77 @@ def compare_fingerprints(expected: Fingerprint, seen: Fingerprint, *, same_packa
     )
 
 
-def fingerprint_check(match: Match) -> Check:
-    """Say which tier was reached; ``different`` alone fails, and names where to look."""
+def fingerprint_check(match: Match, *, facts: Sequence[Check] = ()) -> Check:
+    """Say which tier was reached; ``different`` alone fails, and names where to look.
+
+    ``facts`` are the checks of what the two environments hold: those that fail are the likely
+    cause, together with the conditions that differ.
+    """
     ok = match.tier != "different"
+    causes = (*match.differing, *_failing(facts))
     return Check(
         id="fingerprint",
         ok=ok,
         expected=_EXPECTED[match.tier],
         seen=_describe(match) + (_UNCALIBRATED if match.on_gpu else ""),
-        fix=None if ok else _fix(match),
+        fix=None if ok else _fix(match, causes),
+        part=_part(match, causes),
     )
+
+
+def afterwards_check(expected: Fingerprint, seen: Fingerprint) -> Check | None:
+    """Judge what followed the last step; None where it went well, then as now.
+
+    A failure that the capture had too is a warning, and so is one that an older capture did not
+    look for. A new one is an error of the workload, with its cause where that is known.
+    """
+    before, now = expected.afterwards, seen.afterwards
+    if now is None:
+        return _check_recovered(before) if before else None
+    known = before is not None and _kind(before) == _kind(now)
+    looked = bool(expected.operators) or before is not None
+    cause, fix = _explain(now)
+    return Check(
+        id="afterwards",
+        ok=False,
+        expected=f"it fails as it did at the capture: {before}" if known else _AFTERWARDS,
+        seen=(_tell_known(now) if known else now) + (f" ({cause})" if cause else ""),
+        fix=fix,
+        part="workload",
+        severity="warning" if known or not looked else "error",
+    )
+
+
+def _check_recovered(before: str) -> Check:
+    return Check(
+        id="afterwards",
+        ok=True,
+        expected=f"what failed at the capture: {before}",
+        seen="what follows training works here, and failed at the capture",
+        part="workload",
+    )
+
+
+def _tell_known(now: str) -> str:
+    return f"training itself works, what follows it fails as it did at the capture: {now}"
+
+
+def _kind(failure: str) -> str:
+    """Give a failure without its paths, addresses and numbers."""
+    return _PLACES.sub("…", failure)
+
+
+def _explain(failure: str) -> tuple[str, str]:
+    """Give the cause, empty where it is unknown, and what to do."""
+    for says, cause, fix in _FAILURES:
+        if says.search(failure):
+            return cause, fix
+    return "", "Train for one epoch in this environment yourself, and read the whole error."
+
+
+def tier_limits(tier: Tier) -> tuple[float, float] | None:
+    """Give the largest relative difference of a loss, at step 1 and later; None for no such."""
+    return {"close": _CLOSE, "other device": _OTHER_DEVICE}.get(tier)
 
 
 def _choose_tier(
@@ -104,11 +200,7 @@ def _choose_tier(
 
 
 def _comparable(here: Conditions, there: Conditions) -> bool:
-    return (here.ultralytics, here.images_sha256, here.arguments) == (
-        there.ultralytics,
-        there.images_sha256,
-        there.arguments,
-    )
+    return all(getattr(here, name) == getattr(there, name) for name in _PLANNED)
 
 
 def _relative_differences(expected: Sequence[float], seen: Sequence[float]) -> list[float]:
@@ -160,6 +252,22 @@ def _value(conditions: Conditions, name: str) -> str:
     return _ABSENT if value is None else str(value)
 
 
+def _failing(facts: Sequence[Check]) -> Iterator[str]:
+    """Tell the facts that fail as ``numpy 2.4.6 → 2.4.5``, the packages' by their names."""
+    for check in facts:
+        if check.fails and check.id.startswith(_SOFTWARE):
+            name = check.id.removeprefix("distribution.")
+            yield f"{name} {check.expected} → {check.seen}"
+
+
+def _part(match: Match, causes: Sequence[str]) -> Part:
+    """Give where the cause of other losses lies: with nothing that differs, in the training."""
+    if match.tier != "different" or not causes:
+        return "workload"
+    only_device = all(cause.startswith("device ") for cause in causes)
+    return "host" if only_device else "environment"
+
+
 def _describe(match: Match) -> str:
     if match.first_differing_step is None:
         return f"{match.tier}: all {match.steps} losses are the same"
@@ -169,7 +277,19 @@ def _describe(match: Match) -> str:
     )
 
 
-def _fix(match: Match) -> str:
-    if match.differing:
-        return f"These differ: {', '.join(match.differing)}. Restore them as captured."
-    return "Look at the packages and variables that differ; if none does, at the machine itself."
+def _fix(match: Match, causes: Sequence[str]) -> str:
+    where = _where(match)
+    if causes:
+        more = f" and {len(causes) - _CAUSES} more" if len(causes) > _CAUSES else ""
+        return f"These differ: {', '.join(causes[:_CAUSES])}{more}. Restore them as captured."
+    return f"No fact differs{where}. Train again; if it repeats, look at the machine itself."
+
+
+def _where(match: Match) -> str:
+    """Say what a step tells: a first loss comes before any backward pass."""
+    step = match.first_differing_step
+    if step is None:
+        return ""
+    if step == 1:
+        return ", and the first loss does: the images, the model or the loss are computed otherwise"
+    return ", and the first loss holds: the backward pass or the optimizer is computed otherwise"

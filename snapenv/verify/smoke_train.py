@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import signal
 import zipfile
@@ -32,7 +33,6 @@ _ENVIRONMENT = {
     "MPLBACKEND": "Agg",
     # The same arithmetic everywhere. cuBLAS reads its own when the first handle is made.
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    "NVIDIA_TF32_OVERRIDE": "0",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -104,7 +104,7 @@ def smoke_train(target: Target, *, device: str, task: Task) -> Fingerprint:
         InterpreterError: The target's interpreter cannot be executed.
         EngineError: The container ended before the program did.
     """
-    visible = {"CUDA_VISIBLE_DEVICES": device} if device[0].isdecimal() else {}
+    visible = {} if device in {"auto", "cpu", "all"} else {"CUDA_VISIBLE_DEVICES": device}
     word = device if device in {"auto", "cpu"} else "cuda"
     done = target.run(
         (target.python, "-B", _ARCHIVE, "--device", word),
@@ -122,9 +122,18 @@ def pack_smoke_train() -> bytes:
     """Pack the program into a zipapp: the same sources give the same bytes."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
-        for source in sorted(_SOURCES.glob("*.py")):
-            packed.writestr(zipfile.ZipInfo(source.name), source.read_bytes())
+        for name, source in sorted(_read_sources().items()):
+            packed.writestr(zipfile.ZipInfo(name), source)
     return archive.getvalue()
+
+
+def _read_sources() -> dict[str, bytes]:
+    """Read the program, and pynvml under a name that hides no package of the environment."""
+    sources = {path.name: path.read_bytes() for path in _SOURCES.glob("*.py")}
+    pynvml = importlib.util.find_spec("pynvml")
+    if pynvml is None or pynvml.origin is None:
+        raise ModuleNotFoundError("nvidia-ml-py is not installed beside snapenv")
+    return {**sources, "smoke_pynvml.py": Path(pynvml.origin).read_bytes()}
 
 
 def parse_fingerprint(stdout: str) -> Fingerprint:

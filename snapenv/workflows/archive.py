@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from snapenv.archive.loading import docker_archive
 from snapenv.archive.reader import check_archive, read_layers
 from snapenv.archive.writer import Export as Contents
-from snapenv.archive.writer import refuse_taken, write_archive
+from snapenv.archive.writer import Written, refuse_taken, write_archive
 from snapenv.errors import (
     ArchiveError,
     BaseError,
@@ -67,13 +67,14 @@ def export_image(request: Export, outside: Outside) -> Outcome:
         left_out=_layers_of_base(image, ref, outside) if request.delta else frozenset(),
     )
     with outside.progress.task(f"Exporting {ref}") as task:
-        size = write_archive(request.output, contents, outside.engine.save(image), task)
-    return _exported(request, ref, image, contents, size)
+        written = write_archive(request.output, contents, outside.engine.save(image), task)
+    return _exported(request, ref, image, contents, written)
 
 
 def import_image(request: Import, outside: Outside) -> Outcome:
     """Check an archive whole, load its image, and name it by the convention."""
-    image, ref, archived = bring(request, outside)
+    archived, _ = read_archive(request.file, outside)
+    image, ref = bring(request, archived, outside)
     return Outcome(
         command="import",
         result={
@@ -89,16 +90,14 @@ def import_image(request: Import, outside: Outside) -> Outcome:
     )
 
 
-def bring(request: Import, outside: Outside) -> tuple[Image, ImageRef, Archived]:
-    """Make an archive's image a local one, with its name.
+def bring(request: Import, archived: Archived, outside: Outside) -> tuple[Image, ImageRef]:
+    """Make the image of an archive that was checked a local one, with its name.
 
     Raises:
         ArchiveError: It is damaged, or is none; or what the engine has made of it is not it.
         TagTakenError: Another image has the name, and ``replace`` is not asked for.
         BaseError: It lacks the layers of a base image that cannot be had.
     """
-    archived = _check(request.file, outside)
-    _snapshot(archived, request.file)
     outside.engine.check()
     ref = ImageRef(repository=request.repository, tag=archived.tag)
     there = None if request.replace else outside.engine.find(ref.tagged)
@@ -108,22 +107,30 @@ def bring(request: Import, outside: Outside) -> tuple[Image, ImageRef, Archived]
     if there and image.id == archived.config_digest != there.id:
         raise _taken(ref, there, image.id)
     outside.engine.tag(image, ref)
-    return image, ref, archived
+    return image, ref
 
 
-def read_archive(file: Path, outside: Outside) -> Snapshot:
-    """Check an archive whole, and give the snapshot in it, without an engine.
+def read_stored(path: Path, outside: Outside) -> Snapshot:
+    """Read the snapshot in a folder or in an archive, without an engine.
+
+    Raises:
+        ArchiveError: It is a damaged archive, or a file that is none.
+        SnapshotDamagedError: A file of the folder is missing, or is not what SHA256SUMS says.
+        SnapshotVersionError: A newer snapenv wrote it.
+    """
+    return read_archive(path, outside)[1] if path.is_file() else read_snapshot(path)
+
+
+def read_archive(file: Path, outside: Outside) -> tuple[Archived, Snapshot]:
+    """Check an archive whole, and give what it holds with its snapshot, without an engine.
 
     Raises:
         ArchiveError: It is damaged, or is none.
         SnapshotVersionError: A newer snapenv wrote it.
     """
-    return _snapshot(_check(file, outside), file)
-
-
-def _check(file: Path, outside: Outside) -> Archived:
     with outside.progress.task(f"Checking {file}") as task:
-        return check_archive(file, task)
+        archived = check_archive(file, task)
+    return archived, _snapshot(archived, file)
 
 
 def _image_ref(request: Export) -> ImageRef:
@@ -251,7 +258,7 @@ def _is_same(image: Image, archived: Archived) -> bool:
 
 
 def _exported(
-    request: Export, ref: ImageRef, image: Image, contents: Contents, size: int
+    request: Export, ref: ImageRef, image: Image, contents: Contents, written: Written
 ) -> Outcome:
     path = request.output
     left_out = " without its base image" if contents.left_out else ""
@@ -261,11 +268,12 @@ def _exported(
             "path": str(path),
             "image": str(ref),
             "digest": image.id,
+            "config": written.config_digest,
             "snapshot": contents.snapshot,
             "delta": bool(contents.left_out),
-            "size_bytes": size,
+            "size_bytes": written.size_bytes,
         },
-        lines=(f"{ref}{left_out} is in {path}, {size / 1e6:.1f} MB",),
+        lines=(f"{ref}{left_out} is in {path}, {written.size_bytes / 1e6:.1f} MB",),
     )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.base.choose import rank_bases
-from snapenv.base.says import as_it_says
+from snapenv.base.look import look
+from snapenv.base.says import Said, correct, read_said
 from snapenv.errors import NotFoundError, SnapenvError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import Image, ImageRef, RemoteImage
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Outside
 
 ASKED = 8  # images that the registry and the engine are asked for
+_PYTHON = "python3"  # of an image, found by its own PATH
 _WIDTH = 60
 _COLUMNS = "{:>2}  {:<15} {:<6}  {:<5}  {:<5}  {}"
 
@@ -50,12 +52,24 @@ class _Answer:
     here: Image | None = None
     remote: RemoteImage | None = None
     error: SnapenvError | None = None
+    looked: Said | None = None  # what a container of it told
+
+    def local(self, machine: str) -> Image | None:
+        """Give the image that is here, if it is for this kind of machine."""
+        return self.here if self.here and self.here.machine == machine else None
+
+    def said(self, machine: str) -> Said | None:
+        """Give what the image says of itself; what was seen inside of it counts more."""
+        known = self.local(machine) or self.remote
+        said = read_said(known.variables, known.labels) if known else None
+        return self.looked.over(said) if self.looked and said else said
 
 
 def bases(request: Bases, outside: Outside) -> Outcome:
     """Rank the catalogue's images for an environment; what an image says of itself counts more.
 
-    A registry that does not answer leaves sizes unknown, and is no failure.
+    The first is looked into by a container of it, of about a second, where it is here. A registry
+    that does not answer leaves sizes unknown, and is no failure.
 
     Raises:
         NotFoundError: The folder holds no snapshot.
@@ -68,6 +82,8 @@ def bases(request: Bases, outside: Outside) -> Outcome:
     first = ranking.candidates[: min(ASKED, request.limit)]
     answers = _ask([one.image for one in first], facts, request, outside)
     learned = rank_bases(facts, _learn(catalogue, facts, answers))
+    answers, unseen = _look(learned, answers, facts, outside)
+    learned = rank_bases(facts, _learn(catalogue, facts, answers))
     shown = learned.candidates[: request.limit]
     return Outcome(
         command="bases",
@@ -77,7 +93,8 @@ def bases(request: Bases, outside: Outside) -> Outcome:
             "machine": facts.hardware.system.architecture,
             "catalogue": catalogue.date,
             "bases": [
-                _document(rank, one, answers, request) for rank, one in enumerate(shown, start=1)
+                _document(rank, one, answers.get(one.image.tag, _Answer()), facts, request)
+                for rank, one in enumerate(shown, start=1)
             ],
         },
         lines=tuple(_lines(facts, learned, shown, answers, request)),
@@ -86,6 +103,7 @@ def bases(request: Bases, outside: Outside) -> Outcome:
             *learned.warnings,
             *_otherwise(ranking.candidates[0], shown[0]),
             *_silent(answers),
+            *unseen,
         ),
     )
 
@@ -136,6 +154,26 @@ def _find(refs: Sequence[ImageRef], outside: Outside) -> Mapping[str, Image]:
     return {name: image for name, image in found.items() if image}
 
 
+def _look(
+    ranking: Ranking, answers: Mapping[str, _Answer], facts: Facts, outside: Outside
+) -> tuple[Mapping[str, _Answer], tuple[str, ...]]:
+    """Look into the first image, and say so where it does not let itself be looked into.
+
+    It is left alone where it is not here, or is the one that the environment was captured in.
+    """
+    tag = ranking.candidates[0].image.tag
+    answer = answers.get(tag, _Answer())
+    here = answer.local(facts.hardware.system.architecture)
+    if here is None or ranking.world == "base":
+        return answers, ()
+    try:
+        with outside.progress.task(f"Looking into {tag}"):
+            looked = look(outside.engine.image_target(here, python=_PYTHON, gpus=None))
+    except SnapenvError as error:
+        return answers, (f"{tag} cannot be looked into: {error.message}",)
+    return {**answers, tag: replace(answer, looked=looked)}, ()
+
+
 def _learn(catalogue: Catalogue, facts: Facts, answers: Mapping[str, _Answer]) -> Catalogue:
     """Put what images say of themselves in the place of what the catalogue has of them.
 
@@ -155,10 +193,9 @@ def _learn(catalogue: Catalogue, facts: Facts, answers: Mapping[str, _Answer]) -
 def _corrected(
     image: CatalogueImage, answer: _Answer, machine: str, *, has_any: bool
 ) -> CatalogueImage:
-    if answer.here and answer.here.machine == machine:
-        return as_it_says(image, answer.here.variables, machine=machine)
-    if answer.remote:
-        return as_it_says(image, answer.remote.variables, machine=machine)
+    said = answer.said(machine)
+    if said:
+        return correct(image, said, machine=machine)
     if has_any and isinstance(answer.error, NotFoundError):
         return replace(image, absent_for=(machine,))
     return image
@@ -170,9 +207,10 @@ def _ref(image: CatalogueImage, request: Bases) -> ImageRef:
 
 
 def _document(
-    rank: int, one: Candidate, answers: Mapping[str, _Answer], request: Bases
+    rank: int, one: Candidate, answer: _Answer, facts: Facts, request: Bases
 ) -> dict[str, object]:
-    image, answer = one.image, answers.get(one.image.tag, _Answer())
+    image = one.image
+    said = answer.said(facts.hardware.system.architecture) or Said()
     return {
         "rank": rank,
         "image": str(_ref(image, request)),
@@ -180,8 +218,11 @@ def _document(
         "python": image.python,
         "cuda": dotted(image.cuda) if image.cuda else None,
         "torch": dotted(image.torch) if image.torch else None,
+        "cudnn": said.cudnn,
+        "nccl": said.nccl,
         "size_bytes": answer.remote.size_bytes if answer.remote else None,
         "here": answer.here is not None,
+        "looked_into": answer.looked is not None,
         "reason": one.reason,
         "warnings": list(one.warnings),
     }
@@ -208,6 +249,7 @@ def _lines(
             dotted(image.torch) if image.torch else "?",
             _size(answers.get(image.tag, _Answer())),
         )
+        yield from _inside(answers.get(image.tag, _Answer()))
         yield from _wrap(one.reason, indent="    ")
 
 
@@ -228,6 +270,14 @@ def _size(answer: _Answer) -> str:
     if answer.here:
         return "here"
     return f"{answer.remote.size_bytes / 1e9:.1f} GB" if answer.remote else "?"
+
+
+def _inside(answer: _Answer) -> Iterator[str]:
+    """Say what a container of an image told, and that one ran."""
+    if answer.looked:
+        torch = f", torch {answer.looked.torch}" if answer.looked.torch else ", no torch"
+        text = f"a container of it ran for a moment: Python {answer.looked.python}{torch}"
+        yield from _wrap(text, indent="    ")
 
 
 def _wrap(text: str, *, indent: str = "") -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from snapenv.base.choose import rebase
 from snapenv.errors import BuildError, LeakError, NotFoundError, TagTakenError
 from snapenv.lock.store import read_snapshot
+from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import (
@@ -25,7 +26,8 @@ from snapenv.render.layers import is_layer_file, split_pylock
 from snapenv.workflows.fetch import temporary_folder
 from snapenv.workflows.leaks import refuse_leaking_image
 from snapenv.workflows.lend import Lent, lend
-from snapenv.workflows.prove import prove_facts
+from snapenv.workflows.needs import make_label
+from snapenv.workflows.prove import prove_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,12 +180,13 @@ def _labels(snapshot: Snapshot, base: ImageRef) -> Mapping[str, str]:
         TAG_LABEL: snapshot.lock.tag,
         BASE_NAME_LABEL: base.tagged,
         BASE_DIGEST_LABEL: base.digest or "",
+        NEEDS_LABEL: make_label(snapshot.lock),
     }
 
 
 def _differences(image: Image, snapshot: Snapshot, outside: Outside) -> list[Check]:
     target = outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=None)
-    return [check for check in prove_facts(target, snapshot.lock, outside) if not check.ok]
+    return [check for check in prove_image(image, target, snapshot.lock, outside) if not check.ok]
 
 
 def _push(ref: ImageRef, image: Image, request: Build, outside: Outside) -> str:

@@ -14,20 +14,18 @@ import msgspec
 
 from snapenv.errors import NotFoundError
 from snapenv.lock.store import read_snapshot
-from snapenv.model.difference import Comparison, Section
+from snapenv.model.difference import Comparison
 from snapenv.model.facts import Facts
 from snapenv.model.outcome import Check
 from snapenv.model.snapshot import SUMS_FILE
 from snapenv.probe.probe import probe
-from snapenv.verify.differences import CONSEQUENCES, differences
-from snapenv.workflows.archive import read_archive
+from snapenv.verify.differences import CONSEQUENCES, differences, sections
+from snapenv.workflows.archive import read_stored
 from snapenv.workflows.interpreter import find_interpreter
 from snapenv.workflows.reference import fetch_image, parse_ref, read_image
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from snapenv.model.difference import Difference, Group
+    from snapenv.model.difference import Group
     from snapenv.model.image import ImageRef
     from snapenv.model.outcome import Outcome
     from snapenv.ports import Outside
@@ -79,7 +77,7 @@ def diff(request: Diff, outside: Outside) -> Outcome:
         lines=(_verdict(counts),),
         left=left.place,
         right=right.place,
-        sections=tuple(_section(group, found) for group in CONSEQUENCES),
+        sections=sections(found),
     )
 
 
@@ -115,7 +113,7 @@ def _is_archive(text: str) -> bool:
 
 
 def _archive(file: Path, outside: Outside) -> _Side:
-    snapshot = read_archive(file, outside)
+    snapshot = read_stored(file, outside)
     return _Side(kind="archive", place=str(file), digest=snapshot.digest, facts=snapshot.lock.facts)
 
 
@@ -167,17 +165,6 @@ def _check(group: Group, count: int) -> Check:
         expected="the same",
         seen=f"{count} different" if count else "the same",
         fix=None if ok else fix,
-    )
-
-
-def _section(group: Group, found: Sequence[Difference]) -> Section:
-    told = tuple(one for one in found if one.group == group)
-    consequence = CONSEQUENCES[group]
-    return Section(
-        title=consequence.title,
-        ok=consequence.fix is None or not told,
-        reason=consequence.reason if told else "the same",
-        differences=told,
     )
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import EngineMissingError, NotFoundError, UsageError
-from snapenv.lock.store import read_snapshot
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import (
@@ -19,6 +18,8 @@ from snapenv.model.snapshot import (
     TAG_LABEL,
     VERSION_LABEL,
 )
+from snapenv.workflows.archive import read_stored
+from snapenv.workflows.needs import Told, read_label
 from snapenv.workflows.reference import parse_ref, read_image
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def _size(size_bytes: int | None) -> str:
 class Card:
     """What is known of one environment; None is unknown."""
 
-    kind: str  # "snapshot", "image" (of this machine) or "registry"
+    kind: str  # "snapshot", "archive", "image" (of this machine) or "registry"
     name: str
     tag: str | None = None
     digest: str | None = None  # of the image; of a snapshot, its own
@@ -223,7 +224,10 @@ class Card:
     python: str | None = None
     torch: str | None = None
     cuda: str | None = None
+    ultralytics: str | None = None
     packages: int | None = None
+    driver: str | None = None  # that it was captured with
+    gpus: tuple[str, ...] | None = None  # that it was captured on, by name
     baseline: Mapping[str, object] | None = None
     sources: tuple[str, ...] | None = None
     snapenv: str | None = None  # the version that wrote it
@@ -232,7 +236,7 @@ class Card:
 
 
 def show(text: str, outside: Outside, *, repository: str) -> Outcome:
-    """Say what is known of a snapshot folder, or of an image here, else in its registry.
+    """Say what is known of a snapshot folder, an archive, or an image here, else in a registry.
 
     Nothing is pulled, and nothing of the image is run.
 
@@ -242,8 +246,8 @@ def show(text: str, outside: Outside, *, repository: str) -> Outcome:
     """
     ref = parse_ref(text, repository=repository)
     if isinstance(ref, Path):
-        snapshot = read_snapshot(ref)
-        return _shown(_of_snapshot(snapshot, kind="snapshot", name=text))
+        kind = "archive" if ref.is_file() else "snapshot"
+        return _shown(_of_snapshot(read_stored(ref, outside), kind=kind, name=text))
     image = _find(ref, outside)
     if image:
         return _shown(_of_image(ref, image, outside))
@@ -270,7 +274,8 @@ def _ask(ref: ImageRef, outside: Outside) -> RemoteImage:
 def _of_snapshot(snapshot: Snapshot, *, kind: str, name: str) -> Card:
     lock = snapshot.lock
     environment = lock.environment
-    torch = environment.torch
+    torch, driver = environment.torch, lock.hardware.driver
+    versions = {one.name: one.version for one in environment.distributions}
     return Card(
         kind=kind,
         name=name,
@@ -282,7 +287,10 @@ def _of_snapshot(snapshot: Snapshot, *, kind: str, name: str) -> Card:
         python=environment.interpreter.version,
         torch=torch.version if torch else None,
         cuda=torch.cuda if torch else None,
-        packages=len(environment.distributions),
+        ultralytics=versions.get("ultralytics"),
+        packages=len(versions),
+        driver=driver.version if driver else None,
+        gpus=tuple(dict.fromkeys(gpu.name for gpu in lock.hardware.gpus)),
         baseline=_baseline(lock),
         sources=tuple(f"{one.place}: {one.holds}" for one in lock.sources),
         snapenv=lock.snapenv,
@@ -316,7 +324,8 @@ def _of_image(ref: ImageRef, image: Image, outside: Outside) -> Card:
 def _of_remote(image: RemoteImage) -> Card:
     """Say what labels and tag tell: the rest lies in a layer, which is not fetched."""
     labels, name = image.labels, str(image.ref)
-    told = _of_tag(labels.get(TAG_LABEL))
+    tag, label = _of_tag(labels.get(TAG_LABEL)), read_label(labels)
+    told = label or Told()
     if SNAPSHOT_LABEL not in labels:
         raise NotFoundError(
             f"{name} holds no snapshot: it was not built by snapenv",
@@ -331,9 +340,13 @@ def _of_remote(image: RemoteImage) -> Card:
         size_bytes=image.size_bytes,
         created=image.created,
         base=_pinned_base(labels),
-        python=told.get("python"),
-        torch=told.get("torch"),
-        cuda=told.get("cuda"),
+        python=told.python or tag.get("python"),
+        torch=told.torch or tag.get("torch"),
+        cuda=told.cuda or tag.get("cuda"),
+        ultralytics=told.ultralytics,
+        packages=told.packages,
+        driver=told.driver.version if told.driver else None,
+        gpus=told.gpus if label else None,
         snapenv=labels.get(VERSION_LABEL),
         more=f"docker pull {image.ref.tagged}, then snapenv show once more",
         labels=_ours(labels),
@@ -381,7 +394,8 @@ def _lines(card: Card) -> Iterator[str]:
         ("python", (card.python,)),
         ("torch", (card.torch,)),
         ("CUDA", (card.cuda,)),
-        ("packages", (str(card.packages) if card.packages is not None else None,)),
+        ("packages", (_packages_line(card),)),
+        ("hardware", (", ".join(card.gpus or ()), card.driver and f"driver {card.driver}")),
         ("baseline", (_baseline_line(card.baseline),)),
         ("sources", card.sources or ()),
         ("written by", (f"snapenv {card.snapenv}" if card.snapenv else None,)),
@@ -395,6 +409,12 @@ def _lines(card: Card) -> Iterator[str]:
     if card.more:
         yield "The packages, sources and baseline lie in the image."
         yield f"To see them: {_printable(card.more)}"
+
+
+def _packages_line(card: Card) -> str | None:
+    if card.packages is None:
+        return None
+    return f"{card.packages}" + (f", ultralytics {card.ultralytics}" if card.ultralytics else "")
 
 
 def _baseline_line(found: Mapping[str, object] | None) -> str | None:

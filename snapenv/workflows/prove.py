@@ -1,4 +1,4 @@
-"""Prove that what came back is what was captured: the facts, then the losses."""
+"""Prove that what came back is what was captured: the facts, the losses, what ran, how fast."""
 
 from __future__ import annotations
 
@@ -6,37 +6,84 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from snapenv.errors import SmokeTrainError
+from snapenv.model.facts import Facts
 from snapenv.model.fingerprint import Fingerprint, Tier
-from snapenv.model.outcome import Check
+from snapenv.model.image import Image
+from snapenv.model.outcome import Check, Verdict
 from snapenv.probe.probe import probe
 from snapenv.verify.compare import compare_facts
-from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
+from snapenv.verify.fingerprint import (
+    afterwards_check,
+    compare_fingerprints,
+    fingerprint_check,
+    tier_limits,
+)
+from snapenv.verify.libraries import compare_libraries
+from snapenv.verify.operators import compare_operators
 from snapenv.verify.smoke_train import smoke_train
+from snapenv.verify.speed import compare_speed, energy_lines
+from snapenv.verify.verdict import judge
+from snapenv.workflows.look import look_into
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from snapenv.model.snapshot import Lock
     from snapenv.ports import Outside, Target
 
 _PACKAGES = ("python", "frameworks", "distribution")
+_CPU = "cpu"
+_READ = "its files were read on {}, and the image is the same; --rehash reads them again"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """What is proved, for its verdict: how people name it, and a command that shows what differs.
+
+    ``checked`` are the checks that came before the proof, such as those of the preflight. With
+    ``rehash`` the files of an ``image`` are read again, although it has not changed.
+    """
+
+    name: str  # "example.com/team/env:train-…", ".venv"
+    diff: str | None = None  # "snapenv diff snapshots/… .venv"
+    checked: tuple[Check, ...] = ()
+    image: Image | None = None  # that the target is a container of
+    rehash: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proved:
-    """The checks of one target; without a smoke-train there is no tier and no fingerprint."""
+    """The checks of one target; without a smoke-train there is no tier and no fingerprint.
+
+    ``verdict`` counts what was checked before, too; ``baseline`` is the capture's fingerprint.
+    ``limits`` are those of the tier, relative, at step 1 and later; ``notes`` are for people.
+    """
 
     checks: tuple[Check, ...]
+    verdict: Verdict
+    facts: Facts
     tier: Tier | None = None
     fingerprint: Fingerprint | None = None
+    baseline: Fingerprint | None = None
+    limits: tuple[float, float] | None = None
+    energy: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def prove_facts(target: Target, lock: Lock, outside: Outside) -> tuple[Check, ...]:
-    """Probe a target and compare with a lock."""
-    with outside.progress.task("Comparing every file with the lock"):
-        return compare_facts(lock.facts, probe(target))
+def prove_image(image: Image, target: Target, lock: Lock, outside: Outside) -> tuple[Check, ...]:
+    """Look into an image that is new here, and compare it with a lock."""
+    place = Place(name=image.id, image=image, rehash=True)
+    return compare_facts(lock.facts, _look(target, place, outside)[0])
 
 
-def prove(
-    target: Target, lock: Lock, *, smoke: bool | None, device: str, outside: Outside
+def prove(  # noqa: PLR0913 - all but two by name
+    target: Target,
+    lock: Lock,
+    *,
+    smoke: bool | None,
+    device: str,
+    outside: Outside,
+    place: Place | None = None,
 ) -> Proved:
     """Compare the facts, then train on ``device`` where the lock has losses to compare with.
 
@@ -49,11 +96,78 @@ def prove(
             f"{lock.tag} was captured without a smoke-train: there are no losses to compare with",
             hint="Capture again with --smoke, or restore with --no-smoke.",
         )
-    checks = prove_facts(target, lock, outside)
+    place = place or Place(name="what came back")
+    facts, notes = _look(target, place, outside)
+    checks = compare_facts(lock.facts, facts)
     if smoke is False or baseline is None:
-        return Proved(checks=checks)
+        return Proved(
+            checks=checks,
+            verdict=_judge(checks, lock, place),
+            facts=facts,
+            baseline=baseline,
+            notes=notes,
+        )
     with outside.progress.task("Smoke-train, for the proof") as task:
         seen = smoke_train(target, device=device, task=task)
-    same = all(check.ok for check in checks if check.id.startswith(_PACKAGES))
-    match = compare_fingerprints(baseline, seen, same_packages=same)
-    return Proved(checks=(*checks, fingerprint_check(match)), tier=match.tier, fingerprint=seen)
+    match = compare_fingerprints(baseline, seen, same_packages=_same_packages(checks))
+    same_hardware = _same_hardware(lock.facts, facts, baseline, seen)
+    trained = (
+        *checks,
+        fingerprint_check(match, facts=checks),
+        *_compare_runs(baseline, seen, same_hardware=same_hardware),
+    )
+    return Proved(
+        checks=trained,
+        verdict=_judge(trained, lock, place, tier=match.tier),
+        facts=facts,
+        tier=match.tier,
+        fingerprint=seen,
+        baseline=baseline,
+        limits=tier_limits(match.tier),
+        energy=energy_lines(seen.speed) if seen.speed else (),
+        notes=notes,
+    )
+
+
+def _look(target: Target, place: Place, outside: Outside) -> tuple[Facts, tuple[str, ...]]:
+    """Give the facts, and what is to be said of them."""
+    with outside.progress.task("Comparing every file with the lock"):
+        if place.image is None:
+            return probe(target), ()
+        look = look_into(place.image, target, outside, rehash=place.rehash)
+        return look.facts, (_READ.format(look.day),) if look.again else ()
+
+
+def _same_packages(checks: Sequence[Check]) -> bool:
+    return all(check.ok for check in checks if check.id.startswith(_PACKAGES))
+
+
+def _same_hardware(there: Facts, here: Facts, expected: Fingerprint, seen: Fingerprint) -> bool:
+    """Say whether both trained on one model of GPU, or of CPU, whose name no training tells."""
+    devices = (expected.conditions.device, seen.conditions.device)
+    if devices != (_CPU, _CPU):
+        return devices[0] == devices[1]
+    return there.hardware.system.cpu == here.hardware.system.cpu
+
+
+def _compare_runs(
+    expected: Fingerprint, seen: Fingerprint, *, same_hardware: bool
+) -> Iterator[Check]:
+    """Compare all of two smoke-trains but their losses."""
+    yield from compare_operators(expected, seen, same_hardware=same_hardware)
+    yield from compare_libraries(expected, seen)
+    last = (afterwards_check(expected, seen), compare_speed(expected, seen))
+    yield from (check for check in last if check)
+
+
+def _judge(
+    checks: Sequence[Check], lock: Lock, place: Place, *, tier: Tier | None = None
+) -> Verdict:
+    held = f"{lock.tag} is back in {place.name}"
+    return judge(
+        (*place.checked, *checks),
+        held=held if tier else f"{held}: by its facts alone, without a smoke-train",
+        failed=f"{place.name} is not {lock.tag}",
+        tier=tier,
+        diff=place.diff,
+    )

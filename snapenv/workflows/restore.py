@@ -2,81 +2,186 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from snapenv.errors import InstallError
+from snapenv.archive.layout import Archived
+from snapenv.errors import InstallError, NotFoundError, RegistryError
 from snapenv.lock.store import read_snapshot
-from snapenv.model.image import ImageRef
-from snapenv.model.outcome import Outcome
-from snapenv.model.snapshot import IMAGE_PYTHON
+from snapenv.model.image import Image, ImageRef
+from snapenv.model.outcome import Check, Outcome
+from snapenv.model.report import Report
+from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, Snapshot
 from snapenv.ports import Target
-from snapenv.probe.probe import probe
+from snapenv.verify.verdict import judge
 from snapenv.workflows.archive import Import, bring, read_archive
 from snapenv.workflows.build import Build, find_image, make_image
 from snapenv.workflows.fetch import temporary_folder
 from snapenv.workflows.lend import lend
-from snapenv.workflows.prove import prove
+from snapenv.workflows.preflight import (
+    Asked,
+    ask_for,
+    judge_host,
+    looking,
+    needs_of_archive,
+    needs_of_remote,
+    needs_of_snapshot,
+)
+from snapenv.workflows.prove import Place, prove
 from snapenv.workflows.reference import fetch_image, parse_ref, read_image
+from snapenv.workflows.report import proof_report, write_report
 
 if TYPE_CHECKING:
-    from snapenv.model.snapshot import Snapshot
+    from collections.abc import Callable
+
+    from snapenv.model.host import Host, Needs
     from snapenv.ports import Outside
-    from snapenv.workflows.prove import Proved
 
 EngineName = Literal["docker", "venv"]
+
+_NOT = "{} does not run here"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restore:
-    """What a user may ask of a restore."""
+    """What a user may ask of a restore, or of a proof of what is here already."""
 
     ref: str  # a snapshot folder, an archive, a tag of the convention, or an image reference
     engine: EngineName = "docker"
     into: Path = Path(".venv")
     repository: str
     mirror: str | None = None
-    device: str = "auto"  # "cpu", "all", or GPU numbers such as "0,1"
+    device: str = "auto"  # "cpu", "all", GPU numbers such as "0,1", or UUIDs
     smoke: bool | None = None
+    preflight: bool = True
+    rehash: bool = False  # read every file of an image again that has not changed
+    report: Path | None = None
+
+    @property
+    def asked(self) -> Asked:
+        """What decides what is needed of this machine."""
+        return Asked(device=self.device, mirror=self.mirror, venv=self.engine == "venv")
+
+    @property
+    def build(self) -> Build:
+        """What is asked of a build, where one is needed."""
+        return Build(repository=self.repository, mirror=self.mirror)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Restored:
+class Found:
+    """What a REF is before anything was fetched for it; ``ref`` is its image's name.
+
+    ``snapshot`` is None where it lies in a registry, and ``image`` where it is not here.
+    """
+
+    ref: ImageRef
+    file: Path | None = None  # an archive
+    archived: Archived | None = None
+    snapshot: Snapshot | None = None
+    image: Image | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Restored:
     """What stands again: how to run in it, and how to name it to people and programs."""
 
     target: Target
     device: str
+    name: str
     result: dict[str, object]
     usage: str
+    image: Image | None = None
+    checked: tuple[Check, ...] = ()  # what the preflight found to be looked out for
 
 
 def restore(request: Restore, outside: Outside) -> Outcome:
-    """Fetch or make the environment, compare its facts with the lock, and train in it."""
-    if request.engine == "venv":
-        snapshot, restored = _restore_venv(request, outside)
-    else:
-        snapshot, restored = _restore_image(request, outside)
-    proved = prove(
-        restored.target,
-        snapshot.lock,
-        smoke=request.smoke,
-        device=restored.device,
-        outside=outside,
-    )
-    return _outcome(snapshot, restored, proved)
+    """Check this machine, fetch or make the environment, compare it with the lock, train in it.
+
+    What this machine cannot run is a no, and then nothing is fetched.
+    """
+    with looking(outside, engine=request.engine == "docker") as host:
+        found = _find(request, outside)
+        checks = _preflight(request, found, host, outside) if request.preflight else ()
+        if any(check.fails for check in checks):
+            return _refused(request, found, checks, outside)
+        if request.engine == "venv":
+            snapshot, restored = _restore_venv(request, found, outside)
+        else:
+            snapshot, image, ref = _bring_image(request, found, outside)
+            restored = in_image(image, ref, request.device, host, outside)
+    return proved_outcome(request, snapshot, replace(restored, checked=checks), outside)
 
 
-def _restore_venv(request: Restore, outside: Outside) -> tuple[Snapshot, _Restored]:
+def _find(request: Restore, outside: Outside) -> Found:
+    """See what is named, and whether it is here."""
     ref = parse_ref(request.ref, repository=request.repository)
     if isinstance(ref, Path):
-        snapshot = read_archive(ref, outside) if ref.is_file() else read_snapshot(ref)
-    else:
-        outside.engine.check()
-        snapshot = read_image(fetch_image(ref, outside), ref, outside)
+        return (
+            _find_archive(ref, request, outside)
+            if ref.is_file()
+            else _find_folder(ref, request, outside)
+        )
+    outside.engine.check()
+    image = outside.engine.find(str(ref))
+    if image is None:
+        return Found(ref=ref)
+    return Found(ref=ref, snapshot=read_image(image, ref, outside), image=image)
+
+
+def _find_archive(file: Path, request: Restore, outside: Outside) -> Found:
+    archived, snapshot = read_archive(file, outside)
+    named = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
+    return Found(ref=named, file=file, archived=archived, snapshot=snapshot)
+
+
+def _find_folder(folder: Path, request: Restore, outside: Outside) -> Found:
+    snapshot = read_snapshot(folder)
+    named = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
+    if request.engine == "venv":
+        return Found(ref=named, snapshot=snapshot)
+    outside.engine.check()
+    image = find_image(snapshot, named, request.build, outside)
+    return Found(ref=named, snapshot=snapshot, image=image)
+
+
+def _preflight(
+    request: Restore, found: Found, host: Callable[[], Host], outside: Outside
+) -> tuple[Check, ...]:
+    """Check this machine; give what is to be looked out for, and what is in the way."""
+    needs = _needs(request, found, host, outside)
+    return tuple(check for check in judge_host(host(), needs) if not check.ok) if needs else ()
+
+
+def _needs(
+    request: Restore, found: Found, host: Callable[[], Host], outside: Outside
+) -> Needs | None:
+    """Tell what is needed; None where the registry answers the engine alone, not us."""
+    if found.snapshot and found.file:
+        return needs_of_archive(found.snapshot, found.file, outside, asked=request.asked)
+    if found.snapshot:
+        return needs_of_snapshot(
+            found.snapshot, request.ref, outside, image=found.image, asked=request.asked
+        )
+    try:
+        there = ask_for(found.ref, outside, host=host())
+    except RegistryError:
+        return None
+    if SNAPSHOT_LABEL not in there.labels:
+        raise NotFoundError(
+            f"{found.ref} holds no snapshot: it was not built by snapenv",
+            hint="Name an image that snapenv build made.",
+        )
+    return needs_of_remote(there, found.ref, outside, asked=request.asked)
+
+
+def _restore_venv(request: Restore, found: Found, outside: Outside) -> tuple[Snapshot, Restored]:
+    ref = found.ref
+    snapshot = found.snapshot or read_image(fetch_image(ref, outside), ref, outside)
     lock = snapshot.lock
     if lock.base.world == "base":
         raise InstallError(
@@ -85,7 +190,8 @@ def _restore_venv(request: Restore, outside: Outside) -> tuple[Snapshot, _Restor
         )
     if snapshot.absent:
         raise InstallError(
-            f"{ref} carries {snapshot.absent[0]}, which its image was built with and does not hold",
+            f"{request.ref} carries {snapshot.absent[0]}, "
+            "which its image was built with and does not hold",
             hint="Restore from the snapshot folder, or with --engine docker.",
         )
     with temporary_folder(outside) as fetched:
@@ -97,61 +203,86 @@ def _restore_venv(request: Restore, outside: Outside) -> tuple[Snapshot, _Restor
                 into=request.into,
                 task=task,
             )
-    return snapshot, _Restored(
-        target=target,
-        device=request.device,
-        result={"path": str(request.into)},
-        usage=f"{request.into}/bin/python",
-    )
+    return snapshot, in_venv(request, target)
 
 
-def _restore_image(request: Restore, outside: Outside) -> tuple[Snapshot, _Restored]:
-    ref = parse_ref(request.ref, repository=request.repository)
-    if isinstance(ref, Path) and ref.is_file():
-        wanted = Import(file=ref, repository=request.repository, mirror=request.mirror)
-        image, ref, _ = bring(wanted, outside)
-        snapshot = read_image(image, ref, outside)
-    elif isinstance(ref, Path):
-        snapshot = read_snapshot(ref)
-        outside.engine.check()
-        ref = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
-        options = Build(repository=request.repository, mirror=request.mirror)
-        image = find_image(snapshot, ref, options, outside) or make_image(
-            snapshot, ref, options, outside
-        )
-    else:
-        outside.engine.check()
-        image = fetch_image(ref, outside)
-        snapshot = read_image(image, ref, outside)
-    gpus = _gpus(request.device, outside)
-    return snapshot, _Restored(
+def _bring_image(
+    request: Restore, found: Found, outside: Outside
+) -> tuple[Snapshot, Image, ImageRef]:
+    """Make what was found an image that is here."""
+    ref, snapshot, image = found.ref, found.snapshot, found.image
+    if found.file and found.archived:
+        wanted = Import(file=found.file, repository=request.repository, mirror=request.mirror)
+        image, ref = bring(wanted, found.archived, outside)
+        return read_image(image, ref, outside), image, ref
+    if snapshot:
+        return snapshot, image or make_image(snapshot, ref, request.build, outside), ref
+    image = fetch_image(ref, outside)
+    return read_image(image, ref, outside), image, ref
+
+
+def in_image(
+    image: Image, ref: ImageRef, device: str, host: Callable[[], Host], outside: Outside
+) -> Restored:
+    """Give an image to run in, with the GPUs that are asked for; ``auto`` is all, if there are."""
+    gpus = None if device == "cpu" else device
+    if device == "auto":
+        gpus = "all" if _has_gpus(host()) else None
+    return Restored(
         target=outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=gpus),
         device="all" if gpus else "cpu",
+        name=str(ref),
+        image=image,
         result={"image": str(ref), "digest": image.digest_in(ref.repository) or image.id},
         usage=f"docker run --rm -it {'--gpus all --shm-size 1g ' if gpus else ''}{ref}",
     )
 
 
-def _gpus(device: str, outside: Outside) -> str | None:
-    """Choose what a container is given; ``auto`` asks this machine's driver."""
-    if device != "auto":
-        return None if device == "cpu" else device
-    hardware = probe(outside.local(sys.executable)).hardware
-    return "all" if hardware.gpus else None
+def _has_gpus(host: Host) -> bool:
+    """Say whether there are GPUs where the engine is, as far as can be seen from here."""
+    return bool(host.hardware.gpus) and (host.engine is None or host.engine.here)
 
 
-def _outcome(snapshot: Snapshot, restored: _Restored, proved: Proved) -> Outcome:
-    seen = proved.fingerprint
-    ok = all(check.ok for check in proved.checks)
-    where = restored.result.get("path", restored.result.get("image"))
-    proof = f"tier {proved.tier}" if proved.tier else "by its facts alone, without a smoke-train"
-    verdict = (
-        f"{snapshot.lock.tag} is back in {where}: {proof}"
-        if ok
-        else f"{where} is not {snapshot.lock.tag}: see what differs above"
+def in_venv(request: Restore, target: Target) -> Restored:
+    """Give a venv to run in."""
+    return Restored(
+        target=target,
+        device=request.device,
+        name=str(request.into),
+        result={"path": str(request.into)},
+        usage=f"{request.into}/bin/python",
     )
-    return Outcome(
-        command="restore",
+
+
+def proved_outcome(
+    request: Restore,
+    snapshot: Snapshot,
+    restored: Restored,
+    outside: Outside,
+    *,
+    command: str = "restore",
+) -> Outcome:
+    """Prove that an environment is the one of a snapshot, and answer."""
+    is_folder = Path(request.ref).expanduser().is_dir()
+    place = Place(
+        name=restored.name,
+        diff=f"snapenv diff {request.ref} {restored.name}" if is_folder else None,
+        checked=restored.checked,
+        image=restored.image,
+        rehash=request.rehash,
+    )
+    proved = prove(
+        restored.target,
+        snapshot.lock,
+        smoke=request.smoke,
+        device=restored.device,
+        outside=outside,
+        place=place,
+    )
+    seen = proved.fingerprint
+    usage = (f"use it: {restored.usage}",) if proved.verdict.ok else ()
+    outcome = Outcome(
+        command=command,
         result={
             **restored.result,
             "tag": snapshot.lock.tag,
@@ -160,6 +291,42 @@ def _outcome(snapshot: Snapshot, restored: _Restored, proved: Proved) -> Outcome
             "losses": [float(value) for value in seen.values] if seen else None,
             "speed": msgspec.to_builtins(seen.speed) if seen else None,
         },
-        checks=proved.checks,
-        lines=(verdict, f"use it: {restored.usage}") if ok else (verdict,),
+        checks=(*restored.checked, *proved.checks),
+        lines=(*proved.notes, *proved.energy, *usage),
+        verdict=proved.verdict,
     )
+    if request.report:
+        where, now = f"{request.engine}, {restored.name}", datetime.now(timezone.utc)
+        report = proof_report(snapshot, proved, outcome, place=where, now=now)
+        write_report(request.report, report, outside)
+    return outcome
+
+
+def _refused(
+    request: Restore, found: Found, checks: tuple[Check, ...], outside: Outside
+) -> Outcome:
+    """Answer that this machine cannot run it; nothing was fetched."""
+    snapshot, verdict = found.snapshot, judge(checks, held="", failed=_NOT.format(request.ref))
+    where: dict[str, object] = (
+        {"path": None} if request.engine == "venv" else {"image": None, "digest": None}
+    )
+    outcome = Outcome(
+        command="restore",
+        result={
+            **where,
+            "tag": snapshot.lock.tag if snapshot else None,
+            "snapshot": snapshot.digest if snapshot else None,
+            "tier": None,
+            "losses": None,
+            "speed": None,
+        },
+        checks=checks,
+        lines=(
+            "nothing was fetched; snapenv doctor says more, --no-preflight goes on all the same",
+        ),
+        verdict=verdict,
+    )
+    if request.report:
+        title = snapshot.lock.tag if snapshot else request.ref
+        write_report(request.report, Report(title=title, verdict=verdict, checks=checks), outside)
+    return outcome

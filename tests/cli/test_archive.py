@@ -19,7 +19,7 @@ from tests.command import Command
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEYS = {"schema", "command", "ok", "exit_code", "result", "checks", "warnings", "error"}
+KEYS = {"schema", "command", "ok", "exit_code", "result", "checks", "warnings", "verdict", "error"}
 NOWHERE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
 MEMORY_MIB = 200  # Python with its imports needs most of it
 

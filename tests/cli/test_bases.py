@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NOWHERE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock", "VIRTUAL_ENV": "", "CONDA_PREFIX": ""}
 SILENT = "localhost:9"
-KEYS = {"schema", "command", "ok", "exit_code", "result", "checks", "warnings", "error"}
+KEYS = {"schema", "command", "ok", "exit_code", "result", "checks", "warnings", "verdict", "error"}
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from snapenv.model.facts import Facts
 
 NOWHERE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock", "VIRTUAL_ENV": "", "CONDA_PREFIX": ""}
-KEYS = {"schema", "command", "ok", "exit_code", "result", "checks", "warnings", "error"}
+KEYS = {"schema", "command", "ok", "exit_code", "result", "checks", "warnings", "verdict", "error"}
 
 EDITED = sample_files("by hand", edited=("ultralytics/utils/loss.py",))
 CHANGED = (

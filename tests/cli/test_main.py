@@ -11,7 +11,7 @@ import pytest
 from snapenv.cli.main import cli
 from tests.command import Command
 
-KEYS = {"schema", "command", "ok", "exit_code", "result", "checks", "warnings", "error"}
+KEYS = {"schema", "command", "ok", "exit_code", "result", "checks", "warnings", "verdict", "error"}
 
 
 def test_help_imports_neither_the_engine_nor_the_frameworks() -> None:

@@ -6,11 +6,12 @@ import contextlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from snapenv.engine.docker import DockerEngine
+from snapenv.engine.stream import Patience
 from snapenv.errors import EngineError
 from snapenv.model.image import BuildContext, ImageRef
 from tests.fakes import FakeTask
@@ -19,22 +20,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 REF = ImageRef.parse("localhost:5000/x:a")
+DIGEST = f"sha256:{'ab' * 32}"
 CONTEXT = BuildContext(files={"Dockerfile": b"FROM scratch\n"}, labels={})
 
 
 class Breaking(BaseHTTPRequestHandler):
-    """Gives its version, and of every stream one message and half of the next."""
+    """Gives its version and digests, has no image, and breaks off every stream.
+
+    Of a stream come one message and half of the next. ``streams`` are those that were asked for.
+    """
 
     protocol_version = "HTTP/1.1"
+    streams: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        body = json.dumps({"ApiVersion": "1.41", "Version": "20.10.24"}).encode()
-        self.send_response(200)
+        found = "/images/" not in self.path
+        body = json.dumps(
+            {"ApiVersion": "1.41", "Version": "20.10.24", "Descriptor": {"digest": DIGEST}}
+            if found
+            else {"message": "no such image"}
+        ).encode()
+        self.send_response(200 if found else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def do_POST(self) -> None:
+        self.streams.append(self.path)
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         message = b'{"status":"Downloading","id":"a"}\r\n'
         self.send_response(200)
@@ -49,6 +61,7 @@ class Breaking(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def _breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    Breaking.streams.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Breaking)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
@@ -59,14 +72,20 @@ def _breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_breaking")
 @pytest.mark.parametrize(
-    "ask",
+    ("ask", "stream"),
     [
-        lambda engine: engine.pull(REF, FakeTask()),
-        lambda engine: engine.push(REF, FakeTask()),
-        lambda engine: engine.build(CONTEXT, FakeTask()),
+        (lambda engine: engine.pull(REF, FakeTask()), "/images/create"),
+        (lambda engine: engine.push(REF, FakeTask()), "/images/localhost:5000/x/push"),
+        (lambda engine: engine.build(CONTEXT, FakeTask()), "/build"),
+        (lambda engine: engine.load(iter([b"tar"])), "/images/load"),
     ],
-    ids=["pull", "push", "build"],
+    ids=["pull", "push", "build", "load"],
 )
-def test_a_stream_that_breaks_off_is_a_failure(ask: Callable[[DockerEngine], object]) -> None:
+def test_a_stream_that_breaks_off_is_a_failure(
+    ask: Callable[[DockerEngine], object], stream: str
+) -> None:
     with pytest.raises(EngineError, match="the Docker engine went away"):
-        ask(DockerEngine())
+        ask(DockerEngine(patience=Patience(before_retries_s=())))
+
+    (asked,) = Breaking.streams
+    assert asked.partition("?")[0] == f"/v1.41{stream}"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.engine.containers import listen
+from snapenv.engine.containers import choose_user, listen
 from snapenv.errors import EngineError, EnvironmentMissingError, InterpreterError
+from tests.engines.busybox import small_context
+from tests.fakes import FakeTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +38,7 @@ print("FACTS " + json.dumps({
     "capabilities": status["CapEff"].strip(),
     "no_new_privileges": status["NoNewPrivs"].strip(),
     "shm_mib": os.statvfs("/dev/shm").f_frsize * os.statvfs("/dev/shm").f_blocks >> 20,
+    "user": [os.getuid(), os.getgid()],
     "variables": {
         name: os.environ.get(name) for name in ("OURS", "THEIRS", "NVIDIA_VISIBLE_DEVICES")
     },
@@ -41,6 +46,31 @@ print("FACTS " + json.dumps({
 open("written", "w").close()
 sys.exit(3)
 """
+CHANGE = """
+import json, os
+open("given", "a").write(" and more")
+open("below/deep/made", "w").close()
+os.mkdir("own")
+open("/dev/shm/x", "w").close()
+print("FACTS " + json.dumps({
+    "user": [os.getuid(), os.getgid()],
+    "given": open("given").read(),
+    "files": sorted(os.listdir()),
+}))
+"""
+CLOSED: dict[str, object] = {
+    "Privileged": False,
+    "NetworkMode": "none",
+    "IpcMode": "private",
+    "PidMode": "",
+    "CapAdd": None,
+    "CapDrop": ["ALL"],
+    "SecurityOpt": ["no-new-privileges"],
+    "Binds": None,
+    "Devices": None,
+    "DeviceRequests": None,
+}
+OTHER = (1234, 2345)
 RAW = """
 import sys
 sys.stdout.buffer.write(bytes(range(256)) * 4096)
@@ -48,6 +78,10 @@ print("between", file=sys.stderr)
 sys.stdout.buffer.write(bytes(range(256)) * 4096)
 sys.exit(3)
 """
+# The header of a program for SPARC, as ELF(5) has it: 32 bits, big end first.
+OTHER_PROCESSOR = (
+    b"\x7fELF\x01\x02\x01" + bytes(9) + b"\x00\x02\x00\x02\x00\x00\x00\x01" + bytes(100)
+)
 RAW_BYTES = bytes(range(256)) * 8192
 WAIT = "import sys, time; print('up', file=sys.stderr, flush=True); time.sleep(300)  # {}"
 
@@ -76,6 +110,18 @@ def container(witness: docker.DockerClient, image: Image) -> Iterator[Container]
 @pytest.fixture
 def in_container(engine: DockerEngine, container: Container) -> Target:
     return engine.container_target(str(container.name), python="python3")
+
+
+@pytest.fixture
+def user() -> Iterator[tuple[int, int]]:
+    """Make this process one that somebody else started; what it may do stays root's."""
+    if os.geteuid() != 0:
+        pytest.skip("not root")
+    os.setresgid(OTHER[1], -1, -1)
+    os.setresuid(OTHER[0], -1, -1)
+    yield OTHER
+    os.setresuid(0, -1, -1)
+    os.setresgid(0, -1, -1)
 
 
 def facts(stdout: str) -> dict[str, object]:
@@ -136,7 +182,9 @@ def test_raw_stdout_of_an_image_is_the_very_bytes_below_its_greeting(in_image: T
 
 
 @pytest.mark.docker
-def test_a_program_runs_in_a_fresh_container_that_can_do_little(in_image: Target) -> None:
+def test_a_program_runs_in_a_fresh_container_that_can_do_little(
+    in_image: Target, witness: docker.DockerClient
+) -> None:
     heard: list[str] = []
 
     done = in_image.run(
@@ -153,9 +201,54 @@ def test_a_program_runs_in_a_fresh_container_that_can_do_little(in_image: Target
         "network": ["lo"],
         "capabilities": "0000000000000000",
         "no_new_privileges": "1",
-        "shm_mib": 1024,
+        "shm_mib": max(witness.info()["MemTotal"] >> 21, 1024),
+        "user": [0, 0],
         "variables": {"OURS": "ours", "THEIRS": None, "NVIDIA_VISIBLE_DEVICES": "void"},
     }
+
+
+@pytest.mark.docker
+def test_a_program_runs_as_the_user_and_may_change_its_files(
+    in_image: Target, user: tuple[int, int]
+) -> None:
+    files = {"change.py": CHANGE.encode(), "given": b"given", "below/deep/data": b""}
+
+    done = in_image.run(["python3", "change.py"], files=files)
+
+    assert facts(done.stdout) == {
+        "user": list(user),
+        "given": "given and more",
+        "files": ["below", "change.py", "given", "own"],
+    }
+
+
+@pytest.mark.docker
+def test_a_container_has_nothing_of_the_machine(
+    in_image: Target, witness: docker.DockerClient, wait: str
+) -> None:
+    seen: list[dict[str, object]] = []
+
+    def note(_: str) -> None:
+        for container in witness.containers.list(filters={"name": "snapenv-run-"}):
+            if runs(container, wait):
+                seen.append(container.attrs["HostConfig"])
+                container.kill()
+
+    with contextlib.suppress(EngineError):
+        in_image.run(["python3", "-c", wait], on_line=note)
+
+    (config,) = seen
+    assert {name: config[name] for name in CLOSED} == CLOSED
+
+
+@pytest.mark.parametrize(
+    ("here", "rootless", "expected"),
+    [(True, False, (1000, 1001)), (True, True, (0, 0)), (False, False, (0, 0))],
+)
+def test_the_user_is_the_one_here_except_where_the_engine_counts_otherwise(
+    *, here: bool, rootless: bool, expected: tuple[int, int]
+) -> None:
+    assert choose_user(1000, 1001, here=here, rootless=rootless) == expected
 
 
 @pytest.mark.docker
@@ -203,6 +296,17 @@ def test_a_container_that_is_killed_is_not_the_programs_own_end(
 
 
 @pytest.mark.docker
+def test_an_image_of_another_kind_of_processor_is_named(engine: DockerEngine) -> None:
+    other = small_context("COPY --chmod=755 other /bin/other", other=OTHER_PROCESSOR)
+    image = engine.build(other, FakeTask())
+
+    with pytest.raises(InterpreterError, match="/bin/other in image .* another kind of processor"):
+        engine.image_target(image, python="python3", gpus=None).run(["/bin/other"])
+
+    engine.remove(image.id)
+
+
+@pytest.mark.docker
 def test_gpus_that_the_engine_cannot_give_are_an_error_with_a_next_step(
     engine: DockerEngine, image: Image, witness: docker.DockerClient
 ) -> None:
@@ -213,6 +317,7 @@ def test_gpus_that_the_engine_cannot_give_are_an_error_with_a_next_step(
         with pytest.raises(EngineError) as caught:
             engine.image_target(image, python="python3", gpus=gpus).run(["python3", "-V"])
 
+        assert caught.value.message == "the Docker engine has no way to give a container GPUs"
         assert "--device cpu" in caught.value.hint
 
 

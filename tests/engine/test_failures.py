@@ -78,21 +78,6 @@ def test_what_a_registry_says_becomes_an_error_with_a_next_step(
     ("text", "kind", "hint"),
     [
         (
-            'could not select device driver "" with capabilities: [[gpu]]',
-            EngineError,
-            "nvidia-container-toolkit",
-        ),
-        (
-            "failed to discover GPU vendor from CDI: no known GPU vendor found",
-            EngineError,
-            "nvidia-container-toolkit",
-        ),
-        (
-            "nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.8",
-            EngineError,
-            "Update the driver",
-        ),
-        (
             'exec: "/x/python": stat /x/python: no such file or directory: unknown',
             InterpreterError,
             "--python",
@@ -107,6 +92,113 @@ def test_why_a_container_did_not_start_becomes_an_error_with_a_next_step(
 
     assert type(error) is kind
     assert hint in error.hint
+
+
+NO_TOOLKIT = (
+    'could not select device driver "" with capabilities: [[gpu]]',
+    'could not select device driver "nvidia" with capabilities: [[gpu]]',
+    'could not select device driver "cdi" with capabilities: []',
+    "failed to discover GPU vendor from CDI: no known GPU vendor found",
+    'could not select device driver "" with capabilities: [[gpu]]: AMD CDI spec not found',
+    "AMD CDI spec not found",
+    "CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=all",
+    "unknown or invalid runtime name: nvidia",
+    'exec: "nvidia-container-runtime-hook": executable file not found in $PATH',
+    "invoking the NVIDIA Container Runtime Hook directly (e.g. specifying the docker --gpus flag)",
+)
+
+
+def test_all_words_for_a_toolkit_that_is_not_there_are_one_finding() -> None:
+    errors = [start_failure(text, "/x/python", "image a") for text in NO_TOOLKIT]
+
+    assert {type(error) for error in errors} == {EngineError}
+    assert {error.message for error in errors} == {
+        "the Docker engine has no way to give a container GPUs"
+    }
+    (hint,) = {error.hint for error in errors}
+    assert "sudo nvidia-ctk runtime configure --runtime=docker" in hint
+    assert "sudo nvidia-ctk cdi generate" in hint
+    assert "restart Docker" in hint
+
+
+OCI = (
+    "failed to create task for container: failed to create shim task: OCI runtime create failed: "
+    "runc create failed: unable to start container process: error during container init: "
+)
+HOOK = f"{OCI}error running prestart hook #0: exit status 1, stderr: Auto-detected mode 'legacy'\n"
+CLI = f"{HOOK}nvidia-container-cli: "
+
+
+@pytest.mark.parametrize(
+    ("before", "told", "message", "hint"),
+    [
+        (
+            f"{CLI}mount error: failed to add device rules: ",
+            "bpf_prog_query(BPF_CGROUP_DEVICE) failed: operation not permitted: unknown",
+            "Docker without root may not write the device rules of a container with GPUs",
+            "nvidia-container-cli.no-cgroups --in-place",
+        ),
+        (
+            f"{CLI}initialization error: nvml error: ",
+            "driver/library version mismatch: unknown",
+            "the NVIDIA driver's libraries and its kernel module are of two versions",
+            "Reboot",
+        ),
+        (
+            CLI,
+            "requirement error: unsatisfied condition: cuda>=12.8, please update your driver",
+            "the NVIDIA driver is too old for what the image asks for",
+            "Update the driver",
+        ),
+        (
+            f"{CLI}initialization error: ",
+            "load library failed: libnvidia-ml.so.1: cannot open: no such file or directory",
+            "no NVIDIA driver answers the container toolkit",
+            "nvidia-smi",
+        ),
+        (
+            HOOK,
+            "nvidia-container-cli: mount error: /x/libnvidia-ml.so.1: file exists: unknown",
+            "the NVIDIA container toolkit failed",
+            "update nvidia-container-toolkit",
+        ),
+        (
+            "",
+            'CDI device injection failed: failed to stat "/dev/nvidia0": no such file or directory',
+            "the CDI specification of the GPUs names what is not there",
+            "nvidia-ctk cdi generate",
+        ),
+    ],
+)
+def test_why_a_container_got_no_gpu_is_told_by_its_cause(
+    before: str, told: str, message: str, hint: str
+) -> None:
+    error = start_failure(before + told, "/x/python", "image a")
+
+    assert (type(error), error.message) == (EngineError, f"{message}: {told}")
+    assert hint in error.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "absent"),
+    [
+        (f"{CLI}device error: 7: unknown device: unknown", "7"),
+        ("unresolvable CDI devices nvidia.com/gpu=3, nvidia.com/gpu=4", "3"),
+        ("unresolvable CDI devices nvidia.com/gpu=MIG-4b2c", "MIG-4b2c"),
+    ],
+)
+def test_a_gpu_that_is_not_there_is_named(text: str, absent: str) -> None:
+    error = start_failure(text, "/x/python", "image a")
+
+    assert (type(error), error.message) == (EngineError, f"the Docker engine knows no GPU {absent}")
+
+
+def test_a_program_for_another_processor_is_no_question_of_its_path() -> None:
+    error = start_failure(f'{OCI}exec: "/x/python": exec format error', "/x/python", "image a")
+
+    assert type(error) is InterpreterError
+    assert error.message.startswith("/x/python in image a is for another kind of processor")
+    assert "--python" not in error.hint
 
 
 def test_a_full_disk_is_told_in_any_case_of_letters() -> None:

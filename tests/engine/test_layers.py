@@ -13,6 +13,8 @@ import pytest
 
 from snapenv.engine.layers import read_layers, read_leaving
 from snapenv.errors import EngineError, NotFoundError
+from tests.conftest import _provide
+from tests.engines.place import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -180,8 +182,7 @@ def test_what_another_program_saves_is_read_too(
     names: tuple[str, str],
     tmp_path: Path,
 ) -> None:
-    if shutil.which("skopeo") is None:
-        pytest.skip("no skopeo")
+    _provide(lambda _: install({"skopeo": "skopeo"}))
     saved = tmp_path / "saved.tar"
     kind = "docker-archive" if layout == "docker-archive" else "oci-archive"
     packed = ("--dest-compress", "--dest-compress-format=zstd") if layout == "zstd" else ()

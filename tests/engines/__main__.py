@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.engines.base import push_base
+from tests.engines.browser import find_browser
 from tests.engines.engine import start_engine, stop_engine
 from tests.engines.exact import make_exact
 from tests.engines.newer_engine import CONTAINERD, NEWER, start_newer, stop_newer
@@ -43,10 +44,11 @@ def start(place: Place) -> None:
     base = push_base(place, engine=engine, registry=registry)
     python = make_exact(place)
     start_sshd(place)
+    browser = find_browser(place)
     newer = [start_newer(place, one) for one in (NEWER, CONTAINERD)]
     sys.stdout.write(
         f"export DOCKER_HOST={engine}\n# newer {' '.join(newer)}\n"
-        f"# registry {registry}\n# base {base}\n# exact {python}\n"
+        f"# registry {registry}\n# base {base}\n# exact {python}\n# browser {browser.program}\n"
     )
 
 

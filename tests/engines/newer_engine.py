@@ -6,7 +6,9 @@ changes its root. Its sockets and data lie where everyone sees them.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import shutil
 import subprocess
 import tempfile
@@ -14,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapenv.content import replace_file
 from tests.engines.base import debootstrap
 from tests.engines.engine import Bridge, answers, make_bridge, storage_driver
 from tests.engines.place import Service, UnavailableError, install, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from tests.engines.place import Place
 
 _PACKAGES = ("ca-certificates", "docker-buildx", "docker-cli", "docker.io", "iptables")
@@ -130,6 +135,25 @@ def buildx(place: Place, newer: Newer, context: bytes, *, name: str) -> None:
     )
     if done.returncode:
         raise UnavailableError(done.stderr.decode(errors="replace"))
+
+
+@contextlib.contextmanager
+def cdi_spec(place: Place, newer: Newer, spec: Mapping[str, object]) -> Iterator[None]:
+    """Let a running engine find a CDI specification until the block ends.
+
+    It lies in the /run of the engine's own mount namespace, where no other engine looks. What it
+    names is found there too: the folders of the place are, under the same names.
+    Source: https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md
+    """
+    pid = (place.run / f"{newer.name}.pid").read_text()
+    folder = Path(f"/proc/{pid}/root/run/cdi")
+    folder.mkdir(exist_ok=True)
+    file = folder / "tests.json"
+    replace_file(file, json.dumps(spec).encode())
+    try:
+        yield
+    finally:
+        file.unlink()
 
 
 def _dockerd(place: Place, newer: Newer) -> tuple[str, ...]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from snapenv.errors import LockError
-from snapenv.model.outcome import Check, Outcome
+from snapenv.model.outcome import Check, Outcome, Verdict
 from snapenv.report.document import error_json, outcome_json
 
 
@@ -39,6 +39,27 @@ def test_a_check_is_written_with_all_its_keys() -> None:
             "severity": "error",
         }
     ]
+
+
+def test_a_verdict_is_written_with_all_its_keys() -> None:
+    verdict = Verdict(ok=True, summary="train-x is back")
+
+    document = json.loads(outcome_json(Outcome(command="restore", result={}, verdict=verdict)))
+
+    assert document["verdict"] == {
+        "ok": True,
+        "summary": "train-x is back",
+        "part": None,
+        "check": None,
+        "next": None,
+    }
+
+
+def test_a_command_that_judges_nothing_or_fails_has_no_verdict() -> None:
+    outcome = json.loads(outcome_json(Outcome(command="list", result={})))
+    error = json.loads(error_json(LockError("edited", hint="Reinstall."), command="capture"))
+
+    assert (outcome["verdict"], error["verdict"]) == (None, None)
 
 
 def test_an_error_is_written_with_its_kind_and_its_hint() -> None:

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 from snapenv.errors import LockError
-from snapenv.model.outcome import Check, Outcome
+from snapenv.model.outcome import Check, Outcome, Verdict
 from snapenv.report.text import error_text, outcome_text
 
 HELD = Check(id="python", ok=True, expected="cpython 3.11.7", seen="cpython 3.11.9")
 FAILED = Check(
     id="distribution.numpy", ok=False, expected="2.4.6", seen="absent", fix="Reinstall numpy."
+)
+SLOW = Check(
+    id="speed",
+    ok=False,
+    expected="170 images/s",
+    seen="151",
+    fix="Raise the power limit.",
+    severity="warning",
 )
 
 
@@ -30,3 +38,58 @@ def test_square_brackets_in_a_message_are_not_taken_for_markup() -> None:
     text = error_text(LockError("gpus[0] of [bold]x[/bold]", hint="See [1]."))
 
     assert text.plain == "error: gpus[0] of [bold]x[/bold]\nhint: See [1]."
+
+
+def test_what_to_look_out_for_has_a_mark_of_its_own() -> None:
+    text = outcome_text(Outcome(command="restore", result={}, checks=(SLOW,)))
+
+    assert text.plain.splitlines() == [
+        "! speed            expected 170 images/s; is 151",
+        "  fix: Raise the power limit.",
+    ]
+    assert next(str(span.style) for span in text.spans) == "yellow"
+
+
+def test_what_failed_stands_last_beside_the_verdict() -> None:
+    verdict = Verdict(
+        ok=False,
+        summary="numpy is another one",
+        part="environment",
+        check="distribution.numpy",
+        next="snapenv restore train-x",
+    )
+
+    text = outcome_text(
+        Outcome(
+            command="restore",
+            result={},
+            checks=(FAILED, SLOW, HELD, SLOW),
+            lines=("it is in .venv",),
+            verdict=verdict,
+        )
+    )
+
+    assert [line[0] for line in text.plain.splitlines() if line[0] != " "] == list("✓!!✗i✗")
+    assert text.plain.splitlines()[-2:] == [
+        "✗ environment: numpy is another one",
+        "  next: snapenv restore train-x",
+    ]
+
+
+def test_a_yes_needs_no_part_and_no_next_step() -> None:
+    verdict = Verdict(ok=True, summary="train-x is back: tier identical")
+
+    text = outcome_text(Outcome(command="restore", result={}, verdict=verdict))
+
+    assert text.plain == "✓ train-x is back: tier identical"
+
+
+def test_a_check_cannot_steer_the_terminal_or_make_a_line_of_its_own() -> None:
+    bad = "2\x1b[2J\n✓ all held\u202e"
+    check = Check(id=bad, ok=False, expected=bad, seen=bad, fix=bad)
+    verdict = Verdict(ok=False, summary=bad, next=bad)
+
+    text = outcome_text(Outcome(command="restore", result={}, checks=(check,), verdict=verdict))
+
+    assert len(text.plain.splitlines()) == 4
+    assert all(line.isprintable() for line in text.plain.splitlines())

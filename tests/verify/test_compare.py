@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import io
+import tarfile
+import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import docker
 import pytest
 
+from snapenv.engine.docker import DockerEngine
 from snapenv.model.outcome import Check
 from snapenv.model.python import Interpreter, Libraries, LooseFile
+from snapenv.probe.probe import probe
 from snapenv.verify.compare import compare_facts
+from snapenv.verify.verdict import judge
 from tests.samples import (
     sample_distribution,
     sample_distributions,
@@ -19,6 +26,11 @@ from tests.samples import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from docker.models.containers import Container
+
     from snapenv.model.facts import Facts
     from snapenv.model.native import Native, NativeLibrary
 
@@ -280,3 +292,71 @@ def test_a_variable_at_its_neutral_value_is_as_good_as_unset() -> None:
 
     assert failed(compare_facts(neutral, sample_facts())) == []
     assert failed(compare_facts(sample_facts(), neutral)) == []
+
+
+def test_a_package_that_was_installed_since_is_named_with_what_to_do() -> None:
+    captured = sample_distributions()
+    grown = sample_environment(distributions=[*captured, sample_distribution("pi-heif", "1.1.0")])
+
+    checks = compare_facts(
+        sample_facts(environment=sample_environment(distributions=captured)),
+        sample_facts(environment=grown),
+    )
+
+    extra = next(check for check in checks if check.id == "distribution.pi-heif")
+    assert (extra.expected, extra.seen) == ("absent", "1.1.0")
+    assert (extra.fix or "").startswith("pi-heif was installed since. Remove it")
+    assert "YOLO_AUTOINSTALL=false" in (extra.fix or "")
+
+
+@pytest.fixture
+def container(engine_host: str, base_image: str) -> Iterator[Container]:
+    """A running container with an environment in ``/env`` that holds pip."""
+    client = docker.DockerClient(base_url=engine_host)
+    container = client.containers.run(base_image, ["sleep", "600"], detach=True, init=True)
+    made = container.exec_run(["python3", "-m", "venv", "/env"])
+    assert made.exit_code == 0, made.output
+    yield container
+    container.remove(force=True)
+    client.close()
+
+
+def carry(container: Container, file: Path) -> None:
+    """Put a file into the container's /tmp."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(file, arcname=file.name)
+    assert container.put_archive("/tmp", packed.getvalue())
+
+
+def make_wheel(folder: Path) -> Path:
+    """Make a wheel of a package that does nothing, as AutoUpdate would fetch one."""
+    wheel = folder / "pi_heif-1.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as packed:
+        packed.writestr("pi_heif.py", "")
+        packed.writestr(
+            "pi_heif-1.1.0.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: pi-heif\nVersion: 1.1.0\n",
+        )
+        packed.writestr("pi_heif-1.1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        packed.writestr("pi_heif-1.1.0.dist-info/RECORD", "")
+    return wheel
+
+
+@pytest.mark.docker
+def test_a_container_that_installs_a_package_while_it_runs_is_found_out(
+    container: Container, tmp_path: Path
+) -> None:
+    target = DockerEngine().container_target(str(container.name), python="/env/bin/python")
+    captured = probe(target)
+    wheel = make_wheel(tmp_path)
+    carry(container, wheel)
+
+    done = container.exec_run(["/env/bin/pip", "install", "--no-index", f"/tmp/{wheel.name}"])
+
+    checks = compare_facts(captured, probe(target))
+    assert done.exit_code == 0, done.output
+    assert failed(checks) == ["distributions", "distribution.pi-heif"]
+    assert judge(checks, held="", failed="it changed").summary == (
+        "it changed: pi-heif is 1.1.0, not absent"
+    )

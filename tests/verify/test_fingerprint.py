@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapenv.model.fingerprint import Operator
 from snapenv.model.outcome import Check
-from snapenv.verify.fingerprint import Match, compare_fingerprints, fingerprint_check
+from snapenv.verify.fingerprint import (
+    Match,
+    afterwards_check,
+    compare_fingerprints,
+    fingerprint_check,
+    tier_limits,
+)
 from tests.samples import sample_fingerprint
 
 if TYPE_CHECKING:
@@ -250,6 +257,7 @@ def test_the_check_of_identical_losses_holds_and_needs_no_fix() -> None:
         ok=True,
         expected="every loss bit for bit",
         seen="identical: all 3 losses are the same",
+        part="workload",
     )
 
 
@@ -285,9 +293,149 @@ def test_the_check_of_different_losses_fails_and_names_what_differs() -> None:
     )
 
 
-def test_different_losses_under_equal_conditions_point_to_the_facts_and_the_machine() -> None:
-    match = compare_fingerprints(fingerprint(), fingerprint(moved(1, 0.5)), same_packages=True)
+@pytest.mark.parametrize(
+    ("step", "words"), [(1, "the model or the loss"), (2, "the backward pass or the optimizer")]
+)
+def test_different_losses_under_equal_facts_say_what_the_step_tells(step: int, words: str) -> None:
+    match = compare_fingerprints(fingerprint(), fingerprint(moved(step, 0.5)), same_packages=True)
 
-    assert fingerprint_check(match).fix == (
-        "Look at the packages and variables that differ; if none does, at the machine itself."
+    check = fingerprint_check(match)
+
+    assert (check.part, check.ok) == ("workload", False)
+    assert words in (check.fix or "")
+    assert f"part at step {step} of 3" in check.seen
+
+
+def test_facts_that_fail_are_the_likely_cause() -> None:
+    edited = Check(
+        id="distribution.ultralytics",
+        ok=False,
+        expected="content 1",
+        seen="edited ultralytics/utils/loss.py",
+        fix="Reinstall.",
     )
+    count = replace(edited, id="distributions", expected="59 packages")
+    slow = replace(edited, id="variables", severity="warning")
+    match = compare_fingerprints(fingerprint(), fingerprint(moved(1, 0.5)), same_packages=False)
+
+    check = fingerprint_check(match, facts=(count, edited, slow))
+
+    assert check.part == "environment"
+    assert check.fix == (
+        "These differ: ultralytics content 1 → edited ultralytics/utils/loss.py. "
+        "Restore them as captured."
+    )
+
+
+def test_of_many_causes_the_first_are_named() -> None:
+    facts = [
+        Check(id=f"distribution.p{number}", ok=False, expected="1", seen="2", fix="Reinstall.")
+        for number in range(8)
+    ]
+    match = compare_fingerprints(fingerprint(), fingerprint(moved(1, 0.5)), same_packages=False)
+
+    fix = fingerprint_check(match, facts=facts).fix or ""
+
+    assert "p4 1 → 2 and 3 more." in fix
+    assert "p5" not in fix
+
+
+def test_another_device_alone_puts_the_cause_on_the_host() -> None:
+    seen = fingerprint(moved(1, 0.5), device=H200)
+
+    check = fingerprint_check(compare_fingerprints(fingerprint(), seen, same_packages=True))
+
+    assert (check.ok, check.part) == (False, "host")
+
+
+@pytest.mark.parametrize("change", [{"threads": 2}, {"tf32": True}], ids=["threads", "tf32"])
+def test_what_the_smoke_train_sets_itself_is_different_where_something_undid_it(
+    change: dict[str, Any],
+) -> None:
+    match = compare_fingerprints(fingerprint(), fingerprint(**change), same_packages=True)
+
+    check = fingerprint_check(match)
+
+    assert (match.tier, check.part) == ("different", "environment")
+    assert next(iter(change)) in (check.fix or "")
+
+
+def test_a_tier_gives_the_limits_that_it_was_judged_by() -> None:
+    assert tier_limits("close") == (1e-6, 1e-4)
+    assert tier_limits("other device") == (1e-3, 5e-2)
+    assert tier_limits("identical") is tier_limits("different") is None
+
+
+WEIGHTS = (
+    "UnpicklingError: Weights only load failed in /tmp/a1/best.pt. "
+    "Unsupported global: ultralytics.nn.tasks.DetectionModel"
+)
+OPERATORS = (Operator(name="matmul fp32", sha256="1"),)
+
+
+def after(failure: str | None, *, operators: tuple[Operator, ...] = OPERATORS) -> Fingerprint:
+    return replace(fingerprint(), afterwards=failure, operators=operators)
+
+
+def test_nothing_is_said_where_all_went_well_after_training() -> None:
+    assert afterwards_check(after(None), after(None)) is None
+
+
+def test_the_failure_of_the_capture_is_a_warning_with_words_of_its_own() -> None:
+    again = WEIGHTS.replace("/tmp/a1", "/opt/b2")
+
+    check = afterwards_check(after(WEIGHTS), after(again))
+
+    assert check
+    assert (check.ok, check.fails, check.part) == (False, False, "workload")
+    assert check.seen.startswith(
+        "training itself works, what follows it fails as it did at the capture: Unpickling"
+    )
+
+
+def test_a_new_failure_is_an_error_of_the_workload_with_its_cause() -> None:
+    check = afterwards_check(after(None), after(WEIGHTS))
+
+    assert check
+    assert (check.fails, check.part) == (True, "workload")
+    assert "torch from 2.6 on" in check.seen
+    assert "ultralytics 8.3 or newer" in (check.fix or "")
+
+
+def test_another_failure_than_that_of_the_capture_is_new() -> None:
+    check = afterwards_check(after(WEIGHTS), after("KeyError: 'names'"))
+
+    assert check
+    assert check.fails
+    assert check.seen == "KeyError: 'names'"
+    assert "Train for one epoch" in (check.fix or "")
+
+
+@pytest.mark.parametrize(
+    ("failure", "fix"),
+    [
+        ("RuntimeError: operator torchvision::nms does not exist", "from one index"),
+        ("AttributeError: module 'numpy' has no attribute 'trapz'", "Use a NumPy"),
+        ("OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "Free the GPU's memory"),
+        ("OSError: [Errno 28] No space left on device", "--shm-size"),
+    ],
+)
+def test_known_failures_after_training_are_told_with_their_fix(failure: str, fix: str) -> None:
+    check = afterwards_check(after(None), after(failure))
+
+    assert check
+    assert fix in (check.fix or "")
+
+
+def test_a_failure_that_an_older_capture_did_not_look_for_is_a_warning() -> None:
+    check = afterwards_check(after(None, operators=()), after(WEIGHTS))
+
+    assert check
+    assert (check.ok, check.severity) == (False, "warning")
+
+
+def test_what_failed_at_the_capture_and_works_now_holds() -> None:
+    check = afterwards_check(after(WEIGHTS), after(None))
+
+    assert check
+    assert (check.ok, check.fix) == (True, None)

@@ -38,6 +38,16 @@ def planted(self, predictions, batch):
 v8DetectionLoss.__call__ = planted
 """
 
+AT_THE_END = """
+import os
+from ultralytics.engine.trainer import BaseTrainer
+original = BaseTrainer.final_eval
+def planted(self):
+    {fault}
+    return original(self)
+BaseTrainer.final_eval = planted
+"""
+
 
 @pytest.fixture(scope="module")
 def reference(exact_python: Path) -> Fingerprint:
@@ -70,9 +80,13 @@ def test_two_trainings_of_one_environment_are_identical(
 
     match = compare_fingerprints(reference, again, same_packages=True)
     assert (match.tier, match.differing) == ("identical", ())
+    assert (again.operators, again.libraries) == (reference.operators, reference.libraries)
+    assert (reference.afterwards, again.afterwards) == (None, None)
     assert told.notes == [
         "import torch and ultralytics",
+        "try each operator",
         *(f"step {step}/10" for step in range(1, 11)),
+        "validate and save",
     ]
 
 
@@ -85,6 +99,65 @@ def test_the_conditions_are_those_that_were_asked_for(reference: Fingerprint) ->
     assert reference.speed
     assert reference.speed.images_per_s > 0
     assert reference.speed.step_ms_median <= reference.speed.step_ms_p95
+    assert reference.speed.loading_share
+    assert 0 < reference.speed.loading_share < 0.9
+    assert reference.speed.cpu_count == len(os.sched_getaffinity(0))
+    assert (reference.speed.gpu_utilization, reference.speed.watts) == (None, None)
+
+
+def test_the_libraries_that_really_ran_are_listed(
+    reference: Fingerprint, exact_python: Path
+) -> None:
+    paths = {library.path for library in reference.libraries}
+    versions = {library.soname: library.version for library in reference.libraries}
+
+    assert {"site/torch/lib/libtorch_cpu.so", "site/torchvision/_C.so"} < paths
+    assert versions["libcudnn.so.9"] == "9.19.0"
+    assert not [path for path in paths if str(exact_python.parents[1]) in path]
+    assert list(reference.libraries) == sorted(
+        reference.libraries, key=lambda library: (library.soname, library.path)
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "afterwards"),
+    [
+        (
+            r"raise RuntimeError('Weights \x1b[1monly\x1b[0m load failed: ' + os.getcwd() + '\nM')",
+            "RuntimeError: Weights only load failed: work",
+        ),
+        (
+            "import socket; socket.getaddrinfo('localhost', 80)",
+            "OSError: [Errno 101] the smoke-train has no network",
+        ),
+    ],
+    ids=["checkpoint", "network"],
+)
+def test_a_failure_after_the_last_step_is_told_and_the_losses_count(
+    fault: str, afterwards: str, reference: Fingerprint, plant: Callable[[str], Fingerprint]
+) -> None:
+    seen = plant(AT_THE_END.format(fault=fault))
+
+    assert seen.afterwards == afterwards
+    assert seen.losses == reference.losses
+    assert seen.conditions == reference.conditions
+
+
+def test_a_training_ends_with_validation_and_checkpoints(
+    reference: Fingerprint, plant: Callable[[str], Fingerprint]
+) -> None:
+    seen = plant(AT_THE_END.format(fault="raise RuntimeError(sorted(os.listdir(self.wdir)))"))
+
+    assert seen.afterwards == "RuntimeError: ['best.pt', 'last.pt']"
+    assert seen.losses == reference.losses
+
+
+def test_what_validation_sets_is_no_condition_of_the_losses(
+    reference: Fingerprint, plant: Callable[[str], Fingerprint]
+) -> None:
+    seen = plant(AT_THE_END.format(fault="import torch; torch.set_num_threads(2)"))
+
+    assert (seen.afterwards, seen.conditions) == (None, reference.conditions)
 
 
 def test_a_machine_with_more_cores_gives_the_same_losses(

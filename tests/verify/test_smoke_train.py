@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from snapenv.verify.smoke_train import (
     parse_fingerprint,
     smoke_train,
 )
+from tests.probe.environments import compile_library
 from tests.verify.told import Told
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "smoke_train"
@@ -62,6 +64,17 @@ def test_a_recorded_answer_becomes_a_fingerprint() -> None:
     assert fingerprint.conditions.arguments["optimizer"] == '"SGD"'
     assert fingerprint.speed
     assert fingerprint.speed.peak_gpu_memory_mib is None
+    assert fingerprint.speed.loading_share
+    assert [operator.name for operator in fingerprint.operators] == [
+        f"{family} {numbers}"
+        for numbers, families in (
+            ("fp32", ("matmul", "convolution", "reduction", "nms")),
+            ("bf16", ("matmul", "convolution", "reduction")),
+        )
+        for family in families
+    ]
+    assert "site/torch/lib/libtorch_cpu.so" in {library.path for library in fingerprint.libraries}
+    assert fingerprint.afterwards is None
 
 
 def test_no_path_is_part_of_a_fingerprint() -> None:
@@ -108,6 +121,7 @@ def test_the_program_needs_nothing_of_snapenv() -> None:
     assert "__main__.py" in sources
     assert all(name == "__main__.py" or name.startswith("smoke_") for name in sources)
     assert not [name for name, text in sources.items() if "import snapenv" in text]
+    assert "def nvmlInit()" in sources["smoke_pynvml.py"]
 
 
 def test_an_environment_without_ultralytics_is_named(tmp_path: Path) -> None:
@@ -284,18 +298,144 @@ def test_an_old_ultralytics_is_given_no_argument_that_it_does_not_know(program: 
 
 def test_the_speed_leaves_the_first_step_out(program: Path) -> None:
     code = """
-import json, sys, types
-cuda = types.SimpleNamespace(is_initialized=lambda: False)
-sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
-import smoke_training
-listener = smoke_training.Listener(print)
-listener._ended = [0.0, 0.1, 0.2, 0.5]
-print(json.dumps(listener.measure_speed()))
+import json, smoke_speed
+stopwatch = smoke_speed.Stopwatch()
+stopwatch._began = [0.0, 0.05, 0.1, 0.225]
+stopwatch._ended = [0.0, 0.1, 0.2, 0.5]
+print(json.dumps(stopwatch.measure(4)))
 """
-    speed = Speed(
-        images_per_s=24.0, step_ms_median=100.0, step_ms_p95=300.0, peak_gpu_memory_mib=None
-    )
+    speed = Speed(images_per_s=24.0, step_ms_median=100.0, step_ms_p95=300.0, loading_share=0.15)
 
     told = json.loads(run_with(program, code))
 
     assert Speed(**told) == speed
+
+
+def test_the_place_is_described_as_the_process_may_use_it(program: Path) -> None:
+    code = """
+import json, os, pathlib, smoke_speed
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+print(json.dumps(smoke_speed.describe_place()))
+smoke_speed._SHM = pathlib.Path("/nowhere")
+print(json.dumps(smoke_speed.describe_place()))
+"""
+
+    here, without = map(json.loads, run_with(program, code).splitlines())
+
+    assert here["cpu_count"] == 1
+    assert here["shm_bytes"] is None or here["shm_bytes"] > 0
+    assert without["shm_bytes"] is None
+
+
+def test_a_quota_of_the_control_group_limits_the_processors(program: Path, tmp_path: Path) -> None:
+    quotas = {"max 100000": len(os.sched_getaffinity(0)), "50000 100000": 1}
+    code = """
+import pathlib, sys, smoke_speed
+smoke_speed._QUOTA = pathlib.Path(sys.argv[1])
+print(smoke_speed._cpu_count())
+"""
+
+    for text, expected in quotas.items():
+        (tmp_path / "cpu.max").write_text(f"{text}\n")
+        assert int(run_with(program, code, str(tmp_path / "cpu.max"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "soname", "version"),
+    [
+        ("libcudnn.so.9", "libcudnn.so.9", None),
+        ("libc10.so", "libc10.so", None),
+        ("libstdc++.so.6.0.30", "libstdc++.so.6", "6.0.30"),
+        ("libcudart.41118559.so.12", "libcudart.so.12", None),
+        ("libjpeg-6dc8d115.so.62.4.0", "libjpeg.so.62", "62.4.0"),
+        ("libopenblasp-r0-59ffcd50.3.15.so", "libopenblasp-r0.3.15.so", None),
+        ("libscipy_openblas64_-32a4b2a6.so", "libscipy_openblas64_.so", None),
+        ("cv2.abi3.so", "cv2.abi3.so", None),
+    ],
+)
+def test_a_librarys_name_tells_soname_and_version(
+    file: str, soname: str, version: str | None, program: Path
+) -> None:
+    code = (
+        "import json, smoke_libraries; print(json.dumps(smoke_libraries.split_name(sys.argv[1])))"
+    )
+
+    assert json.loads(run_with(program, code, file)) == [soname, version]
+
+
+def test_only_libraries_that_matter_are_listed(program: Path) -> None:
+    lines = [
+        "7f00-7f01 r-xp 00000000 fe:00 1   /env/torch/lib/libtorch_cpu.so",
+        "7f01-7f02 r--p 00001000 fe:00 1   /env/torch/lib/libtorch_cpu.so",
+        "7f02-7f03 r-xp 00000000 fe:00 2   /env/of me/libcublasLt.so.13",
+        "7f03-7f04 r-xp 00000000 fe:00 3   /usr/lib/libuuid.so.1",
+        "7f04-7f05 rw-p 00000000 00:00 0   [heap]",
+        "7f05-7f06 rw-s 00000000 00:05 4   /dev/nvidia0",
+        "7f06-7f07 rw-p 00000000 00:00 0",
+    ]
+    code = "import smoke_libraries as l; print(*sorted(l.mapped_files(sys.argv[1:])), sep='\\n')"
+
+    assert run_with(program, code, *lines).splitlines() == [
+        "/env/of me/libcublasLt.so.13",
+        "/env/torch/lib/libtorch_cpu.so",
+    ]
+
+
+def test_a_library_that_is_there_from_two_files_is_listed_twice(
+    program: Path, tmp_path: Path
+) -> None:
+    answers = {"one/libnccl.so.2": 22809, "other/libnccl-0123abcd.so.2": 2804}
+    for name, number in answers.items():
+        source = f"int ncclGetVersion(int *number) {{ *number = {number}; return 0; }}"
+        compile_library(tmp_path / name, source)
+    code = """
+import ctypes, json, os, pathlib
+os.environ["HOME"] = sys.argv[1]
+import smoke_libraries, smoke_paths
+libraries = [ctypes.CDLL(path) for path in sys.argv[2:]]
+print(json.dumps(smoke_libraries.list_mapped(smoke_paths.Paths(work="/nowhere"))))
+"""
+
+    listed = run_with(program, code, str(tmp_path), *(str(tmp_path / name) for name in answers))
+
+    assert [library for library in json.loads(listed) if "nccl" in library["soname"]] == [
+        {"soname": "libnccl.so.2", "path": "~/one/libnccl.so.2", "version": "2.28.9"},
+        {"soname": "libnccl.so.2", "path": "~/other/libnccl-0123abcd.so.2", "version": "2.8.4"},
+    ]
+
+
+def test_paths_are_told_without_saying_where_the_environment_lies(
+    program: Path, tmp_path: Path
+) -> None:
+    venv.create(tmp_path / "me" / "env", symlinks=True)
+    python = tmp_path / "me" / "env" / "bin" / "python"
+    code = f"""
+import os, sys, sysconfig; sys.path.insert(0, {str(program)!r})
+os.environ["HOME"] = {str(tmp_path / "me")!r}
+from smoke_paths import Paths
+paths, site = Paths(work="/work/here"), sysconfig.get_path("purelib")
+print(paths.name(site + "/torch/lib/libc10.so"))
+print(paths.name(sys.prefix + "/lib/libz.so.1"))
+print(paths.name(os.environ["HOME"] + "/lib/libz.so.1"))
+print(paths.name("/usr/lib/libz.so.1"))
+print(paths.censor(f"no {{site}}/x.py, no /work/here/best.pt, not in {{sys.prefix}}"))
+"""
+
+    done = subprocess.run((python, "-c", code), capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == [
+        "site/torch/lib/libc10.so",
+        "lib/libz.so.1",
+        "~/lib/libz.so.1",
+        "/usr/lib/libz.so.1",
+        "no site/x.py, no work/best.pt, not in environment",
+    ]
+
+
+def test_an_error_is_told_by_its_first_line_without_colours(program: Path) -> None:
+    code = r"""
+import smoke_training
+print(smoke_training.tell(ValueError("Weights \x1b[1monly\x1b[0m load failed.\nMore\n")))
+"""
+
+    assert run_with(program, code) == "ValueError: Weights only load failed."

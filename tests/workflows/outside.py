@@ -10,9 +10,11 @@ import msgspec
 
 from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.carried import Content
-from snapenv.model.image import Image, ImageRef, RemoteImage
+from snapenv.model.host import GpuPlumbing
+from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
 from snapenv.model.wheels import WheelRecord
 from snapenv.ports import Completed, Outside, Target
+from snapenv.probe.host import Machine
 from tests.fakes import FakeEngine, FakeTarget, SilentProgress
 from tests.samples import sample_facts
 
@@ -30,10 +32,21 @@ BASE = Image(
     id="sha256:base", diff_ids=("sha256:0",), labels={}, variables={}, machine="amd64", size_bytes=9
 )
 
+TOOLKIT = GpuPlumbing(devices=("/dev/nvidia-uvm", "/dev/nvidia0", "/dev/nvidiactl"), toolkit="1.18")
 
-def target(facts: Facts, fingerprint: Fingerprint | None = None) -> FakeTarget:
-    """Give a target that a probe, and a smoke-train, see this on."""
-    answers = {"probe.pyz": _said("snapenv-facts: ", facts)}
+
+def target(
+    facts: Facts,
+    fingerprint: Fingerprint | None = None,
+    *,
+    plumbing: GpuPlumbing = TOOLKIT,
+) -> FakeTarget:
+    """Give a target that a probe, and a smoke-train, see this on; its GPUs reach containers."""
+    machine = Machine(hardware=facts.hardware, plumbing=plumbing)
+    answers = {
+        "probe.pyz": _said("snapenv-facts: ", facts),
+        "host.pyz": _said("snapenv-host: ", machine),
+    }
     if fingerprint:
         answers["smoke_train.pyz"] = _said("snapenv-smoke-train: ", fingerprint)
     return FakeTarget(answers=answers)
@@ -103,12 +116,13 @@ class FakeWheels:
 class FakeRegistry:
     """A registry in memory: ``images`` by ``repository:tag``, each for its own machine.
 
-    Whatever is not below ``answers`` does not answer.
+    It has what was pushed to ``pushed`` too. Whatever is not below ``answers`` does not answer.
     """
 
     images: dict[str, RemoteImage] = field(default_factory=dict)
     answers: tuple[str, ...] = (REGISTRY,)
     asked: list[str] = field(default_factory=list)
+    pushed: Mapping[str, Image] = field(default_factory=dict)
 
     def tags(self, repository: str) -> tuple[str, ...]:
         self._ask(repository)
@@ -120,7 +134,7 @@ class FakeRegistry:
 
     def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
         self._ask(ref.tagged)
-        found = self.images.get(ref.tagged)
+        found = self.images.get(ref.tagged) or _remote(self.pushed.get(ref.tagged), ref)
         if found is None or found.machine != machine:
             raise NotFoundError(f"there is no {ref} for {machine}", hint="See that it is right.")
         return found
@@ -146,12 +160,27 @@ def outside(
         local=lambda _: made,
         remote=lambda _host, _python: made,
         engine=engine or EngineWithBase(),
-        registry=registry or FakeRegistry(),
+        registry=registry or FakeRegistry(pushed=engine.served if engine else {}),
         venvs=FakeVenvs(made),
         progress=SilentProgress(),
         wheels=wheels or FakeWheels(),
         uv="uv",
         certificates=certificates,
+    )
+
+
+def _remote(image: Image | None, ref: ImageRef) -> RemoteImage | None:
+    """Give an image as a registry would that it was pushed to."""
+    if image is None:
+        return None
+    return RemoteImage(
+        ref=ref,
+        config_digest=image.id,
+        layers=tuple(Layer(digest=one, size_bytes=1_000) for one in image.diff_ids),
+        diff_ids=image.diff_ids,
+        labels=image.labels,
+        variables=image.variables,
+        machine=image.machine,
     )
 
 

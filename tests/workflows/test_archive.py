@@ -118,6 +118,7 @@ def test_an_image_comes_back_on_another_machine(
         "path": str(tmp_path / "a"),
         "image": f"{REPOSITORY}:{TAG}",
         "digest": there.id,
+        "config": imported.result["config"],
         "snapshot": SNAPSHOT.digest,
         "delta": False,
         "size_bytes": (tmp_path / "a").stat().st_size,

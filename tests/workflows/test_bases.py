@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from snapenv.base.look import MARK
 from snapenv.errors import EngineMissingError, EnvironmentMissingError, NotFoundError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
+from snapenv.ports import Completed
 from snapenv.workflows.bases import Bases, bases
+from tests.fakes import FakeTarget
 from tests.samples import (
     sample_base_facts,
     sample_environment,
@@ -72,8 +75,11 @@ def test_the_images_for_a_snapshot_are_listed_best_first_with_their_reasons(fold
         "python": "3.12",
         "cuda": "13.1",
         "torch": "2.11",
+        "cudnn": None,
+        "nccl": None,
         "size_bytes": 9_840_000_000,
         "here": False,
+        "looked_into": False,
         "reason": (
             "it carries Python 3.12; driver 580.95.05 serves its CUDA 13.1, as every 13.x; "
             "its torch 2.11 is the nearest; the newest of its equals"
@@ -188,7 +194,89 @@ def test_what_a_local_image_says_beats_the_catalogue(folder: Path) -> None:
 
     assert listed(outcome)[0]["cuda"] == "13.0"
     assert listed(outcome)[0]["here"] is True
+    assert listed(outcome)[0]["looked_into"] is False
     assert " 1  26.02-py3       3.12    13.0   2.11   here" in outcome.lines
+
+
+NAME = "nvcr.io/nvidia/pytorch:26.02-py3"
+LABELLED = Image(
+    id="sha256:own",
+    diff_ids=(),
+    labels={
+        "com.nvidia.cuda.version": "9.0",
+        "com.nvidia.cudnn.version": "9.18.1.3",
+        "com.nvidia.nccl.version": "2.29.2",
+    },
+    variables={},
+    machine="amd64",
+    size_bytes=1,
+)
+
+
+def telling(seen: str, *, exit_code: int = 0) -> FakeTarget:
+    done = Completed(exit_code=exit_code, stdout=f"banner\n{MARK}{seen}\n", stderr="no memory\n")
+    return FakeTarget(python="python3", answers={"python3": done})
+
+
+def engine_that_holds(image: Image, inside: FakeTarget) -> EngineWithBase:
+    return EngineWithBase(images={NAME: image}, targets={image.id: inside}, inside=inside)
+
+
+def test_the_labels_of_a_local_image_tell_its_libraries(folder: Path) -> None:
+    engine = engine_that_holds(LABELLED, telling('{"python": "3.12.3"}'))
+
+    first = listed(bases(Bases(snapshot=folder, limit=1), outside(engine)))[0]
+
+    assert (first["cuda"], first["cudnn"], first["nccl"]) == ("13.1", "9.18.1.3", "2.29.2")
+
+
+def test_the_first_is_looked_into_where_it_is_here_and_that_is_said(folder: Path) -> None:
+    engine = engine_that_holds(LABELLED, telling('{"python": "3.12.9", "torch": "2.11.0a0"}'))
+
+    outcome = bases(Bases(snapshot=folder), outside(engine))
+
+    assert [one["looked_into"] for one in listed(outcome)] == [True] + [False] * 7
+    assert engine.gpus == [None]
+    assert outcome.lines[7:9] == (
+        "    a container of it ran for a moment: Python 3.12.9, torch",
+        "    2.11.0a0",
+    )
+
+
+def test_what_is_seen_inside_beats_what_is_said_and_may_set_it_lower(folder: Path) -> None:
+    engine = engine_that_holds(LABELLED, telling('{"python": "3.10.2", "cuda": "13.1"}'))
+
+    outcome = bases(Bases(snapshot=folder, limit=80), outside(engine))
+
+    found = next(one for one in listed(outcome) if one["image"] == NAME)
+    assert (found["python"], found["looked_into"]) == ("3.10", True)
+    assert found["rank"] > 1
+    assert any(one.startswith("a capture, which asks no registry,") for one in outcome.warnings)
+
+
+def test_an_image_that_does_not_run_is_said_and_no_failure(folder: Path) -> None:
+    engine = engine_that_holds(LABELLED, telling("{}", exit_code=1))
+
+    outcome = bases(Bases(snapshot=folder, limit=1), outside(engine))
+
+    assert outcome.exit_code == 0
+    assert listed(outcome)[0]["looked_into"] is False
+    assert outcome.warnings[-1] == (
+        "26.02-py3 cannot be looked into: python3 of the image exited with 1: no memory"
+    )
+
+
+@pytest.mark.parametrize("machine", ["arm64", "amd64"])
+def test_no_container_runs_of_an_image_for_another_machine_or_of_no_first(
+    machine: str, folder: Path
+) -> None:
+    image = replace(LABELLED, machine=machine)
+    engine = engine_that_holds(image, telling('{"python": "3.12.9"}'))
+    engine.images = {NAME if machine == "arm64" else NAME.replace("26.02", "25.12"): image}
+
+    bases(Bases(snapshot=folder), outside(engine))
+
+    assert engine.gpus == []
 
 
 @dataclass(kw_only=True)

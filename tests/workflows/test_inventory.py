@@ -7,11 +7,13 @@ import pytest
 
 from snapenv.errors import EngineMissingError, NotFoundError, RegistryError, UsageError
 from snapenv.lock.store import write_snapshot
+from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.inventory import Listing, list_images, show
-from tests.samples import TAG, sample_snapshot
+from snapenv.workflows.needs import make_label
+from tests.samples import TAG, sample_lock, sample_snapshot
 from tests.workflows.outside import (
     BASE,
     REGISTRY,
@@ -238,6 +240,31 @@ def test_an_image_of_a_registry_is_shown_without_a_pull() -> None:
     )
     assert outcome.result["packages"] is None
     assert engine.find(NAME) is None
+
+
+def test_the_label_of_an_image_tells_what_is_in_it_and_where_it_was_captured() -> None:
+    labels = {**LABELS, NEEDS_LABEL: make_label(sample_lock())}
+    registry = FakeRegistry(images={NAME: there(labels=labels)})
+
+    outcome = show(NAME, outside(Shelf(), registry=registry), repository=REPOSITORY)
+
+    assert outcome.lines[8:13] == (
+        "python     3.11.7",
+        "torch      2.11.0+cu130",
+        "CUDA       13.0",
+        "packages   7, ultralytics 8.4.190",
+        "hardware   NVIDIA H200",
+    )
+    assert outcome.result["driver"] == "580.95.05"
+
+
+@pytest.mark.parametrize("text", ["{", '{"torch": 7}', "[]", "\ud800", "x" * 20_000])
+def test_a_label_that_cannot_be_read_tells_nothing(text: str) -> None:
+    registry = FakeRegistry(images={NAME: there(labels={**LABELS, NEEDS_LABEL: text})})
+
+    result = show(NAME, outside(Shelf(), registry=registry), repository=REPOSITORY).result
+
+    assert (result["cuda"], result["packages"], result["gpus"]) == ("13.0", None, None)
 
 
 def test_what_a_tag_alone_tells_is_shown() -> None:

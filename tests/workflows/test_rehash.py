@@ -11,7 +11,7 @@ import pytest
 from snapenv.errors import SnapenvError
 from snapenv.workflows.capture import capture
 from snapenv.workflows.capture_request import Capture
-from snapenv.workflows.prove import prove_facts
+from snapenv.workflows.prove import prove
 from tests.samples import sample_facts, sample_lock
 from tests.workflows.outside import EngineWithBase, outside, target
 
@@ -57,6 +57,12 @@ def test_a_container_is_given_no_folder_of_this_machine(tmp_path: Path) -> None:
 def test_a_proof_reads_every_file() -> None:
     restored = target(sample_facts())
 
-    prove_facts(restored, sample_lock(), replace(outside(), cache=CACHE))
+    prove(
+        restored,
+        sample_lock(),
+        smoke=False,
+        device="cpu",
+        outside=replace(outside(), cache=CACHE),
+    )
 
     assert words(restored) == ()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,10 +13,13 @@ from snapenv.errors import (
     SnapshotDamagedError,
 )
 from snapenv.lock.store import write_snapshot
+from snapenv.model.hardware import Driver
 from snapenv.model.image import ImageRef
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.reference import parse_ref
 from snapenv.workflows.restore import Restore, restore
+from snapenv.workflows.verify import verify
+from tests.fakes import FakeTask
 from tests.samples import (
     TAG,
     sample_base_lock,
@@ -32,10 +36,14 @@ from tests.workflows.outside import (
     REGISTRY,
     REPOSITORY,
     EngineWithBase,
+    FakeRegistry,
     FakeVenvs,
     outside,
     target,
 )
+
+if TYPE_CHECKING:
+    from snapenv.model.host import HostEngine
 
 BASELINE = sample_fingerprint((3.5, 2.5), device="cpu")
 SNAPSHOT = sample_snapshot(sample_lock(baseline=BASELINE))
@@ -104,7 +112,8 @@ def test_what_differs_is_a_no_that_names_it(engine: EngineWithBase) -> None:
     failed = [check.id for check in outcome.checks if not check.ok]
     assert outcome.exit_code == 1
     assert "distribution.numpy" in failed
-    assert "is not" in outcome.lines[0]
+    assert outcome.verdict is not None
+    assert outcome.verdict.summary.startswith(f"{REPOSITORY}:{TAG} is not {TAG}: numpy is 1.0")
 
 
 def test_other_losses_are_a_no(engine: EngineWithBase) -> None:
@@ -137,8 +146,8 @@ def test_a_snapshot_without_a_baseline_cannot_be_trained_against(tmp_path: Path)
         ("cpu", True, None),
         ("auto", True, "all"),
         ("auto", False, None),
-        ("0,1", False, "0,1"),
-        ("all", False, "all"),
+        ("0,1", True, "0,1"),
+        ("all", True, "all"),
     ],
 )
 def test_the_container_gets_the_gpus_that_are_asked_for(
@@ -150,6 +159,168 @@ def test_the_container_gets_the_gpus_that_are_asked_for(
     restore(by_tag(device=device), outside(engine, here=here))
 
     assert engine.gpus[-1] == given
+
+
+def test_a_remote_engine_gets_no_gpus_unasked(engine: EngineWithBase) -> None:
+    engine.described = replace(engine.described, here=False)
+
+    restore(by_tag(device="auto"), outside(engine))
+
+    assert engine.gpus[-1] is None
+
+
+OLD_DRIVER = sample_hardware(driver=Driver(version="470.57.02", cuda=(11, 4)))
+
+
+def test_what_this_machine_cannot_run_is_a_no_before_a_layer_moves(engine: EngineWithBase) -> None:
+    there = outside(engine, here=target(sample_facts(hardware=OLD_DRIVER)))
+    engine.gpus.clear()
+
+    outcome = restore(by_tag(device="auto"), there)
+
+    assert outcome.exit_code == 1
+    assert outcome.verdict is not None
+    assert (outcome.verdict.part, outcome.verdict.check) == ("host", "driver.cuda")
+    assert (outcome.result["image"], outcome.result["tier"]) == (None, None)
+    assert engine.find(f"{REPOSITORY}:{TAG}") is None
+    assert engine.gpus == []
+
+
+def test_nothing_is_built_of_a_folder_either(folder: Path) -> None:
+    engine = EngineWithBase(inside=SAME)
+    there = outside(engine, here=target(sample_facts(hardware=OLD_DRIVER)))
+
+    outcome = restore(by_tag(ref=str(folder), device="auto"), there)
+
+    assert outcome.exit_code == 1
+    assert engine.built == []
+
+
+def test_the_look_at_this_machine_can_be_left_out(engine: EngineWithBase) -> None:
+    there = outside(engine, here=target(sample_facts(hardware=OLD_DRIVER)))
+
+    outcome = restore(by_tag(device="auto", preflight=False), there)
+
+    assert outcome.ok
+    assert engine.gpus[-1] == "all"
+
+
+def test_on_the_cpu_an_old_driver_is_in_nobodys_way(engine: EngineWithBase) -> None:
+    there = outside(engine, here=target(sample_facts(hardware=OLD_DRIVER)))
+
+    assert restore(by_tag(device="cpu"), there).ok
+
+
+def test_what_is_to_be_looked_out_for_is_told_beside_the_proof(engine: EngineWithBase) -> None:
+    there = outside(engine, here=target(sample_facts(hardware=sample_hardware(driver=None))))
+
+    outcome = restore(by_tag(device="auto"), there)
+
+    warnings = [check.id for check in outcome.checks if check.severity == "warning"]
+    assert outcome.ok
+    assert warnings[0] == "gpu.present"
+
+
+def test_a_registry_that_answers_the_engine_alone_is_no_hindrance(engine: EngineWithBase) -> None:
+    outcome = restore(by_tag(), outside(engine, registry=FakeRegistry(answers=())))
+
+    assert outcome.ok
+
+
+def test_an_image_of_somebody_else_is_named_before_it_is_pulled() -> None:
+    engine = EngineWithBase()
+    engine.images[f"{REPOSITORY}:{TAG}"] = BASE
+    engine.push(ImageRef(repository=REPOSITORY, tag=TAG), FakeTask())
+    engine.remove(f"{REPOSITORY}:{TAG}")
+
+    with pytest.raises(NotFoundError, match="was not built by snapenv"):
+        restore(by_tag(), outside(engine))
+
+    assert engine.find(f"{REPOSITORY}:{TAG}") is None
+
+
+def test_a_venv_needs_no_engine(folder: Path) -> None:
+    class Missing(EngineWithBase):
+        def check(self) -> str:
+            raise AssertionError
+
+        def describe(self) -> HostEngine:
+            raise AssertionError
+
+    there = outside(Missing(), here=SAME)
+
+    assert restore(by_tag(ref=str(folder), engine="venv", into=Path("new")), there).ok
+
+
+def test_a_venv_that_the_driver_does_not_serve_is_not_made(folder: Path) -> None:
+    there = outside(here=target(sample_facts(hardware=OLD_DRIVER), BASELINE))
+    request = by_tag(ref=str(folder), engine="venv", device="auto", into=Path("new"))
+
+    outcome = restore(request, there)
+
+    assert outcome.exit_code == 1
+    assert "path" in outcome.result
+    assert isinstance(there.venvs, FakeVenvs)
+    assert there.venvs.asked == []
+
+
+def test_a_venv_on_an_older_glibc_is_warned_of(folder: Path) -> None:
+    older = target(sample_facts(hardware=sample_hardware(glibc="2.17")), BASELINE)
+
+    outcome = restore(by_tag(ref=str(folder), engine="venv", into=Path("n")), outside(here=older))
+
+    assert next(check.id for check in outcome.checks if not check.ok) == "platform.glibc"
+
+
+def test_an_image_that_is_here_is_proved_alone(engine: EngineWithBase) -> None:
+    restore(by_tag(), outside(engine))
+    engine.served.clear()
+
+    outcome = verify(by_tag(), outside(engine))
+
+    assert outcome.ok
+    assert (outcome.command, outcome.result["tier"]) == ("verify", "identical")
+
+
+def test_a_proof_alone_never_pulls(engine: EngineWithBase) -> None:
+    with pytest.raises(NotFoundError, match="no local image"):
+        verify(by_tag(), outside(engine))
+
+    assert engine.find(f"{REPOSITORY}:{TAG}") is None
+
+
+def test_a_folder_is_proved_by_the_image_of_its_name(engine: EngineWithBase, folder: Path) -> None:
+    restore(by_tag(), outside(engine))
+
+    assert verify(by_tag(ref=str(folder)), outside(engine)).result["image"] == f"{REPOSITORY}:{TAG}"
+
+
+def test_an_image_of_another_snapshot_is_not_the_one_of_a_folder(
+    engine: EngineWithBase, tmp_path: Path
+) -> None:
+    restore(by_tag(), outside(engine))
+    write_snapshot(sample_snapshot(), tmp_path / "other")
+
+    with pytest.raises(NotFoundError, match="built of another snapshot"):
+        verify(by_tag(ref=str(tmp_path / "other")), outside(engine))
+
+
+def test_a_venv_that_is_here_is_proved_by_its_own_python(folder: Path, tmp_path: Path) -> None:
+    python = tmp_path / "env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+
+    outcome = verify(
+        by_tag(ref=str(folder), engine="venv", into=tmp_path / "env"), outside(here=SAME)
+    )
+
+    assert outcome.result["path"] == str(tmp_path / "env")
+    assert outcome.result["tier"] == "identical"
+
+
+def test_a_venv_that_is_not_here_is_not_found(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="there is no environment"):
+        verify(by_tag(ref=str(folder), engine="venv", into=tmp_path / "gone"), outside())
 
 
 def test_an_image_without_a_snapshot_is_named() -> None:

@@ -1,5 +1,7 @@
 """Refuse a Python that is too old by its version, else look and answer, or send files.
 
+With ``--host`` the machine is looked at, and not the environment.
+
 This file alone is also understood by Python 2.7 and 3.6.
 """
 
@@ -18,6 +20,10 @@ if sys.argv[1:2] == ["--collect"]:
     import probe_collect
 
     probe_collect.send(sys.argv[2])
+elif sys.argv[1:2] == ["--host"]:
+    import probe_host
+
+    sys.stdout.write("\n" + probe_host.MARK + probe_host.document(sys.argv[2]) + "\n")
 else:
     import probe_answer
 

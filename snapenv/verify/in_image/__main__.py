@@ -20,9 +20,12 @@ from pathlib import Path
 import smoke_failures
 import smoke_surroundings
 from smoke_images import make_data
+from smoke_libraries import list_mapped
 from smoke_offline import refuse_network
+from smoke_operators import fingerprint_operators
+from smoke_paths import Paths
 from smoke_plan import IMAGES
-from smoke_training import train
+from smoke_training import tell, train
 
 _PREFIX = "snapenv-smoke-train: "
 
@@ -47,25 +50,38 @@ def smoke_train(wanted: str, folder: Path) -> dict[str, object]:
     Raises:
         SmokeError: A reason that snapenv knows to explain.
     """
+    paths = Paths(work=str(folder))
     smoke_surroundings.keep_inside(folder)
+    smoke_surroundings.let_torch_decide()
     places = tuple(sys.path)  # setuptools adds to it what it carries
     packages = smoke_surroundings.list_packages(places)
     refuse_network()
     _say("import torch and ultralytics")
     smoke_surroundings.require_frameworks()
     device = smoke_surroundings.choose_device(wanted)
-    smoke_surroundings.settle_arithmetic()
+    operators = _try_operators(device)
     data, images_sha256 = make_data(folder / "data", IMAGES)
-    heard, arguments = train(device, data, say=_say)
+    heard, arguments, afterwards = train(device, data, say=_say)
     changed = packages ^ smoke_surroundings.list_packages(places)
     if changed:
         raise smoke_failures.PackagesChangedError(", ".join(sorted(changed)))
-    conditions = smoke_surroundings.describe_conditions(device)
     return {
         "losses": [loss.hex() for loss in heard.losses],
-        "conditions": {**conditions, "arguments": arguments, "images_sha256": images_sha256},
-        "speed": heard.measure_speed(),
+        "conditions": {**heard.conditions, "arguments": arguments, "images_sha256": images_sha256},
+        "operators": operators,
+        "libraries": list_mapped(paths),
+        "afterwards": afterwards and paths.censor(afterwards),
+        "speed": heard.speed,
     }
+
+
+def _try_operators(device: str) -> list[dict[str, object]]:
+    """Fingerprint the operators, and leave all as a training finds it without them."""
+    _say("try each operator")
+    smoke_surroundings.settle_arithmetic()
+    operators: list[dict[str, object]] = fingerprint_operators(device)
+    smoke_surroundings.forget_memory(device)
+    return operators
 
 
 def _claim_stdout() -> int:
@@ -85,8 +101,7 @@ def _explain(error: Exception) -> int:
         _say(str(error))
         return int(error.exit_code)
     traceback.print_exc()
-    summary = "".join(traceback.format_exception_only(type(error), error)).splitlines()
-    _say(next(line for line in summary if line))
+    _say(tell(error))
     return 1
 
 

@@ -21,10 +21,11 @@ CLASSES = ("small", "large")
 
 _BOXES = 2  # an image
 _NUMBERS = 8  # bytes drawn for one box
+_VALIDATED = 4  # images of those, after the training
 _DATA = """\
 path: {path}
 train: images
-val: images
+val: val.txt
 nc: {count}
 names: [{names}]
 """
@@ -44,10 +45,15 @@ def make_data(folder: Path, count: int) -> tuple[Path, str]:
         (folder / "images" / f"{number:03}.png").write_bytes(_png(pixels))
         (folder / "labels" / f"{number:03}.txt").write_bytes(labels)
         content.update(pixels + labels)
+    (folder / "val.txt").write_text(_list_validated(folder), encoding="utf-8")
     data = folder / "data.yaml"
     names = ", ".join(CLASSES)
     data.write_text(_DATA.format(path=folder, count=len(CLASSES), names=names), encoding="utf-8")
     return data, content.hexdigest()
+
+
+def _list_validated(folder: Path) -> str:
+    return "".join(f"{folder}/images/{number:03}.png\n" for number in range(_VALIDATED))
 
 
 def _draw(number: int) -> tuple[bytes, bytes]:

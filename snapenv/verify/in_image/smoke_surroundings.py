@@ -29,6 +29,11 @@ _FOLDERS = {  # where the environment's packages would write
 }
 
 
+def let_torch_decide() -> None:
+    """Take away what overrides torch's switches for TF32; NVIDIA's libraries are not loaded yet."""
+    os.environ.pop("NVIDIA_TF32_OVERRIDE", None)
+
+
 def keep_inside(folder: Path) -> None:
     """Point every package at this folder; HOME only now, as user packages are already found."""
     for name, place in _FOLDERS.items():
@@ -97,6 +102,15 @@ def settle_arithmetic() -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+
+
+def forget_memory(device: str) -> None:
+    """Give a GPU's memory back, so that the peak is that of what comes next."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def describe_conditions(device: str) -> dict[str, object]:

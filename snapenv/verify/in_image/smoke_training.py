@@ -10,17 +10,22 @@ from __future__ import annotations
 import importlib
 import json
 import math
-import statistics
-import time
+import re
+import traceback
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 import smoke_failures
+from smoke_gpu import watch_gpu
 from smoke_plan import BATCH, MODEL, STEPS, choose_arguments
-from smoke_surroundings import settle_arithmetic
+from smoke_speed import Stopwatch, describe_place
+from smoke_surroundings import describe_conditions, settle_arithmetic
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
+
+_LONGEST = 300  # characters of a reason
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Trainer(Protocol):
@@ -30,21 +35,25 @@ class Trainer(Protocol):
     batch_size: int
 
 
-class _FinishedError(Exception):
-    """The last step is done; validation and checkpoints would follow."""
-
-
 class Listener:
-    """Notes the loss and the time of each step, and ends the training after the last."""
+    """Notes the loss and the time of each step, and the conditions at the last."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, device: str, say: Callable[[str], None]) -> None:
         self.losses: list[float] = []
+        self.conditions: dict[str, object] = {}
+        self.speed: dict[str, object] = {}
+        self._device = device
         self._say = say
-        self._ended: list[float] = []
+        self._stopwatch = Stopwatch()
+        self._watch = None if device == "cpu" else watch_gpu()
 
     def start(self, _trainer: Trainer) -> None:
         """Undo what ultralytics did to threads and precision."""
         settle_arithmetic()
+
+    def begin(self, _trainer: Trainer) -> None:
+        """Note that a batch is there."""
+        self._stopwatch.begin()
 
     def step(self, trainer: Trainer) -> None:
         """Take the loss of the step just done.
@@ -54,34 +63,42 @@ class Listener:
             NotFiniteError: The loss is no number.
         """
         loss = float(trainer.loss.detach())  # waits for the GPU
-        self._ended.append(time.perf_counter())
+        self._stopwatch.end()
         self.losses.append(loss)
         self._say(f"step {len(self.losses)}/{STEPS}")
         if trainer.batch_size != BATCH:
             raise smoke_failures.PlanError(f"the batch became {trainer.batch_size}, not {BATCH}")
         if not math.isfinite(loss):
             raise smoke_failures.NotFiniteError(f"the loss of step {len(self.losses)} is {loss}")
+        if len(self.losses) == 1 and self._watch:
+            self._watch.start()
         if len(self.losses) == STEPS:
-            raise _FinishedError
+            self._sum_up()
 
-    def measure_speed(self) -> dict[str, object]:
-        """Say how fast the steps after the first were, from the end of one to that of the next."""
-        seconds = sorted(end - start for start, end in zip(self._ended, self._ended[1:]))
-        return {
-            "images_per_s": round(BATCH * len(seconds) / sum(seconds), 3),
-            "step_ms_median": round(statistics.median(seconds) * 1000, 3),
-            "step_ms_p95": round(seconds[math.ceil(0.95 * len(seconds)) - 1] * 1000, 3),
+    def _sum_up(self) -> None:
+        """Look around now: to validate, ultralytics sets threads and memory as it likes."""
+        images, seconds = BATCH * (STEPS - 1), self._stopwatch.seconds
+        self.conditions = describe_conditions(self._device)
+        self.speed = {
+            **self._stopwatch.measure(BATCH),
+            **(self._watch.stop(images=images, seconds=seconds) if self._watch else {}),
+            **describe_place(),
             "peak_gpu_memory_mib": _peak_memory_mib(),
         }
+        self._say("validate and save")
 
 
 def train(
     device: str, data: Path, *, say: Callable[[str], None]
-) -> tuple[Listener, dict[str, str]]:
-    """Train on ``cpu`` or ``cuda``; give what was heard, and the arguments, each as JSON.
+) -> tuple[Listener, dict[str, str], str | None]:
+    """Train on ``cpu`` or ``cuda`` to the end, which is validation and checkpoints.
+
+    Returns:
+        What was heard; the arguments, each as JSON; and in one line why ultralytics failed after
+        the last step, where it did.
 
     Raises:
-        PlanError: Fewer steps were done than planned, or the batch was made smaller.
+        PlanError: Other than the planned steps were done, or the batch was made smaller.
         NotFiniteError: A loss is no number.
     """
     from ultralytics import YOLO
@@ -89,15 +106,28 @@ def train(
     utils = _ultralytics_utils()
     utils.callbacks.add_integration_callbacks = lambda _trainer: None  # loggers of other packages
     arguments = choose_arguments(utils.DEFAULT_CFG_DICT)
-    listener = Listener(say)
+    listener = Listener(device, say)
     model = YOLO(MODEL)
     model.add_callback("on_train_start", listener.start)
+    model.add_callback("on_train_batch_start", listener.begin)
     model.add_callback("on_train_batch_end", listener.step)
+    afterwards = None
     try:
         model.train(data=str(data), device=_device(device), project=str(data.parent), **arguments)
-    except _FinishedError:
-        return listener, {name: json.dumps(value) for name, value in arguments.items()}
-    raise smoke_failures.PlanError(f"{len(listener.losses)} steps were done, not {STEPS}")
+    except Exception as error:
+        if isinstance(error, smoke_failures.SmokeError) or len(listener.losses) < STEPS:
+            raise
+        afterwards = tell(error)
+    if len(listener.losses) != STEPS:
+        raise smoke_failures.PlanError(f"{len(listener.losses)} steps were done, not {STEPS}")
+    return listener, {name: json.dumps(value) for name, value in arguments.items()}, afterwards
+
+
+def tell(error: Exception) -> str:
+    """Give the first line of an error, without colours: a CUDA error's last one says nothing."""
+    summary = "".join(traceback.format_exception_only(type(error), error))
+    lines = _COLOUR.sub("", summary).splitlines()
+    return next(line for line in lines if line).strip()[:_LONGEST]
 
 
 def _ultralytics_utils() -> ModuleType:

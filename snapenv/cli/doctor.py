@@ -1,0 +1,35 @@
+"""``snapenv doctor``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from snapenv.cli.options import device_option, json_option, mirror_option, repository_option
+
+if TYPE_CHECKING:
+    from snapenv.cli.app import App
+    from snapenv.model.image import ImageRef
+
+
+@click.command()
+@click.argument("ref", required=False)
+@repository_option
+@mirror_option
+@device_option
+@json_option
+@click.pass_obj
+def doctor(
+    app: App, ref: str | None, *, repository: ImageRef, mirror: str | None, device: str
+) -> None:
+    """Say whether this machine can run REF, before anything is pulled.
+
+    REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
+    folder. Without REF, say what this machine can run. Exits with 1 where something is in the way.
+    """
+    from snapenv.workflows.doctor import Doctor
+    from snapenv.workflows.doctor import doctor as run
+
+    request = Doctor(ref=ref, repository=str(repository), mirror=mirror, device=device)
+    app.run(lambda outside: run(request, outside))

@@ -1,0 +1,73 @@
+"""``snapenv verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from snapenv.cli.options import (
+    device_option,
+    engine_option,
+    json_option,
+    rehash_option,
+    report_option,
+    repository_option,
+    smoke_option,
+)
+
+if TYPE_CHECKING:
+    from snapenv.cli.app import App
+    from snapenv.model.image import ImageRef
+
+
+@click.command()
+@click.argument("ref")
+@engine_option
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    default=Path(".venv"),
+    show_default=True,
+    envvar="SNAPENV_INTO",
+    help="Prove the venv in this folder.",
+)
+@repository_option
+@smoke_option
+@device_option
+@rehash_option
+@report_option
+@json_option
+@click.pass_obj
+def verify(
+    app: App,
+    ref: str,
+    *,
+    engine: Literal["docker", "venv"],
+    into: Path,
+    repository: ImageRef,
+    smoke: bool | None,
+    device: str,
+    rehash: bool,
+    report: Path | None,
+) -> None:
+    """Prove that what is here already is what was captured; nothing is pulled.
+
+    REF is a tag such as train-yolov8.4.190-base-cu130, a local image, an archive, or a snapshot
+    folder. Exits with 1 where what is here is not what was captured.
+    """
+    from snapenv.workflows.restore import Restore
+    from snapenv.workflows.verify import verify as run
+
+    request = Restore(
+        ref=ref,
+        engine=engine,
+        into=into,
+        repository=str(repository),
+        device=device,
+        smoke=smoke,
+        rehash=rehash,
+        report=report,
+    )
+    app.run(lambda outside: run(request, outside))

@@ -1,0 +1,98 @@
+"""What a Docker engine says of itself, as a value.
+
+Source: https://docs.docker.com/reference/api/engine/version/v1.51/#tag/System
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from snapenv.model.host import HostEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_PAIR = re.compile(r"(\d+)\.(\d+)")
+_CONTAINERD_STORE = "io.containerd.snapshotter.v1"
+_SYSTEM_CONTAINERD = "/run/containerd/"  # else the engine runs a containerd of its own
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_IN_A_MACHINE = "Docker Desktop"  # its engine runs in a virtual machine
+_CONTAINERD_ROOT = "/var/lib/containerd"
+
+
+def describe(
+    info: Mapping[str, Any], version: Mapping[str, Any], *, address: str, buildkit: bool
+) -> HostEngine:
+    """Read ``docker info`` and ``docker version``; what an engine does not say it cannot do.
+
+    The size of a container's /dev/shm is in neither.
+    """
+    here = is_here(address, info)
+    return HostEngine(
+        version=str(version.get("Version") or info.get("ServerVersion") or "unknown"),
+        api=_pair(version.get("ApiVersion")) or (0, 0),
+        oldest_api=_pair(version.get("MinAPIVersion")) or (1, 12),
+        address=address,
+        here=here,
+        buildkit=buildkit,
+        architecture=str(version.get("Arch") or "amd64"),
+        root=str(info.get("DockerRootDir") or "/var/lib/docker"),
+        free_bytes=_free_bytes(info) if here else None,
+        runtimes=tuple(sorted(info.get("Runtimes") or ())),
+        cdi=bool(info.get("CDISpecDirs")),
+        cdi_devices=tuple(_cdi_devices(info)),
+        cgroup_driver=str(info.get("CgroupDriver") or "none"),
+        rootless="name=rootless" in (info.get("SecurityOptions") or ()),
+        containerd_store=_is_containerd_store(info),
+    )
+
+
+def is_here(address: str, info: Mapping[str, Any]) -> bool:
+    """Say whether an engine runs on this very machine, by its address and its name.
+
+    A socket alone does not tell: it may be handed into a container, forwarded by ssh, or be that
+    of a virtual machine.
+    """
+    parts = urlsplit(address)
+    near = parts.scheme == "unix" or (parts.scheme == "tcp" and parts.hostname in _LOOPBACK)
+    named = info.get("Name") == os.uname().nodename
+    return near and named and info.get("OperatingSystem") != _IN_A_MACHINE
+
+
+def _free_bytes(info: Mapping[str, Any]) -> int | None:
+    """Give the free bytes where an image is kept, the least of the places that take part."""
+    found = [free for place in _places(info) if (free := _free_at(place)) is not None]
+    return min(found, default=None)
+
+
+def _places(info: Mapping[str, Any]) -> Iterator[str]:
+    yield str(info.get("DockerRootDir") or "/var/lib/docker")
+    containerd = (info.get("Containerd") or {}).get("Address") or ""
+    if _is_containerd_store(info) and containerd.startswith(_SYSTEM_CONTAINERD):
+        yield _CONTAINERD_ROOT
+
+
+def _free_at(place: str) -> int | None:
+    try:
+        found = os.statvfs(place)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def _is_containerd_store(info: Mapping[str, Any]) -> bool:
+    return any(_CONTAINERD_STORE in row for row in info.get("DriverStatus") or ())
+
+
+def _cdi_devices(info: Mapping[str, Any]) -> Iterator[str]:
+    for one in info.get("DiscoveredDevices") or ():
+        if one.get("Source") == "cdi" and one.get("ID"):
+            yield str(one["ID"])
+
+
+def _pair(text: object) -> tuple[int, int] | None:
+    found = _PAIR.match(str(text or ""))
+    return (int(found[1]), int(found[2])) if found else None

@@ -1,0 +1,141 @@
+"""How an engine is asked for GPUs, decided from what it says of itself.
+
+There are two ways into a container. The older one is a device request without a driver, as
+``docker run --gpus`` makes it: NVIDIA's hook then adds the driver's files. The newer one is CDI: a
+device request of the driver ``cdi`` names devices that a specification in ``/etc/cdi`` or
+``/var/run/cdi`` describes, and the engine itself adds them.
+
+Source: https://docs.docker.com/build/building/cdi/ ,
+https://docs.docker.com/reference/cli/dockerd/#configure-cdi-devices ,
+https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/cdi-support.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from docker.types import DeviceRequest, Ulimit
+
+_KIND = "nvidia.com/gpu="
+_RUNTIME = "nvidia"
+_TELLS_DEVICES = (28, 2)  # since then docker info lists the CDI devices that were found
+_ROOTLESS = "name=rootless"
+_VERSION = re.compile(r"(\d+)\.(\d+)")
+_LOCKED = "memlock"
+_STACK_BYTES = 64 << 20
+_LEAST_SHM_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Abilities:
+    """What an engine says of itself that decides how containers are made.
+
+    ``devices`` are the NVIDIA devices that it found in CDI specifications, by their full names;
+    None where it does not tell.
+    """
+
+    runtime: bool = False  # NVIDIA's is registered
+    cdi: bool = False  # it takes CDI devices
+    devices: tuple[str, ...] | None = None
+    rootless: bool = False
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GpuAccess:
+    """What a container is made with to see GPUs, or none.
+
+    A variable that is None is taken away, though the image sets it.
+    """
+
+    requests: tuple[DeviceRequest, ...] = ()
+    runtime: str | None = None
+    variables: Mapping[str, str | None] = field(default_factory=dict)
+    ulimits: tuple[Ulimit, ...] = ()
+
+
+def parse_abilities(info: Mapping[str, Any]) -> Abilities:
+    """Read what ``docker info`` says; what an engine leaves out, it cannot do."""
+    found = _VERSION.match(str(info.get("ServerVersion") or ""))
+    tells = found is not None and (int(found[1]), int(found[2])) >= _TELLS_DEVICES
+    names = [str(one.get("ID", "")) for one in info.get("DiscoveredDevices") or ()]
+    return Abilities(
+        runtime=_RUNTIME in (info.get("Runtimes") or {}),
+        cdi=bool(info.get("CDISpecDirs")),
+        devices=tuple(name for name in names if name.startswith(_KIND)) if tells else None,
+        rootless=any(one.startswith(_ROOTLESS) for one in info.get("SecurityOptions") or ()),
+        memory_bytes=int(info.get("MemTotal") or 0),
+    )
+
+
+def choose_gpus(wanted: str | None, engine: Abilities) -> GpuAccess:
+    """Choose how a container gets the wanted GPUs.
+
+    ``wanted`` is None for none, ``all``, or names with commas between them: numbers, or the UUIDs
+    of GPUs (``GPU-…``) or of MIG instances (``MIG-…``).
+
+    Without any, images of NVIDIA still ask for all by a variable, which a default runtime of
+    NVIDIA's hears; so it is overruled. With CDI it is overruled too, or the GPUs that it names
+    would come beside those that were asked for. Inside, GPUs are numbered anew from 0, and those
+    that were not asked for are not there: a CUDA_VISIBLE_DEVICES of the image names others than it
+    means, or none, and is taken away.
+
+    Where the request goes to the hook and NVIDIA's runtime is registered, the container runs with
+    it, as in NVIDIA's own example: of a toolkit that is set to use CDI, the hook alone refuses.
+    Source: https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/sample-workload.html
+    """
+    if wanted is None:
+        return GpuAccess(variables={"NVIDIA_VISIBLE_DEVICES": "void"})
+    names, ulimits = wanted.split(","), _ulimits(rootless=engine.rootless)
+    if _prefers_cdi(engine):
+        request = DeviceRequest(driver="cdi", device_ids=[f"{_KIND}{name}" for name in names])
+        hidden = {"NVIDIA_VISIBLE_DEVICES": "void", "CUDA_VISIBLE_DEVICES": None}
+        return GpuAccess(requests=(request,), variables=hidden, ulimits=ulimits)
+    which = {"count": -1} if wanted == "all" else {"device_ids": names}
+    return GpuAccess(
+        requests=(DeviceRequest(capabilities=[["gpu"]], **which),),
+        runtime=_RUNTIME if engine.runtime else None,
+        variables={"CUDA_VISIBLE_DEVICES": None},
+        ulimits=ulimits,
+    )
+
+
+def _prefers_cdi(engine: Abilities) -> bool:
+    """Tell whether CDI is the way: it serves, and the hook does not, or not well.
+
+    Rootless, the hook may not write device rules. Elsewhere the hook goes first where its runtime
+    is registered, as it is what ``docker run --gpus`` uses. An engine from 25 to 28.1 does not
+    say which devices it knows; but CDI is on there only where somebody turned it on.
+    """
+    serves = engine.cdi and engine.devices != ()
+    return serves and (engine.rootless or not engine.runtime)
+
+
+def _ulimits(*, rootless: bool) -> tuple[Ulimit, ...]:
+    """Give the limits that NVIDIA recommends for its PyTorch images.
+
+    Pinned memory counts as locked; threads of libraries want a larger stack. An engine without
+    root may not raise the limit of locked memory, and a container that asks for it does not start.
+    Source: https://docs.nvidia.com/deeplearning/frameworks/user-guide/
+    """
+    stack = Ulimit(name="stack", soft=_STACK_BYTES, hard=_STACK_BYTES)
+    return (stack,) if rootless else (Ulimit(name=_LOCKED, soft=-1, hard=-1), stack)
+
+
+def unraised(gpus: GpuAccess) -> GpuAccess:
+    """Leave out the limit that an engine may not be able to raise."""
+    kept = tuple(limit for limit in gpus.ulimits if limit.name != _LOCKED)
+    return replace(gpus, ulimits=kept)
+
+
+def choose_shm(engine: Abilities) -> int:
+    """Give the size of /dev/shm in bytes: half of the memory, as Linux gives a machine itself.
+
+    Workers of a DataLoader hand their batches over in it, and 64 MB, the default of engines, ends
+    them with a bus error. It is a limit: what is not written takes no memory.
+    Source: https://docs.kernel.org/filesystems/tmpfs.html
+    """
+    return max(engine.memory_bytes // 2, _LEAST_SHM_BYTES)

@@ -1,0 +1,115 @@
+"""What every rule is asked of: a machine, what an environment needs of it, and what is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from snapenv.model.host import GpuPlumbing, Host, Needs
+from snapenv.nvidia.catalogue import Catalogue, major_minor
+from snapenv.nvidia.kernels import is_jetson
+
+if TYPE_CHECKING:
+    from snapenv.model.hardware import Gpu, Hardware
+    from snapenv.model.host import CdiSpec, HostEngine
+    from snapenv.nvidia.catalogue import Pair
+
+Injection = Literal["cdi", "legacy", "none"]
+"""How a GPU gets into a container: by a CDI specification, by NVIDIA's hook, or not at all."""
+
+NVIDIA_DEVICE = "nvidia.com/gpu="
+_SNAP = "/var/snap/"
+_TELLS_DEVICES = (28, 2)  # the first Docker that lists the CDI devices it has found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One question of the preflight."""
+
+    host: Host
+    needs: Needs
+    catalogue: Catalogue
+
+    @property
+    def hardware(self) -> Hardware | None:
+        """That of the machine that is to run it; None where that is another one, and not seen."""
+        engine = self.engine
+        return self.host.hardware if engine is None or engine.here else None
+
+    @property
+    def engine(self) -> HostEngine | None:
+        """The engine that is to run it; None for a venv, and where none answers."""
+        return None if self.needs.venv else self.host.engine
+
+    @property
+    def plumbing(self) -> GpuPlumbing:
+        """How GPUs get into containers, as files show it; nothing is known of another machine."""
+        return self.host.plumbing if self.hardware else GpuPlumbing()
+
+    @property
+    def gpu_hardware(self) -> Hardware | None:
+        """The hardware where a GPU is wanted and it is known; else None."""
+        return self.hardware if self.needs.gpu else None
+
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        """The GPUs that it is to run on, in the driver's order; empty where none is wanted."""
+        return self.gpu_hardware.gpus if self.gpu_hardware else ()
+
+    @property
+    def gpu_engine(self) -> HostEngine | None:
+        """The engine of this machine where it is to hand on a GPU that is there; else None."""
+        return self.engine if self.gpus else None
+
+    @property
+    def cuda(self) -> Pair | None:
+        """The CUDA that a driver must serve: that of torch, else that of the image."""
+        return major_minor(self.needs.cuda or self.needs.image_cuda or "")
+
+    @property
+    def jetson(self) -> bool:
+        """Whether it is to run on a Jetson, whose driver and images are its own."""
+        return self.plumbing.jetson or bool(self.gpu_hardware and is_jetson(self.gpu_hardware))
+
+    @property
+    def snap(self) -> bool:
+        """Whether the engine came as a snap, which sees little of this machine."""
+        return bool(self.engine and self.engine.root.startswith(_SNAP))
+
+    @property
+    def specs(self) -> tuple[CdiSpec, ...]:
+        """The CDI specifications of NVIDIA's GPUs."""
+        return tuple(
+            spec
+            for spec in self.plumbing.cdi
+            if any(device.startswith(NVIDIA_DEVICE) for device in spec.devices)
+        )
+
+    @property
+    def hook(self) -> bool:
+        """Whether NVIDIA's runtime or hook is there for the engine to call."""
+        toolkit = self.plumbing.toolkit is not None and not self.snap
+        return bool(self.engine and (_has_runtime(self.engine) or toolkit))
+
+    @property
+    def injection(self) -> Injection:
+        """How the engine hands on a GPU: by CDI where that serves and the hook does less well.
+
+        Where NVIDIA's runtime is registered it goes first, but not rootless.
+        """
+        engine = self.engine
+        if engine and self._serves_cdi(engine) and (engine.rootless or not _has_runtime(engine)):
+            return "cdi"
+        return "legacy" if self.hook else "none"
+
+    def _serves_cdi(self, engine: HostEngine) -> bool:
+        """Believe the engine where it tells its devices; of an older one, its switch alone."""
+        if not engine.cdi:
+            return False
+        if (major_minor(engine.version) or (0, 0)) >= _TELLS_DEVICES:
+            return any(device.startswith(NVIDIA_DEVICE) for device in engine.cdi_devices)
+        return bool(self.specs) or self.hook
+
+
+def _has_runtime(engine: HostEngine) -> bool:
+    return "nvidia" in engine.runtimes

@@ -1,0 +1,161 @@
+"""Whether the engine of this machine can hand its GPUs on to a container.
+
+Source: https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from snapenv.nvidia.catalogue import major_minor, numbers
+from snapenv.preflight.finding import failed, held, warned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snapenv.model.host import HostEngine
+    from snapenv.model.outcome import Check
+    from snapenv.preflight.case import Case
+
+_CDI_SINCE = 25  # Docker's first major version with features.cdi
+_UVM = "/dev/nvidia-uvm"
+
+
+def check_plumbing(case: Case) -> Iterator[Check]:
+    """Say whether there is any way for a GPU into a container.
+
+    What engines say without one: ``could not select device driver``, ``no known GPU vendor
+    found``, ``AMD CDI spec not found``. Of Docker from snap ``engine.snap`` tells.
+    """
+    engine = case.gpu_engine
+    if engine is None or (case.snap and case.injection == "none"):
+        return
+    if _may_use_specs(case, engine):
+        yield failed(
+            "gpu.cdi-feature",
+            "an engine that takes CDI devices, the one way here",
+            f"Docker {engine.version} without features.cdi",
+            f'Put {{"features": {{"cdi": true}}}} into {_daemon(engine)[0]}, then: '
+            f"{_daemon(engine)[1]}",
+        )
+    elif case.injection == "none" and not _unread(case):
+        yield failed(
+            "gpu.plumbing",
+            "NVIDIA's container toolkit, or a CDI specification",
+            f"neither; Docker {engine.version} cannot hand on a GPU",
+            _install(engine),
+        )
+    elif case.injection != "none":
+        yield held("gpu.plumbing", "NVIDIA's container toolkit, or CDI", _way(case, engine))
+
+
+def check_cdi(case: Case) -> Iterator[Check]:
+    """Say whether the CDI specification is there, read, and of the driver that is loaded.
+
+    Where NVIDIA's hook is the way, nobody reads it.
+    """
+    if case.gpu_engine and _unread(case):
+        path = case.specs[0].path
+        yield failed(
+            "gpu.cdi",
+            f"an engine that reads {path}",
+            "it found no device of NVIDIA's",
+            f"Add the folder of {path} to cdi-spec-dirs in the engine's daemon.json.",
+        )
+    elif case.gpu_engine and case.injection == "cdi":
+        yield from _specification(case)
+
+
+def _specification(case: Case) -> Iterator[Check]:
+    """Compare the driver in each specification with the one that is loaded, where both tell."""
+    driver = case.gpu_hardware.driver if case.gpu_hardware else None
+    loaded = driver.version if driver and numbers(driver.version) else None
+    expected = f"a CDI specification of driver {loaded or 'unknown'}"
+    if not case.specs:
+        if case.gpu_engine and not case.gpu_engine.cdi_devices:
+            yield failed("gpu.cdi", expected, "none", _generate("/etc/cdi/nvidia.yaml"))
+        return
+    old = next((one for one in case.specs if loaded and one.driver not in {None, loaded}), None)
+    if old is None:
+        yield held("gpu.cdi", expected, case.specs[0].path)
+    else:
+        seen = f"{old.path} is of driver {old.driver}"
+        yield failed("gpu.cdi", expected, seen, _generate(old.path))
+
+
+def _generate(path: str) -> str:
+    return f"sudo nvidia-ctk cdi generate --output={shlex.quote(path)}"
+
+
+def check_char_links(case: Case) -> Iterator[Check]:
+    """Warn where ``systemctl daemon-reload`` takes GPUs from containers (nvidia-docker#1730)."""
+    engine = case.gpu_engine
+    if engine is None or case.injection != "legacy" or case.plumbing.wsl:
+        return
+    if engine.cgroup_driver == "systemd" and not (engine.rootless or case.plumbing.char_links):
+        yield warned(
+            "gpu.char-links",
+            "links to the GPUs in /dev/char, as systemd makes the device rules",
+            "none: systemctl daemon-reload takes the GPU from running containers",
+            "sudo nvidia-ctk system create-dev-char-symlinks --create-all",
+        )
+
+
+def check_no_cgroups(case: Case) -> Iterator[Check]:
+    """Say that with ``no-cgroups = true`` containers of root lose the GPU (toolkit#85)."""
+    engine = case.gpu_engine
+    if engine is None or engine.rootless or case.injection != "legacy":
+        return
+    if case.plumbing.no_cgroups and not case.plumbing.wsl:
+        yield failed(
+            "gpu.no-cgroups",
+            "no-cgroups = false, as the engine runs as root",
+            "no-cgroups = true: containers may not open the GPU",
+            "sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups=false --in-place",
+        )
+
+
+def check_uvm(case: Case) -> Iterator[Check]:
+    """Say whether CUDA's own device node is there, where nodes could be listed at all."""
+    devices = case.plumbing.devices
+    if not case.gpus or not devices or case.plumbing.wsl or case.jetson:
+        return
+    if _UVM in devices:
+        yield held("gpu.uvm", _UVM, "there")
+    else:
+        say = failed if case.injection == "cdi" else warned
+        fix = "sudo modprobe nvidia_uvm && sudo nvidia-modprobe -c 0 -u"
+        yield say("gpu.uvm", _UVM, "not there: CUDA may say unknown error", fix)
+
+
+def _may_use_specs(case: Case, engine: HostEngine) -> bool:
+    """Say whether only the engine's switch is missing between specifications and containers."""
+    major = (major_minor(engine.version) or (0, 0))[0]
+    return bool(case.specs) and not (engine.cdi or case.hook) and major >= _CDI_SINCE
+
+
+def _unread(case: Case) -> bool:
+    """Say whether specifications are the only way, and the engine has found none of them."""
+    return bool(case.specs and case.engine and case.engine.cdi and case.injection == "none")
+
+
+def _way(case: Case, engine: HostEngine) -> str:
+    if case.injection == "cdi":
+        return "CDI"
+    toolkit = case.plumbing.toolkit
+    return f"container toolkit {toolkit}" if toolkit else f"a runtime of Docker {engine.version}"
+
+
+def _install(engine: HostEngine) -> str:
+    file, restart = _daemon(engine)
+    root = "" if engine.rootless else "sudo "
+    configure = f"{root}nvidia-ctk runtime configure --runtime=docker --config={file}"
+    return f"Install nvidia-container-toolkit, then: {configure} && {restart}"
+
+
+def _daemon(engine: HostEngine) -> tuple[str, str]:
+    """Give the engine's configuration file, and the command that starts it again."""
+    if engine.rootless:
+        return "$HOME/.config/docker/daemon.json", "systemctl --user restart docker"
+    return "/etc/docker/daemon.json", "sudo systemctl restart docker"

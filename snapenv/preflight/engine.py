@@ -1,0 +1,119 @@
+"""Whether a container engine answers, and can do what is asked of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snapenv.nvidia.catalogue import dotted
+from snapenv.preflight.finding import failed, held, warned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snapenv.model.outcome import Check
+    from snapenv.preflight.case import Case
+
+OLDEST_API = (1, 24)  # that docker-py speaks
+GPU_API = (1, 40)  # the first with device requests, of Docker 19.03
+TRIED_API = ((1, 41), (1, 51))  # of Docker 20.10 and of 28.5
+
+_UNTOLD = (0, 0)
+_TRIED = f"API {dotted(TRIED_API[0])} to {dotted(TRIED_API[1])}, which snapenv was tried with"
+_UPDATE_DOCKER = "Update Docker to 20.10 or newer; docker version tells what is there."
+_UPDATE_SNAPENV = "Update snapenv, or set min-api-version in the engine's daemon.json."
+
+
+def check_answer(case: Case) -> Iterator[Check]:
+    """Say whether an engine answers, and whether it is the one of this machine."""
+    expected = "a Docker engine that answers"
+    if case.needs.venv:
+        return
+    if case.engine is None:
+        seen = case.host.engine_error or "none answers"
+        hint = case.host.engine_hint or "Start Docker, or use --engine venv, which needs none."
+        yield failed("engine", expected, seen, hint)
+        return
+    yield held("engine", expected, f"Docker {case.engine.version} at {case.engine.address}")
+    if not case.engine.here:
+        yield warned(
+            "engine.elsewhere",
+            "an engine on this machine, whose GPUs and disk can be seen",
+            f"{case.engine.address} is on another machine: its GPUs and disk were not checked",
+            "Run snapenv doctor on the engine's own machine.",
+        )
+
+
+def check_api(case: Case) -> Iterator[Check]:
+    """Say whether snapenv and the engine speak one version of the Engine API (docker-py's)."""
+    if case.engine is None or case.engine.api == _UNTOLD:
+        return
+    oldest = GPU_API if case.gpus else OLDEST_API
+    expected = f"API {dotted(oldest)} or newer"
+    seen = f"API {dotted(case.engine.oldest_api)} to {dotted(case.engine.api)}"
+    if case.engine.api < oldest:
+        yield failed("engine.api", expected, seen, _UPDATE_DOCKER)
+    elif case.engine.api < TRIED_API[0]:
+        yield warned("engine.api", _TRIED, seen, _UPDATE_DOCKER)
+    elif case.engine.oldest_api > TRIED_API[1]:
+        yield warned("engine.api", _TRIED, seen, _UPDATE_SNAPENV)
+    else:
+        yield held("engine.api", expected, seen)
+
+
+def check_buildkit(case: Case) -> Iterator[Check]:
+    """Say whether the engine can build, where something is to be built."""
+    if case.engine is None or not case.needs.builds:
+        return
+    expected = "BuildKit, which the image is built with"
+    if case.engine.buildkit:
+        yield held("engine.buildkit", expected, "BuildKit")
+    else:
+        yield failed(
+            "engine.buildkit",
+            expected,
+            f"Docker {case.engine.version} without BuildKit",
+            "Switch BuildKit on in the engine's daemon.json, and restart Docker: "
+            '{"features": {"buildkit": true}}',
+        )
+
+
+def check_snap(case: Case) -> Iterator[Check]:
+    """Warn of a Docker that came as a snap, which does not see the driver (nvidia-docker#1642)."""
+    wanted = case.gpus or (case.needs.gpu and case.hardware is None)
+    if case.engine is None or not (wanted and case.snap):
+        return
+    say = warned if case.injection != "none" else failed
+    yield say(
+        "engine.snap",
+        "a Docker that sees the NVIDIA driver",
+        f"Docker from snap, its data in {case.engine.root}",
+        "Replace the snap by Docker's own package: sudo snap remove docker, then see "
+        "https://docs.docker.com/engine/install/",
+    )
+
+
+def check_rootless(case: Case) -> Iterator[Check]:
+    """Say whether an engine without root may hand on a GPU (libnvidia-container#154)."""
+    engine = case.gpu_engine
+    if engine is None or not engine.rootless or case.injection == "none":
+        return
+    expected = "CDI, or no-cgroups = true, since a rootless engine may not change device rules"
+    if case.injection == "cdi":
+        yield held("engine.rootless", expected, "rootless, with CDI")
+    elif case.plumbing.no_cgroups:
+        yield held("engine.rootless", expected, "rootless, with no-cgroups = true")
+    else:
+        say = warned if case.plumbing.no_cgroups is None else failed
+        yield say("engine.rootless", expected, _cgroups(case), _ROOTLESS_FIX)
+
+
+_ROOTLESS_FIX = (
+    "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml, with "
+    '{"features": {"cdi": true}} in ~/.config/docker/daemon.json, then: '
+    "systemctl --user restart docker"
+)
+
+
+def _cgroups(case: Case) -> str:
+    known = {False: "no-cgroups = false", None: "no-cgroups unknown"}
+    return f"rootless, without CDI, {known.get(case.plumbing.no_cgroups, '')}"

@@ -1,0 +1,103 @@
+"""Whether there is a GPU to train on, and whether MIG lets CUDA see it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snapenv.preflight.finding import failed, held, warned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snapenv.model.outcome import Check
+    from snapenv.preflight.case import Case
+
+
+def check_present(case: Case) -> Iterator[Check]:
+    """Say whether there is a GPU; on WSL ``gpu.wsl`` does, and of a fault ``driver.fault``."""
+    hardware = case.gpu_hardware
+    if hardware is None or hardware.driver_fault or (case.plumbing.wsl and not hardware.gpus):
+        return
+    expected = "an NVIDIA GPU"
+    if hardware.gpus:
+        yield held("gpu.present", expected, ", ".join(gpu.name for gpu in hardware.gpus))
+        return
+    driver = hardware.driver
+    none = f"driver {driver.version} shows none" if driver else "no NVIDIA driver"
+    if case.needs.gpu_required:
+        fix = "See with lspci | grep -i nvidia whether it is there, or use --device cpu."
+        yield failed("gpu.present", expected, none, fix)
+    else:
+        fix = "Use a machine with an NVIDIA GPU and its driver, or say --device cpu."
+        yield warned("gpu.present", expected, f"{none}: it trains on the CPU", fix)
+
+
+def check_wsl(case: Case) -> Iterator[Check]:
+    """Say whether Windows hands its GPU on to WSL: the driver is that of Windows.
+
+    Source: https://docs.nvidia.com/cuda/wsl-user-guide/
+    """
+    hardware = case.gpu_hardware
+    if hardware is None or not case.plumbing.wsl:
+        return
+    expected = "a GPU that Windows hands on to WSL 2"
+    fault = hardware.driver_fault
+    if hardware.gpus and fault is None:
+        yield held("gpu.wsl", expected, "handed on")
+        return
+    seen = fault.error if fault else "none: it trains on the CPU"
+    say = failed if fault or case.needs.gpu_required else warned
+    yield say(
+        "gpu.wsl",
+        expected,
+        seen,
+        "Install NVIDIA's driver in Windows, never in WSL, then in Windows: wsl --update",
+    )
+
+
+def check_torch(case: Case) -> Iterator[Check]:
+    """Say that a torch without CUDA leaves the GPUs idle (on arm64 an index gives it unasked)."""
+    torch = case.needs.torch or ""
+    if not case.gpus or not torch.endswith("+cpu"):
+        return
+    say = failed if case.needs.gpu_required else warned
+    yield say(
+        "gpu.torch",
+        f"a torch with CUDA, for {case.gpus[0].name}",
+        f"torch {torch}: it trains on the CPU",
+        "Capture an environment whose torch is of a CUDA index, such as cu126.",
+        part="image",
+    )
+
+
+def check_mig(case: Case) -> Iterator[Check]:
+    """Say whether MIG leaves something for CUDA, which uses one instance (pytorch#130181)."""
+    divided = [index for index, gpu in enumerate(case.gpus) if gpu.mig]
+    if not divided:
+        return
+    instances = [name for gpu in case.gpus for name in gpu.mig_devices]
+    empty = [index for index in divided if not case.gpus[index].mig_devices]
+    if empty:
+        yield _undivided(case, empty)
+    if len(instances) > 1:
+        yield warned(
+            "gpu.mig-several",
+            "one MIG instance, as CUDA uses no more in one process",
+            f"{len(instances)}: {', '.join(instances)}",
+            "Name one by its UUID, which nvidia-smi -L tells: --device MIG-…",
+        )
+    elif not empty:
+        yield held("gpu.mig", "a MIG instance", instances[0])
+
+
+def _undivided(case: Case, empty: list[int]) -> Check:
+    """Name the GPUs in MIG mode without an instance: an error where there is no other GPU."""
+    others = any(gpu.mig_devices or not gpu.mig for gpu in case.gpus)
+    say = warned if others else failed
+    return say(
+        "gpu.mig",
+        "a MIG instance on each GPU in MIG mode",
+        f"GPU {', '.join(map(str, empty))} in MIG mode without one: CUDA does not see it",
+        f"Switch the mode off: sudo nvidia-smi -i {empty[0]} -mig 0; or make an instance: "
+        "sudo nvidia-smi mig -cgi 0 -C",
+    )

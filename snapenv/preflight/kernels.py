@@ -1,0 +1,189 @@
+"""Whether the compiled code of an environment runs on the GPUs, and by which of its kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snapenv.nvidia.catalogue import CatalogueImage, dotted, major_minor
+from snapenv.nvidia.driver import own_cuda
+from snapenv.nvidia.kernels import cover, cover_by_image, cover_by_name
+from snapenv.preflight.builds import builds_for, name_build
+from snapenv.preflight.driver import service
+from snapenv.preflight.finding import failed, held, warned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from snapenv.model.hardware import Gpu
+    from snapenv.model.native import Kernels
+    from snapenv.model.outcome import Check
+    from snapenv.nvidia.catalogue import Kernels as Released
+    from snapenv.nvidia.kernels import Coverage
+    from snapenv.preflight.case import Case
+
+_TRAINS = ("torchvision",)  # its NMS is part of every training
+_OF_NVIDIA = "nvidia-"  # NVIDIA's own libraries make code for new GPUs while they run
+
+
+def check_kernels(case: Case) -> Iterator[Check]:
+    """Say whether torch holds code for the GPUs (``no kernel image is available``).
+
+    A Jetson has a check of its own, since its machine code is its own too.
+    """
+    found = [(gpu, torch_coverage(case, gpu)) for gpu in case.gpus]
+    known = [(gpu, coverage) for gpu, coverage in found if coverage]
+    if not known or case.jetson:
+        return
+    expected = f"torch with code for {_names([gpu for gpu, _ in known])}"
+    missing = [gpu for gpu, coverage in known if coverage == "none"]
+    if not missing:
+        by = "PTX" if any(coverage == "ptx" for _, coverage in known) else "machine code"
+        yield held("gpu.kernels", expected, by, part="image")
+        return
+    seen = f"none for {_names(missing)}{_built_for(case)}"
+    if len(missing) == len(found):
+        fix = _other_torch(missing[0], case)
+        yield failed("gpu.kernels", expected, seen, fix, part="image")
+    else:
+        usable = ",".join(str(i) for i, (_, one) in enumerate(found) if one != "none")
+        yield warned("gpu.kernels", expected, seen, f"Use --device {usable}.", part="image")
+
+
+def check_ptx(case: Case) -> Iterator[Check]:
+    """Say whether the driver can translate PTX where that is all there is (error 222).
+
+    It must be as new as the CUDA that wrote the PTX; minor-version compatibility is not enough.
+    """
+    driver = case.gpu_hardware.driver if case.gpu_hardware else None
+    needs_ptx = [gpu for gpu in case.gpus if torch_coverage(case, gpu) == "ptx"]
+    if driver is None or case.cuda is None or not needs_ptx or case.jetson:
+        return
+    expected = f"a driver of CUDA {dotted(case.cuda)}, to translate PTX for {_names(needs_ptx)}"
+    seen = f"driver {driver.version} translates that of CUDA "
+    seen += dotted(own_cuda(driver, case.catalogue))
+    if service(case) == "full":
+        yield held("gpu.ptx", expected, seen)
+    elif service(case) == "minor":
+        where = "in Windows, never in WSL" if case.plumbing.wsl else "and reboot"
+        cuda = dotted(case.cuda)
+        fix = f"Install the NVIDIA driver that came with CUDA {cuda}, or newer, {where}."
+        yield failed("gpu.ptx", expected, seen, fix)
+
+
+def check_extensions(case: Case) -> Iterator[Check]:
+    """Say whether compiled packages beside torch hold code for the GPUs that torch runs on."""
+    extensions = [one for one in case.needs.kernels if _is_extension(one)]
+    gpus = [gpu for gpu in case.gpus if torch_coverage(case, gpu) != "none"]
+    if not extensions or not gpus or case.jetson:
+        return
+    expected = f"code for {_names(gpus)} in every compiled package"
+    lacking = {
+        one.distribution or "files of no package": bare
+        for one in extensions
+        if (bare := [gpu for gpu in gpus if _lacks(one, gpu)])
+    }
+    if not lacking:
+        yield held("gpu.extensions", expected, "in all of them", part="image")
+        return
+    seen = "; ".join(f"{name} has none for {_names(bare)}" for name, bare in lacking.items())
+    stops = any(name in _TRAINS and len(bare) == len(gpus) for name, bare in lacking.items())
+    fix = f"Build {next(iter(lacking))} again with TORCH_CUDA_ARCH_LIST for these, then capture."
+    say = failed if stops else warned
+    yield say("gpu.extensions", expected, seen, fix, part="image")
+
+
+def _lacks(kernels: Kernels, gpu: Gpu) -> bool:
+    return cover_by_name(built_for(kernels), gpu.compute_capability) == "none"
+
+
+def check_image(case: Case) -> Iterator[Check]:
+    """Warn where the base image is older than the GPU: its entrypoint may refuse to start."""
+    cuda = major_minor(case.needs.image_cuda or "")
+    if case.hardware is None or case.needs.venv or cuda is None or case.jetson:
+        return
+    image = CatalogueImage(tag=case.needs.name, cuda=cuda)
+    machine = case.hardware.system.architecture
+    odd = [
+        gpu
+        for gpu in case.gpus
+        if not cover_by_image(image, gpu.compute_capability, machine, case.catalogue)
+    ]
+    if odd:
+        yield warned(
+            "gpu.image",
+            f"a base image made for {_names(odd)}",
+            f"it has CUDA {dotted(cuda)}: its entrypoint may warn, or refuse to start",
+            "Build on another base image: snapenv bases lists those for this GPU.",
+            part="image",
+        )
+
+
+def check_jetson(case: Case) -> Iterator[Check]:
+    """Say whether torch was built for a Jetson; the common images for arm64 are not."""
+    gpus = case.gpus
+    if not case.jetson or not gpus:
+        return
+    found = [torch_coverage(case, gpu) for gpu in gpus]
+    expected = f"torch built for {_names(gpus)}"
+    fix = "Capture in an image of NVIDIA's whose tag ends in -igpu, on a Jetson."
+    if "none" in found:
+        yield failed("gpu.jetson", expected, "built for others", fix, part="image")
+    elif None in found and case.needs.cuda:
+        yield warned("gpu.jetson", expected, "not known what it was built for", fix, part="image")
+    elif None not in found:
+        yield held("gpu.jetson", expected, "built for it", part="image")
+
+
+def torch_coverage(case: Case, gpu: Gpu) -> Coverage | None:
+    """Tell whether torch runs on a GPU: as its files say, else as it was released.
+
+    None where neither is known.
+    """
+    for one in case.needs.kernels:
+        if one.distribution == "torch":
+            return cover_by_name(built_for(one), gpu.compute_capability)
+    released = _released(case)
+    return cover(released, gpu.compute_capability) if released else None
+
+
+def built_for(kernels: Kernels) -> tuple[str, ...]:
+    """Give the architectures that most of the code is for, else those of any of it."""
+    return kernels.common or kernels.architectures
+
+
+def _released(case: Case) -> Released | None:
+    """Give the kernels of the released torch for amd64 that this one is, by version and CUDA."""
+    version, _, local = (case.needs.torch or "").partition("+")
+    cuda = major_minor(case.needs.cuda or "")
+    if case.needs.architecture != "amd64" or cuda is None:
+        return None
+    if local not in {"", f"cu{cuda[0]}{cuda[1]}"}:
+        return None
+    same = (one for one in case.catalogue.torch if (one.version, one.cuda) == (version, cuda))
+    return next((one.kernels for one in same), None)
+
+
+def _is_extension(kernels: Kernels) -> bool:
+    name = kernels.distribution or ""
+    return name != "torch" and not name.startswith(_OF_NVIDIA)
+
+
+def _names(gpus: Sequence[Gpu]) -> str:
+    """Name GPUs with their compute capability, each once."""
+    found = {f"{gpu.name} ({dotted(gpu.compute_capability)})": None for gpu in gpus}
+    return ", ".join(found)
+
+
+def _built_for(case: Case) -> str:
+    for one in case.needs.kernels:
+        if one.distribution == "torch":
+            return f", but for {' '.join(built_for(one))}"
+    return ""
+
+
+def _other_torch(gpu: Gpu, case: Case) -> str:
+    """Say which builds of torch run on this GPU."""
+    machine = case.host.hardware.system.architecture
+    builds = map(name_build, builds_for([gpu], machine, case.catalogue))
+    named = " or ".join(builds) or "a build for it"
+    return f"Take an environment whose torch runs on this GPU: {named}."

@@ -1,0 +1,124 @@
+"""What this machine can run, told to someone who has no environment yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from snapenv.model.host import Needs
+from snapenv.model.outcome import Check
+from snapenv.nvidia.catalogue import dotted
+from snapenv.nvidia.driver import own_cuda, serve
+from snapenv.nvidia.kernels import cover_by_image
+from snapenv.preflight.builds import builds_for, name_build
+from snapenv.preflight.case import Case
+from snapenv.preflight.checks import preflight
+from snapenv.preflight.storage import size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snapenv.model.hardware import Gpu, Hardware
+    from snapenv.model.host import Host
+    from snapenv.nvidia.catalogue import Catalogue, CatalogueImage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineReport:
+    """What a machine is and can run; None is unknown, or not there.
+
+    ``image`` is the newest of NVIDIA's PyTorch images that is known to run here, on the CPU where
+    there is no driver. ``torch_builds`` are the names of torch's indexes: ``cu126``. ``containers``
+    says how a container gets the GPU; None is not at all.
+    """
+
+    checks: tuple[Check, ...]
+    gpus: tuple[str, ...]
+    driver: str | None = None
+    cuda: str | None = None
+    image: str | None = None
+    torch_builds: tuple[str, ...] = ()
+    containers: str | None = None
+    free_bytes: int | None = None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The same for people, a line each."""
+        return tuple(_lines(self))
+
+
+def describe_machine(host: Host, catalogue: Catalogue) -> MachineReport:
+    """Say what this machine can run, with the checks that need no environment.
+
+    Hardware is of the machine that snapenv runs on, wherever the engine is.
+    """
+    needs = Needs(name="this machine", builds=True)
+    hardware, engine = host.hardware, host.engine
+    driver = hardware.driver
+    return MachineReport(
+        checks=preflight(host, needs, catalogue),
+        gpus=tuple(map(_describe, hardware.gpus)),
+        driver=driver.version if driver else None,
+        cuda=dotted(own_cuda(driver, catalogue)) if driver else None,
+        image=_newest_image(hardware, catalogue),
+        torch_builds=tuple(_builds(host, catalogue)),
+        containers=_containers(Case(host=host, needs=needs, catalogue=catalogue)),
+        free_bytes=engine.free_bytes if engine else None,
+    )
+
+
+def _describe(gpu: Gpu) -> str:
+    capability = f"compute capability {dotted(gpu.compute_capability)}"
+    return f"{gpu.name}, {gpu.memory_mib / 1024:.0f} GiB, {capability}"
+
+
+def _newest_image(hardware: Hardware, catalogue: Catalogue) -> str | None:
+    newest_first = sorted(catalogue.images, key=lambda image: image.tag, reverse=True)
+    fitting = (one for one in newest_first if _runs(one, hardware, catalogue))
+    return next((one.reference for one in fitting), None)
+
+
+def _runs(image: CatalogueImage, hardware: Hardware, catalogue: Catalogue) -> bool:
+    """Say whether an image is known to run here; one of unknown CUDA is not."""
+    machine = hardware.system.architecture
+    if machine not in image.machines or image.cuda is None:
+        return False
+    branches = image.datacenter_branches
+    if serve(hardware, image.cuda, catalogue, branches=branches) == "no":
+        return False
+    return all(
+        cover_by_image(image, gpu.compute_capability, machine, catalogue) for gpu in hardware.gpus
+    )
+
+
+def _builds(host: Host, catalogue: Catalogue) -> Iterator[str]:
+    """Name the torch builds that the driver serves and that hold code for every GPU."""
+    hardware = host.hardware
+    if host.plumbing.jetson or not hardware.gpus:
+        return
+    for cuda in builds_for(hardware.gpus, hardware.system.architecture, catalogue):
+        if serve(hardware, cuda, catalogue) in {"full", "minor"}:
+            yield name_build(cuda)
+
+
+def _containers(case: Case) -> str | None:
+    """Say how the engine of this machine hands on a GPU."""
+    if case.engine is None or not case.engine.here:
+        return None
+    toolkit = case.plumbing.toolkit
+    named = f"NVIDIA's container toolkit {toolkit}" if toolkit else "NVIDIA's runtime"
+    return {"cdi": "CDI", "legacy": named, "none": None}[case.injection]
+
+
+def _lines(report: MachineReport) -> Iterator[str]:
+    yield from report.gpus or ("no NVIDIA GPU: everything here trains on the CPU",)
+    if report.driver:
+        yield f"driver {report.driver} serves CUDA {report.cuda}"
+    if report.image:
+        yield f"newest NVIDIA PyTorch image that runs here: {report.image}"
+    if report.gpus:
+        builds = ", ".join(report.torch_builds)
+        yield f"torch builds that run here: {builds or 'none is known'}"
+        yield f"containers get the GPU by {report.containers or 'nothing yet: see the checks'}"
+    if report.free_bytes is not None:
+        yield f"{size(report.free_bytes)} free for images"

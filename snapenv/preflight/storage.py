@@ -1,0 +1,70 @@
+"""Whether what is to be fetched fits on the disk, and shared memory is large enough."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snapenv.preflight.finding import failed, held, warned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snapenv.model.outcome import Check
+    from snapenv.preflight.case import Case
+
+LEAST = 2.0
+"""Packed and unpacked at once, of layers that do not shrink: less than this cannot be enough."""
+
+ENOUGH = 2.5
+"""What a pull needs of the size of its packed layers; 1.75 GB of an image are packed 758 MB."""
+
+KEPT = 1.0
+"""What containerd's store needs more, which keeps the packed layers too."""
+
+_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+
+
+def check_disk(case: Case) -> Iterator[Check]:
+    """Say whether the layers that are missing fit on the file system of the engine's data."""
+    packed = sum(layer.size_bytes for layer in case.needs.missing)
+    engine = case.engine
+    if engine is None or engine.free_bytes is None or packed <= 0:
+        return
+    kept = KEPT if engine.containerd_store else 0.0
+    least, enough = ((factor + kept) * packed for factor in (LEAST, ENOUGH))
+    expected = f"{size(enough)} free for {size(packed)} of layers"
+    seen = f"{size(engine.free_bytes)} free at {engine.root}"
+    if engine.free_bytes >= enough:
+        yield held("disk", expected, seen)
+        return
+    say = failed if engine.free_bytes < least else warned
+    short = size(enough - engine.free_bytes)
+    yield say(
+        "disk", expected, seen, f"Free {short} more; docker system df shows what images hold."
+    )
+
+
+def check_shm(case: Case) -> Iterator[Check]:
+    """Warn where workers of a venv share memory that is too small; a container gets its own."""
+    wanted = case.needs.shm_bytes
+    here = case.host.hardware.system.shm_bytes
+    if not case.needs.venv or wanted is None or here is None:
+        return
+    expected = f"{size(wanted)} of /dev/shm"
+    if here >= wanted:
+        yield held("shm", expected, size(here))
+    else:
+        yield warned(
+            "shm",
+            expected,
+            f"{size(here)}: workers of a DataLoader may end with a bus error",
+            f"sudo mount -o remount,size={wanted} /dev/shm",
+        )
+
+
+def size(size_bytes: float) -> str:
+    """Write a size for people, in powers of ten: ``1.2 GB``."""
+    for unit, bytes_each in _UNITS:
+        if size_bytes >= bytes_each:
+            return f"{size_bytes / bytes_each:.1f} {unit}"
+    return f"{size_bytes:.0f} bytes"

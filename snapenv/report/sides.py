@@ -1,0 +1,185 @@
+"""Facts of both sides as rows: speed, conditions, and what differs. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from snapenv.model.report import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from snapenv.model.difference import Section
+    from snapenv.model.fingerprint import Conditions, Fingerprint, Speed
+    from snapenv.model.report import Report
+
+_HASH_DIGITS = 12
+_NOT_THROTTLED = "no"
+_SPEED: dict[str, tuple[str, Callable[[float], str]]] = {
+    "images_per_s": ("images/s", "{:.1f}".format),
+    "step_ms_median": ("a step, median", "{:.1f} ms".format),
+    "step_ms_p95": ("a step, p95", "{:.1f} ms".format),
+    "loading_share": ("of it, waiting for data", lambda share: f"{share * 100:.0f} %"),
+    "peak_gpu_memory_mib": ("GPU memory, peak", "{:.0f} MiB".format),
+    "gpu_utilization": ("GPU utilisation", lambda share: f"{share * 100:.0f} %"),
+    "watts": ("power, mean", "{:.0f} W".format),
+    "joules_per_image": ("energy an image", "{:.2f} J".format),
+    "clock_mhz": ("SM clock, mean", "{:.0f} MHz".format),
+    "max_clock_mhz": ("SM clock, highest", "{:.0f} MHz".format),
+    "power_limit_w": ("power limit", "{:.0f} W".format),
+    "shm_bytes": ("shared memory", lambda size: f"{size / 2**20:.0f} MiB"),
+    "cpu_count": ("CPUs", "{:.0f}".format),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SidesRow:
+    """A fact of both sides; ``change`` is how the right one stands to the left one."""
+
+    label: str
+    left: str
+    right: str
+    differs: bool
+    change: str | None = None  # "+4 %"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Facts of both sides under a title, with what follows from them."""
+
+    title: str
+    rows: tuple[SidesRow, ...]
+    reason: str = ""
+
+
+def speed_rows(report: Report) -> Iterator[SidesRow]:
+    """Give the figures that either side has."""
+    here, there = (one.speed if one else None for one in (report.expected, report.seen))
+    for name, (label, write) in _SPEED.items():
+        left, right = getattr(here, name, None), getattr(there, name, None)
+        if left is not None or right is not None:
+            texts = [None if value is None else write(value) for value in (left, right)]
+            yield sides(Row(label=label, left=texts[0], right=texts[1]), _change(left, right))
+    yield from _said_rows(here, there)
+
+
+def _said_rows(here: Speed | None, there: Speed | None) -> Iterator[SidesRow]:
+    """Give what is said in words: reasons for throttling where there are any, and the link."""
+    rows = (
+        Row(label="throttled", left=_throttled(here), right=_throttled(there)),
+        Row(label="PCIe", left=here.pcie if here else None, right=there.pcie if there else None),
+    )
+    unsaid = {None, _NOT_THROTTLED}
+    return (sides(row) for row in rows if not {row.left, row.right} <= unsaid)
+
+
+def _throttled(speed: Speed | None) -> str | None:
+    return (", ".join(speed.throttled) or _NOT_THROTTLED) if speed else None
+
+
+def _change(left: float | None, right: float | None) -> str | None:
+    """Give the change in percent, None where a side is unknown or nothing."""
+    if not left or right is None or not math.isfinite(right / left):
+        return None
+    percent = round((right / left - 1) * 100)
+    return f"{percent:+d} %" if percent else "0 %"
+
+
+def difference_tables(report: Report, conditions: Sequence[SidesRow]) -> Iterator[Table]:
+    """Give what differs, and nothing of what is the same."""
+    found = (
+        *map(_section_table, report.differences),
+        Table(title="conditions of the smoke-train", rows=tuple(conditions)),
+        Table(title="operators", rows=tuple(_operators(report))),
+        Table(title="libraries in memory", rows=tuple(_libraries(report))),
+    )
+    for table in found:
+        rows = tuple(row for row in table.rows if row.differs)
+        if rows:
+            yield replace(table, rows=rows)
+
+
+def _section_table(section: Section) -> Table:
+    return Table(
+        title=section.title,
+        reason=section.reason,
+        rows=tuple(
+            sides(Row(label=one.subject, left=one.left, right=one.right))
+            for one in section.differences
+        ),
+    )
+
+
+def condition_rows(report: Report) -> Iterator[SidesRow]:
+    """Give all conditions, where both sides have trained."""
+    return _of_both(report, lambda one: _condition_texts(one.conditions))
+
+
+def _condition_texts(conditions: Conditions) -> dict[str, str]:
+    plain = {field.name: getattr(conditions, field.name) for field in fields(conditions)}
+    arguments = plain.pop("arguments")
+    plain["images"] = f"sha256 {plain.pop('images_sha256')[:_HASH_DIGITS]}"
+    plain["tf32"] = "on" if conditions.tf32 else "off"
+    plain["cudnn"] = _cudnn(conditions.cudnn)
+    return {
+        **{name: str(value) for name, value in plain.items() if value is not None},
+        **{f"{name} =": arguments[name] for name in sorted(arguments)},
+    }
+
+
+def _cudnn(number: int | None) -> str | None:
+    """Read cuDNN's number: 91900 is 9.19.0, 8902 is 8.9.2."""
+    if number is None:
+        return None
+    major, rest = divmod(number, 10_000 if number >= 90_000 else 1_000)  # noqa: PLR2004 since 9
+    return f"{major}.{rest // 100}.{rest % 100}"
+
+
+def _operators(report: Report) -> Iterator[SidesRow]:
+    return _of_both(report, _operator_texts)
+
+
+def _operator_texts(fingerprint: Fingerprint) -> dict[str, str]:
+    return {
+        one.name: one.error or f"sha256 {one.sha256[:_HASH_DIGITS]}"
+        for one in fingerprint.operators
+    }
+
+
+def _libraries(report: Report) -> Iterator[SidesRow]:
+    return _of_both(report, _library_texts)
+
+
+def _library_texts(fingerprint: Fingerprint) -> dict[str, str]:
+    """Give each soname with where it was loaded from; two copies stand side by side."""
+    texts: dict[str, list[str]] = {}
+    for one in fingerprint.libraries:
+        version = f"{one.version}, " if one.version else ""
+        texts.setdefault(one.soname, []).append(f"{version}{one.path}")
+    return {soname: "; ".join(copies) for soname, copies in texts.items()}
+
+
+def _of_both(
+    report: Report, texts: Callable[[Fingerprint], Mapping[str, str]]
+) -> Iterator[SidesRow]:
+    """Give a row for each name, those of the left side first; none where a side has none."""
+    here, there = (texts(one) if one else {} for one in (report.expected, report.seen))
+    for name in dict.fromkeys((*here, *there)) if here and there else ():
+        yield sides(Row(label=name, left=here.get(name), right=there.get(name)))
+
+
+def sides(row: Row, change: str | None = None) -> SidesRow:
+    """Give a fact as the page has it: what a side does not have is called absent."""
+    return SidesRow(
+        label=row.label,
+        left=_text(row.left),
+        right=_text(row.right),
+        differs=row.left != row.right,
+        change=change,
+    )
+
+
+def _text(value: str | None) -> str:
+    return "absent" if value is None else value

@@ -1,0 +1,197 @@
+"""What the page shows, decided in Python: marks, words, rows and charts. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING, get_args
+
+from snapenv.model.outcome import Check, Part
+from snapenv.model.report import Report
+from snapenv.report.chart import Plot, difference_chart, loss_chart
+from snapenv.report.sides import (
+    SidesRow,
+    Table,
+    condition_rows,
+    difference_tables,
+    sides,
+    speed_rows,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from snapenv.model.fingerprint import Fingerprint
+
+_MARKS = {"held": "✓", "warning": "!", "failed": "✗"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """A check as it is shown; ``kind`` is held, warning or failed."""
+
+    kind: str
+    mark: str
+    check: Check
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """The checks of one part."""
+
+    part: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One step of both smoke-trains, as the table has it."""
+
+    number: int
+    left: str
+    right: str
+    difference: str
+    differs: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """All that the template reads."""
+
+    report: Report
+    kind: str  # of the verdict: held or failed
+    mark: str
+    word: str
+    facts: tuple[tuple[str, str], ...]
+    losses: Plot | None
+    differences: Plot | None
+    proof: str  # the losses in a sentence
+    steps: tuple[Step, ...]
+    speed: tuple[SidesRow, ...]
+    groups: tuple[Group, ...]
+    counts: str
+    differing: tuple[Table, ...]
+    conditions: tuple[SidesRow, ...]
+    machines: tuple[SidesRow, ...]
+    none_differ: str = "Nothing that was compared here differs."
+
+
+def make_page(report: Report) -> Page:
+    """Decide what the page of a report shows."""
+    kind = "held" if report.verdict.ok else "failed"
+    here, there = _losses(report.expected), _losses(report.seen)
+    both = report.expected is not None and report.seen is not None
+    differences = relative_differences(here, there) if both else ()
+    first = _first_differing(report)
+    lines = tuple(_line(check) for check in report.checks)
+    conditions = tuple(condition_rows(report))
+    return Page(
+        report=report,
+        kind=kind,
+        mark=_MARKS[kind],
+        word=report.tier or ("the same" if report.verdict.ok else "not the same"),
+        facts=tuple(_facts(report)),
+        losses=loss_chart(here, there, first=first),
+        differences=difference_chart(differences, first=first, limits=report.limits),
+        proof=_proof(report, differences, first),
+        steps=tuple(_steps(here, there, differences)),
+        speed=tuple(speed_rows(report)),
+        groups=tuple(_groups(lines)),
+        counts=_counts(lines),
+        differing=tuple(difference_tables(report, conditions)),
+        conditions=conditions,
+        machines=tuple(sides(row) for row in report.machines),
+    )
+
+
+def relative_differences(expected: Sequence[float], seen: Sequence[float]) -> tuple[float, ...]:
+    """Give one number a step, infinite where either loss is missing or not finite."""
+    pairs = zip_longest(expected, seen, fillvalue=math.nan)
+    return tuple(_relative_difference(here, there) for here, there in pairs)
+
+
+def _relative_difference(here: float, there: float) -> float:
+    if not (math.isfinite(here) and math.isfinite(there)):
+        return math.inf
+    return abs(here - there) / max(abs(here), abs(there)) if here != there else 0.0
+
+
+def _losses(fingerprint: Fingerprint | None) -> tuple[float, ...]:
+    return fingerprint.values if fingerprint else ()
+
+
+def _first_differing(report: Report) -> int | None:
+    """Give the first step whose losses are not the same bit for bit, from 1."""
+    if report.expected is None or report.seen is None:
+        return None
+    pairs = enumerate(zip_longest(report.expected.losses, report.seen.losses), start=1)
+    return next((step for step, (here, there) in pairs if here != there), None)
+
+
+def _proof(report: Report, differences: Sequence[float], first: int | None) -> str:
+    if report.seen is None:
+        return "No smoke-train was run: this rests on the facts alone."
+    if report.expected is None:
+        return "There are no losses of the capture to compare with."
+    if first is None:
+        return f"All {len(report.seen.losses)} losses are the same, bit for bit."
+    largest = max(differences)
+    far = f"by at most {largest:.1e}" if math.isfinite(largest) else "and are not all comparable"
+    return f"The losses part at step {first} of {len(differences)}, {far}."
+
+
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    named = {
+        "Tag": report.title,
+        "Snapshot": report.snapshot,
+        "Image": report.image,
+        "Image digest": report.image_digest,
+        "Captured": report.captured_at,
+        "Restored": report.restored_at,
+        "Restored in": report.restored_in,
+    }
+    return ((label, value) for label, value in named.items() if value)
+
+
+def _steps(
+    here: Sequence[float], there: Sequence[float], differences: Sequence[float]
+) -> Iterator[Step]:
+    rows = enumerate(zip_longest(here, there, differences), start=1)
+    for number, (left, right, difference) in rows:
+        yield Step(
+            number=number,
+            left="absent" if left is None else f"{left:.9g}",
+            right="absent" if right is None else f"{right:.9g}",
+            difference=_difference(difference),
+            differs=bool(difference),
+        )
+
+
+def _difference(difference: float | None) -> str:
+    if difference is None:
+        return ""
+    return f"{difference:.1e}" if difference else "0"
+
+
+def _line(check: Check) -> Line:
+    kind = "held" if check.ok else "failed" if check.fails else "warning"
+    return Line(kind=kind, mark=_MARKS[kind], check=check)
+
+
+def _groups(lines: Sequence[Line]) -> Iterator[Group]:
+    """Give the parts in the order in which one is asked after another."""
+    for part in get_args(Part):
+        of_part = tuple(line for line in lines if line.check.part == part)
+        if of_part:
+            yield Group(part=part, lines=of_part)
+
+
+def _counts(lines: Sequence[Line]) -> str:
+    kinds = [line.kind for line in lines]
+    numbers = {
+        "failed": kinds.count("failed"),
+        "to look out for": kinds.count("warning"),
+        "held": kinds.count("held"),
+    }
+    return ", ".join(f"{number} {name}" for name, number in numbers.items() if number)

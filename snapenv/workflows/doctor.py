@@ -1,0 +1,100 @@
+"""Say whether this machine can run an environment, or what it can run at all; nothing is pulled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from snapenv.model.outcome import Outcome
+from snapenv.nvidia.catalogue import load_catalogue
+from snapenv.preflight.machine import describe_machine
+from snapenv.preflight.storage import size
+from snapenv.verify.verdict import judge
+from snapenv.workflows.preflight import Asked, judge_host, look_at_host, needs_of
+from snapenv.workflows.reference import parse_ref
+
+if TYPE_CHECKING:
+    from snapenv.model.host import Host, Needs
+    from snapenv.model.outcome import Check
+    from snapenv.ports import Outside
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doctor:
+    """What a user may ask of a look at this machine."""
+
+    ref: str | None = None  # a tag, an image reference, an archive, a snapshot folder
+    repository: str
+    mirror: str | None = None
+    device: str = "auto"
+
+
+def doctor(request: Doctor, outside: Outside) -> Outcome:
+    """Look at this machine, and check it against what REF needs, where one is named.
+
+    Raises:
+        NotFoundError: REF is nowhere.
+        RegistryError: The registry does not answer, or refuses.
+    """
+    if request.ref is None:
+        return _describe(look_at_host(outside))
+    ref = parse_ref(request.ref, repository=request.repository)
+    host = look_at_host(outside)
+    asked = Asked(device=request.device, mirror=request.mirror)
+    needs = needs_of(ref, outside, host=host, asked=asked, repository=request.repository)
+    return _outcome(host, needs, judge_host(host, needs), about=str(ref))
+
+
+def _describe(host: Host) -> Outcome:
+    report = describe_machine(host, load_catalogue())
+    return Outcome(
+        command="doctor",
+        result={
+            "ref": None,
+            "host": msgspec.to_builtins(host),
+            "needs": None,
+            "machine": {
+                "gpus": report.gpus,
+                "driver": report.driver,
+                "cuda": report.cuda,
+                "image": report.image,
+                "torch_builds": report.torch_builds,
+                "containers": report.containers,
+                "free_bytes": report.free_bytes,
+            },
+        },
+        checks=report.checks,
+        lines=report.lines,
+        verdict=judge(
+            report.checks,
+            held="this machine is ready for snapenv",
+            failed="this machine is not ready for snapenv",
+        ),
+    )
+
+
+def _outcome(host: Host, needs: Needs, checks: tuple[Check, ...], *, about: str) -> Outcome:
+    warned = sum(not check.ok for check in checks)
+    held = f"{about} runs here" + (f", with {warned} to look out for" if warned else "")
+    return Outcome(
+        command="doctor",
+        result={
+            "ref": about,
+            "host": msgspec.to_builtins(host),
+            "needs": msgspec.to_builtins(needs),
+            "machine": None,
+        },
+        checks=checks,
+        lines=tuple(_lines(needs)),
+        verdict=judge(checks, held=held, failed=f"{about} does not run here"),
+    )
+
+
+def _lines(needs: Needs) -> tuple[str, ...]:
+    """Say what is to be fetched, where that is known."""
+    if needs.here:
+        return ("nothing is to be fetched",)
+    packed = sum(layer.size_bytes for layer in needs.missing)
+    return (f"{size(packed)} of layers are to be fetched",) if packed else ()

@@ -1,0 +1,95 @@
+"""The page about a proof: what stands in it, and where it is written."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from snapenv.content import replace_file
+from snapenv.errors import WriteError
+from snapenv.lock.leaks import find_leaks, refuse_leaks
+from snapenv.model.report import Report, Row
+from snapenv.report.html import report_html
+from snapenv.verify.differences import differences, sections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from snapenv.model.facts import Facts
+    from snapenv.model.hardware import Hardware
+    from snapenv.model.outcome import Outcome
+    from snapenv.model.snapshot import Snapshot
+    from snapenv.ports import Outside
+    from snapenv.workflows.prove import Proved
+
+
+def proof_report(
+    snapshot: Snapshot, proved: Proved, outcome: Outcome, *, place: str, now: datetime
+) -> Report:
+    """Put together what a proof has found; ``place`` is what was brought back."""
+    facts = snapshot.lock.facts
+    return Report(
+        title=snapshot.lock.tag,
+        verdict=proved.verdict,
+        tier=proved.tier,
+        snapshot=snapshot.digest,
+        image=_text(outcome, "image"),
+        image_digest=_text(outcome, "digest"),
+        captured_at=snapshot.captured_at,
+        restored_at=now.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        restored_in=place,
+        expected=proved.baseline,
+        seen=proved.fingerprint,
+        limits=proved.limits,
+        checks=outcome.checks,
+        warnings=outcome.warnings,
+        differences=tuple(
+            one for one in sections(differences(facts, proved.facts)) if one.differences
+        ),
+        machines=tuple(_machines(facts, proved.facts)),
+        energy=proved.energy,
+    )
+
+
+def write_report(path: Path, report: Report, outside: Outside) -> None:
+    """Write the page, whole or not at all, in the place of one that is there.
+
+    Raises:
+        LeakError: It would hold a secret.
+        WriteError: It cannot be written.
+    """
+    page = report_html(report)
+    refuse_leaks(find_leaks(str(path), [page], outside.secrets()), allowed=())
+    try:
+        replace_file(path, page)
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {path}: {error.strerror}", hint="Name another place with --report."
+        ) from error
+
+
+def _text(outcome: Outcome, name: str) -> str | None:
+    value = outcome.result.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _machines(there: Facts, here: Facts) -> Iterator[Row]:
+    left, right = dict(_machine(there.hardware)), dict(_machine(here.hardware))
+    for label in dict.fromkeys((*left, *right)):
+        yield Row(label=label, left=left.get(label), right=right.get(label))
+
+
+def _machine(hardware: Hardware) -> Iterator[tuple[str, str]]:
+    """Give what people ask of a machine first, by its name."""
+    system, driver = hardware.system, hardware.driver
+    for number, gpu in enumerate(hardware.gpus):
+        yield f"GPU {number}", f"{gpu.name}, {gpu.memory_mib / 1024:.0f} GiB"
+    if driver:
+        yield "driver", f"{driver.version}, CUDA {driver.cuda[0]}.{driver.cuda[1]}"
+    if hardware.driver_fault:
+        yield "driver", f"does not answer: {hardware.driver_fault.error}"
+    yield "processor", f"{system.cpu_count} x {system.cpu or system.machine}"
+    yield "system", system.os
+    if system.shm_bytes:
+        yield "shared memory", f"{system.shm_bytes / 2**20:.0f} MiB"

@@ -1,0 +1,79 @@
+"""Measure snapenv's smoke-train against the same training that is started by hand.
+
+``python -m tests.benchmarks.smoke_train [ROUNDS]``; each is a fresh process with the same
+arguments and the same end, by turns; the images of the one by hand lie there already. Medians.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.targets.local import LocalTarget
+from snapenv.verify.smoke_train import _ENVIRONMENT, pack_smoke_train, smoke_train
+from tests.benchmarks.measure import Work, run
+from tests.engines.exact import make_exact
+from tests.engines.place import Place, call
+from tests.verify.told import Told
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BY_HAND = """
+from ultralytics import YOLO
+YOLO("yolov8n.yaml").train(data={data!r}, project={project!r}, device="cpu", **{arguments!r})
+"""
+MAKE_IMAGES = """
+import sys; sys.path.insert(0, sys.argv[1])
+import pathlib, smoke_images, smoke_plan
+print(smoke_images.make_data(pathlib.Path(sys.argv[2]), smoke_plan.IMAGES)[0])
+"""
+
+
+def main(rounds: int) -> None:
+    python = str(make_exact(Place.default()))
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "smoke_train.pyz")
+        program.write_bytes(pack_smoke_train())
+        works = (snapenvs(python, program, Path(folder)), by_hand(python, program, Path(folder)))
+        costs = [{work.name: run(work) for work in works} for _ in range(rounds + 1)][1:]
+    ours, theirs = (work.name for work in works)
+    for name in (ours, theirs):
+        seconds = statistics.median(cost[name].seconds for cost in costs)
+        cpu_s = statistics.median(cost[name].cpu_s for cost in costs)
+        print(f"{name:8} {seconds:6.2f} s, {cpu_s:6.2f} s of the processor")
+    for what in ("seconds", "cpu_s"):
+        ratios = [getattr(cost[ours], what) / getattr(cost[theirs], what) for cost in costs]
+        print(f"{what:8} {statistics.median(ratios):6.3f} x by hand, the median of {rounds}")
+
+
+def snapenvs(python: str, program: Path, folder: Path) -> Work:
+    """Give our own program as a target runs it: in a folder of its own each time."""
+    work = folder / "ours"
+    words = f"rm -rf {work} && mkdir {work} && cd {work} && exec {python} -B {program} --device cpu"
+    return Work(name="snapenv", argv=("sh", "-c", words), environment=_ENVIRONMENT)
+
+
+def by_hand(python: str, program: Path, folder: Path) -> Work:
+    """Give a plain script with the arguments that snapenv's training had."""
+    data = call(python, "-c", MAKE_IMAGES, str(program), str(folder / "data")).strip()
+    script, runs = folder / "by_hand.py", folder / "runs"
+    code = BY_HAND.format(data=data, project=str(runs), arguments=arguments(python))
+    script.write_text(code)
+    forget = f"rm -rf {runs} {folder}/data/*.cache"
+    words = f"{forget} && cd {folder} && exec {python} -B {script}"
+    environment = {**_ENVIRONMENT, "YOLO_CONFIG_DIR": str(folder / "config")}
+    return Work(name="by hand", argv=("sh", "-c", words), environment=environment)
+
+
+def arguments(python: str) -> Mapping[str, object]:
+    seen = smoke_train(LocalTarget(python), device="cpu", task=Told()).conditions.arguments
+    return {name: json.loads(value) for name, value in seen.items()}
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if sys.argv[1:] else 7)

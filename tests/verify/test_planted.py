@@ -1,0 +1,213 @@
+"""Differences planted in clones of a real environment are caught and named; a clone is not.
+
+A clone is made of hard links. A file that is edited gets an inode of its own first, so that the
+environment itself stays as it is.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import uv
+
+from snapenv.access.wheels import IndexWheels
+from snapenv.ports import Target
+from snapenv.probe.probe import probe
+from snapenv.targets.local import LocalTarget
+from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
+from snapenv.verify.libraries import compare_libraries
+from snapenv.verify.smoke_train import smoke_train
+from snapenv.workflows.prove import prove
+from tests.samples import sample_lock
+from tests.verify.told import Told
+from tests.workflows.outside import outside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from snapenv.model.carried import Content
+    from snapenv.model.fingerprint import Fingerprint
+    from snapenv.model.outcome import Check
+    from snapenv.ports import Completed
+
+pytestmark = pytest.mark.exact
+
+REPEATS = 3  # of which one is the reference; `python -m tests.benchmarks.repeat` does 50
+
+
+@pytest.fixture(scope="module")
+def reference(exact_python: Path) -> Fingerprint:
+    return train(LocalTarget(str(exact_python)))
+
+
+@pytest.fixture
+def clone(exact_python: Path) -> Iterator[Path]:
+    """Give a copy of the environment's folder that shares its files, beside it."""
+    folder = exact_python.parents[1]
+    place = folder.with_name(f"planted-{os.getpid()}")
+    subprocess.run(("cp", "-al", str(folder), str(place)), check=True)
+    yield place
+    shutil.rmtree(place)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A target on which one file of the smoke-train says something else."""
+
+    target: Target
+    change: Callable[[bytes], bytes]
+
+    @property
+    def python(self) -> str:
+        return self.target.python
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Mapping[str, Content] | None = None,
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> Completed:
+        changed = {name: self.change(bytes(content)) for name, content in (files or {}).items()}
+        return self.target.run(
+            argv, files=changed, environment=environment, on_line=on_line, stdout=stdout
+        )
+
+
+def train(target: Target) -> Fingerprint:
+    return smoke_train(target, device="cpu", task=Told())
+
+
+def site(environment: Path) -> Path:
+    (found,) = environment.glob("lib/python3.*/site-packages")
+    return found
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    """Change a file of a clone, which has its inode alone from now on."""
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.unlink()
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def install(environment: Path, requirement: str) -> None:
+    """Put another version into a clone; copies, so that no file of uv's cache is shared."""
+    subprocess.run(
+        (
+            *(uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--link-mode", "copy"),
+            *("--python", str(environment / "bin" / "python"), requirement),
+        ),
+        check=True,
+        env={**os.environ, **IndexWheels(None).variables()},
+    )
+
+
+def plant_albumentations(folder: Path) -> None:
+    """Make a package of this name that does nothing: its presence alone is a difference."""
+    (folder / "albumentations").mkdir()
+    (folder / "albumentations" / "__init__.py").write_text('__version__ = "2.0.8"\n')
+    metadata = folder / "albumentations-2.0.8.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: albumentations\nVersion: 2.0.8\n"
+    )
+
+
+def repack(program: bytes, name: str, old: bytes, new: bytes) -> bytes:
+    """Give the smoke-train with one line of one of its files changed."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(program)) as before, zipfile.ZipFile(packed, "w") as after:
+        for entry in before.infolist():
+            source = before.read(entry)
+            if entry.filename == name:
+                assert source.count(old) == 1
+                source = source.replace(old, new)
+            after.writestr(entry, source)
+    return packed.getvalue()
+
+
+def judge_losses(reference: Fingerprint, seen: Fingerprint) -> Check:
+    return fingerprint_check(compare_fingerprints(reference, seen, same_packages=True))
+
+
+def test_an_environment_repeats_itself_without_an_alarm(
+    reference: Fingerprint, exact_python: Path
+) -> None:
+    for _ in range(REPEATS - 1):
+        seen = train(LocalTarget(str(exact_python)))
+
+        assert seen.losses == reference.losses
+        assert seen.conditions == reference.conditions
+        assert seen.operators == reference.operators
+        assert seen.libraries == reference.libraries
+
+
+def test_an_edited_loss_file_is_proved_different_and_named(
+    reference: Fingerprint, exact_python: Path, clone: Path
+) -> None:
+    lock = sample_lock(facts=probe(LocalTarget(str(exact_python))), baseline=reference)
+    loss = site(clone) / "ultralytics" / "utils" / "loss.py"
+    edit(loss, "loss[0] *= self.hyp.box", "loss[0] *= self.hyp.box * 1.0001")
+    python = str(clone / "bin" / "python")
+
+    proved = prove(LocalTarget(python), lock, smoke=True, device="cpu", outside=outside())
+
+    failing = {check.id: check for check in proved.checks if check.fails}
+    assert set(failing) == {"distributions", "distribution.ultralytics", "fingerprint"}
+    assert "edited ultralytics/utils/loss.py" in failing["distribution.ultralytics"].seen
+    assert "part at step 1 of 10" in failing["fingerprint"].seen
+    assert "edited ultralytics/utils/loss.py" in (failing["fingerprint"].fix or "")
+    assert (proved.verdict.part, proved.verdict.check) == (
+        "environment",
+        "distribution.ultralytics",
+    )
+
+
+def test_another_opencv_and_albumentations_are_named(reference: Fingerprint, clone: Path) -> None:
+    install(clone, "opencv-python-headless==4.12.0.88")
+    plant_albumentations(site(clone))
+
+    seen = train(LocalTarget(str(clone / "bin" / "python")))
+
+    check = judge_losses(reference, seen)
+    assert (check.ok, check.part) == (False, "environment")
+    assert "opencv 5.0.0 → 4.12.0, albumentations absent → 2.0.8" in (check.fix or "")
+
+
+def test_another_number_of_threads_is_named(reference: Fingerprint, exact_python: Path) -> None:
+    def two(program: bytes) -> bytes:
+        return repack(program, "smoke_surroundings.py", b"THREADS = 1\n", b"THREADS = 2\n")
+
+    seen = train(Changed(LocalTarget(str(exact_python)), two))
+
+    check = judge_losses(reference, seen)
+    assert (check.ok, check.part) == (False, "environment")
+    assert "threads 1 → 2" in (check.fix or "")
+
+
+def test_a_second_copy_of_a_library_of_cuda_is_an_error_that_names_both(
+    reference: Fingerprint, exact_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (original,) = site(exact_python.parents[1]).glob("nvidia/*/lib/libcudart.so.*")
+    shutil.copy(original, tmp_path)
+    monkeypatch.setenv("LD_PRELOAD", str(tmp_path / original.name))
+
+    seen = train(LocalTarget(str(exact_python)))
+
+    (twice,) = (check for check in compare_libraries(reference, seen) if not check.ok)
+    assert (twice.id, twice.fails) == (f"libraries.{original.name}", True)
+    assert str(tmp_path / original.name) in twice.seen
+    assert f"site/{original.relative_to(site(exact_python.parents[1]))}" in twice.seen

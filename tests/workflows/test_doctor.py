@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+
+from snapenv.model.hardware import Driver, DriverFault
+from snapenv.model.host import NEEDS_LABEL
+from snapenv.workflows.doctor import Doctor, doctor
+from snapenv.workflows.needs import make_label
+from tests.samples import sample_facts, sample_hardware
+from tests.workflows.outside import REPOSITORY, EngineWithBase, FakeRegistry, outside, target
+from tests.workflows.test_preflight import LOCK, NAME, NoEngine, remote
+
+OURS = remote(labels={"io.snapenv.snapshot": "sha256:abc", NEEDS_LABEL: make_label(LOCK)})
+SHELF = FakeRegistry(images={NAME: OURS})
+OLD = sample_hardware(driver=Driver(version="470.57.02", cuda=(11, 4)))
+
+
+def asked(ref: str | None = NAME, **options: str) -> Doctor:
+    return replace(Doctor(ref=ref, repository=REPOSITORY), **options)
+
+
+def test_a_machine_that_can_run_an_image_is_a_yes_and_nothing_is_pulled() -> None:
+    engine = EngineWithBase()
+
+    outcome = doctor(asked(), outside(engine, registry=SHELF))
+
+    assert outcome.exit_code == 0
+    assert outcome.verdict is not None
+    assert outcome.verdict.summary == f"{NAME} runs here"
+    assert outcome.lines == ("300 bytes of layers are to be fetched",)
+    assert engine.find(NAME) is None
+
+
+def test_an_old_driver_is_a_no_that_says_what_to_do() -> None:
+    here = target(sample_facts(hardware=OLD))
+
+    outcome = doctor(asked(), outside(here=here, registry=SHELF))
+
+    assert outcome.exit_code == 1
+    assert outcome.verdict is not None
+    assert (outcome.verdict.part, outcome.verdict.check) == ("host", "driver.cuda")
+    assert outcome.verdict.next
+    assert "driver" in outcome.verdict.next
+
+
+def test_the_cpu_needs_no_driver() -> None:
+    here = target(sample_facts(hardware=OLD))
+
+    assert doctor(asked(device="cpu"), outside(here=here, registry=SHELF)).ok
+
+
+def test_a_driver_that_does_not_answer_is_a_no() -> None:
+    fault = DriverFault(
+        error="Driver/library version mismatch", kernel_module="550.54.14", library="550.90.07"
+    )
+    hardware = replace(sample_hardware(driver=None), driver_fault=fault)
+
+    outcome = doctor(asked(), outside(here=target(sample_facts(hardware=hardware)), registry=SHELF))
+
+    assert outcome.exit_code == 1
+    assert outcome.verdict is not None
+    assert outcome.verdict.next == "sudo reboot"
+
+
+def test_without_an_engine_the_answer_is_a_no_and_not_an_error() -> None:
+    outcome = doctor(asked(), outside(NoEngine(), registry=SHELF))
+
+    (failed,) = [check for check in outcome.checks if check.fails]
+    assert (failed.id, failed.fix) == ("engine", "Start Docker.")
+
+
+def test_the_document_holds_what_was_seen_and_what_is_needed() -> None:
+    result = doctor(asked(), outside(registry=SHELF)).result
+
+    document = msgspec.json.decode(msgspec.json.encode(result))
+    assert document["host"]["hardware"]["driver"]["version"] == "580.95.05"
+    assert document["needs"]["cuda"] == "13.0"
+    assert document["machine"] is None
+
+
+def test_without_a_ref_it_says_what_this_machine_can_run() -> None:
+    outcome = doctor(asked(None), outside())
+
+    assert outcome.ok
+    assert outcome.result["ref"] is None
+    assert isinstance(outcome.result["machine"], dict)
+    assert outcome.result["machine"]["driver"] == "580.95.05"
+    assert any("nvidia/pytorch" in line for line in outcome.lines)
+
+
+def test_both_answers_have_the_same_keys() -> None:
+    there = outside(registry=SHELF)
+
+    assert doctor(asked(None), there).result.keys() == doctor(asked(), there).result.keys()
