@@ -15,9 +15,9 @@ from snapenv.errors import LockError
 from snapenv.model.facts import NEUTRAL_VARIABLES
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.snapshot import LENT, PYLOCK_FILE, VENDOR
-from snapenv.render.environment import template_environment
 from snapenv.render.layers import whole_pylock
 from snapenv.render.libraries import AptLibrary, apt_libraries
+from snapenv.templating import template_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

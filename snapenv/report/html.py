@@ -6,22 +6,16 @@ fetched or run. Source: https://www.w3.org/TR/CSP3/
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from jinja2 import FileSystemLoader, StrictUndefined
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from snapenv.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from snapenv.report.printable import printable
 from snapenv.report.view import make_page
+from snapenv.templating import template_environment
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
     from snapenv.model.report import Report
 
-_PACKAGE = Path(__file__).parents[1]
 _FRAME = {
     "width": WIDTH,
     "height": HEIGHT,
@@ -34,24 +28,11 @@ _FRAME = {
 
 def report_html(report: Report) -> bytes:
     """Give the page in UTF-8; the same report gives the same bytes."""
-    template = _environment().get_template("report.html.j2")
-    return template.render(v=make_page(report), frame=_FRAME).encode()
-
-
-def _environment() -> Environment:
-    """Make an environment that escapes, for HTML and for the eye, all that it prints.
-
-    A wheel has its templates inside the package; a checkout has them beside it.
-    """
-    return ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader([_PACKAGE / "templates", _PACKAGE.parent / "templates"]),
-        undefined=StrictUndefined,
-        autoescape=True,
-        finalize=_harmless,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    escaping = template_environment().overlay(
+        autoescape=True, finalize=_harmless, trim_blocks=True, lstrip_blocks=True
     )
+    template = escaping.get_template("report.html.j2")
+    return template.render(v=make_page(report), frame=_FRAME).encode()
 
 
 def _harmless(value: object) -> object:

@@ -4,7 +4,7 @@ import pytest
 from jinja2 import UndefinedError
 from jinja2.exceptions import SecurityError
 
-from snapenv.render.environment import template_environment
+from snapenv.templating import template_environment
 
 
 def test_a_name_that_is_not_given_is_an_error_and_no_empty_text() -> None:
