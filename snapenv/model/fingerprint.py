@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Literal
 
 Tier = Literal["identical", "close", "other device", "different"]
@@ -93,3 +95,19 @@ class Fingerprint:
     def values(self) -> tuple[float, ...]:
         """The losses as numbers."""
         return tuple(float.fromhex(loss) for loss in self.losses)
+
+    def relative_differences(self, other: Fingerprint) -> tuple[float, ...]:
+        """Give one number a step, infinite where either loss is missing or not finite."""
+        pairs = zip_longest(self.values, other.values, fillvalue=math.nan)
+        return tuple(_relative_difference(here, there) for here, there in pairs)
+
+    def first_differing_step(self, other: Fingerprint) -> int | None:
+        """Give the first step, from 1, whose losses are not the same bit for bit."""
+        pairs = enumerate(zip_longest(self.losses, other.losses), start=1)
+        return next((step for step, (here, there) in pairs if here != there), None)
+
+
+def _relative_difference(here: float, there: float) -> float:
+    if not (math.isfinite(here) and math.isfinite(there)):
+        return math.inf
+    return abs(here - there) / max(abs(here), abs(there)) if here != there else 0.0

@@ -81,9 +81,11 @@ def make_page(report: Report) -> Page:
     """Decide what the page of a report shows."""
     kind = "held" if report.verdict.ok else "failed"
     here, there = _losses(report.expected), _losses(report.seen)
-    both = report.expected is not None and report.seen is not None
-    differences = relative_differences(here, there) if both else ()
-    first = _first_differing(report)
+    differences: tuple[float, ...] = ()
+    first = None
+    if report.expected and report.seen:
+        differences = report.expected.relative_differences(report.seen)
+        first = report.expected.first_differing_step(report.seen)
     lines = tuple(_line(check) for check in report.checks)
     conditions = tuple(condition_rows(report))
     return Page(
@@ -105,28 +107,8 @@ def make_page(report: Report) -> Page:
     )
 
 
-def relative_differences(expected: Sequence[float], seen: Sequence[float]) -> tuple[float, ...]:
-    """Give one number a step, infinite where either loss is missing or not finite."""
-    pairs = zip_longest(expected, seen, fillvalue=math.nan)
-    return tuple(_relative_difference(here, there) for here, there in pairs)
-
-
-def _relative_difference(here: float, there: float) -> float:
-    if not (math.isfinite(here) and math.isfinite(there)):
-        return math.inf
-    return abs(here - there) / max(abs(here), abs(there)) if here != there else 0.0
-
-
 def _losses(fingerprint: Fingerprint | None) -> tuple[float, ...]:
     return fingerprint.values if fingerprint else ()
-
-
-def _first_differing(report: Report) -> int | None:
-    """Give the first step whose losses are not the same bit for bit, from 1."""
-    if report.expected is None or report.seen is None:
-        return None
-    pairs = enumerate(zip_longest(report.expected.losses, report.seen.losses), start=1)
-    return next((step for step, (here, there) in pairs if here != there), None)
 
 
 def _proof(report: Report, differences: Sequence[float], first: int | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from snapenv.model.fingerprint import Tier
@@ -90,8 +89,8 @@ def compare_fingerprints(expected: Fingerprint, seen: Fingerprint, *, same_packa
     of threads: the smoke-train sets both itself, so that something undid it.
     """
     here, there = expected.conditions, seen.conditions
-    differences = _relative_differences(expected.values, seen.values)
-    first = _first_differing_step(expected.losses, seen.losses)
+    differences = expected.relative_differences(seen)
+    first = expected.first_differing_step(seen)
     same_packages = same_packages and not _differing(here, there, _PACKAGES)
     tier: Tier = "different"
     if _comparable(here, there) and all(map(math.isfinite, differences)):
@@ -201,25 +200,6 @@ def _choose_tier(
 
 def _comparable(here: Conditions, there: Conditions) -> bool:
     return all(getattr(here, name) == getattr(there, name) for name in _PLANNED)
-
-
-def _relative_differences(expected: Sequence[float], seen: Sequence[float]) -> list[float]:
-    """Give one number a step, infinite where either loss is missing or not finite."""
-    return [
-        _relative_difference(here, there)
-        for here, there in zip_longest(expected, seen, fillvalue=math.nan)
-    ]
-
-
-def _relative_difference(here: float, there: float) -> float:
-    if not (math.isfinite(here) and math.isfinite(there)):
-        return math.inf
-    return abs(here - there) / max(abs(here), abs(there)) if here != there else 0.0
-
-
-def _first_differing_step(expected: Sequence[str], seen: Sequence[str]) -> int | None:
-    pairs = enumerate(zip_longest(expected, seen), start=1)
-    return next((step for step, (here, there) in pairs if here != there), None)
 
 
 def _within(differences: Sequence[float], limits: tuple[float, float]) -> bool:
