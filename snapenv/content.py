@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tarfile
-import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,17 +132,20 @@ def _unreadable(content: Content, why: str | None) -> SnapshotDamagedError:
     )
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Write a file whole or not at all, in the place of the one that may be there.
+
+    ``mode`` is what the user's umask may take from.
 
     Raises:
         OSError: It cannot be written; nothing is left behind.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}")
     try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

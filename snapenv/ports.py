@@ -202,7 +202,9 @@ class Engine(Protocol):
     def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
         """Make a target of an image: each run is a fresh container without network.
 
-        ``gpus`` is None for none, ``all``, or device numbers such as ``0,1``.
+        ``gpus`` is None for none, ``all``, or names with commas between them: numbers, or the
+        UUIDs of GPUs (``GPU-…``) or of MIG instances (``MIG-…``). The program runs as snapenv's
+        own user where the engine is on this machine and has root, else as the engine's root.
         """
         ...
 

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
+import stat
 import subprocess
 import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.content import Tar, read_chunks, size_bytes
+from snapenv.content import Tar, read_chunks, replace_file, size_bytes
 from snapenv.errors import SnapshotDamagedError
 
 if TYPE_CHECKING:
@@ -126,3 +128,28 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(SnapshotDamagedError, match="gone cannot be read: No such file"):
             ask()
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0o600, 0o600), (0o666, 0o644)])
+def test_a_file_that_is_replaced_is_for_those_who_may_read_it(
+    tmp_path: Path, mode: int, expected: int
+) -> None:
+    before = os.umask(0o022)
+    try:
+        replace_file(tmp_path / "page.html", b"old")
+        replace_file(tmp_path / "page.html", b"new", mode=mode)
+    finally:
+        os.umask(before)
+
+    (written,) = tmp_path.iterdir()
+    assert written.read_bytes() == b"new"
+    assert stat.S_IMODE(written.stat().st_mode) == expected
+
+
+def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(OSError, match="directory"):
+        replace_file(tmp_path / "folder", b"new")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

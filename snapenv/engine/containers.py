@@ -17,8 +17,9 @@ from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound
 
 from snapenv.content import Tar
+from snapenv.engine.describe import describe
 from snapenv.engine.failures import engine_errors, no_program, said, start_failure
-from snapenv.engine.gpus import choose_gpus, choose_shm, parse_abilities, unraised
+from snapenv.engine.gpus import choose_gpus, choose_shm, unraised
 from snapenv.errors import EngineError
 from snapenv.model.image import Image
 from snapenv.ports import Completed
@@ -131,9 +132,9 @@ class ImageTarget:
 
         An engine that may not raise a limit of its own, as inside of another container, keeps it.
         """
-        engine = parse_abilities(self.client.info())
-        gpus = choose_gpus(self.gpus, engine)
         here = self.client.base_url == _UNIX
+        engine = describe(self.client.info(), {}, address=self.client.base_url, buildkit=True)
+        gpus = choose_gpus(self.gpus, engine)
         user = choose_user(os.getuid(), os.getgid(), here=here, rootless=engine.rootless)
         tar = _Owned(files, name, user)
         run = _Run(name, argv, environment, tar, choose_shm(engine))

@@ -21,6 +21,7 @@ _SYSTEM_CONTAINERD = "/run/containerd/"  # else the engine runs a containerd of 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _IN_A_MACHINE = "Docker Desktop"  # its engine runs in a virtual machine
 _CONTAINERD_ROOT = "/var/lib/containerd"
+_ROOTLESS = "name=rootless"  # may go on: ",…"
 
 
 def describe(
@@ -45,8 +46,9 @@ def describe(
         cdi=bool(info.get("CDISpecDirs")),
         cdi_devices=tuple(_cdi_devices(info)),
         cgroup_driver=str(info.get("CgroupDriver") or "none"),
-        rootless="name=rootless" in (info.get("SecurityOptions") or ()),
+        rootless=any(one.startswith(_ROOTLESS) for one in info.get("SecurityOptions") or ()),
         containerd_store=_is_containerd_store(info),
+        memory_bytes=info.get("MemTotal") or None,
     )
 
 

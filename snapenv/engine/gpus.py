@@ -12,36 +12,20 @@ https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/cdi-sup
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from docker.types import DeviceRequest, Ulimit
 
-_KIND = "nvidia.com/gpu="
-_RUNTIME = "nvidia"
-_TELLS_DEVICES = (28, 2)  # since then docker info lists the CDI devices that were found
-_ROOTLESS = "name=rootless"
-_VERSION = re.compile(r"(\d+)\.(\d+)")
+from snapenv.model.host import NVIDIA_DEVICE, NVIDIA_RUNTIME
+
+if TYPE_CHECKING:
+    from snapenv.model.host import HostEngine
+
 _LOCKED = "memlock"
 _STACK_BYTES = 64 << 20
 _LEAST_SHM_BYTES = 1 << 30
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Abilities:
-    """What an engine says of itself that decides how containers are made.
-
-    ``devices`` are the NVIDIA devices that it found in CDI specifications, by their full names;
-    None where it does not tell.
-    """
-
-    runtime: bool = False  # NVIDIA's is registered
-    cdi: bool = False  # it takes CDI devices
-    devices: tuple[str, ...] | None = None
-    rootless: bool = False
-    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,21 +41,7 @@ class GpuAccess:
     ulimits: tuple[Ulimit, ...] = ()
 
 
-def parse_abilities(info: Mapping[str, Any]) -> Abilities:
-    """Read what ``docker info`` says; what an engine leaves out, it cannot do."""
-    found = _VERSION.match(str(info.get("ServerVersion") or ""))
-    tells = found is not None and (int(found[1]), int(found[2])) >= _TELLS_DEVICES
-    names = [str(one.get("ID", "")) for one in info.get("DiscoveredDevices") or ()]
-    return Abilities(
-        runtime=_RUNTIME in (info.get("Runtimes") or {}),
-        cdi=bool(info.get("CDISpecDirs")),
-        devices=tuple(name for name in names if name.startswith(_KIND)) if tells else None,
-        rootless=any(one.startswith(_ROOTLESS) for one in info.get("SecurityOptions") or ()),
-        memory_bytes=int(info.get("MemTotal") or 0),
-    )
-
-
-def choose_gpus(wanted: str | None, engine: Abilities) -> GpuAccess:
+def choose_gpus(wanted: str | None, engine: HostEngine) -> GpuAccess:
     """Choose how a container gets the wanted GPUs.
 
     ``wanted`` is None for none, ``all``, or names with commas between them: numbers, or the UUIDs
@@ -90,28 +60,19 @@ def choose_gpus(wanted: str | None, engine: Abilities) -> GpuAccess:
     if wanted is None:
         return GpuAccess(variables={"NVIDIA_VISIBLE_DEVICES": "void"})
     names, ulimits = wanted.split(","), _ulimits(rootless=engine.rootless)
-    if _prefers_cdi(engine):
-        request = DeviceRequest(driver="cdi", device_ids=[f"{_KIND}{name}" for name in names])
+    if engine.injects == "cdi":
+        request = DeviceRequest(
+            driver="cdi", device_ids=[f"{NVIDIA_DEVICE}{name}" for name in names]
+        )
         hidden = {"NVIDIA_VISIBLE_DEVICES": "void", "CUDA_VISIBLE_DEVICES": None}
         return GpuAccess(requests=(request,), variables=hidden, ulimits=ulimits)
     which = {"count": -1} if wanted == "all" else {"device_ids": names}
     return GpuAccess(
         requests=(DeviceRequest(capabilities=[["gpu"]], **which),),
-        runtime=_RUNTIME if engine.runtime else None,
+        runtime=NVIDIA_RUNTIME if engine.has_runtime else None,
         variables={"CUDA_VISIBLE_DEVICES": None},
         ulimits=ulimits,
     )
-
-
-def _prefers_cdi(engine: Abilities) -> bool:
-    """Tell whether CDI is the way: it serves, and the hook does not, or not well.
-
-    Rootless, the hook may not write device rules. Elsewhere the hook goes first where its runtime
-    is registered, as it is what ``docker run --gpus`` uses. An engine from 25 to 28.1 does not
-    say which devices it knows; but CDI is on there only where somebody turned it on.
-    """
-    serves = engine.cdi and engine.devices != ()
-    return serves and (engine.rootless or not engine.runtime)
 
 
 def _ulimits(*, rootless: bool) -> tuple[Ulimit, ...]:
@@ -131,11 +92,11 @@ def unraised(gpus: GpuAccess) -> GpuAccess:
     return replace(gpus, ulimits=kept)
 
 
-def choose_shm(engine: Abilities) -> int:
+def choose_shm(engine: HostEngine) -> int:
     """Give the size of /dev/shm in bytes: half of the memory, as Linux gives a machine itself.
 
     Workers of a DataLoader hand their batches over in it, and 64 MB, the default of engines, ends
     them with a bus error. It is a limit: what is not written takes no memory.
     Source: https://docs.kernel.org/filesystems/tmpfs.html
     """
-    return max(engine.memory_bytes // 2, _LEAST_SHM_BYTES)
+    return max((engine.memory_bytes or 0) // 2, _LEAST_SHM_BYTES)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Literal
 
 from snapenv.model.hardware import Driver, Hardware
 from snapenv.model.image import Layer
 from snapenv.model.native import Kernels
+
+NVIDIA_DEVICE = "nvidia.com/gpu="
+"""What the names of NVIDIA's CDI devices begin with."""
+
+NVIDIA_RUNTIME = "nvidia"
+"""The name under which its toolkit registers NVIDIA's runtime."""
+
+_TELLS_DEVICES = (28, 2)  # the first Docker that lists the CDI devices it has found
+_VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +65,33 @@ class HostEngine:
     rootless: bool = False
     containerd_store: bool = False
     shm_bytes: int | None = None  # what a container gets that asks for nothing
+    memory_bytes: int | None = None  # of the machine
+
+    @property
+    def has_runtime(self) -> bool:
+        """Whether NVIDIA's runtime is registered."""
+        return NVIDIA_RUNTIME in self.runtimes
+
+    @property
+    def tells_devices(self) -> bool:
+        """Whether it says which CDI devices it has found."""
+        found = _VERSION.match(self.version)
+        return found is not None and (int(found[1]), int(found[2])) >= _TELLS_DEVICES
+
+    @property
+    def injects(self) -> Literal["cdi", "runtime"] | None:
+        """How it hands on a GPU, as far as it says itself: by CDI, or by NVIDIA's runtime.
+
+        CDI where that serves, and the runtime does not, or not well: rootless, its hook may not
+        write device rules. Elsewhere the runtime goes first, as ``docker run --gpus`` uses it. An
+        engine from 25 to 28.1 does not say which devices it knows; but CDI is on there only where
+        somebody turned it on.
+        """
+        found = any(device.startswith(NVIDIA_DEVICE) for device in self.cdi_devices)
+        serves = self.cdi and (found or not self.tells_devices)
+        if serves and (self.rootless or not self.has_runtime):
+            return "cdi"
+        return "runtime" if self.has_runtime else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +120,7 @@ class Needs:
     architecture: str | None = None  # "amd64"
     gpu: bool = True  # it is to run on a GPU
     gpu_required: bool = False  # the user asked for GPUs: a CPU will not do
+    devices: tuple[str, ...] = ()  # that the user named, numbers or UUIDs; empty for all
     builds: bool = False  # an image is to be built
     venv: bool = False  # it is to be made as a venv: no engine takes part
     torch: str | None = None

@@ -78,18 +78,25 @@ def cover_by_torch(facts: Facts, gpu: Pair, catalogue: Catalogue) -> Coverage | 
     if seen and (found := cover_by_name(seen.architectures, gpu)):
         return found
     torch = facts.environment.torch
-    if torch is None or torch.cuda is None or facts.hardware.system.machine != "x86_64":
+    if torch is None or facts.hardware.system.machine != "x86_64":
         return None
-    version, _, local = torch.version.partition("+")
-    for one in catalogue.torch:
-        by_default = one.cuda == major_minor(torch.cuda) and local in {"", _local(one.cuda)}
-        if one.version == version and one.kernels and by_default:
-            return cover(one.kernels, gpu)
-    return None
+    return cover_by_release(torch.version, torch.cuda, gpu, catalogue)
 
 
-def _local(cuda: Pair | None) -> str:
-    return f"cu{cuda[0]}{cuda[1]}" if cuda else "cpu"
+def cover_by_release(
+    torch: str | None, cuda: str | None, gpu: Pair, catalogue: Catalogue
+) -> Coverage | None:
+    """Tell whether the released torch of a version and a CUDA, for amd64, runs on a GPU.
+
+    None where no such release is known.
+    """
+    version, _, local = (torch or "").partition("+")
+    pair = major_minor(cuda or "")
+    if pair is None or local not in {"", f"cu{pair[0]}{pair[1]}"}:
+        return None
+    same = (one for one in catalogue.torch if (one.version, one.cuda) == (version, pair))
+    kernels = next((one.kernels for one in same), None)
+    return cover(kernels, gpu) if kernels else None
 
 
 def _runs(code: Pair, gpu: Pair) -> bool:

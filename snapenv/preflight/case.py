@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from snapenv.model.host import GpuPlumbing, Host, Needs
+from snapenv.model.host import NVIDIA_DEVICE, GpuPlumbing, Host, Needs
 from snapenv.nvidia.catalogue import Catalogue, major_minor
 from snapenv.nvidia.kernels import is_jetson
 
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 Injection = Literal["cdi", "legacy", "none"]
 """How a GPU gets into a container: by a CDI specification, by NVIDIA's hook, or not at all."""
 
-NVIDIA_DEVICE = "nvidia.com/gpu="
 _SNAP = "/var/snap/"
-_TELLS_DEVICES = (28, 2)  # the first Docker that lists the CDI devices it has found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,13 +46,40 @@ class Case:
 
     @property
     def gpu_hardware(self) -> Hardware | None:
-        """The hardware where a GPU is wanted and it is known; else None."""
-        return self.hardware if self.needs.gpu else None
+        """The hardware where a GPU is wanted and it is known, with the GPUs that count; else None.
+
+        Those that the user named by number count, else all.
+        """
+        if self.hardware is None or not self.needs.gpu:
+            return None
+        return replace(self.hardware, gpus=tuple(gpu for _, gpu in self._numbered))
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers that the driver gives to ``gpus``."""
+        return tuple(number for number, _ in self._numbered) if self.gpu_hardware else ()
+
+    @property
+    def _numbered(self) -> tuple[tuple[int, Gpu], ...]:
+        """This machine's GPUs that count, with their numbers."""
+        every = tuple(enumerate(self.hardware.gpus if self.hardware else ()))
+        asked = self.needs.devices
+        if not asked or not all(device.isdecimal() for device in asked):
+            return every
+        return tuple(one for one in every if one[0] in set(map(int, asked)))
 
     @property
     def gpus(self) -> tuple[Gpu, ...]:
         """The GPUs that it is to run on, in the driver's order; empty where none is wanted."""
         return self.gpu_hardware.gpus if self.gpu_hardware else ()
+
+    @property
+    def absent(self) -> tuple[int, ...]:
+        """The numbers that the user named and no GPU has, where there are GPUs at all."""
+        if self.hardware is None or not self.hardware.gpus:
+            return ()
+        asked = (int(device) for device in self.needs.devices if device.isdecimal())
+        return tuple(sorted(set(asked) - set(range(len(self.hardware.gpus)))))
 
     @property
     def gpu_engine(self) -> HostEngine | None:
@@ -89,27 +114,16 @@ class Case:
     def hook(self) -> bool:
         """Whether NVIDIA's runtime or hook is there for the engine to call."""
         toolkit = self.plumbing.toolkit is not None and not self.snap
-        return bool(self.engine and (_has_runtime(self.engine) or toolkit))
+        return bool(self.engine and (self.engine.has_runtime or toolkit))
 
     @property
     def injection(self) -> Injection:
-        """How the engine hands on a GPU: by CDI where that serves and the hook does less well.
+        """How the engine hands on a GPU, as it says, or as this machine's files show it.
 
-        Where NVIDIA's runtime is registered it goes first, but not rootless.
+        One that does not tell its CDI devices has some where a specification is, or the toolkit
+        that writes one.
         """
         engine = self.engine
-        if engine and self._serves_cdi(engine) and (engine.rootless or not _has_runtime(engine)):
-            return "cdi"
+        if engine and engine.injects == "cdi":
+            return "cdi" if engine.tells_devices or self.specs or self.hook else "none"
         return "legacy" if self.hook else "none"
-
-    def _serves_cdi(self, engine: HostEngine) -> bool:
-        """Believe the engine where it tells its devices; of an older one, its switch alone."""
-        if not engine.cdi:
-            return False
-        if (major_minor(engine.version) or (0, 0)) >= _TELLS_DEVICES:
-            return any(device.startswith(NVIDIA_DEVICE) for device in engine.cdi_devices)
-        return bool(self.specs) or self.hook
-
-
-def _has_runtime(engine: HostEngine) -> bool:
-    return "nvidia" in engine.runtimes

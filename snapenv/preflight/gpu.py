@@ -9,8 +9,11 @@ from snapenv.preflight.finding import failed, held, warned
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from snapenv.model.hardware import Driver
     from snapenv.model.outcome import Check
     from snapenv.preflight.case import Case
+
+_GPU = "an NVIDIA GPU"
 
 
 def check_present(case: Case) -> Iterator[Check]:
@@ -18,18 +21,23 @@ def check_present(case: Case) -> Iterator[Check]:
     hardware = case.gpu_hardware
     if hardware is None or hardware.driver_fault or (case.plumbing.wsl and not hardware.gpus):
         return
-    expected = "an NVIDIA GPU"
-    if hardware.gpus:
-        yield held("gpu.present", expected, ", ".join(gpu.name for gpu in hardware.gpus))
-        return
-    driver = hardware.driver
+    if case.absent:
+        asked = f"GPU {', '.join(case.needs.devices)}, as --device says"
+        fix = "Name GPUs that nvidia-smi -L tells, or --device all."
+        yield failed("gpu.present", asked, f"no GPU {', '.join(map(str, case.absent))}", fix)
+    elif hardware.gpus:
+        yield held("gpu.present", _GPU, ", ".join(gpu.name for gpu in hardware.gpus))
+    else:
+        yield _none(case, hardware.driver)
+
+
+def _none(case: Case, driver: Driver | None) -> Check:
     none = f"driver {driver.version} shows none" if driver else "no NVIDIA driver"
     if case.needs.gpu_required:
         fix = "See with lspci | grep -i nvidia whether it is there, or use --device cpu."
-        yield failed("gpu.present", expected, none, fix)
-    else:
-        fix = "Use a machine with an NVIDIA GPU and its driver, or say --device cpu."
-        yield warned("gpu.present", expected, f"{none}: it trains on the CPU", fix)
+        return failed("gpu.present", _GPU, none, fix)
+    fix = "Use a machine with an NVIDIA GPU and its driver, or say --device cpu."
+    return warned("gpu.present", _GPU, f"{none}: it trains on the CPU", fix)
 
 
 def check_wsl(case: Case) -> Iterator[Check]:
@@ -72,14 +80,15 @@ def check_torch(case: Case) -> Iterator[Check]:
 
 def check_mig(case: Case) -> Iterator[Check]:
     """Say whether MIG leaves something for CUDA, which uses one instance (pytorch#130181)."""
-    divided = [index for index, gpu in enumerate(case.gpus) if gpu.mig]
+    divided = [one for one in zip(case.numbers, case.gpus, strict=True) if one[1].mig]
     if not divided:
         return
     instances = [name for gpu in case.gpus for name in gpu.mig_devices]
-    empty = [index for index in divided if not case.gpus[index].mig_devices]
+    empty = [number for number, gpu in divided if not gpu.mig_devices]
+    named = any(not device.isdecimal() for device in case.needs.devices)
     if empty:
         yield _undivided(case, empty)
-    if len(instances) > 1:
+    if len(instances) > 1 and not named:
         yield warned(
             "gpu.mig-several",
             "one MIG instance, as CUDA uses no more in one process",
@@ -87,7 +96,7 @@ def check_mig(case: Case) -> Iterator[Check]:
             "Name one by its UUID, which nvidia-smi -L tells: --device MIG-…",
         )
     elif not empty:
-        yield held("gpu.mig", "a MIG instance", instances[0])
+        yield held("gpu.mig", "a MIG instance", ", ".join(instances))
 
 
 def _undivided(case: Case, empty: list[int]) -> Check:

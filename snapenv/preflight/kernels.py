@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.nvidia.catalogue import CatalogueImage, dotted, major_minor
 from snapenv.nvidia.driver import own_cuda
-from snapenv.nvidia.kernels import cover, cover_by_image, cover_by_name
+from snapenv.nvidia.kernels import cover_by_image, cover_by_name, cover_by_release
 from snapenv.preflight.builds import builds_for, name_build
 from snapenv.preflight.driver import service
 from snapenv.preflight.finding import failed, held, warned
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from snapenv.model.hardware import Gpu
     from snapenv.model.native import Kernels
     from snapenv.model.outcome import Check
-    from snapenv.nvidia.catalogue import Kernels as Released
     from snapenv.nvidia.kernels import Coverage
     from snapenv.preflight.case import Case
 
@@ -45,7 +44,8 @@ def check_kernels(case: Case) -> Iterator[Check]:
         fix = _other_torch(missing[0], case)
         yield failed("gpu.kernels", expected, seen, fix, part="image")
     else:
-        usable = ",".join(str(i) for i, (_, one) in enumerate(found) if one != "none")
+        numbered = zip(case.numbers, found, strict=True)
+        usable = ",".join(str(i) for i, (_, one) in numbered if one != "none")
         yield warned("gpu.kernels", expected, seen, f"Use --device {usable}.", part="image")
 
 
@@ -142,25 +142,15 @@ def torch_coverage(case: Case, gpu: Gpu) -> Coverage | None:
     for one in case.needs.kernels:
         if one.distribution == "torch":
             return cover_by_name(built_for(one), gpu.compute_capability)
-    released = _released(case)
-    return cover(released, gpu.compute_capability) if released else None
+    needs = case.needs
+    if needs.architecture != "amd64":
+        return None
+    return cover_by_release(needs.torch, needs.cuda, gpu.compute_capability, case.catalogue)
 
 
 def built_for(kernels: Kernels) -> tuple[str, ...]:
     """Give the architectures that most of the code is for, else those of any of it."""
     return kernels.common or kernels.architectures
-
-
-def _released(case: Case) -> Released | None:
-    """Give the kernels of the released torch for amd64 that this one is, by version and CUDA."""
-    version, _, local = (case.needs.torch or "").partition("+")
-    cuda = major_minor(case.needs.cuda or "")
-    if case.needs.architecture != "amd64" or cuda is None:
-        return None
-    if local not in {"", f"cu{cuda[0]}{cuda[1]}"}:
-        return None
-    same = (one for one in case.catalogue.torch if (one.version, one.cuda) == (version, cuda))
-    return next((one.kernels for one in same), None)
 
 
 def _is_extension(kernels: Kernels) -> bool:

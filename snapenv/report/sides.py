@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _HASH_DIGITS = 12
 _NOT_THROTTLED = "no"
+_TIMES = 10  # from here on, a change reads better as a factor
 _SPEED: dict[str, tuple[str, Callable[[float], str]]] = {
     "images_per_s": ("images/s", "{:.1f}".format),
     "step_ms_median": ("a step, median", "{:.1f} ms".format),
@@ -42,7 +43,7 @@ class SidesRow:
     left: str
     right: str
     differs: bool
-    change: str | None = None  # "+4 %"
+    change: str | None = None  # "+4 %", "12-fold"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +81,11 @@ def _throttled(speed: Speed | None) -> str | None:
 
 
 def _change(left: float | None, right: float | None) -> str | None:
-    """Give the change in percent, None where a side is unknown or nothing."""
+    """Give the change, None where a side is unknown or nothing."""
     if not left or right is None or not math.isfinite(right / left):
         return None
+    if right / left >= _TIMES:
+        return f"{right / left:.3g}-fold"
     percent = round((right / left - 1) * 100)
     return f"{percent:+d} %" if percent else "0 %"
 

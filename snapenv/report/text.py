@@ -27,14 +27,14 @@ def outcome_text(outcome: Outcome) -> Text:
     """Give the checks, one line each with what to do where one says no, then what was done.
 
     Checks that held come first, then what to look out for, then what failed, so that the most
-    important stands last, beside the verdict. Of a comparison, give each group with its
-    differences instead, one line each.
+    important stands last, beside the verdict; what that says to do next is not said twice. Of a
+    comparison, give each group with its differences instead, one line each.
     """
     if isinstance(outcome, Comparison):
         lines = list(_comparison_lines(outcome))
     else:
         checks = sorted(outcome.checks, key=_weight)
-        lines = [line for check in checks for line in _check_lines(check)]
+        lines = [line for check in checks for line in _check_lines(check, outcome.verdict)]
     verdict = _verdict_lines(outcome.verdict) if outcome.verdict else ()
     return Text("\n").join([*lines, *(Text(line) for line in outcome.lines), *verdict])
 
@@ -57,14 +57,14 @@ def _weight(check: Check) -> tuple[bool, bool]:
     return check.fails, not check.ok
 
 
-def _check_lines(check: Check) -> Iterator[Text]:
+def _check_lines(check: Check, verdict: Verdict | None) -> Iterator[Text]:
     mark = _MARKS[check.ok] if check.ok or check.fails else _WARNING
     start = Text.assemble(mark, f" {printable(check.id):<{_ID_WIDTH}} ")
     if check.ok:
         yield start.append(printable(check.seen))
         return
     yield start.append(f"expected {printable(check.expected)}; is {printable(check.seen)}")
-    if check.fix:
+    if check.fix and (verdict is None or (check.id, check.fix) != (verdict.check, verdict.next)):
         yield Text.assemble("  ", ("fix: ", "cyan"), printable(check.fix))
 
 

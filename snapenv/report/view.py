@@ -129,11 +129,16 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         "Snapshot": report.snapshot,
         "Image": report.image,
         "Image digest": report.image_digest,
-        "Captured": report.captured_at,
-        "Restored": report.restored_at,
+        "Captured": _readable(report.captured_at),
+        "Restored": _readable(report.restored_at),
         "Restored in": report.restored_in,
     }
     return ((label, value) for label, value in named.items() if value)
+
+
+def _readable(time: str | None) -> str | None:
+    """Give a time of RFC 3339 in UTC as people read it."""
+    return time and time.replace("T", " ", 1).replace("+00:00", " UTC")
 
 
 def _steps(

@@ -250,7 +250,8 @@ def _part(match: Match, causes: Sequence[str]) -> Part:
 
 def _describe(match: Match) -> str:
     if match.first_differing_step is None:
-        return f"{match.tier}: all {match.steps} losses are the same"
+        same = f"{match.tier}: all {match.steps} losses are the same"
+        return f"{same}, of other packages" if match.tier == "different" else same
     return (
         f"{match.tier}: the losses part at step {match.first_differing_step} of {match.steps}, "
         f"by at most {match.largest_relative_difference:.1e}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -52,6 +55,23 @@ def proof_report(
     )
 
 
+def check_place(path: Path | None) -> None:
+    """See that a page can be written there, before the long work of which it is to tell.
+
+    Raises:
+        WriteError: It cannot.
+    """
+    if path is None:
+        return
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
 def write_report(path: Path, report: Report, outside: Outside) -> None:
     """Write the page, whole or not at all, in the place of one that is there.
 
@@ -62,11 +82,15 @@ def write_report(path: Path, report: Report, outside: Outside) -> None:
     page = report_html(report)
     refuse_leaks(find_leaks(str(path), [page], outside.secrets()), allowed=())
     try:
-        replace_file(path, page)
+        replace_file(path, page, mode=0o666)
     except OSError as error:
-        raise WriteError(
-            f"cannot write {path}: {error.strerror}", hint="Name another place with --report."
-        ) from error
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"cannot write {path}: {error.strerror}", hint="Name another place with --report."
+    )
 
 
 def _text(outcome: Outcome, name: str) -> str | None:

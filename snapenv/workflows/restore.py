@@ -12,6 +12,7 @@ import msgspec
 from snapenv.archive.layout import Archived
 from snapenv.errors import InstallError, NotFoundError, RegistryError
 from snapenv.lock.store import read_snapshot
+from snapenv.model.host import NVIDIA_DEVICE
 from snapenv.model.image import Image, ImageRef
 from snapenv.model.outcome import Check, Outcome
 from snapenv.model.report import Report
@@ -33,12 +34,12 @@ from snapenv.workflows.preflight import (
 )
 from snapenv.workflows.prove import Place, prove
 from snapenv.workflows.reference import fetch_image, parse_ref, read_image
-from snapenv.workflows.report import proof_report, write_report
+from snapenv.workflows.report import check_place, proof_report, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from snapenv.model.host import Host, Needs
+    from snapenv.model.host import Host, HostEngine, Needs
     from snapenv.ports import Outside
 
 EngineName = Literal["docker", "venv"]
@@ -103,7 +104,11 @@ def restore(request: Restore, outside: Outside) -> Outcome:
     """Check this machine, fetch or make the environment, compare it with the lock, train in it.
 
     What this machine cannot run is a no, and then nothing is fetched.
+
+    Raises:
+        WriteError: The report cannot be written where it is wanted; nothing was done.
     """
+    check_place(request.report)
     with looking(outside, engine=request.engine == "docker") as host:
         found = _find(request, outside)
         checks = _preflight(request, found, host, outside) if request.preflight else ()
@@ -234,8 +239,20 @@ def in_image(
         name=str(ref),
         image=image,
         result={"image": str(ref), "digest": image.digest_in(ref.repository) or image.id},
-        usage=f"docker run --rm -it {'--gpus all --shm-size 1g ' if gpus else ''}{ref}",
+        usage=f"docker run --rm -it {_words(gpus, host().engine) if gpus else ''}{ref}",
     )
+
+
+def _words(gpus: str, engine: HostEngine | None) -> str:
+    """Give the words that hand GPUs on, in the way that the engine has.
+
+    Source: https://docs.docker.com/reference/cli/docker/container/run/#gpus
+    """
+    if engine and engine.injects == "cdi":
+        asked = " ".join(f"--device {NVIDIA_DEVICE}{name}" for name in gpus.split(","))
+    else:
+        asked = "--gpus all" if gpus == "all" else f"--gpus '\"device={gpus}\"'"
+    return f"{asked} --shm-size 1g "
 
 
 def _has_gpus(host: Host) -> bool:

@@ -12,6 +12,7 @@ from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.workflows.archive import read_stored
 from snapenv.workflows.preflight import look_at_host
 from snapenv.workflows.reference import parse_ref, read_image
+from snapenv.workflows.report import check_place
 from snapenv.workflows.restore import in_image, in_venv, proved_outcome
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ def verify(request: Restore, outside: Outside) -> Outcome:
 
     Raises:
         NotFoundError: There is no such image, or no such venv, here.
+        WriteError: The report cannot be written where it is wanted; nothing was done.
     """
+    check_place(request.report)
     ref = parse_ref(request.ref, repository=request.repository)
     if request.engine == "venv":
         snapshot = _snapshot(ref, outside)

@@ -7,6 +7,7 @@ import pty
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +15,13 @@ import pytest
 from snapenv.engine.docker import DockerEngine
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import BuildContext, ImageRef
-from snapenv.model.snapshot import SNAPSHOT_LABEL
+from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
+from snapenv.workflows.archive import Export, export_image
 from tests.command import Command
-from tests.fakes import FakeTask
+from tests.fakes import FakeEngine, FakeTask
 from tests.registry.pushed import Shelf
 from tests.samples import TAG, sample_snapshot
+from tests.workflows.outside import outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +105,24 @@ def test_a_snapshot_folder_is_shown_without_an_engine(tmp_path: Path) -> None:
 
     assert done.returncode == 0
     assert f"digest     {sample_snapshot().digest}" in done.stdout.splitlines()
+
+
+def test_an_archive_is_shown_without_an_engine(tmp_path: Path) -> None:
+    engine, snapshot = FakeEngine(), sample_snapshot()
+    lines = f"FROM scratch\nCOPY {' '.join(snapshot.files)} {IMAGE_SNAPSHOT}/\n"
+    context = BuildContext(
+        files={"of.scratch": lines.encode(), **snapshot.files},
+        labels={SNAPSHOT_LABEL: snapshot.digest},
+        dockerfile="of.scratch",
+    )
+    engine.tag(engine.build(context, FakeTask()), ImageRef(repository="here", tag=TAG))
+    request = Export(ref=TAG, output=tmp_path / "a", repository="here")
+    export_image(request, replace(outside(), engine=engine))
+
+    result = Command(NOWHERE).result("show", str(tmp_path / "a"))
+
+    assert (result["kind"], result["tag"]) == ("archive", TAG)
+    assert result["digest"] == snapshot.digest
 
 
 def test_a_list_without_an_engine_is_an_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from docker.models.containers import Container
+
+    from tests.engines.browser import Browser
 
 pytestmark = pytest.mark.docker
 
@@ -122,6 +125,28 @@ def test_a_removed_image_comes_back_by_its_tag_and_is_identical(built: Built) ->
     assert done["image"] == built.reference
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize("command", ["restore", "verify"])
+def test_a_proof_is_told_on_a_page_that_needs_nothing_else(
+    built: Built, browser: Browser, tmp_path: Path, command: str
+) -> None:
+    words = (command, built.reference, "--device", "cpu", "--report", str(tmp_path / "page.html"))
+
+    document = built.command.document(*words)
+
+    page = (tmp_path / "page.html").read_bytes()
+    text = html.unescape(page.decode())
+    told = [document["verdict"]["summary"], document["result"]["tier"]]
+    told += [check[key] for check in document["checks"] for key in ("id", "seen")]
+    assert [word for word in told if word not in text] == []
+    assert document["result"]["tier"] == "identical"
+    seen = browser.measure(page, width=360, height=800, dark=True)
+    assert (seen["points"]["expected"], seen["points"]["seen"]) == ([10], [10])
+    assert (seen["scroll_width"], seen["outside"], seen["cut"]) == (360, [], [])
+    assert browser.requests(page) == []
+    assert text.count("debian 13") == 2  # on both machines
+
+
 def test_a_local_image_and_a_snapshot_folder_are_restored_without_a_registry(built: Built) -> None:
     by_reference = built.command.result("restore", built.reference, "--no-smoke", "--device", "cpu")
     by_folder = built.command.result(
@@ -138,7 +163,7 @@ def test_a_local_image_and_a_snapshot_folder_are_restored_without_a_registry(bui
     assert by_reference["tier"] is None
 
 
-def test_an_image_in_which_someone_edited_a_file_is_found_out(built: Built) -> None:
+def test_an_image_in_which_someone_edited_a_file_is_found_out(built: Built, tmp_path: Path) -> None:
     loss = "/opt/snapenv/venv/lib/python3*/site-packages/ultralytics/utils/loss.py"
     edit = f"for file in {loss}; do echo '# one more line' >> $file; done"
     container = built.client.containers.create(built.reference, ["sh", "-c", edit], user="0")
@@ -147,13 +172,14 @@ def test_an_image_in_which_someone_edited_a_file_is_found_out(built: Built) -> N
     container.commit(repository=built.repository, tag="edited")
     container.remove()
 
-    done = built.command.run(
-        "restore", f"{built.repository}:edited", "--no-smoke", "--device", "cpu"
-    )
+    words = ("restore", f"{built.repository}:edited", "--no-smoke", "--device", "cpu")
+    done = built.command.run(*words, "--report", str(tmp_path / "page.html"))
 
+    page = (tmp_path / "page.html").read_text()
     assert done.returncode == 1
-    assert "✗ distribution.ultralytics" in done.stdout
-    assert "loss.py" in done.stdout
+    for told in (done.stdout, page):
+        assert "distribution.ultralytics" in told
+        assert "loss.py" in told
 
 
 def test_the_venv_engine_refuses_what_only_the_base_image_has(built: Built, tmp_path: Path) -> None:

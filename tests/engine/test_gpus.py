@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ import pytest
 from docker.types import DeviceRequest, Ulimit
 
 from snapenv.engine.docker import DockerEngine
-from snapenv.engine.gpus import Abilities, GpuAccess, choose_gpus, choose_shm, parse_abilities
+from snapenv.engine.gpus import GpuAccess, choose_gpus, choose_shm
 from snapenv.errors import EngineError
 from snapenv.model.hardware import Driver
+from snapenv.model.host import HostEngine
 from snapenv.model.image import BuildContext
 from snapenv.probe.probe import probe
 from tests.conftest import _provide
@@ -53,15 +55,16 @@ MIG = "MIG-4b2cd5a1-6c8b-5b6c-9d64-3b1f2f6b2a10"
 GPU = "GPU-8de47821-9ed2-75e0-acc4-4646a03f8b35"
 MEMLOCK = Ulimit(name="memlock", soft=-1, hard=-1)
 STACK = Ulimit(name="stack", soft=67108864, hard=67108864)
-NOTHING = Abilities()
-TOOLKIT = Abilities(runtime=True)
-CDI = Abilities(cdi=True, devices=(ONE, ALL))
-CDI_UNTOLD = Abilities(cdi=True)  # Docker 25 to 28.1, where it was turned on
-NO_SPEC = Abilities(cdi=True, devices=())
-BOTH = Abilities(runtime=True, cdi=True, devices=(ONE, ALL))
-ROOTLESS = Abilities(rootless=True, runtime=True)
-ROOTLESS_BOTH = Abilities(rootless=True, runtime=True, cdi=True, devices=(ONE, ALL))
-ROOTLESS_NO_SPEC = Abilities(rootless=True, runtime=True, cdi=True, devices=())
+RUNTIMES = ("nvidia", "runc")
+NOTHING = HostEngine(version="28.2.0", api=(1, 50), address="unix:///d.sock", here=True)
+TOOLKIT = replace(NOTHING, runtimes=RUNTIMES)
+CDI = replace(NOTHING, cdi=True, cdi_devices=("amd.com/gpu=0", ONE, ALL))
+CDI_UNTOLD = replace(NOTHING, cdi=True, version="28.1.1")  # where it was turned on
+NO_SPEC = replace(NOTHING, cdi=True, cdi_devices=("amd.com/gpu=0",))
+BOTH = replace(CDI, runtimes=RUNTIMES)
+ROOTLESS = replace(TOOLKIT, rootless=True)
+ROOTLESS_BOTH = replace(BOTH, rootless=True)
+ROOTLESS_NO_SPEC = replace(NO_SPEC, rootless=True, runtimes=RUNTIMES)
 LOOK = """
 import json, os, resource, sys
 print("FACTS " + json.dumps({
@@ -103,7 +106,7 @@ def cdi(*names: str) -> tuple[DeviceRequest, ...]:
     ],
 )
 def test_cdi_is_chosen_where_the_hook_does_not_serve_or_not_well(
-    wanted: str, engine: Abilities, requests: tuple[DeviceRequest, ...], runtime: str | None
+    wanted: str, engine: HostEngine, requests: tuple[DeviceRequest, ...], runtime: str | None
 ) -> None:
     chosen = choose_gpus(wanted, engine)
 
@@ -111,7 +114,7 @@ def test_cdi_is_chosen_where_the_hook_does_not_serve_or_not_well(
 
 
 @pytest.mark.parametrize("engine", [NOTHING, TOOLKIT, CDI, ROOTLESS_BOTH])
-def test_who_wants_no_gpu_gets_none_whatever_the_image_asks_for(engine: Abilities) -> None:
+def test_who_wants_no_gpu_gets_none_whatever_the_image_asks_for(engine: HostEngine) -> None:
     expected = GpuAccess(variables={"NVIDIA_VISIBLE_DEVICES": "void"})
 
     assert choose_gpus(None, engine) == expected
@@ -131,39 +134,28 @@ def test_an_engine_without_root_is_not_asked_to_raise_a_limit() -> None:
     assert choose_gpus("all", ROOTLESS_BOTH).ulimits == (STACK,)
 
 
-@pytest.mark.parametrize(("memory", "shm"), [(0, GIB), (GIB, GIB), (64 * GIB, 32 * GIB)])
-def test_shared_memory_is_half_of_the_memory_and_never_small(memory: int, shm: int) -> None:
-    assert choose_shm(Abilities(memory_bytes=memory)) == shm
+@pytest.mark.parametrize(("memory", "shm"), [(None, GIB), (GIB, GIB), (64 * GIB, 32 * GIB)])
+def test_shared_memory_is_half_of_the_memory_and_never_small(memory: int | None, shm: int) -> None:
+    assert choose_shm(replace(NOTHING, memory_bytes=memory)) == shm
 
 
 @pytest.mark.parametrize(
-    ("info", "expected"),
+    ("engine", "way"),
     [
-        ({}, NOTHING),
-        ({"ServerVersion": "dev", "Runtimes": None, "SecurityOptions": None}, NOTHING),
-        ({"ServerVersion": "20.10.24+dfsg1", "Runtimes": {"runc": {}, "nvidia": {}}}, TOOLKIT),
-        ({"ServerVersion": "28.1.1", "CDISpecDirs": ["/etc/cdi"]}, CDI_UNTOLD),
-        ({"ServerVersion": "28.2.0", "CDISpecDirs": ["/etc/cdi"]}, NO_SPEC),
-        (
-            {
-                "ServerVersion": "29.0.1",
-                "CDISpecDirs": ["/etc/cdi"],
-                "DiscoveredDevices": [
-                    {"Source": "cdi", "ID": "amd.com/gpu=0"},
-                    {"Source": "cdi", "ID": ONE},
-                    {"Source": "cdi", "ID": ALL},
-                ],
-                "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
-                "MemTotal": 64 * GIB,
-            },
-            Abilities(cdi=True, devices=(ONE, ALL), rootless=True, memory_bytes=64 * GIB),
-        ),
+        (NOTHING, None),
+        (replace(NOTHING, version="dev"), None),
+        (TOOLKIT, "runtime"),
+        (NO_SPEC, None),
+        (BOTH, "runtime"),
+        (CDI, "cdi"),
+        (CDI_UNTOLD, "cdi"),
+        (ROOTLESS, "runtime"),
+        (ROOTLESS_BOTH, "cdi"),
+        (ROOTLESS_NO_SPEC, "runtime"),
     ],
 )
-def test_what_an_engine_can_do_is_read_from_what_it_says(
-    info: dict[str, object], expected: Abilities
-) -> None:
-    assert parse_abilities(info) == expected
+def test_an_engine_says_how_it_hands_on_a_gpu(engine: HostEngine, way: str | None) -> None:
+    assert engine.injects == way
 
 
 def python_context() -> BuildContext:

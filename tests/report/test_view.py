@@ -81,6 +81,7 @@ def test_a_loss_is_written_with_the_nine_digits_that_tell_floats_apart() -> None
         (200.0, 150.0, ("200 W", "150 W", "-25 %")),
         (200.0, 200.4, ("200 W", "200 W", "0 %")),
         (100.0, 104.0, ("100 W", "104 W", "+4 %")),
+        (100.0, 1200.0, ("100 W", "1200 W", "12-fold")),
         (None, 104.0, ("absent", "104 W", None)),
         (0.0, 104.0, ("0 W", "104 W", None)),
     ],

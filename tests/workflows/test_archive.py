@@ -19,6 +19,7 @@ from snapenv.lock.store import write_snapshot
 from snapenv.model.image import BuildContext, Image, ImageRef
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
 from snapenv.workflows.archive import Export, Import, export_image, import_image
+from snapenv.workflows.inventory import show
 from snapenv.workflows.restore import Restore, restore
 from tests.fakes import FakeEngine, FakeTask, SilentProgress
 from tests.samples import TAG, sample_facts, sample_snapshot
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.ports import Outside, Target, Task
+    from snapenv.workflows.restore import EngineName
 
 REGISTRY = "localhost:5000"
 REPOSITORY = f"{REGISTRY}/team/env"
@@ -95,6 +97,16 @@ class Pulling(FakeEngine):
     def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
         del image, python, gpus
         return target(sample_facts())
+
+
+class Silent(FakeEngine):
+    """Fails a test that asks it for an image."""
+
+    def check(self) -> str:
+        raise AssertionError
+
+    def find(self, ref: str) -> Image | None:
+        raise AssertionError(ref)
 
 
 def by_tag(path: Path, **options: object) -> Export:
@@ -333,6 +345,43 @@ def test_an_archive_is_restored_as_a_venv_without_an_engine(
 
     assert done.ok
     assert done.result["snapshot"] == SNAPSHOT.digest
+
+
+@pytest.mark.parametrize("engine_name", ["docker", "venv"])
+def test_an_archive_that_is_restored_is_checked_once(
+    engine: FakeEngine, other: Pulling, tmp_path: Path, engine_name: EngineName
+) -> None:
+    export_image(by_tag(tmp_path / "a"), outside(engine))
+    request = Restore(
+        ref=str(tmp_path / "a"), repository="here", engine=engine_name, device="cpu", smoke=False
+    )
+    progress = SilentProgress()
+
+    restore(request, replace(outside(other), progress=progress))
+
+    assert progress.titles.count(f"Checking {tmp_path / 'a'}") == 1
+
+
+def test_an_archive_is_shown_without_an_engine(engine: FakeEngine, tmp_path: Path) -> None:
+    export_image(by_tag(tmp_path / "a"), outside(engine))
+
+    outcome = show(str(tmp_path / "a"), outside(Silent()), repository="here")
+
+    result = outcome.result
+    assert (result["kind"], result["name"]) == ("archive", str(tmp_path / "a"))
+    assert (result["tag"], result["digest"]) == (TAG, SNAPSHOT.digest)
+    assert result["packages"] == 7
+    assert f"tag        {TAG}" in outcome.lines
+
+
+def test_a_damaged_archive_is_not_shown(engine: FakeEngine, tmp_path: Path) -> None:
+    export_image(by_tag(tmp_path / "a"), outside(engine))
+    content = bytearray((tmp_path / "a").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "a").write_bytes(content)
+
+    with pytest.raises(ArchiveError):
+        show(str(tmp_path / "a"), outside(Silent()), repository="here")
 
 
 def test_progress_is_told_by_bytes(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:

@@ -22,7 +22,13 @@ from snapenv.workflows.needs import (
     of_lock,
     read_label,
 )
-from snapenv.workflows.preflight import Asked, look_at_host, needs_of, needs_of_archive
+from snapenv.workflows.preflight import (
+    Asked,
+    judge_host,
+    look_at_host,
+    needs_of,
+    needs_of_archive,
+)
 from tests.samples import (
     DRIVER,
     TAG,
@@ -385,3 +391,52 @@ def test_plumbing_without_gpus_is_the_default() -> None:
     assert look_at_host(outside(here=target(sample_facts(), plumbing=GpuPlumbing()))).plumbing == (
         GpuPlumbing()
     )
+
+
+MIG = "MIG-4b2cd5a1-6c8b-5b6c-9d64-3b1f2f6b2a10"
+
+
+@pytest.mark.parametrize(
+    ("device", "devices"),
+    [("auto", ()), ("cpu", ()), ("all", ()), ("0,1", ("0", "1")), (MIG, (MIG,))],
+)
+def test_the_gpus_that_are_named_are_told(device: str, devices: tuple[str, ...]) -> None:
+    assert for_device(of_lock(LOCK, "x"), device).devices == devices
+
+
+@pytest.mark.parametrize(
+    ("device", "seen"),
+    [
+        ("all", "none for Tesla P100 (6.0)"),
+        ("0,1", "none for Tesla P100 (6.0)"),
+        ("1", "none for Tesla P100 (6.0)"),
+        ("GPU-8de47821", "none for Tesla P100 (6.0)"),
+        ("0", "machine code"),
+    ],
+)
+def test_only_the_gpus_that_are_named_by_number_are_judged(
+    tmp_path: Path, device: str, seen: str
+) -> None:
+    (gpu,) = sample_hardware().gpus
+    old = replace(gpu, name="Tesla P100", compute_capability=(6, 0))
+    hardware = replace(sample_hardware(), gpus=(gpu, old))
+    there = outside(here=target(sample_facts(hardware=hardware)))
+    write_snapshot(sample_snapshot(LOCK), tmp_path / "s")
+
+    needs = told(tmp_path / "s", there, device=device)
+    checks = {check.id: check for check in judge_host(look_at_host(there), needs)}
+
+    assert checks["gpu.kernels"].seen.partition(",")[0] == seen
+
+
+def test_a_gpu_keeps_its_number_where_only_some_are_named(tmp_path: Path) -> None:
+    (gpu,) = sample_hardware().gpus
+    old = replace(gpu, name="Tesla P100", compute_capability=(6, 0))
+    hardware = replace(sample_hardware(), gpus=(old, old, gpu))
+    there = outside(here=target(sample_facts(hardware=hardware)))
+    write_snapshot(sample_snapshot(LOCK), tmp_path / "s")
+
+    needs = told(tmp_path / "s", there, device="1,2")
+    checks = {check.id: check for check in judge_host(look_at_host(there), needs)}
+
+    assert checks["gpu.kernels"].fix == "Use --device 2."

@@ -153,7 +153,8 @@ def test_a_snapshot_without_a_baseline_cannot_be_trained_against(tmp_path: Path)
 def test_the_container_gets_the_gpus_that_are_asked_for(
     engine: EngineWithBase, device: str, *, has_gpu: bool, given: str | None
 ) -> None:
-    hardware = sample_hardware() if has_gpu else sample_hardware(driver=None)
+    two = replace(sample_hardware(), gpus=sample_hardware().gpus * 2)
+    hardware = two if has_gpu else sample_hardware(driver=None)
     here = target(sample_facts(hardware=hardware))
 
     restore(by_tag(device=device), outside(engine, here=here))
@@ -167,6 +168,35 @@ def test_a_remote_engine_gets_no_gpus_unasked(engine: EngineWithBase) -> None:
     restore(by_tag(device="auto"), outside(engine))
 
     assert engine.gpus[-1] is None
+
+
+CDI = ("nvidia.com/gpu=all", "nvidia.com/gpu=0")
+
+
+@pytest.mark.parametrize(
+    ("device", "runtimes", "words"),
+    [
+        ("cpu", ("nvidia", "runc"), ""),
+        ("all", ("nvidia", "runc"), "--gpus all --shm-size 1g "),
+        ("0,1", ("nvidia", "runc"), "--gpus '\"device=0,1\"' --shm-size 1g "),
+        ("all", ("runc",), "--device nvidia.com/gpu=all --shm-size 1g "),
+        (
+            "0,1",
+            ("runc",),
+            "--device nvidia.com/gpu=0 --device nvidia.com/gpu=1 --shm-size 1g ",
+        ),
+    ],
+)
+def test_the_words_to_use_it_hand_gpus_on_as_the_engine_does(
+    engine: EngineWithBase, device: str, runtimes: tuple[str, ...], words: str
+) -> None:
+    engine.described = replace(
+        engine.described, version="28.5.2", runtimes=runtimes, cdi=True, cdi_devices=CDI
+    )
+
+    outcome = restore(by_tag(device=device, preflight=False), outside(engine))
+
+    assert f"use it: docker run --rm -it {words}{REPOSITORY}:{TAG}" in outcome.lines
 
 
 OLD_DRIVER = sample_hardware(driver=Driver(version="470.57.02", cuda=(11, 4)))

@@ -1,0 +1,235 @@
+"""When what was seen of an image is given again, and when its files are read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.lock.store import write_snapshot
+from snapenv.model.image import Image
+from snapenv.probe.probe import pack_probe
+from snapenv.workflows.build import Build, build
+from snapenv.workflows.look import look_into
+from snapenv.workflows.restore import Restore, restore
+from tests.samples import (
+    TAG,
+    sample_distribution,
+    sample_environment,
+    sample_facts,
+    sample_hardware,
+    sample_snapshot,
+)
+from tests.workflows.outside import REGISTRY, REPOSITORY, EngineWithBase, outside, target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from snapenv.ports import Outside
+    from tests.fakes import FakeTarget
+
+IMAGE = Image(
+    id="sha256:one",
+    diff_ids=("sha256:0", "sha256:1"),
+    labels={},
+    variables={},
+    machine="amd64",
+    size_bytes=9,
+)
+OTHER = sample_environment(distributions=[sample_distribution("numpy", "1.0")])
+READ, ASKED = ["probe.pyz"], ["host.pyz"]
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Outside:
+    """An outside that keeps what it knows."""
+    return replace(outside(), cache=tmp_path / "cache")
+
+
+def programs(fake: FakeTarget) -> list[str]:
+    """Give the programs that a target was given."""
+    return [next(iter(call.files)) for call in fake.calls]
+
+
+def kept(there: Outside) -> Path:
+    folder = there.kept("images")
+    assert folder
+    (file,) = folder.iterdir()
+    return file
+
+
+def test_what_was_seen_of_an_image_is_given_again_without_reading_a_file(there: Outside) -> None:
+    first, second = target(sample_facts()), target(sample_facts(environment=OTHER))
+
+    seen = look_into(IMAGE, first, there)
+    again = look_into(IMAGE, second, there)
+
+    assert (programs(first), programs(second)) == (READ, ASKED)
+    assert (seen.again, again.again) == (False, True)
+    assert (again.facts, again.day) == (seen.facts, seen.day)
+
+
+def test_the_hardware_is_that_of_now(there: Outside) -> None:
+    look_into(IMAGE, target(sample_facts()), there)
+    without = sample_hardware(driver=None)
+
+    again = look_into(IMAGE, target(sample_facts(hardware=without)), there)
+
+    assert again.facts == sample_facts(hardware=without)
+
+
+def test_every_file_is_read_again_on_demand_and_that_is_kept(there: Outside) -> None:
+    look_into(IMAGE, target(sample_facts()), there)
+    changed = target(sample_facts(environment=OTHER))
+
+    anew = look_into(IMAGE, changed, there, rehash=True)
+    again = look_into(IMAGE, target(sample_facts()), there)
+
+    assert programs(changed) == READ
+    assert anew.facts.environment == again.facts.environment == OTHER
+
+
+@pytest.mark.parametrize(
+    "other",
+    [replace(IMAGE, id="sha256:two"), replace(IMAGE, diff_ids=("sha256:0", "sha256:2"))],
+    ids=["id", "layers"],
+)
+def test_another_image_is_read(there: Outside, other: Image) -> None:
+    look_into(IMAGE, target(sample_facts()), there)
+    inside = target(sample_facts())
+
+    look_into(other, inside, there)
+
+    assert programs(inside) == READ
+
+
+def test_another_interpreter_of_the_image_is_read(there: Outside) -> None:
+    look_into(IMAGE, target(sample_facts()), there)
+    inside = replace(target(sample_facts()), python="/usr/bin/python3")
+
+    look_into(IMAGE, inside, there)
+
+    assert programs(inside) == READ
+
+
+def test_what_is_kept_hangs_on_the_very_probe(there: Outside) -> None:
+    inside = target(sample_facts())
+
+    look_into(IMAGE, inside, there)
+
+    known = "\n".join((IMAGE.id, *IMAGE.diff_ids, inside.python)).encode()
+    assert kept(there).stem == hashlib.sha256(known + pack_probe()).hexdigest()
+
+
+def signed(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-1],
+        lambda content: content.replace(b"numpy", b"nympy"),
+        lambda content: content.partition(b"\n")[2],
+        lambda _: b"",
+        lambda _: b"\xff\n\xff",
+        lambda _: signed(b""),
+        lambda _: signed(b"{}"),
+        lambda _: signed(b'{"facts": 1, "day": 2}'),
+    ],
+    ids=["cut", "changed", "unsigned", "empty", "binary", "nothing", "form", "types"],
+)
+def test_what_is_damaged_or_foreign_is_passed_over_and_replaced(
+    there: Outside, damage: Callable[[bytes], bytes]
+) -> None:
+    seen = look_into(IMAGE, target(sample_facts()), there)
+    file, inside = kept(there), target(sample_facts())
+    content = file.read_bytes()
+    assert b"numpy" in content
+    file.write_bytes(damage(content))
+
+    anew = look_into(IMAGE, inside, there)
+
+    assert programs(inside) == READ
+    assert anew.facts == seen.facts
+    assert file.read_bytes() == content
+
+
+def test_a_folder_in_its_place_is_in_nobodys_way(there: Outside) -> None:
+    look_into(IMAGE, target(sample_facts()), there)
+    file = kept(there)
+    file.unlink()
+    file.mkdir()
+
+    assert not look_into(IMAGE, target(sample_facts()), there).again
+
+
+def test_a_cache_that_cannot_be_written_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    there = replace(outside(), cache=tmp_path / "cache")
+
+    looks = [look_into(IMAGE, target(sample_facts()), there) for _ in range(2)]
+
+    assert [one.again for one in looks] == [False, False]
+
+
+def test_only_the_user_may_read_what_is_kept(there: Outside) -> None:
+    look_into(IMAGE, target(sample_facts()), there)
+
+    assert kept(there).parent.stat().st_mode & 0o777 == 0o700
+    assert kept(there).stat().st_mode & 0o777 == 0o600
+
+
+def test_without_a_cache_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    inside = target(sample_facts())
+
+    looks = [look_into(IMAGE, inside, outside()) for _ in range(2)]
+
+    assert [one.again for one in looks] == [False, False]
+    assert programs(inside) == READ * 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def built(there: Outside, folder: Path) -> None:
+    write_snapshot(sample_snapshot(), folder)
+    build(folder, Build(repository=REPOSITORY, mirror=REGISTRY), there)
+
+
+def test_what_a_build_has_seen_is_what_the_first_restore_uses(tmp_path: Path) -> None:
+    engine = EngineWithBase(inside=target(sample_facts()))
+    there = replace(outside(engine), cache=tmp_path / "cache")
+    built(there, tmp_path / "snapshot")
+    engine.inside.calls.clear()
+
+    outcome = restore(Restore(ref=TAG, repository=REPOSITORY, device="cpu"), there)
+
+    assert outcome.ok
+    assert programs(engine.inside) == ASKED
+    assert any("--rehash reads them again" in line for line in outcome.lines)
+
+
+def test_a_restore_reads_every_file_on_demand(tmp_path: Path) -> None:
+    engine = EngineWithBase(inside=target(sample_facts()))
+    there = replace(outside(engine), cache=tmp_path / "cache")
+    built(there, tmp_path / "snapshot")
+    engine.inside.calls.clear()
+
+    outcome = restore(Restore(ref=TAG, repository=REPOSITORY, device="cpu", rehash=True), there)
+
+    assert programs(engine.inside) == READ
+    assert not any("--rehash" in line for line in outcome.lines)
+
+
+def test_a_build_reads_every_file_whatever_is_kept(tmp_path: Path) -> None:
+    engine = EngineWithBase(inside=target(sample_facts()))
+    there = replace(outside(engine), cache=tmp_path / "cache")
+    built(there, tmp_path / "snapshot")
+    engine.inside.calls.clear()
+
+    build(tmp_path / "snapshot", Build(repository=REPOSITORY, mirror=REGISTRY), there)
+
+    assert programs(engine.inside) == READ
