@@ -8,7 +8,6 @@ Source: https://docs.python.org/3/library/zipapp.html
 from __future__ import annotations
 
 import functools
-import importlib.util
 import io
 import re
 import zipfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import InterpreterError, ProbeError
+from snapenv.nvidia.nvml import pynvml_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,10 +99,7 @@ def pack_probe() -> bytes:
 def _sources() -> Iterator[tuple[str, bytes]]:
     for module in Path(__file__).with_name("in_target").glob("*.py"):
         yield module.name, module.read_bytes()
-    pynvml = importlib.util.find_spec("pynvml")
-    if pynvml is None or pynvml.origin is None:
-        raise ModuleNotFoundError("nvidia-ml-py is not installed beside snapenv")
-    yield "pynvml.py", Path(pynvml.origin).read_bytes()
+    yield "pynvml.py", pynvml_source()
 
 
 def _answers(stdout: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import signal
 import zipfile
@@ -15,6 +14,7 @@ import msgspec
 
 from snapenv.errors import SmokeTrainError
 from snapenv.model.fingerprint import Fingerprint
+from snapenv.nvidia.nvml import pynvml_source
 
 if TYPE_CHECKING:
     from snapenv.ports import Completed, Target, Task
@@ -130,10 +130,7 @@ def pack_smoke_train() -> bytes:
 def _read_sources() -> dict[str, bytes]:
     """Read the program, and pynvml under a name that hides no package of the environment."""
     sources = {path.name: path.read_bytes() for path in _SOURCES.glob("*.py")}
-    pynvml = importlib.util.find_spec("pynvml")
-    if pynvml is None or pynvml.origin is None:
-        raise ModuleNotFoundError("nvidia-ml-py is not installed beside snapenv")
-    return {**sources, "smoke_pynvml.py": Path(pynvml.origin).read_bytes()}
+    return {**sources, "smoke_pynvml.py": pynvml_source()}
 
 
 def parse_fingerprint(stdout: str) -> Fingerprint:

@@ -78,20 +78,23 @@ import json, sys, time; sys.path.insert(0, {program!r})
 import smoke_gpu
 watch = smoke_gpu.watch_gpu()
 if watch:
+    began = time.monotonic()
     watch.start()
-    time.sleep(0.32)
+    while len(watch._samples) < 4:
+        time.sleep(0.01)
     seen = watch.stop(images=36, seconds=0.5)
-    print(json.dumps([seen, len(watch._samples), watch._thread.is_alive()]))
+    at_most = 2 + (time.monotonic() - began) * 20
+    print(json.dumps([seen, len(watch._samples) <= at_most, watch._thread.is_alive()]))
 else:
-    print(json.dumps([None, 0, False]))
+    print(json.dumps([None, True, False]))
 """
 NOT_SUPPORTED, NOT_LOADED = "3", "9"  # nvmlReturn_t
-Watched = tuple["dict[str, object] | None", int, bool]
+Watched = tuple["dict[str, object] | None", bool, bool]  # no more than 20 a second; still alive
 
 
 @pytest.fixture
 def watch(tmp_path: Path) -> Callable[[Mapping[str, str]], Watched]:
-    """Watch the GPU of the stubs for a third of a second."""
+    """Watch the GPU of the stubs until it was looked at four times."""
     program, libraries = tmp_path / "smoke_train.pyz", tmp_path / "libraries"
     program.write_bytes(pack_smoke_train())
     compile_library(libraries / "libnvidia-ml.so.1", NVML)
@@ -104,15 +107,16 @@ def watch(tmp_path: Path) -> Callable[[Mapping[str, str]], Watched]:
             capture_output=True,
             text=True,
             check=True,
+            timeout=120,
         )
-        seen, samples, alive = json.loads(done.stdout)
-        return seen, samples, alive
+        seen, seldom, alive = json.loads(done.stdout)
+        return seen, seldom, alive
 
     return run
 
 
 def test_a_gpu_is_watched_while_it_works(watch: Callable[[Mapping[str, str]], Watched]) -> None:
-    seen, samples, alive = watch({})
+    seen, seldom, alive = watch({})
 
     assert seen
     assert 440 <= float(str(seen.pop("watts"))) <= 460
@@ -125,7 +129,7 @@ def test_a_gpu_is_watched_while_it_works(watch: Callable[[Mapping[str, str]], Wa
         "throttled": ["power cap", "thermal"],
         "pcie": "gen 4 x16",
     }
-    assert 2 <= samples <= 8
+    assert seldom
     assert not alive
 
 
@@ -139,12 +143,11 @@ def test_energy_is_power_times_time_where_the_gpu_does_not_count_it(
 
 
 def test_what_a_gpu_cannot_say_is_absent(watch: Callable[[Mapping[str, str]], Watched]) -> None:
-    seen, samples, _ = watch({"STUB_NOT_SUPPORTED": NOT_SUPPORTED})
+    seen, _, _ = watch({"STUB_NOT_SUPPORTED": NOT_SUPPORTED})
 
     assert seen
     assert seen.pop("throttled") == []
     assert set(seen.values()) == {None}
-    assert samples >= 2
 
 
 @pytest.mark.parametrize(
@@ -153,4 +156,4 @@ def test_what_a_gpu_cannot_say_is_absent(watch: Callable[[Mapping[str, str]], Wa
 def test_a_gpu_that_cannot_be_watched_still_trains(
     stub: Mapping[str, str], watch: Callable[[Mapping[str, str]], Watched]
 ) -> None:
-    assert watch(stub) == (None, 0, False)
+    assert watch(stub) == (None, True, False)

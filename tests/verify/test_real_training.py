@@ -49,11 +49,6 @@ BaseTrainer.final_eval = planted
 """
 
 
-@pytest.fixture(scope="module")
-def reference(exact_python: Path) -> Fingerprint:
-    return smoke_train(LocalTarget(str(exact_python)), device="cpu", task=Told())
-
-
 @pytest.fixture
 def plant(
     exact_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -72,16 +67,17 @@ def plant(
 
 
 def test_two_trainings_of_one_environment_are_identical(
-    reference: Fingerprint, exact_python: Path
+    trained: Fingerprint, exact_python: Path
 ) -> None:
     told = Told()
 
     again = smoke_train(LocalTarget(str(exact_python)), device="auto", task=told)
 
-    match = compare_fingerprints(reference, again, same_packages=True)
+    match = compare_fingerprints(trained, again, same_packages=True)
     assert (match.tier, match.differing) == ("identical", ())
-    assert (again.operators, again.libraries) == (reference.operators, reference.libraries)
-    assert (reference.afterwards, again.afterwards) == (None, None)
+    assert again.conditions == trained.conditions
+    assert (again.operators, again.libraries) == (trained.operators, trained.libraries)
+    assert (trained.afterwards, again.afterwards) == (None, None)
     assert told.notes == [
         "import torch and ultralytics",
         "try each operator",
@@ -90,102 +86,84 @@ def test_two_trainings_of_one_environment_are_identical(
     ]
 
 
-def test_the_conditions_are_those_that_were_asked_for(reference: Fingerprint) -> None:
-    conditions = reference.conditions
+def test_the_conditions_are_those_that_were_asked_for(trained: Fingerprint) -> None:
+    conditions = trained.conditions
 
     assert (conditions.device, conditions.threads, conditions.tf32) == ("cpu", 1, False)
     assert conditions.arguments["workers"] == "0"
     assert conditions.arguments["mosaic"] == "0.0"
-    assert reference.speed
-    assert reference.speed.images_per_s > 0
-    assert reference.speed.step_ms_median <= reference.speed.step_ms_p95
-    assert reference.speed.loading_share
-    assert 0 < reference.speed.loading_share < 0.9
-    assert reference.speed.cpu_count == len(os.sched_getaffinity(0))
-    assert (reference.speed.gpu_utilization, reference.speed.watts) == (None, None)
+    assert trained.speed
+    assert trained.speed.images_per_s > 0
+    assert trained.speed.step_ms_median <= trained.speed.step_ms_p95
+    assert trained.speed.loading_share
+    assert 0 < trained.speed.loading_share < 0.9
+    assert trained.speed.cpu_count == len(os.sched_getaffinity(0))
+    assert (trained.speed.gpu_utilization, trained.speed.watts) == (None, None)
 
 
-def test_the_libraries_that_really_ran_are_listed(
-    reference: Fingerprint, exact_python: Path
-) -> None:
-    paths = {library.path for library in reference.libraries}
-    versions = {library.soname: library.version for library in reference.libraries}
+def test_the_libraries_that_really_ran_are_listed(trained: Fingerprint, exact_python: Path) -> None:
+    paths = {library.path for library in trained.libraries}
+    versions = {library.soname: library.version for library in trained.libraries}
 
     assert {"site/torch/lib/libtorch_cpu.so", "site/torchvision/_C.so"} < paths
     assert versions["libcudnn.so.9"] == "9.19.0"
     assert not [path for path in paths if str(exact_python.parents[1]) in path]
-    assert list(reference.libraries) == sorted(
-        reference.libraries, key=lambda library: (library.soname, library.path)
+    assert list(trained.libraries) == sorted(
+        trained.libraries, key=lambda library: (library.soname, library.path)
     )
 
 
-@pytest.mark.parametrize(
-    ("fault", "afterwards"),
-    [
-        (
-            r"raise RuntimeError('Weights \x1b[1monly\x1b[0m load failed: ' + os.getcwd() + '\nM')",
-            "RuntimeError: Weights only load failed: work",
-        ),
-        (
-            "import socket; socket.getaddrinfo('localhost', 80)",
-            "OSError: [Errno 101] the smoke-train has no network",
-        ),
-    ],
-    ids=["checkpoint", "network"],
-)
 def test_a_failure_after_the_last_step_is_told_and_the_losses_count(
-    fault: str, afterwards: str, reference: Fingerprint, plant: Callable[[str], Fingerprint]
+    trained: Fingerprint, plant: Callable[[str], Fingerprint]
 ) -> None:
+    text = r"'Weights \x1b[1monly\x1b[0m load failed: ' + os.getcwd() + '\nM'"
+
+    seen = plant(AT_THE_END.format(fault=f"raise RuntimeError({text})"))
+
+    assert seen.afterwards == "RuntimeError: Weights only load failed: work"
+    assert seen.losses == trained.losses
+    assert seen.conditions == trained.conditions
+
+
+def test_a_training_ends_with_checkpoints_and_what_is_set_after_it_is_no_condition(
+    trained: Fingerprint, plant: Callable[[str], Fingerprint]
+) -> None:
+    fault = (
+        "import torch; torch.set_num_threads(2); raise RuntimeError(sorted(os.listdir(self.wdir)))"
+    )
+
     seen = plant(AT_THE_END.format(fault=fault))
 
-    assert seen.afterwards == afterwards
-    assert seen.losses == reference.losses
-    assert seen.conditions == reference.conditions
-
-
-def test_a_training_ends_with_validation_and_checkpoints(
-    reference: Fingerprint, plant: Callable[[str], Fingerprint]
-) -> None:
-    seen = plant(AT_THE_END.format(fault="raise RuntimeError(sorted(os.listdir(self.wdir)))"))
-
     assert seen.afterwards == "RuntimeError: ['best.pt', 'last.pt']"
-    assert seen.losses == reference.losses
-
-
-def test_what_validation_sets_is_no_condition_of_the_losses(
-    reference: Fingerprint, plant: Callable[[str], Fingerprint]
-) -> None:
-    seen = plant(AT_THE_END.format(fault="import torch; torch.set_num_threads(2)"))
-
-    assert (seen.afterwards, seen.conditions) == (None, reference.conditions)
+    assert (seen.losses, seen.conditions) == (trained.losses, trained.conditions)
 
 
 def test_a_machine_with_more_cores_gives_the_same_losses(
-    reference: Fingerprint, plant: Callable[[str], Fingerprint], monkeypatch: pytest.MonkeyPatch
+    trained: Fingerprint, plant: Callable[[str], Fingerprint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
 
     seen = plant("import os; os.cpu_count = lambda: 8")
 
-    assert compare_fingerprints(reference, seen, same_packages=True).tier == "identical"
+    assert compare_fingerprints(trained, seen, same_packages=True).tier == "identical"
     assert seen.conditions.threads == 1
 
 
 def test_other_instructions_of_the_cpu_give_close_losses(
-    reference: Fingerprint, plant: Callable[[str], Fingerprint], monkeypatch: pytest.MonkeyPatch
+    trained: Fingerprint, plant: Callable[[str], Fingerprint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
 
-    match = compare_fingerprints(reference, plant(""), same_packages=True)
+    match = compare_fingerprints(trained, plant(""), same_packages=True)
 
     assert match.tier == "close"
     assert match.largest_relative_difference < 1e-5
 
 
 def test_a_learning_rate_that_is_one_percent_higher_is_seen(
-    reference: Fingerprint, plant: Callable[[str], Fingerprint]
+    trained: Fingerprint, plant: Callable[[str], Fingerprint]
 ) -> None:
     seen = plant(
         "import torch; original = torch.optim.SGD.step\n"
@@ -195,16 +173,16 @@ def test_a_learning_rate_that_is_one_percent_higher_is_seen(
         "torch.optim.SGD.step = step\n"
     )
 
-    match = compare_fingerprints(reference, seen, same_packages=True)
+    match = compare_fingerprints(trained, seen, same_packages=True)
     assert (match.tier, match.first_differing_step) == ("different", 2)
 
 
 def test_a_loss_that_was_edited_is_seen_at_the_first_step(
-    reference: Fingerprint, plant: Callable[[str], Fingerprint]
+    trained: Fingerprint, plant: Callable[[str], Fingerprint]
 ) -> None:
     seen = plant(IN_EVERY_LOSS.format(fault="loss = loss * 1.0001"))
 
-    match = compare_fingerprints(reference, seen, same_packages=True)
+    match = compare_fingerprints(trained, seen, same_packages=True)
     assert (match.tier, match.first_differing_step) == ("different", 1)
 
 
@@ -237,13 +215,33 @@ def test_a_training_that_went_wrong_is_refused_with_its_reason(
 
 
 def test_what_a_package_prints_does_not_reach_the_answer(
-    reference: Fingerprint, plant: Callable[[str], Fingerprint]
+    trained: Fingerprint, plant: Callable[[str], Fingerprint]
 ) -> None:
     seen = plant(
         IN_EVERY_LOSS.format(fault="print('snapenv-smoke-train: {}'); os.system('echo x')")
     )
 
-    assert seen.losses == reference.losses
+    assert seen.losses == trained.losses
+
+
+def test_tf32_that_an_image_asks_for_is_off_and_what_a_package_switches_on_later_is_told(
+    trained: Fingerprint, plant: Callable[[str], Fingerprint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "1")
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    early = "import torch; torch.backends.fp32_precision = 'tf32'\n"
+    at_the_sixth = (
+        "from torch.backends import cuda, cudnn\n"
+        "    off = cuda.matmul.fp32_precision == cudnn.conv.fp32_precision == 'ieee'\n"
+        "    assert off or len(calls) > 6\n"
+        "    assert 'NVIDIA_TF32_OVERRIDE' not in os.environ\n"
+        "    if len(calls) == 6: cudnn.conv.fp32_precision = 'tf32'"
+    )
+
+    seen = plant(early + IN_EVERY_LOSS.format(fault=at_the_sixth))
+
+    assert seen.conditions.tf32
+    assert seen.losses == trained.losses
 
 
 def test_a_training_leaves_nothing_behind(exact_python: Path, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import math
 import traceback
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
+from smoke_tf32 import allow_tf32
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -163,17 +165,9 @@ def _has_tf32(device: str) -> bool:
 
 @contextlib.contextmanager
 def _tf32(*, allowed: bool) -> Iterator[None]:
-    """Set torch's switches for a block; they are off on entry and put back after it."""
-    import torch
-
-    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [switch.allow_tf32 for switch in switches]
-    precision = torch.get_float32_matmul_precision()
-    for switch in switches:
-        switch.allow_tf32 = allowed
+    """Set torch's switches for a block; they are off before and after it."""
+    allow_tf32(allowed=allowed)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(precision)
-        for switch, was in zip(switches, before):
-            switch.allow_tf32 = was
+        allow_tf32(allowed=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import smoke_failures
+import smoke_tf32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,9 +98,7 @@ def settle_arithmetic() -> None:
     import torch
 
     torch.set_num_threads(THREADS)
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    smoke_tf32.allow_tf32(allowed=False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
 
@@ -120,11 +119,10 @@ def describe_conditions(device: str) -> dict[str, object]:
     import torch
     import ultralytics
 
-    tf32 = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
     return {
         "device": device if device == "cpu" else torch.cuda.get_device_name(0),
         "threads": torch.get_num_threads(),
-        "tf32": tf32,
+        "tf32": smoke_tf32.is_tf32_allowed(),
         "ultralytics": ultralytics.__version__,
         "torch": str(torch.__version__),
         "numpy": np.__version__,
