@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def bases(app: App, snapshot: Path | None, *, mirror: str | None, limit: int) -> None:
-    """List base images for a SNAPSHOT or the active environment, with the reason for each rank."""
+    """List base images, best first, and say why.
+
+    They are ranked for a SNAPSHOT, or for the active environment.
+    """
     from snapenv.workflows.bases import Bases
     from snapenv.workflows.bases import bases as run
 

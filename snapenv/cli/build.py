@@ -38,7 +38,10 @@ def build(
     push: bool,
     replace: bool,
 ) -> None:
-    """Build the image of a SNAPSHOT, and tag it by the convention."""
+    """Build the image of a SNAPSHOT, and tag it.
+
+    The tag is that of the convention; what was built is compared with the lock before it has it.
+    """
     from snapenv.workflows.build import Build
     from snapenv.workflows.build import build as run
 

@@ -104,7 +104,11 @@ def capture(
     vendor: Vendor,
     allow: tuple[str, ...],
 ) -> None:
-    """Look at the working environment, and lock what is there."""
+    """Lock the environment that works.
+
+    It is looked at where it is: in the active environment, at --python, in a container or over
+    ssh. Nothing in it is changed.
+    """
     if container and ssh:
         raise click.UsageError("--container and --ssh are two places: give one of them.")
     from snapenv.workflows.capture import capture as run

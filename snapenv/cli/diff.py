@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def diff(app: App, left: str, right: str, *, repository: ImageRef, rehash: bool) -> None:
-    """Name what two environments differ in, grouped by what follows from it.
+    """Name what two environments differ in.
 
     A and B are each a snapshot folder, a tag such as train-yolov8.4.190-base-cu130, an image,
-    an environment (its folder, or ENV/bin/python), or live for the active environment.
-    Exits with 1 where they differ in more than names, origins and the machine.
+    an archive, an environment (its folder, or ENV/bin/python), or live for the active one. What
+    differs is grouped by what follows from it: ABI, numerics, behaviour, cosmetic. Exits with 1
+    where they differ in more than names, origins and the machine.
     """
     from snapenv.workflows.diff import Diff
     from snapenv.workflows.diff import diff as run

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 def doctor(
     app: App, ref: str | None, *, repository: ImageRef, mirror: str | None, device: str
 ) -> None:
-    """Say whether this machine can run REF, before anything is pulled.
+    """Say whether this machine can run REF.
 
     REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
-    folder. Without REF, say what this machine can run. Exits with 1 where something is in the way.
+    folder; nothing of it is pulled. Without REF, say what this machine can run. Exits with 1
+    where something is in the way.
     """
     from snapenv.workflows.doctor import Doctor
     from snapenv.workflows.doctor import doctor as run

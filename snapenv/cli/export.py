@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def export(app: App, ref: str, *, output: Path, delta: bool, repository: ImageRef) -> None:
-    """Write the image of REF and its snapshot to one file, for snapenv import.
+    """Write an image and its snapshot to a file.
 
-    REF is a tag such as train-yolov8.4.190-base-cu130, an image, or a snapshot folder.
+    REF is a tag such as train-yolov8.4.190-base-cu130, an image, or a snapshot folder. snapenv
+    import reads the file, and so does snapenv restore.
     """
     from snapenv.workflows.archive import Export, export_image
 

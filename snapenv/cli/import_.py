@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 def import_(
     app: App, file: Path, *, repository: ImageRef, mirror: str | None, replace: bool
 ) -> None:
-    """Check the archive FILE whole, load its image, and tag it by the convention."""
+    """Load the image of an archive.
+
+    FILE is checked whole before the engine sees any of it. The tag is that of the convention.
+    """
     from snapenv.workflows.archive import Import, import_image
 
     request = Import(file=file, repository=str(repository), mirror=mirror, replace=replace)

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def list_(app: App, *, repository: ImageRef, remote: bool) -> None:
-    """List the images that snapenv made: here, and with --remote in the registry.
+    """List the images that snapenv made.
 
-    The last column says here, there, both, or differ where the tag names two images.
+    Those here, and with --remote those of --repository in its registry. The last column says
+    here, there, both, or differ where the tag names two images.
     """
     from snapenv.workflows.inventory import Listing, list_images
 

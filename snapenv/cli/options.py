@@ -96,7 +96,7 @@ repository_option = click.option(
     default="snapenv",
     show_default=True,
     envvar="SNAPENV_REPOSITORY",
-    help="Keep images there, such as example.com/team/env.",
+    help="Find and keep images there, such as example.com/team/env.",
 )
 
 mirror_option = click.option(
@@ -117,7 +117,7 @@ smoke_option = click.option(
     "--smoke/--no-smoke",
     default=None,
     envvar="SNAPENV_SMOKE",
-    help="Train for a few steps, or not.  [default: where it can]",
+    help="Train for ten steps, or not.  [default: where it can]",
 )
 
 
@@ -126,14 +126,14 @@ report_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.html",
     envvar="SNAPENV_REPORT",
-    help="Write a page about it, which needs no network, in the place of one that is there.",
+    help="Write a page about it too, which needs no network; one that is there is replaced.",
 )
 
 rehash_option = click.option(
     "--rehash",
     is_flag=True,
     envvar="SNAPENV_REHASH",
-    help="Read every file and ask the index again, also where nothing has changed since.",
+    help="Read and ask everything again, also what has not changed since.",
 )
 
 
@@ -143,7 +143,7 @@ engine_option = click.option(
     default="docker",
     show_default=True,
     envvar="SNAPENV_ENGINE",
-    help="Run it as a container image, or as a venv without Docker.",
+    help="Run it as a container, or as a venv, which needs no Docker.",
 )
 
 

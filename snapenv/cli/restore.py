@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     default=Path(".venv"),
     show_default=True,
     envvar="SNAPENV_INTO",
-    help="Make the venv in this new folder.",
+    help="With --engine venv: make it in this new folder.",
 )
 @repository_option
 @mirror_option
@@ -63,10 +63,11 @@ def restore(
     report: Path | None,
     preflight: bool,
 ) -> None:
-    """Bring the environment of REF back, and prove that it is the same.
+    """Bring REF back, and prove it the same.
 
-    REF is a tag such as train-yolov8.4.190-base-cu130, an image, or a snapshot folder.
-    Exits with 1 where this machine cannot run it, or what came back is not what was captured.
+    REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
+    folder. Exits with 1 where this machine cannot run it, and then nothing is fetched, or where
+    what came back is not what was captured.
     """
     from snapenv.workflows.restore import Restore
     from snapenv.workflows.restore import restore as run

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     default=Path(".venv"),
     show_default=True,
     envvar="SNAPENV_INTO",
-    help="Prove the venv in this folder.",
+    help="With --engine venv: prove the one in this folder.",
 )
 @repository_option
 @smoke_option
@@ -52,9 +52,9 @@ def verify(
     rehash: bool,
     report: Path | None,
 ) -> None:
-    """Prove that what is here already is what was captured; nothing is pulled.
+    """Prove what is here already; pull nothing.
 
-    REF is a tag such as train-yolov8.4.190-base-cu130, a local image, an archive, or a snapshot
+    REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
     folder. Exits with 1 where what is here is not what was captured.
     """
     from snapenv.workflows.restore import Restore
