@@ -65,7 +65,7 @@ _TITLE: tuple[ProgressColumn, ...] = (
 _COUNTED = (*_TITLE, BarColumn(bar_width=20), DownloadColumn(), TimeRemainingColumn())
 _UNCOUNTED = (
     *_TITLE,
-    TimeElapsedColumn(),
+    TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
     TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True, ratio=1)),
 )
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from snapenv.cli.options import device_option, json_option, mirror_option, repository_option
+from snapenv.cli.options import (
+    device_option,
+    engine_option,
+    json_option,
+    mirror_option,
+    repository_option,
+)
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App
@@ -15,13 +21,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("ref", required=False)
+@engine_option
 @repository_option
 @mirror_option
 @device_option
 @json_option
 @click.pass_obj
 def doctor(
-    app: App, ref: str | None, *, repository: ImageRef, mirror: str | None, device: str
+    app: App,
+    ref: str | None,
+    *,
+    engine: Literal["docker", "venv"],
+    repository: ImageRef,
+    mirror: str | None,
+    device: str,
 ) -> None:
     """Say whether this machine can run REF.
 
@@ -32,5 +45,11 @@ def doctor(
     from snapenv.workflows.doctor import Doctor
     from snapenv.workflows.doctor import doctor as run
 
-    request = Doctor(ref=ref, repository=str(repository), mirror=mirror, device=device)
+    request = Doctor(
+        ref=ref,
+        repository=str(repository),
+        mirror=mirror,
+        device=device,
+        venv=engine == "venv",
+    )
     app.run(lambda outside: run(request, outside))

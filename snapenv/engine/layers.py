@@ -11,7 +11,6 @@ https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tarfile
 import zlib
@@ -123,24 +122,123 @@ def saved_image(client: APIClient, image_id: str) -> Iterator[Iterable[bytes]]:
         yield response.iter_content(_CHUNK_BYTES)
 
 
-class _Chunks(io.RawIOBase):
-    """Chunks as the file that tarfile reads from, which takes them of any size."""
+class Content:
+    """One file in a tar, which is read as it comes: once, and from its beginning."""
+
+    def __init__(self, source: _Source, size: int) -> None:
+        self._source, self._left = source, size
+
+    def peek(self, size: int) -> bytes:
+        """Give what comes next without taking it; less than ``size`` only at the end."""
+        return self._source.peek(min(size, self._left))
+
+    def read(self, size: int = -1) -> bytes:
+        """Give so many bytes, at most 4 MiB, or all that are left; fewer only at the end.
+
+        Raises:
+            tarfile.ReadError: The tar breaks off before.
+        """
+        wanted = self._left if size < 0 else min(size, self._left)
+        found = self._source.read(wanted)
+        if len(found) < wanted:
+            raise _broken_off()
+        self._left -= wanted
+        return found
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give what is left in the pieces that it comes in, without copying them.
+
+        Raises:
+            tarfile.ReadError: The tar breaks off before.
+        """
+        while self._left:
+            piece = self._source.take(self._left)
+            if not piece:
+                raise _broken_off()
+            self._left -= len(piece)
+            yield piece
+
+
+class _Source:
+    """Chunks as a file that is read forward alone, and has as much of tarfile's files as it needs.
+
+    tarfile reads only the headers through it, and passes over what nobody has read. No more
+    than 4 MiB and one chunk are held.
+    """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
+        self._chunk, self._used = b"", 0
+        self._place = 0
 
-    def readable(self) -> bool:
-        return True
+    def tell(self) -> int:
+        return self._place
 
-    def read(self, _size: int = -1, /) -> bytes:
-        """Give the next chunk; nothing at the end."""
-        return next(self._chunks, b"")
+    def seek(self, place: int) -> int:
+        """Pass over what lies before a place; stop at the end.
+
+        Raises:
+            tarfile.ReadError: The place has been passed.
+        """
+        if place < self._place:
+            raise tarfile.ReadError("a header leads backwards")
+        while self._place < place and self.take(place - self._place):
+            pass
+        return self._place
+
+    def read(self, size: int) -> bytes:
+        """Give so many bytes, and fewer only at the end.
+
+        Raises:
+            tarfile.ReadError: They are more than any header or document has.
+        """
+        if not 0 <= size <= _MOST_JSON_BYTES:
+            raise tarfile.ReadError(f"a header or document of {size} bytes")
+        pieces = [self.take(size)]
+        left = size - len(pieces[0])
+        while left and (piece := self.take(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+    def take(self, size: int) -> bytes:
+        """Give up to so many bytes as they came; nothing at the end."""
+        piece = self._following()[self._used : self._used + size]
+        self._used += len(piece)
+        self._place += len(piece)
+        return piece
+
+    def peek(self, size: int) -> bytes:
+        """Give the bytes at hand without passing them; fewer than ``size`` only at the end."""
+        chunk = self._following()
+        while len(chunk) - self._used < size and (more := next(self._chunks, b"")):
+            self._chunk, self._used = chunk[self._used :] + more, 0
+            chunk = self._chunk
+        return chunk[self._used : self._used + size]
+
+    def _following(self) -> bytes:
+        """Give the chunk of which something is left, if there is one."""
+        while self._used == len(self._chunk) and (chunk := next(self._chunks, b"")):
+            self._chunk, self._used = chunk, 0
+        return self._chunk
 
 
-@contextmanager
-def open_stream(chunks: Iterable[bytes]) -> Iterator[tarfile.TarFile]:
-    with tarfile.open(fileobj=_Chunks(chunks), mode="r|", bufsize=_CHUNK_BYTES) as tar:
-        yield tar
+def plain_files(chunks: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, Content]]:
+    """Give the plain files of a tar as they come, each to be read before the next is asked for.
+
+    Raises:
+        tarfile.TarError: It is none, or breaks off.
+    """
+    source = _Source(chunks)
+    with tarfile.open(fileobj=cast("IO[bytes]", source), mode="r:") as tar:
+        for member in tar:
+            if member.isreg() and not member.issparse():
+                source.seek(member.offset_data)
+                yield member, Content(source, member.size)
+
+
+def _broken_off() -> tarfile.ReadError:
+    return tarfile.ReadError("unexpected end of data")
 
 
 def _read_once(
@@ -156,11 +254,8 @@ def _read_once(
     None where ``names`` has all.
     """
     about = b""
-    with open_tar() as chunks, open_stream(chunks) as tar:
-        for member in tar:
-            stream = tar.extractfile(member) if member.isreg() else None
-            if stream is None:
-                continue
+    with open_tar() as chunks:
+        for member, stream in plain_files(chunks):
             if member.name.endswith("/json"):
                 about = stream.read(_MOST_JSON_BYTES)
             number = names.get(member.name)
@@ -171,7 +266,7 @@ def _read_once(
                 yield from _files(stream, f"layer {number + 1}")
 
 
-def foretell(member: tarfile.TarInfo, stream: IO[bytes], about: bytes, top: int) -> int | None:
+def foretell(member: tarfile.TarInfo, stream: Content, about: bytes, top: int) -> int | None:
     """Give the number of the topmost layer, which alone comes with the image's own config.
 
     Raises:
@@ -187,7 +282,7 @@ def foretell(member: tarfile.TarInfo, stream: IO[bytes], about: bytes, top: int)
     return None
 
 
-def _files(stream: IO[bytes], place: str) -> Iterator[Leaving]:
+def _files(stream: Content, place: str) -> Iterator[Leaving]:
     with tarfile.open(fileobj=_unpacked(stream), mode="r|*", bufsize=_CHUNK_BYTES) as layer:
         for member in layer:
             content = layer.extractfile(member) if member.isreg() else None
@@ -208,19 +303,18 @@ def tar_errors() -> Iterator[None]:
         raise _unreadable(f"does not arrive whole: {error}") from error
 
 
-def _unpacked(stream: IO[bytes]) -> IO[bytes]:
+def _unpacked(stream: Content) -> IO[bytes]:
     """Unpack zstd, which tarfile does not know before Python 3.14."""
     if not begins(stream, _ZSTD):
-        return stream
+        return cast("IO[bytes]", stream)
     import zstandard
 
     opened: IO[bytes] = zstandard.open(cast("BinaryIO", stream), "rb")
     return opened
 
 
-def begins(stream: IO[bytes], magic: bytes) -> bool:
-    peeked: bytes = stream.peek(len(magic))  # type: ignore[attr-defined]  # a BufferedReader
-    return peeked.startswith(magic)
+def begins(stream: Content, magic: bytes) -> bool:
+    return stream.peek(len(magic)) == magic
 
 
 def expected_names(diff_ids: Sequence[str]) -> Mapping[str, int]:
@@ -257,12 +351,11 @@ def _told_names(
 ) -> Mapping[str, int]:
     """Read to the end of the tar how it names the layers of these diff ids."""
     documents: dict[str, Any] = {}
-    with open_tar() as chunks, open_stream(chunks) as tar:
-        for member in tar:
-            stream = tar.extractfile(member) if member.isreg() else None
-            if stream and member.size <= _MOST_JSON_BYTES and begins(stream, b"{"):
+    with open_tar() as chunks:
+        for member, stream in plain_files(chunks):
+            if member.size <= _MOST_JSON_BYTES and begins(stream, b"{"):
                 documents[member.name] = _parse(stream.read())
-            elif stream and member.name == "manifest.json":
+            elif member.name == "manifest.json":
                 images = _parse(stream.read()) or [{}]
                 return {name: number for number, name in enumerate(images[0].get("Layers") or ())}
     for manifest in documents.values():

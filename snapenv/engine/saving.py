@@ -25,7 +25,7 @@ from snapenv.engine.layers import (
     begins,
     expected_names,
     foretell,
-    open_stream,
+    plain_files,
     saved_image,
     tar_errors,
 )
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
+    from snapenv.engine.layers import Content
     from snapenv.model.image import Image
 
 Part = tuple[str, int, Iterator[bytes]]  # a digest, a size, and as many bytes
@@ -121,7 +122,7 @@ def _read_plain(
             yield from _config(member, stream, diff_ids, left)
         elif diff_ids[number] in left:
             left.remove(diff_ids[number])
-            yield diff_ids[number], member.size, _chunks(stream)
+            yield diff_ids[number], member.size, _plain(stream)
 
 
 def _read_packed(
@@ -139,20 +140,17 @@ def _read_packed(
         digest = diff_ids[names[member.name]]
         if digest in left:
             left.remove(digest)
-            yield digest, sizes[member.name], _chunks(_unpacked(stream))
+            yield digest, sizes[member.name], _unpacked(stream)
 
 
-def _members(open_tar: OpenTar) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+def _members(open_tar: OpenTar) -> Iterator[tuple[tarfile.TarInfo, Content]]:
     """Give the plain files of a tar."""
-    with open_tar() as chunks, open_stream(chunks) as tar:
-        for member in tar:
-            stream = tar.extractfile(member) if member.isreg() else None
-            if stream is not None:
-                yield member, stream
+    with open_tar() as chunks:
+        yield from plain_files(chunks)
 
 
 def _config(
-    member: tarfile.TarInfo, stream: IO[bytes], diff_ids: Sequence[str], left: set[str]
+    member: tarfile.TarInfo, stream: Content, diff_ids: Sequence[str], left: set[str]
 ) -> Iterator[Part]:
     """Give a file if it is the image's config, and strike it off."""
     if _CONFIG not in left or member.size > _MOST_JSON_BYTES or not begins(stream, b"{"):
@@ -173,7 +171,7 @@ def _survey(
             documents[member.name] = _parse(stream.read())
     names = _told_names(documents, diff_ids)
     sizes = {
-        member.name: sum(len(chunk) for chunk in _chunks(_unpacked(stream)))
+        member.name: sum(len(chunk) for chunk in _unpacked(stream))
         for member, stream in _members(open_tar)
         if member.name in names
     }
@@ -209,12 +207,25 @@ def _parse(text: bytes) -> Any:  # noqa: ANN401
         return None
 
 
-def _unpacked(stream: IO[bytes]) -> IO[bytes]:
+def _unpacked(stream: Content) -> Iterator[bytes]:
+    """Give a layer's bytes, packed or not, as they come."""
+    opened = _open_packed(stream)
+    if opened is None:
+        return _plain(stream)
+    return _chunks(opened)
+
+
+def _open_packed(stream: Content) -> IO[bytes] | None:
     if begins(stream, _GZIP):
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=cast("IO[bytes]", stream)))
     if begins(stream, _ZSTD):
         return cast("IO[bytes]", zstandard.open(cast("BinaryIO", stream), "rb"))
-    return stream
+    return None
+
+
+def _plain(stream: Content) -> Iterator[bytes]:
+    with tar_errors():
+        yield from stream.pieces()
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from snapenv.nvidia.catalogue import Catalogue, CatalogueImage
 
 
+THIS_MACHINE = Needs(name="this machine", builds=True)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MachineReport:
     """What a machine is and can run; None is unknown, or not there.
@@ -47,12 +50,14 @@ class MachineReport:
         return tuple(_lines(self))
 
 
-def describe_machine(host: Host, catalogue: Catalogue) -> MachineReport:
+def describe_machine(
+    host: Host, catalogue: Catalogue, *, needs: Needs = THIS_MACHINE
+) -> MachineReport:
     """Say what this machine can run, with the checks that need no environment.
 
+    ``needs`` are those of what is to run here, whatever it is: on GPUs or not, as a venv or not.
     Hardware is of the machine that snapenv runs on, wherever the engine is.
     """
-    needs = Needs(name="this machine", builds=True)
     hardware, engine = host.hardware, host.engine
     driver = hardware.driver
     return MachineReport(

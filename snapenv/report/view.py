@@ -92,7 +92,7 @@ def make_page(report: Report) -> Page:
         report=report,
         kind=kind,
         mark=_MARKS[kind],
-        word=report.tier or ("the same" if report.verdict.ok else "not the same"),
+        word=report.tier or _word(report),
         facts=tuple(_facts(report)),
         losses=loss_chart(here, there, first=first),
         differences=difference_chart(differences, first=first, limits=report.limits),
@@ -105,6 +105,12 @@ def make_page(report: Report) -> Page:
         conditions=conditions,
         machines=tuple(sides(row) for row in report.machines),
     )
+
+
+def _word(report: Report) -> str:
+    if report.verdict.ok:
+        return "the same"
+    return "not the same" if report.restored_in else "not restored"
 
 
 def _losses(fingerprint: Fingerprint | None) -> tuple[float, ...]:

@@ -93,7 +93,7 @@ def _distributions(expected: Environment, seen: Environment) -> Iterator[Check]:
     yield _check(
         "distributions",
         ok=not different,
-        expected=f"{len(there)} packages",
+        expected=f"{len(there)} packages, 0 different",
         seen=f"{len(here)} packages, {hashed} files hashed, {len(different)} different",
         fix="See the packages named below.",
     )
@@ -131,8 +131,7 @@ def _describe_files(files: Files | None) -> str:
     odd = [f"edited {path}" for path in files.edited] + [
         f"missing {path}" for path in files.missing
     ]
-    described = f"{files.count} files, content {files.sha256[:12]}"
-    return ", ".join([described, *odd[:3]])
+    return ", ".join([*(odd[:3] or [f"{files.count} files"]), f"content {files.sha256[:12]}"])
 
 
 def _unowned(expected: tuple[LooseFile, ...], seen: tuple[LooseFile, ...]) -> Iterator[Check]:

@@ -53,6 +53,8 @@ def _find_deciding(checks: Sequence[Check]) -> Check | None:
 
 
 def _reason(check: Check) -> str:
+    if check.part in ("host", "transport"):
+        return f"{check.seen} (wanted: {check.expected})"
     name = check.id.removeprefix("distribution.")
     return f"{name} is {check.seen}, not {check.expected}"
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from snapenv.model.outcome import Outcome
 from snapenv.nvidia.catalogue import load_catalogue
-from snapenv.preflight.machine import describe_machine
+from snapenv.preflight.machine import THIS_MACHINE, describe_machine
 from snapenv.preflight.storage import size
 from snapenv.verify.verdict import judge
+from snapenv.workflows.needs import for_device
 from snapenv.workflows.preflight import Asked, judge_host, look_at_host, needs_of
 from snapenv.workflows.reference import parse_ref
 
@@ -29,6 +30,7 @@ class Doctor:
     repository: str
     mirror: str | None = None
     device: str = "auto"
+    venv: bool = False  # no container is to be made
 
 
 def doctor(request: Doctor, outside: Outside) -> Outcome:
@@ -39,16 +41,19 @@ def doctor(request: Doctor, outside: Outside) -> Outcome:
         RegistryError: The registry does not answer, or refuses.
     """
     if request.ref is None:
-        return _describe(look_at_host(outside))
+        return _describe(look_at_host(outside, engine=not request.venv), request)
     ref = parse_ref(request.ref, repository=request.repository)
-    host = look_at_host(outside)
-    asked = Asked(device=request.device, mirror=request.mirror)
+    host = look_at_host(outside, engine=not request.venv)
+    asked = Asked(device=request.device, mirror=request.mirror, venv=request.venv)
     needs = needs_of(ref, outside, host=host, asked=asked, repository=request.repository)
     return _outcome(host, needs, judge_host(host, needs), about=str(ref))
 
 
-def _describe(host: Host) -> Outcome:
-    report = describe_machine(host, load_catalogue())
+def _describe(host: Host, request: Doctor) -> Outcome:
+    needs = replace(THIS_MACHINE, builds=not request.venv, venv=request.venv)
+    if request.device != "auto":
+        needs = for_device(needs, request.device, venv=request.venv)
+    report = describe_machine(host, load_catalogue(), needs=needs)
     return Outcome(
         command="doctor",
         result={

@@ -46,6 +46,7 @@ class Place:
 
     name: str  # "example.com/team/env:train-…", ".venv"
     diff: str | None = None  # "snapenv diff snapshots/… .venv"
+    stood: bool = False  # it was here already, and is looked at alone
     checked: tuple[Check, ...] = ()
     image: Image | None = None  # that the target is a container of
     rehash: bool = False
@@ -163,7 +164,7 @@ def _compare_runs(
 def _judge(
     checks: Sequence[Check], lock: Lock, place: Place, *, tier: Tier | None = None
 ) -> Verdict:
-    held = f"{lock.tag} is back in {place.name}"
+    held = f"{place.name} is {lock.tag}" if place.stood else f"{lock.tag} is back in {place.name}"
     return judge(
         (*place.checked, *checks),
         held=held if tier else f"{held}: by its facts alone, without a smoke-train",

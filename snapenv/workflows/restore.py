@@ -284,6 +284,7 @@ def proved_outcome(
     place = Place(
         name=restored.name,
         diff=f"snapenv diff {request.ref} {restored.name}" if is_folder else None,
+        stood=command == "verify",
         checked=restored.checked,
         image=restored.image,
         rehash=request.rehash,

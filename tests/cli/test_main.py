@@ -71,3 +71,12 @@ def test_an_error_is_two_lines_on_stderr_and_nothing_on_stdout() -> None:
         "error: there is no snapshot folder and no archive /nowhere",
         "hint: Name a folder that snapenv capture wrote, an archive, a tag, or an image.",
     ]
+
+
+def test_help_lists_the_commands_in_the_order_of_their_use() -> None:
+    done = Command().run("--help")
+
+    lines = done.stdout.partition("Commands:\n")[2].splitlines()
+    listed = [line.split()[0] for line in lines]
+    assert listed[:4] == ["capture", "build", "restore", "verify"]
+    assert sorted(listed) == sorted(cli.commands)

@@ -93,3 +93,13 @@ def test_a_check_cannot_steer_the_terminal_or_make_a_line_of_its_own() -> None:
 
     assert len(text.plain.splitlines()) == 4
     assert all(line.isprintable() for line in text.plain.splitlines())
+
+
+def test_what_is_next_is_not_said_twice() -> None:
+    verdict = Verdict(
+        ok=False, summary="no", part="environment", check=FAILED.id, next="Reinstall numpy."
+    )
+
+    text = outcome_text(Outcome(command="verify", result={}, checks=(FAILED,), verdict=verdict))
+
+    assert text.plain.count("Reinstall numpy.") == 1

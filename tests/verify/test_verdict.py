@@ -77,11 +77,19 @@ def test_the_first_part_that_fails_has_the_cause(first: Part) -> None:
     assert found == {first}
 
 
-@pytest.mark.parametrize("part", ["host", "transport", "image", "workload"])
-def test_the_next_step_is_the_fix_of_the_check_that_decided(part: Part) -> None:
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ("host", "that (wanted: this)"),
+        ("transport", "that (wanted: this)"),
+        ("image", "driver is that, not this"),
+        ("workload", "driver is that, not this"),
+    ],
+)
+def test_the_next_step_is_the_fix_of_the_check_that_decided(part: Part, reason: str) -> None:
     assert verdict(no("driver", part), no("later", part)) == Verdict(
         ok=False,
-        summary=".venv is not train: driver is that, not this",
+        summary=f".venv is not train: {reason}",
         part=part,
         check="driver",
         next="Mend driver.",

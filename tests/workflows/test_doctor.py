@@ -17,8 +17,8 @@ SHELF = FakeRegistry(images={NAME: OURS})
 OLD = sample_hardware(driver=Driver(version="470.57.02", cuda=(11, 4)))
 
 
-def asked(ref: str | None = NAME, **options: str) -> Doctor:
-    return replace(Doctor(ref=ref, repository=REPOSITORY), **options)
+def asked(ref: str | None = NAME, *, device: str = "auto", venv: bool = False) -> Doctor:
+    return Doctor(ref=ref, repository=REPOSITORY, device=device, venv=venv)
 
 
 def test_a_machine_that_can_run_an_image_is_a_yes_and_nothing_is_pulled() -> None:
@@ -94,3 +94,19 @@ def test_both_answers_have_the_same_keys() -> None:
     there = outside(registry=SHELF)
 
     assert doctor(asked(None), there).result.keys() == doctor(asked(), there).result.keys()
+
+
+def test_a_gpu_that_is_asked_for_and_is_not_there_is_a_no_without_a_ref_too() -> None:
+    bare = target(sample_facts(hardware=replace(sample_hardware(driver=None), gpus=())))
+
+    assert doctor(asked(None), outside(here=bare)).ok
+    outcome = doctor(asked(None, device="0"), outside(here=bare))
+
+    assert [check.id for check in outcome.checks if check.fails] == ["gpu.present"]
+
+
+def test_a_venv_needs_no_engine() -> None:
+    outcome = doctor(asked(None, venv=True), outside(NoEngine()))
+
+    assert outcome.ok
+    assert not [check for check in outcome.checks if check.id.startswith("engine")]
