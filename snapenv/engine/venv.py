@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from tomlkit.exceptions import TOMLKitError
 
 from snapenv.content import read_chunks
-from snapenv.errors import InstallError, PlaceTakenError, WriteError
+from snapenv.errors import InstallError, PlaceTakenError, SnapshotDamagedError, WriteError
 from snapenv.model.snapshot import APPLY_OVERLAY, LENT, OVERLAY, PYLOCK_FILE, VENDOR
 from snapenv.ports import Target
+from snapenv.toml import read_toml, write_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Completed, Task
 
 _LENT_LOCK = f"{LENT}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
+_NO_LOCK = (ValueError, RecursionError, TOMLKitError, KeyError, TypeError, AttributeError)
 _NO_SPACE = "No space left on device"
 
 
@@ -63,14 +66,19 @@ class UvVenvs:
         """Install the lock among ``files`` from a folder within ``into`` that is gone afterwards.
 
         uv knows a wheel of a folder by its place: kept in the user's cache, what it unpacked
-        would stay there, for ever and of no use.
+        would stay there, for ever and of no use. So those have a cache of their own.
         """
         name = _LENT_LOCK if _LENT_LOCK in files else PYLOCK_FILE
-        sync = ("pip", "sync", "--require-hashes", "--allow-empty-requirements")
+        indexed, carried = _split(b"".join(read_chunks(files[name])))
+        install = (self.uv, "pip", "install", "--require-hashes", "--no-deps", "--python")
         with _laid_out(files, within=into) as folder:
-            words = (self.uv, *sync, "--python", target.python, str(folder / name))
-            cache = {} if _needs_index(files[name]) else {"UV_CACHE_DIR": str(folder / "cache")}
-            self._run(target, words, task, environment=cache)
+            own = {"UV_CACHE_DIR": str(folder / "cache")}
+            for part, lock, cache in (("index", indexed, {}), ("carried", carried, own)):
+                if lock:
+                    place = (folder / name).with_name(f"pylock.{part}.toml")
+                    place.write_bytes(lock)
+                    words = (*install, target.python, "--requirements", str(place))
+                    self._run(target, words, task, environment=cache)
 
     def _run(
         self,
@@ -114,8 +122,27 @@ def _lay_out(place: Path, content: Content) -> None:
         ) from error
 
 
-def _needs_index(lock: Content) -> bool:
-    return any(re.search(rb"\burl\b", chunk) for chunk in read_chunks(lock))
+def _split(lock: bytes) -> tuple[bytes | None, bytes | None]:
+    """Give the lock of what comes from an index, and of what lies beside it; None of nothing.
+
+    Raises:
+        SnapshotDamagedError: It is no lock file.
+    """
+    try:
+        document = read_toml(lock.decode())
+        packages = document["packages"]
+        carried = [one for one in packages if any("path" in wheel for wheel in one["wheels"])]
+    except _NO_LOCK as error:
+        raise SnapshotDamagedError(
+            f"{PYLOCK_FILE}: {error}", hint="Get the snapshot again from where it was captured."
+        ) from error
+    indexed = [one for one in packages if one not in carried]
+    return _keep(document, indexed), _keep(document, carried)
+
+
+def _keep(document: Mapping[str, Any], packages: Sequence[Mapping[str, Any]]) -> bytes | None:
+    kept = {key: value for key, value in document.items() if key != "tool"}
+    return write_toml({**kept, "packages": packages}).encode() if packages else None
 
 
 def _below(files: Mapping[str, Content], *names: str) -> Mapping[str, Content]:

@@ -171,6 +171,24 @@ def test_what_is_installed_from_the_snapshot_alone_leaves_nothing_in_the_cache_o
     assert list((tmp_path / "venv").glob(".snapenv-*")) == []
 
 
+def test_what_is_carried_beside_an_index_leaves_nothing_in_the_cache_of_uv(
+    venvs: UvVenvs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    wheel = tmp_path / "ours-1.0-py3-none-any.whl"
+    package = make_wheel(wheel, "ours")
+    files: dict[str, Content] = {
+        PYLOCK_FILE: locked("click") + package,
+        f"vendor/{wheel.name}": wheel,
+    }
+
+    target = venvs.create(files, python=PYTHON, into=tmp_path / "venv", task=Silent())
+
+    assert target.run((target.python, "-c", "import ours, click")).exit_code == 0
+    assert list((tmp_path / "cache").rglob("ours.py")) == []
+    assert list((tmp_path / "cache").rglob("click/core.py"))
+
+
 def test_a_wheel_that_changed_after_the_snapshot_was_read_is_refused(
     venvs: UvVenvs, tmp_path: Path
 ) -> None:
