@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapenv.archive.frame import packer
+from snapenv.archive.frame import CHUNK_BYTES, packer
 from snapenv.archive.layout import (
     END,
     INDEX_FILE,
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
     from snapenv.archive.layout import Part
     from snapenv.ports import Task
+
+
+_PIECE_BYTES = 256 << 10  # stays in a core's own cache
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +177,7 @@ class _Members:
     def __init__(self, packed: ZstdCompressionWriter, task: Task, *, total: int) -> None:
         self.members: dict[str, Sum] = {}
         self._packed, self._task = packed, task
-        self._done, self._total = 0, total
+        self._done, self._told, self._total = 0, 0, total
 
     def add(self, name: str, content: bytes) -> None:
         """Write a small file."""
@@ -188,11 +191,12 @@ class _Members:
         """
         digest, left = hashlib.sha256(), size
         self._packed.write(make_header(name, size))
-        for chunk in chunks:
-            digest.update(chunk)
-            self._packed.write(chunk)
-            left -= len(chunk)
-            self._count(len(chunk))
+        for piece in _gather(chunks):
+            digest.update(piece)
+            self._packed.write(piece)
+            left -= len(piece)
+            self._count(len(piece))
+        self._tell()
         if left:
             raise _unlike(f"gave {size - left} bytes instead of {size} for {name}")
         self._packed.write(padding(size))
@@ -203,10 +207,35 @@ class _Members:
         """Read what is not written."""
         for chunk in chunks:
             self._count(len(chunk))
+        self._tell()
 
     def _count(self, size: int) -> None:
+        """Count a chunk; a bar that is drawn for each costs more than the chunk does."""
         self._done += size
+        if self._done >= self._told + CHUNK_BYTES:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told = self._done
         self._task.count(self._done, max(self._done, self._total))
+
+
+def _gather(chunks: Iterable[bytes]) -> Iterator[memoryview]:
+    """Give the same bytes in larger pieces, each to be used before the next is asked for.
+
+    An engine sends 32 KiB at a time: packing each by itself costs more than the copying here.
+    """
+    gathered, used = memoryview(bytearray(_PIECE_BYTES)), 0
+    for chunk in chunks:
+        if used and used + len(chunk) > _PIECE_BYTES:
+            yield gathered[:used]
+            used = 0
+        if len(chunk) > _PIECE_BYTES:
+            yield memoryview(chunk)
+        else:
+            gathered[used : used + len(chunk)] = chunk
+            used += len(chunk)
+    yield gathered[:used]
 
 
 def _unlike(what: str) -> EngineError:

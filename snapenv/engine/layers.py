@@ -231,7 +231,8 @@ def plain_files(chunks: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, Cont
     """
     source = _Source(chunks)
     with tarfile.open(fileobj=cast("IO[bytes]", source), mode="r:") as tar:
-        for member in tar:
+        for member in iter(tar.next, None):
+            tar.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps them all
             if member.isreg() and not member.issparse():
                 source.seek(member.offset_data)
                 yield member, Content(source, member.size)
@@ -273,8 +274,12 @@ def foretell(member: tarfile.TarInfo, stream: Content, about: bytes, top: int) -
         OtherNamesError: It is another layer.
     """
     if member.name.endswith("/layer.tar"):
-        described = json.loads(about or b"{}")
-        if described.get("config") and member.name == f"{described.get('id')}/layer.tar":
+        described = _parse(about)
+        if (
+            isinstance(described, dict)
+            and described.get("config")
+            and member.name == f"{described.get('id')}/layer.tar"
+        ):
             return top
         raise OtherNamesError
     if member.name.startswith("blobs/") and not begins(stream, b"{"):

@@ -180,15 +180,20 @@ def _survey(
 
 def _told_names(documents: Mapping[str, Any], diff_ids: Sequence[str]) -> Mapping[str, int]:
     """Find the manifest of the image, in OCI's layout or in docker's own."""
-    for image in documents.get("manifest.json") or ():
-        if _diff_ids(documents.get(image.get("Config"))) == list(diff_ids):
-            return {name: number for number, name in enumerate(image["Layers"])}
+    for image in _list(documents.get("manifest.json")):
+        config = image.get("Config") if isinstance(image, dict) else None
+        if _diff_ids(documents.get(str(config))) == list(diff_ids):
+            return {str(name): number for number, name in enumerate(_list(image.get("Layers")))}
     for manifest in documents.values():
-        if isinstance(manifest, dict) and isinstance(manifest.get("layers"), list):
-            config = documents.get(_blob(manifest.get("config") or {}))
-            if _diff_ids(config) == list(diff_ids):
-                return {_blob(layer): number for number, layer in enumerate(manifest["layers"])}
+        config = manifest.get("config") if isinstance(manifest, dict) else None
+        if _diff_ids(documents.get(_blob(config))) == list(diff_ids):
+            layers = _list(manifest.get("layers"))
+            return {_blob(layer): number for number, layer in enumerate(layers)}
     return {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _diff_ids(config: Any) -> list[str] | None:  # noqa: ANN401
@@ -196,8 +201,9 @@ def _diff_ids(config: Any) -> list[str] | None:  # noqa: ANN401
     return rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
 
 
-def _blob(descriptor: Mapping[str, Any]) -> str:
-    return f"blobs/{str(descriptor.get('digest')).replace(':', '/')}"
+def _blob(descriptor: object) -> str:
+    digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
+    return f"blobs/{str(digest).replace(':', '/')}"
 
 
 def _parse(text: bytes) -> Any:  # noqa: ANN401
@@ -229,8 +235,14 @@ def _plain(stream: Content) -> Iterator[bytes]:
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
-    with tar_errors():
-        yield from iter(partial(stream.read, _CHUNK_BYTES), b"")
+    try:
+        with tar_errors():
+            yield from iter(partial(stream.read, _CHUNK_BYTES), b"")
+    except (gzip.BadGzipFile, zstandard.ZstdError) as error:
+        raise EngineError(
+            f"the image, as the engine saves it, has a damaged layer: {error}",
+            hint="Build it again.",
+        ) from error
 
 
 def _load_messages(client: APIClient, tar: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,35 @@ def test_bytes_are_counted_as_they_go(tmp_path: Path) -> None:
     assert writing.counts[-1][0] >= sum(map(len, LAYERS))
     assert [done for done, _ in writing.counts] == sorted(done for done, _ in writing.counts)
     assert reading.counts[-1] == (size, size)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1021, 32 << 10, 100_003, 256 << 10, 300_000, 1 << 20])
+def test_chunks_of_any_size_become_the_same_layer(chunk_bytes: int, tmp_path: Path) -> None:
+    layer = random.Random(5).randbytes(1_500_000)
+    config = make_config((layer,))
+    starts = range(0, len(layer), chunk_bytes)
+    parts = [
+        (digest(layer), len(layer), iter([layer[at : at + chunk_bytes] for at in starts])),
+        (digest(config), len(config), iter([config])),
+    ]
+
+    write_archive(tmp_path / "a", make_export((layer,)), parts, FakeTask())
+
+    assert list(read_back(tmp_path / "a").values()) == [layer]
+
+
+def test_small_chunks_are_not_counted_one_by_one(tmp_path: Path) -> None:
+    task, layer = FakeTask(), bytes(3 << 20)
+    config = make_config((layer,))
+    parts = [
+        (digest(layer), len(layer), iter([bytes(1 << 10)] * (3 << 10))),
+        (digest(config), len(config), iter([config])),
+    ]
+
+    write_archive(tmp_path / "a", make_export((layer,)), parts, task)
+
+    assert 3 <= len([done for done, _ in task.counts if done > 1 << 20]) < 30
+    assert task.counts[-1][0] >= len(layer)
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:

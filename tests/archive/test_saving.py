@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import tarfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -129,3 +129,86 @@ def read_or_refuse(saved: bytes) -> dict[str, bytes] | None:
 def test_a_tar_of_another_image_lacks_all() -> None:
     with pytest.raises(EngineError, match="lacks 2 of its parts"):
         list(read_saved(opener(SAVED["oci"]), (digest(b"other"),)))
+
+
+@pytest.mark.parametrize("layout", ["oci, gzip", "oci, zstd", "docker, gzip"])
+def test_a_damaged_packed_layer_is_refused_or_gives_other_bytes(layout: str) -> None:
+    saved = SAVED[layout]
+    pack = zstd if "zstd" in layout else gzip_of
+    packed = pack(LAYERS[1])
+    start = saved.index(packed)
+
+    found = [read_or_refuse(flip(saved, start + place)) for place in range(len(packed))]
+
+    assert found.count(None) > len(packed) // 3
+
+
+def flip(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        {"manifest.json": [{"Config": blob(digest(CONFIG))}]},
+        {"manifest.json": [{"Config": blob(digest(CONFIG)), "Layers": 7}]},
+        {"manifest.json": {"Config": [], "Layers": {}}},
+        {"manifest.json": ["Config", None, [1]]},
+        {"a": {"config": {"digest": digest(CONFIG)}}},
+        {"a": {"config": {"digest": digest(CONFIG)}, "layers": [7, {"digest": []}]}},
+        {"a": {"config": [], "layers": []}},
+    ],
+)
+def test_documents_of_another_shape_are_refused(documents: Mapping[str, object]) -> None:
+    files = {name: json.dumps(one).encode() for name, one in documents.items()}
+    unknown = {"layers/0": LAYERS[0], blob("sha256:other"): b"unknown"}
+
+    with pytest.raises(EngineError, match="lacks"):
+        read(tar({**unknown, **files, blob(digest(CONFIG)): CONFIG}))
+
+
+def test_a_plain_layer_is_handed_on_in_the_pieces_that_it_comes_in() -> None:
+    layer = bytes(1 << 20)
+    saved = docker_archive_of(layer)
+    chunks = [saved[start : start + 4096] for start in range(0, len(saved), 4096)]
+
+    parts = read_saved(lambda: nullcontext(chunks), (digest(layer),))
+    pieces = [piece for name, _, part in parts for piece in part if name == digest(layer)]
+
+    assert sum(map(len, pieces)) == len(layer)
+    assert sum(any(piece is one for one in chunks) for piece in pieces) == len(layer) // 4096 - 1
+
+
+def docker_archive_of(layer: bytes) -> bytes:
+    config = make_config((layer,))
+    return tar({blob(digest(layer)): layer, blob(digest(config)): config})
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_without_end_is_refused_before_it_is_held(kind: bytes) -> None:
+    taken = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal taken
+        yield header(kind, size=1 << 40)
+        for _ in range(64):
+            taken += 1
+            yield bytes(1 << 20)
+
+    with pytest.raises(EngineError, match="a header or document of"):
+        list(read_saved(lambda: nullcontext(endless()), DIFF_IDS))
+
+    assert taken == 0
+
+
+def test_a_file_of_less_than_nothing_is_refused() -> None:
+    saved = header(tarfile.REGTYPE, size=-(1 << 20)) + SAVED["docker 25"]
+
+    with pytest.raises(EngineError, match="leads backwards"):
+        read(saved)
+
+
+def header(kind: bytes, *, size: int) -> bytes:
+    member = tarfile.TarInfo("x")
+    member.type, member.size = kind, size
+    return member.tobuf(tarfile.GNU_FORMAT)

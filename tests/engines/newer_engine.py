@@ -153,7 +153,7 @@ def cdi_spec(place: Place, newer: Newer, spec: Mapping[str, object]) -> Iterator
     try:
         yield
     finally:
-        file.unlink()
+        file.unlink(missing_ok=True)
 
 
 def _dockerd(place: Place, newer: Newer) -> tuple[str, ...]:
