@@ -11,6 +11,9 @@ import pytest
 from docker import DockerClient
 
 from snapenv.access.wheels import IndexWheels
+from snapenv.lock.store import read_snapshot
+from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
+from snapenv.verify.smoke_train import parse_fingerprint
 from tests.command import Command, certificates
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 
+RECORDED = Path(__file__).parents[1] / "recorded" / "smoke_train"
 ULTRALYTICS = "8.4.190"
 TAG = f"train-yolov{ULTRALYTICS}-base-cpu"
 
@@ -123,6 +127,21 @@ def test_a_removed_image_comes_back_by_its_tag_and_is_identical(built: Built) ->
     assert done["tier"] == "identical"
     assert done["digest"] == built.built["digest"]
     assert done["image"] == built.reference
+
+
+def test_another_torch_is_named_with_the_step_at_which_the_losses_part(built: Built) -> None:
+    recorded = RECORDED / f"ultralytics-{ULTRALYTICS}-cpu.txt"
+    exact = parse_fingerprint(recorded.read_text(encoding="utf-8"))
+    baseline = read_snapshot(built.snapshot).lock.baseline
+    assert baseline
+
+    match = compare_fingerprints(exact, baseline, same_packages=True)
+
+    check = fingerprint_check(match)
+    assert (match.tier, check.ok, check.part) == ("different", False, "environment")
+    assert f"torch {exact.conditions.torch} → {baseline.conditions.torch}" in (check.fix or "")
+    assert match.first_differing_step is not None
+    assert f"part at step {match.first_differing_step} of 10" in check.seen
 
 
 @pytest.mark.browser

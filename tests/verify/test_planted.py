@@ -28,6 +28,7 @@ from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
 from snapenv.verify.libraries import compare_libraries
 from snapenv.verify.smoke_train import smoke_train
 from snapenv.workflows.prove import prove
+from tests.probe.environments import compile_library
 from tests.samples import sample_lock
 from tests.verify.told import Told
 from tests.workflows.outside import outside
@@ -168,6 +169,23 @@ def test_another_opencv_and_albumentations_are_named(trained: Fingerprint, clone
     check = judge_losses(trained, seen)
     assert (check.ok, check.part) == (False, "environment")
     assert "opencv 5.0.0 → 4.12.0, albumentations absent → 2.0.8" in (check.fix or "")
+
+
+def test_another_cudnn_is_named_by_what_the_library_itself_says(
+    exact_python: Path, clone: Path
+) -> None:
+    lock = sample_lock(facts=probe(LocalTarget(str(exact_python))))
+    library = site(clone) / "nvidia" / "cudnn" / "lib" / "libcudnn.so.9"
+    library.unlink()
+    compile_library(library, "unsigned long cudnnGetVersion(void) { return 90100; }")
+    python = str(clone / "bin" / "python")
+
+    proved = prove(LocalTarget(python), lock, smoke=False, device="cpu", outside=outside())
+
+    failing = {check.id: check for check in proved.checks if check.fails}
+    assert "cuDNN 9.1.0" in failing["frameworks"].seen
+    assert any("libcudnn.so.9" in check.seen for check in failing.values())
+    assert (proved.verdict.ok, proved.verdict.part) == (False, "environment")
 
 
 def test_another_number_of_threads_is_named(trained: Fingerprint, exact_python: Path) -> None:
