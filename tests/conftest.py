@@ -8,6 +8,7 @@ is a failure.
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -30,6 +31,11 @@ NOWHERE = "unix:///nonexistent/docker.sock"
 _OF_THE_USER = ("DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
 
 Part = TypeVar("Part")
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C also where a shell started the tests in the background: programs inherit it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -388,7 +388,7 @@ def test_ctrl_c_ends_a_pull_with_130_and_without_an_image(
     engine: DockerEngine, ref: ImageRef, there: Pushed, faulty: FaultyRegistry
 ) -> None:
     faulty.always(rf"GET /v2/\S+/blobs/{there.layer_digests[0]}", hangs=True)
-    words = [sys.executable, "-m", "snapenv", "--json", "restore", str(ref), "--no-smoke"]
+    words = [sys.executable, "-m", "snapenv", "--json", "restore", str(ref), "--no-preflight"]
     running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 30
     while not faulty.count(there.layer_digests[1]) and time.monotonic() < until:
