@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import requests
 import urllib3
 
-from snapenv.retry_after import retry_after_s
+from snapenv.failed_request import FailedRequestError, retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,17 +36,10 @@ class NoRangesError(Exception):
         self.refused = refused
 
 
-class TransferError(Exception):
-    """A request came to nothing: ``what`` follows the host's name in a sentence."""
+class TransferError(FailedRequestError):
+    """A request to a package index came to nothing."""
 
-    def __init__(
-        self, what: str, *, hint: str = _LOOK, passing: bool = False, wait_s: float = 0.0
-    ) -> None:
-        super().__init__(what)
-        self.what = what
-        self.hint = hint
-        self.passing = passing  # worth another try
-        self.wait_s = wait_s  # what the host asks to wait before that
+    usual_hint = _LOOK
 
 
 @contextmanager

@@ -165,6 +165,18 @@ device_option = click.option(
 )
 
 
+def into_option(does: str) -> Callable[[F], F]:
+    """Make the option for the folder of a venv; ``does`` is what is done there."""
+    return click.option(
+        "--into",
+        type=click.Path(path_type=Path),
+        default=Path(".venv"),
+        show_default=True,
+        envvar="SNAPENV_INTO",
+        help=f"With --engine venv: {does}.",
+    )
+
+
 def tag_word(name: str, *, default: str, help: str) -> Callable[[F], F]:  # noqa: A002 - Click's word
     """Make the option for a part of a tag."""
     return click.option(

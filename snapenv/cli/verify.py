@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -10,6 +9,7 @@ import click
 from snapenv.cli.options import (
     device_option,
     engine_option,
+    into_option,
     json_option,
     rehash_option,
     report_option,
@@ -18,6 +18,8 @@ from snapenv.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snapenv.cli.app import App
     from snapenv.model.image import ImageRef
 
@@ -25,14 +27,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("ref")
 @engine_option
-@click.option(
-    "--into",
-    type=click.Path(path_type=Path),
-    default=Path(".venv"),
-    show_default=True,
-    envvar="SNAPENV_INTO",
-    help="With --engine venv: prove the one in this folder.",
-)
+@into_option("prove the one in this folder")
 @repository_option
 @smoke_option
 @device_option

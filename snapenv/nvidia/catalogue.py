@@ -7,6 +7,7 @@ a row comes from.
 from __future__ import annotations
 
 import csv
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -107,6 +108,7 @@ class Catalogue:
         return next((image for image in self.images if image.tag == tag), None)
 
 
+@functools.cache
 def load_catalogue() -> Catalogue:
     """Read the catalogue that came with snapenv."""
     forward = _rows("forward")

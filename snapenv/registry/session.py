@@ -18,10 +18,10 @@ import requests
 import urllib3
 from requests.structures import CaseInsensitiveDict
 
+from snapenv.failed_request import FailedRequestError, retry_after_s
 from snapenv.registry.challenge import Basic, Bearer, parse_challenge
 from snapenv.registry.documents import Token, parse
 from snapenv.registry.place import find_authority
-from snapenv.retry_after import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -54,17 +54,10 @@ class Patience:
     longest_wait_s: float = 30.0  # whatever a registry asks for
 
 
-class RequestError(Exception):
-    """A request came to nothing: ``what`` follows the host's name in a sentence."""
+class RequestError(FailedRequestError):
+    """A request to a registry came to nothing."""
 
-    def __init__(
-        self, what: str, *, hint: str = _LOOK, passing: bool = False, wait_s: float = 0.0
-    ) -> None:
-        super().__init__(what)
-        self.what = what
-        self.hint = hint
-        self.passing = passing  # worth another try
-        self.wait_s = wait_s  # what the registry asks to wait before that
+    usual_hint = _LOOK
 
 
 class RefusedError(RequestError):
