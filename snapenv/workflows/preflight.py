@@ -60,8 +60,9 @@ def looking(outside: Outside, *, engine: bool = True) -> Iterator[Callable[[], H
     """
     with ThreadPoolExecutor(2) as pool:
         machine = pool.submit(probe_host, outside.local(sys.executable))
-        described = pool.submit(_describe, outside) if engine else None
+        # Before the next thread: two that import docker's modules at once may end in a deadlock.
         helpers = outside.missing_helpers() if engine else ()
+        described = pool.submit(_describe, outside) if engine else None
 
         def result() -> Host:
             seen, (found, error) = machine.result(), described.result() if described else _NONE

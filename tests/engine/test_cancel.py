@@ -112,13 +112,14 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> E
 
 @pytest.fixture(scope="module")
 def snapshot(engine_host: str, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a snapshot that a build needs no network for, with one file edited by hand."""
+    """Give a snapshot like no other that a build needs no network for, one file of it edited."""
     folder = tmp_path_factory.mktemp("cancel") / "snapshot"
     client = DockerClient(base_url=engine_host, timeout=600)
     with _Working(client, base_image) as container:
         _run(container, "python3 -m venv --without-pip /work")
         _run(container, _pip("--no-deps six==1.17.0", python="/work/bin/python"))
-        _run(container, "sh -c 'echo \"# mine\" | tee -a /work/lib/*/site-packages/six.py'")
+        edit = f"echo '# {uuid.uuid4()}' | tee -a /work/lib/*/site-packages/six.py"
+        _run(container, f'sh -c "{edit}"')
         Command({"DOCKER_HOST": engine_host}).result(
             "capture",
             *("--container", str(container.name), "--python", "/work/bin/python"),

@@ -6,6 +6,7 @@ Source: https://docs.docker.com/reference/cli/dockerd/
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import shutil
 import subprocess
 import tempfile
@@ -128,9 +129,16 @@ def make_bridge(bridge: Bridge) -> None:
     )
     if there.returncode == 0:
         return
-    call("ip", "link", "add", "name", bridge.name, "type", "bridge")
+    # Without an address of its own a bridge takes that of a port, and a container that goes
+    # changes it under the others.
+    call("ip", "link", "add", "name", bridge.name, "address", _hardware(bridge), "type", "bridge")
     call("ip", "address", "add", bridge.address, "dev", bridge.name)
     call("ip", "link", "set", bridge.name, "up")
+
+
+def _hardware(bridge: Bridge) -> str:
+    """Give an address of its own to a bridge: a local one, with the four bytes of the other."""
+    return "02:42:" + ipaddress.ip_interface(bridge.address).ip.packed.hex(":")
 
 
 def storage_driver(data: Path) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -131,6 +132,24 @@ def test_a_host_is_hardware_plumbing_engine_and_the_helpers_that_are_missing() -
     assert host.plumbing == TOOLKIT
     assert host.engine == EngineWithBase().described
     assert host.missing_helpers == ("docker-credential-gone",)
+
+
+def test_two_threads_do_not_import_dockers_modules_at_once() -> None:
+    asked = []
+
+    class Listening(EngineWithBase):
+        def describe(self) -> HostEngine:
+            asked.append("engine")
+            return super().describe()
+
+    def helpers() -> tuple[str, ...]:
+        time.sleep(0.05)
+        asked.append("helpers")
+        return ()
+
+    look_at_host(replace(outside(Listening()), missing_helpers=helpers))
+
+    assert asked == ["helpers", "engine"]
 
 
 def test_an_engine_that_is_missing_is_a_fact_of_the_host() -> None:
