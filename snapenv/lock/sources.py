@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import VENDOR, Base, Source
+from snapenv.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -59,7 +60,7 @@ def _carried(count: int) -> Source:
 def _describe(wheels: Sequence[IndexWheel]) -> str:
     size_bytes = sum(wheel.size_bytes or 0 for wheel in wheels)
     is_known = all(wheel.size_bytes is not None for wheel in wheels)
-    return _wheels(len(wheels)) + (f", {size_bytes / 1e6:.1f} MB" if is_known else "")
+    return _wheels(len(wheels)) + (f", {size(size_bytes)}" if is_known else "")
 
 
 def _wheels(count: int) -> str:

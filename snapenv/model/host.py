@@ -110,6 +110,16 @@ class Host:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Unread:
+    """Why a registry told nothing of an image."""
+
+    image: str
+    error: str
+    hint: str
+    gone: bool  # it answered, and has none
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
     """What an environment needs of a machine, from its lock or from the labels of its image.
 
@@ -136,6 +146,7 @@ class Needs:
     glibc: str | None = None  # of the captured system; counts for a venv alone
     missing: tuple[Layer, ...] = ()  # layers that are to be pulled; their sizes are packed
     here: bool = False  # nothing is to be fetched
+    base_unread: Unread | None = None  # of a build
     shm_bytes: int | None = None  # that the run asks for
 
 

@@ -8,12 +8,12 @@ from snapenv.preflight import (
     architecture,
     compatibility,
     container,
-    credentials,
     driver,
     engine,
     gpu,
     kernels,
     storage,
+    transport,
 )
 from snapenv.preflight.case import Case
 
@@ -49,7 +49,8 @@ RULES = (
     container.check_no_cgroups,
     container.check_char_links,
     container.check_uvm,
-    credentials.check_helpers,
+    transport.check_helpers,
+    transport.check_base,
     storage.check_disk,
     storage.check_shm,
     architecture.check_glibc,

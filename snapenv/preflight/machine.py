@@ -13,7 +13,7 @@ from snapenv.nvidia.kernels import cover_by_image
 from snapenv.preflight.builds import builds_for, name_build
 from snapenv.preflight.case import Case
 from snapenv.preflight.checks import preflight
-from snapenv.preflight.storage import size
+from snapenv.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,7 @@ class MachineReport:
     torch_builds: tuple[str, ...] = ()
     containers: str | None = None
     free_bytes: int | None = None
+    venv: bool = False  # asked for venvs alone
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -69,6 +70,7 @@ def describe_machine(
         torch_builds=tuple(_builds(host, catalogue)),
         containers=_containers(Case(host=host, needs=needs, catalogue=catalogue)),
         free_bytes=engine.free_bytes if engine else None,
+        venv=needs.venv,
     )
 
 
@@ -124,6 +126,7 @@ def _lines(report: MachineReport) -> Iterator[str]:
     if report.gpus:
         builds = ", ".join(report.torch_builds)
         yield f"torch builds that run here: {builds or 'none is known'}"
+    if report.gpus and not report.venv:
         yield f"containers get the GPU by {report.containers or 'nothing yet: see the checks'}"
     if report.free_bytes is not None:
         yield f"{size(report.free_bytes)} free for images"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapenv.preflight.finding import failed, held, warned
+from snapenv.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +21,6 @@ ENOUGH = 2.5
 
 KEPT = 1.0
 """What containerd's store needs more, which keeps the packed layers too."""
-
-_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
 def check_disk(case: Case) -> Iterator[Check]:
@@ -60,11 +59,3 @@ def check_shm(case: Case) -> Iterator[Check]:
             f"{size(here)}: workers of a DataLoader may end with a bus error",
             f"sudo mount -o remount,size={wanted} /dev/shm",
         )
-
-
-def size(size_bytes: float) -> str:
-    """Write a size for people, in powers of ten: ``1.2 GB``."""
-    for unit, bytes_each in _UNITS:
-        if size_bytes >= bytes_each:
-            return f"{size_bytes / bytes_each:.1f} {unit}"
-    return f"{size_bytes:.0f} bytes"

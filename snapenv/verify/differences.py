@@ -110,6 +110,11 @@ _NO_ARITHMETIC = frozenset(
     )
 )
 _OF_DRIVER = re.compile(r"lib(cuda|nvidia-.+|nvcuvid|nvoptix)\.so.*")  # comes with the GPU
+_DEFAULT_CHANGED = ("tensorboard", "wandb")
+"""Integrations that are off by default since some ultralytics 8.3; the others are on in all.
+
+Source: SettingsManager in ultralytics/utils/__init__.py of 8.1.0 to 8.4.190.
+"""
 _NAMED = 3  # of what many packages share
 
 
@@ -393,12 +398,17 @@ def _variables(left: Mapping[str, str], right: Mapping[str, str]) -> Iterator[Di
 
 
 def _settings(left: Mapping[str, bool], right: Mapping[str, bool]) -> Iterator[Difference]:
-    """Compare ultralytics' integrations: what they call back may run, the losses are the same."""
+    """Compare ultralytics' integrations: what they call back may run, the losses are the same.
+
+    ultralytics writes the file with its defaults when it is first imported: what may be one is
+    cosmetic beside no file at all.
+    """
     words: Mapping[bool | None, str | None] = {True: "on", False: "off", None: None}
     for name in sorted(left.keys() | right.keys()):
-        yield from _differ(
-            "behaviour", f"ultralytics' {name}", words[left.get(name)], words[right.get(name)]
-        )
+        there, here = left.get(name), right.get(name)
+        written = not (left and right) and (there or here or name in _DEFAULT_CHANGED)
+        group: Group = "cosmetic" if written else "behaviour"
+        yield from _differ(group, f"ultralytics' {name}", words[there], words[here])
 
 
 def _machine(left: Hardware, right: Hardware) -> Iterator[Difference]:

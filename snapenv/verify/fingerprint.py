@@ -20,7 +20,8 @@ _CPU = "cpu"
 _ABSENT = "absent"
 _HASH_DIGITS = 12  # that people compare
 _CAUSES = 5  # that a line names
-_SOFTWARE = ("python", "frameworks", "distribution.", "unowned", "kernels", "variables")
+_PACKAGE = "distribution."
+_SOFTWARE = ("python", "frameworks", "unowned", "kernels", "variables")
 
 _PACKAGES = ("ultralytics", "torch", "numpy", "opencv", "cudnn", "albumentations")
 _CONDITIONS = ("device", "threads", "tf32", *_PACKAGES)
@@ -233,11 +234,12 @@ def _value(conditions: Conditions, name: str) -> str:
 
 
 def _failing(facts: Sequence[Check]) -> Iterator[str]:
-    """Tell the facts that fail as ``numpy 2.4.6 → 2.4.5``, the packages' by their names."""
+    """Tell packages that fail as ``numpy 2.4.6 → 2.4.5``, other facts by the id of their check."""
     for check in facts:
-        if check.fails and check.id.startswith(_SOFTWARE):
-            name = check.id.removeprefix("distribution.")
-            yield f"{name} {check.expected} → {check.seen}"
+        if check.fails and check.id.startswith(_PACKAGE):
+            yield f"{check.id.removeprefix(_PACKAGE)} {check.expected} → {check.seen}"
+        elif check.fails and check.id in _SOFTWARE:
+            yield check.id
 
 
 def _part(match: Match, causes: Sequence[str]) -> Part:

@@ -21,6 +21,7 @@ from snapenv.lock.store import parse_snapshot, read_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
+from snapenv.sizes import size
 from snapenv.workflows.reference import fetch_image, parse_ref, read_image
 
 if TYPE_CHECKING:
@@ -273,7 +274,7 @@ def _exported(
             "delta": bool(contents.left_out),
             "size_bytes": written.size_bytes,
         },
-        lines=(f"{ref}{left_out} is in {path}, {written.size_bytes / 1e6:.1f} MB",),
+        lines=(f"{ref}{left_out} is in {path}, {size(written.size_bytes)}",),
     )
 
 

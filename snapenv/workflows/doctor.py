@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from snapenv.model.outcome import Outcome
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.machine import THIS_MACHINE, describe_machine
-from snapenv.preflight.storage import size
+from snapenv.sizes import size
 from snapenv.verify.verdict import judge
 from snapenv.workflows.needs import for_device
 from snapenv.workflows.preflight import Asked, judge_host, look_at_host, needs_of
@@ -18,7 +19,6 @@ from snapenv.workflows.reference import parse_ref
 
 if TYPE_CHECKING:
     from snapenv.model.host import Host, Needs
-    from snapenv.model.outcome import Check
     from snapenv.ports import Outside
 
 
@@ -46,7 +46,8 @@ def doctor(request: Doctor, outside: Outside) -> Outcome:
     host = look_at_host(outside, engine=not request.venv)
     asked = Asked(device=request.device, mirror=request.mirror, venv=request.venv)
     needs = needs_of(ref, outside, host=host, asked=asked, repository=request.repository)
-    return _outcome(host, needs, judge_host(host, needs), about=str(ref))
+    moved = "loaded" if isinstance(ref, Path) and ref.is_file() else "fetched"
+    return _outcome(host, needs, about=str(ref), moved=moved)
 
 
 def _describe(host: Host, request: Doctor) -> Outcome:
@@ -80,7 +81,8 @@ def _describe(host: Host, request: Doctor) -> Outcome:
     )
 
 
-def _outcome(host: Host, needs: Needs, checks: tuple[Check, ...], *, about: str) -> Outcome:
+def _outcome(host: Host, needs: Needs, *, about: str, moved: str) -> Outcome:
+    checks = judge_host(host, needs)
     warned = sum(not check.ok for check in checks)
     held = f"{about} runs here" + (f", with {warned} to look out for" if warned else "")
     return Outcome(
@@ -92,14 +94,14 @@ def _outcome(host: Host, needs: Needs, checks: tuple[Check, ...], *, about: str)
             "machine": None,
         },
         checks=checks,
-        lines=tuple(_lines(needs)),
+        lines=_lines(needs, moved),
         verdict=judge(checks, held=held, failed=f"{about} does not run here"),
     )
 
 
-def _lines(needs: Needs) -> tuple[str, ...]:
-    """Say what is to be fetched, where that is known."""
+def _lines(needs: Needs, moved: str) -> tuple[str, ...]:
+    """Say how much is to be fetched or loaded, where that is known."""
     if needs.here:
         return ("nothing is to be fetched",)
     packed = sum(layer.size_bytes for layer in needs.missing)
-    return (f"{size(packed)} of layers are to be fetched",) if packed else ()
+    return (f"{size(packed)} of layers are to be {moved}",) if packed else ()

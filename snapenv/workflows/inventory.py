@@ -18,6 +18,7 @@ from snapenv.model.snapshot import (
     TAG_LABEL,
     VERSION_LABEL,
 )
+from snapenv.sizes import size
 from snapenv.workflows.archive import read_stored
 from snapenv.workflows.needs import Told, read_label
 from snapenv.workflows.reference import parse_ref, read_image
@@ -201,12 +202,7 @@ def _empty(request: Listing) -> str:
 
 
 def _size(size_bytes: int | None) -> str:
-    if size_bytes is None:
-        return _NOTHING
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size_bytes >= size:
-            return f"{size_bytes / size:.1f} {unit}"
-    return f"{size_bytes} B"
+    return _NOTHING if size_bytes is None else size(size_bytes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from snapenv.errors import EngineError, EngineMissingError, NotFoundError, RegistryError
 from snapenv.lock.store import read_snapshot
-from snapenv.model.host import Host
-from snapenv.model.image import ImageRef, Layer
+from snapenv.model.host import Host, Unread
+from snapenv.model.image import ImageRef, Layer, RemoteImage
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.checks import preflight
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from snapenv.model.host import HostEngine, Needs
-    from snapenv.model.image import Image, RemoteImage
+    from snapenv.model.image import Image
     from snapenv.model.outcome import Check
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Outside
@@ -137,10 +137,14 @@ def needs_of_snapshot(
         return for_device(needs, asked.device)
     base = base.mirrored(asked.mirror) if asked.mirror else base
     here = _find(base, outside)
-    there = None if here else _try_registry(base, outside, machine=str(needs.architecture))
-    needs = of_base(needs, snapshot.lock, here or there, catalogue)
-    missing = missing_layers(there, ()) if there else ()
-    return for_device(replace(needs, missing=missing, builds=True), asked.device)
+    there = here or _try_registry(base, outside, machine=str(needs.architecture))
+    if isinstance(there, Unread):
+        needs = replace(needs, base_unread=there)
+    elif isinstance(there, RemoteImage):
+        needs = replace(needs, missing=there.layers)
+    known = None if isinstance(there, Unread) else there
+    needs = of_base(needs, snapshot.lock, known, catalogue)
+    return for_device(replace(needs, builds=True), asked.device)
 
 
 def needs_of_archive(snapshot: Snapshot, file: Path, outside: Outside, *, asked: Asked) -> Needs:
@@ -196,9 +200,10 @@ def _find(ref: ImageRef, outside: Outside) -> Image | None:
         return None  # a check of its own says so
 
 
-def _try_registry(ref: ImageRef, outside: Outside, *, machine: str) -> RemoteImage | None:
-    """Ask for a base image; a registry that is silent leaves only sizes unknown."""
+def _try_registry(ref: ImageRef, outside: Outside, *, machine: str) -> RemoteImage | Unread:
+    """Ask for a base image; that nothing comes of it is a finding, and no end of the look."""
     try:
         return outside.registry.read(ref, machine=machine)
-    except (NotFoundError, RegistryError):
-        return None
+    except (NotFoundError, RegistryError) as error:
+        gone = isinstance(error, NotFoundError)
+        return Unread(image=str(ref), error=error.message, hint=error.hint, gone=gone)

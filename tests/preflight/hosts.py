@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from snapenv.model.hardware import Driver, DriverFault, Gpu, Hardware, System
-from snapenv.model.host import CdiSpec, GpuPlumbing, Host, HostEngine, Needs
+from snapenv.model.host import CdiSpec, GpuPlumbing, Host, HostEngine, Needs, Unread
 from snapenv.model.image import Layer
 from snapenv.model.native import Kernels
 
@@ -197,6 +197,17 @@ ON_2310 = replace(CU128, image_cuda="12.2.2")  # a newer torch in a venv of an o
 CUDA_128 = replace(  # as NVIDIA's CUDA images have it, shortened
     CU126, image_cuda="12.6.3", require_cuda="cuda>=12.6 brand=tesla,driver>=535,driver<536"
 )
+
+
+def unread(*, gone: bool) -> Needs:
+    """Give what is to be built on a base image of which its registry tells nothing."""
+    there = Unread(
+        image="example.com/nvidia/pytorch:25.01-py3",
+        error="example.com has no such image" if gone else "example.com does not answer",
+        hint="Name a mirror: --mirror example.com",
+        gone=gone,
+    )
+    return replace(CU130, builds=True, base_unread=there)
 
 
 def missing(*sizes_gb: float) -> Needs:
@@ -523,6 +534,8 @@ ROWS = (
     Row("no BuildKit, nothing to build", NO_BUILDER, ON_CPU),
     Row("no helper", NO_HELPER, CU130, "?credentials.helper"),
     Row("no helper, all here", NO_HELPER, replace(CU130, here=True)),
+    Row("a base that is gone", host(RTX4090, "580.95.05"), unread(gone=True), "base"),
+    Row("a silent registry", host(RTX4090, "580.95.05"), unread(gone=False), "?base"),
     # disk, shared memory, C library
     Row("room", free(26), missing(4, 6)),
     Row("little room", free(22), missing(4, 6), "?disk"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.nvidia.catalogue import load_catalogue
-from snapenv.preflight.machine import describe_machine
+from snapenv.preflight.machine import THIS_MACHINE, describe_machine
 from tests.preflight.hosts import (
     A100,
     ARM28,
@@ -136,6 +136,15 @@ def test_without_a_way_into_containers_the_checks_say_what_to_do() -> None:
 
     assert "containers get the GPU by nothing yet: see the checks" in report.lines
     assert [check.id for check in report.checks if check.fails] == ["gpu.plumbing"]
+
+
+def test_of_containers_nothing_is_said_to_someone_who_wants_a_venv() -> None:
+    machine = host(A100, "580.95.05", BARE28, NOTHING)
+
+    report = describe_machine(machine, KNOWN, needs=replace(THIS_MACHINE, builds=False, venv=True))
+
+    assert not [line for line in report.lines if "container" in line]
+    assert [check.id for check in report.checks if check.fails] == []
 
 
 def test_the_checks_are_those_that_need_no_environment() -> None:

@@ -332,6 +332,12 @@ EXAMPLES = (
         ),
     ),
     (
+        "a base that is gone",
+        "base",
+        "example.com has no such image",
+        "Name a mirror: --mirror example.com",
+    ),
+    (
         "no room",
         "disk",
         "19.0 GB free at /var/lib/docker",
@@ -437,7 +443,10 @@ def test_what_held_needs_no_fix_and_is_short_to_read() -> None:
 def test_every_finding_is_of_the_host_the_transport_or_the_image() -> None:
     parts = {check.id: check.part for check in all_wrong()}
 
-    assert {name for name, part in parts.items() if part == "transport"} == {"credentials.helper"}
+    assert {name for name, part in parts.items() if part == "transport"} == {
+        "base",
+        "credentials.helper",
+    }
     assert {name for name, part in parts.items() if part == "image"} == {
         "gpu.extensions",
         "gpu.image",

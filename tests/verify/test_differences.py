@@ -125,8 +125,16 @@ def test_two_equal_looks_differ_in_nothing() -> None:
             one("behaviour", "CUDA_LAUNCH_BLOCKING", None, "1"),
         ),
         (
-            replace(PLAIN, settings={"wandb": True}),
-            one("behaviour", "ultralytics' wandb", None, "on"),
+            replace(PLAIN, settings={"wandb": True}),  # written since, with a default
+            one("cosmetic", "ultralytics' wandb", None, "on"),
+        ),
+        (
+            replace(PLAIN, settings={"clearml": True}),
+            one("cosmetic", "ultralytics' clearml", None, "on"),
+        ),
+        (
+            replace(PLAIN, settings={"clearml": False}),  # the default is on
+            one("behaviour", "ultralytics' clearml", None, "off"),
         ),
         (
             with_environment(outside=("ours.pth: ~/project",)),
@@ -453,3 +461,10 @@ def test_a_system_library_that_an_import_needs_is_behaviour(
     )
 
     assert seen == ((found,) if found else ())
+
+
+def test_an_integration_that_two_files_tell_otherwise_is_behaviour() -> None:
+    there = replace(PLAIN, settings={"wandb": False, "hub": True})
+    here = replace(PLAIN, settings={"wandb": True})
+
+    assert [one.group for one in differences(there, here)] == ["behaviour", "behaviour"]

@@ -316,13 +316,14 @@ def test_facts_that_fail_are_the_likely_cause() -> None:
     )
     count = replace(edited, id="distributions", expected="59 packages")
     slow = replace(edited, id="variables", severity="warning")
+    frameworks = replace(edited, id="frameworks", expected="torch 2.11.0, CUDA 13.0, cuDNN 9.1")
     match = compare_fingerprints(fingerprint(), fingerprint(moved(1, 0.5)), same_packages=False)
 
-    check = fingerprint_check(match, facts=(count, edited, slow))
+    check = fingerprint_check(match, facts=(count, frameworks, edited, slow))
 
     assert check.part == "environment"
     assert check.fix == (
-        "These differ: ultralytics content 1 → edited ultralytics/utils/loss.py. "
+        "These differ: frameworks, ultralytics content 1 → edited ultralytics/utils/loss.py. "
         "Restore them as captured."
     )
 

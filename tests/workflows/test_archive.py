@@ -19,6 +19,7 @@ from snapenv.lock.store import write_snapshot
 from snapenv.model.image import BuildContext, Image, ImageRef
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
 from snapenv.workflows.archive import Export, Import, export_image, import_image
+from snapenv.workflows.doctor import Doctor, doctor
 from snapenv.workflows.inventory import show
 from snapenv.workflows.restore import Restore, restore
 from tests.fakes import FakeEngine, FakeTask, SilentProgress
@@ -360,6 +361,17 @@ def test_an_archive_that_is_restored_is_checked_once(
     restore(request, replace(outside(other), progress=progress))
 
     assert progress.titles.count(f"Checking {tmp_path / 'a'}") == 1
+
+
+def test_of_an_archive_layers_are_to_be_loaded_and_none_fetched(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    export_image(by_tag(tmp_path / "a"), outside(engine))
+
+    outcome = doctor(Doctor(ref=str(tmp_path / "a"), repository="here"), outside(engine))
+
+    size_bytes = (tmp_path / "a").stat().st_size
+    assert outcome.lines == (f"{size_bytes / 1e3:.1f} kB of layers are to be loaded",)
 
 
 def test_an_archive_is_shown_without_an_engine(engine: FakeEngine, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_machine_that_can_run_an_image_is_a_yes_and_nothing_is_pulled() -> Non
     assert outcome.exit_code == 0
     assert outcome.verdict is not None
     assert outcome.verdict.summary == f"{NAME} runs here"
-    assert outcome.lines == ("300 bytes of layers are to be fetched",)
+    assert outcome.lines == ("300 B of layers are to be fetched",)
     assert engine.find(NAME) is None
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.errors import EngineMissingError, NotFoundError
+from snapenv.errors import EngineMissingError, NotFoundError, RegistryError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.hardware import Driver
-from snapenv.model.host import NEEDS_LABEL, GpuPlumbing, HostEngine
+from snapenv.model.host import NEEDS_LABEL, GpuPlumbing, HostEngine, Unread
 from snapenv.model.image import ImageRef, Layer, RemoteImage
 from snapenv.model.native import Kernels, Native
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
@@ -365,12 +365,21 @@ def test_the_base_world_keeps_the_compat_layer_of_its_base(tmp_path: Path) -> No
     assert needs.compat
 
 
-def test_a_silent_registry_of_the_base_leaves_its_size_unknown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_base_of_which_its_registry_tells_nothing_is_told(tmp_path: Path, *, gone: bool) -> None:
     write_snapshot(sample_snapshot(LOCK), tmp_path / "s")
 
-    needs = told(tmp_path / "s", outside())
+    class Silent(FakeRegistry):
+        def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+            del ref, machine
+            raise (NotFoundError if gone else RegistryError)("not now", hint="Later.")
+
+    needs = told(tmp_path / "s", outside(registry=Silent()))
 
     assert (needs.builds, needs.missing, needs.image_cuda) == (True, (), "13.0")
+    assert needs.base_unread == Unread(
+        image=LOCK.base.image, error="not now", hint="Later.", gone=gone
+    )
 
 
 @pytest.mark.parametrize(

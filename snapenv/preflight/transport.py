@@ -1,10 +1,10 @@
-"""Whether the helpers that docker's configuration names for logins are there."""
+"""Whether what is to be fetched can be: logins, and the base image that a build starts from."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from snapenv.preflight.finding import warned
+from snapenv.preflight.finding import failed, warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,3 +28,15 @@ def check_helpers(case: Case) -> Iterator[Check]:
             "~/.docker/config.json, then: docker login",
             part="transport",
         )
+
+
+def check_base(case: Case) -> Iterator[Check]:
+    """Say that the base image of a build is gone; warn where its registry told nothing.
+
+    The engine may reach a registry that this machine does not.
+    """
+    unread = case.needs.base_unread
+    if unread:
+        say = failed if unread.gone else warned
+        expected = f"the base image {unread.image}, here or in its registry"
+        yield say("base", expected, unread.error, unread.hint, part="transport")
