@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -20,32 +19,37 @@ from docker.errors import create_api_error_from_http_exception
 from requests import HTTPError
 
 from snapenv.engine.failures import engine_errors, engine_failure
-from snapenv.engine.layers import (
-    OtherNamesError,
+from snapenv.engine.saved import (
+    MOST_JSON_BYTES,
     begins,
-    expected_names,
-    foretell,
     plain_files,
     saved_image,
     tar_errors,
+    unreadable,
+)
+from snapenv.engine.saved_names import (
+    OtherNamesError,
+    diff_ids_of,
+    expected_names,
+    foretell,
+    parse_json,
+    told_names,
 )
 from snapenv.engine.stream import StreamError, drain, parse_messages
 from snapenv.errors import EngineError
 
 if TYPE_CHECKING:
     import tarfile
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from docker import APIClient
 
-    from snapenv.engine.layers import Content
+    from snapenv.engine.saved import Content, OpenTar
     from snapenv.model.image import Image
 
 Part = tuple[str, int, Iterator[bytes]]  # a digest, a size, and as many bytes
-OpenTar = Callable[[], AbstractContextManager[Iterable[bytes]]]
 
 _CHUNK_BYTES = 1 << 20
-_MOST_JSON_BYTES = 4 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _CONFIG = "config"
 _LOADED = re.compile(r"Loaded image ID: (sha256:[0-9a-f]{64})")
@@ -101,10 +105,7 @@ def read_saved(open_tar: OpenTar, diff_ids: Sequence[str]) -> Iterator[Part]:
             names, sizes = _survey(open_tar, diff_ids)
             yield from _read_packed(open_tar, names, diff_ids, left, sizes=sizes)
     if left:
-        raise EngineError(
-            f"the image, as the engine saves it, lacks {len(left)} of its parts",
-            hint="Build it again.",
-        )
+        raise unreadable(f"lacks {len(left)} of its parts")
 
 
 def _read_plain(
@@ -114,7 +115,7 @@ def _read_plain(
     about = b""
     for member, stream in _members(open_tar):
         if member.name.endswith("/json"):
-            about = stream.read(_MOST_JSON_BYTES)
+            about = stream.read(MOST_JSON_BYTES)
         number = names.get(member.name)
         if number is None:
             number = foretell(member, stream, about, len(diff_ids) - 1)
@@ -153,10 +154,10 @@ def _config(
     member: tarfile.TarInfo, stream: Content, diff_ids: Sequence[str], left: set[str]
 ) -> Iterator[Part]:
     """Give a file if it is the image's config, and strike it off."""
-    if _CONFIG not in left or member.size > _MOST_JSON_BYTES or not begins(stream, b"{"):
+    if _CONFIG not in left or member.size > MOST_JSON_BYTES or not begins(stream, b"{"):
         return
     content = stream.read()
-    if _diff_ids(_parse(content)) == list(diff_ids):
+    if diff_ids_of(parse_json(content)) == list(diff_ids):
         left.remove(_CONFIG)
         yield f"sha256:{hashlib.sha256(content).hexdigest()}", len(content), iter((content,))
 
@@ -165,52 +166,13 @@ def _survey(
     open_tar: OpenTar, diff_ids: Sequence[str]
 ) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Read how the layers of these diff ids are named, and how large each is unpacked."""
-    documents: dict[str, Any] = {}
-    for member, stream in _members(open_tar):
-        if member.size <= _MOST_JSON_BYTES and (begins(stream, b"{") or begins(stream, b"[")):
-            documents[member.name] = _parse(stream.read())
-    names = _told_names(documents, diff_ids)
+    names = told_names(open_tar, diff_ids)
     sizes = {
         member.name: sum(len(chunk) for chunk in _unpacked(stream))
         for member, stream in _members(open_tar)
         if member.name in names
     }
     return names, sizes
-
-
-def _told_names(documents: Mapping[str, Any], diff_ids: Sequence[str]) -> Mapping[str, int]:
-    """Find the manifest of the image, in OCI's layout or in docker's own."""
-    for image in _list(documents.get("manifest.json")):
-        config = image.get("Config") if isinstance(image, dict) else None
-        if _diff_ids(documents.get(str(config))) == list(diff_ids):
-            return {str(name): number for number, name in enumerate(_list(image.get("Layers")))}
-    for manifest in documents.values():
-        config = manifest.get("config") if isinstance(manifest, dict) else None
-        if _diff_ids(documents.get(_blob(config))) == list(diff_ids):
-            layers = _list(manifest.get("layers"))
-            return {_blob(layer): number for number, layer in enumerate(layers)}
-    return {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _diff_ids(config: Any) -> list[str] | None:  # noqa: ANN401
-    rootfs = config.get("rootfs") if isinstance(config, dict) else None
-    return rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-
-
-def _blob(descriptor: object) -> str:
-    digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
-    return f"blobs/{str(digest).replace(':', '/')}"
-
-
-def _parse(text: bytes) -> Any:  # noqa: ANN401
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def _unpacked(stream: Content) -> Iterator[bytes]:

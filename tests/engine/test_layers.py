@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.engine.layers import read_layers, read_leaving
+from snapenv.engine.saving import read_saved
 from snapenv.errors import EngineError, NotFoundError
 from tests.conftest import _provide
 from tests.engines.place import install
@@ -243,6 +244,35 @@ def test_what_is_no_tar_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(EngineError, match="does not arrive whole"):
         list(read_layers(opener(tmp_path / "x"), ["sha256:a"], base_diff_ids=()))
+
+
+CONFIG = b'{"rootfs": {"diff_ids": ["sha256:a", "sha256:b"]}}'
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        {"manifest.json": b"{"},
+        {"manifest.json": b"[" * 100_000},
+        {"manifest.json": b'{"Layers": 1}'},
+        {"manifest.json": b'[1, null, {"Config": [], "Layers": {}}]'},
+        {"manifest.json": b'[{"Config": "c", "Layers": 3}]', "c": CONFIG},
+        {"manifest.json": b'[{"Config": "c", "Layers": ["x", "y", "c"]}]', "c": CONFIG},
+        {"m": b'{"config": "text"}', "n": b'{"config": {"digest": 1}, "layers": "text"}'},
+        {"m": b'{"config": {"digest": "c"}, "layers": [1, null]}', "blobs/c": CONFIG},
+        {"m": b'{"config": {"digest": "c"}}', "blobs/c": b'{"rootfs": "text"}'},
+    ],
+)
+def test_whatever_its_documents_say_a_tar_without_layers_is_refused(
+    tmp_path: Path, documents: dict[str, bytes]
+) -> None:
+    (tmp_path / "x").write_bytes(tar(documents))
+    diff_ids = ["sha256:a", "sha256:b"]
+
+    with pytest.raises(EngineError, match="as the engine saves it, lacks 2 of its layers"):
+        list(read_layers(opener(tmp_path / "x"), diff_ids, base_diff_ids=()))
+    with pytest.raises(EngineError, match="as the engine saves it, lacks . of its parts"):
+        list(read_saved(opener(tmp_path / "x"), diff_ids))
 
 
 def test_a_tar_without_some_of_the_layers_is_refused(tmp_path: Path) -> None:
