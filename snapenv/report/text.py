@@ -63,7 +63,7 @@ def _check_lines(check: Check, verdict: Verdict | None) -> Iterator[Text]:
     if check.ok:
         yield start.append(printable(check.seen))
         return
-    yield start.append(f"expected {printable(check.expected)}; is {printable(check.seen)}")
+    yield start.append(f"expected {printable(check.expected)}; seen: {printable(check.seen)}")
     if check.fix and (verdict is None or (check.id, check.fix) != (verdict.check, verdict.next)):
         yield Text.assemble("  ", ("fix: ", "cyan"), printable(check.fix))
 

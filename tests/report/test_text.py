@@ -28,7 +28,7 @@ def test_a_check_that_failed_says_both_sides_and_what_to_do() -> None:
     text = outcome_text(Outcome(command="restore", result={}, checks=(FAILED,), lines=("no",)))
 
     assert text.plain.splitlines() == [
-        "✗ distribution.numpy expected 2.4.6; is absent",
+        "✗ distribution.numpy expected 2.4.6; seen: absent",
         "  fix: Reinstall numpy.",
         "no",
     ]
@@ -44,7 +44,7 @@ def test_what_to_look_out_for_has_a_mark_of_its_own() -> None:
     text = outcome_text(Outcome(command="restore", result={}, checks=(SLOW,)))
 
     assert text.plain.splitlines() == [
-        "! speed            expected 170 images/s; is 151",
+        "! speed            expected 170 images/s; seen: 151",
         "  fix: Raise the power limit.",
     ]
     assert next(str(span.style) for span in text.spans) == "yellow"
