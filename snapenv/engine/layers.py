@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import tarfile
 from contextlib import suppress
-from functools import partial
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from docker.errors import NotFound
 
 from snapenv.engine.failures import engine_errors
 from snapenv.engine.saved import (
     MOST_JSON_BYTES,
-    begins,
     plain_files,
+    read_chunks,
     saved_image,
     tar_errors,
+    unpack,
     unreadable,
 )
 from snapenv.engine.saved_names import OtherNamesError, expected_names, foretell, told_names
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 Leaving = tuple[str, "Iterator[bytes]"]  # a place, and its bytes
 
 _CHUNK_BYTES = 1 << 20
-_ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 def read_leaving(
@@ -130,23 +129,9 @@ def _read_once(
 
 
 def _files(stream: Content, place: str) -> Iterator[Leaving]:
-    with tarfile.open(fileobj=_unpacked(stream), mode="r|*", bufsize=_CHUNK_BYTES) as layer:
+    file = unpack(stream) or cast("IO[bytes]", stream)
+    with tarfile.open(fileobj=file, mode="r|", bufsize=_CHUNK_BYTES) as layer:
         for member in layer:
             content = layer.extractfile(member) if member.isreg() else None
             if content is not None:
-                yield f"{place}: {member.name}", _chunks(content)
-
-
-def _chunks(content: IO[bytes]) -> Iterator[bytes]:
-    with tar_errors():
-        yield from iter(partial(content.read, _CHUNK_BYTES), b"")
-
-
-def _unpacked(stream: Content) -> IO[bytes]:
-    """Unpack zstd, which tarfile does not know before Python 3.14."""
-    if not begins(stream, _ZSTD):
-        return cast("IO[bytes]", stream)
-    import zstandard
-
-    opened: IO[bytes] = zstandard.open(cast("BinaryIO", stream), "rb")
-    return opened
+                yield f"{place}: {member.name}", read_chunks(content)

@@ -10,10 +10,14 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import IO, TYPE_CHECKING, cast
+from functools import partial
+from gzip import BadGzipFile, GzipFile
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
+import zstandard
 from docker.errors import create_api_error_from_http_exception
 from requests import HTTPError
+from zstandard import ZstdError
 
 from snapenv.errors import EngineError
 
@@ -25,6 +29,7 @@ OpenTar = Callable[[], AbstractContextManager[Iterable[bytes]]]
 
 MOST_JSON_BYTES = 4 << 20
 _CHUNK_BYTES = 1 << 20
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 @contextmanager
@@ -159,6 +164,25 @@ def _broken_off() -> tarfile.ReadError:
     return tarfile.ReadError("unexpected end of data")
 
 
+def unpack(stream: Content) -> IO[bytes] | None:
+    """Unpack a layer that is packed with gzip or zstd; None where it is not packed."""
+    if begins(stream, _GZIP):
+        return cast("IO[bytes]", GzipFile(fileobj=cast("IO[bytes]", stream)))
+    if begins(stream, _ZSTD):
+        return cast("IO[bytes]", zstandard.open(cast("BinaryIO", stream), "rb"))
+    return None
+
+
+def read_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """Give what is left of a file, never more than 1 MiB at a time.
+
+    Raises:
+        EngineError: It is damaged.
+    """
+    with tar_errors():
+        yield from iter(partial(file.read, _CHUNK_BYTES), b"")
+
+
 def begins(stream: Content, magic: bytes) -> bool:
     return stream.peek(len(magic)) == magic
 
@@ -167,7 +191,7 @@ def begins(stream: Content, magic: bytes) -> bool:
 def tar_errors() -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, BadGzipFile, zlib.error, ZstdError) as error:
         raise unreadable(f"does not arrive whole: {error}") from error
 
 

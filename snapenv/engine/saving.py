@@ -6,15 +6,12 @@ https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
-import zstandard
 from docker.errors import create_api_error_from_http_exception
 from requests import HTTPError
 
@@ -23,8 +20,10 @@ from snapenv.engine.saved import (
     MOST_JSON_BYTES,
     begins,
     plain_files,
+    read_chunks,
     saved_image,
     tar_errors,
+    unpack,
     unreadable,
 )
 from snapenv.engine.saved_names import (
@@ -49,8 +48,6 @@ if TYPE_CHECKING:
 
 Part = tuple[str, int, Iterator[bytes]]  # a digest, a size, and as many bytes
 
-_CHUNK_BYTES = 1 << 20
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _CONFIG = "config"
 _LOADED = re.compile(r"Loaded image ID: (sha256:[0-9a-f]{64})")
 
@@ -177,34 +174,13 @@ def _survey(
 
 def _unpacked(stream: Content) -> Iterator[bytes]:
     """Give a layer's bytes, packed or not, as they come."""
-    opened = _open_packed(stream)
-    if opened is None:
-        return _plain(stream)
-    return _chunks(opened)
-
-
-def _open_packed(stream: Content) -> IO[bytes] | None:
-    if begins(stream, _GZIP):
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=cast("IO[bytes]", stream)))
-    if begins(stream, _ZSTD):
-        return cast("IO[bytes]", zstandard.open(cast("BinaryIO", stream), "rb"))
-    return None
+    opened = unpack(stream)
+    return read_chunks(opened) if opened else _plain(stream)
 
 
 def _plain(stream: Content) -> Iterator[bytes]:
     with tar_errors():
         yield from stream.pieces()
-
-
-def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
-    try:
-        with tar_errors():
-            yield from iter(partial(stream.read, _CHUNK_BYTES), b"")
-    except (gzip.BadGzipFile, zstandard.ZstdError) as error:
-        raise EngineError(
-            f"the image, as the engine saves it, has a damaged layer: {error}",
-            hint="Build it again.",
-        ) from error
 
 
 def _load_messages(client: APIClient, tar: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import random
 import shutil
 import subprocess
 import tarfile
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import zstandard
 
 from snapenv.engine.layers import read_layers, read_leaving
 from snapenv.engine.saving import read_saved
@@ -244,6 +247,34 @@ def test_what_is_no_tar_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(EngineError, match="does not arrive whole"):
         list(read_layers(opener(tmp_path / "x"), ["sha256:a"], base_diff_ids=()))
+
+
+def zstd(content: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=True).compress(content)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd])
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.98])
+def test_a_layer_whose_bytes_are_damaged_is_refused(
+    tmp_path: Path, pack: Callable[[bytes], bytes], share: float
+) -> None:
+    whole = tar({"file": random.Random(1).randbytes(3_000_000)})
+    layer = bytearray(pack(whole))
+    place = int(len(layer) * share)
+    config = json.dumps({"rootfs": {"diff_ids": ["sha256:a"]}}).encode()
+    manifest = b'{"config": {"digest": "c"}, "layers": [{"digest": "l"}]}'
+
+    def write() -> Path:
+        parts = {"blobs/c": config, "blobs/l": bytes(layer), "m": manifest}
+        (tmp_path / "x").write_bytes(tar(parts))
+        return tmp_path / "x"
+
+    assert len(read(read_layers(opener(write()), ["sha256:a"], base_diff_ids=()))) == 1
+    layer[place] ^= 0x10
+    with pytest.raises(EngineError, match="as the engine saves it, does not arrive whole"):
+        read(read_layers(opener(write()), ["sha256:a"], base_diff_ids=()))
+    with pytest.raises(EngineError, match="as the engine saves it, does not arrive whole"):
+        [b"".join(part) for _, _, part in read_saved(opener(tmp_path / "x"), ["sha256:a"])]
 
 
 CONFIG = b'{"rootfs": {"diff_ids": ["sha256:a", "sha256:b"]}}'
