@@ -538,7 +538,9 @@ ROWS = (
     Row("a silent registry", host(RTX4090, "580.95.05"), unread(gone=False), "?base"),
     # disk, shared memory, C library
     Row("room", free(26), missing(4, 6)),
+    Row("room to the byte", free(25), missing(4, 6)),
     Row("little room", free(22), missing(4, 6), "?disk"),
+    Row("the least room", free(20), missing(4, 6), "?disk"),
     Row("no room", free(19), missing(4, 6), "disk"),
     Row("no room in containerd's store", free(26, E29), missing(4, 6), "disk"),
     Row("little room in containerd's store", free(32, E29), missing(4, 6), "?disk"),
@@ -546,6 +548,7 @@ ROWS = (
     Row("no room, nothing to fetch", free(0), missing()),
     Row("little shm, a container", small(), CU130),
     Row("little shm, a venv", small(), VENV, "?shm"),
+    Row("shm to the byte, a venv", small(2**30), VENV),
     Row("old glibc, a venv", small(2**34, "2.31"), VENV, "?platform.glibc"),
     Row("the same glibc, a venv", small(2**34, "2.36"), VENV),
     Row("glibc untold, a venv", small(2**34, "2.31"), replace(VENV, glibc=None)),

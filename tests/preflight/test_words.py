@@ -384,6 +384,7 @@ def test_a_finding_says_what_was_found_and_what_mends_it(
         ("a GPU of the future, PTX", "gpu.kernels", "PTX"),
         ("4090 580 cu130", "gpu.kernels", "machine code"),
         ("room", "disk", "26.0 GB free at /var/lib/docker"),
+        ("shm to the byte, a venv", "shm", "1.1 GB"),
         ("MIG, one instance", "gpu.mig", "3g.40gb"),
     ],
 )
