@@ -8,15 +8,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from posixpath import dirname, normpath
+from posixpath import dirname
 from typing import TYPE_CHECKING
 
 from snapenv.errors import LockError
-from snapenv.lock.paths import refuse_unsafe
+from snapenv.lock.paths import place_in_environment
 from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from snapenv.model.carried import CarriedFile
     from snapenv.model.python import Environment, Files
@@ -58,13 +58,17 @@ def plan_overlay(environment: Environment, pinned: Collection[str]) -> OverlayPl
             name
             for found in environment.distributions
             if found.files and found.origin != "base"
-            for name in _names(found.name, _listed(found.files, what), environment)
+            for path in _listed(found.files, what)
+            for name in (place_in_environment(found.name, path, environment.interpreter.minor),)
             if found.name in pinned or name.startswith("prefix/bin/")
         }
         for what in ("edited", "missing")
     )
-    refuse_unsafe("site-packages", (loose.path for loose in environment.unowned))
-    loose = {f"site/{found.path}": found for found in environment.unowned}
+    minor = environment.interpreter.minor
+    loose = {
+        place_in_environment("site-packages", found.path, minor): found
+        for found in environment.unowned
+    }
     links = {name: found.link for name, found in loose.items() if found.link is not None}
     return OverlayPlan(
         files=tuple(sorted(edited | (loose.keys() - links.keys()))),
@@ -103,16 +107,6 @@ def make_overlay(plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> Mapping
 
 def _listed(files: Files, what: str) -> tuple[str, ...]:
     return files.edited if what == "edited" else files.missing
-
-
-def _names(owner: str, paths: tuple[str, ...], environment: Environment) -> Iterator[str]:
-    """Name files that RECORD names from site-packages; ``../../../bin/x`` is ``prefix/bin/x``."""
-    site = f"lib/python{environment.interpreter.minor}/site-packages"
-    for path in paths:
-        below = normpath(f"{site}/{path}") if path.startswith("../") else f"{site}/{path}"
-        refuse_unsafe(owner, (path, below) if below.endswith(f"/{path}") else (below,))
-        inside = below.removeprefix(f"{site}/")
-        yield f"site/{inside}" if inside != below else f"prefix/{below}"
 
 
 def _collected(name: str, plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> CarriedFile:

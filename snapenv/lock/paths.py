@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from posixpath import normpath
 from typing import TYPE_CHECKING
 
 from snapenv.errors import LockError
@@ -15,6 +16,21 @@ _UNWRITABLE = re.compile(
     r"[\0-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]"
     r"|\\(?:[nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"
 )
+
+
+def place_in_environment(owner: str, path: str, minor: str) -> str:
+    """Give ``site/PATH`` or ``prefix/PATH`` of a file that RECORD names from site-packages.
+
+    ``minor`` is Python's, such as "3.11"; of ``../../../bin/x`` the place is ``prefix/bin/x``.
+
+    Raises:
+        LockError: As ``refuse_unsafe``.
+    """
+    site = f"lib/python{minor}/site-packages"
+    below = normpath(f"{site}/{path}") if path.startswith("../") else f"{site}/{path}"
+    refuse_unsafe(owner, (path, below) if below.endswith(f"/{path}") else (below,))
+    inside = below.removeprefix(f"{site}/")
+    return f"site/{inside}" if inside != below else f"prefix/{below}"
 
 
 def refuse_unsafe(owner: str, paths: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapenv.errors import LockError
-from snapenv.lock.paths import refuse_unsafe
+from snapenv.lock.paths import place_in_environment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -116,7 +116,8 @@ def refuse_what_cannot_be_carried(facts: Facts) -> None:
         (f"{culprit} leads out of the environment" for culprit in environment.outside),
         hint="Install what it reaches with pip install, or take it out of the import path.",
     )
-    refuse_unsafe("site-packages", (loose.path for loose in environment.unowned))
+    for loose in environment.unowned:
+        place_in_environment("site-packages", loose.path, environment.interpreter.minor)
 
 
 def _refuse_malicious(environment: Environment) -> None:

@@ -53,7 +53,7 @@ class LooseFile:
     A link to a file outside is taken for the file that it leads to.
     """
 
-    path: str  # relative to site-packages
+    path: str  # from site-packages, as RECORD names files: "../../../bin/x"
     sha256: str | None = None  # hex, of a file
     link: str | None = None  # where a link points, relative to its own folder
 
@@ -94,7 +94,7 @@ class Environment:
 
     interpreter: Interpreter
     distributions: tuple[Distribution, ...]  # sorted by name
-    unowned: tuple[LooseFile, ...] = ()  # in site-packages, sorted by path
+    unowned: tuple[LooseFile, ...] = ()  # in and around site-packages, sorted by path
     outside: tuple[str, ...] = ()  # what leads out and cannot be carried: "x.pth: ~/project"
     torch: Torch | None = None
     libraries: Libraries = Libraries()

@@ -113,6 +113,16 @@ def test_files_come_by_name_from_site_packages_and_from_the_prefix(
     assert found.files == asked
 
 
+def test_only_a_script_of_bin_itself_loses_its_first_line(venv: Venv) -> None:
+    line = f"#!{venv.python}\n"
+    write_files(venv.folder, {"bin/x": line, "bin/inner/x": line, "share/x": line})
+    names = ["prefix/bin/x", "prefix/bin/inner/x", "prefix/share/x"]
+
+    found = fetch(venv, files=names).files
+
+    assert [found[name].content.decode() for name in names] == ["#!python\n", line, line]
+
+
 def test_a_file_of_the_user_that_hides_another_comes_as_it_is_imported(
     venv: Venv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

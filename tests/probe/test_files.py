@@ -240,6 +240,51 @@ def test_a_link_to_a_file_outside_is_taken_for_that_file(venv: Venv, tmp_path: P
     assert environment.outside == ()
 
 
+def test_what_lies_around_site_packages_is_named_as_record_names_files(
+    venv: Venv, tmp_path: Path
+) -> None:
+    files = {
+        "plain-1.0.data/data/share/plain.txt": "owned",
+        "plain-1.0.data/scripts/tool": "#!python\n",
+    }
+    venv.install(write_wheel(tmp_path, "plain", {**PLAIN, **files}))
+    write_files(venv.folder, {"etc/a.cfg": "a", "include/b.h": "b", "lib/c/d.so": "", "bin/e": "e"})
+    (venv.folder / "share" / "latest").symlink_to("plain.txt")
+    none = {".lock": "", "run/x": "", "share/__pycache__/x.pyc": "", "lib/python3.9/os.py": ""}
+    write_files(venv.folder, none)
+
+    assert venv.look().environment.unowned == (
+        *(
+            LooseFile(path=f"../../../{path}", sha256=hashlib.sha256(content.encode()).hexdigest())
+            for path, content in (("bin/e", "e"), ("etc/a.cfg", "a"), ("include/b.h", "b"))
+        ),
+        LooseFile(path="../../../share/latest", link="plain.txt"),
+        LooseFile(path="../../c/d.so", sha256=hashlib.sha256().hexdigest()),
+    )
+
+
+def test_a_script_of_nobody_is_the_same_wherever_its_environment_lies(venv: Venv) -> None:
+    lines = {"bin/ours": "import ours\n", "bin/inner/ours": ""}
+    write_files(venv.folder, {name: f"#!{venv.python}\n{rest}" for name, rest in lines.items()})
+
+    loose = {one.path: one.sha256 for one in venv.look().environment.unowned}
+
+    assert loose == {
+        "../../../bin/ours": hashlib.sha256(b"#!python\nimport ours\n").hexdigest(),
+        "../../../bin/inner/ours": hashlib.sha256(f"#!{venv.python}\n".encode()).hexdigest(),
+    }
+
+
+def test_scripts_of_a_distribution_without_record_are_not_of_nobody(venv: Venv) -> None:
+    points = "[console_scripts]\nroar = old:roar\n"
+    info = {"PKG-INFO": "Name: old\nVersion: 1\n", "entry_points.txt": points, "scripts/own": ""}
+    write_files(venv.site, {f"old.egg/EGG-INFO/{name}": text for name, text in info.items()})
+    write_files(venv.site, {"easy-install.pth": "./old.egg\n"})
+    write_files(venv.folder, {f"bin/{name}": "#!/bin/sh\n" for name in ("roar", "own", "ours")})
+
+    assert [path for path in loose_paths(venv) if "bin" in path] == ["../../../bin/ours"]
+
+
 def test_files_of_the_user_count_as_if_they_were_in_site_packages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,8 @@ CHANGES: dict[str, Callable[[Venv], object]] = {
     "a script deleted": lambda venv: (venv.folder / "bin" / "tool").unlink(),
     "shared": lambda venv: rewrite(venv.folder / "share" / "plain.txt", "SHARED"),
     "shared and deleted": lambda venv: (venv.folder / "share" / "plain.txt").unlink(),
+    "a script of nobody": lambda venv: write_files(venv.folder, {"bin/ours": "#!/bin/sh\n"}),
+    "around site-packages": lambda venv: write_files(venv.folder, {"lib/ours/x.txt": ""}),
     "conda": lambda venv: write_files(
         venv.folder, {"conda-meta/x.json": f'{{"files": ["{venv.site}/x.py"]}}'}
     ),
@@ -287,6 +289,7 @@ def test_nothing_is_kept_where_something_beside_may_have_gone_meanwhile(tmp_path
 
 LEADS_OUT: dict[str, Callable[[Venv], object]] = {
     "a link": lambda venv: site(venv, "link.py").symlink_to(site(venv, "plain/__init__.py")),
+    "a link around site-packages": lambda venv: (venv.folder / "bin/x").symlink_to("/etc/hosts"),
     "a .pth": lead_out,
     "a .pth to what is not there": lambda venv: site(venv, "x.pth").write_text("not/there\n"),
     "conda": lambda venv: (venv.folder / "conda-meta").mkdir(),

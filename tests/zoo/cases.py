@@ -94,6 +94,19 @@ def console_script_edited(venv: Venv) -> None:
     script.write_text(script.read_text().replace("import sys", "import sys\nprint('ours')", 1))
 
 
+def around_site_packages(venv: Venv) -> None:
+    plain(venv)
+    scripts = {
+        "bin/ours": f"#!{venv.python}\nimport click; print(click.__name__)\n",
+        "bin/by-shell": '#!/bin/sh\ncat "$(dirname "$0")/../share/ours/latest.txt"\n',
+        "bin/tools/inner": "#!/bin/sh\n",
+    }
+    write(venv.folder, scripts | {"share/ours/é.txt": "one", "etc/ours.cfg": "", "lib/x/y": ""})
+    for name in scripts:
+        (venv.folder / name).chmod(0o755)
+    (venv.folder / "share" / "ours" / "latest.txt").symlink_to("é.txt")
+
+
 def two_owners(venv: Venv) -> None:
     for name in ("first", "second"):
         files = {"shared/__init__.py": f"OWNER = {name!r}\n"}
@@ -175,6 +188,21 @@ def editable_hatchling(venv: Venv) -> None:
     venv.install("--editable", str(write(venv.beside / "animal", sources)))
 
 
+def editable_legacy(venv: Venv) -> None:
+    """Install as pip did before 25.3 where there is no pyproject.toml: by setuptools' develop."""
+    venv.install("setuptools==75.8.0")
+    lines = (
+        "from setuptools import setup",
+        "setup(name='animal', version='1.0', packages=['animal'],",
+        "      entry_points={'console_scripts': ['roar=animal:roar']})",
+    )
+    folder = write(
+        venv.beside,
+        {"animal/__init__.py": "def roar(): print('roar')\n", "setup.py": "\n".join(lines)},
+    )
+    run(str(venv.python), "setup.py", "--quiet", "develop", folder=folder)
+
+
 def two_editables(venv: Venv) -> None:
     for name in ("animal", "plant"):
         text = SETUPTOOLS.replace("animal", name)
@@ -252,6 +280,13 @@ BACK: Mapping[str, tuple[Callable[[Venv], None], str]] = {
             "print(s.run([sys.prefix + '/bin/tabulate', '-h'], capture_output=True).stdout[:4])"
         ),
     ),
+    "around site-packages": (
+        around_site_packages,
+        (
+            "import sys, subprocess as s;"
+            "print(*(s.check_output(f'{sys.prefix}/bin/{x}') for x in ('ours', 'by-shell')))"
+        ),
+    ),
     "two owners": (two_owners, "import shared; print(shared.OWNER)"),
     "half removed": (half_removed, "import six; print(six.__version__)"),
     "empty METADATA": (empty_metadata, "import six; print(six.__version__)"),
@@ -286,6 +321,10 @@ BACK_AS_REGULAR: Mapping[str, tuple[Callable[[Venv], None], str]] = {
         ),
     ),
     "editable, hatchling": (editable_hatchling, "import animal; print(animal.ANSWER)"),
+    "editable, legacy": (
+        editable_legacy,
+        "import sys, subprocess as s; print(s.check_output(sys.prefix + '/bin/roar'))",
+    ),
     "two editables": (two_editables, "import animal, plant; print(plant.ANSWER)"),
 }
 

@@ -17,8 +17,10 @@ from snapenv.access.wheels import IndexWheels
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 LOOK = r"""
-import hashlib, importlib.metadata, json, os, sys, sysconfig
+import hashlib, importlib.metadata, json, os, re, sys, sysconfig
 site = sysconfig.get_path("purelib")
+python = re.compile(re.escape(sys.prefix.encode()) + rb"/bin/python[0-9.]*")
+of_venv = ("activate", "deactivate", "pydoc.bat", "python")
 own = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}
 files = {}
 for folder, folders, names in os.walk(site):
@@ -32,10 +34,24 @@ for folder, folders, names in os.walk(site):
         else:
             with open(path, "rb") as file:
                 files[shown] = hashlib.sha256(file.read()).hexdigest()
-dists = sorted(
+for top in ("bin", "etc", "include", "lib", "share"):
+    for folder, folders, names in os.walk(os.path.join(sys.prefix, top)):
+        folders[:] = [name for name in folders if name not in ("site-packages", "__pycache__")]
+        for name in names:
+            path = os.path.join(folder, name)
+            if top == "bin" and name.lower().startswith(of_venv):
+                continue
+            shown = "/" + os.path.relpath(path, sys.prefix)
+            if os.path.islink(path):
+                files[shown] = "-> " + os.readlink(path)
+            else:
+                with open(path, "rb") as file:
+                    content = python.sub(b"PYTHON", file.read())
+                files[shown] = [hashlib.sha256(content).hexdigest(), os.access(path, os.X_OK)]
+dists = sorted({  # sources beside an .egg-info are found there too
     (found.metadata["Name"] or "?", found.version or "?")
-    for found in importlib.metadata.distributions(path=[site])
-)
+    for found in importlib.metadata.distributions(path=sys.path[1:])
+})
 print(json.dumps({"files": files, "dists": dists}))
 """
 

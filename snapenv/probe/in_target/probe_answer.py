@@ -53,7 +53,7 @@ def _see(path: list[str]) -> dict[str, Any]:
     """Give what an earlier look kept where it still holds, else look."""
     place, rehash = probe_cache.place(sys.argv[1:]), "--rehash" in sys.argv
     kept = probe_kept.Kept(place and place + ".answer", path)
-    tree = probe_tree.walk(probe_path.own_folders())  # before anything is read
+    tree = probe_tree.walk(probe_path.own_folders(), probe_tree.venv())  # before anything is read
     seen: dict[str, Any] | None = None if rehash else kept.find(tree)
     if seen is None:
         import probe_environment

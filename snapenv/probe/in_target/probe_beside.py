@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING, Iterable, Iterator
 
 import probe_outside
 import probe_path
@@ -35,7 +35,7 @@ def find(
         any(found.folder not in tree.folders for found in everything)
         or any(found.sources for found in visible)
         or any(folder not in tree.folders and not probe_outside.is_known(folder) for folder in path)
-        or any(map(_has_link, tree.folders.values()))
+        or _has_link(tree.statuses())
         or any(probe_pth.names_folders(file) for file in _path_files(tree))
         or os.path.lexists(_conda())
         or "NVIDIA_PYTORCH_VERSION" in os.environ
@@ -73,7 +73,9 @@ def _of_files(tree: Tree, everything: list[Distribution]) -> Iterator[str]:
                 yield entry.file
                 if entry.file.endswith(".pyc"):
                     yield entry.file[:-1]
-        for entry in found.scripts:
-            program = probe_scripts.interpreter(entry.file)
-            if program:
-                yield program
+        yield from _interpreters(entry.file for entry in found.scripts)
+    yield from _interpreters(filter(probe_scripts.is_in_bin, tree.around))
+
+
+def _interpreters(scripts: Iterable[str]) -> Iterator[str]:
+    yield from filter(None, map(probe_scripts.interpreter, scripts))

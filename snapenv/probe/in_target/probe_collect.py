@@ -103,7 +103,7 @@ def _by_name(path: str, visible: list[Distribution]) -> _Member:
     file = next(filter(os.path.isfile, places), None)
     if file is None:
         _refuse(f"{path} is not there")
-    return _Member(file, root == "prefix" and below.startswith("bin/"))
+    return _Member(file, root == "prefix" and os.path.dirname(below) == "bin")
 
 
 def _refuse(what: str) -> NoReturn:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from probe_hashing import Hashed
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_MADE = "\nGenerator: snapenv\n"
 _WORD = re.compile(r"[!-~]+")
 
 
@@ -47,6 +48,10 @@ class Distribution(NamedTuple):
     def read(self, name: str) -> str | None:
         """Give a file of its .dist-info."""
         return _read(os.path.join(self.folder, self.info, name))
+
+    def names(self, folder: str) -> list[str]:
+        """List what is in a folder of its .dist-info or .egg-info; nothing where there is none."""
+        return _names(os.path.join(self.folder, self.info, folder))
 
     def counted(self) -> tuple[probe_record.Entry, ...]:
         """Give all files but those that are compiled, or an installer's own."""
@@ -82,8 +87,13 @@ def _sorted_out(found: Distribution) -> Distribution:
 def _counted(
     found: Distribution, sources: probe_sources.Sources | None
 ) -> list[probe_record.Entry]:
-    """Of an editable installation, its sources count and what leads to them does not."""
+    """Of an editable installation, its sources count and what leads to them does not.
+
+    Nor does a WHEEL that snapenv made for what had none.
+    """
     own = [entry for entry in found.entries or () if probe_record.is_counted(entry, found.info)]
+    if _MADE in (found.read("WHEEL") or ""):
+        own = [entry for entry in own if entry.path != f"{found.info}/WHEEL"]
     if sources is None:
         return own
     kept = [entry for entry in own if entry.file not in sources.wiring]

@@ -1,7 +1,8 @@
 """What an earlier look saw, given again where nothing that it hangs on has changed since.
 
-It hangs on every file and folder of the site-packages, by name and status; on the files and
-folders besides that the look named; and on this program, the interpreter and a few variables.
+It hangs on every file and folder of the site-packages, and on every file that lies around them, by
+name and status; on the files and folders besides that the look named; and on this program, the
+interpreter and a few variables.
 Two changes within one tick of a file system's clock cannot be told apart by a status; so nothing
 is kept where something had only just changed, as in ``probe_index``.
 """
@@ -72,6 +73,7 @@ class Kept:
             self._path,
             tree.inner,
             [(folder, [*files], [*files.values()]) for folder, files in tree.folders.items()],
+            ([*tree.around], [*tree.around.values()]),
         )
         return hashlib.sha256(marshal.dumps(decides, _ALIKE)).hexdigest()
 
@@ -80,7 +82,7 @@ class Kept:
 
         What is gone leaves no time behind but that of the folder that it was in.
         """
-        of_tree = (status for files in tree.folders.values() for status in files.values())
+        of_tree = tree.statuses().values()
         of_beside = (status for both in beside.values() for status in both if status)
         gone = [_above(path) for path, (own, _) in beside.items() if own is None]
         return any(

@@ -97,6 +97,18 @@ def _script(entry: Entry, points: dict[str, tuple[str, str]]) -> Script | None:
     return None if is_made else Script(entry, content, is_edited=True)
 
 
+def is_in_bin(file: str) -> bool:
+    """Say whether a file lies where the scripts of this environment do."""
+    return os.path.dirname(file) == os.path.join(probe_path.prefix(), "bin")
+
+
+def claimed(found: Distribution) -> set[str]:
+    """Name the scripts of a distribution that has no RECORD to list them."""
+    if found.entries is not None:
+        return set()
+    return {*_entry_points(found.read("entry_points.txt") or ""), *found.names("scripts")}
+
+
 def is_program(file: str) -> bool:
     """Say whether a file of bin is no text, such as ruff or cmake."""
     try:

@@ -1,35 +1,82 @@
-"""The environment's own site-packages, walked once: every file in there with its status."""
+"""The environment's own folders, walked once: every file in there with its status.
+
+Of a venv that is not only its site-packages, but what lies around them in bin, etc, include, lib
+and share too. A project's own folder may be a venv, so that no other folder is looked into.
+"""
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
+# ruff: noqa: PTH112, PTH114, PTH118
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import sys
 from typing import Dict, NamedTuple
 
+import probe_path
 import probe_status
 from probe_status import Status
 
 Statuses = Dict[str, Status]  # by path, absolute; of a link its own
 _NONE: Status = (0, 0, 0, 0, 0, 0)  # of what has a path too long to be asked for
+_AROUND = ("bin", "etc", "include", "lib", "share")
+# What venv, virtualenv, uv and ensurepip make in these.
+_OF_TOOLS = re.compile(
+    r"bin/(?:(?:python|pypy)[0-9.]*w?t?|(?:de)?activate[^/]*|pydoc\.bat"
+    r"|(?:pip|wheel|easy_install)-?[0-9.]*)"
+    r"|(?:include|lib)/(?:python|pypy)[0-9.]*t?"
+    r"|share/python-wheels",
+    re.IGNORECASE,
+)
 
 
 class Tree(NamedTuple):
     """What was there when the look began, without what Python compiles by itself."""
 
     folders: dict[str, Statuses]  # by site-packages; a folder that cannot be read is in there too
-    inner: list[str]  # all folders, absolute
+    inner: list[str]  # all folders of those, absolute
+    around: Statuses  # of a venv, beside its site-packages and what every venv has
 
     def statuses(self) -> Statuses:
         """Give the files of all of them."""
-        return {path: one for files in self.folders.values() for path, one in files.items()}
+        both = (*self.folders.values(), self.around)
+        return {path: one for files in both for path, one in files.items()}
 
 
-def walk(folders: list[str]) -> Tree:
-    """List everything below some folders; links are files here, wherever they lead."""
+def walk(folders: list[str], root: str | None = None) -> Tree:
+    """List everything below some folders; links are files here, wherever they lead.
+
+    ``root`` is the folder of a venv whose own files are listed too.
+    """
     inner: list[str] = []
-    return Tree({folder: _files(folder, inner) for folder in folders}, inner)
+    listed = {folder: _files(folder, inner) for folder in folders}
+    return Tree(listed, inner, _around(root) if root else {})
+
+
+def venv() -> str | None:
+    """Give the folder of the venv that this runs in, resolved; None outside of one."""
+    return probe_path.prefix() if sys.prefix != sys.base_prefix else None
+
+
+def from_site(file: str) -> str:
+    """Name a file of the venv as RECORD does, from site-packages: ``../../../bin/x``."""
+    site = os.path.join(probe_path.prefix(), "lib", "python3", "site-packages")
+    return os.path.relpath(file, site)
+
+
+def _around(root: str) -> Statuses:
+    found: Statuses = {}
+    places = (os.path.join(root, name) for name in _AROUND)
+    queue = [place for place in places if os.path.isdir(place) and not os.path.islink(place)]
+    start = len(root) + 1
+    while queue:
+        with contextlib.suppress(OSError):
+            inner = _read(queue.pop(), found)
+            queue += [folder for folder in inner if not _OF_TOOLS.fullmatch(folder[start:])]
+    return {file: one for file, one in found.items() if not _OF_TOOLS.fullmatch(file[start:])}
 
 
 def _files(top: str, inner: list[str]) -> Statuses:

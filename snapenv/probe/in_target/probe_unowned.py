@@ -1,14 +1,15 @@
-"""Files in the environment's own site-packages that no distribution put there.
+"""Files in the environment's own site-packages, and around those of a venv, that nobody put there.
 
 What leads out of the environment is not among them: ``probe_outside`` names it.
 """
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH114, PTH118, PTH120
+# ruff: noqa: PTH114, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING, Mapping, NamedTuple
 
@@ -16,6 +17,8 @@ import probe_origins
 import probe_path
 import probe_pth
 import probe_record
+import probe_scripts
+import probe_tree
 
 if TYPE_CHECKING:
     from probe_distributions import Distribution
@@ -31,7 +34,7 @@ _OF_TOOLS = frozenset(
 class Loose(NamedTuple):
     """One file or link that belongs to nobody."""
 
-    path: str  # relative to its site-packages
+    path: str  # relative to its site-packages, as in RECORD: "../../../bin/x"
     file: str  # absolute
     link: str | None  # where a link leads that stays inside, relative to its own folder
 
@@ -48,6 +51,11 @@ def find(tree: Tree, everything: list[Distribution], roots: set[str]) -> list[Lo
             path = file[len(folder) + 1 :] or "."
             if not (path in _OF_TOOLS or probe_record.is_compiled(file) or _is_wiring(file, roots)):
                 first.setdefault(path, Loose(path, file, _link(file, folder)))
+    scripts = set().union(*map(probe_scripts.claimed, everything))
+    for file in tree.around.keys() - owned:
+        if not (probe_scripts.is_in_bin(file) and os.path.basename(file) in scripts):
+            path = probe_tree.from_site(file)
+            first[path] = Loose(path, file, _link(file, probe_path.prefix()))
     return [first[path] for path in sorted(first)]
 
 
@@ -56,7 +64,7 @@ def facts(loose: list[Loose], hashed: Mapping[str, Hashed]) -> list[dict[str, st
     return [
         {
             "path": one.path,
-            "sha256": None if one.link else hashed[one.file].sha256,
+            "sha256": None if one.link else _sha256(one.file, hashed),
             "link": one.link,
         }
         for one in loose
@@ -74,6 +82,14 @@ def why_not(loose: Loose, hashed: Mapping[str, Hashed]) -> str | None:
         return "no file that can be read"
     leads_to: str = probe_record.shown(os.path.realpath(loose.file))
     return leads_to
+
+
+def _sha256(file: str, hashed: Mapping[str, Hashed]) -> str:
+    """Hash a script with the environment taken out of its first line."""
+    content = probe_scripts.read(file) if probe_scripts.is_in_bin(file) else None
+    if content is None or not content.startswith(b"#!"):
+        return str(hashed[file].sha256)
+    return hashlib.sha256(probe_scripts.without_environment(content)).hexdigest()
 
 
 def _owned(found: Distribution) -> set[str]:
