@@ -240,6 +240,8 @@ def test_an_environment_edited_by_hand_comes_back_in_an_image(
         _pip("click docopt==0.6.2", python="/alone/bin/python"),
         f"sh -c 'echo EDITED = 42 >> {site}/click/core.py; rm {site}/click/testing.py'",
         f"sh -c 'echo ANSWER = 42 > {site}/ours.py'",
+        "sh -c 'printf \"#!/alone/bin/python\\nprint(7)\\n\" > /alone/bin/ours'",
+        "chmod 755 /alone/bin/ours",
     ):
         _run(working, command)
     snapshot = str(tmp_path / "snapshot")
@@ -259,6 +261,8 @@ def test_an_environment_edited_by_hand_comes_back_in_an_image(
     python = ["/opt/snapenv/venv/bin/python", "-c", code]
     said = built.client.containers.run(made["image"], python, entrypoint=[], remove=True)
     assert said == b"42 42\n"
+    said = built.client.containers.run(made["image"], ["ours"], entrypoint=[], remove=True)
+    assert said == b"7\n"
 
 
 def _install(container: Container) -> None:
