@@ -53,18 +53,18 @@ def plan_overlay(environment: Environment, pinned: Collection[str]) -> OverlayPl
     Raises:
         LockError: A file lies outside of the environment, or no line of UTF-8 can hold its name.
     """
+    minor = environment.interpreter.minor
     edited, missing = (
         {
             name
             for found in environment.distributions
             if found.files and found.origin != "base"
             for path in _listed(found.files, what)
-            for name in (place_in_environment(found.name, path, environment.interpreter.minor),)
+            for name in (place_in_environment(found.name, path, minor),)
             if found.name in pinned or name.startswith("prefix/bin/")
         }
         for what in ("edited", "missing")
     )
-    minor = environment.interpreter.minor
     loose = {
         place_in_environment("site-packages", found.path, minor): found
         for found in environment.unowned

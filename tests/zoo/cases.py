@@ -189,7 +189,7 @@ def editable_hatchling(venv: Venv) -> None:
 
 
 def editable_legacy(venv: Venv) -> None:
-    """Install as pip did before 25.3 where there is no pyproject.toml: by setuptools' develop."""
+    """Install by setuptools' develop, which leaves an .egg-link and no RECORD."""
     venv.install("setuptools==75.8.0")
     lines = (
         "from setuptools import setup",
