@@ -12,6 +12,7 @@ import requests
 import urllib3.exceptions
 from docker.errors import APIError, DockerException
 
+from snapenv.engine.start_causes import find_cause
 from snapenv.errors import (
     EngineError,
     InterpreterError,
@@ -67,52 +68,6 @@ _SILENT = (
     "bad gateway",
     "service unavailable",
     "internal server error",
-)
-_WRITE_CDI = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
-_NO_CGROUPS = "sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups --in-place"
-_ABSENT_GPU = re.compile(
-    r"unresolvable cdi devices .*?nvidia\.com/gpu=(?!all\b)([\w:-]+)"
-    r"|device error: ([\w:-]+): unknown device",
-    re.IGNORECASE,
-)
-_NO_GPU_SUPPORT = re.compile(  # engines up to 28; those whose --gpus looks for CDI; CDI itself
-    r"could not select device driver|failed to discover gpu vendor from cdi|cdi spec not found"
-    r"|unresolvable cdi devices|unknown or invalid runtime name: nvidia"
-    r"|nvidia-container-runtime\S* (executable file not found|no such file)"
-    r"|invoking the nvidia container runtime hook directly",
-    re.IGNORECASE,
-)
-_GPU_FAILURES = (  # the words by which one is known, what it is, what to do; the first counts
-    (
-        r"bpf_prog_(query|attach)",
-        "Docker without root may not write the device rules of a container with GPUs",
-        f"Use CDI, from Docker 28.3 on: {_WRITE_CDI}; or turn the rules off: {_NO_CGROUPS}",
-    ),
-    (
-        r"driver/library version mismatch",
-        "the NVIDIA driver's libraries and its kernel module are of two versions",
-        "Reboot: the driver was updated since the last boot. Or use --device cpu.",
-    ),
-    (
-        r"requirement error|unsatisfied condition",
-        "the NVIDIA driver is too old for what the image asks for",
-        "Update the driver, and reboot; or use --device cpu.",
-    ),
-    (
-        r"load library failed|driver not loaded|nvml error|driver error",
-        "no NVIDIA driver answers the container toolkit",
-        "See that nvidia-smi works; in WSL the driver is the one of Windows. Or use --device cpu.",
-    ),
-    (
-        r"nvidia-container-cli|nvidia-cdi-hook",
-        "the NVIDIA container toolkit failed",
-        "See that nvidia-smi works, and update nvidia-container-toolkit; or use --device cpu.",
-    ),
-    (
-        r"cdi device injection failed|failed to fulfil mount request|error mounting",
-        "the CDI specification of the GPUs names what is not there",
-        f"The driver has changed since it was written. Write it anew: {_WRITE_CDI}",
-    ),
 )
 _NO_PROGRAM = (
     "executable file not found",
@@ -235,33 +190,13 @@ def login_errors(host: str) -> Iterator[None]:
 
 def start_failure(text: str, program: str, where: str) -> SnapenvError:
     """Name why a container or a program in it did not start."""
-    error = _gpu_failure(text)
-    if error:
-        return error
+    cause = find_cause(text)
+    if cause:
+        words = f": {one_line(cause.words)}" if cause.words else ""
+        return EngineError(f"{cause.message}{words}", hint=cause.hint)
     if any(word in text.lower() for word in _NO_PROGRAM):
         return no_program(text, program, where)
     return engine_failure(text)
-
-
-def _gpu_failure(text: str) -> EngineError | None:
-    """Name why a container got no GPU, where that is it."""
-    absent = _ABSENT_GPU.search(text)
-    if absent:
-        return EngineError(
-            f"the Docker engine knows no GPU {absent[1] or absent[2]}",
-            hint=f"See nvidia-smi -L; where CDI is used, let it look again: {_WRITE_CDI}",
-        )
-    if _NO_GPU_SUPPORT.search(text):
-        return EngineError(
-            "the Docker engine has no way to give a container GPUs",
-            hint="Install nvidia-container-toolkit, then: sudo nvidia-ctk runtime configure "
-            f"--runtime=docker (or {_WRITE_CDI}), and restart Docker; or use --device cpu.",
-        )
-    for words, message, hint in _GPU_FAILURES:
-        found = re.search(words, text, re.IGNORECASE)
-        if found:
-            return EngineError(f"{message}: {one_line(text[found.start() :])}", hint=hint)
-    return None
 
 
 def no_program(text: str, program: str, where: str) -> InterpreterError:

@@ -153,12 +153,12 @@ CLI = f"{HOOK}nvidia-container-cli: "
         (
             f"{CLI}initialization error: ",
             "load library failed: libnvidia-ml.so.1: cannot open: no such file or directory",
-            "no NVIDIA driver answers the container toolkit",
+            "no NVIDIA driver answers the container toolkit: its library is not found",
             "nvidia-smi",
         ),
         (
             HOOK,
-            "nvidia-container-cli: mount error: /x/libnvidia-ml.so.1: file exists: unknown",
+            "nvidia-container-cli: mount error: something new: unknown",
             "the NVIDIA container toolkit failed",
             "update nvidia-container-toolkit",
         ),
