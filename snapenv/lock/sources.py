@@ -45,11 +45,16 @@ def list_sources(
             if not all_travel
         ),
         *((_carried(carried),) if carried else ()),
-        Source(
-            place=ImageRef.parse(base.image).registry or "the engine's default registry",
-            holds=f"the base image {base.image}",
-            when_gone=_GONE_BASE,
-        ),
+        base_source(ImageRef.parse(base.image)),
+    )
+
+
+def base_source(base: ImageRef) -> Source:
+    """Name the place of a base image; in a lock, it is the last source."""
+    return Source(
+        place=base.registry or "the engine's default registry",
+        holds=f"the base image {base}",
+        when_gone=_GONE_BASE,
     )
 
 

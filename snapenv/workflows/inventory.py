@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import EngineMissingError, NotFoundError, UsageError
+from snapenv.lock.sources import base_source
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from snapenv.model.image import Image, RemoteImage
-    from snapenv.model.snapshot import Lock, Snapshot
+    from snapenv.model.snapshot import Lock, Snapshot, Source
     from snapenv.ports import Outside
 
 _AT_ONCE = 8  # questions to a registry
@@ -267,7 +268,8 @@ def _ask(ref: ImageRef, outside: Outside) -> RemoteImage:
         return outside.registry.read(ref)
 
 
-def _of_snapshot(snapshot: Snapshot, *, kind: str, name: str) -> Card:
+def _of_snapshot(snapshot: Snapshot, *, kind: str, name: str, base: str | None = None) -> Card:
+    """Say what a snapshot tells; ``base`` is what its image was built on, if not the lock's own."""
     lock = snapshot.lock
     environment = lock.environment
     torch, driver = environment.torch, lock.hardware.driver
@@ -279,7 +281,7 @@ def _of_snapshot(snapshot: Snapshot, *, kind: str, name: str) -> Card:
         digest=snapshot.digest,
         snapshot=snapshot.digest,
         created=snapshot.captured_at,
-        base=lock.base.image,
+        base=base or lock.base.image,
         python=environment.interpreter.version,
         torch=torch.version if torch else None,
         cuda=torch.cuda if torch else None,
@@ -288,9 +290,19 @@ def _of_snapshot(snapshot: Snapshot, *, kind: str, name: str) -> Card:
         driver=driver.version if driver else None,
         gpus=tuple(dict.fromkeys(gpu.name for gpu in lock.hardware.gpus)),
         baseline=_baseline(lock),
-        sources=tuple(f"{one.place}: {one.holds}" for one in lock.sources),
+        sources=tuple(f"{one.place}: {one.holds}" for one in _sources(lock, base)),
         snapenv=lock.snapenv,
     )
+
+
+def _sources(lock: Lock, base: str | None) -> tuple[Source, ...]:
+    """Give the sources, the base that an image really has in the place of the lock's own."""
+    if base is None or not lock.sources:
+        return lock.sources
+    try:
+        return (*lock.sources[:-1], base_source(ImageRef.parse(base)))
+    except ValueError:  # a label may hold anything
+        return lock.sources
 
 
 def _baseline(lock: Lock) -> Mapping[str, object] | None:
@@ -308,11 +320,11 @@ def _baseline(lock: Lock) -> Mapping[str, object] | None:
 
 def _of_image(ref: ImageRef, image: Image, outside: Outside) -> Card:
     """Read the snapshot that a local image holds."""
+    base = _pinned_base(image.labels)
     return replace(
-        _of_snapshot(read_image(image, ref, outside), kind="image", name=str(ref)),
+        _of_snapshot(read_image(image, ref, outside), kind="image", name=str(ref), base=base),
         digest=image.digest_in(ref.repository) or image.id,
         size_bytes=image.size_bytes,
-        base=_pinned_base(image.labels),
         labels=_ours(image.labels),
     )
 

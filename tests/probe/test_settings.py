@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.probe.environments import write_files
+from tests.probe.environments import make_venv, write_files, write_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def venv(venv: Venv, tmp_path: Path) -> Venv:
+    """Give an environment that has something by the name of ultralytics."""
+    venv.install(write_wheel(tmp_path, "ultralytics", {"ultralytics.py": ""}))
+    return venv
+
+
+def test_what_a_user_has_set_is_no_part_of_an_environment_without_ultralytics(
+    tmp_path: Path, home: Path
+) -> None:
+    write_files(home, {".config/Ultralytics/settings.json": json.dumps(WRITTEN_BY_8_4)})
+
+    assert make_venv(tmp_path / "other").look().settings == {}
 
 
 def test_only_switches_of_integrations_are_told(venv: Venv, home: Path) -> None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.errors import EngineMissingError, NotFoundError, RegistryError, UsageError
+from snapenv.lock.sources import base_source
 from snapenv.lock.store import write_snapshot
 from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
-from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
+from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL, Source
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.inventory import Listing, list_images, show
 from snapenv.workflows.needs import make_label
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = f"{REPOSITORY}:{TAG}"
+EXACT = ImageRef.parse("nvcr.io/nvidia/pytorch:25.10-py3")
 OTHER_TAG = "train-py3.11-base-cpu"
 DIGEST = f"sha256:{'1' * 64}"
 CREATED = "2026-03-01T12:00:00Z"
@@ -215,6 +217,39 @@ def test_a_local_image_is_shown_from_the_snapshot_in_it(tmp_path: Path) -> None:
     assert (result["kind"], result["name"], result["digest"]) == ("image", NAME, image.id)
     assert result["packages"] == 7
     assert str(result["base"]).startswith(f"{REGISTRY}/nvidia/pytorch:25.10-py3@sha256:")
+
+
+def test_an_image_is_shown_with_the_base_that_it_has_and_no_other(tmp_path: Path) -> None:
+    engine = Shelf()
+    lock = sample_lock()
+    sources = (Source(place="a", holds="7 wheels", when_gone=""), base_source(EXACT))
+    write_snapshot(sample_snapshot(replace(lock, sources=sources)), tmp_path / "s")
+    other = f"{REGISTRY}/nvidia/pytorch:26.03-py3"
+    build(tmp_path / "s", Build(repository=REPOSITORY, base=other), outside(engine))
+
+    outcome = show(TAG, outside(engine), repository=REPOSITORY)
+
+    base = str(outcome.result["base"])
+    assert base.startswith(f"{other}@sha256:")
+    assert outcome.result["sources"] == ("a: 7 wheels", f"{REGISTRY}: the base image {base}")
+    assert lock.base.image not in "\n".join(outcome.lines)
+
+
+@pytest.mark.parametrize("label", ["", "no name at all"])
+def test_a_label_that_names_no_image_leaves_the_sources_as_captured(
+    label: str, tmp_path: Path
+) -> None:
+    engine = Shelf()
+    sources = (base_source(EXACT),)
+    write_snapshot(sample_snapshot(replace(sample_lock(), sources=sources)), tmp_path / "s")
+    build(tmp_path / "s", Build(repository=REPOSITORY, mirror=REGISTRY), outside(engine))
+    image = engine.images[NAME]
+    labels = {**image.labels, "org.opencontainers.image.base.name": label}
+    engine.images[NAME] = replace(image, labels=labels)
+
+    shown = show(TAG, outside(engine), repository=REPOSITORY)
+
+    assert shown.result["sources"] == (f"nvcr.io: the base image {EXACT}",)
 
 
 def test_an_image_of_a_registry_is_shown_without_a_pull() -> None:

@@ -33,9 +33,10 @@ def document() -> str:
     path = probe_path.folders()
     seen = _see(path)
     cuda = probe_libraries.ask(seen["cuda"])
+    names = {found["name"] for found in seen["environment"]["distributions"]}
     facts = {
         "schema": SCHEMA,
-        "settings": probe_settings.of_ultralytics(),
+        "settings": probe_settings.of_ultralytics() if "ultralytics" in names else {},
         "variables": probe_variables.of_training(),
         "image": probe_variables.of_image(),
         "native": seen["native"],
