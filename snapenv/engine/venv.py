@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from tomlkit.exceptions import TOMLKitError
 
@@ -19,7 +22,7 @@ from snapenv.ports import Target
 from snapenv.toml import read_toml, write_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from snapenv.model.carried import Content
     from snapenv.ports import Completed, Task
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 _LENT_LOCK = f"{LENT}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
 _NO_LOCK = (ValueError, RecursionError, TOMLKitError, KeyError, TypeError, AttributeError)
 _NO_SPACE = "No space left on device"
+_INDEX_OF: Mapping[str | None, str] = MappingProxyType(
+    {"files.pythonhosted.org": "https://pypi.org/simple"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class UvVenvs:
             self._install(target, _below(files, PYLOCK_FILE, VENDOR, LENT), into, task)
             if APPLY_OVERLAY in files:
                 apply = (target.python, "-B", APPLY_OVERLAY)
-                self._run(target, apply, task, _below(files, OVERLAY))
+                self._run(target, apply, task, files=_below(files, OVERLAY))
         except BaseException:
             shutil.rmtree(into, ignore_errors=True)
             raise
@@ -65,29 +71,31 @@ class UvVenvs:
     ) -> None:
         """Install the lock among ``files`` from a folder within ``into`` that is gone afterwards.
 
-        uv knows a wheel of a folder by its place: kept in the user's cache, what it unpacked
-        would stay there, for ever and of no use. So those have a cache of their own.
+        uv knows a wheel of an index by that index, whose name in the lock is enough to find it in
+        the user's cache; nothing is asked of the index. A wheel of a folder alone it knows by its
+        place: in the user's cache it would stay for ever and be of no use. So those have a cache
+        of their own.
         """
         name = _LENT_LOCK if _LENT_LOCK in files else PYLOCK_FILE
         indexed, carried = _split(b"".join(read_chunks(files[name])))
-        install = (self.uv, "pip", "install", "--require-hashes", "--no-deps", "--python")
+        install = (self.uv, "pip", "install", "--require-hashes", "--no-deps")
         with _laid_out(files, within=into) as folder:
             own = {"UV_CACHE_DIR": str(folder / "cache")}
             for part, lock, cache in (("index", indexed, {}), ("carried", carried, own)):
-                if lock:
+                if lock["packages"]:
                     place = (folder / name).with_name(f"pylock.{part}.toml")
-                    place.write_bytes(lock)
-                    words = (*install, target.python, "--requirements", str(place))
-                    self._run(target, words, task, environment=cache)
+                    place.write_text(write_toml(lock))
+                    words = ("--python", target.python, "--requirements", str(place))
+                    self._run(target, (*install, *_indexes(lock), *words), task, cache)
 
     def _run(
         self,
         target: Target,
         words: Sequence[str],
         task: Task,
-        files: Mapping[str, Content] | None = None,
-        *,
         environment: Mapping[str, str] | None = None,
+        *,
+        files: Mapping[str, Content] | None = None,
     ) -> None:
         done = target.run(
             words,
@@ -122,27 +130,46 @@ def _lay_out(place: Path, content: Content) -> None:
         ) from error
 
 
-def _split(lock: bytes) -> tuple[bytes | None, bytes | None]:
-    """Give the lock of what comes from an index, and of what lies beside it; None of nothing.
+def _split(lock: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Give the lock of what an index is known of, or that is fetched, and of what only lies here.
 
     Raises:
         SnapshotDamagedError: It is no lock file.
     """
     try:
         document = read_toml(lock.decode())
-        packages = document["packages"]
-        carried = [one for one in packages if any("path" in wheel for wheel in one["wheels"])]
+        packages = [_with_index(package) for package in document["packages"]]
+        carried = [one for one in packages if _is_carried(one)]
     except _NO_LOCK as error:
         raise SnapshotDamagedError(
             f"{PYLOCK_FILE}: {error}", hint="Get the snapshot again from where it was captured."
         ) from error
-    indexed = [one for one in packages if one not in carried]
-    return _keep(document, indexed), _keep(document, carried)
-
-
-def _keep(document: Mapping[str, Any], packages: Sequence[Mapping[str, Any]]) -> bytes | None:
     kept = {key: value for key, value in document.items() if key != "tool"}
-    return write_toml({**kept, "packages": packages}).encode() if packages else None
+    indexed = [one for one in packages if one not in carried]
+    return {**kept, "packages": indexed}, {**kept, "packages": carried}
+
+
+def _is_carried(package: Mapping[str, Any]) -> bool:
+    return "index" not in package and any("path" in wheel for wheel in package["wheels"])
+
+
+def _with_index(package: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Name the index of what an older snapshot names by its file's address alone."""
+    hosts = (urlsplit(wheel.get("url", "")).hostname for wheel in package["wheels"])
+    index = package.get("index") or next(filter(None, map(_INDEX_OF.get, hosts)), None)
+    plain = {key: value for key, value in package.items() if key != "index"}
+    return {**plain, "index": index} if _is_index(index) else plain
+
+
+def _is_index(index: object) -> bool:
+    return isinstance(index, str) and index.startswith(("https://", "http://"))
+
+
+def _indexes(lock: Mapping[str, Any]) -> Iterator[str]:
+    """Give what tells uv to look into its cache for what it has of these indexes."""
+    named = dict.fromkeys(one["index"] for one in lock["packages"] if "index" in one)
+    for option, index in zip(chain(["--default-index"], repeat("--index")), named, strict=False):
+        yield from (option, index)
 
 
 def _below(files: Mapping[str, Content], *names: str) -> Mapping[str, Content]:

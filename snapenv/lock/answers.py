@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from snapenv.model.facts import Facts
     from snapenv.model.python import Distribution
 
-_FORM = 1  # of what is kept
+_FORM = 2  # of what is kept
 DAY_S = 24 * 60 * 60.0
 
 

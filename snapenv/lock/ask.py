@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # An index that asked for a password, or that uv was told not to ask, has not said no.
 _NO_ANSWER = re.compile(r"hint: An index|could not be queried|network was disabled")
 _STRATEGY = "UV_INDEX_STRATEGY"
+_FROM = re.compile(r"(?m)^(?P<name>[\w.-]+)==\S+\n +# from (?P<url>\S+)$")
 # What `uv pip compile --python-platform` knows, as manylinux_2_N; before them, manylinux2014.
 _UV_GLIBC_MINORS = (28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 
@@ -66,7 +67,14 @@ def ask_index(pins: Sequence[Distribution], facts: Facts, uv: Uv, task: Task) ->
     """
     task.note(f"{len(pins)} pins")
     offers = _ask([pin for pin in pins if _can_be_asked(pin)], facts, uv)
-    return {pin.name: _likely(pin, offers.get(pin.name, ())) for pin in pins}
+    indexes = _indexes([pin for pin in pins if offers.get(pin.name)], facts, uv)
+    return {
+        pin.name: tuple(
+            replace(wheel, index=wheel.index or indexes.get(pin.name))
+            for wheel in _likely(pin, offers.get(pin.name, ()))
+        )
+        for pin in pins
+    }
 
 
 def with_tags(pin: Distribution, wheels: Iterable[IndexWheel]) -> IndexWheel | None:
@@ -118,12 +126,42 @@ def _can_be_asked(pin: Distribution) -> bool:
     return is_normalized_name(pin.name)
 
 
-def _compile(pins: Iterable[Distribution], facts: Facts, uv: Uv) -> Completed:
+def _indexes(pins: Sequence[Distribution], facts: Facts, uv: Uv) -> Mapping[str, str]:
+    """Give the address of the index that each pin came from, where it is one over HTTP.
+
+    uv writes it into no lock file, but says it of the requirements; it answers from what it has
+    just been told, and where it kept nothing, nothing is known.
+    """
+    if not pins:
+        return {}
+    form = ("--format", "requirements.txt", "--emit-index-annotation", "--no-annotate")
+    done = _compile(pins, facts, replace(uv, offline=True), form=form)
+    named = (
+        (canonicalize_name(one["name"]), _plain(one["url"])) for one in _FROM.finditer(done.stdout)
+    )
+    return {name: url for name, url in named if url}
+
+
+def _plain(url: str) -> str | None:
+    """Give an address without what may be a credential; None where no other machine reaches it."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http"):
+        return None
+    return _without_user_info(urlunsplit(parts._replace(query="", fragment="")))
+
+
+def _compile(
+    pins: Iterable[Distribution],
+    facts: Facts,
+    uv: Uv,
+    *,
+    form: Sequence[str] = ("--format", "pylock.toml", "--generate-hashes"),
+) -> Completed:
     requirements = "".join(f"{pin.name}=={Version(pin.version)}\n" for pin in pins)
     return uv.machine.run(
         (
-            *(uv.program, "pip", "compile", "requirements.in", "--format", "pylock.toml"),
-            *("--no-deps", "--no-build", "--generate-hashes", "--no-header"),
+            *(uv.program, "pip", "compile", "requirements.in", *form),
+            *("--no-deps", "--no-build", "--no-header"),
             *("--quiet", "--no-progress"),
             *("--python-version", facts.environment.interpreter.minor),
             *("--python-platform", python_platform(facts)),
@@ -180,7 +218,7 @@ def _wheels(package: Mapping[str, Any]) -> tuple[IndexWheel, ...]:
             url=_without_user_info(wheel.get("url", "")),
             sha256=wheel.get("hashes", {}).get("sha256", ""),
             size_bytes=wheel.get("size"),
-            index=_without_user_info(package["index"]) if "index" in package else None,
+            index=_plain(package.get("index", "")),
         )
         for wheel in package.get("wheels", [])
     )

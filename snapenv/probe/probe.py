@@ -32,14 +32,17 @@ _OLDEST = (3, 8)
 _ASK_VERSION = "import sys; sys.stdout.write('snapenv-python: %d %d' % sys.version_info[:2])"
 
 
-def probe(target: Target, *, hashes: Path | None = None, rehash: bool = False) -> Facts:
+def probe(
+    target: Target, *, hashes: Path | None = None, rehash: bool = False, fresh: bool = False
+) -> Facts:
     """Look at the environment of a target.
 
     ``hashes`` is a folder over there where the hashes of files are kept until the next look; a
     file that has not changed since is then not read. Where no file at all has changed, and nothing
     leads out of the environment, what was seen of it is given again. Without ``hashes`` every file
-    is read: what proves that an environment is the one of a lock leaves it out. ``rehash`` reads
-    every file too, and keeps what it sees.
+    is read. ``rehash`` reads every file too, and keeps what it sees. ``fresh`` says that the
+    environment was made a moment ago: then a file that its installer linked into it counts as
+    unchanged where its size, mtime, inode and device are those of a file that was read before.
 
     Raises:
         InterpreterError: The target's program is no Python, or one that is too old.
@@ -47,7 +50,8 @@ def probe(target: Target, *, hashes: Path | None = None, rehash: bool = False) -
     """
     kept = ("--index", str(hashes)) if hashes else ()
     anew = ("--rehash",) if rehash else ()
-    words = (target.python, "-B", _PROGRAM, *kept, *anew)
+    made = ("--fresh",) if hashes and fresh else ()
+    words = (target.python, "-B", _PROGRAM, *kept, *anew, *made)
     done = target.run(words, files={_PROGRAM: pack_probe()})
     if done.exit_code != 0 or not _answers(done.stdout):
         _refuse_interpreter(target)

@@ -134,7 +134,8 @@ def _look(target: Target, place: Place, outside: Outside) -> tuple[Facts, tuple[
     """Give the facts, and what is to be said of them."""
     with outside.progress.task("Comparing every file with the lock"):
         if place.image is None:
-            return probe(target), ()
+            hashes, fresh = outside.kept("hashes"), not place.stood
+            return probe(target, hashes=hashes, rehash=place.rehash, fresh=fresh), ()
         look = look_into(place.image, target, outside, rehash=place.rehash)
         return look.facts, (_READ.format(look.day),) if look.again else ()
 

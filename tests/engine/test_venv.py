@@ -12,7 +12,9 @@ from uv import find_uv_bin
 from snapenv.engine.venv import UvVenvs
 from snapenv.errors import InstallError, PlaceTakenError, WriteError
 from snapenv.model.snapshot import PYLOCK_FILE
+from snapenv.model.wheels import IndexWheel
 from snapenv.targets.local import LocalTarget
+from tests.engines.index_server import build_wheel, serve_index
 from tests.index import PYTHON, Silent, installed, locked
 
 if TYPE_CHECKING:
@@ -187,6 +189,77 @@ def test_what_is_carried_beside_an_index_leaves_nothing_in_the_cache_of_uv(
     assert target.run((target.python, "-c", "import ours, click")).exit_code == 0
     assert list((tmp_path / "cache").rglob("ours.py")) == []
     assert list((tmp_path / "cache").rglob("click/core.py"))
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    cache = tmp_path / "cache of uv"
+    monkeypatch.setenv("UV_CACHE_DIR", str(cache))
+    return cache
+
+
+def index_lock(wheel: IndexWheel, index: str, place: str = "") -> bytes:
+    """Lock one wheel of an index, by its address or its path."""
+    where = f'path = "{place}"' if place else f'url = "{wheel.url}"'
+    return (
+        LOCK
+        + (
+            f'[[packages]]\nname = "{wheel.name}"\nversion = "{wheel.version}"\nindex = "{index}"\n'
+            f'wheels = [{{ {where}, hashes = {{ sha256 = "{wheel.sha256}" }} }}]\n'
+        ).encode()
+    )
+
+
+def test_a_second_restore_downloads_nothing_adds_nothing_and_asks_no_index(
+    venvs: UvVenvs, tmp_path: Path, own_cache: Path
+) -> None:
+    gone = "http://127.0.0.1:9/simple"  # reached by nobody
+    with serve_index(build_wheel("ours")) as server:
+        files = {PYLOCK_FILE: index_lock(server.wheel("ours-1.0-py3-none-any.whl"), gone)}
+        copies = []
+        for name in ("first", "second"):
+            target = venvs.create(files, python=PYTHON, into=tmp_path / name, task=Silent())
+            assert target.run((target.python, "-c", "import ours")).exit_code == 0
+            copies.append(len(list(own_cache.rglob("ours.py"))))
+
+    assert [one.path.rpartition("/")[2] for one in server.asked] == ["ours-1.0-py3-none-any.whl"]
+    assert copies == [1, 1]
+
+
+def test_a_wheel_of_an_index_that_travels_is_unpacked_once(
+    venvs: UvVenvs, tmp_path: Path, own_cache: Path
+) -> None:
+    name, content = build_wheel("ours")
+    wheel = IndexWheel(
+        name="ours",
+        version="1.0",
+        url=f"https://example.com/{name}",
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    lock = index_lock(wheel, "https://example.com/simple", f"vendor/{name}")
+    files: dict[str, Content] = {PYLOCK_FILE: lock, f"vendor/{name}": content}
+
+    inodes = set[int]()
+    for into in (tmp_path / "first", tmp_path / "second"):
+        venvs.create(files, python=PYTHON, into=into, task=Silent())
+        inodes.update(path.stat().st_ino for path in into.glob("lib/*/site-packages/ours.py"))
+
+    assert inodes == {path.stat().st_ino for path in own_cache.rglob("ours.py")}
+
+
+def test_a_wheel_of_another_hash_in_the_cache_is_not_taken(
+    venvs: UvVenvs, tmp_path: Path, own_cache: Path
+) -> None:
+    for name, code in (("first", b"NAME = 1\n"), ("second", b"NAME = 2\n")):
+        with serve_index(build_wheel("ours", files={"ours.py": code})) as server:
+            wheel = server.wheel("ours-1.0-py3-none-any.whl")
+            files = {PYLOCK_FILE: index_lock(wheel, "https://example.com/simple")}
+            target = venvs.create(files, python=PYTHON, into=tmp_path / name, task=Silent())
+
+            code_there = next((tmp_path / name).glob("lib/*/site-packages/ours.py")).read_bytes()
+            assert (code_there, target.python) == (code, str(tmp_path / name / "bin" / "python"))
+
+    assert own_cache.is_dir()
 
 
 def test_a_wheel_that_changed_after_the_snapshot_was_read_is_refused(

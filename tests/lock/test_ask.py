@@ -132,6 +132,22 @@ def test_no_credential_of_an_index_is_kept(user: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("index", "kept"),
+    [
+        (f"https://example.com/simple?token={CANARY}#{CANARY}", "https://example.com/simple"),
+        ("file:///srv/wheels", None),
+        ("../wheels", None),
+    ],
+)
+def test_an_index_is_named_so_that_others_may_read_it_and_reach_it(
+    index: str, kept: str | None
+) -> None:
+    (found,) = offered(uv_says(wheel(MANYLINUX), more=f'index = "{index}"\n'), MANYLINUX)
+
+    assert found.index == kept
+
+
 def test_an_odd_file_is_no_hindrance() -> None:
     odd = f'{{ url = "https://example.com/odd", hashes = {{ sha256 = "{SHA256}" }} }}'
 

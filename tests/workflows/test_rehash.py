@@ -1,4 +1,4 @@
-"""When hashes of an earlier look are used: by a capture on this machine, and never by a proof."""
+"""When hashes of an earlier look are used: by what looks on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from snapenv.errors import SnapenvError
 from snapenv.workflows.capture import capture
 from snapenv.workflows.capture_request import Capture
-from snapenv.workflows.prove import prove
+from snapenv.workflows.prove import Place, prove
 from tests.samples import sample_facts, sample_lock
 from tests.workflows.outside import EngineWithBase, outside, target
 
@@ -54,7 +54,17 @@ def test_a_container_is_given_no_folder_of_this_machine(tmp_path: Path) -> None:
     assert words(inside) == ()
 
 
-def test_a_proof_reads_every_file() -> None:
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (Place(name="new"), ("--index", str(HASHES), "--fresh")),
+        (Place(name="new", rehash=True), ("--index", str(HASHES), "--rehash", "--fresh")),
+        (Place(name="old", stood=True), ("--index", str(HASHES))),
+    ],
+)
+def test_a_proof_believes_of_links_only_in_what_is_new(
+    place: Place, expected: tuple[str, ...]
+) -> None:
     restored = target(sample_facts())
 
     prove(
@@ -63,6 +73,7 @@ def test_a_proof_reads_every_file() -> None:
         smoke=False,
         device="cpu",
         outside=replace(outside(), cache=CACHE),
+        place=place,
     )
 
-    assert words(restored) == ()
+    assert words(restored) == expected

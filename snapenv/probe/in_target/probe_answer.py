@@ -60,7 +60,8 @@ def _see(path: list[str]) -> dict[str, Any]:
         import probe_environment
         import probe_index
 
-        index = probe_index.Index(place and place + ".index", rehash=rehash)
+        is_fresh = "--fresh" in sys.argv
+        index = probe_index.Index(place and place + ".index", rehash=rehash, is_fresh=is_fresh)
         seen, beside = probe_environment.look(path, tree, index)
         index.save()
         kept.keep(seen, tree, beside)

@@ -6,11 +6,13 @@ between. That form loads in a third of the time that JSON takes.
 
 A file is taken as unchanged where its size, both its times, its inode and its device are the
 same. Two changes within one tick of the file system's clock cannot be told apart by that; so, as
-git does it, a file that had just changed when it was read is read again the next time.
+git does it, a file that had just changed when it was read is read again the next time. A file
+that an installer linked is also known by what ``probe_linked`` says.
 Source: https://git-scm.com/docs/racy-git
 """
 
 # mypy: disable-error-code="import-not-found"
+# ruff: noqa: PTH120
 
 from __future__ import annotations
 
@@ -20,6 +22,7 @@ import time
 from typing import TYPE_CHECKING
 
 import probe_cache
+import probe_linked
 import probe_status
 from probe_status import MODE
 
@@ -36,14 +39,24 @@ class Index:
     """The hashes that are known, and those that were seen now."""
 
     def __init__(
-        self, file: str | None, *, rehash: bool = False, now_ns: int | None = None
+        self,
+        file: str | None,
+        *,
+        rehash: bool = False,
+        is_fresh: bool = False,
+        now_ns: int | None = None,
     ) -> None:
         """Open the index in ``file``, or one that is nowhere; with ``rehash``, as if empty.
 
-        ``now_ns`` is when this look begins, since 1970.
+        ``is_fresh`` says of an environment that it was made a moment ago: of a file that was
+        linked into it, what another look saw counts. ``now_ns`` is when this look begins, since
+        1970.
         """
         self._file = file
         self._now_ns = time.time_ns() if now_ns is None else now_ns
+        folder = file and os.path.dirname(file)
+        self._linked = probe_linked.Linked(folder, now_ns=self._now_ns)
+        self._is_fresh = is_fresh and not rehash
         known = probe_cache.read(file, MAGIC) if file and not rehash else b""
         self._rows, self._place = _parse(known)
         self._seen: dict[str, bytes] = {}
@@ -52,11 +65,10 @@ class Index:
     def find(self, path: str, status: Status) -> str | None:
         """Give the SHA-256 of a file that is as it was, in hex; None where it must be read."""
         place = self._place.get(path)
-        if place is None:
-            return None
-        row = self._rows[place : place + _ROW.size]
-        if row[: _KEY.size] != _key(status):
-            return None
+        row = b"" if place is None else self._rows[place : place + _ROW.size]
+        if not row or row[: _KEY.size] != _key(status):
+            known: str | None = self._linked.find(status) if self._is_fresh else None
+            return known
         self._seen[path] = row
         return row[_KEY.size :].hex()
 
@@ -65,6 +77,7 @@ class Index:
 
         If it changes while it is read, then its status is another the next time.
         """
+        self._linked.learn(path, sha256, before)
         key = _key(before)
         if key and not probe_status.is_recent(before, self._now_ns):
             self._seen[path] = key + bytes.fromhex(sha256)
@@ -72,6 +85,7 @@ class Index:
 
     def save(self) -> None:
         """Write what was seen, where that is not what was read; nothing is said where it fails."""
+        self._linked.save()
         if self._file and (self._is_new or len(self._seen) != len(self._place)):
             probe_cache.write(self._file, MAGIC, _pack(self._seen), self._now_ns / 1e9)
 
