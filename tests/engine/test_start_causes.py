@@ -28,14 +28,18 @@ TOLD = (  # what an engine says, a word of the message, a word of the hint
         "chmod 666",
     ),
     (
-        f"{CLI}initialization error: load library failed: libcuda.so.1: cannot open "
-        "shared object file: permission denied",
+        (
+            f"{CLI}initialization error: load library failed: libcuda.so.1: cannot open "
+            "shared object file: permission denied"
+        ),
         "may not read",
         "restorecon",
     ),
     (
-        f"{CLI}initialization error: load library failed: libnvidia-ml.so.1: cannot "
-        "open shared object file: no such file",
+        (
+            f"{CLI}initialization error: load library failed: libnvidia-ml.so.1: cannot "
+            "open shared object file: no such file"
+        ),
         "not found",
         "ldconfig",
     ),
@@ -100,20 +104,26 @@ TOLD = (  # what an engine says, a word of the message, a word of the hint
         "update nvidia-container-toolkit",
     ),
     (
-        'failed to inject CDI devices: failed to stat CDI host device "/dev/nvidia1": '
-        "no such file or directory",
+        (
+            'failed to inject CDI devices: failed to stat CDI host device "/dev/nvidia1": '
+            "no such file or directory"
+        ),
         "device file of the GPUs",
         "nvidia-modprobe",
     ),
     (
-        "error gathering device information while adding custom device "
-        '"/dev/nvidia-modeset": no such file or directory',
+        (
+            "error gathering device information while adding custom device "
+            '"/dev/nvidia-modeset": no such file or directory'
+        ),
         "device file of the GPUs",
         "nvidia-modprobe",
     ),
     (
-        'error gathering device information while adding custom device "/dev/kfd": no '
-        "such file or directory",
+        (
+            'error gathering device information while adding custom device "/dev/kfd": no '
+            "such file or directory"
+        ),
         "a device file",
         "ls -l",
     ),
@@ -123,14 +133,18 @@ TOLD = (  # what an engine says, a word of the message, a word of the hint
         "cdi generate",
     ),
     (
-        "runc did not terminate successfully: exit status 127: runc: symbol lookup "
-        "error: runc: undefined symbol: seccomp_notify_fd",
+        (
+            "runc did not terminate successfully: exit status 127: runc: symbol lookup "
+            "error: runc: undefined symbol: seccomp_notify_fd"
+        ),
         "runc",
         "libseccomp",
     ),
     (
-        'unable to start container process: exec: "/opt/start.sh": operation not '
-        "permitted: unknown",
+        (
+            'unable to start container process: exec: "/opt/start.sh": operation not '
+            "permitted: unknown"
+        ),
         "security profile",
         "snap remove docker",
     ),
