@@ -98,7 +98,7 @@ class IndexSession:
             NoRangesError: The host does not understand that a part is asked for.
             TransferError: The host cannot be reached, refuses or breaks off.
         """
-        with transfer():
+        with transfer(wheel.url):
             response = self._ask(wheel, self._credentials.known(wheel.url), part)
             if response.status_code in _REFUSED and realm(response.url) == realm(wheel.url):
                 login = self._credentials.asked(wheel.url, index=wheel.index)

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from requests.utils import get_environ_proxies, select_proxy
 
 from snapenv.failed_request import FailedRequestError, retry_after_s
+from snapenv.network_cause import TLS_KINDS, find_cause, refuse_socks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from snapenv.network_cause import Cause, Kind
 
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE_REFUSED = frozenset({400, 405, 416, 501})
@@ -24,7 +29,12 @@ _LOGIN = (
     "Give its login in pip.conf, uv.toml, UV_INDEX_<NAME>_USERNAME and _PASSWORD, netrc, "
     "`uv auth login` or keyring."
 )
-_TRUST = "Name its authority's certificate in PIP_CERT, REQUESTS_CA_BUNDLE or SSL_CERT_FILE."
+_MENDS: Mapping[Kind, str] = {
+    "plain-http": "Write http:// in the address of the index, or give it a certificate.",
+    "unknown-authority": "Name its authority's certificate in PIP_CERT, REQUESTS_CA_BUNDLE or "
+    "SSL_CERT_FILE.",
+}
+_LASTING = TLS_KINDS | {"socks", "proxy-login"}  # not over at the next try
 _GONE = "Ask the index whether it was taken away, or capture again."
 
 
@@ -43,16 +53,22 @@ class TransferError(FailedRequestError):
 
 
 @contextmanager
-def transfer() -> Iterator[None]:
-    """Turn what requests and urllib3 raise inside into a TransferError.
+def transfer(url: str) -> Iterator[None]:
+    """Turn what requests and urllib3 raise inside, which asks for ``url``, into a TransferError.
 
     Raises:
         TransferError: The host cannot be reached, does not answer, or breaks off.
     """
+    host = urlsplit(url).hostname or ""
+    proxy = select_proxy(url, get_environ_proxies(url))
+    refused = refuse_socks(proxy, host=host)
+    if refused:
+        raise TransferError(refused.what, hint=refused.hint)
     try:
         yield
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _translated(error) from None  # its text may hold an address
+        # not "from error": its text may hold an address
+        raise _translated(error, find_cause(error, host=host, proxy=proxy)) from None
 
 
 def check_status(response: requests.Response, *, part: bool) -> None:
@@ -76,24 +92,12 @@ def check_status(response: requests.Response, *, part: bool) -> None:
         raise TransferError(f"answers with {status}")
 
 
-def _translated(error: Exception) -> TransferError:
-    timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError)
-    broken = (
-        requests.ConnectionError,
-        requests.exceptions.ChunkedEncodingError,
-        urllib3.exceptions.HTTPError,
-    )
-    if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
-        return TransferError("has a certificate that is not trusted here", hint=_TRUST)
-    if isinstance(error, requests.exceptions.ProxyError):
-        return TransferError("cannot be reached through the proxy", passing=True)
-    if isinstance(error, timeouts) or _is_timeout(error):
-        return TransferError("does not answer in time", passing=True)
-    if isinstance(error, broken):
+def _translated(error: Exception, cause: Cause | None) -> TransferError:
+    if cause is None and isinstance(
+        error, (requests.ConnectionError, urllib3.exceptions.HTTPError)
+    ):
         return TransferError("cannot be reached, or broke off", passing=True)
-    return TransferError(f"answers in a way that cannot be followed ({type(error).__name__})")
-
-
-def _is_timeout(error: Exception) -> bool:
-    """Say whether requests made a ConnectionError of a timeout while a body came."""
-    return any(isinstance(cause, urllib3.exceptions.TimeoutError) for cause in error.args)
+    if cause is None:
+        return TransferError(f"answers in a way that cannot be followed ({type(error).__name__})")
+    hint = cause.hint or _MENDS.get(cause.kind)
+    return TransferError(cause.what, hint=hint, passing=cause.kind not in _LASTING)

@@ -21,11 +21,13 @@ from snapenv.errors import (
     SnapenvError,
     WriteError,
 )
+from snapenv.network_cause import find_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from snapenv.model.image import ImageRef
+    from snapenv.network_cause import Kind
 
 DEFAULT_REGISTRY = "docker.io"
 
@@ -58,9 +60,6 @@ _SILENT = (
     "timed out",
     "deadline exceeded",
     "eof",
-    "tls:",
-    "x509",
-    "server gave http response to https client",
     "broken pipe",
     "nothing was heard",
     "http 5",
@@ -69,6 +68,22 @@ _SILENT = (
     "service unavailable",
     "internal server error",
 )
+_ENGINES_MACHINE = "the engine's machine"
+_PROXY = (
+    "See the engine's own proxy: docker info --format '{{.HTTPSProxy}} {{.NoProxy}}'; it stands in "
+    "daemon.json or in the environment of its service, with NO_PROXY=HOST to go past it."
+)
+_MENDS: Mapping[Kind, str] = {
+    "plain-http": 'Let the engine take http from it: {"insecure-registries": ["HOST"]} in its '
+    "daemon.json, and restart Docker.",
+    "unknown-authority": "Put its authority into /etc/docker/certs.d/HOST/ca.crt on the engine's "
+    "machine.",
+    "client-certificate": "Put client.cert and client.key into /etc/docker/certs.d/HOST on the "
+    "engine's machine.",
+    "proxy": _PROXY,
+    "proxy-login": _PROXY,
+}
+_LOGIN = re.compile(r"(?<=://)[^\s/@]+@")  # in an address
 _NO_PROGRAM = (
     "executable file not found",
     "no such file or directory",
@@ -104,8 +119,8 @@ def said(error: APIError) -> str:
 
 
 def one_line(text: str, *, length: int = _LENGTH) -> str:
-    """Put a text on one line, shortened at its end."""
-    line = " ".join(text.split())
+    """Put a text on one line, shortened at its end, with no login in an address."""
+    line = _LOGIN.sub("****@", " ".join(text.split()))
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
@@ -129,6 +144,17 @@ def registry_failure(text: str, ref: ImageRef) -> SnapenvError:
     host, low = ref.registry or DEFAULT_REGISTRY, text.lower()
     if "does not exist locally" in low or "tag does not exist" in low:
         return NotFoundError(f"there is no local image {ref.tagged}", hint="Build it first.")
+    error = _registry_error(text, ref, host)
+    if error is None and any(word in low for word in _ABSENT):
+        return NotFoundError(f"{host} has no {ref}", hint="See that the name and tag are right.")
+    return error or engine_failure(text)
+
+
+def _registry_error(text: str, ref: ImageRef, host: str) -> RegistryError | None:
+    low, cause = text.lower(), find_in_words(text, host=host, machine=_ENGINES_MACHINE)
+    if cause:
+        hint = cause.hint or _MENDS[cause.kind].replace("HOST", host)
+        return RegistryError(f"{host} {cause.what}: {one_line(text)}", hint=hint)
     if any(word in low for word in _DENIED):
         return RegistryError(
             f"{host} refuses {ref}: {one_line(text)}",
@@ -141,9 +167,7 @@ def registry_failure(text: str, ref: ImageRef) -> SnapenvError:
             f"{host} does not answer: {one_line(text)}",
             hint=f"See that {host} can be reached from the machine the engine runs on.",
         )
-    if any(word in low for word in _ABSENT):
-        return NotFoundError(f"{host} has no {ref}", hint="See that the name and tag are right.")
-    return engine_failure(text)
+    return None
 
 
 def _damaged_or_busy(text: str, ref: ImageRef, host: str) -> RegistryError:

@@ -58,3 +58,15 @@ def find_place(ref: ImageRef) -> Place:
 def find_authority(host: str, folder: Path = _CERTIFICATES) -> str | None:
     """Give the file of a registry's own certificate authority, where docker looks for it."""
     return next((str(path) for path in sorted(folder.joinpath(host).glob("*.crt"))), None)
+
+
+def find_client_certificate(host: str, folder: Path = _CERTIFICATES) -> tuple[str, str] | None:
+    """Give the files of the certificate and the key that a registry wants, where docker looks.
+
+    Source: https://docs.docker.com/engine/security/certificates/
+    """
+    for certificate in sorted(folder.joinpath(host).glob("*.cert")):
+        key = certificate.with_suffix(".key")
+        if key.is_file():
+            return str(certificate), str(key)
+    return None

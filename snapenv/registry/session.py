@@ -10,22 +10,25 @@ import base64
 import contextlib
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 from requests.structures import CaseInsensitiveDict
+from requests.utils import get_environ_proxies, select_proxy
 
 from snapenv.failed_request import FailedRequestError, retry_after_s
+from snapenv.network_cause import Cause, find_cause, refuse_socks
 from snapenv.registry.challenge import Basic, Bearer, parse_challenge
 from snapenv.registry.documents import Token, parse
-from snapenv.registry.place import find_authority
+from snapenv.registry.place import find_authority, find_client_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from snapenv.network_cause import Kind
     from snapenv.registry.credentials import Login
     from snapenv.registry.place import Place
 
@@ -38,7 +41,13 @@ _ABSENT = 404
 
 _LOOK = "See that the registry can be reached from here, and try again."
 _WAIT = "Try again in a while."
-_TRUST = "Put its authority into /etc/docker/certs.d/HOST/ca.crt, or name it in SSL_CERT_FILE."
+_MENDS: Mapping[Kind, str] = {
+    "plain-http": 'Let the engine take http from it: {"insecure-registries": ["HOST"]} in its '
+    "daemon.json, and restart Docker; snapenv then takes it too.",
+    "unknown-authority": "Put its authority into /etc/docker/certs.d/HOST/ca.crt, or name it in "
+    "SSL_CERT_FILE.",
+    "client-certificate": "Put client.cert and client.key into /etc/docker/certs.d/HOST.",
+}
 
 Answer = TypeVar("Answer")
 
@@ -47,8 +56,8 @@ Answer = TypeVar("Answer")
 class Patience:
     """How long to wait for a registry: for its answer, and before each further try."""
 
-    connect_s: float = 10.0
-    read_s: float = 30.0  # of silence
+    first_s: float = 10.0  # until it answers at all
+    read_s: float = 30.0  # of silence, once it has
     whole_s: float = 120.0  # for one answer
     before_retries_s: tuple[float, ...] = (0.5, 2.0, 5.0)
     longest_wait_s: float = 30.0  # whatever a registry asks for
@@ -65,7 +74,7 @@ class RefusedError(RequestError):
 
 
 class UnreachableError(RequestError):
-    """Nothing speaks https there, or with a certificate that is not trusted."""
+    """Nothing can be asked there: no server, no trust, or no way to it."""
 
 
 class AbsentError(RequestError):
@@ -110,6 +119,9 @@ class RegistrySession:
         self._session = requests.Session()
         self._session.trust_env = not place.is_loopback  # no proxy is asked for this machine
         self._base = f"https://{place.address}"
+        self._has_answered = False
+        # where https is tried before http, both together have the time that one has elsewhere
+        self._first_s = patience.first_s / (2 if place.may_speak_http else 1)
         self._is_known = not place.may_speak_http
         if place.may_speak_http:  # else urllib3 warns of what docker takes for granted
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -225,9 +237,10 @@ class RegistrySession:
         query: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> Iterator[requests.Response]:
-        with (
-            _translated(),
-            self._session.request(
+        proxy, known = self._proxy(url), self._has_answered
+        first_s = self._first_s
+        try:
+            with self._session.request(
                 "POST" if form else "GET",
                 url,
                 params=query,
@@ -236,11 +249,41 @@ class RegistrySession:
                 auth=_unchanged,
                 stream=True,
                 allow_redirects=False,
-                timeout=(self._patience.connect_s, self._patience.read_s),
+                timeout=(first_s, self._patience.read_s if known else first_s),
                 verify=self._verify(),
-            ) as response,
-        ):
-            yield response
+                cert=find_client_certificate(self._place.host),
+            ) as response:
+                self._has_answered = True
+                yield response
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            # not "from error": its text may hold an address with a login
+            raise self._failure(error, proxy, first_s=None if known else first_s) from None
+
+    def _proxy(self, url: str) -> str | None:
+        """Give the proxy through which an address is asked.
+
+        Raises:
+            UnreachableError: It is one that snapenv cannot speak with.
+        """
+        if not self._session.trust_env:
+            return None
+        proxy = select_proxy(url, get_environ_proxies(url))
+        refused = refuse_socks(proxy, host=self._place.host)
+        if refused:
+            raise _request_error(refused, self._place)
+        return proxy
+
+    def _failure(
+        self, error: Exception, proxy: str | None, *, first_s: float | None
+    ) -> RequestError:
+        """Say why nothing came; who has not answered once is not waited for again."""
+        cause = find_cause(error, host=self._place.host, proxy=proxy, limit_s=first_s)
+        if cause is None:
+            what = f"answers in a way that cannot be followed ({type(error).__name__})"
+            return RequestError(what)
+        if first_s is not None and cause.kind == "timeout":
+            cause = replace(cause, passing=False)
+        return _request_error(cause, self._place)
 
     def _verify(self) -> bool | str:
         if self._place.may_speak_http:
@@ -272,31 +315,10 @@ def _check(body: Body, *, host: str) -> None:
         raise RequestError(f"answers with {status}")
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what requests and urllib3 raise inside into a RequestError."""
-    try:
-        yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-        raise _translate(error) from None  # its text may hold an address with a login
-
-
-def _translate(error: Exception) -> RequestError:
-    causes = (error, *error.args)
-    if any(
-        isinstance(each, (requests.exceptions.SSLError, urllib3.exceptions.SSLError))
-        for each in causes
-    ):
-        return UnreachableError("has a certificate that is not trusted here", hint=_TRUST)
-    if any(
-        isinstance(each, (requests.Timeout, urllib3.exceptions.TimeoutError)) for each in causes
-    ):
-        return RequestError("does not answer in time", passing=True)
-    if any(isinstance(each, urllib3.exceptions.ProtocolError) for each in causes):
-        return RequestError("does not answer: it cuts the connection", passing=True)
-    if isinstance(error, requests.ConnectionError):
-        return UnreachableError("does not answer: it cannot be reached")
-    return RequestError(f"answers in a way that cannot be followed ({type(error).__name__})")
+def _request_error(cause: Cause, place: Place) -> RequestError:
+    kind = RequestError if cause.kind in {"timeout", "cut"} else UnreachableError
+    mend = _MENDS.get(cause.kind, _LOOK).replace("HOST", place.host)
+    return kind(cause.what, hint=cause.hint or mend, passing=cause.passing)
 
 
 def _basic(login: Login) -> str:

@@ -74,7 +74,7 @@ def test_an_authority_of_this_network_is_trusted_once_it_is_named(
         monkeypatch.delenv(name, raising=False)
     certificate = make_certificate(tmp_path)
     for wheel in serve_tls(certificate):
-        with pytest.raises(PackageIndexError, match="certificate that is not trusted") as caught:
+        with pytest.raises(PackageIndexError, match="an authority that is not trusted") as caught:
             quick_wheels().record(wheel)
         monkeypatch.setenv(variable, str(certificate))
 

@@ -74,6 +74,93 @@ def test_what_a_registry_says_becomes_an_error_with_a_next_step(
     assert hint in error.hint
 
 
+GET = 'failed to do request: Head "https://registry.example.com/v2/team/env/manifests/a": '
+X509 = f"{GET}tls: failed to verify certificate: x509: "
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (
+            (
+                f"{X509}certificate has expired or is not yet valid: current time "
+                "2026-11-28T12:00:00Z is after 2024-06-01T00:00:00Z"
+            ),
+            "has a certificate that has expired",
+            "Renew the certificate of registry.example.com",
+        ),
+        (
+            (
+                f"{X509}certificate has expired or is not yet valid: current time "
+                "2019-01-01T12:00:00Z is before 2024-01-01T00:00:00Z"
+            ),
+            "is not valid yet by the clock of the engine's machine",
+            "timedatectl",
+        ),
+        (
+            f"{X509}certificate is valid for other.example.com, not registry.example.com",
+            "has a certificate for another name",
+            "openssl s_client -connect registry.example.com",
+        ),
+        (
+            (
+                f"{X509}cannot validate certificate for 192.0.2.1 because it doesn't contain any IP "
+                "SANs"
+            ),
+            "has a certificate for another name",
+            "openssl s_client",
+        ),
+        (
+            f"{X509}certificate signed by unknown authority",
+            "of an authority that is not trusted",
+            "/etc/docker/certs.d/registry.example.com/ca.crt on the engine's machine",
+        ),
+        (
+            f"{GET}http: server gave HTTP response to HTTPS client",
+            "speaks plain http",
+            '"insecure-registries": ["registry.example.com"]',
+        ),
+        (
+            f"{GET}remote error: tls: bad certificate",
+            "wants a certificate of whoever asks",
+            "client.cert",
+        ),
+        (f"{GET}remote error: tls: handshake failure", "cannot agree on TLS", "openssl"),
+        (
+            f"{GET}proxyconnect tcp: dial tcp 192.0.2.1:3128: connect: connection refused",
+            "cannot be reached through the proxy",
+            "NO_PROXY=registry.example.com",
+        ),
+        (
+            f"{GET}socks connect tcp 192.0.2.1:1080->registry.example.com:443: EOF",
+            "cannot be reached through the proxy",
+            "docker info",
+        ),
+        (f"{GET}Proxy Authentication Required", "the proxy wants a login", "docker info"),
+    ],
+)
+def test_why_the_engine_does_not_reach_a_registry_is_told_by_its_cause(
+    text: str, message: str, hint: str
+) -> None:
+    error = registry_failure(text, REF)
+
+    assert type(error) is RegistryError
+    assert error.message.startswith("registry.example.com ")
+    assert message in error.message
+    assert hint in error.hint
+
+
+def test_no_login_of_an_address_is_shown() -> None:
+    error = registry_failure(
+        'Get "https://registry.example.com": parse "http://me:canary@proxy.example.com:x": invalid '
+        "port",
+        REF,
+    )
+
+    assert "canary" not in error.message
+    assert "proxy.example.com" in error.message
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "hint"),
     [

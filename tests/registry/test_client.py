@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.engines.faulty import FaultyRegistry
 
 QUICK = Patience(
-    connect_s=2.0, read_s=0.5, whole_s=2.0, before_retries_s=(0.01, 0.02), longest_wait_s=0.1
+    first_s=2.0, read_s=0.5, whole_s=2.0, before_retries_s=(0.01, 0.02), longest_wait_s=0.1
 )
 FORMS = pytest.mark.parametrize("form", [DOCKER_MANIFEST, OCI_MANIFEST], ids=["docker", "oci"])
 TAG = "train-yolov8.4.190-base-cu130"
@@ -125,13 +125,19 @@ def test_a_registry_that_is_not_there_is_named(client: RegistryClient) -> None:
         client.read(ImageRef.parse("localhost:1/x:a"))
 
 
+PASSING = [{"status": status} for status in (429, 500, 502, 503, 504)] + [
+    {"cut_after": 0},
+    {"cut_after": 100},
+    {"flip": 50},
+]
+
+
 @pytest.mark.parametrize(
-    "what",
-    [{"status": status} for status in (429, 500, 502, 503, 504)]
-    + [{"hangs": True}, {"cut_after": 0}, {"cut_after": 100}, {"flip": 50}],
+    ("where", "what"),
+    [(where, what) for where in (to.MANIFEST, to.BLOB) for what in PASSING]
+    + [(to.BLOB, {"hangs": True})],
     ids=str,
 )
-@pytest.mark.parametrize("where", [to.MANIFEST, to.BLOB], ids=["manifest", "config"])
 def test_a_failure_that_passes_is_tried_again(
     client: RegistryClient,
     shelf: Shelf,
@@ -146,6 +152,18 @@ def test_a_failure_that_passes_is_tried_again(
 
     assert fault.times == 0
     assert read.diff_ids == there.diff_ids
+
+
+def test_a_registry_that_has_never_answered_is_asked_once(
+    client: RegistryClient, shelf: Shelf, faulty: FaultyRegistry
+) -> None:
+    fault = faulty.fault(to.MANIFEST, times=9, hangs=True)
+    ref = behind(shelf.push().ref, faulty.name)
+
+    with pytest.raises(RegistryError, match=f"{faulty.name} does not answer in time: nothing came"):
+        client.read(ref)
+
+    assert fault.times == 8
 
 
 @pytest.mark.parametrize(
@@ -239,12 +257,13 @@ def test_http_is_spoken_where_docker_is_configured_to_and_nowhere_else(
         asked.append(host)
         return True
 
-    with pytest.raises(RegistryError, match="certificate that is not trusted"):
+    with pytest.raises(RegistryError, match="speaks plain http") as caught:
         client.read(ref)
     read = RegistryClient(patience=QUICK, insecure=allow).read(ref)
 
     assert read.diff_ids == there.diff_ids
     assert asked == [f"0.0.0.0:{port}"]
+    assert f'"insecure-registries": ["0.0.0.0:{port}"]' in caught.value.hint
 
 
 @pytest.fixture
