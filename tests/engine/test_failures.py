@@ -104,8 +104,8 @@ X509 = f"{GET}tls: failed to verify certificate: x509: "
         ),
         (
             (
-                f"{X509}cannot validate certificate for 192.0.2.1 because it doesn't contain any IP "
-                "SANs"
+                f"{X509}cannot validate certificate for 192.0.2.1 because it doesn't contain "
+                "any IP SANs"
             ),
             "has a certificate for another name",
             "openssl s_client",
