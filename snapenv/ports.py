@@ -205,6 +205,14 @@ class Engine(Protocol):
         ``gpus`` is None for none, ``all``, or names with commas between them: numbers, or the
         UUIDs of GPUs (``GPU-…``) or of MIG instances (``MIG-…``). The program runs as snapenv's
         own user where the engine is on this machine and has root, else as the engine's root.
+        It runs below the image's entrypoint, but for one that starts no command.
+        """
+        ...
+
+    def starts_commands(self, image: Image) -> bool:
+        """Say whether an image's entrypoint starts the command that a container is given.
+
+        What starts neither with nor without its entrypoint says nothing of the entrypoint.
         """
         ...
 

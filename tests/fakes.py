@@ -122,7 +122,8 @@ class FakeEngine:
 
     ``images`` are local, by name and by id; ``served`` is what the registry has, by ``name:tag``
     and ``name@digest``; ``folders`` holds the files of folders, by image id and path. A build
-    understands FROM and COPY; ``targets`` are what images, by id, and containers, by name, run.
+    understands FROM, COPY and ENTRYPOINT, and an entrypoint starts a command whose last word
+    holds ``exec``; ``targets`` are what images, by id, and containers, by name, run.
     """
 
     registry: str = "localhost:5000"
@@ -194,6 +195,8 @@ class FakeEngine:
             if word == "FROM":
                 name, _, stage = rest.partition(" AS ")
                 below = stages[stage] = stages.get(name) or self._base(name)
+            if word == "ENTRYPOINT":
+                below = replace(below, entrypoint=tuple(json.loads(rest)))
             if word == "COPY" and not rest.startswith("--"):
                 *names, folder = shlex.split(rest)
                 files = {
@@ -262,6 +265,9 @@ class FakeEngine:
         del gpus
         return self.targets.get(image.id) or FakeTarget(python=python)
 
+    def starts_commands(self, image: Image) -> bool:
+        return not image.entrypoint or "exec" in image.entrypoint[-1]
+
     def container_target(self, name: str, *, python: str) -> Target:
         del python
         if name not in self.targets:
@@ -299,6 +305,7 @@ class FakeEngine:
             variables=below.variables,
             machine="amd64",
             size_bytes=below.size_bytes + sum(map(size_bytes, context.files.values())),
+            entrypoint=below.entrypoint,
         )
         self.images[image.id] = image
         for folder, files in copied.items():

@@ -94,6 +94,7 @@ class ImageTarget:
     image: Image
     python: str
     gpus: str | None
+    entrypoint: tuple[str, ...] | None = None  # in the place of the image's own
 
     def run(
         self,
@@ -150,6 +151,7 @@ class ImageTarget:
         self.client.create_container(
             self.image.id,
             command=list(run.argv),
+            entrypoint=list(self.entrypoint) if self.entrypoint else None,
             name=run.name,
             environment=_variables(run.environment, gpus.variables),
             working_dir=_folder(run.name),

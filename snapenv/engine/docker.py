@@ -9,17 +9,20 @@ import contextlib
 import functools
 import ipaddress
 import json
+import os
 import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import NotFound
+from docker.utils.config import load_general_config
 
 from snapenv.content import Tar
 from snapenv.engine.archive import unpack_folder
 from snapenv.engine.connection import connect, find_address
 from snapenv.engine.containers import ContainerTarget, ImageTarget
 from snapenv.engine.describe import describe
+from snapenv.engine.entrypoint import RESET, starts_commands
 from snapenv.engine.failures import (
     engine_errors,
     engine_failure,
@@ -27,6 +30,7 @@ from snapenv.engine.failures import (
     one_line,
 )
 from snapenv.engine.layers import read_leaving
+from snapenv.engine.proxies import choose_proxies
 from snapenv.engine.saving import load, save
 from snapenv.engine.stream import (
     Layers,
@@ -92,6 +96,7 @@ class DockerEngine:
     ) -> None:
         self._registry = registry
         self._patience = patience or Patience()
+        self._starts: dict[str, bool] = {}  # whether they start commands, by the ids of images
 
     @functools.cached_property
     def _client(self) -> APIClient:
@@ -248,8 +253,21 @@ class DockerEngine:
         return load(self._client, tar, self.find)
 
     def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
-        """Make a target of an image."""
-        return ImageTarget(client=self._client, image=image, python=python, gpus=gpus)
+        """Make a target of an image, as ``ports.Engine`` says."""
+        starts = self.starts_commands(image)
+        return ImageTarget(
+            client=self._client,
+            image=image,
+            python=python,
+            gpus=gpus,
+            entrypoint=None if starts else RESET,
+        )
+
+    def starts_commands(self, image: Image) -> bool:
+        """Say whether an image's entrypoint starts the command that it is given; asked once."""
+        if image.id not in self._starts:
+            self._starts[image.id] = starts_commands(self._client, image)
+        return self._starts[image.id]
 
     def container_target(self, name: str, *, python: str) -> Target:
         """Make a target of a running container."""
@@ -333,6 +351,7 @@ class DockerEngine:
             "version": _BUILDKIT,
             "dockerfile": context.dockerfile,
             "labels": json.dumps(dict(sorted(context.labels.items()))),
+            "buildargs": json.dumps(self._proxies()),
             "rm": "1",
         }
         with client.post(
@@ -345,6 +364,10 @@ class DockerEngine:
         ) as response:
             refuse_failed(response)
             yield from parse_messages(response.iter_lines())
+
+    def _proxies(self) -> Mapping[str, str]:
+        configured = load_general_config().get("proxies")
+        return choose_proxies(configured, os.environ, address=find_address().url)
 
     def _read_archive(self, container: str, path: str) -> Mapping[str, bytes]:
         """Read a folder of a container.
@@ -411,6 +434,8 @@ def _image(found: Mapping[str, Any]) -> Image:
         variables={name: value for name, _, value in variables},
         machine=found["Architecture"],
         size_bytes=found["Size"],
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        triggers=tuple(config.get("OnBuild") or ()),
     )
 
 

@@ -11,7 +11,7 @@ from snapenv.model.python import Environment
 
 PROBE_SCHEMA = 1
 
-NEUTRAL_VARIABLES = {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0"}
+NEUTRAL_VARIABLES = {"PYTHONOPTIMIZE": "0", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0"}
 """Values that do what unset does: an image can only overwrite what its base sets."""
 
 

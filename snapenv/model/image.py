@@ -141,6 +141,8 @@ class Image:
     variables: Mapping[str, str]  # its ENV
     machine: str  # "amd64"
     size_bytes: int
+    entrypoint: tuple[str, ...] = ()
+    triggers: tuple[str, ...] = ()  # its ONBUILD: instructions of a build that starts from it
 
     def digest_in(self, repository: str) -> str | None:
         """Give the digest that a repository gave the image, if it came from there."""

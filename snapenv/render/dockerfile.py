@@ -6,7 +6,7 @@ Source: https://docs.docker.com/reference/dockerfile/
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from packaging.version import Version
@@ -68,20 +68,27 @@ class DockerfileView:
     uv_file: str | None
     uv_sha256: str
     variables: tuple[tuple[str, str], ...]  # (name, quoted value), sorted
+    resets_entrypoint: bool = False
 
 
 def render_dockerfile(
-    lock: Lock, layers: Sequence[PinLayer] | None = None, *, kept: Sequence[str] = ()
+    lock: Lock,
+    layers: Sequence[PinLayer] | None = None,
+    *,
+    kept: Sequence[str] = (),
+    resets_entrypoint: bool = False,
 ) -> bytes:
     """Render the Dockerfile of a lock, whose packages are installed in ``layers``.
 
     Without layers, all are installed at once from the snapshot's own lock file. ``kept`` are the
-    lock files of layers that lie in the snapshot; the image keeps them.
+    lock files of layers that lie in the snapshot; the image keeps them. ``resets_entrypoint`` is
+    for a base whose ENTRYPOINT does not start the command that a container is given.
 
     Raises:
         LockError: A value is not of its grammar and could break out of its line.
     """
     view = _view(lock, _whole(lock) if layers is None else layers, kept)
+    view = replace(view, resets_entrypoint=resets_entrypoint)
     return template_environment().get_template("Dockerfile.j2").render(v=view).encode()
 
 

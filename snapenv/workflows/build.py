@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from snapenv.workflows.needs import make_label
 from snapenv.workflows.prove import prove_image
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from snapenv.model.image import Image
@@ -65,7 +66,8 @@ def build(folder: Path, request: Build, outside: Outside) -> Outcome:
     elif _differences(image, snapshot, outside):
         raise _taken(ref, f"{image.id}, changed after it was built,", snapshot.digest)
     digest = _push(ref, image, request, outside) if request.push else image.id
-    return _outcome(snapshot, ref, image, digest=digest, pushed=request.push)
+    outcome = _outcome(snapshot, ref, image, digest=digest, pushed=request.push)
+    return replace(outcome, warnings=(*outcome.warnings, *_warnings_of_base(image, outside)))
 
 
 def find_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outside) -> Image | None:
@@ -94,7 +96,7 @@ def make_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outsi
     """
     pinned = _pin_base(snapshot, request, outside)
     with temporary_folder(outside) as fetched:
-        context = _context(pinned, lend(pinned, fetched, outside), outside.certificates)
+        context = _context(pinned, lend(pinned, fetched, outside), outside)
         with outside.progress.task(f"Building {ref.tag}") as task:
             image = outside.engine.build(context, task)
     different = _differences(image, snapshot, outside)
@@ -137,13 +139,13 @@ def _pin_base(snapshot: Snapshot, request: Build, outside: Outside) -> Snapshot:
     return replace(snapshot, lock=replace(lock, base=replace(base, image=str(ref))))
 
 
-def _context(snapshot: Snapshot, lent: Lent, certificates: bytes | None) -> BuildContext:
+def _context(snapshot: Snapshot, lent: Lent, outside: Outside) -> BuildContext:
     """Give the snapshot as captured, with a Dockerfile whose base is pinned, and what is lent.
 
     The lock files of the layers are made anew: those of the snapshot, where it has them, do not
     know what is lent.
     """
-    lock = snapshot.lock
+    lock, base = snapshot.lock, outside.engine.find(snapshot.lock.base.image)
     uv = replace(lock.installer, file=lent.uv or lock.installer.file)
     layers = _layers(snapshot, lent)
     files = {
@@ -151,11 +153,14 @@ def _context(snapshot: Snapshot, lent: Lent, certificates: bytes | None) -> Buil
         **lent.files,
         **{layer.file: layer.content for layer in layers},
         _PINNED_DOCKERFILE: render_dockerfile(
-            replace(lock, installer=uv), layers, kept=_kept(snapshot)
+            replace(lock, installer=uv),
+            layers,
+            kept=_kept(snapshot),
+            resets_entrypoint=base is not None and not outside.engine.starts_commands(base),
         ),
     }
-    if certificates:
-        files["ca.pem"] = certificates
+    if outside.certificates:
+        files["ca.pem"] = outside.certificates
     labels = _labels(snapshot, ImageRef.parse(lock.base.image))
     return BuildContext(files=files, labels=labels, dockerfile=_PINNED_DOCKERFILE)
 
@@ -202,6 +207,19 @@ def _push(ref: ImageRef, image: Image, request: Build, outside: Outside) -> str:
                 if f"{ref.repository}@{there.digest}" not in image.digests:
                     raise _taken(ref, str(there.digest), image.id)
         return str(engine.push(ref, task).digest)
+
+
+def _warnings_of_base(image: Image, outside: Outside) -> Iterator[str]:
+    """Say what of the base's own is otherwise in an image, or in its build, than one may expect."""
+    name, digest = (image.labels.get(label) for label in (BASE_NAME_LABEL, BASE_DIGEST_LABEL))
+    base = outside.engine.find(f"{name}@{digest}")
+    if base is None:
+        return
+    if not outside.engine.starts_commands(base):
+        entrypoint = json.dumps(base.entrypoint)
+        yield f"ENTRYPOINT {entrypoint} of {name} starts no command: the image has none"
+    for trigger in base.triggers:
+        yield f"{name} has a step of its own in each build: ONBUILD {trigger}"
 
 
 def _taken(ref: ImageRef, there: str, here: str) -> TagTakenError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,24 @@ class Proved:
 def prove_image(image: Image, target: Target, lock: Lock, outside: Outside) -> tuple[Check, ...]:
     """Look into an image that is new here, and compare it with a lock."""
     place = Place(name=image.id, image=image, rehash=True)
-    return compare_facts(lock.facts, _look(target, place, outside)[0])
+    facts, _ = _look(target, place, outside)
+    return (*_entrypoint(image, outside), *compare_facts(lock.facts, facts))
+
+
+def _entrypoint(image: Image | None, outside: Outside) -> tuple[Check, ...]:
+    """Name an entrypoint that does not start what a container is given; else say nothing."""
+    if image is None or outside.engine.starts_commands(image):
+        return ()
+    return (
+        Check(
+            id="entrypoint",
+            ok=False,
+            expected="it starts the command that a container is given",
+            seen=f"ENTRYPOINT {json.dumps(image.entrypoint)} does not",
+            fix='Make an image of it with ENTRYPOINT [], or with one that ends in exec "$@".',
+            part="image",
+        ),
+    )
 
 
 def prove(  # noqa: PLR0913 - all but two by name
@@ -99,7 +117,7 @@ def prove(  # noqa: PLR0913 - all but two by name
         )
     place = place or Place(name="what came back")
     facts, notes = _look(target, place, outside)
-    checks = compare_facts(lock.facts, facts)
+    checks = (*_entrypoint(place.image, outside), *compare_facts(lock.facts, facts))
     if smoke is False or baseline is None:
         return Proved(
             checks=checks,

@@ -155,6 +155,50 @@ def test_docker_buildx_of_the_snapshot_gives_the_same_environment(two: Two) -> N
     assert built == ours
 
 
+HARD = r"""
+USER nobody
+WORKDIR /nowhere
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+RUN exit 0
+ENV PYTHONPATH=/shadow PYTHONOPTIMIZE=2 LD_PRELOAD=/shadow/gone.so
+ENTRYPOINT ["python3", "-c", "print('a server')"]
+"""
+
+
+def test_a_base_with_habits_of_its_own_gives_the_same_environment(two: Two) -> None:
+    plain = _base_of(two.client, two.images[NEWER])
+    hard, repository = f"{two.registry}/image-world:hard", f"{two.registry}/hard-world"
+    shadow = "RUN mkdir /shadow && echo 'raise SystemExit(6)' > /shadow/six.py"
+    _plain_build(two.client, _one_file(f"FROM {plain}\n{shadow}\n{HARD}"), hard)
+    two.client.images.push(hard)
+
+    words = ("build", str(two.snapshots[NEWER]), "--base", hard, "--repository", repository)
+    document = two.command.document(*words)
+
+    image = str(document["result"]["image"])
+    said = two.client.containers.run(image, ["python", "-c", "import six; print(6)"], remove=True)
+    for name in (image, hard):
+        two.client.images.remove(name, force=True)
+    assert said == b"6\n"
+    assert "starts no command" in document["warnings"][-1]
+
+
+def _base_of(client: DockerClient, image: str) -> str:
+    labels = client.images.get(image).labels
+    label = "org.opencontainers.image.base"
+    return f"{labels[f'{label}.name']}@{labels[f'{label}.digest']}"
+
+
+def _one_file(dockerfile: str) -> bytes:
+    """Give the context of a build that needs nothing but its Dockerfile."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(dockerfile)
+        archive.addfile(member, io.BytesIO(dockerfile.encode()))
+    return stream.getvalue()
+
+
 def _context(snapshot: Path) -> bytes:
     """Give a snapshot as a tar, with this machine's own authorities beside it."""
     stream = io.BytesIO()

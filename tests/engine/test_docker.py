@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 from snapenv.content import Tar
 from snapenv.errors import BuildError, EngineError, SnapshotDamagedError, WriteError
 from snapenv.model.image import BuildContext, ImageRef
+from tests.engines.busybox import small_context
 from tests.engines.place import Place
 from tests.engines.registry import start_registry, stop_registry
 from tests.fakes import FakeTask
@@ -62,6 +64,47 @@ def test_cache_mounts_and_bind_mounts_build(engine: DockerEngine, base: ImageRef
     )
 
     assert engine.read_folder(built, "/made") == {"x": b"lent"}
+
+
+def test_a_step_has_the_proxies_of_dockers_configuration_and_the_image_has_none(
+    engine: DockerEngine,
+    witness: docker.DockerClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proxy = f"http://proxy.example.com:{uuid.uuid4().int % 60_000}"  # no step that was kept
+    configuration = {"proxies": {"default": {"httpsProxy": proxy}}}
+    (tmp_path / "config.json").write_text(json.dumps(configuration))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    step = "RUN mkdir /made && echo $HTTPS_PROXY $https_proxy > /made/seen"
+
+    built = engine.build(small_context(f"# {uuid.uuid4()}", step), FakeTask())
+
+    assert engine.read_folder(built, "/made") == {"seen": f"{proxy} {proxy}\n".encode()}
+    assert not [name for name in built.variables if "proxy" in name.lower()]
+    assert proxy not in json.dumps(witness.images.get(built.id).history())
+
+
+def test_an_entrypoint_is_told_by_whether_it_starts_a_command(engine: DockerEngine) -> None:
+    words = {
+        '["/bin/sh", "-c", "exec \\"$@\\"", "sh"]': True,
+        '["/bin/echo"]': False,
+        '["jupyter"]': False,
+    }
+    images = {
+        entrypoint: engine.build(small_context(f"ENTRYPOINT {entrypoint}"), FakeTask())
+        for entrypoint in words
+    }
+
+    assert {one: engine.starts_commands(image) for one, image in images.items()} == words
+
+
+def test_a_program_runs_in_an_image_whose_entrypoint_starts_nothing(engine: DockerEngine) -> None:
+    built = engine.build(small_context('ENTRYPOINT ["jupyter"]'), FakeTask())
+
+    done = engine.image_target(built, python="/bin/sh", gpus=None).run(("/bin/echo", "here"))
+
+    assert (done.exit_code, done.stdout) == (0, "here\n")
 
 
 def test_a_step_that_fails_is_named_with_its_exit_code_and_last_lines(

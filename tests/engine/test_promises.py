@@ -72,6 +72,10 @@ def test_a_folder_that_an_image_has_not_is_not_found(side: Side) -> None:
         side.engine.read_folder(side.build(), "/nope")
 
 
+def test_an_image_without_an_entrypoint_starts_commands(side: Side) -> None:
+    assert side.engine.starts_commands(side.build())
+
+
 def test_an_image_is_found_under_its_name_until_the_name_is_removed(side: Side) -> None:
     image, name = side.build("named"), side.new_name()
 

@@ -1,6 +1,8 @@
 # train-yolov8.4.190-base-cu130
 # Rendered by snapenv 0.1.0 from the lock beside this file. Build it with
 #   snapenv build .        or plainly        docker build -t my-environment .
+# It needs BuildKit: the docker command has it with its plugin buildx (from Docker 23 on), before
+# with DOCKER_BUILDKIT=1. snapenv needs neither.
 #
 # The base, and why:
 #   - no package is a base image's own: all are installed from the lock
@@ -10,6 +12,17 @@
 # hadolint global ignore=DL3059
 
 FROM nvcr.io/nvidia/pytorch:25.10-py3 AS base
+# Whatever user and shell the base ends with, the steps below run as root, in sh. A container does
+# not: see the end.
+# hadolint ignore=DL3002
+USER 0:0
+SHELL ["/bin/sh", "-c"]
+# Nothing of the base's may lead Python or the loader to other code, in a step or in a container.
+ENV LD_PRELOAD="" \
+    PYTHONHOME="" \
+    PYTHONPATH="" \
+    PYTHONSAFEPATH="" \
+    PYTHONUTF8=""
 
 # A company's own certificate authority, where the build is lent one as ca.pem; not in the image.
 FROM scratch AS lent
@@ -65,7 +78,8 @@ ENV LD_LIBRARY_PATH="/usr/local/nvidia/lib:/usr/local/nvidia/lib64" \
     ENV=""
 
 # The environment variables that change training, as they were where this was captured.
-ENV TORCH_ALLOW_TF32_CUBLAS_OVERRIDE="0"
+ENV PYTHONOPTIMIZE="0" \
+    TORCH_ALLOW_TF32_CUBLAS_OVERRIDE="0"
 
 # Ultralytics must neither install packages by itself nor write into a home that may not be there.
 ENV YOLO_AUTOINSTALL="false" \

@@ -120,15 +120,16 @@ def test_the_same_lock_gives_the_same_bytes(lock: Lock) -> None:
 def test_a_dockerfile_has_these_instructions_and_no_more() -> None:
     seen = {name: words(dockerfile_of(name)) for name in LOCKS}
 
-    stages = ["FROM", "FROM", "WORKDIR", "COPY", "FROM", "RUN"]
+    of_base, stages = ["FROM", "USER", "SHELL"], ["FROM", "WORKDIR", "COPY", "FROM", "RUN"]
+    exact = [*of_base, "ENV", *stages]
     home, end = ["WORKDIR", "RUN"], ["ENV", "ENV", "COPY", "ENV", "USER"]
     venv = packages = overlay = apt = ["RUN"]
     assert seen == {
-        "base": [*stages, "FROM", *home, *venv, *packages, "ENV", *end],
-        "exact": [*stages, "FROM", *home, *venv, *packages, "ENV", "ENV", *end],
-        "variables": [*stages, "FROM", *home, *venv, *packages, "ENV", "ENV", *end],
-        "carried": [*stages, "FROM", *home, *venv, *packages, *overlay, "ENV", "ENV", *end],
-        "layers": [*stages, "FROM", *home, *apt, *venv, *packages * 3, "ENV", "ENV", *end],
+        "base": [*of_base, *stages, "FROM", *home, *venv, *packages, "ENV", *end],
+        "exact": [*exact, "FROM", *home, *venv, *packages, "ENV", "ENV", *end],
+        "variables": [*exact, "FROM", *home, *venv, *packages, "ENV", "ENV", *end],
+        "carried": [*exact, "FROM", *home, *venv, *packages, *overlay, "ENV", "ENV", *end],
+        "layers": [*exact, "FROM", *home, *apt, *venv, *packages * 3, "ENV", "ENV", *end],
     }
 
 
@@ -230,9 +231,30 @@ def test_only_on_its_own_base_does_an_environment_see_the_base_image_s_packages(
 
     assert "--system-site-packages --python 3.12 /opt/snapenv/venv" in base
     assert "LD_LIBRARY_PATH" not in base
+    assert "PYTHONPATH" not in base
     assert "--system-site-packages" not in exact
     assert 'ENV LD_LIBRARY_PATH="/usr/local/nvidia/lib:/usr/local/nvidia/lib64"' in exact
     assert 'BASH_ENV=""' in exact
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_no_step_hangs_on_the_user_or_the_shell_that_a_base_ends_with(name: str) -> None:
+    lines = instructions(dockerfile_of(name))
+
+    _, user, shell, *_ = lines
+    assert (user, shell) == ("USER 0:0", 'SHELL ["/bin/sh", "-c"]')
+    later = [line for line in lines[3:] if line.startswith("FROM") and "scratch" not in line]
+    assert {line.split()[1] for line in later} == {"base"}
+
+
+def test_an_entrypoint_that_starts_nothing_is_reset_with_its_arguments() -> None:
+    plain, reset = (
+        instructions(render_dockerfile(sample_lock(), resets_entrypoint=resets))
+        for resets in (False, True)
+    )
+
+    assert [line for line in reset if line not in plain] == ["ENTRYPOINT []", 'CMD ["/bin/sh"]']
+    assert [line for line in reset if line in plain] == plain
 
 
 def test_a_variable_has_the_value_that_was_captured() -> None:
@@ -255,7 +277,7 @@ def test_a_variable_has_its_value_whatever_it_holds(value: str) -> None:
 def test_what_a_base_sets_and_the_capture_had_not_is_made_neutral() -> None:
     rendered = render_dockerfile(sample_lock()).decode()
 
-    assert 'ENV TORCH_ALLOW_TF32_CUBLAS_OVERRIDE="0"\n' in rendered
+    assert 'TORCH_ALLOW_TF32_CUBLAS_OVERRIDE="0"\n' in rendered
 
 
 @fields

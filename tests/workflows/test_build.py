@@ -63,6 +63,47 @@ def test_a_certificate_authority_is_lent_to_the_build(snapshot: Path) -> None:
     assert engine.built[0].files["ca.pem"] == b"PEM"
 
 
+@pytest.mark.parametrize(
+    ("entrypoint", "reset"),
+    [((), False), (("/entry.sh", 'exec "$@"'), False), (("jupyter", "lab"), True)],
+)
+def test_an_entrypoint_of_the_base_that_starts_no_command_is_left_out_and_told(
+    entrypoint: tuple[str, ...], *, reset: bool, snapshot: Path
+) -> None:
+    engine = engine_with(replace(BASE, entrypoint=entrypoint))
+
+    outcome = build(snapshot, REQUEST, outside(engine))
+
+    (context,) = engine.built
+    dockerfile = bytes(context.files[context.dockerfile]).decode()
+    assert ("\nENTRYPOINT []\n" in dockerfile) == reset
+    assert engine.images[NAME].entrypoint == (() if reset else entrypoint)
+    told = [text for text in outcome.warnings if "ENTRYPOINT" in text]
+    expected = (
+        f'ENTRYPOINT ["jupyter", "lab"] of {REGISTRY}/nvidia/pytorch:25.10-py3 starts no command: '
+        "the image has none"
+    )
+    assert told == ([expected] if reset else [])
+
+
+def test_steps_that_the_base_adds_to_each_build_are_told(snapshot: Path) -> None:
+    engine = engine_with(replace(BASE, triggers=("RUN id",)))
+
+    outcome = build(snapshot, REQUEST, outside(engine))
+
+    assert [text for text in outcome.warnings if text.endswith("ONBUILD RUN id")]
+
+
+def engine_with(base: Image) -> EngineWithBase:
+    """Give an engine whose registry has this base under the name of the sample's."""
+    engine = EngineWithBase()
+    ref = ImageRef.parse(f"{REGISTRY}/nvidia/pytorch:25.10-py3")
+    engine.images[ref.tagged] = base
+    engine.push(ref, FakeTask())
+    engine.remove(ref.tagged)
+    return engine
+
+
 def test_the_image_is_named_by_the_convention(snapshot: Path) -> None:
     engine = EngineWithBase()
 

@@ -116,6 +116,20 @@ def test_what_differs_is_a_no_that_names_it(engine: EngineWithBase) -> None:
     assert outcome.verdict.summary.startswith(f"{REPOSITORY}:{TAG} is not {TAG}: numpy is 1.0")
 
 
+def test_an_entrypoint_that_starts_no_command_is_a_no_of_the_image(engine: EngineWithBase) -> None:
+    restore(by_tag(), outside(engine))
+    name = f"{REPOSITORY}:{TAG}"
+    engine.images[name] = replace(engine.images[name], entrypoint=("jupyter",))
+
+    outcome = verify(by_tag(), outside(engine))
+
+    (check,) = (check for check in outcome.checks if check.id == "entrypoint")
+    assert (check.fails, check.part) == (True, "image")
+    assert check.seen == 'ENTRYPOINT ["jupyter"] does not'
+    assert outcome.verdict is not None
+    assert outcome.verdict.part == "image"
+
+
 def test_other_losses_are_a_no(engine: EngineWithBase) -> None:
     engine.inside = target(sample_facts(), sample_fingerprint((9.5, 2.5), device="cpu"))
 
