@@ -1,7 +1,7 @@
 """Where the environment imports from, and which of these folders are its own."""
 
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH100, PTH112, PTH119, PTH120
+# ruff: noqa: PTH100, PTH112, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ import functools
 import os
 import site
 import sys
+import sysconfig
 
 # Where NVIDIA's images keep what they bring: 23 and newer, their sources, and 22 and older.
 _OF_IMAGE = ("/usr", "/opt/pytorch", "/opt/conda")
 
 
 def folders() -> list[str]:
-    """Give the folders of ``sys.path`` in its order, resolved, each once, without this program."""
+    """Give the folders of ``sys.path`` in its order, resolved, each once, without this program.
+
+    A site-packages that is a link keeps its own name: RECORD names ``bin`` from there.
+    """
     program = os.path.dirname(os.path.abspath(__file__))
     resolved = (os.path.realpath(entry) for entry in sys.path if os.path.abspath(entry) != program)
-    return list(dict.fromkeys(folder for folder in resolved if os.path.isdir(folder)))
+    named = (_sites().get(folder, folder) for folder in resolved)
+    return list(dict.fromkeys(folder for folder in named if os.path.isdir(folder)))
 
 
 def site_folders() -> list[str]:
@@ -53,14 +58,44 @@ def root_of(folder: str) -> str:
     That is three above of ``lib/python3.11/site-packages``, else the environment's own.
     """
     above = os.path.dirname(folder)
-    if is_site(folder) and os.path.basename(above).startswith(("python", "pypy")):
+    is_named = os.path.basename(folder) in ("site-packages", "dist-packages")
+    if is_named and os.path.basename(above).startswith(("python", "pypy")):
         return os.path.dirname(os.path.dirname(above))
     return prefix()
 
 
 def is_site(folder: str) -> bool:
-    """Say whether installers put packages into a folder, by its name."""
-    return os.path.basename(folder) in ("site-packages", "dist-packages")
+    """Say whether this interpreter has a folder for what is installed."""
+    return folder in _sites().values()
+
+
+@functools.lru_cache(maxsize=None)
+def _sites() -> dict[str, str]:
+    """Give the name of each site-packages of this interpreter, by where it really lies.
+
+    The name is the real one where that is among them: ``lib64`` may be a link to ``lib``.
+    """
+    ways = (*map(sysconfig.get_path, ("purelib", "platlib")), *_installed_into())
+    own = site.getusersitepackages() if site.ENABLE_USER_SITE else None
+    names = [_below_real_root(way) for way in (*ways, own) if way]
+    found: dict[str, str] = {}
+    for name in names:
+        real = os.path.realpath(name)
+        found.setdefault(real, real if real in names else name)
+    return found
+
+
+def _installed_into() -> list[str]:
+    """Ask ``site``, which virtualenv before 20 had replaced by one that does not tell."""
+    return site.getsitepackages() if hasattr(site, "getsitepackages") else []
+
+
+def _below_real_root(path: str) -> str:
+    """Resolve the folder that an installation lies in, and nothing below it."""
+    for root in (sys.prefix, sys.exec_prefix, sys.base_prefix, site.getuserbase()):
+        if root and path.startswith(root + os.sep):
+            return os.path.join(os.path.realpath(root), path[len(root) + 1 :])
+    return os.path.realpath(path)
 
 
 def is_of_system(folder: str) -> bool:
@@ -85,4 +120,5 @@ def is_debian(folder: str) -> bool:
 
 def user_site() -> str | None:
     """Give the user's own site-packages where they are looked at."""
-    return os.path.realpath(site.getusersitepackages()) if site.ENABLE_USER_SITE else None
+    own = os.path.realpath(site.getusersitepackages()) if site.ENABLE_USER_SITE else None
+    return _sites().get(own, own) if own else None
