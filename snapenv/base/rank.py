@@ -129,6 +129,9 @@ def _service(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> _Mark
         )
     cuda = f"CUDA {dotted(image.cuda)}"
     found = serve(facts.hardware, image.cuda, catalogue, branches=image.datacenter_branches)
+    if driver and found in {None, "perhaps"}:
+        unknown = f"it is not known whether {named} serves {cuda} of this base"
+        return _Mark(value=_UNKNOWN, fails=unknown, warning=unknown)
     if found == "no":
         fails = f"{named} does not serve its {cuda}"
         return _Mark(value=_NOT, fails=fails, warning=f"{named} does not serve {cuda} of this base")
@@ -179,10 +182,10 @@ def _kernels(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> _Mark
     machine = facts.hardware.system.architecture
     for gpu in facts.hardware.gpus:
         if not cover_by_image(image, gpu.compute_capability, machine, catalogue):
-            name = f"{gpu.name} ({dotted(gpu.compute_capability)})"
             return _Mark(
                 value=1,
-                fails=f"it was not built for {name}",
-                warning=f"{image.tag} was not built for {name}: its entrypoint may refuse to start",
+                fails=f"it was not built for {gpu.label}",
+                warning=f"{image.tag} was not built for {gpu.label}: "
+                "its entrypoint may refuse to start",
             )
     return _Mark(value=0)

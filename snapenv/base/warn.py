@@ -34,10 +34,9 @@ def warnings_of_environment(facts: Facts, catalogue: Catalogue, *, world: World)
 
 def _of_kernels(torch: Torch, facts: Facts, catalogue: Catalogue) -> Iterator[str]:
     """Warn of each kind of GPU that torch cannot run on, or only by PTX that is too new."""
-    kinds = {gpu.compute_capability: gpu.name for gpu in facts.hardware.gpus}
-    for capability, name in sorted(kinds.items()):
+    kinds = {gpu.compute_capability: gpu.label for gpu in facts.hardware.gpus}
+    for capability, gpu in sorted((pair, label) for pair, label in kinds.items() if pair):
         covered = cover_by_torch(facts, capability, catalogue)
-        gpu = f"{name} ({dotted(capability)})"
         if covered == "none":
             yield f"torch {torch.version} has no kernels for {gpu}"
         if covered == "ptx" and not _translates(torch, facts, catalogue):
@@ -47,7 +46,8 @@ def _of_kernels(torch: Torch, facts: Facts, catalogue: Catalogue) -> Iterator[st
 def _translates(torch: Torch, facts: Facts, catalogue: Catalogue) -> bool:
     """Say whether the driver is as new as the CUDA that torch's PTX is of."""
     driver, cuda = facts.hardware.driver, major_minor(torch.cuda or "")
-    return driver is None or cuda is None or own_cuda(driver, catalogue) >= cuda
+    own = own_cuda(driver, catalogue) if driver else None
+    return cuda is None or own is None or own >= cuda
 
 
 def _of_driver(torch: Torch, facts: Facts, catalogue: Catalogue) -> Iterator[str]:
@@ -57,6 +57,8 @@ def _of_driver(torch: Torch, facts: Facts, catalogue: Catalogue) -> Iterator[str
     served = serve(facts.hardware, cuda, catalogue)
     if served == "no":
         yield f"driver {driver.version} does not serve CUDA {dotted(cuda)} of torch"
+    if served in {None, "perhaps"}:
+        yield f"it is not known whether driver {driver.version} serves CUDA {dotted(cuda)} of torch"
     if served == "forward":
         yield (
             f"driver {driver.version} serves CUDA {dotted(cuda)} of torch "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -15,32 +17,51 @@ class Gpu:
     What a GPU does not have, or its driver does not tell, is None.
     """
 
-    name: str
-    memory_mib: int
-    compute_capability: tuple[int, int]  # (major, minor): an H200 is (9, 0)
+    name: str  # "NVIDIA GPU" where it is not told
+    memory_mib: int | None = None
+    compute_capability: tuple[int, int] | None = None  # (major, minor): an H200 is (9, 0)
     sm_count: int | None = None  # of the whole GPU, also where MIG divides it
     ecc: bool | None = None
     mig: bool | None = None
     mig_devices: tuple[str, ...] = ()  # profiles in the driver's order: "1g.10gb"
     power_limit_w: int | None = None
 
+    @property
+    def label(self) -> str:
+        """The name with the compute capability, where that is known: ``NVIDIA L4 (8.9)``."""
+        capability = self.compute_capability
+        return f"{self.name} ({capability[0]}.{capability[1]})" if capability else self.name
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Driver:
     """The NVIDIA driver that is loaded, and the newest CUDA that it serves."""
 
-    version: str
-    cuda: tuple[int, int]  # (major, minor)
+    version: str  # "unknown" where it is not told
+    cuda: tuple[int, int] | None = None  # (major, minor)
     kernel_module: str | None = None  # as /proc/driver/nvidia/version says; None on WSL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DriverFault:
-    """A driver that is there and does not answer; after an update the two versions differ."""
+    """A driver that is there and does not answer; after an update the two versions differ.
+
+    ``kind`` is ``error`` where NVML names one, ``library`` where the driver is loaded and NVML's
+    library is not found or does not load, ``crash`` or ``hang`` where it gave no answer.
+    """
 
     error: str  # NVML's own words
+    kind: Literal["error", "library", "crash", "hang"] = "error"
     kernel_module: str | None = None
     library: str | None = None  # from the name of the libnvidia-ml.so that was loaded
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GpuFault:
+    """A GPU that the driver counts and that does not answer, and why, in NVML's words."""
+
+    number: int  # the driver's
+    error: str  # "GPU is lost"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +97,8 @@ class System:
 class Hardware:
     """System, driver and GPUs; ``driver`` is None and ``gpus`` empty without an NVIDIA GPU.
 
+    ``gpus`` are those that answer, in the driver's order.
+
     ``topology`` gives for each way between two GPUs its pairs: ``{"nvlink": ("0-1",)}``.
     The ways, from near to far: ``nvlink``, ``board``, ``pcie switch``, ``pcie switches``,
     ``host bridge``, ``numa node``, ``system``.
@@ -85,4 +108,19 @@ class Hardware:
     driver: Driver | None = None
     driver_fault: DriverFault | None = None
     gpus: tuple[Gpu, ...] = ()
+    gpu_faults: tuple[GpuFault, ...] = ()
     topology: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def driver_label(self) -> str:
+        """What is known of the driver, in two words: ``driver 580.95.05``."""
+        if self.driver:
+            return f"driver {self.driver.version}"
+        return "a driver that does not answer" if self.driver_fault else "no NVIDIA driver"
+
+    @property
+    def numbered_gpus(self) -> tuple[tuple[int, Gpu], ...]:
+        """The GPUs that answer, each with the number that the driver gives it."""
+        silent = {fault.number for fault in self.gpu_faults}
+        answering = (number for number in itertools.count() if number not in silent)
+        return tuple(zip(answering, self.gpus, strict=False))

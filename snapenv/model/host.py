@@ -46,6 +46,17 @@ class GpuPlumbing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GpuState:
+    """What a GPU is doing now, and its UUIDs: no snapshot holds any of it. None is untold."""
+
+    number: int  # the driver's
+    uuid: str | None = None  # "GPU-…"
+    mig_uuids: tuple[str | None, ...] = ()  # "MIG-…", in the order of ``Gpu.mig_devices``
+    free_mib: int | None = None
+    compute_mode: str | None = None  # "default", "prohibited", "exclusive process"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HostEngine:
     """A container engine as it describes itself; ``free_bytes`` is None where it is elsewhere."""
 
@@ -102,6 +113,7 @@ class Host:
     """
 
     hardware: Hardware
+    gpu_states: tuple[GpuState, ...] = ()
     plumbing: GpuPlumbing = GpuPlumbing()
     engine: HostEngine | None = None
     engine_error: str | None = None

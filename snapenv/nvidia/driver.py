@@ -16,57 +16,71 @@ if TYPE_CHECKING:
     from snapenv.model.hardware import Driver, Gpu, Hardware
     from snapenv.nvidia.catalogue import Catalogue, Pair
 
-Service = Literal["full", "minor", "forward", "no"]
+Service = Literal["full", "minor", "forward", "perhaps", "no"]
 """How a driver serves a CUDA: as new as it, the same major, by cuda-compat, or not at all.
 
-``minor`` does not hold for PTX, which an older driver cannot translate.
+``minor`` does not hold for PTX, which an older driver cannot translate. ``perhaps`` is cuda-compat
+where it is not known whether that runs on this driver or this GPU.
 """
 
-_DATA_CENTER = re.compile(r"(NVIDIA )?Tesla .*|NVIDIA ((A|B|H|L|T)\d{1,3}|GH\d{3}|GB\d{3})(\D.*)?")
+# NVIDIA T400, T600 and T1000 are cards of workstations. A driver before 470 leaves out "NVIDIA".
+_DATA_CENTER = re.compile(
+    r"(NVIDIA |GRID )?(Tesla .*|((A|B|H|L)\d{1,3}|T4|GH\d{3}|GB\d{3})([A-Z]?(?!\w).*)?)"
+)
+# Of the others NVIDIA says "select NGC Server Ready SKUs of RTX cards", and not which.
+_NEVER = re.compile(
+    r"(NVIDIA )?(GeForce|TITAN|CMP|NVS|MX\d|T\d{3,4}\b|GB10\b|Quadro (?!RTX)).*|.*(Laptop|Max-Q).*"
+)
 
 
 def serve(
     hardware: Hardware, cuda: Pair, catalogue: Catalogue, *, branches: Sequence[int] = ()
 ) -> Service | None:
-    """Tell how the captured driver serves a CUDA; None without a driver.
+    """Tell how the captured driver serves a CUDA; None without a driver, or where it is not told.
 
     ``branches`` are older drivers that an image's own notes allow on data-centre GPUs.
     """
     driver = hardware.driver
-    if driver is None:
+    own = own_cuda(driver, catalogue) if driver else None
+    if driver is None or own is None:
         return None
-    own = own_cuda(driver, catalogue)
     if own >= cuda:
         return "full"
     if own[0] == cuda[0] and _reaches_family(driver, cuda, catalogue):
         return "minor"
-    if _is_forward(driver, cuda, catalogue, branches) and _all_data_center(hardware.gpus):
-        return "forward"
-    return "no"
+    if not hardware.gpus:
+        return "no"
+    on_driver = _is_forward(driver, cuda, catalogue, branches)
+    forward = (on_driver, *map(is_data_center, hardware.gpus))
+    if False in forward:
+        return "no"
+    return "perhaps" if None in forward else "forward"
 
 
-def own_cuda(driver: Driver, catalogue: Catalogue) -> Pair:
-    """Give the newest CUDA that came with a driver no newer than this one.
+def own_cuda(driver: Driver, catalogue: Catalogue) -> Pair | None:
+    """Give the newest CUDA that came with a driver no newer than this one; None is unknown.
 
-    What the driver was asked is believed where the catalogue ends: inside of an image, a
+    What the driver was asked is believed where the catalogue ends, where the version says nothing,
+    and where it is of the newest major version that the driver's version reaches (a Jetson Thor's
+    580.00 is older than the first 580 of the catalogue). Inside of an image, a
     forward-compatibility package answers in the driver's place, and names its own CUDA.
     """
-    version = numbers(driver.version)
+    version, told = numbers(driver.version), driver.cuda
     known = [(one.driver, one.cuda) for one in catalogue.cuda if one.driver]
     older = [cuda for paired, cuda in known if version and paired <= version]
+    majors = {one.cuda[0] for one in catalogue.cuda}
+    older += [(one, 0) for one in majors if _reaches_family(driver, (one, 0), catalogue)]
     if version is None or not older or version > max(known)[0]:
-        return driver.cuda
+        return told
     newest = max(older)
-    return driver.cuda if driver.cuda[0] == newest[0] else newest
+    return told if told and told[0] == newest[0] else newest
 
 
-def is_data_center(gpu: Gpu) -> bool:
-    """Say whether NVIDIA sells a GPU of this name for data centres."""
-    return _DATA_CENTER.fullmatch(gpu.name) is not None
-
-
-def _all_data_center(gpus: Sequence[Gpu]) -> bool:
-    return bool(gpus) and all(map(is_data_center, gpus))
+def is_data_center(gpu: Gpu) -> bool | None:
+    """Say whether a GPU of this name has forward compatibility; None where NVIDIA does not say."""
+    if _DATA_CENTER.fullmatch(gpu.name):
+        return True
+    return False if _NEVER.fullmatch(gpu.name) else None
 
 
 def _reaches_family(driver: Driver, cuda: Pair, catalogue: Catalogue) -> bool:
@@ -76,9 +90,16 @@ def _reaches_family(driver: Driver, cuda: Pair, catalogue: Catalogue) -> bool:
     return version is None or all(version >= each for each in lowest)
 
 
-def _is_forward(driver: Driver, cuda: Pair, catalogue: Catalogue, branches: Sequence[int]) -> bool:
-    branch = (numbers(driver.version) or (0,))[0]
-    if branch in branches:
+def _is_forward(
+    driver: Driver, cuda: Pair, catalogue: Catalogue, branches: Sequence[int]
+) -> bool | None:
+    """Say whether cuda-compat for a CUDA runs on a driver; None where nothing tells."""
+    version = numbers(driver.version)
+    if version and version[0] in branches:
         return True
-    served = (catalogue.forward or {}).get(cuda, ())
-    return branch not in catalogue.never_forward and any(branch in one for one in served)
+    served = (catalogue.forward or {}).get(cuda)
+    if version is None or (served is None and not branches):
+        return None
+    if version[0] in catalogue.never_forward or served is None:
+        return False
+    return any(version[0] in one for one in served)

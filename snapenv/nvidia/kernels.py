@@ -33,8 +33,10 @@ def is_jetson(hardware: Hardware) -> bool:
     return any(gpu.compute_capability in JETSON for gpu in hardware.gpus)
 
 
-def cover(kernels: Kernels, gpu: Pair) -> Coverage:
-    """Tell whether code runs on a GPU of this compute capability, and by what."""
+def cover(kernels: Kernels, gpu: Pair | None) -> Coverage | None:
+    """Tell whether code runs on a GPU of this compute capability, and by what; None is unknown."""
+    if gpu is None:
+        return None
     if kernels.at_least is not None and gpu >= kernels.at_least:
         return "code"
     if any(_runs(code, gpu) for code in kernels.codes):
@@ -42,21 +44,25 @@ def cover(kernels: Kernels, gpu: Pair) -> Coverage:
     return "ptx" if kernels.ptx and kernels.ptx <= gpu else "none"
 
 
-def cover_by_name(architectures: Sequence[str], gpu: Pair) -> Coverage | None:
-    """Tell the same of names such as ``sm_90a``; None where no name can be read."""
+def cover_by_name(architectures: Sequence[str], gpu: Pair | None) -> Coverage | None:
+    """Tell the same of names such as ``sm_90a``; None also where no name can be read."""
     found = [match for name in architectures if (match := _ARCHITECTURE.fullmatch(name))]
-    if not found:
+    if not found or gpu is None:
         return None
     covered = {match["kind"] for match in found if _covers(match, gpu)}
     return "code" if "sm" in covered else "ptx" if covered else "none"
 
 
-def cover_by_image(image: CatalogueImage, gpu: Pair, machine: str, catalogue: Catalogue) -> bool:
+def cover_by_image(
+    image: CatalogueImage, gpu: Pair | None, machine: str, catalogue: Catalogue
+) -> bool:
     """Say whether an image may hold code for a GPU: as it is told, else as its CUDA can compile.
 
     What is not known counts as a yes.
     """
     told = (image.kernels or {}).get(machine)
+    if gpu is None:
+        return True
     if told:
         return cover(told, gpu) == "code"
     known = [one for one in catalogue.architectures if _runs(one.capability, gpu)]
@@ -69,7 +75,7 @@ def cover_by_image(image: CatalogueImage, gpu: Pair, machine: str, catalogue: Ca
     )
 
 
-def cover_by_torch(facts: Facts, gpu: Pair, catalogue: Catalogue) -> Coverage | None:
+def cover_by_torch(facts: Facts, gpu: Pair | None, catalogue: Catalogue) -> Coverage | None:
     """Tell whether the captured torch runs on a GPU: as its files say, else as it was released.
 
     None where neither is known.
@@ -84,7 +90,7 @@ def cover_by_torch(facts: Facts, gpu: Pair, catalogue: Catalogue) -> Coverage | 
 
 
 def cover_by_release(
-    torch: str | None, cuda: str | None, gpu: Pair, catalogue: Catalogue
+    torch: str | None, cuda: str | None, gpu: Pair | None, catalogue: Catalogue
 ) -> Coverage | None:
     """Tell whether the released torch of a version and a CUDA, for amd64, runs on a GPU.
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from snapenv.model.host import NVIDIA_DEVICE, GpuPlumbing, Host, Needs
 from snapenv.nvidia.catalogue import Catalogue, major_minor
 from snapenv.nvidia.kernels import is_jetson
+from snapenv.preflight.devices import Chosen, choose
 
 if TYPE_CHECKING:
     from snapenv.model.hardware import Gpu, Hardware
-    from snapenv.model.host import CdiSpec, HostEngine
+    from snapenv.model.host import CdiSpec, GpuState, HostEngine
     from snapenv.nvidia.catalogue import Pair
 
 Injection = Literal["cdi", "legacy", "none"]
@@ -48,25 +49,28 @@ class Case:
     def gpu_hardware(self) -> Hardware | None:
         """The hardware where a GPU is wanted and it is known, with the GPUs that count; else None.
 
-        Those that the user named by number count, else all.
+        Those that the user named count, else all.
         """
         if self.hardware is None or not self.needs.gpu:
             return None
-        return replace(self.hardware, gpus=tuple(gpu for _, gpu in self._numbered))
+        wanted = self._chosen
+        return replace(
+            self.hardware,
+            gpus=tuple(gpu for _, gpu in wanted.gpus),
+            gpu_faults=tuple(one for one in self.hardware.gpu_faults if wanted.has(one.number)),
+        )
 
     @property
     def numbers(self) -> tuple[int, ...]:
         """The numbers that the driver gives to ``gpus``."""
-        return tuple(number for number, _ in self._numbered) if self.gpu_hardware else ()
+        return tuple(number for number, _ in self._chosen.gpus) if self.gpu_hardware else ()
 
     @property
-    def _numbered(self) -> tuple[tuple[int, Gpu], ...]:
-        """This machine's GPUs that count, with their numbers."""
-        every = tuple(enumerate(self.hardware.gpus if self.hardware else ()))
-        asked = self.needs.devices
-        if not asked or not all(device.isdecimal() for device in asked):
-            return every
-        return tuple(one for one in every if one[0] in set(map(int, asked)))
+    def _chosen(self) -> Chosen:
+        hardware = self.hardware
+        if hardware is None:
+            return Chosen()
+        return choose(self.needs.devices, hardware, self.host.gpu_states)
 
     @property
     def gpus(self) -> tuple[Gpu, ...]:
@@ -74,12 +78,14 @@ class Case:
         return self.gpu_hardware.gpus if self.gpu_hardware else ()
 
     @property
-    def absent(self) -> tuple[int, ...]:
-        """The numbers that the user named and no GPU has, where there are GPUs at all."""
-        if self.hardware is None or not self.hardware.gpus:
-            return ()
-        asked = (int(device) for device in self.needs.devices if device.isdecimal())
-        return tuple(sorted(set(asked) - set(range(len(self.hardware.gpus)))))
+    def absent(self) -> tuple[str, ...]:
+        """What the user named and no GPU is, where there are GPUs at all."""
+        return self._chosen.absent
+
+    @property
+    def states(self) -> tuple[GpuState, ...]:
+        """What the GPUs that it is to run on are doing now, as far as they tell."""
+        return tuple(one for one in self.host.gpu_states if one.number in self.numbers)
 
     @property
     def gpu_engine(self) -> HostEngine | None:

@@ -46,7 +46,8 @@ def check_requirement(case: Case) -> Iterator[Check]:
     if service(case) == "no":
         return
     first = asked.split()[0] if asked.split() else asked
-    seen = f"driver {hardware.driver.version}, CUDA {dotted(hardware.driver.cuda)}"
+    cuda = hardware.driver.cuda
+    seen = f"driver {hardware.driver.version}" + (f", CUDA {dotted(cuda)}" if cuda else "")
     if all(allows(asked, hardware.driver, gpu) for gpu in hardware.gpus):
         yield held("driver.requirement", f"{first}, as the image asks", seen)
         return
@@ -117,7 +118,7 @@ def check_forward(case: Case) -> Iterator[Check]:
     if branches is None or service(case) == "no":
         return
     here, image = branches
-    odd = [gpu.name for gpu in case.gpus if not is_data_center(gpu)]
+    odd = [gpu.name for gpu in case.gpus if is_data_center(gpu) is False]
     if here < image and odd and not case.jetson:
         yield warned(
             "driver.forward",

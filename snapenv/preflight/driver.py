@@ -5,6 +5,7 @@ Source: https://docs.nvidia.com/deploy/cuda-compatibility/
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from snapenv.nvidia.catalogue import dotted
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from snapenv.nvidia.driver import Service
     from snapenv.preflight.case import Case
 
+_NODE = re.compile(r"/dev/nvidia(ctl|\d+)")
+
 
 def check_fault(case: Case) -> Iterator[Check]:
     """Say, in NVML's words, why a driver that is there does not answer.
@@ -27,15 +30,56 @@ def check_fault(case: Case) -> Iterator[Check]:
     Where its two halves differ, ``driver.mismatch`` says so; on WSL ``gpu.wsl`` does.
     """
     hardware = case.gpu_hardware
-    if hardware is None or hardware.driver_fault is None or case.plumbing.wsl:
+    fault = hardware.driver_fault if hardware else None
+    if hardware is None or fault is None or fault.kind == "library" or case.plumbing.wsl:
         return
     if not _differ(*_halves(hardware)):
-        yield failed(
-            "driver.fault",
-            "a driver that answers",
-            hardware.driver_fault.error,
-            "Reboot, or install the driver again; sudo dmesg | grep -i nvrm says what is wrong.",
-        )
+        yield failed("driver.fault", "a driver that answers", fault.error, _FAULT_FIX[fault.kind])
+
+
+_FAULT_FIX = {
+    "error": "Reboot, or install the driver again; sudo dmesg | grep -i nvrm says what is wrong.",
+    "crash": "Install the driver again, all of one version; sudo dmesg | grep -iE 'nvrm|segfault' "
+    "may say more.",
+    "hang": "See sudo dmesg | grep -iE 'nvrm|xid' for a GPU that has failed, and reboot.",
+}
+
+
+def check_library(case: Case) -> Iterator[Check]:
+    """Say that the driver is loaded and its library is not where the loader looks.
+
+    A container may get it all the same, where NVIDIA's toolkit knows another root of the driver.
+    """
+    hardware = case.gpu_hardware
+    if hardware is None or hardware.driver or case.plumbing.wsl or case.jetson:
+        return
+    fault = hardware.driver_fault
+    module = fault.kernel_module if fault and fault.kernel_module else ""
+    loaded = f"the driver {module}".strip() + " is loaded and its library is not found"
+    if fault and fault.kind == "library" and not fault.error.endswith("is not found"):
+        loaded = fault.error
+    elif not is_without_library(case):
+        return
+    say = failed if case.needs.gpu_required else warned
+    yield say("driver.library", "libnvidia-ml.so.1, a library of the driver", loaded, _LIBRARY_FIX)
+
+
+_LIBRARY_FIX = (
+    "Install the driver's libraries (libnvidia-compute on Ubuntu, libnvidia-ml1 on Debian), or put "
+    "their folder into LD_LIBRARY_PATH: /run/opengl-driver/lib on NixOS, "
+    "/home/kubernetes/bin/nvidia/lib64 on Container-Optimized OS, "
+    "/run/nvidia/driver/usr/lib/x86_64-linux-gnu with a driver container."
+)
+
+
+def is_without_library(case: Case) -> bool:
+    """Say whether the driver's library is missing, as the probe says, or the nodes without it."""
+    hardware = case.gpu_hardware
+    if hardware is None or hardware.driver:
+        return False
+    if hardware.driver_fault:
+        return hardware.driver_fault.kind == "library"
+    return any(_NODE.fullmatch(device) for device in case.plumbing.devices)
 
 
 def check_mismatch(case: Case) -> Iterator[Check]:
@@ -70,13 +114,15 @@ def _differ(module: str | None, library: str | None) -> bool:
 def check_cuda(case: Case) -> Iterator[Check]:
     """Say whether the driver serves the environment's CUDA, and by which of NVIDIA's rules."""
     hardware = case.gpu_hardware
-    found = service(case)
-    if hardware is None or hardware.driver is None or case.cuda is None or found is None:
+    if hardware is None or hardware.driver is None or case.cuda is None:
         return
-    cuda = dotted(case.cuda)
+    found, cuda = service(case), dotted(case.cuda)
     expected = f"a driver for CUDA {cuda}: {lowest_driver(case.catalogue, case.cuda)}"
-    seen = _describe(hardware.driver, case.catalogue)
-    if found == "no":
+    seen = describe_driver(hardware.driver, case.catalogue)
+    if found is None or (found == "perhaps" and case.needs.compat):
+        unknown = f", and it is not known whether it serves {cuda}"
+        yield warned("driver.cuda", expected, seen + unknown, _newer_driver(case, case.cuda))
+    elif found in {"no", "perhaps"}:
         yield failed("driver.cuda", expected, seen, _newer_driver(case, case.cuda))
     elif found != "forward":
         rule = f", and {cuda} as every {case.cuda[0]}.x" if found == "minor" else ""
@@ -105,8 +151,10 @@ def lowest_driver(catalogue: Catalogue, cuda: Pair) -> str:
     return ".".join(f"{part:02}" for part in max(known)) + " or newer"
 
 
-def _describe(driver: Driver, catalogue: Catalogue) -> str:
-    return f"driver {driver.version} serves CUDA {dotted(own_cuda(driver, catalogue))}"
+def describe_driver(driver: Driver, catalogue: Catalogue) -> str:
+    """Name a driver with the CUDA that it serves, where that is known."""
+    own = own_cuda(driver, catalogue)
+    return f"driver {driver.version} " + (f"serves CUDA {dotted(own)}" if own else "is there")
 
 
 def _newer_driver(case: Case, cuda: Pair) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from snapenv.preflight.driver import is_without_library
 from snapenv.preflight.finding import failed, held, warned
 
 if TYPE_CHECKING:
@@ -14,30 +15,86 @@ if TYPE_CHECKING:
     from snapenv.preflight.case import Case
 
 _GPU = "an NVIDIA GPU"
+_PROHIBITED = "prohibited"
+_DXG = "/dev/dxg"
 
 
 def check_present(case: Case) -> Iterator[Check]:
-    """Say whether there is a GPU; on WSL ``gpu.wsl`` does, and of a fault ``driver.fault``."""
+    """Say whether there is a GPU that answers.
+
+    On WSL ``gpu.wsl`` does, and of a fault ``driver.fault`` or ``driver.library``.
+    """
     hardware = case.gpu_hardware
     if hardware is None or hardware.driver_fault or (case.plumbing.wsl and not hardware.gpus):
         return
     if case.absent:
         asked = f"GPU {', '.join(case.needs.devices)}, as --device says"
         fix = "Name GPUs that nvidia-smi -L tells, or --device all."
-        yield failed("gpu.present", asked, f"no GPU {', '.join(map(str, case.absent))}", fix)
+        yield failed("gpu.present", asked, f"no GPU {', '.join(case.absent)}", fix)
     elif hardware.gpus:
         yield held("gpu.present", _GPU, ", ".join(gpu.name for gpu in hardware.gpus))
-    else:
+    elif not hardware.gpu_faults and not is_without_library(case):
         yield _none(case, hardware.driver)
 
 
 def _none(case: Case, driver: Driver | None) -> Check:
     none = f"driver {driver.version} shows none" if driver else "no NVIDIA driver"
+    if case.plumbing.jetson and driver is None:
+        fix = "Update JetPack to 6 or newer, which has NVML, or go on: it is a warning."
+        return warned("gpu.present", _GPU, "a Jetson without NVML: its GPU was not seen", fix)
     if case.needs.gpu_required:
         fix = "See with lspci | grep -i nvidia whether it is there, or use --device cpu."
         return failed("gpu.present", _GPU, none, fix)
     fix = "Use a machine with an NVIDIA GPU and its driver, or say --device cpu."
     return warned("gpu.present", _GPU, f"{none}: it trains on the CPU", fix)
+
+
+def check_silent(case: Case) -> Iterator[Check]:
+    """Name the GPUs that do not answer: an error where one was asked for, or no other is left."""
+    hardware = case.gpu_hardware
+    if hardware is None or hardware.driver_fault or not hardware.gpu_faults:
+        return
+    seen = "; ".join(f"GPU {one.number}: {one.error}" for one in hardware.gpu_faults)
+    others = ",".join(map(str, case.numbers))
+    go_on = f"Use --device {others}, and see" if others else "See"
+    fix = f"{go_on} sudo dmesg | grep -iE 'nvrm|xid' for what failed; a reboot may bring it back."
+    say = warned if others and not case.needs.devices else failed
+    yield say("gpu.silent", "GPUs that answer", seen, fix)
+
+
+def check_mode(case: Case) -> Iterator[Check]:
+    """Say that no program may compute on a GPU: an error where there is no other."""
+    closed = [one.number for one in case.states if one.compute_mode == _PROHIBITED]
+    if not closed:
+        return
+    others = ",".join(str(number) for number in case.numbers if number not in closed)
+    say = warned if others and not case.needs.devices else failed
+    yield say(
+        "gpu.mode",
+        "a GPU on which programs may compute",
+        f"GPU {', '.join(map(str, closed))} in compute mode Prohibited",
+        f"Switch it on: sudo nvidia-smi -i {closed[0]} -c DEFAULT"
+        + (f"; or use --device {others}" if others else ""),
+    )
+
+
+def check_free(case: Case) -> Iterator[Check]:
+    """Warn of a GPU whose memory others hold: less than half of it is free.
+
+    Of a GPU that MIG divides, NVML tells the memory of all instances together.
+    """
+    gpus = dict(zip(case.numbers, case.gpus, strict=True))
+    for one in case.states:
+        memory, free = gpus[one.number].memory_mib, one.free_mib
+        if gpus[one.number].mig or memory is None or free is None or 2 * free >= memory:
+            continue
+        yield warned(
+            "gpu.free",
+            f"most of the {memory / 1024:.0f} GiB of GPU {one.number} free",
+            f"{free / 1024:.1f} GiB: other programs hold the rest",
+            "See which with nvidia-smi, and end them, or name another GPU with --device.",
+        )
+        return
 
 
 def check_wsl(case: Case) -> Iterator[Check]:
@@ -53,14 +110,17 @@ def check_wsl(case: Case) -> Iterator[Check]:
     if hardware.gpus and fault is None:
         yield held("gpu.wsl", expected, "handed on")
         return
+    missing = fault.kind == "library" if fault else _DXG in case.plumbing.devices
     seen = fault.error if fault else "none: it trains on the CPU"
-    say = failed if fault or case.needs.gpu_required else warned
-    yield say(
-        "gpu.wsl",
-        expected,
-        seen,
-        "Install NVIDIA's driver in Windows, never in WSL, then in Windows: wsl --update",
-    )
+    say = failed if (fault and not missing) or case.needs.gpu_required else warned
+    yield say("gpu.wsl", expected, seen, _WSL_LIBRARY_FIX if missing else _WSL_FIX)
+
+
+_WSL_FIX = "Install NVIDIA's driver in Windows, never in WSL, then in Windows: wsl --update"
+_WSL_LIBRARY_FIX = (
+    f"{_WSL_FIX}; if /usr/lib/wsl/lib/libnvidia-ml.so.1 is there, put ldconfig = true below "
+    "[automount] in /etc/wsl.conf, then in Windows: wsl --shutdown"
+)
 
 
 def check_torch(case: Case) -> Iterator[Check]:

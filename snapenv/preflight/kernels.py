@@ -59,8 +59,8 @@ def check_ptx(case: Case) -> Iterator[Check]:
     if driver is None or case.cuda is None or not needs_ptx or case.jetson:
         return
     expected = f"a driver of CUDA {dotted(case.cuda)}, to translate PTX for {_names(needs_ptx)}"
-    seen = f"driver {driver.version} translates that of CUDA "
-    seen += dotted(own_cuda(driver, case.catalogue))
+    own = own_cuda(driver, case.catalogue)
+    seen = f"driver {driver.version} translates that of CUDA {dotted(own) if own else 'unknown'}"
     if service(case) == "full":
         yield held("gpu.ptx", expected, seen)
     elif service(case) == "minor":
@@ -160,8 +160,7 @@ def _is_extension(kernels: Kernels) -> bool:
 
 def _names(gpus: Sequence[Gpu]) -> str:
     """Name GPUs with their compute capability, each once."""
-    found = {f"{gpu.name} ({dotted(gpu.compute_capability)})": None for gpu in gpus}
-    return ", ".join(found)
+    return ", ".join(dict.fromkeys(gpu.label for gpu in gpus))
 
 
 def _built_for(case: Case) -> str:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from snapenv.nvidia.catalogue import Catalogue, CatalogueImage
 
 
+_NO_GPU = {
+    False: "no NVIDIA GPU: everything here trains on the CPU",
+    True: "no NVIDIA GPU that answers: everything here trains on the CPU",
+}
 THIS_MACHINE = Needs(name="this machine", builds=True)
 
 
@@ -44,6 +48,7 @@ class MachineReport:
     containers: str | None = None
     free_bytes: int | None = None
     venv: bool = False  # asked for venvs alone
+    driver_found: bool = False  # whether it answers or not
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -61,22 +66,28 @@ def describe_machine(
     """
     hardware, engine = host.hardware, host.engine
     driver = hardware.driver
+    own = own_cuda(driver, catalogue) if driver else None
     return MachineReport(
         checks=preflight(host, needs, catalogue),
         gpus=tuple(map(_describe, hardware.gpus)),
         driver=driver.version if driver else None,
-        cuda=dotted(own_cuda(driver, catalogue)) if driver else None,
+        cuda=dotted(own) if own else None,
         image=_newest_image(hardware, catalogue),
         torch_builds=tuple(_builds(host, catalogue)),
         containers=_containers(Case(host=host, needs=needs, catalogue=catalogue)),
         free_bytes=engine.free_bytes if engine else None,
         venv=needs.venv,
+        driver_found=bool(driver or hardware.driver_fault),
     )
 
 
 def _describe(gpu: Gpu) -> str:
-    capability = f"compute capability {dotted(gpu.compute_capability)}"
-    return f"{gpu.name}, {gpu.memory_mib / 1024:.0f} GiB, {capability}"
+    parts = [gpu.name]
+    if gpu.memory_mib:
+        parts.append(f"{gpu.memory_mib / 1024:.0f} GiB")
+    if gpu.compute_capability:
+        parts.append(f"compute capability {dotted(gpu.compute_capability)}")
+    return ", ".join([*parts, *(f"MIG {profile}" for profile in gpu.mig_devices)])
 
 
 def _newest_image(hardware: Hardware, catalogue: Catalogue) -> str | None:
@@ -91,7 +102,8 @@ def _runs(image: CatalogueImage, hardware: Hardware, catalogue: Catalogue) -> bo
     if machine not in image.machines or image.cuda is None:
         return False
     branches = image.datacenter_branches
-    if serve(hardware, image.cuda, catalogue, branches=branches) == "no":
+    served = serve(hardware, image.cuda, catalogue, branches=branches)
+    if hardware.driver and served in {None, "perhaps", "no"}:
         return False
     return all(
         cover_by_image(image, gpu.compute_capability, machine, catalogue) for gpu in hardware.gpus
@@ -118,8 +130,8 @@ def _containers(case: Case) -> str | None:
 
 
 def _lines(report: MachineReport) -> Iterator[str]:
-    yield from report.gpus or ("no NVIDIA GPU: everything here trains on the CPU",)
-    if report.driver:
+    yield from report.gpus or (_NO_GPU[report.driver_found],)
+    if report.driver and report.cuda:
         yield f"driver {report.driver} serves CUDA {report.cuda}"
     if report.image:
         yield f"newest NVIDIA PyTorch image that runs here: {report.image}"

@@ -12,7 +12,7 @@ import msgspec
 
 from snapenv.errors import ProbeError
 from snapenv.model.hardware import Hardware
-from snapenv.model.host import GpuPlumbing
+from snapenv.model.host import GpuPlumbing, GpuState
 from snapenv.probe.probe import pack_probe
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Machine:
 
     hardware: Hardware
     plumbing: GpuPlumbing
+    gpu_states: tuple[GpuState, ...] = ()
 
 
 def probe_host(target: Target, *, root: str = "/") -> Machine:

@@ -259,7 +259,7 @@ def _describe(facts: Facts) -> str:
         (
             f"Python {facts.environment.interpreter.version}",
             f"torch {torch.version}" if torch else "no torch",
-            f"driver {hardware.driver.version}" if hardware.driver else "no NVIDIA driver",
+            hardware.driver_label,
             *dict.fromkeys(gpu.name for gpu in hardware.gpus),
             facts.hardware.system.architecture,
         )

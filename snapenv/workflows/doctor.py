@@ -59,7 +59,7 @@ def _describe(host: Host, request: Doctor) -> Outcome:
         command="doctor",
         result={
             "ref": None,
-            "host": msgspec.to_builtins(host),
+            "host": msgspec.to_builtins(_without_uuids(host)),
             "needs": None,
             "machine": {
                 "gpus": report.gpus,
@@ -89,7 +89,7 @@ def _outcome(host: Host, needs: Needs, *, about: str, moved: str) -> Outcome:
         command="doctor",
         result={
             "ref": about,
-            "host": msgspec.to_builtins(host),
+            "host": msgspec.to_builtins(_without_uuids(host)),
             "needs": msgspec.to_builtins(needs),
             "machine": None,
         },
@@ -97,6 +97,12 @@ def _outcome(host: Host, needs: Needs, *, about: str, moved: str) -> Outcome:
         lines=_lines(needs, moved),
         verdict=judge(checks, held=held, failed=f"{about} does not run here"),
     )
+
+
+def _without_uuids(host: Host) -> Host:
+    """Leave out what names the very GPUs of a machine: answers are shown to others."""
+    states = (replace(one, uuid=None, mig_uuids=()) for one in host.gpu_states)
+    return replace(host, gpu_states=tuple(states))
 
 
 def _lines(needs: Needs, moved: str) -> tuple[str, ...]:

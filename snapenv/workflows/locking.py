@@ -184,7 +184,7 @@ def _describe(lock: Lock) -> str:
         if version
     ]
     parts.append(f"{len(environment.distributions)} packages")
-    parts.append(f"driver {hardware.driver.version}" if hardware.driver else "no NVIDIA driver")
+    parts.append(hardware.driver_label)
     parts += [gpu.name for gpu in hardware.gpus]
     return ", ".join(parts)
 

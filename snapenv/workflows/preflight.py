@@ -68,6 +68,7 @@ def looking(outside: Outside, *, engine: bool = True) -> Iterator[Callable[[], H
             seen, (found, error) = machine.result(), described.result() if described else _NONE
             return Host(
                 hardware=seen.hardware,
+                gpu_states=seen.gpu_states,
                 plumbing=seen.plumbing,
                 engine=found,
                 engine_error=error.message if error else None,

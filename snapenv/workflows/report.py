@@ -107,10 +107,14 @@ def _machines(there: Facts, here: Facts) -> Iterator[Row]:
 def _machine(hardware: Hardware) -> Iterator[tuple[str, str]]:
     """Give what people ask of a machine first, by its name."""
     system, driver = hardware.system, hardware.driver
-    for number, gpu in enumerate(hardware.gpus):
-        yield f"GPU {number}", f"{gpu.name}, {gpu.memory_mib / 1024:.0f} GiB"
+    for number, gpu in hardware.numbered_gpus:
+        memory = f", {gpu.memory_mib / 1024:.0f} GiB" if gpu.memory_mib else ""
+        yield f"GPU {number}", gpu.name + memory
+    for fault in hardware.gpu_faults:
+        yield f"GPU {fault.number}", f"does not answer: {fault.error}"
     if driver:
-        yield "driver", f"{driver.version}, CUDA {driver.cuda[0]}.{driver.cuda[1]}"
+        cuda = f", CUDA {driver.cuda[0]}.{driver.cuda[1]}" if driver.cuda else ""
+        yield "driver", driver.version + cuda
     if hardware.driver_fault:
         yield "driver", f"does not answer: {hardware.driver_fault.error}"
     yield "processor", f"{system.cpu_count} x {system.cpu or system.machine}"

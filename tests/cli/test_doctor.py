@@ -16,7 +16,7 @@ from tests.command import Command
 from tests.conftest import _provide
 from tests.engines.newer_engine import NEWER, start_newer
 from tests.probe.environments import compile_library
-from tests.probe.test_hardware import NVML
+from tests.probe.nvml import NVML
 from tests.registry.pushed import Shelf
 from tests.samples import TAG, sample_lock, sample_native, sample_snapshot
 

@@ -37,7 +37,7 @@ from tests.engines.newer_engine import (
 from tests.engines.place import Place
 from tests.fakes import FakeTask
 from tests.probe.environments import compile_library
-from tests.probe.test_hardware import NVML
+from tests.probe.nvml import NVML
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

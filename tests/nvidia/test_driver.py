@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KNOWN = load_catalogue()
 
 
-def machine(version: str, cuda: Pair, *gpus: str) -> Hardware:
+def machine(version: str, cuda: Pair | None, *gpus: str) -> Hardware:
     found = tuple(Gpu(name=gpu, memory_mib=1, compute_capability=(8, 0)) for gpu in gpus)
     return replace(sample_hardware(driver=Driver(version=version, cuda=cuda)), gpus=found)
 
@@ -31,25 +31,36 @@ def machine(version: str, cuda: Pair, *gpus: str) -> Hardware:
         ("580.95.05", (13, 0), (13, 4), "minor"),
         ("525.60.13", (12, 0), (12, 9), "minor"),
         ("450.80.02", (11, 0), (11, 8), "minor"),
-        ("450.51.06", (11, 0), (11, 8), "no"),  # below the lowest of the family
+        ("450.51.06", (11, 0), (11, 8), "perhaps"),  # below the lowest of the family
         ("450.51.06", (11, 0), (11, 0), "full"),
         ("535.183.01", (12, 2), (13, 0), "forward"),
         ("535.183.01", (13, 0), (13, 0), "forward"),  # the image's own cuda-compat answered
         ("550.54.15", (12, 4), (13, 0), "no"),  # 13-0 runs on 535 and 570
         ("550.54.15", (12, 4), (13, 1), "forward"),  # 13-1 runs on 535 to 580
         ("555.42.06", (12, 5), (13, 1), "no"),  # a branch that never is
-        ("470.82.01", (11, 4), (12, 2), "no"),
+        ("470.82.01", (11, 4), (12, 2), "perhaps"),  # of 12-2 it is not known
+        ("580.00", (13, 0), (13, 0), "full"),  # of a Jetson Thor
+        ("580.00", None, (13, 0), "full"),
+        ("unknown", None, (13, 0), None),
         ("620.10", (14, 0), (13, 4), "full"),  # newer than all that is known
-        ("390.157", (9, 1), (11, 2), "no"),
+        ("390.157", (9, 1), (11, 2), "perhaps"),
         ("n/a", (12, 2), (12, 9), "minor"),  # a version that says nothing
     ],
 )
 def test_a_driver_serves_a_cuda_by_nvidia_s_rules(
-    version: str, cuda: Pair, asked: Pair, service: Service
+    version: str, cuda: Pair | None, asked: Pair, service: Service | None
 ) -> None:
     hardware = machine(version, cuda, "NVIDIA A100-SXM4-80GB")
 
     assert serve(hardware, asked, KNOWN) == service
+
+
+@pytest.mark.parametrize("name", ["NVIDIA GeForce RTX 4090", "NVIDIA T400 4GB"])
+@pytest.mark.parametrize(("version", "cuda"), [("470.82.01", (11, 4)), ("390.157", (9, 1))])
+def test_what_has_no_forward_compatibility_needs_no_row_of_it(
+    version: str, cuda: Pair, name: str
+) -> None:
+    assert serve(machine(version, cuda, name), (12, 2), KNOWN) == "no"
 
 
 def test_forward_compatibility_needs_a_data_centre_gpu_everywhere() -> None:
@@ -77,10 +88,14 @@ def test_without_a_driver_nothing_is_told() -> None:
         ("535.183.01", (13, 1), (12, 2)),  # asked inside of an image with cuda-compat
         ("620.10", (14, 0), (14, 0)),
         ("440.33.01", (10, 2), (10, 2)),
+        ("580.00", (13, 0), (13, 0)),
+        ("540.4.0", (12, 6), (12, 6)),
+        ("535.183.01", None, (12, 2)),
+        ("unknown", None, None),
     ],
 )
 def test_a_driver_s_own_cuda_is_by_its_version_as_far_as_that_is_known(
-    version: str, cuda: Pair, own: Pair
+    version: str, cuda: Pair | None, own: Pair | None
 ) -> None:
     assert own_cuda(Driver(version=version, cuda=cuda), KNOWN) == own
 
@@ -98,13 +113,23 @@ def test_a_driver_s_own_cuda_is_by_its_version_as_far_as_that_is_known(
         ("NVIDIA GB200", True),
         ("NVIDIA GB10", False),
         ("NVIDIA GeForce RTX 4090", False),
-        ("NVIDIA RTX A6000", False),
+        ("A100-SXM4-40GB", True),  # before driver 470
+        ("GRID A100X-40C", True),
+        ("NVIDIA B300 SXM6 AC", True),
         ("NVIDIA TITAN RTX", False),
-        ("Quadro RTX 6000", False),
-        ("Orin (nvgpu)", False),
+        ("NVIDIA T400 4GB", False),
+        ("NVIDIA T600 Laptop GPU", False),
+        ("NVIDIA T1000 8GB", False),
+        ("NVIDIA RTX A2000 Laptop GPU", False),
+        ("Quadro P4000", False),
+        ("GeForce GTX 1080", False),
+        ("NVIDIA RTX A6000", None),  # NVIDIA names no cards of its select ones
+        ("Quadro RTX 6000", None),
+        ("NVIDIA R100", None),
+        ("Orin (nvgpu)", None),
     ],
 )
-def test_a_data_centre_gpu_is_known_by_its_name(name: str, *, sold: bool) -> None:
+def test_a_data_centre_gpu_is_known_by_its_name(name: str, *, sold: bool | None) -> None:
     gpu = Gpu(name=name, memory_mib=1, compute_capability=(8, 0))
 
     assert is_data_center(gpu) is sold

@@ -7,10 +7,10 @@ compute capability, torch with the architectures that its wheels are built for.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from snapenv.model.hardware import Driver, DriverFault, Gpu, Hardware, System
-from snapenv.model.host import CdiSpec, GpuPlumbing, Host, HostEngine, Needs, Unread
+from snapenv.model.hardware import Driver, DriverFault, Gpu, GpuFault, Hardware, System
+from snapenv.model.host import CdiSpec, GpuPlumbing, GpuState, Host, HostEngine, Needs, Unread
 from snapenv.model.image import Layer
 from snapenv.model.native import Kernels
 
@@ -66,6 +66,10 @@ GB10 = gpu("NVIDIA GB10", "12.1", 120)
 ORIN = gpu("Orin (nvgpu)", "8.7", 32)
 THOR = gpu("NVIDIA Thor", "11.0", 128)
 FUTURE = gpu("NVIDIA R100", "13.0", 288)
+
+T400 = gpu("NVIDIA T400 4GB", "7.5", 4)
+OLD_A100 = gpu("A100-SXM4-40GB", "8.0", 40)  # as drivers before 470 name it
+NAMELESS = Gpu(name="NVIDIA L4")
 
 MIG_EMPTY = replace(A100, mig=True)
 MIG_ONE = replace(A100, mig=True, mig_devices=("3g.40gb",))
@@ -128,10 +132,15 @@ def host(
     )
 
 
-def faulty(error: str, module: str | None = None, library: str | None = None) -> Host:
+def faulty(
+    error: str,
+    module: str | None = None,
+    library: str | None = None,
+    kind: Literal["error", "library", "crash", "hang"] = "error",
+) -> Host:
     """Give a machine whose driver does not answer."""
     base = host()
-    fault = DriverFault(error=error, kernel_module=module, library=library)
+    fault = DriverFault(error=error, kind=kind, kernel_module=module, library=library)
     return replace(base, hardware=replace(base.hardware, driver_fault=fault))
 
 
@@ -190,6 +199,7 @@ def nvidia(cuda: str, driver: str, architectures: str) -> Needs:
     )
 
 
+NGC_2212 = nvidia("11.8.0", "520.61.05", "sm_52 sm_60 sm_61 sm_70 sm_75 sm_80 sm_86 sm_90")
 NGC_2310 = nvidia("12.2.2", "535.104.05", "sm_52 sm_60 sm_61 sm_70 sm_75 sm_80 sm_86 sm_90")
 NGC_2501 = nvidia("12.8.0", "570.86.10", "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120 compute_120")
 NGC_2510 = nvidia("13.0.2", "580.95.05", "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120 compute_120")
@@ -215,6 +225,33 @@ def missing(*sizes_gb: float) -> Needs:
         Layer(digest=f"sha256:{i}", size_bytes=int(gb * 1e9)) for i, gb in enumerate(sizes_gb)
     )
     return replace(CU130, missing=tuple(layers))
+
+
+NO_LIBRARY = ("libnvidia-ml.so.1 is not found", "580.95.05")
+ODD_LIBRARY = ("libnvidia-ml.so.1: wrong ELF class: ELFCLASS32",)
+
+
+def silent(gpus: Gpu | tuple[Gpu, ...], *numbers: int) -> Host:
+    """Give a machine some of whose GPUs are lost."""
+    base = host(gpus, "580.95.05")
+    faults = tuple(GpuFault(number=number, error="GPU is lost") for number in numbers)
+    return replace(base, hardware=replace(base.hardware, gpu_faults=faults))
+
+
+def busy(*, free_mib: int | None = None, compute_mode: str | None = None) -> Host:
+    """Give a machine whose GPU, of 24 GiB, others use, or that may not be used."""
+    state = GpuState(number=0, free_mib=free_mib, compute_mode=compute_mode)
+    return replace(host(RTX4090, "580.95.05"), gpu_states=(state,))
+
+
+def untold_cuda() -> Host:
+    base = host(RTX4090)
+    driver = Driver(version="unknown")
+    return replace(base, hardware=replace(base.hardware, driver=driver))
+
+
+def on(*devices: str) -> Needs:
+    return replace(CU130, devices=devices, gpu_required=True)
 
 
 class Row(NamedTuple):
@@ -317,7 +354,11 @@ ROWS = (
     Row("A100 550 NGC 25.10", host(A100, "550.54.15"), NGC_2510, "driver.cuda"),
     Row("A100 570 NGC 25.10", host(A100, "570.124.06"), NGC_2510),
     Row("T4 555 NGC 25.10, a short branch", host(T4, "555.42.06"), NGC_2510, "driver.cuda"),
-    Row("T4 470 NGC 23.10", host(T4, "470.82.01"), NGC_2310, "driver.cuda"),
+    Row("T4 470 NGC 23.10, not known", host(T4, "470.82.01"), NGC_2310, "?driver.cuda"),
+    Row("A6000 535 NGC 25.10, not known", host(A6000, "535.183.01"), NGC_2510, "?driver.cuda"),
+    Row("T400 535 NGC 25.10", host(T400, "535.183.01"), NGC_2510, "driver.cuda"),
+    Row("A100 of an old driver, NGC 22.12", host(OLD_A100, "450.80.02"), NGC_2212),
+    Row("a driver that does not tell its CUDA", untold_cuda(), CU130, "?driver.cuda"),
     Row(
         "T4 470 NGC 23.10, its notes allow it",
         host(T4, "470.82.01"),
@@ -416,6 +457,21 @@ ROWS = (
     Row("NVML does not start, half known", faulty(INIT, "580.95.05"), CU130, "driver.fault"),
     Row("halves that answer, 803", halves("580.82.07", "580.95.05"), CU130, "driver.mismatch"),
     Row("WSL, halves that differ", WSL_HALVES, CU130, "driver.mismatch"),
+    Row("no library, as the probe says", faulty(*NO_LIBRARY, kind="library"), CU130, "?driver.library"),
+    Row("no library, GPU asked for", faulty(*NO_LIBRARY, kind="library"), WANTED, "driver.library"),
+    Row("a library of another machine", faulty(*ODD_LIBRARY, kind="library"), CU130, "?driver.library"),
+    Row("NVML crashes", faulty("NVML crashed with SIGSEGV", kind="crash"), CU130, "driver.fault"),
+    Row("NVML hangs", faulty("NVML gave no answer", kind="hang"), CU130, "driver.fault"),
+    # GPUs that do not answer, or are not free
+    Row("one of two is lost", silent(L40S, 1), CU130, "?gpu.silent"),
+    Row("the one is lost", silent((), 0), CU130, "gpu.silent"),
+    Row("the one that is asked for is lost", silent(L40S, 1), on("1"), "gpu.silent"),
+    Row("another than the one asked for is lost", silent(L40S, 1), on("0"), ""),
+    Row("its memory is held", busy(free_mib=1024), CU130, "?gpu.free"),
+    Row("half of its memory is free", busy(free_mib=12 * 1024), CU130),
+    Row("it is prohibited", busy(compute_mode="prohibited"), CU130, "gpu.mode"),
+    Row("one program at a time", busy(compute_mode="exclusive process"), CU130),
+    Row("a GPU that tells its name alone", host(NAMELESS, "580.95.05"), CU130),
     # MIG
     Row("MIG without an instance", host(MIG_EMPTY, "580.95.05"), CU130, "gpu.mig"),
     Row("MIG, one instance", host(MIG_ONE, "580.95.05"), CU130),
@@ -489,7 +545,7 @@ ROWS = (
     Row("systemd, no links, rootless", rootless(replace(NO_CGROUPS, char_links=False)), CU130),
     Row("no-cgroups, CDI", host(A100, "580.95.05", CDI28, CDI_NO_CGROUPS), CU130),
     Row("no-cgroups, WSL", host(A100, "580.95.05", E28, replace(WSL, no_cgroups=True)), CU130),
-    Row("nodes without a GPU", host((), None, E28, NO_UVM), CU130, "?gpu.present"),
+    Row("nodes without a library", host((), None, E28, NO_UVM), CU130, "?driver.library"),
     Row("nodes not listed", host(A100, "580.95.05", E28, UNKNOWN), CU130),
     Row("a driver of unknown version", unknown_driver(CDI28, spec("580.95.05")), CU130),
     Row("a driver of unknown version, NGC", unknown_driver(E28, TOOLKIT), NGC_2501),

@@ -6,9 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from snapenv.model.hardware import Gpu, GpuFault, Hardware, System
+from snapenv.model.host import GpuState
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.checks import preflight
+from snapenv.preflight.devices import choose
 from tests.preflight.hosts import A100, CU130, MIG_EMPTY, MIG_MANY, V100, host
 
 if TYPE_CHECKING:
@@ -53,3 +58,75 @@ def test_a_gpu_keeps_the_number_that_the_driver_gives_it() -> None:
     (check,) = (one for one in preflight(LAST_EMPTY, needs, load_catalogue()) if not one.ok)
 
     assert "nvidia-smi -i 1 " in str(check.fix)
+
+
+SYSTEM = System(os="ubuntu 24.04", machine="x86_64", cpu_count=8)
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> tuple[Hardware, tuple[GpuState, ...]]:
+    """Give one to five GPUs, some of which are lost, and some of which MIG divides."""
+    count = draw(st.integers(1, 5))
+    lost = draw(st.sets(st.integers(0, count - 1)))
+    divided = draw(st.sets(st.integers(0, count - 1)))
+    there = [number for number in range(count) if number not in lost]
+    profiles = {number: ("1g.10gb", "2g.20gb") if number in divided else () for number in there}
+    hardware = Hardware(
+        system=SYSTEM,
+        gpus=tuple(
+            Gpu(name=f"GPU {number}", mig=bool(profiles[number]), mig_devices=profiles[number])
+            for number in there
+        ),
+        gpu_faults=tuple(GpuFault(number=number, error="GPU is lost") for number in sorted(lost)),
+    )
+    states = tuple(
+        GpuState(
+            number=number,
+            uuid=f"GPU-{number}a",
+            mig_uuids=tuple(f"MIG-{number}{index}" for index in range(len(profiles[number]))),
+        )
+        for number in there
+    )
+    return hardware, states
+
+
+@given(machine=machines(), number=st.integers(0, 6))
+def test_a_number_names_that_gpu_alone_or_is_absent(
+    machine: tuple[Hardware, tuple[GpuState, ...]], number: int
+) -> None:
+    hardware, states = machine
+    lost = {fault.number for fault in hardware.gpu_faults}
+    there = dict(hardware.numbered_gpus)
+
+    chosen = choose((str(number),), hardware, states)
+
+    assert dict(chosen.gpus) == {n: gpu for n, gpu in there.items() if n == number}
+    assert chosen.absent == (() if number in {*lost, *there} else (str(number),))
+
+
+@given(machine=machines(), data=st.data())
+def test_a_uuid_names_what_its_number_names(
+    machine: tuple[Hardware, tuple[GpuState, ...]], data: st.DataObject
+) -> None:
+    hardware, states = machine
+    words = {one.uuid: f"{one.number}" for one in states} | {
+        uuid: f"{one.number}:{index}" for one in states for index, uuid in enumerate(one.mig_uuids)
+    }
+    if not words:
+        return
+    uuid = data.draw(st.sampled_from(sorted(map(str, words))))
+
+    assert choose((uuid,), hardware, states) == choose((words[uuid],), hardware, states)
+
+
+@given(machine=machines(), word=st.sampled_from(["GPU-ffff", "MIG-ffff", "odd", "gpu0"]))
+def test_a_word_that_cannot_be_told_leaves_every_gpu(
+    machine: tuple[Hardware, tuple[GpuState, ...]], word: str
+) -> None:
+    hardware, states = machine
+    told = word.startswith(("GPU-", "MIG-")) and not hardware.gpu_faults
+
+    chosen = choose((word,), hardware, states)
+
+    assert chosen.absent == ((word,) if told else ())
+    assert chosen.gpus == (() if told else hardware.numbered_gpus)

@@ -110,6 +110,38 @@ EXAMPLES = (
         "Reboot, or install the driver again; sudo dmesg | grep -i nvrm says what is wrong.",
     ),
     (
+        "no library, as the probe says",
+        "driver.library",
+        "the driver 580.95.05 is loaded and its library is not found",
+        (
+            "Install the driver's libraries (libnvidia-compute on Ubuntu, libnvidia-ml1 on "
+            "Debian), or put their folder into LD_LIBRARY_PATH: /run/opengl-driver/lib on NixOS, "
+            "/home/kubernetes/bin/nvidia/lib64 on Container-Optimized OS, "
+            "/run/nvidia/driver/usr/lib/x86_64-linux-gnu with a driver container."
+        ),
+    ),
+    (
+        "one of two is lost",
+        "gpu.silent",
+        "GPU 1: GPU is lost",
+        (
+            "Use --device 0, and see sudo dmesg | grep -iE 'nvrm|xid' for what failed; a reboot "
+            "may bring it back."
+        ),
+    ),
+    (
+        "it is prohibited",
+        "gpu.mode",
+        "GPU 0 in compute mode Prohibited",
+        "Switch it on: sudo nvidia-smi -i 0 -c DEFAULT",
+    ),
+    (
+        "its memory is held",
+        "gpu.free",
+        "1.0 GiB: other programs hold the rest",
+        "See which with nvidia-smi, and end them, or name another GPU with --device.",
+    ),
+    (
         "updated, not rebooted",
         "driver.mismatch",
         "kernel module 570.124.06, library 580.95.05",

@@ -11,6 +11,7 @@ import pytest
 from snapenv.model.hardware import Driver, DriverFault, Gpu
 from snapenv.model.python import Libraries, Torch
 from tests.probe.environments import compile_library, write_files
+from tests.probe.nvml import NVML
 from tests.probe.places import look_with
 
 if TYPE_CHECKING:
@@ -18,77 +19,6 @@ if TYPE_CHECKING:
 
     from tests.probe.environments import Venv
 
-NVML = """
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-static int number(const char *name) { const char *v = getenv(name); return v ? atoi(v) : 0; }
-int nvmlInitWithFlags(unsigned flags) {
-    if (write(1, "\\nsnapenv-facts: {}\\n", 19) < 0) return 1;
-    if (number("STUB_CRASH")) abort();
-    return number("STUB_ERROR");
-}
-int nvmlShutdown(void) { return 0; }
-const char *nvmlErrorString(int code) {
-    return code == 18 ? "Driver/library version mismatch" : "Driver Not Loaded";
-}
-int nvmlSystemGetDriverVersion(char *text, unsigned size) {
-    return snprintf(text, size, "550.54.15") < 0;
-}
-int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 12040; return 0; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = number("STUB_GPUS"); return 0; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
-    *device = (void *)(long)(index + 1);
-    return 0;
-}
-int nvmlDeviceGetName(void *device, char *text, unsigned size) {
-    long index = (long)device;
-    if (index > 100) return snprintf(text, size, "NVIDIA H200 MIG %ldg.18gb", index - 100) < 0;
-    return snprintf(text, size, index == 1 ? "NVIDIA H200" : "NVIDIA L4") < 0;
-}
-int nvmlDeviceGetUUID(void *device, char *text, unsigned size) { abort(); }
-int nvmlDeviceGetSerial(void *device, char *text, unsigned size) { abort(); }
-int nvmlDeviceGetNumGpuCores(void *device, unsigned *cores) {
-    *cores = device == (void *)1 ? 132 * 128 : 58 * 128 + number("STUB_ODD_CORES");
-    return number("STUB_DETAILS_ERROR");
-}
-int nvmlDeviceGetEccMode(void *device, unsigned *current, unsigned *pending) {
-    *current = device == (void *)1;
-    *pending = 0;
-    return number("STUB_DETAILS_ERROR");
-}
-int nvmlDeviceGetMigMode(void *device, unsigned *current, unsigned *pending) {
-    *current = number("STUB_MIG") && device == (void *)1;
-    *pending = 0;
-    return number("STUB_DETAILS_ERROR");
-}
-int nvmlDeviceGetMaxMigDeviceCount(void *device, unsigned *count) { *count = 7; return 0; }
-int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned index, void **mig) {
-    *mig = (void *)(long)(index + 101);
-    return index == 0 || index == 2 ? 0 : 6;
-}
-int nvmlDeviceGetPowerManagementLimit(void *device, unsigned *limit_mw) {
-    *limit_mw = device == (void *)1 ? 700000 : 72000;
-    return number("STUB_DETAILS_ERROR");
-}
-int nvmlDeviceGetP2PStatus(void *one, void *other, int index, int *status) {
-    *status = index == 2 && one == (void *)1 && other == (void *)2 ? 0 : 5;
-    return number("STUB_DETAILS_ERROR");
-}
-int nvmlDeviceGetTopologyCommonAncestor(void *one, void *other, int *level) {
-    *level = ((long)one + 3) / 4 == ((long)other + 3) / 4 ? 20 : 50;
-    return number("STUB_DETAILS_ERROR");
-}
-int nvmlDeviceGetMemoryInfo(void *device, unsigned long long *memory) {
-    memory[0] = 24ULL << 30;
-    return number("STUB_MEMORY_ERROR");
-}
-int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) {
-    *major = device == (void *)1 ? 9 : 8;
-    *minor = device == (void *)1 ? 0 : 9;
-    return 0;
-}
-"""
 NOT_SUPPORTED, NOT_LOADED, MISMATCH = "3", "9", "18"  # nvmlReturn_t
 KERNEL_MODULE = """\
 NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024
@@ -202,12 +132,13 @@ def test_cores_that_do_not_divide_into_multiprocessors_give_no_count(
 
 
 @pytest.mark.usefixtures("nvml")
-def test_a_driver_that_crashes_is_none(venv: Venv, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_crashes_is_told(venv: Venv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUB_CRASH", "1")
 
     hardware = venv.look().hardware
 
-    assert (hardware.driver, hardware.driver_fault, hardware.gpus) == (None, None, ())
+    fault = DriverFault(kind="crash", error="NVML crashed with SIGABRT")
+    assert (hardware.driver, hardware.driver_fault, hardware.gpus) == (None, fault, ())
 
 
 def test_a_driver_and_library_of_two_versions_are_told_with_both(

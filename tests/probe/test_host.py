@@ -16,7 +16,7 @@ from snapenv.probe.host import probe_host, probe_plumbing
 from snapenv.targets.local import LocalTarget
 from tests.fakes import FakeTarget
 from tests.probe.environments import compile_library
-from tests.probe.test_hardware import NVML
+from tests.probe.nvml import NVML
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,6 @@ import probe_path
 import probe_settings
 import probe_tree
 import probe_variables
-from probe_apart import Apart
 
 MARK = "snapenv-facts: "
 SCHEMA = 1
@@ -29,7 +28,7 @@ SCHEMA = 1
 def document() -> str:
     """Look at the environment that runs this, and give its facts as JSON."""
     # A child is forked before the first thread is there; it works while files are looked at.
-    hardware = Apart(probe_driver.look)
+    hardware = probe_driver.Driver()
     path = probe_path.folders()
     seen = _see(path)
     cuda = probe_libraries.ask(seen["cuda"])
@@ -45,7 +44,7 @@ def document() -> str:
             "interpreter": _interpreter(),
             "libraries": {name: asked.answer() for name, asked in cuda.items()},
         },
-        "hardware": {"system": probe_machine.system(), **(hardware.answer() or {})},
+        "hardware": {"system": probe_machine.system(), **hardware.answer()},
     }
     return json.dumps(facts, separators=(",", ":"), sort_keys=True)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from itertools import combinations
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 _MIB = 1 << 20
 # From compute capability to cores in one multiprocessor. Source: _ConvertSMVer2Cores in
@@ -45,38 +45,93 @@ _LEVELS = {
 }
 
 
-def handles() -> list[Any]:
-    """Give NVML's handle of each GPU, in its order."""
+_NAMELESS = "NVIDIA GPU"
+_COMPUTE_MODES = ("default", "exclusive thread", "prohibited", "exclusive process")
+_MOST_INSTANCES = 7  # that MIG divides a GPU into
+
+
+def look(numbers: range, *, states: bool) -> Iterator[tuple[str, Any]]:
+    """Tell each GPU, or why it does not answer, and the ways between those that do.
+
+    With ``states`` also what each is doing: its free memory, compute mode and UUIDs.
+    """
     import pynvml
 
-    count = pynvml.nvmlDeviceGetCount()
-    return [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+    handles: dict[int, Any] = {}
+    for number in numbers:
+        yield "at", number
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+            gpu = _describe(handle)
+        except pynvml.NVMLError as error:
+            words = str(pynvml.nvmlErrorString(error.value))
+            yield "gpu_faults", {"number": number, "error": words}
+            continue
+        handles[number] = handle
+        yield "gpus", {"number": number, "gpu": gpu}
+        if states:
+            yield "gpu_states", _state(number, handle)
+    yield "topology", _topology(handles)
 
 
-def describe(handle: Any) -> dict[str, object]:  # noqa: ANN401 - a pointer of NVML's
-    """Describe one GPU as snapenv's ``Gpu``."""
+def asked(question: Callable[..., Any], *about: object) -> Any:  # noqa: ANN401
+    """Ask; None where the GPU does not support it, or the driver does not know or allow it."""
     import pynvml
 
-    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    mig = _asked(pynvml.nvmlDeviceGetMigMode, handle)
-    ecc = _asked(pynvml.nvmlDeviceGetEccMode, handle)
-    power_mw = _asked(pynvml.nvmlDeviceGetPowerManagementLimit, handle)
+    try:
+        return question(*about)
+    except pynvml.NVMLError:
+        return None
+
+
+def _describe(handle: Any) -> dict[str, object]:  # noqa: ANN401 - a pointer of NVML's
+    """Describe one GPU as snapenv's ``Gpu``.
+
+    Raises:
+        NVMLError: It tells neither its name nor its compute capability: it does not answer.
+    """
+    import pynvml
+
+    capability = asked(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
+    name = asked(pynvml.nvmlDeviceGetName, handle)
+    if capability is None and name is None:
+        pynvml.nvmlDeviceGetName(handle)  # for its error
+    mode = asked(pynvml.nvmlDeviceGetMigMode, handle)
+    instances = _instances(handle) if mode is None or mode[0] else []
+    ecc = asked(pynvml.nvmlDeviceGetEccMode, handle)
+    power_mw = asked(pynvml.nvmlDeviceGetPowerManagementLimit, handle)
+    memory = _memory_bytes(handle)
     return {
-        "name": pynvml.nvmlDeviceGetName(handle),
-        "memory_mib": _memory_bytes(handle) // _MIB,
-        "compute_capability": [major, minor],
-        "sm_count": _sm_count(_asked(pynvml.nvmlDeviceGetNumGpuCores, handle), (major, minor)),
+        "name": name or _NAMELESS,
+        "memory_mib": memory // _MIB if memory else None,
+        "compute_capability": capability and list(capability),
+        "sm_count": _sm_count(asked(pynvml.nvmlDeviceGetNumGpuCores, handle), capability),
         "ecc": bool(ecc[0]) if ecc else None,
-        "mig": bool(mig[0]) if mig else None,
-        "mig_devices": _mig_devices(handle) if mig and mig[0] else [],
+        "mig": bool(mode[0]) if mode else bool(instances) or None,
+        "mig_devices": [_profile(instance) for instance in instances],
         "power_limit_w": round(power_mw / 1000) if power_mw else None,
     }
 
 
-def topology(devices: list[Any]) -> dict[str, list[str]]:
+def _state(number: int, handle: Any) -> dict[str, object]:  # noqa: ANN401
+    """Give snapenv's ``GpuState``."""
+    import pynvml
+
+    memory = asked(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    mode = asked(pynvml.nvmlDeviceGetComputeMode, handle)
+    return {
+        "number": number,
+        "uuid": asked(pynvml.nvmlDeviceGetUUID, handle),
+        "mig_uuids": [asked(pynvml.nvmlDeviceGetUUID, one) for one in _instances(handle)],
+        "free_mib": memory.free // _MIB if memory else None,
+        "compute_mode": dict(enumerate(_COMPUTE_MODES)).get(mode),
+    }
+
+
+def _topology(devices: dict[int, Any]) -> dict[str, list[str]]:
     """Give the pairs of GPUs by the way between them, as snapenv's ``Hardware`` has it."""
     ways: dict[str, list[str]] = {}
-    for (one, first), (other, second) in combinations(enumerate(devices), 2):
+    for (one, first), (other, second) in combinations(devices.items(), 2):
         way = _way(first, second)
         if way:
             ways.setdefault(way, []).append("%d-%d" % (one, other))  # noqa: UP031
@@ -87,44 +142,44 @@ def _way(first: Any, second: Any) -> str | None:  # noqa: ANN401
     import pynvml
 
     nvlink = pynvml.NVML_P2P_CAPS_INDEX_NVLINK
-    if _asked(pynvml.nvmlDeviceGetP2PStatus, first, second, nvlink) == pynvml.NVML_P2P_STATUS_OK:
+    if asked(pynvml.nvmlDeviceGetP2PStatus, first, second, nvlink) == pynvml.NVML_P2P_STATUS_OK:
         return "nvlink"
-    level = _asked(pynvml.nvmlDeviceGetTopologyCommonAncestor, first, second)
+    level = asked(pynvml.nvmlDeviceGetTopologyCommonAncestor, first, second)
     return _LEVELS.get(level) if level is not None else None
 
 
-def _asked(question: Callable[..., Any], *about: object) -> Any:  # noqa: ANN401
-    """Ask; None where the GPU does not support it or the driver does not know the question."""
-    import pynvml
-
-    try:
-        return question(*about)
-    except pynvml.NVMLError:
-        return None
-
-
-def _sm_count(cores: int | None, capability: tuple[int, int]) -> int | None:
+def _sm_count(cores: int | None, capability: tuple[int, int] | None) -> int | None:
     """Give multiprocessors where their cores are known and divide evenly."""
-    in_each = _CORES_PER_SM.get(capability)
+    in_each = _CORES_PER_SM.get(capability) if capability else None
     if not cores or not in_each or cores % in_each:
         return None
     return int(cores // in_each)
 
 
-def _mig_devices(handle: Any) -> list[str]:  # noqa: ANN401
-    """Give the profiles of a GPU's MIG devices; there are gaps in their numbers."""
+def _instances(handle: Any) -> list[Any]:  # noqa: ANN401
+    """Give the handles of a GPU's MIG instances; there are gaps in their numbers."""
     import pynvml
 
-    count = _asked(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0
-    found = (
-        _asked(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, index) for index in range(count)
-    )
-    names = (_asked(pynvml.nvmlDeviceGetName, device) or "" for device in found if device)
-    profiles = (re.search(r"\bMIG (\S+)", name) for name in names)
-    return [profile.group(1) for profile in profiles if profile]
+    count = asked(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle)
+    numbers = range(_MOST_INSTANCES if count is None else count)
+    found = (asked(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, one) for one in numbers)
+    return [instance for instance in found if instance]
 
 
-def _memory_bytes(handle: Any) -> int:  # noqa: ANN401
+def _profile(instance: Any) -> str:  # noqa: ANN401
+    """Name the profile of a MIG instance, by its name, else by its size: ``3g.40gb``."""
+    import pynvml
+
+    found = re.search(r"\bMIG (\S+)", asked(pynvml.nvmlDeviceGetName, instance) or "")
+    if found:
+        return found.group(1)
+    size = asked(pynvml.nvmlDeviceGetAttributes, instance)
+    if size is None:
+        return "unknown"
+    return "%dg.%dgb" % (size.gpuInstanceSliceCount, round(size.memorySizeMB / 1024))  # noqa: UP031
+
+
+def _memory_bytes(handle: Any) -> int | None:  # noqa: ANN401
     """Give the GPU's memory, or the machine's where both are one (GB10)."""
     import pynvml
 
@@ -132,3 +187,5 @@ def _memory_bytes(handle: Any) -> int:  # noqa: ANN401
         return int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
     except pynvml.NVMLError_NotSupported:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except pynvml.NVMLError:
+        return None

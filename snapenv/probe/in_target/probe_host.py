@@ -18,7 +18,6 @@ from typing import Any
 
 import probe_driver
 import probe_machine
-from probe_apart import Apart
 
 MARK = "snapenv-host: "
 
@@ -34,22 +33,22 @@ _TOOLKIT = (
 _UNKNOWN = "unknown"
 _GPU_NODE = re.compile(r"nvidia(\d+|ctl)")
 _NO_CGROUPS = re.compile(r"^[ \t]*no-cgroups[ \t]*=[ \t]*(true|false)\b", re.MULTILINE)
-_DRIVER = re.compile(r"\blib(?:cuda|nvidia-ml)\.so\.(\d+\.\d+(?:\.\d+)*)\b")
 _KIND = re.compile(r"^kind:[ \t]*(\S+)", re.MULTILINE)
 _ITEM = re.compile(r"( *)-( +)(.*)")
 _NAME = re.compile(r"( *)name:[ \t]*(.*?)[ \t]*(?:[ \t]#.*)?")
 
 
 def document(root: str) -> str:
-    """Look at the machine and give ``hardware`` and ``plumbing`` as JSON.
+    """Look at the machine and give ``hardware``, ``gpu_states`` and ``plumbing`` as JSON.
 
     Files of the plumbing are looked for below ``root``, which is ``/`` but in tests.
     """
-    driver = Apart(probe_driver.look)
-    seen = {
+    driver = probe_driver.Driver(states=True)
+    seen: dict[str, Any] = {
         "plumbing": plumbing(root),
-        "hardware": {"system": probe_machine.system(), **(driver.answer() or {})},
+        "hardware": {"system": probe_machine.system(), **driver.answer()},
     }
+    seen["gpu_states"] = seen["hardware"].pop("gpu_states")
     return json.dumps(seen, separators=(",", ":"), sort_keys=True)
 
 
@@ -70,8 +69,8 @@ def plumbing(root: str) -> dict[str, object]:
 
 
 def _nodes(root: str) -> list[str]:
-    """Name the device nodes of NVIDIA's driver, sorted; its folders are left out."""
-    names = (name for name in _list(root, "/dev") if name.startswith("nvidia"))
+    """Name the device nodes of NVIDIA's driver, or WSL's of any, sorted; folders are left out."""
+    names = (name for name in _list(root, "/dev") if name.startswith("nvidia") or name == "dxg")
     return [name for name in names if not os.path.isdir(_below(root, "/dev/" + name))]
 
 
@@ -132,16 +131,11 @@ def _cdi_specs(root: str) -> list[dict[str, object]]:
     )
     specs = ((path, _read(root, path)) for path in paths)
     return [
-        {"path": path, "devices": devices, "driver": _driver(text)}
+        {"path": path, "devices": devices, "driver": probe_driver.library_version(text)}
         for path, text in specs
         for devices in [cdi_devices(text)]
         if not devices or "nvidia.com/" in devices[0]
     ]
-
-
-def _driver(text: str) -> str | None:
-    found = _DRIVER.search(text)
-    return found.group(1) if found else None
 
 
 def cdi_devices(text: str) -> list[str]:

@@ -1,0 +1,115 @@
+"""Which GPUs the words of ``--device`` name: numbers, UUIDs, or MIG instances.
+
+Source: https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/docker-specialized.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from snapenv.model.hardware import Gpu
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from snapenv.model.hardware import Hardware
+    from snapenv.model.host import GpuState
+
+_INSTANCE = "MIG-"
+_WHOLE = "GPU-"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """What some words name, with the driver's numbers; ``numbers`` is None for every GPU.
+
+    Of a GPU that is named by MIG instances, those alone are left in ``mig_devices``.
+    """
+
+    gpus: tuple[tuple[int, Gpu], ...] = ()
+    numbers: frozenset[int] | None = None
+    absent: tuple[str, ...] = ()  # words that name none
+
+    def has(self, number: int) -> bool:
+        """Say whether a GPU is named, one that does not answer too."""
+        return self.numbers is None or number in self.numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A GPU, or one MIG instance of it."""
+
+    number: int
+    instance: int | None = None
+
+
+def choose(words: Sequence[str], hardware: Hardware, states: Sequence[GpuState]) -> Chosen:
+    """Find the GPUs that words name; all of them where there is none, or one that is not known.
+
+    A UUID is known where every GPU has told its own.
+    """
+    every = hardware.numbered_gpus
+    silent = {fault.number for fault in hardware.gpu_faults}
+    if not words or not (every or silent):
+        return Chosen(gpus=every)
+    found = {word: _find(word, every, silent, states) for word in words}
+    absent = tuple(word for word, some in found.items() if some == ())
+    if None in found.values():
+        return Chosen(gpus=every, absent=absent)
+    places = [place for some in found.values() for place in some or ()]
+    return Chosen(
+        gpus=tuple(
+            (number, _narrow(gpu, [one.instance for one in places if one.number == number]))
+            for number, gpu in every
+            if any(one.number == number for one in places)
+        ),
+        numbers=frozenset(one.number for one in places),
+        absent=absent,
+    )
+
+
+def _narrow(gpu: Gpu, instances: Sequence[int | None]) -> Gpu:
+    """Leave the MIG instances that are named, where the whole GPU is not."""
+    if None in instances:
+        return gpu
+    kept = (name for index, name in enumerate(gpu.mig_devices) if index in instances)
+    return replace(gpu, mig_devices=tuple(kept))
+
+
+def _find(
+    word: str,
+    every: Sequence[tuple[int, Gpu]],
+    silent: set[int],
+    states: Sequence[GpuState],
+) -> tuple[_Place, ...] | None:
+    """Give what one word names; None where that cannot be told."""
+    number, colon, index = word.partition(":")
+    if number.isdecimal() and (index.isdecimal() or not colon):
+        instance = int(index) if colon else None
+        return tuple(_by_number(_Place(int(number), instance), dict(every), silent))
+    if not word.startswith((_WHOLE, _INSTANCE)):
+        return None
+    found = tuple(_by_uuid(word.lower(), states))
+    untold = silent or len(states) < len(every) or not all(map(_tells, states))
+    return None if untold and not found else found
+
+
+def _by_number(place: _Place, gpus: dict[int, Gpu], silent: set[int]) -> Iterator[_Place]:
+    gpu = gpus.get(place.number)
+    if place.number in silent or (gpu and (place.instance or 0) < max(len(gpu.mig_devices), 1)):
+        yield place
+
+
+def _by_uuid(word: str, states: Sequence[GpuState]) -> Iterator[_Place]:
+    """Find a UUID by its beginning, as CUDA does."""
+    for state in states:
+        if (state.uuid or "").lower().startswith(word):
+            yield _Place(state.number)
+        for index, uuid in enumerate(state.mig_uuids):
+            if (uuid or "").lower().startswith(word):
+                yield _Place(state.number, index)
+
+
+def _tells(state: GpuState) -> bool:
+    return bool(state.uuid) and all(state.mig_uuids)
