@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from snapenv.model.carried import Content
     from snapenv.model.host import HostEngine
     from snapenv.model.image import BuildContext, Image, ImageRef, RemoteImage
+    from snapenv.model.uv import Call, UvSettings
     from snapenv.model.wheels import IndexWheel, WheelRecord
 
 
@@ -272,8 +273,8 @@ class Venvs(Protocol):
 class Wheels(Protocol):
     """The wheels of package indexes, asked for with this machine's credentials where needed."""
 
-    def variables(self) -> Mapping[str, str]:
-        """Give what uv must be told of the configured indexes; it may hold a credential."""
+    def uv_settings(self, call: Call) -> UvSettings:
+        """Give what a call of uv gets of this machine's configuration; it may hold a credential."""
         ...
 
     def record(self, wheel: IndexWheel) -> WheelRecord:

@@ -69,7 +69,7 @@ def uv_of_tests() -> Uv:
     return Uv(
         machine=LocalTarget(sys.executable),
         program=find_uv_bin(),
-        variables=IndexWheels(None).variables(),
+        settings=IndexWheels(None).uv_settings("ask"),
     )
 
 

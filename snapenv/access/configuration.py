@@ -52,7 +52,7 @@ class Configuration:
     indexes: tuple[Index, ...]  # of both programs, over HTTP, with what logins are known
     uv_is_told: bool
 
-    def variables(self, *, keyring: bool) -> Mapping[str, str]:
+    def variables(self, *, keyring: bool) -> dict[str, str]:
         """Give what uv must be told to ask the very indexes that pip asks, in pip's manner.
 
         Nothing where uv is told of indexes itself. Folders of this machine (``file:`` and

@@ -17,7 +17,7 @@ from snapenv.access.keyring import ask_keyring, has_keyring
 from snapenv.model.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from snapenv.access.configuration import Configuration
     from snapenv.access.netrc_file import Netrc
@@ -58,7 +58,7 @@ class Credentials:
         """Say whether there is a login for an address, or a user whom a keyring may know."""
         return self.known(url) is not None or any(index.always for index in self._indexes(url))
 
-    def variables(self) -> Mapping[str, str]:
+    def variables(self) -> dict[str, str]:
         """Give what uv must be told; it is let ask a keyring where a password is missing."""
         configuration = self._configuration
         chosen = [url for url in (configuration.pip_default, *configuration.pip_extra) if url]

@@ -32,12 +32,10 @@ def uv_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
         return (Path(environment["UV_CONFIG_FILE"]),)
     if environment.get("UV_NO_CONFIG"):
         return ()
+    own = environment.get("XDG_CONFIG_HOME") or _home(environment) / ".config"
     shared = environment.get("XDG_CONFIG_DIRS") or "/etc/xdg"
-    folders = (
-        environment.get("XDG_CONFIG_HOME") or _home(environment) / ".config",
-        *(folder for folder in shared.split(os.pathsep) if folder),
-        "/etc",
-    )
+    system = (*(folder for folder in shared.split(os.pathsep) if folder), "/etc")
+    folders = (own, *(() if environment.get("UV_NO_SYSTEM_CONFIG") else system))
     return tuple(Path(folder, "uv", "uv.toml") for folder in folders)
 
 
@@ -52,7 +50,7 @@ def is_told(environment: Mapping[str, str], texts: tuple[str, ...]) -> bool:
     """Say whether uv is told of indexes itself, so that pip's are not its business."""
     if any(environment.get(name) for name in _TELLS):
         return True
-    documents = [_toml(text) for text in texts]
+    documents = [parse_toml(text) for text in texts]
     tables = [*documents, *(_table(document, "pip") for document in documents)]
     return any(table.get(key) for table in tables for key in _KEYS)
 
@@ -68,7 +66,7 @@ def file_indexes(
     text: str, source: str, environment: Mapping[str, str] | None = None
 ) -> tuple[Index, ...]:
     """List what a ``uv.toml`` names; a text that is none names nothing."""
-    document = _toml(text)
+    document = parse_toml(text)
     found = [*_of_table(document, source), *_of_table(_table(document, "pip"), source)]
     return tuple(_with_login(index, environment or {}) for index in found)
 
@@ -81,7 +79,7 @@ def kept_logins(text: str) -> tuple[Index, ...]:
             source="uv's credentials",
             login=Login(user=str(entry.get("username") or ""), password=entry["password"]),
         )
-        for entry in _entries(_toml(text), "credential")
+        for entry in _entries(parse_toml(text), "credential")
         if is_http(str(entry.get("service"))) and isinstance(entry.get("password"), str)
     )
 
@@ -120,7 +118,8 @@ def _with_login(index: Index, environment: Mapping[str, str]) -> Index:
     return replace(index, login=Login(user=user or "", password=password), source=f"{prefix}_*")
 
 
-def _toml(text: str) -> Mapping[str, Any]:
+def parse_toml(text: str) -> Mapping[str, Any]:
+    """Read a configuration file; one that is no TOML says nothing."""
     try:
         return tomlkit.parse(text).unwrap()
     except TOMLKitError:

@@ -12,12 +12,12 @@ from snapenv.access.netrc_file import read_netrc
 from snapenv.access.records import RecordCache
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from snapenv.access.configuration import Configuration
     from snapenv.access.session import IndexSession, Patience
     from snapenv.model.secret import Secret
+    from snapenv.model.uv import Call, UvSettings
     from snapenv.model.wheels import IndexWheel, WheelRecord
     from snapenv.ports import Task
 
@@ -34,9 +34,18 @@ class IndexWheels:
         self._patience = patience
         self._lock = Lock()
 
-    def variables(self) -> Mapping[str, str]:
+    def variables(self) -> dict[str, str]:
         """Give what uv must be told of the configured indexes; it may hold a credential."""
         return self._credentials.variables()
+
+    def uv_settings(self, call: Call) -> UvSettings:
+        """Give what a call of uv gets of this machine's configuration, and what it must not get.
+
+        It may hold a credential.
+        """
+        from snapenv.access.uv_isolation import uv_settings
+
+        return uv_settings(self._configuration, self._credentials.variables(), call=call)
 
     def record(self, wheel: IndexWheel) -> WheelRecord:
         """Give a wheel's own RECORD and size, of a few kB where the server can.

@@ -117,7 +117,7 @@ def _venvs() -> Venvs:
     from snapenv.engine.venv import UvVenvs
     from snapenv.targets.local import LocalTarget
 
-    return UvVenvs(uv=find_uv_bin(), local=LocalTarget)
+    return UvVenvs(find_uv_bin(), LocalTarget, lambda: _wheels().uv_settings("install"))
 
 
 def _docker() -> Engine:

@@ -18,6 +18,7 @@ from tomlkit.exceptions import TOMLKitError
 from snapenv.content import read_chunks
 from snapenv.errors import InstallError, PlaceTakenError, SnapshotDamagedError, WriteError
 from snapenv.model.snapshot import APPLY_OVERLAY, LENT, OVERLAY, PYLOCK_FILE, VENDOR
+from snapenv.model.uv import UvSettings
 from snapenv.ports import Target
 from snapenv.toml import read_toml, write_toml
 
@@ -41,6 +42,7 @@ class UvVenvs:
 
     uv: str
     local: Callable[[str], Target]
+    settings: Callable[[], UvSettings] = UvSettings
 
     def create(
         self, files: Mapping[str, Content], *, python: str, into: Path, task: Task
@@ -55,12 +57,12 @@ class UvVenvs:
         target = self.local(str(into / "bin" / "python"))
         try:
             task.note(f"Python {python}")
-            self._run(target, (self.uv, "venv", "--quiet", "--python", python, str(into)), task)
+            self._run_uv(target, ("venv", "--quiet", "--python", python, str(into)), task)
             task.note("installing the packages")
             self._install(target, _below(files, PYLOCK_FILE, VENDOR, LENT), into, task)
             if APPLY_OVERLAY in files:
                 apply = (target.python, "-B", APPLY_OVERLAY)
-                self._run(target, apply, task, files=_below(files, OVERLAY))
+                self._run(target, apply, task, _below(files, OVERLAY))
         except BaseException:
             shutil.rmtree(into, ignore_errors=True)
             raise
@@ -78,7 +80,7 @@ class UvVenvs:
         """
         name = _LENT_LOCK if _LENT_LOCK in files else PYLOCK_FILE
         indexed, carried = _split(b"".join(read_chunks(files[name])))
-        install = (self.uv, "pip", "install", "--require-hashes", "--no-deps")
+        install = ("pip", "install", "--require-hashes", "--no-deps")
         with _laid_out(files, within=into) as folder:
             own = {"UV_CACHE_DIR": str(folder / "cache")}
             for part, lock, cache in (("index", indexed, {}), ("carried", carried, own)):
@@ -86,21 +88,33 @@ class UvVenvs:
                     place = (folder / name).with_name(f"pylock.{part}.toml")
                     place.write_text(write_toml(lock))
                     words = ("--python", target.python, "--requirements", str(place))
-                    self._run(target, (*install, *_indexes(lock), *words), task, cache)
+                    self._run_uv(target, (*install, *_indexes(lock), *words), task, cache)
+
+    def _run_uv(
+        self,
+        target: Target,
+        arguments: Sequence[str],
+        task: Task,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        settings = self.settings()
+        words = settings.words(self.uv, *arguments)
+        told = {**settings.variables, **(variables or {})}
+        self._run(target, words, task, settings.files, environment=told)
 
     def _run(
         self,
         target: Target,
         words: Sequence[str],
         task: Task,
-        environment: Mapping[str, str] | None = None,
+        files: Mapping[str, Content],
         *,
-        files: Mapping[str, Content] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         done = target.run(
             words,
             files=files,
-            environment={"NO_COLOR": "1", **(environment or {})},
+            environment=environment,
             on_line=lambda line: task.note(line.strip()[:60]),
         )
         if done.exit_code != 0:

@@ -43,8 +43,9 @@ def question(facts: Facts, uv: Uv) -> str:
     """Name what an answer depends on beside the pin; no credential can be read from it."""
     parts = [
         _FORM,
-        sorted(uv.variables.items()),
-        facts.environment.interpreter.minor,
+        sorted(uv.settings.variables.items()),
+        uv.settings.config.decode(),
+        facts.environment.interpreter.version,
         python_platform(facts),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -6,8 +6,8 @@ Source: https://docs.astral.sh/uv/reference/cli/#uv-pip-compile
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,11 +22,12 @@ from packaging.version import InvalidVersion, Version
 from tomlkit.exceptions import TOMLKitError
 
 from snapenv.errors import LockError
+from snapenv.model.uv import UvSettings
 from snapenv.model.wheels import IndexWheel
 from snapenv.ports import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from snapenv.model.facts import Facts
     from snapenv.model.python import Distribution
@@ -45,16 +46,27 @@ Offers = dict[str, tuple[IndexWheel, ...]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Uv:
-    """The uv that is running here, and what it is told of the indexes; never written."""
+    """The uv that is running here, and what it is told; never written."""
 
     machine: Target
     program: str
-    variables: Mapping[str, str]
+    settings: UvSettings = field(default_factory=UvSettings)
     offline: bool = False
 
     def version(self) -> str:
         """Give its version, such as ``0.9.3``."""
         return self.machine.run((self.program, "--version")).stdout.split()[1]
+
+    def compile(self, requirements: str, *words: str) -> Completed:
+        """Resolve requirements; the Python that uv needs for that is snapenv's own."""
+        arguments = ("pip", "compile", "requirements.in", "--python", sys.executable, *words)
+        return self.machine.run(
+            self.settings.words(
+                self.program, *arguments, *(("--offline",) if self.offline else ())
+            ),
+            files={"requirements.in": requirements.encode(), **self.settings.files},
+            environment=self.settings.variables,
+        )
 
 
 def ask_index(pins: Sequence[Distribution], facts: Facts, uv: Uv, task: Task) -> Offers:
@@ -110,9 +122,9 @@ def _see_that_all_answered(pins: Sequence[Distribution], facts: Facts, uv: Uv) -
     Raises:
         LockError: An index did not answer, so that nobody knows what it has.
     """
-    if _STRATEGY in uv.variables:
-        alone = {name: value for name, value in uv.variables.items() if name != _STRATEGY}
-        done = _compile(pins, facts, replace(uv, variables=alone))
+    if _STRATEGY in uv.settings.variables:
+        alone = {key: value for key, value in uv.settings.variables.items() if key != _STRATEGY}
+        done = _compile(pins, facts, replace(uv, settings=replace(uv.settings, variables=alone)))
         if done.exit_code != 0 and _NO_ANSWER.search(" ".join(done.stderr.split())):
             raise _not_locked(" ".join(done.stderr.split()))
 
@@ -158,18 +170,19 @@ def _compile(
     form: Sequence[str] = ("--format", "pylock.toml", "--generate-hashes"),
 ) -> Completed:
     requirements = "".join(f"{pin.name}=={Version(pin.version)}\n" for pin in pins)
-    return uv.machine.run(
-        (
-            *(uv.program, "pip", "compile", "requirements.in", *form),
-            *("--no-deps", "--no-build", "--no-header"),
-            *("--quiet", "--no-progress"),
-            *("--python-version", facts.environment.interpreter.minor),
-            *("--python-platform", python_platform(facts)),
-            *(("--offline",) if uv.offline else ()),
-        ),
-        files={"requirements.in": requirements.encode()},
-        environment={"NO_COLOR": "1", **uv.variables},
+    return uv.compile(
+        requirements,
+        *form,
+        *("--no-deps", "--no-build", "--no-header", "--quiet"),
+        *("--python-version", _python_version(facts)),
+        *("--python-platform", python_platform(facts)),
     )
+
+
+def _python_version(facts: Facts) -> str:
+    """Give the version that is asked for; a release candidate counts as what it will be."""
+    version = facts.environment.interpreter.version
+    return re.split(r"[^0-9.]", version)[0]
 
 
 def _without_wheel(done: Completed, pins: Iterable[Distribution]) -> frozenset[str]:

@@ -57,7 +57,7 @@ def find_wheels(facts: Facts, outside: Outside, *, how: Prove, anew: bool, task:
     uv = Uv(
         machine=outside.local(sys.executable),
         program=outside.uv,
-        variables=outside.wheels.variables(),
+        settings=outside.wheels.uv_settings("ask"),
         offline=how == "off",
     )
     pins = pinned(facts.environment)

@@ -7,6 +7,7 @@ import pytest
 
 from snapenv.lock.answers import Answer, keep_answers, key, question, read_answers
 from snapenv.lock.ask import Uv
+from snapenv.model.uv import UvSettings
 from tests.fakes import FakeTarget
 from tests.samples import sample_distribution, sample_facts, sample_files, sample_wheel
 
@@ -21,7 +22,7 @@ ANSWERS = {
 
 
 def uv(**variables: str) -> Uv:
-    return Uv(machine=FakeTarget(), program="uv", variables=variables)
+    return Uv(machine=FakeTarget(), program="uv", settings=UvSettings(variables=variables))
 
 
 def test_what_was_kept_comes_back_without_what_has_grown_old(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def wheel(tags: str, *, host: str = "example.com", hashes: str = f'sha256 = "{SH
 def offered(text: str, *tags: str) -> tuple[IndexWheel, ...]:
     """Give what is offered for an installed numpy with these tags, when uv answers this."""
     answer = Completed(exit_code=0, stdout=text, stderr="")
-    uv = Uv(machine=FakeTarget(answers={"requirements.in": answer}), program="uv", variables={})
+    uv = Uv(machine=FakeTarget(answers={"requirements.in": answer}), program="uv")
     pin = sample_distribution("numpy", "2.4.6", tags=tags)
     return ask_index([pin], sample_facts(), uv, FakeTask())["numpy"]
 

@@ -9,6 +9,7 @@ from uv import find_uv_bin
 
 from snapenv.lock.ask import Uv, ask_index
 from snapenv.model.python import Distribution
+from snapenv.model.uv import UvSettings
 from snapenv.targets.local import LocalTarget
 from tests.engines.index_server import build_wheel, serve_index
 from tests.index import Silent, facts_of_this_machine
@@ -32,7 +33,8 @@ def test_each_wheel_is_named_with_its_index_and_no_credential(
             "UV_DEFAULT_INDEX": second.index,
             "UV_INDEX_STRATEGY": strategy,
         }
-        uv = Uv(machine=LocalTarget(""), program=find_uv_bin(), variables=variables)
+        settings = UvSettings(variables=variables)
+        uv = Uv(machine=LocalTarget(""), program=find_uv_bin(), settings=settings)
         offers = ask_index(pins, facts_of_this_machine(*pins), uv, Silent())
 
     named = {name: one.index for name, wheels in offers.items() for one in wheels}

@@ -117,10 +117,10 @@ def test_an_index_that_refuses_has_not_said_that_it_lacks_a_package(
 
 
 def test_an_index_that_uv_may_not_ask_has_not_said_that_it_lacks_a_package(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
-    monkeypatch.setenv("UV_NO_CACHE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
 
     with pytest.raises(LockError, match="uv could not lock the pins: "):
         on_index(installed("click"))

@@ -12,6 +12,7 @@ from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.carried import Content
 from snapenv.model.host import GpuPlumbing
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
+from snapenv.model.uv import Call, UvSettings
 from snapenv.model.wheels import WheelRecord
 from snapenv.ports import Completed, Outside, Target
 from snapenv.probe.host import Machine
@@ -96,8 +97,9 @@ class FakeWheels:
     private: frozenset[str] = frozenset()
     asked: list[str] = field(default_factory=list)
 
-    def variables(self) -> Mapping[str, str]:
-        return {}
+    def uv_settings(self, call: Call) -> UvSettings:
+        assert call
+        return UvSettings()
 
     def record(self, wheel: IndexWheel) -> WheelRecord:
         self.asked.append(wheel.filename)

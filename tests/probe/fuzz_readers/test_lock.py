@@ -14,6 +14,7 @@ from snapenv.errors import LockError
 from snapenv.lock.ask import Uv, ask_index
 from snapenv.lock.document import lock_from_toml, lock_to_toml
 from snapenv.model.python import Distribution
+from snapenv.model.uv import UV_CONFIG
 from snapenv.ports import Completed
 from snapenv.render.dockerfile import render_dockerfile
 from tests.fakes import FakeTarget, FakeTask
@@ -85,10 +86,15 @@ def asked_of_uv(pins: tuple[Distribution, ...]) -> list[str]:
     """Give the lines of requirements that uv would be given; its answer is a refusal."""
     refusal = Completed(exit_code=2, stdout="", stderr="")
     machine = FakeTarget(answers={"requirements.in": refusal})
-    uv = Uv(machine=machine, program="uv", variables={})
+    uv = Uv(machine=machine, program="uv")
     with contextlib.suppress(LockError):
         ask_index(pins, sample_facts(), uv, FakeTask())
-    asked = [text.decode() for call in machine.calls for text in call.files.values()]
+    asked = [
+        text.decode()
+        for call in machine.calls
+        for name, text in call.files.items()
+        if name != UV_CONFIG
+    ]
     return [line for text in asked for line in text.splitlines(keepends=True)]
 
 
