@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from snapenv.kept import Kept
 from snapenv.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -321,3 +322,7 @@ class Outside:
     def kept(self, what: str) -> Path | None:
         """Give the folder in which one kind of thing is kept, which may not be there yet."""
         return self.cache / what if self.cache else None
+
+    def made(self) -> Kept:
+        """Give what was made before, by the digest of what it is made of."""
+        return Kept(self.kept("made"))

@@ -13,30 +13,11 @@ from snapenv.ports import Task
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from snapenv.model.carried import CarriedFile
     from snapenv.model.image import Image
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Outside
-    from snapenv.probe.collect import Collected
 
 _VENV = f" {IMAGE_PYTHON.removesuffix('bin/python').lstrip('/')}"  # in "layer 3: opt/…"
-
-
-def refuse_leaking_files(
-    collected: Collected, *, allow: Sequence[str], outside: Outside
-) -> tuple[str, ...]:
-    """Look into the files that would travel; give those that may although they look bad.
-
-    Raises:
-        LeakError: A file that is not allowed holds a secret; it is named, with its line.
-    """
-    files = list(_files(collected))
-    if not files:
-        return ()
-    with outside.progress.task(f"Looking for secrets in {len(files)} files"):
-        secrets = outside.secrets()
-        found = [find_leaks(place, [file.content], secrets) for place, file in files]
-    return refuse_leaks(chain(*found), allowed=allow)
 
 
 def refuse_leaking_texts(snapshot: Snapshot, outside: Outside) -> None:
@@ -89,9 +70,3 @@ class _Heard:
             yield chunk
             self.done += len(chunk)
             self.task.count(self.done, self.total)
-
-
-def _files(collected: Collected) -> Iterator[tuple[str, CarriedFile]]:
-    yield from collected.files.items()
-    for files in collected.distributions.values():
-        yield from files.items()

@@ -7,24 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapenv.lock.overlay import OverlayPlan, make_overlay, plan_overlay
+from snapenv.lock.overlay import make_overlay, plan_overlay
 from snapenv.lock.pins import pinned, proofs, refuse_vendored, vendored
 from snapenv.lock.pylock import write_pylock
-from snapenv.lock.wheel import rebuild_wheel
 from snapenv.model.carried import Content
 from snapenv.model.python import Proof
 from snapenv.model.snapshot import VENDOR, Installer, Prove, Vendor
 from snapenv.model.wheels import IndexWheel
-from snapenv.probe.collect import Collected, collect
+from snapenv.workflows.carry import Travelling, carry
 from snapenv.workflows.fetch import fetch_wheels
-from snapenv.workflows.leaks import refuse_leaking_files
 from snapenv.workflows.pins import find_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from snapenv.model.facts import Facts
-    from snapenv.model.python import Distribution
     from snapenv.ports import Outside, Target
 
 
@@ -62,29 +59,33 @@ def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Out
     if carrying.vendor == "none":
         refuse_vendored(own)
     plan = plan_overlay(environment, {pin.name for pin in pinned(environment, found.absent)})
-    collected = _collect(target, own, plan, outside)
-    allowed = refuse_leaking_files(collected, allow=carrying.allow, outside=outside)
-    rebuilt = _rebuild(own, collected, facts)
+    carried = carry(
+        Travelling(distributions=own, plan=plan, facts=facts),
+        target,
+        outside,
+        allow=carrying.allow,
+        anew=carrying.anew,
+    )
     known = proofs(environment, found.absent, proved=found.proved)
     wheels = (*found.wheels.values(), found.uv)
     return Packages(
         pylock=write_pylock(
             facts,
             pinned=found.wheels.values(),
-            rebuilt=rebuilt,
+            rebuilt=carried.wheels,
             proofs=known,
             all_travel=all_travel,
         ),
         installer=_installer(found.uv, travels=all_travel),
         proofs=known,
         wheels=wheels,
-        rebuilt=rebuilt,
+        rebuilt=carried.wheels,
         overlay=plan.names,
-        allowed=allowed,
+        allowed=carried.allowed,
         carried={
-            **{f"{VENDOR}/{name}": content for name, content in rebuilt.items()},
+            **{f"{VENDOR}/{name}": content for name, content in carried.wheels.items()},
             **(_fetch(wheels, carrying.into, outside) if all_travel else {}),
-            **make_overlay(plan, collected.files),
+            **make_overlay(plan, carried.files),
         },
     )
 
@@ -100,22 +101,3 @@ def _fetch(wheels: Sequence[IndexWheel], into: Path, outside: Outside) -> Mappin
             f"{VENDOR}/{name}": path
             for name, path in fetch_wheels(wheels, into, outside, task).items()
         }
-
-
-def _collect(
-    target: Target, own: Sequence[Distribution], plan: OverlayPlan, outside: Outside
-) -> Collected:
-    if not own and not plan.files:
-        return Collected(distributions={}, files={})
-    with outside.progress.task(f"Fetching {len(own)} packages and {len(plan.files)} files"):
-        return collect(target, distributions=[found.name for found in own], files=plan.files)
-
-
-def _rebuild(
-    own: Sequence[Distribution], collected: Collected, facts: Facts
-) -> Mapping[str, bytes]:
-    python, machine = facts.environment.interpreter.minor, facts.hardware.system.machine
-    return dict(
-        rebuild_wheel(found, collected.distributions[found.name], python=python, machine=machine)
-        for found in own
-    )

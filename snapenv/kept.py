@@ -1,0 +1,161 @@
+"""What was made before, kept until it is needed again, in a folder of the user's own.
+
+Each thing is one file, named by a digest of all that it is made of, so that a name has one content
+for ever. A file holds what it is, the SHA-256 of what follows, and that. It is only a cache: what
+is damaged, too old, or could have been put there by somebody else is passed over, and where
+nothing can be written nothing is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.content import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MOST_BYTES = 256 << 20  # of one thing; what is larger is made again
+_MOST_OF_ALL_BYTES = 4 << 30
+_DAY_S = 24 * 3600.0
+KEPT_S = 90 * _DAY_S  # since it was last needed
+_MAGIC = b"snapenv-kept 1\n"
+_SHA256_BYTES = 32
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A folder of such files; None keeps nothing."""
+
+    folder: Path | None
+
+    def namer(self) -> Callable[..., str]:
+        """Give what names a thing by the parts that it is made of, which are bytes or texts.
+
+        They may hold credentials: the name is a digest that is keyed with random bytes of this
+        folder, so that they can be neither told nor guessed from it.
+        """
+        key = self._key()
+
+        def name(*parts: str | bytes) -> str:
+            digest = hmac.new(key, digestmod="sha256")
+            for part in parts:
+                content = part.encode(errors="surrogatepass") if isinstance(part, str) else part
+                digest.update(len(content).to_bytes(8, "big") + content)
+            return digest.hexdigest()
+
+        return name
+
+    def find(self, name: str) -> bytes | None:
+        """Give what is kept under a name, if it is whole and our own."""
+        if self.folder is None or not _is_safe(self.folder):
+            return None
+        path = self.folder / name
+        content = memoryview(_read(path))
+        start = len(_MAGIC) + _SHA256_BYTES
+        body = content[start:]
+        if content[:start] != _MAGIC + hashlib.sha256(body).digest():
+            return None
+        _mark_as_needed(path)
+        return bytes(body)
+
+    def keep(self, name: str, body: bytes) -> None:
+        """Keep a thing, whole or not at all."""
+        if self.folder is None or len(body) > MOST_BYTES:
+            return
+        with contextlib.suppress(OSError):
+            _make_private(self.folder)
+            if _is_safe(self.folder):
+                content = b"".join((_MAGIC, hashlib.sha256(body).digest(), body))
+                replace_file(self.folder / name, content)
+                _forget_old(self.folder)
+
+    def _key(self) -> bytes:
+        """Give the random bytes of this folder, made when they are not there.
+
+        Where they can be neither read nor made they are others each time: nothing is found then.
+        """
+        if self.folder is None:
+            return b""
+        path = self.folder / "key"
+        key = _read(path) if _is_safe(self.folder) else b""
+        if len(key) == _KEY_BYTES:
+            return key
+        made = secrets.token_bytes(_KEY_BYTES)
+        with contextlib.suppress(OSError):
+            _make_private(self.folder)
+            if _is_safe(self.folder):
+                replace_file(path, made)
+        return made
+
+
+def _read(path: Path) -> bytes:
+    """Read a plain file of our own; empty where there is none, or others could have written it."""
+    try:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - of a descriptor
+            return file.read() if _is_own(os.fstat(file.fileno())) else b""
+    except OSError:
+        return b""
+
+
+def _mark_as_needed(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.stat().st_mtime < time.time() - _DAY_S:
+            os.utime(path)
+
+
+def _forget_old(folder: Path) -> None:
+    """Remove what was not needed for long, and the oldest where there is too much.
+
+    Raises:
+        OSError: The folder cannot be read, or another snapenv was quicker.
+    """
+    with os.scandir(folder) as entries:
+        found = [(entry.stat(follow_symlinks=False), entry.path) for entry in entries]
+    newest_first = sorted(found, key=lambda one: one[0].st_mtime, reverse=True)
+    total, oldest = 0, time.time() - KEPT_S
+    for status, path in newest_first:
+        total += status.st_size
+        is_key = Path(path).name == "key"
+        if not is_key and (status.st_mtime < oldest or total > _MOST_OF_ALL_BYTES):
+            Path(path).unlink()
+
+
+def _make_private(folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _is_safe(folder: Path) -> bool:
+    """Say whether nobody else could put a file into a folder, or another folder in its place."""
+    try:
+        place = folder.resolve(strict=True)
+        return _is_own(place.stat()) and all(map(_keeps, _statuses(place.parents)))
+    except OSError:
+        return False
+
+
+def _statuses(folders: Iterable[Path]) -> Iterable[os.stat_result]:
+    return (folder.stat() for folder in folders)
+
+
+def _is_own(status: os.stat_result) -> bool:
+    is_plain = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+    return is_plain and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+def _keeps(status: os.stat_result) -> bool:
+    """Say whether what lies in a folder can be moved only by its owner, by root or by us."""
+    is_shared = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
+    return status.st_uid in (0, os.geteuid()) and not is_shared

@@ -1,0 +1,207 @@
+"""Fetch what travels with a snapshot, or give what was fetched and looked through before.
+
+A distribution that can be had nowhere else comes as a wheel that is rebuilt here; what was edited
+or put beside the packages comes as files. Each part is kept by all that it hangs on: what the probe
+says of its bytes, this program, and the credentials that were looked for. So what has not changed
+is neither fetched nor searched again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from snapenv.lock.leaks import Leak, find_leaks, refuse_leaks
+from snapenv.lock.overlay import OverlayPlan
+from snapenv.lock.paths import place_in_environment
+from snapenv.lock.wheel import rebuild_wheel
+from snapenv.model.carried import CarriedFile
+from snapenv.model.facts import Facts
+from snapenv.model.python import Distribution
+from snapenv.probe.collect import Collected, collect
+from snapenv.program import program_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from snapenv.kept import Kept
+    from snapenv.ports import Outside, Target
+
+_Leaks = Mapping[str, tuple[Leak, ...]]  # by part
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Travelling:
+    """What must travel: distributions as wheels, and the files of the overlay's plan.
+
+    Each of them is a part, by its name; only those of files have a slash in them.
+    """
+
+    distributions: tuple[Distribution, ...]
+    plan: OverlayPlan
+    facts: Facts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carried:
+    """What travels, and the places in it that may although they look bad."""
+
+    wheels: Mapping[str, bytes]  # by file name
+    files: Mapping[str, CarriedFile]  # by site/PATH and prefix/PATH
+    allowed: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    """A rebuilt wheel or a file, and what looked like a secret in what it is made of."""
+
+    content: bytes
+    leaks: tuple[Leak, ...]
+    wheel: str = ""  # its file name
+    executable: bool = False
+
+
+def carry(
+    travelling: Travelling,
+    target: Target,
+    outside: Outside,
+    *,
+    allow: Sequence[str] = (),
+    anew: bool = False,
+) -> Carried:
+    """Give what travels, of which nothing that is not allowed holds a secret.
+
+    ``anew`` fetches all of it.
+
+    Raises:
+        LeakError: A file that is not allowed holds a secret; it is named, with its line.
+        LockError: No wheel can be made of a distribution.
+        ProbeError: The target does not give what it is asked for.
+    """
+    if not travelling.distributions and not travelling.plan.files:
+        return Carried(wheels={}, files={}, allowed=())
+    kept, names = outside.made(), _names(travelling, outside)
+    parts = {} if anew else _find(kept, names)
+    missing = _without(travelling, parts)
+    collected = _collect(missing, target, outside)
+    leaks = _search(collected, outside)
+    known = (leak for part in parts.values() for leak in part.leaks)
+    allowed = refuse_leaks((*known, *chain(*leaks.values())), allowed=allow)
+    for name, part in _make(missing, collected, leaks):
+        parts[name] = part
+        if name in names:
+            kept.keep(names[name], _to_bytes(part))
+    wheels = (parts[found.name] for found in travelling.distributions)
+    files = {name: parts[name] for name in travelling.plan.files}
+    return Carried(
+        wheels={part.wheel: part.content for part in wheels},
+        files={
+            name: CarriedFile(content=part.content, executable=part.executable)
+            for name, part in files.items()
+        },
+        allowed=allowed,
+    )
+
+
+def _names(travelling: Travelling, outside: Outside) -> dict[str, str]:
+    """Say under what name each part is kept; one that nothing identifies has none."""
+    environment, system = travelling.facts.environment, travelling.facts.hardware.system
+    hangs_on = msgspec.json.encode(
+        (program_digest(), environment.interpreter.minor, system.machine, outside.secrets())
+    )
+    name = outside.made().namer()
+    return {
+        part: name(hangs_on, part, msgspec.json.encode(identity))
+        for part, identity in _identities(travelling).items()
+    }
+
+
+def _identities(travelling: Travelling) -> dict[str, object]:
+    """Give what the probe says of the bytes of each part.
+
+    Of a file of a distribution that is what it says of all that have edited one of this name; of
+    a file that nothing else is known of, it is what it says of the whole environment.
+    """
+    environment = travelling.facts.environment
+    minor = environment.interpreter.minor
+    loose = {
+        place_in_environment("site-packages", found.path, minor): found
+        for found in environment.unowned
+        if found.sha256
+    }
+    owners: dict[str, list[Distribution]] = {}
+    for found in environment.distributions:
+        for path in found.files.edited if found.files else ():
+            owners.setdefault(place_in_environment(found.name, path, minor), []).append(found)
+    return {
+        **{found.name: found for found in travelling.distributions if found.files},
+        **{
+            name: loose.get(name) or owners.get(name) or environment
+            for name in travelling.plan.files
+        },
+    }
+
+
+def _find(kept: Kept, names: Mapping[str, str]) -> dict[str, _Part]:
+    found = {part: kept.find(name) for part, name in names.items()}
+    return {part: _from_bytes(body) for part, body in found.items() if body}
+
+
+def _to_bytes(part: _Part) -> bytes:
+    """Write all but the content on one line, and the content after it."""
+    return msgspec.json.encode(replace(part, content=b"")) + b"\n" + part.content
+
+
+def _from_bytes(body: bytes) -> _Part:
+    head, _, content = body.partition(b"\n")
+    return replace(msgspec.json.decode(head, type=_Part), content=content)
+
+
+def _without(travelling: Travelling, parts: Collection[str]) -> Travelling:
+    """Leave out what is here already."""
+    distributions, plan = travelling.distributions, travelling.plan
+    return replace(
+        travelling,
+        distributions=tuple(found for found in distributions if found.name not in parts),
+        plan=replace(plan, files=tuple(name for name in plan.files if name not in parts)),
+    )
+
+
+def _collect(missing: Travelling, target: Target, outside: Outside) -> Collected:
+    own, files = missing.distributions, missing.plan.files
+    if not own and not files:
+        return Collected(distributions={}, files={})
+    with outside.progress.task(f"Fetching {len(own)} packages and {len(files)} files"):
+        return collect(target, distributions=[found.name for found in own], files=files)
+
+
+def _search(collected: Collected, outside: Outside) -> _Leaks:
+    """Look into the files that would travel, and give by part what looks like a secret."""
+    single = {name: {name: file} for name, file in collected.files.items()}
+    parts: dict[str, Mapping[str, CarriedFile]] = {**single, **collected.distributions}
+    count = sum(map(len, parts.values()))
+    if not count:
+        return {}
+    with outside.progress.task(f"Looking for secrets in {count} files"):
+        secrets = outside.secrets()
+        found = {
+            part: (find_leaks(place, [file.content], secrets) for place, file in files.items())
+            for part, files in parts.items()
+        }
+        return {part: tuple(chain(*leaks)) for part, leaks in found.items()}
+
+
+def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[tuple[str, _Part]]:
+    python = missing.facts.environment.interpreter.minor
+    machine = missing.facts.hardware.system.machine
+    for found in missing.distributions:
+        files = collected.distributions[found.name]
+        wheel, content = rebuild_wheel(found, files, python=python, machine=machine)
+        yield found.name, _Part(content=content, leaks=leaks[found.name], wheel=wheel)
+    for name in missing.plan.files:
+        file = collected.files[name]
+        yield name, _Part(content=file.content, leaks=leaks[name], executable=file.executable)

@@ -1,0 +1,166 @@
+"""What is given again from the user's folder, and what is passed over."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from snapenv.kept import KEPT_S, Kept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NAME = "0" * 64
+BODY = b"a body\n\0 of any bytes"
+DAY_S = 24 * 3600
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    return Kept(tmp_path / "cache" / "made")
+
+
+def file_of(kept: Kept, name: str = NAME) -> Path:
+    assert kept.folder is not None
+    return kept.folder / name
+
+
+@given(body=st.binary())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_was_kept_is_given_again(kept: Kept, body: bytes) -> None:
+    kept.keep(NAME, body)
+
+    assert Kept(kept.folder).find(NAME) == body
+
+
+def test_nobody_else_can_read_it(kept: Kept) -> None:
+    kept.keep(NAME, BODY)
+
+    assert file_of(kept).stat().st_mode & 0o777 == 0o600
+    assert file_of(kept).parent.stat().st_mode & 0o777 == 0o700
+
+
+def flip(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+def test_one_that_is_damaged_at_any_byte_is_passed_over(kept: Kept) -> None:
+    kept.keep(NAME, BODY)
+    whole = file_of(kept).read_bytes()
+    damaged = [flip(whole, at) for at in range(len(whole))]
+    cut = [whole[:length] for length in range(len(whole))]
+
+    for content in (*damaged, *cut, whole + b"\0", b""):
+        file_of(kept).write_bytes(content)
+        assert kept.find(NAME) is None
+
+
+def to_link(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+    path.symlink_to("moved")
+
+
+def to_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
+def to_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+FOREIGN: dict[str, Callable[[Path], object]] = {
+    "a file that others may write": lambda path: path.chmod(0o622),
+    "a link": to_link,
+    "a pipe": to_pipe,
+    "a folder": to_folder,
+    "a folder that others may write": lambda path: path.parent.chmod(0o777),
+    "a folder in one that others may write": lambda path: path.parent.parent.chmod(0o777),
+}
+GIVEN_AWAY: dict[str, Callable[[Path], object]] = {
+    "a file of another user": lambda path: os.chown(path, 65534, 65534),
+    "a folder of another user": lambda path: os.chown(path.parent, 65534, 65534),
+    "a folder in one of another user": lambda path: os.chown(path.parent.parent, 65534, 65534),
+}
+
+
+@pytest.mark.parametrize("spoil", FOREIGN.values(), ids=FOREIGN.keys())
+def test_what_others_could_have_written_is_passed_over(
+    kept: Kept, spoil: Callable[[Path], object]
+) -> None:
+    kept.keep(NAME, BODY)
+    spoil(file_of(kept))
+
+    assert kept.find(NAME) is None
+    kept.keep("1" * 64, BODY)  # and is no reason to fail
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("spoil", GIVEN_AWAY.values(), ids=GIVEN_AWAY.keys())
+def test_what_is_of_another_user_is_passed_over(
+    kept: Kept, spoil: Callable[[Path], object]
+) -> None:
+    kept.keep(NAME, BODY)
+    spoil(file_of(kept))
+
+    assert kept.find(NAME) is None
+
+
+def test_where_nothing_can_be_kept_nothing_is_found(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    for kept in (Kept(None), Kept(tmp_path / "file"), Kept(tmp_path / "file" / "made")):
+        kept.keep(NAME, BODY)
+        assert kept.find(NAME) is None
+        assert len(kept.namer()("part")) == len(NAME)
+
+
+def test_what_is_too_large_is_not_kept(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snapenv.kept.MOST_BYTES", len(BODY) - 1)
+    kept.keep(NAME, BODY)
+
+    assert kept.find(NAME) is None
+
+
+def test_what_was_not_needed_for_long_is_forgotten_and_the_key_is_not(kept: Kept) -> None:
+    name, needed, unneeded = kept.namer()("x"), "1" * 64, "2" * 64
+    for one in (needed, unneeded):
+        kept.keep(one, BODY)
+        os.utime(file_of(kept, one), times=(0, time.time() - KEPT_S + DAY_S))
+    os.utime(file_of(kept, "key"), times=(0, 0))
+    kept.find(needed)
+    assert file_of(kept, needed).stat().st_mtime > time.time() - DAY_S
+    os.utime(file_of(kept, unneeded), times=(0, time.time() - KEPT_S - DAY_S))
+
+    kept.keep(NAME, BODY)
+
+    assert kept.find(needed) == BODY
+    assert kept.find(unneeded) is None
+    assert kept.namer()("x") == name
+
+
+@given(
+    left=st.lists(st.binary(max_size=3), max_size=4),
+    right=st.lists(st.binary(max_size=3), max_size=4),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_other_parts_have_another_name(kept: Kept, left: list[bytes], right: list[bytes]) -> None:
+    name = kept.namer()
+
+    assert (name(*left) == name(*right)) == (left == right)
+    assert Kept(kept.folder).namer()(*left) == name(*left)
+
+
+def test_a_name_cannot_be_guessed_without_the_folder(kept: Kept, tmp_path: Path) -> None:
+    name = kept.namer()("hunter2")
+
+    assert name != Kept(tmp_path / "other").namer()("hunter2")
+    assert name != hashlib.sha256(b"hunter2").hexdigest()

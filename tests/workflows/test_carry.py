@@ -1,0 +1,228 @@
+"""What is fetched of what travels, and what is given again."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, BinaryIO
+
+import pytest
+
+from snapenv.errors import LeakError
+from snapenv.lock.overlay import plan_overlay
+from snapenv.lock.pins import pinned, vendored
+from snapenv.model.python import LooseFile
+from snapenv.model.secret import Secret
+from snapenv.ports import Completed, Outside
+from snapenv.probe.collect import MARK
+from snapenv.workflows.carry import Carried, Travelling, carry
+from tests.samples import sample_distribution, sample_environment, sample_facts, sample_files
+from tests.workflows.outside import outside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from snapenv.model.carried import Content
+    from snapenv.model.python import Environment
+
+CANARY = "hunter2-canary-of-the-index"
+SECRET = Secret(value=CANARY, what="the password of index.example.com")
+EVERYTHING = ["ours", "theirs", "site/edited.py", "site/loose.bin"]
+
+
+@dataclass
+class Machine:
+    """A target that gives whatever it is asked for, and remembers that."""
+
+    says: str = "content"
+    python: str = "/env/bin/python"
+    asked: list[str] = field(default_factory=list)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Mapping[str, Content] | None = None,
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> Completed:
+        del argv, environment, on_line
+        assert files is not None
+        assert stdout is not None
+        content = files["request.json"]
+        assert isinstance(content, bytes)
+        request = json.loads(content)
+        self.asked += [*request["distributions"], *request["files"]]
+        stdout.write(MARK)
+        with tarfile.open(fileobj=stdout, mode="w|") as archive:
+            for name in request["distributions"]:
+                metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+                add(archive, f"dist/{name}/site/{name}-1.0.dist-info/METADATA", metadata)
+                add(archive, f"dist/{name}/site/{name}.py", self.says)
+            for name in request["files"]:
+                add(archive, f"files/{name}", self.says)
+        return Completed(exit_code=0, stdout="", stderr="")
+
+
+def add(archive: tarfile.TarFile, name: str, content: str) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o755
+    archive.addfile(member, io.BytesIO(content.encode()))
+
+
+def environment_with(
+    *, ours: str = "1", theirs: str = "1", edited: str = "1", loose: str = "1"
+) -> Environment:
+    """Give an environment of two wheels, an edited and a loose file; each word is its bytes."""
+    found = (
+        sample_distribution("ours", "1.0", origin="local", files=sample_files(ours)),
+        sample_distribution("theirs", "1.0", origin="local", files=sample_files(theirs)),
+        sample_distribution("pinned", files=sample_files(edited, edited=("edited.py",))),
+    )
+    sha256 = sample_files(loose).sha256
+    unowned = (LooseFile(path="loose.bin", sha256=sha256),)
+    return sample_environment(distributions=found, unowned=unowned)
+
+
+def carried(
+    machine: Machine,
+    around: Outside,
+    environment: Environment | None = None,
+    *,
+    allow: Sequence[str] = (),
+    anew: bool = False,
+) -> Carried:
+    chosen = environment or environment_with()
+    travelling = Travelling(
+        distributions=vendored(chosen),
+        plan=plan_overlay(chosen, {found.name for found in pinned(chosen)}),
+        facts=replace(sample_facts(), environment=chosen),
+    )
+    return carry(travelling, machine, around, allow=allow, anew=anew)
+
+
+@pytest.fixture
+def around(tmp_path: Path) -> Outside:
+    return replace(outside(), cache=tmp_path / "cache")
+
+
+def test_what_has_not_changed_is_not_fetched_again(around: Outside) -> None:
+    first, again = Machine(), Machine()
+
+    before = carried(first, around)
+
+    assert carried(again, around) == before
+    assert sorted(first.asked) == sorted(EVERYTHING)
+    assert again.asked == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "fetched"),
+    [
+        ("ours", "ours"),
+        ("theirs", "theirs"),
+        ("edited", "site/edited.py"),
+        ("loose", "site/loose.bin"),
+    ],
+)
+def test_what_has_changed_alone_is_fetched(around: Outside, changed: str, fetched: str) -> None:
+    carried(Machine(), around)
+    machine = Machine(says="changed")
+
+    found = carried(machine, around, environment_with(**{changed: "2"}))
+
+    assert machine.asked == [fetched]
+    contents = [*found.wheels.values(), *(file.content for file in found.files.values())]
+    assert sum(b"changed" in content for content in contents) == 1
+
+
+def test_nothing_is_given_again_where_it_is_asked_for_anew(around: Outside) -> None:
+    carried(Machine(), around)
+    machine = Machine()
+
+    carried(machine, around, anew=True)
+
+    assert sorted(machine.asked) == sorted(EVERYTHING)
+
+
+def test_a_file_of_which_nothing_is_known_hangs_on_the_whole_environment(around: Outside) -> None:
+    def fetch(environment: Environment) -> list[str]:
+        machine = Machine()
+        plan = replace(plan_overlay(environment, ()), files=("site/other.sh",))
+        facts = replace(sample_facts(), environment=environment)
+        carry(Travelling(distributions=(), plan=plan, facts=facts), machine, around)
+        return machine.asked
+
+    asked = ["site/other.sh"]
+
+    assert fetch(environment_with()) == asked
+    assert fetch(environment_with()) == []
+    assert fetch(environment_with(theirs="2")) == asked
+
+
+def test_a_distribution_that_nothing_identifies_is_fetched_each_time(around: Outside) -> None:
+    environment = environment_with()
+    unknown = tuple(replace(found, files=None) for found in environment.distributions[:1])
+    environment = replace(environment, distributions=unknown, unowned=())
+    machine = Machine()
+
+    carried(machine, around, environment)
+    carried(machine, around, environment)
+
+    assert machine.asked == ["ours", "ours"]
+
+
+def test_without_a_folder_all_is_fetched_each_time() -> None:
+    machine = Machine()
+
+    carried(machine, outside())
+    carried(machine, outside())
+
+    assert sorted(machine.asked) == sorted(2 * EVERYTHING)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\0" * 500])
+def test_what_is_damaged_is_fetched_again(around: Outside, content: bytes) -> None:
+    before = carried(Machine(), around)
+    folder = around.made().folder
+    assert folder
+    for path in folder.iterdir():
+        path.write_bytes(content)
+    machine = Machine()
+
+    assert carried(machine, around) == before
+    assert sorted(machine.asked) == sorted(EVERYTHING)
+
+
+def test_for_a_new_credential_all_is_searched_again(around: Outside) -> None:
+    carried(Machine(says=CANARY), around)
+
+    with pytest.raises(LeakError):
+        carried(Machine(says=CANARY), replace(around, secrets=lambda: (SECRET,)))
+
+
+def test_what_was_allowed_once_is_refused_when_it_is_not(around: Outside) -> None:
+    secretive = replace(around, secrets=lambda: (SECRET,))
+    before = carried(Machine(says=CANARY), secretive, allow=["site"])
+    machine = Machine()
+
+    assert carried(machine, secretive, allow=["site"]) == before
+    assert before.allowed == ("site/edited.py", "site/loose.bin", "site/ours.py", "site/theirs.py")
+    with pytest.raises(LeakError, match="holds the password of index.example.com"):
+        carried(machine, secretive)
+    assert machine.asked == []
+
+
+def test_no_credential_stands_in_what_is_kept(around: Outside) -> None:
+    carried(Machine(), replace(around, secrets=lambda: (SECRET,)))
+    folder = around.made().folder
+    assert folder
+
+    kept = [path.name.encode() + path.read_bytes() for path in folder.iterdir()]
+
+    assert len(kept) == len(EVERYTHING) + 1
+    assert not any(CANARY.encode() in one for one in kept)
