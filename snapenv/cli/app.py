@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from snapenv.access.wheels import IndexWheels
+    from snapenv.engine.docker import DockerEngine
     from snapenv.model.outcome import Outcome
     from snapenv.model.secret import Secret
     from snapenv.ports import Engine, Outside, Registry, Target, Venvs, Wheels
@@ -120,7 +121,8 @@ def _venvs() -> Venvs:
     return UvVenvs(find_uv_bin(), LocalTarget, lambda: _wheels().uv_settings("install"))
 
 
-def _docker() -> Engine:
+@functools.cache
+def _docker() -> DockerEngine:
     from snapenv.engine.docker import DockerEngine
 
     return DockerEngine(registry=_registry())
@@ -135,11 +137,10 @@ def _registry() -> Registry:
 
 def _is_insecure(host: str) -> bool:
     """Ask the engine, where there is one, whether its configuration takes http from a registry."""
-    from snapenv.engine.docker import DockerEngine
     from snapenv.errors import EngineError, EngineMissingError
 
     try:
-        return DockerEngine().is_insecure(host)
+        return _docker().is_insecure(host)
     except (EngineError, EngineMissingError):
         return False
 

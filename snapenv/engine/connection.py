@@ -1,84 +1,129 @@
-"""Find the Docker engine that the docker command would talk to, and connect to it.
+"""Connect to a Docker engine, and see that it is one.
 
-Source: https://docs.docker.com/engine/manage-resources/contexts/
+Source: https://docs.docker.com/reference/api/engine/
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from docker import APIClient
-from docker.context import ContextAPI
-from docker.errors import DockerException
-from docker.tls import TLSConfig
-from docker.utils import kwargs_from_env
+from docker.constants import MINIMUM_DOCKER_API_VERSION
+from docker.errors import APIError, DockerException
+from requests import RequestException
 
-from snapenv.engine.failures import one_line
+from snapenv.engine.address import DEFAULT_URL
+from snapenv.engine.ssh import BASE_URL, MOUNTED, SshAdapter
+from snapenv.engine.unanswered import explain, find_proxy
 from snapenv.errors import EngineMissingError
+from snapenv.network_cause import refuse_socks
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from requests import Response
+
+    from snapenv.engine.address import Address
+
+FIRST_ANSWER_S = 8.0  # for an engine to say which one it is: told to a person within 10 s
+QUESTION_S = 60.0  # for any later question that moves nothing
 TIMEOUT_S = 3600  # of silence: a push of one large layer says nothing for minutes
-_DEFAULT = "unix:///var/run/docker.sock"
+
+_PODMAN = "Podman Engine"
+_ERRORS = (DockerException, RequestException, OSError, LookupError, TypeError, ValueError)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Address:
-    """Where an engine listens, and with which certificates it is spoken to."""
+class Client(APIClient):
+    """docker-py's client, which waits for the answer to a small question no longer than is due.
 
-    url: str
-    tls: TLSConfig | None = None
+    The certificates that it was given count, whatever REQUESTS_CA_BUNDLE says.
+    """
+
+    def request(
+        self,
+        method: str | bytes,
+        url: str | bytes,
+        *words: Any,  # noqa: ANN401 - as requests has it
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Response:
+        """Ask as ``requests.Session`` does."""
+        return super().request(method, url, *words, **{"verify": self.verify, **kwargs})
+
+    def _get(self, url: str, **kwargs: Any) -> Any:  # noqa: ANN401 - as docker-py has it
+        return super()._get(url, **{"timeout": QUESTION_S, **kwargs})  # type: ignore[misc]
 
 
-def find_address() -> Address:
-    """Give DOCKER_HOST, else the host of the active docker context, else the usual socket.
+def connect(address: Address, *, first_answer_s: float = FIRST_ANSWER_S) -> APIClient:
+    """Connect to an engine, see that it is Docker's, and agree on the version of its API.
 
     Raises:
-        EngineMissingError: The active context does not exist or cannot be read.
+        EngineMissingError: Nothing answers there in time, we may not talk to it, or it is another
+            kind of engine.
     """
+    adapter = SshAdapter(address.url) if address.url.startswith("ssh://") else None
+    asking = None
     try:
-        named = kwargs_from_env()
-        if "base_url" in named:
-            return Address(url=named["base_url"], tls=named.get("tls"))
-        name = os.environ.get("DOCKER_CONTEXT")
-        context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
-    except DockerException as error:
-        raise EngineMissingError(
-            f"the docker configuration cannot be read: {one_line(str(error))}",
-            hint="See docker context ls, or set DOCKER_HOST.",
-        ) from error
-    if context is None:
-        raise EngineMissingError(
-            f"there is no docker context {name or 'of the name that is active'}",
-            hint="See docker context ls, or set DOCKER_HOST.",
-        )
-    return Address(url=context.Host or _DEFAULT, tls=context.TLSConfig)
+        _refuse_proxy(address)
+        asking = _open(address, adapter, version=MINIMUM_DOCKER_API_VERSION)
+        answer = _ask(asking, first_answer_s)
+        _refuse_podman(answer, address)
+        if adapter is None:
+            asking.close()
+        return _open(address, adapter, version=answer["ApiVersion"])
+    except _ERRORS as error:
+        if asking:
+            asking.close()
+        raise explain(address, error, waited_s=first_answer_s) from error
 
 
-def connect(address: Address) -> APIClient:
-    """Connect to an engine and agree on the version of its API.
-
-    Raises:
-        EngineMissingError: Nothing answers there, or we may not talk to it.
-    """
-    try:
-        return APIClient(
-            base_url=address.url,
-            tls=address.tls or False,
-            version="auto",
-            timeout=TIMEOUT_S,
-            use_ssh_client=address.url.startswith("ssh://"),
-        )
-    except (DockerException, OSError) as error:
-        raise _missing(address, str(error)) from error
-
-
-def _missing(address: Address, text: str) -> EngineMissingError:
-    if "Permission denied" in text or "PermissionError" in text:
-        return EngineMissingError(
-            f"you may not talk to the Docker engine at {address.url}",
-            hint="Join the group docker and log in again, or use --engine venv, which needs none.",
-        )
-    return EngineMissingError(
-        f"no Docker engine answers at {address.url}",
-        hint="Start Docker, or set DOCKER_HOST; --engine venv needs none.",
+def _open(address: Address, adapter: SshAdapter | None, *, version: str) -> Client:
+    """Make a client, which asks nothing yet."""
+    client = Client(
+        base_url=DEFAULT_URL if adapter else address.url,
+        tls=address.tls or False,
+        version=version,
+        timeout=TIMEOUT_S,
     )
+    if adapter:
+        client.base_url = BASE_URL
+        client.mount(MOUNTED, adapter)
+    return client
+
+
+def _ask(client: Client, limit_s: float) -> Mapping[str, Any]:
+    """Ask an engine what it is."""
+    with client.get(f"{client.base_url}/version", timeout=limit_s) as response:
+        if not response.ok:
+            raise APIError("refused", response=response, explanation=response.text)
+        answer = response.json()
+    if not isinstance(answer, dict):
+        raise TypeError(answer)
+    return answer
+
+
+def _refuse_podman(version: Mapping[str, Any], address: Address) -> None:
+    """Refuse the engine that answers in Docker's place.
+
+    It has no BuildKit, and gives no digests of a registry (tried with 4.3).
+
+    Raises:
+        EngineMissingError: It is Podman.
+    """
+    for part in version.get("Components") or ():
+        if part.get("Name") == _PODMAN:
+            raise EngineMissingError(
+                f"Podman {part.get('Version')} answers at {address.url}, and snapenv works with "
+                "Docker's engine alone",
+                hint="Install Docker's engine and point DOCKER_HOST at its socket, or use "
+                "--engine venv, which needs none.",
+            )
+
+
+def _refuse_proxy(address: Address) -> None:
+    """Refuse an engine behind a proxy that cannot be spoken with."""
+    refused = refuse_socks(find_proxy(address.url), host=urlsplit(address.url).hostname or "")
+    if refused:
+        raise EngineMissingError(
+            f"the Docker engine at {address.url} {refused.what}", hint=str(refused.hint)
+        )

@@ -18,8 +18,9 @@ from docker.errors import NotFound
 from docker.utils.config import load_general_config
 
 from snapenv.content import Tar
+from snapenv.engine.address import find_address
 from snapenv.engine.archive import unpack_folder
-from snapenv.engine.connection import connect, find_address
+from snapenv.engine.connection import QUESTION_S, connect
 from snapenv.engine.containers import ContainerTarget, ImageTarget
 from snapenv.engine.describe import describe
 from snapenv.engine.entrypoint import RESET, starts_commands
@@ -47,6 +48,7 @@ from snapenv.errors import (
     BuildError,
     BuildKitMissingError,
     EngineError,
+    EngineMissingError,
     EnvironmentMissingError,
     NotFoundError,
     RegistryError,
@@ -77,9 +79,8 @@ def has_buildkit(ping: Mapping[str, str]) -> bool:
     """Tell from the headers of ``/_ping`` whether an engine builds with BuildKit.
 
     20.10 names a builder only where its configuration does, and has BuildKit also without.
-    Podman answers in Docker's place and has none.
     """
-    if "Libpod-API-Version" in ping or ping.get("Ostype") == "windows":
+    if ping.get("Ostype") == "windows":
         return False
     version = tuple(int(part) for part in ping.get("Api-Version", "0").split("."))
     return version >= _BUILDKIT_SINCE and ping.get("Builder-Version", _BUILDKIT) == _BUILDKIT
@@ -98,16 +99,26 @@ class DockerEngine:
         self._patience = patience or Patience()
         self._starts: dict[str, bool] = {}  # whether they start commands, by the ids of images
 
-    @functools.cached_property
+    @property
     def _client(self) -> APIClient:
-        return connect(find_address())
+        if isinstance(self._connection, EngineMissingError):
+            raise self._connection
+        return self._connection
+
+    @functools.cached_property
+    def _connection(self) -> APIClient | EngineMissingError:
+        """The one connection; who has not answered once is not waited for again."""
+        try:
+            return connect(find_address())
+        except EngineMissingError as error:
+            return error
 
     def check(self) -> str:
         """Name the engine, and see that it has BuildKit."""
         client = self._client
         with engine_errors():
             version = client.version()["Version"]
-            headers = client.get(f"{client.base_url}/_ping", timeout=client.timeout).headers
+            headers = client.get(f"{client.base_url}/_ping", timeout=QUESTION_S).headers
         if not has_buildkit(headers):
             raise BuildKitMissingError(
                 f"Docker {version} at {find_address().url} has no BuildKit",
@@ -120,7 +131,7 @@ class DockerEngine:
         client = self._client
         with engine_errors():
             version, info = client.version(), client.info()
-            headers = client.get(f"{client.base_url}/_ping", timeout=client.timeout).headers
+            headers = client.get(f"{client.base_url}/_ping", timeout=QUESTION_S).headers
         return describe(info, version, address=find_address().url, buildkit=has_buildkit(headers))
 
     def find(self, ref: str) -> Image | None:

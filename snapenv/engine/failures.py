@@ -107,6 +107,11 @@ def engine_errors() -> Iterator[None]:
     except APIError as error:
         raise engine_failure(said(error)) from error
     except (DockerException, OSError, urllib3.exceptions.HTTPError, http.client.HTTPException) as e:
+        if is_timeout(e):
+            raise EngineError(
+                "the Docker engine does not answer any more: nothing came for too long",
+                hint="Restart Docker if docker info hangs as well: sudo systemctl restart docker",
+            ) from e
         raise EngineError(
             f"the Docker engine went away: {one_line(str(e))}",
             hint="See that it runs: docker version.",

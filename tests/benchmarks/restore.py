@@ -16,7 +16,8 @@ import time
 from typing import TYPE_CHECKING
 
 from snapenv.content import Tar
-from snapenv.engine.connection import connect, find_address
+from snapenv.engine.address import find_address
+from snapenv.engine.connection import connect
 from snapenv.model.snapshot import IMAGE_PYTHON
 from snapenv.probe.probe import pack_probe
 from tests.benchmarks.measure import Work, run

@@ -1,0 +1,126 @@
+"""Why no engine answers, by what lies behind the error that says so."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from docker.errors import APIError, InvalidVersion
+from requests.utils import get_environ_proxies, select_proxy
+
+from snapenv.engine.failures import is_timeout, one_line, said
+from snapenv.engine.ssh import SshError
+from snapenv.errors import EngineMissingError
+from snapenv.network_cause import causes, find_cause
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from snapenv.engine.address import Address
+    from snapenv.network_cause import Cause, Kind
+
+_START = "Start Docker, or set DOCKER_HOST; --engine venv needs none."
+_RESTART = "Restart Docker: sudo systemctl restart docker; or use --engine venv, which needs none."
+_WANTS_TLS = "HTTP request to an HTTPS server"
+_MENDS: Mapping[Kind, str] = {
+    "plain-http": "Unset DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or name the port that speaks TLS, "
+    "as a rule 2376.",
+    "unknown-authority": "Put the authority that signed it into ca.pem, in DOCKER_CERT_PATH.",
+    "client-certificate": "Put the cert.pem and key.pem that it knows into DOCKER_CERT_PATH.",
+    "refused": "Start Docker there, listening at this address, or set DOCKER_HOST.",
+}
+_NO_SOCKET = ("this is no socket", "Name the engine's socket in DOCKER_HOST: docker context ls")
+
+_Why = tuple[str, str]  # what follows a colon, and what mends it
+
+
+def explain(address: Address, error: BaseException, *, waited_s: float) -> EngineMissingError:
+    """Say why no engine answers, by what lies behind an error."""
+    chain = tuple(causes(error))
+    if any(isinstance(one, PermissionError) for one in chain):
+        return EngineMissingError(
+            f"you may not talk to the Docker engine at {address.url}",
+            hint="Join the group docker and log in again, or use --engine venv, which needs none.",
+        )
+    why, hint = (
+        _of_ssh(address.url, chain)
+        or _of_answer(chain)
+        or _of_silence(error, waited_s)
+        or _of_socket(address.url, chain)
+        or _of_network(address.url, error)
+        or (one_line(str(error)), _START)
+    )
+    return EngineMissingError(f"no Docker engine answers at {address.url}: {why}", hint=hint)
+
+
+def _of_ssh(url: str, chain: tuple[BaseException, ...]) -> _Why | None:
+    words = next((str(one) for one in chain if isinstance(one, SshError)), None)
+    if words is None:
+        return None
+    return (
+        one_line(words) or "ssh ended without a word",
+        f"See that this works: ssh -oBatchMode=yes {urlsplit(url).netloc} docker version",
+    )
+
+
+def _of_answer(chain: tuple[BaseException, ...]) -> _Why | None:
+    """Say why an answer that came is none of an engine's."""
+    if any(isinstance(one, InvalidVersion) for one in chain):
+        return "it is too old", "Update Docker to 20.10 or newer."
+    failed = next((one for one in chain if isinstance(one, APIError)), None)
+    if failed and _WANTS_TLS in said(failed):
+        return (
+            "it wants TLS",
+            "Set DOCKER_TLS_VERIFY=1, and name the folder of its certificates in DOCKER_CERT_PATH.",
+        )
+    if failed is not None and failed.status_code in {401, 403}:
+        return (
+            f"what answers refuses with {failed.status_code}",
+            "Let whatever stands before the engine pass /version, or name the engine's own socket.",
+        )
+    if failed is not None or isinstance(chain[0], (LookupError, TypeError, ValueError)):
+        return "something else answers there", "See that DOCKER_HOST has the right port."
+    return None
+
+
+def _of_silence(error: BaseException, waited_s: float) -> _Why | None:
+    if not is_timeout(error) and not any(isinstance(one, TimeoutError) for one in causes(error)):
+        return None
+    return f"nothing came within {waited_s:g} s, docker ps hangs as well", _RESTART
+
+
+def _of_socket(url: str, chain: tuple[BaseException, ...]) -> _Why | None:
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return None
+    if any(isinstance(one, (FileNotFoundError, NotADirectoryError)) for one in chain):
+        return "there is no such socket", _START
+    if any(isinstance(one, ConnectionRefusedError) for one in chain):
+        is_socket = stat.S_ISSOCK(Path(parts.path).stat().st_mode)
+        return ("nothing listens at this socket", _RESTART) if is_socket else _NO_SOCKET
+    return None
+
+
+def _of_network(url: str, error: BaseException) -> _Why | None:
+    parts = urlsplit(url)
+    cause = find_cause(error, host=parts.hostname or "", proxy=find_proxy(url))
+    return _told(cause) if cause else None
+
+
+def _told(cause: Cause) -> _Why:
+    what = cause.what.removeprefix("does not answer: ")
+    return (
+        what if what != cause.what else f"it {what}",
+        _MENDS.get(cause.kind) or cause.hint or _START,
+    )
+
+
+def find_proxy(url: str) -> str | None:
+    """Give the proxy through which requests asks an engine, which it does by tcp alone."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"tcp", "http", "https"}:
+        return None
+    asked = f"http://{parts.netloc}"
+    return select_proxy(asked, get_environ_proxies(asked))
