@@ -146,7 +146,7 @@ def _is_insecure(host: str) -> bool:
 
 
 def _missing_helpers() -> tuple[str, ...]:
-    from snapenv.registry.credentials import missing_helpers
+    from snapenv.docker_login import missing_helpers
 
     return missing_helpers()
 

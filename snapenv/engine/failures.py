@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
-import warnings
 from typing import TYPE_CHECKING
 
 import requests
@@ -196,25 +195,6 @@ def is_timeout(error: BaseException) -> bool:
     """Tell whether nothing was heard for too long; requests hides it while a body comes."""
     timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError)
     return any(isinstance(one, timeouts) for one in (error, *error.args))
-
-
-@contextlib.contextmanager
-def login_errors(host: str) -> Iterator[None]:
-    """Make what docker's configuration and its credential helpers fail at an error of ours.
-
-    Raises:
-        RegistryError: There may be a login, and it cannot be had.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # docker-py warns of a helper that is not there
-            yield
-    except (DockerException, ValueError, TypeError, LookupError):
-        raise RegistryError(  # what they say may hold the login
-            f"docker's own configuration gives no login for {host}: it, or its credential helper, "
-            "does not work",
-            hint=f"See that this works: docker login {host}",
-        ) from None
 
 
 def start_failure(text: str, program: str, where: str) -> SnapenvError:

@@ -15,12 +15,12 @@ from docker import auth
 from docker.errors import APIError, create_api_error_from_http_exception
 from requests import HTTPError, RequestException
 
+from snapenv.docker_login import find_login
 from snapenv.engine.failures import (
     DEFAULT_REGISTRY,
     engine_errors,
     is_passing,
     is_timeout,
-    login_errors,
     registry_failure,
     said,
 )
@@ -115,10 +115,10 @@ def asked(
 
     Raises:
         StreamError: The engine refused, or nothing was heard for ``timeout_s``.
-        RegistryError: There may be a login, and it cannot be had.
+        LoginError: There may be a login, and it cannot be had.
     """
     url = f"{client.base_url}/v{client.api_version}/{path}"
-    headers = _login(client, ref)
+    headers = _login(ref)
     try:
         with client.request(
             method, url, params=query, headers=headers, timeout=timeout_s, stream=True
@@ -159,11 +159,9 @@ def refuse_failed(response: Response) -> None:
         create_api_error_from_http_exception(error)
 
 
-def _login(client: APIClient, ref: ImageRef) -> Mapping[str, bytes]:
-    host = ref.registry or DEFAULT_REGISTRY
-    with login_errors(host):
-        header = auth.get_config_header(client, host)
-    return {"X-Registry-Auth": header or auth.encode_header({})}
+def _login(ref: ImageRef) -> Mapping[str, bytes]:
+    found = find_login(ref.registry or DEFAULT_REGISTRY)
+    return {"X-Registry-Auth": auth.encode_header(found or {})}
 
 
 class Layers:
