@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from snapenv.model.host import HostEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _PAIR = re.compile(r"(\d+)\.(\d+)")
 _CONTAINERD_STORE = "io.containerd.snapshotter.v1"
@@ -21,6 +21,8 @@ _SYSTEM_CONTAINERD = "/run/containerd/"  # else the engine runs a containerd of 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _IN_A_MACHINE = "Docker Desktop"  # its engine runs in a virtual machine
 _CONTAINERD_ROOT = "/var/lib/containerd"
+_SECCOMP = "name=seccomp"
+_UNFILTERED = "profile=unconfined"
 _ROOTLESS = "name=rootless"  # may go on: ",…"
 
 
@@ -41,12 +43,14 @@ def describe(
         buildkit=buildkit,
         architecture=str(version.get("Arch") or "amd64"),
         root=str(info.get("DockerRootDir") or "/var/lib/docker"),
-        free_bytes=_free_bytes(info) if here else None,
+        free_bytes=_least(info, _free_bytes_at) if here else None,
+        free_inodes=_least(info, _free_inodes_at) if here else None,
         runtimes=tuple(sorted(info.get("Runtimes") or ())),
         cdi=bool(info.get("CDISpecDirs")),
         cdi_devices=tuple(_cdi_devices(info)),
         cgroup_driver=str(info.get("CgroupDriver") or "none"),
         rootless=any(one.startswith(_ROOTLESS) for one in info.get("SecurityOptions") or ()),
+        seccomp=_has_seccomp(info),
         containerd_store=_is_containerd_store(info),
         memory_bytes=info.get("MemTotal") or None,
     )
@@ -64,9 +68,15 @@ def is_here(address: str, info: Mapping[str, Any]) -> bool:
     return near and named and info.get("OperatingSystem") != _IN_A_MACHINE
 
 
-def _free_bytes(info: Mapping[str, Any]) -> int | None:
-    """Give the free bytes where an image is kept, the least of the places that take part."""
-    found = [free for place in _places(info) if (free := _free_at(place)) is not None]
+def _has_seccomp(info: Mapping[str, Any]) -> bool:
+    """Say whether system calls are filtered; an engine that says nothing of its security may."""
+    options = info.get("SecurityOptions") or ("name=seccomp",)
+    return any(one.startswith(_SECCOMP) and _UNFILTERED not in one for one in options)
+
+
+def _least(info: Mapping[str, Any], free_at: Callable[[str], int | None]) -> int | None:
+    """Give what is free where an image is kept, the least of the places that take part."""
+    found = [free for place in _places(info) if (free := free_at(place)) is not None]
     return min(found, default=None)
 
 
@@ -77,12 +87,21 @@ def _places(info: Mapping[str, Any]) -> Iterator[str]:
         yield _CONTAINERD_ROOT
 
 
-def _free_at(place: str) -> int | None:
+def _free_bytes_at(place: str) -> int | None:
     try:
         found = os.statvfs(place)
     except OSError:
         return None
     return found.f_bavail * found.f_frsize
+
+
+def _free_inodes_at(place: str) -> int | None:
+    """Give the free inodes; btrfs and others have no fixed number, and say 0 of 0."""
+    try:
+        found = os.statvfs(place)
+    except OSError:
+        return None
+    return found.f_favail if found.f_files else None
 
 
 def _is_containerd_store(info: Mapping[str, Any]) -> bool:

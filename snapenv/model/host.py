@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from snapenv.model.hardware import Driver, Hardware
@@ -43,6 +44,7 @@ class GpuPlumbing:
     no_cgroups: bool | None = None  # of nvidia-container-runtime's config.toml
     cdi: tuple[CdiSpec, ...] = ()
     jetson: bool = False  # /etc/nv_tegra_release
+    disable_require: bool = False  # the toolkit asks no image what it requires
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,11 +71,13 @@ class HostEngine:
     architecture: str = "amd64"
     root: str = "/var/lib/docker"  # its data
     free_bytes: int | None = None  # on the file system of its data
+    free_inodes: int | None = None  # there too; None where the file system has no limit
     runtimes: tuple[str, ...] = ("runc",)
     cdi: bool = False  # it takes CDI devices
     cdi_devices: tuple[str, ...] = ()  # those that it has found itself, where it says so
     cgroup_driver: str = "cgroupfs"
     rootless: bool = False
+    seccomp: bool = True  # its filter of system calls is on
     containerd_store: bool = False
     shm_bytes: int | None = None  # what a container gets that asks for nothing
     memory_bytes: int | None = None  # of the machine
@@ -149,13 +153,15 @@ class Needs:
     cuda: str | None = None  # that torch was built for: "13.0"
     kernels: tuple[Kernels, ...] = ()  # of torch and of every compiled extension
     image_cuda: str | None = None  # CUDA_VERSION of the image
-    require_cuda: str | None = None  # NVIDIA_REQUIRE_CUDA of the image
+    # What the image asks of a driver, by variable: {"NVIDIA_REQUIRE_CUDA": "cuda>=12.8"}
+    requires: Mapping[str, str] = field(default_factory=dict)
     image_driver: str | None = None  # CUDA_DRIVER_VERSION of the image: what its compat layer is
     compat: bool = False  # the image's LD_LIBRARY_PATH leads to a forward-compatibility package
     datacenter_branches: tuple[int, ...] = ()  # older drivers that the base's notes allow there
     captured_driver: Driver | None = None
     captured_gpus: tuple[str, ...] = ()  # names
-    glibc: str | None = None  # of the captured system; counts for a venv alone
+    glibc: str | None = None  # of the captured system
+    image_glibc: str | None = None  # of the image, or of the base that it is built on
     missing: tuple[Layer, ...] = ()  # layers that are to be pulled; their sizes are packed
     here: bool = False  # nothing is to be fetched
     base_unread: Unread | None = None  # of a build

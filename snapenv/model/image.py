@@ -157,6 +157,7 @@ class Layer:
 
     digest: str  # of the packed bytes
     size_bytes: int
+    media_type: str | None = None  # "application/vnd.oci.image.layer.v1.tar+zstd"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -41,6 +41,7 @@ class CatalogueImage:
 
     tag: str  # "25.01-py3"
     python: str | None = None  # "3.12"
+    ubuntu: str | None = None  # "24.04"
     cuda: Pair | None = None
     torch: Pair | None = None
     machines: tuple[str, ...] = ("amd64",)  # that it is known to exist for
@@ -167,6 +168,7 @@ def _image(row: Mapping[str, str]) -> CatalogueImage:
     return CatalogueImage(
         tag=row["tag"],
         python=f"{python[0]}.{python[1]}" if python else None,
+        ubuntu=row["ubuntu"] or None,
         cuda=major_minor(row["cuda"]),
         torch=major_minor(row["torch"]),
         machines=("amd64", "arm64") if row["arm64"] else ("amd64",),

@@ -98,8 +98,17 @@ def _is_forward(
     if version and version[0] in branches:
         return True
     served = (catalogue.forward or {}).get(cuda)
-    if version is None or (served is None and not branches):
+    if version is None or (not branches and _is_open(version[0], cuda, catalogue)):
         return None
     if version[0] in catalogue.never_forward or served is None:
         return False
     return any(version[0] in one for one in served)
+
+
+def _is_open(branch: int, cuda: Pair, catalogue: Catalogue) -> bool:
+    """Say whether a CUDA has no row, or notes of an image with it say other than its row.
+
+    NVIDIA's table leaves out branches that have come to their end since.
+    """
+    noted = (image.datacenter_branches for image in catalogue.images if image.cuda == cuda)
+    return cuda not in (catalogue.forward or {}) or any(branch in one for one in noted)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.preflight import (
     architecture,
+    cdi,
     compatibility,
     container,
     driver,
@@ -26,6 +27,8 @@ RULES = (
     engine.check_answer,
     engine.check_api,
     engine.check_buildkit,
+    engine.check_threads,
+    engine.check_layers,
     architecture.check_platform,
     driver.check_fault,
     driver.check_library,
@@ -48,7 +51,8 @@ RULES = (
     gpu.check_mig,
     engine.check_snap,
     container.check_plumbing,
-    container.check_cdi,
+    cdi.check_specification,
+    cdi.check_names,
     engine.check_rootless,
     container.check_no_cgroups,
     container.check_char_links,
@@ -56,6 +60,7 @@ RULES = (
     transport.check_helpers,
     transport.check_base,
     storage.check_disk,
+    storage.check_inodes,
     storage.check_shm,
     architecture.check_glibc,
 )

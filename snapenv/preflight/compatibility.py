@@ -40,28 +40,34 @@ def check_requirement(case: Case) -> Iterator[Check]:
     Only NVIDIA's hook asks; CDI does not. Where the driver does not serve the CUDA at all,
     ``driver.cuda`` has said so.
     """
-    asked, hardware = case.needs.require_cuda, case.gpu_hardware
+    asked, hardware = case.needs.requires, case.gpu_hardware
     if not asked or hardware is None or hardware.driver is None or case.needs.venv:
         return
-    if service(case) == "no":
+    if service(case) == "no" or case.plumbing.disable_require:
         return
-    first = asked.split()[0] if asked.split() else asked
+    unmet = [
+        name
+        for name, value in asked.items()
+        if not all(allows(value, hardware.driver, gpu) for gpu in hardware.gpus)
+    ]
+    name = unmet[0] if unmet else next(iter(asked))
+    first = asked[name].partition(" ")[0]
     cuda = hardware.driver.cuda
     seen = f"driver {hardware.driver.version}" + (f", CUDA {dotted(cuda)}" if cuda else "")
-    if all(allows(asked, hardware.driver, gpu) for gpu in hardware.gpus):
+    if not unmet:
         yield held("driver.requirement", f"{first}, as the image asks", seen)
         return
     say = warned if case.injection == "cdi" else failed
     yield say(
         "driver.requirement",
-        f"{first}, as the image's NVIDIA_REQUIRE_CUDA asks",
+        f"{first}, as the image's {name} asks",
         seen,
-        f"Update the driver until nvidia-smi shows a CUDA that meets {first}.",
+        f"Update the driver until it meets {first}, which nvidia-smi shows.",
     )
 
 
 def allows(requirement: str, driver: Driver, gpu: Gpu) -> bool:
-    """Say whether NVIDIA_REQUIRE_CUDA lets a driver and a GPU pass.
+    """Say whether one requirement of an image lets a driver and a GPU pass.
 
     Words are alternatives; in one, conditions between commas must all hold. A condition that
     cannot be told counts as one that holds.

@@ -1,14 +1,14 @@
-"""Whether the engine of this machine can hand its GPUs on to a container.
+"""Whether the engine of this machine can hand its GPUs on to a container; of CDI, ``cdi`` tells.
 
 Source: https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/
 """
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
-from snapenv.nvidia.catalogue import major_minor, numbers
+from snapenv.nvidia.catalogue import major_minor
+from snapenv.preflight.cdi import is_unread
 from snapenv.preflight.finding import failed, held, warned
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def check_plumbing(case: Case) -> Iterator[Check]:
             f'Put {{"features": {{"cdi": true}}}} into {_daemon(engine)[0]}, then: '
             f"{_daemon(engine)[1]}",
         )
-    elif case.injection == "none" and not _unread(case):
+    elif case.injection == "none" and not is_unread(case):
         yield failed(
             "gpu.plumbing",
             "NVIDIA's container toolkit, or a CDI specification",
@@ -48,44 +48,6 @@ def check_plumbing(case: Case) -> Iterator[Check]:
         )
     elif case.injection != "none":
         yield held("gpu.plumbing", "NVIDIA's container toolkit, or CDI", _way(case, engine))
-
-
-def check_cdi(case: Case) -> Iterator[Check]:
-    """Say whether the CDI specification is there, read, and of the driver that is loaded.
-
-    Where NVIDIA's hook is the way, nobody reads it.
-    """
-    if case.gpu_engine and _unread(case):
-        path = case.specs[0].path
-        yield failed(
-            "gpu.cdi",
-            f"an engine that reads {path}",
-            "it found no device of NVIDIA's",
-            f"Add the folder of {path} to cdi-spec-dirs in the engine's daemon.json.",
-        )
-    elif case.gpu_engine and case.injection == "cdi":
-        yield from _specification(case)
-
-
-def _specification(case: Case) -> Iterator[Check]:
-    """Compare the driver in each specification with the one that is loaded, where both tell."""
-    driver = case.gpu_hardware.driver if case.gpu_hardware else None
-    loaded = driver.version if driver and numbers(driver.version) else None
-    expected = f"a CDI specification of driver {loaded or 'unknown'}"
-    if not case.specs:
-        if case.gpu_engine and not case.gpu_engine.cdi_devices:
-            yield failed("gpu.cdi", expected, "none", _generate("/etc/cdi/nvidia.yaml"))
-        return
-    old = next((one for one in case.specs if loaded and one.driver not in {None, loaded}), None)
-    if old is None:
-        yield held("gpu.cdi", expected, case.specs[0].path)
-    else:
-        seen = f"{old.path} is of driver {old.driver}"
-        yield failed("gpu.cdi", expected, seen, _generate(old.path))
-
-
-def _generate(path: str) -> str:
-    return f"sudo nvidia-ctk cdi generate --output={shlex.quote(path)}"
 
 
 def check_char_links(case: Case) -> Iterator[Check]:
@@ -133,11 +95,6 @@ def _may_use_specs(case: Case, engine: HostEngine) -> bool:
     """Say whether only the engine's switch is missing between specifications and containers."""
     major = (major_minor(engine.version) or (0, 0))[0]
     return bool(case.specs) and not (engine.cdi or case.hook) and major >= _CDI_SINCE
-
-
-def _unread(case: Case) -> bool:
-    """Say whether specifications are the only way, and the engine has found none of them."""
-    return bool(case.specs and case.engine and case.engine.cdi and case.injection == "none")
 
 
 def _way(case: Case, engine: HostEngine) -> str:

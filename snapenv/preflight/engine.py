@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from snapenv.nvidia.catalogue import dotted
+from snapenv.nvidia.catalogue import dotted, major_minor
 from snapenv.preflight.finding import failed, held, warned
 
 if TYPE_CHECKING:
@@ -18,6 +19,15 @@ GPU_API = (1, 40)  # the first with device requests, of Docker 19.03
 TRIED_API = ((1, 41), (1, 51))  # of Docker 20.10 and of 28.5
 
 _UNTOLD = (0, 0)
+_CALENDAR = (17, 3, 0)  # Docker's first version of this count; Podman's are lower
+_KNOWS_CLONE3 = (20, 10, 10)
+_KNOWS_ZSTD = (23, 0, 0)
+_USES_CLONE3 = (2, 34)  # glibc
+_DOTTED = re.compile(r"(\d+)\.(\d+)\.(\d+)", re.ASCII)
+_LAYER = re.compile(
+    r"application/vnd\.oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+gzip|\+zstd)?"
+    r"|application/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.gzip|\.zstd)?"
+)
 _TRIED = f"API {dotted(TRIED_API[0])} to {dotted(TRIED_API[1])}, which snapenv was tried with"
 _UPDATE_DOCKER = "Update Docker to 20.10 or newer; docker version tells what is there."
 _UPDATE_SNAPENV = "Update snapenv, or set min-api-version in the engine's daemon.json."
@@ -75,6 +85,59 @@ def check_buildkit(case: Case) -> Iterator[Check]:
             "Switch BuildKit on in the engine's daemon.json, and restart Docker: "
             '{"features": {"buildkit": true}}',
         )
+
+
+def check_threads(case: Case) -> Iterator[Check]:
+    """Warn of an engine whose filter forbids clone3, which glibc 2.34 makes threads with.
+
+    A distribution may have mended an older version. Of an image whose C library is not known, that
+    of the captured system stands for it.
+    Source: https://github.com/moby/moby/pull/42681
+    """
+    engine, glibc = case.engine, case.needs.image_glibc or case.needs.glibc
+    if engine is None or not engine.seccomp or glibc is None:
+        return
+    version = _version(engine.version)
+    if version is None or not _CALENDAR <= version < _KNOWS_CLONE3:
+        return
+    if (major_minor(glibc) or _UNTOLD) >= _USES_CLONE3:
+        yield warned(
+            "engine.clone3",
+            f"Docker 20.10.10 or newer, for an image with glibc {glibc}",
+            f"Docker {engine.version}: programs in it may not start threads",
+            "Update Docker to 20.10.10 or newer, with libseccomp 2.5.2 or newer.",
+        )
+
+
+def check_layers(case: Case) -> Iterator[Check]:
+    """Say whether the engine can unpack the layers that are to be pulled.
+
+    Source: https://github.com/moby/moby/releases/tag/v23.0.0 (zstd)
+    """
+    engine, types = case.engine, {layer.media_type or "" for layer in case.needs.missing}
+    version = _version(engine.version) if engine else None
+    if engine is None or version is None or engine.containerd_store:
+        return
+    if _CALENDAR <= version < _KNOWS_ZSTD and any(one.endswith("zstd") for one in types):
+        yield failed(
+            "engine.layers",
+            "Docker 23.0 or newer, as layers of the image are packed with zstd",
+            f"Docker {engine.version}, which does not unpack it",
+            "Update Docker to 23.0 or newer, or push the image with layers packed by gzip.",
+        )
+    odd = sorted(one for one in types if one and not _LAYER.fullmatch(one))
+    if odd:
+        yield warned(
+            "engine.layers-unknown",
+            "layers of a form that Docker unpacks",
+            f"{odd[0]}, which it may not know",
+            "Push the image again with Docker or buildx.",
+        )
+
+
+def _version(text: str) -> tuple[int, int, int] | None:
+    found = _DOTTED.match(text)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
 def check_snap(case: Case) -> Iterator[Check]:

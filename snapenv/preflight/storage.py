@@ -22,6 +22,10 @@ ENOUGH = 2.5
 KEPT = 1.0
 """What containerd's store needs more, which keeps the packed layers too."""
 
+LEAST_FILES = 10_000
+ENOUGH_FILES = 100_000
+"""An environment of 378 packages has 61,000 files, an NVIDIA base image some 60,000 more."""
+
 
 def check_disk(case: Case) -> Iterator[Check]:
     """Say whether the layers that are missing fit on the file system of the engine's data."""
@@ -41,6 +45,24 @@ def check_disk(case: Case) -> Iterator[Check]:
     yield say(
         "disk", expected, seen, f"Free {short} more; docker system df shows what images hold."
     )
+
+
+def check_inodes(case: Case) -> Iterator[Check]:
+    """Say whether the file system of the engine's data can hold the files of an image.
+
+    No image that trains has fewer than ``LEAST_FILES``, which torch alone has.
+    """
+    engine, torch = case.engine, case.needs.torch
+    if engine is None or engine.free_inodes is None or not case.needs.missing:
+        return
+    expected = f"{ENOUGH_FILES:,} free inodes, one for each file of an image"
+    seen = f"{engine.free_inodes:,} free at {engine.root}"
+    if engine.free_inodes >= ENOUGH_FILES:
+        yield held("disk.inodes", expected, seen)
+        return
+    say = failed if engine.free_inodes < LEAST_FILES and torch else warned
+    fix = "Remove small files there, such as unused images (docker image prune); df -i shows it."
+    yield say("disk.inodes", expected, seen, fix)
 
 
 def check_shm(case: Case) -> Iterator[Check]:

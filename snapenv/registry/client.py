@@ -209,7 +209,10 @@ def _image(ref: ImageRef, manifest: Manifest, config: Config) -> RemoteImage:
     return RemoteImage(
         ref=ref,
         config_digest=manifest.config.digest,
-        layers=tuple(Layer(digest=one.digest, size_bytes=one.size) for one in manifest.layers),
+        layers=tuple(
+            Layer(digest=one.digest, size_bytes=one.size, media_type=one.media_type)
+            for one in manifest.layers
+        ),
         diff_ids=config.rootfs.diff_ids,
         labels=(run.labels if run else None) or {},
         variables={name: value for name, _, value in variables},

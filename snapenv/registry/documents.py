@@ -21,6 +21,7 @@ MANIFESTS = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _SCHEMA = 2
 _SYSTEM = "linux"
+_LEAST_LEVEL = {"amd64": 1, "arm64": 8}
 
 Document = TypeVar("Document")
 
@@ -33,11 +34,12 @@ class DocumentError(Exception):
         self.what = what
 
 
-class Descriptor(msgspec.Struct, frozen=True):
+class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
     """What a manifest says of a part."""
 
     digest: str
     size: int
+    media_type: str | None = None
 
 
 class Platform(msgspec.Struct, frozen=True):
@@ -45,6 +47,19 @@ class Platform(msgspec.Struct, frozen=True):
 
     architecture: str = ""
     os: str = ""
+    variant: str = ""
+
+    @property
+    def level(self) -> int:
+        """What of its kind a machine must be: 1 for any amd64, 3 for ``v3``; 8 for any arm64."""
+        found = re.fullmatch(r"v(\d{1,2})", self.variant, re.ASCII)
+        return int(found[1]) if found else _LEAST_LEVEL.get(self.architecture, 0)
+
+    @property
+    def name(self) -> str:
+        """The kind of machine as people write it: ``amd64``, ``amd64/v3``."""
+        plain = self.level == _LEAST_LEVEL.get(self.architecture, 0)
+        return self.architecture if plain else f"{self.architecture}/{self.variant}"
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -146,20 +161,23 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest | Index:
 
 
 def choose(index: Index, machine: str) -> str | None:
-    """Give the digest of an index's first image for a kind of machine such as ``amd64``."""
-    return next(
-        (
-            one.digest
-            for one in index.manifests
-            if (one.platform.os, one.platform.architecture) == (_SYSTEM, machine)
-        ),
-        None,
-    )
+    """Give the digest of an index's image for a kind of machine such as ``amd64``.
+
+    Engines take the first that every machine of the kind can run. Which of the others they take, if
+    any, depends on the processor and on their version; the least demanding stands for them.
+    Source: https://github.com/containerd/platforms/blob/main/compare.go
+    """
+    fitting = [
+        one
+        for one in index.manifests
+        if (one.platform.os, one.platform.architecture) == (_SYSTEM, machine)
+    ]
+    return min(fitting, key=lambda one: one.platform.level).digest if fitting else None
 
 
 def machines(index: Index) -> tuple[str, ...]:
     """List the kinds of machine that an index has images for, sorted."""
-    found = {one.platform.architecture for one in index.manifests if one.platform.os == _SYSTEM}
+    found = {one.platform.name for one in index.manifests if one.platform.os == _SYSTEM}
     return tuple(sorted(found))
 
 

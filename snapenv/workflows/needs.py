@@ -18,6 +18,7 @@ from snapenv.model.image import ImageRef
 from snapenv.model.native import Kernels
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import dotted, read_kernels
+from snapenv.nvidia.requirements import read_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,10 @@ _SHM_BYTES = 1 << 30  # that workers of a DataLoader share
 _ASKED = 8  # local images that may have layers in common
 _MACHINES = ("amd64", "arm64")
 _NVIDIA = "nvidia/pytorch"
+_NAME_LABEL = "org.opencontainers.image.ref.name"
+_VERSION_LABEL = "org.opencontainers.image.version"
+# Source: https://packages.ubuntu.com/source/focal/glibc and the same of the others
+_GLIBC_OF_UBUNTU = {"18.04": "2.27", "20.04": "2.31", "22.04": "2.35", "24.04": "2.39"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +141,7 @@ def of_base(needs: Needs, lock: Lock, base: Image | RemoteImage | None, known: C
     variables = dict(base.variables) if base else {}
     if lock.base.world == "exact":
         variables.pop("LD_LIBRARY_PATH", None)  # the image sets its own
+    needs = replace(needs, image_glibc=_glibc(base.labels if base else {}, _find(ref, known)))
     return _with_image(needs, variables, _find(ref, known))
 
 
@@ -148,8 +154,9 @@ def of_image(
         base = ImageRef.parse(name) if name else ref
     except ValueError:
         base = ref
-    needs = replace(needs, architecture=image.machine)
-    return _with_image(needs, image.variables, _find(base, catalogue))
+    known = _find(base, catalogue)
+    needs = replace(needs, architecture=image.machine, image_glibc=_glibc(image.labels, known))
+    return _with_image(needs, image.variables, known)
 
 
 def of_labels(image: Image | RemoteImage, ref: ImageRef, catalogue: Catalogue) -> Needs:
@@ -248,11 +255,17 @@ def _with_image(needs: Needs, variables: Mapping[str, str], known: CatalogueImag
     return replace(
         needs,
         image_cuda=variables.get("CUDA_VERSION") or cuda,
-        require_cuda=variables.get("NVIDIA_REQUIRE_CUDA"),
+        requires=read_requirements(variables),
         image_driver=variables.get("CUDA_DRIVER_VERSION"),
         compat="/compat" in variables.get("LD_LIBRARY_PATH", ""),
         datacenter_branches=known.datacenter_branches if known else (),
     )
+
+
+def _glibc(labels: Mapping[str, str], known: CatalogueImage | None) -> str | None:
+    """Give an image's C library by its Ubuntu, as Ubuntu's labels name it, else the catalogue."""
+    told = labels.get(_VERSION_LABEL) if labels.get(_NAME_LABEL) == "ubuntu" else None
+    return _GLIBC_OF_UBUNTU.get(told or (known.ubuntu if known else None) or "")
 
 
 def _of_variables(image: Image | RemoteImage, ref: ImageRef, catalogue: Catalogue) -> Needs:

@@ -15,6 +15,8 @@ from tests.engines.newer_engine import CONTAINERD, NEWER, Newer, start_newer
 from tests.fakes import FakeEngine
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snapenv.model.host import HostEngine
     from snapenv.ports import Engine
 
@@ -128,3 +130,28 @@ def test_an_engine_is_here_by_its_address_and_its_name(
 
 def test_a_folder_that_is_not_here_leaves_the_free_bytes_unknown() -> None:
     assert said(DockerRootDir="/nonexistent/docker").free_bytes is None
+
+
+@pytest.mark.parametrize(
+    ("options", "filtered"),
+    [
+        (["name=apparmor", "name=seccomp,profile=default"], True),
+        (["name=seccomp,profile=unconfined"], False),
+        (["name=apparmor"], False),
+        (None, True),
+    ],
+)
+def test_the_filter_of_system_calls_is_read(options: list[str] | None, *, filtered: bool) -> None:
+    assert said(SecurityOptions=options).seccomp is filtered
+
+
+def test_free_inodes_are_those_of_the_file_system_of_its_data(tmp_path: Path) -> None:
+    here = os.statvfs(tmp_path)
+
+    found = said(DockerRootDir=str(tmp_path)).free_inodes
+
+    if here.f_files:
+        assert found is not None
+        assert abs(found - here.f_favail) < 10_000
+    else:
+        assert found is None

@@ -34,7 +34,9 @@ def test_an_empty_cell_is_unknown() -> None:
     assert found["21.06-py3"] == CatalogueImage(
         tag="21.06-py3", cuda=(11, 3), datacenter_branches=(418, 440, 450, 460)
     )
-    assert found["25.02-py3"] == CatalogueImage(tag="25.02-py3", cuda=(12, 8), torch=(2, 7))
+    assert found["25.02-py3"] == CatalogueImage(
+        tag="25.02-py3", ubuntu="24.04", cuda=(12, 8), torch=(2, 7)
+    )
 
 
 def test_kernels_are_those_of_one_machine_or_a_lowest_one_of_all() -> None:

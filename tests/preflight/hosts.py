@@ -195,7 +195,11 @@ def nvidia(cuda: str, driver: str, architectures: str) -> Needs:
     """Give an environment that stands on an NVIDIA image's own torch, with its compat folder."""
     needs = torch("2.x.0a0.nv", cuda, architectures)
     return replace(
-        needs, image_cuda=cuda, image_driver=driver, compat=True, require_cuda="cuda>=9.0"
+        needs,
+        image_cuda=cuda,
+        image_driver=driver,
+        compat=True,
+        requires={"NVIDIA_REQUIRE_CUDA": "cuda>=9.0"},
     )
 
 
@@ -205,7 +209,12 @@ NGC_2501 = nvidia("12.8.0", "570.86.10", "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120 
 NGC_2510 = nvidia("13.0.2", "580.95.05", "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120 compute_120")
 ON_2310 = replace(CU128, image_cuda="12.2.2")  # a newer torch in a venv of an older image
 CUDA_128 = replace(  # as NVIDIA's CUDA images have it, shortened
-    CU126, image_cuda="12.6.3", require_cuda="cuda>=12.6 brand=tesla,driver>=535,driver<536"
+    CU126,
+    image_cuda="12.6.3",
+    requires={"NVIDIA_REQUIRE_CUDA": "cuda>=12.6 brand=tesla,driver>=535,driver<536"},
+)
+DRIVER_570 = replace(
+    CU126, requires={"NVIDIA_REQUIRE_CUDA": "cuda>=12.0", "NVIDIA_REQUIRE_DRIVER": "driver>=570"}
 )
 
 
@@ -227,8 +236,13 @@ def missing(*sizes_gb: float) -> Needs:
     return replace(CU130, missing=tuple(layers))
 
 
-NO_LIBRARY = ("libnvidia-ml.so.1 is not found", "580.95.05")
-ODD_LIBRARY = ("libnvidia-ml.so.1: wrong ELF class: ELFCLASS32",)
+OLD_FILTER = replace(E20, version="20.10.9")
+NEW_FILTER = replace(E20, version="20.10.10")
+NO_FILTER = replace(OLD_FILTER, seccomp=False)
+JAMMY = replace(CU130, gpu=False, glibc="2.31", image_glibc="2.35")
+FOCAL = replace(JAMMY, glibc="2.39", image_glibc="2.31")
+NO_NVML = faulty("libnvidia-ml.so.1 is not found", "580.95.05", kind="library")
+ODD_NVML = faulty("libnvidia-ml.so.1: wrong ELF class: ELFCLASS32", kind="library")
 
 
 def silent(gpus: Gpu | tuple[Gpu, ...], *numbers: int) -> Host:
@@ -252,6 +266,27 @@ def untold_cuda() -> Host:
 
 def on(*devices: str) -> Needs:
     return replace(CU130, devices=devices, gpu_required=True)
+
+
+def packed(media_type: str) -> Needs:
+    layer = Layer(digest="sha256:0", size_bytes=4 * 10**9, media_type=media_type)
+    return replace(CU130, missing=(layer,))
+
+
+def zstd() -> Needs:
+    return packed("application/vnd.oci.image.layer.v1.tar+zstd")
+
+
+def odd_layers() -> Needs:
+    return packed("application/vnd.oci.image.layer.v1.tar+gzip+encrypted")
+
+
+def of_unknown_files() -> Needs:
+    return replace(UNTOLD, missing=missing(4).missing, gpu=False)
+
+
+def inodes(count: int) -> Host:
+    return host(RTX4090, "580.95.05", replace(E28, free_inodes=count))
 
 
 class Row(NamedTuple):
@@ -307,6 +342,7 @@ OF_ALL = Kernels(
 )
 FEW_OLD = replace(CU130, kernels=(OF_ALL,))
 SYSTEMD = replace(E27, runtimes=("runc", "nvidia"), cgroup_driver="systemd")
+NEVER_ASKS = replace(TOOLKIT, disable_require=True)
 NO_LINKS = replace(TOOLKIT, char_links=False)
 NO_UVM = replace(TOOLKIT, devices=("/dev/nvidia0", "/dev/nvidiactl"))
 CDI_NO_UVM = replace(spec("580.95.05"), devices=("/dev/nvidia0", "/dev/nvidiactl"))
@@ -382,6 +418,9 @@ ROWS = (
     Row("4090 535 NGC 25.10", host(RTX4090, "535.183.01"), NGC_2510, "driver.cuda"),
     Row("4090 550 cuda>=12.6", host(RTX4090, "550.54.15"), CUDA_128, "driver.requirement"),
     Row("A100 535 cuda>=12.6, allowed", host(A100, "535.183.01"), CUDA_128),
+    Row("4090 560 driver>=570", host(RTX4090, "560.35.05"), DRIVER_570, "driver.requirement"),
+    Row("4090 575 driver>=570", host(RTX4090, "575.57.08"), DRIVER_570),
+    Row("a toolkit that does not ask", host(RTX4090, "550.54.15", E28, NEVER_ASKS), CUDA_128),
     Row("4090 560 cuda>=12.6", host(RTX4090, "560.35.05"), CUDA_128),
     Row(
         "4090 550 cuda>=12.6 by CDI",
@@ -457,9 +496,9 @@ ROWS = (
     Row("NVML does not start, half known", faulty(INIT, "580.95.05"), CU130, "driver.fault"),
     Row("halves that answer, 803", halves("580.82.07", "580.95.05"), CU130, "driver.mismatch"),
     Row("WSL, halves that differ", WSL_HALVES, CU130, "driver.mismatch"),
-    Row("no library, as the probe says", faulty(*NO_LIBRARY, kind="library"), CU130, "?driver.library"),
-    Row("no library, GPU asked for", faulty(*NO_LIBRARY, kind="library"), WANTED, "driver.library"),
-    Row("a library of another machine", faulty(*ODD_LIBRARY, kind="library"), CU130, "?driver.library"),
+    Row("no library, as the probe says", NO_NVML, CU130, "?driver.library"),
+    Row("no library, GPU asked for", NO_NVML, WANTED, "driver.library"),
+    Row("a library of another machine", ODD_NVML, CU130, "?driver.library"),
     Row("NVML crashes", faulty("NVML crashed with SIGSEGV", kind="crash"), CU130, "driver.fault"),
     Row("NVML hangs", faulty("NVML gave no answer", kind="hang"), CU130, "driver.fault"),
     # GPUs that do not answer, or are not free
@@ -499,6 +538,12 @@ ROWS = (
     Row("28.5 runtime alone", host(A100, "580.95.05", E28, NOTHING), CU130),
     Row("28.5 CDI", host(A100, "580.95.05", CDI28, spec("580.95.05")), CU130),
     Row("28.5 CDI, driver untold", host(A100, "580.95.05", CDI28, spec(None)), CU130),
+    Row(
+        "28.5 CDI, another GPU than it has",
+        host((A100, A100), "580.95.05", CDI28, spec("580.95.05")),
+        on("1"),
+        "gpu.cdi-device",
+    ),
     Row("28.5 CDI, stale", host(A100, "580.95.05", CDI28, spec("570.124.06")), CU130, "gpu.cdi"),
     Row(
         "28.5 CDI, in a folder it does not read",
@@ -592,7 +637,20 @@ ROWS = (
     Row("no helper, all here", NO_HELPER, replace(CU130, here=True)),
     Row("a base that is gone", host(RTX4090, "580.95.05"), unread(gone=True), "base"),
     Row("a silent registry", host(RTX4090, "580.95.05"), unread(gone=False), "?base"),
+    Row("20.10.9, Ubuntu 22.04", host(engine=OLD_FILTER), JAMMY, "?engine.clone3"),
+    Row("20.10.9, Ubuntu 20.04", host(engine=OLD_FILTER), FOCAL),
+    Row("20.10.10, Ubuntu 22.04", host(engine=NEW_FILTER), JAMMY),
+    Row("20.10.9 without a filter", host(engine=NO_FILTER), JAMMY),
+    Row("20.10 and zstd", free(200, E20), zstd(), "engine.layers"),
+    Row("24.0 and zstd", free(200, E24), zstd()),
+    Row("20.10 and gzip", free(200, E20), missing(4)),
+    Row("layers that are encrypted", free(200), odd_layers(), "?engine.layers-unknown"),
     # disk, shared memory, C library
+    Row("no inodes", inodes(2_000), missing(4), "disk.inodes"),
+    Row("few inodes", inodes(30_000), missing(4), "?disk.inodes"),
+    Row("no inodes, an image that says nothing", inodes(10), of_unknown_files(), "?disk.inodes"),
+    Row("inodes enough", inodes(100_000), missing(4)),
+    Row("no inodes, nothing to fetch", inodes(0), missing()),
     Row("room", free(26), missing(4, 6)),
     Row("room to the byte", free(25), missing(4, 6)),
     Row("little room", free(22), missing(4, 6), "?disk"),

@@ -74,7 +74,11 @@ NEEDS = st.builds(
         max_size=3,
     ).map(tuple),
     image_cuda=st.none() | st.sampled_from(["12.8.0.038", "13.0.2", "odd"]),
-    require_cuda=st.none() | st.sampled_from(["cuda>=12.8", "cuda>=9.0 driver<1", "", " "]),
+    requires=st.dictionaries(
+        st.sampled_from(["NVIDIA_REQUIRE_CUDA", "NVIDIA_REQUIRE_DRIVER", "CUDA_VERSION"]),
+        st.sampled_from(["cuda>=12.8", "cuda>=9.0 driver<1", "", " "]),
+        max_size=2,
+    ),
     image_driver=st.none() | VERSIONS,
     captured_driver=st.none() | DRIVERS,
     missing=st.lists(st.builds(Layer, size_bytes=st.integers(-1, 10**11)), max_size=3).map(tuple),

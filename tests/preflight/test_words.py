@@ -19,7 +19,7 @@ KNOWN = load_catalogue()
 COMMANDS = {"sudo", "wsl", "nvidia-ctk", "docker"}
 VERBS = {
     "Add", "Build", "Capture", "Free", "Install", "Keep", "Name", "Put", "Reboot", "Replace",
-    "Run", "See", "Start", "Switch", "Take", "Update", "Use",
+    "Push", "Remove", "Run", "See", "Start", "Switch", "Take", "Update", "Use",
 }  # fmt: skip
 
 
@@ -110,6 +110,36 @@ EXAMPLES = (
         "Reboot, or install the driver again; sudo dmesg | grep -i nvrm says what is wrong.",
     ),
     (
+        "20.10.9, Ubuntu 22.04",
+        "engine.clone3",
+        "Docker 20.10.9: programs in it may not start threads",
+        "Update Docker to 20.10.10 or newer, with libseccomp 2.5.2 or newer.",
+    ),
+    (
+        "20.10 and zstd",
+        "engine.layers",
+        "Docker 20.10.24, which does not unpack it",
+        "Update Docker to 23.0 or newer, or push the image with layers packed by gzip.",
+    ),
+    (
+        "layers that are encrypted",
+        "engine.layers-unknown",
+        "application/vnd.oci.image.layer.v1.tar+gzip+encrypted, which it may not know",
+        "Push the image again with Docker or buildx.",
+    ),
+    (
+        "no inodes",
+        "disk.inodes",
+        "2,000 free at /var/lib/docker",
+        "Remove small files there, such as unused images (docker image prune); df -i shows it.",
+    ),
+    (
+        "28.5 CDI, another GPU than it has",
+        "gpu.cdi-device",
+        "those of nvidia.com/gpu=0, nvidia.com/gpu=all",
+        ("sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml; or use --device 0"),
+    ),
+    (
         "no library, as the probe says",
         "driver.library",
         "the driver 580.95.05 is loaded and its library is not found",
@@ -184,7 +214,7 @@ EXAMPLES = (
         "4090 550 cuda>=12.6",
         "driver.requirement",
         "driver 550.54.15, CUDA 12.4",
-        "Update the driver until nvidia-smi shows a CUDA that meets cuda>=12.6.",
+        "Update the driver until it meets cuda>=12.6, which nvidia-smi shows.",
     ),
     (
         "4090 580 NGC 25.01, 803",

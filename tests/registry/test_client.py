@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 QUICK = Patience(
     first_s=2.0, read_s=0.5, whole_s=2.0, before_retries_s=(0.01, 0.02), longest_wait_s=0.1
 )
+LAYERS = {
+    DOCKER_MANIFEST: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    OCI_MANIFEST: "application/vnd.oci.image.layer.v1.tar+gzip",
+}
 FORMS = pytest.mark.parametrize("form", [DOCKER_MANIFEST, OCI_MANIFEST], ids=["docker", "oci"])
 TAG = "train-yolov8.4.190-base-cu130"
 
@@ -55,7 +59,9 @@ def test_an_image_is_read_by_its_tag(client: RegistryClient, shelf: Shelf, form:
     assert read == RemoteImage(
         ref=there.ref,
         config_digest=there.config_digest,
-        layers=tuple(Layer(digest=digest, size_bytes=size) for digest, size in sizes),
+        layers=tuple(
+            Layer(digest=digest, size_bytes=size, media_type=LAYERS[form]) for digest, size in sizes
+        ),
         diff_ids=there.diff_ids,
         labels={"a": "b"},
         variables={"A": "b=c", "EMPTY": ""},

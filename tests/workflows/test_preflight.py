@@ -281,7 +281,7 @@ def test_nvidias_own_image_tells_by_its_variables() -> None:
         ),
         image_cuda="13.0.2.006",
         image_driver="580.95.05",
-        require_cuda="cuda>=9.0",
+        requires={"NVIDIA_REQUIRE_CUDA": "cuda>=9.0"},
         compat=True,
         gpu=True,
         gpu_required=False,

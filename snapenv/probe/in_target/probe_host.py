@@ -33,6 +33,7 @@ _TOOLKIT = (
 _UNKNOWN = "unknown"
 _GPU_NODE = re.compile(r"nvidia(\d+|ctl)")
 _NO_CGROUPS = re.compile(r"^[ \t]*no-cgroups[ \t]*=[ \t]*(true|false)\b", re.MULTILINE)
+_NO_REQUIRE = re.compile(r"^[ \t]*disable-require[ \t]*=[ \t]*(true|false)\b", re.MULTILINE)
 _KIND = re.compile(r"^kind:[ \t]*(\S+)", re.MULTILINE)
 _ITEM = re.compile(r"( *)-( +)(.*)")
 _NAME = re.compile(r"( *)name:[ \t]*(.*?)[ \t]*(?:[ \t]#.*)?")
@@ -56,13 +57,14 @@ def plumbing(root: str) -> dict[str, object]:
     """Give what snapenv's ``GpuPlumbing`` has."""
     nodes = _nodes(root)
     config = _read(root, "/etc/nvidia-container-runtime/config.toml")
-    no_cgroups = _NO_CGROUPS.search(config)
+    no_cgroups, no_require = _NO_CGROUPS.search(config), _NO_REQUIRE.search(config)
     return {
         "wsl": "microsoft" in _read(root, "/proc/version").lower(),
         "devices": ["/dev/" + name for name in nodes],
         "char_links": _has_char_links(root, nodes),
         "toolkit": _toolkit(),
         "no_cgroups": no_cgroups.group(1) == "true" if no_cgroups else None,
+        "disable_require": bool(no_require and no_require.group(1) == "true"),
         "cdi": _cdi_specs(root),
         "jetson": os.path.exists(_below(root, "/etc/nv_tegra_release")),
     }
