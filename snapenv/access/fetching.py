@@ -18,7 +18,6 @@ from snapenv.access.record import ARCHIVE_ERRORS, read_record
 from snapenv.access.session import IndexSession, Patience, choose_trust
 from snapenv.access.transfer import NoRangesError, TransferError
 from snapenv.errors import WriteError
-from snapenv.model.wheels import WheelRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from snapenv.access.configuration import Configuration
     from snapenv.access.credentials import Credentials
-    from snapenv.model.wheels import IndexWheel
+    from snapenv.model.wheels import IndexWheel, WheelRecord
     from snapenv.ports import Task
 
 
@@ -66,7 +65,7 @@ def _record_of_parts(wheel: IndexWheel, session: IndexSession) -> WheelRecord:
     with _is_archive():
         archive, size_bytes = open_remote(wheel, session)
         with archive:
-            return WheelRecord(text=read_record(archive, wheel), size_bytes=size_bytes)
+            return read_record(archive, wheel, size_bytes)
 
 
 def _record_of_whole(wheel: IndexWheel, session: IndexSession) -> WheelRecord:
@@ -75,7 +74,7 @@ def _record_of_whole(wheel: IndexWheel, session: IndexSession) -> WheelRecord:
     def read() -> WheelRecord:
         with _is_archive(), ZipFile(file) as archive:
             size_bytes = file.seek(0, io.SEEK_END)
-            return WheelRecord(text=read_record(archive, wheel), size_bytes=size_bytes)
+            return read_record(archive, wheel, size_bytes)
 
     with _writing("a temporary file"), tempfile.TemporaryFile() as file:
         _download(wheel, file, session, lambda _done, _total: None)

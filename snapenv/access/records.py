@@ -1,13 +1,15 @@
 """RECORDs that were read before: a wheel never changes, so they are kept for ever.
 
-Each is a file of its own, packed with a checksum, named by the sha256 of its wheel; its first
-line is the size of the wheel in bytes, or empty.
+Each is a file of its own, packed with a checksum, named by the sha256 of its wheel. Its first line
+is the size of the wheel in bytes, or nothing, then a space and as JSON the paths of the files that
+may be run; an older snapenv did not write these, and what it kept is read anew.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import re
 import zlib
 from dataclasses import dataclass
@@ -35,10 +37,15 @@ class RecordCache:
         if path is None:
             return None
         try:
-            size, _, text = gzip.decompress(path.read_bytes()).decode().partition("\n")
-            if not text:
+            head, _, text = gzip.decompress(path.read_bytes()).decode().partition("\n")
+            size, _, executable = head.partition(" ")
+            if not text or not executable:
                 return None
-            return WheelRecord(text=text, size_bytes=int(size) if size else None)
+            return WheelRecord(
+                text=text,
+                size_bytes=int(size) if size else None,
+                executable=tuple(json.loads(executable)),
+            )
         except (OSError, EOFError, zlib.error, ValueError):
             return None
 
@@ -48,7 +55,8 @@ class RecordCache:
         if path is not None:
             with contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                content = f"{record.size_bytes or ''}\n{record.text}".encode()
+                head = f"{record.size_bytes or ''} {json.dumps(record.executable)}"
+                content = f"{head}\n{record.text}".encode()
                 replace_file(path, gzip.compress(content, compresslevel=6, mtime=0))
 
     def _path(self, wheel: IndexWheel) -> Path | None:

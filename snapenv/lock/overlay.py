@@ -6,9 +6,10 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from posixpath import dirname
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from snapenv.errors import LockError
@@ -16,10 +17,10 @@ from snapenv.lock.paths import place_in_environment
 from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from snapenv.model.carried import CarriedFile
-    from snapenv.model.python import Environment, Files
+    from snapenv.model.python import Distribution, Environment, Files
 
 _SCRIPT = Path(__file__).with_name("in_snapshot") / "apply_overlay.py"
 _PLACEHOLDER = re.compile(rb"#!python(?: [^\n]*)?\r?\n")
@@ -34,17 +35,28 @@ class OverlayPlan:
 
     files: tuple[str, ...] = ()  # to be collected, sorted
     links: Mapping[str, str]  # where each points, relative to its own folder
+    folders: tuple[str, ...] = ()  # empty ones, sorted
+    modes: Mapping[str, bool] = field(default_factory=dict)  # of installed files: may they be run
     deleted: tuple[str, ...] = ()  # sorted
     sha256: Mapping[str, str]  # hex, as the probe saw it, of the files where that is known
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All that is put in place or deleted, sorted."""
-        return tuple(sorted((*self.files, *self.links, *self.deleted)))
+        """All that is put in place, changed or deleted, sorted."""
+        changed = (*self.files, *self.links, *self.folders, *self.modes, *self.deleted)
+        return tuple(sorted(changed))
 
 
-def plan_overlay(environment: Environment, pinned: Collection[str]) -> OverlayPlan:
+def plan_overlay(
+    environment: Environment,
+    pinned: Collection[str],
+    *,
+    executable: Mapping[str, tuple[str, ...] | None] = MappingProxyType({}),
+) -> OverlayPlan:
     """Decide what the overlay holds; ``pinned`` names the distributions that an index gives back.
+
+    ``executable`` are the files that the wheels of some of them let be run, where that is known.
+    Where other files may be run now, the overlay sees to it.
 
     A vendored wheel holds its files as they are. Only console scripts, which an installer
     makes from entry points, would come back other than they were: edited or deleted, they are
@@ -70,9 +82,18 @@ def plan_overlay(environment: Environment, pinned: Collection[str]) -> OverlayPl
         for found in environment.unowned
     }
     links = {name: found.link for name, found in loose.items() if found.link is not None}
+    folders = {name for name, found in loose.items() if found.folder}
+    files = edited | (loose.keys() - links.keys() - folders)
     return OverlayPlan(
-        files=tuple(sorted(edited | (loose.keys() - links.keys()))),
+        files=tuple(sorted(files)),
         links=dict(sorted(links.items())),
+        folders=tuple(sorted(folders)),
+        modes={
+            name: mode
+            for found in environment.distributions
+            for name, mode in _changed_modes(found, executable.get(found.name), minor)
+            if name not in files | missing
+        },
         deleted=tuple(sorted(missing - edited - loose.keys())),
         sha256={name: found.sha256 for name, found in sorted(loose.items()) if found.sha256},
     )
@@ -93,6 +114,8 @@ def make_overlay(plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> Mapping
     entries = [
         *(_file_entry(name, file) for name, file in collected.items()),
         *({**_place(name), "link": link} for name, link in plan.links.items()),
+        *({**_place(name), "folder": True} for name in plan.folders),
+        *({**_place(name), "mode": "755" if mode else "644"} for name, mode in plan.modes.items()),
         *({**_place(name), "deleted": True} for name in plan.deleted),
     ]
     entries.sort(key=lambda entry: (entry["root"], entry["path"]))
@@ -103,6 +126,16 @@ def make_overlay(plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> Mapping
         APPLY_OVERLAY: _SCRIPT.read_bytes(),
         **{f"{OVERLAY}/{digest}": contents[digest] for digest in sorted(contents)},
     }
+
+
+def _changed_modes(
+    found: Distribution, given: tuple[str, ...] | None, minor: str
+) -> Iterator[tuple[str, bool]]:
+    """Give the files whose bit is not what the installed wheel gives them, and what it is."""
+    own = found.files.executable if found.files else None
+    if own is not None and given is not None:
+        for path in sorted(set(own).symmetric_difference(given)):
+            yield place_in_environment(found.name, path, minor), path in own
 
 
 def _listed(files: Files, what: str) -> tuple[str, ...]:

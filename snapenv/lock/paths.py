@@ -11,11 +11,8 @@ from snapenv.errors import LockError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Control characters, and those and bytes that are no UTF-8 as Python and the probe write them.
-_UNWRITABLE = re.compile(
-    r"[\0-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]"
-    r"|\\(?:[nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"
-)
+# Control characters, line separators, and how Python holds a byte that is no UTF-8.
+_UNWRITABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def place_in_environment(owner: str, path: str, minor: str) -> str:
@@ -37,12 +34,12 @@ def refuse_unsafe(owner: str, paths: Iterable[str]) -> None:
     """Check that paths stay below their root and can be written in a line of UTF-8.
 
     Raises:
-        LockError: A path is absolute or leads out, or its name has a line break or is no UTF-8.
+        LockError: A path is absolute or leads out, or has a control character or is no UTF-8.
     """
     for path in paths:
         if _UNWRITABLE.search(path):
             raise LockError(
-                f"the name {path!r} of {owner} has a line break or is no UTF-8",
+                f"the name {path!r} of {owner} has a control character or is no UTF-8",
                 hint="Rename or remove the file.",
             )
         if path.startswith(("/", "~/")) or not {"", ".", ".."}.isdisjoint(path.split("/")):

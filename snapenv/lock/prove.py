@@ -41,7 +41,7 @@ def prove(
 ) -> Mapping[str, IndexWheel | None]:
     """Give of each pin the one offered wheel that was installed, by name; None where none was.
 
-    Its size is known then.
+    Its size is known then, and which of its files may be run.
 
     ``record`` gives a wheel's own RECORD, and is asked for many at once.
     """
@@ -50,7 +50,8 @@ def prove(
         for wheel in offers.get(pin.name, ()):
             own = record(wheel)
             if is_proof(own.text, pin, python):
-                return replace(wheel, size_bytes=own.size_bytes)
+                executable = installed_executables(own, name=pin.name, python=python)
+                return replace(wheel, size_bytes=own.size_bytes, executable=executable)
         return None
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -87,6 +88,23 @@ def installed_digest(record: str, *, name: str, python: str) -> str | None:
         lines[_installed(path, name, python)] = sha256
     text = "".join(f"{path}\0{sha256}\n" for path, sha256 in sorted(lines.items()))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def installed_executables(record: WheelRecord, *, name: str, python: str) -> tuple[str, ...]:
+    """Give the files of a wheel that may be run once it is installed, sorted.
+
+    Scripts may always: an installer sees to that.
+    """
+    rows = {path for path, _ in _rows(record.text) if not _OF_INSTALLER.fullmatch(path)}
+    executable = {path for path in map(normpath, record.executable) if path in rows}
+    executable.update(filter(_is_script, rows))
+    counted = (path for path in executable if not _is_compiled(path, rows))
+    return tuple(sorted(_installed(path, name, python) for path in counted))
+
+
+def _is_script(path: str) -> bool:
+    found = _DATA.fullmatch(path)
+    return found is not None and found["scheme"] == "scripts"
 
 
 def _rows(record: str) -> Iterator[tuple[str, str]]:

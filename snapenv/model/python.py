@@ -44,18 +44,22 @@ class Files:
     edited: tuple[str, ...] = ()  # hashed otherwise than RECORD says
     missing: tuple[str, ...] = ()  # in RECORD, not on disk
     recorded: str | None = None  # hex; where files were edited or are missing, as RECORD has them
+    executable: tuple[str, ...] | None = None  # those that may be run, as far as that is known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LooseFile:
     """A file, or a link that stays inside, that no distribution put into the environment.
 
-    A link to a file outside is taken for the file that it leads to.
+    A link to a file outside is taken for the file that it leads to. A folder is told where it is
+    empty and can be imported, as a namespace.
     """
 
     path: str  # from site-packages, as RECORD names files: "../../../bin/x"
     sha256: str | None = None  # hex, of a file
     link: str | None = None  # where a link points, relative to its own folder
+    folder: bool = False
+    executable: bool | None = None  # of a file, as far as it is known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

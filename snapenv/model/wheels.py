@@ -16,6 +16,8 @@ class IndexWheel:
     sha256: str  # hex
     size_bytes: int | None = None
     index: str | None = None  # the address of the index that named it, without user info
+    executable: tuple[str, ...] | None = None
+    """The files that may be run once it is installed, from site-packages; None: nobody looked."""
 
     @property
     def filename(self) -> str:
@@ -30,7 +32,8 @@ class IndexWheel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WheelRecord:
-    """What a wheel says of itself: its own RECORD, and how large the wheel is."""
+    """What a wheel says of itself: its own RECORD, how large the wheel is, and what may be run."""
 
     text: str
     size_bytes: int | None  # None where the host does not tell
+    executable: tuple[str, ...] = ()  # paths in the archive, sorted

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from snapenv.model.facts import NEUTRAL_VARIABLES as _NEUTRAL
 from snapenv.model.outcome import Check
+from snapenv.verify.executable import BITS, executable_apart, loose_executable_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -108,6 +110,8 @@ def _distribution(
         yield _differs(name, versions[0], versions[1], extra=expected is None)
     elif expected and seen and _content(expected.files) != _content(seen.files):
         yield _differs(name, _describe_files(expected.files), _describe_files(seen.files))
+    elif expected and seen and (bits := executable_apart(expected.files, seen.files)):
+        yield _differs(name, *(_describe_bits(bits, side) for side in (0, 1)))
 
 
 def _differs(name: str, expected: str, seen: str, *, extra: bool = False) -> Check:
@@ -125,6 +129,11 @@ def _content(files: Files | None) -> tuple[object, ...]:
     return (files.sha256,) if files else ()
 
 
+def _describe_bits(bits: Mapping[str, tuple[str, str]], side: int) -> str:
+    told = [f"{path} {both[side]}" for path, both in bits.items()]
+    return ", ".join(told[:3])
+
+
 def _describe_files(files: Files | None) -> str:
     if files is None:
         return "no RECORD"
@@ -138,7 +147,9 @@ def _unowned(expected: tuple[LooseFile, ...], seen: tuple[LooseFile, ...]) -> It
     """Compare the files that belong to no package; nothing is said where there never were any."""
     there, here = ({file.path: file for file in files} for files in (expected, seen))
     different = [
-        path for path in sorted(there.keys() | here.keys()) if there.get(path) != here.get(path)
+        path
+        for path in sorted(there.keys() | here.keys())
+        if not _is_same(there.get(path), here.get(path))
     ]
     if there or here:
         yield _check(
@@ -150,6 +161,13 @@ def _unowned(expected: tuple[LooseFile, ...], seen: tuple[LooseFile, ...]) -> It
         )
 
 
+def _is_same(left: LooseFile | None, right: LooseFile | None) -> bool:
+    """Say whether two are the same, in all that both looks saw of them."""
+    if left is None or right is None or loose_executable_apart(left, right):
+        return False
+    return replace(left, executable=None) == replace(right, executable=None)
+
+
 def _describe_loose(files: Mapping[str, LooseFile], different: list[str]) -> str:
     if not different:
         return f"{len(files)} files of no package"
@@ -159,7 +177,10 @@ def _describe_loose(files: Mapping[str, LooseFile], different: list[str]) -> str
 def _describe_file(file: LooseFile | None) -> str:
     if file is None:
         return _ABSENT
-    return f"-> {file.link}" if file.link else f"content {(file.sha256 or '')[:12]}"
+    if file.folder:
+        return "an empty folder"
+    bit = f", {BITS[True]}" if file.executable else ""
+    return f"-> {file.link}" if file.link else f"content {(file.sha256 or '')[:12]}{bit}"
 
 
 def _native(expected: Native | None, seen: Native | None) -> Iterator[Check]:

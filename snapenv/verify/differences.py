@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.model.difference import Difference, Group, Section
 from snapenv.model.facts import NEUTRAL_VARIABLES as _NEUTRAL
+from snapenv.verify.executable import BITS, executable_apart, loose_executable_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -294,6 +295,8 @@ def _content(left: Distribution, right: Distribution, *, same_python: bool) -> I
         if same_python or set(left.tags) == set(right.tags):
             yield from _bytes(left, right, told=bool(by_hand))
     yield from by_hand
+    for path, (there, here) in executable_apart(left.files, right.files).items():
+        yield from _differ("behaviour", path, there, here)
 
 
 def _tags(left: Distribution, right: Distribution, *, same_python: bool) -> Iterator[Difference]:
@@ -371,16 +374,21 @@ def _shared(what: str, pairs: Mapping[str, tuple[str | None, str | None]]) -> It
 
 
 def _loose(left: tuple[LooseFile, ...], right: tuple[LooseFile, ...]) -> Iterator[Difference]:
-    there, here = ({file.path: _describe_loose(file) for file in files} for files in (left, right))
+    there, here = ({file.path: file for file in files} for files in (left, right))
     for path in sorted(there.keys() | here.keys()):
-        in_numerics = path.partition("/")[0] in _NUMERICS_FOLDERS
-        yield from _differ(
-            "numerics" if in_numerics else "behaviour", path, there.get(path), here.get(path)
-        )
+        one, two = there.get(path), here.get(path)
+        told = loose_executable_apart(one, two)
+        group: Group = "numerics" if path.partition("/")[0] in _NUMERICS_FOLDERS else "behaviour"
+        yield from _differ(group, path, *(_describe_loose(file, bit=told) for file in (one, two)))
 
 
-def _describe_loose(file: LooseFile) -> str:
-    return f"-> {file.link}" if file.link else f"content {_short(file.sha256)}"
+def _describe_loose(file: LooseFile | None, *, bit: bool) -> str | None:
+    if file is None:
+        return None
+    if file.folder:
+        return "an empty folder"
+    end = f", {BITS[bool(file.executable)]}" if bit else ""
+    return f"-> {file.link}" if file.link else f"content {_short(file.sha256)}{end}"
 
 
 def _outside(left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[Difference]:

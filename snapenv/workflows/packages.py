@@ -58,7 +58,9 @@ def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Out
     own = vendored(environment, found.absent)
     if carrying.vendor == "none":
         refuse_vendored(own)
-    plan = plan_overlay(environment, {pin.name for pin in pinned(environment, found.absent)})
+    pins = {pin.name for pin in pinned(environment, found.absent)}
+    given = {name: wheel.executable for name, wheel in found.wheels.items()}
+    plan = plan_overlay(environment, pins, executable=given)
     carried = carry(
         Travelling(distributions=own, plan=plan, facts=facts),
         target,

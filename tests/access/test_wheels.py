@@ -47,6 +47,18 @@ def test_a_record_costs_some_kilobytes_of_a_wheel_of_fifty_megabytes() -> None:
         assert len(server.files_asked()) == 1
 
 
+def test_what_may_be_run_is_told_and_kept(tmp_path: Path) -> None:
+    files = {"tools/a.sh": b"", "tools/b.py": b""}
+    with serve_index(build_wheel("tools", files=files, executable=["tools/a.sh"])) as server:
+        wheel = server.wheel("tools-1.0-py3-none-any.whl")
+
+        first = quick_wheels(tmp_path).record(wheel)
+        again = quick_wheels(tmp_path).record(wheel)
+
+        assert first.executable == again.executable == ("tools/a.sh",)
+        assert len(server.files_asked()) == 1
+
+
 def test_what_lies_before_the_end_is_asked_for_alone() -> None:
     files = {f"many/module_with_a_long_name_{number:04}.py": b"" for number in range(2000)}
     with serve_index(build_wheel("many", files={**files, "many/big.bin": bytes(9)})) as server:

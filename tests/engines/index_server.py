@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 from snapenv.model.wheels import IndexWheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 Ranges = Literal["all", "no suffix", "ignored"]
 _JSON = "application/vnd.pypi.simple.v1+json"
@@ -115,6 +115,7 @@ def build_wheel(
     *,
     files: Mapping[str, bytes] | None = None,
     stored: bool = False,
+    executable: Collection[str] = (),
 ) -> tuple[str, bytes]:
     """Make a wheel, and give its file name and its bytes; RECORD is its last file."""
     folder = f"{name}-{version}.dist-info"
@@ -129,7 +130,9 @@ def build_wheel(
     packing = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(packed, "w", packing) as archive:
         for path, content in contents.items():
-            archive.writestr(path, content)
+            entry = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = (0o100755 if path in executable else 0o100644) << 16
+            archive.writestr(entry, content, packing)
     return f"{name}-{version}-py3-none-any.whl", packed.getvalue()
 
 

@@ -83,9 +83,9 @@ def test_an_edited_file_outside_of_the_environment_is_refused(path: str) -> None
         plan_overlay(environment(tool(edited=(path,))), {"our-tool"})
 
 
-@pytest.mark.parametrize("name", ["a\nb.py", "a\\nb.py", "a\\xff.py"])
+@pytest.mark.parametrize("name", ["a\nb.py", "a\x85b.py", "\udcff.py"])
 def test_a_file_whose_name_no_line_can_hold_is_refused(name: str) -> None:
-    with pytest.raises(LockError, match="has a line break or is no UTF-8"):
+    with pytest.raises(LockError, match="has a control character or is no UTF-8"):
         plan_overlay(environment(unowned=(LooseFile(path=name, sha256=sha256("")),)), ())
 
 
@@ -128,6 +128,41 @@ def test_loose_files_are_collected_and_links_are_noted() -> None:
         links={"site/link.py": "mine.py"},
         sha256={"site/mine.py": sha256("x")},
     )
+
+
+def test_an_empty_folder_is_put_in_place() -> None:
+    plan = plan_overlay(environment(unowned=(LooseFile(path="space/x", folder=True),)), ())
+
+    assert plan == replace(NOTHING, folders=("site/space/x",))
+
+
+@given(own=st.sets(st.sampled_from("abcde")), given_by_wheel=st.sets(st.sampled_from("abcde")))
+def test_what_may_be_run_other_than_the_wheel_gives_it_is_changed_back(
+    own: set[str], given_by_wheel: set[str]
+) -> None:
+    ours = tool(edited=("a",), missing=("b",))
+    assert ours.files
+    ours = replace(ours, files=replace(ours.files, executable=tuple(own)))
+
+    plan = plan_overlay(
+        environment(ours), {"our-tool"}, executable={"our-tool": tuple(given_by_wheel)}
+    )
+
+    changed = (own ^ given_by_wheel) - {"a", "b"}
+    assert plan.modes == {f"site/{name}": name in own for name in changed}
+
+
+@pytest.mark.parametrize(("own", "given_by_wheel"), [(None, ("a",)), (("a",), None)])
+def test_what_may_be_run_is_left_alone_where_a_side_is_not_known(
+    own: tuple[str, ...] | None, given_by_wheel: tuple[str, ...] | None
+) -> None:
+    ours = tool()
+    assert ours.files
+    ours = replace(ours, files=replace(ours.files, executable=own))
+
+    plan = plan_overlay(environment(ours), {"our-tool"}, executable={"our-tool": given_by_wheel})
+
+    assert plan == NOTHING
 
 
 def test_where_nothing_differs_there_is_no_overlay() -> None:
@@ -335,6 +370,25 @@ def test_a_file_that_shares_its_place_on_disk_with_a_cache_leaves_the_cache_alon
     assert (place.site / "tool" / "a.py").read_text() == "x = 2\n"
 
 
+@pytest.mark.parametrize("mode", [True, False])
+def test_a_file_may_be_run_as_it_was_and_the_cache_it_came_from_stays(
+    place: Place, *, mode: bool
+) -> None:
+    file, cached = place.site / "tool" / "a.py", place.venv.parent / "cached.py"
+    file.chmod(0o644 if mode else 0o755)
+    before = stat.S_IMODE(file.stat().st_mode)
+    os.link(file, cached)
+    plan = replace(NOTHING, modes={"site/tool/a.py": mode}, folders=("site/new/space",))
+
+    done = place.apply(make_overlay(plan, {}))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert stat.S_IMODE(file.stat().st_mode) == (0o755 if mode else 0o644)
+    assert file.read_text() == "x = 1\n"
+    assert stat.S_IMODE(cached.stat().st_mode) == before
+    assert list((place.site / "new" / "space").iterdir()) == []
+
+
 def test_python_does_not_go_on_with_what_it_compiled_before(place: Place) -> None:
     python, source = str(place.venv / "bin" / "python"), place.site / "tool" / "a.py"
     show = (python, "-c", "import tool.a; print(tool.a.x)")
@@ -401,6 +455,10 @@ GOOD = entry("good.py")
         ([GOOD, entry(sha256=sha256("linked"))], "its content is not named by a hash"),
         ([GOOD, entry("tool")], "site/tool: a folder is there"),
         ([GOOD, entry("tool", deleted=True)], "site/tool: a folder is there"),
+        ([GOOD, entry("tool/a.py", folder=True)], "a file is where a folder should be"),
+        ([GOOD, entry("tool/a.py", mode="4755")], "the mode '4755' is not known"),
+        ([GOOD, entry("tool/none.py", mode="755")], "site/tool/none.py: no file is there"),
+        ([GOOD, entry("round", mode="755")], "site/round: no file is there"),
         ([GOOD, entry("tool/a.py/x.py")], "a file is where its folder should be"),
         ([GOOD, entry("away/x.py")], "site/away/x.py: its folder leads out of the environment"),
         ([GOOD, entry("away/deep/x.py")], "its folder leads out of the environment"),

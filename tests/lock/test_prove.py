@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapenv.lock.prove import installed_digest, is_proof, prove
+from snapenv.lock.prove import installed_digest, installed_executables, is_proof, prove
 from snapenv.model.wheels import WheelRecord
 from tests.samples import sample_distribution, sample_files, sample_wheel
 
@@ -123,9 +123,22 @@ def test_of_the_offered_wheels_the_first_whose_record_fits_is_the_installed_one(
 
     def record(wheel: IndexWheel) -> WheelRecord:
         asked.append(wheel)
-        return WheelRecord(text=records[wheel.filename], size_bytes=7)
+        return WheelRecord(text=records[wheel.filename], size_bytes=7, executable=("a.py", "x"))
 
     found = prove([known, unknown], {"a": wheels}, record=record, python="3.11")
 
-    assert found == {"a": replace(wheels[1], size_bytes=7), "b": None}
+    assert found == {"a": replace(wheels[1], size_bytes=7, executable=("a.py",)), "b": None}
     assert asked == wheels
+
+
+def test_scripts_and_what_the_archive_says_may_be_run() -> None:
+    paths = ("a/x.so", "a/y.so", "a-1.data/scripts/run", "a-1.data/data/bin/x", "a/z.pyc", "a/z.py")
+    record = WheelRecord(
+        text="".join(map(row, paths)),
+        size_bytes=None,
+        executable=("./a/x.so", "a-1.data/data/bin/x", "a/z.pyc", "a/", "not/in/record"),
+    )
+
+    found = installed_executables(record, name="a", python="3.11")
+
+    assert found == ("../../../bin/run", "../../../bin/x", "a/x.so")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,7 @@ def test_an_installed_wheel_is_described_whole(venv: Venv, tmp_path: Path) -> No
                 count=len(contents),
                 size_bytes=sum(map(len, contents.values())),
                 sha256=digest(contents),
+                executable=(),
             ),
         ),
     )
@@ -201,7 +203,7 @@ def test_an_added_file_belongs_to_nobody_and_is_told_with_its_hash(
     write_files(venv.site, {"plain/__pycache__/added.pyc": "", "plain/added.pyc": ""})
 
     assert venv.look().environment.unowned == tuple(
-        LooseFile(path=path, sha256=hashlib.sha256(content.encode()).hexdigest())
+        LooseFile(path=path, sha256=hashlib.sha256(content.encode()).hexdigest(), executable=False)
         for path, content in sorted(added.items())
     )
 
@@ -236,7 +238,7 @@ def test_a_link_to_a_file_outside_is_taken_for_that_file(venv: Venv, tmp_path: P
     environment = venv.look().environment
 
     content = hashlib.sha256(b"TOOL = 1\n").hexdigest()
-    assert environment.unowned == (LooseFile(path="tool.py", sha256=content),)
+    assert environment.unowned == (LooseFile(path="tool.py", sha256=content, executable=False),)
     assert environment.outside == ()
 
 
@@ -255,11 +257,15 @@ def test_what_lies_around_site_packages_is_named_as_record_names_files(
 
     assert venv.look().environment.unowned == (
         *(
-            LooseFile(path=f"../../../{path}", sha256=hashlib.sha256(content.encode()).hexdigest())
+            LooseFile(
+                path=f"../../../{path}",
+                sha256=hashlib.sha256(content.encode()).hexdigest(),
+                executable=False,
+            )
             for path, content in (("bin/e", "e"), ("etc/a.cfg", "a"), ("include/b.h", "b"))
         ),
         LooseFile(path="../../../share/latest", link="plain.txt"),
-        LooseFile(path="../../c/d.so", sha256=hashlib.sha256().hexdigest()),
+        LooseFile(path="../../c/d.so", sha256=hashlib.sha256().hexdigest(), executable=False),
     )
 
 
@@ -378,3 +384,86 @@ def test_a_folder_that_cannot_be_read_is_named(venv: Venv, deep: Callable[[int],
     assert environment.unowned == ()
     assert told.startswith("d/d/")
     assert told.endswith("d/d: no file that can be read")
+
+
+def test_the_files_that_may_be_run_are_named(venv: Venv, tmp_path: Path) -> None:
+    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    write_files(venv.site, {"tool.sh": "", "plain/ours.sh": ""})
+    before = venv.look().environment
+    for name in ("plain/data.bin", "tool.sh"):
+        (venv.site / name).chmod(0o755)
+
+    after = venv.look().environment
+
+    assert [one.files and one.files.executable for one in before.distributions] == [()]
+    assert [one.files and one.files.executable for one in after.distributions] == [
+        ("plain/data.bin",)
+    ]
+    assert {one.path: one.executable for one in after.unowned} == {
+        "plain/ours.sh": False,
+        "tool.sh": True,
+    }
+
+
+def test_where_every_file_may_be_run_the_bit_says_nothing(venv: Venv, tmp_path: Path) -> None:
+    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    for file in venv.site.rglob("*"):
+        file.chmod(0o777)
+
+    assert files(venv).executable is None
+
+
+def test_a_script_that_may_no_longer_be_run_is_edited(venv: Venv, tmp_path: Path) -> None:
+    scripts = {"plain-1.0.dist-info/entry_points.txt": SCRIPT}
+    venv.install(write_wheel(tmp_path, "plain", {**PLAIN, **scripts}))
+    (venv.folder / "bin" / "plain").chmod(0o644)
+
+    assert files(venv).edited == ("../../../bin/plain",)
+
+
+def test_an_empty_folder_that_can_be_imported_is_told(venv: Venv, tmp_path: Path) -> None:
+    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    for name in ("space/inner", "plain/plugins", "no-module", "compiled/__pycache__"):
+        (venv.site / name).mkdir(parents=True)
+    (venv.site / "compiled" / "__pycache__" / "gone.cpython-311.pyc").touch()
+
+    assert venv.look().environment.unowned == tuple(
+        LooseFile(path=path, folder=True) for path in ("compiled", "plain/plugins", "space/inner")
+    )
+
+
+ODD_NAMES = ("a\\names.txt", "a\\xff.py", "b\u00a0c.txt", "\U0001fae9.py")
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_that_is_odd_and_yet_one_line_of_utf_8_is_told_as_it_is(
+    name: str, venv: Venv, tmp_path: Path
+) -> None:
+    venv.install(write_wheel(tmp_path, "plain", {**PLAIN, f"plain/{name}": ""}))
+    (venv.site / "plain" / name).write_text("edited")
+    write_files(venv.site, {name: ""})
+
+    environment = venv.look().environment
+
+    assert [loose.path for loose in environment.unowned] == [name]
+    assert [one.files and one.files.edited for one in environment.distributions] == [
+        (f"plain/{name}",)
+    ]
+    assert environment.outside == ()
+
+
+@pytest.mark.parametrize("name", [b"two\nlines.py", b"\xff.py", "\u2028.py".encode(), b"\x85.py"])
+def test_a_name_that_no_line_can_hold_is_refused_for_that_reason(name: bytes, venv: Venv) -> None:
+    Path(os.fsdecode(os.fsencode(venv.site) + b"/" + name)).touch()
+
+    (told,) = venv.look().environment.outside
+
+    assert told.endswith(": its name has a control character, or is no UTF-8")
+
+
+@pytest.mark.parametrize("leads", ["alice@workstation.42:1700000000", "{host}-4711"])
+def test_a_link_that_locks_a_file_names_nobody(venv: Venv, leads: str) -> None:
+    (venv.site / ".#core.py").symlink_to(leads.format(host=socket.gethostname()))
+    (venv.site / "latest").symlink_to("run-3")
+
+    assert venv.look().environment.unowned == (LooseFile(path="latest", link="run-3"),)

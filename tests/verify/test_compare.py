@@ -148,6 +148,21 @@ def test_who_installed_a_distribution_does_not_matter() -> None:
     assert failed(compare_facts(sample_facts(), sample_facts(environment=environment))) == []
 
 
+def test_a_file_that_may_no_longer_be_run_is_named() -> None:
+    tool = sample_distribution("tool", files=replace(sample_files(), executable=("a.sh", "b.sh")))
+    lost = replace(tool, files=replace(sample_files(), executable=("b.sh",)))
+    unknown = replace(tool, files=sample_files())
+    then, now, old = (
+        sample_facts(environment=sample_environment(distributions=(one,)))
+        for one in (tool, lost, unknown)
+    )
+
+    (check,) = (one for one in compare_facts(then, now) if one.id == "distribution.tool")
+
+    assert (check.expected, check.seen) == ("a.sh executable", "a.sh not executable")
+    assert failed(compare_facts(then, old)) == failed(compare_facts(old, now)) == []
+
+
 def with_loose(*files: LooseFile) -> Facts:
     return sample_facts(environment=sample_environment(unowned=files))
 
@@ -176,6 +191,13 @@ def test_a_file_of_no_package_that_differs_is_named(now: tuple[LooseFile, ...], 
     checks = compare_facts(with_loose(PATCH), with_loose(*now))
 
     assert [(check.id, check.seen) for check in checks if not check.ok] == [("unowned", seen)]
+
+
+def test_what_an_older_look_did_not_see_of_a_file_of_no_package_is_not_compared() -> None:
+    known = replace(PATCH, executable=True)
+
+    assert failed(compare_facts(with_loose(PATCH), with_loose(known))) == []
+    assert failed(compare_facts(with_loose(replace(known, executable=False)), with_loose(known)))
 
 
 def test_a_new_file_of_no_package_is_named() -> None:

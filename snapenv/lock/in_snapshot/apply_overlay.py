@@ -13,18 +13,22 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 import sysconfig
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 HERE = Path(__file__).resolve().parent
 ROOTS = {"site": Path(sysconfig.get_paths()["purelib"]), "prefix": Path(sys.prefix)}
 FIELDS: dict[str, dict[str, type]] = {
     "file": {"sha256": str, "executable": bool, "script": bool},
     "link": {"link": str},
+    "folder": {"folder": bool},
+    "mode": {"mode": str},
     "deleted": {"deleted": bool},
 }
+MODES = {"644": 0o644, "755": 0o755}
 UNWRITABLE = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 PLACEHOLDER = re.compile(rb"#!python((?: [^\n]*?)?)\r?\n")
@@ -42,7 +46,7 @@ class Entry(NamedTuple):
     root: Path  # absolute
     place: Path  # absolute
     kind: str
-    content: str  # the sha256 of a file, or where a link points
+    content: str  # the sha256 of a file, where a link points, or a mode in octal
     executable: bool
     script: bool  # starts with this interpreter
 
@@ -77,7 +81,7 @@ def _entry(item: object) -> Entry:
         root=ROOTS[root],
         place=ROOTS[root] / path,
         kind=_kind(name, {key: item[key] for key in item if key not in ("root", "path")}),
-        content=item.get("sha256") or item.get("link") or "",
+        content=item.get("sha256") or item.get("link") or item.get("mode") or "",
         executable=item.get("executable", False),
         script=item.get("script", False),
     )
@@ -98,7 +102,7 @@ def _kind(name: str, rest: dict[str, object]) -> str:
 
 
 def _check_together(entries: list[Entry]) -> None:
-    kept = {entry.place: entry for entry in entries if entry.kind != "deleted"}
+    kept = {entry.place: entry for entry in entries if entry.kind not in ("deleted", "folder")}
     places = set()
     for entry in entries:
         if entry.place in places:
@@ -115,12 +119,16 @@ def _check(entry: Entry) -> None:
         raise Refused(f"{entry.name}: its folder leads out of the environment")
     if entry.kind != "deleted" and not _can_be_folder(folder):
         raise Refused(f"{entry.name}: a file is where its folder should be")
-    if entry.place.is_dir() and not entry.place.is_symlink():
+    is_folder = entry.place.is_dir() and not entry.place.is_symlink()
+    if is_folder and entry.kind != "folder":
         raise Refused(f"{entry.name}: a folder is there")
-    if entry.kind == "file":
-        _content(entry)
-    elif entry.kind == "link":
-        _check_link(entry)
+    if entry.kind in CHECKS:
+        CHECKS[entry.kind](entry)
+
+
+def _check_folder(entry: Entry) -> None:
+    if not _can_be_folder(entry.place):
+        raise Refused(f"{entry.name}: a file is where a folder should be")
 
 
 def _can_be_folder(folder: Path) -> bool:
@@ -137,6 +145,13 @@ def _check_link(entry: Entry) -> None:
         or not any(_is_inside(entry.place.parent / link, root) for root in ROOTS.values())
     ):
         raise Refused(f"{entry.name}: the link {link!r} leads out of the environment")
+
+
+def _check_mode(entry: Entry) -> None:
+    if entry.content not in MODES:
+        raise Refused(f"{entry.name}: the mode {entry.content!r} is not known")
+    if entry.place.is_symlink() or not entry.place.is_file():
+        raise Refused(f"{entry.name}: no file is there")
 
 
 def _is_inside(path: Path, root: Path) -> bool:
@@ -170,10 +185,18 @@ def _with_interpreter(content: bytes) -> bytes:
     return b"#!/bin/sh\n'''exec' " + quoted + b' "$0" "$@"\n' + b"' '''\n" + rest
 
 
+CHECKS: dict[str, Callable[[Entry], object]] = {
+    "file": _content,
+    "link": _check_link,
+    "folder": _check_folder,
+    "mode": _check_mode,
+}
+
+
 def _put(entries: list[Entry]) -> None:
     """Write everything under temporary names, and rename only when all of it is there."""
     put = [(entry, _temporary(entry, at)) for at, entry in enumerate(entries)]
-    put = [(entry, new) for entry, new in put if entry.kind != "deleted"]
+    put = [(entry, new) for entry, new in put if entry.kind in ("file", "link", "mode")]
     try:
         for entry, new in put:
             _write(entry, new)
@@ -183,8 +206,16 @@ def _put(entries: list[Entry]) -> None:
         for _, new in put:
             _remove(new)
     for entry in entries:
-        if entry.kind == "deleted":
-            _remove(entry.place)
+        _finish(entry)
+
+
+def _finish(entry: Entry) -> None:
+    """Do what is left once the new files are in their places."""
+    if entry.kind == "folder":
+        entry.place.mkdir(parents=True, exist_ok=True)
+    elif entry.kind == "deleted":
+        _remove(entry.place)
+    if entry.kind != "mode":
         _remove_compiled(entry.place)
 
 
@@ -197,6 +228,10 @@ def _write(entry: Entry, new: Path) -> None:
     _remove(new)
     if entry.kind == "link":
         new.symlink_to(entry.content)
+        return
+    if entry.kind == "mode":  # of a copy: an installer may share its files with a cache
+        shutil.copy2(entry.place, new)
+        new.chmod(MODES[entry.content])
         return
     with new.open("xb") as file:
         file.write(_content(entry))

@@ -35,7 +35,7 @@ def look(path: list[str], tree: Tree, index: Index) -> tuple[dict[str, Any], set
     hashed = probe_hashing.hash_files(
         {
             *(entry.file for found in visible for entry in found.digested),
-            *(one.file for one in loose if not one.link),
+            *(one.file for one in loose if not (one.link or one.is_folder)),
         },
         index,
         tree.statuses(),

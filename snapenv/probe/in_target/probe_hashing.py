@@ -28,6 +28,7 @@ class Hashed(NamedTuple):
 
     sha256: str
     size_bytes: int
+    is_executable: bool = False  # by its owner
 
 
 def hash_files(
@@ -49,7 +50,7 @@ def hash_files(
         if status is not None and probe_status.is_plain(status):
             known = index.find(path, status)
             if known:
-                found[path] = Hashed(known, status[SIZE])
+                found[path] = Hashed(known, status[SIZE], probe_status.is_executable(status))
             else:
                 unknown[path] = status
     _on_all_processors(unknown, found, index)
@@ -77,7 +78,8 @@ def _drain(queue: list[tuple[str, Status]], found: dict[str, Hashed], index: Ind
         except IndexError:
             return
         try:
-            found[path] = _hash_file(path, buffer)
+            hashed = _hash_file(path, buffer)
+            found[path] = hashed._replace(is_executable=probe_status.is_executable(before))
         except OSError:
             continue
         index.learn(path, found[path].sha256, before)

@@ -113,8 +113,8 @@ def _installed(found: Distribution) -> Iterator[str]:
     if found.sources and not found.sources.is_found:
         yield f"{found.name}: it is installed editable in a way that is not known"
     for entry in found.counted():
-        if not probe_record.is_plain(entry.path) and os.path.lexists(entry.file):
-            yield f"{found.name}: {probe_record.shown(entry.path)}"
+        if not probe_record.is_plain(entry.path):
+            yield f"{found.name}: {probe_record.shown(entry.path)}: {probe_unowned.UNWRITABLE}"
     inside = (probe_path.root_of(found.folder) + os.sep, found.folder + os.sep)
     for entry in found.entries or ():
         if not entry.file.startswith(inside) and os.path.isfile(entry.file):

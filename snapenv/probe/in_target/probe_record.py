@@ -36,6 +36,8 @@ OF_INSTALLER = frozenset(
     ]
 )
 _SCRIPT = re.compile(r"(?:\.\./)+(?:bin|Scripts)/[^/]+")  # its first line names the environment
+# Control characters, line separators, and how Python holds a byte that is no UTF-8.
+_UNWRITABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _COMPILED = (".pyc", ".pyo")
 _NOT_CLEAN = ("", ".", "/")  # how a path may start that normpath would change
 _OTHER_HASHES = ("sha384=", "sha512=")
@@ -128,10 +130,17 @@ def files(
         "count": len(present),
         "size_bytes": sum(hashed[entry.file].size_bytes for entry in present),
         "sha256": _digest(sums),
-        "edited": [shown(entry.path) for entry in edited],
-        "missing": [shown(entry.path) for entry in missing],
+        "edited": [named(entry.path) for entry in edited],
+        "missing": [named(entry.path) for entry in missing],
         "recorded": _recorded(sums, [*edited, *missing], made),
+        "executable": _executable([(one, hashed[one.file].is_executable) for one in present]),
     }
+
+
+def _executable(files: list[tuple[Entry, bool]]) -> list[str] | None:
+    """Name those that may be run; None where all may, as on a file system without such a bit."""
+    found = [named(entry.path) for entry, is_executable in files if is_executable]
+    return None if found and len(found) == len(files) else found
 
 
 def _recorded(sums: Mapping[str, str], changed: list[Entry], made: frozenset[str]) -> str | None:
@@ -197,14 +206,23 @@ def _encoded(digest: bytes) -> str:
 
 def is_plain(path: str) -> bool:
     """Say whether a path can be written in one line of UTF-8."""
-    return path.isprintable()
+    return not _UNWRITABLE.search(path)
+
+
+def named(path: str) -> str:
+    """Give a path as it is, less what cannot be written, with a home folder as ``~``."""
+    return _UNWRITABLE.sub(lambda found: _printable(found[0]), _without_home(path))
 
 
 def shown(path: str) -> str:
     """Make a path printable, with a home folder as ``~``."""
+    return printable(_without_home(path))
+
+
+def _without_home(path: str) -> str:
     own = re.escape(os.path.expanduser("~").strip("/"))
     homes = rf"(?:/|(?:\.\./)+)(?:{own}|home/[^/]+|Users/[^/]+)/"
-    return printable(re.sub(rf"^{homes}", "~/", path + "/")[:-1])
+    return re.sub(rf"^{homes}", "~/", path + "/")[:-1]
 
 
 def printable(text: str) -> str:

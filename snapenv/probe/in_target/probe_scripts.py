@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import probe_hashing
 import probe_path
 import probe_record
+import probe_status
 
 if TYPE_CHECKING:
     from probe_distributions import Distribution
@@ -60,7 +61,8 @@ class Script(NamedTuple):
 
     def hashed(self) -> probe_hashing.Hashed:
         """Hash what is given, not what lies there."""
-        return probe_hashing.Hashed(hashlib.sha256(self.content).hexdigest(), len(self.content))
+        digest = hashlib.sha256(self.content).hexdigest()
+        return probe_hashing.Hashed(digest, len(self.content), _is_executable(self.entry.file))
 
 
 def find(found: Distribution) -> list[Script]:
@@ -93,8 +95,13 @@ def _script(entry: Entry, points: dict[str, tuple[str, str]]) -> Script | None:
     is_edited = probe_record.is_other(entry, raw)
     if point is None:
         return Script(entry, content, is_edited)
-    is_made = not is_edited or _is_generated(content, *point)
+    is_made = _is_executable(entry.file) and (not is_edited or _is_generated(content, *point))
     return None if is_made else Script(entry, content, is_edited=True)
+
+
+def _is_executable(file: str) -> bool:
+    status = probe_status.ask(file)
+    return status is not None and probe_status.is_executable(status)
 
 
 def is_in_bin(file: str) -> bool:

@@ -36,6 +36,11 @@ def is_plain(status: Status) -> bool:
     return stat.S_ISREG(status[MODE]) and status[DEVICE] not in _of_kernel()
 
 
+def is_executable(status: Status) -> bool:
+    """Say whether the owner of a file may run it."""
+    return bool(status[MODE] & stat.S_IXUSR)
+
+
 def is_recent(status: Status, now_ns: int) -> bool:
     """Say whether another change by ``now_ns`` may have left the same status."""
     return max(status[MTIME_NS], status[CTIME_NS]) + RECENT_NS >= now_ns

@@ -39,6 +39,7 @@ class Tree(NamedTuple):
     folders: dict[str, Statuses]  # by site-packages; a folder that cannot be read is in there too
     inner: list[str]  # all folders of those, absolute
     around: Statuses  # of a venv, beside its site-packages and what every venv has
+    empty: tuple[str, ...] = ()  # of ``inner``, those that hold nothing, not even a folder
 
     def statuses(self) -> Statuses:
         """Give the files of all of them."""
@@ -52,8 +53,9 @@ def walk(folders: list[str], root: str | None = None) -> Tree:
     ``root`` is the folder of a venv whose own files are listed too.
     """
     inner: list[str] = []
-    listed = {folder: _files(folder, inner) for folder in folders}
-    return Tree(listed, inner, _around(root) if root else {})
+    empty: list[str] = []
+    listed = {folder: _files(folder, inner, empty) for folder in folders}
+    return Tree(listed, inner, _around(root) if root else {}, tuple(empty))
 
 
 def venv() -> str | None:
@@ -79,14 +81,18 @@ def _around(root: str) -> Statuses:
     return {file: one for file, one in found.items() if not _OF_TOOLS.fullmatch(file[start:])}
 
 
-def _files(top: str, inner: list[str]) -> Statuses:
+def _files(top: str, inner: list[str], empty: list[str]) -> Statuses:
     found: Statuses = {}
     queue = [top]
     while queue:
         folder = queue.pop()
         inner.append(folder)
+        count = len(found)
         try:
-            queue += _read(folder, found)
+            folders = _read(folder, found)
+            queue += folders
+            if not folders and len(found) == count:
+                empty.append(folder)
         except OSError:
             found[folder] = probe_status.ask(folder, follow=False) or _NONE
     return found

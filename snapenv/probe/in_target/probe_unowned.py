@@ -5,13 +5,15 @@ What leads out of the environment is not among them: ``probe_outside`` names it.
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH114, PTH118, PTH119, PTH120
+# ruff: noqa: PTH110, PTH114, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, Mapping, NamedTuple
+import re
+import socket
+from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple
 
 import probe_origins
 import probe_path
@@ -31,26 +33,38 @@ _OF_TOOLS = frozenset(
 )
 
 
+_LOCK = re.compile(r".+@.+\.\d+(?::\d+)?")  # user@host.process:boot
+UNWRITABLE = "its name has a control character, or is no UTF-8"
+
+
 class Loose(NamedTuple):
     """One file or link that belongs to nobody."""
 
     path: str  # relative to its site-packages, as in RECORD: "../../../bin/x"
     file: str  # absolute
     link: str | None  # where a link leads that stays inside, relative to its own folder
+    is_folder: bool = False
 
 
 def find(tree: Tree, everything: list[Distribution], roots: set[str]) -> list[Loose]:
     """List all of them by path, as import finds them; also those that cannot be carried.
 
-    ``roots`` are the folders that editable installations lead to.
+    Empty folders that can be imported, as namespaces, are among them. ``roots`` are the folders
+    that editable installations lead to.
     """
     owned = probe_origins.conda_files().union(*map(_owned, everything))
     first: dict[str, Loose] = {}
     for folder, files in tree.folders.items():
         for file in files.keys() - owned:
             path = file[len(folder) + 1 :] or "."
-            if not (path in _OF_TOOLS or probe_record.is_compiled(file) or _is_wiring(file, roots)):
+            if not (
+                path in _OF_TOOLS
+                or probe_record.is_compiled(file)
+                or _is_wiring(file, roots)
+                or _is_lock(file)
+            ):
                 first.setdefault(path, Loose(path, file, _link(file, folder)))
+        first.update((one.path, one) for one in _namespaces(folder, tree) if one.path not in first)
     scripts = set().union(*map(probe_scripts.claimed, everything))
     for file in tree.around.keys() - owned:
         if not (probe_scripts.is_in_bin(file) and os.path.basename(file) in scripts):
@@ -59,13 +73,22 @@ def find(tree: Tree, everything: list[Distribution], roots: set[str]) -> list[Lo
     return [first[path] for path in sorted(first)]
 
 
-def facts(loose: list[Loose], hashed: Mapping[str, Hashed]) -> list[dict[str, str | None]]:
+def _namespaces(folder: str, tree: Tree) -> Iterator[Loose]:
+    for file in tree.empty:
+        path = file[len(folder) + 1 :]
+        if file.startswith(folder + os.sep) and all(map(str.isidentifier, path.split("/"))):
+            yield Loose(path, file, None, is_folder=True)
+
+
+def facts(loose: list[Loose], hashed: Mapping[str, Hashed]) -> list[dict[str, object]]:
     """Describe them as snapenv's ``LooseFile``, without what cannot be carried."""
     return [
         {
             "path": one.path,
-            "sha256": None if one.link else _sha256(one.file, hashed),
+            "sha256": None if one.link or one.is_folder else _sha256(one.file, hashed),
             "link": one.link,
+            "folder": one.is_folder,
+            "executable": None if one.link or one.is_folder else hashed[one.file].is_executable,
         }
         for one in loose
         if why_not(one, hashed) is None
@@ -75,8 +98,8 @@ def facts(loose: list[Loose], hashed: Mapping[str, Hashed]) -> list[dict[str, st
 def why_not(loose: Loose, hashed: Mapping[str, Hashed]) -> str | None:
     """Say why a file cannot be carried; None where it can."""
     if not probe_record.is_plain(loose.path + (loose.link or "")):
-        return "its name has a line break, or is no plain UTF-8"
-    if loose.link or loose.file in hashed:
+        return UNWRITABLE
+    if loose.link or loose.is_folder or loose.file in hashed:
         return None
     if not os.path.islink(loose.file):
         return "no file that can be read"
@@ -109,6 +132,17 @@ def _is_wiring(file: str, roots: set[str]) -> bool:
         return True
     lines = probe_pth.lines(file) if file.endswith(".pth") else []
     return bool(lines) and all(line.folder in roots for line in lines)
+
+
+def _is_lock(file: str) -> bool:
+    """Say whether a file is a link that leads nowhere, and says who works on another file where.
+
+    Editors and browsers make such links: ``.#core.py -> alice@workstation.42:1700000000``.
+    """
+    if not os.path.islink(file) or os.path.exists(file):
+        return False
+    target = os.path.basename(os.readlink(file))
+    return bool(_LOCK.fullmatch(target)) or socket.gethostname() in target
 
 
 def _link(file: str, folder: str) -> str | None:
