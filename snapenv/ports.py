@@ -243,7 +243,7 @@ class Registry(Protocol):
         ...
 
     def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
-        """Read the manifest and the config of an image for one kind of machine.
+        """Read the manifest and the config of an image for one kind of machine: ``amd64/v3``.
 
         Raises:
             NotFoundError: The registry has no such image, or not for this machine.

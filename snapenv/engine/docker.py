@@ -347,7 +347,7 @@ class DockerEngine:
         if self._registry is None:
             return
         try:
-            there = self._registry.read(ref, machine=image.machine)
+            there = self._registry.read(ref, machine=image.platform)
         except NotFoundError as error:
             raise _not_what(ref, f"is not served: {error.message}") from error
         if there.diff_ids != image.diff_ids:
@@ -444,6 +444,7 @@ def _image(found: Mapping[str, Any]) -> Image:
         labels=config.get("Labels") or {},
         variables={name: value for name, _, value in variables},
         machine=found["Architecture"],
+        variant=found.get("Variant") or None,
         size_bytes=found["Size"],
         entrypoint=tuple(config.get("Entrypoint") or ()),
         triggers=tuple(config.get("OnBuild") or ()),

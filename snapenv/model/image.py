@@ -140,9 +140,15 @@ class Image:
     labels: Mapping[str, str]
     variables: Mapping[str, str]  # its ENV
     machine: str  # "amd64"
+    variant: str | None = None  # "v3": what of its kind a machine must be
     size_bytes: int
     entrypoint: tuple[str, ...] = ()
     triggers: tuple[str, ...] = ()  # its ONBUILD: instructions of a build that starts from it
+
+    @property
+    def platform(self) -> str:
+        """The kind of machine with what it must be of it: ``amd64``, ``amd64/v3``."""
+        return f"{self.machine}/{self.variant}" if self.variant else self.machine
 
     def digest_in(self, repository: str) -> str | None:
         """Give the digest that a repository gave the image, if it came from there."""

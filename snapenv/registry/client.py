@@ -95,7 +95,7 @@ class RegistryClient:
             if isinstance(manifest, Index):
                 manifest, digest = self._chosen(place, ref, manifest, machine)
             config = self._config(place, manifest.config.digest)
-        if config.architecture != machine:
+        if config.architecture != machine.partition("/")[0]:
             raise _other_machine(ref, place, machine, (config.architecture,))
         return _image(ref.at(digest), manifest, config)
 

@@ -161,18 +161,22 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest | Index:
 
 
 def choose(index: Index, machine: str) -> str | None:
-    """Give the digest of an index's image for a kind of machine such as ``amd64``.
+    """Give the digest of an index's image for a kind of machine: ``amd64``, or ``amd64/v3``.
 
     Engines take the first that every machine of the kind can run. Which of the others they take, if
-    any, depends on the processor and on their version; the least demanding stands for them.
+    any, depends on the processor and on their version; the least demanding stands for them, where
+    the very one is not named.
     Source: https://github.com/containerd/platforms/blob/main/compare.go
     """
+    kind, _, variant = machine.partition("/")
+    level = Platform(architecture=kind, variant=variant).level
     fitting = [
         one
         for one in index.manifests
-        if (one.platform.os, one.platform.architecture) == (_SYSTEM, machine)
+        if (one.platform.os, one.platform.architecture) == (_SYSTEM, kind)
     ]
-    return min(fitting, key=lambda one: one.platform.level).digest if fitting else None
+    order = sorted(fitting, key=lambda one: (one.platform.level != level, one.platform.level))
+    return order[0].digest if order else None
 
 
 def machines(index: Index) -> tuple[str, ...]:

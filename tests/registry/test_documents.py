@@ -39,6 +39,9 @@ def index(*platforms: str, system: str = "linux") -> Index:
         (("arm/v7", "arm64/v9", "arm64/v8"), "arm64", "arm64/v8"),
         (("arm64/v9", "arm64"), "arm64", "arm64"),
         (("arm/v7", "arm64"), "amd64", None),
+        (("amd64/v3", "amd64", "amd64/v2"), "amd64/v3", "amd64/v3"),  # that is what was pulled
+        (("amd64/v2", "amd64"), "amd64/v3", "amd64"),
+        (("arm64/v9", "arm64"), "arm64/v8", "arm64"),
     ],
 )
 def test_the_image_is_taken_that_every_machine_of_the_kind_can_run(
