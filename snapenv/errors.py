@@ -24,8 +24,11 @@
     ├── PackageIndexError    21   a package index does not answer, refuses, or serves other bytes
     ├── LeakError            22   something that would leave this machine holds a secret
     ├── ArchiveError         23   an archive is damaged, or is none
+    ├── PlaceBusyError       24   another snapenv is writing there
     ├── UsageError            2   the words of the command line do not fit together
-    └── InterruptionError   130   Ctrl-C; the shell's convention is 128 + SIGINT
+    ├── InterruptionError   130   Ctrl-C; the shell's convention is 128 + SIGINT
+    ├── HangupError         129   SIGHUP: the terminal or the connection was closed
+    └── TerminationError    143   SIGTERM: kill, timeout, a job's end
 
 0 is done, 1 is "checked, and the answer is no", 70 a bug in snapenv.
 """
@@ -152,6 +155,11 @@ class ArchiveError(SnapenvError):
     slug = "archive"
 
 
+class PlaceBusyError(SnapenvError):
+    exit_code = 24
+    slug = "place-busy"
+
+
 class UsageError(SnapenvError):
     exit_code = 2
     slug = "usage"
@@ -160,3 +168,13 @@ class UsageError(SnapenvError):
 class InterruptionError(SnapenvError):
     exit_code = 130
     slug = "interrupted"
+
+
+class HangupError(SnapenvError):
+    exit_code = 129
+    slug = "hung-up"
+
+
+class TerminationError(SnapenvError):
+    exit_code = 143
+    slug = "terminated"

@@ -260,13 +260,13 @@ class Venvs(Protocol):
     ) -> Target:
         """Make a venv at ``into`` with ``python`` (a version such as 3.11) from a snapshot's files.
 
+        ``into`` is a folder that its caller holds, with nothing in it but the mark of that.
         The lock is installed, with the wheels of ``vendor/``, and ``overlay/`` is put over it. In
         its place ``lent/pylock.toml`` is installed where it is among them, which says of some
         wheels that they lie in ``lent/``.
 
         Raises:
-            InstallError: No such Python here, or a distribution cannot be had; ``into`` is gone.
-            PlaceTakenError: ``into`` exists and is not empty.
+            InstallError: No such Python here, or a distribution cannot be had.
         """
         ...
 

@@ -8,7 +8,12 @@ from snapenv import errors
 from snapenv.errors import SnapenvError
 
 DRAWN = re.compile(r"[├└]── (\w+) +(\d+) +\S")
-CONVENTIONS = {"UsageError": 2, "InterruptionError": 130}  # Click's, and the shell's
+CONVENTIONS = {
+    "UsageError": 2,
+    "HangupError": 129,
+    "InterruptionError": 130,
+    "TerminationError": 143,
+}  # Click's, and the shell's
 
 classes = pytest.mark.parametrize(
     "error", SnapenvError.__subclasses__(), ids=lambda error: error.slug

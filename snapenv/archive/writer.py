@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.archive.frame import CHUNK_BYTES, packer
@@ -29,12 +25,14 @@ from snapenv.archive.layout import (
     make_sums,
     padding,
 )
-from snapenv.errors import ArchiveError, EngineError, PlaceTakenError, WriteError
+from snapenv.errors import ArchiveError, EngineError
 from snapenv.model.image import Image, Layer
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SUMS_FILE
+from snapenv.ownership.staging import staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from zstandard import ZstdCompressionWriter
 
@@ -64,18 +62,6 @@ class Written:
     config_digest: str  # what its image is known by, whichever engine holds it
 
 
-def refuse_taken(path: Path) -> None:
-    """Check that an archive can be written here, before anything long is done.
-
-    Raises:
-        PlaceTakenError: Something stands there already.
-    """
-    if os.path.lexists(path):
-        raise PlaceTakenError(
-            f"{path} exists already", hint="Give another file with -o, or remove this one."
-        )
-
-
 def write_archive(path: Path, export: Export, parts: Iterable[Part], task: Task) -> Written:
     """Write an archive under a temporary name until it is whole.
 
@@ -86,38 +72,15 @@ def write_archive(path: Path, export: Export, parts: Iterable[Part], task: Task)
         WriteError: The disk is full or the place cannot be written.
         EngineError: A part is missing, or is not what its digest says.
     """
-    with _temporary(path) as temporary:
+    with staged(path) as temporary:
         with (
             temporary.open("wb", buffering=0) as file,
             packer().stream_writer(file, closefd=False) as packed,
         ):
             config_digest = _write_members(packed, export, parts, task)
-        size = temporary.stat().st_size
-        refuse_taken(path)
-        temporary.rename(path)
-    return Written(size_bytes=size, config_digest=config_digest)
-
-
-@contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """Give a name beside ``path``, under which nothing is left."""
-    refuse_taken(path)
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:99]}-", dir=path.parent)
-        os.close(descriptor)
-        temporary = Path(name)
         temporary.chmod(0o644)
-        yield temporary
-    except OSError as error:
-        raise WriteError(
-            f"cannot write {path}: {error.strerror}",
-            hint="Free some space or choose another place with -o; nothing was left behind.",
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        size = temporary.stat().st_size
+    return Written(size_bytes=size, config_digest=config_digest)
 
 
 def _write_members(

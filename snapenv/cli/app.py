@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
     from rich.text import Text
@@ -34,7 +35,9 @@ class App:
 
     def run(self, workflow: Callable[[Outside], Outcome]) -> None:
         """Run a workflow, show its outcome, and end with its exit code."""
-        outcome = workflow(_connect())
+        outside = _connect()
+        with _cleaning(outside.cache):
+            outcome = workflow(outside)
         self.show(outcome)
         if outcome.exit_code:
             click.get_current_context().exit(outcome.exit_code)
@@ -94,6 +97,24 @@ def _connect() -> Outside:
         missing_helpers=_missing_helpers,
         certificates=_certificates(),
     )
+
+
+@contextlib.contextmanager
+def _cleaning(cache: Path | None) -> Iterator[None]:
+    """Take away what killed commands have left, and write down what this one makes."""
+    from snapenv.ownership.leftovers import ledger, take_away_leftovers
+
+    running = cache / "running" if cache else None
+    take_away_leftovers(running, _take_away)
+    with ledger(running, _take_away):
+        yield
+
+
+def _take_away(process: str, entry: Sequence[str]) -> bool:
+    """Remove what a killed command has left in an engine; say whether that is done."""
+    from snapenv.engine.leftovers import take_away
+
+    return take_away(process, entry)
 
 
 class _Late:

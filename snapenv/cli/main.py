@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,14 @@ from snapenv.cli.options import json_option
 from snapenv.cli.restore import restore
 from snapenv.cli.show import show
 from snapenv.cli.verify import verify
-from snapenv.errors import InterruptionError, SnapenvError, UsageError
+from snapenv.errors import (
+    HangupError,
+    InterruptionError,
+    SnapenvError,
+    TerminationError,
+    UsageError,
+)
+from snapenv.ownership.interruption import Interrupted, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,16 +73,22 @@ for command in _COMMANDS:
     cli.add_command(command)
 
 
+_ENDS: dict[int, tuple[str, type[SnapenvError]]] = {
+    signal.SIGINT: ("interrupted", InterruptionError),
+    signal.SIGTERM: ("ended by SIGTERM", TerminationError),
+    signal.SIGHUP: ("ended by SIGHUP: the terminal or the connection was closed", HangupError),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     app = App(json="--json" in words or bool(os.environ.get("SNAPENV_JSON")))
     try:
-        ended = cli.main(args=words, prog_name="snapenv", obj=app, standalone_mode=False)
-    except (click.Abort, KeyboardInterrupt):
-        error: SnapenvError = InterruptionError(
-            "interrupted", hint="Nothing half-made was left behind."
-        )
+        with interruptible():
+            ended = cli.main(args=words, prog_name="snapenv", obj=app, standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt) as interruption:
+        error: SnapenvError = _interruption(interruption)
     except click.ClickException as usage:
         if not app.json:
             usage.show()
@@ -90,6 +104,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ended if isinstance(ended, int) else 0
     _explain(error, app=app, words=words)
     return error.exit_code
+
+
+def _interruption(raised: BaseException) -> SnapenvError:
+    """Say which signal has ended the command; Click gives its own exception for each."""
+    chain = (raised, raised.__cause__, raised.__context__)
+    number = next((one.number for one in chain if isinstance(one, Interrupted)), signal.SIGINT)
+    word, kind = _ENDS.get(number, _ENDS[signal.SIGINT])
+    return kind(word, hint="Nothing half-made was left behind.")
 
 
 def _unexpected(bug: Exception) -> SnapenvError:

@@ -20,6 +20,7 @@ from snapenv.content import Tar
 from snapenv.engine.describe import describe
 from snapenv.engine.failures import engine_errors, no_program, said, start_failure
 from snapenv.engine.gpus import choose_gpus, choose_shm, unraised
+from snapenv.engine.leftovers import end_program, note_program, own_label
 from snapenv.errors import EngineError
 from snapenv.model.image import Image
 from snapenv.ports import Completed
@@ -40,13 +41,6 @@ _FOREIGN = re.compile(r"exec \S+: exec format error")  # all that runc says, wit
 _KILLED = 137
 _LIMIT_REFUSED = "error setting rlimit"
 _FOLDER_MODE = 0o777
-# The engine cannot end what an exec started; it is known by its working folder. As the user of
-# the program: another one, root too, may not read the link.
-_KILL = """
-for process in /proc/[0-9]*; do
-    [ "$(readlink "$process/cwd")" = "$1" ] && kill -9 "${process#/proc/}"
-done
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +147,7 @@ class ImageTarget:
             command=list(run.argv),
             entrypoint=list(self.entrypoint) if self.entrypoint else None,
             name=run.name,
+            labels=own_label(),
             environment=_variables(run.environment, gpus.variables),
             working_dir=_folder(run.name),
             user=":".join(map(str, run.tar.owner)),
@@ -225,6 +220,7 @@ class ContainerTarget:
     ) -> Completed:
         """Run a program as ``ports.Target`` says."""
         name = f"snapenv-run-{uuid.uuid4().hex[:12]}"
+        note_program(self.id, _folder(name))
         try:
             with engine_errors():
                 self.client.put_archive(self.id, "/tmp", iter(Tar(files or {}, name)))  # noqa: S108 - over there
@@ -236,10 +232,10 @@ class ContainerTarget:
                 self._refuse_ended()
                 exit_code = self.client.exec_inspect(made["Id"])["ExitCode"]
         except BaseException:
-            self._quietly(["sh", "-c", _KILL, "sh", _folder(name)])
+            with contextlib.suppress(DockerException, OSError):
+                end_program(self.client, self.id, _folder(name))
             raise
-        finally:
-            self._quietly(["rm", "-rf", _folder(name)], user="0")
+        self._quietly(["rm", "-rf", _folder(name)], user="0")
         done = Completed(exit_code=exit_code, stdout=out, stderr=err)
         return _checked(done, argv[0], f"container {self.name}")
 

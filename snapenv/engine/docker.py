@@ -11,6 +11,7 @@ import ipaddress
 import json
 import os
 import re
+import uuid
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from snapenv.engine.failures import (
     one_line,
 )
 from snapenv.engine.layers import read_leaving
+from snapenv.engine.leftovers import own_label
 from snapenv.engine.proxies import choose_proxies
 from snapenv.engine.saving import load, save
 from snapenv.engine.stream import (
@@ -240,16 +242,20 @@ class DockerEngine:
         """Read the plain files directly in a folder, from a container that never starts."""
         client = self._client
         with engine_errors():
-            made = client.create_container(image.id, command=["/none"], use_config_proxy=False)
+            name = f"snapenv-read-{uuid.uuid4().hex[:12]}"
             try:
-                return self._read_archive(made["Id"], path)
+                client.create_container(
+                    image.id, ["/none"], name=name, labels=own_label(), use_config_proxy=False
+                )
+                return self._read_archive(name, path)
             except NotFound as error:
                 raise NotFoundError(
                     f"image {image.id[:19]} has no folder {path}",
                     hint="See that it is the right image.",
                 ) from error
             finally:
-                client.remove_container(made["Id"], v=True, force=True)
+                with contextlib.suppress(NotFound):
+                    client.remove_container(name, v=True, force=True)
 
     def read_leaving(self, image: Image, *, base: Image) -> Iterator[tuple[str, Iterator[bytes]]]:
         """Give what an image brings beside its base, as ``ports.Engine`` says."""

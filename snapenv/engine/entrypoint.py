@@ -13,6 +13,7 @@ import requests
 from docker.errors import APIError, DockerException
 
 from snapenv.engine.failures import engine_errors
+from snapenv.engine.leftovers import own_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,7 @@ def _starts(client: APIClient, image: str, *, entrypoint: Sequence[str] | None =
                 command=list(_COMMAND),
                 entrypoint=list(entrypoint) if entrypoint else None,
                 name=name,
+                labels=own_label(),
                 use_config_proxy=False,
                 host_config=client.create_host_config(
                     network_mode="none", cap_drop=["ALL"], security_opt=["no-new-privileges"]

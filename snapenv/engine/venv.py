@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 from tomlkit.exceptions import TOMLKitError
 
 from snapenv.content import read_chunks
-from snapenv.errors import InstallError, PlaceTakenError, SnapshotDamagedError, WriteError
+from snapenv.errors import InstallError, SnapshotDamagedError, WriteError
 from snapenv.model.snapshot import APPLY_OVERLAY, LENT, OVERLAY, PYLOCK_FILE, VENDOR
 from snapenv.model.uv import UvSettings
 from snapenv.ports import Target
@@ -49,23 +48,15 @@ class UvVenvs:
     ) -> Target:
         """Make a venv as ``ports.Venvs`` says."""
         into = into.absolute()
-        if _is_taken(into):
-            raise PlaceTakenError(
-                f"{into} exists and is no empty folder",
-                hint="Give another folder with --into, or remove this one.",
-            )
         target = self.local(str(into / "bin" / "python"))
-        try:
-            task.note(f"Python {python}")
-            self._run_uv(target, ("venv", "--quiet", "--python", python, str(into)), task)
-            task.note("installing the packages")
-            self._install(target, _below(files, PYLOCK_FILE, VENDOR, LENT), into, task)
-            if APPLY_OVERLAY in files:
-                apply = (target.python, "-B", APPLY_OVERLAY)
-                self._run(target, apply, task, _below(files, OVERLAY))
-        except BaseException:
-            shutil.rmtree(into, ignore_errors=True)
-            raise
+        task.note(f"Python {python}")
+        make = ("venv", "--quiet", "--allow-existing", "--python", python, str(into))
+        self._run_uv(target, make, task)
+        task.note("installing the packages")
+        self._install(target, _below(files, PYLOCK_FILE, VENDOR, LENT), into, task)
+        if APPLY_OVERLAY in files:
+            apply = (target.python, "-B", APPLY_OVERLAY)
+            self._run(target, apply, task, _below(files, OVERLAY))
         return target
 
     def _install(
@@ -188,15 +179,6 @@ def _indexes(lock: Mapping[str, Any]) -> Iterator[str]:
 
 def _below(files: Mapping[str, Content], *names: str) -> Mapping[str, Content]:
     return {name: content for name, content in files.items() if name.split("/")[0] in names}
-
-
-def _is_taken(place: Path) -> bool:
-    try:
-        return any(place.iterdir())
-    except NotADirectoryError:
-        return True
-    except OSError:
-        return False  # what is wrong with this place uv will say
 
 
 def _failed(done: Completed) -> InstallError | WriteError:

@@ -6,9 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
 import stat
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -21,9 +19,7 @@ from snapenv.content import read_chunks, size_bytes
 from snapenv.errors import (
     LockError,
     NotFoundError,
-    PlaceTakenError,
     SnapshotDamagedError,
-    WriteError,
 )
 from snapenv.lock.document import lock_from_toml, lock_to_toml
 from snapenv.model.fingerprint import Speed
@@ -38,6 +34,7 @@ from snapenv.model.snapshot import (
     Lock,
     Snapshot,
 )
+from snapenv.ownership.staging import staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -125,18 +122,6 @@ def _refuse_unreadable(contents: Mapping[str, Content]) -> None:
         )
 
 
-def refuse_taken(folder: Path) -> None:
-    """Check that a snapshot can be written here, before anything long is done.
-
-    Raises:
-        PlaceTakenError: Something stands there already.
-    """
-    if os.path.lexists(folder):
-        raise PlaceTakenError(
-            f"{folder} exists already", hint="Give another folder with -o, or remove this one."
-        )
-
-
 def write_snapshot(snapshot: Snapshot, folder: Path, *, scratch: Path | None = None) -> None:
     """Write a snapshot to a new folder, under a temporary name until it is whole.
 
@@ -148,22 +133,12 @@ def write_snapshot(snapshot: Snapshot, folder: Path, *, scratch: Path | None = N
         SnapshotDamagedError: A carried file is gone or cannot be read; nothing is left behind.
         WriteError: The disk is full or the place cannot be written; nothing is left behind.
     """
-    refuse_taken(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    try:
+    with staged(folder) as temporary:
+        temporary.mkdir(mode=0o700)
         for name, content in snapshot.files.items():
             (temporary / name).parent.mkdir(exist_ok=True)
             _write(temporary / name, content, scratch)
         temporary.chmod(0o755)
-        temporary.rename(folder)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write(place: Path, content: Content, scratch: Path | None) -> None:
@@ -347,10 +322,3 @@ def _printable(name: str) -> str:
 
 def _damaged(message: str) -> SnapshotDamagedError:
     return SnapshotDamagedError(message, hint="Get the snapshot again from where it was captured.")
-
-
-def _cannot_write(folder: Path, error: OSError) -> WriteError:
-    return WriteError(
-        f"cannot write {folder}: {error.strerror}",
-        hint="Free some space or choose another place with -o; nothing was left behind.",
-    )

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from snapenv.content import read_chunks
 from snapenv.errors import InterpreterError, WriteError
+from snapenv.ownership.leftovers import scratch_folder
 from snapenv.ports import Completed
 from snapenv.targets.process import converse, start
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from snapenv.model.carried import Content
 
@@ -40,11 +40,11 @@ class LocalTarget:
         stdout: BinaryIO | None = None,
     ) -> Completed:
         """Run a program as ``ports.Target`` says; it ends with snapenv if that is interrupted."""
-        with tempfile.TemporaryDirectory(prefix="snapenv-", ignore_cleanup_errors=True) as folder:
+        with scratch_folder() as folder:
             for name, content in (files or {}).items():
-                _write(Path(folder, name), content)
+                _write(folder / name, content)
             inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
-            process = _start(argv, folder, {**inherited, **(environment or {})})
+            process = _start(argv, str(folder), {**inherited, **(environment or {})})
             return _listen(process, on_line, stdout)
 
 

@@ -1,4 +1,7 @@
-"""Child processes of snapenv: heard as they speak, and ended where snapenv is interrupted."""
+"""Child processes of snapenv: heard as they speak, and ended where snapenv ends.
+
+Where snapenv is interrupted it ends them itself; where it is killed, their guardian does.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,14 @@ import signal
 import subprocess
 from typing import IO, TYPE_CHECKING
 
+from snapenv.ownership.interruption import deferred, wake_handle
+from snapenv.targets.guardian import GUARDIAN
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _CHUNK = 1 << 16  # what a pipe holds
+_INTERRUPTION = "interruption"
 
 
 def start(
@@ -27,16 +34,19 @@ def start(
     Raises:
         OSError: It is not there or cannot be executed.
     """
-    return subprocess.Popen(
-        argv,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        start_new_session=True,
-    )
+    with deferred():
+        process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+        GUARDIAN.watch(process.pid)
+    return process
 
 
 def converse(
@@ -65,9 +75,14 @@ def converse(
                     on_line(each + b"\n")
             if line:
                 on_line(line)
+            if process.stdin:
+                process.stdin.close()
+            process.wait()
         except BaseException:
             _end(process, farewell_s)
             raise
+        finally:
+            GUARDIAN.forget(process.pid)
     return process.returncode
 
 
@@ -77,9 +92,12 @@ def _frames(
     """Give what stdout and stderr say, as (stdout, stderr), while the pieces go to stdin."""
     out, err = _pipe(process.stdout), _pipe(process.stderr)
     rest = memoryview(next(pieces, b""))
+    interruption = wake_handle()
     with selectors.DefaultSelector() as selector:
         for stream in (out, err):
             selector.register(stream, selectors.EVENT_READ)
+        if interruption is not None:
+            selector.register(interruption, selectors.EVENT_READ, _INTERRUPTION)
         if rest:
             os.set_blocking(_pipe(process.stdin).fileno(), False)
             selector.register(_pipe(process.stdin), selectors.EVENT_WRITE)
@@ -89,11 +107,17 @@ def _frames(
                     rest = _send(key.fd, rest, pieces)
                     said, ended = b"", not rest
                 else:
-                    said = os.read(key.fd, _CHUNK)
+                    said = _read(key)
                     ended = not said
                 if ended:
                     selector.unregister(key.fileobj)
                 yield (said, b"") if key.fileobj is out else (b"", said)
+
+
+def _read(key: selectors.SelectorKey) -> bytes:
+    if key.data == _INTERRUPTION:  # heard by the main thread, while this may be another one
+        raise KeyboardInterrupt
+    return os.read(key.fd, _CHUNK)
 
 
 def _send(stdin: int, rest: memoryview, pieces: Iterator[bytes]) -> memoryview:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from snapenv.archive.loading import docker_archive
 from snapenv.archive.reader import check_archive, read_layers
 from snapenv.archive.writer import Export as Contents
-from snapenv.archive.writer import Written, refuse_taken, write_archive
+from snapenv.archive.writer import Written, write_archive
 from snapenv.errors import (
     ArchiveError,
     BaseError,
@@ -21,6 +21,8 @@ from snapenv.lock.store import parse_snapshot, read_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
+from snapenv.ownership.claim import claim, claim_path
+from snapenv.ownership.staging import refuse_unwritable
 from snapenv.sizes import size
 from snapenv.workflows.reference import fetch_image, parse_ref, read_image
 
@@ -54,8 +56,19 @@ class Import:
 
 
 def export_image(request: Export, outside: Outside) -> Outcome:
-    """Write an image with its snapshot to one file."""
-    refuse_taken(request.output)
+    """Write an image with its snapshot to one file.
+
+    Raises:
+        PlaceBusyError: Another command writes it.
+        PlaceTakenError: Something stands there already.
+        WriteError: The place cannot be written.
+    """
+    refuse_unwritable(request.output)
+    with claim_path(outside.kept("locks"), request.output):
+        return _export(request, outside)
+
+
+def _export(request: Export, outside: Outside) -> Outcome:
     outside.engine.check()
     ref = _image_ref(request)
     image = fetch_image(ref, outside)
@@ -98,9 +111,17 @@ def bring(request: Import, archived: Archived, outside: Outside) -> tuple[Image,
         ArchiveError: It is damaged, or is none; or what the engine has made of it is not it.
         TagTakenError: Another image has the name, and ``replace`` is not asked for.
         BaseError: It lacks the layers of a base image that cannot be had.
+        PlaceBusyError: Another command makes an image of this name.
     """
-    outside.engine.check()
+    engine = outside.engine.check()
     ref = ImageRef(repository=request.repository, tag=archived.tag)
+    with claim(outside.kept("locks"), ref.tagged, key=f"{engine} {ref.tagged}"):
+        return _bring(request, archived, ref, outside)
+
+
+def _bring(
+    request: Import, archived: Archived, ref: ImageRef, outside: Outside
+) -> tuple[Image, ImageRef]:
     there = None if request.replace else outside.engine.find(ref.tagged)
     if there and not _is_same(there, archived):
         raise _taken(ref, there, archived.config_digest)

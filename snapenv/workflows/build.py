@@ -22,6 +22,7 @@ from snapenv.model.snapshot import (
     TAG_LABEL,
     VERSION_LABEL,
 )
+from snapenv.ownership.claim import claim
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import is_layer_file, split_pylock
 from snapenv.workflows.fetch import temporary_folder
@@ -93,7 +94,14 @@ def make_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outsi
 
     Raises:
         BuildError: A step failed, or the image is not what the lock says; it gets no name.
+        PlaceBusyError: Another command makes an image of this name.
     """
+    engine = outside.engine.check()
+    with claim(outside.kept("locks"), ref.tagged, key=f"{engine} {ref.tagged}"):
+        return _make_image(snapshot, ref, request, outside)
+
+
+def _make_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outside) -> Image:
     pinned = _pin_base(snapshot, request, outside)
     with temporary_folder(outside) as fetched:
         context = _context(pinned, lend(pinned, fetched, outside), outside)

@@ -8,6 +8,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from snapenv.ownership.claim import claim_path
+from snapenv.ownership.staging import refuse_unwritable
 from snapenv.probe.probe import probe
 from snapenv.workflows.interpreter import find_interpreter
 
@@ -23,11 +25,20 @@ def capture(request: Capture, outside: Outside) -> Outcome:
     """Probe, lock, choose a base, train for a baseline, and write the snapshot.
 
     Imports are part of what a user waits for: those of what comes later run beside the probe.
-    """
-    if request.output and os.path.lexists(request.output):
-        from snapenv.lock.store import refuse_taken
 
-        refuse_taken(request.output)
+    Raises:
+        PlaceBusyError: Another command writes the snapshot's folder.
+        PlaceTakenError: It exists already.
+        WriteError: It cannot be written.
+    """
+    if request.output:
+        refuse_unwritable(request.output)
+        with claim_path(outside.kept("locks"), request.output):
+            return _capture(request, outside)
+    return _capture(request, outside)
+
+
+def _capture(request: Capture, outside: Outside) -> Outcome:
     target = _target(request, outside)
     with outside.progress.task("Looking at the environment"):
         threading.Thread(target=_import_later, daemon=True).start()

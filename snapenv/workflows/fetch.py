@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import WriteError
+from snapenv.ownership.leftovers import scratch_folder
 from snapenv.ports import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from snapenv.model.wheels import IndexWheel
     from snapenv.ports import Outside
@@ -31,14 +31,13 @@ def temporary_folder(outside: Outside) -> Iterator[Path]:
     try:
         if place:
             place.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(dir=place, prefix="snapenv-")
     except OSError as error:
         raise WriteError(
             f"cannot write {place}: {error.strerror}",
             hint="Free some space, or set XDG_CACHE_HOME to another place.",
         ) from error
-    with folder as name:
-        yield Path(name)
+    with scratch_folder(within=place) as folder:
+        yield folder
 
 
 def fetch_wheels(

@@ -12,12 +12,14 @@ from snapenv.base.choose import choose_base
 from snapenv.errors import SmokeTrainError
 from snapenv.lock.pins import refuse_what_cannot_be_carried
 from snapenv.lock.sources import list_sources
-from snapenv.lock.store import make_snapshot, refuse_taken, write_snapshot
+from snapenv.lock.store import make_snapshot, write_snapshot
 from snapenv.model.facts import Facts
 from snapenv.model.image import Tag, tag_part
 from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import Base, Lock
 from snapenv.nvidia.catalogue import load_catalogue
+from snapenv.ownership.claim import claim_path
+from snapenv.ownership.staging import refuse_unwritable
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import split_pylock
 from snapenv.verify.smoke_train import smoke_train
@@ -53,8 +55,16 @@ def lock_environment(request: Capture, facts: Facts, target: Target, outside: Ou
         BaseError: No base image fits.
     """
     look = _decide(request, facts)
-    folder = request.output or Path("snapshots", str(look.tag))
-    refuse_taken(folder)
+    if request.output:
+        return _lock(request, look, request.output, target, outside)
+    folder = Path("snapshots", str(look.tag))
+    refuse_unwritable(folder)
+    with claim_path(outside.kept("locks"), folder):
+        return _lock(request, look, folder, target, outside)
+
+
+def _lock(request: Capture, look: _Look, folder: Path, target: Target, outside: Outside) -> Outcome:
+    facts = look.facts
     refuse_what_cannot_be_carried(facts)
     with temporary_folder(outside) as fetched:
         packages = lock_packages(facts, target, _carrying(request, fetched), outside)

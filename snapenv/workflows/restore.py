@@ -17,6 +17,7 @@ from snapenv.model.image import Image, ImageRef
 from snapenv.model.outcome import Check, Outcome
 from snapenv.model.report import Report
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, Snapshot
+from snapenv.ownership.new_folder import NewFolder, new_folder
 from snapenv.ports import Target
 from snapenv.verify.verdict import judge
 from snapenv.workflows.archive import Import, bring, read_archive
@@ -106,16 +107,29 @@ def restore(request: Restore, outside: Outside) -> Outcome:
     What this machine cannot run is a no, and then nothing is fetched.
 
     Raises:
-        WriteError: The report cannot be written where it is wanted; nothing was done.
+        NotFoundError: The REF names nothing.
+        PlaceBusyError: Another command makes a venv in the same folder.
+        PlaceTakenError: That folder exists and is not empty.
+        WriteError: The venv or the report cannot be written where it is wanted; nothing was done.
     """
     check_place(request.report)
+    parse_ref(request.ref, repository=request.repository)
+    if request.engine == "venv":
+        with new_folder(request.into.absolute()) as place:
+            return _restore(request, place, outside)
+    return _restore(request, None, outside)
+
+
+def _restore(request: Restore, place: NewFolder | None, outside: Outside) -> Outcome:
+    """Restore into a venv's folder that is held, or, without one, as an image."""
     with looking(outside, engine=request.engine == "docker") as host:
         found = _find(request, outside)
         checks = _preflight(request, found, host, outside) if request.preflight else ()
         if any(check.fails for check in checks):
             return _refused(request, found, checks, outside)
-        if request.engine == "venv":
+        if place:
             snapshot, restored = _restore_venv(request, found, outside)
+            place.whole = True
         else:
             snapshot, image, ref = _bring_image(request, found, outside)
             restored = in_image(image, ref, request.device, host, outside)

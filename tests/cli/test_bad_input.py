@@ -108,7 +108,8 @@ def test_a_damaged_snapshot(snapshot: Path) -> None:
         file.seek(100)
         file.write(b"?")
 
-    assert SUMS_FILE in refused(8, "restore", str(snapshot), "--engine", "venv")
+    into = ("--engine", "venv", "--into", str(snapshot.parent / "venv"))
+    assert SUMS_FILE in refused(8, "restore", str(snapshot), *into)
 
 
 def test_a_folder_that_holds_no_snapshot(tmp_path: Path) -> None:

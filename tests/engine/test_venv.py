@@ -13,21 +13,36 @@ from snapenv.engine.venv import UvVenvs
 from snapenv.errors import InstallError, PlaceTakenError, WriteError
 from snapenv.model.snapshot import PYLOCK_FILE
 from snapenv.model.wheels import IndexWheel
+from snapenv.ownership.new_folder import new_folder
 from snapenv.targets.local import LocalTarget
 from tests.engines.index_server import build_wheel, serve_index
 from tests.index import PYTHON, Silent, installed, locked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from snapenv.model.carried import Content
+    from snapenv.ports import Target, Task
 
 EMPTY = b'lock-version = "1.0"\ncreated-by = "snapenv"\npackages = []\n'
 
 
+class Held(UvVenvs):
+    """Makes a venv in a folder that is held meanwhile, as a restore does."""
+
+    def create(
+        self, files: Mapping[str, Content], *, python: str, into: Path, task: Task
+    ) -> Target:
+        with new_folder(into) as place:
+            target = super().create(files, python=python, into=into, task=task)
+            place.whole = True
+        return target
+
+
 @pytest.fixture
 def venvs() -> UvVenvs:
-    return UvVenvs(find_uv_bin(), LocalTarget)
+    return Held(find_uv_bin(), LocalTarget)
 
 
 def test_a_lock_becomes_a_venv_with_what_it_names_and_nothing_else(
@@ -75,7 +90,7 @@ def test_a_file_is_no_place_for_a_venv(venvs: UvVenvs, tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_made_is_named(venvs: UvVenvs, tmp_path: Path) -> None:
-    with pytest.raises(InstallError, match="File name too long"):
+    with pytest.raises(WriteError, match="File name too long"):
         venvs.create(
             {PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / ("n" * 300), task=Silent()
         )

@@ -27,7 +27,6 @@ from snapenv.lock.store import (
     make_snapshot,
     parse_snapshot,
     read_snapshot,
-    refuse_taken,
     write_snapshot,
 )
 from snapenv.model.fingerprint import Speed
@@ -361,10 +360,6 @@ def test_what_stands_there_already_is_left_alone(
 
     assert (tmp_path / "one").lstat() == before
     assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_a_free_place_is_not_refused(tmp_path: Path) -> None:
-    refuse_taken(tmp_path / "one")
 
 
 @pytest.mark.parametrize("place", ["file/one", "n" * 300])

@@ -68,6 +68,12 @@ def push_base(engine: FakeEngine) -> ImageRef:
     return engine.push(BASE, FakeTask())
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a venv without --into be made in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def engine() -> FakeEngine:
     """An engine that has a base in its registry, and an image on it under its tag."""

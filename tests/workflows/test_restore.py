@@ -50,6 +50,12 @@ SNAPSHOT = sample_snapshot(sample_lock(baseline=BASELINE))
 SAME = target(sample_facts(), BASELINE)
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a venv without --into be made in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     place = tmp_path / "snapshot"

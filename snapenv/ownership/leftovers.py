@@ -1,0 +1,186 @@
+"""What this process has made that must not outlive it, written down before it is made.
+
+Each process has a file, a JSON list a line, and holds its lock. Who finds one without a lock
+knows that its process was killed, and takes away what stands in it. Names are never guessed, so
+nothing goes that belongs to a living process or to somebody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.errors import WriteError
+from snapenv.ownership.lock_file import HeldError, LockFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Entry = Sequence[str]  # a kind, and what names it
+    TakeAway = Callable[[str, Entry], bool]  # of a process by its id; whether it is done
+
+_PATH = "path"
+
+
+class _Ledger:
+    """The file of this process; nothing is written before ``begin`` and after ``end``."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._file: LockFile | None = None
+        self._guard = threading.Lock()
+        self.id = uuid.uuid4().hex  # also a label of the containers that this process makes
+
+    def begin(self, folder: Path) -> None:
+        self._folder = folder
+
+    def note(self, entry: Entry) -> None:
+        with self._guard, contextlib.suppress(OSError):  # a ledger is no reason to fail
+            if self._file is None and self._folder is not None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._file = LockFile.take(self._folder / f"{_host()}.{self.id}")
+            if self._file:
+                self._file.append(json.dumps(list(entry)) + "\n")
+
+    def end(self, take_away: TakeAway) -> None:
+        """Take away what is still there."""
+        file, self._file, self._folder = self._file, None, None
+        if file:
+            _take_away(file, self.id, take_away)
+
+
+_OWN = _Ledger()
+
+
+@contextlib.contextmanager
+def ledger(folder: Path | None, take_away: TakeAway) -> Iterator[None]:
+    """Write down in ``folder`` what this process makes, until the block ends; None writes nothing.
+
+    What an interruption has left, in a moment in which nobody watched, is taken away at the end.
+    """
+    if folder:
+        _OWN.begin(folder)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _OWN.end(take_away)
+        raise
+    finally:
+        _OWN.end(_nothing_left)
+
+
+def _nothing_left(process: str, entry: Entry) -> bool:
+    """Say that what is no path was taken away by whoever made it."""
+    del process, entry
+    return True
+
+
+def process_id() -> str:
+    """Give a name of this process that no other one has, ever."""
+    return _OWN.id
+
+
+def note(kind: str, *words: str) -> None:
+    """Write down what is about to be made outside of this machine's files, such as a container."""
+    _OWN.note((kind, *words))
+
+
+def note_path(path: Path) -> None:
+    """Write down a file or folder that is about to be made, under a name that nothing else has."""
+    _OWN.note((_PATH, str(path.absolute())))
+
+
+@contextlib.contextmanager
+def scratch_folder(prefix: str = "snapenv-", *, within: Path | None = None) -> Iterator[Path]:
+    """Give a new folder, which is gone afterwards; without ``within``, where temporary files lie.
+
+    Raises:
+        WriteError: It cannot be made.
+    """
+    try:
+        folder = Path(within or tempfile.gettempdir(), f"{prefix}{uuid.uuid4().hex[:12]}")
+        note_path(folder)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {error.filename or within or 'temporary files'}: {error.strerror}",
+            hint="Free some space, or set TMPDIR to another place.",
+        ) from error
+    try:
+        yield folder
+    finally:
+        remove(folder)
+
+
+def take_away_leftovers(folder: Path | None, take_away: TakeAway) -> None:
+    """Remove what killed processes of this machine have left.
+
+    ``take_away`` is given the name of a killed process and an entry that is no path; where it
+    says no, that is tried again another time.
+    """
+    for path in sorted(folder.glob(f"{_host()}.*")) if folder else ():
+        with contextlib.suppress(OSError, HeldError):
+            file = LockFile.take(path, create=False)
+            _take_away(file, path.name.rpartition(".")[2], take_away)
+
+
+def _take_away(file: LockFile, process: str, take_away: TakeAway) -> None:
+    left = list[str]()
+    try:
+        for entry in _entries(file.read()):
+            if entry[0] == _PATH:
+                remove(Path(entry[1]))
+            elif not take_away(process, entry):
+                left.append(json.dumps(entry) + "\n")
+    except BaseException:
+        file.release()
+        raise
+    if left:
+        file.write("".join(left))
+        file.release()
+    else:
+        file.remove()
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder, if it is there; what resists stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            _make_writable(path)
+            shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _make_writable(top: Path) -> None:
+    """Give back the right to write to folders, which a program may have taken from its own."""
+    with contextlib.suppress(OSError):
+        top.chmod(0o700)
+        for folder, below, _ in os.walk(top):
+            for name in below:
+                place = Path(folder, name)
+                if not place.is_symlink():
+                    place.chmod(0o700)
+
+
+def _entries(text: str) -> Iterator[list[str]]:
+    """Read entries; a line that was cut when its process was killed names nothing yet."""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            words = entry if isinstance(entry, list) else []
+            if len(words) > 1 and all(isinstance(word, str) for word in words):
+                yield words
+
+
+def _host() -> str:
+    return os.uname().nodename.replace("/", "_") or "localhost"

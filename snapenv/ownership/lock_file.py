@@ -1,0 +1,96 @@
+"""A file that is locked for as long as the process lives that holds it.
+
+Source: https://man7.org/linux/man-pages/man2/flock.2.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MODE = 0o600
+
+
+class HeldError(Exception):
+    """Another process holds the lock; ``text`` is what it wrote into the file."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class LockFile:
+    """A lock file that this process holds."""
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self._path = path
+        self._handle = handle
+
+    @classmethod
+    def take(cls, path: Path, *, create: bool = True) -> LockFile:
+        """Take the lock at ``path`` at once, or not at all.
+
+        Raises:
+            HeldError: Another process holds it.
+            OSError: The file is not there (without ``create``), or cannot be made or opened.
+        """
+        flags = os.O_RDWR | (os.O_CREAT if create else 0) | os.O_NOFOLLOW
+        while True:
+            handle = os.open(path, flags, _MODE)
+            try:
+                _lock(handle)
+                if _is_at(handle, path):  # its last holder may have removed it meanwhile
+                    return cls(path, handle)
+            except BaseException:
+                os.close(handle)
+                raise
+            os.close(handle)
+
+    def read(self) -> str:
+        """Give what the last holder wrote, if it ended before it could remove the file."""
+        return _read(self._handle)
+
+    def append(self, text: str) -> None:
+        """Write at the end, in one piece."""
+        os.lseek(self._handle, 0, os.SEEK_END)
+        os.write(self._handle, text.encode(errors="surrogateescape"))
+
+    def write(self, text: str) -> None:
+        """Write in the place of what the file holds."""
+        os.ftruncate(self._handle, 0)
+        self.append(text)
+
+    def remove(self) -> None:
+        """Take the file away, and end the lock."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        self.release()
+
+    def release(self) -> None:
+        """End the lock; the file stays."""
+        os.close(self._handle)
+
+
+def _lock(handle: int) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise HeldError(_read(handle)) from error
+
+
+def _read(handle: int) -> str:
+    size = os.fstat(handle).st_size
+    return os.pread(handle, size, 0).decode(errors="surrogateescape")
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        there = path.lstat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(handle), there)

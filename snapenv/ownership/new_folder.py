@@ -1,0 +1,138 @@
+"""A folder that is filled in its own place, such as a venv, and is there whole or not at all.
+
+What cannot be moved to its place when it is whole has a mark in it until then. The mark is a lock
+file: held, another command is at it; not held, the command that made it was killed, and the next
+one begins anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.errors import PlaceTakenError, WriteError
+from snapenv.ownership.claim import busy, describe_self
+from snapenv.ownership.leftovers import remove
+from snapenv.ownership.lock_file import HeldError, LockFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNFINISHED = ".snapenv-unfinished"
+
+
+@dataclass(slots=True)
+class NewFolder:
+    """A folder that this process alone fills."""
+
+    path: Path
+    whole: bool = False  # what was wanted stands: it stays also where what comes next fails
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[NewFolder]:
+    """Hold a folder that is not there yet, is empty, or was left half-made, until the block ends.
+
+    Unless it was made ``whole`` in the block, what was made is removed again. An interruption
+    removes it in any case.
+
+    Raises:
+        PlaceBusyError: Another process fills it.
+        PlaceTakenError: Something else stands there.
+        WriteError: It cannot be written.
+    """
+    with contextlib.ExitStack() as undo:
+        folder = NewFolder(path)
+        for parent in _make(path):
+            undo.callback(_remove_empty, parent)
+        mark = _take(path)
+        undo.callback(mark.remove)
+        undo.callback(_empty, path)
+        mark.write(describe_self())
+        _empty(path)
+        try:
+            yield folder
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            if folder.whole:
+                undo.pop_all()
+                mark.remove()
+            raise
+        if folder.whole:
+            undo.pop_all()
+            mark.remove()
+
+
+def _make(path: Path) -> list[Path]:
+    """Make a folder and those above it; give those that were not there, the topmost first."""
+    try:
+        missing = [one for one in (path, *path.parents) if not one.exists()][::-1]
+        for folder in missing:
+            folder.mkdir(exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _taken(path) from error
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    if not path.is_dir():
+        raise _taken(path)
+    return missing
+
+
+def _take(path: Path) -> LockFile:
+    """Take the lock of a folder that is empty but for it, or half-made.
+
+    Raises:
+        PlaceBusyError: Another process has it.
+        PlaceTakenError: The folder is whole, or somebody else's.
+        WriteError: It cannot be written.
+    """
+    half_made = (path / UNFINISHED).exists()
+    if not half_made and _names(path):
+        raise _taken(path)
+    try:
+        mark = LockFile.take(path / UNFINISHED)
+    except HeldError as error:
+        raise busy(str(path), error.text) from error
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    if not mark.read() and _names(path):
+        mark.remove()
+        raise _taken(path)
+    return mark
+
+
+def _names(path: Path) -> list[Path]:
+    try:
+        return [one for one in path.iterdir() if one.name != UNFINISHED]
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _empty(path: Path) -> None:
+    """Remove all that is in a folder but its mark."""
+    for one in _names(path):
+        remove(one)
+
+
+def _remove_empty(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.rmdir()
+
+
+def _taken(path: Path) -> PlaceTakenError:
+    return PlaceTakenError(
+        f"{path} exists and is no empty folder",
+        hint="Give another folder with --into, or remove this one.",
+    )
+
+
+def _cannot_write(path: Path, error: OSError) -> WriteError:
+    why = "Not a directory" if error.errno == errno.ENOTDIR else error.strerror
+    return WriteError(
+        f"cannot write {path}: {why}",
+        hint="Give another place with --into, or see who may write to this one.",
+    )

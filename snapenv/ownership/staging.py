@@ -1,0 +1,93 @@
+"""A new file or folder that is there whole or not at all: made beside its place, then moved."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import uuid
+from typing import TYPE_CHECKING
+
+from snapenv.errors import PlaceTakenError, WriteError
+from snapenv.ownership.leftovers import note_path, remove
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SHOWN = 40  # characters of a name in its temporary one, which may have 255 bytes
+
+
+def refuse_taken(path: Path) -> None:
+    """Check that nothing stands where something new is to be written.
+
+    Raises:
+        PlaceTakenError: Something stands there already.
+    """
+    if os.path.lexists(path):
+        raise PlaceTakenError(
+            f"{path} exists already", hint="Give another place with -o, or remove this one."
+        )
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Check that something new can be written there, before anything long is done for it.
+
+    Raises:
+        PlaceTakenError: Something stands there already.
+        WriteError: It cannot be written.
+    """
+    refuse_taken(path)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()  # a name that is too long, a file in the place of a folder
+        above = next(one for one in path.absolute().parents if os.path.lexists(one))
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+@contextlib.contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Give a name beside ``path``; what the block makes under it is moved to its place at the end.
+
+    Raises:
+        PlaceTakenError: Something stands there already.
+        WriteError: It cannot be written; nothing is left behind.
+    """
+    refuse_taken(path)
+    temporary = path.with_name(f".{path.name[:_SHOWN]}-{uuid.uuid4().hex[:12]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        note_path(temporary)
+        try:
+            yield temporary
+            refuse_taken(path)
+            _move(temporary, path)
+        finally:
+            remove(temporary)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _move(temporary: Path, path: Path) -> None:
+    """Move to a free place: a file replaces nothing, and a folder only an empty one."""
+    if not temporary.is_dir():
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            refuse_taken(path)
+        except OSError:  # a file system without links
+            pass
+        else:
+            return
+    temporary.rename(path)
+
+
+def cannot_write(path: Path, error: OSError) -> WriteError:
+    """Say why something cannot be written."""
+    return WriteError(
+        f"cannot write {path}: {error.strerror}",
+        hint="Free some space or choose another place with -o; nothing was left behind.",
+    )

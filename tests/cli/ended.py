@@ -1,0 +1,168 @@
+"""Commands that a signal ends at random moments, and what they leave.
+
+As a program, it ends restores of an environment of its own:
+
+    python -m tests.cli.ended [HOW MANY] [SEED]
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.command import Command
+from tests.targets.processes import all_end
+
+ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+_FILES = 1000  # of the package that is restored
+
+
+@dataclass(frozen=True)
+class Room:
+    """A folder with all that commands write to: temporary files, caches, what they make."""
+
+    folder: Path
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a command in here; every child of it has the mark."""
+        (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
+        return {
+            "TMPDIR": str(self.folder / "tmp"),
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "DOCKER_HOST": "unix:///nonexistent/docker.sock",
+            "SNAPENV_TEST_MARK": self.mark,
+        }
+
+    @property
+    def command(self) -> Command:
+        return Command(self.environment)
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start a command that is not waited for."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "snapenv", *words],
+            env={**os.environ, **self.environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def living(self) -> list[int]:
+        """Give the processes that were started in here and live."""
+        word = f"SNAPENV_TEST_MARK={self.mark}".encode()
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if word in _variables(path)]
+
+    def left(self) -> list[str]:
+        """Give what commands have left but what they keep for the next one on purpose."""
+        kept = {"hashes", "records", "answers"}
+        places = [self.folder, self.folder / "tmp", *self.folder.glob("cache/snapenv/*")]
+        below = (path for place in places if place.is_dir() for path in place.iterdir())
+        return sorted(
+            str(path.relative_to(self.folder))
+            for path in below
+            if path.parent.name not in kept and path not in {*places, self.folder / "cache"}
+        )
+
+
+def _variables(process: Path) -> bytes:
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def make_environment(folder: Path, *, files: int = _FILES) -> str:
+    """Make a venv with one package of many files that is on no index; give its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (site,) = folder.glob("lib/python3*/site-packages")
+    info = site / "many-1.0.dist-info"
+    info.mkdir()
+    (site / "many").mkdir()
+    names = [f"many/m{number}.py" for number in range(files)]
+    for name in names:
+        (site / name).write_text("x = 1\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: many\nVersion: 1.0\n")
+    (info / "WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    (info / "direct_url.json").write_text('{"url": "file:///many.whl", "archive_info": {}}')
+    listed = [*names, *(f"{info.name}/{one.name}" for one in info.iterdir()), f"{info.name}/RECORD"]
+    (info / "RECORD").write_text("".join(f"{name},,\n" for name in listed))
+    return str(folder / "bin" / "python")
+
+
+def capture(python: str, snapshot: Path) -> tuple[str, ...]:
+    """Give the words of a capture."""
+    return ("capture", "--python", python, "--no-smoke", "-o", str(snapshot))
+
+
+def restore(snapshot: Path, into: Path) -> tuple[str, ...]:
+    """Give the words of a restore as a venv."""
+    return ("restore", str(snapshot), "--engine", "venv", "--into", str(into), "--no-smoke")
+
+
+def end_at_random(
+    room: Room, words: tuple[str, ...], *, times: int, seed: int
+) -> tuple[list[tuple[str, str]], dict[str, int]]:
+    """Start a command again and again, and end it somewhere; give what is wrong, and how it ended.
+
+    Whatever ended it, no child of it may live on. After a signal that can be heard, nothing may
+    be left either; after SIGKILL, the next command takes it away.
+    """
+    chance = random.Random(seed)
+    begun = time.monotonic()
+    done = room.command.run(*words)
+    assert done.returncode == 0, done.stderr
+    whole_s = time.monotonic() - begun
+    room.command.run("restore", "/nowhere")
+    wrong, ends = list[tuple[str, str]](), dict[str, int]()
+    place = Path(words[words.index("--into") + 1] if "--into" in words else words[-1])
+    for number in range(times):
+        subprocess.run(["rm", "-rf", place], check=True)
+        kill = chance.choice([*ENDS, signal.SIGKILL, signal.SIGKILL])
+        process = room.start(*words)
+        time.sleep(chance.uniform(0, whole_s))
+        process.send_signal(kill)
+        code = process.wait(30)
+        name = f"{number} {kill.name}"
+        ends[f"{kill.name} {code}"] = ends.get(f"{kill.name} {code}", 0) + 1
+        if not all_end(*room.living()):
+            wrong.append((name, "a child lives on"))
+        if kill is not signal.SIGKILL:
+            if code not in {ENDS[kill], -kill, 0}:
+                wrong.append((name, f"exit code {code}"))
+            left = [one for one in room.left() if code or one != place.name]
+            wrong.extend((name, f"{one} is left") for one in left)
+            continue
+        again = room.command.run(*words)
+        if again.returncode and "exists" not in again.stderr:  # it had ended before
+            wrong.append((name, f"the next says {again.stderr}"))
+        left = [one for one in room.left() if one != place.name]
+        wrong.extend((name, f"{one} is left after the next") for one in left)
+    return wrong, ends
+
+
+def main() -> None:
+    """End restores, and say what was seen."""
+    times = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    with tempfile.TemporaryDirectory() as folder:
+        python = make_environment(Path(folder, "environment"))
+        room = Room(Path(folder, "room"))
+        snapshot = Path(folder, "snapshot")
+        done = room.command.run(*capture(python, snapshot))
+        assert done.returncode == 0, done.stderr
+        words = restore(snapshot, room.folder / "venv")
+        _wrong, _ends = end_at_random(room, words, times=times, seed=seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.errors import PlaceTakenError, SnapenvError, WriteError
+from snapenv.ownership.staging import refuse_unwritable, staged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAKE: dict[str, Callable[[Path], None]] = {"file": Path.touch, "folder": Path.mkdir}
+
+
+@pytest.mark.parametrize("kind", MAKE)
+@pytest.mark.parametrize("name", ["one", "below/and/one", "é" * 120])
+def test_what_was_made_is_in_its_place_and_nothing_beside_it(
+    tmp_path: Path, kind: str, name: str
+) -> None:
+    with staged(tmp_path / name) as temporary:
+        MAKE[kind](temporary)
+        assert not (tmp_path / name).exists()
+
+    assert (tmp_path / name).exists()
+    assert len(list((tmp_path / name).parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize("kind", MAKE)
+@pytest.mark.parametrize("late", [False, True])
+def test_what_comes_to_stand_there_meanwhile_is_not_replaced(
+    tmp_path: Path, kind: str, *, late: bool
+) -> None:
+    place = tmp_path / "one"
+    if not late:
+        place.write_text("mine")
+
+    def run() -> None:
+        with staged(place) as temporary:
+            MAKE[kind](temporary)
+            place.write_text("mine")
+
+    with pytest.raises(PlaceTakenError):
+        run()
+
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("kind", MAKE)
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_what_fails_leaves_nothing(tmp_path: Path, kind: str, error: BaseException) -> None:
+    def run() -> None:
+        with staged(tmp_path / "one") as temporary:
+            MAKE[kind](temporary)
+            raise error
+
+    with pytest.raises((WriteError, KeyboardInterrupt)):
+        run()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("file", "exists already"),
+        ("link", "exists already"),
+        ("file/one", "Not a directory"),
+        ("n" * 300, "File name too long"),
+        (f"{'n' * 300}/one", "File name too long"),
+        ("n/" * 3000, "File name too long"),
+    ],
+)
+def test_a_place_is_refused_before_anything_is_done(tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+
+    with pytest.raises(SnapenvError, match=says):
+        refuse_unwritable(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["one", "below/one"])
+def test_a_free_place_is_not_refused_and_nothing_is_made(tmp_path: Path, name: str) -> None:
+    refuse_unwritable(tmp_path / name)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["/proc/one", "/dev/full/one", "/sys/below/one"])
+def test_a_file_system_that_takes_nothing_is_refused(place: str) -> None:
+    with pytest.raises(WriteError, match=f"cannot write {place}: "):
+        refuse_unwritable(Path(place))
