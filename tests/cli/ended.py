@@ -22,6 +22,7 @@ from tests.command import Command
 from tests.targets.processes import all_end
 
 ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+_EMPTY = ("running", "locks", "fetched")  # of the user's cache, where no command runs
 _FILES = 1000  # of the package that is restored
 
 
@@ -64,14 +65,11 @@ class Room:
 
     def left(self) -> list[str]:
         """Give what commands have left but what they keep for the next one on purpose."""
-        kept = {"hashes", "records", "answers"}
-        places = [self.folder, self.folder / "tmp", *self.folder.glob("cache/snapenv/*")]
-        below = (path for place in places if place.is_dir() for path in place.iterdir())
-        return sorted(
-            str(path.relative_to(self.folder))
-            for path in below
-            if path.parent.name not in kept and path not in {*places, self.folder / "cache"}
-        )
+        caches = [self.folder / "cache" / "snapenv" / name for name in _EMPTY]
+        places = [self.folder, self.folder / "tmp", *caches]
+        below = [path for place in places if place.is_dir() for path in place.iterdir()]
+        ours = {*places, self.folder / "cache"}
+        return sorted(str(path.relative_to(self.folder)) for path in below if path not in ours)
 
 
 def _variables(process: Path) -> bytes:
