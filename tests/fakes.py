@@ -58,12 +58,14 @@ class FakeTarget:
     """Answers by script.
 
     ``answers`` are found by the name of the first file that a run is given, else by the first
-    word of argv; what has no answer is a program that is not there.
+    word of argv; what has no answer is a program that is not there. ``refusal`` is what an engine
+    says that does not start its container.
     """
 
     python: str = "/env/bin/python"
     answers: dict[str, Completed] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
+    refusal: str | None = None
 
     def run(
         self,
@@ -74,6 +76,8 @@ class FakeTarget:
         on_line: Callable[[str], None] | None = None,
         stdout: BinaryIO | None = None,
     ) -> Completed:
+        if self.refusal:
+            raise EngineError(self.refusal, hint="See it.")
         contents = {name: _read(content) for name, content in (files or {}).items()}
         call = Call(argv=tuple(argv), files=contents, environment=environment or {})
         self.calls.append(call)

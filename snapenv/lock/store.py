@@ -92,9 +92,10 @@ def make_snapshot(
 
 
 def _with_speed(lock: Lock, speed: Speed | None) -> Lock:
+    """Give a lock whose baseline tells of its run this speed, and nothing else."""
     if lock.baseline is None:
         return lock
-    return replace(lock, baseline=replace(lock.baseline, speed=speed))
+    return replace(lock, baseline=replace(lock.baseline, speed=speed, cuda=None))
 
 
 def _measured(lock: Lock) -> str:

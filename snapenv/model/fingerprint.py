@@ -81,6 +81,16 @@ class Speed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Cuda:
+    """What torch says of CUDA where it was not told to train on the CPU."""
+
+    available: bool
+    built_for: str | None = None  # "13.0"; None for a torch without CUDA
+    error: str | None = None  # in torch's own words, on one line
+    visible: str | None = None  # CUDA_VISIBLE_DEVICES, where it is set
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Fingerprint:
     """One smoke-train: the loss of each step in order, as ``float.hex`` writes it."""
 
@@ -90,6 +100,7 @@ class Fingerprint:
     libraries: tuple[MappedLibrary, ...] = ()  # sorted by soname, then path
     afterwards: str | None = None  # why training failed after its last step, where it did
     speed: Speed | None = None  # of this run; no part of what is compared bit for bit
+    cuda: Cuda | None = None  # of this run and its machine; it does not travel
 
     @property
     def values(self) -> tuple[float, ...]:

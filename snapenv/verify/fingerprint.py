@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.model.fingerprint import Tier
 from snapenv.model.outcome import Check
+from snapenv.verify.causes import find_cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,11 +60,6 @@ _FAILURES = (  # what a failure says, its cause, and what to do
         re.compile(r"out of memory", re.IGNORECASE),
         "validation takes batches of twice the size",
         "Free the GPU's memory: see what nvidia-smi lists.",
-    ),
-    (
-        re.compile(r"no space left|bus error", re.IGNORECASE),
-        "the disk or /dev/shm is full",
-        "Free disk space, and give the container --shm-size 1g.",
     ),
 )
 _UNCALIBRATED = "; the tolerances are not yet measured on a GPU"
@@ -171,6 +167,9 @@ def _explain(failure: str) -> tuple[str, str]:
     for says, cause, fix in _FAILURES:
         if says.search(failure):
             return cause, fix
+    found = find_cause(failure)
+    if found:
+        return found.reason, found.fix
     return "", "Train for one epoch in this environment yourself, and read the whole error."
 
 

@@ -15,6 +15,7 @@ import msgspec
 from snapenv.errors import SmokeTrainError
 from snapenv.model.fingerprint import Fingerprint
 from snapenv.nvidia.nvml import pynvml_source
+from snapenv.verify.causes import find_cause
 
 if TYPE_CHECKING:
     from snapenv.ports import Completed, Target, Task
@@ -86,11 +87,9 @@ _REASONS = {
         "Stop whatever installs packages in this environment, and try again.",
     ),
 }
-_CRASH_HINTS = (
-    ("no kernel image", "This torch has no kernels for this GPU: use a build that has."),
-    ("out of memory", "Free the GPU's memory: see what nvidia-smi lists, and try again."),
-    ("no network", "A package wants the network for training: see its settings."),
-)
+_NO_GPU = 6  # the exit code
+_LAST_LINES = 8
+_SIGNAL_HINT = "See the kernel's log there: dmesg"
 _CRASH_HINT = "Train for one epoch in this environment yourself: it does not train."
 
 
@@ -156,19 +155,39 @@ def parse_fingerprint(stdout: str) -> Fingerprint:
 def explain_failure(done: Completed, *, python: str) -> SmokeTrainError:
     """Say why a smoke-train ended without an answer."""
     detail = _last_line(done.stderr)
-    reason = _REASONS.get(done.exit_code) or _explain_crash(done.exit_code, detail)
-    return SmokeTrainError(reason.message.format(python=python, detail=detail), hint=reason.hint)
+    known = _REASONS.get(done.exit_code)
+    if known is None:
+        return _explain_crash(done, detail)
+    cause = find_cause(detail) if done.exit_code == _NO_GPU else None
+    return SmokeTrainError(
+        known.message.format(python=python, detail=detail), hint=cause.fix if cause else known.hint
+    )
 
 
-def _explain_crash(exit_code: int, detail: str) -> _Reason:
-    number = -exit_code if exit_code < 0 else exit_code - 128  # a shell's and an engine's way
-    if number in signal.valid_signals():
-        return _Reason(
-            f"the smoke-train was ended by {signal.Signals(number).name}",
-            "See the kernel's log there: memory may have run out.",
+def _explain_crash(done: Completed, detail: str) -> SmokeTrainError:
+    """Tell a training that failed by the words of its error, or by the signal that ended it.
+
+    What ends by a signal says at times before why: a thread that could not be started.
+    """
+    number = -done.exit_code if done.exit_code < 0 else done.exit_code - 128  # shell's, engine's
+    if number not in signal.valid_signals():
+        cause = find_cause(detail)
+        why = f", as {cause.reason}" if cause else ""
+        return SmokeTrainError(
+            f"the smoke-train failed{why}: {detail}", hint=cause.fix if cause else _CRASH_HINT
         )
-    hint = next((hint for text, hint in _CRASH_HINTS if text in detail), _CRASH_HINT)
-    return _Reason("the smoke-train failed: {detail}", hint)
+    cause = find_cause(_tail(done.stderr)) or find_cause(signal.strsignal(number) or "")
+    name = signal.Signals(number).name
+    why = f", as {cause.reason}" if cause else ""
+    return SmokeTrainError(
+        f"the smoke-train was ended by {name}{why}", hint=cause.fix if cause else _SIGNAL_HINT
+    )
+
+
+def _tail(stderr: str) -> str:
+    """Give the last lines that the packages printed; ours are what was being done."""
+    lines = [line for line in stderr.splitlines() if _MARK not in line]
+    return "\n".join(lines[-_LAST_LINES:])
 
 
 def _last_line(stderr: str) -> str:

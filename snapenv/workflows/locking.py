@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import split_pylock
+from snapenv.verify.device import check_device
 from snapenv.verify.smoke_train import smoke_train
 from snapenv.workflows.fetch import temporary_folder
 from snapenv.workflows.leaks import refuse_leaking_texts
@@ -72,7 +73,8 @@ def _lock(request: Capture, look: _Look, folder: Path, target: Target, outside: 
         snapshot = _snapshot(request, look, packages, baseline)
         refuse_leaking_texts(snapshot, outside)
         write_snapshot(snapshot, folder, scratch=fetched)
-    return _outcome(snapshot, folder)
+    outcome = _outcome(snapshot, folder)
+    return replace(outcome, warnings=(*outcome.warnings, *_unused_gpu(baseline, facts)))
 
 
 def name_environment(environment: Environment, *, purpose: str, level: str) -> Tag:
@@ -162,6 +164,19 @@ def _baseline(
         return None
     with outside.progress.task("Smoke-train, for the baseline") as task:
         return smoke_train(target, device=request.device, task=task)
+
+
+def _unused_gpu(baseline: Fingerprint | None, facts: Facts) -> tuple[str, ...]:
+    """Warn of a baseline that was trained on the CPU although there is a GPU."""
+    check = check_device(baseline, [facts.hardware]) if baseline else None
+    if check is None:
+        return ()
+    return (
+        (
+            f"the baseline is not from {check.expected.removeprefix('training on ')}: "
+            f"{check.seen}. {check.fix}"
+        ),
+    )
 
 
 def _outcome(snapshot: Snapshot, folder: Path) -> Outcome:

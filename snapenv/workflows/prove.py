@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from snapenv.errors import SmokeTrainError
 from snapenv.model.facts import Facts
 from snapenv.model.fingerprint import Fingerprint, Tier
+from snapenv.model.hardware import Hardware
 from snapenv.model.image import Image
 from snapenv.model.outcome import Check, Verdict
 from snapenv.probe.probe import probe
 from snapenv.verify.compare import compare_facts
+from snapenv.verify.device import check_device
 from snapenv.verify.fingerprint import (
     afterwards_check,
     compare_fingerprints,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("python", "frameworks", "distribution")
 _CPU = "cpu"
+_NO_CUDA = "gpu.torch"  # the preflight's check of a torch without CUDA
 _READ = "its files were read on {}, and the image is the same; --rehash reads them again"
 
 
@@ -42,7 +45,8 @@ class Place:
     """What is proved, for its verdict: how people name it, and a command that shows what differs.
 
     ``checked`` are the checks that came before the proof, such as those of the preflight. With
-    ``rehash`` the files of an ``image`` are read again, although it has not changed.
+    ``rehash`` the files of an ``image`` are read again, although it has not changed. ``below`` is
+    the machine that a container runs on, and ``refused`` why its engine handed on no GPU.
     """
 
     name: str  # "example.com/team/env:train-…", ".venv"
@@ -51,6 +55,8 @@ class Place:
     checked: tuple[Check, ...] = ()
     image: Image | None = None  # that the target is a container of
     rehash: bool = False
+    below: Hardware | None = None
+    refused: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +140,7 @@ def prove(  # noqa: PLR0913 - all but two by name
         *checks,
         fingerprint_check(match, facts=checks),
         *_compare_runs(baseline, seen, same_hardware=same_hardware),
+        *_device(seen, facts, place),
     )
     return Proved(
         checks=trained,
@@ -146,6 +153,14 @@ def prove(  # noqa: PLR0913 - all but two by name
         energy=energy_lines(seen.speed) if seen.speed else (),
         notes=notes,
     )
+
+
+def _device(seen: Fingerprint, facts: Facts, place: Place) -> tuple[Check, ...]:
+    """Judge whether a GPU was left unused, unless the preflight has said so already."""
+    hardware = (facts.hardware, *((place.below,) if place.below else ()))
+    check = check_device(seen, hardware, refused=place.refused)
+    told = {one.id for one in place.checked}
+    return (check,) if check and (check.fails or _NO_CUDA not in told) else ()
 
 
 def _look(target: Target, place: Place, outside: Outside) -> tuple[Facts, tuple[str, ...]]:

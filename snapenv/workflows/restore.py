@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from snapenv.archive.layout import Archived
-from snapenv.errors import InstallError, NotFoundError, RegistryError
+from snapenv.errors import EngineError, InstallError, NotFoundError, RegistryError
 from snapenv.lock.store import read_snapshot
+from snapenv.model.hardware import Hardware
 from snapenv.model.host import NVIDIA_DEVICE
 from snapenv.model.image import Image, ImageRef
 from snapenv.model.outcome import Check, Outcome
@@ -19,6 +20,7 @@ from snapenv.model.report import Report
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, Snapshot
 from snapenv.ownership.new_folder import NewFolder, new_folder
 from snapenv.ports import Target
+from snapenv.probe.host import probe_host
 from snapenv.verify.verdict import judge
 from snapenv.workflows.archive import Import, bring, read_archive
 from snapenv.workflows.build import Build, find_image, make_image
@@ -99,6 +101,8 @@ class Restored:
     usage: str
     image: Image | None = None
     checked: tuple[Check, ...] = ()  # what the preflight found to be looked out for
+    below: Hardware | None = None  # of the machine that a container runs on
+    refused: str | None = None  # why its engine handed on no GPU, although it says that it can
 
 
 def restore(request: Restore, outside: Outside) -> Outcome:
@@ -244,16 +248,17 @@ def in_image(
     image: Image, ref: ImageRef, device: str, host: Callable[[], Host], outside: Outside
 ) -> Restored:
     """Give an image to run in, with the GPUs that are asked for; ``auto`` is all, if there are."""
-    gpus = None if device == "cpu" else device
-    if device == "auto":
-        gpus = "all" if _has_gpus(host()) else None
+    found = _find_gpus(image, host(), outside) if device == "auto" else Gpus()
+    gpus = found.named if device == "auto" else None if device == "cpu" else device
     return Restored(
         target=outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=gpus),
-        device="all" if gpus else "cpu",
+        device=device if device in {"auto", "cpu"} else "all",
         name=str(ref),
         image=image,
         result={"image": str(ref), "digest": image.digest_in(ref.repository) or image.id},
         usage=f"docker run --rm -it {_words(gpus, host().engine) if gpus else ''}{ref}",
+        below=found.below,
+        refused=found.refused,
     )
 
 
@@ -269,9 +274,32 @@ def _words(gpus: str, engine: HostEngine | None) -> str:
     return f"{asked} --shm-size 1g "
 
 
-def _has_gpus(host: Host) -> bool:
-    """Say whether there are GPUs where the engine is, as far as can be seen from here."""
-    return bool(host.hardware.gpus) and (host.engine is None or host.engine.here)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gpus:
+    """What GPUs a container is given where that is left to us; ``named`` is None for none."""
+
+    named: str | None = None
+    below: Hardware | None = None  # of the engine's machine, where that is this one
+    refused: str | None = None
+
+
+def _find_gpus(image: Image, host: Host, outside: Outside) -> Gpus:
+    """Find out whether the engine has GPUs: where they cannot be seen from here, ask it for them.
+
+    That is so of an engine elsewhere, and where snapenv itself runs in a container beside it.
+    """
+    engine = host.engine
+    below = host.hardware if engine is None or engine.here else None
+    if below and below.gpus:
+        return Gpus(named="all", below=below)
+    if engine is None or (engine.here and engine.injects is None):
+        return Gpus(below=below)
+    target = outside.engine.image_target(image, python=IMAGE_PYTHON, gpus="all")
+    try:
+        shown = probe_host(target).hardware.gpus
+    except EngineError as error:
+        return Gpus(below=below, refused=error.message if engine.injects else None)
+    return Gpus(named="all" if shown else None, below=below)
 
 
 def in_venv(request: Restore, target: Target) -> Restored:
@@ -302,6 +330,8 @@ def proved_outcome(
         checked=restored.checked,
         image=restored.image,
         rehash=request.rehash,
+        below=restored.below,
+        refused=restored.refused,
     )
     proved = prove(
         restored.target,

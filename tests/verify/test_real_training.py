@@ -5,6 +5,7 @@ Faults are planted with a ``sitecustomize.py``, which Python runs before the pro
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from typing import TYPE_CHECKING
@@ -13,8 +14,10 @@ import pytest
 
 from snapenv.errors import SmokeTrainError
 from snapenv.targets.local import LocalTarget
+from snapenv.verify.causes import find_cause
 from snapenv.verify.fingerprint import compare_fingerprints
 from snapenv.verify.smoke_train import pack_smoke_train, smoke_train
+from tests.probe.environments import compile_library
 from tests.verify.told import Told
 
 if TYPE_CHECKING:
@@ -47,6 +50,59 @@ def planted(self):
     return original(self)
 BaseTrainer.final_eval = planted
 """
+
+
+CUDA = r"""
+#include <stdlib.h>
+#include <string.h>
+int cuInit(unsigned flags) { return atoi(getenv("CUDA_ERROR")); }
+int cuDriverGetVersion(int *version) { *version = 13000; return 0; }
+int cuGetExportTable(const void **table, const void *id) { return 500; }
+static int other(void) { return cuInit(0); }
+int cuGetProcAddress_v2(const char *name, void **at, int version, unsigned long f, int *status) {
+    if (status) *status = 0;
+    *at = strcmp(name, "cuInit") == 0 ? (void *)cuInit
+        : strcmp(name, "cuDriverGetVersion") == 0 ? (void *)cuDriverGetVersion
+        : strncmp(name, "cuGetProcAddress", 16) == 0 ? (void *)cuGetProcAddress_v2
+        : (void *)other;
+    return 0;
+}
+int cuGetProcAddress(const char *name, void **at, int version, unsigned long f) {
+    return cuGetProcAddress_v2(name, at, version, f, 0);
+}
+"""  # a libcuda.so.1 that cannot be initialised
+
+
+@pytest.mark.parametrize(
+    ("error", "mend"),
+    [
+        (None, "libnvidia-compute"),
+        (100, "CUDA_VISIBLE_DEVICES"),
+        (802, "nvidia-fabricmanager"),
+        (803, "Reboot"),
+        (804, "compat off LD_LIBRARY_PATH"),
+        (999, "nvidia_uvm"),
+    ],
+)
+def test_why_torch_cannot_use_cuda_is_told_in_its_own_words(
+    error: int | None, mend: str, exact_python: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "program.pyz").write_bytes(pack_smoke_train())
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "program.pyz")}
+    if error:
+        compile_library(tmp_path / "libcuda.so.1", CUDA)
+        environment |= {"LD_LIBRARY_PATH": str(tmp_path), "CUDA_ERROR": str(error)}
+    code = "import json, smoke_surroundings as s; print(json.dumps(s.choose_device('auto')))"
+
+    done = subprocess.run(
+        (exact_python, "-c", code), env=environment, capture_output=True, text=True, check=True
+    )
+
+    device, cuda = json.loads(done.stdout)
+    assert (device, cuda["available"], cuda["built_for"]) == ("cpu", False, "13.0")
+    cause = find_cause(cuda["error"])
+    assert cause
+    assert mend in cause.fix
 
 
 @pytest.fixture

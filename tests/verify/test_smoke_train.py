@@ -174,22 +174,13 @@ def test_a_library_that_opencv_lacks_is_named_with_the_packages_that_bring_it() 
     assert "opencv-python-headless" in error.hint
 
 
-@pytest.mark.parametrize(
-    ("detail", "hint"),
-    [
-        ("RuntimeError: CUDA error: no kernel image is available for execution", "no kernels"),
-        ("torch.OutOfMemoryError: CUDA out of memory.", "nvidia-smi"),
-        ("OSError: [Errno 101] the smoke-train has no network", "wants the network"),
-        ("KeyError: 'x'", "Train for one epoch"),
-    ],
-)
-def test_a_crash_is_told_by_its_own_words(detail: str, hint: str) -> None:
-    stderr = f"Traceback (most recent call last):\n ...\nsnapenv-smoke-train: {detail}\nbye\n"
+def test_a_crash_of_unknown_cause_is_told_by_its_own_words() -> None:
+    stderr = "Traceback (most recent call last):\n ...\nsnapenv-smoke-train: KeyError: 'x'\nbye\n"
 
     error = explain_failure(Completed(exit_code=1, stdout="", stderr=stderr), python="python3")
 
-    assert error.message == f"the smoke-train failed: {detail}"
-    assert hint in error.hint
+    assert error.message == "the smoke-train failed: KeyError: 'x'"
+    assert "Train for one epoch" in error.hint
 
 
 @pytest.mark.parametrize("exit_code", [-signal.SIGKILL, 128 + signal.SIGKILL])

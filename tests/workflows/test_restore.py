@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,14 @@ from snapenv.errors import (
     SnapshotDamagedError,
 )
 from snapenv.lock.store import write_snapshot
-from snapenv.model.hardware import Driver
+from snapenv.model.fingerprint import Cuda
+from snapenv.model.hardware import Driver, DriverFault
 from snapenv.model.image import ImageRef
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.reference import parse_ref
 from snapenv.workflows.restore import Restore, restore
 from snapenv.workflows.verify import verify
-from tests.fakes import FakeTask
+from tests.fakes import FakeTarget, FakeTask
 from tests.samples import (
     TAG,
     sample_base_lock,
@@ -43,7 +44,11 @@ from tests.workflows.outside import (
 )
 
 if TYPE_CHECKING:
+    from snapenv.model.hardware import Hardware
     from snapenv.model.host import HostEngine
+    from snapenv.model.image import Image
+    from snapenv.model.outcome import Outcome
+    from snapenv.ports import Target
 
 BASELINE = sample_fingerprint((3.5, 2.5), device="cpu")
 SNAPSHOT = sample_snapshot(sample_lock(baseline=BASELINE))
@@ -176,18 +181,107 @@ def test_the_container_gets_the_gpus_that_are_asked_for(
     two = replace(sample_hardware(), gpus=sample_hardware().gpus * 2)
     hardware = two if has_gpu else sample_hardware(driver=None)
     here = target(sample_facts(hardware=hardware))
+    engine.inside = target(sample_facts(hardware=hardware), BASELINE)
 
     restore(by_tag(device=device), outside(engine, here=here))
 
     assert engine.gpus[-1] == given
 
 
-def test_a_remote_engine_gets_no_gpus_unasked(engine: EngineWithBase) -> None:
-    engine.described = replace(engine.described, here=False)
+NO_GPU = sample_hardware(driver=None)
+TRAINED_ON_CPU = replace(BASELINE, cuda=Cuda(available=False, built_for="13.0", error="No GPUs"))
 
-    restore(by_tag(device="auto"), outside(engine))
 
-    assert engine.gpus[-1] is None
+@pytest.mark.parametrize("runtimes", [("runc",), ("nvidia", "runc")])
+@pytest.mark.parametrize("shown", [NO_GPU, sample_hardware()], ids=["none", "one"])
+def test_an_engine_elsewhere_is_itself_asked_for_gpus(
+    engine: EngineWithBase, runtimes: tuple[str, ...], shown: Hardware
+) -> None:
+    engine.described = replace(engine.described, here=False, runtimes=runtimes)
+    engine.inside = target(sample_facts(hardware=shown), BASELINE)
+    here = target(sample_facts())  # a GPU of this machine is none of the engine's
+
+    verify_here(engine, here)
+
+    assert engine.gpus[-2:] == ["all", "all" if shown.gpus else None]
+
+
+@pytest.mark.parametrize(("runtimes", "asked"), [(("runc",), None), (("nvidia", "runc"), "all")])
+def test_an_engine_here_is_asked_where_it_could_have_what_is_not_seen_from_here(
+    engine: EngineWithBase, runtimes: tuple[str, ...], asked: str | None
+) -> None:
+    engine.described = replace(engine.described, runtimes=runtimes)
+    engine.inside = target(sample_facts(hardware=NO_GPU), BASELINE)
+
+    verify_here(engine, target(sample_facts(hardware=NO_GPU)))
+
+    assert engine.gpus[-2:] == [asked, None]
+
+
+@pytest.mark.parametrize(("runtimes", "told"), [(("runc",), []), (("nvidia", "runc"), ["warning"])])
+def test_an_engine_that_could_hand_on_gpus_and_does_not_is_told(
+    engine: EngineWithBase, runtimes: tuple[str, ...], told: list[str]
+) -> None:
+    engine = with_refusal(engine)
+    engine.described = replace(engine.described, here=False, runtimes=runtimes)
+    engine.inside = target(sample_facts(hardware=NO_GPU), TRAINED_ON_CPU)
+
+    outcome = verify_here(engine, target(sample_facts(hardware=NO_GPU)))
+
+    checks = [check for check in outcome.checks if check.id == "gpu.used"]
+    assert [check.severity for check in checks] == told
+    assert all("nvml error" in check.seen for check in checks)
+    assert outcome.ok
+
+
+def test_a_gpu_of_the_engines_machine_that_no_container_gets_is_a_no(
+    engine: EngineWithBase,
+) -> None:
+    fault = DriverFault(error="Driver/library version mismatch", kernel_module="580.95.05")
+    below = replace(NO_GPU, driver_fault=fault)
+    engine = with_refusal(engine)
+    engine.inside = target(sample_facts(hardware=NO_GPU), TRAINED_ON_CPU)
+
+    outcome = verify_here(engine, target(sample_facts(hardware=below)))
+
+    (check,) = (check for check in outcome.checks if check.id == "gpu.used")
+    assert (check.fails, check.part) == (True, "host")
+    assert "mismatch" in (check.fix or "")
+
+
+@pytest.mark.parametrize(("device", "told"), [("auto", True), ("cpu", False)])
+def test_a_venv_that_leaves_a_gpu_unused_is_a_no_unless_the_cpu_was_asked_for(
+    folder: Path, tmp_path: Path, device: str, *, told: bool
+) -> None:
+    seen = TRAINED_ON_CPU if device == "auto" else BASELINE
+    request = by_tag(ref=str(folder), engine="venv", into=tmp_path / "v", device=device)
+
+    outcome = restore(request, outside(here=target(sample_facts(), seen)))
+
+    assert outcome.ok == (not told)
+    seen_by = [check.seen for check in outcome.checks if check.id == "gpu.used"]
+    assert seen_by == (["it trained on the CPU: No GPUs"] if told else [])
+
+
+def verify_here(engine: EngineWithBase, here: FakeTarget) -> Outcome:
+    restore(by_tag(), outside(engine))
+    return verify(by_tag(device="auto"), outside(engine, here=here))
+
+
+@dataclass(kw_only=True)
+class _Refusing(EngineWithBase):
+    """Starts no container with GPUs."""
+
+    def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
+        given = super().image_target(image, python=python, gpus=gpus)
+        return FakeTarget(refusal="nvml error: driver not loaded") if gpus else given
+
+
+def with_refusal(engine: EngineWithBase) -> EngineWithBase:
+    refusing = _Refusing(inside=engine.inside)
+    refusing.images, refusing.served = engine.images, engine.served
+    refusing.folders = engine.folders
+    return refusing
 
 
 CDI = ("nvidia.com/gpu=all", "nvidia.com/gpu=0")

@@ -58,7 +58,7 @@ def smoke_train(wanted: str, folder: Path) -> dict[str, object]:
     refuse_network()
     _say("import torch and ultralytics")
     smoke_surroundings.require_frameworks()
-    device = smoke_surroundings.choose_device(wanted)
+    device, cuda = smoke_surroundings.choose_device(wanted)
     operators = _try_operators(device)
     data, images_sha256 = make_data(folder / "data", IMAGES)
     heard, arguments, afterwards = train(device, data, say=_say)
@@ -72,6 +72,7 @@ def smoke_train(wanted: str, folder: Path) -> dict[str, object]:
         "libraries": list_mapped(paths),
         "afterwards": afterwards and paths.censor(afterwards),
         "speed": heard.speed,
+        "cuda": cuda,
     }
 
 

@@ -8,8 +8,9 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 import smoke_failures
 import smoke_tf32
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 THREADS = 1
+
+_LONGEST = 500  # characters of what torch says of CUDA
 
 _FOLDERS = {  # where the environment's packages would write
     "HOME": ".",
@@ -74,20 +77,55 @@ def require_frameworks() -> None:
         raise smoke_failures.OpenCvError(str(error)) from error
 
 
-def choose_device(wanted: str) -> str:
+def choose_device(wanted: str) -> tuple[str, dict[str, object] | None]:
     """Decide for ``cpu`` or ``cuda``; a GPU is woken here, before ultralytics hides others.
+
+    Returns:
+        The device, and what torch says of CUDA, as ``describe_cuda`` gives it; None where the CPU
+        was asked for, as torch is then not asked.
 
     Raises:
         NoGpuError: A GPU is asked for, and torch sees none.
     """
     import torch
 
-    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
-        return "cpu"
-    if not torch.cuda.is_available():
-        raise smoke_failures.NoGpuError(f"torch {torch.__version__}, CUDA {torch.version.cuda}")
-    torch.cuda.init()
-    return "cuda"
+    if wanted == "cpu":
+        return "cpu", None
+    cuda = describe_cuda()
+    if cuda["available"]:
+        torch.cuda.init()
+        return "cuda", cuda
+    if wanted == "cuda":
+        said = f"torch {torch.__version__}, CUDA {torch.version.cuda}"
+        raise smoke_failures.NoGpuError(f"{said}: {cuda['error']}" if cuda["error"] else said)
+    return "cpu", cuda
+
+
+def describe_cuda() -> dict[str, object]:
+    """Say whether torch can use CUDA, and in its own words why not.
+
+    torch hides why ``is_available`` says no, but for a warning; ``init`` tells it as an error.
+    """
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        available = bool(torch.cuda.is_available())
+        error = None if available else _refusal(torch.cuda.init)
+    return {
+        "available": available,
+        "built_for": torch.version.cuda,
+        "error": error,
+        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    }
+
+
+def _refusal(initialize: Callable[[], object]) -> str | None:
+    try:
+        initialize()
+    except Exception as error:  # noqa: BLE001 - whatever torch raises is the answer
+        return " ".join(str(error).split())[:_LONGEST]
+    return None
 
 
 def settle_arithmetic() -> None:

@@ -1,0 +1,86 @@
+"""Whether a training left a GPU unused that is there. Pure: values in, a check out."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from snapenv.model.outcome import Check
+from snapenv.verify.causes import find_cause
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from snapenv.model.fingerprint import Fingerprint
+    from snapenv.model.hardware import Hardware
+
+_CPU = "cpu"
+_OR_CPU = "Or say --device cpu."
+_LOOK = "See python -c 'import torch; torch.cuda.init()' there."
+
+
+def check_device(
+    seen: Fingerprint, hardware: Sequence[Hardware], *, refused: str | None = None
+) -> Check | None:
+    """Judge a training that chose its device itself; None where no GPU was left unused.
+
+    ``hardware`` is that of the target and of the machine below it, where these are two;
+    ``refused`` is why an engine that could did not hand on a GPU. An unused GPU is a no. A
+    warning it is for a torch without CUDA, and where a driver shows no GPU.
+    """
+    if seen.conditions.device != _CPU or seen.cuda is None:
+        return None
+    there = next(filter(None, map(_describe, hardware)), None)
+    if there is None and refused is None:
+        return None
+    without_cuda = seen.cuda.built_for is None
+    torch = f"torch {seen.conditions.torch} is built without CUDA"
+    why = torch if without_cuda else refused or _explain(seen)
+    is_unused = any(map(_has_gpu, hardware))
+    return Check(
+        id="gpu.used",
+        ok=False,
+        expected=f"training on {there or 'a GPU of the engine'}",
+        seen=f"it trained on the CPU: {why}",
+        fix=f"{_fix(seen, hardware, why)} {_OR_CPU}",
+        part="host",
+        severity="error" if is_unused and not without_cuda else "warning",
+    )
+
+
+def _has_gpu(hardware: Hardware) -> bool:
+    """Say whether there is a GPU, also where the driver is loaded and does not answer."""
+    fault = hardware.driver_fault
+    return bool(hardware.gpus) or (fault is not None and fault.kernel_module is not None)
+
+
+def _describe(hardware: Hardware) -> str | None:
+    if hardware.gpus:
+        return ", ".join(dict.fromkeys(gpu.name for gpu in hardware.gpus))
+    if hardware.driver_fault:
+        return "the GPU of the NVIDIA driver"
+    return f"a GPU of driver {hardware.driver.version}" if hardware.driver else None
+
+
+def _explain(seen: Fingerprint) -> str:
+    cuda = seen.cuda
+    if cuda is None or cuda.error is None:
+        return "torch.cuda.is_available() says no, and not why"
+    hidden = f", with CUDA_VISIBLE_DEVICES={cuda.visible!r}" if cuda.visible is not None else ""
+    return f"{_shorten(cuda.error)}{hidden}"
+
+
+def _shorten(error: str) -> str:
+    """Give CUDA's own error out of what torch says around it, else the first sentence."""
+    found = re.search(r"Error \d+: .*", error)
+    return found[0] if found else re.split(r"(?<=[a-z])[.:] ", error)[0].rstrip(".")
+
+
+def _fix(seen: Fingerprint, hardware: Sequence[Hardware], why: str) -> str:
+    fault = next((one.driver_fault for one in hardware if one.driver_fault), None)
+    if fault:
+        return f"NVML says {fault.error}: see that nvidia-smi works."
+    if seen.cuda and seen.cuda.built_for is None:
+        return "Capture an environment whose torch is of a CUDA index, such as cu126."
+    cause = find_cause(f"{why} {seen.cuda.error if seen.cuda else None}")
+    return f"{cause.fix.rstrip('.')}." if cause else _LOOK
