@@ -258,7 +258,10 @@ class Venvs(Protocol):
     def create(
         self, files: Mapping[str, Content], *, python: str, into: Path, task: Task
     ) -> Target:
-        """Make a venv at ``into`` with ``python`` (a version such as 3.11) from a snapshot's files.
+        """Make a venv at ``into`` with ``python`` from a snapshot's files.
+
+        ``python`` is a version such as 3.11.7, or the path of a Python. Where that very version
+        is not here and cannot be fetched, it is another patch of it.
 
         ``into`` is a folder that its caller holds, with nothing in it but the mark of that.
         The lock is installed, with the wheels of ``vendor/``, and ``overlay/`` is put over it. In

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 @click.argument("ref")
 @engine_option
 @into_option("make it in this new folder")
+@click.option(
+    "--python",
+    metavar="PATH",
+    envvar="SNAPENV_PYTHON",
+    help="With --engine venv: make it with this Python.  [default: one of the captured version]",
+)
 @repository_option
 @mirror_option
 @smoke_option
@@ -50,6 +56,7 @@ def restore(
     *,
     engine: Literal["docker", "venv"],
     into: Path,
+    python: str | None,
     repository: ImageRef,
     mirror: str | None,
     smoke: bool | None,
@@ -71,6 +78,7 @@ def restore(
         ref=ref,
         engine=engine,
         into=into,
+        python=python,
         repository=str(repository),
         mirror=mirror,
         device=device,

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from tomlkit.exceptions import TOMLKitError
 
 from snapenv.content import read_chunks
+from snapenv.engine.venv_python import attempts, is_not_here, no_python
 from snapenv.errors import InstallError, SnapshotDamagedError, WriteError
 from snapenv.model.snapshot import APPLY_OVERLAY, LENT, OVERLAY, PYLOCK_FILE, VENDOR
 from snapenv.model.uv import UvSettings
@@ -50,14 +51,26 @@ class UvVenvs:
         into = into.absolute()
         target = self.local(str(into / "bin" / "python"))
         task.note(f"Python {python}")
-        make = ("venv", "--quiet", "--allow-existing", "--python", python, str(into))
-        self._run_uv(target, make, task)
+        self._make(target, python, into, task)
         task.note("installing the packages")
         self._install(target, _below(files, PYLOCK_FILE, VENDOR, LENT), into, task)
         if APPLY_OVERLAY in files:
-            apply = (target.python, "-B", APPLY_OVERLAY)
-            self._run(target, apply, task, _below(files, OVERLAY))
+            words = (target.python, "-B", APPLY_OVERLAY)
+            _check(target.run(words, files=_below(files, OVERLAY)))
         return target
+
+    def _make(self, target: Target, python: str, into: Path, task: Task) -> None:
+        """Make a venv without packages, with the first Python that is found of those asked for."""
+        refusals = list[str]()
+        for attempt in attempts(python):
+            words = ("venv", "--quiet", "--allow-existing", "--python", attempt.python, str(into))
+            done = self._ask_uv(target, words, task, attempt.variables)
+            if done.exit_code == 0:
+                return
+            if not is_not_here(done.stderr):
+                raise _failed(done)
+            refusals.append(done.stderr)
+        raise no_python(python, refusals)
 
     def _install(
         self, target: Target, files: Mapping[str, Content], into: Path, task: Task
@@ -79,37 +92,19 @@ class UvVenvs:
                     place = (folder / name).with_name(f"pylock.{part}.toml")
                     place.write_text(write_toml(lock))
                     words = ("--python", target.python, "--requirements", str(place))
-                    self._run_uv(target, (*install, *_indexes(lock), *words), task, cache)
+                    done = self._ask_uv(target, (*install, *_indexes(lock), *words), task, cache)
+                    _check(done)
 
-    def _run_uv(
-        self,
-        target: Target,
-        arguments: Sequence[str],
-        task: Task,
-        variables: Mapping[str, str] | None = None,
-    ) -> None:
+    def _ask_uv(
+        self, target: Target, arguments: Sequence[str], task: Task, variables: Mapping[str, str]
+    ) -> Completed:
         settings = self.settings()
-        words = settings.words(self.uv, *arguments)
-        told = {**settings.variables, **(variables or {})}
-        self._run(target, words, task, settings.files, environment=told)
-
-    def _run(
-        self,
-        target: Target,
-        words: Sequence[str],
-        task: Task,
-        files: Mapping[str, Content],
-        *,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
-        done = target.run(
-            words,
-            files=files,
-            environment=environment,
+        return target.run(
+            settings.words(self.uv, *arguments),
+            files=settings.files,
+            environment={**settings.variables, **variables},
             on_line=lambda line: task.note(line.strip()[:60]),
         )
-        if done.exit_code != 0:
-            raise _failed(done)
 
 
 @contextlib.contextmanager
@@ -181,17 +176,17 @@ def _below(files: Mapping[str, Content], *names: str) -> Mapping[str, Content]:
     return {name: content for name, content in files.items() if name.split("/")[0] in names}
 
 
+def _check(done: Completed) -> None:
+    if done.exit_code != 0:
+        raise _failed(done)
+
+
 def _failed(done: Completed) -> InstallError | WriteError:
     said = " ".join(done.stderr.split())
     if _NO_SPACE in said:
         return WriteError(
             "the disk is full: uv could not write the packages",
             hint="Free some space; nothing was left behind.",
-        )
-    if "No interpreter found" in said:
-        return InstallError(
-            said.removeprefix("error: "),
-            hint="Install that Python, or restore with --engine docker.",
         )
     return InstallError(
         f"the lock could not be installed: {said[-300:]}",

@@ -11,6 +11,7 @@ from snapenv.sizes import size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from snapenv.model.python import Interpreter
     from snapenv.model.wheels import IndexWheel
 
 _GONE_INDEX = (
@@ -20,6 +21,7 @@ _GONE_INDEX = (
 _GONE_BASE = (
     "No image can be built, unless a mirror has the base (--mirror); one that is built stays."
 )
+_PYTHONS = "github.com"  # https://docs.astral.sh/uv/concepts/python-versions/#cpython-distributions
 _NEVER_GONE = "They travel with this snapshot."
 
 
@@ -29,8 +31,9 @@ def list_sources(
     pinned: Iterable[IndexWheel],
     rebuilt: Mapping[str, bytes],
     all_travel: bool,
+    python: Interpreter,
 ) -> tuple[Source, ...]:
-    """Name each place: hosts of wheels by name, the snapshot itself, then the base's registry.
+    """Name each place: hosts of wheels by name, the snapshot, of Python, then the base's registry.
 
     ``pinned`` holds the wheel of uv too, which is needed to build.
     """
@@ -45,6 +48,7 @@ def list_sources(
             if not all_travel
         ),
         *((_carried(carried),) if carried else ()),
+        *((_python(python),) if base.world == "exact" else ()),
         base_source(ImageRef.parse(base.image)),
     )
 
@@ -55,6 +59,15 @@ def base_source(base: ImageRef) -> Source:
         place=base.registry or "the engine's default registry",
         holds=f"the base image {base}",
         when_gone=_GONE_BASE,
+    )
+
+
+def _python(python: Interpreter) -> Source:
+    return Source(
+        place=_PYTHONS,
+        holds=f"Python {python.version}, where a machine or a base has none",
+        when_gone=f"Another Python {python.minor} is taken where there is one, and a restore "
+        "says so; else no image can be built and no venv made.",
     )
 
 

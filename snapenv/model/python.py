@@ -17,6 +17,12 @@ class Interpreter:
     version: str  # "3.11.7"
 
     @property
+    def request(self) -> str:
+        """Name it as uv does: ``3.11.7``, or ``pypy@3.10.14``."""
+        is_usual = self.implementation == "cpython"
+        return self.version if is_usual else f"{self.implementation}@{self.version}"
+
+    @property
     def minor(self) -> str:
         """The version that wheels are built for, such as ``3.11``."""
         return ".".join(self.version.split(".")[:2])

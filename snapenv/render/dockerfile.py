@@ -63,7 +63,7 @@ class DockerfileView:
     overlay: bool
     system_site: bool
     sees: str
-    python: str
+    pythons: tuple[str, ...]  # the first that uv has or can fetch is taken
     uv_url: str
     uv_file: str | None
     uv_sha256: str
@@ -111,7 +111,7 @@ def _view(lock: Lock, layers: Sequence[PinLayer], kept: Sequence[str]) -> Docker
             overlay=bool(lock.overlay),
             system_site=base_world,
             sees="those of the base image" if base_world else "nothing of the base image's",
-            python=str(Version(lock.environment.interpreter.minor)),
+            pythons=_pythons(lock),
             uv_url=_matched(_URL, lock.installer.url),
             uv_file=lock.installer.file and _matched(_FILE, lock.installer.file),
             uv_sha256=_matched(_SHA256, lock.installer.sha256),
@@ -122,6 +122,14 @@ def _view(lock: Lock, layers: Sequence[PinLayer], kept: Sequence[str]) -> Docker
             f"the lock holds a value that no Dockerfile can: {error}",
             hint="Capture again; do not build this snapshot.",
         ) from error
+
+
+def _pythons(lock: Lock) -> tuple[str, ...]:
+    """Give the versions to ask uv for: the very one first, unless the base's own must be taken."""
+    interpreter = lock.environment.interpreter
+    minor = str(Version(interpreter.minor))
+    very = str(Version(interpreter.version))
+    return (minor,) if lock.base.world == "base" else tuple(dict.fromkeys((very, minor)))
 
 
 def _layer(layer: PinLayer) -> LayerView:

@@ -49,14 +49,18 @@ def _check(name: str, *, ok: bool, expected: str, seen: str, fix: str) -> Check:
 
 
 def _python(expected: Environment, seen: Environment) -> Iterator[Check]:
-    yield _check(
+    """Compare the interpreters; another patch of one version is something to look out for."""
+    there, here = expected.interpreter, seen.interpreter
+    is_near = (there.implementation, there.minor) == (here.implementation, here.minor)
+    check = _check(
         "python",
-        ok=expected.interpreter.minor == seen.interpreter.minor
-        and expected.interpreter.implementation == seen.interpreter.implementation,
-        expected=f"{expected.interpreter.implementation} {expected.interpreter.version}",
-        seen=f"{seen.interpreter.implementation} {seen.interpreter.version}",
-        fix=f"Use a Python {expected.interpreter.minor}.",
+        ok=there == here,
+        expected=f"{there.implementation} {there.version}",
+        seen=f"{here.implementation} {here.version}",
+        fix=f"Install Python {there.version} (uv python install {there.request}) and restore "
+        "again, or name one with --python PATH.",
     )
+    yield replace(check, severity="warning" if is_near and not check.ok else "error")
 
 
 def _frameworks(expected: Environment, seen: Environment) -> Check:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import EnvironmentMissingError, InterpreterError
+from snapenv.workflows.venv_home import venv_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,21 +43,48 @@ def find_interpreter(named: str | None, environment: Mapping[str, str], *, own_p
 
 def _named(named: str, path: str) -> str:
     place = Path(named).expanduser().absolute()
-    if place.is_dir():
+    is_folder = place.is_dir()
+    if is_folder:
         place = place / "bin" / "python"
+    _refuse_gone(place)
     if place.is_file():
         return str(place)
-    found = shutil.which(named, path=path)
+    found = None if is_folder else shutil.which(named, path=path)
     if found is None:
         raise InterpreterError(
-            f"there is no Python at {named}",
+            f"there is no Python at {place if is_folder else named}",
             hint="Give the path of a Python, such as --python ENV/bin/python.",
         )
     return str(Path(found).absolute())
 
 
+def _refuse_gone(python: Path) -> None:
+    """Check that the Python which an environment was made from is still there.
+
+    Raises:
+        InterpreterError: It is not, so that nothing in the environment can run.
+    """
+    base = _gone(python)
+    if base is not None:
+        raise InterpreterError(
+            f"{python} cannot run: the Python it was made from is gone: {base}",
+            hint="Install that Python again in its place, or make the environment anew.",
+        )
+
+
+def _gone(python: Path) -> Path | None:
+    """Give what a link leads to that is not there, or the home of a copy that is not there."""
+    if python.is_symlink() and not python.exists():
+        return Path(os.path.realpath(python))
+    if python.is_symlink() or not python.exists():
+        return None
+    home = venv_home(python.parents[1])
+    return home if home is not None and not home.exists() else None
+
+
 def _active(variable: str, folder: str) -> str:
     python = Path(folder, "bin", "python")
+    _refuse_gone(python)
     if not python.is_file():
         raise EnvironmentMissingError(
             f"{variable} names {folder}, which has no bin/python",

@@ -133,6 +133,7 @@ def _snapshot(
             pinned=packages.wheels,
             rebuilt=packages.rebuilt,
             all_travel=request.vendor == "all",
+            python=facts.environment.interpreter,
         ),
         environment=facts.environment,
         proofs=packages.proofs,

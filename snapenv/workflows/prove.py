@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import SmokeTrainError
@@ -57,6 +58,7 @@ class Place:
     rehash: bool = False
     below: Hardware | None = None
     refused: str | None = None
+    base_python: Path | None = None  # the folder of the Python that a venv was made with
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +125,8 @@ def prove(  # noqa: PLR0913 - all but two by name
         )
     place = place or Place(name="what came back")
     facts, notes = _look(target, place, outside)
-    checks = (*_entrypoint(place.image, outside), *compare_facts(lock.facts, facts))
+    compared = (_with_base(check, place) for check in compare_facts(lock.facts, facts))
+    checks = (*_entrypoint(place.image, outside), *compared)
     if smoke is False or baseline is None:
         return Proved(
             checks=checks,
@@ -173,8 +176,15 @@ def _look(target: Target, place: Place, outside: Outside) -> tuple[Facts, tuple[
         return look.facts, (_READ.format(look.day),) if look.again else ()
 
 
+def _with_base(check: Check, place: Place) -> Check:
+    """Say of another Python where it lies."""
+    if check.id != "python" or check.ok or place.base_python is None:
+        return check
+    return replace(check, seen=f"{check.seen}, of {place.base_python}")
+
+
 def _same_packages(checks: Sequence[Check]) -> bool:
-    return all(check.ok for check in checks if check.id.startswith(_PACKAGES))
+    return not any(check.fails for check in checks if check.id.startswith(_PACKAGES))
 
 
 def _same_hardware(there: Facts, here: Facts, expected: Fingerprint, seen: Fingerprint) -> bool:

@@ -38,6 +38,7 @@ from snapenv.workflows.preflight import (
 from snapenv.workflows.prove import Place, prove
 from snapenv.workflows.reference import fetch_image, parse_ref, read_image
 from snapenv.workflows.report import check_place, proof_report, write_report
+from snapenv.workflows.venv_home import venv_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +58,7 @@ class Restore:
     ref: str  # a snapshot folder, an archive, a tag of the convention, or an image reference
     engine: EngineName = "docker"
     into: Path = Path(".venv")
+    python: str | None = None  # the path of the Python to make a venv with
     repository: str
     mirror: str | None = None
     device: str = "auto"  # "cpu", "all", GPU numbers such as "0,1", or UUIDs
@@ -100,6 +102,7 @@ class Restored:
     result: dict[str, object]
     usage: str
     image: Image | None = None
+    base_python: Path | None = None  # the folder of the Python that a venv was made with
     checked: tuple[Check, ...] = ()  # what the preflight found to be looked out for
     below: Hardware | None = None  # of the machine that a container runs on
     refused: str | None = None  # why its engine handed on no GPU, although it says that it can
@@ -222,7 +225,7 @@ def _restore_venv(request: Restore, found: Found, outside: Outside) -> tuple[Sna
         with outside.progress.task(f"Making {request.into}") as task:
             target = outside.venvs.create(
                 {**snapshot.files, **lent.files},
-                python=lock.environment.interpreter.minor,
+                python=request.python or lock.environment.interpreter.request,
                 into=request.into,
                 task=task,
             )
@@ -310,6 +313,7 @@ def in_venv(request: Restore, target: Target) -> Restored:
         name=str(request.into),
         result={"path": str(request.into)},
         usage=f"{request.into}/bin/python",
+        base_python=venv_home(request.into),
     )
 
 
@@ -332,6 +336,7 @@ def proved_outcome(
         rehash=request.rehash,
         below=restored.below,
         refused=restored.refused,
+        base_python=restored.base_python,
     )
     proved = prove(
         restored.target,

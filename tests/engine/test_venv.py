@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +22,6 @@ from tests.index import PYTHON, Silent, installed, locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from snapenv.model.carried import Content
     from snapenv.ports import Target, Task
@@ -96,6 +97,30 @@ def test_a_place_that_cannot_be_made_is_named(venvs: UvVenvs, tmp_path: Path) ->
         )
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_patch_is_taken_where_the_very_version_is_not_here(
+    venvs: UvVenvs, tmp_path: Path
+) -> None:
+    target = venvs.create(
+        {PYLOCK_FILE: EMPTY}, python=f"{PYTHON}.999", into=tmp_path / "venv", task=Silent()
+    )
+
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    assert target.run((target.python, "-c", code)).stdout == f"{PYTHON}\n"
+
+
+def test_the_python_that_a_person_names_is_taken(
+    venvs: UvVenvs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_PYTHON_PREFERENCE", "only-managed")
+    into = tmp_path / "venv"
+
+    venvs.create({PYLOCK_FILE: EMPTY}, python=sys.executable, into=into, task=Silent())
+
+    home = os.path.realpath(Path(sys.base_prefix, "bin"))
+    text = (into / "pyvenv.cfg").read_text()
+    assert os.path.realpath(re.search(r"home = (.+)", text)[1]) == home  # type: ignore[index]
 
 
 def test_a_python_that_nobody_has_leaves_nothing_behind(venvs: UvVenvs, tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ RUN --mount=type=tmpfs,target=/mnt \
     --mount=type=bind,from=uv,source=/uv/bin,target=/mnt/bin \
     --mount=type=bind,from=lent,source=/lent,target=/mnt/lent \
     if [ -f /mnt/lent/ca.pem ]; then export SSL_CERT_FILE=/mnt/lent/ca.pem; fi; \
-    UV_PYTHON_INSTALL_DIR=/opt/snapenv/python /mnt/bin/uv venv --quiet --no-cache \
+    export UV_PYTHON_INSTALL_DIR=/opt/snapenv/python; \
+    /mnt/bin/uv venv --quiet --no-cache \
        --system-site-packages --python 3.12 /opt/snapenv/venv
 
 # Every pinned package.

@@ -80,12 +80,15 @@ RUN --mount=type=tmpfs,target=/mnt \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
 
 # A Python environment of its own, which sees nothing of the base image's. uv fetches a
-# Python 3.11 where the base has none.
+# Python 3.11.7 where the base has none; another patch of it is the last resort.
 RUN --mount=type=tmpfs,target=/mnt \
     --mount=type=bind,from=uv,source=/uv/bin,target=/mnt/bin \
     --mount=type=bind,from=lent,source=/lent,target=/mnt/lent \
     if [ -f /mnt/lent/ca.pem ]; then export SSL_CERT_FILE=/mnt/lent/ca.pem; fi; \
-    UV_PYTHON_INSTALL_DIR=/opt/snapenv/python /mnt/bin/uv venv --quiet --no-cache \
+    export UV_PYTHON_INSTALL_DIR=/opt/snapenv/python; \
+    UV_HTTP_RETRIES=1 /mnt/bin/uv venv --quiet --no-cache \
+       --python 3.11.7 /opt/snapenv/venv \
+    || /mnt/bin/uv venv --quiet --no-cache \
        --python 3.11 /opt/snapenv/venv
 
 # torch and its CUDA libraries: gigabytes, and the same for months.

@@ -1,15 +1,31 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from snapenv.lock.sources import list_sources
+from snapenv.model.python import Interpreter
 from tests.samples import EXACT_BASE, sample_wheel
+
+if TYPE_CHECKING:
+    from snapenv.model.snapshot import Base
 
 NUMPY, UV = sample_wheel("numpy", "2.4.6"), sample_wheel("uv", "0.9.3")
 OURS = {"ours-1-py3-none-any.whl": b"ours"}
 
 
-def told(*, all_travel: bool = False, rebuilt: dict[str, bytes] | None = None) -> list[str]:
+PYTHON = "github.com: Python 3.11.7, where a machine or a base has none"
+
+
+def told(
+    base: Base = EXACT_BASE, *, all_travel: bool = False, rebuilt: dict[str, bytes] | None = None
+) -> list[str]:
     found = list_sources(
-        EXACT_BASE, pinned=[NUMPY, UV], rebuilt=rebuilt or {}, all_travel=all_travel
+        base,
+        pinned=[NUMPY, UV],
+        rebuilt=rebuilt or {},
+        all_travel=all_travel,
+        python=Interpreter(implementation="cpython", version="3.11.7"),
     )
     assert all(source.when_gone for source in found)
     return [f"{source.place}: {source.holds}" for source in found]
@@ -18,6 +34,7 @@ def told(*, all_travel: bool = False, rebuilt: dict[str, bytes] | None = None) -
 def test_each_host_of_wheels_is_named_with_what_it_holds_and_the_registry_of_the_base() -> None:
     assert told() == [
         "files.example.com: 2 wheels, 2.0 MB",
+        PYTHON,
         f"nvcr.io: the base image {EXACT_BASE.image}",
     ]
 
@@ -29,5 +46,10 @@ def test_what_no_index_has_lies_in_the_snapshot() -> None:
 def test_where_all_travel_no_host_is_needed_but_that_of_the_base() -> None:
     assert told(all_travel=True, rebuilt=OURS) == [
         "vendor/: 3 wheels",
+        PYTHON,
         f"nvcr.io: the base image {EXACT_BASE.image}",
     ]
+
+
+def test_where_the_base_has_the_packages_it_has_the_python_too() -> None:
+    assert PYTHON not in told(replace(EXACT_BASE, world="base"))

@@ -64,10 +64,15 @@ def test_the_machine_below_is_no_part_of_the_environment() -> None:
     assert failed(compare_facts(sample_facts(), elsewhere)) == []
 
 
-def test_another_patch_of_the_same_python_holds() -> None:
+def test_another_patch_of_the_same_python_is_a_warning_by_name() -> None:
     patched = sample_facts(environment=sample_environment(python="3.11.9"))
 
-    assert failed(compare_facts(sample_facts(), patched)) == []
+    (check, *rest) = compare_facts(sample_facts(), patched)
+
+    assert (check.id, check.ok, check.severity) == ("python", False, "warning")
+    assert (check.expected, check.seen) == ("cpython 3.11.7", "cpython 3.11.9")
+    assert "uv python install 3.11.7" in (check.fix or "")
+    assert failed(tuple(rest)) == []
 
 
 def test_another_implementation_of_the_same_version_does_not_hold() -> None:

@@ -33,6 +33,42 @@ def test_an_environments_folder_names_its_python(env: Path) -> None:
     assert find_interpreter(str(env), {}, own_prefix="/own") == str(env / "bin" / "python")
 
 
+GONE = "/opt/gone/bin/python3.11"
+
+
+@pytest.mark.parametrize("named", ["env", "env/bin/python", None])
+def test_an_environment_whose_python_is_gone_is_refused_by_name(
+    env: Path, monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    """Not by the program ``env`` of PATH either, whatever the folder is called."""
+    for name in ("python", "python3"):
+        (env / "bin" / name).unlink()
+    (env / "bin" / "python").symlink_to("python3")
+    (env / "bin" / "python3").symlink_to(GONE)
+    monkeypatch.chdir(env.parent)
+    variables = {"VIRTUAL_ENV": str(env), "PATH": "/usr/bin:/bin"}
+
+    with pytest.raises(InterpreterError, match=f"made from is gone: {GONE}"):
+        find_interpreter(named, variables, own_prefix="/own")
+
+
+def test_a_copied_python_whose_own_is_gone_is_refused_by_name(env: Path) -> None:
+    (env / "pyvenv.cfg").write_text("include-system-site-packages = false\nhome = /opt/gone/bin\n")
+
+    with pytest.raises(InterpreterError, match="made from is gone: /opt/gone/bin"):
+        find_interpreter(str(env), {}, own_prefix="/own")
+
+
+def test_a_folder_without_a_python_is_no_program_of_path(
+    env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (env / "bin" / "python").unlink()
+    monkeypatch.chdir(env.parent)
+
+    with pytest.raises(InterpreterError, match="there is no Python at .*/env/bin/python"):
+        find_interpreter("env", {"PATH": "/usr/bin:/bin"}, own_prefix="/own")
+
+
 def test_a_named_program_is_looked_up_on_path(env: Path) -> None:
     path = {"PATH": str(env / "bin")}
 

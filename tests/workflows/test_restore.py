@@ -493,7 +493,7 @@ def test_the_venv_engine_installs_the_lock_with_its_python(folder: Path) -> None
     assert outcome.result["path"] == "new"
     assert outcome.result["tier"] == "identical"
     assert isinstance(there.venvs, FakeVenvs)
-    assert there.venvs.asked == [(SNAPSHOT.files, "3.11")]
+    assert there.venvs.asked == [(SNAPSHOT.files, "3.11.7")]
 
 
 def test_the_venv_engine_takes_the_snapshot_out_of_an_image(engine: EngineWithBase) -> None:
