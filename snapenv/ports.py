@@ -115,6 +115,10 @@ class Engine(Protocol):
         """
         ...
 
+    def is_insecure(self, host: str) -> bool:
+        """Say whether the engine is configured to take http from a registry by this name."""
+        ...
+
     def resolve(self, ref: ImageRef, task: Task) -> ImageRef:
         """Pin a name to the digest that its registry gives, or that the local image came with.
 
@@ -126,6 +130,9 @@ class Engine(Protocol):
 
     def pull(self, ref: ImageRef, task: Task) -> Image:
         """Fetch an image, read the stream to its end, and check what came.
+
+        Where the registry answers the engine alone, and not this machine, it is kept with a
+        warning of ``Outside.warnings``: it was checked by the engine, against its digest.
 
         Raises:
             NotFoundError: The registry has no such name.
@@ -320,6 +327,7 @@ class Outside:
     cache: Path | None = None  # a folder of the user's for what is known already; None keeps none
     secrets: Callable[[], tuple[Secret, ...]] = tuple  # the credentials that this machine uses
     missing_helpers: Callable[[], tuple[str, ...]] = tuple  # docker-credential-…, named and absent
+    warnings: Callable[[], tuple[str, ...]] = tuple  # what adapters have to say so far
     certificates: bytes | None = None  # PEM; of this network's own authority, lent to a build
 
     def kept(self, what: str) -> Path | None:

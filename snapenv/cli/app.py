@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from snapenv.access.wheels import IndexWheels
-    from snapenv.engine.docker import DockerEngine
     from snapenv.model.outcome import Outcome
     from snapenv.model.secret import Secret
     from snapenv.ports import Engine, Outside, Registry, Target, Venvs, Wheels
@@ -38,7 +37,8 @@ class App:
         outside = _connect()
         with _cleaning(outside.cache):
             outcome = workflow(outside)
-        self.show(outcome)
+        told = dict.fromkeys((*outcome.warnings, *outside.warnings()))
+        self.show(replace(outcome, warnings=tuple(told)))
         if outcome.exit_code:
             click.get_current_context().exit(outcome.exit_code)
 
@@ -82,12 +82,14 @@ def _connect() -> Outside:
     from snapenv.ports import Outside
     from snapenv.targets.local import LocalTarget
 
-    uv, cache = find_uv_bin(), user_cache_path("snapenv")
+    uv, cache, warnings = find_uv_bin(), user_cache_path("snapenv"), list[str]()
+    engine = cast("Engine", _Late(lambda: _docker(registry, warnings.append)))
+    registry = cast("Registry", _Late(lambda: _registry(engine)))
     return Outside(
         local=LocalTarget,
         remote=_remote,
-        engine=cast("Engine", _Late(_docker)),
-        registry=cast("Registry", _Late(_registry)),
+        engine=engine,
+        registry=registry,
         venvs=cast("Venvs", _Late(_venvs)),
         progress=stderr_progress(),
         uv=uv,
@@ -96,6 +98,7 @@ def _connect() -> Outside:
         secrets=_secrets,
         missing_helpers=_missing_helpers,
         certificates=_certificates(),
+        warnings=lambda: tuple(warnings),
     )
 
 
@@ -142,26 +145,24 @@ def _venvs() -> Venvs:
     return UvVenvs(find_uv_bin(), LocalTarget, lambda: _wheels().uv_settings("install"))
 
 
-@functools.cache
-def _docker() -> DockerEngine:
+def _docker(registry: Registry, warn: Callable[[str], None]) -> Engine:
     from snapenv.engine.docker import DockerEngine
 
-    return DockerEngine(registry=_registry())
+    return DockerEngine(registry=registry, warn=warn)
 
 
-@functools.cache
-def _registry() -> Registry:
+def _registry(engine: Engine) -> Registry:
     from snapenv.registry.client import RegistryClient
 
-    return RegistryClient(insecure=_is_insecure)
+    return RegistryClient(insecure=functools.partial(_is_insecure, engine))
 
 
-def _is_insecure(host: str) -> bool:
+def _is_insecure(engine: Engine, host: str) -> bool:
     """Ask the engine, where there is one, whether its configuration takes http from a registry."""
     from snapenv.errors import EngineError, EngineMissingError
 
     try:
-        return _docker().is_insecure(host)
+        return engine.is_insecure(host)
     except (EngineError, EngineMissingError):
         return False
 

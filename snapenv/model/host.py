@@ -165,6 +165,7 @@ class Needs:
     missing: tuple[Layer, ...] = ()  # layers that are to be pulled; their sizes are packed
     here: bool = False  # nothing is to be fetched
     base_unread: Unread | None = None  # of a build
+    unread: Unread | None = None  # the image itself: what it needs is not known
     shm_bytes: int | None = None  # that the run asks for
 
 

@@ -59,6 +59,7 @@ RULES = (
     container.check_uvm,
     transport.check_helpers,
     transport.check_base,
+    transport.check_image,
     storage.check_disk,
     storage.check_inodes,
     storage.check_shm,

@@ -40,3 +40,11 @@ def check_base(case: Case) -> Iterator[Check]:
         say = failed if unread.gone else warned
         expected = f"the base image {unread.image}, here or in its registry"
         yield say("base", expected, unread.error, unread.hint, part="transport")
+
+
+def check_image(case: Case) -> Iterator[Check]:
+    """Warn where the registry of an image told this machine nothing, and may tell the engine."""
+    unread = case.needs.unread
+    if unread:
+        expected = f"what {unread.image} needs, read from its registry"
+        yield warned("registry", expected, unread.error, unread.hint, part="transport")

@@ -85,6 +85,8 @@ def _outcome(host: Host, needs: Needs, *, about: str, moved: str) -> Outcome:
     checks = judge_host(host, needs)
     warned = sum(not check.ok for check in checks)
     held = f"{about} runs here" + (f", with {warned} to look out for" if warned else "")
+    if needs.unread:
+        held = f"nothing here stands in the way of {about}, as far as can be told unread"
     return Outcome(
         command="doctor",
         result={

@@ -9,9 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapenv.errors import EngineError, EngineMissingError, NotFoundError, RegistryError
+from snapenv.docker_login import LoginError
+from snapenv.errors import (
+    EngineError,
+    EngineMissingError,
+    NotFoundError,
+    RegistryError,
+    SnapenvError,
+)
 from snapenv.lock.store import read_snapshot
-from snapenv.model.host import Host, Unread
+from snapenv.model.host import Host, Needs, Unread
 from snapenv.model.image import ImageRef, Layer, RemoteImage
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import load_catalogue
@@ -33,7 +40,7 @@ from snapenv.workflows.reference import read_image
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from snapenv.model.host import HostEngine, Needs
+    from snapenv.model.host import HostEngine
     from snapenv.model.image import Image
     from snapenv.model.outcome import Check
     from snapenv.model.snapshot import Snapshot
@@ -108,7 +115,7 @@ def needs_of(
 
     Raises:
         NotFoundError: It is nowhere.
-        RegistryError: The registry does not answer, or refuses.
+        RegistryError: The registry does not answer, or refuses, and the engine does not reach it.
     """
     if isinstance(ref, Path):
         if ref.is_file():
@@ -122,7 +129,30 @@ def needs_of(
     image = _find(ref, outside)
     if image:
         return needs_of_local(image, ref, outside, asked=asked)
-    return needs_of_remote(ask_for(ref, outside, host=host), ref, outside, asked=asked)
+    try:
+        there = ask_for(ref, outside, host=host)
+    except LoginError:
+        raise
+    except RegistryError as error:
+        if not _is_reached_by_engine(ref, outside):
+            raise
+        return needs_of_unread(error, ref, asked=asked)
+    return needs_of_remote(there, ref, outside, asked=asked)
+
+
+def needs_of_unread(error: RegistryError, ref: ImageRef, *, asked: Asked) -> Needs:
+    """Give what is known of an image that its registry gives to the engine alone: nothing."""
+    unread = Unread(image=str(ref), error=error.message, hint=error.hint, gone=False)
+    return for_device(Needs(name=str(ref), unread=unread), asked.device, venv=asked.venv)
+
+
+def _is_reached_by_engine(ref: ImageRef, outside: Outside) -> bool:
+    try:
+        with outside.progress.task(f"Asking for {ref} through the engine") as task:
+            outside.engine.resolve(ref, task)
+    except SnapenvError:
+        return False
+    return True
 
 
 def needs_of_snapshot(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from snapenv.archive.layout import Archived
+from snapenv.docker_login import LoginError
 from snapenv.errors import EngineError, InstallError, NotFoundError, RegistryError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.hardware import Hardware
@@ -34,6 +35,7 @@ from snapenv.workflows.preflight import (
     needs_of_archive,
     needs_of_remote,
     needs_of_snapshot,
+    needs_of_unread,
 )
 from snapenv.workflows.prove import Place, prove
 from snapenv.workflows.reference import fetch_image, parse_ref, read_image
@@ -180,13 +182,11 @@ def _preflight(
 ) -> tuple[Check, ...]:
     """Check this machine; give what is to be looked out for, and what is in the way."""
     needs = _needs(request, found, host, outside)
-    return tuple(check for check in judge_host(host(), needs) if not check.ok) if needs else ()
+    return tuple(check for check in judge_host(host(), needs) if not check.ok)
 
 
-def _needs(
-    request: Restore, found: Found, host: Callable[[], Host], outside: Outside
-) -> Needs | None:
-    """Tell what is needed; None where the registry answers the engine alone, not us."""
+def _needs(request: Restore, found: Found, host: Callable[[], Host], outside: Outside) -> Needs:
+    """Tell what is needed; the registry may answer the engine alone, which is to pull anyway."""
     if found.snapshot and found.file:
         return needs_of_archive(found.snapshot, found.file, outside, asked=request.asked)
     if found.snapshot:
@@ -195,8 +195,10 @@ def _needs(
         )
     try:
         there = ask_for(found.ref, outside, host=host())
-    except RegistryError:
-        return None
+    except LoginError:
+        raise
+    except RegistryError as error:
+        return needs_of_unread(error, found.ref, asked=request.asked)
     if SNAPSHOT_LABEL not in there.labels:
         raise NotFoundError(
             f"{found.ref} holds no snapshot: it was not built by snapenv",
@@ -360,6 +362,7 @@ def proved_outcome(
         },
         checks=(*restored.checked, *proved.checks),
         lines=(*proved.notes, *proved.energy, *usage),
+        warnings=outside.warnings(),
         verdict=proved.verdict,
     )
     if request.report:

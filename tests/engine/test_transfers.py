@@ -18,7 +18,7 @@ import pytest
 from snapenv.engine.docker import DockerEngine
 from snapenv.engine.stream import Patience
 from snapenv.errors import NotFoundError, RegistryError, SnapenvError
-from snapenv.model.image import BuildContext, ImageRef
+from snapenv.model.image import BuildContext, ImageRef, RemoteImage
 from snapenv.registry.client import RegistryClient
 from snapenv.registry.session import Patience as RegistryPatience
 from tests.engines import faulty as to
@@ -320,6 +320,38 @@ def test_a_local_image_that_is_not_what_its_registry_serves_is_told(
 
     with pytest.raises(RegistryError, match="has other layers than the registry serves"):
         engine._compare(behind(other.ref, faulty.name), image)
+
+
+class Unreached(RegistryClient):
+    """What a registry is that only the engine reaches, or that has not what a mirror has."""
+
+    def __init__(self, failure: SnapenvError) -> None:
+        super().__init__()
+        self._failure = failure
+
+    def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+        del ref, machine
+        raise self._failure
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [RegistryError("x does not answer", hint=""), NotFoundError("x has no y", hint="")],
+    ids=["silent", "absent"],
+)
+def test_what_only_the_engine_reaches_arrives_and_is_told_as_not_compared(
+    engine_host: str, ref: ImageRef, built: ImageRef, failure: SnapenvError
+) -> None:
+    assert engine_host
+    told: list[str] = []
+    engine = DockerEngine(registry=Unreached(failure), patience=QUICK, warn=told.append)
+
+    pushed = engine.push(built, FakeTask())
+    engine.remove(built.tagged)
+    image = engine.pull(ref, FakeTask())
+
+    assert image.digest_in(ref.repository) == pushed.digest
+    assert told == [f"not compared with the registry: {failure.message}"] * 2
 
 
 @pytest.fixture

@@ -229,6 +229,17 @@ def unread(*, gone: bool) -> Needs:
     return replace(CU130, builds=True, base_unread=there)
 
 
+UNREAD = replace(
+    UNTOLD,
+    unread=Unread(
+        image="example.com/team/env:1",
+        error="example.com does not answer",
+        hint="See that example.com can be reached from here.",
+        gone=False,
+    ),
+)
+
+
 def missing(*sizes_gb: float) -> Needs:
     layers = (
         Layer(digest=f"sha256:{i}", size_bytes=int(gb * 1e9)) for i, gb in enumerate(sizes_gb)
@@ -637,6 +648,7 @@ ROWS = (
     Row("no helper, all here", NO_HELPER, replace(CU130, here=True)),
     Row("a base that is gone", host(RTX4090, "580.95.05"), unread(gone=True), "base"),
     Row("a silent registry", host(RTX4090, "580.95.05"), unread(gone=False), "?base"),
+    Row("an image unread", host(RTX4090, "580.95.05"), UNREAD, "?registry"),
     Row("20.10.9, Ubuntu 22.04", host(engine=OLD_FILTER), JAMMY, "?engine.clone3"),
     Row("20.10.9, Ubuntu 20.04", host(engine=OLD_FILTER), FOCAL),
     Row("20.10.10, Ubuntu 22.04", host(engine=NEW_FILTER), JAMMY),

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
+from snapenv.docker_login import LoginError
+from snapenv.errors import RegistryError
 from snapenv.model.hardware import Driver, DriverFault
 from snapenv.model.host import NEEDS_LABEL
 from snapenv.workflows.doctor import Doctor, doctor
 from snapenv.workflows.needs import make_label
 from tests.samples import sample_facts, sample_hardware
-from tests.workflows.outside import REPOSITORY, EngineWithBase, FakeRegistry, outside, target
+from tests.workflows.outside import BASE, REPOSITORY, EngineWithBase, FakeRegistry, outside, target
 from tests.workflows.test_preflight import LOCK, NAME, NoEngine, remote
+
+if TYPE_CHECKING:
+    from snapenv.model.image import ImageRef, RemoteImage
 
 OURS = remote(labels={"io.snapenv.snapshot": "sha256:abc", NEEDS_LABEL: make_label(LOCK)})
 SHELF = FakeRegistry(images={NAME: OURS})
@@ -110,3 +117,42 @@ def test_a_venv_needs_no_engine() -> None:
 
     assert outcome.ok
     assert not [check for check in outcome.checks if check.id.startswith("engine")]
+
+
+SILENT = FakeRegistry(answers=())
+
+
+def test_a_registry_that_answers_the_engine_alone_is_a_warning() -> None:
+    engine = EngineWithBase()
+    engine.served[NAME] = BASE
+
+    outcome = doctor(asked(), outside(engine, registry=SILENT))
+
+    (check,) = [check for check in outcome.checks if check.part == "transport"]
+    assert outcome.ok
+    assert (check.id, check.severity, check.ok) == ("registry", "warning", False)
+    assert "does not answer" in check.seen
+    assert outcome.verdict is not None
+    assert "unread" in outcome.verdict.summary
+    assert engine.find(NAME) is None
+
+
+@pytest.mark.parametrize("engine", [EngineWithBase(), NoEngine()], ids=["not served", "none"])
+def test_a_registry_that_answers_nobody_is_an_error(engine: EngineWithBase) -> None:
+    with pytest.raises(RegistryError, match="does not answer"):
+        doctor(asked(), outside(engine, registry=SILENT))
+
+
+class Loginless(FakeRegistry):
+    """A registry whose login cannot be had."""
+
+    def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+        raise LoginError(f"no login for {ref} for {machine}", hint="See docker login.")
+
+
+def test_a_login_that_cannot_be_had_is_no_matter_for_the_engine() -> None:
+    engine = EngineWithBase()
+    engine.served[NAME] = BASE
+
+    with pytest.raises(LoginError):
+        doctor(asked(), outside(engine, registry=Loginless()))

@@ -366,9 +366,14 @@ def test_what_is_to_be_looked_out_for_is_told_beside_the_proof(engine: EngineWit
 
 
 def test_a_registry_that_answers_the_engine_alone_is_no_hindrance(engine: EngineWithBase) -> None:
-    outcome = restore(by_tag(), outside(engine, registry=FakeRegistry(answers=())))
+    there = outside(engine, registry=FakeRegistry(answers=()))
 
+    outcome = restore(by_tag(), replace(there, warnings=lambda: ("not compared",)))
+
+    unread = [check for check in outcome.checks if check.id == "registry"]
     assert outcome.ok
+    assert [(check.severity, check.part) for check in unread] == [("warning", "transport")]
+    assert outcome.warnings == ("not compared",)
 
 
 def test_an_image_of_somebody_else_is_named_before_it_is_pulled() -> None:
