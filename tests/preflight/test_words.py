@@ -400,6 +400,12 @@ EXAMPLES = (
         "Name a mirror: --mirror example.com",
     ),
     (
+        "an image unread",
+        "registry",
+        "example.com does not answer",
+        "See that example.com can be reached from here.",
+    ),
+    (
         "no room",
         "disk",
         "19.0 GB free at /var/lib/docker",
@@ -509,6 +515,7 @@ def test_every_finding_is_of_the_host_the_transport_or_the_image() -> None:
     assert {name for name, part in parts.items() if part == "transport"} == {
         "base",
         "credentials.helper",
+        "registry",
     }
     assert {name for name, part in parts.items() if part == "image"} == {
         "gpu.extensions",
