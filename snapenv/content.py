@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tarfile
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from snapenv.errors import SnapshotDamagedError
 from snapenv.model.carried import Content
 
 if TYPE_CHECKING:
+    import tarfile
     from collections.abc import Iterator
 
 
 _CHUNK_BYTES = 1 << 20
+_BLOCK_BYTES, _RECORD_BYTES = 512, 10_240  # of any tar
+_PAX_FORMAT: Literal[2] = 2  # tarfile's
 _FOLDER_MODE, _FILE_MODE = 0o777, 0o644
 
 
@@ -67,8 +68,8 @@ class Tar:
             SnapshotDamagedError: A file is gone or cannot be read.
         """
         size = sum(len(_header(member)) + _padded(member.size) for member, _ in self._members())
-        size += 2 * tarfile.BLOCKSIZE
-        return size + -size % tarfile.RECORDSIZE
+        size += 2 * _BLOCK_BYTES
+        return size + -size % _RECORD_BYTES
 
     def __iter__(self) -> Iterator[bytes]:
         """Give the bytes.
@@ -83,10 +84,12 @@ class Tar:
             yield from _read_exactly(content, member.size)
             yield bytes(_padded(member.size) - member.size)
             given += len(header) + _padded(member.size)
-        end = 2 * tarfile.BLOCKSIZE
-        yield bytes(end + -(given + end) % tarfile.RECORDSIZE)
+        end = 2 * _BLOCK_BYTES
+        yield bytes(end + -(given + end) % _RECORD_BYTES)
 
     def _members(self) -> Iterator[tuple[tarfile.TarInfo, Content]]:
+        import tarfile  # which brings all that compresses
+
         if self.folder is not None:
             above = tarfile.TarInfo(self.folder)
             above.type, above.mode = tarfile.DIRTYPE, _FOLDER_MODE
@@ -98,11 +101,11 @@ class Tar:
 
 
 def _header(member: tarfile.TarInfo) -> bytes:
-    return member.tobuf(tarfile.PAX_FORMAT)
+    return member.tobuf(_PAX_FORMAT)
 
 
 def _padded(size: int) -> int:
-    return size + -size % tarfile.BLOCKSIZE
+    return size + -size % _BLOCK_BYTES
 
 
 def _read_exactly(content: Content, size: int) -> Iterator[bytes]:
@@ -140,7 +143,7 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     Raises:
         OSError: It cannot be written; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}")
+    temporary = path.with_name(f".{path.name[:40]}.{os.urandom(16).hex()}")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "wb") as file:

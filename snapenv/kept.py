@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import hmac
 import os
-import secrets
 import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from snapenv.content import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+T = TypeVar("T")
 
 MOST_BYTES = 256 << 20  # of one thing; what is larger is made again
 _MOST_OF_ALL_BYTES = 4 << 30
@@ -45,6 +45,8 @@ class Kept:
         They may hold credentials: the name is a digest that is keyed with random bytes of this
         folder, so that they can be neither told nor guessed from it.
         """
+        import hmac  # which many commands need not wait for
+
         key = self._key()
 
         def name(*parts: str | bytes) -> str:
@@ -80,6 +82,22 @@ class Kept:
                 replace_file(self.folder / name, content)
                 _forget_old(self.folder)
 
+    def find_value(self, name: str, kind: type[T]) -> T | None:
+        """Give a value that is kept as JSON; one of another form is passed over."""
+        import msgspec
+
+        body = self.find(name)
+        try:
+            return msgspec.json.decode(body, type=kind) if body else None
+        except (msgspec.MsgspecError, ValueError):
+            return None
+
+    def keep_value(self, name: str, value: object) -> None:
+        """Keep a value as JSON."""
+        import msgspec
+
+        self.keep(name, msgspec.json.encode(value))
+
     def _key(self) -> bytes:
         """Give the random bytes of this folder, made when they are not there.
 
@@ -91,7 +109,7 @@ class Kept:
         key = _read(path) if _is_safe(self.folder) else b""
         if len(key) == _KEY_BYTES:
             return key
-        made = secrets.token_bytes(_KEY_BYTES)
+        made = os.urandom(_KEY_BYTES)
         with contextlib.suppress(OSError):
             _make_private(self.folder)
             if _is_safe(self.folder):

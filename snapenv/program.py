@@ -18,24 +18,34 @@ _CODE = (".py", ".j2", ".csv", ".sh")
 
 @functools.cache
 def program_digest() -> str:
-    """Give a digest of the status of every file of snapenv, and of the Python that runs it.
+    """Identify snapenv: every file of it, and the Python that runs it.
 
     A checkout has its templates beside the package.
     """
-    places = (str(_PACKAGE), str(_PACKAGE.parent / "templates"))
-    lines = [sys.version, *sorted(line for place in places for line in _files(place))]
+    return code_digest(_PACKAGE, _PACKAGE.parent / "templates")
+
+
+def code_digest(*places: Path) -> str:
+    """Give a digest of the names and statuses of files, and of those in folders."""
+    lines = [sys.version, *sorted(line for place in places for line in _files(str(place)))]
     return hashlib.sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()
 
 
-def _files(folder: str) -> Iterator[str]:
+def _files(place: str) -> Iterator[str]:
     try:
-        with os.scandir(folder) as entries:
+        if not os.path.isdir(place):  # noqa: PTH112 - strings are three times as fast here
+            yield _line(place, os.stat(place))  # noqa: PTH116
+            return
+        with os.scandir(place) as entries:
             for entry in entries:
                 if entry.is_dir():
                     if entry.name != "__pycache__":
                         yield from _files(entry.path)
                 elif entry.name.endswith(_CODE):
-                    status = entry.stat()
-                    yield f"{entry.path} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
+                    yield _line(entry.path, entry.stat())
     except OSError:
         return
+
+
+def _line(path: str, status: os.stat_result) -> str:
+    return f"{path} {status.st_size} {status.st_mtime_ns} {status.st_ino}"

@@ -1,16 +1,15 @@
 """TOML as snapenv writes it: plain values in, lines for people out, in a time that is linear.
 
-tomlkit's own tables and arrays take a time that grows with the square of their lengths, so only
-the single values that need escaping are its.
+tomlkit takes a time that grows with the square of the lengths of tables and arrays, and as long
+to be imported as a small capture: it reads on Python 3.10 alone.
 Source: https://toml.io/en/v1.0.0
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
-
-import tomlkit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,10 @@ if TYPE_CHECKING:
 _SHORT = 2  # longer arrays get a line an item
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _PLAIN_TEXT = re.compile(r"[ !#-\[\]-~]*")  # nothing that a TOML string must escape
+_ESCAPED = re.compile(r'["\\\x00-\x1f\x7f]')
+_ESCAPES = dict(
+    zip('\b\t\n\f\r"\\', (r"\b", r"\t", r"\n", r"\f", r"\r", r"\"", r"\\"), strict=True)
+)
 _STRING_OR_COMMENT = re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|#[^\n]*')
 _DEEP = re.compile(r"(?:\.[\w \t-]*){8}")  # we write three names at most
 
@@ -36,12 +39,23 @@ def read_toml(text: str) -> Any:  # noqa: ANN401 - any TOML value
 
     Raises:
         ValueError: It is no TOML, or none that snapenv wrote.
-        TOMLKitError: It is no TOML, on Python 3.10.
     """
     _refuse_deep(text)
+    return parse_any_toml(text)
+
+
+def parse_any_toml(text: str) -> Any:  # noqa: ANN401 - any TOML value
+    """Read TOML of people and other programs, in a time that may grow with its square.
+
+    Raises:
+        ValueError: It is no TOML.
+        RecursionError: It is nested too deep.
+    """
     try:
         import tomllib
     except ModuleNotFoundError:  # Python 3.10
+        import tomlkit  # whose errors of parsing are ValueErrors too
+
         return tomlkit.parse(text).unwrap()
     return tomllib.loads(text)
 
@@ -95,14 +109,28 @@ def _pairs(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _key(key: str) -> str:
-    return key if _BARE_KEY.fullmatch(key) else tomlkit.key(key).as_string()
+    return key if _BARE_KEY.fullmatch(key) else _text(key)
 
 
-def _value(value: Any) -> str:  # noqa: ANN401 - any JSON value
+def _value(value: Any) -> str:  # noqa: ANN401 - any TOML value
     if isinstance(value, str):
-        return f'"{value}"' if _PLAIN_TEXT.fullmatch(value) else tomlkit.string(value).as_string()
+        return _text(value)
     if isinstance(value, dict):
         return f"{{{', '.join(_pairs(value))}}}"
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_value, value))}]"
-    return str(tomlkit.item(value).as_string())
+    return _other(value)
+
+
+def _text(text: str) -> str:
+    return f'"{text}"' if _PLAIN_TEXT.fullmatch(text) else f'"{_ESCAPED.sub(_escape, text)}"'
+
+
+def _escape(found: re.Match[str]) -> str:
+    return _ESCAPES.get(found[0]) or f"\\u{ord(found[0]):04x}"
+
+
+def _other(value: object) -> str:
+    if isinstance(value, dt.date | dt.time):  # of another program's configuration
+        return value.isoformat()
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -12,10 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
 from snapenv.access.address import Index, Login, is_http, split_login
+from snapenv.toml import parse_any_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -120,10 +118,13 @@ def _with_login(index: Index, environment: Mapping[str, str]) -> Index:
 
 def parse_toml(text: str) -> Mapping[str, Any]:
     """Read a configuration file; one that is no TOML says nothing."""
-    try:
-        return tomlkit.parse(text).unwrap()
-    except TOMLKitError:
+    if not text:
         return {}
+    try:
+        document: Mapping[str, Any] = parse_any_toml(text)
+    except (ValueError, RecursionError):
+        return {}
+    return document
 
 
 def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:

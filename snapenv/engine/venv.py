@@ -12,8 +12,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tomlkit.exceptions import TOMLKitError
-
 from snapenv.content import read_chunks
 from snapenv.engine.venv_python import attempts, is_not_here, no_python
 from snapenv.errors import InstallError, SnapshotDamagedError, WriteError
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Completed, Task
 
 _LENT_LOCK = f"{LENT}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
-_NO_LOCK = (ValueError, RecursionError, TOMLKitError, KeyError, TypeError, AttributeError)
+_NO_LOCK = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 _NO_SPACE = "No space left on device"
 _INDEX_OF: Mapping[str | None, str] = MappingProxyType(
     {"files.pythonhosted.org": "https://pypi.org/simple"}

@@ -6,27 +6,23 @@ wheel does not (see ``ports.Wheels.record``).
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from snapenv.content import replace_file
 from snapenv.lock.ask import python_platform
 from snapenv.model.wheels import IndexWheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from snapenv.kept import Kept
     from snapenv.lock.ask import Uv
     from snapenv.model.facts import Facts
     from snapenv.model.python import Distribution
 
-_FORM = 2  # of what is kept
+_FORM = 3  # of what is kept
 DAY_S = 24 * 60 * 60.0
 
 
@@ -39,8 +35,8 @@ class Answer:
     asked_at: float  # seconds since the epoch
 
 
-def question(facts: Facts, uv: Uv) -> str:
-    """Name what an answer depends on beside the pin; no credential can be read from it."""
+def question(facts: Facts, uv: Uv, kept: Kept) -> str:
+    """Name what an answer depends on beside the pin; no credential can be told from it."""
     parts = [
         _FORM,
         sorted(uv.settings.variables.items()),
@@ -48,7 +44,7 @@ def question(facts: Facts, uv: Uv) -> str:
         facts.environment.interpreter.version,
         python_platform(facts),
     ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return kept.namer()("answers", json.dumps(parts))
 
 
 def key(pin: Distribution) -> str:
@@ -67,25 +63,12 @@ def program_key(program: str) -> str:
     return f"{program} {status.st_size} {status.st_mtime_ns}"
 
 
-def read_answers(folder: Path | None, name: str, *, since: float) -> Mapping[str, Answer]:
-    """Give the answers to a question that came ``since`` then, by pin.
-
-    What cannot be read was never kept.
-    """
-    if folder is None:
-        return {}
-    try:
-        content = (folder / f"{name}.json").read_bytes()
-        answers = msgspec.json.decode(content, type=dict[str, Answer])
-    except (OSError, msgspec.MsgspecError):
-        return {}
+def read_answers(kept: Kept, name: str, *, since: float) -> Mapping[str, Answer]:
+    """Give the answers to a question that came ``since`` then, by pin."""
+    answers = kept.find_value(name, dict[str, Answer]) or {}
     return {pin: one for pin, one in answers.items() if one.asked_at >= since}
 
 
-def keep_answers(folder: Path | None, name: str, answers: Mapping[str, Answer]) -> None:
-    """Keep answers, whole or not at all; where they cannot be kept they are asked for again."""
-    if folder is None:
-        return
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / f"{name}.json", msgspec.json.encode(answers))
+def keep_answers(kept: Kept, name: str, answers: Mapping[str, Answer]) -> None:
+    """Keep answers; where they cannot be kept they are asked for again."""
+    kept.keep_value(name, answers)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-import tomlkit
 from packaging.utils import (
     InvalidWheelFilename,
     canonicalize_name,
@@ -19,12 +18,12 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 from packaging.version import InvalidVersion, Version
-from tomlkit.exceptions import TOMLKitError
 
 from snapenv.errors import LockError
 from snapenv.model.uv import UvSettings
 from snapenv.model.wheels import IndexWheel
 from snapenv.ports import Target
+from snapenv.toml import parse_any_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -215,9 +214,9 @@ def _is_named(pin: Distribution, said: str) -> bool:
 
 def _offers(text: str) -> Offers:
     try:
-        packages = tomlkit.parse(text).unwrap().get("packages", [])
+        packages = parse_any_toml(text).get("packages", [])
         return {canonicalize_name(package["name"]): _wheels(package) for package in packages}
-    except (TOMLKitError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LockError(
             f"uv gave a lock file that is not valid: {error}", hint="Try another version of uv."
         ) from error

@@ -9,7 +9,6 @@ import re
 from typing import TYPE_CHECKING
 
 import msgspec
-from tomlkit.exceptions import TOMLKitError
 
 from snapenv.errors import SnapshotDamagedError, SnapshotVersionError
 from snapenv.model.snapshot import LOCK_FILE, SNAPSHOT_SCHEMA, Lock
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 # How text from anyone can fail to be UTF-8 or TOML, to hold tables where tables belong, or to be
 # a lock.
 _NOT_A_LOCK = (
-    *(ValueError, TOMLKitError, RecursionError),
+    *(ValueError, RecursionError),
     *(KeyError, TypeError, msgspec.ValidationError),
 )
 _VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,40}", re.ASCII)

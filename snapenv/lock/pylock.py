@@ -9,7 +9,6 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import parse_wheel_filename
-from tomlkit.exceptions import TOMLKitError
 
 from snapenv.errors import SnapshotDamagedError
 from snapenv.model.snapshot import PYLOCK_FILE, VENDOR
@@ -102,7 +101,7 @@ def _parse(pylock: bytes, where: str) -> Any:  # noqa: ANN401 - any TOML value
     try:
         document = read_toml(pylock.decode())
         Pylock.from_dict(document)
-    except (ValueError, RecursionError, TOMLKitError, PylockValidationError) as error:
+    except (ValueError, RecursionError, PylockValidationError) as error:
         raise SnapshotDamagedError(
             f"{where}/{PYLOCK_FILE}: {error}",
             hint="Get the snapshot again from where it was captured.",

@@ -9,8 +9,8 @@ import importlib.util
 from pathlib import Path
 
 
-def pynvml_source() -> bytes:
-    """Read the one module of nvidia-ml-py, which needs the standard library alone.
+def pynvml_file() -> Path:
+    """Find the one module of nvidia-ml-py, which needs the standard library alone.
 
     Raises:
         ModuleNotFoundError: nvidia-ml-py is not installed beside snapenv.
@@ -18,4 +18,4 @@ def pynvml_source() -> bytes:
     pynvml = importlib.util.find_spec("pynvml")
     if pynvml is None or pynvml.origin is None:
         raise ModuleNotFoundError("nvidia-ml-py is not installed beside snapenv")
-    return Path(pynvml.origin).read_bytes()
+    return Path(pynvml.origin)

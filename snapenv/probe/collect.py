@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 
 from snapenv.errors import ProbeError
 from snapenv.model.carried import CarriedFile
-from snapenv.probe.probe import pack_probe
+from snapenv.probe.program import pack_probe
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

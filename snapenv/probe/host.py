@@ -13,7 +13,7 @@ import msgspec
 from snapenv.errors import ProbeError
 from snapenv.model.hardware import Hardware
 from snapenv.model.host import GpuPlumbing, GpuState
-from snapenv.probe.probe import pack_probe
+from snapenv.probe.program import pack_probe
 
 if TYPE_CHECKING:
     from snapenv.ports import Completed, Target

@@ -1,24 +1,20 @@
 """Send the probe to where an environment is, and read what it answers.
 
-The probe is a zipapp: the modules of ``in_target`` and NVIDIA's pynvml, one file. Its answer is
-one line of JSON that starts with a mark, since an image's entrypoint may print a banner before.
-Source: https://docs.python.org/3/library/zipapp.html
+Its answer is one line of JSON that starts with a mark, since an image's entrypoint may print a
+banner before.
 """
 
 from __future__ import annotations
 
-import functools
-import io
 import re
-import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import InterpreterError, ProbeError
-from snapenv.nvidia.nvml import pynvml_source
+from snapenv.kept import Kept
+from snapenv.probe.program import compiled_probe, pack_probe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     import msgspec
 
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
 
 MARK = "snapenv-facts: "
 _PROGRAM = "probe.pyz"
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 _OLDEST = (3, 8)
 _ASK_VERSION = "import sys; sys.stdout.write('snapenv-python: %d %d' % sys.version_info[:2])"
 
@@ -37,12 +32,13 @@ def probe(
 ) -> Facts:
     """Look at the environment of a target.
 
-    ``hashes`` is a folder over there where the hashes of files are kept until the next look; a
-    file that has not changed since is then not read. Where no file at all has changed, and nothing
-    leads out of the environment, what was seen of it is given again. Without ``hashes`` every file
-    is read. ``rehash`` reads every file too, and keeps what it sees. ``fresh`` says that the
-    environment was made a moment ago: then a file that its installer linked into it counts as
-    unchanged where its size, mtime, inode and device are those of a file that was read before.
+    ``hashes`` is a folder of this machine for the hashes of files until the next look, and for
+    this program as the target's own Python has compiled it. A file that has not changed since is
+    then not read. Where no file at all has changed, and nothing leads out of the environment, what
+    was seen of it is given again. Without ``hashes`` every file is read. ``rehash`` reads every
+    file too, and keeps what it sees. ``fresh`` says that the environment was made a moment ago:
+    then a file that its installer linked into it counts as unchanged where its size, mtime, inode
+    and device are those of a file that was read before.
 
     Raises:
         InterpreterError: The target's program is no Python, or one that is too old.
@@ -52,7 +48,8 @@ def probe(
     anew = ("--rehash",) if rehash else ()
     made = ("--fresh",) if hashes and fresh else ()
     words = (target.python, "-B", _PROGRAM, *kept, *anew, *made)
-    done = target.run(words, files={_PROGRAM: pack_probe()})
+    program = compiled_probe(target, Kept(hashes)) if hashes else None
+    done = target.run(words, files={_PROGRAM: program or pack_probe()})
     if done.exit_code != 0 or not _answers(done.stdout):
         _refuse_interpreter(target)
         raise _failure(target, done)
@@ -88,22 +85,6 @@ def parse_facts(stdout: str) -> Facts:
             f"the probe's answer cannot be read: {_located(error)}",
             hint="This is a bug in snapenv; please report it with this message.",
         ) from error
-
-
-@functools.cache
-def pack_probe() -> bytes:
-    """Give the program that travels; the same bytes for the same snapenv and nvidia-ml-py."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:  # zlib may be missing there
-        for name, source in sorted(_sources()):
-            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), source)
-    return packed.getvalue()
-
-
-def _sources() -> Iterator[tuple[str, bytes]]:
-    for module in Path(__file__).with_name("in_target").glob("*.py"):
-        yield module.name, module.read_bytes()
-    yield "pynvml.py", pynvml_source()
 
 
 def _answers(stdout: str) -> list[str]:

@@ -12,8 +12,6 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tomlkit.exceptions import TOMLKitError
-
 from snapenv.errors import SnapshotDamagedError
 from snapenv.model.snapshot import PYLOCK_FILE
 from snapenv.toml import read_toml, write_toml
@@ -27,7 +25,7 @@ LAYERS: tuple[Layer, ...] = ("torch", "pins", "ultralytics", "vendored")
 
 _CUDA = ("nvidia-", "cuda-", "triton", "pytorch-triton", "tensorrt", "cupy-cuda")
 _WITH_TORCH = ("torch", "torchvision", "torchaudio", "xformers", "flash-attn")
-_NO_LOCK_FILE = (ValueError, RecursionError, TOMLKitError, KeyError, TypeError, AttributeError)
+_NO_LOCK_FILE = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 _SMALL = ("nvidia-ml-py",)  # pure Python, and often new
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from snapenv.errors import SmokeTrainError
 from snapenv.model.fingerprint import Fingerprint
-from snapenv.nvidia.nvml import pynvml_source
+from snapenv.nvidia.nvml import pynvml_file
 from snapenv.verify.causes import find_cause
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def pack_smoke_train() -> bytes:
 def _read_sources() -> dict[str, bytes]:
     """Read the program, and pynvml under a name that hides no package of the environment."""
     sources = {path.name: path.read_bytes() for path in _SOURCES.glob("*.py")}
-    return {**sources, "smoke_pynvml.py": pynvml_source()}
+    return {**sources, "smoke_pynvml.py": pynvml_file().read_bytes()}
 
 
 def parse_fingerprint(stdout: str) -> Fingerprint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -24,7 +25,8 @@ _LATER = ("snapenv.workflows.locking", "snapenv.report.text")
 def capture(request: Capture, outside: Outside) -> Outcome:
     """Probe, lock, choose a base, train for a baseline, and write the snapshot.
 
-    Imports are part of what a user waits for: those of what comes later run beside the probe.
+    Imports are part of what a user waits for: those of what comes later, and all that hangs on
+    nothing that the probe sees, run beside it.
 
     Raises:
         PlaceBusyError: Another command writes the snapshot's folder.
@@ -41,17 +43,27 @@ def capture(request: Capture, outside: Outside) -> Outcome:
 def _capture(request: Capture, outside: Outside) -> Outcome:
     target = _target(request, outside)
     with outside.progress.task("Looking at the environment"):
-        threading.Thread(target=_import_later, daemon=True).start()
+        beside = threading.Thread(target=_prepare, args=(outside,), daemon=True)
+        beside.start()
         hashes = None if request.container or request.ssh else outside.kept("hashes")
         facts = probe(target, hashes=hashes, rehash=request.rehash)
+        beside.join()
     from snapenv.workflows.locking import lock_environment
 
     return lock_environment(request, facts, target, outside)
 
 
-def _import_later() -> None:
-    for module in _LATER:
-        importlib.import_module(module)
+def _prepare(outside: Outside) -> None:
+    """Import and ask for what is kept until it is needed; who needs it meets what goes wrong."""
+    with contextlib.suppress(Exception):
+        for module in _LATER:
+            importlib.import_module(module)
+        from snapenv.nvidia.catalogue import load_catalogue
+        from snapenv.program import program_digest
+
+        load_catalogue()
+        program_digest()
+        outside.secrets()
 
 
 def _target(request: Capture, outside: Outside) -> Target:

@@ -70,7 +70,8 @@ def _lock(request: Capture, look: _Look, folder: Path, target: Target, outside: 
     with temporary_folder(outside) as fetched:
         packages = lock_packages(facts, target, _carrying(request, fetched), outside)
         baseline = _baseline(request, facts, target, outside)
-        snapshot = _snapshot(request, look, packages, baseline)
+        lock = _make_lock(request, look, packages, baseline)
+        snapshot = _snapshot(lock, packages, outside)
         refuse_leaking_texts(snapshot, outside)
         write_snapshot(snapshot, folder, scratch=fetched)
     outcome = _outcome(snapshot, folder)
@@ -112,11 +113,11 @@ def _carrying(request: Capture, fetched: Path) -> Carrying:
     )
 
 
-def _snapshot(
+def _make_lock(
     request: Capture, look: _Look, packages: Packages, baseline: Fingerprint | None
-) -> Snapshot:
+) -> Lock:
     facts = look.facts
-    lock = Lock(
+    return Lock(
         snapenv=__version__,
         tag=str(look.tag),
         base=look.base,
@@ -140,12 +141,16 @@ def _snapshot(
         allowed=packages.allowed,
         overlay=packages.overlay,
     )
+
+
+def _snapshot(lock: Lock, packages: Packages, outside: Outside) -> Snapshot:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     layers = split_pylock(packages.pylock)
+    files = [layer.file for layer in layers]
     return make_snapshot(
         lock,
         pylock=packages.pylock,
-        dockerfile=render_dockerfile(lock, layers, kept=[layer.file for layer in layers]),
+        dockerfile=render_dockerfile(lock, layers, kept=files, made=outside.made()),
         captured_at=now,
         carried={**packages.carried, **{layer.file: layer.content for layer in layers}},
     )

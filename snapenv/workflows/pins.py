@@ -76,8 +76,9 @@ def _answers(
     pins: Sequence[Distribution], asking: _Question, outside: Outside, *, anew: bool
 ) -> Mapping[str, Answer]:
     offline, now = asking.uv.offline, time.time()
-    place, named = outside.kept("answers"), question(asking.facts, asking.uv)
-    known = {} if anew else read_answers(place, named, since=0 if offline else now - DAY_S)
+    kept = outside.made()
+    named = question(asking.facts, asking.uv, kept)
+    known = {} if anew else read_answers(kept, named, since=0 if offline else now - DAY_S)
     unknown = [pin for pin in pins if key(pin) not in known]
     wheels = _ask(unknown, asking, outside)
     own = program_key(outside.uv)
@@ -88,7 +89,7 @@ def _answers(
         for name, wheel in wheels.items()
     }
     if answers and not offline:
-        keep_answers(place, named, {**known, **answers})
+        keep_answers(kept, named, {**known, **answers})
     return {**known, **answers}
 
 

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapenv.probe.probe import pack_probe
+from snapenv.probe.program import pack_probe
 from tests.benchmarks.measure import Work, best, show
 from tests.engines.exact import make_exact
 from tests.engines.place import Place

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from snapenv.probe.probe import pack_probe
+from snapenv.probe.program import pack_probe
 from tests.benchmarks.measure import Work, best
 
 SIZES = (0, 50, 200, 1000)

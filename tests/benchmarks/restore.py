@@ -19,7 +19,7 @@ from snapenv.content import Tar
 from snapenv.engine.address import find_address
 from snapenv.engine.connection import connect
 from snapenv.model.snapshot import IMAGE_PYTHON
-from snapenv.probe.probe import pack_probe
+from snapenv.probe.program import pack_probe
 from tests.benchmarks.measure import Work, run
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from snapenv.errors import InterpreterError, ProbeError
 from snapenv.model.facts import Facts
 from snapenv.model.hardware import Hardware, System
 from snapenv.model.python import Environment, Interpreter, Libraries, Torch
-from snapenv.probe.probe import MARK, pack_probe, parse_facts, probe
+from snapenv.probe.probe import MARK, parse_facts, probe
+from snapenv.probe.program import pack_probe
 from snapenv.targets.local import LocalTarget
 from tests.probe.environments import Venv, make_venv, write_wheel
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import snapenv
-from snapenv.probe.probe import pack_probe, parse_facts, probe
+from snapenv.probe.probe import parse_facts, probe
+from snapenv.probe.program import pack_probe
 from snapenv.targets.local import LocalTarget
 from tests.probe.environments import Venv, make_venv, record_hash, write_files, write_wheel
 

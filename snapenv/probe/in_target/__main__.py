@@ -20,6 +20,10 @@ if sys.argv[1:2] == ["--collect"]:
     import probe_collect
 
     probe_collect.send(sys.argv[2])
+elif sys.argv[1:2] == ["--compile"]:
+    import probe_compile
+
+    probe_compile.send(sys.argv[2])
 elif sys.argv[1:2] == ["--host"]:
     import probe_host
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from snapenv.probe.probe import pack_probe, parse_facts
+from snapenv.probe.probe import parse_facts
+from snapenv.probe.program import pack_probe
 from tests.probe.fuzz_readers.hostile import CONDA, READ, Mutator, write_distribution
 
 if TYPE_CHECKING:
