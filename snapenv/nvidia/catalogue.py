@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-CATALOGUE_DATE = "2026-11-21"
+CATALOGUE_DATE = "2026-11-28"
 REPOSITORY = "nvcr.io/nvidia/pytorch"
 
 Pair = tuple[int, int]
@@ -86,6 +86,7 @@ class Architecture:
     capability: Pair
     first_cuda: Pair | None  # None: any of the catalogue
     dropped_in: Pair | None
+    last_branch: int | None = None  # of the driver; None: it is supported still
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +94,8 @@ class Catalogue:
     """All that is known, images and releases oldest first.
 
     ``forward`` gives for a CUDA the branches of the drivers that NVIDIA's forward-compatibility
-    package for it runs on, on GPUs that have it.
+    package for it runs on, on GPUs that have it. Of the branches in ``forward_listed`` NVIDIA says
+    so for every CUDA; those in ``never_forward`` are none for any.
     """
 
     date: str
@@ -102,6 +104,7 @@ class Catalogue:
     torch: tuple[TorchRelease, ...] = ()
     architectures: tuple[Architecture, ...] = ()
     forward: Mapping[Pair, tuple[range, ...]] | None = None
+    forward_listed: tuple[int, ...] = ()
     never_forward: tuple[int, ...] = ()
 
     def find(self, tag: str) -> CatalogueImage | None:
@@ -124,6 +127,7 @@ def load_catalogue() -> Catalogue:
             for row in forward
             if (pair := major_minor(row["cuda"]))
         },
+        forward_listed=tuple(map(int, forward[0]["listed"].split("|"))),
         never_forward=tuple(map(int, forward[0]["never"].split("|"))),
     )
 
@@ -182,13 +186,13 @@ def _image(row: Mapping[str, str]) -> CatalogueImage:
 
 
 def _kernels(cell: str) -> Mapping[str, Kernels] | None:
-    """Read ``7.5+``, which holds for every machine, or ``arch:…``, which holds for one."""
+    """Read ``7.5+``, which holds for every machine, or ``arch:…``, each of which holds for one."""
     if not cell:
         return None
-    machine, _, listed = cell.partition(":")
-    if listed:
-        found = read_kernels(listed)
-        return {_ONE_MACHINE[machine]: found} if found else None
+    if ":" in cell:
+        each = (part.partition(":") for part in cell.split(";"))
+        read = ((_ONE_MACHINE[machine], read_kernels(listed)) for machine, _, listed in each)
+        return {machine: found for machine, found in read if found}
     lowest = Kernels(at_least=major_minor(cell))
     return {"amd64": lowest, "arm64": lowest}
 
@@ -214,10 +218,11 @@ def _architecture(row: Mapping[str, str]) -> Architecture:
         capability=major_minor(row["capability"]) or (0, 0),
         first_cuda=major_minor(row["first_cuda"]),
         dropped_in=major_minor(row["dropped_in"]),
+        last_branch=int(row["last_branch"]) if row["last_branch"] else None,
     )
 
 
 def _branches(cell: str) -> tuple[range, ...]:
     """Read ``535|570`` or ``535-610``, both ends included."""
-    ends = (part.partition("-") for part in cell.split("|"))
+    ends = (part.partition("-") for part in cell.split("|") if part)
     return tuple(range(int(first), int(last or first) + 1) for first, _, last in ends)

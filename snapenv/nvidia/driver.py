@@ -90,25 +90,32 @@ def _reaches_family(driver: Driver, cuda: Pair, catalogue: Catalogue) -> bool:
     return version is None or all(version >= each for each in lowest)
 
 
+def last_branch(gpu: Gpu, catalogue: Catalogue) -> int | None:
+    """Give the last branch of the driver that supports a GPU; None where there is no last yet."""
+    capability = gpu.compute_capability
+    known = [
+        one
+        for one in catalogue.architectures
+        if capability and one.capability[0] == capability[0] and one.capability <= capability
+    ]
+    return max(known, key=lambda one: one.capability).last_branch if known else None
+
+
 def _is_forward(
     driver: Driver, cuda: Pair, catalogue: Catalogue, branches: Sequence[int]
 ) -> bool | None:
-    """Say whether cuda-compat for a CUDA runs on a driver; None where nothing tells."""
-    version = numbers(driver.version)
-    if version and version[0] in branches:
-        return True
-    served = (catalogue.forward or {}).get(cuda)
-    if version is None or (not branches and _is_open(version[0], cuda, catalogue)):
-        return None
-    if version[0] in catalogue.never_forward or served is None:
-        return False
-    return any(version[0] in one for one in served)
+    """Say whether cuda-compat for a CUDA runs on a driver; None where nothing tells.
 
-
-def _is_open(branch: int, cuda: Pair, catalogue: Catalogue) -> bool:
-    """Say whether a CUDA has no row, or notes of an image with it say other than its row.
-
-    NVIDIA's table leaves out branches that have come to their end since.
+    NVIDIA's table leaves out branches at their end of life, which notes of an image may name.
     """
+    version, served = numbers(driver.version), (catalogue.forward or {}).get(cuda)
+    branch = version[0] if version else None
+    if branch in branches or any(branch in one for one in served or ()):
+        return True
+    if branches and branch:
+        return False
     noted = (image.datacenter_branches for image in catalogue.images if image.cuda == cuda)
-    return cuda not in (catalogue.forward or {}) or any(branch in one for one in noted)
+    told = {*catalogue.forward_listed, *catalogue.never_forward}
+    if served is None or branch not in told or any(branch in one for one in noted):
+        return None
+    return False

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from snapenv.model.hardware import Gpu
     from snapenv.nvidia.catalogue import Catalogue, Pair
 
-BUILDS: tuple[Pair, ...] = ((11, 8), (12, 6), (12, 8), (13, 0))
+BUILDS: tuple[Pair, ...] = ((11, 8), (12, 6), (12, 8), (13, 0), (13, 2))
 """The CUDAs of the torch wheels that are in use, oldest first."""
 
 

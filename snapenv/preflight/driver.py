@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from snapenv.nvidia.catalogue import dotted
-from snapenv.nvidia.driver import own_cuda, serve
+from snapenv.nvidia.driver import last_branch, own_cuda, serve
 from snapenv.preflight.finding import failed, held, warned
 
 if TYPE_CHECKING:
@@ -145,10 +145,16 @@ def service(case: Case) -> Service | None:
 
 def lowest_driver(catalogue: Catalogue, cuda: Pair) -> str:
     """Name the lowest driver for a CUDA by minor-version compatibility: ``525.60.13 or newer``."""
-    known = [one.lowest_driver for one in catalogue.cuda if one.cuda[0] == cuda[0]]
-    if not known:
+    lowest = _lowest(catalogue, cuda)
+    if not lowest:
         return f"one of CUDA {cuda[0]}.x"
-    return ".".join(f"{part:02}" for part in max(known)) + " or newer"
+    return ".".join(f"{part:02}" for part in lowest) + " or newer"
+
+
+def _lowest(catalogue: Catalogue, cuda: Pair) -> tuple[int, ...]:
+    """Give the lowest driver for every CUDA of a major version; empty is unknown."""
+    known = (one.lowest_driver for one in catalogue.cuda if one.cuda[0] == cuda[0])
+    return max(known, default=())
 
 
 def describe_driver(driver: Driver, catalogue: Catalogue) -> str:
@@ -162,6 +168,12 @@ def _newer_driver(case: Case, cuda: Pair) -> str:
     wanted = lowest_driver(case.catalogue, cuda)
     if case.jetson:
         return f"Update JetPack to one with CUDA {cuda[0]}.x; its driver comes with it."
+    for gpu in case.gpus:
+        last, lowest = last_branch(gpu, case.catalogue), _lowest(case.catalogue, cuda)
+        if last and lowest and last < lowest[0]:
+            return (
+                f"Take an environment for an older CUDA: {last} is the last driver of {gpu.name}."
+            )
     if case.plumbing.wsl:
         return f"Install NVIDIA driver {wanted} in Windows, never in WSL, then: wsl --shutdown"
     return f"Install NVIDIA driver {wanted} and reboot, or take an environment for an older CUDA."

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from snapenv.base.rank import rank_images
 from snapenv.model.hardware import Driver, Gpu
 from snapenv.model.python import Torch
 from snapenv.nvidia.catalogue import Catalogue, CatalogueImage, Kernels, load_catalogue
 from tests.samples import sample_environment, sample_facts, sample_hardware
+
+if TYPE_CHECKING:
+    from snapenv.model.facts import Facts
 
 KNOWN = load_catalogue()
 BEST = CatalogueImage(tag="25.06-py3", python="3.12", cuda=(12, 9), torch=(2, 8))
@@ -19,9 +23,13 @@ FACTS = sample_facts(
 )
 
 
-def below(other: CatalogueImage) -> tuple[str, tuple[str, ...]]:
+def on(driver: Driver, gpu: Gpu = FACTS.hardware.gpus[0]) -> Facts:
+    return replace(FACTS, hardware=replace(FACTS.hardware, driver=driver, gpus=(gpu,)))
+
+
+def below(other: CatalogueImage, facts: Facts = FACTS) -> tuple[str, tuple[str, ...]]:
     """Rank two images, of which the first is better, and give what is said of the other."""
-    best, worse = rank_images(FACTS, only(other, BEST))
+    best, worse = rank_images(facts, only(other, BEST))
     assert best.image == BEST
     return worse.reason, worse.warnings
 
@@ -56,16 +64,28 @@ def test_a_cuda_that_is_not_known_is_the_reason_for_a_lower_rank() -> None:
 
 
 def test_a_cuda_that_is_not_served_is_the_reason_for_a_lower_rank() -> None:
-    reason, warnings = below(replace(BEST, tag="26.01-py3", cuda=(13, 0)))
+    geforce = Gpu(name="NVIDIA GeForce RTX 3060", compute_capability=(8, 6))
+    facts = on(Driver(version="575.57.08", cuda=(12, 9)), geforce)
+
+    reason, warnings = below(replace(BEST, tag="26.01-py3", cuda=(13, 0)), facts)
 
     assert reason == "driver 575.57.08 does not serve its CUDA 13.0"
     assert "driver 575.57.08 does not serve CUDA 13.0 of this base" in warnings
 
 
 def test_a_cuda_by_forward_compatibility_is_the_reason_for_a_lower_rank() -> None:
-    reason, _ = below(replace(BEST, tag="26.01-py3", cuda=(13, 1)))
+    facts = on(Driver(version="570.124.06", cuda=(12, 8)))
 
-    assert reason == "driver 575.57.08 serves its CUDA 13.1 by forward compatibility alone"
+    reason, _ = below(replace(BEST, tag="26.01-py3", cuda=(13, 0)), facts)
+
+    assert reason == "driver 570.124.06 serves its CUDA 13.0 by forward compatibility alone"
+
+
+def test_a_cuda_of_which_nvidia_says_nothing_is_the_reason_for_a_lower_rank() -> None:
+    reason, warnings = below(replace(BEST, tag="26.01-py3", cuda=(13, 0)))
+
+    said = "it is not known whether driver 575.57.08 serves CUDA 13.0 of this base"
+    assert (reason, warnings[0]) == (said, said)
 
 
 def test_a_farther_torch_is_the_reason_for_a_lower_rank() -> None:

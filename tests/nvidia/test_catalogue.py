@@ -45,6 +45,9 @@ def test_kernels_are_those_of_one_machine_or_a_lowest_one_of_all() -> None:
     assert found["24.11-py3"].kernels == {
         "arm64": Kernels(codes=((8, 0), (8, 6), (9, 0)), ptx=(9, 0))
     }
+    both = found["25.10-py3"].kernels
+    assert both is not None
+    assert (both["amd64"].codes[0], both["arm64"].codes[0]) == ((7, 5), (8, 0))
     lowest = Kernels(at_least=(7, 5))
     assert found["25.01-py3"].kernels == {"amd64": lowest, "arm64": lowest}
 
@@ -52,19 +55,28 @@ def test_kernels_are_those_of_one_machine_or_a_lowest_one_of_all() -> None:
 def test_that_an_image_exists_for_arm64_is_known_of_some() -> None:
     found = {image.tag for image in load_catalogue().images if "arm64" in image.machines}
 
-    assert found == {"24.08-py3", "24.11-py3", "25.10-py3", "25.11-py3"}
+    assert found == {
+        "24.07-py3",
+        "24.08-py3",
+        "24.11-py3",
+        "25.09-py3",
+        "25.10-py3",
+        "25.11-py3",
+        "26.07-py3",
+    }
 
 
 def test_the_tables_beside_the_images_are_whole() -> None:
     catalogue = load_catalogue()
 
-    assert catalogue.date == "2026-11-21"
-    assert (len(catalogue.cuda), len(catalogue.torch)) == (57, 42)
-    assert catalogue.cuda[-1] == CudaRelease(cuda=(13, 4), driver=None, lowest_driver=(580,))
+    assert catalogue.date == "2026-11-28"
+    assert (len(catalogue.cuda), len(catalogue.torch)) == (60, 42)
+    assert catalogue.cuda[-1] == CudaRelease(cuda=(13, 5), driver=(620,), lowest_driver=(580,))
     assert catalogue.torch[-1] == TorchRelease(version="2.15.0", cuda=(13, 2), kernels=None)
     assert catalogue.forward is not None
     assert catalogue.forward[13, 0] == (range(535, 536), range(570, 571))
-    assert catalogue.forward[13, 1] == (range(535, 581),)
+    assert catalogue.forward[12, 2] == ()
+    assert 615 in catalogue.forward_listed
     assert 555 in catalogue.never_forward
 
 

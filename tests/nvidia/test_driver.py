@@ -7,7 +7,7 @@ import pytest
 
 from snapenv.model.hardware import Driver, Gpu
 from snapenv.nvidia.catalogue import load_catalogue
-from snapenv.nvidia.driver import is_data_center, own_cuda, serve
+from snapenv.nvidia.driver import is_data_center, last_branch, own_cuda, serve
 from tests.samples import sample_hardware
 
 if TYPE_CHECKING:
@@ -35,8 +35,11 @@ def machine(version: str, cuda: Pair | None, *gpus: str) -> Hardware:
         ("450.51.06", (11, 0), (11, 0), "full"),
         ("535.183.01", (12, 2), (13, 0), "forward"),
         ("535.183.01", (13, 0), (13, 0), "forward"),  # the image's own cuda-compat answered
-        ("550.54.15", (12, 4), (13, 0), "no"),  # 13-0 runs on 535 and 570
-        ("550.54.15", (12, 4), (13, 1), "forward"),  # 13-1 runs on 535 to 580
+        ("550.54.15", (12, 4), (13, 0), "perhaps"),  # a branch at its end of life
+        ("570.124.06", (12, 8), (13, 0), "forward"),
+        ("570.124.06", (12, 8), (13, 5), "perhaps"),  # newer than the table
+        ("470.82.01", (11, 4), (12, 3), "perhaps"),  # notes of an image with 12.3 allow it
+        ("450.80.02", (11, 0), (12, 3), "no"),
         ("555.42.06", (12, 5), (13, 1), "no"),  # a branch that never is
         ("470.82.01", (11, 4), (12, 2), "perhaps"),  # of 12-2 it is not known
         ("580.00", (13, 0), (13, 0), "full"),  # of a Jetson Thor
@@ -61,6 +64,17 @@ def test_what_has_no_forward_compatibility_needs_no_row_of_it(
     version: str, cuda: Pair, name: str
 ) -> None:
     assert serve(machine(version, cuda, name), (12, 2), KNOWN) == "no"
+
+
+@pytest.mark.parametrize(
+    ("capability", "last"),
+    [((3, 7), 470), ((5, 2), 580), ((6, 1), 580), ((7, 0), 580), ((7, 5), None), ((9, 0), None)],
+)
+def test_the_last_driver_of_a_gpu_is_known_by_its_architecture(
+    capability: Pair, last: int | None
+) -> None:
+    assert last_branch(Gpu(name="a GPU", compute_capability=capability), KNOWN) == last
+    assert last_branch(Gpu(name="a GPU"), KNOWN) is None
 
 
 def test_forward_compatibility_needs_a_data_centre_gpu_everywhere() -> None:

@@ -51,6 +51,7 @@ RTX4090 = gpu("NVIDIA GeForce RTX 4090", "8.9")
 RTX5090 = gpu("NVIDIA GeForce RTX 5090", "12.0", 32)
 TITAN_V = gpu("NVIDIA TITAN V", "7.0", 12)
 A6000 = gpu("NVIDIA RTX A6000", "8.6", 48)
+K80 = gpu("Tesla K80", "3.7", 12)
 P100 = gpu("Tesla P100-PCIE-16GB", "6.0", 16)
 V100 = gpu("Tesla V100-SXM2-32GB", "7.0", 32)
 T4 = gpu("Tesla T4", "7.5", 16)
@@ -398,7 +399,8 @@ ROWS = (
     Row("H100 590 cu132", host(H100, "590.48.01"), CU132_PTX),
     Row("A100 535 cu130 without compat", host(A100, "535.183.01"), CU130, "?driver.cuda"),
     Row("A100 535 NGC 25.10 with compat", host(A100, "535.183.01"), NGC_2510),
-    Row("A100 550 NGC 25.10", host(A100, "550.54.15"), NGC_2510, "driver.cuda"),
+    Row("A100 550 NGC 25.10, not known", host(A100, "550.54.15"), NGC_2510, "?driver.cuda"),
+    Row("K80 470 cu126", host(K80, "470.82.01"), CU126, "driver.cuda gpu.kernels"),
     Row("A100 570 NGC 25.10", host(A100, "570.124.06"), NGC_2510),
     Row("T4 555 NGC 25.10, a short branch", host(T4, "555.42.06"), NGC_2510, "driver.cuda"),
     Row("T4 470 NGC 23.10, not known", host(T4, "470.82.01"), NGC_2310, "?driver.cuda"),

@@ -46,7 +46,7 @@ def test_a_newcomer_is_told_what_a_machine_is_and_runs() -> None:
         "NVIDIA H200, 141 GiB, compute capability 9.0",
         "driver 580.95.05 serves CUDA 13.0",
         f"newest NVIDIA PyTorch image that runs here: {PYTORCH}:26.09-py3",
-        "torch builds that run here: cu118, cu126, cu128, cu130",
+        "torch builds that run here: cu118, cu126, cu128, cu130, cu132",
         "containers get the GPU by NVIDIA's container toolkit 1.17.8",
         "123.4 GB free for images",
     )
@@ -65,15 +65,15 @@ def test_a_machine_without_a_gpu_runs_what_there_is_on_its_cpu() -> None:
 @pytest.mark.parametrize(
     ("gpu", "driver", "image", "builds"),
     [
-        (RTX4090, "580.95.05", "26.09-py3", "cu118 cu126 cu128 cu130"),
+        (RTX4090, "580.95.05", "26.09-py3", "cu118 cu126 cu128 cu130 cu132"),
         (RTX4090, "570.124.06", "25.06-py3", "cu118 cu126 cu128"),
         (RTX4090, "535.183.01", "25.06-py3", "cu118 cu126 cu128"),
         (RTX4090, "470.82.01", "22.12-py3", "cu118"),
         (A100, "535.183.01", "26.09-py3", "cu118 cu126 cu128"),  # images bring cuda-compat
-        (RTX5090, "580.95.05", "26.09-py3", "cu128 cu130"),
-        (B200, "580.95.05", "26.09-py3", "cu128 cu130"),
+        (RTX5090, "580.95.05", "26.09-py3", "cu128 cu130 cu132"),
+        (B200, "580.95.05", "26.09-py3", "cu128 cu130 cu132"),
         (V100, "580.95.05", "25.06-py3", "cu118 cu126 cu128"),
-        (T4, "580.95.05", "26.09-py3", "cu118 cu126 cu128 cu130"),
+        (T4, "580.95.05", "26.09-py3", "cu118 cu126 cu128 cu130 cu132"),
         (GTX1080, "580.95.05", "25.06-py3", "cu118 cu126"),
     ],
 )
@@ -103,8 +103,8 @@ def test_a_driver_that_is_too_old_for_everything_is_told_so() -> None:
 def test_on_arm64_only_images_are_named_that_are_known_to_exist_for_it() -> None:
     report = describe_machine(host(GB10, "580.95.05", ARM28), KNOWN)
 
-    assert report.image == f"{PYTORCH}:25.11-py3"
-    assert report.torch_builds == ("cu128", "cu130")
+    assert report.image == f"{PYTORCH}:26.07-py3"
+    assert report.torch_builds == ("cu128", "cu130", "cu132")
 
 
 def test_a_jetson_is_promised_none_of_torch_s_own_builds() -> None:

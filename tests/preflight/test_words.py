@@ -274,7 +274,7 @@ EXAMPLES = (
             "none for NVIDIA GeForce RTX 5090 (12.0), "
             "but for sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90"
         ),
-        "Take an environment whose torch runs on this GPU: cu128 or cu130.",
+        "Take an environment whose torch runs on this GPU: cu128 or cu130 or cu132.",
     ),
     (
         "1080 580 cu130",
