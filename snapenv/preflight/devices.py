@@ -84,21 +84,14 @@ def _find(
     states: Sequence[GpuState],
 ) -> tuple[_Place, ...] | None:
     """Give what one word names; None where that cannot be told."""
-    number, colon, index = word.partition(":")
-    if number.isdecimal() and (index.isdecimal() or not colon):
-        instance = int(index) if colon else None
-        return tuple(_by_number(_Place(int(number), instance), dict(every), silent))
+    if word.isdecimal():
+        number = int(word)
+        return (_Place(number),) if number in silent or number in dict(every) else ()
     if not word.startswith((_WHOLE, _INSTANCE)):
         return None
     found = tuple(_by_uuid(word.lower(), states))
     untold = silent or len(states) < len(every) or not all(map(_tells, states))
     return None if untold and not found else found
-
-
-def _by_number(place: _Place, gpus: dict[int, Gpu], silent: set[int]) -> Iterator[_Place]:
-    gpu = gpus.get(place.number)
-    if place.number in silent or (gpu and (place.instance or 0) < max(len(gpu.mig_devices), 1)):
-        yield place
 
 
 def _by_uuid(word: str, states: Sequence[GpuState]) -> Iterator[_Place]:

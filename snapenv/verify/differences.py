@@ -439,9 +439,12 @@ def _driver(hardware: Hardware) -> str | None:
 
 
 def _gpus(hardware: Hardware) -> str | None:
-    """Count the GPUs by their names."""
-    counted = Counter(gpu.name for gpu in hardware.gpus).items()
-    return ", ".join(f"{count} x {name}" for name, count in counted) or None
+    """Count the GPUs by their names; those that do not answer are there all the same."""
+    if hardware.driver_fault and not hardware.gpus:
+        return "unknown"
+    names = Counter(gpu.name for gpu in hardware.gpus)
+    names.update("that does not answer" for _ in hardware.gpu_faults)
+    return ", ".join(f"{count} x {name}" for name, count in names.items()) or None
 
 
 def _image(left: Mapping[str, str], right: Mapping[str, str]) -> Iterator[Difference]:

@@ -105,18 +105,21 @@ def test_a_number_names_that_gpu_alone_or_is_absent(
 
 
 @given(machine=machines(), data=st.data())
-def test_a_uuid_names_what_its_number_names(
+def test_a_uuid_names_what_its_number_names_and_of_mig_that_instance(
     machine: tuple[Hardware, tuple[GpuState, ...]], data: st.DataObject
 ) -> None:
     hardware, states = machine
-    words = {one.uuid: f"{one.number}" for one in states} | {
-        uuid: f"{one.number}:{index}" for one in states for index, uuid in enumerate(one.mig_uuids)
-    }
-    if not words:
+    if not states:
         return
-    uuid = data.draw(st.sampled_from(sorted(map(str, words))))
+    state = data.draw(st.sampled_from(states))
+    gpu = dict(hardware.numbered_gpus)[state.number]
 
-    assert choose((uuid,), hardware, states) == choose((words[uuid],), hardware, states)
+    assert choose((str(state.uuid),), hardware, states) == choose(
+        (str(state.number),), hardware, states
+    )
+    for uuid, profile in zip(state.mig_uuids, gpu.mig_devices, strict=True):
+        chosen = choose((str(uuid),), hardware, states)
+        assert chosen.gpus == ((state.number, replace(gpu, mig_devices=(profile,))),)
 
 
 @given(machine=machines(), word=st.sampled_from(["GPU-ffff", "MIG-ffff", "odd", "gpu0"]))

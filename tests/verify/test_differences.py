@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.model.difference import Difference, Group
-from snapenv.model.hardware import DriverFault
+from snapenv.model.hardware import DriverFault, GpuFault
 from snapenv.model.python import Distribution, Interpreter, Libraries, LooseFile
 from snapenv.verify.differences import CONSEQUENCES, differences
 from tests.samples import (
@@ -101,6 +101,16 @@ def test_two_equal_looks_differ_in_nothing() -> None:
         (
             sample_facts(hardware=replace(sample_hardware(), gpus=(GPU, GPU))),
             one("cosmetic", "GPUs", "1 x NVIDIA H200", "2 x NVIDIA H200"),
+        ),
+        (
+            sample_facts(
+                hardware=replace(
+                    sample_hardware(),
+                    gpus=(),
+                    gpu_faults=(GpuFault(number=0, error="GPU is lost"),),
+                )
+            ),
+            one("cosmetic", "GPUs", "1 x NVIDIA H200", "1 x that does not answer"),
         ),
         (
             sample_facts(

@@ -297,6 +297,28 @@ def test_what_an_image_does_not_say_the_catalogue_does() -> None:
     assert needs.cuda == needs.image_cuda == "13.0"
 
 
+UBUNTU = "org.opencontainers.image.ref.name"
+VERSION = "org.opencontainers.image.version"
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "glibc"),
+    [
+        ({UBUNTU: "ubuntu", VERSION: "22.04"}, "example.com/team/env:1", "2.35"),
+        ({UBUNTU: "ubuntu", VERSION: "20.04"}, f"{REGISTRY}/nvidia/pytorch:25.10-py3", "2.31"),
+        ({VERSION: "22.04"}, f"{REGISTRY}/nvidia/pytorch:25.10-py3", "2.39"),
+        ({VERSION: "22.04"}, "example.com/team/env:1", None),
+        ({UBUNTU: "ubuntu", VERSION: "77.04"}, "example.com/team/env:1", None),
+    ],
+)
+def test_the_c_library_of_an_image_is_that_of_its_ubuntu(
+    labels: dict[str, str], name: str, glibc: str | None
+) -> None:
+    image = remote(labels=labels, name=name)
+
+    assert of_labels(image, image.ref, CATALOGUE).image_glibc == glibc
+
+
 def test_any_other_image_needs_nothing_that_is_known() -> None:
     image = remote(labels={}, name="example.com/team/plain:1")
 
