@@ -176,8 +176,8 @@ def test_what_a_remote_image_says_beats_the_catalogue(folder: Path) -> None:
     found = next(one for one in listed(outcome) if one["image"].endswith("26.02-py3"))
     assert (found["cuda"], found["torch"]) == ("14.1", "2.12")
     assert found["rank"] > 1
-    said = "it is not known whether driver 580.95.05 serves CUDA 14.1 of this base"
-    assert said in found["warnings"]
+    known = "it is not known whether driver 580.95.05 serves CUDA 14.1 of this base"
+    assert known in found["warnings"]
 
 
 def test_what_a_local_image_says_beats_the_catalogue(folder: Path) -> None:
