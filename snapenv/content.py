@@ -1,40 +1,80 @@
-"""Read files that travel, of any size, and give many of them as one tar."""
+"""Read and write files that travel, of any size, and give many of them as one tar."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from snapenv.errors import SnapshotDamagedError
 from snapenv.model.carried import Content
 
 if TYPE_CHECKING:
     import tarfile
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
-_CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES, _RECORD_BYTES = 512, 10_240  # of any tar
 _PAX_FORMAT: Literal[2] = 2  # tarfile's
 _FOLDER_MODE, _FILE_MODE = 0o777, 0o644
 
 
 def read_chunks(content: Content) -> Iterator[bytes]:
-    """Give what a file holds; of a Path never more than 1 MiB at a time.
+    """Give what a file holds, never more than 1 MiB at a time.
 
     Raises:
         SnapshotDamagedError: The file is gone or cannot be read.
     """
     if isinstance(content, bytes):
-        yield content
+        yield from (content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES))
         return
     with _readable(content), content.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK_BYTES):
+        while chunk := file.read(CHUNK_BYTES):
             yield chunk
+
+
+class Writable(Protocol):
+    """A file without a buffer: a write takes as much as it can, and says how much that was."""
+
+    def write(self, data: memoryview, /) -> int | None:
+        """Write what it can; None where it would have to wait."""
+        ...
+
+
+def write_all(file: Writable, chunks: Iterable[bytes]) -> int:
+    """Write every byte, however little one write takes; give how many there were.
+
+    Linux takes no more than 2,147,479,552 bytes at once.
+    Source: https://man7.org/linux/man-pages/man2/write.2.html
+
+    Raises:
+        OSError: The disk is full, or the file cannot be written.
+    """
+    written = 0
+    for chunk in chunks:
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[file.write(rest) or 0 :]
+        written += len(chunk)
+    return written
+
+
+def write_content(place: Path, content: Content) -> None:
+    """Write a file, and see that all of it is there; of its content 1 MiB at a time is in memory.
+
+    Raises:
+        OSError: It cannot be written, or is not there as a whole.
+        SnapshotDamagedError: What is to be written is gone or cannot be read.
+    """
+    with place.open("wb", buffering=0) as file:
+        written = write_all(file, read_chunks(content))
+    if place.stat().st_size != written:
+        raise OSError(errno.EIO, "not all that was written is there", str(place))
 
 
 def size_bytes(content: Content) -> int:

@@ -7,16 +7,26 @@ import shutil
 import stat
 import subprocess
 import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from snapenv.content import Tar, read_chunks, replace_file, size_bytes
+from snapenv.content import (
+    Tar,
+    read_chunks,
+    replace_file,
+    size_bytes,
+    write_all,
+    write_content,
+)
 from snapenv.errors import SnapshotDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from snapenv.model.carried import Content
 
@@ -45,8 +55,52 @@ def test_a_file_is_read_a_piece_at_a_time(tmp_path: Path) -> None:
     assert size_bytes(path) == 3 * MEBIBYTE + 5
 
 
-def test_bytes_are_given_as_they_are() -> None:
+def test_bytes_are_given_a_piece_at_a_time_too() -> None:
+    large = bytes(2 * MEBIBYTE + 5)
+
+    assert [len(chunk) for chunk in read_chunks(large)] == [MEBIBYTE] * 2 + [5]
     assert (list(read_chunks(b"abc")), size_bytes(b"abc")) == ([b"abc"], 3)
+
+
+@dataclass
+class Narrow:
+    """A file that takes a few bytes at a time, as Linux takes 2 GiB, and waits now and then."""
+
+    most: int
+    taken: bytearray = field(default_factory=bytearray)
+    waits: bool = False
+
+    def write(self, data: memoryview, /) -> int | None:
+        self.waits = not self.waits
+        if self.waits:
+            return None
+        self.taken += data[: self.most]
+        return min(len(data), self.most)
+
+
+@given(st.lists(st.binary(max_size=40)), st.integers(1, 20))
+def test_every_byte_is_written_however_little_one_write_takes(
+    chunks: list[bytes], most: int
+) -> None:
+    narrow = Narrow(most)
+
+    assert write_all(narrow, chunks) == len(narrow.taken)
+    assert bytes(narrow.taken) == b"".join(chunks)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_file_is_written_as_it_is(tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+
+    write_content(tmp_path / "bytes", content)
+    write_content(tmp_path / "path", as_path(tmp_path, content))
+
+    assert (tmp_path / "bytes").read_bytes() == (tmp_path / "path").read_bytes() == content
+
+
+def test_a_file_that_is_not_whole_after_it_was_written_is_no_success() -> None:
+    with pytest.raises(OSError, match="not all that was written is there"):
+        write_content(Path(os.devnull), b"lost")
 
 
 @pytest.mark.parametrize("size", SIZES)

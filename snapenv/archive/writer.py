@@ -74,7 +74,7 @@ def write_archive(path: Path, export: Export, parts: Iterable[Part], task: Task)
     """
     with staged(path) as temporary:
         with (
-            temporary.open("wb", buffering=0) as file,
+            temporary.open("wb") as file,  # buffered, so that nothing is written in part
             packer().stream_writer(file, closefd=False) as packed,
         ):
             config_digest = _write_members(packed, export, parts, task)

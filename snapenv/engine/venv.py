@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from snapenv.content import read_chunks
+from snapenv.content import read_chunks, write_content
 from snapenv.engine.venv_python import attempts, is_not_here, no_python
 from snapenv.errors import InstallError, SnapshotDamagedError, WriteError
 from snapenv.model.snapshot import APPLY_OVERLAY, LENT, OVERLAY, PYLOCK_FILE, VENDOR
@@ -120,7 +120,7 @@ def _lay_out(place: Path, content: Content) -> None:
         if isinstance(content, Path):
             place.symlink_to(content.absolute())
         else:
-            place.write_bytes(content)
+            write_content(place, content)
     except OSError as error:
         raise WriteError(
             f"cannot write {place}: {error.strerror}",

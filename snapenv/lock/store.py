@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from snapenv.content import read_chunks, size_bytes
+from snapenv.content import read_chunks, size_bytes, write_content
 from snapenv.errors import (
     LockError,
     NotFoundError,
@@ -148,8 +148,7 @@ def _write(place: Path, content: Content, scratch: Path | None) -> None:
             place.hardlink_to(content)
             place.chmod(0o644)
             return
-    with place.open("wb", buffering=0) as file:
-        file.writelines(read_chunks(content))
+    write_content(place, content)
 
 
 def read_snapshot(folder: Path) -> Snapshot:

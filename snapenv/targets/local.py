@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from snapenv.content import read_chunks
+from snapenv.content import write_content
 from snapenv.errors import InterpreterError, WriteError
 from snapenv.ownership.leftovers import scratch_folder
 from snapenv.ports import Completed
@@ -51,8 +51,7 @@ class LocalTarget:
 def _write(path: Path, content: Content) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb", buffering=0) as file:
-            file.writelines(read_chunks(content))
+        write_content(path, content)
     except OSError as error:
         raise WriteError(
             f"cannot write {path}: {error.strerror}", hint="Free some space, or set TMPDIR."
