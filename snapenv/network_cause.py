@@ -205,7 +205,7 @@ _WHAT: Mapping[Kind, str] = {
     "timeout": "does not answer in time",
     "refused": "does not answer: the connection is refused",
     "unresolved": "does not answer: its name cannot be resolved",
-    "unreachable": "does not answer: there is no way to it",
+    "unreachable": "does not answer: there is no route to it",
     "cut": "does not answer: it cuts the connection",
 }
 _HINTS: Mapping[Kind, str] = {

@@ -31,6 +31,7 @@ from snapenv.engine.failures import (
     is_full,
     one_line,
 )
+from snapenv.engine.full_disk import FullDiskError, with_inodes
 from snapenv.engine.layers import read_leaving
 from snapenv.engine.leftovers import own_label
 from snapenv.engine.proxies import choose_proxies
@@ -182,7 +183,8 @@ class DockerEngine:
         """Fetch an image by its digest, compare it with the registry's, and only then name it."""
         pinned = ref if ref.digest else ref.at(self._served(ref))
         was_here = self.find(str(pinned)) is not None
-        repeat(lambda: self._move("pull", pinned, task), ref, self._patience)
+        with self._naming_full_disks():
+            repeat(lambda: self._move("pull", pinned, task), ref, self._patience)
         image = self.find(str(pinned))
         try:
             if image is None:
@@ -219,14 +221,15 @@ class DockerEngine:
         from snapenv.engine.buildkit import IMAGE_ID, TRACE, Steps, parse_trace
 
         steps, image = Steps(task), None
-        try:
-            for message in drain(self._build_messages(context, task)):
-                if message.get("id") == TRACE:
-                    steps.hear(parse_trace(message["aux"]))
-                elif message.get("id") == IMAGE_ID:
-                    image = message["aux"]["ID"]
-        except StreamError as error:
-            raise _build_failure(str(error), steps) from error
+        with self._naming_full_disks():
+            try:
+                for message in drain(self._build_messages(context, task)):
+                    if message.get("id") == TRACE:
+                        steps.hear(parse_trace(message["aux"]))
+                    elif message.get("id") == IMAGE_ID:
+                        image = message["aux"]["ID"]
+            except StreamError as error:
+                raise _build_failure(str(error), steps) from error
         found = self.find(image) if image else None
         if found is None:
             raise EngineError(
@@ -273,7 +276,8 @@ class DockerEngine:
 
     def load(self, tar: Iterable[bytes]) -> Image:
         """Take an image in from a tar, as ``ports.Engine`` says."""
-        return load(self._client, tar, self.find)
+        with self._naming_full_disks():
+            return load(self._client, tar, self.find)
 
     def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
         """Make a target of an image, as ``ports.Engine`` says."""
@@ -305,6 +309,18 @@ class DockerEngine:
                 hint="See docker ps, and give one of its names.",
             )
         return ContainerTarget(client=self._client, id=found["Id"], name=name, python=python)
+
+    @contextlib.contextmanager
+    def _naming_full_disks(self) -> Iterator[None]:
+        """Say of a full disk what it is full of, where the engine's data can be seen from here."""
+        try:
+            yield
+        except FullDiskError as error:
+            try:
+                engine = self.describe()
+            except SnapenvError:
+                engine = None
+            raise with_inodes(error, engine) from error
 
     def _served(self, ref: ImageRef) -> str:
         """Ask the registry, through the engine, for the digest of a name."""
@@ -442,8 +458,9 @@ def _not_what(ref: ImageRef, what: str) -> RegistryError:
 def _build_failure(text: str, steps: Steps) -> SnapenvError:
     failed = steps.failed
     lines = steps.lines(failed, last=_HINT_LINES) if failed else ()
-    if is_full("\n".join((text, *lines))):
-        return engine_failure("no space left on device")
+    told = "\n".join((text, *lines))
+    if is_full(told):
+        return engine_failure(told)
     if failed is None:
         return BuildError(f"the build failed: {one_line(text)}", hint="See the Dockerfile.")
     code = _EXIT_CODE.search(str(failed.error))

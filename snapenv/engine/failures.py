@@ -11,6 +11,7 @@ import requests
 import urllib3.exceptions
 from docker.errors import APIError, DockerException
 
+from snapenv.engine.full_disk import full_disk
 from snapenv.engine.start_causes import find_cause
 from snapenv.errors import (
     EngineError,
@@ -99,7 +100,7 @@ def engine_errors() -> Iterator[None]:
 
     Raises:
         EngineError: The engine refused, failed or went away.
-        WriteError: The engine's disk is full.
+        WriteError: The engine's disk is full, of bytes or of inodes.
     """
     try:
         yield
@@ -131,10 +132,7 @@ def one_line(text: str, *, length: int = _LENGTH) -> str:
 def engine_failure(text: str) -> EngineError | WriteError:
     """Name what the engine says of itself."""
     if is_full(text):
-        return WriteError(
-            "the disk of the Docker engine is full",
-            hint="Free some space there: docker system df, docker system prune.",
-        )
+        return full_disk(text)
     return EngineError(f"the Docker engine failed: {one_line(text)}", hint="See the engine's log.")
 
 
@@ -146,6 +144,8 @@ def is_full(text: str) -> bool:
 def registry_failure(text: str, ref: ImageRef) -> SnapenvError:
     """Name what came of asking a registry for, or sending it, an image."""
     host, low = ref.registry or DEFAULT_REGISTRY, text.lower()
+    if is_full(text):
+        return full_disk(text)
     if "does not exist locally" in low or "tag does not exist" in low:
         return NotFoundError(f"there is no local image {ref.tagged}", hint="Build it first.")
     error = _registry_error(text, ref, host)
@@ -188,7 +188,7 @@ def _damaged_or_busy(text: str, ref: ImageRef, host: str) -> RegistryError:
 
 def is_passing(text: str) -> bool:
     """Tell whether what an engine says of a registry may be over at the next try."""
-    return _PASSING.search(text.lower()) is not None
+    return _PASSING.search(text.lower()) is not None and not is_full(text)
 
 
 def is_timeout(error: BaseException) -> bool:

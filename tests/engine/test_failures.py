@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from snapenv.engine.failures import engine_failure, one_line, registry_failure, start_failure
+from snapenv.engine.full_disk import FullDiskError
 from snapenv.errors import (
     EngineError,
     InterpreterError,
@@ -57,7 +58,7 @@ REF = ImageRef.parse("registry.example.com/team/env:a")
         ),
         (
             "failed to register layer: write /x: no space left on device",
-            WriteError,
+            FullDiskError,
             "disk of the Docker engine is full",
             "docker system prune",
         ),
