@@ -57,8 +57,10 @@ class Files:
 class LooseFile:
     """A file, or a link that stays inside, that no distribution put into the environment.
 
-    A link to a file outside is taken for the file that it leads to. A folder is told where it is
-    empty and can be imported, as a namespace.
+    A link to a file outside is taken for the file that it leads to, one to a folder of modules
+    outside for the files in there. What the import path has outside is among these, below
+    ``snapenv-path``, where it lies once it is restored.
+    A folder is told where it is empty and can be imported, as a namespace.
     """
 
     path: str  # from site-packages, as RECORD names files: "../../../bin/x"
@@ -106,6 +108,13 @@ class Environment:
     distributions: tuple[Distribution, ...]  # sorted by name
     unowned: tuple[LooseFile, ...] = ()  # in and around site-packages, sorted by path
     outside: tuple[str, ...] = ()  # what leads out and cannot be carried: "x.pth: ~/project"
+    import_path: tuple[str, ...] | None = None
+    """What modules come from, in order, as it is once it is restored; None where nobody looked.
+
+    ``site`` is site-packages, ``site/PATH`` and ``prefix/PATH`` lie below it and the environment's
+    own folder. Python's library, folders that distributions are in, and those of an operating
+    system or an image are left out.
+    """
     torch: Torch | None = None
     libraries: Libraries = Libraries()
 

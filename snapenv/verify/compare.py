@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from snapenv.model.native import Native, NativeLibrary
     from snapenv.model.python import Distribution, Environment, Files, LooseFile
 
+    _Path = tuple[str, ...] | None
+
 _ABSENT = "absent"
 _REINSTALL = "Reinstall {name} from the lock, or restore again."
 _REMOVE = (
     "{name} was installed since. Remove it, or restore again; ultralytics installs what it wants "
     "unless YOLO_AUTOINSTALL=false is set."
 )
+_PATH_APART = "See what PYTHONPATH is set to, and unset it; else restore again."
 _OF_DRIVER = re.compile(r"lib(cuda|nvidia-.+|nvcuvid|nvoptix)\.so.*")  # comes with the GPU
 
 
@@ -38,6 +41,7 @@ def compare_facts(expected: Facts, seen: Facts) -> tuple[Check, ...]:
         _frameworks(expected.environment, seen.environment),
         *_distributions(expected.environment, seen.environment),
         *_unowned(expected.environment.unowned, seen.environment.unowned),
+        *_import_path(expected.environment.import_path, seen.environment.import_path),
         *_native(expected.native, seen.native),
         *_variables(expected.variables, seen.variables),
     )
@@ -185,6 +189,26 @@ def _describe_file(file: LooseFile | None) -> str:
         return "an empty folder"
     bit = f", {BITS[True]}" if file.executable else ""
     return f"-> {file.link}" if file.link else f"content {(file.sha256 or '')[:12]}{bit}"
+
+
+def _import_path(expected: _Path, seen: _Path) -> Iterator[Check]:
+    """Compare where modules come from; the order of what follows site-packages is for a warning."""
+    if expected is None or seen is None:
+        return
+    yield Check(
+        id="import-path",
+        ok=expected == seen,
+        expected=", ".join(expected),
+        seen="the same" if expected == seen else ", ".join(seen),
+        fix=None if expected == seen else _PATH_APART,
+        severity="warning" if _in_front(expected) == _in_front(seen) else "error",
+    )
+
+
+def _in_front(path: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Give what comes before site-packages in its order, and all that is there."""
+    site = path.index("site") if "site" in path else len(path)
+    return path[:site], frozenset(path)
 
 
 def _native(expected: Native | None, seen: Native | None) -> Iterator[Check]:

@@ -135,6 +135,7 @@ def differences(left: Facts, right: Facts) -> tuple[Difference, ...]:
         *_distributions(there, here),
         *_loose(there.unowned, here.unowned),
         *_outside(there.outside, here.outside),
+        *_import_path(there.import_path, here.import_path),
         *_variables(left.variables, right.variables),
         *_settings(left.settings, right.settings),
         *_machine(left.hardware, right.hardware),
@@ -395,6 +396,13 @@ def _outside(left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[Differen
     there, here = (dict.fromkeys(entries, "leads outside") for entries in (left, right))
     for entry in sorted(there.keys() | here.keys()):
         yield from _differ("behaviour", entry, there.get(entry), here.get(entry))
+
+
+def _import_path(
+    left: tuple[str, ...] | None, right: tuple[str, ...] | None
+) -> Iterator[Difference]:
+    if left is not None and right is not None:
+        yield from _differ("behaviour", "import path", ", ".join(left), ", ".join(right))
 
 
 def _variables(left: Mapping[str, str], right: Mapping[str, str]) -> Iterator[Difference]:

@@ -216,16 +216,31 @@ def hostile_metadata(venv: Venv) -> None:
     venv.install(str(wheel(venv.beside, "animal", "1.0", files, headers=headers)))
 
 
-def pth_leads_out(venv: Venv) -> None:
+def reaches_outside(venv: Venv) -> None:
+    """Let the import path and links lead to what a person keeps beside the environment."""
     plain(venv)
-    write(venv.beside / "project", {"ours.py": "ANSWER = 42\n"})
+    module = {"ours.py": "ANSWER = 42\n", "deep/in_side.py": "ANSWER = 43\n"}
+    write(venv.beside / "project", module)
     (venv.site / "ours.pth").write_text(f"{venv.beside / 'project'}\n")
+    write(venv.beside / "linked", {"__init__.py": "ANSWER = 44\n", "data/x.txt": ""})
+    (venv.site / "linked").symlink_to(venv.beside / "linked")
+    with zipfile.ZipFile(venv.beside / "packed.zip", "w") as archive:
+        archive.writestr("packed.py", "ANSWER = 45\n")
+    line = f"import sys; sys.path.insert(0, {str(venv.beside / 'packed.zip')!r})\n"
+    (venv.site / "packed.pth").write_text(line)
 
 
-def folder_link_leads_out(venv: Venv) -> None:
+def pth_into_another(venv: Venv) -> None:
     plain(venv)
-    write(venv.beside / "project", {"__init__.py": "ANSWER = 42\n"})
-    (venv.site / "ours").symlink_to(venv.beside / "project")
+    other = Venv(venv.beside / "other").make()
+    write(other.site, {"ours.py": "ANSWER = 42\n"})
+    (venv.site / "ours.pth").write_text(f"{other.site}\n")
+
+
+def folder_link_to_data(venv: Venv) -> None:
+    plain(venv)
+    write(venv.beside / "data", {"x.csv": "1,2\n"})
+    (venv.site / "ours").symlink_to(venv.beside / "data")
 
 
 def pure_conda(venv: Venv) -> None:
@@ -325,12 +340,22 @@ BACK_AS_REGULAR: Mapping[str, tuple[Callable[[Venv], None], str]] = {
         editable_legacy,
         "import sys, subprocess as s; print(s.check_output(sys.prefix + '/bin/roar'))",
     ),
+    "reaches outside": (
+        reaches_outside,
+        (
+            "import ours, deep.in_side, linked, packed;"
+            "print(ours.ANSWER, deep.in_side.ANSWER, linked.ANSWER, packed.ANSWER)"
+        ),
+    ),
     "two editables": (two_editables, "import animal, plant; print(plant.ANSWER)"),
 }
 
 REFUSED: Mapping[str, tuple[Callable[[Venv], None], str]] = {
-    "a .pth leads out": (pth_leads_out, r"ours\.pth.* leads out of the environment"),
-    "a link to a folder leads out": (folder_link_leads_out, r"ours.* leads out"),
+    "a .pth leads into another environment": (
+        pth_into_another,
+        r"ours\.pth.*\(of another environment\) leads out of the environment",
+    ),
+    "a link to a folder of data leads out": (folder_link_to_data, r"ours.* leads out"),
     "compiled, from conda": (compiled_conda, r"markupsafe \S+ was installed by conda, compiled"),
     "a line break in a name": (line_break_in_a_name, r"two.*lines"),
     "known to be malicious": (malicious, r"ultralytics 8\.3\.41 is a known malicious release"),

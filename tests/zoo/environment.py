@@ -31,7 +31,7 @@ for folder, folders, names in os.walk(site):
             continue
         if os.path.islink(path) and os.path.realpath(path).startswith(site):
             files[shown] = "-> " + os.readlink(path)
-        else:
+        elif not os.path.isdir(path):
             with open(path, "rb") as file:
                 files[shown] = hashlib.sha256(file.read()).hexdigest()
 for top in ("bin", "etc", "include", "lib", "share"):

@@ -16,9 +16,9 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Iterable, Iterator
 
-import probe_outside
 import probe_path
 import probe_pth
+import probe_reach
 import probe_scripts
 from probe_status import MODE
 
@@ -34,13 +34,18 @@ def find(
     leads_out = (
         any(found.folder not in tree.folders for found in everything)
         or any(found.sources for found in visible)
-        or any(folder not in tree.folders and not probe_outside.is_known(folder) for folder in path)
+        or any(folder not in tree.folders and not _is_known(folder, tree) for folder in path)
         or _has_link(tree.statuses())
         or any(probe_pth.names_folders(file) for file in _path_files(tree))
         or os.path.lexists(_conda())
         or "NVIDIA_PYTORCH_VERSION" in os.environ
     )
     return None if leads_out else {_conda(), *_of_path(path, tree), *_of_files(tree, everything)}
+
+
+def _is_known(folder: str, tree: Tree) -> bool:
+    inside = any(probe_path.is_below(folder, own) for own in tree.folders)
+    return inside or probe_reach.is_of_python(folder)
 
 
 def _has_link(files: dict[str, tuple[int, ...]]) -> bool:

@@ -8,7 +8,7 @@ where it names the environment's own interpreter.
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH113, PTH118, PTH120, PTH123
+# ruff: noqa: PTH113, PTH116, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, BinaryIO, Dict, NamedTuple, NoReturn
 
 import probe_distributions
 import probe_path
+import probe_reach
 import probe_scripts
+import probe_tree
 
 if TYPE_CHECKING:
     from probe_distributions import Distribution
@@ -33,6 +35,7 @@ _CANNOT = 4  # exit
 class _Member(NamedTuple):
     file: str
     is_script: bool
+    text: str | None = None  # instead of what lies in the file
 
 
 _Members = Dict[str, _Member]
@@ -46,20 +49,33 @@ def send(request: str) -> None:
     """
     with open(request, encoding="ascii") as stream:
         asked = json.load(stream)
-    visible = probe_distributions.visible(probe_distributions.find(probe_path.folders()))
+    everything = probe_distributions.find(probe_path.folders())
+    visible = probe_distributions.visible(everything)
     members: _Members = {}
     known = {found.name: found for found in visible}
     for name in asked["distributions"]:
         if name not in known:
             _refuse(f"{name} is not installed")
         members.update(_of_distribution(known[name]))
-    for path in asked["files"]:
-        members[f"files/{path}"] = _by_name(path, visible)
+    members.update(_single(asked["files"], everything, visible))
     sys.stdout.flush()
     sys.stdout.buffer.write(MARK)
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as archive:
         for member in sorted(members):
             _add(archive, member, members[member])
+
+
+def _single(
+    paths: list[str], everything: list[Distribution], visible: list[Distribution]
+) -> _Members:
+    """Find files by name; outside it is looked only where that may be needed."""
+    named = {path: _by_name(path, visible) for path in paths}
+    is_whole = all(named.values()) and not any(path.endswith(".pth") for path in named)
+    reached = {} if is_whole else _reached(everything, visible)
+    return {
+        f"files/{path}": reached.get(path) or found or _refuse(f"{path} is not there")
+        for path, found in named.items()
+    }
 
 
 def _of_distribution(found: Distribution) -> _Members:
@@ -90,7 +106,25 @@ def _root(found: Distribution) -> str:
     return root
 
 
-def _by_name(path: str, visible: list[Distribution]) -> _Member:
+def _reached(everything: list[Distribution], visible: list[Distribution]) -> _Members:
+    """Give what lies outside, or is written anew, by the names that it is asked for by."""
+    tree = probe_tree.walk(probe_path.own_folders(), probe_tree.venv())
+    reach = probe_reach.find(tree, everything, visible)
+    members = {_asked(entry.path): _Member(entry.file, is_script=False) for entry in reach.files}
+    for name, text in reach.texts.items():
+        members[f"site/{name}"] = _Member(name, is_script=False, text=text)
+    return members
+
+
+def _asked(path: str) -> str:
+    """Name a file as ``files`` do, by its path from site-packages."""
+    site = "lib/python3/site-packages"
+    below = os.path.normpath(os.path.join(site, path))
+    inside = below[len(site) + 1 :]
+    return f"site/{inside}" if below.startswith(f"{site}/") else f"prefix/{below}"
+
+
+def _by_name(path: str, visible: list[Distribution]) -> _Member | None:
     """Find a file below site-packages, or below the prefix, the one that a look sees."""
     root, _, below = path.partition("/")
     if root == "site":
@@ -101,9 +135,7 @@ def _by_name(path: str, visible: list[Distribution]) -> _Member:
         roots = dict.fromkeys([*map(_root, visible), probe_path.prefix()])
         places = [os.path.join(one, below) for one in roots]
     file = next(filter(os.path.isfile, places), None)
-    if file is None:
-        _refuse(f"{path} is not there")
-    return _Member(file, root == "prefix" and os.path.dirname(below) == "bin")
+    return file and _Member(file, root == "prefix" and os.path.dirname(below) == "bin")
 
 
 def _refuse(what: str) -> NoReturn:
@@ -113,15 +145,29 @@ def _refuse(what: str) -> NoReturn:
 
 def _add(archive: tarfile.TarFile, name: str, member: _Member) -> None:
     try:
-        with open(member.file, "rb") as stream:
-            status = os.fstat(stream.fileno())
+        with _opened(member) as stream:
             content: BinaryIO = stream
-            size = status.st_size
             if member.is_script:
-                script = probe_scripts.without_environment(stream.read())
-                content, size = io.BytesIO(script), len(script)
+                content = io.BytesIO(probe_scripts.without_environment(stream.read()))
             info = tarfile.TarInfo(name)
-            info.size, info.mode = size, 0o755 if status.st_mode & 0o100 else 0o644
+            info.size = content.seek(0, os.SEEK_END)
+            content.seek(0)
+            info.mode = 0o755 if _is_executable(member) else 0o644
             archive.addfile(info, content)
     except OSError as error:
         _refuse(f"{name} cannot be read: {error.strerror or error}")
+
+
+def _opened(member: _Member) -> BinaryIO:
+    """Open what a member holds.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if member.text is None:
+        return open(member.file, "rb")
+    return io.BytesIO(member.text.encode("utf-8", "surrogateescape"))
+
+
+def _is_executable(member: _Member) -> bool:
+    return member.text is None and bool(os.stat(member.file).st_mode & 0o100)

@@ -91,7 +91,8 @@ def _counted(
 
     Nor does a WHEEL that snapenv made for what had none.
     """
-    own = [entry for entry in found.entries or () if probe_record.is_counted(entry, found.info)]
+    named = [entry for entry in found.entries or () if probe_record.is_counted(entry, found.info)]
+    own = [inner for entry in named for inner in probe_sources.followed(entry)]
     if _MADE in (found.read("WHEEL") or ""):
         own = [entry for entry in own if entry.path != f"{found.info}/WHEEL"]
     if sources is None:

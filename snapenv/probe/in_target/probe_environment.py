@@ -12,7 +12,7 @@ import probe_distributions
 import probe_hashing
 import probe_native
 import probe_outside
-import probe_sources
+import probe_reach
 import probe_torch
 import probe_unowned
 from probe_apart import Apart
@@ -30,12 +30,15 @@ def look(path: list[str], tree: Tree, index: Index) -> tuple[dict[str, Any], set
     """
     everything = probe_distributions.find(path)
     visible = probe_distributions.visible(everything)
-    native = Apart(probe_native.look, visible, tree)  # forked before the first thread is there
-    loose = probe_unowned.find(tree, everything, probe_sources.roots(visible))
+    reach = probe_reach.find(tree, everything, visible)
+    native = Apart(
+        probe_native.look, visible, tree, reach
+    )  # forked before the first thread is there
+    loose = probe_unowned.find(tree, everything, reach)
     hashed = probe_hashing.hash_files(
         {
             *(entry.file for found in visible for entry in found.digested),
-            *(one.file for one in loose if not (one.link or one.is_folder)),
+            *(one.file for one in loose if one.is_file),
         },
         index,
         tree.statuses(),
@@ -46,7 +49,8 @@ def look(path: list[str], tree: Tree, index: Index) -> tuple[dict[str, Any], set
     environment = {
         "distributions": [probe_distributions.facts(found, hashed) for found in visible],
         "unowned": probe_unowned.facts(loose, hashed),
-        "outside": probe_outside.find(everything, visible, loose, hashed),
+        "outside": probe_outside.find(visible, reach, loose, hashed),
+        "import_path": reach.path,
         "torch": torch,
     }
     compiled = native.answer()
@@ -60,5 +64,6 @@ def look(path: list[str], tree: Tree, index: Index) -> tuple[dict[str, Any], set
         },
         "cuda": probe_cuda.find(path, folder) if has_cuda else {},
     }
-    beside = probe_beside.find(path, tree, everything, visible) if compiled else None
+    is_alone = compiled and not reach.leads_out
+    beside = probe_beside.find(path, tree, everything, visible) if is_alone else None
     return seen, beside and beside.union(compiled["looked_at"])

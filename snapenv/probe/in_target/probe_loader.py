@@ -69,6 +69,12 @@ def owners(paths: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def is_packaged(path: str) -> bool:
+    """Say whether dpkg's lists name a file or folder."""
+    line = b"\n" + os.fsencode(path) + b"\n"
+    return any(line in b"\n" + content for _, content in _lists())
+
+
 def _standard_folders() -> list[str]:
     machine = os.uname().machine
     multiarch = ["%s/%s-linux-gnu" % (top, machine) for top in ("/lib", "/usr/lib")]  # noqa: UP031

@@ -23,6 +23,7 @@ import probe_tree
 
 if TYPE_CHECKING:
     from probe_distributions import Distribution
+    from probe_reach import Reach
     from probe_tree import Tree
 
 _SHARED_OBJECT = re.compile(r".+\.so(\.\w+)*")
@@ -44,12 +45,12 @@ class Compiled(NamedTuple):
     containers: list[set[str]]  # the architectures of each fat binary
 
 
-def look(distributions: list[Distribution], tree: Tree) -> dict[str, object]:
+def look(distributions: list[Distribution], tree: Tree, reach: Reach) -> dict[str, object]:
     """Give ``kernels`` and ``libraries`` as snapenv's ``Native`` has them.
 
     ``looked_at`` are the paths besides the environment's own that this hangs on.
     """
-    owners = _shared_objects(distributions, tree)
+    owners = _shared_objects(distributions, tree, reach)
     read = [one for file, owner in owners.items() for one in [_read(file, owner)] if one]
     users = _users(read, set(map(_base, owners)))
     runpaths = _runpaths(users)
@@ -61,16 +62,19 @@ def look(distributions: list[Distribution], tree: Tree) -> dict[str, object]:
     }
 
 
-def _shared_objects(distributions: list[Distribution], tree: Tree) -> dict[str, str | None]:
+def _shared_objects(
+    distributions: list[Distribution], tree: Tree, reach: Reach
+) -> dict[str, str | None]:
     """Give the files with the distribution that each belongs to, sorted by file."""
     owned: dict[str, str | None] = {
         entry.file: found.name
         for found in distributions
-        for entry in (*(found.entries or ()), *(found.sources.entries if found.sources else ()))
+        for entry in (*(found.entries or ()), *found.digested)
         if _SHARED_OBJECT.fullmatch(entry.file)
     }
     others = [folder for folder in probe_path.site_folders() if folder not in tree.folders]
     walked = {**tree.statuses(), **probe_tree.walk(others).statuses()}
+    walked.update((entry.file, (0, 0, 0, 0, 0, 0)) for entry in reach.files)
     loose = {file: None for file in walked if ".so" in file and _SHARED_OBJECT.fullmatch(file)}
     return dict(sorted({**loose, **owned}.items()))
 

@@ -1,18 +1,20 @@
 """Where the environment imports from, and which of these folders are its own."""
 
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH100, PTH112, PTH118, PTH119, PTH120
+# ruff: noqa: PTH100, PTH112, PTH113, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
 import functools
 import os
+import re
 import site
 import sys
 import sysconfig
 
 # Where NVIDIA's images keep what they bring: 23 and newer, their sources, and 22 and older.
 _OF_IMAGE = ("/usr", "/opt/pytorch", "/opt/conda")
+_OF_PYTHON = re.compile(r"(?:python|pypy)[0-9]+t?\.zip")  # its own library, as one file
 
 
 def folders() -> list[str]:
@@ -20,10 +22,26 @@ def folders() -> list[str]:
 
     A site-packages that is a link keeps its own name: RECORD names ``bin`` from there.
     """
+    return [place for place in places() if os.path.isdir(place)]
+
+
+def places() -> list[str]:
+    """Give the folders of the import path, and what is in it of and in zip archives."""
     program = os.path.dirname(os.path.abspath(__file__))
     resolved = (os.path.realpath(entry) for entry in sys.path if os.path.abspath(entry) != program)
-    named = (_sites().get(folder, folder) for folder in resolved)
-    return list(dict.fromkeys(folder for folder in named if os.path.isdir(folder)))
+    named = dict.fromkeys(_sites().get(place, place) for place in resolved)
+    return [place for place in named if os.path.isdir(place) or archive(place)]
+
+
+def archive(place: str) -> str | None:
+    """Give the zip archive that a path is of, or leads into; None where there is none."""
+    while not os.path.lexists(place) and place != os.path.dirname(place):
+        place = os.path.dirname(place)
+    if not os.path.isfile(place) or _OF_PYTHON.fullmatch(os.path.basename(place)):
+        return None
+    import zipfile  # takes 10 ms, and is seldom needed
+
+    return place if zipfile.is_zipfile(place) else None
 
 
 def site_folders() -> list[str]:

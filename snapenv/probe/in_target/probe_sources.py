@@ -8,7 +8,7 @@ https://pypi.org/project/editables/
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH120, PTH112, PTH113, PTH118, PTH119, PTH123, PTH208
+# ruff: noqa: PTH120, PTH112, PTH113, PTH114, PTH118, PTH119, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _MODULE = (".py", *importlib.machinery.EXTENSION_SUFFIXES)
 _PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
-_NEVER = frozenset(
+NEVER = frozenset(
     [
         *("__pycache__", ".git", ".hg", ".svn", ".tox", ".nox", ".venv", ".ipynb_checkpoints"),
         *(".mypy_cache", ".pytest_cache", ".ruff_cache"),
@@ -68,10 +68,10 @@ def of(found: Distribution) -> Sources:
     for hook in hooks:
         for line in probe_pth.lines(hook):
             finder = tops.get(f"{line.module}.py")
-            if line.folder and not probe_path.is_below(line.folder, found.folder):
-                leads.append(line.folder)
+            if line.place and not probe_path.is_below(line.place, found.folder):
+                leads.append(line.place)
                 wiring.add(hook)
-                entries.update((entry.path, entry) for entry in _of_root(line.folder, found))
+                entries.update((entry.path, entry) for entry in _of_root(line.place, found))
             elif finder:
                 mapped = _of_finder(finder)
                 entries.update((entry.path, entry) for entry in mapped)
@@ -83,6 +83,16 @@ def of(found: Distribution) -> Sources:
 def roots(visible: list[Distribution]) -> set[str]:
     """Give the folders that editable installations lead to."""
     return {root for found in visible if found.sources for root in found.sources.roots}
+
+
+def is_linked_folder(entry: Entry) -> bool:
+    """Say whether RECORD names a link to a folder, as ``flit install --symlink`` leaves it."""
+    return not entry.hash and os.path.islink(entry.file) and os.path.isdir(entry.file)
+
+
+def followed(entry: Entry) -> list[Entry]:
+    """Give the files that an entry of RECORD stands for: more than one of a link to a folder."""
+    return list(below(entry.path, entry.file)) if is_linked_folder(entry) else [entry]
 
 
 def _egg_info(found: Distribution) -> Iterator[Entry]:
@@ -143,9 +153,9 @@ def _pairs(value: object) -> Iterator[tuple[str, str]]:
 def _at(path: str, place: str) -> list[Entry]:
     """Give the files of a name: of a folder, or the modules that start with its name."""
     if os.path.isdir(place):
-        return list(_below(path, place))
+        return list(below(path, place))
     if os.path.basename(place) == "__init__.py":  # as ``editables`` has it, with its ending
-        return list(_below(path, os.path.dirname(place)))
+        return list(below(path, os.path.dirname(place)))
     if os.path.isfile(place):
         path = os.path.join(os.path.dirname(path), os.path.basename(place))
         return [Entry(path, place, "")]
@@ -164,7 +174,7 @@ def _of_root(root: str, found: Distribution) -> Iterator[Entry]:
 def _at_top(root: str, name: str) -> Iterator[Entry]:
     place = os.path.join(root, name)
     if os.path.isdir(place):
-        yield from _below(name, place)
+        yield from below(name, place)
     else:
         yield Entry(name, place, "")
 
@@ -188,12 +198,12 @@ def _is_importable(place: str) -> bool:
     """Say whether something could be imported from a place, by its name and by what it holds."""
     name = os.path.basename(place)
     if os.path.isdir(place):
-        return name.isidentifier() and name not in _NEVER and _has_module(place)
+        return name.isidentifier() and name not in NEVER and _has_module(place)
     return os.path.isfile(place) and name.endswith(_MODULE) and name.split(".")[0].isidentifier()
 
 
 def _has_module(place: str) -> bool:
-    return any(entry.path.endswith(_MODULE) for entry in _below("", place))
+    return any(entry.path.endswith(_MODULE) for entry in below("", place))
 
 
 def _is_of_package(root: str, name: str, found: Distribution) -> bool:
@@ -216,7 +226,7 @@ def _top_level(root: str, found: Distribution) -> set[str]:
     return set((listed or "").split())
 
 
-def _below(path: str, place: str, above: tuple[str, ...] = ()) -> Iterator[Entry]:
+def below(path: str, place: str, above: tuple[str, ...] = ()) -> Iterator[Entry]:
     """Give every file below a folder, through links too, less compiled ones and environments."""
     resolved = os.path.realpath(place)
     if resolved in above or os.path.isfile(os.path.join(place, "pyvenv.cfg")):
@@ -225,8 +235,8 @@ def _below(path: str, place: str, above: tuple[str, ...] = ()) -> Iterator[Entry
         file = os.path.join(place, name)
         inner = f"{path}/{name}" if path else name
         if os.path.isdir(file):
-            if name not in _NEVER:
-                yield from _below(inner, file, (*above, resolved))
+            if name not in NEVER:
+                yield from below(inner, file, (*above, resolved))
         elif os.path.isfile(file) and not probe_record.is_compiled(file):
             yield Entry(inner, file, "")
 

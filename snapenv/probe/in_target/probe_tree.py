@@ -69,6 +69,13 @@ def from_site(file: str) -> str:
     return os.path.relpath(file, site)
 
 
+def is_around(place: str, root: str) -> bool:
+    """Say whether what is in a folder of the venv at ``root`` is among what lies around."""
+    below = os.path.relpath(place, root).split("/")
+    ways = ("/".join(below[:count]) for count in range(1, len(below) + 1))
+    return below[0] in _AROUND and not any(_OF_TOOLS.fullmatch(way) for way in ways)
+
+
 def _around(root: str) -> Statuses:
     found: Statuses = {}
     places = (os.path.join(root, name) for name in _AROUND)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple
 
 import probe_origins
 import probe_path
-import probe_pth
+import probe_reach
 import probe_record
 import probe_scripts
 import probe_tree
@@ -25,6 +25,7 @@ import probe_tree
 if TYPE_CHECKING:
     from probe_distributions import Distribution
     from probe_hashing import Hashed
+    from probe_reach import Reach
     from probe_tree import Tree
 
 # Of virtualenv and uv, of setuptools (which some installers leave out of RECORD), of Python.
@@ -44,24 +45,39 @@ class Loose(NamedTuple):
     file: str  # absolute
     link: str | None  # where a link leads that stays inside, relative to its own folder
     is_folder: bool = False
+    text: str | None = None  # what it holds as it travels, where that is not what lies there
+
+    @property
+    def is_file(self) -> bool:
+        """True where what lies there travels as it is."""
+        return self.link is None and self.text is None and not self.is_folder
 
 
-def find(tree: Tree, everything: list[Distribution], roots: set[str]) -> list[Loose]:
+def find(tree: Tree, everything: list[Distribution], reach: Reach) -> list[Loose]:
     """List all of them by path, as import finds them; also those that cannot be carried.
 
-    Empty folders that can be imported, as namespaces, are among them. ``roots`` are the folders
-    that editable installations lead to.
+    What is reached outside is among them, where it will lie; and empty folders that can be
+    imported, as namespaces.
     """
-    owned = probe_origins.conda_files().union(*map(_owned, everything))
+    first = _inside(tree, everything, reach)
+    for entry in reach.files:
+        first.setdefault(entry.path, Loose(entry.path, entry.file, None))
+    site = probe_reach.site_folder()
+    for name, text in reach.texts.items():
+        if text is not None:
+            first[name] = Loose(name, os.path.join(site, name), None, text)
+    return [first[path] for path in sorted(first)]
+
+
+def _inside(tree: Tree, everything: list[Distribution], reach: Reach) -> dict[str, Loose]:
+    owned = probe_origins.conda_files().union(reach.links, *map(_owned, everything))
     first: dict[str, Loose] = {}
     for folder, files in tree.folders.items():
         for file in files.keys() - owned:
             path = file[len(folder) + 1 :] or "."
+            is_wiring = path in reach.texts or file.endswith(".egg-link")
             if not (
-                path in _OF_TOOLS
-                or probe_record.is_compiled(file)
-                or _is_wiring(file, roots)
-                or _is_lock(file)
+                path in _OF_TOOLS or probe_record.is_compiled(file) or is_wiring or _is_lock(file)
             ):
                 first.setdefault(path, Loose(path, file, _link(file, folder)))
         first.update((one.path, one) for one in _namespaces(folder, tree) if one.path not in first)
@@ -70,7 +86,7 @@ def find(tree: Tree, everything: list[Distribution], roots: set[str]) -> list[Lo
         if not (probe_scripts.is_in_bin(file) and os.path.basename(file) in scripts):
             path = probe_tree.from_site(file)
             first[path] = Loose(path, file, _link(file, probe_path.prefix()))
-    return [first[path] for path in sorted(first)]
+    return first
 
 
 def _namespaces(folder: str, tree: Tree) -> Iterator[Loose]:
@@ -85,10 +101,10 @@ def facts(loose: list[Loose], hashed: Mapping[str, Hashed]) -> list[dict[str, ob
     return [
         {
             "path": one.path,
-            "sha256": None if one.link or one.is_folder else _sha256(one.file, hashed),
+            "sha256": None if one.link or one.is_folder else _sha256(one, hashed),
             "link": one.link,
             "folder": one.is_folder,
-            "executable": None if one.link or one.is_folder else hashed[one.file].is_executable,
+            "executable": None if one.link or one.is_folder else _is_executable(one, hashed),
         }
         for one in loose
         if why_not(one, hashed) is None
@@ -99,7 +115,7 @@ def why_not(loose: Loose, hashed: Mapping[str, Hashed]) -> str | None:
     """Say why a file cannot be carried; None where it can."""
     if not probe_record.is_plain(loose.path + (loose.link or "")):
         return UNWRITABLE
-    if loose.link or loose.is_folder or loose.file in hashed:
+    if not loose.is_file or loose.file in hashed:
         return None
     if not os.path.islink(loose.file):
         return "no file that can be read"
@@ -107,12 +123,19 @@ def why_not(loose: Loose, hashed: Mapping[str, Hashed]) -> str | None:
     return leads_to
 
 
-def _sha256(file: str, hashed: Mapping[str, Hashed]) -> str:
+def _sha256(loose: Loose, hashed: Mapping[str, Hashed]) -> str:
     """Hash a script with the environment taken out of its first line."""
+    if loose.text is not None:
+        return hashlib.sha256(loose.text.encode("utf-8", "surrogateescape")).hexdigest()
+    file = loose.file
     content = probe_scripts.read(file) if probe_scripts.is_in_bin(file) else None
     if content is None or not content.startswith(b"#!"):
         return str(hashed[file].sha256)
     return hashlib.sha256(probe_scripts.without_environment(content)).hexdigest()
+
+
+def _is_executable(loose: Loose, hashed: Mapping[str, Hashed]) -> bool:
+    return loose.is_file and bool(hashed[loose.file].is_executable)
 
 
 def _owned(found: Distribution) -> set[str]:
@@ -124,14 +147,6 @@ def _owned(found: Distribution) -> set[str]:
         *(entry.file for entry in found.entries or ()),
         *(os.path.normpath(os.path.join(info, name)) for name in listed),
     }
-
-
-def _is_wiring(file: str, roots: set[str]) -> bool:
-    """Say whether a file does nothing but lead to sources that are installed editable."""
-    if file.endswith(".egg-link"):
-        return True
-    lines = probe_pth.lines(file) if file.endswith(".pth") else []
-    return bool(lines) and all(line.folder in roots for line in lines)
 
 
 def _is_lock(file: str) -> bool:

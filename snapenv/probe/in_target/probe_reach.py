@@ -1,0 +1,295 @@
+"""What the environment reaches outside of itself: by its import path, and by links to folders.
+
+What a person keeps there travels, as files that nobody owns. A folder or archive of the import
+path lies in ``site-packages/snapenv-path`` afterwards, and ``snapenv-path.pth`` leads to it; what
+a link leads to lies where the link is.
+"""
+
+# mypy: disable-error-code="import-not-found"
+# Paths are plain strings: tens of thousands of them, and Path is several times slower.
+# ruff: noqa: PTH112, PTH113, PTH118, PTH119, PTH208
+
+from __future__ import annotations
+
+import filecmp
+import os
+import stat
+import sysconfig
+from typing import TYPE_CHECKING, Iterator, NamedTuple
+
+import probe_foreign
+import probe_modules
+import probe_path
+import probe_pth
+import probe_record
+import probe_sources
+import probe_tree
+from probe_status import MODE
+
+if TYPE_CHECKING:
+    from probe_distributions import Distribution
+    from probe_record import Entry
+    from probe_tree import Tree
+
+FOLDER = "snapenv-path"  # in site-packages
+PTH = FOLDER + ".pth"
+_INFOS = (".dist-info", ".egg-info")
+SITE = "site"  # as an entry of the import path
+
+
+class Reach(NamedTuple):
+    """What is reached."""
+
+    files: list[Entry]  # by their path from site-packages, and where they lie now
+    texts: dict[str, str | None]  # of .pth files by name as they travel; None is for not at all
+    path: list[str]  # the import path as it will be: "site", "site/snapenv-path/x", "prefix/x"
+    told: list[str]  # what cannot travel, in words
+    links: set[str]  # to folders outside: what they lead to is in ``files`` or ``told``
+    leads_out: bool  # whether anything else than the environment's own files was looked at
+
+
+class _Walk:
+    """Adds to a reach, place by place."""
+
+    def __init__(self, everything: list[Distribution], visible: list[Distribution]) -> None:
+        self.folders = {found.folder for found in everything}
+        self.roots = probe_sources.roots(visible)
+        self.owned = {entry.file for found in everything for entry in found.entries or ()}
+        self.owned.update(
+            entry.file for found in visible if found.sources for entry in found.sources.entries
+        )
+        self.causes = _causes()
+        self.files: list[Entry] = []
+        self.told: list[str] = []
+        self.moved: dict[str, str | None] = dict.fromkeys(self.roots)
+        self.path: list[str] = []
+        self.links: set[str] = set()
+        self._tops: dict[str, str] = {}  # names by place
+        self._names = {f"{FOLDER}/{name}" for name in _listed(os.path.join(site_folder(), FOLDER))}
+
+    def add(self, place: str) -> None:
+        """Take one entry of the import path."""
+        inside = _inside(place)
+        if inside:
+            self.path += [inside] if self._counts(place) else []
+        elif not is_of_python(place) and not self._is_editable(place):
+            self.moved[place] = None
+            try:
+                self.moved[place] = self._bring(place)
+            except probe_modules.CannotTravel as why:
+                self.told.append(f"{probe_record.shown(self._cause(place))}: {_told(place, why)}")
+                self.path.append(f"outside/{os.path.basename(place)}")
+
+    def _counts(self, place: str) -> bool:
+        """Say whether an entry inside is one that comes back: not an egg, nor an empty folder."""
+        is_site = place in probe_path.own_folders()
+        is_archive = not os.path.isdir(place)
+        has_own = (place not in self.folders and is_archive) or probe_modules.has_module(place)
+        return is_site or (place not in self.folders and has_own)
+
+    def _is_editable(self, place: str) -> bool:
+        return place in self.roots and place not in self.causes.get("PYTHONPATH", ())
+
+    def _bring(self, place: str) -> str | None:
+        """Let a place travel, and give where it will be; None where it offers nothing.
+
+        Raises:
+            CannotTravel: It is another system's, or holds too much.
+        """
+        archive, why = probe_path.archive(place), probe_foreign.why_not(place)
+        if why and self._cause(place).endswith(".pth"):
+            raise probe_modules.CannotTravel(why)
+        found = [probe_record.Entry("", archive, "")] if archive else self._offered(place)
+        if why and found:
+            raise probe_modules.CannotTravel(why)
+        return self._place(archive or place, found, place) if found else None
+
+    def _offered(self, place: str) -> list[Entry]:
+        found: list[Entry] = probe_modules.offered(place, self.owned)
+        return found
+
+    def _place(self, top: str, found: list[Entry], place: str) -> str:
+        if top not in self._tops:
+            wanted = f"{FOLDER}/{os.path.basename(top) or 'root'}"
+            self._tops[top] = led = wanted if _is_there(wanted, found) else self._name(wanted)
+            paths = (f"{led}/{entry.path}".rstrip("/") for entry in found)
+            self.files += [entry._replace(path=path) for path, entry in zip(paths, found)]
+        below = os.path.relpath(place, top)
+        led = os.path.normpath(os.path.join(self._tops[top], below))
+        self.path.append(f"{SITE}/{led}")
+        return led
+
+    def _name(self, wanted: str) -> str:
+        """Choose a name that nothing has yet."""
+        name, number = wanted, 1
+        while name in self._names:
+            number += 1
+            name = f"{wanted}-{number}"
+        self._names.add(name)
+        return name
+
+    def _cause(self, place: str) -> str:
+        return next((name for name, places in self.causes.items() if place in places), "sys.path")
+
+    def follow(self, link: str, path: str) -> None:
+        """Take a link to a folder outside, at a path from site-packages; dist-info may be one."""
+        self.links.add(link)
+        target = os.path.realpath(link)
+        try:
+            self.files += self._linked(link, path, target)
+        except probe_modules.CannotTravel as why:
+            self.told.append(f"{probe_record.shown(path)}: {_told(target, why)}")
+
+    def _linked(self, link: str, path: str, target: str) -> list[Entry]:
+        """List what a link leads to and nobody owns.
+
+        Raises:
+            CannotTravel: It is another system's, holds too much, or no modules.
+        """
+        foreign = probe_foreign.why_not(target)
+        if foreign:
+            raise probe_modules.CannotTravel(foreign)
+        found = probe_modules.checked(probe_sources.below(path, link))
+        if not link.endswith(_INFOS) and not probe_modules.has_module(link):
+            raise probe_modules.CannotTravel("no folder of modules")
+        return [entry for entry in found if entry.file not in self.owned]
+
+
+def _told(place: str, why: object) -> str:
+    return f"{probe_record.shown(place)} ({why})"
+
+
+def find(tree: Tree, everything: list[Distribution], visible: list[Distribution]) -> Reach:
+    """Look at the whole import path, and at all links."""
+    walk = _Walk(everything, visible)
+    for place in probe_path.places():
+        walk.add(place)
+    for link, path in _linked_folders(tree, walk):
+        walk.follow(link, path)
+    return Reach(
+        walk.files,
+        _texts(walk),
+        list(dict.fromkeys(walk.path)),
+        walk.told,
+        walk.links,
+        bool(walk.files or walk.told or walk.moved),
+    )
+
+
+def site_folder() -> str:
+    """Give the site-packages that a restored file of ``site`` would lie in."""
+    own = probe_path.own_folders()
+    return own[0] if own else os.path.realpath(sysconfig.get_path("purelib"))
+
+
+def is_of_python(place: str) -> bool:
+    """Say whether a place is Python's own library, an operating system's or an image's."""
+    library = [os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
+    dynload = [os.path.join(one, "lib-dynload") for one in library]
+    return (
+        place in (*library, *dynload)
+        or (probe_path.is_site(place) and probe_path.is_of_system(place))
+        or bool(probe_path.is_of_image(place))
+    )
+
+
+def _is_there(path: str, found: list[Entry]) -> bool:
+    """Say whether these very files have travelled before, to a path below site-packages."""
+    top = os.path.join(site_folder(), path)
+    names = {entry.path for entry in found if entry.path}
+    kept = {entry.path for entry in probe_sources.below("", top)}
+    return kept == names and all(
+        os.path.isfile(os.path.join(top, entry.path).rstrip("/"))
+        and filecmp.cmp(entry.file, os.path.join(top, entry.path).rstrip("/"), shallow=False)
+        for entry in found
+    )
+
+
+def _inside(place: str) -> str | None:
+    """Name a place of the environment itself, whose files travel anyway."""
+    for folder in probe_path.own_folders():
+        if place == folder:
+            return SITE
+        if probe_path.is_below(os.path.realpath(place), folder):
+            return f"{SITE}/{os.path.relpath(os.path.realpath(place), os.path.realpath(folder))}"
+    root = probe_tree.venv()
+    if root and probe_tree.is_around(place, root):
+        return f"prefix/{os.path.relpath(place, root)}"
+    return None
+
+
+def _causes() -> dict[str, list[str]]:
+    """Give the places that each ``.pth`` of the environment, and PYTHONPATH, lead to."""
+    listed = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    found = {"PYTHONPATH": [os.path.realpath(one) for one in listed if one]}
+    for file in _path_files():
+        found[os.path.basename(file)] = [*probe_pth.places(file)]
+    return found
+
+
+def _path_files() -> Iterator[str]:
+    for folder in probe_path.own_folders():
+        for name in _listed(folder):
+            if name.endswith(".pth"):
+                yield os.path.join(folder, name)
+
+
+def _linked_folders(tree: Tree, walk: _Walk) -> Iterator[tuple[str, str]]:
+    """Give each link to a folder outside, with its path from site-packages.
+
+    One that RECORD names is followed with its distribution.
+    """
+    for folder, files in tree.folders.items():
+        for file in _links(files):
+            is_named = file in walk.owned and not file.endswith(_INFOS)
+            if not is_named and _leads_out(file, folder):
+                yield file, file[len(folder) + 1 :]
+    for file in _links(tree.around):
+        if file not in walk.owned and _leads_out(file, probe_path.prefix()):
+            yield file, probe_tree.from_site(file)
+
+
+def _links(files: probe_tree.Statuses) -> list[str]:
+    return [file for file, status in files.items() if stat.S_ISLNK(status[MODE])]
+
+
+def _leads_out(link: str, folder: str) -> bool:
+    return os.path.isdir(link) and not probe_path.is_below(os.path.realpath(link), folder)
+
+
+def _texts(walk: _Walk) -> dict[str, str | None]:
+    """Give the ``.pth`` files that must change: those that led out, and the one that is ours."""
+    texts: dict[str, str | None] = {}
+    for file in _path_files():
+        if file not in walk.owned and not probe_pth.places(file).isdisjoint(walk.moved):
+            texts.setdefault(os.path.basename(file), probe_pth.without(file, walk.moved))
+    lines = _lines([path for path in walk.moved.values() if path], walk.path)
+    if lines:
+        ours = os.path.join(site_folder(), PTH)
+        before = texts.get(PTH, probe_pth.without(ours, walk.moved)) or ""
+        texts[PTH] = before + "".join(f"{line}\n" for line in lines)
+    return texts
+
+
+def _lines(moved: list[str], path: list[str]) -> list[str]:
+    """Write the lines of a ``.pth``; what stood before site-packages is put to the front."""
+    first = path.index(SITE) if SITE in path else len(path)
+    front = [one for one in moved if f"{SITE}/{one}" in path[:first]]
+    lines = [
+        f"import sys; sys.path.insert({number}, sitedir + {'/' + one!r})"
+        for number, one in enumerate(front)
+    ]
+    return lines + [_appended(one) for one in moved if one not in front]
+
+
+def _appended(path: str) -> str:
+    """Write the line for a place; of one within an archive ``site`` would say that it is not."""
+    is_within = path.count("/") > 1
+    return f"import sys; sys.path.append(sitedir + {'/' + path!r})" if is_within else path
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
