@@ -65,7 +65,7 @@ def find(tree: Tree, everything: list[Distribution], reach: Reach) -> list[Loose
     site = probe_reach.site_folder()
     for name, text in reach.texts.items():
         if text is not None:
-            first[name] = Loose(name, os.path.join(site, name), None, text)
+            first[name] = Loose(name, os.path.join(site, name), None, text=text)
     return [first[path] for path in sorted(first)]
 
 
