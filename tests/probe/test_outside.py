@@ -83,7 +83,7 @@ def test_a_name_that_no_list_can_hold_is_named_in_printable_words(
 
     environment = venv.look().environment
 
-    assert environment.outside == (f"{shown}: its name has a line break, or is no plain UTF-8",)
+    assert environment.outside == (f"{shown}: its name has a control character, or is no UTF-8",)
     assert environment.unowned == ()
 
 
