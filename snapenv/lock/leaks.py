@@ -21,6 +21,7 @@ from urllib.parse import quote, quote_plus
 
 from snapenv.errors import LeakError
 from snapenv.lock.token_forms import FORMS, LONGEST, SHORTEST, Form
+from snapenv.model.secret import Leak
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -47,15 +48,6 @@ _LONG, _SHORT = 8, 4  # bytes, of a word
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _Found = tuple[int, str]  # where it begins, and what it is
 _TEXT = bytes((*b"\t\n\r", *range(32, 127)))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Leak:
-    """A credential in something that would leave this machine; its value is not kept."""
-
-    place: str  # such as "site/x.py", "vendor/x.whl" or "label x"
-    line: int | None  # from 1; None in what is no text
-    what: str  # such as "a GitHub token"
 
 
 def find_leaks(

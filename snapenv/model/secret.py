@@ -11,3 +11,12 @@ class Secret:
 
     value: str = field(repr=False)
     what: str  # how to name it to people: "the password of index.example.com in pip.conf"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leak:
+    """A credential in something that would leave this machine; its value is not kept."""
+
+    place: str  # such as "site/x.py", "vendor/x.whl" or "label x"
+    line: int | None  # from 1; None in what is no text
+    what: str  # such as "a GitHub token"

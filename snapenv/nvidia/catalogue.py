@@ -11,7 +11,7 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 
 CATALOGUE_DATE = "2026-11-28"
 REPOSITORY = "nvcr.io/nvidia/pytorch"
@@ -19,6 +19,7 @@ REPOSITORY = "nvcr.io/nvidia/pytorch"
 Pair = tuple[int, int]
 """The first two numbers of a version, or a GPU's compute capability."""
 
+_DATA = Path(__file__).with_name("data")
 _ONE_MACHINE = {"arch": "amd64", "arch-aarch64": "arm64"}
 
 
@@ -163,7 +164,7 @@ def read_kernels(text: str, *, separator: str = "|") -> Kernels | None:
 
 
 def _rows(table: str) -> list[dict[str, str]]:
-    text = files("snapenv.nvidia").joinpath("data", f"{table}.csv").read_text(encoding="utf-8")
+    text = (_DATA / f"{table}.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 

@@ -5,7 +5,6 @@ Source: https://docs.docker.com/reference/dockerfile/
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,11 +12,9 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from snapenv.errors import LockError
-from snapenv.kept import Kept
 from snapenv.model.facts import NEUTRAL_VARIABLES
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.snapshot import LENT, PYLOCK_FILE, VENDOR
-from snapenv.program import program_digest
 from snapenv.render.layers import whole_pylock
 from snapenv.render.libraries import AptLibrary, apt_libraries
 
@@ -79,29 +76,18 @@ def render_dockerfile(
     *,
     kept: Sequence[str] = (),
     resets_entrypoint: bool = False,
-    made: Kept = Kept(None),  # noqa: B008 - frozen
 ) -> bytes:
     """Render the Dockerfile of a lock, whose packages are installed in ``layers``.
 
     Without layers, all are installed at once from the snapshot's own lock file. ``kept`` are the
     lock files of layers that lie in the snapshot; the image keeps them. ``resets_entrypoint`` is
-    for a base whose ENTRYPOINT does not start the command that a container is given. ``made`` has
-    what was rendered before.
+    for a base whose ENTRYPOINT does not start the command that a container is given.
 
     Raises:
         LockError: A value is not of its grammar and could break out of its line.
     """
     view = _view(lock, _whole(lock) if layers is None else layers, kept)
     view = replace(view, resets_entrypoint=resets_entrypoint)
-    name = hashlib.sha256(f"Dockerfile {program_digest()} {view!r}".encode()).hexdigest()
-    rendered = made.find(name)
-    if rendered is None:
-        rendered = _render(view)
-        made.keep(name, rendered)
-    return rendered
-
-
-def _render(view: DockerfileView) -> bytes:
     from snapenv.templating import template_environment  # Jinja takes longer than all before it
 
     return template_environment().get_template("Dockerfile.j2").render(v=view).encode()

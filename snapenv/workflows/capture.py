@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Outside, Target
     from snapenv.workflows.capture_request import Capture
 
-_LATER = ("snapenv.workflows.locking", "snapenv.report.text")
+_LATER = ("snapenv.workflows.locking", "snapenv.report.text", "snapenv.report.document")
 
 
 def capture(request: Capture, outside: Outside) -> Outcome:

@@ -3,7 +3,7 @@
 A distribution that can be had nowhere else comes as a wheel that is rebuilt here; what was edited
 or put beside the packages comes as files. Each part is kept by all that it hangs on: what the probe
 says of its bytes, this program, and the credentials that were looked for. So what has not changed
-is neither fetched nor searched again.
+is neither fetched nor searched again, and what does that is imported only where it is needed.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from snapenv.lock.leaks import Leak, find_leaks, refuse_leaks
 from snapenv.lock.overlay import OverlayPlan
 from snapenv.lock.paths import place_in_environment
-from snapenv.lock.wheel import rebuild_wheel
 from snapenv.model.carried import CarriedFile
 from snapenv.model.facts import Facts
 from snapenv.model.python import Distribution
-from snapenv.probe.collect import Collected, collect
+from snapenv.model.secret import Leak
 from snapenv.program import program_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from snapenv.kept import Kept
     from snapenv.ports import Outside, Target
+    from snapenv.probe.collect import Collected
 
 _Leaks = Mapping[str, tuple[Leak, ...]]  # by part
 
@@ -88,10 +87,9 @@ def carry(
     parts = {} if anew else _find(kept, names)
     missing = _without(travelling, parts)
     collected = _collect(missing, target, outside)
-    leaks = _search(collected, outside)
-    known = (leak for part in parts.values() for leak in part.leaks)
-    allowed = refuse_leaks((*known, *chain(*leaks.values())), allowed=allow)
-    for name, part in _make(missing, collected, leaks):
+    leaks = _search(collected, outside) if collected else {}
+    allowed = _refuse(chain(*(part.leaks for part in parts.values()), *leaks.values()), allow)
+    for name, part in _make(missing, collected, leaks) if collected else ():
         parts[name] = part
         if name in names:
             kept.keep(names[name], _to_bytes(part))
@@ -105,6 +103,15 @@ def carry(
         },
         allowed=allowed,
     )
+
+
+def _refuse(leaks: Iterable[Leak], allow: Sequence[str]) -> tuple[str, ...]:
+    found = tuple(leaks)
+    if not found:
+        return ()
+    from snapenv.lock.leaks import refuse_leaks
+
+    return refuse_leaks(found, allowed=allow)
 
 
 def _names(travelling: Travelling, outside: Outside) -> dict[str, str]:
@@ -171,21 +178,23 @@ def _without(travelling: Travelling, parts: Collection[str]) -> Travelling:
     )
 
 
-def _collect(missing: Travelling, target: Target, outside: Outside) -> Collected:
+def _collect(missing: Travelling, target: Target, outside: Outside) -> Collected | None:
     own, files = missing.distributions, missing.plan.files
     if not own and not files:
-        return Collected(distributions={}, files={})
+        return None
+    from snapenv.probe.collect import collect
+
     with outside.progress.task(f"Fetching {len(own)} packages and {len(files)} files"):
         return collect(target, distributions=[found.name for found in own], files=files)
 
 
 def _search(collected: Collected, outside: Outside) -> _Leaks:
     """Look into the files that would travel, and give by part what looks like a secret."""
+    from snapenv.lock.leaks import find_leaks
+
     single = {name: {name: file} for name, file in collected.files.items()}
     parts: dict[str, Mapping[str, CarriedFile]] = {**single, **collected.distributions}
     count = sum(map(len, parts.values()))
-    if not count:
-        return {}
     with outside.progress.task(f"Looking for secrets in {count} files"):
         secrets = outside.secrets()
         found = {
@@ -196,6 +205,8 @@ def _search(collected: Collected, outside: Outside) -> _Leaks:
 
 
 def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[tuple[str, _Part]]:
+    from snapenv.lock.wheel import rebuild_wheel
+
     python = missing.facts.environment.interpreter.minor
     machine = missing.facts.hardware.system.machine
     for found in missing.distributions:

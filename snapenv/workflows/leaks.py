@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from snapenv.lock.leaks import find_leaks, refuse_leaks
-from snapenv.model.snapshot import IMAGE_PYTHON
+from snapenv.model.snapshot import IMAGE_PYTHON, SUMS_FILE
 from snapenv.ports import Task
+from snapenv.program import program_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,18 +21,29 @@ _VENV = f" {IMAGE_PYTHON.removesuffix('bin/python').lstrip('/')}"  # in "layer 3
 
 
 def refuse_leaking_texts(snapshot: Snapshot, outside: Outside) -> None:
-    """Look into what snapenv itself has written.
+    """Look into what snapenv itself has written, unless the very same has been looked into.
 
     Raises:
         LeakError: It holds a secret, which no option allows.
     """
-    secrets = outside.secrets()
-    found = [
-        find_leaks(name, [content], secrets)
+    texts = {
+        name: content
         for name, content in snapshot.files.items()
         if isinstance(content, bytes) and "/" not in name
-    ]
+    }
+    sums = texts[SUMS_FILE].partition(b"\n")[2]  # without the line that is new each time
+    made, secrets = outside.made(), outside.secrets()
+    looked_for = repr([(secret.value, secret.what) for secret in secrets])
+    name = made.namer()(
+        "no leak", program_digest(), looked_for, *{**texts, SUMS_FILE: sums}.values()
+    )
+    if made.find(name) is not None:
+        return
+    from snapenv.lock.leaks import find_leaks, refuse_leaks
+
+    found = [find_leaks(place, [content], secrets) for place, content in texts.items()]
     refuse_leaks(chain(*found), allowed=())
+    made.keep(name, b"")
 
 
 def refuse_leaking_image(
@@ -46,6 +57,8 @@ def refuse_leaking_image(
     Raises:
         LeakError: It holds a secret; the place is named.
     """
+    from snapenv.lock.leaks import find_leaks, refuse_leaks
+
     allowed = tuple(f"/{name.partition('/')[2]}" for name in allow)
     with outside.progress.task("Looking for secrets in the image") as task:
         total = max(0, image.size_bytes - base.size_bytes)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from snapenv import __version__
 from snapenv.base.choose import choose_base
@@ -16,14 +19,13 @@ from snapenv.lock.store import make_snapshot, write_snapshot
 from snapenv.model.facts import Facts
 from snapenv.model.image import Tag, tag_part
 from snapenv.model.outcome import Outcome
-from snapenv.model.snapshot import Base, Lock
+from snapenv.model.snapshot import DOCKERFILE, Base, Lock
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
+from snapenv.program import program_digest
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import split_pylock
-from snapenv.verify.device import check_device
-from snapenv.verify.smoke_train import smoke_train
 from snapenv.workflows.fetch import temporary_folder
 from snapenv.workflows.leaks import refuse_leaking_texts
 from snapenv.workflows.packages import Carrying, Packages, lock_packages
@@ -31,6 +33,7 @@ from snapenv.workflows.packages import Carrying, Packages, lock_packages
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from snapenv.kept import Kept
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.python import Environment
     from snapenv.model.snapshot import Snapshot
@@ -145,15 +148,28 @@ def _make_lock(
 
 def _snapshot(lock: Lock, packages: Packages, outside: Outside) -> Snapshot:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    layers = split_pylock(packages.pylock)
-    files = [layer.file for layer in layers]
+    texts = _rendered(lock, packages.pylock, outside.made())
     return make_snapshot(
         lock,
         pylock=packages.pylock,
-        dockerfile=render_dockerfile(lock, layers, kept=files, made=outside.made()),
+        dockerfile=texts.pop(DOCKERFILE).encode(),
         captured_at=now,
-        carried={**packages.carried, **{layer.file: layer.content for layer in layers}},
+        carried={**packages.carried, **{name: text.encode() for name, text in texts.items()}},
     )
+
+
+def _rendered(lock: Lock, pylock: bytes, made: Kept) -> dict[str, str]:
+    """Give the Dockerfile and the lock files of its layers, also as they were rendered before."""
+    known = (program_digest().encode(), msgspec.json.encode(lock), pylock)
+    name = hashlib.sha256(b"\n".join(known)).hexdigest()
+    texts = made.find_value(name, dict[str, str])
+    if texts is None:
+        layers = split_pylock(pylock)
+        files = {layer.file: layer.content.decode() for layer in layers}
+        dockerfile = render_dockerfile(lock, layers, kept=list(files))
+        texts = {DOCKERFILE: dockerfile.decode(), **files}
+        made.keep_value(name, texts)
+    return texts
 
 
 def _baseline(
@@ -168,13 +184,19 @@ def _baseline(
         )
     if request.smoke is False or not has_ultralytics:
         return None
+    from snapenv.verify.smoke_train import smoke_train
+
     with outside.progress.task("Smoke-train, for the baseline") as task:
         return smoke_train(target, device=request.device, task=task)
 
 
 def _unused_gpu(baseline: Fingerprint | None, facts: Facts) -> tuple[str, ...]:
     """Warn of a baseline that was trained on the CPU although there is a GPU."""
-    check = check_device(baseline, [facts.hardware]) if baseline else None
+    if baseline is None:
+        return ()
+    from snapenv.verify.device import check_device
+
+    check = check_device(baseline, [facts.hardware])
     if check is None:
         return ()
     return (

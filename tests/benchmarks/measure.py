@@ -1,4 +1,8 @@
-"""Run programs by turns, and keep of each its best: what else runs here then hits all alike."""
+"""Run programs by turns, so that what else runs here hits all alike.
+
+They run as a user's do: ``PYTHONDONTWRITEBYTECODE``, which many containers set, is taken away
+unless a program is to have it.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +37,13 @@ class Cost:
 
 def best(works: Sequence[Work], *, rounds: int) -> dict[str, Cost]:
     """Run every work once a round, after a round that is not counted."""
+    return {name: min(costs) for name, costs in by_turns(works, rounds=rounds).items()}
+
+
+def by_turns(works: Sequence[Work], *, rounds: int) -> dict[str, list[Cost]]:
+    """Run every work once a round, after a round that is not counted; give all costs."""
     costs = [{work.name: run(work) for work in works} for _ in range(rounds + 1)][1:]
-    return {work.name: min(cost[work.name] for cost in costs) for work in works}
+    return {work.name: [cost[work.name] for cost in costs] for work in works}
 
 
 def run(work: Work) -> Cost:
@@ -47,7 +56,7 @@ def run(work: Work) -> Cost:
     began = time.perf_counter()
     process = subprocess.Popen(
         work.argv,
-        env={**os.environ, **work.environment},
+        env={**_usual(os.environ), **work.environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -58,6 +67,10 @@ def run(work: Work) -> Cost:
         raise RuntimeError(f"{work.name} ended with {process.returncode}: {work.argv}")
     cpu_s = usage.ru_utime + usage.ru_stime
     return Cost(seconds=seconds, cpu_s=cpu_s, memory_mib=usage.ru_maxrss / 1024)
+
+
+def _usual(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def show(costs: Mapping[str, Cost], *, against: Sequence[str]) -> None:

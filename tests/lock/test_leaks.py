@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapenv.errors import LeakError
-from snapenv.lock.leaks import Leak, find_leaks, refuse_leaks
-from snapenv.model.secret import Secret
+from snapenv.lock.leaks import find_leaks, refuse_leaks
+from snapenv.model.secret import Leak, Secret
 
 LETTERS = string.ascii_letters + string.digits
 PASSWORD = "tr0ub4dor&3/+x"

@@ -22,6 +22,7 @@ from probe_status import Status
 
 Statuses = Dict[str, Status]  # by path, absolute; of a link its own
 _NONE: Status = (0, 0, 0, 0, 0, 0)  # of what has a path too long to be asked for
+_LONG = 900  # characters, so that with a name at its end a path is one that a system call takes
 _AROUND = ("bin", "etc", "include", "lib", "share")
 # What venv, virtualenv, uv and ensurepip make in these.
 _OF_TOOLS = re.compile(
@@ -111,6 +112,26 @@ def _read(folder: str, found: Statuses) -> list[str]:
     Raises:
         OSError: It cannot be read.
     """
+    if len(folder) > _LONG:
+        return _read_by_path(folder, found)
+    inner: list[str] = []
+    above = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with os.scandir(above) as entries:  # what it names is asked for from there: a sixth faster
+            for entry in entries:
+                name = entry.name
+                if not entry.is_dir(follow_symlinks=False):
+                    status = probe_status.of(entry.stat(follow_symlinks=False))
+                    found[folder + "/" + name] = status
+                elif name != "__pycache__":
+                    inner.append(folder + "/" + name)
+    finally:
+        os.close(above)
+    return inner
+
+
+def _read_by_path(folder: str, found: Statuses) -> list[str]:
+    """Do the same with whole paths, which are refused where nothing could be opened by them."""
     inner: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
