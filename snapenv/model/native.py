@@ -28,6 +28,7 @@ class NativeLibrary:
     found: bool  # whether the loader finds it here
     required: bool = True  # an import loads it; else only a plugin names it
     needed_by: tuple[str, ...] = ()  # distributions, sorted
+    outside: bool = False  # an import loads it, from where neither packages nor this one put it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

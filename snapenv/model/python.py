@@ -108,6 +108,7 @@ class Environment:
     distributions: tuple[Distribution, ...]  # sorted by name
     unowned: tuple[LooseFile, ...] = ()  # in and around site-packages, sorted by path
     outside: tuple[str, ...] = ()  # what leads out and cannot be carried: "x.pth: ~/project"
+    notes: tuple[str, ...] = ()  # what does not travel and may be needed; told, not written down
     import_path: tuple[str, ...] | None = None
     """What modules come from, in order, as it is once it is restored; None where nobody looked.
 

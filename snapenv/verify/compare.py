@@ -264,10 +264,19 @@ def _missing_libraries(expected: Native, seen: Native) -> list[NativeLibrary]:
 
 
 def _install(missing: list[NativeLibrary]) -> str:
+    by_hand = [one.soname for one in missing if one.outside]
     packages = sorted({one.package for one in missing if one.package})
+    fixes = []
     if packages:
-        return f"Install them: apt-get install {' '.join(packages)}"
-    return "Install the operating system's packages that hold them."
+        fixes.append(f"Install them: apt-get install {' '.join(packages)}")
+    elif len(by_hand) < len(missing):
+        fixes.append("Install the operating system's packages that hold them.")
+    if by_hand:
+        fixes.append(
+            f"Copy {', '.join(by_hand)} from the machine of the capture, where no package had put "
+            "it, and name its folder in LD_LIBRARY_PATH."
+        )
+    return " ".join(fixes)
 
 
 def _variables(expected: Mapping[str, str], seen: Mapping[str, str]) -> Iterator[Check]:

@@ -78,7 +78,8 @@ def _lock(request: Capture, look: _Look, folder: Path, target: Target, outside: 
         refuse_leaking_texts(snapshot, outside)
         write_snapshot(snapshot, folder, scratch=fetched)
     outcome = _outcome(snapshot, folder)
-    return replace(outcome, warnings=(*outcome.warnings, *_unused_gpu(baseline, facts)))
+    told = (*facts.environment.notes, *_unused_gpu(baseline, facts))
+    return replace(outcome, warnings=(*outcome.warnings, *told))
 
 
 def name_environment(environment: Environment, *, purpose: str, level: str) -> Tag:
@@ -139,7 +140,7 @@ def _make_lock(
             all_travel=request.vendor == "all",
             python=facts.environment.interpreter,
         ),
-        environment=facts.environment,
+        environment=replace(facts.environment, notes=()),
         proofs=packages.proofs,
         allowed=packages.allowed,
         overlay=packages.overlay,

@@ -267,3 +267,37 @@ def test_without_a_cache_and_without_dpkg_the_folders_are_looked_at(venv: Venv) 
 
     assert found
     assert found.libraries == (NativeLibrary(soname="libstdc++.so.6", found=True),)
+
+
+@pytest.mark.parametrize("runpath", ["{aside}/lib", "$ORIGIN/../../../../aside/lib"])
+def test_a_library_that_was_put_by_hand_outside_is_named(
+    venv: Venv, aside: Path, runpath: str
+) -> None:
+    library = compile_named(aside / "lib" / "libby_hand.so.4")
+    options = (f"-Wl,-rpath,{runpath.format(aside=aside)}",)
+    compile_module(venv.site / "ours.abi3.so", needs=[library], options=options)
+
+    facts = venv.look()
+
+    assert facts.native
+    (found,) = (one for one in facts.native.libraries if one.soname == "libby_hand.so.4")
+    assert (found.found, found.package, found.outside) == (True, None, True)
+    (note,) = facts.environment.notes
+    assert note.startswith(f"{library} belongs to no package and does not travel; ours.abi3.so")
+
+
+@pytest.mark.parametrize(
+    ("runpath", "is_bound"), [("{venv}/lib", True), ("$ORIGIN/../../../lib:{venv}/lib", False)]
+)
+def test_an_rpath_that_names_the_environment_itself_is_named_where_it_is_needed(
+    venv: Venv, runpath: str, *, is_bound: bool
+) -> None:
+    library = compile_named(venv.folder / "lib" / "libinner.so.4")
+    options = (f"-Wl,-rpath,{runpath.format(venv=venv.folder)}",)
+    compile_module(venv.site / "ours.abi3.so", needs=[library], options=options)
+
+    notes = venv.look().environment.notes
+
+    assert [note.split(" by ")[0] for note in notes] == (
+        ["ours.abi3.so finds libinner.so.4"] if is_bound else []
+    )

@@ -276,6 +276,51 @@ def test_another_cublas_does_not_hold() -> None:
     ]
 
 
+def test_a_library_of_no_package_is_to_be_copied_and_never_to_be_installed() -> None:
+    by_hand = replace(GL, soname="libopencv_core.so.405", package=None, outside=True)
+    captured = sample_facts(native=replace(NATIVE, libraries=(by_hand,)))
+
+    checks = compare_facts(captured, sample_facts(native=replace(NATIVE, libraries=())))
+
+    (check,) = [check for check in checks if not check.ok]
+    assert check.fix
+    assert check.fix.startswith("Copy libopencv_core.so.405 from the machine of the capture")
+    assert "nstall" not in check.fix
+
+
+FRONT = ("site/snapenv-path/fork", "site")
+AFTER = ("site", "site/snapenv-path/a", "site/snapenv-path/b")
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "severity"),
+    [
+        (FRONT, ("site",), "error"),
+        (FRONT, tuple(reversed(FRONT)), "error"),
+        (("site",), FRONT, "error"),
+        (AFTER, (AFTER[0], AFTER[2], AFTER[1]), "warning"),
+    ],
+)
+def test_another_import_path_is_named(
+    there: tuple[str, ...], here: tuple[str, ...], severity: str
+) -> None:
+    facts = [sample_facts(environment=sample_environment(import_path=one)) for one in (there, here)]
+
+    (check,) = [check for check in compare_facts(*facts) if not check.ok]
+
+    assert (check.id, check.severity) == ("import-path", severity)
+    assert (check.expected, check.seen) == (", ".join(there), ", ".join(here))
+
+
+@pytest.mark.parametrize("paths", [(FRONT, FRONT), (None, FRONT), (FRONT, None)])
+def test_an_import_path_that_is_the_same_or_that_nobody_looked_at_holds(
+    paths: tuple[tuple[str, ...] | None, tuple[str, ...] | None],
+) -> None:
+    facts = [sample_facts(environment=sample_environment(import_path=one)) for one in paths]
+
+    assert failed(compare_facts(*facts)) == []
+
+
 def test_a_library_that_an_import_needs_is_missed_with_the_package_that_holds_it() -> None:
     without = replace(NATIVE, libraries=(replace(GL, found=False, package=None), CUDA, RDMA))
 

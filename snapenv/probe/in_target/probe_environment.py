@@ -54,6 +54,7 @@ def look(path: list[str], tree: Tree, index: Index) -> tuple[dict[str, Any], set
         "torch": torch,
     }
     compiled = native.answer()
+    environment["notes"] = [*reach.notes, *(compiled["notes"] if compiled else ())]
     seen = {
         "environment": environment,
         "native": compiled

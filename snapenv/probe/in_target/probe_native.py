@@ -5,7 +5,7 @@ No file is loaded: headers are read, and of the contents nothing.
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH112, PTH114, PTH118, PTH119, PTH120, PTH123, PTH208, PTH113
+# ruff: noqa: PTH110, PTH112, PTH114, PTH118, PTH119, PTH120, PTH123, PTH208, PTH113
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import os
 import re
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Mapping, NamedTuple
+from typing import TYPE_CHECKING, Iterable, Iterator, Mapping, NamedTuple
 
 import probe_elf
 import probe_fatbin
 import probe_loader
 import probe_path
+import probe_record
 import probe_tree
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ _OF_INTERPRETER = re.compile(
 )
 _TAGGED_MODULE = re.compile(r".+\.(cpython-|pypy|abi3)[^/]*\.so|[^.]+\.so")
 _FOLDERS_OF_LIBRARIES = re.compile(r"(lib|lib64|.*\.libs)")
+
+
+_OF_SYSTEM = ("/lib", "/usr/lib")  # also lib32, lib64
+_OF_DRIVER = re.compile(r"lib(cuda|nvidia-.+|nvcuvid|nvoptix)\.so.*")
 
 
 class Compiled(NamedTuple):
@@ -55,9 +60,15 @@ def look(distributions: list[Distribution], tree: Tree, reach: Reach) -> dict[st
     users = _users(read, set(map(_base, owners)))
     runpaths = _runpaths(users)
     paths: dict[str, str] = probe_loader.find(runpaths, _machine(users))
+    required = _required(read)
+    libraries = _libraries(users, paths, required)
     return {
         "kernels": _kernels(read),
-        "libraries": _libraries(users, paths, _required(read)),
+        "libraries": libraries,
+        "notes": [
+            *(_left_behind(one, users, paths) for one in libraries if one["outside"]),
+            *_bound(one for one in read if one.file in required),
+        ],
         "looked_at": probe_loader.looked_at(runpaths, paths),
     }
 
@@ -136,21 +147,83 @@ def _libraries(
     users: Mapping[str, list[Compiled]], paths: Mapping[str, str], required: set[str]
 ) -> list[dict[str, object]]:
     packages = probe_loader.owners(paths.values())
-    return [
-        {
-            "soname": soname,
-            "package": packages.get(paths.get(soname, "")),
-            "found": soname in paths,
-            "required": any(one.file in required for one in users[soname]),
-            "needed_by": sorted({one.distribution for one in users[soname] if one.distribution}),
-        }
-        for soname in sorted(users)
-    ]
+    found: list[dict[str, object]] = []
+    for soname in sorted(users):
+        path = paths.get(soname)
+        package, is_required = packages.get(path or ""), _is_any(users[soname], required)
+        is_outside = path is not None and package is None and _is_of_nobody(path)
+        found.append(
+            {
+                "soname": soname,
+                "package": package,
+                "found": path is not None,
+                "required": is_required,
+                "needed_by": sorted({one.distribution or "" for one in users[soname]} - {""}),
+                "outside": is_outside and is_required,
+            }
+        )
+    return found
+
+
+def _is_any(compiled: list[Compiled], files: set[str]) -> bool:
+    return any(one.file in files for one in compiled)
+
+
+def _is_of_nobody(path: str) -> bool:
+    """Say whether a library was put there by hand: not of a system, an image or a driver."""
+    folder = os.path.dirname(os.path.realpath(path))
+    is_of_system = os.path.dirname(path).startswith(_OF_SYSTEM) or folder.startswith(_OF_SYSTEM)
+    return not (is_of_system or _OF_DRIVER.fullmatch(_base(path)) or probe_path.is_of_image(folder))
+
+
+def _left_behind(
+    library: dict[str, object], users: Mapping[str, list[Compiled]], paths: Mapping[str, str]
+) -> str:
+    """Say of a library outside that it does not travel, and what is to be done."""
+    soname = str(library["soname"])
+    user, place = _base(users[soname][0].file), probe_record.shown(paths[soname])
+    return (
+        f"{place} belongs to no package and does not travel; {user} needs it: put it there on the "
+        "other machine too, or name its folder in LD_LIBRARY_PATH"
+    )
+
+
+def _bound(compiled: Iterable[Compiled]) -> Iterator[str]:
+    """Name what finds a library only by an RPATH that holds the place of this environment."""
+    inside = probe_path.prefix() + os.sep
+    for one in compiled:
+        bound = {told for told in one.elf.runpath if os.path.normpath(told).startswith(inside)}
+        held = {soname: _holders(one, soname) for soname in one.elf.needed} if bound else {}
+        for soname in [soname for soname in held if held[soname] and held[soname] <= bound]:
+            yield (
+                f"{_base(one.file)} finds {soname} by an absolute RPATH into this environment, "
+                "and will not find it elsewhere: build it with an RPATH of $ORIGIN"
+            )
+
+
+def _holders(one: Compiled, soname: str) -> set[str]:
+    """Give those folders of a RUNPATH, as it is written, that hold a library."""
+    return {
+        told
+        for told in one.elf.runpath
+        if os.path.exists(os.path.join(_expanded(told, one.file), soname))
+    }
+
+
+def _expanded(folder: str, file: str) -> str:
+    """Give a folder of RUNPATH as the loader takes it for a file."""
+    origin = os.path.dirname(os.path.realpath(file))
+    return os.path.normpath(re.sub(r"\$(?:ORIGIN|\{ORIGIN\})", lambda _: origin, folder))
 
 
 def _runpaths(users: Mapping[str, list[Compiled]]) -> dict[str, list[str]]:
     return {
-        soname: [path for one in used for path in one.elf.runpath if path.startswith("/")]
+        soname: [
+            path
+            for one in used
+            for path in (_expanded(folder, one.file) for folder in one.elf.runpath)
+            if path.startswith("/")
+        ]
         for soname, used in users.items()
     }
 

@@ -7,7 +7,7 @@ a link leads to lies where the link is.
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH112, PTH113, PTH118, PTH119, PTH208
+# ruff: noqa: PTH112, PTH113, PTH117, PTH118, PTH119, PTH208
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class Reach(NamedTuple):
     texts: dict[str, str | None]  # of .pth files by name as they travel; None is for not at all
     path: list[str]  # the import path as it will be: "site", "site/snapenv-path/x", "prefix/x"
     told: list[str]  # what cannot travel, in words
+    notes: list[str]  # what does not travel and may be needed, in words
     links: set[str]  # to folders outside: what they lead to is in ``files`` or ``told``
     leads_out: bool  # whether anything else than the environment's own files was looked at
 
@@ -171,9 +172,18 @@ def find(tree: Tree, everything: list[Distribution], visible: list[Distribution]
         _texts(walk),
         list(dict.fromkeys(walk.path)),
         walk.told,
+        list(_relative()),
         walk.links,
         bool(walk.files or walk.told or walk.moved),
     )
+
+
+def _relative() -> Iterator[str]:
+    """Name what PYTHONPATH has that is another place wherever a program starts."""
+    for one in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        if one and not os.path.isabs(one):
+            shown = probe_record.shown(one)
+            yield f"PYTHONPATH names {shown}, which hangs on where a program starts: left out"
 
 
 def site_folder() -> str:
