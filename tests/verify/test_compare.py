@@ -304,7 +304,10 @@ AFTER = ("site", "site/snapenv-path/a", "site/snapenv-path/b")
 def test_another_import_path_is_named(
     there: tuple[str, ...], here: tuple[str, ...], severity: str
 ) -> None:
-    facts = [sample_facts(environment=sample_environment(import_path=one)) for one in (there, here)]
+    facts = [
+        sample_facts(environment=replace(sample_environment(), import_path=one))
+        for one in (there, here)
+    ]
 
     (check,) = [check for check in compare_facts(*facts) if not check.ok]
 
@@ -316,7 +319,9 @@ def test_another_import_path_is_named(
 def test_an_import_path_that_is_the_same_or_that_nobody_looked_at_holds(
     paths: tuple[tuple[str, ...] | None, tuple[str, ...] | None],
 ) -> None:
-    facts = [sample_facts(environment=sample_environment(import_path=one)) for one in paths]
+    facts = [
+        sample_facts(environment=replace(sample_environment(), import_path=one)) for one in paths
+    ]
 
     assert failed(compare_facts(*facts)) == []
 
