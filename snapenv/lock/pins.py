@@ -55,8 +55,8 @@ def vendored(
 
 
 def _is_pure_conda(found: Distribution) -> bool:
-    """Say whether conda installed a wheel that would run anywhere."""
-    is_pure = bool(found.tags) and all(tag.endswith("-none-any") for tag in found.tags)
+    """Say whether conda installed what would run anywhere."""
+    is_pure = not found.compiled and all(tag.endswith("-none-any") for tag in found.tags)
     return found.origin == "conda" and found.files is not None and is_pure
 
 

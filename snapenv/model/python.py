@@ -72,7 +72,7 @@ class LooseFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Distribution:
-    """One installed distribution. ``files`` is None where it has no RECORD (Debian's, for one)."""
+    """One installed distribution; of the operating system's nothing may say its ``files``."""
 
     name: str  # normalised as packaging does: "nvidia-cudnn-cu13"
     version: str
@@ -80,6 +80,7 @@ class Distribution:
     installer: str | None = None
     url: str | None = None  # where direct_url.json points, without user info
     tags: tuple[str, ...] = ()  # of its WHEEL file, such as "py3-none-any"
+    compiled: bool = False  # it has no WHEEL file, and holds machine code
     files: Files | None = None
 
 

@@ -237,7 +237,9 @@ def test_a_file_of_the_sources_that_no_list_can_hold_is_named(venv: Venv, tmp_pa
 
     install_editable(venv, project, project / "src")
 
-    assert venv.look().environment.outside == (r"plain: plain/two\nlines.txt",)
+    assert venv.look().environment.outside == (
+        r"plain: plain/two\nlines.txt: its name has a control character, or is no UTF-8",
+    )
 
 
 def test_the_content_that_comes_is_the_working_tree_as_it_is(venv: Venv, tmp_path: Path) -> None:

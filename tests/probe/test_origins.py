@@ -177,15 +177,15 @@ def test_by_conda(venv: Venv) -> None:
     assert [one.origin for one in found] == ["conda", "conda", "index"]
 
 
-def test_of_the_operating_system(venv: Venv) -> None:
+def test_what_lies_in_a_venv_is_never_the_operating_systems(venv: Venv) -> None:
     add_metadata(venv.site, "a-1.0.dist-info", "a", {"INSTALLER": "debian\n", "RECORD": ""})
     add_metadata(venv.site, "b-1.0.dist-info", "b", {"INSTALLER": "pip\n"})
 
     found = venv.look().environment.distributions
 
     assert [(one.origin, one.files is None) for one in found] == [
-        ("system", False),
-        ("system", True),
+        ("index", False),
+        ("index", False),
     ]
 
 
@@ -253,4 +253,4 @@ def test_metadata_that_is_no_utf8_is_read(venv: Venv) -> None:
 def test_an_egg_info_that_is_one_file_is_read(venv: Venv) -> None:
     write_files(venv.site, {"x-1.0.egg-info": METADATA.format("x")})
 
-    assert venv.find("x").origin == "system"
+    assert venv.find("x").origin == "local"

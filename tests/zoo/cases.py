@@ -203,6 +203,27 @@ def editable_legacy(venv: Venv) -> None:
     run(str(venv.python), "setup.py", "--quiet", "develop", folder=folder)
 
 
+def without_record(venv: Venv) -> None:
+    """Leave the files of packages as installers of several ages did, none with a RECORD."""
+    venv.install("click", "tabulate==0.9.0", "docopt==0.6.2")
+    for name in ("click", "tabulate", "docopt"):
+        next(venv.site.glob(f"{name}-*.dist-info/RECORD")).unlink()
+    script = venv.folder / "bin" / "tabulate"
+    script.write_text(script.read_text().replace("import sys", "import sys\nprint('ours')", 1))
+    metadata = "Metadata-Version: 1.1\nName: {0}\nVersion: 1.0\n"
+    files = {
+        "plant.egg-info/PKG-INFO": metadata.format("plant"),
+        "plant.egg-info/top_level.txt": "leaf\n",
+        "leaf/__init__.py": "ANSWER = 42\n",
+        "stone-1.0.egg-info": metadata.format("stone"),
+        "stone.py": "ANSWER = 43\n",
+        "egg-1.0-py3.egg/EGG-INFO/PKG-INFO": metadata.format("egg"),
+        "egg-1.0-py3.egg/yolk.py": "ANSWER = 44\n",
+        "easy-install.pth": "./egg-1.0-py3.egg\n",
+    }
+    write(venv.site, files)
+
+
 def two_editables(venv: Venv) -> None:
     for name in ("animal", "plant"):
         text = SETUPTOOLS.replace("animal", name)
@@ -345,6 +366,14 @@ BACK_AS_REGULAR: Mapping[str, tuple[Callable[[Venv], None], str]] = {
         (
             "import ours, deep.in_side, linked, packed;"
             "print(ours.ANSWER, deep.in_side.ANSWER, linked.ANSWER, packed.ANSWER)"
+        ),
+    ),
+    "without RECORD": (
+        without_record,
+        (
+            "import click, docopt, leaf, stone, sys, tabulate, yolk, subprocess as s;"
+            "print(s.run([sys.prefix + '/bin/tabulate', '-h'], capture_output=True).stdout[:4],"
+            "leaf.ANSWER, stone.ANSWER, yolk.ANSWER)"
         ),
     ),
     "two editables": (two_editables, "import animal, plant; print(plant.ANSWER)"),

@@ -20,6 +20,7 @@ import probe_path
 import probe_record
 import probe_scripts
 import probe_sources
+import probe_unrecorded
 
 if TYPE_CHECKING:
     from probe_hashing import Hashed
@@ -30,7 +31,10 @@ _WORD = re.compile(r"[!-~]+")
 
 
 class Distribution(NamedTuple):
-    """One distribution on the import path; ``entries`` is None where it has no RECORD.
+    """One distribution on the import path; ``entries`` is None where nothing says its files.
+
+    That is so where it has no RECORD and is of the operating system's or an image's Python, or is
+    imported from where its sources lie.
 
     ``digested`` are the files that are the same whoever installs them, ``scripts`` those whose
     first line may name the environment: sorted out once it is known to be ``visible``.
@@ -60,7 +64,9 @@ class Distribution(NamedTuple):
 
 def find(path: list[str]) -> list[Distribution]:
     """List the distributions in the order of the import path, also those that others shadow."""
-    return [found for folder in path for found in _in_folder(folder)]
+    everything = [found for folder in path for found in _in_folder(folder)]
+    completed: list[Distribution] = probe_unrecorded.complete(everything)
+    return completed
 
 
 def visible(everything: list[Distribution]) -> list[Distribution]:
@@ -105,13 +111,13 @@ def _counted(
 def facts(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, object]:
     """Describe one as snapenv's ``Distribution``."""
     installer = _WORD.match(found.read("INSTALLER") or "")
+    wheel = found.read("WHEEL")
     return {
         "name": found.name,
         "version": found.version,
         "installer": installer.group() if installer else None,
-        "tags": sorted(
-            set(re.findall(r"^Tag: *([!-~]+)", found.read("WHEEL") or "", re.MULTILINE))
-        ),
+        "tags": sorted(set(re.findall(r"^Tag: *([!-~]+)", wheel or "", re.MULTILINE))),
+        "compiled": wheel is None and probe_unrecorded.has_machine_code(found.entries or ()),
         "files": _files(found, hashed),
         **probe_origins.of(found),
     }

@@ -16,7 +16,7 @@ import os
 import posixpath
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Iterable
 from urllib.parse import urlsplit, urlunsplit
 
 import probe_path
@@ -46,10 +46,16 @@ def _without_url(found: Distribution) -> str:
         return "editable"
     is_system = (
         found.entries is None
-        or (found.read("INSTALLER") or "").strip() in _OF_SYSTEM
+        or ((found.read("INSTALLER") or "").strip() in _OF_SYSTEM and not _is_in_venv(found))
         or found.folder.startswith("/usr/lib/python3/")
     )
-    return "system" if is_system else "index"
+    if is_system:
+        return "system"
+    return "index" if found.info.endswith(".dist-info") else "local"  # an index has no .egg-info
+
+
+def _is_in_venv(found: Distribution) -> bool:
+    return sys.prefix != sys.base_prefix and probe_path.is_below(found.folder, sys.prefix)
 
 
 def _is_of_conda(found: Distribution) -> bool:
@@ -62,11 +68,22 @@ def _is_of_conda(found: Distribution) -> bool:
 @functools.lru_cache(maxsize=None)
 def conda_files() -> frozenset[str]:
     """Give every file that conda says it put into this environment, absolute."""
+    return frozenset().union(*_conda_records())
+
+
+def conda_record_with(files: Iterable[str]) -> frozenset[str] | None:
+    """Give the files that conda installed together with one of these; None where it did not."""
+    return next((one for one in _conda_records() if not one.isdisjoint(files)), None)
+
+
+@functools.lru_cache(maxsize=None)
+def _conda_records() -> list[frozenset[str]]:
     prefix = os.path.realpath(sys.prefix)
-    records = glob.glob(os.path.join(glob.escape(prefix), "conda-meta", "*.json"))
-    return frozenset(
-        os.path.join(prefix, name) for record in records for name in _conda_record(record)
-    )
+    records = sorted(glob.glob(os.path.join(glob.escape(prefix), "conda-meta", "*.json")))
+    return [
+        frozenset(os.path.join(prefix, name) for name in _conda_record(record))
+        for record in records
+    ]
 
 
 def _conda_record(path: str) -> list[str]:

@@ -62,7 +62,8 @@ class _Walk:
         self.causes = _causes()
         self.files: list[Entry] = []
         self.told: list[str] = []
-        self.moved: dict[str, str | None] = dict.fromkeys(self.roots)
+        eggs = {folder for folder in self.folders if folder.endswith(".egg")}
+        self.moved: dict[str, str | None] = dict.fromkeys(self.roots | eggs)
         self.path: list[str] = []
         self.links: set[str] = set()
         self._tops: dict[str, str] = {}  # names by place

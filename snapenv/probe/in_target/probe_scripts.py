@@ -95,7 +95,8 @@ def _script(entry: Entry, points: dict[str, tuple[str, str]]) -> Script | None:
     is_edited = probe_record.is_other(entry, raw)
     if point is None:
         return Script(entry, content, is_edited)
-    is_made = _is_executable(entry.file) and (not is_edited or _is_generated(content, *point))
+    is_certain = bool(entry.hash) and not is_edited
+    is_made = _is_executable(entry.file) and (is_certain or is_generated(content, *point))
     return None if is_made else Script(entry, content, is_edited=True)
 
 
@@ -110,9 +111,12 @@ def is_in_bin(file: str) -> bool:
 
 
 def claimed(found: Distribution) -> set[str]:
-    """Name the scripts of a distribution that has no RECORD to list them."""
-    if found.entries is not None:
-        return set()
+    """Name the scripts of a distribution of which nothing lists them."""
+    return set() if found.entries is not None else named(found)
+
+
+def named(found: Distribution) -> set[str]:
+    """Name the scripts that a distribution's metadata speaks of."""
     return {*_entry_points(found.read("entry_points.txt") or ""), *found.names("scripts")}
 
 
@@ -196,7 +200,7 @@ def _entry_points(text: str) -> dict[str, tuple[str, str]]:
     return points
 
 
-def _is_generated(content: bytes, module: str, attribute: str) -> bool:
+def is_generated(content: bytes, module: str, attribute: str) -> bool:
     """Say whether a script does what its entry point says and nothing else."""
     _, _, body = content.decode("utf-8", "replace").partition("\n")
     pattern = _GENERATED.replace("__S__", r"""["'][^"'\n]*["']""")

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Iterator, NamedTuple
 import probe_path
 import probe_pth
 import probe_record
+import probe_unrecorded
 from probe_record import Entry
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ _OF_PROJECT = frozenset(
         *("build", "dist", "node_modules"),
     ]
 )
-# A folder's name, with the old name of what it was before.
-_EGG_FILES = {"PKG-INFO": "METADATA", "entry_points.txt": "", "top_level.txt": ""}
 
 
 class Sources(NamedTuple):
@@ -58,7 +57,7 @@ class Sources(NamedTuple):
 def of(found: Distribution) -> Sources:
     """Find the sources of an editable installation."""
     if found.entries is None:
-        inside = [*_egg_info(found), *_of_root(found.folder, found)]
+        inside = [*probe_unrecorded.metadata(found), *_of_root(found.folder, found)]
         return Sources(inside, [found.folder], frozenset(), is_found=True)
     tops = {entry.path: entry.file for entry in found.entries if "/" not in entry.path}
     leads: list[str] = []
@@ -93,17 +92,6 @@ def is_linked_folder(entry: Entry) -> bool:
 def followed(entry: Entry) -> list[Entry]:
     """Give the files that an entry of RECORD stands for: more than one of a link to a folder."""
     return list(below(entry.path, entry.file)) if is_linked_folder(entry) else [entry]
-
-
-def _egg_info(found: Distribution) -> Iterator[Entry]:
-    """Name the files of an .egg-info as a .dist-info has them."""
-    base = os.path.join(found.folder, found.info)
-    info = f"{found.name.replace('-', '_')}-{found.version}.dist-info"
-    if os.path.isfile(base):
-        yield Entry(f"{info}/METADATA", base, "")
-    for name, renamed in _EGG_FILES.items():
-        if os.path.isfile(os.path.join(base, name)):
-            yield Entry(f"{info}/{renamed or name}", os.path.join(base, name), "")
 
 
 def _of_finder(file: str) -> list[Entry]:

@@ -21,6 +21,7 @@ import probe_reach
 import probe_record
 import probe_scripts
 import probe_tree
+import probe_unrecorded
 
 if TYPE_CHECKING:
     from probe_distributions import Distribution
@@ -140,12 +141,11 @@ def _is_executable(loose: Loose, hashed: Mapping[str, Hashed]) -> bool:
 
 def _owned(found: Distribution) -> set[str]:
     info = os.path.join(found.folder, found.info)
-    listed = (found.read("installed-files.txt") or "").splitlines()  # setuptools, without RECORD
     return {
         info,
         *(os.path.join(info, name) for name in probe_record.OF_INSTALLER),
         *(entry.file for entry in found.entries or ()),
-        *(os.path.normpath(os.path.join(info, name)) for name in listed),
+        *(() if found.info.endswith(".dist-info") else probe_unrecorded.metadata_files(found)),
     }
 
 
