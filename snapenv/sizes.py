@@ -1,4 +1,4 @@
-"""Write sizes as people read them."""
+"""Write sizes and counts as people read them."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def size(size_bytes: float) -> str:
         if size_bytes >= bytes_each:
             return f"{size_bytes / bytes_each:.1f} {unit}"
     return f"{size_bytes:.0f} B"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Write a count with its noun: ``1 package``, ``0 packages``; ``many`` is one + s, or given."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

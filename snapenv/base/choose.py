@@ -14,6 +14,7 @@ from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import Base, World
 from snapenv.nvidia.catalogue import REPOSITORY, CatalogueImage, major_minor
 from snapenv.nvidia.kernels import is_jetson
+from snapenv.sizes import counted
 
 if TYPE_CHECKING:
     from snapenv.model.facts import Facts
@@ -108,7 +109,10 @@ def choose_world(facts: Facts) -> tuple[World, str]:
     from_base = [found.name for found in facts.environment.distributions if found.origin == "base"]
     if from_base and "NVIDIA_PYTORCH_VERSION" in facts.image:
         torch = "torch" if "torch" in from_base else from_base[0]
-        return "base", f"{torch} is the base image's own, one of its {len(from_base)} packages"
+        return (
+            "base",
+            f"{torch} is the base image's own, one of its {counted(len(from_base), 'package')}",
+        )
     return "exact", "no package is a base image's own: all are installed from the lock"
 
 

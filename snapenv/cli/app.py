@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from snapenv.cli.streams import answering, echo, print_text, say
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from rich.console import Console
-    from rich.text import Text
 
     from snapenv.access.wheels import IndexWheels
     from snapenv.model.outcome import Outcome
@@ -31,12 +30,15 @@ class App:
     """What a command is given: how to answer, and the outside, made when it is asked for."""
 
     json: bool = False
+    works: bool = False  # a workflow is under way: what fails meanwhile is no stream of ours
 
     def run(self, workflow: Callable[[Outside], Outcome]) -> None:
         """Run a workflow, show its outcome, and end with its exit code."""
         outside = _connect()
         with _cleaning(outside.cache):
+            self.works = True
             outcome = workflow(outside)
+            self.works = False
         told = dict.fromkeys((*outcome.warnings, *outside.warnings()))
         self.show(replace(outcome, warnings=tuple(told)))
         if outcome.exit_code:
@@ -51,27 +53,11 @@ class App:
 
         if outcome.warnings:
             say(warnings_text(outcome))
-        if self.json:
-            click.echo(outcome_json(outcome))
-        else:
-            _print(Console(highlight=False), outcome_text(outcome))
-
-
-def say(text: Text) -> None:
-    """Print on stderr, in colour where that is a terminal."""
-    from rich.console import Console
-
-    _print(Console(stderr=True, highlight=False), text)
-
-
-def _print(console: Console, text: Text) -> None:
-    """Print unbroken lines; a stream that cannot write a sign gets a plain one instead."""
-    try:
-        text.plain.encode(console.encoding)
-    except UnicodeEncodeError:
-        plain = text.plain.encode(console.encoding, errors="replace")
-        text = text.__class__(plain.decode(console.encoding))
-    console.print(text, soft_wrap=True)
+        with answering():
+            if self.json:
+                echo(outcome_json(outcome))
+            else:
+                print_text(Console(highlight=False), outcome_text(outcome))
 
 
 def _connect() -> Outside:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snapenv import __version__
-from snapenv.cli.app import App, say, without_secrets
+from snapenv.cli.app import App, without_secrets
 from snapenv.cli.bases import bases
 from snapenv.cli.build import build
 from snapenv.cli.capture import capture
@@ -22,6 +24,7 @@ from snapenv.cli.list import list_
 from snapenv.cli.options import json_option
 from snapenv.cli.restore import restore
 from snapenv.cli.show import show
+from snapenv.cli.streams import answering, cannot_answer, echo, say, warn
 from snapenv.cli.verify import verify
 from snapenv.errors import (
     HangupError,
@@ -29,11 +32,12 @@ from snapenv.errors import (
     SnapenvError,
     TerminationError,
     UsageError,
+    WriteError,
 )
 from snapenv.ownership.interruption import Interrupted, interruptible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class _InOrder(click.Group):
@@ -73,6 +77,7 @@ for command in _COMMANDS:
     cli.add_command(command)
 
 
+_EMPTY = re.compile(r"--[a-z-]+=")
 _ENDS: dict[int, tuple[str, type[SnapenvError]]] = {
     signal.SIGINT: ("interrupted", InterruptionError),
     signal.SIGTERM: ("ended by SIGTERM", TerminationError),
@@ -83,38 +88,89 @@ _ENDS: dict[int, tuple[str, type[SnapenvError]]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    app = App(json="--json" in words or bool(os.environ.get("SNAPENV_JSON")))
+    app = App(json="--json" in words or _is_set("SNAPENV_JSON"))
     try:
         with interruptible():
+            _refuse_empty(words)
             ended = cli.main(args=words, prog_name="snapenv", obj=app, standalone_mode=False)
-    except (click.Abort, KeyboardInterrupt) as interruption:
-        error: SnapenvError = _interruption(interruption)
-    except click.ClickException as usage:
+        with answering():
+            pass  # what a help page has left to write
+    except click.UsageError as usage:
         if not app.json:
-            usage.show()
+            warn(_usage_text(usage))
             return usage.exit_code
-        error = UsageError(usage.format_message(), hint="See snapenv --help.")
+        error: SnapenvError = UsageError(usage.format_message(), hint="See snapenv --help.")
     except SnapenvError as ours:
         error = ours
-    except Exception as bug:
-        if os.environ.get("SNAPENV_DEBUG"):
+    except KeyboardInterrupt as raised:
+        error = _explained(raised, app)
+    except Exception as raised:
+        error = _explained(raised, app)
+        if error.exit_code == SnapenvError.exit_code and _is_set("SNAPENV_DEBUG"):
             raise
-        error = _unexpected(bug)
     else:
         return ended if isinstance(ended, int) else 0
-    _explain(error, app=app, words=words)
+    return _end(error, app=app, words=words)
+
+
+def _end(error: SnapenvError, *, app: App, words: Sequence[str]) -> int:
+    """Explain an error, and give its exit code."""
+    try:
+        _explain(error, app=app, words=words)
+    except WriteError as unwritten:  # the document that a program waits for
+        _explain(unwritten, app=App(), words=words)
+        return unwritten.exit_code
     return error.exit_code
 
 
-def _interruption(raised: BaseException) -> SnapenvError:
-    """Say which signal has ended the command; Click gives its own exception for each."""
-    chain = (raised, raised.__cause__, raised.__context__)
-    number = next((one.number for one in chain if isinstance(one, Interrupted)), signal.SIGINT)
-    word, kind = _ENDS.get(number, _ENDS[signal.SIGINT])
-    return kind(word, hint="Nothing half-made was left behind.")
+def _is_set(name: str) -> bool:
+    """Read a variable that says yes or no as Click reads those of options."""
+    try:
+        return bool(click.BOOL.convert(os.environ.get(name) or "no", None, None))
+    except click.BadParameter:
+        return False
 
 
-def _unexpected(bug: Exception) -> SnapenvError:
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse an empty word, which a variable of a shell that is not set leaves.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        if not word or _EMPTY.fullmatch(word):
+            option = word.rstrip("=") or (before if before.startswith("-") else "a word")
+            raise click.UsageError(f"{option} is empty: give a value, or leave it out")
+
+
+def _usage_text(usage: click.UsageError) -> str:
+    shown = io.StringIO()
+    usage.show(file=shown)
+    return shown.getvalue().rstrip("\n")
+
+
+def _explained(raised: BaseException, app: App) -> SnapenvError:
+    """Say what an exception that is none of ours means to a user.
+
+    A signal may end a command in a moment in which something else fails of it.
+    """
+    chain = tuple(_chain(raised))
+    if any(isinstance(one, (click.Abort, KeyboardInterrupt)) for one in chain):
+        number = next((one.number for one in chain if isinstance(one, Interrupted)), signal.SIGINT)
+        word, kind = _ENDS.get(number, _ENDS[signal.SIGINT])
+        return kind(word, hint="Nothing half-made was left behind.")
+    if isinstance(raised, OSError) and not app.works:
+        return cannot_answer(raised)  # a help page, a version
+    return _unexpected(raised)
+
+
+def _chain(raised: BaseException | None) -> Iterator[BaseException]:
+    while raised is not None:
+        yield raised
+        raised = raised.__cause__ or raised.__context__
+
+
+def _unexpected(bug: BaseException) -> SnapenvError:
     return SnapenvError(
         f"this is a bug in snapenv: {type(bug).__name__}: {' '.join(str(bug).split())}",
         hint="Run it again with SNAPENV_DEBUG=1, and report what it prints.",
@@ -130,4 +186,5 @@ def _explain(error: SnapenvError, *, app: App, words: Sequence[str]) -> None:
     say(error_text(error))
     if app.json:
         command = next((word for word in words if word in cli.commands), "")
-        click.echo(error_json(error, command=command))
+        with answering():
+            echo(error_json(error, command=command))

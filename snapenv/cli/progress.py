@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
+from snapenv.cli.streams import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ class LineProgress:
         """Wait until the block ends; a task that fails leaves no line."""
         began = time.monotonic()
         yield _QuietTask()
-        click.echo(f"{title} {time.monotonic() - began:.1f} s", err=True)
+        warn(f"{title} {time.monotonic() - began:.1f} s")
 
 
 class _QuietTask:

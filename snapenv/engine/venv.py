@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _LENT_LOCK = f"{LENT}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
 _NO_LOCK = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
+_SAID = 300  # characters of what uv says
 _NO_SPACE = "No space left on device"
 _INDEX_OF: Mapping[str | None, str] = MappingProxyType(
     {"files.pythonhosted.org": "https://pypi.org/simple"}
@@ -187,6 +188,6 @@ def _failed(done: Completed) -> InstallError | WriteError:
             hint="Free some space; nothing was left behind.",
         )
     return InstallError(
-        f"the lock could not be installed: {said[-300:]}",
+        f"the lock could not be installed: {said.removeprefix('error: ')[:_SAID]}",
         hint="See that the hosts of pylock.toml answer from here.",
     )

@@ -19,7 +19,7 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from snapenv.errors import LockError
+from snapenv.errors import LockError, PackageIndexError
 from snapenv.model.uv import UvSettings
 from snapenv.model.wheels import IndexWheel
 from snapenv.ports import Target
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # An index that asked for a password, or that uv was told not to ask, has not said no.
 _NO_ANSWER = re.compile(r"hint: An index|could not be queried|network was disabled")
+_UNREACHED = re.compile(r"could not be queried|[Ff]ailed to fetch|error sending request|dns error")
+_SAID = 300  # characters of what uv says
 _STRATEGY = "UV_INDEX_STRATEGY"
 _FROM = re.compile(r"(?m)^(?P<name>[\w.-]+)==\S+\n +# from (?P<url>\S+)$")
 # What `uv pip compile --python-platform` knows, as manylinux_2_N; before them, manylinux2014.
@@ -198,9 +200,17 @@ def _without_wheel(done: Completed, pins: Iterable[Distribution]) -> frozenset[s
     raise _not_locked(said)
 
 
-def _not_locked(said: str) -> LockError:
+def _not_locked(said: str) -> LockError | PackageIndexError:
+    """Say in uv's first words why it gave no lock: what comes first is what went wrong."""
+    why = said.removeprefix("error: ")[:_SAID]
+    if _UNREACHED.search(said):
+        return PackageIndexError(
+            f"a package index cannot be asked: {why}",
+            hint="See that this machine reaches the index of pip's or uv's configuration. "
+            "--prove=off works offline, with what uv has kept.",
+        )
     return LockError(
-        f"uv could not lock the pins: {said[-300:]}",
+        f"uv could not lock the pins: {why}",
         hint="See that the index of pip's or uv's configuration answers.",
     )
 

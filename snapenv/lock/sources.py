@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import VENDOR, Base, Source
-from snapenv.sizes import size
+from snapenv.sizes import counted, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -82,4 +82,4 @@ def _describe(wheels: Sequence[IndexWheel]) -> str:
 
 
 def _wheels(count: int) -> str:
-    return f"{count} wheel{'' if count == 1 else 's'}"
+    return counted(count, "wheel")

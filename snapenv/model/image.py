@@ -46,7 +46,7 @@ class ImageRef:
         """
         found = _REFERENCE.fullmatch(text)
         if found is None:
-            raise ValueError(f"{text!r} is no image reference, such as example.com/team/env:tag")
+            raise ValueError(_no_reference(text))
         return cls(**found.groupdict())
 
     @property
@@ -75,6 +75,15 @@ class ImageRef:
 
     def __str__(self) -> str:
         return self.tagged + (f"@{self.digest}" if self.digest else "")
+
+
+def _no_reference(text: str) -> str:
+    above, slash, name = text.rpartition("/")
+    last, colon, tag = name.partition(":")
+    lower = f"{above}{slash}{last}".lower() + colon + tag
+    if _REFERENCE.fullmatch(lower):
+        return f"{text!r} is no image reference: a repository is of small letters, as in {lower}"
+    return f"{text[:160]!r} is no image reference, such as example.com/team/env:tag"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

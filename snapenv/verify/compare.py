@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.model.facts import NEUTRAL_VARIABLES as _NEUTRAL
 from snapenv.model.outcome import Check
+from snapenv.sizes import counted
 from snapenv.verify.executable import BITS, executable_apart, loose_executable_apart
 
 if TYPE_CHECKING:
@@ -103,8 +104,9 @@ def _distributions(expected: Environment, seen: Environment) -> Iterator[Check]:
     yield _check(
         "distributions",
         ok=not different,
-        expected=f"{len(there)} packages, 0 different",
-        seen=f"{len(here)} packages, {hashed} files hashed, {len(different)} different",
+        expected=f"{counted(len(there), 'package')}, 0 different",
+        seen=f"{counted(len(here), 'package')}, {counted(hashed, 'file')} hashed, "
+        f"{len(different)} different",
         fix="See the packages named below.",
     )
     yield from different
@@ -148,7 +150,7 @@ def _describe_files(files: Files | None) -> str:
     odd = [f"edited {path}" for path in files.edited] + [
         f"missing {path}" for path in files.missing
     ]
-    return ", ".join([*(odd[:3] or [f"{files.count} files"]), f"content {files.sha256[:12]}"])
+    return ", ".join([*(odd[:3] or [counted(files.count, "file")]), f"content {files.sha256[:12]}"])
 
 
 def _unowned(expected: tuple[LooseFile, ...], seen: tuple[LooseFile, ...]) -> Iterator[Check]:
@@ -178,7 +180,7 @@ def _is_same(left: LooseFile | None, right: LooseFile | None) -> bool:
 
 def _describe_loose(files: Mapping[str, LooseFile], different: list[str]) -> str:
     if not different:
-        return f"{len(files)} files of no package"
+        return f"{counted(len(files), 'file')} of no package"
     return ", ".join(f"{path} {_describe_file(files.get(path))}" for path in different[:3])
 
 

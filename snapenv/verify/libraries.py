@@ -13,6 +13,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from snapenv.model.outcome import Check
+from snapenv.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +68,8 @@ def _compare_versions(
         id="libraries",
         ok=not odd,
         expected=_describe(there, odd) or "the libraries of the capture",
-        seen=_describe(here, odd) or f"{len(common)} libraries of CUDA and arithmetic, as mapped",
+        seen=_describe(here, odd)
+        or f"{counted(len(common), 'library', 'libraries')} of CUDA and arithmetic, as mapped",
         fix=_RESTORE if odd else None,
         severity=severity,
     )

@@ -24,7 +24,7 @@ from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
 from snapenv.ownership.claim import claim, claim_path
 from snapenv.ownership.staging import refuse_unwritable
 from snapenv.sizes import size
-from snapenv.workflows.reference import fetch_image, parse_ref, read_image
+from snapenv.workflows.reference import fetch_image, read_image, resolve_ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,8 +69,8 @@ def export_image(request: Export, outside: Outside) -> Outcome:
 
 
 def _export(request: Export, outside: Outside) -> Outcome:
+    ref = _image_ref(request, outside)
     outside.engine.check()
-    ref = _image_ref(request)
     image = fetch_image(ref, outside)
     snapshot = read_image(image, ref, outside)
     contents = Contents(
@@ -155,8 +155,8 @@ def read_archive(file: Path, outside: Outside) -> tuple[Archived, Snapshot]:
     return archived, _snapshot(archived, file)
 
 
-def _image_ref(request: Export) -> ImageRef:
-    ref = parse_ref(request.ref, repository=request.repository)
+def _image_ref(request: Export, outside: Outside) -> ImageRef:
+    ref = resolve_ref(request.ref, repository=request.repository, outside=outside)
     if isinstance(ref, Path):
         return ImageRef(repository=request.repository, tag=read_snapshot(ref).lock.tag)
     return ref

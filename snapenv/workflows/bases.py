@@ -20,6 +20,7 @@ from snapenv.model.outcome import Outcome
 from snapenv.nvidia.catalogue import dotted, load_catalogue
 from snapenv.probe.probe import probe
 from snapenv.workflows.interpreter import find_interpreter
+from snapenv.workflows.reference import find_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -110,7 +111,7 @@ def bases(request: Bases, outside: Outside) -> Outcome:
 
 def _facts(request: Bases, outside: Outside) -> Facts:
     if request.snapshot:
-        return read_snapshot(request.snapshot).lock.facts
+        return read_snapshot(find_folder(request.snapshot)).lock.facts
     python = find_interpreter(None, os.environ, own_prefix=sys.prefix)
     with outside.progress.task(f"Looking at {python}"):
         return probe(outside.local(python), hashes=outside.kept("hashes"))

@@ -30,6 +30,7 @@ from snapenv.workflows.leaks import refuse_leaking_image
 from snapenv.workflows.lend import Lent, lend
 from snapenv.workflows.needs import make_label
 from snapenv.workflows.prove import prove_image
+from snapenv.workflows.reference import find_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,7 +59,7 @@ class Build:
 
 def build(folder: Path, request: Build, outside: Outside) -> Outcome:
     """Build the image of a snapshot folder, name it by the convention, push it if asked."""
-    snapshot = read_snapshot(folder)
+    snapshot = read_snapshot(find_folder(folder))
     outside.engine.check()
     ref = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
     image = find_image(snapshot, ref, request, outside)

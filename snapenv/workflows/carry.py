@@ -22,6 +22,7 @@ from snapenv.model.facts import Facts
 from snapenv.model.python import Distribution
 from snapenv.model.secret import Leak
 from snapenv.program import program_digest
+from snapenv.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -184,7 +185,8 @@ def _collect(missing: Travelling, target: Target, outside: Outside) -> Collected
         return None
     from snapenv.probe.collect import collect
 
-    with outside.progress.task(f"Fetching {len(own)} packages and {len(files)} files"):
+    what = f"{counted(len(own), 'package')} and {counted(len(files), 'file')}"
+    with outside.progress.task(f"Fetching {what}"):
         return collect(target, distributions=[found.name for found in own], files=files)
 
 
@@ -195,7 +197,7 @@ def _search(collected: Collected, outside: Outside) -> _Leaks:
     single = {name: {name: file} for name, file in collected.files.items()}
     parts: dict[str, Mapping[str, CarriedFile]] = {**single, **collected.distributions}
     count = sum(map(len, parts.values()))
-    with outside.progress.task(f"Looking for secrets in {count} files"):
+    with outside.progress.task(f"Looking for secrets in {counted(count, 'file')}"):
         secrets = outside.secrets()
         found = {
             part: (find_leaks(place, [file.content], secrets) for place, file in files.items())

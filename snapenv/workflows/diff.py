@@ -22,7 +22,7 @@ from snapenv.probe.probe import probe
 from snapenv.verify.differences import CONSEQUENCES, differences, sections
 from snapenv.workflows.archive import read_stored
 from snapenv.workflows.interpreter import find_interpreter
-from snapenv.workflows.reference import fetch_image, parse_ref, read_image
+from snapenv.workflows.reference import fetch_image, read_image, resolve_ref
 
 if TYPE_CHECKING:
     from snapenv.model.difference import Group
@@ -99,7 +99,7 @@ def _look(text: str, request: Diff, outside: Outside) -> _Side:
         return _archive(Path(text).expanduser(), outside)
     if _is_environment(text):
         return _environment(text, request, outside)
-    ref = parse_ref(text, repository=request.repository)
+    ref = resolve_ref(text, repository=request.repository, outside=outside)
     return _snapshot(ref) if isinstance(ref, Path) else _image(ref, outside)
 
 

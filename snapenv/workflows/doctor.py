@@ -15,7 +15,7 @@ from snapenv.sizes import size
 from snapenv.verify.verdict import judge
 from snapenv.workflows.needs import for_device
 from snapenv.workflows.preflight import Asked, judge_host, look_at_host, needs_of
-from snapenv.workflows.reference import parse_ref
+from snapenv.workflows.reference import resolve_ref
 
 if TYPE_CHECKING:
     from snapenv.model.host import Host, Needs
@@ -42,7 +42,7 @@ def doctor(request: Doctor, outside: Outside) -> Outcome:
     """
     if request.ref is None:
         return _describe(look_at_host(outside, engine=not request.venv), request)
-    ref = parse_ref(request.ref, repository=request.repository)
+    ref = resolve_ref(request.ref, repository=request.repository, outside=outside)
     host = look_at_host(outside, engine=not request.venv)
     asked = Asked(device=request.device, mirror=request.mirror, venv=request.venv)
     needs = needs_of(ref, outside, host=host, asked=asked, repository=request.repository)

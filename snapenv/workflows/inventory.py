@@ -19,10 +19,10 @@ from snapenv.model.snapshot import (
     TAG_LABEL,
     VERSION_LABEL,
 )
-from snapenv.sizes import size
+from snapenv.sizes import counted, size
 from snapenv.workflows.archive import read_stored
 from snapenv.workflows.needs import Told, read_label
-from snapenv.workflows.reference import parse_ref, read_image
+from snapenv.workflows.reference import read_image, resolve_ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -117,7 +117,7 @@ def _there(
     with outside.progress.task(f"Asking {repository}") as task:
         tags = [tag for tag in outside.registry.tags(repository) if _is_ours(tag)]
         refs = [ImageRef(repository=repository, tag=tag) for tag in tags]
-        task.note(f"{len(refs)} tags")
+        task.note(counted(len(refs), "tag"))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             read = tuple(pool.map(lambda ref: _read(ref, outside), refs))
     there = dict(zip(refs, read, strict=True))
@@ -241,7 +241,7 @@ def show(text: str, outside: Outside, *, repository: str) -> Outcome:
         NotFoundError: It is nowhere.
         RegistryError: The registry does not answer, or refuses.
     """
-    ref = parse_ref(text, repository=repository)
+    ref = resolve_ref(text, repository=repository, outside=outside)
     if isinstance(ref, Path):
         kind = "archive" if ref.is_file() else "snapshot"
         return _shown(_of_snapshot(read_stored(ref, outside), kind=kind, name=text))
@@ -428,9 +428,8 @@ def _packages_line(card: Card) -> str | None:
 def _baseline_line(found: Mapping[str, object] | None) -> str | None:
     if found is None:
         return None
-    return (
-        f"{found['steps']} steps on {found['device']}, {found['first']:.6f} to {found['last']:.6f}"
-    )
+    steps = counted(int(str(found["steps"])), "step")
+    return f"{steps} on {found['device']}, {found['first']:.6f} to {found['last']:.6f}"
 
 
 def _printable(text: str) -> str:

@@ -26,9 +26,11 @@ from snapenv.ownership.staging import refuse_unwritable
 from snapenv.program import program_digest
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import split_pylock
+from snapenv.sizes import counted
 from snapenv.workflows.fetch import temporary_folder
 from snapenv.workflows.leaks import refuse_leaking_texts
 from snapenv.workflows.packages import Carrying, Packages, lock_packages
+from snapenv.workflows.reference import SNAPSHOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +63,7 @@ def lock_environment(request: Capture, facts: Facts, target: Target, outside: Ou
     look = _decide(request, facts)
     if request.output:
         return _lock(request, look, request.output, target, outside)
-    folder = Path("snapshots", str(look.tag))
+    folder = Path(SNAPSHOTS, str(look.tag))
     refuse_unwritable(folder)
     with claim_path(outside.kept("locks"), folder):
         return _lock(request, look, folder, target, outside)
@@ -237,7 +239,7 @@ def _describe(lock: Lock) -> str:
         )
         if version
     ]
-    parts.append(f"{len(environment.distributions)} packages")
+    parts.append(counted(len(environment.distributions), "package"))
     parts.append(hardware.driver_label)
     parts += [gpu.name for gpu in hardware.gpus]
     return ", ".join(parts)
@@ -247,7 +249,8 @@ def _describe_sources(lock: Lock) -> Iterator[str]:
     """Say where the packages come from again; the base image has a line of its own."""
     proved = [name for name, proof in lock.proofs.items() if proof == "record"]
     if proved:
-        yield f"{len(proved)} packages are proved by the RECORD of their index"
+        are = "is" if len(proved) == 1 else "are"
+        yield f"{counted(len(proved), 'package')} {are} proved by the RECORD of their index"
     for source in lock.sources[:-1]:
         yield f"{source.holds} from {source.place}"
 
@@ -255,7 +258,8 @@ def _describe_sources(lock: Lock) -> Iterator[str]:
 def _describe_baseline(baseline: Fingerprint | None) -> str:
     if baseline is None:
         return "no baseline: a restore will be proved by its facts alone"
+    losses = counted(len(baseline.losses), "loss", "losses")
     return (
-        f"baseline on {baseline.conditions.device}: {len(baseline.losses)} losses, "
+        f"baseline on {baseline.conditions.device}: {losses}, "
         f"the first {baseline.values[0]:.6f}, the last {baseline.values[-1]:.6f}"
     )

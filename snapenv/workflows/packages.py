@@ -14,6 +14,7 @@ from snapenv.model.carried import Content
 from snapenv.model.python import Proof
 from snapenv.model.snapshot import VENDOR, Installer, Prove, Vendor
 from snapenv.model.wheels import IndexWheel
+from snapenv.sizes import counted
 from snapenv.workflows.carry import Travelling, carry
 from snapenv.workflows.fetch import fetch_wheels
 from snapenv.workflows.pins import find_wheels
@@ -98,7 +99,7 @@ def _installer(uv: IndexWheel, *, travels: bool) -> Installer:
 
 
 def _fetch(wheels: Sequence[IndexWheel], into: Path, outside: Outside) -> Mapping[str, Content]:
-    with outside.progress.task(f"Fetching {len(wheels)} wheels") as task:
+    with outside.progress.task(f"Fetching {counted(len(wheels), 'wheel')}") as task:
         return {
             f"{VENDOR}/{name}": path
             for name, path in fetch_wheels(wheels, into, outside, task).items()

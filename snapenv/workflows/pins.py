@@ -25,6 +25,7 @@ from snapenv.model.facts import Facts
 from snapenv.model.python import Distribution
 from snapenv.model.wheels import IndexWheel
 from snapenv.ports import Task
+from snapenv.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +110,7 @@ def _tagged(pins: Sequence[Distribution], offers: Offers) -> Mapping[str, IndexW
 def _proved(
     pins: Sequence[Distribution], offers: Offers, asking: _Question, outside: Outside
 ) -> Mapping[str, IndexWheel | None]:
-    asking.task.note(f"{len(pins)} pins, comparing their files with the index")
+    asking.task.note(f"{counted(len(pins), 'pin')}, comparing their files with the index")
     minor = asking.facts.environment.interpreter.minor
     return prove(pins, offers, record=outside.wheels.record, python=minor)
 

@@ -38,7 +38,7 @@ from snapenv.workflows.preflight import (
     needs_of_unread,
 )
 from snapenv.workflows.prove import Place, prove
-from snapenv.workflows.reference import fetch_image, parse_ref, read_image
+from snapenv.workflows.reference import fetch_image, read_image, resolve_ref
 from snapenv.workflows.report import check_place, proof_report, write_report
 from snapenv.workflows.venv_home import venv_home
 
@@ -122,17 +122,19 @@ def restore(request: Restore, outside: Outside) -> Outcome:
         WriteError: The venv or the report cannot be written where it is wanted; nothing was done.
     """
     check_place(request.report)
-    parse_ref(request.ref, repository=request.repository)
+    ref = resolve_ref(request.ref, repository=request.repository, outside=outside)
     if request.engine == "venv":
         with new_folder(request.into.absolute()) as place:
-            return _restore(request, place, outside)
-    return _restore(request, None, outside)
+            return _restore(request, ref, place, outside)
+    return _restore(request, ref, None, outside)
 
 
-def _restore(request: Restore, place: NewFolder | None, outside: Outside) -> Outcome:
+def _restore(
+    request: Restore, ref: ImageRef | Path, place: NewFolder | None, outside: Outside
+) -> Outcome:
     """Restore into a venv's folder that is held, or, without one, as an image."""
     with looking(outside, engine=request.engine == "docker") as host:
-        found = _find(request, outside)
+        found = _find(request, ref, outside)
         checks = _preflight(request, found, host, outside) if request.preflight else ()
         if any(check.fails for check in checks):
             return _refused(request, found, checks, outside)
@@ -145,9 +147,8 @@ def _restore(request: Restore, place: NewFolder | None, outside: Outside) -> Out
     return proved_outcome(request, snapshot, replace(restored, checked=checks), outside)
 
 
-def _find(request: Restore, outside: Outside) -> Found:
+def _find(request: Restore, ref: ImageRef | Path, outside: Outside) -> Found:
     """See what is named, and whether it is here."""
-    ref = parse_ref(request.ref, repository=request.repository)
     if isinstance(ref, Path):
         return (
             _find_archive(ref, request, outside)

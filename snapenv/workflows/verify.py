@@ -11,7 +11,7 @@ from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.workflows.archive import read_stored
 from snapenv.workflows.preflight import look_at_host
-from snapenv.workflows.reference import parse_ref, read_image
+from snapenv.workflows.reference import read_image, resolve_ref
 from snapenv.workflows.report import check_place
 from snapenv.workflows.restore import in_image, in_venv, proved_outcome
 
@@ -31,7 +31,7 @@ def verify(request: Restore, outside: Outside) -> Outcome:
         WriteError: The report cannot be written where it is wanted; nothing was done.
     """
     check_place(request.report)
-    ref = parse_ref(request.ref, repository=request.repository)
+    ref = resolve_ref(request.ref, repository=request.repository, outside=outside)
     if request.engine == "venv":
         snapshot = _snapshot(ref, outside)
         restored = in_venv(request, outside.local(str(_python(request.into))))

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.errors import EngineMissingError, NotFoundError, SnapenvError
+from snapenv.lock.store import write_snapshot
+from snapenv.model.image import Image, ImageRef
+from snapenv.model.snapshot import SNAPSHOT_LABEL
+from snapenv.workflows.reference import find_folder, resolve_ref
+from tests.fakes import FakeEngine
+from tests.samples import TAG, sample_snapshot
+from tests.workflows.outside import EngineWithBase, outside
+
+if TYPE_CHECKING:
+    from snapenv.ports import Outside
+
+OTHER = "train-py3.11-base-cpu"
+OURS = Image(
+    id="sha256:1",
+    diff_ids=(),
+    labels={SNAPSHOT_LABEL: "sha256:2"},
+    variables={},
+    machine="amd64",
+    size_bytes=1,
+)
+
+
+class NoEngine(FakeEngine):
+    """Does not answer."""
+
+    def find(self, ref: str) -> Image | None:
+        raise EngineMissingError(f"nothing answers for {ref}", hint="Start it.")
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder with a snapshot where a capture puts it."""
+    monkeypatch.chdir(tmp_path)
+    write_snapshot(sample_snapshot(), tmp_path / "snapshots" / TAG)
+    write_snapshot(sample_snapshot(), tmp_path / "mine")
+
+
+def holding(*names: str) -> Outside:
+    engine = EngineWithBase()
+    engine.images.update(dict.fromkeys(names, OURS))
+    return outside(engine)
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "found"),
+    [
+        (TAG, (f"snapenv:{TAG}", f"other:{TAG}"), f"snapenv:{TAG}"),
+        (TAG, (f"team/env:{TAG}",), f"team/env:{TAG}"),  # as list shows it
+        (f"team/env:{TAG}", (), f"team/env:{TAG}"),  # a registry may have it
+        ("other:old", ("other:old",), "other:old"),
+        (TAG, (), Path("snapshots", TAG)),
+        (TAG, ("a:x", f"a/b:{OTHER}"), Path("snapshots", TAG)),
+        ("mine", (), Path("mine")),
+    ],
+)
+def test_a_name_leads_to_the_image_the_tag_or_the_folder(
+    text: str, names: tuple[str, ...], found: str | Path
+) -> None:
+    ref = resolve_ref(text, repository="snapenv", outside=holding(*names))
+
+    assert ref == (found if isinstance(found, Path) else ImageRef.parse(found))
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "near"),
+    [
+        (TAG[:-2], (), TAG),
+        ("train-py3.12-base-cpu", (f"x:{OTHER}",), OTHER),
+        (OTHER, (f"x:{OTHER}", f"y:{OTHER}"), f"{OTHER} or x:{OTHER}"),
+        ("othr:old", ("other:old",), "other:old"),
+        ("./min", (), "mine"),
+        (f"snapshots/{TAG[2:]}", (), f"snapshots/{TAG}"),
+        ("snapshots/x", (), None),
+        ("nothing-like-it", ("other:old",), None),
+        ("x" * 5000, (), None),
+        ("./" + "x" * 5000, (), None),
+        ("No Image", (), None),
+    ],
+)
+def test_what_is_nowhere_is_not_found_and_what_is_called_nearly_so_is_named(
+    text: str, names: tuple[str, ...], near: str | None
+) -> None:
+    with pytest.raises(SnapenvError) as caught:
+        resolve_ref(text, repository="snapenv", outside=holding(*names))
+
+    assert isinstance(caught.value, NotFoundError)
+    assert ("Did you mean" in caught.value.hint) == (near is not None)
+    assert (near or "") in caught.value.hint
+    assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [("nosuch", NotFoundError), ("old:tag", EngineMissingError), (OTHER, EngineMissingError)],
+)
+def test_only_what_looks_like_an_image_here_needs_an_engine(
+    text: str, error: type[SnapenvError]
+) -> None:
+    with pytest.raises(error):
+        resolve_ref(text, repository="snapenv", outside=replace(outside(), engine=NoEngine()))
+
+    assert resolve_ref(
+        TAG, repository="snapenv", outside=replace(outside(), engine=NoEngine())
+    ) == Path("snapshots", TAG)
+
+
+def test_a_folder_is_found_by_its_path_or_its_name(tmp_path: Path) -> None:
+    assert find_folder(Path("mine")) == Path("mine")
+    assert find_folder(Path(TAG)) == Path("snapshots", TAG)
+    with pytest.raises(NotFoundError) as caught:
+        find_folder(tmp_path / "mein")
+    assert f"Did you mean {tmp_path}/mine?" in caught.value.hint
