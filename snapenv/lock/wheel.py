@@ -8,7 +8,6 @@ Source: https://packaging.python.org/en/latest/specifications/binary-distributio
 from __future__ import annotations
 
 import base64
-import configparser
 import csv
 import hashlib
 import io
@@ -18,18 +17,17 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name, is_normalized_name
 from packaging.version import InvalidVersion, Version
 
 from snapenv.errors import LockError
+from snapenv.lock.entry_points import is_installable, scripts_of
 from snapenv.lock.paths import refuse_unsafe
+from snapenv.lock.tags import Platform, compressed, tags_of
 from snapenv.model.carried import CarriedFile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-
-    from packaging.tags import Tag
 
     from snapenv.model.python import Distribution
 
@@ -44,7 +42,12 @@ _OF_INSTALLER = frozenset(
 )
 _OF_EGG_ALONE = frozenset(["SOURCES.txt", "installed-files.txt", "not-zip-safe", "zip-safe"])
 _COMPILED = re.compile(r"\.(?:so|abi3\.so|pyd|dylib)(?:\.\d+)*$")
+_VERSION_1 = re.compile(rb"(?im)^Wheel-Version: *1\.\d+[ \t\r]*$")
 _INFO = re.compile(r"[^/]+\.(?:dist-info|egg-info)")
+
+
+class NoWheelError(LockError):
+    """A distribution is of a form that no wheel has, although its files could travel."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,18 +65,18 @@ class _Layout:
 
 
 def rebuild_wheel(
-    distribution: Distribution, files: Mapping[str, CarriedFile], *, python: str, machine: str
+    distribution: Distribution, files: Mapping[str, CarriedFile], platform: Platform
 ) -> tuple[str, bytes]:
     """Give a wheel's file name and content; the same files in any order give the same bytes.
 
     ``files`` are named ``site/PATH`` (below site-packages, the .dist-info among them),
-    ``scripts/FILE`` and ``data/PATH`` (below the prefix). ``python`` is a version such as 3.11
-    and ``machine`` such as x86_64; they give the tags where there is no WHEEL file. Scripts
-    that an installer generates from entry points are left out.
+    ``scripts/FILE`` and ``data/PATH`` (below the prefix). The tags of its name are those of its
+    WHEEL file where they fit the platform, else such as do. Scripts that an installer generates
+    from entry points are left out.
 
     Raises:
-        LockError: There is no metadata, it is not that of the distribution, two files would
-            have one place in the wheel, or a path cannot be in a wheel.
+        NoWheelError: An installer would refuse it, or bring it back other than it was.
+        LockError: There is no metadata, or a path leads out or is no UTF-8.
     """
     refuse_unsafe(distribution.name, files)
     if not is_normalized_name(distribution.name):
@@ -82,39 +85,46 @@ def rebuild_wheel(
     members = _members(distribution, files, layout)
     wheel_file = f"{layout.info}/WHEEL"
     if wheel_file not in members:
-        made = _made_wheel_file(_made_tag(members, python=python, machine=machine))
-        members[wheel_file] = CarriedFile(content=made, executable=False)
-    tags = _tags(members[wheel_file].content)
-    if not tags:
-        raise _cannot(distribution, f"{wheel_file} names no tag")
+        tag = platform.made_tag(compiled=_is_compiled(members))
+        members[wheel_file] = CarriedFile(content=_made_wheel_file(tag), executable=False)
+    written = members[wheel_file].content
+    if not _VERSION_1.search(written):
+        raise _cannot(distribution, f"{wheel_file} is not of version 1")
+    tags = tags_of(written)
+    fitting = compressed(tags) if any(map(platform.fits, tags)) else None
+    named = fitting or platform.made_tag(compiled=_is_compiled(members))
     name = distribution.name.replace("-", "_")
     version = _version(distribution, members[f"{layout.info}/METADATA"].content)
-    return f"{name}-{version}-{_compressed(tags)}.whl", _archive(members, layout.info)
+    return f"{name}-{version}-{named}.whl", _archive(members, layout.info)
 
 
 def _layout(distribution: Distribution, files: Mapping[str, CarriedFile]) -> _Layout:
     info = _installed_info(distribution, files)
     version = _version(distribution, _metadata(distribution, files, info))
     stem, _, kind = info.rpartition(".")
-    is_kept = kind == "dist-info" and _is_of(stem, distribution.name, version)
+    is_kept = kind == "dist-info"
+    if is_kept and not _is_of(stem, distribution.name):
+        raise _cannot(distribution, f"its metadata lies in {info}, which is not named after it")
     entry_points = files.get(f"site/{info}/entry_points.txt")
+    if entry_points and not is_installable(entry_points.content):
+        raise _cannot(distribution, "its entry_points.txt is none that an installer takes")
     wheel = files.get(f"site/{info}/WHEEL")
     is_pure = wheel is None or re.search(rb"(?im)^Root-Is-Purelib: *true", wheel.content)
     return _Layout(
         prefix=stem if is_kept else f"{distribution.name.replace('-', '_')}-{version}",
         installed_info=info,
-        generated=_generated(entry_points.content) if entry_points else frozenset(),
+        generated=frozenset(scripts_of(entry_points.content)) if entry_points else frozenset(),
         lib="purelib" if is_pure else "platlib",
     )
 
 
-def _is_of(stem: str, name: str, version: Version) -> bool:
-    """Say whether a .dist-info is named after its distribution, however it is spelled."""
-    found, _, spelled = stem.partition("-")
-    try:
-        return canonicalize_name(found) == name and Version(spelled) == version
-    except InvalidVersion:
-        return False
+def _is_of(stem: str, name: str) -> bool:
+    """Say whether a .dist-info is named after its distribution, however it is spelled.
+
+    Its version may be another than that of the metadata: installers take the metadata's.
+    """
+    found, _, version = stem.partition("-")
+    return canonicalize_name(found) == name and bool(version)
 
 
 def _installed_info(distribution: Distribution, files: Mapping[str, CarriedFile]) -> str:
@@ -124,7 +134,7 @@ def _installed_info(distribution: Distribution, files: Mapping[str, CarriedFile]
         metadata = _metadata_file(files, info)
         if metadata and canonicalize_name(_header(metadata, "Name")) == distribution.name:
             return info
-    raise _cannot(distribution, "its metadata is missing")
+    raise _no_metadata(distribution)
 
 
 def _metadata_file(files: Mapping[str, CarriedFile], info: str) -> bytes | None:
@@ -138,7 +148,7 @@ def _metadata_file(files: Mapping[str, CarriedFile], info: str) -> bytes | None:
 def _metadata(distribution: Distribution, files: Mapping[str, CarriedFile], info: str) -> bytes:
     found = _metadata_file(files, info)
     if found is None:
-        raise _cannot(distribution, "its metadata is missing")
+        raise _no_metadata(distribution)
     return found
 
 
@@ -154,17 +164,6 @@ def _header(metadata: bytes, name: str) -> str:
     headers = re.split(rb"\r?\n\r?\n", metadata, maxsplit=1)[0].decode(errors="replace")
     found = re.search(rf"^{name}:[ \t]*(\S+)[ \t\r]*$", headers, re.MULTILINE | re.IGNORECASE)
     return found[1] if found else ""
-
-
-def _generated(entry_points: bytes) -> frozenset[str]:
-    parser = configparser.RawConfigParser(delimiters=("=",), strict=False)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    try:
-        parser.read_string(entry_points.decode())
-    except (configparser.Error, UnicodeDecodeError):
-        return frozenset()
-    sections = ("console_scripts", "gui_scripts")
-    return frozenset(name for section in sections if section in parser for name in parser[section])
 
 
 def _members(
@@ -215,11 +214,8 @@ def _place_of_info(name: str, layout: _Layout) -> str | None:
     return f"{layout.info}/{name}"
 
 
-def _made_tag(members: Iterable[str], *, python: str, machine: str) -> str:
-    if not any(map(_COMPILED.search, members)):
-        return "py3-none-any"
-    minor = f"cp{python.replace('.', '')}"
-    return f"{minor}-{minor}-linux_{machine}"
+def _is_compiled(members: Iterable[str]) -> bool:
+    return any(map(_COMPILED.search, members))
 
 
 def _made_wheel_file(tag: str) -> bytes:
@@ -227,21 +223,6 @@ def _made_wheel_file(tag: str) -> bytes:
     return (
         f"Wheel-Version: 1.0\nGenerator: snapenv\nRoot-Is-Purelib: {pure}\nTag: {tag}\n"
     ).encode()
-
-
-def _tags(wheel_file: bytes) -> frozenset[Tag]:
-    lines = re.findall(rb"(?im)^Tag: *([\w.]+-[\w.]+-[\w.]+)[ \t\r]*$", wheel_file)
-    return frozenset(tag for line in lines for tag in parse_tag(line.decode()))
-
-
-def _compressed(tags: Collection[Tag]) -> str:
-    """Write a set of tags as a file name does: each part sorted and joined by dots."""
-    parts = (
-        {tag.interpreter for tag in tags},
-        {tag.abi for tag in tags},
-        {tag.platform for tag in tags},
-    )
-    return "-".join(".".join(sorted(part)) for part in parts)
 
 
 def _archive(members: Mapping[str, CarriedFile], info: str) -> bytes:
@@ -274,8 +255,16 @@ def _record(members: Mapping[str, CarriedFile], ordered: Iterable[str], info: st
     return text.getvalue().encode()
 
 
-def _cannot(distribution: Distribution, why: str) -> LockError:
-    return LockError(
+def _cannot(distribution: Distribution, why: str) -> NoWheelError:
+    return NoWheelError(
         f"no wheel can be made of {distribution.name} {distribution.version}: {why}",
+        hint="Reinstall the package, then capture again.",
+    )
+
+
+def _no_metadata(distribution: Distribution) -> LockError:
+    return LockError(
+        f"no wheel can be made of {distribution.name} {distribution.version}: "
+        "its metadata is missing",
         hint="Reinstall the package, then capture again.",
     )

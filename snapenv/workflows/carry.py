@@ -9,7 +9,7 @@ is neither fetched nor searched again, and what does that is imported only where
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from snapenv.kept import Kept
+    from snapenv.model.python import Environment, LooseFile
     from snapenv.ports import Outside, Target
     from snapenv.probe.collect import Collected
 
@@ -57,12 +58,16 @@ class Carried:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Part:
-    """A rebuilt wheel or a file, and what looked like a secret in what it is made of."""
+    """A rebuilt wheel or a file, and what looked like a secret in what it is made of.
+
+    Where a distribution can be no wheel, there are its ``files`` instead.
+    """
 
     content: bytes
     leaks: tuple[Leak, ...]
     wheel: str = ""  # its file name
     executable: bool = False
+    files: Mapping[str, CarriedFile] = field(default_factory=dict)
 
 
 def carry(
@@ -94,13 +99,23 @@ def carry(
         parts[name] = part
         if name in names:
             kept.keep(names[name], _to_bytes(part))
-    wheels = (parts[found.name] for found in travelling.distributions)
+    return _together(travelling, parts, allowed)
+
+
+def _together(
+    travelling: Travelling, parts: Mapping[str, _Part], allowed: tuple[str, ...]
+) -> Carried:
+    own = [parts[found.name] for found in travelling.distributions]
     files = {name: parts[name] for name in travelling.plan.files}
+    gone = {*travelling.plan.deleted, *travelling.plan.links}
     return Carried(
-        wheels={part.wheel: part.content for part in wheels},
+        wheels={part.wheel: part.content for part in own if part.wheel},
         files={
-            name: CarriedFile(content=part.content, executable=part.executable)
-            for name, part in files.items()
+            **{name: file for part in own for name, file in part.files.items() if name not in gone},
+            **{
+                name: CarriedFile(content=part.content, executable=part.executable)
+                for name, part in files.items()
+            },
         },
         allowed=allowed,
     )
@@ -119,7 +134,10 @@ def _names(travelling: Travelling, outside: Outside) -> dict[str, str]:
     """Say under what name each part is kept; one that nothing identifies has none."""
     environment, system = travelling.facts.environment, travelling.facts.hardware.system
     hangs_on = msgspec.json.encode(
-        (program_digest(), environment.interpreter.minor, system.machine, outside.secrets())
+        (
+            *(program_digest(), environment.interpreter.minor, system.machine, system.glibc),
+            outside.secrets(),
+        )
     )
     name = outside.made().namer()
     return {
@@ -136,11 +154,7 @@ def _identities(travelling: Travelling) -> dict[str, object]:
     """
     environment = travelling.facts.environment
     minor = environment.interpreter.minor
-    loose = {
-        place_in_environment("site-packages", found.path, minor): found
-        for found in environment.unowned
-        if found.sha256
-    }
+    loose = {name: found for name, found in _loose(environment).items() if found.sha256}
     owners: dict[str, list[Distribution]] = {}
     for found in environment.distributions:
         for path in found.files.edited if found.files else ():
@@ -151,6 +165,15 @@ def _identities(travelling: Travelling) -> dict[str, object]:
             name: loose.get(name) or owners.get(name) or environment
             for name in travelling.plan.files
         },
+    }
+
+
+def _loose(environment: Environment) -> Mapping[str, LooseFile]:
+    """Give what belongs to no distribution, by its place."""
+    minor = environment.interpreter.minor
+    return {
+        place_in_environment("site-packages", found.path, minor): found
+        for found in environment.unowned
     }
 
 
@@ -207,14 +230,25 @@ def _search(collected: Collected, outside: Outside) -> _Leaks:
 
 
 def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[tuple[str, _Part]]:
-    from snapenv.lock.wheel import rebuild_wheel
+    from snapenv.lock.loose import as_files
+    from snapenv.lock.tags import Platform
+    from snapenv.lock.wheel import NoWheelError, rebuild_wheel
 
-    python = missing.facts.environment.interpreter.minor
-    machine = missing.facts.hardware.system.machine
+    system = missing.facts.hardware.system
+    platform = Platform(
+        python=missing.facts.environment.interpreter.minor,
+        machine=system.machine,
+        glibc=system.glibc,
+    )
     for found in missing.distributions:
         files = collected.distributions[found.name]
-        wheel, content = rebuild_wheel(found, files, python=python, machine=machine)
-        yield found.name, _Part(content=content, leaks=leaks[found.name], wheel=wheel)
+        try:
+            wheel, content = rebuild_wheel(found, files, platform)
+            part = _Part(content=content, leaks=leaks[found.name], wheel=wheel)
+        except NoWheelError:
+            loose = _loose(missing.facts.environment)
+            part = _Part(content=b"", leaks=leaks[found.name], files=as_files(files, loose=loose))
+        yield found.name, part
     for name in missing.plan.files:
         file = collected.files[name]
         yield name, _Part(content=file.content, leaks=leaks[name], executable=file.executable)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,7 @@ def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Out
         allow=carrying.allow,
         anew=carrying.anew,
     )
+    plan = replace(plan, files=tuple(sorted(carried.files)))
     known = proofs(environment, found.absent, proved=found.proved)
     wheels = (*found.wheels.values(), found.uv)
     return Packages(

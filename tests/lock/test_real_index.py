@@ -16,6 +16,7 @@ from uv import find_uv_bin
 
 from snapenv.errors import LockError
 from snapenv.lock.ask import ask_index, with_tags
+from snapenv.lock.tags import Platform
 from snapenv.lock.wheel import rebuild_wheel
 from snapenv.model.carried import CarriedFile
 from tests.index import (
@@ -180,8 +181,7 @@ def rebuilt_wheel(source: bytes = b"x = 1\n") -> tuple[str, bytes]:
     return rebuild_wheel(
         sample_distribution("our-tool", "1!2.0+cu1", origin="vcs"),
         {path: CarriedFile(content=content, executable=False) for path, content in files.items()},
-        python=PYTHON,
-        machine="x86_64",
+        Platform(python=PYTHON, machine="x86_64"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snapenv.lock.tags import Platform
 from snapenv.lock.wheel import rebuild_wheel
 from snapenv.probe.collect import collect
 from snapenv.targets.local import LocalTarget
@@ -215,9 +216,8 @@ def test_a_wheel_of_an_editable_has_the_same_digest_where_the_sources_are_gone(
         install_with_finder(venv, project, {"plain": f"{src}/plain", "single": f"{src}/single"})
     captured = venv.find("plain")
     carried = collect(LocalTarget(venv.python), distributions=["plain"], files=[])
-    name, content = rebuild_wheel(
-        captured, carried.distributions["plain"], python="3.11", machine=platform.machine()
-    )
+    here = Platform(python="3.11", machine=platform.machine())
+    name, content = rebuild_wheel(captured, carried.distributions["plain"], here)
     (tmp_path / name).write_bytes(content)
     shutil.rmtree(project)
 

@@ -139,6 +139,44 @@ def odd_versions(venv: Venv) -> None:
         venv.install("--no-deps", str(wheel(venv.beside, f"zoo.{name}_X", version, files)))
 
 
+def forms_that_no_wheel_has(venv: Venv) -> None:
+    """Let packages be what installers once took, or what a person made of them by hand."""
+    tags, version, folder, made_up, points = ("tags", "version", "folder", "made-up", "points")
+    for name in (tags, version, folder, made_up, points):
+        module = name.replace("-", "_")
+        files = {f"{module}_x/__init__.py": "def main():\n    print('ran')\n"}
+        venv.install("--no-deps", str(wheel(venv.beside, name, "1.0", files)))
+    _rewrite(venv, tags, "WHEEL", "py3-none-any", "cp36-cp36m-manylinux2010_x86_64")
+    _rewrite(venv, version, "METADATA", "Version: 1.0\n", "Version: 1.1\n")
+    _rewrite(venv, folder, "WHEEL", "Wheel-Version: 1.0\n", "")
+    _rewrite(venv, made_up, "METADATA", "Version: 1.0\n", "Version: 2.0-ours-5.g1234\n")
+    script = venv.folder / "bin" / "made-up"
+    script.write_text(f"#!{venv.python}\nimport sys\nfrom made_up_x import main\n{MAIN}")
+    script.chmod(0o755)
+    _add(venv, made_up, "entry_points.txt", "[console_scripts]\nmade-up = made_up_x:main\n")
+    _add(venv, points, "entry_points.txt", "[console_scripts]\npoints = module\n")
+
+
+MAIN = "if __name__ == '__main__':\n    sys.exit(main())\n"
+
+
+def _rewrite(venv: Venv, name: str, file: str, old: str, new: str) -> None:
+    (info,) = venv.site.glob(f"{name.replace('-', '_')}-1.0.dist-info")
+    text = (info / file).read_text()
+    assert old in text
+    (info / file).write_text(text.replace(old, new))
+    record = (info / "RECORD").read_text()
+    lines = [line for line in record.splitlines() if not line.startswith(f"{info.name}/{file},")]
+    (info / "RECORD").write_text("\n".join([*lines, f"{info.name}/{file},,", ""]))
+
+
+def _add(venv: Venv, name: str, file: str, text: str) -> None:
+    (info,) = venv.site.glob(f"{name.replace('-', '_')}-1.0.dist-info")
+    (info / file).write_text(text)
+    with (info / "RECORD").open("a") as record:
+        record.write(f"{info.name}/{file},,\n")
+
+
 def data_outside_site_packages(venv: Venv) -> None:
     files = {"animal.py": "ANSWER = 42\n", "animal-1.0.data/data/share/animal/x.txt": "data\n"}
     venv.install(str(wheel(venv.beside, "animal", "1.0", files)))
@@ -332,6 +370,13 @@ BACK: Mapping[str, tuple[Callable[[Venv], None], str]] = {
     "data outside site-packages": (
         data_outside_site_packages,
         "import sys; print(open(sys.prefix + '/share/animal/x.txt').read())",
+    ),
+    "forms that no wheel has": (
+        forms_that_no_wheel_has,
+        (
+            "import sys, subprocess as s, tags_x, version_x, folder_x, made_up_x, points_x;"
+            "print(s.check_output(sys.prefix + '/bin/made-up'))"
+        ),
     ),
     "own script": (
         own_script,

@@ -1,0 +1,87 @@
+"""Which tags a wheel can have to be installed where it was captured.
+
+Source: https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_MANYLINUX = re.compile(r"manylinux(?:_(?P<major>\d+)_(?P<minor>\d+)|(?P<old>1|2010|2014))_(.+)")
+_OLD_GLIBC = {"1": (2, 5), "2010": (2, 12), "2014": (2, 17)}
+_PLATFORM = "linux_here"  # stands for any platform that fits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Platform:
+    """What a wheel is installed on."""
+
+    python: str  # its minor version, such as "3.11"
+    machine: str  # "x86_64"
+    glibc: str | None = None  # "2.36"; None where it is unknown, or another C library
+
+    def fits(self, tag: Tag) -> bool:
+        """Say whether an installer there takes a wheel with this tag."""
+        platform = tag.platform
+        if platform != "any":
+            if not self._is_here(platform):
+                return False
+            platform = _PLATFORM
+        return Tag(tag.interpreter, tag.abi, platform) in _tags(self.python)
+
+    def made_tag(self, *, compiled: bool) -> str:
+        """Give a tag that fits."""
+        if not compiled:
+            return "py3-none-any"
+        minor = f"cp{self.python.replace('.', '')}"
+        return f"{minor}-{minor}-linux_{self.machine}"
+
+    def _is_here(self, platform: str) -> bool:
+        found = _MANYLINUX.fullmatch(platform)
+        if not found:
+            return platform == f"linux_{self.machine}" or platform.startswith("musllinux_")
+        needed = _OLD_GLIBC.get(found["old"]) or (int(found["major"]), int(found["minor"]))
+        there = re.fullmatch(r"(\d+)\.(\d+)", self.glibc or "")
+        is_old_enough = not there or needed <= (int(there[1]), int(there[2]))
+        return found[4] == self.machine and is_old_enough
+
+
+def tags_of(wheel_file: bytes) -> frozenset[Tag]:
+    """Give the tags that a WHEEL file names; lines that are none are passed over."""
+    lines = re.findall(rb"(?im)^Tag: *([\w.]+-[\w.]+-[\w.]+)[ \t\r]*$", wheel_file)
+    return frozenset(tag for line in lines for tag in parse_tag(line.decode(errors="replace")))
+
+
+def compressed(tags: Collection[Tag]) -> str:
+    """Write a set of tags as a file name does: each part sorted and joined by dots."""
+    parts = (
+        {tag.interpreter for tag in tags},
+        {tag.abi for tag in tags},
+        {tag.platform for tag in tags},
+    )
+    return "-".join(".".join(sorted(part)) for part in parts)
+
+
+@functools.cache
+def _tags(python: str) -> frozenset[Tag]:
+    """List what a Python takes; of PyPy and of a build without the GIL too, by their names."""
+    major, minor = map(int, python.split(".")[:2])
+    digits = f"{major}{minor}"
+    abis = [f"cp{digits}", f"cp{digits}t"]
+    version = (major, minor)
+    return frozenset(
+        (
+            *cpython_tags(version, abis, [_PLATFORM]),
+            *compatible_tags(version, f"cp{digits}", [_PLATFORM]),
+            *compatible_tags(version, f"pp{digits}", [_PLATFORM]),
+            *(Tag(f"pp{digits}", f"pypy{digits}_pp73", name) for name in (_PLATFORM, "any")),
+        )
+    )
