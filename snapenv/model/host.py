@@ -91,6 +91,8 @@ class HostEngine:
     def tells_devices(self) -> bool:
         """Whether it says which CDI devices it has found."""
         found = _VERSION.match(self.version)
+        if self.cdi_devices:
+            return True
         return found is not None and (int(found[1]), int(found[2])) >= _TELLS_DEVICES
 
     @property

@@ -48,7 +48,7 @@ def serve(
         return "full"
     if own[0] == cuda[0] and _reaches_family(driver, cuda, catalogue):
         return "minor"
-    if not hardware.gpus:
+    if not hardware.gpus or any(_has_ended(gpu, cuda, catalogue) for gpu in hardware.gpus):
         return "no"
     on_driver = _is_forward(driver, cuda, catalogue, branches)
     forward = (on_driver, *map(is_data_center, hardware.gpus))
@@ -99,6 +99,13 @@ def last_branch(gpu: Gpu, catalogue: Catalogue) -> int | None:
         if capability and one.capability[0] == capability[0] and one.capability <= capability
     ]
     return max(known, key=lambda one: one.capability).last_branch if known else None
+
+
+def _has_ended(gpu: Gpu, cuda: Pair, catalogue: Catalogue) -> bool:
+    """Say whether no driver of a CUDA supports a GPU, and so no library of such a driver does."""
+    last = last_branch(gpu, catalogue)
+    lowest = [one.lowest_driver for one in catalogue.cuda if one.cuda[0] == cuda[0]]
+    return last is not None and any(last < each[0] for each in lowest)
 
 
 def _is_forward(

@@ -117,6 +117,11 @@ class Case:
         )
 
     @property
+    def unread_specs(self) -> tuple[str, ...]:
+        """The paths of CDI specifications that this user may not read, or in an unknown form."""
+        return tuple(spec.path for spec in self.plumbing.cdi if not spec.devices)
+
+    @property
     def hook(self) -> bool:
         """Whether NVIDIA's runtime or hook is there for the engine to call."""
         toolkit = self.plumbing.toolkit is not None and not self.snap
@@ -126,10 +131,11 @@ class Case:
     def injection(self) -> Injection:
         """How the engine hands on a GPU, as it says, or as this machine's files show it.
 
-        One that does not tell its CDI devices has some where a specification is, or the toolkit
-        that writes one.
+        One that does not tell its CDI devices has some where a specification is, read or not, or
+        the toolkit that writes one.
         """
         engine = self.engine
         if engine and engine.injects == "cdi":
-            return "cdi" if engine.tells_devices or self.specs or self.hook else "none"
+            known = engine.tells_devices or self.specs or self.unread_specs
+            return "cdi" if known or self.hook else "none"
         return "legacy" if self.hook else "none"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.model.host import NVIDIA_DEVICE
 from snapenv.nvidia.catalogue import numbers
-from snapenv.preflight.finding import failed, held
+from snapenv.preflight.finding import failed, held, warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ def check_specification(case: Case) -> Iterator[Check]:
     Where NVIDIA's hook is the way, nobody reads it.
     """
     if case.gpu_engine and is_unread(case):
-        path = case.specs[0].path
+        path = (*(spec.path for spec in case.specs), *case.unread_specs)[0]
         yield failed(
             "gpu.cdi",
             f"an engine that reads {path}",
@@ -47,6 +47,11 @@ def _compare_driver(case: Case) -> Iterator[Check]:
     driver = case.gpu_hardware.driver if case.gpu_hardware else None
     loaded = driver.version if driver and numbers(driver.version) else None
     expected = f"a CDI specification of driver {loaded or 'unknown'}"
+    if not case.specs and case.unread_specs:
+        path = case.unread_specs[0]
+        fix = f"See that it can be read: sudo chmod a+r {shlex.quote(path)}"
+        yield warned("gpu.cdi", expected, f"{path} could not be read, or names no device", fix)
+        return
     if not case.specs:
         if case.gpu_engine and not case.gpu_engine.cdi_devices:
             yield failed("gpu.cdi", expected, "none", _generate("/etc/cdi/nvidia.yaml"))
@@ -101,7 +106,8 @@ def _priority(spec: CdiSpec) -> int:
 
 def is_unread(case: Case) -> bool:
     """Say whether specifications are the only way, and the engine has found none of them."""
-    return bool(case.specs and case.engine and case.engine.cdi and case.injection == "none")
+    there = case.specs or case.unread_specs
+    return bool(there and case.engine and case.engine.cdi and case.injection == "none")
 
 
 def _asked(case: Case) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from snapenv.nvidia.catalogue import dotted
+from snapenv.nvidia.catalogue import dotted, numbers
 from snapenv.nvidia.driver import last_branch, own_cuda, serve
 from snapenv.preflight.finding import failed, held, warned
 
@@ -108,7 +108,9 @@ def _halves(hardware: Hardware) -> tuple[str | None, str | None]:
 
 
 def _differ(module: str | None, library: str | None) -> bool:
-    return module is not None and library is not None and module != library
+    if module is None or library is None or not (numbers(module) and numbers(library)):
+        return False
+    return module != library
 
 
 def check_cuda(case: Case) -> Iterator[Check]:
@@ -119,10 +121,10 @@ def check_cuda(case: Case) -> Iterator[Check]:
     found, cuda = service(case), dotted(case.cuda)
     expected = f"a driver for CUDA {cuda}: {lowest_driver(case.catalogue, case.cuda)}"
     seen = describe_driver(hardware.driver, case.catalogue)
-    if found is None or (found == "perhaps" and case.needs.compat):
+    if found in {None, "perhaps"}:
         unknown = f", and it is not known whether it serves {cuda}"
         yield warned("driver.cuda", expected, seen + unknown, _newer_driver(case, case.cuda))
-    elif found in {"no", "perhaps"}:
+    elif found == "no":
         yield failed("driver.cuda", expected, seen, _newer_driver(case, case.cuda))
     elif found != "forward":
         rule = f", and {cuda} as every {case.cuda[0]}.x" if found == "minor" else ""

@@ -66,6 +66,15 @@ def test_what_has_no_forward_compatibility_needs_no_row_of_it(
     assert serve(machine(version, cuda, name), (12, 2), KNOWN) == "no"
 
 
+def test_what_no_driver_supports_any_more_has_no_forward_compatibility() -> None:
+    k80 = replace(
+        machine("470.82.01", (11, 4)), gpus=(Gpu(name="Tesla K80", compute_capability=(3, 7)),)
+    )
+
+    assert serve(k80, (12, 6), KNOWN) == "no"
+    assert serve(k80, (11, 8), KNOWN) == "minor"
+
+
 @pytest.mark.parametrize(
     ("capability", "last"),
     [((3, 7), 470), ((5, 2), 580), ((6, 1), 580), ((7, 0), 580), ((7, 5), None), ((9, 0), None)],

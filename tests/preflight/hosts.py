@@ -392,7 +392,7 @@ ROWS = (
     Row("3090 450 cu117 by minor version", host(RTX3090, "450.80.02"), CU117),
     Row("2080 440 cu118", host(RTX2080, "440.33.01"), CU118, "driver.cuda"),
     Row("1080 390 cu118", host(GTX1080, "390.157"), CU118, "driver.cuda"),
-    Row("A6000 of a workstation, 535 cu130", host(A6000, "535.183.01"), CU130, "driver.cuda"),
+    Row("A6000 of a workstation, 535 cu130", host(A6000, "535.183.01"), CU130, "?driver.cuda"),
     Row("a driver of the future", host(RTX4090, "620.10"), CU130),
     # driver and CUDA: data centre, where forward compatibility is
     Row("H200 580 cu130", host(H200, "580.95.05"), CU130),
@@ -620,7 +620,7 @@ ROWS = (
     Row("arm64 on amd64", host(H100, "580.95.05"), ARM130, "platform"),
     Row("GH200", host(GH200, "580.95.05", ARM28), ARM130),
     Row("GB10", host(GB10, "580.95.05", ARM28), ARM130),
-    Row("Orin, common", host(ORIN, "540.4.0", ARM28, JETSON), ARM130, "driver.cuda gpu.jetson"),
+    Row("Orin, common", host(ORIN, "540.4.0", ARM28, JETSON), ARM130, "?driver.cuda gpu.jetson"),
     Row("Orin, its own image", host(ORIN, "540.4.0", ARM28, JETSON), IGPU),
     Row("Orin, untold", host(ORIN, "540.4.0", ARM28, JETSON), IGPU_UNTOLD, "?gpu.jetson"),
     Row("Orin without its file", host(ORIN, "540.4.0", ARM28), IGPU),

@@ -201,7 +201,7 @@ def cdi_everywhere(host: Host) -> Host:
     driver = host.hardware.driver
     fitting = CdiSpec(
         path="/etc/cdi/nvidia.yaml",
-        devices=("nvidia.com/gpu=all",),
+        devices=("nvidia.com/gpu=all", *(f"nvidia.com/gpu={number}" for number in range(8))),
         driver=driver.version if driver else None,
     )
     switched = engine_of(host, cdi=True, cdi_devices=fitting.devices)
