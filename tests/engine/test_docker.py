@@ -76,7 +76,7 @@ def test_a_step_has_the_proxies_of_dockers_configuration_and_the_image_has_none(
     configuration = {"proxies": {"default": {"httpsProxy": proxy}}}
     (tmp_path / "config.json").write_text(json.dumps(configuration))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    step = "RUN mkdir /made && echo $HTTPS_PROXY $https_proxy > /made/seen"
+    step = f"RUN mkdir /made && echo $HTTPS_PROXY $https_proxy > /made/seen # {uuid.uuid4()}"
 
     built = engine.build(small_context(f"# {uuid.uuid4()}", step), FakeTask())
 
