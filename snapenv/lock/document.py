@@ -31,6 +31,7 @@ _COMMENTS = {
     "installer": "The uv that installs in the image.",
     "hardware": "The machine that was captured.",
     "variables": "Environment variables that change training.",
+    "startup": "What variables such as PYTHONPATH and LD_PRELOAD put before the environment's own.",
     "image": "How the NVIDIA image around the environment names itself.",
     "settings": "What ultralytics' own settings switch on or off.",
     "native": "The GPUs that compiled code is for, and what it needs of the operating system.",

@@ -19,7 +19,9 @@ NEUTRAL_VARIABLES = {"PYTHONOPTIMIZE": "0", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": 
 class Facts:
     """One look at one environment.
 
-    ``variables`` are the environment variables that change training, by allow-list.
+    ``variables`` are the environment variables that change training, by allow-list. ``startup``
+    names what others (PYTHONPATH, LD_PRELOAD and the like) put before the environment's own:
+    modules, libraries; their values stay where they are, and None is where nobody has looked.
     ``image`` are those by which an NVIDIA image names itself (NVIDIA_PYTORCH_VERSION and the
     like); empty outside of one. ``settings`` are the integrations that ultralytics' own
     settings file switches on or off. ``native`` is None where nobody has looked.
@@ -32,3 +34,4 @@ class Facts:
     image: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, bool] = field(default_factory=dict)
     native: Native | None = None
+    startup: Mapping[str, tuple[str, ...]] | None = None

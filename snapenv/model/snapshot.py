@@ -86,6 +86,7 @@ class Lock:
     image: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, bool] = field(default_factory=dict)
     native: Native | None = None
+    startup: Mapping[str, tuple[str, ...]] | None = None
     baseline: Fingerprint | None = None
     prove: Prove = "record"
     sources: tuple[Source, ...] = ()
@@ -105,6 +106,7 @@ class Lock:
             image=self.image,
             settings=self.settings,
             native=self.native,
+            startup=self.startup,
         )
 
 

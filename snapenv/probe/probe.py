@@ -100,6 +100,7 @@ def _refuse_interpreter(target: Target) -> None:
     done = target.run((target.python, "-c", _ASK_VERSION))
     found = re.search(r"snapenv-python: (\d+) (\d+)", done.stdout)
     if found is None:
+        _refuse_home(target, done.stderr)
         raise InterpreterError(
             f"{target.python} is no Python",
             hint="Name the environment's interpreter, such as --python ENV/bin/python.",
@@ -109,6 +110,21 @@ def _refuse_interpreter(target: Target) -> None:
         raise InterpreterError(
             f"{target.python} is Python {major}.{minor}; 3.8 is the oldest that works",
             hint="Move the environment to a newer Python.",
+        )
+
+
+def _refuse_home(target: Target, stderr: str) -> None:
+    """Name PYTHONHOME where a Python does not start and says that it is set.
+
+    Raises:
+        InterpreterError: That is so.
+    """
+    found = re.search(r"^ *PYTHONHOME = '(.*)'", stderr, re.MULTILINE)
+    if found:
+        raise InterpreterError(
+            f"{target.python} does not start: PYTHONHOME leads it to {found[1]}",
+            hint="Unset PYTHONHOME: in a shell by unset PYTHONHOME, in an image by ENV "
+            'PYTHONHOME="".',
         )
 
 

@@ -10,6 +10,7 @@ from snapenv.model.facts import NEUTRAL_VARIABLES as _NEUTRAL
 from snapenv.model.outcome import Check
 from snapenv.sizes import counted
 from snapenv.verify.executable import BITS, executable_apart, loose_executable_apart
+from snapenv.verify.startup import compare_startup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,6 +46,7 @@ def compare_facts(expected: Facts, seen: Facts) -> tuple[Check, ...]:
         *_import_path(expected.environment.import_path, seen.environment.import_path),
         *_native(expected.native, seen.native),
         *_variables(expected.variables, seen.variables),
+        *compare_startup(expected.startup, seen.startup),
     )
 
 

@@ -97,7 +97,8 @@ _NUMERICS_FOLDERS = frozenset(
         "ultralytics",
     )
 )
-# Order, memory, speed, caches. All others that a probe reads choose kernels, precision or threads.
+# Order, memory, speed, caches, how Python runs code. All others that a probe reads choose kernels,
+# precision or threads.
 _NO_ARITHMETIC = frozenset(
     (
         "CUDA_DEVICE_MAX_CONNECTIONS",
@@ -105,6 +106,10 @@ _NO_ARITHMETIC = frozenset(
         "CUDA_DISABLE_PTX_JIT",
         "CUDA_FORCE_PTX_JIT",
         "CUDA_LAUNCH_BLOCKING",
+        "PYTHONOPTIMIZE",
+        "PYTHONSAFEPATH",
+        "PYTHONUTF8",
+        "PYTHON_GIL",
         "PYTORCH_ALLOC_CONF",
         "PYTORCH_CUDA_ALLOC_CONF",
         "PYTORCH_NO_CUDA_MEMORY_CACHING",
@@ -137,6 +142,7 @@ def differences(left: Facts, right: Facts) -> tuple[Difference, ...]:
         *_outside(there.outside, here.outside),
         *_import_path(there.import_path, here.import_path),
         *_variables(left.variables, right.variables),
+        *_startup(left.startup, right.startup),
         *_settings(left.settings, right.settings),
         *_machine(left.hardware, right.hardware),
         *_image(left.image, right.image),
@@ -411,6 +417,18 @@ def _variables(left: Mapping[str, str], right: Mapping[str, str]) -> Iterator[Di
         if (there or _NEUTRAL.get(name)) != (here or _NEUTRAL.get(name)):
             group: Group = "behaviour" if name in _NO_ARITHMETIC else "numerics"
             yield from _differ(group, name, there, here)
+
+
+def _startup(
+    left: Mapping[str, Sequence[str]] | None, right: Mapping[str, Sequence[str]] | None
+) -> Iterator[Difference]:
+    if left is None or right is None:
+        return
+    there, here = (
+        {name: f"brings {', '.join(names)}" for name, names in one.items()} for one in (left, right)
+    )
+    for name in sorted(there.keys() | here.keys()):
+        yield from _differ("behaviour", name, there.get(name), here.get(name))
 
 
 def _settings(left: Mapping[str, bool], right: Mapping[str, bool]) -> Iterator[Difference]:

@@ -200,7 +200,7 @@ def _labels(snapshot: Snapshot, base: ImageRef) -> Mapping[str, str]:
 
 def _differences(image: Image, snapshot: Snapshot, outside: Outside) -> list[Check]:
     target = outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=None)
-    return [check for check in prove_image(image, target, snapshot.lock, outside) if not check.ok]
+    return [check for check in prove_image(image, target, snapshot.lock, outside) if check.fails]
 
 
 def _push(ref: ImageRef, image: Image, request: Build, outside: Outside) -> str:

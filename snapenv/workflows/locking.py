@@ -133,6 +133,7 @@ def _make_lock(
         image=facts.image,
         settings=facts.settings,
         native=facts.native,
+        startup=facts.startup,
         baseline=baseline,
         prove=request.prove,
         sources=list_sources(

@@ -16,6 +16,9 @@ if sys.version_info < (3, 8):  # noqa: UP036 - it runs wherever it is sent
 
 gc.disable()  # it would look through 100,000 paths and statuses again and again, for nothing
 
+import probe_start  # noqa: E402 - of a Python that is new enough
+
+probe_start.protect()
 if sys.argv[1:2] == ["--collect"]:
     import probe_collect
 

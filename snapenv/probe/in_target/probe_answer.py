@@ -18,6 +18,7 @@ import probe_libraries
 import probe_machine
 import probe_path
 import probe_settings
+import probe_startup
 import probe_tree
 import probe_variables
 
@@ -30,13 +31,15 @@ def document() -> str:
     # A child is forked before the first thread is there; it works while files are looked at.
     hardware = probe_driver.Driver()
     path = probe_path.folders()
-    seen = _see(path)
+    tree = probe_tree.walk(probe_path.own_folders(), probe_tree.venv())  # before anything is read
+    seen = _see(path, tree)
     cuda = probe_libraries.ask(seen["cuda"])
     names = {found["name"] for found in seen["environment"]["distributions"]}
     facts = {
         "schema": SCHEMA,
         "settings": probe_settings.of_ultralytics() if "ultralytics" in names else {},
         "variables": probe_variables.of_training(),
+        "startup": probe_startup.look(tree),
         "image": probe_variables.of_image(),
         "native": seen["native"],
         "environment": {
@@ -49,11 +52,10 @@ def document() -> str:
     return json.dumps(facts, separators=(",", ":"), sort_keys=True)
 
 
-def _see(path: list[str]) -> dict[str, Any]:
+def _see(path: list[str], tree: probe_tree.Tree) -> dict[str, Any]:
     """Give what an earlier look kept where it still holds, else look."""
     place, rehash = probe_cache.place(sys.argv[1:]), "--rehash" in sys.argv
     kept = probe_kept.Kept(place and place + ".answer", path)
-    tree = probe_tree.walk(probe_path.own_folders(), probe_tree.venv())  # before anything is read
     seen: dict[str, Any] | None = None if rehash else kept.find(tree)
     if seen is None:
         import probe_environment

@@ -1,5 +1,6 @@
 """Where the environment imports from, and which of these folders are its own."""
 
+# mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
 # ruff: noqa: PTH100, PTH112, PTH113, PTH118, PTH119, PTH120
 
@@ -12,13 +13,15 @@ import site
 import sys
 import sysconfig
 
+import probe_start
+
 # Where NVIDIA's images keep what they bring: 23 and newer, their sources, and 22 and older.
 _OF_IMAGE = ("/usr", "/opt/pytorch", "/opt/conda")
 _OF_PYTHON = re.compile(r"(?:python|pypy)[0-9]+t?\.zip")  # its own library, as one file
 
 
 def folders() -> list[str]:
-    """Give the folders of ``sys.path`` in its order, resolved, each once, without this program.
+    """Give the folders of the import path in its order, resolved, each once, without this program.
 
     A site-packages that is a link keeps its own name: RECORD names ``bin`` from there.
     """
@@ -28,7 +31,8 @@ def folders() -> list[str]:
 def places() -> list[str]:
     """Give the folders of the import path, and what is in it of and in zip archives."""
     program = os.path.dirname(os.path.abspath(__file__))
-    resolved = (os.path.realpath(entry) for entry in sys.path if os.path.abspath(entry) != program)
+    started = (entry for entry in probe_start.PATH if os.path.abspath(entry) != program)
+    resolved = map(os.path.realpath, started)
     named = dict.fromkeys(_sites().get(place, place) for place in resolved)
     return [place for place in named if os.path.isdir(place) or archive(place)]
 

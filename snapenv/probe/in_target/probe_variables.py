@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-# Those that choose kernels, precision, threads or the order of devices. CUDA_VISIBLE_DEVICES
-# and the like are the host's own, and say nothing about the environment.
+# Those that choose kernels, precision, threads, the order of devices, or how Python runs code.
+# CUDA_VISIBLE_DEVICES and the like are the host's own, and say nothing about the environment.
 _OF_TRAINING = (
     "ATEN_CPU_CAPABILITY",
     "CUBLASLT_WORKSPACE_SIZE",
@@ -21,6 +21,7 @@ _OF_TRAINING = (
     "DISABLE_ADDMM_CUDA_LT",
     "DNNL_DEFAULT_FPMATH_MODE",
     "DNNL_MAX_CPU_ISA",
+    "GLIBC_TUNABLES",
     "MKL_CBWR",
     "MKL_DISABLE_FAST_MM",
     "MKL_DOMAIN_NUM_THREADS",
@@ -47,6 +48,10 @@ _OF_TRAINING = (
     "OPENCV_OPENCL_DEVICE",
     "OPENCV_OPENCL_RUNTIME",
     "PYTHONHASHSEED",
+    "PYTHONOPTIMIZE",
+    "PYTHONSAFEPATH",
+    "PYTHONUTF8",
+    "PYTHON_GIL",
     "PYTORCH_ALLOC_CONF",
     "PYTORCH_CUDA_ALLOC_CONF",
     "PYTORCH_JIT",

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapenv.verify.startup import compare_startup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Startup = Mapping[str, tuple[str, ...]] | None
+
+PYTHONPATH = {"PYTHONPATH": ("six",)}
+PRELOAD = {"LD_PRELOAD": ("libtcmalloc.so.4",)}
+FOLDER = {"LD_LIBRARY_PATH": ("libcudnn.so.9",)}
+
+
+def told(expected: Startup, seen: Startup) -> list[tuple[str, str]]:
+    checks = tuple(compare_startup(expected, seen))
+    assert not any(check.ok for check in checks)
+    return [(check.id.removeprefix("variables."), check.severity) for check in checks]
+
+
+@pytest.mark.parametrize("startup", [None, {}, PYTHONPATH, PRELOAD, {**FOLDER, **PRELOAD}])
+def test_what_was_so_at_the_capture_is_no_difference(startup: Startup) -> None:
+    assert told(startup, startup) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "severity"),
+    [
+        (PYTHONPATH, "error"),
+        (PRELOAD, "error"),
+        ({"LD_AUDIT": ("libaudit.so",)}, "error"),
+        ({"PYTHONHOME": ("the standard library",)}, "error"),
+        ({"PYTHONWARNINGS": ("errors",)}, "error"),
+        (FOLDER, "warning"),
+    ],
+)
+def test_what_is_brought_since_is_named(seen: Startup, severity: str) -> None:
+    assert seen is not None
+    (name,) = seen
+    assert told({}, seen) == [(name, severity)]
+    assert told({name: ("another",)}, seen) == [(name, severity)]
+
+
+@pytest.mark.parametrize(
+    ("seen", "severity"), [(PYTHONPATH, "error"), (PRELOAD, "warning"), (FOLDER, "warning")]
+)
+def test_of_an_older_snapshot_only_what_none_could_have_is_a_no(
+    seen: Startup, severity: str
+) -> None:
+    assert seen is not None
+    assert told(None, seen) == [(*seen, severity)]
+
+
+def test_a_library_that_is_not_loaded_any_more_is_a_warning() -> None:
+    assert told(PRELOAD, {}) == [("LD_PRELOAD", "warning")]
+
+
+@pytest.mark.parametrize("before", [PYTHONPATH, FOLDER])
+def test_what_travels_or_is_not_needed_is_not_missed(before: Startup) -> None:
+    assert told(before, {}) == []
+
+
+def test_a_side_on_which_nobody_looked_misses_nothing() -> None:
+    assert told(PRELOAD, None) == []
+
+
+def test_a_check_says_what_is_brought_and_how_to_be_rid_of_it() -> None:
+    names = tuple(f"m{number}" for number in range(7))
+
+    (check,) = compare_startup({}, {"PYTHONPATH": names})
+
+    assert check.seen == (
+        "PYTHONPATH brings m0, m1, m2, m3, m4 and 2 more, before the environment's own"
+    )
+    assert check.fix == (
+        'Unset PYTHONPATH: in a shell by unset PYTHONPATH, in an image by ENV PYTHONPATH="".'
+    )
