@@ -32,23 +32,24 @@ def failing(host: Host, needs: Needs, catalogue: Catalogue = KNOWN) -> set[str]:
     return {INTO_CONTAINERS[0] if one in INTO_CONTAINERS else one for one in found}
 
 
-def gpus_of(host: Host, **untold: Any) -> Host:
-    gpus = tuple(replace(gpu, **untold) for gpu in host.hardware.gpus)
+def gpus_of(host: Host, **untold: object) -> Host:
+    gpus = tuple(replace(gpu, **untold) for gpu in host.hardware.gpus)  # type: ignore[arg-type]
     return replace(host, hardware=replace(host.hardware, gpus=gpus))
 
 
-def driver_of(host: Host, **untold: Any) -> Host:
+def driver_of(host: Host, **untold: object) -> Host:
     driver = host.hardware.driver
-    known = replace(driver, **untold) if driver else None
+    known = replace(driver, **untold) if driver else None  # type: ignore[arg-type]
     return replace(host, hardware=replace(host.hardware, driver=known))
 
 
-def engine_of(host: Host, **untold: Any) -> Host:
-    return replace(host, engine=replace(host.engine, **untold) if host.engine else None)
+def engine_of(host: Host, **untold: object) -> Host:
+    engine = host.engine
+    return replace(host, engine=replace(engine, **untold) if engine else None)  # type: ignore[arg-type]
 
 
-def plumbing_of(host: Host, **untold: Any) -> Host:
-    return replace(host, plumbing=replace(host.plumbing, **untold))
+def plumbing_of(host: Host, **untold: object) -> Host:
+    return replace(host, plumbing=replace(host.plumbing, **untold))  # type: ignore[arg-type]
 
 
 def unread_specs(host: Host) -> Host:
@@ -122,7 +123,7 @@ def test_what_an_environment_does_not_tell_is_no_fault(
     assert failing(row.host, needs) <= failing(row.host, row.needs)
 
 
-@pytest.mark.parametrize("untold", OF_CATALOGUE, ids=lambda fields: "-".join(fields))
+@pytest.mark.parametrize("untold", OF_CATALOGUE, ids="-".join)
 def test_what_the_catalogue_does_not_know_is_no_fault(untold: dict[str, Any]) -> None:
     blank = replace(KNOWN, **untold)
 
