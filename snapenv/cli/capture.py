@@ -47,7 +47,7 @@ def _host(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     "--container",
     metavar="NAME",
     envvar="SNAPENV_CONTAINER",
-    help="Look into this running container; --python is a path in there.",
+    help="Look into this running container, at its own active Python or at --python in there.",
 )
 @click.option(
     "--ssh",

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("ref")
 @repository_option
+@click.option(
+    "--packages",
+    is_flag=True,
+    envvar="SNAPENV_PACKAGES",
+    help="List the packages too, with where each comes from and how that is proved.",
+)
 @json_option
 @click.pass_obj
-def show(app: App, ref: str, *, repository: ImageRef) -> None:
+def show(app: App, ref: str, *, repository: ImageRef, packages: bool) -> None:
     """Say what REF is, without pulling it.
 
     REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
@@ -26,4 +32,4 @@ def show(app: App, ref: str, *, repository: ImageRef) -> None:
     """
     from snapenv.workflows.inventory import show as run
 
-    app.run(lambda outside: run(ref, outside, repository=str(repository)))
+    app.run(lambda outside: run(ref, outside, repository=str(repository), packages=packages))

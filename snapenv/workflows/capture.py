@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
 from snapenv.probe.probe import probe
-from snapenv.workflows.interpreter import find_interpreter
+from snapenv.workflows.interpreter import find_in_container, find_interpreter
 
 if TYPE_CHECKING:
     from snapenv.model.outcome import Outcome
@@ -68,9 +68,11 @@ def _prepare(outside: Outside) -> None:
 
 def _target(request: Capture, outside: Outside) -> Target:
     if request.container:
-        return outside.engine.container_target(
-            request.container, python=request.python or "python3"
-        )
+        name, python = request.container, request.python
+        target = outside.engine.container_target(name, python=python or "python3")
+        if python:
+            return target
+        return outside.engine.container_target(name, python=find_in_container(target))
     if request.ssh:
         return outside.remote(request.ssh, request.python or "python3")
     return outside.local(find_interpreter(request.python, os.environ, own_prefix=sys.prefix))

@@ -208,7 +208,8 @@ def _collect(missing: Travelling, target: Target, outside: Outside) -> Collected
         return None
     from snapenv.probe.collect import collect
 
-    what = f"{counted(len(own), 'package')} and {counted(len(files), 'file')}"
+    counts = ((len(own), "package"), (len(files), "file"))
+    what = " and ".join(counted(number, noun) for number, noun in counts if number)
     with outside.progress.task(f"Fetching {what}"):
         return collect(target, distributions=[found.name for found in own], files=files)
 

@@ -13,32 +13,58 @@ from snapenv.workflows.venv_home import venv_home
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from snapenv.ports import Target
+
 _ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX")
+_WHICH = """
+for folder in "$VIRTUAL_ENV" "$CONDA_PREFIX"; do
+    if [ "$folder" ] && [ -x "$folder/bin/python" ]; then
+        echo "$folder/bin/python"
+        exit
+    fi
+done
+command -v python3 || command -v python
+"""
 
 
 def find_interpreter(named: str | None, environment: Mapping[str, str], *, own_prefix: str) -> str:
     """Give the path of a Python: the one named, the active environment's, or the one on PATH.
 
     ``named`` may be a path, an environment's folder, or a program on PATH. The environment at
-    ``own_prefix``, which snapenv itself runs in, is taken only if it is named or active.
+    ``own_prefix``, which snapenv itself runs in, is taken only if it is named.
 
     Raises:
         InterpreterError: What was named is not there.
-        EnvironmentMissingError: Nothing was named, and no environment is active or on PATH.
+        EnvironmentMissingError: Nothing was named, and no environment but snapenv's own is active
+            or on PATH.
     """
     path = environment.get("PATH", "")
     if named is not None:
         return _named(named, path)
     for variable in _ACTIVE:
         if environment.get(variable):
+            _refuse_own(variable, environment[variable], own_prefix)
             return _active(variable, environment[variable])
-    found = shutil.which("python3", path=path)
-    if found is None or Path(found).parent == Path(own_prefix, "bin"):
+    folders = (folder for folder in path.split(os.pathsep) if not _is_in(folder, own_prefix))
+    found = shutil.which("python3", path=os.pathsep.join(folders))
+    if found is None:
         raise EnvironmentMissingError(
             "no environment is active, and PATH has no other python3",
             hint="Activate the environment, or name it: --python ENV/bin/python.",
         )
     return found
+
+
+def _refuse_own(variable: str, folder: str, own_prefix: str) -> None:
+    if os.path.realpath(folder) == os.path.realpath(own_prefix):
+        raise EnvironmentMissingError(
+            f"the active environment ({variable}) is the one that snapenv itself runs in: {folder}",
+            hint="Activate the environment that is meant, or name it: --python ENV/bin/python.",
+        )
+
+
+def _is_in(folder: str, prefix: str) -> bool:
+    return os.path.realpath(folder) == os.path.realpath(os.path.join(prefix, "bin"))  # noqa: PTH118
 
 
 def _named(named: str, path: str) -> str:
@@ -91,3 +117,15 @@ def _active(variable: str, folder: str) -> str:
             hint="Activate an environment that exists, or name one: --python ENV/bin/python.",
         )
     return str(python)
+
+
+def find_in_container(target: Target) -> str:
+    """Give the Python that a container's own variables name, else the one on its PATH.
+
+    Where it has no shell, it is ``python3``, whatever that is in there.
+    """
+    try:
+        done = target.run(("sh", "-c", _WHICH))
+    except InterpreterError:
+        return target.python
+    return done.stdout.strip() or target.python

@@ -23,9 +23,10 @@ from snapenv.sizes import counted, size
 from snapenv.workflows.archive import read_stored
 from snapenv.workflows.needs import Told, read_label
 from snapenv.workflows.reference import read_image, resolve_ref
+from snapenv.workflows.summary import list_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from snapenv.model.image import Image, RemoteImage
     from snapenv.model.snapshot import Lock, Snapshot, Source
@@ -230,12 +231,13 @@ class Card:
     snapenv: str | None = None  # the version that wrote it
     more: str | None = None  # how to know more
     labels: Mapping[str, str] = field(default_factory=dict)
+    distributions: tuple[Mapping[str, str | None], ...] | None = None  # each package
 
 
-def show(text: str, outside: Outside, *, repository: str) -> Outcome:
+def show(text: str, outside: Outside, *, repository: str, packages: bool = False) -> Outcome:
     """Say what is known of a snapshot folder, an archive, or an image here, else in a registry.
 
-    Nothing is pulled, and nothing of the image is run.
+    Nothing is pulled, and nothing of the image is run. With ``packages``, each is a line too.
 
     Raises:
         NotFoundError: It is nowhere.
@@ -244,11 +246,11 @@ def show(text: str, outside: Outside, *, repository: str) -> Outcome:
     ref = resolve_ref(text, repository=repository, outside=outside)
     if isinstance(ref, Path):
         kind = "archive" if ref.is_file() else "snapshot"
-        return _shown(_of_snapshot(read_stored(ref, outside), kind=kind, name=text))
-    image = _find(ref, outside)
-    if image:
-        return _shown(_of_image(ref, image, outside))
-    return _shown(_of_remote(_ask(ref, outside)))
+        card = _of_snapshot(read_stored(ref, outside), kind=kind, name=str(ref))
+    else:
+        image = _find(ref, outside)
+        card = _of_image(ref, image, outside) if image else _of_remote(_ask(ref, outside))
+    return _shown(card, packages=packages)
 
 
 def _find(ref: ImageRef, outside: Outside) -> Image | None:
@@ -292,6 +294,7 @@ def _of_snapshot(snapshot: Snapshot, *, kind: str, name: str, base: str | None =
         baseline=_baseline(lock),
         sources=tuple(f"{one.place}: {one.holds}" for one in _sources(lock, base)),
         snapenv=lock.snapenv,
+        distributions=list_packages(lock),
     )
 
 
@@ -384,9 +387,20 @@ def _ours(labels: Mapping[str, str]) -> Mapping[str, str]:
     return {name: labels[name] for name in sorted(labels) if name.startswith("io.snapenv.")}
 
 
-def _shown(card: Card) -> Outcome:
+def _shown(card: Card, *, packages: bool) -> Outcome:
     result = {name: getattr(card, name) for name in card.__dataclass_fields__}
-    return Outcome(command="show", result=result, lines=tuple(_lines(card)))
+    listed = _package_lines(card.distributions or ()) if packages else ()
+    return Outcome(command="show", result=result, lines=(*_lines(card), *listed))
+
+
+def _package_lines(packages: Sequence[Mapping[str, str | None]]) -> Iterator[str]:
+    """Give a line for each package: name, version, where it comes from, how that is proved."""
+    columns = ("name", "version", "source", "proof")
+    rows = [[str(one[key] or "") for key in columns] for one in packages]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(f"{word:<{width}}" for word, width in zip(row, widths, strict=True))
+        yield _printable(f"  {line}".rstrip())
 
 
 def _lines(card: Card) -> Iterator[str]:

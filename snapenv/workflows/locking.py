@@ -31,6 +31,7 @@ from snapenv.workflows.fetch import temporary_folder
 from snapenv.workflows.leaks import refuse_leaking_texts
 from snapenv.workflows.packages import Carrying, Packages, lock_packages
 from snapenv.workflows.reference import SNAPSHOTS
+from snapenv.workflows.summary import summary_lines, summary_result, summary_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +80,7 @@ def _lock(request: Capture, look: _Look, folder: Path, target: Target, outside: 
         snapshot = _snapshot(lock, packages, outside)
         refuse_leaking_texts(snapshot, outside)
         write_snapshot(snapshot, folder, scratch=fetched)
-    outcome = _outcome(snapshot, folder)
+    outcome = _outcome(snapshot, folder, _place(request, target))
     told = (*facts.environment.notes, *_unused_gpu(baseline, facts))
     return replace(outcome, warnings=(*outcome.warnings, *told))
 
@@ -211,12 +212,25 @@ def _unused_gpu(baseline: Fingerprint | None, facts: Facts) -> tuple[str, ...]:
     )
 
 
-def _outcome(snapshot: Snapshot, folder: Path) -> Outcome:
+def _place(request: Capture, target: Target) -> str:
+    """Name the interpreter that was looked at; it is told, and not written down."""
+    if request.container:
+        return f"{target.python} in container {request.container}"
+    return f"{target.python} on {request.ssh}" if request.ssh else target.python
+
+
+def _outcome(snapshot: Snapshot, folder: Path, python: str) -> Outcome:
     lock = snapshot.lock
     return Outcome(
         command="capture",
-        result={"path": str(folder), "tag": lock.tag, "digest": snapshot.digest},
+        result={
+            "path": str(folder),
+            "tag": lock.tag,
+            "digest": snapshot.digest,
+            **summary_result(lock, python),
+        },
         lines=(
+            *summary_lines(lock, python),
             f"{_describe(lock)}",
             f"base image {lock.base.image}: {'; '.join(lock.base.reasons)}",
             _describe_baseline(lock.baseline),
@@ -224,7 +238,7 @@ def _outcome(snapshot: Snapshot, folder: Path) -> Outcome:
             f"{lock.tag} is locked in {folder}",
             f"digest {snapshot.digest}",
         ),
-        warnings=lock.base.warnings,
+        warnings=(*lock.base.warnings, *summary_warnings(lock, python)),
     )
 
 
@@ -240,7 +254,6 @@ def _describe(lock: Lock) -> str:
         )
         if version
     ]
-    parts.append(counted(len(environment.distributions), "package"))
     parts.append(hardware.driver_label)
     parts += [gpu.name for gpu in hardware.gpus]
     return ", ".join(parts)

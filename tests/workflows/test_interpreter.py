@@ -1,14 +1,32 @@
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from snapenv.errors import EnvironmentMissingError, InterpreterError
-from snapenv.workflows.interpreter import find_interpreter
+from snapenv.targets.local import LocalTarget
+from snapenv.workflows.interpreter import find_in_container, find_interpreter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from snapenv.ports import Completed
+
+
+@dataclass(frozen=True)
+class _Container:
+    """Runs the shell that it has, with the variables of the test."""
+
+    shell: str
+    python: str = "python3"
+
+    def run(self, argv: Sequence[str], **options: object) -> Completed:
+        del options
+        return LocalTarget(self.python).run((self.shell, *argv[1:]))
 
 
 @pytest.fixture
@@ -93,10 +111,52 @@ def test_the_environment_of_snapenv_itself_is_not_taken_from_path(env: Path) -> 
         find_interpreter(None, {"PATH": str(env / "bin")}, own_prefix=str(env))
 
 
-def test_the_environment_of_snapenv_itself_is_taken_where_it_is_active(env: Path) -> None:
-    found = find_interpreter(None, {"VIRTUAL_ENV": str(env)}, own_prefix=str(env))
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_the_environment_of_snapenv_itself_is_taken_only_where_it_is_named(
+    env: Path, variable: str
+) -> None:
+    (env.parent / "link").symlink_to(env)
 
-    assert found == str(env / "bin" / "python")
+    with pytest.raises(EnvironmentMissingError, match="the one that snapenv itself runs in"):
+        find_interpreter(None, {variable: str(env.parent / "link")}, own_prefix=str(env))
+
+    assert find_interpreter(str(env), {}, own_prefix=str(env)) == str(env / "bin" / "python")
+
+
+def test_the_next_python3_of_path_is_taken_where_the_first_is_snapenv_s_own(env: Path) -> None:
+    own = env.parent / "own"
+    (own / "bin").mkdir(parents=True)
+    (own / "bin" / "python3").symlink_to(env / "bin" / "python3")
+
+    found = find_interpreter(None, {"PATH": f"{own}/bin:{env}/bin"}, own_prefix=str(own))
+
+    assert found == str(env / "bin" / "python3")
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({"VIRTUAL_ENV": "{env}", "PATH": "/nowhere"}, "{env}/bin/python"),
+        ({"CONDA_PREFIX": "{env}", "PATH": "/nowhere"}, "{env}/bin/python"),
+        ({"VIRTUAL_ENV": "/gone", "PATH": "{env}/bin"}, "{env}/bin/python3"),
+        ({"PATH": "{env}/bin"}, "{env}/bin/python3"),
+        ({"PATH": "/nowhere"}, "python3"),
+    ],
+)
+def test_in_a_container_its_own_variables_name_the_python(
+    env: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], found: str
+) -> None:
+    container = _Container(str(shutil.which("sh")))
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(env=env))
+
+    assert find_in_container(container) == found.format(env=env)
+
+
+def test_a_container_without_a_shell_has_python3() -> None:
+    assert find_in_container(_Container("/gone/sh")) == "python3"
 
 
 def test_a_python_that_is_not_there_is_named() -> None:
