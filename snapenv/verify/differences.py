@@ -108,7 +108,6 @@ _NO_ARITHMETIC = frozenset(
         "CUDA_LAUNCH_BLOCKING",
         "PYTHONOPTIMIZE",
         "PYTHONSAFEPATH",
-        "PYTHONUTF8",
         "PYTHON_GIL",
         "PYTORCH_ALLOC_CONF",
         "PYTORCH_CUDA_ALLOC_CONF",

@@ -21,8 +21,7 @@ SHELL ["/bin/sh", "-c"]
 ENV LD_PRELOAD="" \
     PYTHONHOME="" \
     PYTHONPATH="" \
-    PYTHONSAFEPATH="" \
-    PYTHONUTF8=""
+    PYTHONSAFEPATH=""
 
 # A company's own certificate authority, where the build is lent one as ca.pem; not in the image.
 FROM scratch AS lent

@@ -15,6 +15,7 @@ from tests.samples import (
     sample_distribution,
     sample_environment,
     sample_facts,
+    sample_lock,
     sample_snapshot,
 )
 from tests.workflows.outside import BASE, REGISTRY, REPOSITORY, EngineWithBase, outside, target
@@ -120,6 +121,27 @@ def test_an_image_that_is_not_what_the_lock_says_gets_no_name(snapshot: Path) ->
     engine = EngineWithBase(inside=target(sample_facts(environment=other)))
 
     with pytest.raises(BuildError, match=r"the image is not what the lock says: .*ultralytics"):
+        build(snapshot, REQUEST, outside(engine))
+
+    assert NAME not in engine.images
+
+
+def test_what_is_only_to_be_looked_out_for_refuses_no_image(tmp_path: Path) -> None:
+    captured = replace(sample_facts(), startup={"LD_PRELOAD": ("libtcmalloc.so.4",)})
+    lock = replace(sample_lock(facts=captured), startup=captured.startup)
+    write_snapshot(sample_snapshot(lock), tmp_path / "preloaded")
+    engine = EngineWithBase(inside=target(replace(sample_facts(), startup={})))
+
+    build(tmp_path / "preloaded", REQUEST, outside(engine))
+
+    assert NAME in engine.images
+
+
+def test_what_a_base_puts_before_the_environment_gets_no_name(snapshot: Path) -> None:
+    shadowed = replace(sample_facts(), startup={"PYTHONPATH": ("six",)})
+    engine = EngineWithBase(inside=target(shadowed))
+
+    with pytest.raises(BuildError, match="PYTHONPATH brings six"):
         build(snapshot, REQUEST, outside(engine))
 
     assert NAME not in engine.images
