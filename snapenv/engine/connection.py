@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from snapenv.engine.address import Address
 
 FIRST_ANSWER_S = 8.0  # for an engine to say which one it is: told to a person within 10 s
-QUESTION_S = 60.0  # for any later question that moves nothing
+QUESTION_S = 30.0  # for any later question that moves nothing
 TIMEOUT_S = 3600  # of silence: a push of one large layer says nothing for minutes
 
 _PODMAN = "Podman Engine"

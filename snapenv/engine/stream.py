@@ -51,7 +51,7 @@ class Patience:
     An engine says what it moves all the time, but for a large layer that is read to its end.
     """
 
-    answer_s: float = 60.0  # for one small question
+    answer_s: float = 20.0  # for one small question
     silence_s: float = 300.0  # while an image moves
     before_retries_s: tuple[float, ...] = (1.0, 5.0)
 

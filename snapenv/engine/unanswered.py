@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from snapenv.network_cause import Cause, Kind
 
 _START = "Start Docker, or set DOCKER_HOST; --engine venv needs none."
+_HANGS = (
+    "Where docker ps hangs as well, restart Docker: sudo systemctl restart docker; or use "
+    "--engine venv, which needs none."
+)
 _RESTART = "Restart Docker: sudo systemctl restart docker; or use --engine venv, which needs none."
 _WANTS_TLS = "HTTP request to an HTTPS server"
 _MENDS: Mapping[Kind, str] = {
@@ -61,7 +65,7 @@ def _of_ssh(url: str, chain: tuple[BaseException, ...]) -> _Why | None:
         return None
     return (
         one_line(words) or "ssh ended without a word",
-        f"See that this works: ssh -oBatchMode=yes {urlsplit(url).netloc} docker version",
+        f"See that this works: ssh -oBatchMode=yes ssh://{urlsplit(url).netloc} docker version",
     )
 
 
@@ -88,7 +92,7 @@ def _of_answer(chain: tuple[BaseException, ...]) -> _Why | None:
 def _of_silence(error: BaseException, waited_s: float) -> _Why | None:
     if not is_timeout(error) and not any(isinstance(one, TimeoutError) for one in causes(error)):
         return None
-    return f"nothing came within {waited_s:g} s, docker ps hangs as well", _RESTART
+    return f"nothing came within {waited_s:g} s", _HANGS
 
 
 def _of_socket(url: str, chain: tuple[BaseException, ...]) -> _Why | None:

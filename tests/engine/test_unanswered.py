@@ -256,4 +256,4 @@ def test_what_ssh_says_in_an_engines_place_is_told(
     error = refusal(Address(url="ssh://me@there"))
 
     assert error.message == f"no Docker engine answers at ssh://me@there: {words}"
-    assert "ssh -oBatchMode=yes me@there docker version" in error.hint
+    assert "ssh -oBatchMode=yes ssh://me@there docker version" in error.hint
