@@ -85,6 +85,13 @@ def _host(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     envvar="SNAPENV_ALLOW",
     help="Let a file travel although it looks as if it held a secret, such as site/x.py.",
 )
+@click.option(
+    "--carry",
+    metavar="PATH",
+    multiple=True,
+    envvar="SNAPENV_CARRY",
+    help="Let a file or folder beside the sources of a package travel too, such as configs.",
+)
 @json_option
 @click.pass_obj
 def capture(
@@ -103,6 +110,7 @@ def capture(
     prove: Prove,
     vendor: Vendor,
     allow: tuple[str, ...],
+    carry: tuple[str, ...],
 ) -> None:
     """Lock the environment that works.
 
@@ -128,5 +136,6 @@ def capture(
         prove=prove,
         vendor=vendor,
         allow=allow,
+        carry=carry,
     )
     app.run(lambda outside: run(request, outside))

@@ -100,7 +100,8 @@ def refuse_what_cannot_be_carried(facts: Facts) -> None:
 
     Raises:
         LockError: A distribution is conda's or the operating system's, or known to be malicious;
-            something leads out of the environment; or no snapshot can hold a file's name.
+            something leads out of the environment; what is to be carried cannot be; or no
+            snapshot can hold a file's name.
     """
     environment = facts.environment
     _refuse_malicious(environment)
@@ -115,6 +116,10 @@ def refuse_what_cannot_be_carried(facts: Facts) -> None:
     _refuse(
         (f"{culprit} leads out of the environment" for culprit in environment.outside),
         hint="Install what it reaches with pip install, or take it out of the import path.",
+    )
+    _refuse(
+        (f"--carry {culprit}" for culprit in environment.not_carried),
+        hint="Name a file or folder beside the sources of a package, as the warning does.",
     )
     for loose in environment.unowned:
         place_in_environment("site-packages", loose.path, environment.interpreter.minor)

@@ -110,6 +110,7 @@ class Environment:
     unowned: tuple[LooseFile, ...] = ()  # in and around site-packages, sorted by path
     outside: tuple[str, ...] = ()  # what leads out and cannot be carried: "x.pth: ~/project"
     notes: tuple[str, ...] = ()  # what does not travel and may be needed; told, not written down
+    not_carried: tuple[str, ...] = ()  # what the user asked to carry and cannot travel: "x: why"
     import_path: tuple[str, ...] | None = None
     """What modules come from, in order, as it is once it is restored; None where nobody looked.
 

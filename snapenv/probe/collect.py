@@ -48,11 +48,17 @@ class Collected:
     files: Mapping[str, CarriedFile]
 
 
-def collect(target: Target, *, distributions: Sequence[str], files: Sequence[str]) -> Collected:
+def collect(
+    target: Target,
+    *,
+    distributions: Sequence[str],
+    files: Sequence[str],
+    carry: Sequence[str] = (),
+) -> Collected:
     """Fetch the files of distributions, by normalised name, and single files.
 
     A single file is named ``site/PATH`` or ``prefix/PATH``. What changed since the probe looked
-    comes as it is now; compare it by its hash.
+    comes as it is now; compare it by its hash. ``carry`` are the paths that the probe had.
 
     Raises:
         ProbeError: Something that is asked for is not there, or what came cannot be used.
@@ -61,7 +67,8 @@ def collect(target: Target, *, distributions: Sequence[str], files: Sequence[str
         _check_path(path)
     if not distributions and not files:
         return Collected(distributions={}, files={})
-    request = json.dumps({"distributions": [*distributions], "files": [*files]}).encode()
+    asked = {"distributions": [*distributions], "files": [*files], "carry": [*carry]}
+    request = json.dumps(asked).encode()
     with tempfile.TemporaryFile(prefix="snapenv-") as stream:
         done = target.run(
             (target.python, "-B", _PROGRAM, "--collect", _REQUEST),

@@ -14,6 +14,7 @@ from snapenv.kept import Kept
 from snapenv.probe.program import compiled_probe, pack_probe
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import msgspec
@@ -28,7 +29,12 @@ _ASK_VERSION = "import sys; sys.stdout.write('snapenv-python: %d %d' % sys.versi
 
 
 def probe(
-    target: Target, *, hashes: Path | None = None, rehash: bool = False, fresh: bool = False
+    target: Target,
+    *,
+    hashes: Path | None = None,
+    rehash: bool = False,
+    fresh: bool = False,
+    carry: Sequence[str] = (),
 ) -> Facts:
     """Look at the environment of a target.
 
@@ -38,7 +44,8 @@ def probe(
     was seen of it is given again. Without ``hashes`` every file is read. ``rehash`` reads every
     file too, and keeps what it sees. ``fresh`` says that the environment was made a moment ago:
     then a file that its installer linked into it counts as unchanged where its size, mtime, inode
-    and device are those of a file that was read before.
+    and device are those of a file that was read before. ``carry`` are paths beside the sources of
+    packages, absolute or from the folder of a project, that belong to the environment, too.
 
     Raises:
         InterpreterError: The target's program is no Python, or one that is too old.
@@ -47,7 +54,8 @@ def probe(
     kept = ("--index", str(hashes)) if hashes else ()
     anew = ("--rehash",) if rehash else ()
     made = ("--fresh",) if hashes and fresh else ()
-    words = (target.python, "-B", _PROGRAM, *kept, *anew, *made)
+    also = [word for path in carry for word in ("--carry", path)]
+    words = (target.python, "-B", _PROGRAM, *kept, *anew, *made, *also)
     program = compiled_probe(target, Kept(hashes)) if hashes else None
     done = target.run(words, files={_PROGRAM: program or pack_probe()})
     if done.exit_code != 0 or not _answers(done.stdout):

@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from snapenv.ownership.claim import claim_path
@@ -41,16 +42,30 @@ def capture(request: Capture, outside: Outside) -> Outcome:
 
 
 def _capture(request: Capture, outside: Outside) -> Outcome:
+    request = _as_seen_from_here(request)
     target = _target(request, outside)
     with outside.progress.task("Looking at the environment"):
         beside = threading.Thread(target=_prepare, args=(outside,), daemon=True)
         beside.start()
         hashes = None if request.container or request.ssh else outside.kept("hashes")
-        facts = probe(target, hashes=hashes, rehash=request.rehash)
+        facts = probe(target, hashes=hashes, rehash=request.rehash, carry=request.carry)
         beside.join()
     from snapenv.workflows.locking import lock_environment
 
     return lock_environment(request, facts, target, outside)
+
+
+def _as_seen_from_here(request: Capture) -> Capture:
+    """Make a path to carry absolute where it is on this machine; else a project has it."""
+    if request.container or request.ssh or not request.carry:
+        return request
+    return replace(
+        request,
+        carry=tuple(
+            os.path.abspath(path) if os.path.exists(path) else path  # noqa: PTH100, PTH110 - text
+            for path in request.carry
+        ),
+    )
 
 
 def _prepare(outside: Outside) -> None:

@@ -27,3 +27,4 @@ class Capture:
     prove: Prove = "record"
     vendor: Vendor = "missing"
     allow: tuple[str, ...] = ()  # files that may travel although they look as if with a secret
+    carry: tuple[str, ...] = ()  # paths beside the sources of packages that travel, too

@@ -45,6 +45,7 @@ class Travelling:
     distributions: tuple[Distribution, ...]
     plan: OverlayPlan
     facts: Facts
+    beside: tuple[str, ...] = ()  # paths beside the sources of packages that travel, too
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,7 +212,12 @@ def _collect(missing: Travelling, target: Target, outside: Outside) -> Collected
     counts = ((len(own), "package"), (len(files), "file"))
     what = " and ".join(counted(number, noun) for number, noun in counts if number)
     with outside.progress.task(f"Fetching {what}"):
-        return collect(target, distributions=[found.name for found in own], files=files)
+        return collect(
+            target,
+            distributions=[found.name for found in own],
+            files=files,
+            carry=missing.beside,
+        )
 
 
 def _search(collected: Collected, outside: Outside) -> _Leaks:

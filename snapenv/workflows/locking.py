@@ -116,6 +116,7 @@ def _carrying(request: Capture, fetched: Path) -> Carrying:
         vendor=request.vendor,
         anew=request.rehash,
         allow=request.allow,
+        beside=request.carry,
         into=fetched,
     )
 

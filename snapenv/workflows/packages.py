@@ -34,6 +34,7 @@ class Carrying:
     vendor: Vendor = "missing"
     anew: bool = False  # ask the index even for what it has answered today
     allow: tuple[str, ...] = ()  # files that may travel although they look as if with a secret
+    beside: tuple[str, ...] = ()  # paths beside the sources of packages that travel, too
     into: Path
 
 
@@ -63,7 +64,7 @@ def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Out
     given = {name: wheel.executable for name, wheel in found.wheels.items()}
     plan = plan_overlay(environment, pins, executable=given)
     carried = carry(
-        Travelling(distributions=own, plan=plan, facts=facts),
+        Travelling(distributions=own, plan=plan, facts=facts, beside=carrying.beside),
         target,
         outside,
         allow=carrying.allow,

@@ -56,14 +56,15 @@ def _see(path: list[str], tree: probe_tree.Tree) -> dict[str, Any]:
     """Give what an earlier look kept where it still holds, else look."""
     place, rehash = probe_cache.place(sys.argv[1:]), "--rehash" in sys.argv
     kept = probe_kept.Kept(place and place + ".answer", path)
-    seen: dict[str, Any] | None = None if rehash else kept.find(tree)
+    carry = [path for word, path in zip(sys.argv, sys.argv[1:]) if word == "--carry"]
+    seen: dict[str, Any] | None = None if rehash or carry else kept.find(tree)
     if seen is None:
         import probe_environment
         import probe_index
 
         is_fresh = "--fresh" in sys.argv
         index = probe_index.Index(place and place + ".index", rehash=rehash, is_fresh=is_fresh)
-        seen, beside = probe_environment.look(path, tree, index)
+        seen, beside = probe_environment.look(path, tree, index, carry)
         index.save()
         kept.keep(seen, tree, beside)
     return seen

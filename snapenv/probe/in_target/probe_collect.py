@@ -57,7 +57,7 @@ def send(request: str) -> None:
         if name not in known:
             _refuse(f"{name} is not installed")
         members.update(_of_distribution(known[name]))
-    members.update(_single(asked["files"], everything, visible))
+    members.update(_single(asked, everything, visible))
     sys.stdout.flush()
     sys.stdout.buffer.write(MARK)
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as archive:
@@ -66,12 +66,12 @@ def send(request: str) -> None:
 
 
 def _single(
-    paths: list[str], everything: list[Distribution], visible: list[Distribution]
+    asked: dict[str, list[str]], everything: list[Distribution], visible: list[Distribution]
 ) -> _Members:
     """Find files by name; outside it is looked only where that may be needed."""
-    named = {path: _by_name(path, visible) for path in paths}
+    named = {path: _by_name(path, visible) for path in asked["files"]}
     is_whole = all(named.values()) and not any(path.endswith(".pth") for path in named)
-    reached = {} if is_whole else _reached(everything, visible)
+    reached = {} if is_whole else _reached(everything, visible, asked.get("carry", []))
     return {
         f"files/{path}": reached.get(path) or found or _refuse(f"{path} is not there")
         for path, found in named.items()
@@ -106,10 +106,12 @@ def _root(found: Distribution) -> str:
     return root
 
 
-def _reached(everything: list[Distribution], visible: list[Distribution]) -> _Members:
+def _reached(
+    everything: list[Distribution], visible: list[Distribution], carry: list[str]
+) -> _Members:
     """Give what lies outside, or is written anew, by the names that it is asked for by."""
     tree = probe_tree.walk(probe_path.own_folders(), probe_tree.venv())
-    reach = probe_reach.find(tree, everything, visible)
+    reach = probe_reach.find(tree, everything, visible, carry)
     members = {_asked(entry.path): _Member(entry.file, is_script=False) for entry in reach.files}
     for name, text in reach.texts.items():
         members[f"site/{name}"] = _Member(name, is_script=False, text=text)

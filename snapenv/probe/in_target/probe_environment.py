@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Sequence
 
 import probe_beside
 import probe_cuda
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from probe_tree import Tree
 
 
-def look(path: list[str], tree: Tree, index: Index) -> tuple[dict[str, Any], set[str] | None]:
+def look(
+    path: list[str], tree: Tree, index: Index, carry: Sequence[str] = ()
+) -> tuple[dict[str, Any], set[str] | None]:
     """Give what is seen, and the paths besides the tree's that it hangs on.
 
     That is ``environment`` and ``native`` as snapenv's ``Facts`` has them, and ``cuda``, the
@@ -30,7 +32,7 @@ def look(path: list[str], tree: Tree, index: Index) -> tuple[dict[str, Any], set
     """
     everything = probe_distributions.find(path)
     visible = probe_distributions.visible(everything)
-    reach = probe_reach.find(tree, everything, visible)
+    reach = probe_reach.find(tree, everything, visible, carry)
     native = Apart(
         probe_native.look, visible, tree, reach
     )  # forked before the first thread is there
@@ -51,6 +53,7 @@ def look(path: list[str], tree: Tree, index: Index) -> tuple[dict[str, Any], set
         "unowned": probe_unowned.facts(loose, hashed),
         "outside": probe_outside.find(visible, reach, loose, hashed),
         "import_path": reach.path,
+        "not_carried": reach.not_carried,
         "torch": torch,
     }
     compiled = native.answer()

@@ -7,7 +7,7 @@ a link leads to lies where the link is.
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH112, PTH113, PTH117, PTH118, PTH119, PTH208
+# ruff: noqa: PTH112, PTH113, PTH117, PTH118, PTH119, PTH120, PTH208
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import filecmp
 import os
 import stat
 import sysconfig
-from typing import TYPE_CHECKING, Iterator, NamedTuple
+from typing import TYPE_CHECKING, Iterator, NamedTuple, Sequence
 
 import probe_foreign
 import probe_modules
@@ -23,12 +23,14 @@ import probe_path
 import probe_pth
 import probe_record
 import probe_sources
+import probe_surroundings
 import probe_tree
 from probe_status import MODE
 
 if TYPE_CHECKING:
     from probe_distributions import Distribution
     from probe_record import Entry
+    from probe_surroundings import Anchor
     from probe_tree import Tree
 
 FOLDER = "snapenv-path"  # in site-packages
@@ -45,6 +47,7 @@ class Reach(NamedTuple):
     path: list[str]  # the import path as it will be: "site", "site/snapenv-path/x", "prefix/x"
     told: list[str]  # what cannot travel, in words
     notes: list[str]  # what does not travel and may be needed, in words
+    not_carried: list[str]  # what was to be carried and cannot be, in words
     links: set[str]  # to folders outside: what they lead to is in ``files`` or ``told``
     leads_out: bool  # whether anything else than the environment's own files was looked at
 
@@ -66,6 +69,8 @@ class _Walk:
         self.moved: dict[str, str | None] = dict.fromkeys(self.roots | eggs)
         self.path: list[str] = []
         self.links: set[str] = set()
+        self.anchors: list[Anchor] = []
+        self.inside: set[str] = set()
         self._tops: dict[str, str] = {}  # names by place
         self._names = {f"{FOLDER}/{name}" for name in _listed(os.path.join(site_folder(), FOLDER))}
 
@@ -73,6 +78,7 @@ class _Walk:
         """Take one entry of the import path."""
         inside = _inside(place)
         if inside:
+            self.inside.add(inside)
             self.path += [inside] if self._counts(place) else []
         elif not is_of_python(place) and not self._is_editable(place):
             self.moved[place] = None
@@ -116,6 +122,9 @@ class _Walk:
             self._tops[top] = led = wanted if _is_there(wanted, found) else self._name(wanted)
             paths = (f"{led}/{entry.path}".rstrip("/") for entry in found)
             self.files += [entry._replace(path=path) for path, entry in zip(paths, found)]
+            if os.path.isdir(top):
+                name = probe_record.shown(top)
+                self.anchors.append(probe_surroundings.Anchor(top, led, name))
         below = os.path.relpath(place, top)
         led = os.path.normpath(os.path.join(self._tops[top], below))
         self.path.append(f"{SITE}/{led}")
@@ -139,6 +148,10 @@ class _Walk:
         target = os.path.realpath(link)
         try:
             self.files += self._linked(link, path, target)
+            above = os.path.dirname(path) or "."
+            name = probe_record.shown(target)
+            if not link.endswith(_INFOS):
+                self.anchors.append(probe_surroundings.Anchor(os.path.dirname(target), above, name))
         except probe_modules.CannotTravel as why:
             self.told.append(f"{probe_record.shown(path)}: {_told(target, why)}")
 
@@ -161,22 +174,63 @@ def _told(place: str, why: object) -> str:
     return f"{probe_record.shown(place)} ({why})"
 
 
-def find(tree: Tree, everything: list[Distribution], visible: list[Distribution]) -> Reach:
-    """Look at the whole import path, and at all links."""
+def find(
+    tree: Tree,
+    everything: list[Distribution],
+    visible: list[Distribution],
+    carry: Sequence[str] = (),
+) -> Reach:
+    """Look at the whole import path, and at all links.
+
+    ``carry`` are the paths beside sources that are to travel, too.
+    """
     walk = _Walk(everything, visible)
     for place in probe_path.places():
         walk.add(place)
     for link, path in _linked_folders(tree, walk):
         walk.follow(link, path)
+    anchors = [*_anchors(visible), *walk.anchors]
+    sources = {os.path.realpath(one) for one in _outside(walk, visible)} if anchors else set()
+    carried = probe_surroundings.carry(carry, anchors, sources)
+    sources.update(os.path.realpath(entry.file) for entry in carried.files)
     return Reach(
-        walk.files,
+        walk.files + carried.files,
         _texts(walk),
         list(dict.fromkeys(walk.path)),
         walk.told,
-        list(_relative()),
+        [*_relative(), *probe_surroundings.left(anchors, sources)],
+        carried.told,
         walk.links,
-        bool(walk.files or walk.told or walk.moved),
+        bool(walk.files or walk.told or walk.moved or anchors or carry),
     )
+
+
+def _anchors(visible: list[Distribution]) -> Iterator[Anchor]:
+    """Give the folders that the sources of editable and linked distributions lie in."""
+    for found in visible:
+        links = {
+            os.path.dirname(os.path.realpath(entry.file))
+            for entry in found.entries or ()
+            if probe_sources.is_linked_folder(entry)
+        }
+        entries = found.sources.entries if found.sources else ()
+        tops = {
+            os.path.realpath(entry.file[: -len(entry.path) - 1])
+            for entry in entries
+            if entry.file.endswith(f"/{entry.path}")
+        }
+        for folder in sorted(links | tops):
+            yield probe_surroundings.Anchor(folder, ".", found.name)
+
+
+def _outside(walk: _Walk, visible: list[Distribution]) -> Iterator[str]:
+    """Give the files outside that travel."""
+    yield from (entry.file for entry in walk.files)
+    for found in visible:
+        yield from (entry.file for entry in (found.sources.entries if found.sources else ()))
+        for entry in found.entries or ():
+            if probe_sources.is_linked_folder(entry):
+                yield from (inner.file for inner in probe_sources.followed(entry))
 
 
 def _relative() -> Iterator[str]:
@@ -274,7 +328,8 @@ def _texts(walk: _Walk) -> dict[str, str | None]:
     for file in _path_files():
         if file not in walk.owned and not probe_pth.places(file).isdisjoint(walk.moved):
             texts.setdefault(os.path.basename(file), probe_pth.without(file, walk.moved))
-    lines = _lines([path for path in walk.moved.values() if path], walk.path)
+    moved = (path for path in walk.moved.values() if path)
+    lines = _lines([path for path in moved if f"{SITE}/{path}" not in walk.inside], walk.path)
     if lines:
         ours = os.path.join(site_folder(), PTH)
         before = texts.get(PTH, probe_pth.without(ours, walk.moved)) or ""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from probe_distributions import Distribution
 
 _MODULE = (".py", *importlib.machinery.EXTENSION_SUFFIXES)
-_PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
+PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
 NEVER = frozenset(
     [
         *("__pycache__", ".git", ".hg", ".svn", ".tox", ".nox", ".venv", ".ipynb_checkpoints"),
@@ -173,8 +173,8 @@ def _names(root: str, found: Distribution) -> list[str]:
     In the folder of a project, that is what the distribution says; where it says nothing, all
     but what projects keep beside their packages.
     """
-    names = [name for name in _listed(root) if _is_importable(os.path.join(root, name))]
-    if not any(os.path.isfile(os.path.join(root, name)) for name in _PROJECT):
+    names = [name for name in listed(root) if _is_importable(os.path.join(root, name))]
+    if not any(os.path.isfile(os.path.join(root, name)) for name in PROJECT):
         return names
     own = _top_level(root, found)
     if own:
@@ -205,13 +205,13 @@ def _is_of_package(root: str, name: str, found: Distribution) -> bool:
 
 def _top_level(root: str, found: Distribution) -> set[str]:
     """Give the names that setuptools wrote down, beside the metadata or beside the sources."""
-    listed = found.read("top_level.txt")
-    if listed is None:
-        for name in _listed(root):
+    told = found.read("top_level.txt")
+    if told is None:
+        for name in listed(root):
             stem = name[: -len(".egg-info")]
             if name.endswith(".egg-info") and _normal(stem) == found.name:
-                listed = _read(os.path.join(root, name, "top_level.txt"))
-    return set((listed or "").split())
+                told = _read(os.path.join(root, name, "top_level.txt"))
+    return set((told or "").split())
 
 
 def below(path: str, place: str, above: tuple[str, ...] = ()) -> Iterator[Entry]:
@@ -219,7 +219,7 @@ def below(path: str, place: str, above: tuple[str, ...] = ()) -> Iterator[Entry]
     resolved = os.path.realpath(place)
     if resolved in above or os.path.isfile(os.path.join(place, "pyvenv.cfg")):
         return
-    for name in _listed(place):
+    for name in listed(place):
         file = os.path.join(place, name)
         inner = f"{path}/{name}" if path else name
         if os.path.isdir(file):
@@ -233,7 +233,7 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _listed(folder: str) -> list[str]:
+def listed(folder: str) -> list[str]:
     try:
         return sorted(os.listdir(folder))
     except OSError:

@@ -6,7 +6,7 @@ and share too. A project's own folder may be a venv, so that no other folder is 
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH112, PTH114, PTH118
+# ruff: noqa: PTH110, PTH112, PTH114, PTH118
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ _AROUND = ("bin", "etc", "include", "lib", "share")
 _OF_TOOLS = re.compile(
     r"bin/(?:(?:python|pypy)[0-9.]*w?t?|(?:de)?activate[^/]*|pydoc\.bat"
     r"|(?:pip|wheel|easy_install)-?[0-9.]*)"
-    r"|(?:include|lib)/(?:python|pypy)[0-9.]*t?"
+    r"|(?:include|lib)/(?:python|pypy)[0-9.]*t?(?:/(?:site|dist)-packages)?"
     r"|share/python-wheels",
     re.IGNORECASE,
 )
+
+_LIBRARY = re.compile(r"lib/(?:python|pypy)[0-9.]*t?")
 
 
 class Tree(NamedTuple):
@@ -73,8 +75,14 @@ def from_site(file: str) -> str:
 def is_around(place: str, root: str) -> bool:
     """Say whether what is in a folder of the venv at ``root`` is among what lies around."""
     below = os.path.relpath(place, root).split("/")
-    ways = ("/".join(below[:count]) for count in range(1, len(below) + 1))
-    return below[0] in _AROUND and not any(_OF_TOOLS.fullmatch(way) for way in ways)
+    ways = (os.path.join(root, *below[:count]) for count in range(1, len(below) + 1))
+    return below[0] in _AROUND and not any(_is_of_tools(way, len(root) + 1) for way in ways)
+
+
+def _is_of_tools(folder: str, start: int) -> bool:
+    """Say whether a folder is what every venv has; beside its site-packages may lie a person's."""
+    is_library = _LIBRARY.fullmatch(folder[start:]) and not os.path.exists(f"{folder}/os.py")
+    return not is_library and bool(_OF_TOOLS.fullmatch(folder[start:]))
 
 
 def _around(root: str) -> Statuses:
@@ -85,7 +93,7 @@ def _around(root: str) -> Statuses:
     while queue:
         with contextlib.suppress(OSError):
             inner = _read(queue.pop(), found)
-            queue += [folder for folder in inner if not _OF_TOOLS.fullmatch(folder[start:])]
+            queue += [folder for folder in inner if not _is_of_tools(folder, start)]
     return {file: one for file, one in found.items() if not _OF_TOOLS.fullmatch(file[start:])}
 
 
