@@ -38,6 +38,7 @@ class OverlayPlan:
     folders: tuple[str, ...] = ()  # empty ones, sorted
     modes: Mapping[str, bool] = field(default_factory=dict)  # of installed files: may they be run
     deleted: tuple[str, ...] = ()  # sorted
+    placeholders: frozenset[str] = frozenset()  # of ``files``: with some for the folder they are in
     sha256: Mapping[str, str]  # hex, as the probe saw it, of the files where that is known
 
     @property
@@ -73,7 +74,9 @@ def plan_overlay(
             if found.files and found.origin != "base"
             for path in _listed(found.files, what)
             for name in (place_in_environment(found.name, path, minor),)
-            if found.name in pinned or name.startswith("prefix/bin/")
+            if found.name in pinned
+            or name.startswith("prefix/bin/")
+            or path in found.files.placeholders
         }
         for what in ("edited", "missing")
     )
@@ -95,6 +98,16 @@ def plan_overlay(
             if name not in files | missing
         },
         deleted=tuple(sorted(missing - edited - loose.keys())),
+        placeholders=frozenset(
+            (
+                *(name for name, found in loose.items() if found.placeholders),
+                *(
+                    place_in_environment(found.name, path, minor)
+                    for found in environment.distributions
+                    for path in (found.files.placeholders if found.files else ())
+                ),
+            )
+        ),
         sha256={name: found.sha256 for name, found in sorted(loose.items()) if found.sha256},
     )
 
@@ -112,7 +125,13 @@ def make_overlay(plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> Mapping
         return {}
     collected = {name: _collected(name, plan, files) for name in plan.files}
     entries = [
-        *(_file_entry(name, file) for name, file in collected.items()),
+        *(
+            {
+                **_file_entry(name, file),
+                **({"placeholders": True} if name in plan.placeholders else {}),
+            }
+            for name, file in collected.items()
+        ),
         *({**_place(name), "link": link} for name, link in plan.links.items()),
         *({**_place(name), "folder": True} for name in plan.folders),
         *({**_place(name), "mode": "755" if mode else "644"} for name, mode in plan.modes.items()),

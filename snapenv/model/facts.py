@@ -35,3 +35,5 @@ class Facts:
     settings: Mapping[str, bool] = field(default_factory=dict)
     native: Native | None = None
     startup: Mapping[str, tuple[str, ...]] | None = None
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Folders that a text must not name to be of use elsewhere, by what they are; never written."""

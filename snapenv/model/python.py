@@ -51,6 +51,7 @@ class Files:
     missing: tuple[str, ...] = ()  # in RECORD, not on disk
     recorded: str | None = None  # hex; where files were edited or are missing, as RECORD has them
     executable: tuple[str, ...] | None = None  # those that may be run, as far as that is known
+    placeholders: tuple[str, ...] = ()  # edited; they count without the environment's folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +69,7 @@ class LooseFile:
     link: str | None = None  # where a link points, relative to its own folder
     folder: bool = False
     executable: bool | None = None  # of a file, as far as it is known
+    placeholders: bool = False  # it named the environment's folder, and counts without it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from snapenv.lock.named_folders import NamedFolder, find_folders
 from snapenv.lock.overlay import OverlayPlan
 from snapenv.lock.paths import place_in_environment
 from snapenv.model.carried import CarriedFile
@@ -55,6 +56,7 @@ class Carried:
     wheels: Mapping[str, bytes]  # by file name
     files: Mapping[str, CarriedFile]  # by site/PATH and prefix/PATH
     allowed: tuple[str, ...]
+    named: tuple[NamedFolder, ...] = ()  # folders of this machine, in texts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +71,7 @@ class _Part:
     wheel: str = ""  # its file name
     executable: bool = False
     files: Mapping[str, CarriedFile] = field(default_factory=dict)
+    named: tuple[NamedFolder, ...] = ()
 
 
 def carry(
@@ -97,9 +100,9 @@ def carry(
     leaks = _search(collected, outside) if collected else {}
     allowed = _refuse(chain(*(part.leaks for part in parts.values()), *leaks.values()), allow)
     for name, part in _make(missing, collected, leaks) if collected else ():
-        parts[name] = part
+        parts[name] = replace(part, named=_named(name, collected, travelling.facts.places))
         if name in names:
-            kept.keep(names[name], _to_bytes(part))
+            kept.keep(names[name], _to_bytes(parts[name]))
     return _together(travelling, parts, allowed)
 
 
@@ -119,6 +122,7 @@ def _together(
             },
         },
         allowed=allowed,
+        named=tuple(chain(*(part.named for part in parts.values()))),
     )
 
 
@@ -137,7 +141,7 @@ def _names(travelling: Travelling, outside: Outside) -> dict[str, str]:
     hangs_on = msgspec.json.encode(
         (
             *(program_digest(), environment.interpreter.minor, system.machine, system.glibc),
-            outside.secrets(),
+            *(outside.secrets(), travelling.facts.places),
         )
     )
     name = outside.made().namer()
@@ -234,6 +238,18 @@ def _search(collected: Collected, outside: Outside) -> _Leaks:
             for part, files in parts.items()
         }
         return {part: tuple(chain(*leaks)) for part, leaks in found.items()}
+
+
+def _named(
+    name: str, collected: Collected | None, places: Mapping[str, tuple[str, ...]]
+) -> tuple[NamedFolder, ...]:
+    """Find the texts of a part that name folders of this machine."""
+    if collected is None:
+        return ()
+    single = collected.files.get(name)
+    files = {name: single} if single else collected.distributions[name]
+    texts = ((place if single else f"{name}: {place}", file) for place, file in files.items())
+    return tuple(chain(*(find_folders(place, file.content, places) for place, file in texts)))
 
 
 def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[tuple[str, _Part]]:

@@ -81,7 +81,7 @@ def _lock(request: Capture, look: _Look, folder: Path, target: Target, outside: 
         refuse_leaking_texts(snapshot, outside)
         write_snapshot(snapshot, folder, scratch=fetched)
     outcome = _outcome(snapshot, folder, _place(request, target))
-    told = (*facts.environment.notes, *_unused_gpu(baseline, facts))
+    told = (*packages.warnings, *facts.environment.notes, *_unused_gpu(baseline, facts))
     return replace(outcome, warnings=(*outcome.warnings, *told))
 
 

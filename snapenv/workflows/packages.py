@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from snapenv.model.facts import Facts
     from snapenv.ports import Outside, Target
+    from snapenv.workflows.carry import Carried
+
+_NAMED = 10  # texts that name folders of this machine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +53,7 @@ class Packages:
     overlay: tuple[str, ...]  # what is put over the packages, as "site/x.py"
     allowed: tuple[str, ...]  # of the files that travel, those that had to be allowed
     carried: Mapping[str, Content]  # the files of vendor/ and overlay/, by their names
+    warnings: tuple[str, ...] = ()
 
 
 def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Outside) -> Packages:
@@ -92,7 +96,15 @@ def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Out
             **(_fetch(wheels, carrying.into, outside) if all_travel else {}),
             **make_overlay(plan, carried.files),
         },
+        warnings=_warnings(carried),
     )
+
+
+def _warnings(carried: Carried) -> tuple[str, ...]:
+    """Name the texts that name folders of this machine, as many as anybody reads."""
+    told = [str(one) for one in carried.named]
+    more = len(told) - _NAMED
+    return (*told[:_NAMED], *((f"and {more} more such places",) if more > 0 else ()))
 
 
 def _installer(uv: IndexWheel, *, travels: bool) -> Installer:

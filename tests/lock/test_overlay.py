@@ -389,6 +389,30 @@ def test_a_file_may_be_run_as_it_was_and_the_cache_it_came_from_stays(
     assert list((place.site / "new" / "space").iterdir()) == []
 
 
+@pytest.mark.parametrize("venv_name", ["venv", "with space"])
+def test_placeholders_become_the_folders_of_the_environment(place: Place) -> None:
+    loose = LooseFile(path="ours.pth", sha256=sha256("@snapenv:site@/x\n"), placeholders=True)
+    kernel = LooseFile(path="../../../share/kernel.json", placeholders=True)
+    plain = LooseFile(path="ours.txt")
+    files = {
+        "site/ours.pth": carried("@snapenv:site@/x\n"),
+        "prefix/share/kernel.json": carried('["@snapenv:prefix@/bin/python", "@snapenv:@site@"]'),
+        "site/ours.txt": carried("@snapenv:site@"),
+    }
+
+    done = place.apply(
+        make_overlay(plan_overlay(environment(unowned=(loose, kernel, plain)), ()), files)
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (place.site / "ours.pth").read_text() == f"{place.site}/x\n"
+    assert json.loads((place.venv / "share" / "kernel.json").read_text()) == [
+        f"{place.venv}/bin/python",
+        "@snapenv:site@",
+    ]
+    assert (place.site / "ours.txt").read_text() == "@snapenv:site@"
+
+
 def test_python_does_not_go_on_with_what_it_compiled_before(place: Place) -> None:
     python, source = str(place.venv / "bin" / "python"), place.site / "tool" / "a.py"
     show = (python, "-c", "import tool.a; print(tool.a.x)")

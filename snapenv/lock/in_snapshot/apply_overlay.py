@@ -22,7 +22,7 @@ from typing import Any, Callable, NamedTuple
 HERE = Path(__file__).resolve().parent
 ROOTS = {"site": Path(sysconfig.get_paths()["purelib"]), "prefix": Path(sys.prefix)}
 FIELDS: dict[str, dict[str, type]] = {
-    "file": {"sha256": str, "executable": bool, "script": bool},
+    "file": {"sha256": str, "executable": bool, "script": bool, "placeholders": bool},
     "link": {"link": str},
     "folder": {"folder": bool},
     "mode": {"mode": str},
@@ -32,6 +32,7 @@ MODES = {"644": 0o644, "755": 0o755}
 UNWRITABLE = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 PLACEHOLDER = re.compile(rb"#!python((?: [^\n]*?)?)\r?\n")
+FOLDER = re.compile(rb"@snapenv:(site|prefix|)@")
 LONGEST_INTERPRETER = 120  # of a first line: older kernels read 127 bytes of it
 
 
@@ -49,6 +50,7 @@ class Entry(NamedTuple):
     content: str  # the sha256 of a file, where a link points, or a mode in octal
     executable: bool
     script: bool  # starts with this interpreter
+    placeholders: bool  # holds some for this environment's folders
 
 
 def main() -> None:
@@ -84,6 +86,7 @@ def _entry(item: object) -> Entry:
         content=item.get("sha256") or item.get("link") or item.get("mode") or "",
         executable=item.get("executable", False),
         script=item.get("script", False),
+        placeholders=item.get("placeholders", False),
     )
 
 
@@ -170,7 +173,21 @@ def _content(entry: Entry) -> bytes:
         raise Refused(f"{entry.name}: its content cannot be read: {error}") from error
     if hashlib.sha256(content).hexdigest() != entry.content:
         raise Refused(f"{entry.name}: its content is not what index.json says")
+    if entry.placeholders:
+        content = _with_folders(content, as_json=entry.place.suffix == ".json")
     return _with_interpreter(content) if entry.script else content
+
+
+def _with_folders(content: bytes, *, as_json: bool) -> bytes:
+    """Put this environment's folders where the placeholders are."""
+
+    def put_in(found: re.Match[bytes]) -> bytes:
+        root = ROOTS.get(found[1].decode())
+        if root is None:
+            return b"@snapenv:"
+        return json.dumps(str(root))[1:-1].encode() if as_json else os.fsencode(root)
+
+    return FOLDER.sub(put_in, content)
 
 
 def _with_interpreter(content: bytes) -> bytes:

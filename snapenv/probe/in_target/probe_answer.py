@@ -17,6 +17,7 @@ import probe_kept
 import probe_libraries
 import probe_machine
 import probe_path
+import probe_placeholders
 import probe_settings
 import probe_startup
 import probe_tree
@@ -42,6 +43,7 @@ def document() -> str:
         "startup": probe_startup.look(tree),
         "image": probe_variables.of_image(),
         "native": seen["native"],
+        "places": probe_placeholders.places(),
         "environment": {
             **seen["environment"],
             "interpreter": _interpreter(),

@@ -21,12 +21,15 @@ from typing import TYPE_CHECKING, BinaryIO, Dict, NamedTuple, NoReturn
 
 import probe_distributions
 import probe_path
+import probe_placeholders
 import probe_reach
+import probe_record
 import probe_scripts
 import probe_tree
 
 if TYPE_CHECKING:
     from probe_distributions import Distribution
+    from probe_record import Entry
 
 MARK = b"\nsnapenv-files:\n"
 _CANNOT = 4  # exit
@@ -36,6 +39,7 @@ class _Member(NamedTuple):
     file: str
     is_script: bool
     text: str | None = None  # instead of what lies in the file
+    has_folders: bool = False  # of this environment, to be taken out
 
 
 _Members = Dict[str, _Member]
@@ -72,10 +76,20 @@ def _single(
     named = {path: _by_name(path, visible) for path in asked["files"]}
     is_whole = all(named.values()) and not any(path.endswith(".pth") for path in named)
     reached = {} if is_whole else _reached(everything, visible, asked.get("carry", []))
-    return {
+    members = {
         f"files/{path}": reached.get(path) or found or _refuse(f"{path} is not there")
         for path, found in named.items()
     }
+    return {
+        name: member._replace(has_folders=probe_placeholders.is_known(_from_site(name)))
+        for name, member in members.items()
+    }
+
+
+def _from_site(member: str) -> str:
+    """Give the path from site-packages of a file that is asked for by name."""
+    _, root, below = member.split("/", maxsplit=2)
+    return below if root == "site" else f"../../../{below}"
 
 
 def _of_distribution(found: Distribution) -> _Members:
@@ -87,8 +101,15 @@ def _of_distribution(found: Distribution) -> _Members:
         is_made = entry in found.scripts and entry.path not in edited
         if os.path.isfile(entry.file) and not is_made:
             member = f"dist/{found.name}/{_place(found, entry.path, entry.file)}"
-            members[member] = _Member(entry.file, is_script)
+            members[member] = _Member(entry.file, is_script, has_folders=_is_translated(entry))
     return members
+
+
+def _is_translated(entry: Entry) -> bool:
+    """Say whether a file counts without the environment's folders: if it was edited."""
+    if not probe_placeholders.is_known(entry.path):
+        return False
+    return bool(probe_record.is_other(entry, probe_scripts.read(entry.file) or b""))
 
 
 def _place(found: Distribution, path: str, file: str) -> str:
@@ -149,8 +170,8 @@ def _add(archive: tarfile.TarFile, name: str, member: _Member) -> None:
     try:
         with _opened(member) as stream:
             content: BinaryIO = stream
-            if member.is_script:
-                content = io.BytesIO(probe_scripts.without_environment(stream.read()))
+            if member.is_script or member.has_folders:
+                content = io.BytesIO(_translated(stream.read(), member))
             info = tarfile.TarInfo(name)
             info.size = content.seek(0, os.SEEK_END)
             content.seek(0)
@@ -158,6 +179,12 @@ def _add(archive: tarfile.TarFile, name: str, member: _Member) -> None:
             archive.addfile(info, content)
     except OSError as error:
         _refuse(f"{name} cannot be read: {error.strerror or error}")
+
+
+def _translated(content: bytes, member: _Member) -> bytes:
+    if member.is_script:
+        content = probe_scripts.without_environment(content)
+    return probe_placeholders.take_out(content) if member.has_folders else content
 
 
 def _opened(member: _Member) -> BinaryIO:

@@ -10,6 +10,7 @@ Source: https://packaging.python.org/en/latest/specifications/section-distributi
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import ChainMap
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import probe_origins
 import probe_path
+import probe_placeholders
 import probe_record
 import probe_scripts
 import probe_sources
@@ -128,6 +130,7 @@ def _files(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, object] 
     if found.entries is None and found.sources is None:
         return None
     scripts = probe_scripts.find(found)
+    translated = _translated(found, hashed)
     bin_folder = os.path.join(probe_path.root_of(found.folder), "bin")
     removed = [one for one in found.scripts if not os.path.lexists(one.file)]
     files: dict[str, object] = probe_record.files(
@@ -136,11 +139,30 @@ def _files(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, object] 
             *(one.entry for one in scripts),
             *(one for one in removed if os.path.dirname(one.file) == bin_folder),
         ],
-        ChainMap({one.entry.file: one.hashed() for one in scripts}, hashed) if scripts else hashed,
-        scripts={one.entry.path: one.is_edited for one in scripts},
+        ChainMap({one.entry.file: one.hashed() for one in scripts}, translated, hashed)
+        if scripts or translated
+        else hashed,
+        scripts={
+            **{one.entry.path: one.is_edited for one in scripts},
+            **{one.path: True for one in found.digested if one.file in translated},
+        },
         made=probe_scripts.made(found),
     )
-    return files
+    named = [one.path for one in found.digested if one.file in translated]
+    return {**files, "placeholders": sorted(map(probe_record.named, named))}
+
+
+def _translated(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, Hashed]:
+    """Hash the edited files that name the environment as they travel, by where they lie."""
+    translated = {}
+    for entry in found.digested:
+        if entry.file in hashed and probe_placeholders.is_known(entry.path):
+            content = probe_scripts.read(entry.file) or b""
+            travels = probe_placeholders.take_out(content)
+            if travels != content and probe_record.is_other(entry, content):
+                sha256 = hashlib.sha256(travels).hexdigest()
+                translated[entry.file] = hashed[entry.file]._replace(sha256=sha256)
+    return translated
 
 
 def _is_script(entry: probe_record.Entry) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple
 
 import probe_origins
 import probe_path
+import probe_placeholders
 import probe_reach
 import probe_record
 import probe_scripts
@@ -106,6 +107,7 @@ def facts(loose: list[Loose], hashed: Mapping[str, Hashed]) -> list[dict[str, ob
             "link": one.link,
             "folder": one.is_folder,
             "executable": None if one.link or one.is_folder else _is_executable(one, hashed),
+            "placeholders": _has_placeholders(one),
         }
         for one in loose
         if why_not(one, hashed) is None
@@ -125,14 +127,31 @@ def why_not(loose: Loose, hashed: Mapping[str, Hashed]) -> str | None:
 
 
 def _sha256(loose: Loose, hashed: Mapping[str, Hashed]) -> str:
-    """Hash a script with the environment taken out of its first line."""
+    """Hash a file as it travels: with the environment taken out of it."""
+    content = _content(loose)
+    if content is None:
+        return str(hashed[loose.file].sha256)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _content(loose: Loose) -> bytes | None:
+    """Give what travels of a file where that may not be what lies there."""
+    is_script = probe_scripts.is_in_bin(loose.file)
+    is_known = probe_placeholders.is_known(loose.path)
+    content: bytes | None = None
     if loose.text is not None:
-        return hashlib.sha256(loose.text.encode("utf-8", "surrogateescape")).hexdigest()
-    file = loose.file
-    content = probe_scripts.read(file) if probe_scripts.is_in_bin(file) else None
-    if content is None or not content.startswith(b"#!"):
-        return str(hashed[file].sha256)
-    return hashlib.sha256(probe_scripts.without_environment(content)).hexdigest()
+        content = loose.text.encode("utf-8", "surrogateescape")
+    elif is_script or is_known:
+        content = probe_scripts.read(loose.file)
+    if content is not None and is_script and content.startswith(b"#!"):
+        content = probe_scripts.without_environment(content)
+    return probe_placeholders.take_out(content) if content is not None and is_known else content
+
+
+def _has_placeholders(loose: Loose) -> bool:
+    if loose.link or loose.is_folder or not probe_placeholders.is_known(loose.path):
+        return False
+    return probe_placeholders.MARK in (_content(loose) or b"")
 
 
 def _is_executable(loose: Loose, hashed: Mapping[str, Hashed]) -> bool:
