@@ -93,11 +93,14 @@ def check_names(case: Case) -> Iterator[Check]:
 
 
 def resolve(name: str, specs: Sequence[CdiSpec]) -> CdiSpec | None:
-    """Give the specification that counts for a device; None where none does, or two cancel out."""
+    """Give the specification that counts for a device; None where none does, or two cancel out.
+
+    Two in one folder cancel out though a later folder has the device too.
+    """
     of_device = [spec for spec in specs if name in spec.devices]
-    last = max(map(_priority, of_device), default=-1)
-    counting = [spec for spec in of_device if _priority(spec) == last]
-    return counting[0] if len(counting) == 1 else None
+    if len({_priority(spec) for spec in of_device}) < len(of_device):
+        return None
+    return max(of_device, key=_priority, default=None)
 
 
 def _priority(spec: CdiSpec) -> int:

@@ -89,7 +89,9 @@ def root(tmp_path: Path) -> Path:
 def plant(root: Path, **files: str) -> GpuPlumbing:
     """Write files, by path with ``__`` for a slash, and look."""
     for name, content in files.items():
-        path = root / name.replace("__", "/").replace("_json", ".json").replace("_yaml", ".yaml")
+        path = root / name.replace("__", "/").replace("_json", ".json").replace(
+            "_yaml", ".yaml"
+        ).replace("_yml", ".yml")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     return probe_plumbing(HERE, root=str(root))
@@ -174,6 +176,7 @@ def test_specifications_of_both_folders_are_read_and_those_of_others_left_out(ro
         etc__cdi__nvidia_yaml=BY_CTK,
         etc__cdi__intel_json=other,
         etc__cdi__README=BY_CTK,
+        etc__cdi__old_yml=BY_CTK,
         var__run__cdi__nvidia_json=BY_TOOLS,
     )
 

@@ -129,7 +129,7 @@ def _cdi_specs(root: str) -> list[dict[str, object]]:
         folder + "/" + name
         for folder in _CDI_FOLDERS
         for name in _list(root, folder)
-        if name.endswith((".json", ".yaml", ".yml"))
+        if name.endswith((".json", ".yaml"))  # others no engine reads
     )
     specs = ((path, _read(root, path)) for path in paths)
     return [
