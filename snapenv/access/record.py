@@ -5,6 +5,9 @@ Source: https://packaging.python.org/en/latest/specifications/binary-distributio
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 import zipfile
 import zlib
 from typing import TYPE_CHECKING
@@ -16,6 +19,8 @@ from snapenv.access.transfer import TransferError
 from snapenv.model.wheels import WheelRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from snapenv.model.wheels import IndexWheel
 
 # All that the standard library and remotezip raise where an archive is damaged or hostile.
@@ -32,6 +37,8 @@ ARCHIVE_ERRORS = (
 )
 _LIMIT_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 20
+_SCRIPT = re.compile(r"[^/]+\.data/scripts/[^/]+")
+_SCRIPT_BYTES = 256 << 10  # what is larger is a program
 _UNIX = 3
 _SUFFIX = ".dist-info/RECORD"
 _KNOWN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a bound
@@ -53,7 +60,23 @@ def read_record(archive: zipfile.ZipFile, wheel: IndexWheel, size_bytes: int | N
         text=_unpack(archive, entry).decode(),
         size_bytes=size_bytes,
         executable=tuple(sorted(filter(None, map(_executable, archive.infolist())))),
+        cut_scripts=dict(_cut_scripts(archive)),
     )
+
+
+def _cut_scripts(archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
+    """Give the scripts that pip cuts, with their hashes when it has done so.
+
+    Source: https://github.com/pypa/pip/blob/main/src/pip/_internal/operations/install/wheel.py
+    """
+    for entry in archive.infolist():
+        is_small = entry.file_size <= _SCRIPT_BYTES and entry.compress_type in _KNOWN
+        if is_small and _SCRIPT.fullmatch(entry.filename):
+            first, _, rest = _unpack(archive, entry).partition(b"\n")
+            if first.startswith(b"#!python") and first != b"#!python":
+                digest = hashlib.sha256(b"#!python\n" + rest).digest()
+                encoded = base64.urlsafe_b64encode(digest).rstrip(b"=")
+                yield entry.filename, f"sha256={encoded.decode()}"
 
 
 def _executable(entry: zipfile.ZipInfo) -> str | None:

@@ -2,7 +2,8 @@
 
 Each is a file of its own, packed with a checksum, named by the sha256 of its wheel. Its first line
 is the size of the wheel in bytes, or nothing, then a space and as JSON the paths of the files that
-may be run; an older snapenv did not write these, and what it kept is read anew.
+may be run, and the scripts that pip cuts; an older snapenv did not write these, and what it kept is
+read anew.
 """
 
 from __future__ import annotations
@@ -38,15 +39,17 @@ class RecordCache:
             return None
         try:
             head, _, text = gzip.decompress(path.read_bytes()).decode().partition("\n")
-            size, _, executable = head.partition(" ")
-            if not text or not executable:
+            size, _, more = head.partition(" ")
+            executable, cut_scripts = json.loads(more)
+            if not text or not isinstance(cut_scripts, dict):
                 return None
             return WheelRecord(
                 text=text,
                 size_bytes=int(size) if size else None,
-                executable=tuple(json.loads(executable)),
+                executable=tuple(executable),
+                cut_scripts=cut_scripts,
             )
-        except (OSError, EOFError, zlib.error, ValueError):
+        except (OSError, EOFError, zlib.error, ValueError, TypeError):
             return None
 
     def keep(self, wheel: IndexWheel, record: WheelRecord) -> None:
@@ -55,7 +58,8 @@ class RecordCache:
         if path is not None:
             with contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                head = f"{record.size_bytes or ''} {json.dumps(record.executable)}"
+                more = json.dumps((record.executable, dict(record.cut_scripts)))
+                head = f"{record.size_bytes or ''} {more}"
                 content = f"{head}\n{record.text}".encode()
                 replace_file(path, gzip.compress(content, compresslevel=6, mtime=0))
 

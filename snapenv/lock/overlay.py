@@ -53,11 +53,13 @@ def plan_overlay(
     pinned: Collection[str],
     *,
     executable: Mapping[str, tuple[str, ...] | None] = MappingProxyType({}),
+    cut_scripts: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> OverlayPlan:
     """Decide what the overlay holds; ``pinned`` names the distributions that an index gives back.
 
     ``executable`` are the files that the wheels of some of them let be run, where that is known.
-    Where other files may be run now, the overlay sees to it.
+    Where other files may be run now, the overlay sees to it. ``cut_scripts`` are those that the
+    wheels of some hold with options in their first line, which another installer would bring.
 
     A vendored wheel holds its files as they are. Only console scripts, which an installer
     makes from entry points, would come back other than they were: edited or deleted, they are
@@ -86,7 +88,12 @@ def plan_overlay(
     }
     links = {name: found.link for name, found in loose.items() if found.link is not None}
     folders = {name for name, found in loose.items() if found.folder}
-    files = edited | (loose.keys() - links.keys() - folders)
+    cut = {
+        place_in_environment(name, path, minor)
+        for name, paths in cut_scripts.items()
+        for path in paths
+    }
+    files = edited | (cut - missing) | (loose.keys() - links.keys() - folders)
     return OverlayPlan(
         files=tuple(sorted(files)),
         links=dict(sorted(links.items())),

@@ -14,6 +14,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from posixpath import normpath
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from snapenv.model.python import Distribution
     from snapenv.model.wheels import IndexWheel, WheelRecord
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _AT_ONCE = 16  # questions to an index
 _DATA = re.compile(r"(?P<owner>[^/]+)\.data/(?P<scheme>[a-z]+)/(?P<path>.+)", re.DOTALL)
 _PLACES = {"purelib": "", "platlib": "", "scripts": "../../../bin/", "data": "../../../"}
@@ -49,9 +51,9 @@ def prove(
     def proven(pin: Distribution) -> IndexWheel | None:
         for wheel in offers.get(pin.name, ()):
             own = record(wheel)
-            if is_proof(own.text, pin, python):
-                executable = installed_executables(own, name=pin.name, python=python)
-                return replace(wheel, size_bytes=own.size_bytes, executable=executable)
+            for cut in ({}, own.cut_scripts) if own.cut_scripts else ({},):
+                if is_proof(own.text, pin, python, cut=cut):
+                    return _proven(replace(wheel, size_bytes=own.size_bytes), own, cut, python)
         return None
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -59,24 +61,42 @@ def prove(
     return {pin.name: wheel for pin, wheel in zip(pins, wheels, strict=True)}
 
 
-def is_proof(record: str, pin: Distribution, python: str) -> bool:
+def _proven(wheel: IndexWheel, own: WheelRecord, cut: Mapping[str, str], python: str) -> IndexWheel:
+    """Tell of a wheel that was installed what else an installer makes of it."""
+    return replace(
+        wheel,
+        executable=installed_executables(own, name=wheel.name, python=python),
+        cut_scripts=tuple(sorted(_installed(path, wheel.name, python) for path in cut)),
+    )
+
+
+def is_proof(
+    record: str, pin: Distribution, python: str, *, cut: Mapping[str, str] = _NOTHING
+) -> bool:
     """Say whether a wheel with this RECORD, installed for ``python``, gives the pin's files.
 
-    Files that were edited or deleted since count as the installed RECORD has them.
+    Files that were edited or deleted since count as the installed RECORD has them, and those
+    of ``cut`` with the hashes that they have there.
     """
     files = pin.files
     if files is None or ((files.edited or files.missing) and files.recorded is None):
         return False
     expected = files.recorded or files.sha256
-    return installed_digest(record, name=pin.name, python=python) == expected
+    return installed_digest(record, name=pin.name, python=python, cut=cut) == expected
 
 
-def installed_digest(record: str, *, name: str, python: str) -> str | None:
+def installed_digest(
+    record: str, *, name: str, python: str, cut: Mapping[str, str] = _NOTHING
+) -> str | None:
     """Give what ``Files.sha256`` would be once a wheel is installed, from its RECORD.
 
     None where a file has no sha256 in it.
     """
-    rows = {path: hashed for path, hashed in _rows(record) if not _OF_INSTALLER.fullmatch(path)}
+    rows = {
+        path: cut.get(path, hashed)
+        for path, hashed in _rows(record)
+        if not _OF_INSTALLER.fullmatch(path)
+    }
     folders = {path.rpartition("/")[0] for path in rows}
     lines = {}
     for path, hashed in rows.items():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 
@@ -18,6 +19,8 @@ class IndexWheel:
     index: str | None = None  # the address of the index that named it, without user info
     executable: tuple[str, ...] | None = None
     """The files that may be run once it is installed, from site-packages; None: nobody looked."""
+    cut_scripts: tuple[str, ...] = ()
+    """The scripts that were installed without the options of their first line, likewise."""
 
     @property
     def filename(self) -> str:
@@ -32,8 +35,13 @@ class IndexWheel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WheelRecord:
-    """What a wheel says of itself: its own RECORD, how large the wheel is, and what may be run."""
+    """What a wheel says of itself: its own RECORD, how large the wheel is, and what may be run.
+
+    pip drops what follows the interpreter in a script's first line, such as ``#!python -u``:
+    ``cut_scripts`` names the hashes of those that are other then, as RECORD writes them.
+    """
 
     text: str
     size_bytes: int | None  # None where the host does not tell
     executable: tuple[str, ...] = ()  # paths in the archive, sorted
+    cut_scripts: Mapping[str, str] = field(default_factory=dict)  # by their paths in the archive

@@ -66,7 +66,8 @@ def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Out
         refuse_vendored(own)
     pins = {pin.name for pin in pinned(environment, found.absent)}
     given = {name: wheel.executable for name, wheel in found.wheels.items()}
-    plan = plan_overlay(environment, pins, executable=given)
+    cut = {name: wheel.cut_scripts for name, wheel in found.wheels.items()}
+    plan = plan_overlay(environment, pins, executable=given, cut_scripts=cut)
     carried = carry(
         Travelling(distributions=own, plan=plan, facts=facts, beside=carrying.beside),
         target,

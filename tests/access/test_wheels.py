@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import socket
 import time
 import traceback
@@ -57,6 +59,33 @@ def test_what_may_be_run_is_told_and_kept(tmp_path: Path) -> None:
 
         assert first.executable == again.executable == ("tools/a.sh",)
         assert len(server.files_asked()) == 1
+
+
+def test_scripts_that_pip_cuts_are_told_with_what_is_left_of_them(tmp_path: Path) -> None:
+    scripts = {
+        "cut": b"#!python -u\nprint()\n",
+        "window": b"#!pythonw -E\r\n",
+        "whole": b"#!python\nprint()\n",
+        "other": b"#!/bin/sh -e\n",
+        "program": b"\x7fELF" + bytes(300_000),
+    }
+    files = {f"tools-1.0.data/scripts/{name}": content for name, content in scripts.items()}
+    with serve_index(build_wheel("tools", files=files)) as server:
+        wheel = server.wheel("tools-1.0-py3-none-any.whl")
+        first, again = (quick_wheels(tmp_path).record(wheel) for _ in range(2))
+
+    def left(content: bytes) -> str:
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode()
+        return f"sha256={digest.rstrip('=')}"
+
+    assert (
+        first.cut_scripts
+        == again.cut_scripts
+        == {
+            "tools-1.0.data/scripts/cut": left(b"#!python\nprint()\n"),
+            "tools-1.0.data/scripts/window": left(b"#!python\n"),
+        }
+    )
 
 
 def test_what_lies_before_the_end_is_asked_for_alone() -> None:

@@ -182,3 +182,21 @@ def test_the_platform_is_never_newer_than_the_glibc_that_was_captured(
     hardware = replace(sample_hardware(), system=system)
 
     assert python_platform(sample_facts(hardware=hardware)) == platform
+
+
+@pytest.mark.parametrize(
+    ("python", "asked"), [("3.11.7", "3.11.7"), ("3.14.0rc2", "3.14.0"), ("3.15.0a1", "3.15.0")]
+)
+def test_the_very_version_of_python_is_asked_for(python: str, asked: str) -> None:
+    """A wheel may need a patch of it, such as ``>=3.11.5``."""
+    answer = Completed(exit_code=0, stdout=uv_says(wheel(MANYLINUX)), stderr="")
+    target = FakeTarget(answers={"requirements.in": answer})
+    facts = sample_facts()
+    interpreter = replace(facts.environment.interpreter, version=python)
+    facts = replace(facts, environment=replace(facts.environment, interpreter=interpreter))
+
+    pins = [sample_distribution("numpy", "2.4.6")]
+    ask_index(pins, facts, Uv(machine=target, program="uv"), FakeTask())
+
+    argv = target.calls[0].argv
+    assert argv[argv.index("--python-version") + 1] == asked

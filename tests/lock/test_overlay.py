@@ -530,3 +530,12 @@ def test_without_its_index_the_script_says_so(place: Place) -> None:
 
     assert done.returncode == 1
     assert "index.json" in done.stderr
+
+
+def test_a_script_that_an_installer_cut_is_brought_back_as_it_is() -> None:
+    cut = {"our-tool": ("../../../bin/run", "../../../bin/gone")}
+    ours = tool(missing=("../../../bin/gone",))
+
+    plan = plan_overlay(environment(ours), {"our-tool"}, cut_scripts=cut)
+
+    assert (plan.files, plan.deleted) == (("prefix/bin/run",), ("prefix/bin/gone",))

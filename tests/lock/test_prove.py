@@ -131,6 +131,22 @@ def test_of_the_offered_wheels_the_first_whose_record_fits_is_the_installed_one(
     assert asked == wheels
 
 
+@pytest.mark.parametrize("cuts", [True, False])
+def test_a_script_counts_with_and_without_the_options_of_its_first_line(*, cuts: bool) -> None:
+    script = "a-1.data/scripts/run"
+    cut = row("", "left").split(",")[1]
+    own = WheelRecord(text=row("a.py") + row(script), size_bytes=7, cut_scripts={script: cut})
+    lines = [("../../../bin/run", "left" if cuts else "x"), ("a.py", "x")]
+    text = "".join(f"{path}\0{hashlib.sha256(has.encode()).hexdigest()}\n" for path, has in lines)
+    files = replace(sample_files(), sha256=hashlib.sha256(text.encode()).hexdigest())
+    pin, wheel = replace(sample_distribution("a", "1"), files=files), sample_wheel("a", "1")
+
+    found = prove([pin], {"a": [wheel]}, record=lambda _: own, python="3.11")["a"]
+
+    assert found is not None
+    assert found.cut_scripts == (("../../../bin/run",) if cuts else ())
+
+
 def test_scripts_and_what_the_archive_says_may_be_run() -> None:
     paths = ("a/x.so", "a/y.so", "a-1.data/scripts/run", "a-1.data/data/bin/x", "a/z.pyc", "a/z.py")
     record = WheelRecord(
