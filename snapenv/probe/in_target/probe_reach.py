@@ -77,7 +77,9 @@ class _Walk:
     def add(self, place: str) -> None:
         """Take one entry of the import path."""
         inside = _inside(place)
-        if inside:
+        if probe_path.is_site(place):
+            self.path.append(SITE)
+        elif inside:
             self.inside.add(inside)
             self.path += [inside] if self._counts(place) else []
         elif not is_of_python(place) and not self._is_editable(place):
@@ -90,10 +92,8 @@ class _Walk:
 
     def _counts(self, place: str) -> bool:
         """Say whether an entry inside is one that comes back: not an egg, nor an empty folder."""
-        is_site = place in probe_path.own_folders()
-        is_archive = not os.path.isdir(place)
-        has_own = (place not in self.folders and is_archive) or probe_modules.has_module(place)
-        return is_site or (place not in self.folders and has_own)
+        has_own = not os.path.isdir(place) or probe_modules.has_module(place)
+        return place not in self.folders and has_own
 
     def _is_editable(self, place: str) -> bool:
         return place in self.roots and place not in self.causes.get("PYTHONPATH", ())
@@ -196,7 +196,7 @@ def find(
     return Reach(
         walk.files + carried.files,
         _texts(walk),
-        list(dict.fromkeys(walk.path)),
+        list(dict.fromkeys([*walk.path, SITE])),
         walk.told,
         [*_relative(), *probe_surroundings.left(anchors, sources)],
         carried.told,
