@@ -49,6 +49,16 @@ def compare_startup(
             )
 
 
+def loaded_lines(startup: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
+    """Say what is in the memory of each program of an environment, and does not travel."""
+    found = startup or {}
+    return tuple(
+        f"{name} loads {_describe(found[name])} into each program here: it does not travel"
+        for name in _IN_MEMORY
+        if name in found
+    )
+
+
 def _describe(names: Collection[str]) -> str:
     ordered = sorted(names)
     more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""

@@ -81,7 +81,12 @@ def _lock(request: Capture, look: _Look, folder: Path, target: Target, outside: 
         refuse_leaking_texts(snapshot, outside)
         write_snapshot(snapshot, folder, scratch=fetched)
     outcome = _outcome(snapshot, folder, _place(request, target))
-    told = (*packages.warnings, *facts.environment.notes, *_unused_gpu(baseline, facts))
+    told = (
+        *packages.warnings,
+        *facts.environment.notes,
+        *_loaded(facts),
+        *_unused_gpu(baseline, facts),
+    )
     return replace(outcome, warnings=(*outcome.warnings, *told))
 
 
@@ -194,6 +199,15 @@ def _baseline(
 
     with outside.progress.task("Smoke-train, for the baseline") as task:
         return smoke_train(target, device=request.device, task=task)
+
+
+def _loaded(facts: Facts) -> tuple[str, ...]:
+    """Warn of what is in the memory of each program here, and does not travel."""
+    if not facts.startup:
+        return ()
+    from snapenv.verify.startup import loaded_lines
+
+    return loaded_lines(facts.startup)
 
 
 def _unused_gpu(baseline: Fingerprint | None, facts: Facts) -> tuple[str, ...]:

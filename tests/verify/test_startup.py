@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.verify.startup import compare_startup
+from snapenv.verify.startup import compare_startup, loaded_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +66,13 @@ def test_what_travels_or_is_not_needed_is_not_missed(before: Startup) -> None:
 
 def test_a_side_on_which_nobody_looked_misses_nothing() -> None:
     assert told(PRELOAD, None) == []
+
+
+def test_a_capture_says_what_is_in_memory_and_does_not_travel() -> None:
+    assert loaded_lines({**PYTHONPATH, **FOLDER, **PRELOAD}) == (
+        "LD_PRELOAD loads libtcmalloc.so.4 into each program here: it does not travel",
+    )
+    assert loaded_lines(None) == loaded_lines({}) == ()
 
 
 def test_a_check_says_what_is_brought_and_how_to_be_rid_of_it() -> None:
