@@ -40,13 +40,13 @@ def compare_facts(expected: Facts, seen: Facts) -> tuple[Check, ...]:
     """
     return (
         *_python(expected.environment, seen.environment),
+        *compare_startup(expected.startup, seen.startup),  # what these bring shows in what follows
         _frameworks(expected.environment, seen.environment),
         *_distributions(expected.environment, seen.environment),
         *_unowned(expected.environment.unowned, seen.environment.unowned),
         *_import_path(expected.environment.import_path, seen.environment.import_path),
         *_native(expected.native, seen.native),
         *_variables(expected.variables, seen.variables),
-        *compare_startup(expected.startup, seen.startup),
     )
 
 

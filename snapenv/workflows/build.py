@@ -111,9 +111,8 @@ def _make_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outs
     different = _differences(image, snapshot, outside)
     if different:
         outside.engine.remove(image.id)
-        named = "; ".join(
-            f"{check.id}: {check.expected} became {check.seen}" for check in different[-_NAMED:]
-        )
+        last = sorted(different, key=lambda check: check.id.startswith("variables"))[-_NAMED:]
+        named = "; ".join(f"{check.id}: {check.expected} became {check.seen}" for check in last)
         raise BuildError(
             f"the image is not what the lock says: {named}",
             hint="It was not named. Choose a base that fits with --base, or capture again.",
