@@ -83,6 +83,7 @@ _CLASSES: Mapping[str, Kind] = {  # of requests and urllib3, where nothing lies 
     "IncompleteRead": "cut",
     "ProtocolError": "cut",
     "ChunkedEncodingError": "cut",
+    "NewConnectionError": "unreachable",
 }
 _UNCONNECTED: frozenset[Kind] = frozenset({"timeout", "refused", "unresolved", "unreachable"})
 _PASSING: frozenset[Kind] = frozenset({"timeout", "cut"})
@@ -146,7 +147,8 @@ def refuse_socks(proxy: str | None, *, host: str) -> Cause | None:
         return None
     return Cause(
         kind="socks",
-        what=f"is to be asked through {show_address(proxy)}, and snapenv alone speaks no SOCKS",
+        what=f"is to be asked through {show_address(proxy)}, and PySocks, which speaks SOCKS, "
+        "is not installed",
         hint="Install PySocks beside snapenv (pip install pysocks), name an http proxy in "
         f"HTTPS_PROXY, or go past it: NO_PROXY={host}",
     )

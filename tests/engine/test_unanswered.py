@@ -257,3 +257,17 @@ def test_what_ssh_says_in_an_engines_place_is_told(
 
     assert error.message == f"no Docker engine answers at ssh://me@there: {words}"
     assert "ssh -oBatchMode=yes ssh://me@there docker version" in error.hint
+
+
+def test_an_ssh_that_hangs_is_given_its_time_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    script = f"#!/bin/sh\necho $$ > {started}\nexec sleep 60\n"
+    fake_ssh(tmp_path / "bin", script, monkeypatch)
+
+    error = refusal(Address(url="ssh://there"))
+
+    assert "nothing came within 0.3 s" in error.message
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
