@@ -294,7 +294,7 @@ def _variables(expected: Mapping[str, str], seen: Mapping[str, str]) -> Iterator
         ok=not different,
         expected=_describe_variables(expected, different),
         seen=_describe_variables(seen, different),
-        fix="Set them as captured: " + " ".join(different),
+        fix="Set or unset them as captured: " + " ".join(different),
     )
 
 

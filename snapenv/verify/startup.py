@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 _MAY_COME_FIRST = ("LD_LIBRARY_PATH",)  # a library may name its own folder, which goes before
 _IN_MEMORY = ("LD_AUDIT", "LD_PRELOAD")
 _NAMED = 5
-_UNSET = 'Unset {name}: in a shell by unset {name}, in an image by ENV {name}="".'
+_FIRST = "before the environment's own"
+_UNSET = "Take away what {name} adds: unset {name} in a shell; in an image mend its ENV."
 _SET = "Set {name} as it was where this was captured, or see that it makes no difference."
 
 
@@ -33,8 +34,8 @@ def compare_startup(
             yield Check(
                 id=f"variables.{name}",
                 ok=False,
-                expected=_describe(there),
-                seen=f"{name} brings {_describe(here)}, before the environment's own",
+                expected=f"{_describe(there)} {_FIRST}",
+                seen=f"{_describe(here)} {_FIRST}",
                 fix=_UNSET.format(name=name),
                 severity="error" if is_known and name not in _MAY_COME_FIRST else "warning",
             )
@@ -42,8 +43,8 @@ def compare_startup(
             yield Check(
                 id=f"variables.{name}",
                 ok=False,
-                expected=f"{name} with {_describe(there)}",
-                seen=_describe(here),
+                expected=f"{_describe(there)} in every program",
+                seen=f"{_describe(here)} of it",
                 fix=_SET.format(name=name),
                 severity="warning",
             )
@@ -62,4 +63,4 @@ def loaded_lines(startup: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]
 def _describe(names: Collection[str]) -> str:
     ordered = sorted(names)
     more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
-    return ", ".join(ordered[:_NAMED]) + more if ordered else "nothing of it"
+    return ", ".join(ordered[:_NAMED]) + more if ordered else "nothing"

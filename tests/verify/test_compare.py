@@ -360,7 +360,7 @@ def test_a_variable_that_is_gone_is_named() -> None:
         ok=False,
         expected="OMP_NUM_THREADS=4",
         seen="OMP_NUM_THREADS unset",
-        fix="Set them as captured: OMP_NUM_THREADS",
+        fix="Set or unset them as captured: OMP_NUM_THREADS",
     )
 
 

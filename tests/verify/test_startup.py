@@ -80,9 +80,8 @@ def test_a_check_says_what_is_brought_and_how_to_be_rid_of_it() -> None:
 
     (check,) = compare_startup({}, {"PYTHONPATH": names})
 
-    assert check.seen == (
-        "PYTHONPATH brings m0, m1, m2, m3, m4 and 2 more, before the environment's own"
-    )
+    assert check.expected == "nothing before the environment's own"
+    assert check.seen == "m0, m1, m2, m3, m4 and 2 more before the environment's own"
     assert check.fix == (
-        'Unset PYTHONPATH: in a shell by unset PYTHONPATH, in an image by ENV PYTHONPATH="".'
+        "Take away what PYTHONPATH adds: unset PYTHONPATH in a shell; in an image mend its ENV."
     )
