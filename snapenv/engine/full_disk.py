@@ -33,9 +33,14 @@ class FullDiskError(WriteError):
         self.makes = makes
 
 
+def could_not_make(text: str) -> bool:
+    """Tell whether something new could not be made: there may be bytes, and no inodes."""
+    return _MAKES.search(text) is not None
+
+
 def full_disk(text: str) -> FullDiskError:
     """Say that the disk is full, as far as the engine's words tell it."""
-    if _MAKES.search(text):
+    if could_not_make(text):
         return FullDiskError(
             "the disk of the Docker engine is full, of bytes or of inodes",
             hint="See df -h and df -i there, and free some: docker system df, docker system prune.",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from snapenv.content import read_chunks, write_content
+from snapenv.engine.full_disk import could_not_make
 from snapenv.engine.venv_python import attempts, is_not_here, no_python
 from snapenv.errors import InstallError, SnapshotDamagedError, WriteError
 from snapenv.model.snapshot import APPLY_OVERLAY, LENT, OVERLAY, PYLOCK_FILE, VENDOR
@@ -182,6 +183,11 @@ def _check(done: Completed) -> None:
 
 def _failed(done: Completed) -> InstallError | WriteError:
     said = " ".join(done.stderr.split())
+    if _NO_SPACE in said and could_not_make(said):
+        return WriteError(
+            "the disk is full, of bytes or of inodes: uv could not write the packages",
+            hint="See df -h and df -i of it, and free some; nothing was left behind.",
+        )
     if _NO_SPACE in said:
         return WriteError(
             "the disk is full: uv could not write the packages",

@@ -6,7 +6,9 @@ import pytest
 
 from snapenv.engine.failures import engine_failure, is_passing, registry_failure
 from snapenv.engine.full_disk import FullDiskError, with_inodes
+from snapenv.engine.venv import _failed
 from snapenv.model.image import ImageRef
+from snapenv.ports import Completed
 from tests.fakes import DESCRIBED
 
 FULL = "no space left on device"
@@ -59,6 +61,19 @@ def test_where_inodes_are_not_scarce_or_not_seen_both_are_named(inodes: int | No
     assert error.message == "the disk of the Docker engine is full, of bytes or of inodes"
     assert "df -h and df -i" in error.hint
     assert with_inodes(failure(MAKES[0]), None).message == error.message
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("failed to create directory `/x/lib`", "of bytes or of inodes"),
+        ("failed to write to file `/x/lib/creating`", "the disk is full: uv"),
+    ],
+)
+def test_what_uv_could_not_make_may_be_for_want_of_inodes(words: str, message: str) -> None:
+    stderr = f"error: {words}: No space left on device (os error 28)"
+
+    assert message in _failed(Completed(exit_code=2, stdout="", stderr=stderr)).message
 
 
 @pytest.mark.parametrize("name", ["timeout", "denied", "not found", "x509: ", "429"])
