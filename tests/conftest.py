@@ -17,7 +17,7 @@ from tests.engines.base import push_base
 from tests.engines.browser import find_browser
 from tests.engines.engine import engine_address, start_engine
 from tests.engines.exact import make_exact
-from tests.engines.place import Place, UnavailableError
+from tests.engines.place import Place, UnavailableError, install
 from tests.engines.registry import start_registry
 from tests.engines.ssh import start_sshd
 
@@ -90,6 +90,12 @@ def exact_python() -> Path:
 def browser() -> Browser:
     """Give a real browser without a network."""
     return _provide(find_browser)
+
+
+@pytest.fixture(scope="session")
+def ssh_keygen() -> None:
+    """See that the programs of the OpenSSH client are there."""
+    _provide(lambda _: install({"openssh-client": "ssh-keygen"}))
 
 
 @pytest.fixture

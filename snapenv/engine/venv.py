@@ -17,7 +17,7 @@ from snapenv.engine.full_disk import could_not_make
 from snapenv.engine.venv_python import attempts, is_not_here, no_python
 from snapenv.errors import InstallError, SnapshotDamagedError, WriteError
 from snapenv.model.snapshot import APPLY_OVERLAY, LENT, OVERLAY, PYLOCK_FILE, VENDOR
-from snapenv.model.uv import UvSettings
+from snapenv.model.uv import UvSettings, first_words
 from snapenv.ports import Target
 from snapenv.toml import read_toml, write_toml
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _LENT_LOCK = f"{LENT}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
 _NO_LOCK = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
-_SAID = 300  # characters of what uv says
 _NO_SPACE = "No space left on device"
 _INDEX_OF: Mapping[str | None, str] = MappingProxyType(
     {"files.pythonhosted.org": "https://pypi.org/simple"}
@@ -194,6 +193,6 @@ def _failed(done: Completed) -> InstallError | WriteError:
             hint="Free some space; nothing was left behind.",
         )
     return InstallError(
-        f"the lock could not be installed: {said.removeprefix('error: ')[:_SAID]}",
+        f"the lock could not be installed: {first_words(done.stderr)}",
         hint="See that the hosts of pylock.toml answer from here.",
     )

@@ -20,7 +20,7 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from snapenv.errors import LockError, PackageIndexError
-from snapenv.model.uv import UvSettings
+from snapenv.model.uv import UvSettings, first_words
 from snapenv.model.wheels import IndexWheel
 from snapenv.ports import Target
 from snapenv.toml import parse_any_toml
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 # An index that asked for a password, or that uv was told not to ask, has not said no.
 _NO_ANSWER = re.compile(r"hint: An index|could not be queried|network was disabled")
 _UNREACHED = re.compile(r"could not be queried|[Ff]ailed to fetch|error sending request|dns error")
-_SAID = 300  # characters of what uv says
 _STRATEGY = "UV_INDEX_STRATEGY"
 _FROM = re.compile(r"(?m)^(?P<name>[\w.-]+)==\S+\n +# from (?P<url>\S+)$")
 # What `uv pip compile --python-platform` knows, as manylinux_2_N; before them, manylinux2014.
@@ -202,7 +201,7 @@ def _without_wheel(done: Completed, pins: Iterable[Distribution]) -> frozenset[s
 
 def _not_locked(said: str) -> LockError | PackageIndexError:
     """Say in uv's first words why it gave no lock: what comes first is what went wrong."""
-    why = said.removeprefix("error: ")[:_SAID]
+    why = first_words(said)
     if _UNREACHED.search(said):
         return PackageIndexError(
             f"a package index cannot be asked: {why}",

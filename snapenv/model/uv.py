@@ -32,3 +32,12 @@ class UvSettings:
     def files(self) -> Mapping[str, bytes]:
         """The file that the words name."""
         return {UV_CONFIG: self.config}
+
+
+_SAID = 300  # characters
+
+
+def first_words(stderr: str) -> str:
+    """Give the beginning of why uv failed, on one line; its last words are but its advice."""
+    said = " ".join(stderr.split())
+    return (said.partition("error: ")[2] or said)[:_SAID]

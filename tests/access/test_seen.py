@@ -191,6 +191,7 @@ def test_what_git_finds_in_a_worktree_is_seen(tmp_path: Path) -> None:
     assert CANARY in values(tmp_path / "home", {}, tmp_path / "other" / "deep")
 
 
+@pytest.mark.usefixtures("ssh_keygen")
 @pytest.mark.parametrize("kind", ["ed25519", "rsa", "ecdsa"])
 def test_a_private_key_is_known_by_a_line_that_no_other_key_has(kind: str, tmp_path: Path) -> None:
     folder = tmp_path / ".ssh"

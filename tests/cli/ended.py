@@ -131,6 +131,7 @@ def end_at_random(
         process.send_signal(kill)
         code = process.wait(30)
         name = f"{number} {kill.name}"
+        print(number, kill.name, code, file=sys.stderr, flush=True)
         ends[f"{kill.name} {code}"] = ends.get(f"{kill.name} {code}", 0) + 1
         if not all_end(*room.living()):
             wrong.append((name, "a child lives on"))
