@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from snapenv.model.carried import Content
 if TYPE_CHECKING:
     import tarfile
     from collections.abc import Iterable, Iterator
+    from hashlib import _Hash as Digest
 
 
 CHUNK_BYTES = 1 << 20
@@ -75,6 +77,18 @@ def write_content(place: Path, content: Content) -> None:
         written = write_all(file, read_chunks(content))
     if place.stat().st_size != written:
         raise OSError(errno.EIO, "not all that was written is there", str(place))
+
+
+def sha256_of(content: Content) -> Digest:
+    """Hash a file, a piece at a time.
+
+    Raises:
+        SnapshotDamagedError: The file is gone or cannot be read.
+    """
+    digest = hashlib.sha256()
+    for chunk in read_chunks(content):
+        digest.update(chunk)
+    return digest
 
 
 def size_bytes(content: Content) -> int:

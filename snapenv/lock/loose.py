@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import io
 from posixpath import dirname
 from typing import TYPE_CHECKING
 
+from snapenv.content import sha256_of, size_bytes
 from snapenv.lock.entry_points import scripts_of
 from snapenv.model.carried import CarriedFile
 
@@ -37,7 +37,7 @@ def as_files(
     points = next(
         (file for path, file in files.items() if path.endswith(".dist-info/entry_points.txt")), None
     )
-    for name, script in scripts_of(points.content if points else b"").items():
+    for name, script in scripts_of(points.text if points else b"").items():
         if f"prefix/bin/{name}" not in loose:
             placed.setdefault(f"prefix/bin/{name}", CarriedFile(content=script, executable=True))
     info = next((dirname(path) for path in placed if path.endswith(".dist-info/METADATA")), None)
@@ -59,8 +59,8 @@ def _record(placed: Mapping[str, CarriedFile], own: str) -> bytes:
     rows = csv.writer(text, lineterminator="\n")
     for place, file in sorted(placed.items()):
         is_script = place.startswith("prefix/bin/")
-        digest = base64.urlsafe_b64encode(hashlib.sha256(file.content).digest()).rstrip(b"=")
-        told = ("", "") if is_script else (f"sha256={digest.decode()}", len(file.content))
+        digest = base64.urlsafe_b64encode(sha256_of(file.content).digest()).rstrip(b"=")
+        told = ("", "") if is_script else (f"sha256={digest.decode()}", size_bytes(file.content))
         rows.writerow((_from_site(place), *told))
     rows.writerow((_from_site(own), "", ""))
     return text.getvalue().encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from posixpath import dirname
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from snapenv.content import sha256_of
 from snapenv.errors import LockError
 from snapenv.lock.paths import place_in_environment
 from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY
@@ -19,7 +19,7 @@ from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from snapenv.model.carried import CarriedFile
+    from snapenv.model.carried import CarriedFile, Content
     from snapenv.model.python import Distribution, Environment, Files
 
 _SCRIPT = Path(__file__).with_name("in_snapshot") / "apply_overlay.py"
@@ -119,7 +119,7 @@ def plan_overlay(
     )
 
 
-def make_overlay(plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> Mapping[str, bytes]:
+def make_overlay(plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> Mapping[str, Content]:
     """Give the overlay's files by their names in the snapshot; none where nothing differs.
 
     ``files`` are the collected ones by ``site/PATH`` and ``prefix/PATH``. The same files in any
@@ -180,7 +180,7 @@ def _collected(name: str, plan: OverlayPlan, files: Mapping[str, CarriedFile]) -
 
 def _file_entry(name: str, file: CarriedFile) -> dict[str, object]:
     entry = {**_place(name), "sha256": _sha256(file), "executable": file.executable}
-    is_script = dirname(name) == "prefix/bin" and _PLACEHOLDER.match(file.content)
+    is_script = dirname(name) == "prefix/bin" and _PLACEHOLDER.match(file.text)
     return {**entry, "script": True} if is_script else entry
 
 
@@ -190,4 +190,4 @@ def _place(name: str) -> dict[str, object]:
 
 
 def _sha256(file: CarriedFile) -> str:
-    return hashlib.sha256(file.content).hexdigest()
+    return sha256_of(file.content).hexdigest()

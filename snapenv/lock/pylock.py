@@ -5,11 +5,11 @@ Source: https://packaging.python.org/en/latest/specifications/pylock-toml/
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import parse_wheel_filename
 
+from snapenv.content import sha256_of, size_bytes
 from snapenv.errors import SnapshotDamagedError
 from snapenv.model.snapshot import PYLOCK_FILE, VENDOR
 from snapenv.model.wheels import IndexWheel
@@ -18,6 +18,7 @@ from snapenv.toml import read_toml, write_toml
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from snapenv.model.carried import Content
     from snapenv.model.facts import Facts
     from snapenv.model.python import Proof
 
@@ -26,7 +27,7 @@ def write_pylock(
     facts: Facts,
     *,
     pinned: Iterable[IndexWheel],
-    rebuilt: Mapping[str, bytes],
+    rebuilt: Mapping[str, Content],
     proofs: Mapping[str, Proof],
     all_travel: bool = False,
 ) -> bytes:
@@ -121,13 +122,13 @@ def _package(wheel: IndexWheel, proof: Proof, *, travels: bool) -> dict[str, Any
     }
 
 
-def _rebuilt(filename: str, content: bytes) -> dict[str, Any]:
+def _rebuilt(filename: str, content: Content) -> dict[str, Any]:
     name, version, _, _ = parse_wheel_filename(filename)
     place = {"path": f"{VENDOR}/{filename}"}
     return {
         "name": str(name),
         "version": str(version),
-        "wheels": [_artefact(place, len(content), hashlib.sha256(content).hexdigest())],
+        "wheels": [_artefact(place, size_bytes(content), sha256_of(content).hexdigest())],
         "tool": {"snapenv": {"proof": "vendored"}},
     }
 

@@ -9,7 +9,7 @@ from snapenv.model.snapshot import VENDOR, Base, Source
 from snapenv.sizes import counted, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from snapenv.model.python import Interpreter
     from snapenv.model.wheels import IndexWheel
@@ -29,7 +29,7 @@ def list_sources(
     base: Base,
     *,
     pinned: Iterable[IndexWheel],
-    rebuilt: Mapping[str, bytes],
+    rebuilt: Collection[str],
     all_travel: bool,
     python: Interpreter,
 ) -> tuple[Source, ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from snapenv.content import read_chunks, size_bytes, write_content
+from snapenv.content import sha256_of, size_bytes, write_content
 from snapenv.errors import (
     LockError,
     NotFoundError,
@@ -302,10 +302,7 @@ def _hash_all(contents: Mapping[str, Content]) -> Mapping[str, str]:
 
 
 def _sha256(content: Content) -> str:
-    digest = hashlib.sha256()
-    for chunk in read_chunks(content):
-        digest.update(chunk)
-    return digest.hexdigest()
+    return sha256_of(content).hexdigest()
 
 
 def _sum_lines(sums: Mapping[str, str]) -> str:

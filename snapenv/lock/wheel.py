@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import io
 import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from packaging.utils import canonicalize_name, is_normalized_name
 from packaging.version import InvalidVersion, Version
 
-from snapenv.errors import LockError
+from snapenv.content import read_chunks, sha256_of, size_bytes
+from snapenv.errors import LockError, WriteError
 from snapenv.lock.entry_points import is_installable, scripts_of
 from snapenv.lock.paths import refuse_unsafe
 from snapenv.lock.tags import Platform, compressed, tags_of
@@ -28,7 +28,9 @@ from snapenv.model.carried import CarriedFile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
 
+    from snapenv.model.carried import Content
     from snapenv.model.python import Distribution
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold
@@ -78,6 +80,44 @@ def rebuild_wheel(
         NoWheelError: An installer would refuse it, or bring it back other than it was.
         LockError: There is no metadata, or a path leads out or is no UTF-8.
     """
+    name, members, info = _planned(distribution, files, platform)
+    packed = io.BytesIO()
+    _archive(members, info, packed)
+    return name, packed.getvalue()
+
+
+def make_wheel(
+    distribution: Distribution,
+    files: Mapping[str, CarriedFile],
+    platform: Platform,
+    *,
+    into: Path | None,
+) -> tuple[str, Content]:
+    """Rebuild a wheel as ``rebuild_wheel`` does; a large one is written to the folder ``into``.
+
+    Raises:
+        NoWheelError: An installer would refuse it, or bring it back other than it was.
+        LockError: There is no metadata, or a path leads out or is no UTF-8.
+        WriteError: There is no space for a large one.
+    """
+    if into is None or all(isinstance(file.content, bytes) for file in files.values()):
+        return rebuild_wheel(distribution, files, platform)
+    name, members, info = _planned(distribution, files, platform)
+    place = into / name
+    try:
+        with place.open("x+b") as wheel:
+            _archive(members, info, wheel)
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {place}: {error.strerror}", hint="Free some space, or set TMPDIR."
+        ) from error
+    return name, place
+
+
+def _planned(
+    distribution: Distribution, files: Mapping[str, CarriedFile], platform: Platform
+) -> tuple[str, Mapping[str, CarriedFile], str]:
+    """Give a wheel's file name, its members, and the name of its .dist-info."""
     refuse_unsafe(distribution.name, files)
     if not is_normalized_name(distribution.name):
         raise _cannot(distribution, "it has no name that a wheel can have")
@@ -87,15 +127,15 @@ def rebuild_wheel(
     if wheel_file not in members:
         tag = platform.made_tag(compiled=_is_compiled(members))
         members[wheel_file] = CarriedFile(content=_made_wheel_file(tag), executable=False)
-    written = members[wheel_file].content
+    written = members[wheel_file].text
     if not _VERSION_1.search(written):
         raise _cannot(distribution, f"{wheel_file} is not of version 1")
     tags = tags_of(written)
     fitting = compressed(tags) if any(map(platform.fits, tags)) else None
     named = fitting or platform.made_tag(compiled=_is_compiled(members))
     name = distribution.name.replace("-", "_")
-    version = _version(distribution, members[f"{layout.info}/METADATA"].content)
-    return f"{name}-{version}-{named}.whl", _archive(members, layout.info)
+    version = _version(distribution, members[f"{layout.info}/METADATA"].text)
+    return f"{name}-{version}-{named}.whl", members, layout.info
 
 
 def _layout(distribution: Distribution, files: Mapping[str, CarriedFile]) -> _Layout:
@@ -106,14 +146,14 @@ def _layout(distribution: Distribution, files: Mapping[str, CarriedFile]) -> _La
     if is_kept and not _is_of(stem, distribution.name):
         raise _cannot(distribution, f"its metadata lies in {info}, which is not named after it")
     entry_points = files.get(f"site/{info}/entry_points.txt")
-    if entry_points and not is_installable(entry_points.content):
+    if entry_points and not is_installable(entry_points.text):
         raise _cannot(distribution, "its entry_points.txt is none that an installer takes")
     wheel = files.get(f"site/{info}/WHEEL")
-    is_pure = wheel is None or re.search(rb"(?im)^Root-Is-Purelib: *true", wheel.content)
+    is_pure = wheel is None or re.search(rb"(?im)^Root-Is-Purelib: *true", wheel.text)
     return _Layout(
         prefix=stem if is_kept else f"{distribution.name.replace('-', '_')}-{version}",
         installed_info=info,
-        generated=frozenset(scripts_of(entry_points.content)) if entry_points else frozenset(),
+        generated=frozenset(scripts_of(entry_points.text)) if entry_points else frozenset(),
         lib="purelib" if is_pure else "platlib",
     )
 
@@ -141,7 +181,7 @@ def _metadata_file(files: Mapping[str, CarriedFile], info: str) -> bytes | None:
     for name in ("/METADATA", "/PKG-INFO", ""):
         found = files.get(f"site/{info}{name}")
         if found:
-            return found.content
+            return found.text
     return None
 
 
@@ -225,23 +265,25 @@ def _made_wheel_file(tag: str) -> bytes:
     ).encode()
 
 
-def _archive(members: Mapping[str, CarriedFile], info: str) -> bytes:
+def _archive(members: Mapping[str, CarriedFile], info: str, into: IO[bytes]) -> None:
     """Zip the members in order, the .dist-info last and RECORD at its end."""
     ordered = sorted(members, key=lambda path: (path.startswith(f"{info}/"), path))
     record = CarriedFile(content=_record(members, ordered, info), executable=False)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
         for path in ordered:
             _store(archive, path, members[path])
         _store(archive, f"{info}/RECORD", record)
-    return buffer.getvalue()
 
 
 def _store(archive: zipfile.ZipFile, path: str, file: CarriedFile) -> None:
+    """Write a member, a piece at a time; of one that is large, its size must be known before."""
     entry = zipfile.ZipInfo(path, _DATE)
     entry.create_system = _UNIX
     entry.external_attr = (0o100755 if file.executable else 0o100644) << 16
-    archive.writestr(entry, file.content)
+    entry.file_size = size_bytes(file.content)
+    with archive.open(entry, "w") as member:
+        for chunk in read_chunks(file.content):
+            member.write(chunk)
 
 
 def _record(members: Mapping[str, CarriedFile], ordered: Iterable[str], info: str) -> bytes:
@@ -249,8 +291,8 @@ def _record(members: Mapping[str, CarriedFile], ordered: Iterable[str], info: st
     rows = csv.writer(text, lineterminator="\n")
     for path in ordered:
         content = members[path].content
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        rows.writerow((path, f"sha256={digest}", len(content)))
+        digest = base64.urlsafe_b64encode(sha256_of(content).digest()).rstrip(b"=").decode()
+        rows.writerow((path, f"sha256={digest}", size_bytes(content)))
     rows.writerow((f"{info}/RECORD", "", ""))
     return text.getvalue().encode()
 

@@ -15,7 +15,12 @@ A Path stands for what may be large. Nobody changes it meanwhile, and nobody wri
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CarriedFile:
-    """What a file held, and whether it may be run."""
+    """What a file held, and whether it may be run; of a large one, where it lies meanwhile."""
 
-    content: bytes
+    content: Content
     executable: bool
+
+    @property
+    def text(self) -> bytes:
+        """Its bytes, of a file that is no larger than texts are; else nothing."""
+        return self.content if isinstance(self.content, bytes) else b""

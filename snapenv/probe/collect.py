@@ -15,16 +15,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from snapenv.content import CHUNK_BYTES, write_all
 from snapenv.errors import ProbeError
 from snapenv.model.carried import CarriedFile
 from snapenv.probe.program import pack_probe
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
 
+    from snapenv.model.carried import Content
     from snapenv.ports import Target
 
 MARK = b"\nsnapenv-files:\n"
+LARGE_BYTES = 32 << 20  # what is larger is not kept in memory
 LIMIT_BYTES = 8 << 30  # of all files together
 LIMIT_FILES = 200_000
 _PROGRAM, _REQUEST = "probe.pyz", "request.json"
@@ -54,11 +58,13 @@ def collect(
     distributions: Sequence[str],
     files: Sequence[str],
     carry: Sequence[str] = (),
+    into: Path | None = None,
 ) -> Collected:
     """Fetch the files of distributions, by normalised name, and single files.
 
     A single file is named ``site/PATH`` or ``prefix/PATH``. What changed since the probe looked
     comes as it is now; compare it by its hash. ``carry`` are the paths that the probe had.
+    Large files are put into the folder ``into``, if there is one, and are Paths then.
 
     Raises:
         ProbeError: Something that is asked for is not there, or what came cannot be used.
@@ -78,14 +84,18 @@ def collect(
         if done.exit_code != 0:
             last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
             raise _failed(last.removeprefix("snapenv-collect: "))
-        return _read(stream, distributions, files)
+        return _sort(_members(stream, into), distributions, files)
 
 
-def _read(stream: IO[bytes], distributions: Collection[str], files: Collection[str]) -> Collected:
+def _sort(
+    members: Iterable[tuple[str, CarriedFile]],
+    distributions: Collection[str],
+    files: Collection[str],
+) -> Collected:
     """Sort what came by what it was asked for; everything is there, and nothing else."""
     whole: dict[str, dict[str, CarriedFile]] = {name: {} for name in distributions}
     single: dict[str, CarriedFile] = {}
-    for member, file in _members(stream):
+    for member, file in members:
         of_distribution, by_name = _OF_DISTRIBUTION.fullmatch(member), _BY_NAME.fullmatch(member)
         if of_distribution and of_distribution["name"] in whole:
             _check_path(of_distribution["path"])
@@ -100,7 +110,7 @@ def _read(stream: IO[bytes], distributions: Collection[str], files: Collection[s
     return Collected(distributions=whole, files=single)
 
 
-def _members(stream: IO[bytes]) -> Iterator[tuple[str, CarriedFile]]:
+def _members(stream: IO[bytes], into: Path | None) -> Iterator[tuple[str, CarriedFile]]:
     """Read a tar within the limits, each name once.
 
     Raises:
@@ -120,9 +130,20 @@ def _members(stream: IO[bytes]) -> Iterator[tuple[str, CarriedFile]]:
                     raise _failed("more came than a snapshot can hold")
                 seen.add(member.name)
                 executable = bool(member.mode & 0o100)
-                yield member.name, CarriedFile(content=content.read(), executable=executable)
+                is_large = member.size > LARGE_BYTES and into is not None
+                place = into / f"collected-{len(seen)}" if into and is_large else None
+                yield member.name, CarriedFile(content=_take(content, place), executable=executable)
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise _failed(f"the archive is damaged: {error}") from error
+
+
+def _take(member: IO[bytes], place: Path | None) -> Content:
+    """Read a member whole, or put it into a file of its own, a piece at a time."""
+    if place is None:
+        return member.read()
+    with place.open("xb", buffering=0) as file:
+        write_all(file, iter(lambda: member.read(CHUNK_BYTES), b""))
+    return place
 
 
 def _start(stream: IO[bytes]) -> int:

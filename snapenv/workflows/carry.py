@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from snapenv.content import read_chunks
 from snapenv.lock.named_folders import NamedFolder, find_folders
 from snapenv.lock.overlay import OverlayPlan
 from snapenv.lock.paths import place_in_environment
-from snapenv.model.carried import CarriedFile
+from snapenv.model.carried import CarriedFile, Content
 from snapenv.model.facts import Facts
 from snapenv.model.python import Distribution
 from snapenv.model.secret import Leak
@@ -47,13 +49,14 @@ class Travelling:
     plan: OverlayPlan
     facts: Facts
     beside: tuple[str, ...] = ()  # paths beside the sources of packages that travel, too
+    into: Path | None = None  # a folder for files that are large
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Carried:
     """What travels, and the places in it that may although they look bad."""
 
-    wheels: Mapping[str, bytes]  # by file name
+    wheels: Mapping[str, Content]  # by file name
     files: Mapping[str, CarriedFile]  # by site/PATH and prefix/PATH
     allowed: tuple[str, ...]
     named: tuple[NamedFolder, ...] = ()  # folders of this machine, in texts
@@ -66,7 +69,7 @@ class _Part:
     Where a distribution can be no wheel, there are its ``files`` instead.
     """
 
-    content: bytes
+    content: Content
     leaks: tuple[Leak, ...]
     wheel: str = ""  # its file name
     executable: bool = False
@@ -101,8 +104,9 @@ def carry(
     allowed = _refuse(chain(*(part.leaks for part in parts.values()), *leaks.values()), allow)
     for name, part in _make(missing, collected, leaks) if collected else ():
         parts[name] = replace(part, named=_named(name, collected, travelling.facts.places))
-        if name in names:
-            kept.keep(names[name], _to_bytes(parts[name]))
+        body = _to_bytes(parts[name])
+        if name in names and body is not None:
+            kept.keep(names[name], body)
     return _together(travelling, parts, allowed)
 
 
@@ -187,14 +191,46 @@ def _find(kept: Kept, names: Mapping[str, str]) -> dict[str, _Part]:
     return {part: _from_bytes(body) for part, body in found.items() if body}
 
 
-def _to_bytes(part: _Part) -> bytes:
-    """Write all but the content on one line, and the content after it."""
-    return msgspec.json.encode(replace(part, content=b"")) + b"\n" + part.content
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Head:
+    """A part without its content, as it is kept; of each file its bytes, and may it be run."""
+
+    leaks: tuple[Leak, ...]
+    wheel: str
+    executable: bool
+    files: dict[str, tuple[bytes, bool]]
+    named: tuple[NamedFolder, ...]
+
+
+def _to_bytes(part: _Part) -> bytes | None:
+    """Write all but the content on one line, and the content after it; nothing of what is large."""
+    contents = (part.content, *(file.content for file in part.files.values()))
+    if not isinstance(part.content, bytes) or not all(isinstance(one, bytes) for one in contents):
+        return None
+    head = _Head(
+        leaks=part.leaks,
+        wheel=part.wheel,
+        executable=part.executable,
+        files={name: (file.text, file.executable) for name, file in part.files.items()},
+        named=part.named,
+    )
+    return msgspec.json.encode(head) + b"\n" + part.content
 
 
 def _from_bytes(body: bytes) -> _Part:
-    head, _, content = body.partition(b"\n")
-    return replace(msgspec.json.decode(head, type=_Part), content=content)
+    line, _, content = body.partition(b"\n")
+    head = msgspec.json.decode(line, type=_Head)
+    return _Part(
+        content=content,
+        leaks=head.leaks,
+        wheel=head.wheel,
+        executable=head.executable,
+        files={
+            name: CarriedFile(content=text, executable=executable)
+            for name, (text, executable) in head.files.items()
+        },
+        named=head.named,
+    )
 
 
 def _without(travelling: Travelling, parts: Collection[str]) -> Travelling:
@@ -221,7 +257,13 @@ def _collect(missing: Travelling, target: Target, outside: Outside) -> Collected
             distributions=[found.name for found in own],
             files=files,
             carry=missing.beside,
+            into=missing.into,
         )
+
+
+def _pieces(file: CarriedFile) -> Iterable[bytes]:
+    """Give a file to be searched: a small one at once, so that no piece cuts a word."""
+    return [file.content] if isinstance(file.content, bytes) else read_chunks(file.content)
 
 
 def _search(collected: Collected, outside: Outside) -> _Leaks:
@@ -234,7 +276,7 @@ def _search(collected: Collected, outside: Outside) -> _Leaks:
     with outside.progress.task(f"Looking for secrets in {counted(count, 'file')}"):
         secrets = outside.secrets()
         found = {
-            part: (find_leaks(place, [file.content], secrets) for place, file in files.items())
+            part: (find_leaks(place, _pieces(file), secrets) for place, file in files.items())
             for part, files in parts.items()
         }
         return {part: tuple(chain(*leaks)) for part, leaks in found.items()}
@@ -249,13 +291,13 @@ def _named(
     single = collected.files.get(name)
     files = {name: single} if single else collected.distributions[name]
     texts = ((place if single else f"{name}: {place}", file) for place, file in files.items())
-    return tuple(chain(*(find_folders(place, file.content, places) for place, file in texts)))
+    return tuple(chain(*(find_folders(place, file.text, places) for place, file in texts)))
 
 
 def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[tuple[str, _Part]]:
     from snapenv.lock.loose import as_files
     from snapenv.lock.tags import Platform
-    from snapenv.lock.wheel import NoWheelError, rebuild_wheel
+    from snapenv.lock.wheel import NoWheelError, make_wheel
 
     system = missing.facts.hardware.system
     platform = Platform(
@@ -266,7 +308,7 @@ def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[
     for found in missing.distributions:
         files = collected.distributions[found.name]
         try:
-            wheel, content = rebuild_wheel(found, files, platform)
+            wheel, content = make_wheel(found, files, platform, into=missing.into)
             part = _Part(content=content, leaks=leaks[found.name], wheel=wheel)
         except NoWheelError:
             loose = _loose(missing.facts.environment)

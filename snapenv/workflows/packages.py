@@ -49,7 +49,7 @@ class Packages:
     installer: Installer
     proofs: Mapping[str, Proof]  # by distribution
     wheels: tuple[IndexWheel, ...]  # of the index, uv's own among them
-    rebuilt: Mapping[str, bytes]  # by file name
+    rebuilt: Mapping[str, Content]  # by file name
     overlay: tuple[str, ...]  # what is put over the packages, as "site/x.py"
     allowed: tuple[str, ...]  # of the files that travel, those that had to be allowed
     carried: Mapping[str, Content]  # the files of vendor/ and overlay/, by their names
@@ -69,7 +69,13 @@ def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Out
     cut = {name: wheel.cut_scripts for name, wheel in found.wheels.items()}
     plan = plan_overlay(environment, pins, executable=given, cut_scripts=cut)
     carried = carry(
-        Travelling(distributions=own, plan=plan, facts=facts, beside=carrying.beside),
+        Travelling(
+            distributions=own,
+            plan=plan,
+            facts=facts,
+            beside=carrying.beside,
+            into=carrying.into,
+        ),
         target,
         outside,
         allow=carrying.allow,

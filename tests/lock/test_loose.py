@@ -41,7 +41,7 @@ def test_files_and_scripts_stand_where_an_installer_puts_them() -> None:
 
 
 def test_record_lists_all_and_tells_no_hash_of_what_is_written_anew() -> None:
-    record = as_files(FILES)[f"site/{INFO}/RECORD"].content.decode().splitlines()
+    record = as_files(FILES)[f"site/{INFO}/RECORD"].text.decode().splitlines()
 
     assert [line.rpartition(",")[0].rpartition(",")[0] for line in record] == [
         "../../../bin/run",

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from uv import find_uv_bin
 
 from snapenv.errors import LockError
-from snapenv.lock.overlay import OverlayPlan, make_overlay, plan_overlay
+from snapenv.lock.overlay import OverlayPlan, plan_overlay
+from snapenv.lock.overlay import make_overlay as make_any_overlay
 from snapenv.model.carried import CarriedFile
 from snapenv.model.python import LooseFile
 from tests.samples import sample_distribution, sample_environment, sample_files
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from snapenv.model.python import Distribution, Environment, OriginKind
 
 NOTHING = OverlayPlan(links={}, sha256={})
+
+
+def make_overlay(plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> Mapping[str, bytes]:
+    """Make an overlay of small files."""
+    made = make_any_overlay(plan, files)
+    return {name: content for name, content in made.items() if isinstance(content, bytes)}
 
 
 def carried(content: str, *, executable: bool = False) -> CarriedFile:

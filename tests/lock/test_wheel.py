@@ -22,7 +22,7 @@ from uv import find_uv_bin
 
 from snapenv.errors import LockError
 from snapenv.lock.tags import Platform
-from snapenv.lock.wheel import rebuild_wheel
+from snapenv.lock.wheel import make_wheel, rebuild_wheel
 from snapenv.model.carried import CarriedFile
 from snapenv.model.python import Distribution
 
@@ -105,6 +105,30 @@ def test_what_may_be_run_may_be_run_in_the_wheel() -> None:
     modes = {entry.filename: oct(entry.external_attr >> 16) for entry in archive.infolist()}
     assert modes["our_tool-1.2.data/scripts/run"] == "0o100755"
     assert modes["our_tool.py"] == "0o100644"
+
+
+@pytest.mark.parametrize("limit", [zipfile.ZIP64_LIMIT, 1000])
+def test_a_wheel_with_a_large_file_is_written_to_a_file_whatever_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """From a limit of 2 GiB on a zip needs fields of another form; here it is as low as asked."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", limit)
+    content = bytes(range(256)) * 20
+    (tmp_path / "large").write_bytes(content)
+    large = CarriedFile(content=tmp_path / "large", executable=False)
+    small = CarriedFile(content=content, executable=False)
+
+    name, place = make_wheel(OURS, {**tool(), "site/w.pt": large}, PLATFORM, into=tmp_path)
+
+    assert place == tmp_path / name
+    assert (tmp_path / name).read_bytes() == rebuilt_bytes({**tool(), "site/w.pt": small})
+    with zipfile.ZipFile(tmp_path / name) as archive:
+        assert archive.read("w.pt") == content
+        assert archive.testzip() is None
+
+
+def rebuilt_bytes(files: Mapping[str, CarriedFile]) -> bytes:
+    return rebuild_wheel(OURS, files, PLATFORM)[1]
 
 
 def test_no_date_and_no_compressor_is_in_the_wheel() -> None:

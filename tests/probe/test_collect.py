@@ -7,10 +7,12 @@ import os
 import stat
 import tarfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from snapenv.content import read_chunks
 from snapenv.errors import ProbeError
 from snapenv.model.carried import CarriedFile
 from snapenv.ports import Completed
@@ -22,7 +24,6 @@ from tests.probe.test_scripts import PLAIN, edit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
     from typing import BinaryIO
 
     from snapenv.probe.collect import Collected
@@ -78,8 +79,8 @@ def test_what_was_edited_comes_as_it_is_now(venv: Venv, tmp_path: Path) -> None:
     found = fetch(venv, distributions=["plain"]).distributions["plain"]
 
     assert found["site/plain.py"].content == b"def main(): return 1\n"
-    assert found["scripts/made"].content.startswith(b"#!python\n")
-    assert b"    sys.exit(1)" in found["scripts/made"].content
+    assert found["scripts/made"].text.startswith(b"#!python\n")
+    assert b"    sys.exit(1)" in found["scripts/made"].text
 
 
 def test_what_is_missing_is_left_out(venv: Venv, tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_only_a_script_of_bin_itself_loses_its_first_line(venv: Venv) -> None:
 
     found = fetch(venv, files=names).files
 
-    assert [found[name].content.decode() for name in names] == ["#!python\n", line, line]
+    assert [found[name].text.decode() for name in names] == ["#!python\n", line, line]
 
 
 def test_a_file_of_the_user_that_hides_another_comes_as_it_is_imported(
@@ -269,3 +270,20 @@ def test_only_who_may_run_a_file_is_kept_of_its_mode(venv: Venv) -> None:
         "site/a": text(""),
         "site/b": program(""),
     }
+
+
+def test_what_is_large_is_put_into_files_and_is_the_same(
+    venv: Venv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapenv.probe.collect.LARGE_BYTES", 10)
+    write_files(venv.site, {"small.txt": "small", "large.txt": "larger than ten bytes"})
+    asked = ["site/large.txt", "site/small.txt"]
+    target = LocalTarget(venv.python)
+
+    found = collect(target, distributions=[], files=asked, into=tmp_path).files
+    whole = collect(target, distributions=[], files=asked).files
+
+    assert [isinstance(found[name].content, Path) for name in asked] == [True, False]
+    assert found["site/large.txt"].text == b""
+    for name in asked:
+        assert b"".join(read_chunks(found[name].content)) == whole[name].content

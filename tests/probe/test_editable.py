@@ -251,4 +251,4 @@ def test_the_content_that_comes_is_the_working_tree_as_it_is(venv: Venv, tmp_pat
     found = collect(LocalTarget(venv.python), distributions=["plain"], files=[])
 
     file = found.distributions["plain"]["site/plain/__init__.py"]
-    assert hashlib.sha256(file.content).digest() == hashlib.sha256(b"ANSWER = 41\n").digest()
+    assert hashlib.sha256(file.text).digest() == hashlib.sha256(b"ANSWER = 41\n").digest()

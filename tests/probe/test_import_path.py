@@ -76,7 +76,7 @@ def bring_back(venv: Venv, environment: Environment, folder: Path) -> Venv:
     ).files.items():
         place = restored.site / name.removeprefix("site/")
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(file.content)
+        place.write_bytes(file.text)
     return restored
 
 

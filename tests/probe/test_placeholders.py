@@ -106,7 +106,7 @@ def test_what_is_told_and_what_is_collected_are_the_same_and_name_no_folder(
     environment = venv.look().environment
     collected = collect(LocalTarget(venv.python), distributions=[], files=[f"prefix/{path}"])
 
-    content = collected.files[f"prefix/{path}"].content
+    content = collected.files[f"prefix/{path}"].text
     assert json.loads(content)["argv"][0] == "@snapenv:prefix@/bin/python"
     assert str(tmp_path).encode() not in content
     plain = environment.find("plain")

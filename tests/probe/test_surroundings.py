@@ -98,7 +98,7 @@ def test_what_is_carried_keeps_its_place_as_seen_from_the_package(
         for path, name in zip(carried, names, strict=True)
     ]
     found = collect(LocalTarget(venv.python), distributions=[], files=asked, carry=carry)
-    assert sorted(file.content.decode() for file in found.files.values()) == ["1", "22", "333"]
+    assert sorted(file.text.decode() for file in found.files.values()) == ["1", "22", "333"]
 
 
 def test_what_is_carried_is_seen_again_where_it_then_lies(venv: Venv) -> None:

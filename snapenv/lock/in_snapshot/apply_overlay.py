@@ -33,6 +33,7 @@ UNWRITABLE = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 PLACEHOLDER = re.compile(rb"#!python((?: [^\n]*?)?)\r?\n")
 FOLDER = re.compile(rb"@snapenv:(site|prefix|)@")
+PIECE_BYTES = 1 << 20
 LONGEST_INTERPRETER = 120  # of a first line: older kernels read 127 bytes of it
 
 
@@ -162,17 +163,30 @@ def _is_inside(path: Path, root: Path) -> bool:
     return real in (path.resolve(), *path.resolve().parents)
 
 
-def _content(entry: Entry) -> bytes:
-    """Read the bytes of a file from beside this script, where they lie by their hash."""
+def _source(entry: Entry) -> Path:
+    """Find the bytes of a file beside this script, where they lie by their hash."""
     path = HERE / entry.content
     if not SHA256.fullmatch(entry.content) or path.is_symlink():
         raise Refused(f"{entry.name}: its content is not named by a hash")
     try:
-        content = path.read_bytes()
+        digest = _sha256(path)
     except OSError as error:
         raise Refused(f"{entry.name}: its content cannot be read: {error}") from error
-    if hashlib.sha256(content).hexdigest() != entry.content:
+    if digest != entry.content:
         raise Refused(f"{entry.name}: its content is not what index.json says")
+    return path
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for piece in iter(lambda: file.read(PIECE_BYTES), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _written_anew(entry: Entry, content: bytes) -> bytes:
+    """Put this environment into what was written for another."""
     if entry.placeholders:
         content = _with_folders(content, as_json=entry.place.suffix == ".json")
     return _with_interpreter(content) if entry.script else content
@@ -203,7 +217,7 @@ def _with_interpreter(content: bytes) -> bytes:
 
 
 CHECKS: dict[str, Callable[[Entry], object]] = {
-    "file": _content,
+    "file": _source,
     "link": _check_link,
     "folder": _check_folder,
     "mode": _check_mode,
@@ -250,8 +264,13 @@ def _write(entry: Entry, new: Path) -> None:
         shutil.copy2(entry.place, new)
         new.chmod(MODES[entry.content])
         return
-    with new.open("xb") as file:
-        file.write(_content(entry))
+    source = _source(entry)
+    if entry.script or entry.placeholders:
+        new.write_bytes(_written_anew(entry, source.read_bytes()))
+    else:
+        shutil.copyfile(source, new)  # a piece at a time, whatever its size
+        if _sha256(new) != entry.content:
+            raise OSError(f"{new}: not all that was written is there")
     new.chmod(0o755 if entry.executable else 0o644)
 
 
