@@ -15,7 +15,6 @@ import os
 import re
 import sys
 import sysconfig
-import zipfile
 from typing import TYPE_CHECKING, Callable, Iterable, Iterator
 
 import probe_path
@@ -96,6 +95,8 @@ def _offered(place: str) -> set[str]:
 
 
 def _packed(file: str) -> list[str]:
+    import zipfile  # takes 10 ms, and is seldom needed
+
     try:
         with zipfile.ZipFile(file) as archive:
             return archive.namelist()
