@@ -1,5 +1,6 @@
 """A libnvidia-ml.so.1 that tests make with cc; variables say what it answers.
 
+``STUB_DRIVER`` is the version, 550.54.15 by default, of CUDA 12.4.
 ``STUB_GPUS`` is how many GPUs there are: an H200, which ``STUB_MIG`` divides, and L4s.
 ``STUB_REFUSE`` are names of questions, with spaces around each, that are refused with
 ``STUB_CODE``; ``STUB_LOST``, ``STUB_CRASH_AT`` and ``STUB_HANG_AT`` are numbers of GPUs, with
@@ -71,7 +72,9 @@ const char *nvmlErrorString(int code) {
     return "Driver Not Loaded";
 }
 int nvmlSystemGetDriverVersion(char *text, unsigned size) {
-    return ask("DriverVersion", 0) ? 999 : snprintf(text, size, "550.54.15") < 0;
+    const char *driver = getenv("STUB_DRIVER");
+    int refused = ask("DriverVersion", 0);
+    return refused ? refused : snprintf(text, size, "%s", driver ? driver : "550.54.15") < 0;
 }
 int nvmlSystemGetCudaDriverVersion_v2(int *version) {
     *version = 12040;

@@ -238,9 +238,12 @@ def test_the_driver_is_asked_without_an_environment(
     compile_library(tmp_path / "libnvidia-ml.so.1", NVML)
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
     monkeypatch.setenv("STUB_GPUS", "2")
+    monkeypatch.setenv("STUB_UUIDS", "1")
 
-    hardware = probe_host(HERE).hardware
+    machine = probe_host(HERE)
 
+    hardware = machine.hardware
+    assert [state.uuid for state in machine.gpu_states] == ["GPU-1", "GPU-2"]
     assert hardware.driver is not None
     assert (hardware.driver.version, hardware.driver.cuda) == ("550.54.15", (12, 4))
     assert [gpu.name for gpu in hardware.gpus] == ["NVIDIA H200", "NVIDIA L4"]
