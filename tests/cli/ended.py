@@ -15,11 +15,16 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.command import Command
 from tests.targets.processes import all_end
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 _EMPTY = ("running", "locks", "fetched")  # of the user's cache, where no command runs
@@ -104,12 +109,12 @@ def capture(python: str, snapshot: Path) -> tuple[str, ...]:
 
 def restore(snapshot: Path, into: Path) -> tuple[str, ...]:
     """Give the words of a restore as a venv."""
-    return ("restore", str(snapshot), "--engine", "venv", "--into", str(into), "--no-smoke")
+    return ("restore", str(snapshot), "--engine", "venv", "--no-smoke", "--into", str(into))
 
 
 def end_at_random(
     room: Room, words: tuple[str, ...], *, times: int, seed: int
-) -> tuple[list[tuple[str, str]], dict[str, int]]:
+) -> tuple[list[tuple[str, str]], Mapping[str, int]]:
     """Start a command again and again, and end it somewhere; give what is wrong, and how it ended.
 
     Whatever ended it, no child of it may live on. After a signal that can be heard, nothing may
@@ -120,33 +125,33 @@ def end_at_random(
     done = room.command.run(*words)
     assert done.returncode == 0, done.stderr
     whole_s = time.monotonic() - begun
-    room.command.run("restore", "/nowhere")
-    wrong, ends = list[tuple[str, str]](), dict[str, int]()
-    place = Path(words[words.index("--into") + 1] if "--into" in words else words[-1])
+    wrong, ends = list[tuple[str, str]](), Counter[str]()
     for number in range(times):
-        subprocess.run(["rm", "-rf", place], check=True)
+        subprocess.run(["rm", "-rf", words[-1]], check=True)
         kill = chance.choice([*ENDS, signal.SIGKILL, signal.SIGKILL])
         process = room.start(*words)
         time.sleep(chance.uniform(0, whole_s))
         process.send_signal(kill)
         code = process.wait(30)
-        name = f"{number} {kill.name}"
-        print(number, kill.name, code, file=sys.stderr, flush=True)
-        ends[f"{kill.name} {code}"] = ends.get(f"{kill.name} {code}", 0) + 1
-        if not all_end(*room.living()):
-            wrong.append((name, "a child lives on"))
-        if kill is not signal.SIGKILL:
-            if code not in {ENDS[kill], -kill, 0}:
-                wrong.append((name, f"exit code {code}"))
-            left = [one for one in room.left() if code or one != place.name]
-            wrong.extend((name, f"{one} is left") for one in left)
-            continue
-        again = room.command.run(*words)
-        if again.returncode and "exists" not in again.stderr:  # it had ended before
-            wrong.append((name, f"the next says {again.stderr}"))
-        left = [one for one in room.left() if one != place.name]
-        wrong.extend((name, f"{one} is left after the next") for one in left)
+        ends[f"{kill.name} {code}"] += 1
+        wrong.extend((f"{number} {kill.name}", one) for one in _wrong(room, words, kill, code))
     return wrong, ends
+
+
+def _wrong(room: Room, words: tuple[str, ...], kill: signal.Signals, code: int) -> Iterator[str]:
+    """Look at what a command has left that ended with ``code``; after SIGKILL, after the next."""
+    place = Path(words[-1])
+    if not all_end(*room.living()):
+        yield "a child lives on"
+    if kill is not signal.SIGKILL:
+        if code not in {ENDS[kill], -kill, 0}:
+            yield f"exit code {code}"
+        yield from (f"{one} is left" for one in room.left() if code or one != place.name)
+        return
+    again = room.command.run(*words)
+    if again.returncode and "exists" not in again.stderr:  # it had ended before
+        yield f"the next says {again.stderr}"
+    yield from (f"{one} is left after the next" for one in room.left() if one != place.name)
 
 
 def main() -> None:
