@@ -115,14 +115,31 @@ def _is_forward(
 
     NVIDIA's table leaves out branches at their end of life, which notes of an image may name.
     """
-    version, served = numbers(driver.version), (catalogue.forward or {}).get(cuda)
-    branch = version[0] if version else None
+    branch, served = _branch(driver), (catalogue.forward or {}).get(cuda)
     if branch in branches or any(branch in one for one in served or ()):
         return True
     if branches and branch:
         return False
+    told = branch in {*catalogue.forward_listed, *catalogue.never_forward}
+    return False if served is not None and told and not _is_noted(branch, cuda, catalogue) else None
+
+
+def is_past_support(driver: Driver, cuda: Pair, catalogue: Catalogue) -> bool:
+    """Say whether NVIDIA supports no cuda-compat for a CUDA on this branch, being at its end.
+
+    It may run all the same, as it did before.
+    """
+    branch, rows = _branch(driver), catalogue.forward or {}
+    told = branch in {*catalogue.forward_listed, *catalogue.never_forward}
+    return branch is not None and cuda in rows and not (told or _is_noted(branch, cuda, catalogue))
+
+
+def _branch(driver: Driver) -> int | None:
+    version = numbers(driver.version)
+    return version[0] if version else None
+
+
+def _is_noted(branch: int | None, cuda: Pair, catalogue: Catalogue) -> bool:
+    """Say whether the notes of an image with a CUDA allow a branch."""
     noted = (image.datacenter_branches for image in catalogue.images if image.cuda == cuda)
-    told = {*catalogue.forward_listed, *catalogue.never_forward}
-    if served is None or branch not in told or any(branch in one for one in noted):
-        return None
-    return False
+    return any(branch in one for one in noted)

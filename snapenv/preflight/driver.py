@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from snapenv.nvidia.catalogue import dotted, numbers
-from snapenv.nvidia.driver import last_branch, own_cuda, serve
+from snapenv.nvidia.driver import is_past_support, last_branch, own_cuda, serve
 from snapenv.preflight.finding import failed, held, warned
 
 if TYPE_CHECKING:
@@ -121,11 +121,12 @@ def check_cuda(case: Case) -> Iterator[Check]:
     found, cuda = service(case), dotted(case.cuda)
     expected = f"a driver for CUDA {cuda}: {lowest_driver(case.catalogue, case.cuda)}"
     seen = describe_driver(hardware.driver, case.catalogue)
-    if found in {None, "perhaps"}:
+    past = is_past_support(hardware.driver, case.cuda, case.catalogue)
+    if found == "no" or (found == "perhaps" and past and not case.needs.compat):
+        yield failed("driver.cuda", expected, seen, _newer_driver(case, case.cuda))
+    elif found in {None, "perhaps"}:
         unknown = f", and it is not known whether it serves {cuda}"
         yield warned("driver.cuda", expected, seen + unknown, _newer_driver(case, case.cuda))
-    elif found == "no":
-        yield failed("driver.cuda", expected, seen, _newer_driver(case, case.cuda))
     elif found != "forward":
         rule = f", and {cuda} as every {case.cuda[0]}.x" if found == "minor" else ""
         yield held("driver.cuda", expected, seen + rule)

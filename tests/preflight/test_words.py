@@ -201,7 +201,7 @@ EXAMPLES = (
     (
         "Orin, common",
         "driver.cuda",
-        "driver 540.4.0 serves CUDA 12.6, and it is not known whether it serves 13.0",
+        "driver 540.4.0 serves CUDA 12.6",
         "Update JetPack to one with CUDA 13.x; its driver comes with it.",
     ),
     (
