@@ -19,6 +19,10 @@ FROM nvcr.io/nvidia/pytorch:25.01-py3 AS base
 USER 0:0
 SHELL ["/bin/sh", "-c"]
 
+# Where BuildKit is off, this step says so. Where it is on, nothing needs the stage and it is left out.
+FROM base AS buildkit
+RUN --mount=type=tmpfs,target=/mnt true
+
 # A company's own certificate authority, where the build is lent one as ca.pem; not in the image.
 FROM scratch AS lent
 WORKDIR /lent

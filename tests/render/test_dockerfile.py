@@ -120,7 +120,8 @@ def test_the_same_lock_gives_the_same_bytes(lock: Lock) -> None:
 def test_a_dockerfile_has_these_instructions_and_no_more() -> None:
     seen = {name: words(dockerfile_of(name)) for name in LOCKS}
 
-    of_base, stages = ["FROM", "USER", "SHELL"], ["FROM", "WORKDIR", "COPY", "FROM", "RUN"]
+    of_base, buildkit = ["FROM", "USER", "SHELL"], ["FROM", "RUN"]
+    stages = [*buildkit, "FROM", "WORKDIR", "COPY", "FROM", "RUN"]
     exact = [*of_base, "ENV", *stages]
     home, end = ["WORKDIR", "RUN"], ["ENV", "ENV", "COPY", "ENV", "USER"]
     venv = packages = overlay = apt = ["RUN"]
@@ -247,6 +248,15 @@ def test_no_step_hangs_on_the_user_or_the_shell_that_a_base_ends_with(name: str)
     assert {line.split()[1] for line in later} == {"base"}
 
 
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_first_step_that_runs_is_one_that_names_buildkit_where_it_is_off(name: str) -> None:
+    lines = instructions(dockerfile_of(name))
+
+    first = next(line for line in lines if line.split()[0] in {"RUN", "COPY", "WORKDIR"})
+    assert first == "RUN --mount=type=tmpfs,target=/mnt true"
+    assert not any("buildkit" in line for line in lines if line != "FROM base AS buildkit")
+
+
 def test_an_entrypoint_that_starts_nothing_is_reset_with_its_arguments() -> None:
     plain, reset = (
         instructions(render_dockerfile(sample_lock(), resets_entrypoint=resets))
@@ -365,7 +375,7 @@ def bare(line: str) -> str:
 
 COMMANDS = {
     bare(line)
-    for name in LOCKS
-    for line in instructions(dockerfile_of(name))
+    for dockerfile in (*map(dockerfile_of, LOCKS), render_dockerfile(with_python("3")))
+    for line in instructions(dockerfile)
     if line.startswith("RUN")
 }
