@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     _Path = tuple[str, ...] | None
 
+_BY_TOOLS = re.compile(
+    r"^(?:\.\./)+bin/(?:(?:de)?activate(?:\.\w+|_this\.py)?|pydoc\.bat)$|^_virtualenv\.(?:py|pth)$"
+)
+"""What a newer uv or virtualenv writes may be known to no list; what was captured still counts."""
 _ABSENT = "absent"
 _REINSTALL = "Reinstall {name} from the lock, or restore again."
 _REMOVE = (
@@ -158,6 +162,9 @@ def _describe_files(files: Files | None) -> str:
 def _unowned(expected: tuple[LooseFile, ...], seen: tuple[LooseFile, ...]) -> Iterator[Check]:
     """Compare the files that belong to no package; nothing is said where there never were any."""
     there, here = ({file.path: file for file in files} for files in (expected, seen))
+    here = {
+        path: file for path, file in here.items() if path in there or not _BY_TOOLS.search(path)
+    }
     different = [
         path
         for path in sorted(there.keys() | here.keys())

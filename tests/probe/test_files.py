@@ -333,12 +333,6 @@ def test_a_folder_that_is_reached_by_two_names_is_looked_at_once(
     assert environment.unowned == ()
 
 
-def test_what_venvs_bring_themselves_is_nobodys_business(venv: Venv) -> None:
-    write_files(venv.site, {"_virtualenv.py": "", "distutils-precedence.pth": ""})
-
-    assert venv.look().environment.unowned == ()
-
-
 def test_files_that_conda_lists_are_owned(venv: Venv) -> None:
     path = (venv.site / "native.so").relative_to(venv.folder)
     write_files(venv.site, {"native.so": "", "other.so": ""})

@@ -205,6 +205,18 @@ def test_what_an_older_look_did_not_see_of_a_file_of_no_package_is_not_compared(
     assert failed(compare_facts(with_loose(replace(known, executable=False)), with_loose(known)))
 
 
+@pytest.mark.parametrize("path", ["../../../bin/activate.nu", "_virtualenv.py"])
+def test_a_script_that_a_newer_tool_wrote_is_no_difference_unless_one_was_captured(
+    path: str,
+) -> None:
+    theirs = LooseFile(path=path, sha256="cd" * 32)
+    ours = replace(theirs, sha256="ef" * 32)
+
+    assert failed(compare_facts(sample_facts(), with_loose(theirs))) == []
+    assert failed(compare_facts(with_loose(ours), with_loose(theirs))) == ["unowned"]
+    assert failed(compare_facts(with_loose(ours), sample_facts())) == ["unowned"]
+
+
 def test_a_new_file_of_no_package_is_named() -> None:
     checks = compare_facts(sample_facts(), with_loose(PATCH))
 

@@ -262,6 +262,19 @@ def without_record(venv: Venv) -> None:
     write(venv.site, files)
 
 
+def names_its_own_folder(venv: Venv) -> None:
+    plain(venv)
+    kernel = {"argv": [str(venv.python), "-c", "print('kernel')"], "env": {"X": str(venv.folder)}}
+    files = {
+        "bin/activate.local": f"export OURS='{venv.folder}/share'\n",
+        "share/jupyter/kernels/ours/kernel.json": json.dumps(kernel),
+    }
+    write(venv.folder, files)
+    write(venv.site, {"vendored/ours.py": "ANSWER = 42\n", "ours.pth": f"{venv.site}/vendored\n"})
+    activate = venv.folder / "bin" / "activate"
+    activate.write_text(activate.read_text() + '. "$VIRTUAL_ENV/bin/activate.local"\n')
+
+
 def two_editables(venv: Venv) -> None:
     for name in ("animal", "plant"):
         text = SETUPTOOLS.replace("animal", name)
@@ -419,6 +432,16 @@ BACK_AS_REGULAR: Mapping[str, tuple[Callable[[Venv], None], str]] = {
             "import click, docopt, leaf, stone, sys, tabulate, yolk, subprocess as s;"
             "print(s.run([sys.prefix + '/bin/tabulate', '-h'], capture_output=True).stdout[:4],"
             "leaf.ANSWER, stone.ANSWER, yolk.ANSWER)"
+        ),
+    ),
+    "names its own folder": (
+        names_its_own_folder,
+        (
+            "import json, ours, sys, subprocess as s;"
+            "kernel = json.load(open(sys.prefix + '/share/jupyter/kernels/ours/kernel.json'));"
+            "told = s.check_output(['bash', '-c', f'. {sys.prefix}/bin/activate; echo $OURS']);"
+            "print(ours.ANSWER, s.check_output(kernel['argv']), kernel['env']['X'] == sys.prefix,"
+            "told.decode().strip() == sys.prefix + '/share')"
         ),
     ),
     "two editables": (two_editables, "import animal, plant; print(plant.ANSWER)"),

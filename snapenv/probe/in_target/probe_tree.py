@@ -6,33 +6,32 @@ and share too. A project's own folder may be a venv, so that no other folder is 
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH110, PTH112, PTH114, PTH118
+# ruff: noqa: PTH110, PTH112, PTH114, PTH118, PTH123
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import stat
 import sys
 from typing import Dict, NamedTuple
 
 import probe_path
 import probe_status
-from probe_status import Status
+from probe_status import MODE, Status
 
 Statuses = Dict[str, Status]  # by path, absolute; of a link its own
 _NONE: Status = (0, 0, 0, 0, 0, 0)  # of what has a path too long to be asked for
 _LONG = 900  # characters, so that with a name at its end a path is one that a system call takes
 _AROUND = ("bin", "etc", "include", "lib", "share")
-# What venv, virtualenv, uv and ensurepip make in these.
+# Folders that every venv has; what tools put into the others is known by what it holds.
 _OF_TOOLS = re.compile(
-    r"bin/(?:(?:python|pypy)[0-9.]*w?t?|(?:de)?activate[^/]*|pydoc\.bat"
-    r"|(?:pip|wheel|easy_install)-?[0-9.]*)"
-    r"|(?:include|lib)/(?:python|pypy)[0-9.]*t?(?:/(?:site|dist)-packages)?"
-    r"|share/python-wheels",
-    re.IGNORECASE,
+    r"(?:include|lib)/(?:python|pypy)[0-9.]*t?(?:/(?:site|dist)-packages)?", re.IGNORECASE
 )
-
+_INTERPRETER = re.compile(r"bin/(?:python|pypy)[0-9.]*w?t?", re.IGNORECASE)
+_HEADERS = re.compile(r"include/(?:python|pypy)[0-9.]*t?")
+_WHEEL = re.compile(r"share/python-wheels/[^/]+\.whl")  # of Debian's ensurepip
 _LIBRARY = re.compile(r"lib/(?:python|pypy)[0-9.]*t?")
 
 
@@ -82,6 +81,8 @@ def is_around(place: str, root: str) -> bool:
 def _is_of_tools(folder: str, start: int) -> bool:
     """Say whether a folder is what every venv has; beside its site-packages may lie a person's."""
     is_library = _LIBRARY.fullmatch(folder[start:]) and not os.path.exists(f"{folder}/os.py")
+    if _HEADERS.fullmatch(folder[start:]):
+        return os.path.exists(f"{folder}/Python.h")
     return not is_library and bool(_OF_TOOLS.fullmatch(folder[start:]))
 
 
@@ -94,7 +95,23 @@ def _around(root: str) -> Statuses:
         with contextlib.suppress(OSError):
             inner = _read(queue.pop(), found)
             queue += [folder for folder in inner if not _is_of_tools(folder, start)]
-    return {file: one for file, one in found.items() if not _OF_TOOLS.fullmatch(file[start:])}
+    return {file: one for file, one in found.items() if not _is_of_python(file, one, start)}
+
+
+def _is_of_python(file: str, status: Status, start: int) -> bool:
+    """Say whether a file leads to the interpreter or is one; a script of its name is a person's."""
+    name = file[start:]
+    if stat.S_ISLNK(status[MODE]):
+        return bool(_INTERPRETER.fullmatch(name) or _HEADERS.fullmatch(name))
+    return bool(_WHEEL.fullmatch(name) or (_INTERPRETER.fullmatch(name) and not _is_script(file)))
+
+
+def _is_script(file: str) -> bool:
+    try:
+        with open(file, "rb") as stream:
+            return stream.read(2) == b"#!"
+    except OSError:
+        return False
 
 
 def _files(top: str, inner: list[str], empty: list[str]) -> Statuses:

@@ -21,6 +21,7 @@ import probe_placeholders
 import probe_reach
 import probe_record
 import probe_scripts
+import probe_tools
 import probe_tree
 import probe_unrecorded
 
@@ -29,12 +30,6 @@ if TYPE_CHECKING:
     from probe_hashing import Hashed
     from probe_reach import Reach
     from probe_tree import Tree
-
-# Of virtualenv and uv, of setuptools (which some installers leave out of RECORD), of Python.
-_OF_TOOLS = frozenset(
-    ("_virtualenv.py", "_virtualenv.pth", "distutils-precedence.pth", "README.txt")
-)
-
 
 _LOCK = re.compile(r".+@.+\.\d+(?::\d+)?")  # user@host.process:boot
 UNWRITABLE = "its name has a control character, or is no UTF-8"
@@ -79,14 +74,18 @@ def _inside(tree: Tree, everything: list[Distribution], reach: Reach) -> dict[st
             path = file[len(folder) + 1 :] or "."
             is_wiring = path in reach.texts or file.endswith(".egg-link")
             if not (
-                path in _OF_TOOLS or probe_record.is_compiled(file) or is_wiring or _is_lock(file)
+                is_wiring
+                or probe_record.is_compiled(file)
+                or _is_lock(file)
+                or probe_tools.is_of_tool(file, path)
             ):
                 first.setdefault(path, Loose(path, file, _link(file, folder)))
         first.update((one.path, one) for one in _namespaces(folder, tree) if one.path not in first)
     scripts = set().union(*map(probe_scripts.claimed, everything))
     for file in tree.around.keys() - owned:
-        if not (probe_scripts.is_in_bin(file) and os.path.basename(file) in scripts):
-            path = probe_tree.from_site(file)
+        is_claimed = probe_scripts.is_in_bin(file) and os.path.basename(file) in scripts
+        path = probe_tree.from_site(file)
+        if not (is_claimed or probe_tools.is_of_tool(file, path)):
             first[path] = Loose(path, file, _link(file, probe_path.prefix()))
     return first
 
