@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from uv import find_uv_bin
 
-from snapenv.engine.venv import UvVenvs
+from snapenv.engine.venv import UvVenvs, _indexes, _split
 from snapenv.errors import InstallError, PlaceTakenError, WriteError
 from snapenv.model.snapshot import PYLOCK_FILE
 from snapenv.model.wheels import IndexWheel
@@ -248,6 +248,30 @@ def index_lock(wheel: IndexWheel, index: str, place: str = "") -> bytes:
             f'wheels = [{{ {where}, hashes = {{ sha256 = "{wheel.sha256}" }} }}]\n'
         ).encode()
     )
+
+
+@pytest.mark.parametrize(
+    ("named", "url", "expected"),
+    [
+        (None, "https://files.pythonhosted.org/x-1-py3-none-any.whl", "https://pypi.org/simple"),
+        (None, "https://example.com/x-1-py3-none-any.whl", None),
+        ("https://example.com/simple", "https://example.com/x-1-py3-none-any.whl", "the same"),
+        ("--help", "https://example.com/x-1-py3-none-any.whl", None),
+        ("file:///srv/wheels", "https://example.com/x-1-py3-none-any.whl", None),
+    ],
+)
+def test_of_an_older_snapshot_the_index_is_told_where_that_can_be_and_none_that_is_no_address(
+    named: str | None, url: str, expected: str | None
+) -> None:
+    index = f'index = "{named}"\n' if named else ""
+    package = f'[[packages]]\nname = "x"\n{index}wheels = [{{ url = "{url}" }}]\n'
+
+    indexed, carried = _split(LOCK + package.encode())
+
+    (found,) = indexed["packages"]
+    assert carried["packages"] == []
+    assert found.get("index") == (named if expected == "the same" else expected)
+    assert list(_indexes(indexed)) == (["--default-index", found["index"]] if expected else [])
 
 
 def test_a_second_restore_downloads_nothing_adds_nothing_and_asks_no_index(
