@@ -60,6 +60,11 @@ class Kept:
 
     def find(self, name: str) -> bytes | None:
         """Give what is kept under a name, if it is whole and our own."""
+        body = self.view(name)
+        return None if body is None else bytes(body)
+
+    def view(self, name: str) -> memoryview | None:
+        """Give the same without a copy of it: it may be large."""
         if self.folder is None or not _is_safe(self.folder):
             return None
         path = self.folder / name
@@ -69,7 +74,7 @@ class Kept:
         if content[:start] != _MAGIC + hashlib.sha256(body).digest():
             return None
         _mark_as_needed(path)
-        return bytes(body)
+        return body
 
     def keep(self, name: str, body: bytes) -> None:
         """Keep a thing, whole or not at all."""

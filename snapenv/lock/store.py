@@ -67,18 +67,20 @@ def make_snapshot(
 ) -> Snapshot:
     """Put a lock and what belongs to it together, with their checksums.
 
-    ``carried`` are the files of ``vendor/`` and ``overlay/``. When it was captured, and how fast
-    the smoke-train went then, stands in the first line of SHA256SUMS, and is no part of the digest.
+    ``carried`` are the files of ``vendor/`` and ``overlay/``, and what was written already. When
+    it was captured, and how fast the smoke-train went then, stands in the first line of
+    SHA256SUMS, and is no part of the digest.
 
     Raises:
         LockError: A snapshot with a file of this name or size could not be read again.
         SnapshotDamagedError: A carried file is gone or cannot be read.
     """
+    known = carried or {}
     contents: dict[str, Content] = {
-        LOCK_FILE: lock_to_toml(_with_speed(lock, None)),
+        LOCK_FILE: known[LOCK_FILE] if LOCK_FILE in known else write_lock(lock),
         PYLOCK_FILE: pylock,
         DOCKERFILE: dockerfile,
-        **(carried or {}),
+        **known,
     }
     _refuse_unreadable(contents)
     sums = _sum_lines(_hash_all(contents))
@@ -89,6 +91,11 @@ def make_snapshot(
         digest=_digest(sums),
         captured_at=captured_at,
     )
+
+
+def write_lock(lock: Lock) -> bytes:
+    """Give the text of a lock in a snapshot, without what is new each time."""
+    return lock_to_toml(_with_speed(lock, None))
 
 
 def _with_speed(lock: Lock, speed: Speed | None) -> Lock:

@@ -8,6 +8,7 @@ is neither fetched nor searched again, and what does that is imported only where
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Outside, Target
     from snapenv.probe.collect import Collected
 
+_LENGTH_BYTES = 8
 _Leaks = Mapping[str, tuple[Leak, ...]]  # by part
 
 
@@ -59,6 +61,7 @@ class Carried:
     wheels: Mapping[str, Content]  # by file name
     files: Mapping[str, CarriedFile]  # by site/PATH and prefix/PATH
     allowed: tuple[str, ...]
+    sha256: Mapping[str, str] = field(default_factory=dict)  # hex, of the wheels
     named: tuple[NamedFolder, ...] = ()  # folders of this machine, in texts
 
 
@@ -72,6 +75,7 @@ class _Part:
     content: Content
     leaks: tuple[Leak, ...]
     wheel: str = ""  # its file name
+    sha256: str = ""  # of a wheel, in hex
     executable: bool = False
     files: Mapping[str, CarriedFile] = field(default_factory=dict)
     named: tuple[NamedFolder, ...] = ()
@@ -118,6 +122,7 @@ def _together(
     gone = {*travelling.plan.deleted, *travelling.plan.links}
     return Carried(
         wheels={part.wheel: part.content for part in own if part.wheel},
+        sha256={part.wheel: part.sha256 for part in own if part.wheel},
         files={
             **{name: file for part in own for name, file in part.files.items() if name not in gone},
             **{
@@ -187,7 +192,7 @@ def _loose(environment: Environment) -> Mapping[str, LooseFile]:
 
 
 def _find(kept: Kept, names: Mapping[str, str]) -> dict[str, _Part]:
-    found = {part: kept.find(name) for part, name in names.items()}
+    found = {part: kept.view(name) for part, name in names.items()}
     return {part: _from_bytes(body) for part, body in found.items() if body}
 
 
@@ -197,33 +202,37 @@ class _Head:
 
     leaks: tuple[Leak, ...]
     wheel: str
+    sha256: str
     executable: bool
     files: dict[str, tuple[bytes, bool]]
     named: tuple[NamedFolder, ...]
 
 
 def _to_bytes(part: _Part) -> bytes | None:
-    """Write all but the content on one line, and the content after it; nothing of what is large."""
+    """Write the length of the head, that, and the content; nothing of what is large."""
     contents = (part.content, *(file.content for file in part.files.values()))
     if not isinstance(part.content, bytes) or not all(isinstance(one, bytes) for one in contents):
         return None
     head = _Head(
         leaks=part.leaks,
         wheel=part.wheel,
+        sha256=part.sha256,
         executable=part.executable,
         files={name: (file.text, file.executable) for name, file in part.files.items()},
         named=part.named,
     )
-    return msgspec.json.encode(head) + b"\n" + part.content
+    encoded = msgspec.json.encode(head)
+    return len(encoded).to_bytes(_LENGTH_BYTES, "big") + encoded + part.content
 
 
-def _from_bytes(body: bytes) -> _Part:
-    line, _, content = body.partition(b"\n")
-    head = msgspec.json.decode(line, type=_Head)
+def _from_bytes(body: memoryview) -> _Part:
+    start = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "big")
+    head = msgspec.json.decode(body[_LENGTH_BYTES:start], type=_Head)
     return _Part(
-        content=content,
+        content=bytes(body[start:]),
         leaks=head.leaks,
         wheel=head.wheel,
+        sha256=head.sha256,
         executable=head.executable,
         files={
             name: CarriedFile(content=text, executable=executable)
@@ -309,7 +318,9 @@ def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[
         files = collected.distributions[found.name]
         try:
             wheel, content = make_wheel(found, files, platform, into=missing.into)
-            part = _Part(content=content, leaks=leaks[found.name], wheel=wheel)
+            part = _Part(
+                content=content, leaks=leaks[found.name], wheel=wheel, sha256=_sha256(content)
+            )
         except NoWheelError:
             loose = _loose(missing.facts.environment)
             part = _Part(content=b"", leaks=leaks[found.name], files=as_files(files, loose=loose))
@@ -317,3 +328,10 @@ def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[
     for name in missing.plan.files:
         file = collected.files[name]
         yield name, _Part(content=file.content, leaks=leaks[name], executable=file.executable)
+
+
+def _sha256(content: Content) -> str:
+    digest = hashlib.sha256()
+    for chunk in read_chunks(content):
+        digest.update(chunk)
+    return digest.hexdigest()

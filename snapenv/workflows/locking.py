@@ -15,11 +15,11 @@ from snapenv.base.choose import choose_base
 from snapenv.errors import SmokeTrainError
 from snapenv.lock.pins import refuse_what_cannot_be_carried
 from snapenv.lock.sources import list_sources
-from snapenv.lock.store import make_snapshot, write_snapshot
+from snapenv.lock.store import make_snapshot, write_lock, write_snapshot
 from snapenv.model.facts import Facts
 from snapenv.model.image import Tag, tag_part
 from snapenv.model.outcome import Outcome
-from snapenv.model.snapshot import DOCKERFILE, Base, Lock
+from snapenv.model.snapshot import DOCKERFILE, LOCK_FILE, Base, Lock
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
@@ -170,7 +170,7 @@ def _snapshot(lock: Lock, packages: Packages, outside: Outside) -> Snapshot:
 
 
 def _rendered(lock: Lock, pylock: bytes, made: Kept) -> dict[str, str]:
-    """Give the Dockerfile and the lock files of its layers, also as they were rendered before."""
+    """Give the lock, the Dockerfile and the lock files of its layers, also as written before."""
     known = (program_digest().encode(), msgspec.json.encode(lock), pylock)
     name = hashlib.sha256(b"\n".join(known)).hexdigest()
     texts = made.find_value(name, dict[str, str])
@@ -178,7 +178,8 @@ def _rendered(lock: Lock, pylock: bytes, made: Kept) -> dict[str, str]:
         layers = split_pylock(pylock)
         files = {layer.file: layer.content.decode() for layer in layers}
         dockerfile = render_dockerfile(lock, layers, kept=list(files))
-        texts = {DOCKERFILE: dockerfile.decode(), **files}
+        written = {LOCK_FILE: write_lock(lock).decode(), DOCKERFILE: dockerfile.decode()}
+        texts = {**written, **files}
         made.keep_value(name, texts)
     return texts
 

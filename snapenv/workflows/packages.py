@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from snapenv.lock.overlay import make_overlay, plan_overlay
 from snapenv.lock.pins import pinned, proofs, refuse_vendored, vendored
@@ -14,6 +17,7 @@ from snapenv.model.carried import Content
 from snapenv.model.python import Proof
 from snapenv.model.snapshot import VENDOR, Installer, Prove, Vendor
 from snapenv.model.wheels import IndexWheel
+from snapenv.program import program_digest
 from snapenv.sizes import counted
 from snapenv.workflows.carry import Travelling, carry
 from snapenv.workflows.fetch import fetch_wheels
@@ -22,9 +26,11 @@ from snapenv.workflows.pins import find_wheels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from snapenv.kept import Kept
     from snapenv.model.facts import Facts
     from snapenv.ports import Outside, Target
     from snapenv.workflows.carry import Carried
+    from snapenv.workflows.pins import Found
 
 _NAMED = 10  # texts that name folders of this machine
 
@@ -85,13 +91,7 @@ def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Out
     known = proofs(environment, found.absent, proved=found.proved)
     wheels = (*found.wheels.values(), found.uv)
     return Packages(
-        pylock=write_pylock(
-            facts,
-            pinned=found.wheels.values(),
-            rebuilt=carried.wheels,
-            proofs=known,
-            all_travel=all_travel,
-        ),
+        pylock=_pylock(facts, found, carried, outside.made(), all_travel=all_travel),
         installer=_installer(found.uv, travels=all_travel),
         proofs=known,
         wheels=wheels,
@@ -112,6 +112,26 @@ def _warnings(carried: Carried) -> tuple[str, ...]:
     told = [str(one) for one in carried.named]
     more = len(told) - _NAMED
     return (*told[:_NAMED], *((f"and {more} more such places",) if more > 0 else ()))
+
+
+def _pylock(facts: Facts, found: Found, carried: Carried, made: Kept, *, all_travel: bool) -> bytes:
+    """Give the lock file of all packages, also as it was written before."""
+    known = proofs(facts.environment, found.absent, proved=found.proved)
+    pinned_wheels, machine = list(found.wheels.values()), facts.hardware.system.machine
+    hangs_on = (facts.environment, machine, pinned_wheels, known, carried.sha256, all_travel)
+    parts = (b"pylock", program_digest().encode(), msgspec.json.encode(hangs_on))
+    name = hashlib.sha256(b"\n".join(parts)).hexdigest()
+    written = made.find(name)
+    if written is None:
+        written = write_pylock(
+            facts,
+            pinned=pinned_wheels,
+            rebuilt=carried.wheels,
+            proofs=known,
+            all_travel=all_travel,
+        )
+        made.keep(name, written)
+    return written
 
 
 def _installer(uv: IndexWheel, *, travels: bool) -> Installer:
