@@ -9,7 +9,7 @@ import pytest
 from snapenv.docker_login import LoginError
 from snapenv.errors import RegistryError
 from snapenv.model.hardware import Driver, DriverFault
-from snapenv.model.host import NEEDS_LABEL
+from snapenv.model.host import NEEDS_LABEL, GpuPlumbing
 from snapenv.workflows.doctor import Doctor, doctor
 from snapenv.workflows.needs import make_label
 from tests.samples import sample_facts, sample_hardware
@@ -104,7 +104,8 @@ def test_both_answers_have_the_same_keys() -> None:
 
 
 def test_a_gpu_that_is_asked_for_and_is_not_there_is_a_no_without_a_ref_too() -> None:
-    bare = target(sample_facts(hardware=replace(sample_hardware(driver=None), gpus=())))
+    nothing = sample_facts(hardware=replace(sample_hardware(driver=None), gpus=()))
+    bare = target(nothing, plumbing=GpuPlumbing())
 
     assert doctor(asked(None), outside(here=bare)).ok
     outcome = doctor(asked(None, device="0"), outside(here=bare))
