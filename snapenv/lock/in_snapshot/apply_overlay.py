@@ -264,13 +264,11 @@ def _write(entry: Entry, new: Path) -> None:
         shutil.copy2(entry.place, new)
         new.chmod(MODES[entry.content])
         return
-    source = _source(entry)
+    shutil.copyfile(HERE / entry.content, new)  # a piece at a time, whatever its size
+    if _sha256(new) != entry.content:
+        raise OSError(f"{new}: not all that was written is there")
     if entry.script or entry.placeholders:
-        new.write_bytes(_written_anew(entry, source.read_bytes()))
-    else:
-        shutil.copyfile(source, new)  # a piece at a time, whatever its size
-        if _sha256(new) != entry.content:
-            raise OSError(f"{new}: not all that was written is there")
+        new.write_bytes(_written_anew(entry, new.read_bytes()))
     new.chmod(0o755 if entry.executable else 0o644)
 
 
