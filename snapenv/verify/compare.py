@@ -47,8 +47,8 @@ def compare_facts(expected: Facts, seen: Facts) -> tuple[Check, ...]:
         *compare_startup(expected.startup, seen.startup),  # what these bring shows in what follows
         _frameworks(expected.environment, seen.environment),
         *_distributions(expected.environment, seen.environment),
-        *_unowned(expected.environment.unowned, seen.environment.unowned),
         *_import_path(expected.environment.import_path, seen.environment.import_path),
+        *_unowned(expected.environment.unowned, seen.environment.unowned),
         *_native(expected.native, seen.native),
         *_variables(expected.variables, seen.variables),
     )

@@ -221,6 +221,19 @@ def editable_flat(venv: Venv) -> None:
     venv.install("--editable", str(write(venv.beside / "animal", sources)))
 
 
+def editable_with_data(venv: Venv) -> None:
+    """Install a package that reads what lies around it in its project."""
+    lines = (
+        "from pathlib import Path",
+        "TOP = Path(__file__).parents[1]",
+        "CONFIG = (TOP.parent / 'configs' / 'a.yaml').read_text()",
+        "WEIGHTS = (TOP / 'weights.txt').read_text()",
+    )
+    files = {"configs/a.yaml": "size: 1\n", "src/weights.txt": "1 2 3\n"}
+    sources = {"pyproject.toml": HATCHLING, "src/animal/__init__.py": "\n".join(lines), **files}
+    venv.install("--editable", str(write(venv.beside / "animal", sources)))
+
+
 def editable_hatchling(venv: Venv) -> None:
     sources = {"pyproject.toml": HATCHLING, "src/animal/__init__.py": "ANSWER = 42\n"}
     venv.install("--editable", str(write(venv.beside / "animal", sources)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.command import Command
-from tests.zoo.cases import BACK, BACK_AS_REGULAR, REFUSED, move_away
+from tests.zoo.cases import BACK, BACK_AS_REGULAR, REFUSED, editable_with_data, move_away
 from tests.zoo.environment import Venv
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ def venv(tmp_path: Path) -> Venv:
     return Venv(tmp_path / "working").make()
 
 
-def brought_back(venv: Venv, tmp_path: Path) -> Venv:
+def brought_back(venv: Venv, tmp_path: Path, *more: str) -> Venv:
     """Capture, lose the original and everything it came from, and restore."""
     snapshot, into = tmp_path / "snapshot", tmp_path / "restored"
     words = ("--python", str(venv.python), "--no-smoke", "-o", str(snapshot))
-    Command().result("capture", *words)
+    Command().result("capture", *words, *more)
     move_away(venv)
     elsewhere = Command({"UV_CACHE_DIR": str(tmp_path / "cache")})
     elsewhere.result("restore", str(snapshot), "--engine", "venv", "--into", str(into))
@@ -68,3 +68,15 @@ def test_what_cannot_come_back_is_refused_by_name(name: str, venv: Venv, tmp_pat
     assert done.returncode == 6, done.stderr
     assert re.search(culprit, done.stderr)
     assert not output.exists()
+
+
+def test_what_is_carried_beside_a_package_is_found_by_it_as_before(
+    venv: Venv, tmp_path: Path
+) -> None:
+    editable_with_data(venv)
+    code = "import animal; print(animal.CONFIG, animal.WEIGHTS)"
+    said = venv.say(code)
+
+    restored = brought_back(venv, tmp_path, "--carry", "configs", "--carry", "src/weights.txt")
+
+    assert restored.say(code) == said
