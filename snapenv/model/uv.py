@@ -25,7 +25,7 @@ class UvSettings:
     def words(self, program: str, *arguments: str) -> tuple[str, ...]:
         """Give the words that run uv; ``files`` and ``variables`` belong to them."""
         cleared = tuple(word for name in self.unset for word in ("-u", name))
-        shell = ("env", *cleared) if cleared else ()
+        shell = ("/usr/bin/env", *cleared) if cleared else ()
         return (*shell, program, *arguments, "--config-file", UV_CONFIG)
 
     @property
