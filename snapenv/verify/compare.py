@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     _Path = tuple[str, ...] | None
 
 _BY_TOOLS = re.compile(
-    r"^(?:\.\./)+bin/(?:(?:de)?activate(?:\.\w+|_this\.py)?|pydoc\.bat)$|^_virtualenv\.(?:py|pth)$"
+    r"(?:\.\./)+bin/(?:(?:de)?activate(?:\.(?:csh|fish|nu|ps1|bat|xsh|elv)|_this\.py)?|pydoc\.bat)"
+    r"|_virtualenv\.(?:py|pth)",
+    re.IGNORECASE,
 )
-"""What a newer uv or virtualenv writes may be known to no list; what was captured still counts."""
 _ABSENT = "absent"
 _REINSTALL = "Reinstall {name} from the lock, or restore again."
 _REMOVE = (
@@ -162,9 +163,7 @@ def _describe_files(files: Files | None) -> str:
 def _unowned(expected: tuple[LooseFile, ...], seen: tuple[LooseFile, ...]) -> Iterator[Check]:
     """Compare the files that belong to no package; nothing is said where there never were any."""
     there, here = ({file.path: file for file in files} for files in (expected, seen))
-    here = {
-        path: file for path, file in here.items() if path in there or not _BY_TOOLS.search(path)
-    }
+    here = {path: one for path, one in here.items() if path in there or not _is_by_tool(one)}
     different = [
         path
         for path in sorted(there.keys() | here.keys())
@@ -178,6 +177,15 @@ def _unowned(expected: tuple[LooseFile, ...], seen: tuple[LooseFile, ...]) -> It
             seen=_describe_loose(here, different),
             fix="Restore again, or bring these back to what they were: " + ", ".join(different[:3]),
         )
+
+
+def _is_by_tool(file: LooseFile) -> bool:
+    """Say whether a file that was not captured may come of the tools that restored the others.
+
+    A newer one may write its scripts in a way that no list has, and uv makes the empty folders of
+    a wheel, which pip leaves out.
+    """
+    return file.folder or _BY_TOOLS.fullmatch(file.path) is not None
 
 
 def _is_same(left: LooseFile | None, right: LooseFile | None) -> bool:

@@ -205,6 +205,19 @@ def test_what_an_older_look_did_not_see_of_a_file_of_no_package_is_not_compared(
     assert failed(compare_facts(with_loose(replace(known, executable=False)), with_loose(known)))
 
 
+def test_an_empty_folder_that_a_tool_made_over_there_is_no_difference() -> None:
+    empty = with_loose(LooseFile(path="space", folder=True))
+
+    assert failed(compare_facts(sample_facts(), empty)) == []
+    assert failed(compare_facts(empty, sample_facts())) == ["unowned"]
+
+
+def test_a_hook_that_somebody_put_there_since_is_a_difference() -> None:
+    hook = with_loose(LooseFile(path="../../../bin/activate.local", sha256="cd" * 32))
+
+    assert failed(compare_facts(sample_facts(), hook)) == ["unowned"]
+
+
 @pytest.mark.parametrize("path", ["../../../bin/activate.nu", "_virtualenv.py"])
 def test_a_script_that_a_newer_tool_wrote_is_no_difference_unless_one_was_captured(
     path: str,
