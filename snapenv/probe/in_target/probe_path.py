@@ -11,7 +11,6 @@ import os
 import re
 import site
 import sys
-import sysconfig
 
 import probe_start
 
@@ -97,9 +96,8 @@ def _sites() -> dict[str, str]:
 
     The name is the real one where that is among them: ``lib64`` may be a link to ``lib``.
     """
-    ways = (*map(sysconfig.get_path, ("purelib", "platlib")), *_installed_into())
     own = site.getusersitepackages() if site.ENABLE_USER_SITE else None
-    names = [_below_real_root(way) for way in (*ways, own) if way]
+    names = [_below_real_root(way) for way in (*_installed_into(), own) if way]
     found: dict[str, str] = {}
     for name in names:
         real = os.path.realpath(name)
@@ -109,7 +107,11 @@ def _sites() -> dict[str, str]:
 
 def _installed_into() -> list[str]:
     """Ask ``site``, which virtualenv before 20 had replaced by one that does not tell."""
-    return site.getsitepackages() if hasattr(site, "getsitepackages") else []
+    if hasattr(site, "getsitepackages"):
+        return site.getsitepackages()
+    import sysconfig  # reads what Python was built with, in 2 ms
+
+    return [*map(sysconfig.get_path, ("purelib", "platlib"))]
 
 
 def _below_real_root(path: str) -> str:

@@ -102,7 +102,7 @@ def _is_of_python(file: str, status: Status, start: int) -> bool:
     """Say whether a file leads to the interpreter or is one; a script of its name is a person's."""
     name = file[start:]
     if stat.S_ISLNK(status[MODE]):
-        return bool(_INTERPRETER.fullmatch(name) or _HEADERS.fullmatch(name))
+        return bool(_INTERPRETER.fullmatch(name) or _OF_TOOLS.fullmatch(name))
     return bool(_WHEEL.fullmatch(name) or (_INTERPRETER.fullmatch(name) and not _is_script(file)))
 
 
