@@ -12,7 +12,6 @@ from snapenv.content import replace_file
 from snapenv.errors import WriteError
 from snapenv.lock.leaks import find_leaks, refuse_leaks
 from snapenv.model.report import Report, Row
-from snapenv.report.html import report_html
 from snapenv.verify.differences import differences, sections
 
 if TYPE_CHECKING:
@@ -79,6 +78,8 @@ def write_report(path: Path, report: Report, outside: Outside) -> None:
         LeakError: It would hold a secret.
         WriteError: It cannot be written.
     """
+    from snapenv.report.html import report_html  # Jinja takes longer than all before it
+
     page = report_html(report)
     refuse_leaks(find_leaks(str(path), [page], outside.secrets()), allowed=())
     try:
