@@ -95,8 +95,8 @@ def _entrypoint(image: Image | None, outside: Outside) -> tuple[Check, ...]:
         Check(
             id="entrypoint",
             ok=False,
-            expected="it starts the command that a container is given",
-            seen=f"ENTRYPOINT {json.dumps(image.entrypoint)} does not",
+            expected="one that starts the command that a container is given",
+            seen=f"ENTRYPOINT {json.dumps(image.entrypoint)}",
             fix='Make an image of it with ENTRYPOINT [], or with one that ends in exec "$@".',
             part="image",
         ),

@@ -136,7 +136,7 @@ def test_an_entrypoint_that_starts_no_command_is_a_no_of_the_image(engine: Engin
 
     (check,) = (check for check in outcome.checks if check.id == "entrypoint")
     assert (check.fails, check.part) == (True, "image")
-    assert check.seen == 'ENTRYPOINT ["jupyter"] does not'
+    assert check.seen == 'ENTRYPOINT ["jupyter"]'
     assert outcome.verdict is not None
     assert outcome.verdict.part == "image"
 
