@@ -9,6 +9,7 @@ nothing can be written nothing is kept.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import stat
@@ -85,7 +86,7 @@ class Kept:
             if _is_safe(self.folder):
                 content = b"".join((_MAGIC, hashlib.sha256(body).digest(), body))
                 replace_file(self.folder / name, content)
-                _forget_old(self.folder)
+                _forget_once(self.folder)
 
     def find_value(self, name: str, kind: type[T]) -> T | None:
         """Give a value that is kept as JSON; one of another form is passed over."""
@@ -136,6 +137,13 @@ def _mark_as_needed(path: Path) -> None:
     with contextlib.suppress(OSError):
         if path.stat().st_mtime < time.time() - _DAY_S:
             os.utime(path)
+
+
+@functools.cache
+def _forget_once(folder: Path) -> None:
+    """Forget what is old, once a command: a folder may hold thousands of things."""
+    with contextlib.suppress(OSError):
+        _forget_old(folder)
 
 
 def _forget_old(folder: Path) -> None:
