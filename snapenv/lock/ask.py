@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 # An index that asked for a password, or that uv was told not to ask, has not said no.
 _NO_ANSWER = re.compile(r"hint: An index|could not be queried|network was disabled")
-_UNREACHED = re.compile(r"could not be queried|[Ff]ailed to fetch|error sending request|dns error")
+_UNREACHED = re.compile(
+    r"could not be queried|returned a \d{3} |[Ff]ailed to fetch|error sending request|dns error"
+)
 _STRATEGY = "UV_INDEX_STRATEGY"
 _FROM = re.compile(r"(?m)^(?P<name>[\w.-]+)==\S+\n +# from (?P<url>\S+)$")
 # What `uv pip compile --python-platform` knows, as manylinux_2_N; before them, manylinux2014.
