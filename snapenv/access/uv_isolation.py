@@ -15,12 +15,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from snapenv.access.address import is_http
-from snapenv.access.uv_settings import parse_toml
+from snapenv.access.uv_settings import is_toml, parse_toml
 from snapenv.model.uv import Call, UvSettings
 from snapenv.toml import write_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from snapenv.access.configuration import Configuration
 
@@ -106,7 +106,7 @@ def uv_settings(configuration: Configuration, told: dict[str, str], *, call: Cal
             )
         ),
         variables=meant | _ALWAYS | (_asking(configuration) if call == "ask" else {}),
-        config=_config([parse_toml(found.text) for found in texts.uv], call),
+        config=_config([found.text for found in texts.uv], call),
     )
 
 
@@ -131,11 +131,14 @@ def _asking(configuration: Configuration) -> dict[str, str]:
     return {"UV_PYTHON_DOWNLOADS": "never", **strategy}
 
 
-def _config(documents: Iterable[Mapping[str, Any]], call: Call) -> bytes:
-    """Write one configuration of several, the strongest first."""
+def _config(texts: Sequence[str], call: Call) -> bytes:
+    """Write one configuration of several, the strongest first; uv refuses what is no TOML."""
+    broken = next((text for text in texts if not is_toml(text)), None)
+    if broken is not None:
+        return broken.encode()
     merged: dict[str, Any] = {}
     pip: dict[str, Any] = {}
-    for document in documents:
+    for document in map(parse_toml, texts):
         table = document.get("pip")
         _merge(merged, _meant(document, call))
         _merge(pip, _meant(table, call) if isinstance(table, dict) else {})

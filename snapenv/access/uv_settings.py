@@ -116,6 +116,15 @@ def _with_login(index: Index, environment: Mapping[str, str]) -> Index:
     return replace(index, login=Login(user=user or "", password=password), source=f"{prefix}_*")
 
 
+def is_toml(text: str) -> bool:
+    """Say whether a configuration file can be read."""
+    try:
+        parse_any_toml(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def parse_toml(text: str) -> Mapping[str, Any]:
     """Read a configuration file; one that is no TOML says nothing."""
     if not text:

@@ -135,6 +135,10 @@ def test_of_a_configuration_file_only_what_is_meant_is_left(call: Call) -> None:
     assert config(call, text) == {**kept, **backend}
 
 
+def test_what_is_no_toml_is_left_to_uv_which_says_so() -> None:
+    assert settings("ask", {}, "offline = true\n", "[[index\n").config == b"[[index\n"
+
+
 def test_the_stronger_file_wins_and_lists_are_joined() -> None:
     own = 'cache-dir = "/own"\n[[index]]\nname = "a"\nurl = "https://a.example.com"\n'
     system = (
