@@ -165,7 +165,9 @@ def main() -> None:
         done = room.command.run(*capture(python, snapshot))
         assert done.returncode == 0, done.stderr
         words = restore(snapshot, room.folder / "venv")
-        _wrong, _ends = end_at_random(room, words, times=times, seed=seed)
+        wrong, ends = end_at_random(room, words, times=times, seed=seed)
+    lines = [" ".join(one) for one in wrong] or ["nothing is left"]
+    sys.stdout.write(f"{times} restores, seed {seed}: {dict(ends)}\n" + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
