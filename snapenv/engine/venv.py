@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from snapenv.content import read_chunks, write_content
 from snapenv.engine.full_disk import could_not_make
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
 _LENT_LOCK = f"{LENT}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
 _NO_LOCK = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 _NO_SPACE = "No space left on device"
-_INDEX_OF: Mapping[str | None, str] = MappingProxyType(
-    {"files.pythonhosted.org": "https://pypi.org/simple"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +132,7 @@ def _split(lock: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """
     try:
         document = read_toml(lock.decode())
-        packages = [_with_index(package) for package in document["packages"]]
+        packages = [_with_address(package) for package in document["packages"]]
         carried = [one for one in packages if _is_carried(one)]
     except _NO_LOCK as error:
         raise SnapshotDamagedError(
@@ -152,16 +147,10 @@ def _is_carried(package: Mapping[str, Any]) -> bool:
     return "index" not in package and any("path" in wheel for wheel in package["wheels"])
 
 
-def _with_index(package: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Name the index of what an older snapshot names by its file's address alone."""
-    hosts = (urlsplit(wheel.get("url", "")).hostname for wheel in package["wheels"])
-    index = package.get("index") or next(filter(None, map(_INDEX_OF.get, hosts)), None)
-    plain = {key: value for key, value in package.items() if key != "index"}
-    return {**plain, "index": index} if _is_index(index) else plain
-
-
-def _is_index(index: object) -> bool:
-    return isinstance(index, str) and index.startswith(("https://", "http://"))
+def _with_address(package: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out an index that is no address, which uv would take for an option or a folder."""
+    is_address = str(package.get("index")).startswith(("https://", "http://"))
+    return {key: value for key, value in package.items() if key != "index" or is_address}
 
 
 def _indexes(lock: Mapping[str, Any]) -> Iterator[str]:

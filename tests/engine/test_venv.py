@@ -251,27 +251,25 @@ def index_lock(wheel: IndexWheel, index: str, place: str = "") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("named", "url", "expected"),
+    ("named", "told"),
     [
-        (None, "https://files.pythonhosted.org/x-1-py3-none-any.whl", "https://pypi.org/simple"),
-        (None, "https://example.com/x-1-py3-none-any.whl", None),
-        ("https://example.com/simple", "https://example.com/x-1-py3-none-any.whl", "the same"),
-        ("--help", "https://example.com/x-1-py3-none-any.whl", None),
-        ("file:///srv/wheels", "https://example.com/x-1-py3-none-any.whl", None),
+        (None, []),
+        ("https://example.com/simple", ["--default-index", "https://example.com/simple"]),
+        ("--help", []),
+        ("file:///srv/wheels", []),
     ],
 )
-def test_of_an_older_snapshot_the_index_is_told_where_that_can_be_and_none_that_is_no_address(
-    named: str | None, url: str, expected: str | None
+def test_an_index_is_told_to_uv_where_the_lock_names_one_by_its_address(
+    named: str | None, told: list[str]
 ) -> None:
     index = f'index = "{named}"\n' if named else ""
-    package = f'[[packages]]\nname = "x"\n{index}wheels = [{{ url = "{url}" }}]\n'
+    wheel = '{ url = "https://example.com/x-1-py3-none-any.whl" }'
+    package = f'[[packages]]\nname = "x"\n{index}wheels = [{wheel}]\n'
 
     indexed, carried = _split(LOCK + package.encode())
 
-    (found,) = indexed["packages"]
     assert carried["packages"] == []
-    assert found.get("index") == (named if expected == "the same" else expected)
-    assert list(_indexes(indexed)) == (["--default-index", found["index"]] if expected else [])
+    assert list(_indexes(indexed)) == told
 
 
 def test_a_second_restore_downloads_nothing_adds_nothing_and_asks_no_index(
