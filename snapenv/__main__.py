@@ -9,11 +9,21 @@ _OBJECTS = 100_000  # imports alone make as many, and would set the collector of
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
-    gc.set_threshold(_OBJECTS)
-    from snapenv.cli.main import main as run
+    """Run the command line and exit with its code.
 
-    sys.exit(run())
+    Ctrl-C before the command has begun is no traceback, and none after it has ended is heard.
+    """
+    gc.set_threshold(_OBJECTS)
+    try:
+        import signal
+
+        from snapenv.cli.main import main as run
+
+        code = run()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":
