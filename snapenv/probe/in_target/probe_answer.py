@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
 
 import probe_cache
 import probe_driver
@@ -22,6 +21,10 @@ import probe_settings
 import probe_startup
 import probe_tree
 import probe_variables
+
+TYPE_CHECKING = False  # as in probe_tree
+if TYPE_CHECKING:
+    from typing import Any
 
 MARK = "snapenv-facts: "
 SCHEMA = 1

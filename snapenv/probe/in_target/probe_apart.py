@@ -7,7 +7,10 @@ import os
 import select
 import signal
 import time
-from typing import Any, Callable, Iterable
+
+TYPE_CHECKING = False  # as in probe_tree
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable
 
 TIMEOUT_S = 60.0
 _REAPED_S = 0.5  # that a killed child gets to end: one that waits for its device cannot be killed

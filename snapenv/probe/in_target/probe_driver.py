@@ -12,13 +12,15 @@ Source: https://docs.nvidia.com/deploy/nvml-api/
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import time
-from typing import Any, Iterator
 
 from probe_apart import Values
+
+TYPE_CHECKING = False  # as in probe_tree
+if TYPE_CHECKING:
+    from typing import Any, Iterator
 
 SILENCE_S = 10.0
 """How long NVML may take for one answer; without persistence mode a GPU starts for seconds."""
@@ -105,6 +107,8 @@ def _ordered(seen: dict[str, Any], *, states: bool) -> dict[str, Any]:
 
 def _ask(first: int, states: bool) -> Iterator[tuple[str, Any]]:  # noqa: FBT001
     """Tell the driver, then one GPU after the other from ``first`` on, as they are known."""
+    import ctypes  # in the child alone
+
     try:
         ctypes.CDLL(_LIBRARY)  # before the 8,000 lines of pynvml are compiled for nothing
     except OSError as error:

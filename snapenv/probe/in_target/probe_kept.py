@@ -19,12 +19,14 @@ import marshal
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Iterable
 
 import probe_cache
 import probe_status
 
+TYPE_CHECKING = False  # as in probe_tree
 if TYPE_CHECKING:
+    from typing import Any, Iterable
+
     from probe_status import Status
     from probe_tree import Tree
 
@@ -71,8 +73,7 @@ class Kept:
             (sys.version, sys.prefix, sys.base_prefix, sys.executable, os.geteuid()),
             [os.environ.get(name) for name in _VARIABLES],
             self._path,
-            tree.inner,
-            [(folder, [*files], [*files.values()]) for folder, files in tree.folders.items()],
+            tree.listed,
             ([*tree.around], [*tree.around.values()]),
         )
         return hashlib.sha256(marshal.dumps(decides, _ALIKE)).hexdigest()

@@ -9,9 +9,11 @@ https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/api/comms.html
 
 from __future__ import annotations
 
-import ctypes
-
 from probe_apart import Apart
+
+TYPE_CHECKING = False  # as in probe_tree
+if TYPE_CHECKING:
+    import ctypes
 
 _OLD, _NEW = 1000, 10000  # what the major version is multiplied by
 
@@ -27,6 +29,8 @@ def _cudnn(file: str | None) -> str:
     Raises:
         OSError: There is none, or it does not load.
     """
+    import ctypes  # in the child alone
+
     library = _load([file] if file else ["libcudnn.so.9", "libcudnn.so.8"])
     library.cudnnGetVersion.restype = ctypes.c_size_t
     return _dotted(int(library.cudnnGetVersion()))
@@ -38,6 +42,8 @@ def _nccl(file: str | None) -> str:
     Raises:
         OSError: There is none, or it does not load.
     """
+    import ctypes  # in the child alone
+
     version = ctypes.c_int()
     _load([file or "libnccl.so.2"]).ncclGetVersion(ctypes.byref(version))
     return _dotted(version.value)
@@ -45,6 +51,8 @@ def _nccl(file: str | None) -> str:
 
 def _load(names: list[str]) -> ctypes.CDLL:
     """Load the first that is there."""
+    import ctypes  # in the child alone
+
     first, *others = names
     try:
         return ctypes.CDLL(first)

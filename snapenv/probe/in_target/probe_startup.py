@@ -14,12 +14,13 @@ import importlib.machinery
 import os
 import re
 import sys
-import sysconfig
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator
 
 import probe_path
 
+TYPE_CHECKING = False  # as in probe_tree
 if TYPE_CHECKING:
+    from typing import Callable, Iterable, Iterator
+
     from probe_tree import Tree
 
 _LIMIT = 20  # names of one variable; past it nobody reads on
@@ -69,6 +70,8 @@ def _libraries(value: str, tree: Tree) -> set[str]:
 
 def _modules(value: str) -> set[str]:
     """Name the modules that come before those of the same name in the environment or Python."""
+    import sysconfig  # seldom needed
+
     brought = {name for place in _outside(value.split(os.pathsep)) for name in _offered(place)}
     library = sysconfig.get_path("stdlib")
     own = {name for folder in (*probe_path.site_folders(), library) for name in _offered(folder)}

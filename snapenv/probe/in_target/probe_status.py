@@ -13,9 +13,14 @@ import functools
 import operator
 import os
 import stat
-from typing import Callable, Tuple
 
-Status = Tuple[int, int, int, int, int, int]  # size, mtime and ctime in ns, inode, device, mode
+TYPE_CHECKING = False  # as in probe_tree
+if TYPE_CHECKING:
+    from typing import Callable, Tuple
+
+    # Size, mtime and ctime in ns, inode, device, mode.
+    Status = Tuple[int, int, int, int, int, int]
+
 SIZE, MTIME_NS, CTIME_NS, INODE, DEVICE, MODE = range(6)
 RECENT_NS = 2_000_000_000  # the coarsest clock of a file system, that of FAT
 of: Callable[[os.stat_result], Status] = operator.attrgetter(

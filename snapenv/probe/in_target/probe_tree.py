@@ -11,17 +11,27 @@ and share too. A project's own folder may be a venv, so that no other folder is 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import stat
 import sys
-from typing import Dict, NamedTuple
 
 import probe_path
 import probe_status
-from probe_status import MODE, Status
+from probe_status import MODE
 
-Statuses = Dict[str, Status]  # by path, absolute; of a link its own
+TYPE_CHECKING = False  # as mypy knows it: typing takes long to import, and nothing here needs it
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterable, Iterator, List, Tuple
+
+    from probe_status import Status
+
+    Statuses = Dict[str, Status]  # by path, absolute; of a link its own
+    # A folder, absolute; what is in it, each name followed by its status; and the folder's own
+    # status where it could not be read.
+    Listing = Tuple[str, List[Any], "Status | None"]
+
 _NONE: Status = (0, 0, 0, 0, 0, 0)  # of what has a path too long to be asked for
 _LONG = 900  # characters, so that with a name at its end a path is one that a system call takes
 _AROUND = ("bin", "etc", "include", "lib", "share")
@@ -35,13 +45,24 @@ _WHEEL = re.compile(r"share/python-wheels/[^/]+\.whl")  # of Debian's ensurepip
 _LIBRARY = re.compile(r"lib/(?:python|pypy)[0-9.]*t?")
 
 
-class Tree(NamedTuple):
-    """What was there when the look began, without what Python compiles by itself."""
+class Tree:
+    """What was there when the look began, without what Python compiles by itself.
 
-    folders: dict[str, Statuses]  # by site-packages; a folder that cannot be read is in there too
-    inner: list[str]  # all folders of those, absolute
-    around: Statuses  # of a venv, beside its site-packages and what every venv has
-    empty: tuple[str, ...] = ()  # of ``inner``, those that hold nothing, not even a folder
+    ``listed`` are the folders of each site-packages as they were read, which is all that a look
+    needs that finds nothing changed. ``around`` are the files of a venv beside its site-packages
+    and what every venv has; ``empty`` are the folders that hold nothing, not even a folder.
+    """
+
+    def __init__(
+        self, listed: dict[str, list[Listing]], around: Statuses, empty: tuple[str, ...]
+    ) -> None:
+        """Take what was walked."""
+        self.listed, self.around, self.empty = listed, around, empty
+
+    @functools.cached_property
+    def folders(self) -> dict[str, Statuses]:
+        """Give the files by site-packages; a folder that cannot be read is in there too."""
+        return {site: dict(_files(listings)) for site, listings in self.listed.items()}
 
     def statuses(self) -> Statuses:
         """Give the files of all of them."""
@@ -54,10 +75,9 @@ def walk(folders: list[str], root: str | None = None) -> Tree:
 
     ``root`` is the folder of a venv whose own files are listed too.
     """
-    inner: list[str] = []
     empty: list[str] = []
-    listed = {folder: _files(folder, inner, empty) for folder in folders}
-    return Tree(listed, inner, _around(root) if root else {}, tuple(empty))
+    listed = {folder: _walk(folder, empty) for folder in folders}
+    return Tree(listed, _around(root) if root else {}, tuple(empty))
 
 
 def venv() -> str | None:
@@ -87,15 +107,18 @@ def _is_of_tools(folder: str, start: int) -> bool:
 
 
 def _around(root: str) -> Statuses:
-    found: Statuses = {}
+    listings: list[Listing] = []
     places = (os.path.join(root, name) for name in _AROUND)
     queue = [place for place in places if os.path.isdir(place) and not os.path.islink(place)]
     start = len(root) + 1
     while queue:
+        folder: str = queue.pop()
+        found: list[Any] = []
+        listings.append((folder, found, None))
         with contextlib.suppress(OSError):
-            inner = _read(queue.pop(), found)
-            queue += [folder for folder in inner if not _is_of_tools(folder, start)]
-    return {file: one for file, one in found.items() if not _is_of_python(file, one, start)}
+            inner = _read(folder, found)
+            queue += [below for below in inner if not _is_of_tools(below, start)]
+    return {file: one for file, one in _files(listings) if not _is_of_python(file, one, start)}
 
 
 def _is_of_python(file: str, status: Status, start: int) -> bool:
@@ -114,54 +137,59 @@ def _is_script(file: str) -> bool:
         return False
 
 
-def _files(top: str, inner: list[str], empty: list[str]) -> Statuses:
-    found: Statuses = {}
+def _files(listings: Iterable[Listing]) -> Iterator[tuple[str, Status]]:
+    """Give the path and status of each file, and of each folder that could not be read."""
+    for folder, found, unread in listings:
+        above = folder + "/"
+        for name, status in zip(found[::2], found[1::2]):
+            yield above + name, status
+        if unread:
+            yield folder, unread
+
+
+def _walk(top: str, empty: list[str]) -> list[Listing]:
+    """List a folder and all below it, and add those that hold nothing to ``empty``."""
+    listings: list[Listing] = []
     queue = [top]
     while queue:
         folder = queue.pop()
-        inner.append(folder)
-        count = len(found)
+        found: list[Any] = []
+        unread = None
         try:
             folders = _read(folder, found)
             queue += folders
-            if not folders and len(found) == count:
+            if not folders and not found:
                 empty.append(folder)
         except OSError:
-            found[folder] = probe_status.ask(folder, follow=False) or _NONE
-    return found
+            unread = probe_status.ask(folder, follow=False) or _NONE
+        listings.append((folder, found, unread))
+    return listings
 
 
-def _read(folder: str, found: Statuses) -> list[str]:
-    """Add the files of one folder to what was found, and give the folders in it.
+def _read(folder: str, found: list[Any]) -> list[str]:
+    """Add the files of one folder, each name followed by its status, and give the folders in it.
 
     Raises:
         OSError: It cannot be read.
     """
-    if len(folder) > _LONG:
-        return _read_by_path(folder, found)
-    inner: list[str] = []
+    if len(folder) > _LONG:  # with whole paths, which are refused where nothing could be opened
+        with os.scandir(folder) as entries:
+            return _sort(folder, entries, found)
     above = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with os.scandir(above) as entries:  # what it names is asked for from there: a sixth faster
-            for entry in entries:
-                name = entry.name
-                if not entry.is_dir(follow_symlinks=False):
-                    status = probe_status.of(entry.stat(follow_symlinks=False))
-                    found[folder + "/" + name] = status
-                elif name != "__pycache__":
-                    inner.append(folder + "/" + name)
+            return _sort(folder, entries, found)
     finally:
         os.close(above)
-    return inner
 
 
-def _read_by_path(folder: str, found: Statuses) -> list[str]:
-    """Do the same with whole paths, which are refused where nothing could be opened by them."""
+def _sort(folder: str, entries: Iterable[os.DirEntry[str]], found: list[Any]) -> list[str]:
+    """Sort the entries of a folder; this is done for each of tens of thousands of files."""
     inner: list[str] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
-                found[entry.path] = probe_status.of(entry.stat(follow_symlinks=False))
-            elif entry.name != "__pycache__":
-                inner.append(entry.path)
+    of = probe_status.of
+    for entry in entries:
+        if not entry.is_dir(follow_symlinks=False):
+            found += (entry.name, of(entry.stat(follow_symlinks=False)))
+        elif entry.name != "__pycache__":
+            inner.append(folder + "/" + entry.name)
     return inner
