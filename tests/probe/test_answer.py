@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import zipfile
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from snapenv.errors import InterpreterError, ProbeError
 from snapenv.model.facts import Facts
 from snapenv.model.hardware import Hardware, System
 from snapenv.model.python import Environment, Interpreter, Libraries, Torch
+from snapenv.model.snapshot import Lock
 from snapenv.probe.probe import MARK, parse_facts, probe
 from snapenv.probe.program import pack_probe
 from snapenv.targets.local import LocalTarget
@@ -193,7 +195,7 @@ def test_it_changes_nothing_where_it_runs(venv: Venv) -> None:
     assert sorted(venv.folder.rglob("*")) == before
 
 
-def test_the_answer_names_neither_user_nor_home_nor_host(
+def test_the_answer_names_neither_user_nor_host_and_the_home_only_as_a_place_to_search_for(
     venv: Venv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -205,7 +207,11 @@ def test_the_answer_names_neither_user_nor_home_nor_host(
     answer = subprocess.run(
         [venv.python, "-B", program], capture_output=True, text=True, check=True
     ).stdout
+    facts = json.loads(answer.partition(MARK)[2])
+    places = facts.pop("places")
 
+    assert "places" not in {field.name for field in fields(Lock)}
+    assert places["your home folder"] == [str(tmp_path)]
     assert "alice-of-the-test" not in answer
-    assert str(tmp_path) not in answer
+    assert str(tmp_path) not in json.dumps(facts)
     assert os.uname().nodename not in answer
