@@ -23,6 +23,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         code = 130
+    gc.freeze()  # else all that was imported is looked through once more, which takes 20 ms
     sys.exit(code)
 
 

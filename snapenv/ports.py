@@ -323,7 +323,7 @@ class Outside:
     venvs: Venvs
     progress: Progress
     wheels: Wheels
-    uv: str  # the path of the uv that came with snapenv
+    uv: Callable[[], str]  # the path of the uv that came with snapenv
     cache: Path | None = None  # a folder of the user's for what is known already; None keeps none
     secrets: Callable[[], tuple[Secret, ...]] = tuple  # the credentials that this machine uses
     missing_helpers: Callable[[], tuple[str, ...]] = tuple  # docker-credential-…, named and absent

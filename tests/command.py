@@ -13,6 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
+
+from snapenv.cli.main import cli
+
+_CONTEXT = click.Context(cli)
+COMMANDS = {
+    name: command
+    for name in cli.list_commands(_CONTEXT)
+    if (command := cli.get_command(_CONTEXT, name))
+}
+
 
 @dataclass(frozen=True)
 class Command:

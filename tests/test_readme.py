@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from snapenv.cli.main import cli
 from snapenv.errors import SnapenvError
 from snapenv.model.fingerprint import Tier
 from snapenv.verify.fingerprint import tier_limits
+from tests.command import COMMANDS
 
 README = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
 
@@ -22,7 +22,7 @@ def test_the_table_of_exit_codes_is_that_of_the_errors() -> None:
 
 
 def test_every_option_that_it_names_is_one() -> None:
-    params = [param for command in cli.commands.values() for param in command.params]
+    params = [param for command in COMMANDS.values() for param in command.params]
     options = {word for param in params for word in (*param.opts, *param.secondary_opts)}
     commands = "\n".join(line for line in README.splitlines() if "snapenv " in line)
 
@@ -35,7 +35,7 @@ def test_every_command_is_told() -> None:
         line for line in README.splitlines() if line.startswith(("    snapenv ", "| `"))
     )
 
-    assert [name for name in cli.commands if not re.search(rf"[ `]{name}\b", table)] == []
+    assert [name for name in COMMANDS if not re.search(rf"[ `]{name}\b", table)] == []
 
 
 def test_the_tiers_are_those_of_the_comparison() -> None:

@@ -62,13 +62,12 @@ class App:
 
 def _connect() -> Outside:
     from platformdirs import user_cache_path
-    from uv import find_uv_bin
 
     from snapenv.cli.progress import stderr_progress
     from snapenv.ports import Outside
     from snapenv.targets.local import LocalTarget
 
-    uv, cache, warnings = find_uv_bin(), user_cache_path("snapenv"), list[str]()
+    cache, warnings = user_cache_path("snapenv"), list[str]()
     engine = cast("Engine", _Late(lambda: _docker(registry, warnings.append)))
     registry = cast("Registry", _Late(lambda: _registry(engine)))
     return Outside(
@@ -78,7 +77,7 @@ def _connect() -> Outside:
         registry=registry,
         venvs=cast("Venvs", _Late(_venvs)),
         progress=stderr_progress(),
-        uv=uv,
+        uv=_uv,
         wheels=cast("Wheels", _Late(_wheels)),
         cache=cache,
         secrets=_secrets,
@@ -122,13 +121,18 @@ def _remote(host: str, python: str) -> Target:
     return SshTarget(host, python)
 
 
-def _venvs() -> Venvs:
+@functools.cache
+def _uv() -> str:
     from uv import find_uv_bin
 
+    return find_uv_bin()
+
+
+def _venvs() -> Venvs:
     from snapenv.engine.venv import UvVenvs
     from snapenv.targets.local import LocalTarget
 
-    return UvVenvs(find_uv_bin(), LocalTarget, lambda: _wheels().uv_settings("install"))
+    return UvVenvs(_uv(), LocalTarget, lambda: _wheels().uv_settings("install"))
 
 
 def _docker(registry: Registry, warn: Callable[[str], None]) -> Engine:

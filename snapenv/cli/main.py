@@ -7,25 +7,15 @@ import os
 import re
 import signal
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
 
 from snapenv import __version__
 from snapenv.cli.app import App, without_secrets
-from snapenv.cli.bases import bases
-from snapenv.cli.build import build
-from snapenv.cli.capture import capture
-from snapenv.cli.diff import diff
-from snapenv.cli.doctor import doctor
-from snapenv.cli.export import export
-from snapenv.cli.import_ import import_
-from snapenv.cli.list import list_
 from snapenv.cli.options import json_option
-from snapenv.cli.restore import restore
-from snapenv.cli.show import show
 from snapenv.cli.streams import answering, cannot_answer, echo, say, warn
-from snapenv.cli.verify import verify
 from snapenv.errors import (
     HangupError,
     InterruptionError,
@@ -40,17 +30,42 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-class _InOrder(click.Group):
-    """Lists its commands in the order in which they are used."""
+# The module and the function of each command, in the order in which they are used.
+_COMMANDS = {
+    "capture": ("capture", "capture"),
+    "build": ("build", "build"),
+    "restore": ("restore", "restore"),
+    "verify": ("verify", "verify"),
+    "doctor": ("doctor", "doctor"),
+    "diff": ("diff", "diff"),
+    "bases": ("bases", "bases"),
+    "export": ("export", "export"),
+    "import": ("import_", "import_"),
+    "list": ("list", "list_"),
+    "show": ("show", "show"),
+}
+
+
+class _Late(click.Group):
+    """Knows its commands by name, and imports the one that is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give the names as they were added."""
+        """Give the names in the order of their use."""
         del ctx
-        return list(self.commands)
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None where there is none of the name."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, function = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"snapenv.cli.{module}"), function)
+        return command
 
 
 @click.group(
-    cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_Late, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(__version__, message="snapenv %(version)s")
 @json_option
@@ -58,23 +73,6 @@ class _InOrder(click.Group):
 def cli(ctx: click.Context) -> None:
     """Freeze a GPU training environment that works, bring it back elsewhere, prove it the same."""
     ctx.ensure_object(App)
-
-
-_COMMANDS = (
-    capture,
-    build,
-    restore,
-    verify,
-    doctor,
-    diff,
-    bases,
-    export,
-    import_,
-    list_,
-    show,
-)
-for command in _COMMANDS:
-    cli.add_command(command)
 
 
 _EMPTY = re.compile(r"--[a-z-]+=")
@@ -185,6 +183,6 @@ def _explain(error: SnapenvError, *, app: App, words: Sequence[str]) -> None:
     error.message, error.hint = without_secrets(error.message), without_secrets(error.hint)
     say(error_text(error))
     if app.json:
-        command = next((word for word in words if word in cli.commands), "")
+        command = next((word for word in words if word in _COMMANDS), "")
         with answering():
             echo(error_json(error, command=command))

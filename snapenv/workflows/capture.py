@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from snapenv.ports import Outside, Target
     from snapenv.workflows.capture_request import Capture
 
-_LATER = ("snapenv.workflows.locking", "snapenv.report.text", "snapenv.report.document")
+_HEAD_START_S = 0.01  # of the probe: imports beside it hold the interpreter's lock
+_LATER = (
+    "snapenv.workflows.locking",
+    "snapenv.report.text",
+    "snapenv.report.document",
+    "rich.console",
+)
 
 
 def capture(request: Capture, outside: Outside) -> Outcome:
@@ -70,6 +77,7 @@ def _as_seen_from_here(request: Capture) -> Capture:
 
 def _prepare(outside: Outside) -> None:
     """Import and ask for what is kept until it is needed; who needs it meets what goes wrong."""
+    time.sleep(_HEAD_START_S)
     with contextlib.suppress(Exception):
         for module in _LATER:
             importlib.import_module(module)
@@ -79,6 +87,7 @@ def _prepare(outside: Outside) -> None:
         load_catalogue()
         program_digest()
         outside.secrets()
+        outside.uv()
 
 
 def _target(request: Capture, outside: Outside) -> Target:

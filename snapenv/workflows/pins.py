@@ -57,13 +57,13 @@ def find_wheels(facts: Facts, outside: Outside, *, how: Prove, anew: bool, task:
     """
     uv = Uv(
         machine=outside.local(sys.executable),
-        program=outside.uv,
+        program=outside.uv(),
         settings=outside.wheels.uv_settings("ask"),
         offline=how == "off",
     )
     pins = pinned(facts.environment)
     answers = _answers(pins, _Question(facts=facts, uv=uv, task=task), outside, anew=anew)
-    return _found(pins, answers[program_key(outside.uv)].wheel, answers)
+    return _found(pins, answers[program_key(outside.uv())].wheel, answers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +82,7 @@ def _answers(
     known = {} if anew else read_answers(kept, named, since=0 if offline else now - DAY_S)
     unknown = [pin for pin in pins if key(pin) not in known]
     wheels = _ask(unknown, asking, outside)
-    own = program_key(outside.uv)
+    own = program_key(outside.uv())
     if own not in known:
         wheels[own] = _ask_for_uv(asking, outside)
     answers = {

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from snapenv.cli.main import cli
-from tests.command import Command
+from tests.command import COMMANDS, Command
 
 KEYS = {"schema", "command", "ok", "exit_code", "result", "checks", "warnings", "verdict", "error"}
 
@@ -28,17 +27,17 @@ def test_help_imports_neither_the_engine_nor_the_frameworks() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("command", sorted(cli.commands))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_option_of_every_command_has_an_environment_variable(command: str) -> None:
-    options = [param for param in cli.commands[command].params if param.param_type_name == "option"]
+    options = [param for param in COMMANDS[command].params if param.param_type_name == "option"]
 
     for option in options:
         assert str(option.envvar).startswith("SNAPENV_"), option.name
 
 
-@pytest.mark.parametrize("command", sorted(cli.commands))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_prints_json(command: str) -> None:
-    assert any("--json" in param.opts for param in cli.commands[command].params)
+    assert any("--json" in param.opts for param in COMMANDS[command].params)
 
 
 def test_a_usage_error_is_a_document_too() -> None:
@@ -79,4 +78,4 @@ def test_help_lists_the_commands_in_the_order_of_their_use() -> None:
     lines = done.stdout.partition("Commands:\n")[2].splitlines()
     listed = [line.split()[0] for line in lines]
     assert listed[:4] == ["capture", "build", "restore", "verify"]
-    assert sorted(listed) == sorted(cli.commands)
+    assert sorted(listed) == sorted(COMMANDS)

@@ -166,7 +166,7 @@ def outside(
         venvs=FakeVenvs(made),
         progress=SilentProgress(),
         wheels=wheels or FakeWheels(),
-        uv="uv",
+        uv=lambda: "uv",
         certificates=certificates,
     )
 

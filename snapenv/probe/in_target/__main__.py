@@ -8,6 +8,7 @@ This file alone is also understood by Python 2.7 and 3.6.
 # mypy: disable-error-code="import-not-found"
 
 import gc
+import os
 import sys
 
 if sys.version_info < (3, 8):  # noqa: UP036 - it runs wherever it is sent
@@ -35,3 +36,5 @@ else:
     import probe_answer
 
     sys.stdout.write("\n" + probe_answer.MARK + probe_answer.document() + "\n")
+    sys.stdout.flush()
+    os._exit(0)  # to take apart what was seen takes 10 ms, and nobody has a use for it
