@@ -11,7 +11,6 @@ import csv
 import hashlib
 import io
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from posixpath import normpath
 from types import MappingProxyType
@@ -55,6 +54,8 @@ def prove(
                 if is_proof(own.text, pin, python, cut=cut):
                     return _proven(replace(wheel, size_bytes=own.size_bytes), own, cut, python)
         return None
+
+    from concurrent.futures import ThreadPoolExecutor  # what is proved already needs none
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         wheels = list(threads.map(proven, pins))

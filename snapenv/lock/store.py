@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -55,6 +54,7 @@ _TEXTS_OF_ALL = (LOCK_FILE, PYLOCK_FILE, DOCKERFILE)
 _TEXTS = (*_TEXTS_OF_ALL, SUMS_FILE, f"{OVERLAY}/index.json", APPLY_OVERLAY)
 _MAX_TEXT_BYTES = 16 * 1024 * 1024  # as much as is read out of an image
 _READERS = 4  # threads that hash
+_FEW_BYTES = 1 << 20  # which are hashed before a thread has begun
 
 
 def make_snapshot(
@@ -304,6 +304,10 @@ def _is_plain(path: Path) -> bool:
 
 def _hash_all(contents: Mapping[str, Content]) -> Mapping[str, str]:
     """Give the sha256 of each file, in hex."""
+    if sum(map(size_bytes, contents.values())) <= _FEW_BYTES:
+        return {name: _sha256(content) for name, content in contents.items()}
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(_READERS) as pool:
         return dict(zip(contents, pool.map(_sha256, contents.values()), strict=True))
 

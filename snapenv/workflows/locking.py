@@ -24,8 +24,6 @@ from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
 from snapenv.program import program_digest
-from snapenv.render.dockerfile import render_dockerfile
-from snapenv.render.layers import split_pylock
 from snapenv.sizes import counted
 from snapenv.workflows.fetch import temporary_folder
 from snapenv.workflows.leaks import refuse_leaking_texts
@@ -175,6 +173,9 @@ def _rendered(lock: Lock, pylock: bytes, made: Kept) -> dict[str, str]:
     name = hashlib.sha256(b"\n".join(known)).hexdigest()
     texts = made.find_value(name, dict[str, str])
     if texts is None:
+        from snapenv.render.dockerfile import render_dockerfile
+        from snapenv.render.layers import split_pylock
+
         layers = split_pylock(pylock)
         files = {layer.file: layer.content.decode() for layer in layers}
         dockerfile = render_dockerfile(lock, layers, kept=list(files))

@@ -81,7 +81,7 @@ def _answers(
     named = question(asking.facts, asking.uv, kept)
     known = {} if anew else read_answers(kept, named, since=0 if offline else now - DAY_S)
     unknown = [pin for pin in pins if key(pin) not in known]
-    wheels = _ask(unknown, asking, outside)
+    wheels = _ask(unknown, asking, outside) if unknown else {}
     own = program_key(outside.uv())
     if own not in known:
         wheels[own] = _ask_for_uv(asking, outside)
