@@ -35,9 +35,14 @@ def document() -> str:
     # A child is forked before the first thread is there; it works while files are looked at.
     hardware = probe_driver.Driver()
     path = probe_path.folders()
+    place = probe_cache.place(sys.argv[1:])
+    kept = probe_kept.Kept(place and place + ".answer", path)
+    files = kept.libraries()
+    cuda = probe_libraries.ask(files)  # they load while files are looked at
     tree = probe_tree.walk(probe_path.own_folders(), probe_tree.venv())  # before anything is read
-    seen = _see(path, tree)
-    cuda = probe_libraries.ask(seen["cuda"])
+    seen = _see(path, tree, kept, place)
+    if seen["cuda"] != files:
+        cuda = probe_libraries.ask(seen["cuda"])
     names = {found["name"] for found in seen["environment"]["distributions"]}
     facts = {
         "schema": SCHEMA,
@@ -57,10 +62,11 @@ def document() -> str:
     return json.dumps(facts, separators=(",", ":"), sort_keys=True)
 
 
-def _see(path: list[str], tree: probe_tree.Tree) -> dict[str, Any]:
+def _see(
+    path: list[str], tree: probe_tree.Tree, kept: probe_kept.Kept, place: str | None
+) -> dict[str, Any]:
     """Give what an earlier look kept where it still holds, else look."""
-    place, rehash = probe_cache.place(sys.argv[1:]), "--rehash" in sys.argv
-    kept = probe_kept.Kept(place and place + ".answer", path)
+    rehash = "--rehash" in sys.argv
     carry = [path for word, path in zip(sys.argv, sys.argv[1:]) if word == "--carry"]
     seen: dict[str, Any] | None = None if rehash or carry else kept.find(tree)
     if seen is None:

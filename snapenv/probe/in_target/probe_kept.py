@@ -46,11 +46,17 @@ class Kept:
         self._file = file
         self._path = path
         self._now_ns = time.time_ns() if now_ns is None else now_ns
+        body = probe_cache.read(file, MAGIC) if file else b""
+        self._kept: dict[str, Any] = json.loads(body) if body else {}
+
+    def libraries(self) -> dict[str, str | None]:
+        """Give the files of CUDA's libraries as they were; it is to be seen whether they are."""
+        files: dict[str, str | None] = self._kept.get("seen", {}).get("cuda", {})
+        return files
 
     def find(self, tree: Tree) -> dict[str, Any] | None:
         """Give what was seen if it holds still; ``tree`` is of now."""
-        body = probe_cache.read(self._file, MAGIC) if self._file else b""
-        kept = json.loads(body) if body else {}
+        kept = self._kept
         if kept.get("key") != self._key(tree) or kept["beside"] != _ask(kept["beside"]):
             return None
         seen: dict[str, Any] = kept["seen"]
