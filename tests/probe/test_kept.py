@@ -21,7 +21,14 @@ import snapenv
 from snapenv.probe.probe import parse_facts, probe
 from snapenv.probe.program import pack_probe
 from snapenv.targets.local import LocalTarget
-from tests.probe.environments import Venv, make_venv, record_hash, write_files, write_wheel
+from tests.probe.environments import (
+    Venv,
+    compile_library,
+    make_venv,
+    record_hash,
+    write_files,
+    write_wheel,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -318,3 +325,18 @@ def test_nothing_is_kept_of_an_environment_that_leads_elsewhere(
 
     assert place.answers == []
     assert found == place.look_anew()
+
+
+def test_a_library_of_cuda_that_is_another_now_is_asked_anew(tmp_path: Path) -> None:
+    place = make(tmp_path / "place")
+    venv = place.venv
+    write_files(venv.site, {"torch/version.py": "__version__ = '2.8.0'\ncuda = '12.9'\n"})
+    first = venv.site / "nvidia/cudnn/lib/libcudnn.so.9"
+    for library, version in ((first, 90100), (venv.site / "torch/lib/libcudnn.so.8", 8907)):
+        compile_library(library, f"unsigned long cudnnGetVersion(void) {{ return {version}; }}")
+    time.sleep(JUST_S)
+
+    assert place.look().environment.libraries.cudnn == "9.1.0"
+    assert place.answers
+    first.unlink()
+    assert place.look().environment.libraries.cudnn == "8.9.7"
