@@ -65,7 +65,7 @@ def base_source(base: ImageRef) -> Source:
 def _python(python: Interpreter) -> Source:
     return Source(
         place=_PYTHONS,
-        holds=f"Python {python.version}, where a machine or a base has none",
+        holds=f"Python {python.version}, if it is not installed,",
         when_gone=f"Another Python {python.minor} is taken where there is one, and a restore "
         "says so; else no image can be built and no venv made.",
     )

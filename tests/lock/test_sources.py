@@ -14,7 +14,7 @@ NUMPY, UV = sample_wheel("numpy", "2.4.6"), sample_wheel("uv", "0.9.3")
 OURS = {"ours-1-py3-none-any.whl": b"ours"}
 
 
-PYTHON = "github.com: Python 3.11.7, where a machine or a base has none"
+PYTHON = "github.com: Python 3.11.7, if it is not installed,"
 
 
 def told(
