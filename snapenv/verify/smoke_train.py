@@ -46,6 +46,8 @@ _ENVIRONMENT = {
     "LOGNAME": "snapenv",  # a container's user may have no name, and torch asks for it
 }
 
+_OR_CPU = "Or train with --device cpu."
+
 
 @dataclass(frozen=True, slots=True)
 class _Reason:
@@ -71,8 +73,7 @@ _REASONS = {
     ),
     6: _Reason(
         "a GPU was asked for and torch sees none: {detail}",
-        "Run nvidia-smi there; for a container, see that it was given the GPUs. "
-        "Or train with --device cpu.",
+        f"Run nvidia-smi there; for a container, see that it was given the GPUs. {_OR_CPU}",
     ),
     7: _Reason(
         "the smoke-train was not the one that was asked for: {detail}",
@@ -160,7 +161,8 @@ def explain_failure(done: Completed, *, python: str) -> SmokeTrainError:
         return _explain_crash(done, detail)
     cause = find_cause(detail) if done.exit_code == _NO_GPU else None
     return SmokeTrainError(
-        known.message.format(python=python, detail=detail), hint=cause.fix if cause else known.hint
+        known.message.format(python=python, detail=detail),
+        hint=f"{cause.fix} {_OR_CPU}" if cause else known.hint,
     )
 
 
