@@ -6,7 +6,7 @@ Source: https://packaging.python.org/en/latest/specifications/section-distributi
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH113, PTH118, PTH120, PTH123, PTH208
+# ruff: noqa: PTH113, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class Distribution(NamedTuple):
 
     def names(self, folder: str) -> list[str]:
         """List what is in a folder of its .dist-info or .egg-info; nothing where there is none."""
-        return _names(os.path.join(self.folder, self.info, folder))
+        inside: list[str] = probe_path.names(os.path.join(self.folder, self.info, folder))
+        return inside
 
     def counted(self) -> tuple[probe_record.Entry, ...]:
         """Give all files but those that are compiled, or an installer's own."""
@@ -177,7 +178,8 @@ def _in_folder(folder: str) -> list[Distribution]:
     if folder.endswith(".egg"):
         infos = ["EGG-INFO"]
     else:
-        infos = [name for name in _names(folder) if name.endswith((".dist-info", ".egg-info"))]
+        inside = probe_path.names(folder)
+        infos = [name for name in inside if name.endswith((".dist-info", ".egg-info"))]
     found = (_distribution(folder, info) for info in infos if not info.startswith("~"))
     first: dict[str, Distribution] = {}
     for one in found:
@@ -202,13 +204,6 @@ def _distribution(folder: str, info: str) -> Distribution | None:
 def _header(headers: str, name: str) -> str | None:
     found = re.search(rf"^{name}:[ \t]*([!-~]+)[ \t\r]*$", headers, re.MULTILINE | re.IGNORECASE)
     return found.group(1) if found else None
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
 
 
 def _read(path: str) -> str | None:

@@ -7,7 +7,7 @@ Source: https://docs.python.org/3/reference/import.html#namespace-packages
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH110, PTH112, PTH113, PTH114, PTH118, PTH119, PTH202, PTH208
+# ruff: noqa: PTH110, PTH112, PTH113, PTH114, PTH118, PTH119, PTH202
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import itertools
 import os
 from typing import Collection, Iterable, Iterator
 
+import probe_path
 import probe_sources
 from probe_record import Entry
 
@@ -65,14 +66,14 @@ def _offered(folder: str, path: str, looked: list[int]) -> Iterator[Entry]:
     looked[0] += 1
     if looked[0] > LIMIT_FOLDERS:
         raise CannotTravel(f"more than {LIMIT_FOLDERS} folders{_TOO_MUCH}")
-    for name in _names(folder):
+    for name in probe_path.names(folder):
         place = os.path.join(folder, name)
         inner = f"{path}/{name}" if path else name
         if not os.path.isdir(place):
             if _is_module(name) and os.path.isfile(place):
                 yield Entry(inner, place, "")
         elif _may_be_package(name, place):
-            is_whole = any(map(_is_module, _names(place)))
+            is_whole = any(map(_is_module, probe_path.names(place)))
             yield from (
                 probe_sources.below(inner, place) if is_whole else _offered(place, inner, looked)
             )
@@ -87,10 +88,3 @@ def _may_be_package(name: str, place: str) -> bool:
     is_name = name.isidentifier() and name not in probe_sources.NEVER
     is_circle = os.path.islink(place) and f"{place}/".startswith(os.path.realpath(place) + os.sep)
     return is_name and not is_circle and not os.path.exists(os.path.join(place, "pyvenv.cfg"))
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []

@@ -2,7 +2,7 @@
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH100, PTH112, PTH113, PTH118, PTH119, PTH120
+# ruff: noqa: PTH100, PTH112, PTH113, PTH118, PTH119, PTH120, PTH208
 
 from __future__ import annotations
 
@@ -125,6 +125,14 @@ def _below_real_root(path: str) -> str:
 def is_of_system(folder: str) -> bool:
     """Say whether a folder belongs to the operating system's packages."""
     return folder.startswith(("/usr/lib/", "/usr/lib64/"))
+
+
+def names(folder: str) -> list[str]:
+    """List what a folder holds, sorted; nothing where it cannot be read."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
 
 
 def is_below(path: str, folder: str) -> bool:

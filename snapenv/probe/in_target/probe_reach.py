@@ -7,7 +7,7 @@ a link leads to lies where the link is.
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH112, PTH113, PTH117, PTH118, PTH119, PTH120, PTH208
+# ruff: noqa: PTH112, PTH113, PTH117, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ class _Walk:
         self.anchors: list[Anchor] = []
         self.inside: set[str] = set()
         self._tops: dict[str, str] = {}  # names by place
-        self._names = {f"{FOLDER}/{name}" for name in _listed(os.path.join(site_folder(), FOLDER))}
+        ours = os.path.join(site_folder(), FOLDER)
+        self._names = {f"{FOLDER}/{name}" for name in probe_path.names(ours)}
 
     def add(self, place: str) -> None:
         """Take one entry of the import path."""
@@ -294,7 +295,7 @@ def _causes() -> dict[str, list[str]]:
 
 def _path_files() -> Iterator[str]:
     for folder in probe_path.own_folders():
-        for name in _listed(folder):
+        for name in probe_path.names(folder):
             if name.endswith(".pth"):
                 yield os.path.join(folder, name)
 
@@ -352,10 +353,3 @@ def _appended(path: str) -> str:
     """Write the line for a place; of one within an archive ``site`` would say that it is not."""
     is_within = path.count("/") > 1
     return f"import sys; sys.path.append(sitedir + {'/' + path!r})" if is_within else path
-
-
-def _listed(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []

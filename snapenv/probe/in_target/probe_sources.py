@@ -8,7 +8,7 @@ https://pypi.org/project/editables/
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH120, PTH112, PTH113, PTH114, PTH118, PTH119, PTH123, PTH208
+# ruff: noqa: PTH120, PTH112, PTH113, PTH114, PTH118, PTH119, PTH123
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _names(root: str, found: Distribution) -> list[str]:
     In the folder of a project, that is what the distribution says; where it says nothing, all
     but what projects keep beside their packages.
     """
-    names = [name for name in listed(root) if _is_importable(os.path.join(root, name))]
+    names = [name for name in probe_path.names(root) if _is_importable(os.path.join(root, name))]
     if not any(os.path.isfile(os.path.join(root, name)) for name in PROJECT):
         return names
     own = _top_level(root, found)
@@ -207,7 +207,7 @@ def _top_level(root: str, found: Distribution) -> set[str]:
     """Give the names that setuptools wrote down, beside the metadata or beside the sources."""
     told = found.read("top_level.txt")
     if told is None:
-        for name in listed(root):
+        for name in probe_path.names(root):
             stem = name[: -len(".egg-info")]
             if name.endswith(".egg-info") and _normal(stem) == found.name:
                 told = _read(os.path.join(root, name, "top_level.txt"))
@@ -219,7 +219,7 @@ def below(path: str, place: str, above: tuple[str, ...] = ()) -> Iterator[Entry]
     resolved = os.path.realpath(place)
     if resolved in above or os.path.isfile(os.path.join(place, "pyvenv.cfg")):
         return
-    for name in listed(place):
+    for name in probe_path.names(place):
         file = os.path.join(place, name)
         inner = f"{path}/{name}" if path else name
         if os.path.isdir(file):
@@ -231,13 +231,6 @@ def below(path: str, place: str, above: tuple[str, ...] = ()) -> Iterator[Entry]
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def listed(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
 
 
 def _read(file: str) -> str | None:

@@ -146,11 +146,11 @@ def _is_project(folder: str) -> bool:
 
 def _beside(project: str, folders: Collection[str]) -> Iterator[str]:
     """Name what of a project's folder, and of its ``src``, neither tools read nor travels whole."""
-    for name in probe_sources.listed(project):
+    for name in probe_path.names(project):
         place = os.path.join(project, name)
         if not _OF_TOOLS.fullmatch(name) and not _is_environment(place):
             is_source = os.path.realpath(place) in folders
-            inner = probe_sources.listed(place) if is_source and not _is_package(place) else []
+            inner = probe_path.names(place) if is_source and not _is_package(place) else []
             yield from (f"{name}/{one}" for one in inner if not _OF_TOOLS.fullmatch(one))
             if not is_source:
                 yield name

@@ -10,7 +10,7 @@ Source: https://setuptools.pypa.io/en/latest/deprecated/python_eggs.html
 
 # mypy: disable-error-code="import-not-found"
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH113, PTH114, PTH118, PTH208
+# ruff: noqa: PTH113, PTH114, PTH118
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _found(found: Distribution, owned: set[str]) -> Iterator[str]:
     """Look for the modules of a distribution; links are left to those who carry loose files."""
     is_whole = is_egg(found)
     tops = None if is_whole else _tops(found)
-    for name in _names(found.folder):
+    for name in probe_path.names(found.folder):
         place = os.path.join(found.folder, name)
         stem = name.split(".", maxsplit=1)[0]
         is_own = stem in (tops or ()) and not name.endswith("-info")
@@ -127,7 +127,7 @@ def _found(found: Distribution, owned: set[str]) -> Iterator[str]:
 
 def _tops(found: Distribution) -> set[str]:
     listed = set((found.read("top_level.txt") or "").replace("/", " ").split())
-    stems = {name.split(".", maxsplit=1)[0] for name in _names(found.folder)}
+    stems = {name.split(".", maxsplit=1)[0] for name in probe_path.names(found.folder)}
     return listed or {stem for stem in stems if re.sub(r"[-_.]+", "-", stem).lower() == found.name}
 
 
@@ -139,10 +139,3 @@ def _below(top: str) -> Iterator[tuple[str, str]]:
             file = os.path.join(folder, name)
             if not probe_record.is_compiled(file):
                 yield os.path.relpath(file, top), file
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
