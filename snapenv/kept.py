@@ -12,13 +12,16 @@ import contextlib
 import functools
 import hashlib
 import os
+import re
+import shutil
 import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from snapenv.content import replace_file
+from snapenv.content import replace_file, sha256_of
+from snapenv.errors import SnapshotDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,11 +30,13 @@ T = TypeVar("T")
 
 MOST_BYTES = 256 << 20  # of one thing; what is larger is made again
 _MOST_OF_ALL_BYTES = 4 << 30
+_MOST_OF_FILES_BYTES = 16 << 30  # an environment with torch and CUDA has 3 GiB of wheels
 _DAY_S = 24 * 3600.0
 KEPT_S = 90 * _DAY_S  # since it was last needed
 _MAGIC = b"snapenv-kept 1\n"
 _SHA256_BYTES = 32
 _KEY_BYTES = 32
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,65 @@ class Kept:
         return made
 
 
+@dataclass(frozen=True, slots=True)
+class KeptFiles:
+    """A folder of files of any size, each named by its SHA-256; None keeps nothing."""
+
+    folder: Path | None
+
+    def find(self, sha256: str, into: Path) -> bool:
+        """Put a file at ``into``, if it is kept, whole and our own; return whether it is there.
+
+        It shares its bytes with the kept one where the file system can: nothing may write to it.
+        """
+        path = self._path(sha256)
+        if path is None or not _is_safe(path.parent):
+            return False
+        with contextlib.suppress(OSError, SnapshotDamagedError):
+            if not _is_own(path.lstat()):
+                return False
+            _link_or_copy(path, into)
+            if sha256_of(into).hexdigest() == sha256:
+                _mark_as_needed(path)
+                return True
+            into.unlink()
+            path.unlink()
+        return False
+
+    def keep(self, sha256: str, file: Path) -> None:
+        """Keep a file whose SHA-256 was checked; from then on only this user may read it."""
+        path = self._path(sha256)
+        if path is None:
+            return
+        with contextlib.suppress(OSError):
+            _make_private(path.parent)
+            if _is_safe(path.parent):
+                file.chmod(0o600)
+                _link_or_copy(file, path)
+                _forget_old(path.parent, _MOST_OF_FILES_BYTES)
+
+    def _path(self, sha256: str) -> Path | None:
+        return self.folder / sha256 if self.folder and _SHA256.fullmatch(sha256) else None
+
+
+def _link_or_copy(source: Path, to: Path) -> None:
+    """Give a file a second name, or, where the file system has no such thing, copy it.
+
+    Raises:
+        OSError: It cannot be read or written; nothing is left behind.
+    """
+    temporary = to.with_name(f".{to.name[:40]}.{os.urandom(16).hex()}")
+    try:
+        try:
+            temporary.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, temporary)
+            temporary.chmod(0o600)
+        temporary.replace(to)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _read(path: Path) -> bytes:
     """Read a plain file of our own; empty where there is none, or others could have written it."""
     try:
@@ -143,10 +207,10 @@ def _mark_as_needed(path: Path) -> None:
 def _forget_once(folder: Path) -> None:
     """Forget what is old, once a command: a folder may hold thousands of things."""
     with contextlib.suppress(OSError):
-        _forget_old(folder)
+        _forget_old(folder, _MOST_OF_ALL_BYTES)
 
 
-def _forget_old(folder: Path) -> None:
+def _forget_old(folder: Path, most_bytes: int) -> None:
     """Remove what was not needed for long, and the oldest where there is too much.
 
     Raises:
@@ -159,7 +223,7 @@ def _forget_old(folder: Path) -> None:
     for status, path in newest_first:
         total += status.st_size
         is_key = Path(path).name == "key"
-        if not is_key and (status.st_mtime < oldest or total > _MOST_OF_ALL_BYTES):
+        if not is_key and (status.st_mtime < oldest or total > most_bytes):
             Path(path).unlink()
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snapenv.kept import KEPT_S, Kept, _forget_once
+from snapenv import kept as module
+from snapenv.kept import KEPT_S, Kept, KeptFiles, _forget_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,3 +167,86 @@ def test_a_name_cannot_be_guessed_without_the_folder(kept: Kept, tmp_path: Path)
 
     assert name != Kept(tmp_path / "other").namer()("hunter2")
     assert name != hashlib.sha256(b"hunter2").hexdigest()
+
+
+def written(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_that_was_kept_is_put_where_it_is_wanted(tmp_path: Path) -> None:
+    files = KeptFiles(tmp_path / "cache" / "wheels")
+    digest = written(tmp_path / "a.whl", BODY)
+
+    files.keep(digest, tmp_path / "a.whl")
+
+    assert files.find(digest, tmp_path / "b.whl")
+    assert (tmp_path / "b.whl").read_bytes() == BODY
+    kept_file = tmp_path / "cache" / "wheels" / digest
+    assert kept_file.stat().st_mode & 0o777 == 0o600
+    assert kept_file.parent.stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in kept_file.parent.iterdir()] == [digest]
+
+
+def test_a_file_system_without_hard_links_gets_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    files = KeptFiles(tmp_path / "cache")
+    digest = written(tmp_path / "a.whl", BODY)
+
+    files.keep(digest, tmp_path / "a.whl")
+
+    assert files.find(digest, tmp_path / "b.whl")
+    assert (tmp_path / "b.whl").stat().st_nlink == 1
+    assert (tmp_path / "cache" / digest).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_kept_file_with_other_bytes_is_taken_away(tmp_path: Path) -> None:
+    files = KeptFiles(tmp_path / "cache")
+    digest = written(tmp_path / "a.whl", BODY)
+    files.keep(digest, tmp_path / "a.whl")
+    (tmp_path / "cache" / digest).write_bytes(b"others")
+
+    assert not files.find(digest, tmp_path / "b.whl")
+    assert not (tmp_path / "b.whl").exists()
+    assert not (tmp_path / "cache" / digest).exists()
+
+
+def test_a_kept_file_that_others_may_write_is_passed_over(tmp_path: Path) -> None:
+    files = KeptFiles(tmp_path / "cache")
+    digest = written(tmp_path / "a.whl", BODY)
+    files.keep(digest, tmp_path / "a.whl")
+    (tmp_path / "cache" / digest).chmod(0o666)
+
+    assert not files.find(digest, tmp_path / "b.whl")
+
+
+def test_the_oldest_files_go_where_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_OF_FILES_BYTES", 2 * len(BODY) + 2)
+    files = KeptFiles(tmp_path / "cache")
+    digests = [written(tmp_path / "a.whl", BODY + bytes([number])) for number in range(3)]
+    for number, digest in enumerate(digests):
+        path = tmp_path / f"{number}.whl"
+        written(path, BODY + bytes([number]))
+        os.utime(path, times=(0, time.time() - DAY_S * (3 - number)))
+        files.keep(digest, path)
+
+    found = [files.find(digest, tmp_path / "x.whl") for digest in digests]
+
+    assert found == [False, True, True]
+
+
+def test_a_name_that_is_no_hash_is_never_a_path(tmp_path: Path) -> None:
+    files = KeptFiles(tmp_path / "cache")
+    written(tmp_path / "a.whl", BODY)
+
+    files.keep("../a", tmp_path / "a.whl")
+
+    assert not files.find("../a", tmp_path / "b.whl")
+    assert not (tmp_path / "cache").exists()

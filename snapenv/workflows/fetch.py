@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from snapenv.kept import KeptFiles
     from snapenv.model.wheels import IndexWheel
     from snapenv.ports import Outside
 
@@ -41,9 +42,16 @@ def temporary_folder(outside: Outside) -> Iterator[Path]:
 
 
 def fetch_wheels(
-    wheels: Sequence[IndexWheel], into: Path, outside: Outside, task: Task
+    wheels: Sequence[IndexWheel],
+    into: Path,
+    outside: Outside,
+    task: Task,
+    *,
+    kept: KeptFiles | None = None,
 ) -> Mapping[str, Path]:
-    """Download wheels, one after the other, into a folder; give them by their file names.
+    """Download wheels, one after the other, into a folder; return them by their file names.
+
+    One that is in ``kept`` is not downloaded, and the others are put there.
 
     Raises:
         PackageIndexError: One cannot be had, or is not what its hash says.
@@ -54,7 +62,10 @@ def fetch_wheels(
     for number, wheel in enumerate(wheels, start=1):
         task.note(f"{wheel.filename}, {number} of {len(wheels)}")
         path = into / wheel.filename
-        outside.wheels.fetch(wheel, path, _Part(task=task, before=done, total=total))
+        if not (kept and kept.find(wheel.sha256, path)):
+            outside.wheels.fetch(wheel, path, _Part(task=task, before=done, total=total))
+            if kept:
+                kept.keep(wheel.sha256, path)
         done += path.stat().st_size
         files[wheel.filename] = path
     return files

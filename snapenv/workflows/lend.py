@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from snapenv.kept import KeptFiles
 from snapenv.lock.pylock import lend_wheels, read_wheels
 from snapenv.model.carried import Content
 from snapenv.model.snapshot import LENT, PYLOCK_FILE
@@ -30,6 +31,8 @@ class Lent:
 def lend(snapshot: Snapshot, into: Path, outside: Outside) -> Lent:
     """Fetch the wheels that lie where this machine has a credential, checked by their hashes.
 
+    They are kept in the user's cache folder: uv, which is handed files, would not keep them.
+
     Raises:
         PackageIndexError: One cannot be had, or is not what its hash says.
         SnapshotDamagedError: The snapshot's pylock.toml is no such file.
@@ -41,7 +44,8 @@ def lend(snapshot: Snapshot, into: Path, outside: Outside) -> Lent:
     if not wheels and not with_uv:
         return Lent()
     with outside.progress.task("Fetching what needs a credential") as task:
-        fetched = fetch_wheels([*wheels, *([uv] if with_uv else [])], into, outside, task)
+        wanted, kept = [*wheels, *([uv] if with_uv else [])], KeptFiles(outside.kept("wheels"))
+        fetched = fetch_wheels(wanted, into, outside, task, kept=kept)
     return Lent(
         files={
             f"{LENT}/{PYLOCK_FILE}": lend_wheels(pylock, wheels, where=lock.tag),

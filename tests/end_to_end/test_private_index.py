@@ -85,6 +85,21 @@ def test_a_venv_comes_back_with_the_password_of_this_machine(
     assert PASSWORD.encode() not in held(into) + (done.stdout + done.stderr).encode()
 
 
+def test_a_second_restore_downloads_no_private_wheel_again(
+    private: Private, tmp_path: Path
+) -> None:
+    command = Command({**private.command.environment, "XDG_CACHE_HOME": str(tmp_path / "cache")})
+    counts = []
+    for name in ("first", "second"):
+        before = len(private.server.files_asked())
+        words = ("restore", str(private.snapshot), "--engine", "venv", "--no-smoke")
+        command.result(*words, "--into", str(tmp_path / name))
+        counts.append(len(private.server.files_asked()) - before)
+
+    assert counts[0] > 0
+    assert counts[1] == 0
+
+
 def test_without_the_password_the_package_and_the_host_are_named(
     private: Private, tmp_path: Path
 ) -> None:
