@@ -3,34 +3,37 @@
 ::
 
     SnapenvError
-    ├── InterpreterError      3   the named Python is not there, or is no Python
-    ├── EnvironmentMissingError 4  no environment is active; the container or host is not there
-    ├── ProbeError            5   the probe did not run, or answered in an unknown form
-    ├── LockError             6   something in the environment cannot be locked
-    ├── SnapshotVersionError  7   written by a newer snapenv
-    ├── SnapshotDamagedError  8   files are missing or are not what SHA256SUMS says
-    ├── EngineMissingError    9   no Docker engine answers
-    ├── BuildKitMissingError 10   the engine has no BuildKit
-    ├── EngineError          11   the engine failed
-    ├── BuildError           12   a step of the build failed, or its result is not the lock
-    ├── RegistryError        13   the registry does not answer, or refuses
-    ├── NotFoundError        14   no such tag, image or snapshot
-    ├── TagTakenError        15   the tag names another image already
-    ├── SmokeTrainError      16   the smoke-train cannot run
-    ├── WriteError           17   the disk is full, or the place cannot be written
-    ├── PlaceTakenError      18   the output folder exists
-    ├── BaseError            19   no base image fits
-    ├── InstallError         20   the venv engine could not install the lock
-    ├── PackageIndexError    21   a package index does not answer, refuses, or serves other bytes
-    ├── LeakError            22   something that would leave this machine holds a secret
-    ├── ArchiveError         23   an archive is damaged, or is none
-    ├── PlaceBusyError       24   another snapenv is writing there
-    ├── UsageError            2   the words of the command line do not fit together
-    ├── InterruptionError   130   Ctrl-C; the shell's convention is 128 + SIGINT
-    ├── HangupError         129   SIGHUP: the terminal or the connection was closed
-    └── TerminationError    143   SIGTERM: kill, timeout, a job's end
+    ├── UsageError                2   the words of the command line do not fit together
+    ├── InterpreterError          3   the named Python is not there, or is no Python
+    ├── EnvironmentMissingError   3   no environment is active, or no such container is running
+    ├── NotFoundError             3   no such tag, image or snapshot
+    ├── BaseError                 3   no base image to choose from, or that of an image is not here
+    ├── TagTakenError             3   the tag names another image already
+    ├── PlaceTakenError           3   the output exists already
+    ├── PlaceBusyError            3   another snapenv is writing there; it is named
+    ├── ProbeError                4   the probe did not run, or answered in an unknown form
+    ├── SshError                  4   the other machine cannot be reached, or the connection broke
+    ├── EngineMissingError        4   no Docker engine answers
+    ├── BuildKitMissingError      4   the engine has no BuildKit
+    ├── EngineError               4   the engine failed
+    ├── BuildError                4   a step of the build failed, or its result is not the lock
+    ├── RegistryError             4   the registry does not answer, or refuses
+    ├── PackageIndexError         4   a package index does not answer, refuses, or has other bytes
+    ├── InstallError              4   uv could not install the lock into the venv
+    ├── SmokeTrainError           4   the smoke-train cannot run
+    ├── WriteError                4   the disk is full, or the place cannot be written
+    ├── LockError                 5   something in the environment cannot be locked; it is named
+    ├── LeakError                 5   something that would leave this machine holds a secret
+    ├── SnapshotDamagedError      6   files are missing or are not what SHA256SUMS says
+    ├── SnapshotVersionError      6   the snapshot was written by a newer snapenv
+    ├── ArchiveError              6   an archive is damaged, or is none
+    ├── HangupError             129   SIGHUP: the terminal or the connection was closed
+    ├── InterruptionError       130   Ctrl-C
+    └── TerminationError        143   SIGTERM: kill, timeout, a job's end
 
-0 is done, 1 is "checked, and the answer is no", 70 a bug in snapenv.
+The exit code is the group that an error belongs to: 2 usage, 3 not found or taken, 4 something
+outside of snapenv failed, 5 refused, 6 damaged, 128 + the signal's number where one ended it. The
+slug says which error it is. 0 is done, 1 is "checked, and the answer is no", 70 a bug in snapenv.
 """
 
 from __future__ import annotations
@@ -50,129 +53,134 @@ class SnapenvError(Exception):
         self.hint = hint
 
 
+class UsageError(SnapenvError):
+    exit_code = 2
+    slug = "usage"
+
+
 class InterpreterError(SnapenvError):
     exit_code = 3
     slug = "interpreter"
 
 
 class EnvironmentMissingError(SnapenvError):
-    exit_code = 4
+    exit_code = 3
     slug = "environment-missing"
 
 
+class NotFoundError(SnapenvError):
+    exit_code = 3
+    slug = "not-found"
+
+
+class BaseError(SnapenvError):
+    exit_code = 3
+    slug = "base"
+
+
+class TagTakenError(SnapenvError):
+    exit_code = 3
+    slug = "tag-taken"
+
+
+class PlaceTakenError(SnapenvError):
+    exit_code = 3
+    slug = "place-taken"
+
+
+class PlaceBusyError(SnapenvError):
+    exit_code = 3
+    slug = "place-busy"
+
+
 class ProbeError(SnapenvError):
-    exit_code = 5
+    exit_code = 4
     slug = "probe"
 
 
-class LockError(SnapenvError):
-    exit_code = 6
-    slug = "lock"
-
-
-class SnapshotVersionError(SnapenvError):
-    exit_code = 7
-    slug = "snapshot-version"
-
-
-class SnapshotDamagedError(SnapenvError):
-    exit_code = 8
-    slug = "snapshot-damaged"
+class SshError(SnapenvError):
+    exit_code = 4
+    slug = "ssh"
 
 
 class EngineMissingError(SnapenvError):
-    exit_code = 9
+    exit_code = 4
     slug = "engine-missing"
 
 
 class BuildKitMissingError(SnapenvError):
-    exit_code = 10
+    exit_code = 4
     slug = "buildkit-missing"
 
 
 class EngineError(SnapenvError):
-    exit_code = 11
+    exit_code = 4
     slug = "engine"
 
 
 class BuildError(SnapenvError):
-    exit_code = 12
+    exit_code = 4
     slug = "build"
 
 
 class RegistryError(SnapenvError):
-    exit_code = 13
+    exit_code = 4
     slug = "registry"
 
 
-class NotFoundError(SnapenvError):
-    exit_code = 14
-    slug = "not-found"
+class PackageIndexError(SnapenvError):
+    exit_code = 4
+    slug = "index"
 
 
-class TagTakenError(SnapenvError):
-    exit_code = 15
-    slug = "tag-taken"
+class InstallError(SnapenvError):
+    exit_code = 4
+    slug = "install"
 
 
 class SmokeTrainError(SnapenvError):
-    exit_code = 16
+    exit_code = 4
     slug = "smoke-train"
 
 
 class WriteError(SnapenvError):
-    exit_code = 17
+    exit_code = 4
     slug = "write"
 
 
-class PlaceTakenError(SnapenvError):
-    exit_code = 18
-    slug = "place-taken"
-
-
-class BaseError(SnapenvError):
-    exit_code = 19
-    slug = "base"
-
-
-class InstallError(SnapenvError):
-    exit_code = 20
-    slug = "install"
-
-
-class PackageIndexError(SnapenvError):
-    exit_code = 21
-    slug = "index"
+class LockError(SnapenvError):
+    exit_code = 5
+    slug = "lock"
 
 
 class LeakError(SnapenvError):
-    exit_code = 22
+    exit_code = 5
     slug = "leak"
 
 
+class SnapshotDamagedError(SnapenvError):
+    exit_code = 6
+    slug = "snapshot-damaged"
+
+
+class SnapshotVersionError(SnapenvError):
+    exit_code = 6
+    slug = "snapshot-version"
+
+
 class ArchiveError(SnapenvError):
-    exit_code = 23
+    exit_code = 6
     slug = "archive"
-
-
-class PlaceBusyError(SnapenvError):
-    exit_code = 24
-    slug = "place-busy"
-
-
-class UsageError(SnapenvError):
-    exit_code = 2
-    slug = "usage"
-
-
-class InterruptionError(SnapenvError):
-    exit_code = 130
-    slug = "interrupted"
 
 
 class HangupError(SnapenvError):
     exit_code = 129
     slug = "hung-up"
+
+
+class InterruptionError(SnapenvError):
+    exit_code = 130
+    slug = "interrupted"
 
 
 class TerminationError(SnapenvError):

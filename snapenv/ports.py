@@ -58,7 +58,7 @@ class Target(Protocol):
             SnapshotDamagedError: One of ``files`` is gone or cannot be read.
             InterpreterError: The program is not there or cannot be executed.
             EngineError: The container ended before the program did.
-            EnvironmentMissingError: The other machine cannot be reached, or was lost.
+            SshError: The other machine cannot be reached, or was lost.
         """
         ...
 

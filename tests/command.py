@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from snapenv.cli.main import cli
+from snapenv.errors import SnapenvError
 
 _CONTEXT = click.Context(cli)
 COMMANDS = {
@@ -23,6 +24,9 @@ COMMANDS = {
     for name in cli.list_commands(_CONTEXT)
     if (command := cli.get_command(_CONTEXT, name))
 }
+
+
+EXIT_CODES = {error.slug: error.exit_code for error in SnapenvError.__subclasses__()}
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,15 @@ class Command:
         assert document["ok"], document
         result: dict[str, Any] = document["result"]
         return result
+
+    def error(self, kind: str, *words: str, folder: Path | None = None) -> str:
+        """Run with --json, and return the stderr of a command that ends with an error of a kind."""
+        done = self.run("--json", *words, folder=folder)
+        assert done.stdout, done.stderr
+        document = json.loads(done.stdout)
+        assert (document["error"] or {}).get("kind") == kind, done.stderr
+        assert document["exit_code"] == done.returncode == EXIT_CODES[kind]
+        return done.stderr
 
 
 def certificates() -> bytes:

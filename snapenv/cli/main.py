@@ -1,4 +1,4 @@
-"""The command group, and how a run ends: every failure has its own exit code and no traceback."""
+"""The command group, and how a run ends: every failure has an exit code and no traceback."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from snapenv.content import Tar
-from snapenv.errors import EnvironmentMissingError, InterpreterError, WriteError
+from snapenv.errors import InterpreterError, SshError, WriteError
 from snapenv.ports import Completed
 from snapenv.targets.process import converse, start
 
@@ -72,7 +72,7 @@ class SshTarget:
         """Run a program as ``ports.Target`` says; an interruption ends it over there too.
 
         Raises:
-            EnvironmentMissingError: ssh is not here, the host does not answer, refuses, or runs
+            SshError: ssh is not here, the host does not answer, refuses, or runs
                 no programs, or the connection broke.
             WriteError: The host has no room for the files.
         """
@@ -99,7 +99,7 @@ class SshTarget:
         try:
             return start(("ssh", *_OPTIONS, "--", self.host, _OBEY), listens=True)
         except OSError as error:
-            raise EnvironmentMissingError(
+            raise SshError(
                 f"cannot run ssh: {error.strerror}", hint="Install the OpenSSH client."
             ) from error
 
@@ -118,16 +118,16 @@ class SshTarget:
             )
         return exit_code
 
-    def _broken(self, out: _Output, err: _Errors, ended: int) -> EnvironmentMissingError:
+    def _broken(self, out: _Output, err: _Errors, ended: int) -> SshError:
         """Say what came of a connection over which no program ended."""
         reason = _last(err.lines) or _last(err.greeting) or out.greeting or f"exit code {ended}"
         if err.begun:
-            return EnvironmentMissingError(
+            return SshError(
                 f"the connection to {self.host} broke: {reason}",
                 hint="See that the other machine is up and has memory left, and run it again.",
             )
         what = "cannot be reached" if ended == _OF_SSH else "runs no programs over ssh"
-        return EnvironmentMissingError(
+        return SshError(
             f"{self.host} {what}: {reason}",
             hint=f"See that ssh -o BatchMode=yes {shlex.quote(self.host)} true works by itself.",
         )

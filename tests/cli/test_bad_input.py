@@ -1,4 +1,4 @@
-"""What can go wrong: each ends with its own exit code, two lines, and nothing half-made."""
+"""What can go wrong: each ends with its kind and exit code, two lines, and nothing half-made."""
 
 from __future__ import annotations
 
@@ -51,46 +51,52 @@ def engine_without_buildkit(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def refused(code: int, *words: str, **environment: str) -> str:
-    """Run, and give the line of the error after looking at all that every error must be."""
-    done = Command({**NOWHERE, **environment}).run(*words)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    told = done.stderr[done.stderr.index("error: ") :].splitlines()
+def refused(kind: str, *words: str, **environment: str) -> str:
+    """Run, and return the line of the error after looking at all that every error must be."""
+    stderr = Command({**NOWHERE, **environment}).error(kind, *words)
+    assert "Traceback" not in stderr
+    told = stderr[stderr.index("error: ") :].splitlines()
     assert [line.split(": ")[0] for line in told] == ["error", "hint"]
     return told[0]
 
 
+def test_an_error_alone_is_no_answer_on_stdout(snapshot: Path) -> None:
+    done = Command(NOWHERE).run("build", str(snapshot))
+
+    assert (done.returncode, done.stdout) == (4, "")
+
+
 def test_no_engine(snapshot: Path) -> None:
-    assert "/nonexistent/docker.sock" in refused(9, "build", str(snapshot))
+    assert "/nonexistent/docker.sock" in refused("engine-missing", "build", str(snapshot))
 
 
 def test_an_engine_without_buildkit(snapshot: Path, engine_without_buildkit: str) -> None:
-    said = refused(10, "build", str(snapshot), DOCKER_HOST=engine_without_buildkit)
+    said = refused("buildkit-missing", "build", str(snapshot), DOCKER_HOST=engine_without_buildkit)
 
     assert "BuildKit" in said
 
 
 @pytest.mark.docker
 def test_no_such_tag(registry: str, engine_host: str) -> None:
-    said = refused(
-        14, "restore", TAG, "--repository", f"{registry}/team/none", DOCKER_HOST=engine_host
-    )
+    words = ("restore", TAG, "--repository", f"{registry}/team/none")
+
+    said = refused("not-found", *words, DOCKER_HOST=engine_host)
 
     assert f"{registry}/team/none:{TAG}" in said
 
 
 @pytest.mark.docker
 def test_a_registry_that_is_down(engine_host: str) -> None:
-    said = refused(13, "restore", f"localhost:9/team/env:{TAG}", DOCKER_HOST=engine_host)
+    said = refused("registry", "restore", f"localhost:9/team/env:{TAG}", DOCKER_HOST=engine_host)
 
     assert "localhost:9" in said
 
 
 @pytest.mark.docker
 def test_no_such_container(engine_host: str) -> None:
-    said = refused(4, "capture", "--container", "nobody", DOCKER_HOST=engine_host)
+    said = refused(
+        "environment-missing", "capture", "--container", "nobody", DOCKER_HOST=engine_host
+    )
 
     assert "nobody" in said
 
@@ -100,7 +106,7 @@ def test_a_snapshot_of_a_newer_snapenv(snapshot: Path) -> None:
     lock.write_text(lock.read_text().replace("schema = 1", "schema = 2"))
     _sum_anew(snapshot)
 
-    assert "schema 2" in refused(7, "build", str(snapshot))
+    assert "schema 2" in refused("snapshot-version", "build", str(snapshot))
 
 
 def test_a_damaged_snapshot(snapshot: Path) -> None:
@@ -109,22 +115,24 @@ def test_a_damaged_snapshot(snapshot: Path) -> None:
         file.write(b"?")
 
     into = ("--engine", "venv", "--into", str(snapshot.parent / "venv"))
-    assert SUMS_FILE in refused(8, "restore", str(snapshot), *into)
+    assert SUMS_FILE in refused("snapshot-damaged", "restore", str(snapshot), *into)
 
 
 def test_a_folder_that_holds_no_snapshot(tmp_path: Path) -> None:
-    assert "holds no snapshot" in refused(14, "build", str(tmp_path))
+    assert "holds no snapshot" in refused("not-found", "build", str(tmp_path))
 
 
 def test_an_unknown_interpreter(tmp_path: Path) -> None:
-    said = refused(3, "capture", "--python", "/nowhere/python", "-o", str(tmp_path / "s"))
+    said = refused(
+        "interpreter", "capture", "--python", "/nowhere/python", "-o", str(tmp_path / "s")
+    )
 
     assert "/nowhere/python" in said
     assert not (tmp_path / "s").exists()
 
 
 def test_a_program_that_is_no_python(tmp_path: Path) -> None:
-    said = refused(3, "capture", "--python", "/bin/false", "-o", str(tmp_path / "s"))
+    said = refused("interpreter", "capture", "--python", "/bin/false", "-o", str(tmp_path / "s"))
 
     assert "/bin/false" in said
 
@@ -132,17 +140,17 @@ def test_a_program_that_is_no_python(tmp_path: Path) -> None:
 def test_an_active_environment_that_is_not_there(tmp_path: Path) -> None:
     gone = str(tmp_path / "gone")
 
-    assert gone in refused(4, "capture", VIRTUAL_ENV=gone)
+    assert gone in refused("environment-missing", "capture", VIRTUAL_ENV=gone)
 
 
 def test_no_environment_at_all() -> None:
-    assert "no environment is active" in refused(4, "capture", PATH="/nowhere")
+    assert "no environment is active" in refused("environment-missing", "capture", PATH="/nowhere")
 
 
 def test_a_smoke_train_without_ultralytics(empty_python: str, tmp_path: Path) -> None:
     output = tmp_path / "snapshot"
 
-    said = refused(16, "capture", "--python", empty_python, "--smoke", "-o", str(output))
+    said = refused("smoke-train", "capture", "--python", empty_python, "--smoke", "-o", str(output))
 
     assert "ultralytics is not installed" in said
     assert not output.exists()
@@ -151,7 +159,7 @@ def test_a_smoke_train_without_ultralytics(empty_python: str, tmp_path: Path) ->
 def test_an_output_folder_that_is_taken(empty_python: str, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
 
-    refused(18, "capture", "--python", empty_python, "-o", str(tmp_path / "mine"))
+    refused("place-taken", "capture", "--python", empty_python, "-o", str(tmp_path / "mine"))
 
     assert (tmp_path / "mine").read_text() == "precious"
 
@@ -159,7 +167,7 @@ def test_an_output_folder_that_is_taken(empty_python: str, tmp_path: Path) -> No
 def test_a_full_disk(empty_python: str, full_disk: Path) -> None:
     output = full_disk / "snapshot"
 
-    said = refused(17, "capture", "--python", empty_python, "-o", str(output))
+    said = refused("write", "capture", "--python", empty_python, "-o", str(output))
 
     assert "No space left" in said
     assert [path.name for path in full_disk.iterdir()] == ["filler"]
@@ -171,7 +179,7 @@ def test_a_restore_into_a_folder_that_is_taken(snapshot: Path, tmp_path: Path) -
 
     words = ("restore", str(snapshot), "--engine", "venv", "--into", str(tmp_path / "mine"))
 
-    refused(18, *words)
+    refused("place-taken", *words)
     assert (tmp_path / "mine" / "work.txt").read_text() == "precious"
 
 

@@ -60,7 +60,7 @@ def test_an_image_of_a_registry_is_judged_and_not_pulled(there: Pushed) -> None:
     assert found.pop("disk.inodes", True)  # of a file system that has a fixed number
     assert found == {"engine": True, "engine.api": True, "platform": True, "disk": True}
     assert len(document["result"]["needs"]["missing"]) == len(there.layer_sizes)
-    assert Command().run("verify", there.ref.tagged).returncode == 14
+    Command().error("not-found", "verify", there.ref.tagged)
 
 
 @pytest.mark.docker
@@ -85,7 +85,7 @@ def test_a_driver_that_is_too_old_for_an_image_is_told_before_a_layer_moves(
         assert document["exit_code"] == 1
         assert document["verdict"]["check"] == "driver.cuda"
         assert not checks(document)["driver.cuda"]
-    assert Command().run("verify", there.ref.tagged).returncode == 14
+    Command().error("not-found", "verify", there.ref.tagged)
 
 
 @pytest.mark.docker

@@ -13,6 +13,7 @@ import pytest
 
 from snapenv.ownership.new_folder import UNFINISHED
 from tests.cli.ended import ENDS, Room, capture, end_at_random, make_environment, restore
+from tests.command import EXIT_CODES
 from tests.targets.processes import all_end
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def test_of_several_commands_for_one_place_one_does_it_and_the_others_say_so(
 
     codes = sorted(process.returncode for process in started)
     assert codes[0] == 0, said
-    assert set(codes[1:]) <= {18, 24}, said  # it is there already, or is being made
+    assert set(codes[1:]) == {EXIT_CODES["place-taken"]} == {EXIT_CODES["place-busy"]}, said
     (winner,) = (process.pid for process in started if process.returncode == 0)
     busy = [text for text in said.values() if "is being written by" in text]
     assert all(f"{place} is being written by process {winner}," in text for text in busy), said

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from snapenv.lock.store import write_snapshot
+from tests.command import EXIT_CODES
 from tests.samples import TAG, sample_snapshot
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def test_an_answer_that_finds_no_room_is_said(folder: Path, words: tuple[str, ..
         "error: cannot write the answer to stdout: No space left on device",
         "hint: Free some space, or send it to another place.",
     ]
-    assert done.returncode == 17
+    assert done.returncode == EXIT_CODES["write"]
 
 
 @pytest.mark.parametrize("words", ANSWERS)
@@ -93,7 +94,7 @@ def test_no_sign_that_a_stream_lacks_is_a_failure(
     done = run(folder, *words, variables={"PYTHONIOENCODING": encoding})
 
     said = done.stderr.decode()
-    assert done.returncode == (2 if "-é" in words else 14)
+    assert done.returncode == EXIT_CODES["usage" if "-é" in words else "not-found"]
     assert "bug" not in said
     assert "Traceback" not in said
     if "--json" in words:
@@ -150,7 +151,7 @@ def test_what_is_nowhere_is_not_found_without_an_engine(
 
     done = run(folder, command, "n" * 5000, *output)
 
-    assert done.returncode == 14, done.stderr
+    assert done.returncode == EXIT_CODES["not-found"], done.stderr
     assert b"there is no snapshot folder" in done.stderr
     assert len(done.stderr) < 400
 
@@ -159,7 +160,8 @@ def test_what_is_nowhere_is_not_found_without_an_engine(
 def test_a_snapshot_is_known_by_its_name_alone(folder: Path, command: str) -> None:
     done = run(folder, command, TAG)
 
-    assert done.returncode == (0 if command == "show" else 9), done.stderr
+    code = 0 if command == "show" else EXIT_CODES["engine-missing"]
+    assert done.returncode == code, done.stderr
 
 
 def test_a_repository_of_large_letters_is_said_to_be_so(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import tomlkit
 
-from tests.command import Command
+from tests.command import EXIT_CODES, Command
 from tests.zoo.environment import Venv
 
 if TYPE_CHECKING:
@@ -85,11 +86,12 @@ def test_where_only_the_missing_travel_the_rest_needs_the_network(
     Command().result(*words)
 
     done = without_network(
-        *("restore", str(folder), "--engine", "venv", "--into", str(tmp_path / "back")),
+        *("--json", "restore", str(folder), "--engine", "venv", "--into", str(tmp_path / "back")),
         home=tmp_path,
     )
 
-    assert done.returncode == 20
+    assert done.returncode == EXIT_CODES["install"]
+    assert json.loads(done.stdout)["error"]["kind"] == "install"
     assert not (tmp_path / "back").exists()
 
 
@@ -116,11 +118,10 @@ def test_the_dockerfile_names_no_host_but_that_of_its_base(snapshot: Path) -> No
 def test_where_nothing_may_travel_what_no_index_has_is_named(
     environment: Venv, tmp_path: Path
 ) -> None:
-    done = Command().run(
-        *("capture", "--no-smoke", "--vendor=none", "--python", str(environment.python)),
+    said = Command().error(
+        *("lock", "capture", "--no-smoke", "--vendor=none", "--python", str(environment.python)),
         *("-o", str(tmp_path / "snapshot")),
     )
 
-    assert done.returncode == 6
-    assert "no index gives ours 1.0 back as it is installed" in done.stderr
+    assert "no index gives ours 1.0 back as it is installed" in said
     assert not (tmp_path / "snapshot").exists()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.access.seen import seen_secrets
+from tests.command import EXIT_CODES
 from tests.leaks.canaries import Canaries
 from tests.leaks.planted import Planted, plant
 from tests.zoo.cases import wheel
@@ -134,7 +135,8 @@ def test_a_capture_that_is_refused_lets_no_canary_out(planted: Planted, tmp_path
     done = planted.capture(tmp_path / "snapshot")
     venv.install("--no-deps", str(wheel(venv.beside, "ultralytics", "8.4.190", {"u.py": ""})))
 
-    assert done.returncode == 6
+    assert done.returncode == EXIT_CODES["lock"]
+    assert "known malicious" in done.stderr
     assert planted.escaped(done, tmp_path / "snapshot") == []
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import tomlkit
 
-from tests.command import Command
+from tests.command import EXIT_CODES, Command
 from tests.zoo.cases import SETUPTOOLS, wheel
 from tests.zoo.environment import Venv, write
 
@@ -99,7 +99,7 @@ def test_a_file_that_would_travel_with_a_token_stops_the_capture(
 
     done = capture(venv, snapshot)
 
-    assert done.returncode == 22, done.stderr
+    assert done.returncode == EXIT_CODES["leak"], done.stderr
     assert place in done.stderr
     assert "holds a GitHub token" in done.stderr
     assert "--allow" in done.stderr
@@ -115,7 +115,7 @@ def test_a_credential_of_this_machine_stops_the_capture_by_where_it_was_seen(
 
     done = capture(venv, tmp_path / "snapshot", OUR_PASSWORD=PASSWORD)
 
-    assert done.returncode == 22, done.stderr
+    assert done.returncode == EXIT_CODES["leak"], done.stderr
     assert "site/ours.py line 1 holds the variable OUR_PASSWORD" in done.stderr
     assert PASSWORD not in done.stdout + done.stderr
 
@@ -127,7 +127,7 @@ def test_in_json_the_error_names_the_place_and_not_the_secret(venv: Venv, tmp_pa
         *("capture", "--no-smoke", "--python", str(venv.python)), "-o", str(tmp_path / "snapshot")
     )
 
-    assert document["exit_code"] == 22
+    assert document["exit_code"] == 5
     assert document["error"]["kind"] == "leak"
     assert document["error"]["message"] == "site/ours.py line 3 holds a GitHub token"
     assert TOKEN not in json.dumps(document)
@@ -152,7 +152,7 @@ def test_what_is_allowed_covers_no_other_file(venv: Venv, tmp_path: Path) -> Non
 
     done = capture(venv, tmp_path / "snapshot", "--allow", "site/ours.py")
 
-    assert done.returncode == 22
+    assert done.returncode == EXIT_CODES["leak"]
     assert "site/other.py line 3" in done.stderr
     assert "site/ours.py" not in done.stderr
     assert not (tmp_path / "snapshot").exists()

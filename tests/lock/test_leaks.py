@@ -317,7 +317,7 @@ def test_a_leak_stops_with_its_place_and_what_to_do() -> None:
     with pytest.raises(LeakError) as raised:
         refuse_leaks([leak("site/x.py"), leak("site/y.so", None)], allowed=())
 
-    assert raised.value.exit_code == 22
+    assert raised.value.exit_code == 5
     assert raised.value.message == (
         "site/x.py line 3 holds a GitHub token; site/y.so holds a GitHub token"
     )

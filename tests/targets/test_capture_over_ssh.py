@@ -56,10 +56,9 @@ def test_a_snapshot_has_the_digest_of_one_that_was_taken_over_there(
 @pytest.mark.ssh
 @pytest.mark.usefixtures("ssh")
 def test_a_machine_that_does_not_let_us_in_is_an_error_of_its_own(tmp_path: Path) -> None:
-    done = Command().run("capture", "--ssh", STRANGER, "-o", str(tmp_path / "snapshot"))
+    said = Command().error("ssh", "capture", "--ssh", STRANGER, "-o", str(tmp_path / "snapshot"))
 
-    assert done.returncode == 4
-    assert "error: stranger cannot be reached: nobody@127.0.0.1: Permission denied" in done.stderr
+    assert "error: stranger cannot be reached: nobody@127.0.0.1: Permission denied" in said
     assert not (tmp_path / "snapshot").exists()
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from snapenv.errors import (
-    EnvironmentMissingError,
     InterpreterError,
     SnapshotDamagedError,
+    SshError,
     WriteError,
 )
 from snapenv.ports import Completed, Target
@@ -192,7 +192,7 @@ def test_a_program_that_is_not_there_is_named(there: Target, program: str, said:
     ],
 )
 def test_a_host_that_cannot_be_used_is_told_in_the_words_of_ssh(host: str, said: str) -> None:
-    with pytest.raises(EnvironmentMissingError, match=said) as caught:
+    with pytest.raises(SshError, match=said) as caught:
         on(host).run((sys.executable, "-V"))
 
     assert f"ssh -o BatchMode=yes {host} true" in caught.value.hint
@@ -201,7 +201,7 @@ def test_a_host_that_cannot_be_used_is_told_in_the_words_of_ssh(host: str, said:
 def test_without_an_ssh_it_is_said(monkeypatch: pytest.MonkeyPatch, there: Target) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
 
-    with pytest.raises(EnvironmentMissingError, match="cannot run ssh: No such file"):
+    with pytest.raises(SshError, match="cannot run ssh: No such file"):
         there.run((sys.executable, "-V"))
 
 
@@ -216,7 +216,7 @@ def test_a_connection_that_breaks_is_not_the_programs_own_end(there: Target) -> 
         "time.sleep(30)"
     )
 
-    with pytest.raises(EnvironmentMissingError, match=f"the connection to {HOST} broke: .*closed"):
+    with pytest.raises(SshError, match=f"the connection to {HOST} broke: .*closed"):
         there.run(python(code), on_line=break_connection)
 
 
