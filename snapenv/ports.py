@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from snapenv.kept import Kept
-from snapenv.model.secret import Secret
+from snapenv.secrets.model import Location, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -173,12 +173,13 @@ class Engine(Protocol):
         """
         ...
 
-    def read_leaving(self, image: Image, *, base: Image) -> Iterator[tuple[str, Iterator[bytes]]]:
-        """Give all that an image brings beside its base, as places with their bytes.
+    def read_leaving(
+        self, image: Image, *, base: Image
+    ) -> Iterator[tuple[Location, Iterator[bytes]]]:
+        """Yield all that an image has beside its base, as locations with their bytes.
 
         First its configuration, such as ``history`` and ``label x``; then the files of its
-        layers, such as ``layer 3: opt/x.py``. The bytes of a place are to be read before the
-        next place is asked for.
+        layers. The bytes of one location are to be read before the next is asked for.
 
         Raises:
             NotFoundError: There is no such image.

@@ -25,6 +25,7 @@ from snapenv.errors import (
 from snapenv.model.host import HostEngine
 from snapenv.model.image import BuildContext, Image, ImageRef
 from snapenv.ports import Completed, Target
+from snapenv.secrets.model import Location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -136,7 +137,7 @@ class FakeEngine:
     folders: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
     targets: dict[str, Target] = field(default_factory=dict)
     built: list[BuildContext] = field(default_factory=list)
-    leaving: dict[str, bytes] = field(default_factory=dict)  # files of every image, by their place
+    leaving: dict[Location, bytes] = field(default_factory=dict)  # of every image
     layers: dict[str, bytes] = field(default_factory=dict)  # of built and loaded images, by diff id
     described: HostEngine = DESCRIBED
 
@@ -230,12 +231,14 @@ class FakeEngine:
             raise NotFoundError(f"image {image.id[:19]} has no folder {path}", hint="Look.")
         return found
 
-    def read_leaving(self, image: Image, *, base: Image) -> Iterator[tuple[str, Iterator[bytes]]]:
+    def read_leaving(
+        self, image: Image, *, base: Image
+    ) -> Iterator[tuple[Location, Iterator[bytes]]]:
         del base
         for name, value in image.labels.items():
-            yield f"label {name}", iter([value.encode()])
-        for path, content in self.leaving.items():
-            yield path, iter([content])
+            yield Location(name=f"label {name}"), iter([value.encode()])
+        for location, content in self.leaving.items():
+            yield location, iter([content])
 
     def save(self, image: Image) -> Iterator[tuple[str, int, Iterator[bytes]]]:
         config = json.dumps(

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from snapenv.access.address import Index, Login, realm, shared_path
 from snapenv.access.keyring import ask_keyring, has_keyring
-from snapenv.model.secret import Secret
+from snapenv.secrets.model import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from snapenv.access.configuration import Configuration
     from snapenv.access.session import IndexSession, Patience
-    from snapenv.model.secret import Secret
     from snapenv.model.uv import Call, UvSettings
     from snapenv.model.wheels import IndexWheel, WheelRecord
     from snapenv.ports import Task
+    from snapenv.secrets.model import Secret
 
 
 class IndexWheels:

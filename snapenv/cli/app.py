@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from snapenv.access.wheels import IndexWheels
     from snapenv.model.outcome import Outcome
-    from snapenv.model.secret import Secret
     from snapenv.ports import Engine, Outside, Registry, Target, Venvs, Wheels
+    from snapenv.secrets.model import Secret
 
 _SHORTEST_SECRET = 8  # characters; shorter ones stand in words
 _CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
@@ -175,9 +175,9 @@ def _wheels() -> IndexWheels:
 @functools.cache
 def _secrets() -> tuple[Secret, ...]:
     """Give what must not leave this machine: of its package indexes, and of other programs."""
-    from snapenv.access.seen import seen_secrets
+    from snapenv.secrets.known_secrets import known_secrets
 
-    return (*_wheels().secrets(), *seen_secrets(os.environ, Path.home()))
+    return (*_wheels().secrets(), *known_secrets(os.environ, Path.home()))
 
 
 def without_secrets(text: str) -> str:

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from snapenv.model.host import HostEngine
     from snapenv.model.image import BuildContext
     from snapenv.ports import Registry, Target, Task
+    from snapenv.secrets.model import Location
 
 _BUILDKIT = "2"
 _BUILDKIT_SINCE = (1, 39)  # the version of the API of Docker 18.09
@@ -266,7 +267,9 @@ class DockerEngine:
                 with contextlib.suppress(NotFound):
                     client.remove_container(name, v=True, force=True)
 
-    def read_leaving(self, image: Image, *, base: Image) -> Iterator[tuple[str, Iterator[bytes]]]:
+    def read_leaving(
+        self, image: Image, *, base: Image
+    ) -> Iterator[tuple[Location, Iterator[bytes]]]:
         """Give what an image brings beside its base, as ``ports.Engine`` says."""
         return read_leaving(self._client, image.id, base_diff_ids=base.diff_ids)
 

@@ -21,6 +21,7 @@ from snapenv.engine.saved import (
 )
 from snapenv.engine.saved_names import OtherNamesError, expected_names, foretell, told_names
 from snapenv.errors import NotFoundError
+from snapenv.secrets.model import Location
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from snapenv.engine.saved import Content, OpenTar
 
-Leaving = tuple[str, "Iterator[bytes]"]  # a place, and its bytes
+Leaving = tuple[Location, "Iterator[bytes]"]
 
 _CHUNK_BYTES = 1 << 20
 
@@ -37,11 +38,10 @@ _CHUNK_BYTES = 1 << 20
 def read_leaving(
     client: APIClient, image_id: str, *, base_diff_ids: Collection[str]
 ) -> Iterator[Leaving]:
-    """Give all that an image brings beside its base, as places with their bytes.
+    """Yield all that an image has beside its base, as locations with their bytes.
 
-    First ``history``, ``label x``, ``variable X`` and ``config``, then the files, such as
-    ``layer 3: opt/x.py``; layers are counted from 1, the lowest, as the image has them. The bytes
-    of a place are to be read before the next place is asked for.
+    First ``history``, ``label x``, ``variable X`` and ``config``, then the files of its layers.
+    The bytes of one location are to be read before the next is asked for.
 
     Raises:
         NotFoundError: There is no such image.
@@ -93,14 +93,15 @@ def _configuration(
     found: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
 ) -> Iterator[Leaving]:
     steps = (f"{step.get('CreatedBy') or ''} {step.get('Comment') or ''}" for step in history[::-1])
-    yield "history", iter(["\n".join(steps).encode()])
+    yield Location(name="history"), iter(["\n".join(steps).encode()])
     config = dict(found.get("Config") or {})
     for name, value in sorted((config.pop("Labels", None) or {}).items()):
-        yield f"label {name}", iter([f"{name}={value}".encode()])
+        yield Location(name=f"label {name}"), iter([f"{name}={value}".encode()])
     for line in config.pop("Env", None) or ():
-        yield f"variable {line.partition('=')[0]}", iter([line.encode()])
+        yield Location(name=f"variable {line.partition('=')[0]}"), iter([line.encode()])
     rest = {name: found.get(name) for name in ("Author", "Comment", "ContainerConfig", "RepoTags")}
-    yield "config", iter([json.dumps({**rest, "Config": config}, indent=1).encode()])
+    text = json.dumps({**rest, "Config": config}, indent=1)
+    yield Location(name="config"), iter([text.encode()])
 
 
 def _read_once(
@@ -125,13 +126,13 @@ def _read_once(
                 number = foretell(member, stream, about, top)
             if number in wanted:
                 wanted.remove(number)
-                yield from _files(stream, f"layer {number + 1}")
+                yield from _files(stream, number + 1)
 
 
-def _files(stream: Content, place: str) -> Iterator[Leaving]:
+def _files(stream: Content, number: int) -> Iterator[Leaving]:
     file = unpack(stream) or cast("IO[bytes]", stream)
     with tarfile.open(fileobj=file, mode="r|", bufsize=_CHUNK_BYTES) as layer:
         for member in layer:
             content = layer.extractfile(member) if member.isreg() else None
             if content is not None:
-                yield f"{place}: {member.name}", read_chunks(content)
+                yield Location(name=member.name, layer=number), read_chunks(content)

@@ -25,8 +25,8 @@ from snapenv.model.snapshot import (
 from snapenv.ownership.claim import claim
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import is_layer_file, split_pylock
+from snapenv.secrets.refuse import refuse_leaking_image
 from snapenv.workflows.fetch import temporary_folder
-from snapenv.workflows.leaks import refuse_leaking_image
 from snapenv.workflows.lend import Lent, lend
 from snapenv.workflows.needs import make_label
 from snapenv.workflows.prove import prove_image
@@ -129,7 +129,14 @@ def _refuse_leaks(image: Image, pinned: Snapshot, outside: Outside) -> None:
             f"the base image {pinned.lock.base.image} is gone", hint="Build once more."
         )
     try:
-        refuse_leaking_image(image, base, allow=pinned.lock.allowed, outside=outside)
+        with outside.progress.task("Looking for secrets in the image") as task:
+            total = max(0, image.size_bytes - base.size_bytes)
+            refuse_leaking_image(
+                outside.engine.read_leaving(image, base=base),
+                outside.secrets(),
+                allow=pinned.lock.allowed,
+                count=lambda done: task.count(done, total),
+            )
     except LeakError:
         outside.engine.remove(image.id)
         raise

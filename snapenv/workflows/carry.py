@@ -24,8 +24,9 @@ from snapenv.lock.paths import place_in_environment
 from snapenv.model.carried import CarriedFile, Content
 from snapenv.model.facts import Facts
 from snapenv.model.python import Distribution
-from snapenv.model.secret import Leak
 from snapenv.program import program_digest
+from snapenv.secrets.model import Leak, Location
+from snapenv.secrets.refuse import refuse_leaks
 from snapenv.sizes import counted
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ def carry(
     missing = _without(travelling, parts)
     collected = _collect(missing, target, outside)
     leaks = _search(collected, outside) if collected else {}
-    allowed = _refuse(chain(*(part.leaks for part in parts.values()), *leaks.values()), allow)
+    allowed = refuse_leaks(
+        chain(*(part.leaks for part in parts.values()), *leaks.values()), allowed=allow
+    )
     for name, part in _make(missing, collected, leaks) if collected else ():
         parts[name] = replace(part, named=_named(name, collected, travelling.facts.places))
         body = _to_bytes(parts[name])
@@ -133,15 +136,6 @@ def _together(
         allowed=allowed,
         named=tuple(chain(*(part.named for part in parts.values()))),
     )
-
-
-def _refuse(leaks: Iterable[Leak], allow: Sequence[str]) -> tuple[str, ...]:
-    found = tuple(leaks)
-    if not found:
-        return ()
-    from snapenv.lock.leaks import refuse_leaks
-
-    return refuse_leaks(found, allowed=allow)
 
 
 def _names(travelling: Travelling, outside: Outside) -> dict[str, str]:
@@ -277,7 +271,7 @@ def _pieces(file: CarriedFile) -> Iterable[bytes]:
 
 def _search(collected: Collected, outside: Outside) -> _Leaks:
     """Look into the files that would travel, and give by part what looks like a secret."""
-    from snapenv.lock.leaks import find_leaks
+    from snapenv.secrets.search import find_leaks
 
     single = {name: {name: file} for name, file in collected.files.items()}
     parts: dict[str, Mapping[str, CarriedFile]] = {**single, **collected.distributions}
@@ -285,7 +279,10 @@ def _search(collected: Collected, outside: Outside) -> _Leaks:
     with outside.progress.task(f"Looking for secrets in {counted(count, 'file')}"):
         secrets = outside.secrets()
         found = {
-            part: (find_leaks(place, _pieces(file), secrets) for place, file in files.items())
+            part: (
+                find_leaks(Location(name=place), _pieces(file), secrets)
+                for place, file in files.items()
+            )
             for part, files in parts.items()
         }
         return {part: tuple(chain(*leaks)) for part, leaks in found.items()}

@@ -24,9 +24,9 @@ from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
 from snapenv.program import program_digest
+from snapenv.secrets.refuse import refuse_leaking_texts
 from snapenv.sizes import counted
 from snapenv.workflows.fetch import temporary_folder
-from snapenv.workflows.leaks import refuse_leaking_texts
 from snapenv.workflows.packages import Carrying, Packages, lock_packages
 from snapenv.workflows.reference import SNAPSHOTS
 from snapenv.workflows.summary import summary_lines, summary_result, summary_warnings
@@ -76,7 +76,7 @@ def _lock(request: Capture, look: _Look, folder: Path, target: Target, outside: 
         baseline = _baseline(request, facts, target, outside)
         lock = _make_lock(request, look, packages, baseline)
         snapshot = _snapshot(lock, packages, outside)
-        refuse_leaking_texts(snapshot, outside)
+        refuse_leaking_texts(snapshot, outside.secrets(), outside.made())
         write_snapshot(snapshot, folder, scratch=fetched)
     outcome = _outcome(snapshot, folder, _place(request, target))
     told = (

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from snapenv.content import replace_file
 from snapenv.errors import WriteError
-from snapenv.lock.leaks import find_leaks, refuse_leaks
 from snapenv.model.report import Report, Row
+from snapenv.secrets.model import Location
+from snapenv.secrets.refuse import refuse_leaks
+from snapenv.secrets.search import find_leaks
 from snapenv.verify.differences import differences, sections
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def write_report(path: Path, report: Report, outside: Outside) -> None:
     from snapenv.report.html import report_html  # Jinja takes longer than all before it
 
     page = report_html(report)
-    refuse_leaks(find_leaks(str(path), [page], outside.secrets()), allowed=())
+    refuse_leaks(find_leaks(Location(name=str(path)), [page], outside.secrets()), allowed=())
     try:
         replace_file(path, page, mode=0o666)
     except OSError as error:

@@ -15,8 +15,8 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from snapenv.lock.leaks import find_leaks
-from snapenv.model.secret import Secret
+from snapenv.secrets.model import Location, Secret
+from snapenv.secrets.search import find_leaks
 from tests.engines.exact import make_exact
 from tests.engines.place import Place
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST = 128 << 20  # bytes, of each kind
 CHUNK = 1 << 20
+X = Location(name="x")
 
 
 def main(environment: Path, rounds: int) -> None:
@@ -45,10 +46,10 @@ def works() -> dict[str, Callable[[bytes], object]]:
     """Give what is measured by its name; a machine has some ten secrets."""
     return {
         "hashlib.sha256": digest,
-        "forms": lambda data: find_leaks("x", chunks(data), ()),
-        "forms, 10 long secrets": lambda data: find_leaks("x", chunks(data), secrets(10, 40)),
-        "forms, 10 short secrets": lambda data: find_leaks("x", chunks(data), secrets(10, 10)),
-        "10 long secrets": lambda data: find_leaks("x", chunks(data), secrets(10, 40), forms=False),
+        "forms": lambda data: find_leaks(X, chunks(data), ()),
+        "forms, 10 long secrets": lambda data: find_leaks(X, chunks(data), secrets(10, 40)),
+        "forms, 10 short secrets": lambda data: find_leaks(X, chunks(data), secrets(10, 10)),
+        "10 long secrets": lambda data: find_leaks(X, chunks(data), secrets(10, 40), forms=False),
     }
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HEAVY = (
     *("docker", "jinja2", "oras", "requests", "rich.progress", "tomlkit", "zipfile"),
-    *("snapenv.lock.leaks", "snapenv.lock.token_forms", "snapenv.lock.wheel"),
+    *("snapenv.secrets.search", "snapenv.secrets.token_forms", "snapenv.lock.wheel"),
     *("snapenv.probe.collect", "snapenv.verify.smoke_train"),
 )
 # The index knows this uv; it is asked but once.
@@ -73,5 +73,5 @@ def test_what_was_kept_makes_the_very_snapshot_that_would_be_made_anew(folder: P
 
     anew, modules = captured(INDEX + CAPTURE, folder, name="anew")
 
-    assert {"jinja2", "snapenv.lock.leaks", "snapenv.probe.collect"} <= {*modules}
+    assert {"jinja2", "snapenv.secrets.search", "snapenv.probe.collect"} <= {*modules}
     assert anew == captured(CAPTURE, folder, name="kept")[0]

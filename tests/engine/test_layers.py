@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     import docker
 
+    from snapenv.secrets.model import Location
+
 REMOVE = "#include <unistd.h>\nint main(int count, char **words) { return unlink(words[1]); }\n"
 DOCKERFILE = """\
 FROM {base}
@@ -94,8 +96,8 @@ def diff_ids(witness: docker.DockerClient, name: str) -> list[str]:
     return found
 
 
-def read(places: Iterable[tuple[str, Iterator[bytes]]]) -> dict[str, bytes]:
-    return {place: b"".join(chunks) for place, chunks in places}
+def read(leaving: Iterable[tuple[Location, Iterator[bytes]]]) -> dict[str, bytes]:
+    return {str(location): b"".join(chunks) for location, chunks in leaving}
 
 
 def files(places: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -134,8 +136,8 @@ def test_all_that_an_image_brings_is_given_once_and_nothing_of_its_base(
 def read_leaving_whole(
     witness: docker.DockerClient, image: str, below: list[str]
 ) -> Iterator[tuple[str, bytes]]:
-    for place, chunks in read_leaving(witness.api, image, base_diff_ids=below):
-        yield place, b"".join(chunks)
+    for location, chunks in read_leaving(witness.api, image, base_diff_ids=below):
+        yield str(location), b"".join(chunks)
 
 
 @pytest.mark.docker
@@ -152,9 +154,9 @@ def test_without_a_base_all_layers_are_given(
 def test_bytes_that_nobody_reads_and_an_end_before_the_end_do_no_harm(
     witness: docker.DockerClient, names: tuple[str, str]
 ) -> None:
-    unread = [place for place, _ in read_leaving(witness.api, names[1], base_diff_ids=())]
+    unread = [str(place) for place, _ in read_leaving(witness.api, names[1], base_diff_ids=())]
     leaving = read_leaving(witness.api, names[1], base_diff_ids=())
-    place = next(place for place, _ in leaving if place.startswith("layer"))
+    place = next(str(place) for place, _ in leaving if place.layer)
     leaving.close()  # type: ignore[attr-defined]  # it is a generator
 
     assert place in unread

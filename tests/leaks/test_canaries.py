@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.access.seen import seen_secrets
+from snapenv.secrets.known_secrets import known_secrets
 from tests.command import EXIT_CODES
 from tests.leaks.canaries import Canaries
 from tests.leaks.planted import Planted, plant
@@ -164,7 +164,7 @@ def test_all_but_what_packages_hold_is_seen_beforehand(planted: Planted) -> None
     planted.environment()
     folders = (planted.beside, planted.beside / "tree")
 
-    seen = seen_secrets(planted.environment(), planted.home, folders=folders)
+    seen = known_secrets(planted.environment(), planted.home, folders=folders)
 
     text = "\n".join(secret.value for secret in seen)
     bodies = {base64.b64encode(s.encode() * 30).decode() for s in planted.canaries.planted.values()}

@@ -15,9 +15,9 @@ from snapenv.errors import LeakError
 from snapenv.lock.overlay import plan_overlay
 from snapenv.lock.pins import pinned, vendored
 from snapenv.model.python import LooseFile
-from snapenv.model.secret import Secret
 from snapenv.ports import Completed, Outside
 from snapenv.probe.collect import MARK
+from snapenv.secrets.model import Secret
 from snapenv.workflows.carry import Carried, Travelling, carry
 from tests.samples import sample_distribution, sample_environment, sample_facts, sample_files
 from tests.workflows.outside import outside

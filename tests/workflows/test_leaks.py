@@ -8,7 +8,7 @@ import pytest
 from snapenv.errors import LeakError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import ImageRef
-from snapenv.model.secret import Secret
+from snapenv.secrets.model import Location, Secret
 from snapenv.workflows.build import Build, build
 from tests.samples import sample_lock, sample_snapshot
 from tests.workflows.outside import REGISTRY, REPOSITORY, EngineWithBase, outside
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 CANARY = "hunter2-canary-of-the-index"
 TOKEN = "ghp_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"  # of the form of one, and of nobody
-VENV = "layer 3: opt/snapenv/venv/lib/python3.11/site-packages"
+VENV = "opt/snapenv/venv/lib/python3.11/site-packages"
 REQUEST = Build(repository=REPOSITORY, mirror=REGISTRY)
+
+
+def file(name: str, *, layer: int = 3) -> Location:
+    return Location(name=name, layer=layer)
 
 
 def around(engine: EngineWithBase) -> Outside:
@@ -34,42 +38,42 @@ def names(engine: EngineWithBase) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("place", "content"),
+    ("location", "content"),
     [
-        ("layer 3: root/.config/pip/pip.conf", f"index-url = https://u:{CANARY}@example.com/"),
-        (f"{VENV}/ours.py", f"PASSWORD = '{CANARY}'"),
-        ("layer 4: etc/environment", f"GITHUB_TOKEN={TOKEN}"),
-        ("history", f"RUN TOKEN={TOKEN} make"),
+        (file("root/.config/pip/pip.conf"), f"index-url = https://u:{CANARY}@example.com/"),
+        (file(f"{VENV}/ours.py"), f"PASSWORD = '{CANARY}'"),
+        (file("etc/environment", layer=4), f"GITHUB_TOKEN={TOKEN}"),
+        (Location(name="history"), f"RUN TOKEN={TOKEN} make"),
     ],
 )
 def test_an_image_that_holds_a_secret_gets_no_name(
-    tmp_path: Path, place: str, content: str
+    tmp_path: Path, location: Location, content: str
 ) -> None:
     write_snapshot(sample_snapshot(), tmp_path / "s")
-    engine = EngineWithBase(leaving={place: content.encode()})
+    engine = EngineWithBase(leaving={location: content.encode()})
 
     with pytest.raises(LeakError) as caught:
         build(tmp_path / "s", REQUEST, around(engine))
 
-    assert caught.value.message.startswith(f"{place} line 1 holds ")
+    assert caught.value.message.startswith(f"{location} line 1 holds ")
     assert CANARY not in caught.value.message
     assert TOKEN not in caught.value.message
     assert names(engine) == []
 
 
 @pytest.mark.parametrize(
-    ("place", "content"),
+    ("location", "content"),
     [
-        (f"{VENV}/requests/tests/certs.py", f"TOKEN = '{TOKEN}'"),
-        (f"{VENV}/allowed.py", f"PASSWORD = '{CANARY}'"),
+        (file(f"{VENV}/requests/tests/certs.py"), f"TOKEN = '{TOKEN}'"),
+        (file(f"{VENV}/allowed.py"), f"PASSWORD = '{CANARY}'"),
     ],
 )
 def test_a_public_package_and_what_was_allowed_may_leave(
-    tmp_path: Path, place: str, content: str
+    tmp_path: Path, location: Location, content: str
 ) -> None:
     lock = replace(sample_lock(), allowed=("site/allowed.py",))
     write_snapshot(sample_snapshot(lock), tmp_path / "s")
-    engine = EngineWithBase(leaving={place: content.encode()})
+    engine = EngineWithBase(leaving={location: content.encode()})
 
     build(tmp_path / "s", REQUEST, around(engine))
 

@@ -13,7 +13,7 @@ from snapenv.lock.store import write_snapshot
 from snapenv.model.hardware import Driver
 from snapenv.model.outcome import Verdict
 from snapenv.model.report import Report
-from snapenv.model.secret import Secret
+from snapenv.secrets.model import Secret
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.report import check_place, write_report
 from snapenv.workflows.restore import Restore, restore

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from snapenv.model.secret import Secret
+from snapenv.secrets.model import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,7 +58,7 @@ _NO_SECRET_NAME = re.compile(
 _LOOKS_LIKE_A_KEY = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/_=.~:-]{16,}")
 
 
-def seen_secrets(
+def known_secrets(
     environ: Mapping[str, str], home: Path, *, folders: Iterable[Path] | None = None
 ) -> tuple[Secret, ...]:
     """Give what the variables, the files below ``home`` and ``folders`` hold, each value once.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.access.seen import seen_secrets
+from snapenv.secrets.known_secrets import known_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +116,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 def values(home: Path, environ: Mapping[str, str] | None = None, *folders: Path) -> dict[str, str]:
-    seen = seen_secrets(environ or {}, home, folders=folders)
+    seen = known_secrets(environ or {}, home, folders=folders)
     return {secret.value: secret.what for secret in seen}
 
 
@@ -249,7 +249,7 @@ def test_a_hostile_file_takes_no_long_time(text: str, tmp_path: Path) -> None:
 def test_each_value_is_given_once(tmp_path: Path) -> None:
     write(tmp_path, ".netrc", f"machine a login b password {CANARY}\n")
 
-    seen = seen_secrets({"A_TOKEN": CANARY, "B_TOKEN": CANARY}, tmp_path, folders=())
+    seen = known_secrets({"A_TOKEN": CANARY, "B_TOKEN": CANARY}, tmp_path, folders=())
 
     assert [(secret.value, secret.what) for secret in seen] == [(CANARY, "the variable A_TOKEN")]
 
@@ -258,6 +258,6 @@ def test_the_current_folder_is_looked_at(tmp_path: Path, monkeypatch: pytest.Mon
     write(tmp_path, ".env", f"OUR_SECRET={CANARY}\n")
     monkeypatch.chdir(tmp_path)
 
-    seen = seen_secrets({}, tmp_path / "home")
+    seen = known_secrets({}, tmp_path / "home")
 
     assert CANARY in {secret.value for secret in seen}

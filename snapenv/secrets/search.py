@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
-from snapenv.errors import LeakError
-from snapenv.lock.token_forms import FORMS, LONGEST, SHORTEST, Form
-from snapenv.model.secret import Leak
+from snapenv.secrets.model import Leak
+from snapenv.secrets.token_forms import FORMS, LONGEST, SHORTEST, Form
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from snapenv.model.secret import Secret
+    from snapenv.secrets.model import Location, Secret
 
 SHORTEST_VALUE = 8  # characters; a shorter value would be found everywhere
 _NO_SECRETS = frozenset(
@@ -35,8 +34,7 @@ _NO_SECRETS = frozenset(
         *("password", "username", "changeme", "disabled", "localhost", "undefined"),
     )
 )
-_NAMED = 5  # leaks, in an error
-_MOST = 64  # leaks, of one place
+_MOST = 64  # leaks, at one location
 _BLOCK = 1 << 20
 _CELL = 1 << 10
 _BEFORE = 16  # bytes that a pattern may look back
@@ -51,7 +49,11 @@ _TEXT = bytes((*b"\t\n\r", *range(32, 127)))
 
 
 def find_leaks(
-    place: str, chunks: Iterable[bytes], secrets: Collection[Secret], *, forms: bool = True
+    location: Location,
+    chunks: Iterable[bytes],
+    secrets: Collection[Secret],
+    *,
+    forms: bool = True,
 ) -> tuple[Leak, ...]:
     """Look for secrets in a stream of bytes, in order, each kind once a line, 64 at most.
 
@@ -72,34 +74,7 @@ def find_leaks(
                 found[line, what] = None
         if len(found) >= _MOST:
             break
-    return tuple(Leak(place=place, line=line, what=what) for line, what in found)[:_MOST]
-
-
-def refuse_leaks(found: Iterable[Leak], *, allowed: Collection[str]) -> tuple[str, ...]:
-    """Give the places, sorted, that hold a leak and are allowed; a folder allows all below it.
-
-    Raises:
-        LeakError: A place that is not allowed holds a secret; five are named.
-    """
-    leaks = tuple(found)
-    passed = {leak.place for leak in leaks if _is_allowed(leak.place, allowed)}
-    refused = [leak for leak in leaks if leak.place not in passed]
-    if not refused:
-        return tuple(sorted(passed))
-    more = f", and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
-    raise LeakError(
-        "; ".join(_describe(leak) for leak in refused[:_NAMED]) + more,
-        hint="Take it out; what is no secret passes with --allow " + refused[0].place,
-    )
-
-
-def _is_allowed(place: str, allowed: Collection[str]) -> bool:
-    return any(place == one or place.startswith(f"{one.rstrip('/')}/") for one in allowed)
-
-
-def _describe(leak: Leak) -> str:
-    where = leak.place if leak.line is None else f"{leak.place} line {leak.line}"
-    return f"{where} holds {leak.what}"
+    return tuple(Leak(location=location, line=line, what=what) for line, what in found)[:_MOST]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

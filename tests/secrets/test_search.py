@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapenv.errors import LeakError
-from snapenv.lock.leaks import find_leaks, refuse_leaks
-from snapenv.model.secret import Leak, Secret
+from snapenv.secrets.model import Leak, Location, Secret
+from snapenv.secrets.refuse import refuse_leaks
+from snapenv.secrets.search import find_leaks
 
 LETTERS = string.ascii_letters + string.digits
 PASSWORD = "tr0ub4dor&3/+x"
@@ -134,9 +135,12 @@ HARMLESS = (
 )
 
 
+X = Location(name="x.py")
+
+
 def found(text: str | bytes, *secrets: Secret) -> tuple[Leak, ...]:
     content = text.encode() if isinstance(text, str) else text
-    return find_leaks("x.py", [content], secrets)
+    return find_leaks(X, [content], secrets)
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -157,7 +161,7 @@ def test_a_well_known_form_is_found_among_machine_code(name: str) -> None:
 
     leaks = found(code + b"\0" + text.encode() + b"\0" + code)
 
-    assert Leak(place="x.py", line=None, what=what) in leaks
+    assert Leak(location=X, line=None, what=what) in leaks
 
 
 @pytest.mark.parametrize("text", HARMLESS)
@@ -182,7 +186,7 @@ def test_what_only_looks_like_a_secret_is_let_pass(text: str) -> None:
 def test_a_value_that_was_seen_is_found_however_it_is_written(text: str) -> None:
     leaks = found(f"\n\n{text}\n", SECRET)
 
-    assert leaks == (Leak(place="x.py", line=3, what=SECRET.what),)
+    assert leaks == (Leak(location=X, line=3, what=SECRET.what),)
 
 
 @pytest.mark.parametrize("before", range(3))
@@ -191,7 +195,7 @@ def test_a_value_in_the_base64_of_urls_is_found(before: int) -> None:
 
     text = base64.urlsafe_b64encode(b"u" * before + value.encode()).decode()
 
-    assert found(text, Secret(value=value, what="x")) == (Leak(place="x.py", line=1, what="x"),)
+    assert found(text, Secret(value=value, what="x")) == (Leak(location=X, line=1, what="x"),)
 
 
 @pytest.mark.parametrize("value", ["p4ßwörter", '"quo\'ted\\"', "12345678", drawn(400)])
@@ -203,9 +207,9 @@ def test_a_value_of_any_characters_is_found_among_machine_code(value: str) -> No
     ]
 
     for text in (value, json.dumps(value)[1:-1], quote(value)):
-        leaks = find_leaks("x", [code + text.encode() + code], seen)
+        leaks = find_leaks(X, [code + text.encode() + code], seen)
 
-        assert leaks == (Leak(place="x", line=None, what="x"),)
+        assert leaks == (Leak(location=X, line=None, what="x"),)
 
 
 @pytest.mark.parametrize("value", ["", "short12", "anonymous", "x-access-token", "PassWord"])
@@ -216,7 +220,7 @@ def test_what_is_plainly_no_secret_is_not_looked_for(value: str) -> None:
 def test_without_forms_only_what_was_seen_is_looked_for() -> None:
     text = f"ghp_{drawn(36)} {PASSWORD}".encode()
 
-    assert [leak.what for leak in find_leaks("x", [text], [SECRET], forms=False)] == [SECRET.what]
+    assert [leak.what for leak in find_leaks(X, [text], [SECRET], forms=False)] == [SECRET.what]
 
 
 def test_each_kind_is_named_once_a_line_in_order() -> None:
@@ -251,9 +255,9 @@ def test_what_is_found_does_not_depend_on_how_a_stream_is_cut(
     borders = [0, *sorted(cuts), len(data)]
     pieces = [data[start:end] for start, end in pairwise(borders)]
 
-    whole = find_leaks("x", [data], ())
+    whole = find_leaks(X, [data], ())
 
-    assert find_leaks("x", pieces, ()) == whole
+    assert find_leaks(X, pieces, ()) == whole
     assert what in {leak.what for leak in whole}
 
 
@@ -261,8 +265,8 @@ def test_what_stands_before_a_border_counts_beyond_it() -> None:
     line = b"a line of a text" * (BLOCK // 16)
     token = f"hf_{drawn(34)}".encode()
 
-    apart = find_leaks("x", [line[:-1] + b" " + token], ())
-    part_of_a_word = find_leaks("x", [line[:-1] + b"x" + token], ())
+    apart = find_leaks(X, [line[:-1] + b" " + token], ())
+    part_of_a_word = find_leaks(X, [line[:-1] + b"x" + token], ())
 
     assert [leak.what for leak in apart] == ["a Hugging Face token"]
     assert part_of_a_word == ()
@@ -275,14 +279,14 @@ def test_a_value_on_any_border_is_found(around: bytes, offset: int, size: int) -
     data = code[: BLOCK + offset] + around + PASSWORD.encode() + around + code[:9000]
     pieces = [data[start : start + size * 64] for start in range(0, len(data), size * 64)]
 
-    assert find_leaks("x", pieces, [SECRET], forms=False) == (
+    assert find_leaks(X, pieces, [SECRET], forms=False) == (
         Leak(
-            place="x",
+            location=X,
             line=data.count(b"\n", 0, data.index(PASSWORD.encode())) + 1,
             what=SECRET.what,
         )
         if b"\0" not in data
-        else Leak(place="x", line=None, what=SECRET.what),
+        else Leak(location=X, line=None, what=SECRET.what),
     )
 
 
@@ -292,7 +296,7 @@ def test_a_stream_is_read_in_constant_memory() -> None:
     piece = random.Random(5).randbytes(BLOCK)
     tracemalloc.start()
 
-    leaks = find_leaks("x", (piece for _ in range(64)), [SECRET])
+    leaks = find_leaks(X, (piece for _ in range(64)), [SECRET])
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -303,14 +307,14 @@ def test_a_stream_is_read_in_constant_memory() -> None:
 def test_a_place_full_of_secrets_is_not_read_to_its_end() -> None:
     pieces = iter([f"ghp_{drawn(36)}\n".encode() * 30000] * 100)
 
-    leaks = find_leaks("x", pieces, ())
+    leaks = find_leaks(X, pieces, ())
 
     assert len(leaks) == 64
     assert len(list(pieces)) > 95
 
 
 def leak(place: str, line: int | None = 3) -> Leak:
-    return Leak(place=place, line=line, what="a GitHub token")
+    return Leak(location=Location(name=place), line=line, what="a GitHub token")
 
 
 def test_a_leak_stops_with_its_place_and_what_to_do() -> None:

@@ -1,0 +1,1 @@
+"""Find what must not leave this machine."""
