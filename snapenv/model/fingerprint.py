@@ -110,15 +110,15 @@ class Fingerprint:
     def relative_differences(self, other: Fingerprint) -> tuple[float, ...]:
         """Give one number a step, infinite where either loss is missing or not finite."""
         pairs = zip_longest(self.values, other.values, fillvalue=math.nan)
-        return tuple(_relative_difference(here, there) for here, there in pairs)
+        return tuple(_relative_difference(loss, another) for loss, another in pairs)
 
     def first_differing_step(self, other: Fingerprint) -> int | None:
         """Give the first step, from 1, whose losses are not the same bit for bit."""
         pairs = enumerate(zip_longest(self.losses, other.losses), start=1)
-        return next((step for step, (here, there) in pairs if here != there), None)
+        return next((step for step, (loss, another) in pairs if loss != another), None)
 
 
-def _relative_difference(here: float, there: float) -> float:
-    if not (math.isfinite(here) and math.isfinite(there)):
+def _relative_difference(one: float, other: float) -> float:
+    if not (math.isfinite(one) and math.isfinite(other)):
         return math.inf
-    return abs(here - there) / max(abs(here), abs(there)) if here != there else 0.0
+    return abs(one - other) / max(abs(one), abs(other)) if one != other else 0.0

@@ -20,7 +20,7 @@ class Check:
     id: str  # "python", "distribution.numpy", "fingerprint"
     ok: bool
     expected: str
-    seen: str
+    actual: str
     fix: str | None = None
     part: Part = "environment"
     severity: Severity = "error"

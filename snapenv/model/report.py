@@ -14,15 +14,15 @@ class Row:
     """One fact of both sides, as people read it; None where a side does not have it."""
 
     label: str  # "driver", "GPU", "images/s"
-    left: str | None  # at capture
-    right: str | None  # now
+    expected: str | None  # at capture
+    actual: str | None  # now
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
     """One verdict and what led to it. Nothing in it is trusted: part came with the snapshot.
 
-    ``expected`` is the smoke-train of the capture and ``seen`` the one that was run now.
+    ``expected`` is the smoke-train of the capture and ``actual`` the one that was run now.
     ``limits`` are the largest relative differences of a loss that the tier allows, at step 1 and
     after it; None where each must be the same bit for bit.
     """
@@ -37,7 +37,7 @@ class Report:
     restored_at: str | None = None  # UTC, ISO 8601
     restored_in: str | None = None  # "docker, example.com/team/env:…", "venv, .venv"
     expected: Fingerprint | None = None
-    seen: Fingerprint | None = None
+    actual: Fingerprint | None = None
     limits: tuple[float, float] | None = None
     checks: tuple[Check, ...] = ()
     warnings: tuple[str, ...] = ()

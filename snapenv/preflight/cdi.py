@@ -59,8 +59,8 @@ def _compare_driver(case: Case) -> Iterator[Check]:
     found = [one for name in _asked(case) if (one := resolve(name, case.specs))]
     old = next((one for one in found if loaded and one.driver not in {None, loaded}), None)
     if old:
-        seen = f"{old.path} is of driver {old.driver}"
-        yield failed("gpu.cdi", expected, seen, _generate(old.path))
+        actual = f"{old.path} is of driver {old.driver}"
+        yield failed("gpu.cdi", expected, actual, _generate(old.path))
     elif found:
         yield held("gpu.cdi", expected, found[0].path)
 

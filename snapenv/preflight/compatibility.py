@@ -53,15 +53,15 @@ def check_requirement(case: Case) -> Iterator[Check]:
     name = unmet[0] if unmet else next(iter(asked))
     first = asked[name].partition(" ")[0]
     cuda = hardware.driver.cuda
-    seen = f"driver {hardware.driver.version}" + (f", CUDA {dotted(cuda)}" if cuda else "")
+    actual = f"driver {hardware.driver.version}" + (f", CUDA {dotted(cuda)}" if cuda else "")
     if not unmet:
-        yield held("driver.requirement", f"{first}, as the image asks", seen)
+        yield held("driver.requirement", f"{first}, as the image asks", actual)
         return
     say = warned if case.injection == "cdi" else failed
     yield say(
         "driver.requirement",
         f"{first}, as the image's {name} asks",
-        seen,
+        actual,
         f"Update the driver until it meets {first}, which nvidia-smi shows.",
     )
 
@@ -84,12 +84,12 @@ def _holds(condition: str, driver: Driver, gpu: Gpu) -> bool:
         return True
     if found["what"] == "brand":
         return found["how"] != "=" or _is_brand(gpu, found["value"])
-    seen: dict[str, _Numbers | None] = {
+    actual: dict[str, _Numbers | None] = {
         "cuda": driver.cuda,
         "driver": numbers(driver.version),
         "arch": gpu.compute_capability,
     }
-    here, wanted = seen.get(found["what"]), numbers(found["value"])
+    here, wanted = actual.get(found["what"]), numbers(found["value"])
     if here is None or wanted is None:
         return True
     return _COMPARE[found["how"]](here, wanted)

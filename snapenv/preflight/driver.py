@@ -92,9 +92,9 @@ def check_mismatch(case: Case) -> Iterator[Check]:
         return
     expected = "kernel module and library of one driver"
     if _differ(module, library):
-        seen = f"kernel module {module}, library {library}"
+        actual = f"kernel module {module}, library {library}"
         fix = "wsl --shutdown" if case.plumbing.wsl else "sudo reboot"
-        yield failed("driver.mismatch", expected, seen, fix)
+        yield failed("driver.mismatch", expected, actual, fix)
     elif hardware.driver_fault is None:
         yield held("driver.mismatch", expected, f"both {library}")
 
@@ -120,22 +120,22 @@ def check_cuda(case: Case) -> Iterator[Check]:
         return
     found, cuda = service(case), dotted(case.cuda)
     expected = f"a driver for CUDA {cuda}: {lowest_driver(case.catalogue, case.cuda)}"
-    seen = describe_driver(hardware.driver, case.catalogue)
+    actual = describe_driver(hardware.driver, case.catalogue)
     past = is_past_support(hardware.driver, case.cuda, case.catalogue)
     if found == "no" or (found == "perhaps" and past and not case.needs.compat):
-        yield failed("driver.cuda", expected, seen, _newer_driver(case, case.cuda))
+        yield failed("driver.cuda", expected, actual, _newer_driver(case, case.cuda))
     elif found in {None, "perhaps"}:
         unknown = f", and it is not known whether it serves {cuda}"
-        yield warned("driver.cuda", expected, seen + unknown, _newer_driver(case, case.cuda))
+        yield warned("driver.cuda", expected, actual + unknown, _newer_driver(case, case.cuda))
     elif found != "forward":
         rule = f", and {cuda} as every {case.cuda[0]}.x" if found == "minor" else ""
-        yield held("driver.cuda", expected, seen + rule)
+        yield held("driver.cuda", expected, actual + rule)
     elif case.needs.compat:
         by = f", and {cuda} by the image's forward-compatibility package"
-        yield held("driver.cuda", expected, seen + by)
+        yield held("driver.cuda", expected, actual + by)
     else:
         by = f", and {cuda} only with the package cuda-compat"
-        yield warned("driver.cuda", expected, seen + by, _newer_driver(case, case.cuda))
+        yield warned("driver.cuda", expected, actual + by, _newer_driver(case, case.cuda))
 
 
 def service(case: Case) -> Service | None:

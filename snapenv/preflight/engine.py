@@ -39,9 +39,9 @@ def check_answer(case: Case) -> Iterator[Check]:
     if case.needs.venv:
         return
     if case.engine is None:
-        seen = case.host.engine_error or "none answers"
+        actual = case.host.engine_error or "none answers"
         hint = case.host.engine_hint or "Start Docker, or use --engine venv, which needs none."
-        yield failed("engine", expected, seen, hint)
+        yield failed("engine", expected, actual, hint)
         return
     yield held("engine", expected, f"Docker {case.engine.version} at {case.engine.address}")
     if not case.engine.here:
@@ -59,15 +59,15 @@ def check_api(case: Case) -> Iterator[Check]:
         return
     oldest = GPU_API if case.gpus else OLDEST_API
     expected = f"API {dotted(oldest)} or newer"
-    seen = f"API {dotted(case.engine.oldest_api)} to {dotted(case.engine.api)}"
+    actual = f"API {dotted(case.engine.oldest_api)} to {dotted(case.engine.api)}"
     if case.engine.api < oldest:
-        yield failed("engine.api", expected, seen, _UPDATE_DOCKER)
+        yield failed("engine.api", expected, actual, _UPDATE_DOCKER)
     elif case.engine.api < TRIED_API[0]:
-        yield warned("engine.api", _TRIED, seen, _UPDATE_DOCKER)
+        yield warned("engine.api", _TRIED, actual, _UPDATE_DOCKER)
     elif case.engine.oldest_api > TRIED_API[1]:
-        yield warned("engine.api", _TRIED, seen, _UPDATE_SNAPENV)
+        yield warned("engine.api", _TRIED, actual, _UPDATE_SNAPENV)
     else:
-        yield held("engine.api", expected, seen)
+        yield held("engine.api", expected, actual)
 
 
 def check_buildkit(case: Case) -> Iterator[Check]:

@@ -10,23 +10,23 @@ if TYPE_CHECKING:
     from snapenv.model.outcome import Part
 
 
-def held(name: str, expected: str, seen: str, *, part: Part = "host") -> Check:
+def held(name: str, expected: str, actual: str, *, part: Part = "host") -> Check:
     """Say that what is needed is there."""
-    return Check(id=name, ok=True, expected=expected, seen=seen, part=part)
+    return Check(id=name, ok=True, expected=expected, actual=actual, part=part)
 
 
-def failed(name: str, expected: str, seen: str, fix: str, *, part: Part = "host") -> Check:
+def failed(name: str, expected: str, actual: str, fix: str, *, part: Part = "host") -> Check:
     """Say that it cannot work, and the command or the sentence that mends it."""
-    return Check(id=name, ok=False, expected=expected, seen=seen, fix=fix, part=part)
+    return Check(id=name, ok=False, expected=expected, actual=actual, fix=fix, part=part)
 
 
-def warned(name: str, expected: str, seen: str, fix: str, *, part: Part = "host") -> Check:
+def warned(name: str, expected: str, actual: str, fix: str, *, part: Part = "host") -> Check:
     """Say that it may not work, or not as wanted."""
     return Check(
         id=name,
         ok=False,
         expected=expected,
-        seen=seen,
+        actual=actual,
         fix=fix,
         part=part,
         severity="warning",

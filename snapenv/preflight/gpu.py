@@ -54,12 +54,12 @@ def check_silent(case: Case) -> Iterator[Check]:
     hardware = case.gpu_hardware
     if hardware is None or hardware.driver_fault or not hardware.gpu_faults:
         return
-    seen = "; ".join(f"GPU {one.number}: {one.error}" for one in hardware.gpu_faults)
+    actual = "; ".join(f"GPU {one.number}: {one.error}" for one in hardware.gpu_faults)
     others = ",".join(map(str, case.numbers))
     go_on = f"Use --device {others}, and see" if others else "See"
     fix = f"{go_on} sudo dmesg | grep -iE 'nvrm|xid' for what failed; a reboot may bring it back."
     say = warned if others and not case.needs.devices else failed
-    yield say("gpu.silent", "GPUs that answer", seen, fix)
+    yield say("gpu.silent", "GPUs that answer", actual, fix)
 
 
 def check_mode(case: Case) -> Iterator[Check]:
@@ -111,9 +111,9 @@ def check_wsl(case: Case) -> Iterator[Check]:
         yield held("gpu.wsl", expected, "handed on")
         return
     missing = fault.kind == "library" if fault else _DXG in case.plumbing.devices
-    seen = fault.error if fault else "none: it trains on the CPU"
+    actual = fault.error if fault else "none: it trains on the CPU"
     say = failed if (fault and not missing) or case.needs.gpu_required else warned
-    yield say("gpu.wsl", expected, seen, _WSL_LIBRARY_FIX if missing else _WSL_FIX)
+    yield say("gpu.wsl", expected, actual, _WSL_LIBRARY_FIX if missing else _WSL_FIX)
 
 
 _WSL_FIX = "Install NVIDIA's driver in Windows, never in WSL, then in Windows: wsl --update"

@@ -39,14 +39,14 @@ def check_kernels(case: Case) -> Iterator[Check]:
         by = "PTX" if any(coverage == "ptx" for _, coverage in known) else "machine code"
         yield held("gpu.kernels", expected, by, part="image")
         return
-    seen = f"none for {_names(missing)}{_built_for(case)}"
+    actual = f"none for {_names(missing)}{_built_for(case)}"
     if len(missing) == len(found):
         fix = _other_torch(missing[0], case)
-        yield failed("gpu.kernels", expected, seen, fix, part="image")
+        yield failed("gpu.kernels", expected, actual, fix, part="image")
     else:
         numbered = zip(case.numbers, found, strict=True)
         usable = ",".join(str(i) for i, (_, one) in numbered if one != "none")
-        yield warned("gpu.kernels", expected, seen, f"Use --device {usable}.", part="image")
+        yield warned("gpu.kernels", expected, actual, f"Use --device {usable}.", part="image")
 
 
 def check_ptx(case: Case) -> Iterator[Check]:
@@ -60,14 +60,14 @@ def check_ptx(case: Case) -> Iterator[Check]:
         return
     expected = f"a driver of CUDA {dotted(case.cuda)}, to translate PTX for {_names(needs_ptx)}"
     own = own_cuda(driver, case.catalogue)
-    seen = f"driver {driver.version} translates that of CUDA {dotted(own) if own else 'unknown'}"
+    actual = f"driver {driver.version} translates that of CUDA {dotted(own) if own else 'unknown'}"
     if service(case) == "full":
-        yield held("gpu.ptx", expected, seen)
+        yield held("gpu.ptx", expected, actual)
     elif service(case) == "minor":
         where = "in Windows, never in WSL" if case.plumbing.wsl else "and reboot"
         cuda = dotted(case.cuda)
         fix = f"Install the NVIDIA driver that came with CUDA {cuda}, or newer, {where}."
-        yield failed("gpu.ptx", expected, seen, fix)
+        yield failed("gpu.ptx", expected, actual, fix)
 
 
 def check_extensions(case: Case) -> Iterator[Check]:
@@ -85,11 +85,11 @@ def check_extensions(case: Case) -> Iterator[Check]:
     if not lacking:
         yield held("gpu.extensions", expected, "in all of them", part="image")
         return
-    seen = "; ".join(f"{name} has none for {_names(bare)}" for name, bare in lacking.items())
+    actual = "; ".join(f"{name} has none for {_names(bare)}" for name, bare in lacking.items())
     stops = any(name in _TRAINS and len(bare) == len(gpus) for name, bare in lacking.items())
     fix = f"Build {next(iter(lacking))} again with TORCH_CUDA_ARCH_LIST for these, then capture."
     say = failed if stops else warned
-    yield say("gpu.extensions", expected, seen, fix, part="image")
+    yield say("gpu.extensions", expected, actual, fix, part="image")
 
 
 def _lacks(kernels: Kernels, gpu: Gpu) -> bool:

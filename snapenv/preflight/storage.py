@@ -36,14 +36,14 @@ def check_disk(case: Case) -> Iterator[Check]:
     kept = KEPT if engine.containerd_store else 0.0
     least, enough = ((factor + kept) * packed for factor in (LEAST, ENOUGH))
     expected = f"{size(enough)} free for {size(packed)} of layers"
-    seen = f"{size(engine.free_bytes)} free at {engine.root}"
+    actual = f"{size(engine.free_bytes)} free at {engine.root}"
     if engine.free_bytes >= enough:
-        yield held("disk", expected, seen)
+        yield held("disk", expected, actual)
         return
     say = failed if engine.free_bytes < least else warned
     short = size(enough - engine.free_bytes)
     yield say(
-        "disk", expected, seen, f"Free {short} more; docker system df shows what images hold."
+        "disk", expected, actual, f"Free {short} more; docker system df shows what images hold."
     )
 
 
@@ -56,13 +56,13 @@ def check_inodes(case: Case) -> Iterator[Check]:
     if engine is None or engine.free_inodes is None or not case.needs.missing:
         return
     expected = f"{ENOUGH_FILES:,} free inodes, one for each file of an image"
-    seen = f"{engine.free_inodes:,} free at {engine.root}"
+    actual = f"{engine.free_inodes:,} free at {engine.root}"
     if engine.free_inodes >= ENOUGH_FILES:
-        yield held("disk.inodes", expected, seen)
+        yield held("disk.inodes", expected, actual)
         return
     say = failed if engine.free_inodes < LEAST_FILES and torch else warned
     fix = "Remove small files there, such as unused images (docker image prune); df -i shows it."
-    yield say("disk.inodes", expected, seen, fix)
+    yield say("disk.inodes", expected, actual, fix)
 
 
 def check_shm(case: Case) -> Iterator[Check]:

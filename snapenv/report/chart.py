@@ -26,7 +26,7 @@ _MOST_LABELS = 6
 _ALL_STEPS = 12  # that all get a label
 _ROUND = (1.0, 2.0, 5.0, 10.0)
 
-Side = Literal["expected", "seen", "difference"]
+Side = Literal["expected", "actual", "difference"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,16 +67,16 @@ class Plot:
 
 
 def loss_chart(
-    expected: Sequence[float], seen: Sequence[float], *, first: int | None = None
+    expected: Sequence[float], actual: Sequence[float], *, first: int | None = None
 ) -> Plot | None:
     """Draw the losses of both sides over one another; None where there is nothing to draw.
 
     ``first`` is the first differing step; steps count from 1.
     """
-    values = [value for value in (*expected, *seen) if _drawable(value)]
+    values = [value for value in (*expected, *actual) if _drawable(value)]
     if not values:
         return None
-    steps = max(len(expected), len(seen))
+    steps = max(len(expected), len(actual))
     ticks = round_ticks(min(values), max(values))
     y_of = _scale(ticks[0], ticks[-1], BOTTOM, TOP)
     return Plot(
@@ -87,10 +87,10 @@ def loss_chart(
         ),
         curves=(
             *_curve("expected", expected, steps, y_of),
-            *_curve("seen", seen, steps, y_of),
+            *_curve("actual", actual, steps, y_of),
         ),
         marker=_marker(first, steps),
-        description=_describe(expected, seen, first),
+        description=_describe(expected, actual, first),
     )
 
 
@@ -249,14 +249,14 @@ def _text(number: float) -> str:
     return f"{number:.1f}"
 
 
-def _describe(expected: Sequence[float], seen: Sequence[float], first: int | None) -> str:
-    sides = (("at capture", expected), ("now", seen))
+def _describe(expected: Sequence[float], actual: Sequence[float], first: int | None) -> str:
+    sides = (("at capture", expected), ("now", actual))
     said = [
         f"{name}: {len(losses)} steps, from {losses[0]:.6g} to {losses[-1]:.6g}"
         for name, losses in sides
         if losses
     ]
-    if expected and seen:
+    if expected and actual:
         said.append(f"they part at step {first}" if first else "the same at every step")
     return "; ".join(said) + "."
 

@@ -37,11 +37,11 @@ _SPEED: dict[str, tuple[str, Callable[[float], str]]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SidesRow:
-    """A fact of both sides; ``change`` is how the right one stands to the left one."""
+    """A fact of both sides; ``change`` is how the actual one stands to the expected one."""
 
     label: str
-    left: str
-    right: str
+    expected: str
+    actual: str
     differs: bool
     change: str | None = None  # "+4 %", "12-fold"
 
@@ -57,36 +57,32 @@ class Table:
 
 def speed_rows(report: Report) -> Iterator[SidesRow]:
     """Give the figures that either side has."""
-    here, there = (one.speed if one else None for one in (report.expected, report.seen))
+    speeds = [side.speed if side else None for side in (report.expected, report.actual)]
     for name, (label, write) in _SPEED.items():
-        left, right = getattr(here, name, None), getattr(there, name, None)
-        if left is not None or right is not None:
-            texts = [None if value is None else write(value) for value in (left, right)]
-            yield sides(Row(label=label, left=texts[0], right=texts[1]), _change(left, right))
-    yield from _said_rows(here, there)
-
-
-def _said_rows(here: Speed | None, there: Speed | None) -> Iterator[SidesRow]:
-    """Give what is said in words: reasons for throttling where there are any, and the link."""
-    rows = (
-        Row(label="throttled", left=_throttled(here), right=_throttled(there)),
-        Row(label="PCIe", left=here.pcie if here else None, right=there.pcie if there else None),
-    )
-    unsaid = {None, _NOT_THROTTLED}
-    return (sides(row) for row in rows if not {row.left, row.right} <= unsaid)
+        expected, actual = (getattr(speed, name, None) for speed in speeds)
+        if expected is not None or actual is not None:
+            texts = [None if value is None else write(value) for value in (expected, actual)]
+            row = Row(label=label, expected=texts[0], actual=texts[1])
+            yield sides(row, _change(expected, actual))
+    throttled = [_throttled(speed) for speed in speeds]
+    if not set(throttled) <= {None, _NOT_THROTTLED}:
+        yield sides(Row(label="throttled", expected=throttled[0], actual=throttled[1]))
+    links = [speed.pcie if speed else None for speed in speeds]
+    if any(links):
+        yield sides(Row(label="PCIe", expected=links[0], actual=links[1]))
 
 
 def _throttled(speed: Speed | None) -> str | None:
     return (", ".join(speed.throttled) or _NOT_THROTTLED) if speed else None
 
 
-def _change(left: float | None, right: float | None) -> str | None:
+def _change(expected: float | None, actual: float | None) -> str | None:
     """Give the change, None where a side is unknown or nothing."""
-    if not left or right is None or not math.isfinite(right / left):
+    if not expected or actual is None or not math.isfinite(actual / expected):
         return None
-    if right / left >= _TIMES:
-        return f"{right / left:.3g}-fold"
-    percent = round((right / left - 1) * 100)
+    if actual / expected >= _TIMES:
+        return f"{actual / expected:.3g}-fold"
+    percent = round((actual / expected - 1) * 100)
     return f"{percent:+d} %" if percent else "0 %"
 
 
@@ -109,7 +105,7 @@ def _section_table(section: Section) -> Table:
         title=section.title,
         reason=section.reason,
         rows=tuple(
-            sides(Row(label=one.subject, left=one.left, right=one.right))
+            sides(Row(label=one.subject, expected=one.left, actual=one.right))
             for one in section.differences
         ),
     )
@@ -167,19 +163,19 @@ def _library_texts(fingerprint: Fingerprint) -> dict[str, str]:
 def _of_both(
     report: Report, texts: Callable[[Fingerprint], Mapping[str, str]]
 ) -> Iterator[SidesRow]:
-    """Give a row for each name, those of the left side first; none where a side has none."""
-    here, there = (texts(one) if one else {} for one in (report.expected, report.seen))
-    for name in dict.fromkeys((*here, *there)) if here and there else ():
-        yield sides(Row(label=name, left=here.get(name), right=there.get(name)))
+    """Give a row for each name, those of the expected side first; none where a side has none."""
+    expected, actual = (texts(one) if one else {} for one in (report.expected, report.actual))
+    for name in dict.fromkeys((*expected, *actual)) if expected and actual else ():
+        yield sides(Row(label=name, expected=expected.get(name), actual=actual.get(name)))
 
 
 def sides(row: Row, change: str | None = None) -> SidesRow:
     """Give a fact as the page has it: what a side does not have is called absent."""
     return SidesRow(
         label=row.label,
-        left=_text(row.left),
-        right=_text(row.right),
-        differs=row.left != row.right,
+        expected=_text(row.expected),
+        actual=_text(row.actual),
+        differs=row.expected != row.actual,
         change=change,
     )
 

@@ -61,9 +61,9 @@ def _check_lines(check: Check, verdict: Verdict | None) -> Iterator[Text]:
     mark = _MARKS[check.ok] if check.ok or check.fails else _WARNING
     start = Text.assemble(mark, f" {printable(check.id):<{_ID_WIDTH}} ")
     if check.ok:
-        yield start.append(printable(check.seen))
+        yield start.append(printable(check.actual))
         return
-    yield start.append(f"expected {printable(check.expected)}; seen: {printable(check.seen)}")
+    yield start.append(f"expected: {printable(check.expected)}; actual: {printable(check.actual)}")
     if check.fix and (verdict is None or (check.id, check.fix) != (verdict.check, verdict.next)):
         yield Text.assemble("  ", ("fix: ", "cyan"), printable(check.fix))
 

@@ -49,8 +49,8 @@ class Step:
     """One step of both smoke-trains, as the table has it."""
 
     number: int
-    left: str
-    right: str
+    expected: str
+    actual: str
     difference: str
     differs: bool
 
@@ -80,12 +80,12 @@ class Page:
 def make_page(report: Report) -> Page:
     """Decide what the page of a report shows."""
     kind = "held" if report.verdict.ok else "failed"
-    here, there = _losses(report.expected), _losses(report.seen)
+    expected, actual = _losses(report.expected), _losses(report.actual)
     differences: tuple[float, ...] = ()
     first = None
-    if report.expected and report.seen:
-        differences = report.expected.relative_differences(report.seen)
-        first = report.expected.first_differing_step(report.seen)
+    if report.expected and report.actual:
+        differences = report.expected.relative_differences(report.actual)
+        first = report.expected.first_differing_step(report.actual)
     lines = tuple(_line(check) for check in report.checks)
     conditions = tuple(condition_rows(report))
     return Page(
@@ -94,10 +94,10 @@ def make_page(report: Report) -> Page:
         mark=_MARKS[kind],
         word=report.tier or _word(report),
         facts=tuple(_facts(report)),
-        losses=loss_chart(here, there, first=first),
+        losses=loss_chart(expected, actual, first=first),
         differences=difference_chart(differences, first=first, limits=report.limits),
         proof=_proof(report, differences, first),
-        steps=tuple(_steps(here, there, differences)),
+        steps=tuple(_steps(expected, actual, differences)),
         speed=tuple(speed_rows(report)),
         groups=tuple(_groups(lines)),
         counts=_counts(lines),
@@ -118,12 +118,12 @@ def _losses(fingerprint: Fingerprint | None) -> tuple[float, ...]:
 
 
 def _proof(report: Report, differences: Sequence[float], first: int | None) -> str:
-    if report.seen is None:
+    if report.actual is None:
         return "No smoke-train was run: this rests on the facts alone."
     if report.expected is None:
         return "There are no losses of the capture to compare with."
     if first is None:
-        return f"All {len(report.seen.losses)} losses are the same, bit for bit."
+        return f"All {len(report.actual.losses)} losses are the same, bit for bit."
     largest = max(differences)
     far = f"by at most {largest:.1e}" if math.isfinite(largest) else "and are not all comparable"
     return f"The losses part at step {first} of {len(differences)}, {far}."
@@ -148,14 +148,14 @@ def _readable(time: str | None) -> str | None:
 
 
 def _steps(
-    here: Sequence[float], there: Sequence[float], differences: Sequence[float]
+    expected: Sequence[float], actual: Sequence[float], differences: Sequence[float]
 ) -> Iterator[Step]:
-    rows = enumerate(zip_longest(here, there, differences), start=1)
-    for number, (left, right, difference) in rows:
+    rows = enumerate(zip_longest(expected, actual, differences), start=1)
+    for number, (loss, actual_loss, difference) in rows:
         yield Step(
             number=number,
-            left="absent" if left is None else f"{left:.9g}",
-            right="absent" if right is None else f"{right:.9g}",
+            expected="absent" if loss is None else f"{loss:.9g}",
+            actual="absent" if actual_loss is None else f"{actual_loss:.9g}",
             difference=_difference(difference),
             differs=bool(difference),
         )

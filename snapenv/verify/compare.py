@@ -36,7 +36,7 @@ _PATH_APART = "See what PYTHONPATH is set to, and unset it; else restore again."
 _OF_DRIVER = re.compile(r"lib(cuda|nvidia-.+|nvcuvid|nvoptix)\.so.*")  # comes with the GPU
 
 
-def compare_facts(expected: Facts, seen: Facts) -> tuple[Check, ...]:
+def compare_facts(expected: Facts, actual: Facts) -> tuple[Check, ...]:
     """Answer, part by part, whether two looks saw the same environment.
 
     A difference is named by the distribution, variable or library it is in. Where an
@@ -44,43 +44,45 @@ def compare_facts(expected: Facts, seen: Facts) -> tuple[Check, ...]:
     compiled code only what both looks saw is compared: an older snapshot does not hold it.
     """
     return (
-        *_python(expected.environment, seen.environment),
-        *compare_startup(expected.startup, seen.startup),  # what these bring shows in what follows
-        _frameworks(expected.environment, seen.environment),
-        *_distributions(expected.environment, seen.environment),
-        *_import_path(expected.environment.import_path, seen.environment.import_path),
-        *_unowned(expected.environment.unowned, seen.environment.unowned),
-        *_native(expected.native, seen.native),
-        *_variables(expected.variables, seen.variables),
+        *_python(expected.environment, actual.environment),
+        *compare_startup(
+            expected.startup, actual.startup
+        ),  # what these bring shows in what follows
+        _frameworks(expected.environment, actual.environment),
+        *_distributions(expected.environment, actual.environment),
+        *_import_path(expected.environment.import_path, actual.environment.import_path),
+        *_unowned(expected.environment.unowned, actual.environment.unowned),
+        *_native(expected.native, actual.native),
+        *_variables(expected.variables, actual.variables),
     )
 
 
-def _check(name: str, *, ok: bool, expected: str, seen: str, fix: str) -> Check:
+def _check(name: str, *, ok: bool, expected: str, actual: str, fix: str) -> Check:
     """Make a check; what held needs no fix."""
-    return Check(id=name, ok=ok, expected=expected, seen=seen, fix=None if ok else fix)
+    return Check(id=name, ok=ok, expected=expected, actual=actual, fix=None if ok else fix)
 
 
-def _python(expected: Environment, seen: Environment) -> Iterator[Check]:
+def _python(expected: Environment, actual: Environment) -> Iterator[Check]:
     """Compare the interpreters; another patch of one version is something to look out for."""
-    there, here = expected.interpreter, seen.interpreter
+    there, here = expected.interpreter, actual.interpreter
     is_near = (there.implementation, there.minor) == (here.implementation, here.minor)
     check = _check(
         "python",
         ok=there == here,
         expected=f"{there.implementation} {there.version}",
-        seen=f"{here.implementation} {here.version}",
+        actual=f"{here.implementation} {here.version}",
         fix=f"Install Python {there.version} (uv python install {there.request}) and restore "
         "again, or name one with --python PATH.",
     )
     yield replace(check, severity="warning" if is_near and not check.ok else "error")
 
 
-def _frameworks(expected: Environment, seen: Environment) -> Check:
+def _frameworks(expected: Environment, actual: Environment) -> Check:
     return _check(
         "frameworks",
-        ok=_describe_frameworks(expected) == _describe_frameworks(seen),
+        ok=_describe_frameworks(expected) == _describe_frameworks(actual),
         expected=_describe_frameworks(expected),
-        seen=_describe_frameworks(seen),
+        actual=_describe_frameworks(actual),
         fix="Restore again; these come with torch and its CUDA wheels, or with the base image.",
     )
 
@@ -98,21 +100,21 @@ def _describe_frameworks(environment: Environment) -> str:
     )
 
 
-def _distributions(expected: Environment, seen: Environment) -> Iterator[Check]:
+def _distributions(expected: Environment, actual: Environment) -> Iterator[Check]:
     """Give one check over all, and one for each distribution that differs."""
-    here = {found.name: found for found in seen.distributions}
+    here = {found.name: found for found in actual.distributions}
     there = {found.name: found for found in expected.distributions}
     different = [
         check
         for name in sorted(here.keys() | there.keys())
         for check in _distribution(name, there.get(name), here.get(name))
     ]
-    hashed = sum(found.files.count for found in seen.distributions if found.files)
+    hashed = sum(found.files.count for found in actual.distributions if found.files)
     yield _check(
         "distributions",
         ok=not different,
         expected=f"{counted(len(there), 'package')}, 0 different",
-        seen=f"{counted(len(here), 'package')}, {counted(hashed, 'file')} hashed, "
+        actual=f"{counted(len(here), 'package')}, {counted(hashed, 'file')} hashed, "
         f"{len(different)} different",
         fix="See the packages named below.",
     )
@@ -120,23 +122,23 @@ def _distributions(expected: Environment, seen: Environment) -> Iterator[Check]:
 
 
 def _distribution(
-    name: str, expected: Distribution | None, seen: Distribution | None
+    name: str, expected: Distribution | None, actual: Distribution | None
 ) -> Iterator[Check]:
-    versions = [found.version if found else _ABSENT for found in (expected, seen)]
+    versions = [found.version if found else _ABSENT for found in (expected, actual)]
     if versions[0] != versions[1]:
         yield _differs(name, versions[0], versions[1], extra=expected is None)
-    elif expected and seen and _content(expected.files) != _content(seen.files):
-        yield _differs(name, _describe_files(expected.files), _describe_files(seen.files))
-    elif expected and seen and (bits := executable_apart(expected.files, seen.files)):
+    elif expected and actual and _content(expected.files) != _content(actual.files):
+        yield _differs(name, _describe_files(expected.files), _describe_files(actual.files))
+    elif expected and actual and (bits := executable_apart(expected.files, actual.files)):
         yield _differs(name, *(_describe_bits(bits, side) for side in (0, 1)))
 
 
-def _differs(name: str, expected: str, seen: str, *, extra: bool = False) -> Check:
+def _differs(name: str, expected: str, actual: str, *, extra: bool = False) -> Check:
     return Check(
         id=f"distribution.{name}",
         ok=False,
         expected=expected,
-        seen=seen,
+        actual=actual,
         fix=_REMOVE.format(name=name) if extra else _REINSTALL.format(name=name),
     )
 
@@ -160,9 +162,9 @@ def _describe_files(files: Files | None) -> str:
     return ", ".join([*(odd[:3] or [counted(files.count, "file")]), f"content {files.sha256[:12]}"])
 
 
-def _unowned(expected: tuple[LooseFile, ...], seen: tuple[LooseFile, ...]) -> Iterator[Check]:
+def _unowned(expected: tuple[LooseFile, ...], actual: tuple[LooseFile, ...]) -> Iterator[Check]:
     """Compare the files that belong to no package; nothing is said where there never were any."""
-    there, here = ({file.path: file for file in files} for files in (expected, seen))
+    there, here = ({file.path: file for file in files} for files in (expected, actual))
     here = {path: one for path, one in here.items() if path in there or not _is_by_tool(one)}
     different = [
         path
@@ -174,7 +176,7 @@ def _unowned(expected: tuple[LooseFile, ...], seen: tuple[LooseFile, ...]) -> It
             "unowned",
             ok=not different,
             expected=_describe_loose(there, different),
-            seen=_describe_loose(here, different),
+            actual=_describe_loose(here, different),
             fix="Restore again, or bring these back to what they were: " + ", ".join(different[:3]),
         )
 
@@ -210,17 +212,17 @@ def _describe_file(file: LooseFile | None) -> str:
     return f"-> {file.link}" if file.link else f"content {(file.sha256 or '')[:12]}{bit}"
 
 
-def _import_path(expected: _Path, seen: _Path) -> Iterator[Check]:
+def _import_path(expected: _Path, actual: _Path) -> Iterator[Check]:
     """Compare where modules come from; the order of what follows site-packages is for a warning."""
-    if expected is None or seen is None:
+    if expected is None or actual is None:
         return
     yield Check(
         id="import-path",
-        ok=expected == seen,
+        ok=expected == actual,
         expected=", ".join(expected),
-        seen="the same" if expected == seen else ", ".join(seen),
-        fix=None if expected == seen else _PATH_APART,
-        severity="warning" if _in_front(expected) == _in_front(seen) else "error",
+        actual="the same" if expected == actual else ", ".join(actual),
+        fix=None if expected == actual else _PATH_APART,
+        severity="warning" if _in_front(expected) == _in_front(actual) else "error",
     )
 
 
@@ -230,30 +232,30 @@ def _in_front(path: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]:
     return path[:site], frozenset(path)
 
 
-def _native(expected: Native | None, seen: Native | None) -> Iterator[Check]:
-    if expected is None or seen is None:
+def _native(expected: Native | None, actual: Native | None) -> Iterator[Check]:
+    if expected is None or actual is None:
         return
     yield _check(
         "kernels",
-        ok=not _kernels_apart(expected, seen) and expected.cublas == seen.cublas,
-        expected=_describe_kernels(expected, _kernels_apart(expected, seen)),
-        seen=_describe_kernels(seen, _kernels_apart(expected, seen)),
+        ok=not _kernels_apart(expected, actual) and expected.cublas == actual.cublas,
+        expected=_describe_kernels(expected, _kernels_apart(expected, actual)),
+        actual=_describe_kernels(actual, _kernels_apart(expected, actual)),
         fix="Restore again; the kernels come with the compiled packages, cuBLAS with torch.",
     )
-    missing = _missing_libraries(expected, seen)
+    missing = _missing_libraries(expected, actual)
     yield _check(
         "system-libraries",
         ok=not missing,
         expected="what was found at the capture is found",
-        seen=", ".join(f"no {one.soname}" for one in missing) or "the same",
+        actual=", ".join(f"no {one.soname}" for one in missing) or "the same",
         fix=_install(missing),
     )
 
 
-def _kernels_apart(expected: Native, seen: Native) -> list[str]:
+def _kernels_apart(expected: Native, actual: Native) -> list[str]:
     there, here = (
         {one.distribution or "": one.architectures for one in native.kernels}
-        for native in (expected, seen)
+        for native in (expected, actual)
     )
     return [
         name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)
@@ -269,9 +271,9 @@ def _describe_kernels(native: Native, different: list[str]) -> str:
     return ", ".join([f"cuBLAS {native.cublas or _ABSENT}", *odd])
 
 
-def _missing_libraries(expected: Native, seen: Native) -> list[NativeLibrary]:
+def _missing_libraries(expected: Native, actual: Native) -> list[NativeLibrary]:
     """Give what an import needs, was there and is not here; the driver's own belong to the host."""
-    here = {one.soname for one in seen.libraries if one.found}
+    here = {one.soname for one in actual.libraries if one.found}
     return [
         one
         for one in expected.libraries
@@ -298,17 +300,17 @@ def _install(missing: list[NativeLibrary]) -> str:
     return " ".join(fixes)
 
 
-def _variables(expected: Mapping[str, str], seen: Mapping[str, str]) -> Iterator[Check]:
+def _variables(expected: Mapping[str, str], actual: Mapping[str, str]) -> Iterator[Check]:
     different = [
         name
-        for name in sorted(expected.keys() | seen.keys())
-        if expected.get(name, _NEUTRAL.get(name)) != seen.get(name, _NEUTRAL.get(name))
+        for name in sorted(expected.keys() | actual.keys())
+        if expected.get(name, _NEUTRAL.get(name)) != actual.get(name, _NEUTRAL.get(name))
     ]
     yield _check(
         "variables",
         ok=not different,
         expected=_describe_variables(expected, different),
-        seen=_describe_variables(seen, different),
+        actual=_describe_variables(actual, different),
         fix="Set or unset them as captured: " + " ".join(different),
     )
 

@@ -20,7 +20,7 @@ _LOOK = "See python -c 'import torch; torch.cuda.init()' there."
 
 
 def check_device(
-    seen: Fingerprint, hardware: Sequence[Hardware], *, refused: str | None = None
+    actual: Fingerprint, hardware: Sequence[Hardware], *, refused: str | None = None
 ) -> Check | None:
     """Judge a training that chose its device itself; None where no GPU was left unused.
 
@@ -28,21 +28,21 @@ def check_device(
     ``refused`` is why an engine that could did not hand on a GPU. An unused GPU is a no. A
     warning it is for a torch without CUDA, and where a driver shows no GPU.
     """
-    if seen.conditions.device != _CPU or seen.cuda is None:
+    if actual.conditions.device != _CPU or actual.cuda is None:
         return None
-    there = next(filter(None, map(_describe, hardware)), None)
-    if there is None and refused is None:
+    unused = next(filter(None, map(_describe, hardware)), None)
+    if unused is None and refused is None:
         return None
-    without_cuda = seen.cuda.built_for is None
-    torch = f"torch {seen.conditions.torch} is built without CUDA"
-    why = torch if without_cuda else refused or _explain(seen)
+    without_cuda = actual.cuda.built_for is None
+    torch = f"torch {actual.conditions.torch} is built without CUDA"
+    why = torch if without_cuda else refused or _explain(actual)
     is_unused = any(map(_has_gpu, hardware))
     return Check(
         id="gpu.used",
         ok=False,
-        expected=f"training on {there or 'a GPU of the engine'}",
-        seen=f"it trained on the CPU: {why}",
-        fix=f"{_fix(seen, hardware, why)} {_OR_CPU}",
+        expected=f"training on {unused or 'a GPU of the engine'}",
+        actual=f"it trained on the CPU: {why}",
+        fix=f"{_fix(actual, hardware, why)} {_OR_CPU}",
         part="host",
         severity="error" if is_unused and not without_cuda else "warning",
     )
@@ -62,8 +62,8 @@ def _describe(hardware: Hardware) -> str | None:
     return f"a GPU of driver {hardware.driver.version}" if hardware.driver else None
 
 
-def _explain(seen: Fingerprint) -> str:
-    cuda = seen.cuda
+def _explain(actual: Fingerprint) -> str:
+    cuda = actual.cuda
     if cuda is None or cuda.error is None:
         return "torch.cuda.is_available() says no, and not why"
     hidden = f", with CUDA_VISIBLE_DEVICES={cuda.visible!r}" if cuda.visible is not None else ""
@@ -76,11 +76,11 @@ def _shorten(error: str) -> str:
     return found[0] if found else re.split(r"(?<=[a-z])[.:] ", error)[0].rstrip(".")
 
 
-def _fix(seen: Fingerprint, hardware: Sequence[Hardware], why: str) -> str:
+def _fix(actual: Fingerprint, hardware: Sequence[Hardware], why: str) -> str:
     fault = next((one.driver_fault for one in hardware if one.driver_fault), None)
     if fault:
         return f"NVML says {fault.error}: see that nvidia-smi works."
-    if seen.cuda and seen.cuda.built_for is None:
+    if actual.cuda and actual.cuda.built_for is None:
         return "Capture an environment whose torch is of a CUDA index, such as cu126."
-    cause = find_cause(f"{why} {seen.cuda.error if seen.cuda else None}")
+    cause = find_cause(f"{why} {actual.cuda.error if actual.cuda else None}")
     return f"{cause.fix.rstrip('.')}." if cause else _LOOK

@@ -77,7 +77,9 @@ class Match:
     on_gpu: bool  # either of them
 
 
-def compare_fingerprints(expected: Fingerprint, seen: Fingerprint, *, same_packages: bool) -> Match:
+def compare_fingerprints(
+    expected: Fingerprint, actual: Fingerprint, *, same_packages: bool
+) -> Match:
     """Find the best tier that two smoke-trains reach; which of them is first is no matter.
 
     ``same_packages`` is what comparing the facts gave; conditions that differ take it back.
@@ -85,20 +87,20 @@ def compare_fingerprints(expected: Fingerprint, seen: Fingerprint, *, same_packa
     ``different``, nor are losses that are not finite. The same holds for TF32 and for the number
     of threads: the smoke-train sets both itself, so that something undid it.
     """
-    here, there = expected.conditions, seen.conditions
-    differences = expected.relative_differences(seen)
-    first = expected.first_differing_step(seen)
-    same_packages = same_packages and not _differing(here, there, _PACKAGES)
+    conditions = (expected.conditions, actual.conditions)
+    differences = expected.relative_differences(actual)
+    first = expected.first_differing_step(actual)
+    same_packages = same_packages and not _differing(*conditions, _PACKAGES)
     tier: Tier = "different"
-    if _comparable(here, there) and all(map(math.isfinite, differences)):
-        tier = _choose_tier(here, there, differences, same_packages=same_packages, first=first)
+    if _comparable(*conditions) and all(map(math.isfinite, differences)):
+        tier = _choose_tier(*conditions, differences, same_packages=same_packages, first=first)
     return Match(
         tier=tier,
         steps=len(differences),
         first_differing_step=first,
         largest_relative_difference=max(differences, default=math.inf),
-        differing=tuple(_describe_conditions(here, there)),
-        on_gpu=not here.device == there.device == _CPU,
+        differing=tuple(_describe_conditions(*conditions)),
+        on_gpu=any(side.device != _CPU for side in conditions),
     )
 
 
@@ -114,47 +116,47 @@ def fingerprint_check(match: Match, *, facts: Sequence[Check] = ()) -> Check:
         id="fingerprint",
         ok=ok,
         expected=_EXPECTED[match.tier],
-        seen=_describe(match) + (_UNCALIBRATED if match.on_gpu else ""),
+        actual=_describe(match) + (_UNCALIBRATED if match.on_gpu else ""),
         fix=None if ok else _fix(match, causes),
         part=_part(match, causes),
     )
 
 
-def afterwards_check(expected: Fingerprint, seen: Fingerprint) -> Check | None:
+def afterwards_check(expected: Fingerprint, actual: Fingerprint) -> Check | None:
     """Judge what followed the last step; None where it went well, then as now.
 
     A failure that the capture had too is a warning, and so is one that an older capture did not
     look for. A new one is an error of the workload, with its cause where that is known.
     """
-    before, now = expected.afterwards, seen.afterwards
-    if now is None:
-        return _check_recovered(before) if before else None
-    known = before is not None and _kind(before) == _kind(now)
-    looked = bool(expected.operators) or before is not None
-    cause, fix = _explain(now)
+    captured, failure = expected.afterwards, actual.afterwards
+    if failure is None:
+        return _check_recovered(captured) if captured else None
+    known = captured is not None and _kind(captured) == _kind(failure)
+    looked = bool(expected.operators) or captured is not None
+    cause, fix = _explain(failure)
     return Check(
         id="afterwards",
         ok=False,
-        expected=f"it fails as it did at the capture: {before}" if known else _AFTERWARDS,
-        seen=(_tell_known(now) if known else now) + (f" ({cause})" if cause else ""),
+        expected=f"it fails as it did at the capture: {captured}" if known else _AFTERWARDS,
+        actual=(_tell_known(failure) if known else failure) + (f" ({cause})" if cause else ""),
         fix=fix,
         part="workload",
         severity="warning" if known or not looked else "error",
     )
 
 
-def _check_recovered(before: str) -> Check:
+def _check_recovered(captured: str) -> Check:
     return Check(
         id="afterwards",
         ok=True,
-        expected=f"what failed at the capture: {before}",
-        seen="what follows training works here, and failed at the capture",
+        expected=f"what failed at the capture: {captured}",
+        actual="what follows training works now, and failed at the capture",
         part="workload",
     )
 
 
-def _tell_known(now: str) -> str:
-    return f"training itself works, what follows it fails as it did at the capture: {now}"
+def _tell_known(failure: str) -> str:
+    return f"training itself works, what follows it fails as it did at the capture: {failure}"
 
 
 def _kind(failure: str) -> str:
@@ -179,27 +181,27 @@ def tier_limits(tier: Tier) -> tuple[float, float] | None:
 
 
 def _choose_tier(
-    here: Conditions,
-    there: Conditions,
+    expected: Conditions,
+    actual: Conditions,
     differences: Sequence[float],
     *,
     same_packages: bool,
     first: int | None,
 ) -> Tier:
     """Try the tiers, the strictest first; all differences are finite."""
-    same_device = here.device == there.device
-    same_kind = (here.device == _CPU) == (there.device == _CPU)
+    same_device = expected.device == actual.device
+    same_kind = (expected.device == _CPU) == (actual.device == _CPU)
     if same_packages and same_device and differences and first is None:
         return "identical"
     if same_packages and same_kind and _within(differences, _CLOSE):
         return "close"
-    if not (same_device or here.tf32 or there.tf32) and _within(differences, _OTHER_DEVICE):
+    if not (same_device or expected.tf32 or actual.tf32) and _within(differences, _OTHER_DEVICE):
         return "other device"
     return "different"
 
 
-def _comparable(here: Conditions, there: Conditions) -> bool:
-    return all(getattr(here, name) == getattr(there, name) for name in _PLANNED)
+def _comparable(expected: Conditions, actual: Conditions) -> bool:
+    return all(getattr(expected, name) == getattr(actual, name) for name in _PLANNED)
 
 
 def _within(differences: Sequence[float], limits: tuple[float, float]) -> bool:
@@ -211,19 +213,19 @@ def _within(differences: Sequence[float], limits: tuple[float, float]) -> bool:
     )
 
 
-def _describe_conditions(here: Conditions, there: Conditions) -> Iterator[str]:
-    yield from _differing(here, there, _CONDITIONS)
-    for name in sorted(here.arguments.keys() | there.arguments.keys()):
-        values = (here.arguments.get(name, _ABSENT), there.arguments.get(name, _ABSENT))
+def _describe_conditions(expected: Conditions, actual: Conditions) -> Iterator[str]:
+    yield from _differing(expected, actual, _CONDITIONS)
+    for name in sorted(expected.arguments.keys() | actual.arguments.keys()):
+        values = (expected.arguments.get(name, _ABSENT), actual.arguments.get(name, _ABSENT))
         if values[0] != values[1]:
             yield f"{name} {values[0]} → {values[1]}"
-    if here.images_sha256 != there.images_sha256:
-        hashes = (here.images_sha256[:_HASH_DIGITS], there.images_sha256[:_HASH_DIGITS])
+    if expected.images_sha256 != actual.images_sha256:
+        hashes = (expected.images_sha256[:_HASH_DIGITS], actual.images_sha256[:_HASH_DIGITS])
         yield f"images {hashes[0]} → {hashes[1]}"
 
 
-def _differing(here: Conditions, there: Conditions, names: Sequence[str]) -> list[str]:
-    values = {name: (_value(here, name), _value(there, name)) for name in names}
+def _differing(expected: Conditions, actual: Conditions, names: Sequence[str]) -> list[str]:
+    values = {name: (_value(expected, name), _value(actual, name)) for name in names}
     return [f"{name} {old} → {new}" for name, (old, new) in values.items() if old != new]
 
 
@@ -236,7 +238,7 @@ def _failing(facts: Sequence[Check]) -> Iterator[str]:
     """Tell packages that fail as ``numpy 2.4.6 → 2.4.5``, other facts by the id of their check."""
     for check in facts:
         if check.fails and check.id.startswith(_PACKAGE):
-            yield f"{check.id.removeprefix(_PACKAGE)} {check.expected} → {check.seen}"
+            yield f"{check.id.removeprefix(_PACKAGE)} {check.expected} → {check.actual}"
         elif check.fails and check.id in _SOFTWARE:
             yield check.id
 

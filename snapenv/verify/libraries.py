@@ -37,38 +37,39 @@ _CLEAR = (
 _RESTORE = "Unset LD_LIBRARY_PATH and LD_PRELOAD, which put other folders first; or restore again."
 
 
-def compare_libraries(expected: Fingerprint, seen: Fingerprint) -> tuple[Check, ...]:
+def compare_libraries(expected: Fingerprint, actual: Fingerprint) -> tuple[Check, ...]:
     """Give a check over versions and places, and one of each library that is loaded twice.
 
     Nothing is said where a side did not look. The driver's libraries are the host's. A library
     that is mapped on one side alone is no difference: a CPU loads fewer than a GPU. What is not
     CUDA's, or has the same version and comes from another place, is a warning.
     """
-    if not (expected.libraries and seen.libraries):
+    if not (expected.libraries and actual.libraries):
         return ()
-    there, here = (_by_stem(one.libraries) for one in (expected, seen))
-    twice = tuple(_loaded_twice(expected.libraries, seen.libraries))
-    return (_compare_versions(there, here), *twice)
+    return (
+        _compare_versions(_by_stem(expected.libraries), _by_stem(actual.libraries)),
+        *_loaded_twice(expected.libraries, actual.libraries),
+    )
 
 
 def _compare_versions(
-    there: Mapping[str, list[MappedLibrary]], here: Mapping[str, list[MappedLibrary]]
+    expected: Mapping[str, list[MappedLibrary]], actual: Mapping[str, list[MappedLibrary]]
 ) -> Check:
-    common = sorted(there.keys() & here.keys())
-    other = [stem for stem in common if _versions(there[stem]) != _versions(here[stem])]
+    common = sorted(expected.keys() & actual.keys())
+    other = [stem for stem in common if _versions(expected[stem]) != _versions(actual[stem])]
     moved = [
         stem
         for stem in common
-        if stem not in other and _kinds(there[stem]).isdisjoint(_kinds(here[stem]))
+        if stem not in other and _kinds(expected[stem]).isdisjoint(_kinds(actual[stem]))
     ]
     odd = [*other, *moved]
-    wrong = [*other, *(stem for stem in moved if _unknown(here[stem]))]
+    wrong = [*other, *(stem for stem in moved if _unknown(actual[stem]))]
     severity: Severity = "error" if any(map(_CUDA.match, wrong)) else "warning"
     return Check(
         id="libraries",
         ok=not odd,
-        expected=_describe(there, odd) or "the libraries of the capture",
-        seen=_describe(here, odd)
+        expected=_describe(expected, odd) or "the libraries of the capture",
+        actual=_describe(actual, odd)
         or f"{counted(len(common), 'library', 'libraries')} of CUDA and arithmetic, as mapped",
         fix=_RESTORE if odd else None,
         severity=severity,
@@ -106,18 +107,18 @@ def _describe(libraries: Mapping[str, list[MappedLibrary]], stems: Sequence[str]
 
 
 def _loaded_twice(
-    expected: Sequence[MappedLibrary], seen: Sequence[MappedLibrary]
+    expected: Sequence[MappedLibrary], actual: Sequence[MappedLibrary]
 ) -> Iterator[Check]:
     """Name what is mapped from two places; CUDA's that was so at the capture is a warning."""
     before = _copies(expected)
-    for soname, paths in _copies(seen).items():
+    for soname, paths in _copies(actual).items():
         cuda, known = bool(_CUDA.match(soname)), soname in before
         if cuda or not known:
             yield Check(
                 id=f"libraries.{soname}",
                 ok=False,
                 expected="two copies, as at the capture" if known else "one copy",
-                seen=f"{len(paths)} copies are mapped: {' and '.join(paths)}",
+                actual=f"{len(paths)} copies are mapped: {' and '.join(paths)}",
                 fix=_CLEAR,
                 severity="error" if cuda and not known else "warning",
             )

@@ -47,7 +47,7 @@ class _Pair:
     """The same operation on both sides."""
 
     expected: Operator
-    seen: Operator
+    actual: Operator
     likeness: Likeness
 
     @property
@@ -60,7 +60,7 @@ class _Pair:
 
 
 def compare_operators(
-    expected: Fingerprint, seen: Fingerprint, *, same_hardware: bool = True
+    expected: Fingerprint, actual: Fingerprint, *, same_hardware: bool = True
 ) -> tuple[Check, ...]:
     """Give one check over the operations that both sides did; none where a side did none.
 
@@ -68,53 +68,54 @@ def compare_operators(
     same it is a warning, since the tier of the losses decides whether training is the same. Losses
     that are identical make any difference a warning: training does not use that operation.
     """
-    pairs = _pair(expected.operators, seen.operators)
+    pairs = _pair(expected.operators, actual.operators)
     if not pairs:
         return ()
-    strict = same_hardware and _same_packages(expected, seen)
+    strict = same_hardware and _same_packages(expected, actual)
     worst = _first_to_report(pairs, strict=strict)
     return (
         Check(
             id="operators",
             ok=worst is None,
             expected=f"{len(pairs)} operations as at the capture",
-            seen=_describe(pairs),
-            fix=_fix(worst, pairs, seen) if worst else None,
+            actual=_describe(pairs),
+            fix=_fix(worst, pairs, actual) if worst else None,
             part="environment" if strict else "host",
-            severity=_severity(pairs, expected, seen),
+            severity=_severity(pairs, expected, actual),
         ),
     )
 
 
-def compare_operator(expected: Operator, seen: Operator) -> Likeness:
+def compare_operator(expected: Operator, actual: Operator) -> Likeness:
     """Say how like one another two results of one operation are; both failing is identical."""
-    if expected.error or seen.error:
-        return "identical" if expected.error and seen.error else "different"
-    if expected.sha256 == seen.sha256:
+    if expected.error or actual.error:
+        return "identical" if expected.error and actual.error else "different"
+    if expected.sha256 == actual.sha256:
         return "identical"
     family, _, precision = expected.name.rpartition(" ")
     if family in _CHOICES:
         return "different"
-    return "near" if _distance(expected, seen) <= _tolerance(precision) else "different"
+    return "near" if _distance(expected, actual) <= _tolerance(precision) else "different"
 
 
-def _pair(expected: Sequence[Operator], seen: Sequence[Operator]) -> list[_Pair]:
+def _pair(expected: Sequence[Operator], actual: Sequence[Operator]) -> list[_Pair]:
     """Pair by name, in the order of the capture; what one side alone did says nothing."""
-    here = {one.name: one for one in seen}
+    by_name = {operator.name: operator for operator in actual}
     return [
-        _Pair(expected=one, seen=here[one.name], likeness=compare_operator(one, here[one.name]))
-        for one in expected
-        if one.name in here
+        _Pair(expected=operator, actual=again, likeness=compare_operator(operator, again))
+        for operator in expected
+        if (again := by_name.get(operator.name))
     ]
 
 
-def _distance(expected: Operator, seen: Operator) -> float:
+def _distance(expected: Operator, actual: Operator) -> float:
     """Give the largest difference, relative to the largest value of either side."""
-    there, here = (tuple(map(float.fromhex, one.values)) for one in (expected, seen))
-    if len(there) != len(here) or not all(map(math.isfinite, (*there, *here))):
+    values = [tuple(map(float.fromhex, side.values)) for side in (expected, actual)]
+    every = (*values[0], *values[1])
+    if len(values[0]) != len(values[1]) or not all(map(math.isfinite, every)):
         return math.inf
-    scale = max(map(abs, (*there, *here)), default=0.0)
-    apart = max((abs(old - new) for old, new in zip(there, here, strict=True)), default=math.inf)
+    scale = max(map(abs, every), default=0.0)
+    apart = max((abs(one - other) for one, other in zip(*values, strict=True)), default=math.inf)
     return apart / scale if scale else apart
 
 
@@ -123,12 +124,11 @@ def _tolerance(precision: str) -> float:
     return _TOLERANCES.get(precision, _TOLERANCES["fp32"])
 
 
-def _same_packages(expected: Fingerprint, seen: Fingerprint) -> bool:
-    here, there = (
-        (one.conditions.torch, one.conditions.cudnn, one.conditions.numpy)
-        for one in (expected, seen)
+def _same_packages(expected: Fingerprint, actual: Fingerprint) -> bool:
+    return all(
+        getattr(expected.conditions, name) == getattr(actual.conditions, name)
+        for name in ("torch", "cudnn", "numpy")
     )
-    return here == there
 
 
 def _first_to_report(pairs: Sequence[_Pair], *, strict: bool) -> _Pair | None:
@@ -138,9 +138,9 @@ def _first_to_report(pairs: Sequence[_Pair], *, strict: bool) -> _Pair | None:
     return next(of_kind, None)
 
 
-def _severity(pairs: Sequence[_Pair], expected: Fingerprint, seen: Fingerprint) -> Severity:
+def _severity(pairs: Sequence[_Pair], expected: Fingerprint, actual: Fingerprint) -> Severity:
     far = any(one.likeness == "different" for one in pairs)
-    same_losses = bool(seen.losses) and expected.losses == seen.losses
+    same_losses = bool(actual.losses) and expected.losses == actual.losses
     return "error" if far and not same_losses else "warning"
 
 
@@ -157,16 +157,15 @@ def _names(pairs: Sequence[_Pair], likeness: Likeness) -> str:
 
 
 def _name(pair: _Pair) -> str:
-    if pair.expected.error or pair.seen.error:
-        side = "now" if pair.seen.error else "at the capture"
-        return (
-            f"{pair.expected.name} (not possible {side}: {pair.seen.error or pair.expected.error})"
-        )
-    return f"{pair.expected.name} (by {_distance(pair.expected, pair.seen):.1e})"
+    if pair.expected.error or pair.actual.error:
+        side = "now" if pair.actual.error else "at the capture"
+        error = pair.actual.error or pair.expected.error
+        return f"{pair.expected.name} (not possible {side}: {error})"
+    return f"{pair.expected.name} (by {_distance(pair.expected, pair.actual):.1e})"
 
 
-def _fix(worst: _Pair, pairs: Sequence[_Pair], seen: Fingerprint) -> str:
-    cause = _cause(worst, pairs, on_gpu=seen.conditions.device != _CPU)
+def _fix(worst: _Pair, pairs: Sequence[_Pair], actual: Fingerprint) -> str:
+    cause = _cause(worst, pairs, on_gpu=actual.conditions.device != _CPU)
     return f"{worst.expected.name} differs first; the likely cause is {cause}."
 
 
@@ -188,7 +187,9 @@ def _looks_like_tf32(worst: _Pair, pairs: Sequence[_Pair]) -> bool:
     if odd == {_TF32}:
         return True
     apart = (
-        0.0 if worst.seen.error or worst.expected.error else _distance(worst.expected, worst.seen)
+        0.0
+        if worst.actual.error or worst.expected.error
+        else _distance(worst.expected, worst.actual)
     )
     return (
         worst.precision == "fp32"

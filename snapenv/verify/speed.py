@@ -35,27 +35,27 @@ _MIG = " MIG "  # CUDA names a part of a GPU "NVIDIA A100-SXM4-40GB MIG 3g.20gb"
 _LINK = re.compile(r"gen (\d+) x(\d+)")
 
 
-def compare_speed(expected: Fingerprint, seen: Fingerprint) -> Check | None:
+def compare_speed(expected: Fingerprint, actual: Fingerprint) -> Check | None:
     """Say how fast it was beside the capture; None on CPUs, or where the device is another.
 
     On CPUs what else a machine does counts for more than what is wrong with it.
     What explains a slow one is named from the facts of both sides, the surest first.
     """
-    before, now = expected.speed, seen.speed
-    devices = (expected.conditions.device, seen.conditions.device)
-    if before is None or now is None or before.images_per_s <= 0:
+    speeds = (expected.speed, actual.speed)
+    devices = (expected.conditions.device, actual.conditions.device)
+    if speeds[0] is None or speeds[1] is None or speeds[0].images_per_s <= 0:
         return None
     if _CPU in devices or _without_mig(devices[0]) != _without_mig(devices[1]):
         return None
-    share = now.images_per_s / before.images_per_s
+    share = speeds[1].images_per_s / speeds[0].images_per_s
     if devices[0] != devices[1] and share >= SLOW:
         return None
     return Check(
         id="speed",
         ok=share >= SLOW,
-        expected=f"at least {SLOW:.0%} of {before.images_per_s:.1f} images/s",
-        seen=f"{now.images_per_s:.1f} images/s, {share:.0%} of the capture's",
-        fix=None if share >= SLOW else _fix(devices, before, now),
+        expected=f"at least {SLOW:.0%} of {speeds[0].images_per_s:.1f} images/s",
+        actual=f"{speeds[1].images_per_s:.1f} images/s, {share:.0%} of the capture's",
+        fix=None if share >= SLOW else _fix(devices, speeds[0], speeds[1]),
         part="host",
         severity="warning",
     )
@@ -83,11 +83,16 @@ def _without_mig(device: str) -> str:
     return device.partition(_MIG)[0]
 
 
-def _fix(devices: tuple[str, str], before: Speed, now: Speed) -> str:
-    found = [*_mig(devices), *_gpu(before, now), *_data(before, now), *_waiting(before, now)]
-    if not found:
+def _fix(devices: tuple[str, str], expected: Speed, actual: Speed) -> str:
+    causes = [
+        *_mig(devices),
+        *_gpu(expected, actual),
+        *_data(expected, actual),
+        *_waiting(expected, actual),
+    ]
+    if not causes:
         return "No figure explains it: look for other programs with nvidia-smi and top."
-    return " ".join(found[:2])
+    return " ".join(causes[:2])
 
 
 def _mig(devices: tuple[str, str]) -> Iterator[str]:
@@ -96,37 +101,38 @@ def _mig(devices: tuple[str, str]) -> Iterator[str]:
         yield f"MIG gives another part of the GPU ({parts}): use one of the same size."
 
 
-def _gpu(before: Speed, now: Speed) -> Iterator[str]:
+def _gpu(expected: Speed, actual: Speed) -> Iterator[str]:
     """What the GPU itself says of being held back."""
-    new = sorted(set(now.throttled) - set(before.throttled))
+    new = sorted(set(actual.throttled) - set(expected.throttled))
     if new:
         reasons = ", ".join(new)
         yield f"The driver holds the clocks down: {reasons}; see nvidia-smi -q -d PERFORMANCE."
-    if _lower(before.power_limit_w, now.power_limit_w):
+    if _lower(expected.power_limit_w, actual.power_limit_w):
         yield (
-            f"The power limit is lower ({before.power_limit_w:.0f} W → {now.power_limit_w:.0f} W): "
-            f"raise it with nvidia-smi -pl {before.power_limit_w:.0f}."
+            f"The power limit is lower ({expected.power_limit_w:.0f} W → "
+            f"{actual.power_limit_w:.0f} W): "
+            f"raise it with nvidia-smi -pl {expected.power_limit_w:.0f}."
         )
-    elif _lower(before.clock_mhz, now.clock_mhz) and not new:
+    elif _lower(expected.clock_mhz, actual.clock_mhz) and not new:
         yield (
-            f"The clocks are lower ({before.clock_mhz} MHz → {now.clock_mhz} MHz): "
+            f"The clocks are lower ({expected.clock_mhz} MHz → {actual.clock_mhz} MHz): "
             "release them with nvidia-smi -rgc."
         )
-    if _lower(_lanes(before.pcie), _lanes(now.pcie)):
-        yield f"The PCIe link is narrower ({before.pcie} → {now.pcie}): see the card's slot."
+    if _lower(_lanes(expected.pcie), _lanes(actual.pcie)):
+        yield f"The PCIe link is narrower ({expected.pcie} → {actual.pcie}): see the card's slot."
 
 
-def _data(before: Speed, now: Speed) -> Iterator[str]:
+def _data(expected: Speed, actual: Speed) -> Iterator[str]:
     """What keeps batches from coming in time."""
-    if _lower(before.cpu_count, now.cpu_count):
+    if _lower(expected.cpu_count, actual.cpu_count):
         yield (
-            f"There are fewer CPUs ({before.cpu_count} → {now.cpu_count}): "
+            f"There are fewer CPUs ({expected.cpu_count} → {actual.cpu_count}): "
             "give the container more with --cpus, or train with fewer workers."
         )
-    if not _waits_more(before, now):
+    if not _waits_more(expected, actual):
         return
-    shares = f"{before.loading_share:.0%} → {now.loading_share:.0%} of a step"
-    if _lower(before.shm_bytes, now.shm_bytes):
+    shares = f"{expected.loading_share:.0%} → {actual.loading_share:.0%} of a step"
+    if _lower(expected.shm_bytes, actual.shm_bytes):
         yield (
             f"Training waits for data ({shares}), and /dev/shm is smaller: give it --shm-size 1g."
         )
@@ -134,8 +140,8 @@ def _data(before: Speed, now: Speed) -> Iterator[str]:
         yield f"Training waits for data ({shares}): look at the disk and at other programs."
 
 
-def _waiting(before: Speed, now: Speed) -> Iterator[str]:
-    low = before.gpu_utilization, now.gpu_utilization
+def _waiting(expected: Speed, actual: Speed) -> Iterator[str]:
+    low = expected.gpu_utilization, actual.gpu_utilization
     if low[0] and low[1] is not None and low[1] < low[0] * _LOW_UTILIZATION:
         yield (
             f"The GPU waits (busy {low[0]:.0%} → {low[1]:.0%}): "
@@ -143,13 +149,13 @@ def _waiting(before: Speed, now: Speed) -> Iterator[str]:
         )
 
 
-def _waits_more(before: Speed, now: Speed) -> bool:
-    old, new = before.loading_share, now.loading_share
+def _waits_more(expected: Speed, actual: Speed) -> bool:
+    old, new = expected.loading_share, actual.loading_share
     return old is not None and new is not None and new - old >= _MORE_WAITING
 
 
-def _lower(before: float | None, now: float | None) -> bool:
-    return before is not None and now is not None and now < before * _LESS
+def _lower(expected: float | None, actual: float | None) -> bool:
+    return expected is not None and actual is not None and actual < expected * _LESS
 
 
 def _lanes(link: str | None) -> float | None:

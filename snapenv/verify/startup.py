@@ -18,7 +18,7 @@ _SET = "Set {name} as it was where this was captured, or see that it makes no di
 
 
 def compare_startup(
-    expected: Mapping[str, Sequence[str]] | None, seen: Mapping[str, Sequence[str]] | None
+    expected: Mapping[str, Sequence[str]] | None, actual: Mapping[str, Sequence[str]] | None
 ) -> Iterator[Check]:
     """Name each variable that brings what it did not at the capture, and each that brings less.
 
@@ -26,7 +26,7 @@ def compare_startup(
     and of libraries where nobody looked at the capture. The second is a warning: what a program
     had in memory besides the environment does not travel.
     """
-    before, now = expected or {}, seen or {}
+    before, now = expected or {}, actual or {}
     for name in sorted(before.keys() | now.keys()):
         there, here = set(before.get(name, ())), set(now.get(name, ()))
         if here - there:
@@ -35,16 +35,16 @@ def compare_startup(
                 id=f"variables.{name}",
                 ok=False,
                 expected=f"{_describe(there)} {_FIRST}",
-                seen=f"{_describe(here)} {_FIRST}",
+                actual=f"{_describe(here)} {_FIRST}",
                 fix=_UNSET.format(name=name),
                 severity="error" if is_known and name not in _MAY_COME_FIRST else "warning",
             )
-        elif there - here and seen is not None and name in _IN_MEMORY:
+        elif there - here and actual is not None and name in _IN_MEMORY:
             yield Check(
                 id=f"variables.{name}",
                 ok=False,
                 expected=f"{_describe(there)} in every program",
-                seen=f"{_describe(here)} of it",
+                actual=f"{_describe(here)} of it",
                 fix=_SET.format(name=name),
                 severity="warning",
             )

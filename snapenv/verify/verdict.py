@@ -54,9 +54,9 @@ def _find_deciding(checks: Sequence[Check]) -> Check | None:
 
 def _reason(check: Check) -> str:
     if check.part in ("host", "transport"):
-        return f"{check.seen} (wanted: {check.expected})"
+        return f"{check.actual} (wanted: {check.expected})"
     name = check.id.removeprefix("distribution.")
-    return f"{name} is {check.seen}, not {check.expected}"
+    return f"{name} is {check.actual}, not {check.expected}"
 
 
 def _next(check: Check, diff: str | None) -> str | None:

@@ -112,7 +112,7 @@ def _make_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outs
     if different:
         outside.engine.remove(image.id)
         last = sorted(different, key=lambda check: check.id.startswith("variables"))[-_NAMED:]
-        named = "; ".join(f"{check.id}: {check.expected} became {check.seen}" for check in last)
+        named = "; ".join(f"{check.id}: {check.expected} became {check.actual}" for check in last)
         raise BuildError(
             f"the image is not what the lock says: {named}",
             hint="It was not named. Choose a base that fits with --base, or capture again.",

@@ -163,7 +163,7 @@ def _check(group: Group, count: int) -> Check:
         id=group,
         ok=ok,
         expected="the same",
-        seen=f"{count} different" if count else "the same",
+        actual=f"{count} different" if count else "the same",
         fix=None if ok else fix,
     )
 

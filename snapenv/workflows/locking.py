@@ -224,7 +224,7 @@ def _unused_gpu(baseline: Fingerprint | None, facts: Facts) -> tuple[str, ...]:
     return (
         (
             f"the baseline is not from {check.expected.removeprefix('training on ')}: "
-            f"{check.seen}. {check.fix}"
+            f"{check.actual}. {check.fix}"
         ),
     )
 

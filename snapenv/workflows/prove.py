@@ -96,7 +96,7 @@ def _entrypoint(image: Image | None, outside: Outside) -> tuple[Check, ...]:
             id="entrypoint",
             ok=False,
             expected="one that starts the command that a container is given",
-            seen=f"ENTRYPOINT {json.dumps(image.entrypoint)}",
+            actual=f"ENTRYPOINT {json.dumps(image.entrypoint)}",
             fix='Make an image of it with ENTRYPOINT [], or with one that ends in exec "$@".',
             part="image",
         ),
@@ -136,32 +136,32 @@ def prove(  # noqa: PLR0913 - all but two by name
             notes=notes,
         )
     with outside.progress.task("Smoke-train, for the proof") as task:
-        seen = smoke_train(target, device=device, task=task)
-    match = compare_fingerprints(baseline, seen, same_packages=_same_packages(checks))
-    same_hardware = _same_hardware(lock.facts, facts, baseline, seen)
+        actual = smoke_train(target, device=device, task=task)
+    match = compare_fingerprints(baseline, actual, same_packages=_same_packages(checks))
+    same_hardware = _same_hardware(lock.facts, facts, baseline, actual)
     trained = (
         *checks,
         fingerprint_check(match, facts=checks),
-        *_compare_runs(baseline, seen, same_hardware=same_hardware),
-        *_device(seen, facts, place),
+        *_compare_runs(baseline, actual, same_hardware=same_hardware),
+        *_device(actual, facts, place),
     )
     return Proved(
         checks=trained,
         verdict=_judge(trained, lock, place, tier=match.tier),
         facts=facts,
         tier=match.tier,
-        fingerprint=seen,
+        fingerprint=actual,
         baseline=baseline,
         limits=tier_limits(match.tier),
-        energy=energy_lines(seen.speed) if seen.speed else (),
+        energy=energy_lines(actual.speed) if actual.speed else (),
         notes=notes,
     )
 
 
-def _device(seen: Fingerprint, facts: Facts, place: Place) -> tuple[Check, ...]:
+def _device(actual: Fingerprint, facts: Facts, place: Place) -> tuple[Check, ...]:
     """Judge whether a GPU was left unused, unless the preflight has said so already."""
     hardware = (facts.hardware, *((place.below,) if place.below else ()))
-    check = check_device(seen, hardware, refused=place.refused)
+    check = check_device(actual, hardware, refused=place.refused)
     told = {one.id for one in place.checked}
     return (check,) if check and (check.fails or _NO_CUDA not in told) else ()
 
@@ -180,28 +180,30 @@ def _with_base(check: Check, place: Place) -> Check:
     """Say of another Python where it lies."""
     if check.id != "python" or check.ok or place.base_python is None:
         return check
-    return replace(check, seen=f"{check.seen}, of {place.base_python}")
+    return replace(check, actual=f"{check.actual}, of {place.base_python}")
 
 
 def _same_packages(checks: Sequence[Check]) -> bool:
     return not any(check.fails for check in checks if check.id.startswith(_PACKAGES))
 
 
-def _same_hardware(there: Facts, here: Facts, expected: Fingerprint, seen: Fingerprint) -> bool:
+def _same_hardware(
+    captured: Facts, current: Facts, expected: Fingerprint, actual: Fingerprint
+) -> bool:
     """Say whether both trained on one model of GPU, or of CPU, whose name no training tells."""
-    devices = (expected.conditions.device, seen.conditions.device)
+    devices = (expected.conditions.device, actual.conditions.device)
     if devices != (_CPU, _CPU):
         return devices[0] == devices[1]
-    return there.hardware.system.cpu == here.hardware.system.cpu
+    return captured.hardware.system.cpu == current.hardware.system.cpu
 
 
 def _compare_runs(
-    expected: Fingerprint, seen: Fingerprint, *, same_hardware: bool
+    expected: Fingerprint, actual: Fingerprint, *, same_hardware: bool
 ) -> Iterator[Check]:
     """Compare all of two smoke-trains but their losses."""
-    yield from compare_operators(expected, seen, same_hardware=same_hardware)
-    yield from compare_libraries(expected, seen)
-    last = (afterwards_check(expected, seen), compare_speed(expected, seen))
+    yield from compare_operators(expected, actual, same_hardware=same_hardware)
+    yield from compare_libraries(expected, actual)
+    last = (afterwards_check(expected, actual), compare_speed(expected, actual))
     yield from (check for check in last if check)
 
 

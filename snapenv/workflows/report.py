@@ -44,7 +44,7 @@ def proof_report(
         restored_at=now.astimezone(timezone.utc).isoformat(timespec="seconds"),
         restored_in=place,
         expected=proved.baseline,
-        seen=proved.fingerprint,
+        actual=proved.fingerprint,
         limits=proved.limits,
         checks=outcome.checks,
         warnings=outcome.warnings,
@@ -101,10 +101,10 @@ def _text(outcome: Outcome, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _machines(there: Facts, here: Facts) -> Iterator[Row]:
-    left, right = dict(_machine(there.hardware)), dict(_machine(here.hardware))
-    for label in dict.fromkeys((*left, *right)):
-        yield Row(label=label, left=left.get(label), right=right.get(label))
+def _machines(captured: Facts, current: Facts) -> Iterator[Row]:
+    expected, actual = dict(_machine(captured.hardware)), dict(_machine(current.hardware))
+    for label in dict.fromkeys((*expected, *actual)):
+        yield Row(label=label, expected=expected.get(label), actual=actual.get(label))
 
 
 def _machine(hardware: Hardware) -> Iterator[tuple[str, str]]:

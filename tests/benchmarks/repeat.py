@@ -34,12 +34,12 @@ def main(times: int, python: Path) -> int:
     first, alarms, slow = train(python), 0, 0
     for number in range(2, times + 1):
         began = time.perf_counter()
-        seen = train(python)
-        odd = [check for check in compare(first, seen) if not check.ok]
+        actual = train(python)
+        odd = [check for check in compare(first, actual) if not check.ok]
         alarms += bool(odd)
-        slow += is_slow(first, seen)
+        slow += is_slow(first, actual)
         for check in odd:
-            print(f"{number}: {check.id} {check.severity}: {check.seen}; {check.fix}")
+            print(f"{number}: {check.id} {check.severity}: {check.actual}; {check.fix}")
         print(f"{number}/{times} {time.perf_counter() - began:.1f} s, {alarms} alarms", flush=True)
     print(f"{times} runs on {first.conditions.device}: {alarms} alarms, {slow} slow")
     return alarms
@@ -49,17 +49,17 @@ def train(python: Path) -> Fingerprint:
     return smoke_train(LocalTarget(str(python)), device="auto", task=Told())
 
 
-def compare(first: Fingerprint, seen: Fingerprint) -> Iterator[Check]:
+def compare(first: Fingerprint, actual: Fingerprint) -> Iterator[Check]:
     """Give the checks of all that must repeat; an alarm is one that is not identical."""
-    match = compare_fingerprints(first, seen, same_packages=True)
+    match = compare_fingerprints(first, actual, same_packages=True)
     yield replace(fingerprint_check(match), ok=match.tier == "identical")
-    yield from compare_operators(first, seen)
-    yield from compare_libraries(first, seen)
+    yield from compare_operators(first, actual)
+    yield from compare_libraries(first, actual)
 
 
-def is_slow(first: Fingerprint, seen: Fingerprint) -> bool:
+def is_slow(first: Fingerprint, actual: Fingerprint) -> bool:
     """Say whether a training was slower; other programs on the machine make it so."""
-    check = compare_speed(first, seen)
+    check = compare_speed(first, actual)
     return bool(check and not check.ok)
 
 

@@ -141,7 +141,7 @@ def test_another_torch_is_named_with_the_step_at_which_the_losses_part(built: Bu
     assert (match.tier, check.ok, check.part) == ("different", False, "environment")
     assert f"torch {exact.conditions.torch} → {baseline.conditions.torch}" in (check.fix or "")
     assert match.first_differing_step is not None
-    assert f"part at step {match.first_differing_step} of 10" in check.seen
+    assert f"part at step {match.first_differing_step} of 10" in check.actual
 
 
 @pytest.mark.browser
@@ -156,11 +156,11 @@ def test_a_proof_is_told_on_a_page_that_needs_nothing_else(
     page = (tmp_path / "page.html").read_bytes()
     text = html.unescape(page.decode())
     told = [document["verdict"]["summary"], document["result"]["tier"]]
-    told += [check[key] for check in document["checks"] for key in ("id", "seen")]
+    told += [check[key] for check in document["checks"] for key in ("id", "actual")]
     assert [word for word in told if word not in text] == []
     assert document["result"]["tier"] == "identical"
     seen = browser.measure(page, width=360, height=800, dark=True)
-    assert (seen["points"]["expected"], seen["points"]["seen"]) == ([10], [10])
+    assert (seen["points"]["expected"], seen["points"]["actual"]) == ([10], [10])
     assert (seen["scroll_width"], seen["outside"], seen["cut"]) == (360, [], [])
     assert browser.requests(page) == []
     assert text.count("debian 13") == 2  # on both machines

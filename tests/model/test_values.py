@@ -10,8 +10,8 @@ from snapenv.model.outcome import Check, Outcome
 from snapenv.model.python import Interpreter
 from tests.samples import sample_environment, sample_facts, sample_fingerprint, sample_lock
 
-HELD = Check(id="python", ok=True, expected="3.11", seen="3.11")
-FAILED = Check(id="python", ok=False, expected="3.11", seen="3.12", fix="Use Python 3.11.")
+HELD = Check(id="python", ok=True, expected="3.11", actual="3.11")
+FAILED = Check(id="python", ok=False, expected="3.11", actual="3.12", fix="Use Python 3.11.")
 
 
 @given(st.lists(st.floats(allow_nan=False), min_size=1))

@@ -78,7 +78,7 @@ def test_an_engine_that_is_missing_says_why_in_its_own_words() -> None:
     )
     check = preflight(down, CU130, KNOWN)[0]
 
-    assert check.seen == "you may not talk to the Docker engine"
+    assert check.actual == "you may not talk to the Docker engine"
     assert check.fix == "Join the group docker."
 
 

@@ -100,7 +100,7 @@ def test_every_machine_and_environment_has_an_answer(host: Host, needs: Needs) -
     ids = [check.id for check in checks]
     assert len(set(ids)) == len(ids)
     assert all((check.fix is None) == check.ok for check in checks)
-    assert all(check.expected and isinstance(check.seen, str) for check in checks)
+    assert all(check.expected and isinstance(check.actual, str) for check in checks)
 
 
 @MODEST
@@ -137,9 +137,9 @@ def test_of_an_engine_elsewhere_this_machine_tells_nothing(
     there = replace(needs, venv=False)
     empty = replace(host, hardware=Hardware(system=host.hardware.system), plumbing=GpuPlumbing())
 
-    seen = preflight(replace(host, engine=far), there, KNOWN)
+    actual = preflight(replace(host, engine=far), there, KNOWN)
 
-    assert seen == preflight(replace(empty, engine=far), there, KNOWN)
+    assert actual == preflight(replace(empty, engine=far), there, KNOWN)
 
 
 def engine_of(host: Host, **changes: object) -> Host:

@@ -420,17 +420,17 @@ EXAMPLES = (
 )
 
 
-@pytest.mark.parametrize(("row", "name", "seen", "fix"), EXAMPLES)
+@pytest.mark.parametrize(("row", "name", "actual", "fix"), EXAMPLES)
 def test_a_finding_says_what_was_found_and_what_mends_it(
-    row: str, name: str, seen: str, fix: str
+    row: str, name: str, actual: str, fix: str
 ) -> None:
     check = wrong(row)[name]
 
-    assert (check.seen, check.fix) == (seen, fix)
+    assert (check.actual, check.fix) == (actual, fix)
 
 
 @pytest.mark.parametrize(
-    ("row", "name", "seen"),
+    ("row", "name", "actual"),
     [
         ("4090 580 cu130", "driver.cuda", "driver 580.95.05 serves CUDA 13.0"),
         (
@@ -456,12 +456,12 @@ def test_a_finding_says_what_was_found_and_what_mends_it(
         ("MIG, one instance", "gpu.mig", "3g.40gb"),
     ],
 )
-def test_what_held_says_by_what(row: str, name: str, seen: str) -> None:
+def test_what_held_says_by_what(row: str, name: str, actual: str) -> None:
     found = next(one for one in ROWS if one.name == row)
     checks = {check.id: check for check in preflight(found.host, found.needs, KNOWN)}
 
     assert checks[name].ok
-    assert checks[name].seen == seen
+    assert checks[name].actual == actual
 
 
 def test_every_id_that_can_fail_has_an_example() -> None:
@@ -483,7 +483,7 @@ def test_every_fix_is_a_command_or_begins_with_what_to_do() -> None:
 
 
 def test_nobody_is_told_to_switch_off_nvidia_s_own_guard() -> None:
-    said = " ".join(f"{check.fix} {check.seen} {check.expected}" for check in all_wrong())
+    said = " ".join(f"{check.fix} {check.actual} {check.expected}" for check in all_wrong())
 
     assert "NVIDIA_DISABLE_REQUIRES" not in said
 
@@ -506,7 +506,7 @@ def test_what_held_needs_no_fix_and_is_short_to_read() -> None:
     held = all_held()
 
     assert all(check.fix is None for check in held)
-    assert max(len(check.seen) for check in held) < 100
+    assert max(len(check.actual) for check in held) < 100
 
 
 def test_every_finding_is_of_the_host_the_transport_or_the_image() -> None:

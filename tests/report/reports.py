@@ -47,21 +47,21 @@ SLOWER = replace(
     pcie="gen 4 x8",
 )
 HELD = (
-    Check(id="driver", ok=True, expected="580 or newer", seen="580.95.05", part="host"),
-    Check(id="disk", ok=True, expected="12.3 GB", seen="412 GB free", part="host"),
-    Check(id="digest", ok=True, expected=DIGEST, seen=DIGEST, part="transport"),
-    Check(id="python", ok=True, expected="cpython 3.11.7", seen="cpython 3.11.7"),
+    Check(id="driver", ok=True, expected="580 or newer", actual="580.95.05", part="host"),
+    Check(id="disk", ok=True, expected="12.3 GB", actual="412 GB free", part="host"),
+    Check(id="digest", ok=True, expected=DIGEST, actual=DIGEST, part="transport"),
+    Check(id="python", ok=True, expected="cpython 3.11.7", actual="cpython 3.11.7"),
     Check(
         id="distributions",
         ok=True,
         expected="59 packages",
-        seen="59 packages, 19663 files hashed, 0 different",
+        actual="59 packages, 19663 files hashed, 0 different",
     ),
     Check(
         id="fingerprint",
         ok=True,
         expected="every loss bit for bit",
-        seen="identical: all 10 losses are the same",
+        actual="identical: all 10 losses are the same",
         part="workload",
     ),
 )
@@ -69,7 +69,7 @@ SLOW = Check(
     id="speed",
     ok=False,
     expected="at least 80 % of 212.4 images/s",
-    seen="151.2 images/s, 71 %",
+    actual="151.2 images/s, 71 %",
     fix="Raise the power limit: nvidia-smi -pl 700",
     part="workload",
     severity="warning",
@@ -78,21 +78,21 @@ NUMPY = Check(
     id="distribution.numpy",
     ok=False,
     expected="2.4.6",
-    seen="2.4.5",
+    actual="2.4.5",
     fix="Something installed another numpy while the container ran; run it with --read-only.",
 )
 PARTS = Check(
     id="fingerprint",
     ok=False,
     expected="the losses of the capture",
-    seen="different: the losses part at step 5 of 10, by at most 6.0e-04",
+    actual="different: the losses part at step 5 of 10, by at most 6.0e-04",
     fix="These differ: numpy 2.4.6 → 2.4.5. Restore them as captured.",
     part="workload",
 )
 MACHINES = (
-    Row(label="GPU", left="NVIDIA H200, 139.8 GiB", right="NVIDIA H200, 139.8 GiB"),
-    Row(label="driver", left="580.95.05", right="570.172.08"),
-    Row(label="system", left="Ubuntu 24.04, glibc 2.39", right="Debian 12, glibc 2.36"),
+    Row(label="GPU", expected="NVIDIA H200, 139.8 GiB", actual="NVIDIA H200, 139.8 GiB"),
+    Row(label="driver", expected="580.95.05", actual="570.172.08"),
+    Row(label="system", expected="Ubuntu 24.04, glibc 2.39", actual="Debian 12, glibc 2.36"),
 )
 SECTIONS = (
     Section(
@@ -134,7 +134,7 @@ def identical() -> Report:
         restored_at="2026-03-02T08:30:00+00:00",
         restored_in="docker, Docker 28.5.2 at unix:///var/run/docker.sock",
         expected=train(),
-        seen=train(),
+        actual=train(),
         checks=HELD,
         machines=MACHINES[:1],
         energy=("0.31 Wh in 40 images; 0.12 g CO2 at 400 g/kWh, an estimate",),
@@ -142,12 +142,14 @@ def identical() -> Report:
 
 
 def different() -> Report:
-    seen = train(PARTED, speed=SLOWER)
-    seen = replace(
-        seen,
-        conditions=replace(seen.conditions, numpy="2.4.5", albumentations="2.0.8"),
-        operators=(seen.operators[0], replace(seen.operators[1], sha256="c" * 64)),
-        libraries=(replace(seen.libraries[0], path="/usr/lib/x86_64-linux-gnu", version="9.1.0"),),
+    actual = train(PARTED, speed=SLOWER)
+    actual = replace(
+        actual,
+        conditions=replace(actual.conditions, numpy="2.4.5", albumentations="2.0.8"),
+        operators=(actual.operators[0], replace(actual.operators[1], sha256="c" * 64)),
+        libraries=(
+            replace(actual.libraries[0], path="/usr/lib/x86_64-linux-gnu", version="9.1.0"),
+        ),
     )
     return replace(
         identical(),
@@ -159,7 +161,7 @@ def different() -> Report:
             next=f"snapenv restore {IMAGE}@{DIGEST}",
         ),
         tier="different",
-        seen=seen,
+        actual=actual,
         limits=(1e-6, 1e-4),
         checks=(*HELD[:-1], SLOW, NUMPY, PARTS),
         warnings=("the tolerances of the tiers are not yet measured on a GPU",),
@@ -173,7 +175,7 @@ def close() -> Report:
         identical(),
         verdict=Verdict(ok=True, summary=f"{TAG} is back: the losses are close"),
         tier="close",
-        seen=train(NEAR),
+        actual=train(NEAR),
         limits=(1e-6, 1e-4),
     )
 
@@ -198,7 +200,7 @@ def hostile() -> Report:
         libraries=(MappedLibrary(soname=bad, path=bad, version=bad),),
         speed=replace(SPEED, images_per_s=float("nan"), watts=1e300, pcie=bad, throttled=(bad,)),
     )
-    check = Check(id=bad, ok=False, expected=bad, seen=bad, fix=bad)
+    check = Check(id=bad, ok=False, expected=bad, actual=bad, fix=bad)
     return Report(
         title=bad,
         verdict=Verdict(ok=False, summary=bad, part="image", check=bad, next=bad),
@@ -210,7 +212,7 @@ def hostile() -> Report:
         restored_at=bad,
         restored_in=bad,
         expected=mean,
-        seen=train([1.0]),
+        actual=train([1.0]),
         checks=(check, replace(check, severity="warning"), replace(check, ok=True)),
         warnings=(bad,),
         differences=(
@@ -221,6 +223,6 @@ def hostile() -> Report:
                 differences=(Difference(group="abi", subject=bad, left=bad, right=None),),
             ),
         ),
-        machines=(Row(label=bad, left=bad, right=None),),
+        machines=(Row(label=bad, expected=bad, actual=None),),
         energy=(bad,),
     )

@@ -49,9 +49,9 @@ def test_both_sides_have_a_point_for_each_step_and_lie_over_one_another() -> Non
     plot = loss_chart((3.0, 2.0, 1.0), (3.0, 2.0, 1.0))
 
     assert plot is not None
-    expected, seen = plot.curves
-    assert (expected.side, seen.side) == ("expected", "seen")
-    assert expected.runs == seen.runs
+    expected, actual = plot.curves
+    assert (expected.side, actual.side) == ("expected", "actual")
+    assert expected.runs == actual.runs
     assert len(expected.runs[0]) == 3
     assert plot.marker is None
 
@@ -133,11 +133,11 @@ def test_many_steps_do_not_get_a_label_each() -> None:
     assert [tick.label for tick in plot.x_ticks] == ["1", "50", "100", "150", "200"]
 
 
-@given(expected=_SOME, seen=_SOME)
+@given(expected=_SOME, actual=_SOME)
 def test_whatever_the_losses_are_all_points_lie_in_the_frame(
-    expected: list[float], seen: list[float]
+    expected: list[float], actual: list[float]
 ) -> None:
-    drawn = points(loss_chart(expected, seen))
+    drawn = points(loss_chart(expected, actual))
 
     assert all(LEFT <= float(point.x) <= RIGHT for point in drawn)
     assert all(TOP <= float(point.y) <= BOTTOM for point in drawn)

@@ -8,7 +8,7 @@ from snapenv.report.document import error_json, outcome_json
 
 
 def test_yes_no_and_failure_have_the_same_keys() -> None:
-    no = Check(id="python", ok=False, expected="3.11", seen="3.12", fix="Use a Python 3.11.")
+    no = Check(id="python", ok=False, expected="3.11", actual="3.12", fix="Use a Python 3.11.")
     documents = [
         json.loads(outcome_json(Outcome(command="restore", result={"tier": "identical"}))),
         json.loads(outcome_json(Outcome(command="restore", result={}, checks=(no,)))),
@@ -24,7 +24,7 @@ def test_yes_no_and_failure_have_the_same_keys() -> None:
 
 
 def test_a_check_is_written_with_all_its_keys() -> None:
-    no = Check(id="python", ok=False, expected="3.11", seen="3.12", fix="Use a Python 3.11.")
+    no = Check(id="python", ok=False, expected="3.11", actual="3.12", fix="Use a Python 3.11.")
 
     document = json.loads(outcome_json(Outcome(command="restore", result={}, checks=(no,))))
 
@@ -33,7 +33,7 @@ def test_a_check_is_written_with_all_its_keys() -> None:
             "id": "python",
             "ok": False,
             "expected": "3.11",
-            "seen": "3.12",
+            "actual": "3.12",
             "fix": "Use a Python 3.11.",
             "part": "environment",
             "severity": "error",

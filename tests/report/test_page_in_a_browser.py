@@ -93,7 +93,7 @@ def test_the_curves_have_a_point_for_each_step(
 def test_the_curves_can_be_told_apart_without_colour(browser: Browser) -> None:
     seen = browser.measure(report_html(identical()), width=360, height=800, dark=False)
 
-    assert seen["dashes"] == {"expected": "none", "seen": "2px, 6px"}
+    assert seen["dashes"] == {"expected": "none", "actual": "2px, 6px"}
 
 
 @pytest.mark.parametrize("name", ["different", "hostile"])

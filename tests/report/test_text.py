@@ -4,15 +4,15 @@ from snapenv.errors import LockError
 from snapenv.model.outcome import Check, Outcome, Verdict
 from snapenv.report.text import error_text, outcome_text
 
-HELD = Check(id="python", ok=True, expected="cpython 3.11.7", seen="cpython 3.11.9")
+HELD = Check(id="python", ok=True, expected="cpython 3.11.7", actual="cpython 3.11.9")
 FAILED = Check(
-    id="distribution.numpy", ok=False, expected="2.4.6", seen="absent", fix="Reinstall numpy."
+    id="distribution.numpy", ok=False, expected="2.4.6", actual="absent", fix="Reinstall numpy."
 )
 SLOW = Check(
     id="speed",
     ok=False,
     expected="170 images/s",
-    seen="151",
+    actual="151",
     fix="Raise the power limit.",
     severity="warning",
 )
@@ -28,7 +28,7 @@ def test_a_check_that_failed_says_both_sides_and_what_to_do() -> None:
     text = outcome_text(Outcome(command="restore", result={}, checks=(FAILED,), lines=("no",)))
 
     assert text.plain.splitlines() == [
-        "✗ distribution.numpy expected 2.4.6; seen: absent",
+        "✗ distribution.numpy expected: 2.4.6; actual: absent",
         "  fix: Reinstall numpy.",
         "no",
     ]
@@ -44,7 +44,7 @@ def test_what_to_look_out_for_has_a_mark_of_its_own() -> None:
     text = outcome_text(Outcome(command="restore", result={}, checks=(SLOW,)))
 
     assert text.plain.splitlines() == [
-        "! speed            expected 170 images/s; seen: 151",
+        "! speed            expected: 170 images/s; actual: 151",
         "  fix: Raise the power limit.",
     ]
     assert next(str(span.style) for span in text.spans) == "yellow"
@@ -86,7 +86,7 @@ def test_a_yes_needs_no_part_and_no_next_step() -> None:
 
 def test_a_check_cannot_steer_the_terminal_or_make_a_line_of_its_own() -> None:
     bad = "2\x1b[2J\n✓ all held\u202e"
-    check = Check(id=bad, ok=False, expected=bad, seen=bad, fix=bad)
+    check = Check(id=bad, ok=False, expected=bad, actual=bad, fix=bad)
     verdict = Verdict(ok=False, summary=bad, next=bad)
 
     text = outcome_text(Outcome(command="restore", result={}, checks=(check,), verdict=verdict))

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from snapenv.report.sides import SidesRow
 
 
-def speed_row(left: float | None, right: float | None) -> list[SidesRow]:
+def speed_row(expected: float | None, actual: float | None) -> list[SidesRow]:
     sides = [
         Speed(images_per_s=1, step_ms_median=1, step_ms_p95=1, watts=watts)
-        for watts in (left, right)
+        for watts in (expected, actual)
     ]
     page = make_page(
-        replace(identical(), expected=train(speed=sides[0]), seen=train(speed=sides[1]))
+        replace(identical(), expected=train(speed=sides[0]), actual=train(speed=sides[1]))
     )
     return [row for row in page.speed if row.label == "power, mean"]
 
@@ -54,7 +54,7 @@ def test_the_verdict_is_named_by_its_tier() -> None:
         ),
         (
             "The losses part at step 9 of 10, and are not all comparable.",
-            replace(identical(), seen=train(LOSSES[:8])),
+            replace(identical(), actual=train(LOSSES[:8])),
         ),
     ],
 )
@@ -63,20 +63,20 @@ def test_the_losses_are_told_in_a_sentence(proof: str, report: object) -> None:
 
 
 def test_a_step_that_one_side_lacks_is_absent_in_the_table() -> None:
-    steps = make_page(replace(identical(), seen=train(LOSSES[:9]))).steps
+    steps = make_page(replace(identical(), actual=train(LOSSES[:9]))).steps
 
-    assert (steps[-1].left, steps[-1].right) == ("59.9322", "absent")
+    assert (steps[-1].expected, steps[-1].actual) == ("59.9322", "absent")
     assert [step.differs for step in steps] == [False] * 9 + [True]
 
 
 def test_a_loss_is_written_with_the_nine_digits_that_tell_floats_apart() -> None:
-    page = make_page(replace(identical(), expected=train([60.4184608]), seen=train([60.4184647])))
+    page = make_page(replace(identical(), expected=train([60.4184608]), actual=train([60.4184647])))
 
-    assert (page.steps[0].left, page.steps[0].right) == ("60.4184608", "60.4184647")
+    assert (page.steps[0].expected, page.steps[0].actual) == ("60.4184608", "60.4184647")
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "shown"),
+    ("expected", "actual", "shown"),
     [
         (200.0, 150.0, ("200 W", "150 W", "-25 %")),
         (200.0, 200.4, ("200 W", "200 W", "0 %")),
@@ -87,11 +87,11 @@ def test_a_loss_is_written_with_the_nine_digits_that_tell_floats_apart() -> None
     ],
 )
 def test_a_speed_figure_says_how_far_it_is_from_the_capture(
-    left: float | None, right: float, shown: tuple[str, str, str | None]
+    expected: float | None, actual: float, shown: tuple[str, str, str | None]
 ) -> None:
-    row = speed_row(left, right)[0]
+    row = speed_row(expected, actual)[0]
 
-    assert (row.left, row.right, row.change) == shown
+    assert (row.expected, row.actual, row.change) == shown
 
 
 def test_a_figure_that_neither_side_has_is_not_shown() -> None:
@@ -99,7 +99,7 @@ def test_a_figure_that_neither_side_has_is_not_shown() -> None:
 
 
 def test_throttling_is_told_only_where_there_was_any() -> None:
-    labels = {row.label: (row.left, row.right) for row in make_page(different()).speed}
+    labels = {row.label: (row.expected, row.actual) for row in make_page(different()).speed}
 
     assert labels["throttled"] == ("no", "power cap, thermal")
     assert "throttled" not in {row.label for row in make_page(identical()).speed}
@@ -125,7 +125,7 @@ def test_only_what_differs_is_among_the_differences() -> None:
     tables = {table.title: table.rows for table in make_page(different()).differing}
 
     assert [
-        (row.label, row.left, row.right) for row in tables["conditions of the smoke-train"]
+        (row.label, row.expected, row.actual) for row in tables["conditions of the smoke-train"]
     ] == [
         ("numpy", "2.4.6", "2.4.5"),
         ("albumentations", "absent", "2.0.8"),
@@ -144,13 +144,13 @@ def test_what_one_side_has_not_looked_for_is_no_difference() -> None:
 
 
 def test_the_conditions_read_as_people_write_them() -> None:
-    rows = {row.label: row.left for row in make_page(identical()).conditions}
+    rows = {row.label: row.expected for row in make_page(identical()).conditions}
 
     assert (rows["cudnn"], rows["tf32"], rows["seed ="]) == ("9.19.0", "off", "0")
 
 
 def test_a_check_of_no_consequence_is_a_warning() -> None:
-    check = Check(id="shm", ok=False, expected="1 GiB", seen="64 MiB", severity="warning")
+    check = Check(id="shm", ok=False, expected="1 GiB", actual="64 MiB", severity="warning")
 
     lines = make_page(replace(identical(), checks=(check,))).groups[0].lines
 

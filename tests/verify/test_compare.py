@@ -47,12 +47,12 @@ def test_two_equal_looks_hold_and_need_no_fix() -> None:
 
 
 def test_every_check_that_failed_says_what_to_do() -> None:
-    seen = sample_facts(
+    actual = sample_facts(
         environment=sample_environment(python="3.12.3", torch=None, distributions=[]),
         variables={"OMP_NUM_THREADS": "4"},
     )
 
-    checks = compare_facts(sample_facts(), seen)
+    checks = compare_facts(sample_facts(), actual)
 
     assert {"python", "frameworks", "distributions", "variables"} <= set(failed(checks))
     assert all(check.fix for check in checks if not check.ok)
@@ -70,7 +70,7 @@ def test_another_patch_of_the_same_python_is_a_warning_by_name() -> None:
     (check, *rest) = compare_facts(sample_facts(), patched)
 
     assert (check.id, check.ok, check.severity) == ("python", False, "warning")
-    assert (check.expected, check.seen) == ("cpython 3.11.7", "cpython 3.11.9")
+    assert (check.expected, check.actual) == ("cpython 3.11.7", "cpython 3.11.9")
     assert "uv python install 3.11.7" in (check.fix or "")
     assert failed(tuple(rest)) == []
 
@@ -92,7 +92,7 @@ def test_a_library_that_torch_loads_is_named_with_both_versions() -> None:
 
     (check,) = (check for check in checks if not check.ok)
     assert check.id == "frameworks"
-    assert (check.expected, check.seen) == (
+    assert (check.expected, check.actual) == (
         "torch 2.11.0+cu130, CUDA 13.0, cuDNN 9.19.0, NCCL 2.28.9",
         "torch 2.11.0+cu130, CUDA 13.0, cuDNN 9.10.2, NCCL 2.28.9",
     )
@@ -111,7 +111,7 @@ def test_a_distribution_of_another_version_is_named() -> None:
             id="distribution.pyyaml",
             ok=False,
             expected="6.0.3",
-            seen="6.0.2",
+            actual="6.0.2",
             fix="Reinstall pyyaml from the lock, or restore again.",
         )
         in checks
@@ -131,7 +131,7 @@ def test_a_distribution_on_one_side_alone_is_named(*, swapped: bool) -> None:
     checks = compare_facts(*pair)
 
     assert failed(checks) == ["distributions", "distribution.wandb"]
-    assert {checks[-2].expected, checks[-2].seen} == {"absent", "0.22.0"}
+    assert {checks[-2].expected, checks[-2].actual} == {"absent", "0.22.0"}
 
 
 def test_an_edited_file_is_named_though_the_version_is_the_same() -> None:
@@ -143,7 +143,7 @@ def test_an_edited_file_is_named_though_the_version_is_the_same() -> None:
     checks = compare_facts(sample_facts(), sample_facts(environment=environment))
 
     (check,) = (check for check in checks if check.id == "distribution.ultralytics")
-    assert "edited ultralytics/utils/loss.py" in check.seen
+    assert "edited ultralytics/utils/loss.py" in check.actual
 
 
 def test_who_installed_a_distribution_does_not_matter() -> None:
@@ -164,7 +164,7 @@ def test_a_file_that_may_no_longer_be_run_is_named() -> None:
 
     (check,) = (one for one in compare_facts(then, now) if one.id == "distribution.tool")
 
-    assert (check.expected, check.seen) == ("a.sh executable", "a.sh not executable")
+    assert (check.expected, check.actual) == ("a.sh executable", "a.sh not executable")
     assert failed(compare_facts(then, old)) == failed(compare_facts(old, now)) == []
 
 
@@ -181,21 +181,23 @@ def test_files_that_belong_to_no_package_hold_where_they_are_the_same() -> None:
     checks = compare_facts(carried, carried)
 
     assert failed(checks) == []
-    assert [check.seen for check in checks if check.id == "unowned"] == ["2 files of no package"]
+    assert [check.actual for check in checks if check.id == "unowned"] == ["2 files of no package"]
 
 
 @pytest.mark.parametrize(
-    ("now", "seen"),
+    ("now", "actual"),
     [
         ((), "patch.py absent"),
         ((replace(PATCH, sha256="cd" * 32),), "patch.py content cdcdcdcdcdcd"),
         ((replace(PATCH, sha256=None, link="other.py"),), "patch.py -> other.py"),
     ],
 )
-def test_a_file_of_no_package_that_differs_is_named(now: tuple[LooseFile, ...], seen: str) -> None:
+def test_a_file_of_no_package_that_differs_is_named(
+    now: tuple[LooseFile, ...], actual: str
+) -> None:
     checks = compare_facts(with_loose(PATCH), with_loose(*now))
 
-    assert [(check.id, check.seen) for check in checks if not check.ok] == [("unowned", seen)]
+    assert [(check.id, check.actual) for check in checks if not check.ok] == [("unowned", actual)]
 
 
 def test_what_an_older_look_did_not_see_of_a_file_of_no_package_is_not_compared() -> None:
@@ -287,7 +289,7 @@ def test_kernels_for_other_gpus_are_named_with_their_distribution() -> None:
     )
 
     (check,) = [check for check in checks if not check.ok]
-    assert (check.id, check.seen) == ("kernels", "cuBLAS 13.1.0, torchvision: sm_90")
+    assert (check.id, check.actual) == ("kernels", "cuBLAS 13.1.0, torchvision: sm_90")
     assert "torchvision: sm_75 sm_80" in check.expected
 
 
@@ -296,7 +298,7 @@ def test_another_cublas_does_not_hold() -> None:
         sample_facts(native=NATIVE), sample_facts(native=replace(NATIVE, cublas="13.0.2"))
     )
 
-    assert [(check.id, check.seen) for check in checks if not check.ok] == [
+    assert [(check.id, check.actual) for check in checks if not check.ok] == [
         ("kernels", "cuBLAS 13.0.2")
     ]
 
@@ -337,7 +339,7 @@ def test_another_import_path_is_named(
     (check,) = [check for check in compare_facts(*facts) if not check.ok]
 
     assert (check.id, check.severity) == ("import-path", severity)
-    assert (check.expected, check.seen) == (", ".join(there), ", ".join(here))
+    assert (check.expected, check.actual) == (", ".join(there), ", ".join(here))
 
 
 @pytest.mark.parametrize("paths", [(FRONT, FRONT), (None, FRONT), (FRONT, None)])
@@ -357,7 +359,7 @@ def test_a_library_that_an_import_needs_is_missed_with_the_package_that_holds_it
     checks = compare_facts(sample_facts(native=NATIVE), sample_facts(native=without))
 
     (check,) = [check for check in checks if not check.ok]
-    assert (check.id, check.seen) == ("system-libraries", "no libGL.so.1")
+    assert (check.id, check.actual) == ("system-libraries", "no libGL.so.1")
     assert check.fix == "Install them: apt-get install libgl1"
 
 
@@ -384,7 +386,7 @@ def test_a_variable_that_is_gone_is_named() -> None:
         id="variables",
         ok=False,
         expected="OMP_NUM_THREADS=4",
-        seen="OMP_NUM_THREADS unset",
+        actual="OMP_NUM_THREADS unset",
         fix="Set or unset them as captured: OMP_NUM_THREADS",
     )
 
@@ -406,7 +408,7 @@ def test_a_package_that_was_installed_since_is_named_with_what_to_do() -> None:
     )
 
     extra = next(check for check in checks if check.id == "distribution.pi-heif")
-    assert (extra.expected, extra.seen) == ("absent", "1.1.0")
+    assert (extra.expected, extra.actual) == ("absent", "1.1.0")
     assert (extra.fix or "").startswith("pi-heif was installed since. Remove it")
     assert "YOLO_AUTOINSTALL=false" in (extra.fix or "")
 

@@ -57,7 +57,7 @@ def test_a_gpu_that_is_not_used_is_a_no_in_torchs_own_words(
     assert check
     assert (check.id, check.fails, check.part) == ("gpu.used", True, "host")
     assert check.expected == f"training on {GPU.gpus[0].name}"
-    assert (error or "torch.cuda.is_available() says no") in check.seen
+    assert (error or "torch.cuda.is_available() says no") in check.actual
     assert fix in (check.fix or "")
     assert (check.fix or "").endswith("Or say --device cpu.")
 
@@ -85,7 +85,7 @@ def test_of_what_torch_says_the_error_itself_is_told(error: str, told: str) -> N
     check = check_device(on_cpu(error), [GPU])
 
     assert check
-    assert check.seen == f"it trained on the CPU: {told}"
+    assert check.actual == f"it trained on the CPU: {told}"
 
 
 @pytest.mark.parametrize("visible", ["", "-1", "7"])
@@ -93,7 +93,7 @@ def test_a_variable_that_hides_the_gpu_is_named(visible: str) -> None:
     check = check_device(on_cpu("No CUDA GPUs are available", visible=visible), [GPU])
 
     assert check
-    assert check.seen == (
+    assert check.actual == (
         f"it trained on the CPU: No CUDA GPUs are available, with CUDA_VISIBLE_DEVICES={visible!r}"
     )
     assert "Unset CUDA_VISIBLE_DEVICES" in (check.fix or "")
@@ -124,14 +124,14 @@ def test_a_torch_without_cuda_is_a_warning_that_says_so() -> None:
 
     assert check
     assert (check.ok, check.severity) == (False, "warning")
-    assert "is built without CUDA" in check.seen
+    assert "is built without CUDA" in check.actual
 
 
 def test_why_an_engine_hands_on_no_gpu_is_told() -> None:
     check = check_device(on_cpu("Found no NVIDIA driver"), [NONE], refused="nvml error: unknown")
 
     assert check
-    assert (check.severity, check.seen) == (
+    assert (check.severity, check.actual) == (
         "warning",
         "it trained on the CPU: nvml error: unknown",
     )

@@ -465,12 +465,12 @@ def test_a_system_library_that_an_import_needs_is_behaviour(
 ) -> None:
     others = {each.soname: each for each in NATIVE.libraries} | {library.soname: library}
 
-    seen = differences(
+    actual = differences(
         sample_facts(native=NATIVE),
         sample_facts(native=replace(NATIVE, libraries=tuple(others.values()))),
     )
 
-    assert seen == ((found,) if found else ())
+    assert actual == ((found,) if found else ())
 
 
 def test_an_integration_that_two_files_tell_otherwise_is_behaviour() -> None:

@@ -48,8 +48,8 @@ def moved(step: int, by: float) -> tuple[float, ...]:
     )
 
 
-def tier(expected: Fingerprint, seen: Fingerprint, *, same_packages: bool = True) -> str:
-    return compare_fingerprints(expected, seen, same_packages=same_packages).tier
+def tier(expected: Fingerprint, actual: Fingerprint, *, same_packages: bool = True) -> str:
+    return compare_fingerprints(expected, actual, same_packages=same_packages).tier
 
 
 @pytest.mark.parametrize("device", ["cpu", H200])
@@ -142,7 +142,7 @@ def test_losses_of_another_training_are_different(change: dict[str, Any], device
 
 
 def test_each_condition_that_differs_is_named_with_both_values() -> None:
-    seen = fingerprint(
+    actual = fingerprint(
         device=H200,
         torch="2.6.0",
         threads=2,
@@ -151,7 +151,7 @@ def test_each_condition_that_differs_is_named_with_both_values() -> None:
         images_sha256="0" * 64,
     )
 
-    match = compare_fingerprints(fingerprint(), seen, same_packages=True)
+    match = compare_fingerprints(fingerprint(), actual, same_packages=True)
 
     assert match.differing == (
         "device cpu → NVIDIA H200",
@@ -244,9 +244,9 @@ def test_a_larger_difference_never_gives_a_better_tier(
 def test_another_ultralytics_is_never_better_than_different(
     values: list[float], device: str, *, same_packages: bool
 ) -> None:
-    seen = fingerprint(values, device, ultralytics="8.4.189")
+    actual = fingerprint(values, device, ultralytics="8.4.189")
 
-    assert tier(fingerprint(values), seen, same_packages=same_packages) == "different"
+    assert tier(fingerprint(values), actual, same_packages=same_packages) == "different"
 
 
 def test_the_check_of_identical_losses_holds_and_needs_no_fix() -> None:
@@ -256,7 +256,7 @@ def test_the_check_of_identical_losses_holds_and_needs_no_fix() -> None:
         id="fingerprint",
         ok=True,
         expected="every loss bit for bit",
-        seen="identical: all 3 losses are the same",
+        actual="identical: all 3 losses are the same",
         part="workload",
     )
 
@@ -267,7 +267,7 @@ def test_the_check_of_close_losses_says_where_and_by_how_much() -> None:
     check = fingerprint_check(match)
 
     assert check.ok
-    assert check.seen == "close: the losses part at step 2 of 3, by at most 3.0e-07"
+    assert check.actual == "close: the losses part at step 2 of 3, by at most 3.0e-07"
 
 
 def test_the_check_of_a_gpu_says_that_its_tolerances_are_not_measured() -> None:
@@ -276,19 +276,19 @@ def test_the_check_of_a_gpu_says_that_its_tolerances_are_not_measured() -> None:
     check = fingerprint_check(match)
 
     assert check.ok
-    assert check.seen.endswith("; the tolerances are not yet measured on a GPU")
+    assert check.actual.endswith("; the tolerances are not yet measured on a GPU")
 
 
 def test_the_check_of_different_losses_fails_and_names_what_differs() -> None:
-    seen = fingerprint(moved(1, 0.5), torch="2.6.0")
+    actual = fingerprint(moved(1, 0.5), torch="2.6.0")
 
-    check = fingerprint_check(compare_fingerprints(fingerprint(), seen, same_packages=False))
+    check = fingerprint_check(compare_fingerprints(fingerprint(), actual, same_packages=False))
 
     assert check == Check(
         id="fingerprint",
         ok=False,
         expected="the losses of the capture",
-        seen="different: the losses part at step 1 of 3, by at most 3.3e-01",
+        actual="different: the losses part at step 1 of 3, by at most 3.3e-01",
         fix="These differ: torch 2.11.0+cu130 → 2.6.0. Restore them as captured.",
     )
 
@@ -303,7 +303,7 @@ def test_different_losses_under_equal_facts_say_what_the_step_tells(step: int, w
 
     assert (check.part, check.ok) == ("workload", False)
     assert words in (check.fix or "")
-    assert f"part at step {step} of 3" in check.seen
+    assert f"part at step {step} of 3" in check.actual
 
 
 def test_facts_that_fail_are_the_likely_cause() -> None:
@@ -311,7 +311,7 @@ def test_facts_that_fail_are_the_likely_cause() -> None:
         id="distribution.ultralytics",
         ok=False,
         expected="content 1",
-        seen="edited ultralytics/utils/loss.py",
+        actual="edited ultralytics/utils/loss.py",
         fix="Reinstall.",
     )
     count = replace(edited, id="distributions", expected="59 packages")
@@ -330,7 +330,7 @@ def test_facts_that_fail_are_the_likely_cause() -> None:
 
 def test_of_many_causes_the_first_are_named() -> None:
     facts = [
-        Check(id=f"distribution.p{number}", ok=False, expected="1", seen="2", fix="Reinstall.")
+        Check(id=f"distribution.p{number}", ok=False, expected="1", actual="2", fix="Reinstall.")
         for number in range(8)
     ]
     match = compare_fingerprints(fingerprint(), fingerprint(moved(1, 0.5)), same_packages=False)
@@ -342,9 +342,9 @@ def test_of_many_causes_the_first_are_named() -> None:
 
 
 def test_another_device_alone_puts_the_cause_on_the_host() -> None:
-    seen = fingerprint(moved(1, 0.5), device=H200)
+    actual = fingerprint(moved(1, 0.5), device=H200)
 
-    check = fingerprint_check(compare_fingerprints(fingerprint(), seen, same_packages=True))
+    check = fingerprint_check(compare_fingerprints(fingerprint(), actual, same_packages=True))
 
     assert (check.ok, check.part) == (False, "host")
 
@@ -389,7 +389,7 @@ def test_the_failure_of_the_capture_is_a_warning_with_words_of_its_own() -> None
 
     assert check
     assert (check.ok, check.fails, check.part) == (False, False, "workload")
-    assert check.seen.startswith(
+    assert check.actual.startswith(
         "training itself works, what follows it fails as it did at the capture: Unpickling"
     )
 
@@ -399,7 +399,7 @@ def test_a_new_failure_is_an_error_of_the_workload_with_its_cause() -> None:
 
     assert check
     assert (check.fails, check.part) == (True, "workload")
-    assert "torch from 2.6 on" in check.seen
+    assert "torch from 2.6 on" in check.actual
     assert "ultralytics 8.3 or newer" in (check.fix or "")
 
 
@@ -408,7 +408,7 @@ def test_another_failure_than_that_of_the_capture_is_new() -> None:
 
     assert check
     assert check.fails
-    assert check.seen == "KeyError: 'names'"
+    assert check.actual == "KeyError: 'names'"
     assert "Train for one epoch" in (check.fix or "")
 
 

@@ -28,9 +28,11 @@ def fingerprint(*libraries: MappedLibrary) -> Fingerprint:
     return replace(sample_fingerprint(), libraries=libraries)
 
 
-def compare(*seen: MappedLibrary, at_capture: tuple[MappedLibrary, ...] = CAPTURED) -> list[Check]:
+def compare(
+    *actual: MappedLibrary, at_capture: tuple[MappedLibrary, ...] = CAPTURED
+) -> list[Check]:
     """Give the checks that say no."""
-    checks = compare_libraries(fingerprint(*at_capture), fingerprint(*seen))
+    checks = compare_libraries(fingerprint(*at_capture), fingerprint(*actual))
     return [check for check in checks if not check.ok]
 
 
@@ -38,7 +40,7 @@ def test_the_libraries_of_the_capture_hold() -> None:
     (check,) = compare_libraries(fingerprint(*CAPTURED), fingerprint(*CAPTURED))
 
     assert (check.ok, check.fix) == (True, None)
-    assert check.seen == "2 libraries of CUDA and arithmetic, as mapped"
+    assert check.actual == "2 libraries of CUDA and arithmetic, as mapped"
 
 
 def test_of_an_older_baseline_nothing_is_said() -> None:
@@ -55,7 +57,7 @@ def test_another_version_is_an_error_that_names_both_with_their_places() -> None
 
     assert (check.id, check.fails, check.part) == ("libraries", True, "environment")
     assert check.expected == "libcudnn.so.9 9.19.0 from site/nvidia/cudnn/lib/libcudnn.so.9"
-    assert check.seen == "libcudnn.so.9 9.10.2 from /usr/lib/libcudnn.so.9.10.2"
+    assert check.actual == "libcudnn.so.9 9.10.2 from /usr/lib/libcudnn.so.9.10.2"
     assert "LD_LIBRARY_PATH" in (check.fix or "")
 
 
@@ -63,7 +65,7 @@ def test_another_major_version_has_another_soname_and_is_found() -> None:
     (check,) = compare(replace(CUDNN, soname="libcudnn.so.8"), NVJITLINK)
 
     assert check.fails
-    assert "libcudnn.so.8" in check.seen
+    assert "libcudnn.so.8" in check.actual
 
 
 @pytest.mark.parametrize(("version", "severity"), [("9.19.0", "warning"), (None, "error")])
@@ -103,7 +105,7 @@ def test_two_copies_of_one_library_are_an_error_that_names_both_paths() -> None:
 
     assert twice.id == "libraries.libnvJitLink.so.13"
     assert twice.fails
-    assert twice.seen == (
+    assert twice.actual == (
         "2 copies are mapped: /usr/local/cuda/lib64/libnvJitLink.so.13 "
         "and site/nvidia/cu13/lib/libnvJitLink.so.13"
     )

@@ -53,7 +53,7 @@ def only(checks: tuple[Check, ...]) -> Check:
 def test_identical_operations_hold() -> None:
     check = only(compare_operators(fingerprint(), fingerprint()))
 
-    assert (check.id, check.ok, check.seen, check.fix) == (
+    assert (check.id, check.ok, check.actual, check.fix) == (
         "operators",
         True,
         "all 6 identical",
@@ -61,18 +61,18 @@ def test_identical_operations_hold() -> None:
     )
 
 
-@pytest.mark.parametrize("missing", ["expected", "seen"])
+@pytest.mark.parametrize("missing", ["expected", "actual"])
 def test_of_an_older_baseline_nothing_is_said(missing: str) -> None:
-    sides = {"expected": fingerprint(), "seen": fingerprint()}
+    sides = {"expected": fingerprint(), "actual": fingerprint()}
     sides[missing] = replace(sides[missing], operators=())
 
-    assert compare_operators(sides["expected"], sides["seen"]) == ()
+    assert compare_operators(sides["expected"], sides["actual"]) == ()
 
 
 def test_what_one_side_alone_did_is_no_difference() -> None:
     fewer = replace(fingerprint(), operators=fingerprint().operators[:1])
 
-    assert only(compare_operators(fewer, fingerprint())).seen == "all 1 identical"
+    assert only(compare_operators(fewer, fingerprint())).actual == "all 1 identical"
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_results_that_cannot_be_compared_are_different(values: tuple[str, ...]) 
 
 def test_a_failure_on_one_side_is_different_and_told() -> None:
     broken = Operator(name="nms fp32", error="operator torchvision::nms does not exist")
-    seen = replace(fingerprint(), operators=(*fingerprint().operators[:4], broken), losses=())
+    actual = replace(fingerprint(), operators=(*fingerprint().operators[:4], broken), losses=())
 
-    check = only(compare_operators(fingerprint(), seen))
+    check = only(compare_operators(fingerprint(), actual))
 
     assert check.fails
-    assert "nms fp32 (not possible now: operator torchvision::nms does not exist)" in check.seen
+    assert "nms fp32 (not possible now: operator torchvision::nms does not exist)" in check.actual
     assert "torchvision" in (check.fix or "")
 
 
@@ -138,18 +138,18 @@ def test_which_side_comes_first_is_no_matter(name: str, one: float, two: float) 
 
 
 def test_on_other_hardware_near_is_expected() -> None:
-    seen = fingerprint({"matmul fp32": 1e-6}, losses=(60.6, 59.8))
+    actual = fingerprint({"matmul fp32": 1e-6}, losses=(60.6, 59.8))
 
-    check = only(compare_operators(fingerprint(), seen, same_hardware=False))
+    check = only(compare_operators(fingerprint(), actual, same_hardware=False))
 
     assert check.ok
-    assert check.seen == "near: matmul fp32 (by 1.0e-06)"
+    assert check.actual == "near: matmul fp32 (by 1.0e-06)"
 
 
 def test_on_the_same_hardware_near_is_a_warning_that_names_the_cause() -> None:
-    seen = fingerprint({"convolution fp32": 1e-6}, losses=(60.6, 59.8))
+    actual = fingerprint({"convolution fp32": 1e-6}, losses=(60.6, 59.8))
 
-    check = only(compare_operators(fingerprint(), seen))
+    check = only(compare_operators(fingerprint(), actual))
 
     assert (check.ok, check.fails) == (False, False)
     assert check.fix == (
@@ -159,21 +159,21 @@ def test_on_the_same_hardware_near_is_a_warning_that_names_the_cause() -> None:
 
 
 def test_near_is_expected_of_other_packages() -> None:
-    seen = fingerprint({"matmul fp32": 1e-6}, losses=(60.6, 59.8))
-    seen = replace(seen, conditions=replace(seen.conditions, torch="2.6.0"))
+    actual = fingerprint({"matmul fp32": 1e-6}, losses=(60.6, 59.8))
+    actual = replace(actual, conditions=replace(actual.conditions, torch="2.6.0"))
 
-    assert only(compare_operators(fingerprint(), seen)).ok
+    assert only(compare_operators(fingerprint(), actual)).ok
 
 
 @pytest.mark.parametrize("same_hardware", [True, False])
 def test_a_far_operation_is_a_no(*, same_hardware: bool) -> None:
-    seen = fingerprint({"reduction fp32": 1e-2}, losses=(60.6, 59.8))
+    actual = fingerprint({"reduction fp32": 1e-2}, losses=(60.6, 59.8))
 
-    check = only(compare_operators(fingerprint(), seen, same_hardware=same_hardware))
+    check = only(compare_operators(fingerprint(), actual, same_hardware=same_hardware))
 
     assert check.fails
     assert check.part == ("environment" if same_hardware else "host")
-    assert check.seen == "different: reduction fp32 (by 1.0e-02)"
+    assert check.actual == "different: reduction fp32 (by 1.0e-02)"
 
 
 def test_a_far_operation_that_training_does_not_use_is_a_warning() -> None:
@@ -199,9 +199,9 @@ def test_a_far_operation_that_training_does_not_use_is_a_warning() -> None:
 def test_the_family_and_precision_that_differ_first_name_the_cause(
     device: str, by: dict[str, float], cause: str
 ) -> None:
-    seen = fingerprint(by, losses=(70.5, 59.75), device=device)
+    actual = fingerprint(by, losses=(70.5, 59.75), device=device)
 
-    check = only(compare_operators(fingerprint(device=device), seen))
+    check = only(compare_operators(fingerprint(device=device), actual))
 
     first = next(iter(by))
     assert (check.fix or "").startswith(f"{first} differs first; the likely cause is ")
@@ -213,5 +213,5 @@ def test_of_many_operations_the_first_are_named() -> None:
         compare_operators(fingerprint(), fingerprint(dict.fromkeys(NAMES, 1.0), losses=(math.pi,)))
     )
 
-    assert "convolution" not in check.seen
-    assert check.seen.endswith("and 3 more")
+    assert "convolution" not in check.actual
+    assert check.actual.endswith("and 3 more")

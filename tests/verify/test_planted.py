@@ -135,8 +135,8 @@ def repack(program: bytes, name: str, old: bytes, new: bytes) -> bytes:
     return packed.getvalue()
 
 
-def judge_losses(reference: Fingerprint, seen: Fingerprint) -> Check:
-    return fingerprint_check(compare_fingerprints(reference, seen, same_packages=True))
+def judge_losses(reference: Fingerprint, actual: Fingerprint) -> Check:
+    return fingerprint_check(compare_fingerprints(reference, actual, same_packages=True))
 
 
 def test_an_edited_loss_file_is_proved_different_and_named(
@@ -151,8 +151,8 @@ def test_an_edited_loss_file_is_proved_different_and_named(
 
     failing = {check.id: check for check in proved.checks if check.fails}
     assert set(failing) == {"distributions", "distribution.ultralytics", "fingerprint"}
-    assert "edited ultralytics/utils/loss.py" in failing["distribution.ultralytics"].seen
-    assert "part at step 1 of 10" in failing["fingerprint"].seen
+    assert "edited ultralytics/utils/loss.py" in failing["distribution.ultralytics"].actual
+    assert "part at step 1 of 10" in failing["fingerprint"].actual
     assert "edited ultralytics/utils/loss.py" in (failing["fingerprint"].fix or "")
     assert (proved.verdict.part, proved.verdict.check) == (
         "environment",
@@ -164,9 +164,9 @@ def test_another_opencv_and_albumentations_are_named(trained: Fingerprint, clone
     install(clone, "opencv-python-headless==4.12.0.88")
     plant_albumentations(site(clone))
 
-    seen = train(LocalTarget(str(clone / "bin" / "python")))
+    actual = train(LocalTarget(str(clone / "bin" / "python")))
 
-    check = judge_losses(trained, seen)
+    check = judge_losses(trained, actual)
     assert (check.ok, check.part) == (False, "environment")
     assert "opencv 5.0.0 → 4.12.0, albumentations absent → 2.0.8" in (check.fix or "")
 
@@ -183,8 +183,8 @@ def test_another_cudnn_is_named_by_what_the_library_itself_says(
     proved = prove(LocalTarget(python), lock, smoke=False, device="cpu", outside=outside())
 
     failing = {check.id: check for check in proved.checks if check.fails}
-    assert "cuDNN 9.1.0" in failing["frameworks"].seen
-    assert any("libcudnn.so.9" in check.seen for check in failing.values())
+    assert "cuDNN 9.1.0" in failing["frameworks"].actual
+    assert any("libcudnn.so.9" in check.actual for check in failing.values())
     assert (proved.verdict.ok, proved.verdict.part) == (False, "environment")
 
 
@@ -192,9 +192,9 @@ def test_another_number_of_threads_is_named(trained: Fingerprint, exact_python: 
     def two(program: bytes) -> bytes:
         return repack(program, "smoke_surroundings.py", b"THREADS = 1\n", b"THREADS = 2\n")
 
-    seen = train(Changed(LocalTarget(str(exact_python)), two))
+    actual = train(Changed(LocalTarget(str(exact_python)), two))
 
-    check = judge_losses(trained, seen)
+    check = judge_losses(trained, actual)
     assert (check.ok, check.part) == (False, "environment")
     assert "threads 1 → 2" in (check.fix or "")
 
@@ -206,9 +206,9 @@ def test_a_second_copy_of_a_library_of_cuda_is_an_error_that_names_both(
     shutil.copy(original, tmp_path)
     monkeypatch.setenv("LD_PRELOAD", str(tmp_path / original.name))
 
-    seen = train(LocalTarget(str(exact_python)))
+    actual = train(LocalTarget(str(exact_python)))
 
-    (twice,) = (check for check in compare_libraries(trained, seen) if not check.ok)
+    (twice,) = (check for check in compare_libraries(trained, actual) if not check.ok)
     assert (twice.id, twice.fails) == (f"libraries.{original.name}", True)
-    assert str(tmp_path / original.name) in twice.seen
-    assert f"site/{original.relative_to(site(exact_python.parents[1]))}" in twice.seen
+    assert str(tmp_path / original.name) in twice.actual
+    assert f"site/{original.relative_to(site(exact_python.parents[1]))}" in twice.actual

@@ -50,7 +50,7 @@ def test_as_fast_as_the_capture_holds_and_says_so() -> None:
 
     assert check
     assert (check.id, check.ok, check.fix, check.part) == ("speed", True, None, "host")
-    assert check.seen == "210.0 images/s, 105% of the capture's"
+    assert check.actual == "210.0 images/s, 105% of the capture's"
 
 
 @pytest.mark.parametrize(("images_per_s", "ok"), [(160.0, True), (159.9, False)])

@@ -16,8 +16,8 @@ PRELOAD = {"LD_PRELOAD": ("libtcmalloc.so.4",)}
 FOLDER = {"LD_LIBRARY_PATH": ("libcudnn.so.9",)}
 
 
-def told(expected: Startup, seen: Startup) -> list[tuple[str, str]]:
-    checks = tuple(compare_startup(expected, seen))
+def told(expected: Startup, actual: Startup) -> list[tuple[str, str]]:
+    checks = tuple(compare_startup(expected, actual))
     assert not any(check.ok for check in checks)
     return [(check.id.removeprefix("variables."), check.severity) for check in checks]
 
@@ -28,7 +28,7 @@ def test_what_was_so_at_the_capture_is_no_difference(startup: Startup) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "severity"),
+    ("actual", "severity"),
     [
         (PYTHONPATH, "error"),
         (PRELOAD, "error"),
@@ -38,21 +38,21 @@ def test_what_was_so_at_the_capture_is_no_difference(startup: Startup) -> None:
         (FOLDER, "warning"),
     ],
 )
-def test_what_is_brought_since_is_named(seen: Startup, severity: str) -> None:
-    assert seen is not None
-    (name,) = seen
-    assert told({}, seen) == [(name, severity)]
-    assert told({name: ("another",)}, seen) == [(name, severity)]
+def test_what_is_brought_since_is_named(actual: Startup, severity: str) -> None:
+    assert actual is not None
+    (name,) = actual
+    assert told({}, actual) == [(name, severity)]
+    assert told({name: ("another",)}, actual) == [(name, severity)]
 
 
 @pytest.mark.parametrize(
-    ("seen", "severity"), [(PYTHONPATH, "error"), (PRELOAD, "warning"), (FOLDER, "warning")]
+    ("actual", "severity"), [(PYTHONPATH, "error"), (PRELOAD, "warning"), (FOLDER, "warning")]
 )
 def test_of_an_older_snapshot_only_what_none_could_have_is_a_no(
-    seen: Startup, severity: str
+    actual: Startup, severity: str
 ) -> None:
-    assert seen is not None
-    assert told(None, seen) == [(*seen, severity)]
+    assert actual is not None
+    assert told(None, actual) == [(*actual, severity)]
 
 
 def test_a_library_that_is_not_loaded_any_more_is_a_warning() -> None:
@@ -81,7 +81,7 @@ def test_a_check_says_what_is_brought_and_how_to_be_rid_of_it() -> None:
     (check,) = compare_startup({}, {"PYTHONPATH": names})
 
     assert check.expected == "nothing before the environment's own"
-    assert check.seen == "m0, m1, m2, m3, m4 and 2 more before the environment's own"
+    assert check.actual == "m0, m1, m2, m3, m4 and 2 more before the environment's own"
     assert check.fix == (
         "Take away what PYTHONPATH adds: unset PYTHONPATH in a shell; in an image mend its ENV."
     )

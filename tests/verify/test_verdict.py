@@ -34,14 +34,14 @@ def no(name: str, part: Part, severity: Severity = "error") -> Check:
         id=name,
         ok=False,
         expected="this",
-        seen="that",
+        actual="that",
         fix=f"Mend {name}.",
         part=part,
         severity=severity,
     )
 
 
-HELD = Check(id="python", ok=True, expected="3.11", seen="3.11")
+HELD = Check(id="python", ok=True, expected="3.11", actual="3.11")
 
 
 def verdict(*checks: Check, diff: str | None = DIFF) -> Verdict:
@@ -196,26 +196,26 @@ def test_a_host_that_failed_before_the_proof_decides() -> None:
 def test_on_the_same_model_of_cpu_a_near_operation_is_a_warning_and_a_slow_training_nothing() -> (
     None
 ):
-    seen = replace(
+    actual = replace(
         TRAINED,
         operators=(replace(MATMUL, sha256="2"),),
         speed=replace(SPEED, images_per_s=50.0),
     )
 
-    proved = proof(trained=seen)
+    proved = proof(trained=actual)
 
     assert proved.verdict.ok
     assert [check.id for check in proved.checks if not check.ok] == ["operators"]
 
 
 def test_on_another_model_of_cpu_neither_says_anything() -> None:
-    seen = replace(
+    actual = replace(
         TRAINED,
         operators=(replace(MATMUL, sha256="2"),),
         speed=replace(SPEED, images_per_s=50.0),
     )
 
-    proved = proof(sample_facts(hardware=ELSEWHERE), seen)
+    proved = proof(sample_facts(hardware=ELSEWHERE), actual)
 
     assert [check.id for check in proved.checks if not check.ok] == []
     assert "speed" not in [check.id for check in proved.checks]

@@ -72,7 +72,7 @@ def test_what_differs_is_a_no_by_group(folder: Path, venv: Path) -> None:
     assert outcome.result["differences"] == [
         {"group": "abi", "subject": "Python", "left": "cpython 3.11.7", "right": "cpython 3.12.3"}
     ]
-    assert [(check.id, check.ok, check.seen) for check in outcome.checks] == [
+    assert [(check.id, check.ok, check.actual) for check in outcome.checks] == [
         ("abi", False, "1 different"),
         ("numerics", True, "the same"),
         ("behaviour", True, "the same"),
@@ -87,7 +87,7 @@ def test_what_is_cosmetic_alone_is_a_yes_and_listed(folder: Path, venv: Path) ->
 
     assert outcome.exit_code == 0
     assert outcome.lines == ("the same environment; 3 cosmetic",)
-    assert [check.seen for check in outcome.checks][-1] == "3 different"
+    assert [check.actual for check in outcome.checks][-1] == "3 different"
 
 
 def test_an_interpreter_and_its_folder_are_the_same_side(venv: Path) -> None:

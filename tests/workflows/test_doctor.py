@@ -132,7 +132,7 @@ def test_a_registry_that_answers_the_engine_alone_is_a_warning() -> None:
     (check,) = [check for check in outcome.checks if check.part == "transport"]
     assert outcome.ok
     assert (check.id, check.severity, check.ok) == ("registry", "warning", False)
-    assert "does not answer" in check.seen
+    assert "does not answer" in check.actual
     assert outcome.verdict is not None
     assert "unread" in outcome.verdict.summary
     assert engine.find(NAME) is None

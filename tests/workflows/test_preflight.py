@@ -476,7 +476,7 @@ def test_only_the_gpus_that_are_named_by_number_are_judged(
     needs = told(tmp_path / "s", there, device=device)
     checks = {check.id: check for check in judge_host(look_at_host(there), needs)}
 
-    assert checks["gpu.kernels"].seen.partition(",")[0] == seen
+    assert checks["gpu.kernels"].actual.partition(",")[0] == seen
 
 
 def test_a_gpu_keeps_its_number_where_only_some_are_named(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_proof_leaves_a_page_with_verdict_tier_checks_and_both_curves(
     assert outcome.verdict.summary in page
     assert "identical" in page
     assert [check.id for check in outcome.checks if check.id not in page] == []
-    assert ('class="curve expected"' in page, 'class="curve seen"' in page) == (True, True)
+    assert ('class="curve expected"' in page, 'class="curve actual"' in page) == (True, True)
     assert SNAPSHOT.digest in page
     assert f"docker, {REPOSITORY}:{TAG}" in page
 

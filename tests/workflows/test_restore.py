@@ -136,7 +136,7 @@ def test_an_entrypoint_that_starts_no_command_is_a_no_of_the_image(engine: Engin
 
     (check,) = (check for check in outcome.checks if check.id == "entrypoint")
     assert (check.fails, check.part) == (True, "image")
-    assert check.seen == 'ENTRYPOINT ["jupyter"]'
+    assert check.actual == 'ENTRYPOINT ["jupyter"]'
     assert outcome.verdict is not None
     assert outcome.verdict.part == "image"
 
@@ -230,7 +230,7 @@ def test_an_engine_that_could_hand_on_gpus_and_does_not_is_told(
 
     checks = [check for check in outcome.checks if check.id == "gpu.used"]
     assert [check.severity for check in checks] == told
-    assert all("nvml error" in check.seen for check in checks)
+    assert all("nvml error" in check.actual for check in checks)
     assert outcome.ok
 
 
@@ -259,7 +259,7 @@ def test_a_venv_that_leaves_a_gpu_unused_is_a_no_unless_the_cpu_was_asked_for(
     outcome = restore(request, outside(here=target(sample_facts(), seen)))
 
     assert outcome.ok == (not told)
-    seen_by = [check.seen for check in outcome.checks if check.id == "gpu.used"]
+    seen_by = [check.actual for check in outcome.checks if check.id == "gpu.used"]
     assert seen_by == (["it trained on the CPU: No GPUs"] if told else [])
 
 
