@@ -2,12 +2,16 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Without bytecode each worker, and each program that a test starts, compiles everything anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder --durations=20 --durations-min=1
 
-.PHONY: help demo test check engines clean
+.PHONY: help demo test test-all check engines clean
 
 help:
 	@echo "make demo     capture a working environment, restore it, prove it the same"
 	@echo "make test     run the tests, with a real engine, registry and base image where they can be had"
+	@echo "make test-all the same, with every case instead of a sample"
 	@echo "make check    run the linters and the type checker"
 	@echo "make engines  start the engine, the registry and the base image of the tests"
 	@echo "make clean    remove what these made in this folder"
@@ -17,7 +21,10 @@ demo: .venv/ready
 
 test: .venv/ready-dev
 	$(BIN)/python -m tests.engines || test -z "$$CI"
-	$(BIN)/pytest
+	$(PYTEST) $(PARALLEL) $(FULL)
+
+test-all:
+	@$(MAKE) --no-print-directory test FULL=--full
 
 check: .venv/ready-dev
 	$(BIN)/ruff check

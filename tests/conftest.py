@@ -20,6 +20,7 @@ from tests.engines.exact import make_exact
 from tests.engines.place import Place, UnavailableError, install
 from tests.engines.registry import start_registry
 from tests.engines.ssh import start_sshd
+from tests.sampling import load_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,14 +29,49 @@ if TYPE_CHECKING:
     from tests.engines.browser import Browser
 
 NOWHERE = "unix:///nonexistent/docker.sock"
+_SHARED = ("docker", "exact", "ssh")  # by mark: parts that tests would dispute with each other
 _OF_THE_USER = ("DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
 
 Part = TypeVar("Part")
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="try everything instead of a sample")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Hear Ctrl-C also where a shell started the tests in the background: programs inherit it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    load_profile(full=config.getoption("full"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked full, and group the rest for pytest-xdist, the longest first.
+
+    Tests that share a part stay on one worker. A module is a group too: its fixtures are made once.
+    """
+    if not config.getoption("full"):
+        config.hook.pytest_deselected(items=[item for item in items if _is_full(item)])
+        items[:] = [item for item in items if not _is_full(item)]
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=_place_in_line)
+
+
+def _is_full(item: pytest.Item) -> bool:
+    return item.get_closest_marker("full") is not None
+
+
+def _group(item: pytest.Item) -> str:
+    shared = next((name for name in _SHARED if item.get_closest_marker(name)), None)
+    return shared or item.nodeid.partition("::")[0]
+
+
+def _place_in_line(item: pytest.Item) -> int:
+    marker = item.get_closest_marker("xdist_group")
+    assert marker
+    group = marker.args[0]
+    return _SHARED.index(group) if group in _SHARED else len(_SHARED)
 
 
 @pytest.hookimpl(tryfirst=True)

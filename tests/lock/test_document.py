@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import tomlkit
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snapenv.errors import SnapshotDamagedError, SnapshotVersionError
@@ -98,7 +98,6 @@ def test_a_lock_comes_back_from_its_file(lock: Lock) -> None:
     assert lock_from_toml(lock_to_toml(lock), where="here") == lock
 
 
-@settings(deadline=None)
 @given(locks)
 def test_whatever_a_lock_holds_comes_back_from_its_file(lock: Lock) -> None:
     written = lock_to_toml(lock)
@@ -109,7 +108,6 @@ def test_whatever_a_lock_holds_comes_back_from_its_file(lock: Lock) -> None:
     assert lock_to_toml(read) == written
 
 
-@settings(deadline=None)
 @given(locks)
 def test_other_readers_of_toml_take_the_file_alike(lock: Lock) -> None:
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has none")
@@ -146,7 +144,6 @@ def test_twenty_thousand_paths_take_no_time() -> None:
     assert read == lock
 
 
-@settings(deadline=None)
 @given(texts)
 def test_no_text_breaks_out_of_its_line(text: str) -> None:
     lock = replace(sample_lock(), tag=text, variables={text: text})
@@ -279,7 +276,6 @@ def test_what_is_no_lock_is_called_damaged(content: bytes) -> None:
     assert len(caught.value.message) < 400
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_content_is_a_bug(content: bytes) -> None:
     with pytest.raises((SnapshotDamagedError, SnapshotVersionError)):

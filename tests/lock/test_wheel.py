@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from packaging.tags import sys_tags
 from packaging.utils import parse_wheel_filename
@@ -433,7 +433,6 @@ def _has_file_as_folder(files: Mapping[str, CarriedFile]) -> bool:
     return any(str(above) in files for path in files for above in PurePosixPath(path).parents)
 
 
-@settings(deadline=None)
 @given(filesets, st.integers())
 def test_any_files_in_any_order_give_the_same_bytes_and_come_out_again(
     files: dict[str, CarriedFile], seed: int
@@ -450,7 +449,6 @@ def test_any_files_in_any_order_give_the_same_bytes_and_come_out_again(
     assert unpacked(archive) == everything
 
 
-@settings(deadline=None)
 @given(filesets, filesets)
 def test_other_files_are_another_wheel(
     one: dict[str, CarriedFile], two: dict[str, CarriedFile]

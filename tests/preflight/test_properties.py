@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snapenv.model.hardware import Driver, DriverFault, Gpu, Hardware, System
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KNOWN = load_catalogue()
-MODEST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 VERSIONS = st.sampled_from(sorted(CUDA_OF)) | st.text(max_size=8)
 CAPABILITIES = st.tuples(st.integers(0, 14), st.integers(0, 9))
@@ -92,7 +91,6 @@ def failing(host: Host, needs: Needs) -> set[str]:
     return {check.id for check in preflight(host, needs, KNOWN) if check.fails}
 
 
-@MODEST
 @given(host=HOSTS | REAL, needs=NEEDS | ENVIRONMENTS)
 def test_every_machine_and_environment_has_an_answer(host: Host, needs: Needs) -> None:
     checks = preflight(host, needs, KNOWN)
@@ -103,7 +101,6 @@ def test_every_machine_and_environment_has_an_answer(host: Host, needs: Needs) -
     assert all(check.expected and isinstance(check.actual, str) for check in checks)
 
 
-@MODEST
 @given(host=HOSTS | REAL)
 def test_every_machine_can_be_described(host: Host) -> None:
     report = describe_machine(host, KNOWN)
@@ -112,7 +109,6 @@ def test_every_machine_can_be_described(host: Host) -> None:
     assert len(report.gpus) == len(host.hardware.gpus)
 
 
-@MODEST
 @given(host=HOSTS | REAL, needs=NEEDS | ENVIRONMENTS)
 def test_nothing_is_said_of_gpus_where_none_is_wanted(host: Host, needs: Needs) -> None:
     checks = preflight(host, replace(needs, gpu=False), KNOWN)
@@ -120,7 +116,6 @@ def test_nothing_is_said_of_gpus_where_none_is_wanted(host: Host, needs: Needs) 
     assert not [check.id for check in checks if check.id.startswith(("gpu", "driver"))]
 
 
-@MODEST
 @given(host=HOSTS | REAL, needs=NEEDS | ENVIRONMENTS)
 def test_a_venv_asks_nothing_of_an_engine(host: Host, needs: Needs) -> None:
     made = replace(needs, venv=True)
@@ -128,7 +123,6 @@ def test_a_venv_asks_nothing_of_an_engine(host: Host, needs: Needs) -> None:
     assert preflight(host, made, KNOWN) == preflight(replace(host, engine=None), made, KNOWN)
 
 
-@MODEST
 @given(host=HOSTS | REAL, needs=NEEDS | ENVIRONMENTS, engine=ENGINES)
 def test_of_an_engine_elsewhere_this_machine_tells_nothing(
     host: Host, needs: Needs, engine: HostEngine
@@ -222,7 +216,6 @@ MENDS = (
 
 
 @pytest.mark.parametrize("mend", MENDS)
-@MODEST
 @given(host=HOSTS | REAL, needs=NEEDS | ENVIRONMENTS)
 def test_what_is_mended_breaks_nothing_else(
     mend: Callable[[Host], Host], host: Host, needs: Needs

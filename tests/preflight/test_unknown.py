@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snapenv.nvidia.catalogue import load_catalogue
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from snapenv.nvidia.catalogue import Catalogue
 
 KNOWN = load_catalogue()
-MODEST = settings(max_examples=80, deadline=None)
 
 
 INTO_CONTAINERS = ("gpu.plumbing", "gpu.cdi", "gpu.cdi-feature", "gpu.cdi-device")
@@ -99,7 +98,6 @@ OF_CATALOGUE: tuple[dict[str, Any], ...] = (
 )
 
 
-@MODEST
 @given(row=st.sampled_from(ROWS), untold=st.sets(st.sampled_from(OF_HOST), min_size=1, max_size=3))
 def test_what_a_machine_does_not_tell_is_no_fault(
     row: Row, untold: set[Callable[[Host], Host]]
@@ -111,7 +109,6 @@ def test_what_a_machine_does_not_tell_is_no_fault(
     assert failing(host, row.needs) <= failing(row.host, row.needs)
 
 
-@MODEST
 @given(row=st.sampled_from(ROWS), untold=st.lists(st.sampled_from(OF_NEEDS), min_size=1))
 def test_what_an_environment_does_not_tell_is_no_fault(
     row: Row, untold: list[dict[str, Any]]

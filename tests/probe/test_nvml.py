@@ -40,9 +40,7 @@ for line in sys.stdin:
     os.environ.update(kept)
 """
 GPUS = ("NVIDIA H200", "NVIDIA L4", "NVIDIA L4", "NVIDIA L4")
-MODEST = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+MODEST = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

@@ -275,7 +275,6 @@ def test_a_variable_has_the_value_that_was_captured() -> None:
     assert environment_of(line) == {**NEUTRAL_VARIABLES, **VARIABLES}
 
 
-@settings(deadline=None)
 @given(st.text().filter(str.isprintable))
 def test_a_variable_has_its_value_whatever_it_holds(value: str) -> None:
     rendered = render_dockerfile(with_variables({"OMP_NUM_THREADS": value}))
@@ -300,7 +299,7 @@ def test_a_line_break_is_refused_in_every_field(make: Callable[[str], Lock], end
 
 
 @fields
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=anything)
 def test_no_text_in_any_field_adds_an_instruction(make: Callable[[str], Lock], text: str) -> None:
     plain = words(render_dockerfile(with_variables({"OMP_NUM_THREADS": "1"})))
@@ -313,7 +312,7 @@ def test_no_text_in_any_field_adds_an_instruction(make: Callable[[str], Lock], t
 
 
 @fields
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=anything)
 def test_a_text_changes_no_command_but_by_a_grammar_without_meaning_to_a_shell(
     make: Callable[[str], Lock], text: str

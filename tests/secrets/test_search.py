@@ -240,7 +240,7 @@ def test_a_leak_never_holds_its_secret() -> None:
     assert PASSWORD not in repr(SECRET)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(sorted(PLANTED)),
     st.integers(-300, 300),
@@ -272,7 +272,7 @@ def test_what_stands_before_a_border_counts_beyond_it() -> None:
     assert part_of_a_word == ()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.binary(max_size=40), st.integers(-60, 60), st.integers(1, 4000))
 def test_a_value_on_any_border_is_found(around: bytes, offset: int, size: int) -> None:
     code = bytes(range(128, 256)) * (BLOCK // 128 + 2)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from random import Random
 
 BATCH = 20  # inputs in one example: making folders costs more than reading
-FUZZ = settings(max_examples=500 if os.environ.get("CI") else 25, deadline=None)
-"""10,000 inputs a test under CI, 500 elsewhere."""
 
 READ = ("METADATA", "RECORD", "WHEEL", "direct_url.json")
 CONDA = "conda-meta"  # as a kind of file, beside those of a .dist-info

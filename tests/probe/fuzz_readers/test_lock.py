@@ -18,9 +18,10 @@ from snapenv.model.uv import UV_CONFIG
 from snapenv.ports import Completed
 from snapenv.render.dockerfile import render_dockerfile
 from tests.fakes import FakeTarget, FakeTask
-from tests.probe.fuzz_readers.hostile import BATCH, FUZZ, PIECES, READ, batches, write_distribution
+from tests.probe.fuzz_readers.hostile import BATCH, PIECES, READ, batches, write_distribution
 from tests.probe.fuzz_readers.readers import look
 from tests.samples import sample_environment, sample_facts, sample_lock
+from tests.sampling import is_full
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,7 @@ def tamed(found: Distribution, number: int) -> Distribution:
     return Distribution(name=f"plain-{number}", version="1.0", origin=found.origin)
 
 
-@settings(FUZZ, max_examples=FUZZ.max_examples // 25 + 4)
+@settings(max_examples=20 if is_full() else 4)
 @given(files=st.fixed_dictionaries({kind: batches(kind) for kind in READ}))
 def test_a_hostile_environment_changes_no_dockerfile_and_comes_back_from_its_lock(
     site: Path, files: dict[str, list[Hostile]]
@@ -98,7 +99,6 @@ def asked_of_uv(pins: tuple[Distribution, ...]) -> list[str]:
     return [line for text in asked for line in text.splitlines(keepends=True)]
 
 
-@FUZZ
 @given(st.lists(hostile_texts, min_size=BATCH, max_size=BATCH))
 def test_no_version_reaches_uv_but_one_of_pep_440(versions: list[str]) -> None:
     pins = tuple(

@@ -13,7 +13,6 @@ from hypothesis import given
 from tests.probe.fuzz_readers.hostile import (
     BATCH,
     CONDA,
-    FUZZ,
     METADATA,
     READ,
     Hostile,
@@ -50,7 +49,6 @@ def read(site: Path, kind: str, batch: Sequence[Hostile]) -> tuple[Distribution,
     return look(site).environment.distributions
 
 
-@FUZZ
 @given(batch=batches("METADATA"))
 def test_any_metadata_gives_a_name_and_a_version_or_nothing(
     sites: Mapping[str, Path], batch: list[Hostile]
@@ -60,7 +58,6 @@ def test_any_metadata_gives_a_name_and_a_version_or_nothing(
         assert WORD.fullmatch(found.version)
 
 
-@FUZZ
 @given(batch=batches("RECORD"))
 def test_any_record_is_read(sites: Mapping[str, Path], batch: list[Hostile]) -> None:
     found = read(sites["RECORD"], "RECORD", batch)
@@ -72,7 +69,6 @@ def test_any_record_is_read(sites: Mapping[str, Path], batch: list[Hostile]) -> 
         assert not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in named)
 
 
-@FUZZ
 @given(batch=batches("WHEEL"))
 def test_any_wheel_file_gives_tags_of_printable_words(
     sites: Mapping[str, Path], batch: list[Hostile]
@@ -83,7 +79,6 @@ def test_any_wheel_file_gives_tags_of_printable_words(
     assert all(WORD.fullmatch(tag) for one in found for tag in one.tags)
 
 
-@FUZZ
 @given(batch=batches("direct_url.json"))
 def test_any_direct_url_is_told_as_printable_text(
     sites: Mapping[str, Path], batch: list[Hostile]
@@ -94,7 +89,6 @@ def test_any_direct_url_is_told_as_printable_text(
     assert all(one.url is None or one.url.isprintable() for one in found)
 
 
-@FUZZ
 @given(batch=batches(CONDA))
 def test_any_record_of_conda_names_files_or_nothing(
     sites: Mapping[str, Path], batch: list[Hostile]

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.probe.fuzz_readers.readers import load
+from tests.sampling import is_full
 
 FOLDER = "/environment/site-packages"
 PIECES = (
@@ -44,7 +45,7 @@ def expected(text: str) -> dict[str, tuple[str, str]]:
     }
 
 
-@settings(max_examples=10_000 if os.environ.get("CI") else 500, deadline=None)
+@settings(max_examples=10_000 if is_full() else 500)
 @given(text=TEXTS)
 @example(text="a//b,sha256=x,1\r./c\r\n..//d,,\n,e\n\n\x85f,g")
 def test_any_record_is_read_as_csv_reads_it(text: str) -> None:
