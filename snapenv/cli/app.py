@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from snapenv.access.wheels import IndexWheels
-    from snapenv.model.outcome import Outcome
+    from snapenv.model.outcome import Outcome, Result
     from snapenv.ports import Engine, Outside, Registry, Target, Venvs, Wheels
     from snapenv.secrets.model import Secret
 
@@ -32,7 +32,7 @@ class App:
     json: bool = False
     works: bool = False  # a workflow is under way: what fails meanwhile is no stream of ours
 
-    def run(self, workflow: Callable[[Outside], Outcome]) -> None:
+    def run(self, workflow: Callable[[Outside], Outcome[Result]]) -> None:
         """Run a workflow, show its outcome, and end with its exit code."""
         outside = _connect()
         with _cleaning(outside.cache):
@@ -44,7 +44,7 @@ class App:
         if outcome.exit_code:
             click.get_current_context().exit(outcome.exit_code)
 
-    def show(self, outcome: Outcome) -> None:
+    def show(self, outcome: Outcome[Result]) -> None:
         """Print the answer on stdout, and what to look out for on stderr."""
         from rich.console import Console
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from snapenv.model.outcome import Outcome
-
 Group = Literal["abi", "numerics", "behaviour", "cosmetic"]
 
 
@@ -28,12 +26,3 @@ class Section:
     ok: bool
     reason: str
     differences: tuple[Difference, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison(Outcome):
-    """The answer of a comparison of two environments, for people by group."""
-
-    left: str
-    right: str
-    sections: tuple[Section, ...]

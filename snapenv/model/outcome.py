@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 Part = Literal["host", "transport", "image", "environment", "workload"]
 """Where the cause of a no lies, in the order in which one is asked after another."""
@@ -42,12 +41,20 @@ class Verdict:
     next: str | None = None  # a command, or an imperative sentence
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command answers to programs; each has its own, in ``model/results.py``."""
+
+
+R_co = TypeVar("R_co", bound=Result, covariant=True)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class Outcome(Generic[R_co]):
     """The answer of one command, before it becomes text or JSON."""
 
     command: str
-    result: Mapping[str, object]  # JSON values
+    result: R_co
     checks: tuple[Check, ...] = ()
     lines: tuple[str, ...] = ()  # for people: what was done, one line each
     warnings: tuple[str, ...] = ()

@@ -8,12 +8,12 @@ import msgspec
 
 if TYPE_CHECKING:
     from snapenv.errors import SnapenvError
-    from snapenv.model.outcome import Outcome
+    from snapenv.model.outcome import Outcome, Result
 
 JSON_SCHEMA = 1
 
 
-def outcome_json(outcome: Outcome) -> str:
+def outcome_json(outcome: Outcome[Result]) -> str:
     """Give the document of a command that has answered yes or no; no newline at the end."""
     return _encode(
         {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from snapenv.model.difference import Comparison
+from snapenv.model.results import Comparison
 from snapenv.report.printable import printable
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from snapenv.errors import SnapenvError
     from snapenv.model.difference import Difference, Section
-    from snapenv.model.outcome import Check, Outcome, Verdict
+    from snapenv.model.outcome import Check, Outcome, Result, Verdict
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red")}
 _WARNING = ("!", "yellow")
@@ -23,7 +23,7 @@ _TITLE_WIDTH = 11
 _SUBJECT_WIDTH = 26  # of a longer one, what differs stands on the same line, not aligned
 
 
-def outcome_text(outcome: Outcome) -> Text:
+def outcome_text(outcome: Outcome[Result]) -> Text:
     """Give the checks, one line each with what to do where one says no, then what was done.
 
     Checks that held come first, then what to look out for, then what failed, so that the most
@@ -39,7 +39,7 @@ def outcome_text(outcome: Outcome) -> Text:
     return Text("\n").join([*lines, *(Text(line) for line in outcome.lines), *verdict])
 
 
-def warnings_text(outcome: Outcome) -> Text:
+def warnings_text(outcome: Outcome[Result]) -> Text:
     """Give the warnings, one line each; empty where there are none."""
     return Text("\n").join(
         Text.assemble(("warning: ", "yellow"), warning) for warning in outcome.warnings
@@ -78,8 +78,8 @@ def _verdict_lines(verdict: Verdict) -> Iterator[Text]:
 
 
 def _comparison_lines(comparison: Comparison) -> Iterator[Text]:
-    yield Text.assemble(("left   ", "dim"), printable(comparison.left))
-    yield Text.assemble(("right  ", "dim"), printable(comparison.right))
+    yield Text.assemble(("left   ", "dim"), printable(comparison.result.left.place))
+    yield Text.assemble(("right  ", "dim"), printable(comparison.result.right.place))
     for section in comparison.sections:
         yield from _section_lines(section)
 

@@ -20,6 +20,7 @@ from snapenv.errors import (
 from snapenv.lock.store import parse_snapshot, read_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
+from snapenv.model.results import ArchiveResult
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
 from snapenv.ownership.claim import claim, claim_path
 from snapenv.ownership.staging import refuse_unwritable
@@ -55,7 +56,7 @@ class Import:
     replace: bool = False
 
 
-def export_image(request: Export, outside: Outside) -> Outcome:
+def export_image(request: Export, outside: Outside) -> Outcome[ArchiveResult]:
     """Write an image with its snapshot to one file.
 
     Raises:
@@ -68,7 +69,7 @@ def export_image(request: Export, outside: Outside) -> Outcome:
         return _export(request, outside)
 
 
-def _export(request: Export, outside: Outside) -> Outcome:
+def _export(request: Export, outside: Outside) -> Outcome[ArchiveResult]:
     ref = _image_ref(request, outside)
     outside.engine.check()
     image = fetch_image(ref, outside)
@@ -85,21 +86,21 @@ def _export(request: Export, outside: Outside) -> Outcome:
     return _exported(request, ref, image, contents, written)
 
 
-def import_image(request: Import, outside: Outside) -> Outcome:
+def import_image(request: Import, outside: Outside) -> Outcome[ArchiveResult]:
     """Check an archive whole, load its image, and name it by the convention."""
     archived, _ = read_archive(request.file, outside)
     image, ref = bring(request, archived, outside)
     return Outcome(
         command="import",
-        result={
-            "path": str(request.file),
-            "image": ref.tagged,
-            "digest": image.id,
-            "config": archived.config_digest,
-            "snapshot": archived.snapshot,
-            "delta": bool(archived.absent),
-            "size_bytes": image.size_bytes,
-        },
+        result=ArchiveResult(
+            path=str(request.file),
+            image=ref.tagged,
+            digest=image.id,
+            config=archived.config_digest,
+            snapshot=archived.snapshot,
+            delta=bool(archived.absent),
+            size_bytes=image.size_bytes,
+        ),
         lines=(f"{request.file} is here as {ref.tagged}", f"image {image.id}"),
     )
 
@@ -281,20 +282,20 @@ def _is_same(image: Image, archived: Archived) -> bool:
 
 def _exported(
     request: Export, ref: ImageRef, image: Image, contents: Contents, written: Written
-) -> Outcome:
+) -> Outcome[ArchiveResult]:
     path = request.output
     left_out = " without its base image" if contents.left_out else ""
     return Outcome(
         command="export",
-        result={
-            "path": str(path),
-            "image": str(ref),
-            "digest": image.id,
-            "config": written.config_digest,
-            "snapshot": contents.snapshot,
-            "delta": bool(contents.left_out),
-            "size_bytes": written.size_bytes,
-        },
+        result=ArchiveResult(
+            path=str(path),
+            image=str(ref),
+            digest=image.id,
+            config=written.config_digest,
+            snapshot=contents.snapshot,
+            delta=bool(contents.left_out),
+            size_bytes=written.size_bytes,
+        ),
         lines=(f"{ref}{left_out} is in {path}, {size(written.size_bytes)}",),
     )
 

@@ -17,6 +17,7 @@ from snapenv.errors import NotFoundError, SnapenvError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import Image, ImageRef, RemoteImage
 from snapenv.model.outcome import Outcome
+from snapenv.model.results import BasesResult, RankedBase
 from snapenv.nvidia.catalogue import dotted, load_catalogue
 from snapenv.probe.probe import probe
 from snapenv.workflows.interpreter import find_interpreter
@@ -66,7 +67,7 @@ class _Answer:
         return self.looked.over(said) if self.looked and said else said
 
 
-def bases(request: Bases, outside: Outside) -> Outcome:
+def bases(request: Bases, outside: Outside) -> Outcome[BasesResult]:
     """Rank the catalogue's images for an environment; what an image says of itself counts more.
 
     The first is looked into by a container of it, of about a second, where it is here. A registry
@@ -88,16 +89,16 @@ def bases(request: Bases, outside: Outside) -> Outcome:
     shown = learned.candidates[: request.limit]
     return Outcome(
         command="bases",
-        result={
-            "world": learned.world,
-            "reason": learned.why,
-            "machine": facts.hardware.system.architecture,
-            "catalogue": catalogue.date,
-            "bases": [
-                _document(rank, one, answers.get(one.image.tag, _Answer()), facts, request)
+        result=BasesResult(
+            world=learned.world,
+            reason=learned.why,
+            machine=facts.hardware.system.architecture,
+            catalogue=catalogue.date,
+            bases=tuple(
+                _ranked(rank, one, answers.get(one.image.tag, _Answer()), facts, request)
                 for rank, one in enumerate(shown, start=1)
-            ],
-        },
+            ),
+        ),
         lines=tuple(_lines(facts, learned, shown, answers, request)),
         warnings=(
             *shown[0].warnings,
@@ -207,26 +208,24 @@ def _ref(image: CatalogueImage, request: Bases) -> ImageRef:
     return ref.mirrored(request.mirror) if request.mirror else ref
 
 
-def _document(
-    rank: int, one: Candidate, answer: _Answer, facts: Facts, request: Bases
-) -> dict[str, object]:
+def _ranked(rank: int, one: Candidate, answer: _Answer, facts: Facts, request: Bases) -> RankedBase:
     image = one.image
     said = answer.said(facts.hardware.system.architecture) or Said()
-    return {
-        "rank": rank,
-        "image": str(_ref(image, request)),
-        "digest": answer.remote.ref.digest if answer.remote else None,
-        "python": image.python,
-        "cuda": dotted(image.cuda) if image.cuda else None,
-        "torch": dotted(image.torch) if image.torch else None,
-        "cudnn": said.cudnn,
-        "nccl": said.nccl,
-        "size_bytes": answer.remote.size_bytes if answer.remote else None,
-        "here": answer.here is not None,
-        "looked_into": answer.looked is not None,
-        "reason": one.reason,
-        "warnings": list(one.warnings),
-    }
+    return RankedBase(
+        rank=rank,
+        image=str(_ref(image, request)),
+        digest=answer.remote.ref.digest if answer.remote else None,
+        python=image.python,
+        cuda=dotted(image.cuda) if image.cuda else None,
+        torch=dotted(image.torch) if image.torch else None,
+        cudnn=said.cudnn,
+        nccl=said.nccl,
+        size_bytes=answer.remote.size_bytes if answer.remote else None,
+        here=answer.here is not None,
+        looked_into=answer.looked is not None,
+        reason=one.reason,
+        warnings=one.warnings,
+    )
 
 
 def _lines(

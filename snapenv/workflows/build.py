@@ -12,6 +12,7 @@ from snapenv.lock.store import read_snapshot
 from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.outcome import Outcome
+from snapenv.model.results import BuildResult
 from snapenv.model.snapshot import (
     BASE_DIGEST_LABEL,
     BASE_NAME_LABEL,
@@ -57,7 +58,7 @@ class Build:
     replace: bool = False
 
 
-def build(folder: Path, request: Build, outside: Outside) -> Outcome:
+def build(folder: Path, request: Build, outside: Outside) -> Outcome[BuildResult]:
     """Build the image of a snapshot folder, name it by the convention, push it if asked."""
     snapshot = read_snapshot(find_folder(folder))
     outside.engine.check()
@@ -246,18 +247,18 @@ def _taken(ref: ImageRef, there: str, here: str) -> TagTakenError:
 
 def _outcome(
     snapshot: Snapshot, ref: ImageRef, image: Image, *, digest: str, pushed: bool
-) -> Outcome:
+) -> Outcome[BuildResult]:
     where = f"pushed as {ref.repository}@{digest}" if pushed else f"image {digest}"
     return Outcome(
         command="build",
-        result={
-            "image": ref.tagged,
-            "digest": digest,
-            "pushed": pushed,
-            "base": image.labels.get(BASE_NAME_LABEL),
-            "snapshot": snapshot.digest,
-            "size_bytes": image.size_bytes,
-        },
+        result=BuildResult(
+            image=ref.tagged,
+            digest=digest,
+            pushed=pushed,
+            base=image.labels.get(BASE_NAME_LABEL),
+            snapshot=snapshot.digest,
+            size_bytes=image.size_bytes,
+        ),
         lines=(f"{ref.tagged} is built, {image.size_bytes / 1e9:.1f} GB", where),
         warnings=snapshot.lock.base.warnings,
     )

@@ -18,6 +18,7 @@ from snapenv.workflows.interpreter import find_in_container, find_interpreter
 
 if TYPE_CHECKING:
     from snapenv.model.outcome import Outcome
+    from snapenv.model.results import CaptureResult
     from snapenv.ports import Outside, Target
     from snapenv.workflows.capture_request import Capture
 
@@ -30,7 +31,7 @@ _LATER = (
 )
 
 
-def capture(request: Capture, outside: Outside) -> Outcome:
+def capture(request: Capture, outside: Outside) -> Outcome[CaptureResult]:
     """Probe, lock, choose a base, train for a baseline, and write the snapshot.
 
     Imports are part of what a user waits for: those of what comes later, and all that hangs on
@@ -48,7 +49,7 @@ def capture(request: Capture, outside: Outside) -> Outcome:
     return _capture(request, outside)
 
 
-def _capture(request: Capture, outside: Outside) -> Outcome:
+def _capture(request: Capture, outside: Outside) -> Outcome[CaptureResult]:
     request = _as_seen_from_here(request)
     target = _target(request, outside)
     with outside.progress.task("Looking at the environment"):

@@ -8,15 +8,12 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from snapenv.errors import NotFoundError
 from snapenv.lock.store import read_snapshot
-from snapenv.model.difference import Comparison
-from snapenv.model.facts import Facts
 from snapenv.model.outcome import Check
+from snapenv.model.results import Comparison, DiffResult, DiffSide
 from snapenv.model.snapshot import SUMS_FILE
 from snapenv.probe.probe import probe
 from snapenv.verify.differences import CONSEQUENCES, differences, sections
@@ -26,8 +23,8 @@ from snapenv.workflows.reference import fetch_image, read_image, resolve_ref
 
 if TYPE_CHECKING:
     from snapenv.model.difference import Group
+    from snapenv.model.facts import Facts
     from snapenv.model.image import ImageRef
-    from snapenv.model.outcome import Outcome
     from snapenv.ports import Outside
 
 _ZSTD = b"\x28\xb5\x2f\xfd"  # what a frame starts with: RFC 8878
@@ -45,43 +42,27 @@ class Diff:
     rehash: bool = False  # trust no hash that an earlier look kept
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Side:
-    """One of the two: what it is, where it is, and what was seen there."""
-
-    kind: Literal["environment", "snapshot", "image", "archive"]
-    place: str  # an interpreter's path, a folder, or a reference
-    digest: str | None = None  # of the snapshot
-    facts: Facts
-
-
-def diff(request: Diff, outside: Outside) -> Outcome:
+def diff(request: Diff, outside: Outside) -> Comparison:
     """Look at both sides, and name what differs by its consequence; nothing is trained.
 
     Where all that differs is cosmetic the answer is yes: the same wheels, installed by another
     tool or on another machine, are the same environment, as they are for a restore; a no would
     make every comparison across two machines one. What is cosmetic is listed all the same.
     """
-    left = _look(request.left, request, outside)
-    right = _look(request.right, request, outside)
-    found = differences(left.facts, right.facts)
+    left, left_facts = _look(request.left, request, outside)
+    right, right_facts = _look(request.right, request, outside)
+    found = differences(left_facts, right_facts)
     counts = Counter(one.group for one in found)
     return Comparison(
         command="diff",
-        result={
-            "left": _describe(left),
-            "right": _describe(right),
-            "differences": [msgspec.to_builtins(one) for one in found],
-        },
+        result=DiffResult(left=left, right=right, differences=found),
         checks=tuple(_check(group, counts[group]) for group in CONSEQUENCES),
         lines=(_verdict(counts),),
-        left=left.place,
-        right=right.place,
         sections=sections(found),
     )
 
 
-def _look(text: str, request: Diff, outside: Outside) -> _Side:
+def _look(text: str, request: Diff, outside: Outside) -> tuple[DiffSide, Facts]:
     """Tell what a word of the command line names, and give its facts.
 
     Raises:
@@ -112,9 +93,9 @@ def _is_archive(text: str) -> bool:
         return False
 
 
-def _archive(file: Path, outside: Outside) -> _Side:
+def _archive(file: Path, outside: Outside) -> tuple[DiffSide, Facts]:
     snapshot = read_stored(file, outside)
-    return _Side(kind="archive", place=str(file), digest=snapshot.digest, facts=snapshot.lock.facts)
+    return DiffSide(kind="archive", place=str(file), digest=snapshot.digest), snapshot.lock.facts
 
 
 def _is_environment(text: str) -> bool:
@@ -125,14 +106,14 @@ def _is_environment(text: str) -> bool:
     return path.is_file() or _PYTHON.fullmatch(text) is not None
 
 
-def _environment(named: str | None, request: Diff, outside: Outside) -> _Side:
+def _environment(named: str | None, request: Diff, outside: Outside) -> tuple[DiffSide, Facts]:
     python = find_interpreter(named, os.environ, own_prefix=sys.prefix)
     with outside.progress.task(f"Looking at {python}"):
         facts = probe(outside.local(python), hashes=outside.kept("hashes"), rehash=request.rehash)
-    return _Side(kind="environment", place=python, facts=facts)
+    return DiffSide(kind="environment", place=python, digest=None), facts
 
 
-def _snapshot(folder: Path) -> _Side:
+def _snapshot(folder: Path) -> tuple[DiffSide, Facts]:
     if not (folder / SUMS_FILE).exists():
         raise NotFoundError(
             f"{folder} holds neither a snapshot nor an environment: "
@@ -140,19 +121,13 @@ def _snapshot(folder: Path) -> _Side:
             hint="Name a folder that snapenv capture wrote, or an environment's.",
         )
     snapshot = read_snapshot(folder)
-    return _Side(
-        kind="snapshot", place=str(folder), digest=snapshot.digest, facts=snapshot.lock.facts
-    )
+    return DiffSide(kind="snapshot", place=str(folder), digest=snapshot.digest), snapshot.lock.facts
 
 
-def _image(ref: ImageRef, outside: Outside) -> _Side:
+def _image(ref: ImageRef, outside: Outside) -> tuple[DiffSide, Facts]:
     outside.engine.check()
     snapshot = read_image(fetch_image(ref, outside), ref, outside)
-    return _Side(kind="image", place=str(ref), digest=snapshot.digest, facts=snapshot.lock.facts)
-
-
-def _describe(side: _Side) -> dict[str, object]:
-    return {"kind": side.kind, "place": side.place, "digest": side.digest}
+    return DiffSide(kind="image", place=str(ref), digest=snapshot.digest), snapshot.lock.facts
 
 
 def _check(group: Group, count: int) -> Check:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from snapenv.model.outcome import Outcome
+from snapenv.model.results import DoctorResult, Machine
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.machine import THIS_MACHINE, describe_machine
 from snapenv.sizes import size
@@ -33,7 +32,7 @@ class Doctor:
     venv: bool = False  # no container is to be made
 
 
-def doctor(request: Doctor, outside: Outside) -> Outcome:
+def doctor(request: Doctor, outside: Outside) -> Outcome[DoctorResult]:
     """Look at this machine, and check it against what REF needs, where one is named.
 
     Raises:
@@ -50,27 +49,26 @@ def doctor(request: Doctor, outside: Outside) -> Outcome:
     return _outcome(host, needs, about=str(ref), moved=moved)
 
 
-def _describe(host: Host, request: Doctor) -> Outcome:
+def _describe(host: Host, request: Doctor) -> Outcome[DoctorResult]:
     needs = replace(THIS_MACHINE, builds=not request.venv, venv=request.venv)
     if request.device != "auto":
         needs = for_device(needs, request.device, venv=request.venv)
     report = describe_machine(host, load_catalogue(), needs=needs)
     return Outcome(
         command="doctor",
-        result={
-            "ref": None,
-            "host": msgspec.to_builtins(_without_uuids(host)),
-            "needs": None,
-            "machine": {
-                "gpus": report.gpus,
-                "driver": report.driver,
-                "cuda": report.cuda,
-                "image": report.image,
-                "torch_builds": report.torch_builds,
-                "containers": report.containers,
-                "free_bytes": report.free_bytes,
-            },
-        },
+        result=DoctorResult(
+            ref=None,
+            host=_without_uuids(host),
+            machine=Machine(
+                gpus=report.gpus,
+                driver=report.driver,
+                cuda=report.cuda,
+                image=report.image,
+                torch_builds=report.torch_builds,
+                containers=report.containers,
+                free_bytes=report.free_bytes,
+            ),
+        ),
         checks=report.checks,
         lines=report.lines,
         verdict=judge(
@@ -81,7 +79,7 @@ def _describe(host: Host, request: Doctor) -> Outcome:
     )
 
 
-def _outcome(host: Host, needs: Needs, *, about: str, moved: str) -> Outcome:
+def _outcome(host: Host, needs: Needs, *, about: str, moved: str) -> Outcome[DoctorResult]:
     checks = judge_host(host, needs)
     warned = sum(not check.ok for check in checks)
     held = f"{about} runs here" + (f", with {warned} to look out for" if warned else "")
@@ -89,12 +87,7 @@ def _outcome(host: Host, needs: Needs, *, about: str, moved: str) -> Outcome:
         held = f"nothing here stands in the way of {about}, as far as can be told unread"
     return Outcome(
         command="doctor",
-        result={
-            "ref": about,
-            "host": msgspec.to_builtins(_without_uuids(host)),
-            "needs": msgspec.to_builtins(needs),
-            "machine": None,
-        },
+        result=DoctorResult(ref=about, host=_without_uuids(host), needs=needs),
         checks=checks,
         lines=_lines(needs, moved),
         verdict=judge(checks, held=held, failed=f"{about} does not run here"),

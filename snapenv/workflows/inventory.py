@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from snapenv.errors import EngineMissingError, NotFoundError, UsageError
 from snapenv.lock.sources import base_source
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.outcome import Outcome
+from snapenv.model.results import Baseline, ListedImage, ListedPackage, ListResult, ShowResult
 from snapenv.model.snapshot import (
     BASE_DIGEST_LABEL,
     BASE_NAME_LABEL,
@@ -26,7 +26,7 @@ from snapenv.workflows.reference import read_image, resolve_ref
 from snapenv.workflows.summary import list_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from snapenv.model.image import Image, RemoteImage
     from snapenv.model.snapshot import Lock, Snapshot, Source
@@ -44,27 +44,7 @@ class Listing:
     remote: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One name, here, in its registry, or both."""
-
-    repository: str
-    tag: str
-    size_bytes: int | None = None  # on disk where it is here, else of a pull
-    created: str | None = None  # RFC 3339
-    here: bool = False
-    there: bool | None = None  # None: nobody has asked
-    same: bool | None = None  # whether both are one image; None where it is not in both
-
-    @property
-    def where(self) -> str:
-        """Say it in one word."""
-        if self.here and self.there:
-            return "both" if self.same else "differ"
-        return "here" if self.here else "there"
-
-
-def list_images(request: Listing, outside: Outside) -> Outcome:
+def list_images(request: Listing, outside: Outside) -> Outcome[ListResult]:
     """List what snapenv made: here, and in the repository if asked."""
     here, warnings = _here(outside, may_miss=request.remote)
     rows = {(row.repository, row.tag): row for row, _ in here}
@@ -81,7 +61,7 @@ def list_images(request: Listing, outside: Outside) -> Outcome:
 
 def _here(
     outside: Outside, *, may_miss: bool
-) -> tuple[tuple[tuple[Row, Image], ...], tuple[str, ...]]:
+) -> tuple[tuple[tuple[ListedImage, Image], ...], tuple[str, ...]]:
     """Give what the engine holds; without an engine, nothing and a warning if it ``may_miss``."""
     try:
         named = outside.engine.list_names(label=SNAPSHOT_LABEL)
@@ -92,7 +72,8 @@ def _here(
     found = ((ImageRef.parse(name), created, outside.engine.find(name)) for name, created in named)
     return tuple(
         (
-            Row(
+            ListedImage(
+                name=ref.tagged,
                 repository=ref.repository,
                 tag=str(ref.tag),
                 size_bytes=image.size_bytes,
@@ -141,9 +122,12 @@ def _is_ours(tag: str) -> bool:
     return True
 
 
-def _joined(row: Row | None, image: Image | None, ref: ImageRef, there: RemoteImage | None) -> Row:
+def _joined(
+    row: ListedImage | None, image: Image | None, ref: ImageRef, there: RemoteImage | None
+) -> ListedImage:
     if row is None or image is None:
-        return Row(
+        return ListedImage(
+            name=ref.tagged,
             repository=ref.repository,
             tag=str(ref.tag),
             size_bytes=there.size_bytes if there else None,
@@ -157,36 +141,26 @@ def _joined(row: Row | None, image: Image | None, ref: ImageRef, there: RemoteIm
     return replace(row, there=True, same=same)
 
 
-def _asked(row: Row, repository: str) -> Row:
+def _asked(row: ListedImage, repository: str) -> ListedImage:
     """Note that the registry has not what it did not name."""
     if row.there is None and row.repository == repository:
         return replace(row, there=False)
     return row
 
 
-def _listed(rows: list[Row], request: Listing, warnings: tuple[str, ...]) -> Outcome:
-    images = [
-        {
-            "name": f"{row.repository}:{row.tag}",
-            "repository": row.repository,
-            "tag": row.tag,
-            "size_bytes": row.size_bytes,
-            "created": row.created,
-            "here": row.here,
-            "there": row.there,
-            "same": row.same,
-        }
-        for row in rows
-    ]
+def _listed(
+    rows: Sequence[ListedImage], request: Listing, warnings: tuple[str, ...]
+) -> Outcome[ListResult]:
+    result = ListResult(repository=request.repository, remote=request.remote, images=tuple(rows))
     return Outcome(
         command="list",
-        result={"repository": request.repository, "remote": request.remote, "images": images},
-        lines=tuple(_table(rows)) or (_empty(request),),
+        result=result,
+        lines=tuple(_table(result.images)) or (_empty(request),),
         warnings=warnings,
     )
 
 
-def _table(rows: list[Row]) -> Iterator[str]:
+def _table(rows: Sequence[ListedImage]) -> Iterator[str]:
     """Give a line for each repository, and below it one for each of its tags."""
     width = max((len(row.tag) for row in rows), default=0)
     above = None
@@ -207,34 +181,9 @@ def _size(size_bytes: int | None) -> str:
     return _NOTHING if size_bytes is None else size(size_bytes)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Card:
-    """What is known of one environment; None is unknown."""
-
-    kind: str  # "snapshot", "archive", "image" (of this machine) or "registry"
-    name: str
-    tag: str | None = None
-    digest: str | None = None  # of the image; of a snapshot, its own
-    snapshot: str | None = None  # the digest of the snapshot in it
-    size_bytes: int | None = None
-    created: str | None = None
-    base: str | None = None
-    python: str | None = None
-    torch: str | None = None
-    cuda: str | None = None
-    ultralytics: str | None = None
-    packages: int | None = None
-    driver: str | None = None  # that it was captured with
-    gpus: tuple[str, ...] | None = None  # that it was captured on, by name
-    baseline: Mapping[str, object] | None = None
-    sources: tuple[str, ...] | None = None
-    snapenv: str | None = None  # the version that wrote it
-    more: str | None = None  # how to know more
-    labels: Mapping[str, str] = field(default_factory=dict)
-    distributions: tuple[Mapping[str, str | None], ...] | None = None  # each package
-
-
-def show(text: str, outside: Outside, *, repository: str, packages: bool = False) -> Outcome:
+def show(
+    text: str, outside: Outside, *, repository: str, packages: bool = False
+) -> Outcome[ShowResult]:
     """Say what is known of a snapshot folder, an archive, or an image here, else in a registry.
 
     Nothing is pulled, and nothing of the image is run. With ``packages``, each is a line too.
@@ -270,13 +219,15 @@ def _ask(ref: ImageRef, outside: Outside) -> RemoteImage:
         return outside.registry.read(ref)
 
 
-def _of_snapshot(snapshot: Snapshot, *, kind: str, name: str, base: str | None = None) -> Card:
+def _of_snapshot(
+    snapshot: Snapshot, *, kind: str, name: str, base: str | None = None
+) -> ShowResult:
     """Say what a snapshot tells; ``base`` is what its image was built on, if not the lock's own."""
     lock = snapshot.lock
     environment = lock.environment
     torch, driver = environment.torch, lock.hardware.driver
     versions = {one.name: one.version for one in environment.distributions}
-    return Card(
+    return ShowResult(
         kind=kind,
         name=name,
         tag=lock.tag,
@@ -308,20 +259,19 @@ def _sources(lock: Lock, base: str | None) -> tuple[Source, ...]:
         return lock.sources
 
 
-def _baseline(lock: Lock) -> Mapping[str, object] | None:
-    found = lock.baseline
-    if found is None:
+def _baseline(lock: Lock) -> Baseline | None:
+    if lock.baseline is None:
         return None
-    values = found.values
-    return {
-        "device": found.conditions.device,
-        "steps": len(values),
-        "first": values[0],
-        "last": values[-1],
-    }
+    losses = lock.baseline.values
+    return Baseline(
+        device=lock.baseline.conditions.device,
+        steps=len(losses),
+        first=losses[0],
+        last=losses[-1],
+    )
 
 
-def _of_image(ref: ImageRef, image: Image, outside: Outside) -> Card:
+def _of_image(ref: ImageRef, image: Image, outside: Outside) -> ShowResult:
     """Read the snapshot that a local image holds."""
     base = _pinned_base(image.labels)
     return replace(
@@ -332,7 +282,7 @@ def _of_image(ref: ImageRef, image: Image, outside: Outside) -> Card:
     )
 
 
-def _of_remote(image: RemoteImage) -> Card:
+def _of_remote(image: RemoteImage) -> ShowResult:
     """Say what labels and tag tell: the rest lies in a layer, which is not fetched."""
     labels, name = image.labels, str(image.ref)
     tag, label = _of_tag(labels.get(TAG_LABEL)), read_label(labels)
@@ -342,7 +292,7 @@ def _of_remote(image: RemoteImage) -> Card:
             f"{name} holds no snapshot: it was not built by snapenv",
             hint="Name an image that snapenv build made.",
         )
-    return Card(
+    return ShowResult(
         kind="registry",
         name=image.ref.tagged,
         tag=labels.get(TAG_LABEL),
@@ -387,23 +337,21 @@ def _ours(labels: Mapping[str, str]) -> Mapping[str, str]:
     return {name: labels[name] for name in sorted(labels) if name.startswith("io.snapenv.")}
 
 
-def _shown(card: Card, *, packages: bool) -> Outcome:
-    result = {name: getattr(card, name) for name in card.__dataclass_fields__}
+def _shown(card: ShowResult, *, packages: bool) -> Outcome[ShowResult]:
     listed = _package_lines(card.distributions or ()) if packages else ()
-    return Outcome(command="show", result=result, lines=(*_lines(card), *listed))
+    return Outcome(command="show", result=card, lines=(*_lines(card), *listed))
 
 
-def _package_lines(packages: Sequence[Mapping[str, str | None]]) -> Iterator[str]:
-    """Give a line for each package: name, version, where it comes from, how that is proved."""
-    columns = ("name", "version", "source", "proof")
-    rows = [[str(one[key] or "") for key in columns] for one in packages]
+def _package_lines(packages: Sequence[ListedPackage]) -> Iterator[str]:
+    """Return a line for each package: name, version, where it comes from, how that is proved."""
+    rows = [(one.name, one.version, one.source, one.proof or "") for one in packages]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(f"{word:<{width}}" for word, width in zip(row, widths, strict=True))
         yield _printable(f"  {line}".rstrip())
 
 
-def _lines(card: Card) -> Iterator[str]:
+def _lines(card: ShowResult) -> Iterator[str]:
     """Give a word and its value a line; what nothing tells is left out, and said at the end."""
     facts: tuple[tuple[str, Iterable[str | None]], ...] = (
         ("tag", (card.tag,)),
@@ -433,17 +381,17 @@ def _lines(card: Card) -> Iterator[str]:
         yield f"To see them: {_printable(card.more)}"
 
 
-def _packages_line(card: Card) -> str | None:
+def _packages_line(card: ShowResult) -> str | None:
     if card.packages is None:
         return None
     return f"{card.packages}" + (f", ultralytics {card.ultralytics}" if card.ultralytics else "")
 
 
-def _baseline_line(found: Mapping[str, object] | None) -> str | None:
-    if found is None:
+def _baseline_line(baseline: Baseline | None) -> str | None:
+    if baseline is None:
         return None
-    steps = counted(int(str(found["steps"])), "step")
-    return f"{steps} on {found['device']}, {found['first']:.6f} to {found['last']:.6f}"
+    steps = counted(baseline.steps, "step")
+    return f"{steps} on {baseline.device}, {baseline.first:.6f} to {baseline.last:.6f}"
 
 
 def _printable(text: str) -> str:

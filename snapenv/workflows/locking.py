@@ -29,7 +29,7 @@ from snapenv.sizes import counted
 from snapenv.workflows.fetch import temporary_folder
 from snapenv.workflows.packages import Carrying, Packages, lock_packages
 from snapenv.workflows.reference import SNAPSHOTS
-from snapenv.workflows.summary import summary_lines, summary_result, summary_warnings
+from snapenv.workflows.summary import summarize, summary_lines, summary_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from snapenv.kept import Kept
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.python import Environment
+    from snapenv.model.results import CaptureResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Outside, Target
     from snapenv.workflows.capture_request import Capture
@@ -51,7 +52,9 @@ class _Look:
     base: Base
 
 
-def lock_environment(request: Capture, facts: Facts, target: Target, outside: Outside) -> Outcome:
+def lock_environment(
+    request: Capture, facts: Facts, target: Target, outside: Outside
+) -> Outcome[CaptureResult]:
     """Lock an environment, and write the snapshot whole or not at all.
 
     Raises:
@@ -68,7 +71,9 @@ def lock_environment(request: Capture, facts: Facts, target: Target, outside: Ou
         return _lock(request, look, folder, target, outside)
 
 
-def _lock(request: Capture, look: _Look, folder: Path, target: Target, outside: Outside) -> Outcome:
+def _lock(
+    request: Capture, look: _Look, folder: Path, target: Target, outside: Outside
+) -> Outcome[CaptureResult]:
     facts = look.facts
     refuse_what_cannot_be_carried(facts)
     with temporary_folder(outside) as fetched:
@@ -236,26 +241,22 @@ def _place(request: Capture, target: Target) -> str:
     return f"{target.python} on {request.ssh}" if request.ssh else target.python
 
 
-def _outcome(snapshot: Snapshot, folder: Path, python: str) -> Outcome:
+def _outcome(snapshot: Snapshot, folder: Path, python: str) -> Outcome[CaptureResult]:
     lock = snapshot.lock
+    result = summarize(lock, path=str(folder), digest=snapshot.digest, python=python)
     return Outcome(
         command="capture",
-        result={
-            "path": str(folder),
-            "tag": lock.tag,
-            "digest": snapshot.digest,
-            **summary_result(lock, python),
-        },
+        result=result,
         lines=(
-            *summary_lines(lock, python),
+            *summary_lines(result),
             f"{_describe(lock)}",
             f"base image {lock.base.image}: {'; '.join(lock.base.reasons)}",
             _describe_baseline(lock.baseline),
             *_describe_sources(lock),
-            f"{lock.tag} is locked in {folder}",
-            f"digest {snapshot.digest}",
+            f"{result.tag} is locked in {result.path}",
+            f"digest {result.digest}",
         ),
-        warnings=(*lock.base.warnings, *summary_warnings(lock, python)),
+        warnings=(*lock.base.warnings, *summary_warnings(result)),
     )
 
 

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from snapenv.model.facts import Facts
     from snapenv.model.hardware import Hardware
     from snapenv.model.outcome import Outcome
+    from snapenv.model.results import ProofResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Outside
     from snapenv.workflows.prove import Proved
 
 
 def proof_report(
-    snapshot: Snapshot, proved: Proved, outcome: Outcome, *, place: str, now: datetime
+    snapshot: Snapshot, proved: Proved, outcome: Outcome[ProofResult], *, place: str, now: datetime
 ) -> Report:
     """Put together what a proof has found; ``place`` is what was brought back."""
     facts = snapshot.lock.facts
@@ -38,8 +39,8 @@ def proof_report(
         verdict=proved.verdict,
         tier=proved.tier,
         snapshot=snapshot.digest,
-        image=_text(outcome, "image"),
-        image_digest=_text(outcome, "digest"),
+        image=outcome.result.image,
+        image_digest=outcome.result.digest,
         captured_at=snapshot.captured_at,
         restored_at=now.astimezone(timezone.utc).isoformat(timespec="seconds"),
         restored_in=place,
@@ -94,11 +95,6 @@ def _cannot_write(path: Path, error: OSError) -> WriteError:
     return WriteError(
         f"cannot write {path}: {error.strerror}", hint="Name another place with --report."
     )
-
-
-def _text(outcome: Outcome, name: str) -> str | None:
-    value = outcome.result.get(name)
-    return value if isinstance(value, str) else None
 
 
 def _machines(captured: Facts, current: Facts) -> Iterator[Row]:

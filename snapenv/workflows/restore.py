@@ -7,8 +7,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
 from snapenv.archive.layout import Archived
 from snapenv.docker_login import LoginError
 from snapenv.errors import EngineError, InstallError, NotFoundError, RegistryError
@@ -18,6 +16,7 @@ from snapenv.model.host import NVIDIA_DEVICE
 from snapenv.model.image import Image, ImageRef
 from snapenv.model.outcome import Check, Outcome
 from snapenv.model.report import Report
+from snapenv.model.results import ProofResult
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, Snapshot
 from snapenv.ownership.new_folder import NewFolder, new_folder
 from snapenv.ports import Target
@@ -101,7 +100,7 @@ class Restored:
     target: Target
     device: str
     name: str
-    result: dict[str, object]
+    result: ProofResult  # as far as it is known before the proof
     usage: str
     image: Image | None = None
     base_python: Path | None = None  # the folder of the Python that a venv was made with
@@ -110,7 +109,7 @@ class Restored:
     refused: str | None = None  # why its engine handed on no GPU, although it says that it can
 
 
-def restore(request: Restore, outside: Outside) -> Outcome:
+def restore(request: Restore, outside: Outside) -> Outcome[ProofResult]:
     """Check this machine, fetch or make the environment, compare it with the lock, train in it.
 
     What this machine cannot run is a no, and then nothing is fetched.
@@ -131,7 +130,7 @@ def restore(request: Restore, outside: Outside) -> Outcome:
 
 def _restore(
     request: Restore, ref: ImageRef | Path, place: NewFolder | None, outside: Outside
-) -> Outcome:
+) -> Outcome[ProofResult]:
     """Restore into a venv's folder that is held, or, without one, as an image."""
     with looking(outside, engine=request.engine == "docker") as host:
         found = _find(request, ref, outside)
@@ -261,7 +260,7 @@ def in_image(
         device=device if device in {"auto", "cpu"} else "all",
         name=str(ref),
         image=image,
-        result={"image": str(ref), "digest": image.digest_in(ref.repository) or image.id},
+        result=ProofResult(image=str(ref), digest=image.digest_in(ref.repository) or image.id),
         usage=f"docker run --rm -it {_words(gpus, host().engine) if gpus else ''}{ref}",
         below=found.below,
         refused=found.refused,
@@ -314,7 +313,7 @@ def in_venv(request: Restore, target: Target) -> Restored:
         target=target,
         device=request.device,
         name=str(request.into),
-        result={"path": str(request.into)},
+        result=ProofResult(path=str(request.into)),
         usage=f"{request.into}/bin/python",
         base_python=venv_home(request.into),
     )
@@ -327,7 +326,7 @@ def proved_outcome(
     outside: Outside,
     *,
     command: str = "restore",
-) -> Outcome:
+) -> Outcome[ProofResult]:
     """Prove that an environment is the one of a snapshot, and answer."""
     is_folder = Path(request.ref).expanduser().is_dir()
     place = Place(
@@ -353,14 +352,14 @@ def proved_outcome(
     usage = (f"use it: {restored.usage}",) if proved.verdict.ok else ()
     outcome = Outcome(
         command=command,
-        result={
-            **restored.result,
-            "tag": snapshot.lock.tag,
-            "snapshot": snapshot.digest,
-            "tier": proved.tier,
-            "losses": [float(value) for value in seen.values] if seen else None,
-            "speed": msgspec.to_builtins(seen.speed) if seen else None,
-        },
+        result=replace(
+            restored.result,
+            tag=snapshot.lock.tag,
+            snapshot=snapshot.digest,
+            tier=proved.tier,
+            losses=seen.values if seen else None,
+            speed=seen.speed if seen else None,
+        ),
         checks=(*restored.checked, *proved.checks),
         lines=(*proved.notes, *proved.energy, *usage),
         warnings=outside.warnings(),
@@ -375,22 +374,15 @@ def proved_outcome(
 
 def _refused(
     request: Restore, found: Found, checks: tuple[Check, ...], outside: Outside
-) -> Outcome:
+) -> Outcome[ProofResult]:
     """Answer that this machine cannot run it; nothing was fetched."""
     snapshot, verdict = found.snapshot, judge(checks, held="", failed=_NOT.format(request.ref))
-    where: dict[str, object] = (
-        {"path": None} if request.engine == "venv" else {"image": None, "digest": None}
-    )
     outcome = Outcome(
         command="restore",
-        result={
-            **where,
-            "tag": snapshot.lock.tag if snapshot else None,
-            "snapshot": snapshot.digest if snapshot else None,
-            "tier": None,
-            "losses": None,
-            "speed": None,
-        },
+        result=ProofResult(
+            tag=snapshot.lock.tag if snapshot else None,
+            snapshot=snapshot.digest if snapshot else None,
+        ),
         checks=checks,
         lines=(
             "nothing was fetched; snapenv doctor says more, --no-preflight goes on all the same",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from snapenv.model.results import CaptureResult, ListedPackage
 from snapenv.sizes import counted
 
 if TYPE_CHECKING:
@@ -32,41 +33,43 @@ _PROOFS: Mapping[Proof, str] = {
 _NAMED = 3  # modules in a line
 
 
-def summary_result(lock: Lock, python: str) -> dict[str, object]:
-    """Give the facts for programs; ``python`` is the interpreter that was looked at."""
-    found = lock.environment.distributions
-    return {
-        "python": python,
-        "packages": len(found),
-        "origins": dict(sorted(Counter(one.origin for one in found).items())),
-        "edited_files": sum(len(one.files.edited) for one in found if one.files),
-        "missing_files": sum(len(one.files.missing) for one in found if one.files),
-        "carried_packages": _carried(lock),
-        "carried_files": _loose(lock),
-        "not_importable": list(_not_importable(lock)),
-    }
-
-
-def summary_lines(lock: Lock, python: str) -> Iterator[str]:
-    """Say what was looked at, and then only what is not as an index gave it."""
-    found = lock.environment.distributions
-    origins = Counter(one.origin for one in found)
-    told = ", ".join(
-        words if len(origins) == 1 else f"{origins[kind]} {words}"
-        for kind, words in _ORIGINS.items()
-        if origins[kind]
+def summarize(lock: Lock, *, path: str, digest: str, python: str) -> CaptureResult:
+    """Return what was locked in ``path``; ``python`` is the interpreter that was looked at."""
+    distributions = lock.environment.distributions
+    return CaptureResult(
+        path=path,
+        tag=lock.tag,
+        digest=digest,
+        python=python,
+        packages=len(distributions),
+        origins=dict(sorted(Counter(one.origin for one in distributions).items())),
+        edited_files=sum(len(one.files.edited) for one in distributions if one.files),
+        missing_files=sum(len(one.files.missing) for one in distributions if one.files),
+        carried_packages=sum(proof == "vendored" for proof in lock.proofs.values()),
+        carried_files=sum(not file.folder for file in lock.environment.unowned),
+        not_importable=_not_importable(lock),
     )
-    yield f"looked at {python}: {counted(len(found), 'package')}" + (f", {told}" if told else "")
-    special = tuple(_special(lock))
+
+
+def summary_lines(result: CaptureResult) -> Iterator[str]:
+    """Say what was looked at, and then only what is not as an index gave it."""
+    told = ", ".join(
+        words if len(result.origins) == 1 else f"{result.origins[kind]} {words}"
+        for kind, words in _ORIGINS.items()
+        if kind in result.origins
+    )
+    packages = counted(result.packages, "package")
+    yield f"looked at {result.python}: {packages}" + (f", {told}" if told else "")
+    special = tuple(_special(result))
     if special:
         yield f"special: {', '.join(special)}"
 
 
-def summary_warnings(lock: Lock, python: str) -> Iterator[str]:
+def summary_warnings(result: CaptureResult) -> Iterator[str]:
     """Name what a person will hardly have meant."""
-    if not lock.environment.distributions:
-        yield f"{python} has 0 packages: see that it is the Python that is meant"
-    lost = _not_importable(lock)
+    if not result.packages:
+        yield f"{result.python} has 0 packages: see that it is the Python that is meant"
+    lost = result.not_importable
     if lost:
         more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
         yield (
@@ -75,39 +78,30 @@ def summary_warnings(lock: Lock, python: str) -> Iterator[str]:
         )
 
 
-def list_packages(lock: Lock) -> tuple[Mapping[str, str | None], ...]:
-    """Give each package: name, version, origin, where it comes from, and how that is proved."""
+def list_packages(lock: Lock) -> tuple[ListedPackage, ...]:
+    """Return each package: name, version, origin, where it comes from, and how that is proved."""
     return tuple(
-        {
-            "name": one.name,
-            "version": one.version,
-            "origin": one.origin,
-            "source": one.url or _ORIGINS[one.origin],
-            "proof": _PROOFS.get(lock.proofs.get(one.name, "none")),
-        }
+        ListedPackage(
+            name=one.name,
+            version=one.version,
+            origin=one.origin,
+            source=one.url or _ORIGINS[one.origin],
+            proof=_PROOFS.get(lock.proofs.get(one.name, "none")),
+        )
         for one in lock.environment.distributions
     )
 
 
-def _special(lock: Lock) -> Iterator[str]:
-    files = [one.files for one in lock.environment.distributions if one.files]
+def _special(result: CaptureResult) -> Iterator[str]:
     counts = (
-        (sum(len(found.edited) for found in files), "file", "files", "edited"),
-        (sum(len(found.missing) for found in files), "file", "files", "missing"),
-        (_carried(lock), "package", "packages", "carried"),
-        (_loose(lock), "file of no package", "files of no package", "carried"),
+        (result.edited_files, "file", "files", "edited"),
+        (result.missing_files, "file", "files", "missing"),
+        (result.carried_packages, "package", "packages", "carried"),
+        (result.carried_files, "file of no package", "files of no package", "carried"),
     )
     for number, one, many, what in counts:
         if number:
             yield f"{counted(number, one, many)} {what}"
-
-
-def _carried(lock: Lock) -> int:
-    return sum(proof == "vendored" for proof in lock.proofs.values())
-
-
-def _loose(lock: Lock) -> int:
-    return sum(not file.folder for file in lock.environment.unowned)
 
 
 def _not_importable(lock: Lock) -> tuple[str, ...]:

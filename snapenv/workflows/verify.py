@@ -18,12 +18,13 @@ from snapenv.workflows.restore import in_image, in_venv, proved_outcome
 if TYPE_CHECKING:
     from snapenv.model.image import Image
     from snapenv.model.outcome import Outcome
+    from snapenv.model.results import ProofResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Outside
     from snapenv.workflows.restore import Restore
 
 
-def verify(request: Restore, outside: Outside) -> Outcome:
+def verify(request: Restore, outside: Outside) -> Outcome[ProofResult]:
     """Compare a local image, or the venv at ``into``, with a snapshot, and train in it.
 
     Raises:

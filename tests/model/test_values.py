@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapenv.model.outcome import Check, Outcome
+from snapenv.model.outcome import Check, Outcome, Result
 from snapenv.model.python import Interpreter
 from tests.samples import sample_environment, sample_facts, sample_fingerprint, sample_lock
 
@@ -45,7 +45,7 @@ def test_a_lock_gives_back_the_facts_that_it_was_made_of() -> None:
 def test_an_outcome_is_ok_only_if_every_check_held(
     checks: tuple[Check, ...], exit_code: int
 ) -> None:
-    outcome = Outcome(command="restore", result={}, checks=checks)
+    outcome = Outcome(command="restore", result=Result(), checks=checks)
 
     assert outcome.ok == (exit_code == 0)
     assert outcome.exit_code == exit_code

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from snapenv.errors import LockError
-from snapenv.model.outcome import Check, Outcome, Verdict
+from snapenv.model.outcome import Check, Outcome, Result, Verdict
 from snapenv.report.text import error_text, outcome_text
 
 HELD = Check(id="python", ok=True, expected="cpython 3.11.7", actual="cpython 3.11.9")
@@ -19,13 +19,15 @@ SLOW = Check(
 
 
 def test_a_check_that_held_is_one_line_with_what_was_seen() -> None:
-    text = outcome_text(Outcome(command="restore", result={}, checks=(HELD,)))
+    text = outcome_text(Outcome(command="restore", result=Result(), checks=(HELD,)))
 
     assert text.plain == "✓ python           cpython 3.11.9"
 
 
 def test_a_check_that_failed_says_both_sides_and_what_to_do() -> None:
-    text = outcome_text(Outcome(command="restore", result={}, checks=(FAILED,), lines=("no",)))
+    text = outcome_text(
+        Outcome(command="restore", result=Result(), checks=(FAILED,), lines=("no",))
+    )
 
     assert text.plain.splitlines() == [
         "✗ distribution.numpy expected: 2.4.6; actual: absent",
@@ -41,7 +43,7 @@ def test_square_brackets_in_a_message_are_not_taken_for_markup() -> None:
 
 
 def test_what_to_look_out_for_has_a_mark_of_its_own() -> None:
-    text = outcome_text(Outcome(command="restore", result={}, checks=(SLOW,)))
+    text = outcome_text(Outcome(command="restore", result=Result(), checks=(SLOW,)))
 
     assert text.plain.splitlines() == [
         "! speed            expected: 170 images/s; actual: 151",
@@ -62,7 +64,7 @@ def test_what_failed_stands_last_beside_the_verdict() -> None:
     text = outcome_text(
         Outcome(
             command="restore",
-            result={},
+            result=Result(),
             checks=(FAILED, SLOW, HELD, SLOW),
             lines=("it is in .venv",),
             verdict=verdict,
@@ -79,7 +81,7 @@ def test_what_failed_stands_last_beside_the_verdict() -> None:
 def test_a_yes_needs_no_part_and_no_next_step() -> None:
     verdict = Verdict(ok=True, summary="train-x is back: tier identical")
 
-    text = outcome_text(Outcome(command="restore", result={}, verdict=verdict))
+    text = outcome_text(Outcome(command="restore", result=Result(), verdict=verdict))
 
     assert text.plain == "✓ train-x is back: tier identical"
 
@@ -89,7 +91,9 @@ def test_a_check_cannot_steer_the_terminal_or_make_a_line_of_its_own() -> None:
     check = Check(id=bad, ok=False, expected=bad, actual=bad, fix=bad)
     verdict = Verdict(ok=False, summary=bad, next=bad)
 
-    text = outcome_text(Outcome(command="restore", result={}, checks=(check,), verdict=verdict))
+    text = outcome_text(
+        Outcome(command="restore", result=Result(), checks=(check,), verdict=verdict)
+    )
 
     assert len(text.plain.splitlines()) == 4
     assert all(line.isprintable() for line in text.plain.splitlines())
@@ -100,6 +104,8 @@ def test_what_is_next_is_not_said_twice() -> None:
         ok=False, summary="no", part="environment", check=FAILED.id, next="Reinstall numpy."
     )
 
-    text = outcome_text(Outcome(command="verify", result={}, checks=(FAILED,), verdict=verdict))
+    text = outcome_text(
+        Outcome(command="verify", result=Result(), checks=(FAILED,), verdict=verdict)
+    )
 
     assert text.plain.count("Reinstall numpy.") == 1

@@ -17,6 +17,7 @@ from snapenv.errors import (
 )
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import BuildContext, Image, ImageRef
+from snapenv.model.results import ArchiveResult
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
 from snapenv.workflows.archive import Export, Import, export_image, import_image
 from snapenv.workflows.doctor import Doctor, doctor
@@ -133,17 +134,17 @@ def test_an_image_comes_back_on_another_machine(
     there, here = engine.images[f"{REPOSITORY}:{TAG}"], other.images[f"here:{TAG}"]
     assert (here.diff_ids, here.labels) == (there.diff_ids, there.labels)
     assert other.read_folder(here, IMAGE_SNAPSHOT) == dict(SNAPSHOT.files)
-    assert exported.result == {
-        "path": str(tmp_path / "a"),
-        "image": f"{REPOSITORY}:{TAG}",
-        "digest": there.id,
-        "config": imported.result["config"],
-        "snapshot": SNAPSHOT.digest,
-        "delta": False,
-        "size_bytes": (tmp_path / "a").stat().st_size,
-    }
-    assert imported.result["image"] == f"here:{TAG}"
-    assert imported.result["snapshot"] == SNAPSHOT.digest
+    assert exported.result == ArchiveResult(
+        path=str(tmp_path / "a"),
+        image=f"{REPOSITORY}:{TAG}",
+        digest=there.id,
+        config=imported.result.config,
+        snapshot=SNAPSHOT.digest,
+        delta=False,
+        size_bytes=(tmp_path / "a").stat().st_size,
+    )
+    assert imported.result.image == f"here:{TAG}"
+    assert imported.result.snapshot == SNAPSHOT.digest
 
 
 def test_a_snapshot_folder_names_its_image(engine: FakeEngine, tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_a_snapshot_folder_names_its_image(engine: FakeEngine, tmp_path: Path) -
 
     done = export_image(by_tag(tmp_path / "a", ref=str(tmp_path / "snapshot")), outside(engine))
 
-    assert done.result["image"] == f"{REPOSITORY}:{TAG}"
+    assert done.result.image == f"{REPOSITORY}:{TAG}"
 
 
 def test_an_image_that_only_the_registry_has_is_pulled(engine: FakeEngine, tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_a_delta_is_small_and_takes_the_base_from_the_registry(
 
     done = import_image(file(tmp_path / "delta"), outside(other))
 
-    assert done.result["delta"] is True
+    assert done.result.delta is True
     assert f"here:{TAG}" in other.images
     assert [name.partition("@")[0] for name in other.pulled] == [BASE.tagged]
     delta, whole = ((tmp_path / name).stat().st_size for name in ("delta", "whole"))
@@ -211,7 +212,7 @@ def test_an_engine_that_wants_every_layer_gets_the_base_too(
 
     done = import_image(file(tmp_path / "a"), outside(complete))
 
-    assert done.result["image"] == f"here:{TAG}"
+    assert done.result.image == f"here:{TAG}"
 
 
 def test_a_mirror_gives_the_base_too(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
@@ -338,8 +339,8 @@ def test_an_archive_is_restored(engine: FakeEngine, other: Pulling, tmp_path: Pa
     done = restore(request, outside(other))
 
     assert done.ok
-    assert done.result["image"] == f"here:{TAG}"
-    assert done.result["snapshot"] == SNAPSHOT.digest
+    assert done.result.image == f"here:{TAG}"
+    assert done.result.snapshot == SNAPSHOT.digest
 
 
 def test_an_archive_is_restored_as_a_venv_without_an_engine(
@@ -351,7 +352,7 @@ def test_an_archive_is_restored_as_a_venv_without_an_engine(
     done = restore(request, replace(usual(), engine=None))  # type: ignore[arg-type]
 
     assert done.ok
-    assert done.result["snapshot"] == SNAPSHOT.digest
+    assert done.result.snapshot == SNAPSHOT.digest
 
 
 @pytest.mark.parametrize("engine_name", ["docker", "venv"])
@@ -386,9 +387,9 @@ def test_an_archive_is_shown_without_an_engine(engine: FakeEngine, tmp_path: Pat
     outcome = show(str(tmp_path / "a"), outside(Silent()), repository="here")
 
     result = outcome.result
-    assert (result["kind"], result["name"]) == ("archive", str(tmp_path / "a"))
-    assert (result["tag"], result["digest"]) == (TAG, SNAPSHOT.digest)
-    assert result["packages"] == 7
+    assert (result.kind, result.name) == ("archive", str(tmp_path / "a"))
+    assert (result.tag, result.digest) == (TAG, SNAPSHOT.digest)
+    assert result.packages == 7
     assert f"tag        {TAG}" in outcome.lines
 
 

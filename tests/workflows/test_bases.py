@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from threading import Barrier
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +10,7 @@ from snapenv.base.look import MARK
 from snapenv.errors import EngineMissingError, EnvironmentMissingError, NotFoundError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
+from snapenv.model.results import RankedBase
 from snapenv.ports import Completed
 from snapenv.workflows.bases import Bases, bases
 from tests.fakes import FakeTarget
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.model.outcome import Outcome
+    from snapenv.model.results import BasesResult
 
 MIRRORED = f"{REGISTRY}/nvidia/pytorch"
 PYTHON_312 = sample_facts(environment=sample_environment(python="3.12.3"))
@@ -49,10 +51,8 @@ def remote(tag: str, *, machine: str = "amd64", **variables: str) -> tuple[str, 
     return name, image
 
 
-def listed(outcome: Outcome) -> list[dict[str, Any]]:
-    found = outcome.result["bases"]
-    assert isinstance(found, list)
-    return found
+def listed(outcome: Outcome[BasesResult]) -> tuple[RankedBase, ...]:
+    return outcome.result.bases
 
 
 @pytest.fixture
@@ -68,25 +68,25 @@ def test_the_images_for_a_snapshot_are_listed_best_first_with_their_reasons(fold
     outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), outside(registry=registry))
 
     assert outcome.exit_code == 0
-    assert listed(outcome)[0] == {
-        "rank": 1,
-        "image": f"{MIRRORED}:26.02-py3",
-        "digest": f"sha256:{'ab' * 32}",
-        "python": "3.12",
-        "cuda": "13.1",
-        "torch": "2.11",
-        "cudnn": None,
-        "nccl": None,
-        "size_bytes": 9_840_000_000,
-        "here": False,
-        "looked_into": False,
-        "reason": (
+    assert listed(outcome)[0] == RankedBase(
+        rank=1,
+        image=f"{MIRRORED}:26.02-py3",
+        digest=f"sha256:{'ab' * 32}",
+        python="3.12",
+        cuda="13.1",
+        torch="2.11",
+        cudnn=None,
+        nccl=None,
+        size_bytes=9_840_000_000,
+        here=False,
+        looked_into=False,
+        reason=(
             "it carries Python 3.12; driver 580.95.05 serves its CUDA 13.1, as every 13.x; "
             "its torch 2.11 is the nearest; the newest of its equals"
         ),
-        "warnings": [],
-    }
-    assert [one["rank"] for one in listed(outcome)] == [*range(1, 9)]
+        warnings=(),
+    )
+    assert [one.rank for one in listed(outcome)] == [*range(1, 9)]
 
 
 def test_people_get_a_table_of_60_columns(folder: Path) -> None:
@@ -117,7 +117,7 @@ def test_without_a_snapshot_the_active_environment_is_looked_at(
 
     outcome = bases(Bases(), outside(here=target(PYTHON_312)))
 
-    assert listed(outcome)[0]["image"] == "nvcr.io/nvidia/pytorch:26.02-py3"
+    assert listed(outcome)[0].image == "nvcr.io/nvidia/pytorch:26.02-py3"
 
 
 def test_no_active_environment_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_a_silent_registry_costs_the_sizes_and_is_said_once(folder: Path) -> Non
 
     assert outcome.exit_code == 0
     assert len(listed(outcome)) == 8
-    assert {one["size_bytes"] for one in listed(outcome)} == {None}
+    assert {one.size_bytes for one in listed(outcome)} == {None}
     assert outcome.warnings == ("not every size is known: nvcr.io does not answer",)
     assert all(line.endswith("?") for line in outcome.lines if "-py3" in line)
 
@@ -149,9 +149,9 @@ def test_an_image_that_the_registry_does_not_have_stands_last(folder: Path) -> N
 
     outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=80), outside(registry=registry))
 
-    assert listed(outcome)[0]["image"] == f"{MIRRORED}:26.06-py3"
-    assert listed(outcome)[-7]["reason"] == "its registry has none for amd64"
-    assert all("its registry has none" in one["warnings"][0] for one in listed(outcome)[-7:])
+    assert listed(outcome)[0].image == f"{MIRRORED}:26.06-py3"
+    assert listed(outcome)[-7].reason == "its registry has none for amd64"
+    assert all("its registry has none" in one.warnings[0] for one in listed(outcome)[-7:])
     assert (
         "a capture, which asks no registry, takes 26.02-py3: take the first of these with --base"
     ) in outcome.warnings
@@ -160,7 +160,7 @@ def test_an_image_that_the_registry_does_not_have_stands_last(folder: Path) -> N
 def test_a_registry_that_has_none_of_them_changes_no_rank(folder: Path) -> None:
     outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), outside(registry=FakeRegistry()))
 
-    assert listed(outcome)[0]["image"] == f"{MIRRORED}:26.02-py3"
+    assert listed(outcome)[0].image == f"{MIRRORED}:26.02-py3"
     (warning,) = outcome.warnings
     assert warning.startswith("the registry has none of the first 8: there is no ")
 
@@ -173,11 +173,11 @@ def test_what_a_remote_image_says_beats_the_catalogue(folder: Path) -> None:
 
     outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=80), outside(registry=registry))
 
-    found = next(one for one in listed(outcome) if one["image"].endswith("26.02-py3"))
-    assert (found["cuda"], found["torch"]) == ("14.1", "2.12")
-    assert found["rank"] > 1
+    found = next(one for one in listed(outcome) if one.image.endswith("26.02-py3"))
+    assert (found.cuda, found.torch) == ("14.1", "2.12")
+    assert found.rank > 1
     known = "it is not known whether driver 580.95.05 serves CUDA 14.1 of this base"
-    assert known in found["warnings"]
+    assert known in found.warnings
 
 
 def test_what_a_local_image_says_beats_the_catalogue(folder: Path) -> None:
@@ -193,9 +193,9 @@ def test_what_a_local_image_says_beats_the_catalogue(folder: Path) -> None:
 
     outcome = bases(Bases(snapshot=folder, limit=1), outside(engine))
 
-    assert listed(outcome)[0]["cuda"] == "13.0"
-    assert listed(outcome)[0]["here"] is True
-    assert listed(outcome)[0]["looked_into"] is False
+    assert listed(outcome)[0].cuda == "13.0"
+    assert listed(outcome)[0].here is True
+    assert listed(outcome)[0].looked_into is False
     assert " 1  26.02-py3       3.12    13.0   2.11   here" in outcome.lines
 
 
@@ -228,7 +228,7 @@ def test_the_labels_of_a_local_image_tell_its_libraries(folder: Path) -> None:
 
     first = listed(bases(Bases(snapshot=folder, limit=1), outside(engine)))[0]
 
-    assert (first["cuda"], first["cudnn"], first["nccl"]) == ("13.1", "9.18.1.3", "2.29.2")
+    assert (first.cuda, first.cudnn, first.nccl) == ("13.1", "9.18.1.3", "2.29.2")
 
 
 def test_the_first_is_looked_into_where_it_is_here_and_that_is_said(folder: Path) -> None:
@@ -236,7 +236,7 @@ def test_the_first_is_looked_into_where_it_is_here_and_that_is_said(folder: Path
 
     outcome = bases(Bases(snapshot=folder), outside(engine))
 
-    assert [one["looked_into"] for one in listed(outcome)] == [True] + [False] * 7
+    assert [one.looked_into for one in listed(outcome)] == [True] + [False] * 7
     assert engine.gpus == [None]
     assert outcome.lines[7:9] == (
         "    a container of it ran for a moment: Python 3.12.9, torch",
@@ -249,9 +249,9 @@ def test_what_is_seen_inside_beats_what_is_said_and_may_set_it_lower(folder: Pat
 
     outcome = bases(Bases(snapshot=folder, limit=80), outside(engine))
 
-    found = next(one for one in listed(outcome) if one["image"] == NAME)
-    assert (found["python"], found["looked_into"]) == ("3.10", True)
-    assert found["rank"] > 1
+    found = next(one for one in listed(outcome) if one.image == NAME)
+    assert (found.python, found.looked_into) == ("3.10", True)
+    assert found.rank > 1
     assert any(one.startswith("a capture, which asks no registry,") for one in outcome.warnings)
 
 
@@ -261,7 +261,7 @@ def test_an_image_that_does_not_run_is_said_and_no_failure(folder: Path) -> None
     outcome = bases(Bases(snapshot=folder, limit=1), outside(engine))
 
     assert outcome.exit_code == 0
-    assert listed(outcome)[0]["looked_into"] is False
+    assert listed(outcome)[0].looked_into is False
     assert outcome.warnings[-1] == (
         "26.02-py3 cannot be looked into: python3 of the image exited with 1: no memory"
     )
@@ -293,7 +293,7 @@ class NoEngine(EngineWithBase):
 def test_no_engine_is_needed(folder: Path) -> None:
     outcome = bases(Bases(snapshot=folder), outside(NoEngine()))
 
-    assert {one["here"] for one in listed(outcome)} == {False}
+    assert {one.here for one in listed(outcome)} == {False}
 
 
 def test_an_environment_of_an_nvidia_image_has_that_image_first(tmp_path: Path) -> None:
@@ -301,10 +301,10 @@ def test_an_environment_of_an_nvidia_image_has_that_image_first(tmp_path: Path) 
 
     outcome = bases(Bases(snapshot=tmp_path / "own"), outside())
 
-    assert outcome.result["world"] == "base"
+    assert outcome.result.world == "base"
     first, second = listed(outcome)[:2]
-    assert first["reason"] == "NVIDIA_PYTORCH_VERSION names 25.01-py3"
-    assert second["reason"] == "the packages are not this image's"
+    assert first.reason == "NVIDIA_PYTORCH_VERSION names 25.01-py3"
+    assert second.reason == "the packages are not this image's"
 
 
 @pytest.mark.parametrize(("limit", "asked"), [(1, 1), (3, 3), (20, 8)])
@@ -334,7 +334,7 @@ def test_all_are_asked_for_at_once(folder: Path) -> None:
 
     outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), outside(registry=registry))
 
-    assert listed(outcome)[0]["size_bytes"] == 9_840_000_000
+    assert listed(outcome)[0].size_bytes == 9_840_000_000
 
 
 def test_an_arm64_machine_is_asked_for_as_such(tmp_path: Path) -> None:
@@ -348,5 +348,5 @@ def test_an_arm64_machine_is_asked_for_as_such(tmp_path: Path) -> None:
         Bases(snapshot=tmp_path / "arm", mirror=REGISTRY, limit=8), outside(registry=registry)
     )
 
-    assert outcome.result["machine"] == "arm64"
-    assert listed(outcome)[0]["image"] == f"{MIRRORED}:26.02-py3"
+    assert outcome.result.machine == "arm64"
+    assert listed(outcome)[0].image == f"{MIRRORED}:26.02-py3"

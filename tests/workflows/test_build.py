@@ -111,9 +111,9 @@ def test_the_image_is_named_by_the_convention(snapshot: Path) -> None:
     outcome = build(snapshot, REQUEST, outside(engine))
 
     image = engine.images[NAME]
-    assert outcome.result["image"] == NAME
-    assert outcome.result["digest"] == image.id
-    assert outcome.result["pushed"] is False
+    assert outcome.result.image == NAME
+    assert outcome.result.digest == image.id
+    assert outcome.result.pushed is False
 
 
 def test_an_image_that_is_not_what_the_lock_says_gets_no_name(snapshot: Path) -> None:
@@ -192,7 +192,7 @@ def test_pushing_gives_the_digest_that_the_registry_serves(snapshot: Path) -> No
 
     outcome = build(snapshot, replace(REQUEST, push=True), outside(engine))
 
-    assert f"{REPOSITORY}@{outcome.result['digest']}" in engine.served
+    assert f"{REPOSITORY}@{outcome.result.digest}" in engine.served
 
 
 def test_pushing_twice_says_the_same_twice(snapshot: Path) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from snapenv.errors import EnvironmentMissingError, InterpreterError, NotFoundError
 from snapenv.lock.store import write_snapshot
+from snapenv.model.difference import Difference
+from snapenv.model.results import DiffResult, DiffSide
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.diff import Diff, diff
 from tests.samples import (
@@ -57,11 +59,11 @@ def test_a_snapshot_and_the_environment_that_it_is_of_are_the_same(
     outcome = diff(between(folder, venv), outside())
 
     assert outcome.exit_code == 0
-    assert outcome.result == {
-        "left": {"kind": "snapshot", "place": str(folder), "digest": SNAPSHOT.digest},
-        "right": {"kind": "environment", "place": str(venv / "bin" / "python"), "digest": None},
-        "differences": [],
-    }
+    assert outcome.result == DiffResult(
+        left=DiffSide(kind="snapshot", place=str(folder), digest=SNAPSHOT.digest),
+        right=DiffSide(kind="environment", place=str(venv / "bin" / "python"), digest=None),
+        differences=(),
+    )
     assert outcome.lines == ("the same environment",)
 
 
@@ -69,9 +71,9 @@ def test_what_differs_is_a_no_by_group(folder: Path, venv: Path) -> None:
     outcome = diff(between(folder, venv), outside(here=target(OTHER)))
 
     assert outcome.exit_code == 1
-    assert outcome.result["differences"] == [
-        {"group": "abi", "subject": "Python", "left": "cpython 3.11.7", "right": "cpython 3.12.3"}
-    ]
+    assert outcome.result.differences == (
+        Difference(group="abi", subject="Python", left="cpython 3.11.7", right="cpython 3.12.3"),
+    )
     assert [(check.id, check.ok, check.actual) for check in outcome.checks] == [
         ("abi", False, "1 different"),
         ("numerics", True, "the same"),
@@ -93,7 +95,7 @@ def test_what_is_cosmetic_alone_is_a_yes_and_listed(folder: Path, venv: Path) ->
 def test_an_interpreter_and_its_folder_are_the_same_side(venv: Path) -> None:
     outcome = diff(between(venv, venv / "bin" / "python"), outside())
 
-    assert outcome.result["left"] == outcome.result["right"]
+    assert outcome.result.left == outcome.result.right
 
 
 def test_live_is_the_active_environment(
@@ -103,11 +105,9 @@ def test_live_is_the_active_environment(
 
     outcome = diff(between("live", folder), outside())
 
-    assert outcome.result["left"] == {
-        "kind": "environment",
-        "place": str(venv / "bin" / "python"),
-        "digest": None,
-    }
+    assert outcome.result.left == DiffSide(
+        kind="environment", place=str(venv / "bin" / "python"), digest=None
+    )
 
 
 def test_no_active_environment_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,11 +128,9 @@ def test_a_tag_is_read_out_of_its_image_without_running_it(folder: Path) -> None
     outcome = diff(between(folder, TAG), outside(engine))
 
     assert outcome.exit_code == 0
-    assert outcome.result["right"] == {
-        "kind": "image",
-        "place": f"{REPOSITORY}:{TAG}",
-        "digest": SNAPSHOT.digest,
-    }
+    assert outcome.result.right == DiffSide(
+        kind="image", place=f"{REPOSITORY}:{TAG}", digest=SNAPSHOT.digest
+    )
     assert engine.gpus == []
 
 

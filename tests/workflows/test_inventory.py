@@ -149,9 +149,8 @@ def test_what_the_registry_did_not_name_is_here_alone() -> None:
         Listing(repository=REPOSITORY, remote=True), outside(engine, registry=registry)
     )
 
-    images = outcome.result["images"]
-    assert isinstance(images, list)
-    assert [(one["name"], one["here"], one["there"], one["same"]) for one in images] == [
+    images = outcome.result.images
+    assert [(one.name, one.here, one.there, one.same) for one in images] == [
         (f"{REPOSITORY}:{OTHER_TAG}", False, True, None),
         (NAME, True, False, None),
         (f"snapenv:{TAG}", True, None, None),
@@ -198,9 +197,9 @@ def test_a_snapshot_folder_is_shown_from_its_files(tmp_path: Path) -> None:
     outcome = show(str(tmp_path / "s"), outside(no_engine()), repository=REPOSITORY)
 
     result = outcome.result
-    assert (result["kind"], result["tag"], result["digest"]) == ("snapshot", TAG, snapshot.digest)
-    assert (result["python"], result["torch"], result["cuda"]) == ("3.11.7", "2.11.0+cu130", "13.0")
-    assert result["packages"] == 7
+    assert (result.kind, result.tag, result.digest) == ("snapshot", TAG, snapshot.digest)
+    assert (result.python, result.torch, result.cuda) == ("3.11.7", "2.11.0+cu130", "13.0")
+    assert result.packages == 7
     assert f"tag        {TAG}" in outcome.lines
     assert "CUDA       13.0" in outcome.lines
 
@@ -214,9 +213,9 @@ def test_a_local_image_is_shown_from_the_snapshot_in_it(tmp_path: Path) -> None:
 
     result = show(TAG, outside(engine), repository=REPOSITORY).result
 
-    assert (result["kind"], result["name"], result["digest"]) == ("image", NAME, image.id)
-    assert result["packages"] == 7
-    assert str(result["base"]).startswith(f"{REGISTRY}/nvidia/pytorch:25.10-py3@sha256:")
+    assert (result.kind, result.name, result.digest) == ("image", NAME, image.id)
+    assert result.packages == 7
+    assert str(result.base).startswith(f"{REGISTRY}/nvidia/pytorch:25.10-py3@sha256:")
 
 
 def test_an_image_is_shown_with_the_base_that_it_has_and_no_other(tmp_path: Path) -> None:
@@ -229,9 +228,9 @@ def test_an_image_is_shown_with_the_base_that_it_has_and_no_other(tmp_path: Path
 
     outcome = show(TAG, outside(engine), repository=REPOSITORY)
 
-    base = str(outcome.result["base"])
+    base = str(outcome.result.base)
     assert base.startswith(f"{other}@sha256:")
-    assert outcome.result["sources"] == ("a: 7 wheels", f"{REGISTRY}: the base image {base}")
+    assert outcome.result.sources == ("a: 7 wheels", f"{REGISTRY}: the base image {base}")
     assert lock.base.image not in "\n".join(outcome.lines)
 
 
@@ -249,7 +248,7 @@ def test_a_label_that_names_no_image_leaves_the_sources_as_captured(
 
     shown = show(TAG, outside(engine), repository=REPOSITORY)
 
-    assert shown.result["sources"] == (f"nvcr.io: the base image {EXACT}",)
+    assert shown.result.sources == (f"nvcr.io: the base image {EXACT}",)
 
 
 def test_an_image_of_a_registry_is_shown_without_a_pull() -> None:
@@ -273,7 +272,7 @@ def test_an_image_of_a_registry_is_shown_without_a_pull() -> None:
         "The packages, sources and baseline lie in the image.",
         f"To see them: docker pull {NAME}, then snapenv show once more",
     )
-    assert outcome.result["packages"] is None
+    assert outcome.result.packages is None
     assert engine.find(NAME) is None
 
 
@@ -290,7 +289,7 @@ def test_the_label_of_an_image_tells_what_is_in_it_and_where_it_was_captured() -
         "packages   7, ultralytics 8.4.190",
         "hardware   NVIDIA H200",
     )
-    assert outcome.result["driver"] == "580.95.05"
+    assert outcome.result.driver == "580.95.05"
 
 
 @pytest.mark.parametrize("text", ["{", '{"torch": 7}', "[]", "\ud800", "x" * 20_000])
@@ -299,7 +298,7 @@ def test_a_label_that_cannot_be_read_tells_nothing(text: str) -> None:
 
     result = show(NAME, outside(Shelf(), registry=registry), repository=REPOSITORY).result
 
-    assert (result["cuda"], result["packages"], result["gpus"]) == ("13.0", None, None)
+    assert (result.cuda, result.packages, result.gpus) == ("13.0", None, None)
 
 
 def test_what_a_tag_alone_tells_is_shown() -> None:
@@ -308,7 +307,7 @@ def test_what_a_tag_alone_tells_is_shown() -> None:
 
     result = show(NAME, outside(Shelf(), registry=registry), repository="snapenv").result
 
-    assert (result["python"], result["torch"], result["cuda"]) == ("3.11", None, None)
+    assert (result.python, result.torch, result.cuda) == ("3.11", None, None)
 
 
 def test_labels_of_somebody_else_cannot_steer_a_terminal() -> None:
@@ -325,7 +324,7 @@ def test_without_an_engine_the_registry_is_asked() -> None:
 
     outcome = show(NAME, outside(no_engine(), registry=registry), repository=REPOSITORY)
 
-    assert outcome.result["kind"] == "registry"
+    assert outcome.result.kind == "registry"
 
 
 def test_an_image_that_snapenv_did_not_make_is_not_shown() -> None:

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.model.outcome import Outcome
+    from snapenv.model.results import ProofResult
     from snapenv.ports import Outside
 
-    Work = Callable[[Restore, Outside], Outcome]
+    Work = Callable[[Restore, Outside], Outcome[ProofResult]]
 
 BASELINE = sample_fingerprint((3.5, 2.5), device="cpu")
 SNAPSHOT = sample_snapshot(sample_lock(baseline=BASELINE))

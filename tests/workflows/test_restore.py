@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from snapenv.model.host import HostEngine
     from snapenv.model.image import Image
     from snapenv.model.outcome import Outcome
+    from snapenv.model.results import ProofResult
     from snapenv.ports import Target
 
 BASELINE = sample_fingerprint((3.5, 2.5), device="cpu")
@@ -109,9 +110,9 @@ def test_a_tag_is_pulled_and_proved(engine: EngineWithBase) -> None:
     outcome = restore(by_tag(), outside(engine))
 
     assert outcome.ok
-    assert outcome.result["tier"] == "identical"
-    assert outcome.result["losses"] == [3.5, 2.5]
-    assert outcome.result["snapshot"] == SNAPSHOT.digest
+    assert outcome.result.tier == "identical"
+    assert outcome.result.losses == (3.5, 2.5)
+    assert outcome.result.snapshot == SNAPSHOT.digest
 
 
 def test_what_differs_is_a_no_that_names_it(engine: EngineWithBase) -> None:
@@ -147,14 +148,14 @@ def test_other_losses_are_a_no(engine: EngineWithBase) -> None:
     outcome = restore(by_tag(), outside(engine))
 
     assert outcome.exit_code == 1
-    assert outcome.result["tier"] == "different"
+    assert outcome.result.tier == "different"
 
 
 def test_without_a_smoke_train_there_is_no_tier(engine: EngineWithBase) -> None:
     outcome = restore(by_tag(smoke=False), outside(engine))
 
     assert outcome.ok
-    assert outcome.result["tier"] is None
+    assert outcome.result.tier is None
 
 
 def test_a_snapshot_without_a_baseline_cannot_be_trained_against(tmp_path: Path) -> None:
@@ -263,7 +264,7 @@ def test_a_venv_that_leaves_a_gpu_unused_is_a_no_unless_the_cpu_was_asked_for(
     assert seen_by == (["it trained on the CPU: No GPUs"] if told else [])
 
 
-def verify_here(engine: EngineWithBase, here: FakeTarget) -> Outcome:
+def verify_here(engine: EngineWithBase, here: FakeTarget) -> Outcome[ProofResult]:
     restore(by_tag(), outside(engine))
     return verify(by_tag(device="auto"), outside(engine, here=here))
 
@@ -325,7 +326,7 @@ def test_what_this_machine_cannot_run_is_a_no_before_a_layer_moves(engine: Engin
     assert outcome.exit_code == 1
     assert outcome.verdict is not None
     assert (outcome.verdict.part, outcome.verdict.check) == ("host", "driver.cuda")
-    assert (outcome.result["image"], outcome.result["tier"]) == (None, None)
+    assert (outcome.result.image, outcome.result.tier) == (None, None)
     assert engine.find(f"{REPOSITORY}:{TAG}") is None
     assert engine.gpus == []
 
@@ -408,7 +409,7 @@ def test_a_venv_that_the_driver_does_not_serve_is_not_made(folder: Path) -> None
     outcome = restore(request, there)
 
     assert outcome.exit_code == 1
-    assert "path" in outcome.result
+    assert outcome.result.path is None
     assert isinstance(there.venvs, FakeVenvs)
     assert there.venvs.asked == []
 
@@ -428,7 +429,7 @@ def test_an_image_that_is_here_is_proved_alone(engine: EngineWithBase) -> None:
     outcome = verify(by_tag(), outside(engine))
 
     assert outcome.ok
-    assert (outcome.command, outcome.result["tier"]) == ("verify", "identical")
+    assert (outcome.command, outcome.result.tier) == ("verify", "identical")
 
 
 def test_a_proof_alone_never_pulls(engine: EngineWithBase) -> None:
@@ -441,7 +442,7 @@ def test_a_proof_alone_never_pulls(engine: EngineWithBase) -> None:
 def test_a_folder_is_proved_by_the_image_of_its_name(engine: EngineWithBase, folder: Path) -> None:
     restore(by_tag(), outside(engine))
 
-    assert verify(by_tag(ref=str(folder)), outside(engine)).result["image"] == f"{REPOSITORY}:{TAG}"
+    assert verify(by_tag(ref=str(folder)), outside(engine)).result.image == f"{REPOSITORY}:{TAG}"
 
 
 def test_an_image_of_another_snapshot_is_not_the_one_of_a_folder(
@@ -463,8 +464,8 @@ def test_a_venv_that_is_here_is_proved_by_its_own_python(folder: Path, tmp_path:
         by_tag(ref=str(folder), engine="venv", into=tmp_path / "env"), outside(here=SAME)
     )
 
-    assert outcome.result["path"] == str(tmp_path / "env")
-    assert outcome.result["tier"] == "identical"
+    assert outcome.result.path == str(tmp_path / "env")
+    assert outcome.result.tier == "identical"
 
 
 def test_a_venv_that_is_not_here_is_not_found(folder: Path, tmp_path: Path) -> None:
@@ -495,8 +496,8 @@ def test_the_venv_engine_installs_the_lock_with_its_python(folder: Path) -> None
 
     outcome = restore(by_tag(ref=str(folder), engine="venv", into=Path("new")), there)
 
-    assert outcome.result["path"] == "new"
-    assert outcome.result["tier"] == "identical"
+    assert outcome.result.path == "new"
+    assert outcome.result.tier == "identical"
     assert isinstance(there.venvs, FakeVenvs)
     assert there.venvs.asked == [(SNAPSHOT.files, "3.11.7")]
 
@@ -504,7 +505,7 @@ def test_the_venv_engine_installs_the_lock_with_its_python(folder: Path) -> None
 def test_the_venv_engine_takes_the_snapshot_out_of_an_image(engine: EngineWithBase) -> None:
     outcome = restore(by_tag(engine="venv", into=Path("new")), outside(engine, here=SAME))
 
-    assert outcome.result["snapshot"] == SNAPSHOT.digest
+    assert outcome.result.snapshot == SNAPSHOT.digest
 
 
 def test_the_venv_engine_refuses_packages_of_a_base_image(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ import pytest
 from snapenv.model.python import Distribution, Files, LooseFile, OriginKind, Proof
 from snapenv.workflows.summary import (
     list_packages,
+    summarize,
     summary_lines,
-    summary_result,
     summary_warnings,
 )
 from tests.samples import sample_environment, sample_facts, sample_lock
 
 if TYPE_CHECKING:
+    from snapenv.model.results import CaptureResult
     from snapenv.model.snapshot import Lock
 
 PYTHON = "/envs/x/bin/python"
@@ -35,6 +36,10 @@ def lock(*packages: Distribution, loose: int = 0, **proofs: Proof) -> Lock:
     unowned = tuple(LooseFile(path=f"x{number}") for number in range(loose))
     environment = sample_environment(distributions=packages, unowned=unowned)
     return replace(sample_lock(facts=sample_facts(environment=environment)), proofs=proofs)
+
+
+def summary(given: Lock) -> CaptureResult:
+    return summarize(given, path="s", digest="sha256:1", python=PYTHON)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +66,7 @@ def lock(*packages: Distribution, loose: int = 0, **proofs: Proof) -> Lock:
 def test_a_capture_says_what_it_looked_at_and_what_is_special(
     given: Lock, lines: list[str]
 ) -> None:
-    assert list(summary_lines(given, PYTHON)) == lines
+    assert list(summary_lines(summary(given))) == lines
 
 
 @pytest.mark.parametrize(
@@ -75,17 +80,17 @@ def test_a_capture_says_what_it_looked_at_and_what_is_special(
 def test_a_package_whose_modules_are_gone_is_named(
     missing: tuple[str, ...], lost: list[str]
 ) -> None:
-    given = lock(package("a", missing=missing))
+    found = summary(lock(package("a", missing=missing)))
 
-    warned = list(summary_warnings(given, PYTHON))
+    warned = list(summary_warnings(found))
 
-    assert summary_result(given, PYTHON)["not_importable"] == lost
+    assert list(found.not_importable) == lost
     assert len(warned) == bool(lost)
     assert all(name in warned[0] for name in lost)
 
 
 def test_an_environment_of_no_packages_is_warned_of() -> None:
-    (warning,) = summary_warnings(lock(), PYTHON)
+    (warning,) = summary_warnings(summary(lock()))
 
     assert warning == f"{PYTHON} has 0 packages: see that it is the Python that is meant"
 
@@ -93,7 +98,7 @@ def test_an_environment_of_no_packages_is_warned_of() -> None:
 def test_each_package_is_listed_with_its_source_and_its_proof() -> None:
     listed = list_packages(lock(package("a"), package("b", "local"), a="record", b="vendored"))
 
-    assert [(one["name"], one["source"], one["proof"]) for one in listed] == [
+    assert [(one.name, one.source, one.proof) for one in listed] == [
         ("a", "from an index", "proved by RECORD"),
         ("b", "from a local file", "carried"),
     ]
