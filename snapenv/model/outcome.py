@@ -43,7 +43,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a command answers to programs; each has its own, in ``model/results.py``."""
+    """What a command answers to programs; each has its own, in ``model/results/``."""
 
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from rich.text import Text
 
-from snapenv.model.results import Comparison
 from snapenv.report.printable import printable
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from snapenv.errors import SnapenvError
     from snapenv.model.difference import Difference, Section
     from snapenv.model.outcome import Check, Outcome, Result, Verdict
+    from snapenv.model.results.diff import Comparison
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red")}
 _WARNING = ("!", "yellow")
@@ -30,13 +30,17 @@ def outcome_text(outcome: Outcome[Result]) -> Text:
     important stands last, beside the verdict; what that says to do next is not said twice. Of a
     comparison, give each group with its differences instead, one line each.
     """
-    if isinstance(outcome, Comparison):
+    if _compares(outcome):
         lines = list(_comparison_lines(outcome))
     else:
         checks = sorted(outcome.checks, key=_weight)
         lines = [line for check in checks for line in _check_lines(check, outcome.verdict)]
     verdict = _verdict_lines(outcome.verdict) if outcome.verdict else ()
     return Text("\n").join([*lines, *(Text(line) for line in outcome.lines), *verdict])
+
+
+def _compares(outcome: Outcome[Result]) -> TypeGuard[Comparison]:
+    return outcome.command == "diff"
 
 
 def warnings_text(outcome: Outcome[Result]) -> Text:

@@ -20,7 +20,7 @@ from snapenv.errors import (
 from snapenv.lock.store import parse_snapshot, read_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
-from snapenv.model.results import ArchiveResult
+from snapenv.model.results.archive import ArchiveResult
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
 from snapenv.ownership.claim import claim, claim_path
 from snapenv.ownership.staging import refuse_unwritable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from snapenv.errors import NotFoundError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.outcome import Check
-from snapenv.model.results import Comparison, DiffResult, DiffSide
+from snapenv.model.results.diff import Comparison, DiffResult, DiffSide
 from snapenv.model.snapshot import SUMS_FILE
 from snapenv.probe.probe import probe
 from snapenv.verify.differences import CONSEQUENCES, differences, sections

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.model.outcome import Outcome
-from snapenv.model.results import DoctorResult, Machine
+from snapenv.model.results.doctor import DoctorResult, Machine
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.machine import THIS_MACHINE, describe_machine
 from snapenv.sizes import size

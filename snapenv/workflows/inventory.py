@@ -11,7 +11,13 @@ from snapenv.errors import EngineMissingError, NotFoundError, UsageError
 from snapenv.lock.sources import base_source
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.outcome import Outcome
-from snapenv.model.results import Baseline, ListedImage, ListedPackage, ListResult, ShowResult
+from snapenv.model.results.inventory import (
+    Baseline,
+    ListedImage,
+    ListedPackage,
+    ListResult,
+    ShowResult,
+)
 from snapenv.model.snapshot import (
     BASE_DIGEST_LABEL,
     BASE_NAME_LABEL,

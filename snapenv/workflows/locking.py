@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from snapenv.kept import Kept
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.python import Environment
-    from snapenv.model.results import CaptureResult
+    from snapenv.model.results.capture import CaptureResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Outside, Target
     from snapenv.workflows.capture_request import Capture

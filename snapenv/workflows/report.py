@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from snapenv.model.facts import Facts
     from snapenv.model.hardware import Hardware
     from snapenv.model.outcome import Outcome
-    from snapenv.model.results import ProofResult
+    from snapenv.model.results.proof import ProofResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Outside
     from snapenv.workflows.prove import Proved

@@ -16,7 +16,7 @@ from snapenv.model.host import NVIDIA_DEVICE
 from snapenv.model.image import Image, ImageRef
 from snapenv.model.outcome import Check, Outcome
 from snapenv.model.report import Report
-from snapenv.model.results import ProofResult
+from snapenv.model.results.proof import ProofResult
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, Snapshot
 from snapenv.ownership.new_folder import NewFolder, new_folder
 from snapenv.ports import Target

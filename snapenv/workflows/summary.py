@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from snapenv.model.results import CaptureResult, ListedPackage
+from snapenv.model.results.capture import CaptureResult
 from snapenv.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from snapenv.model.python import Distribution, OriginKind, Proof
+    from snapenv.model.results.inventory import ListedPackage
     from snapenv.model.snapshot import Lock
 
 _ORIGINS: Mapping[OriginKind, str] = {
@@ -80,6 +81,8 @@ def summary_warnings(result: CaptureResult) -> Iterator[str]:
 
 def list_packages(lock: Lock) -> tuple[ListedPackage, ...]:
     """Return each package: name, version, origin, where it comes from, and how that is proved."""
+    from snapenv.model.results.inventory import ListedPackage
+
     return tuple(
         ListedPackage(
             name=one.name,

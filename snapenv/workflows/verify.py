@@ -18,7 +18,7 @@ from snapenv.workflows.restore import in_image, in_venv, proved_outcome
 if TYPE_CHECKING:
     from snapenv.model.image import Image
     from snapenv.model.outcome import Outcome
-    from snapenv.model.results import ProofResult
+    from snapenv.model.results.proof import ProofResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Outside
     from snapenv.workflows.restore import Restore

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.model.outcome import Outcome
-    from snapenv.model.results import ProofResult
+    from snapenv.model.results.proof import ProofResult
     from snapenv.ports import Outside
 
     Work = Callable[[Restore, Outside], Outcome[ProofResult]]

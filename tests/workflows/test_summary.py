@@ -15,7 +15,7 @@ from snapenv.workflows.summary import (
 from tests.samples import sample_environment, sample_facts, sample_lock
 
 if TYPE_CHECKING:
-    from snapenv.model.results import CaptureResult
+    from snapenv.model.results.capture import CaptureResult
     from snapenv.model.snapshot import Lock
 
 PYTHON = "/envs/x/bin/python"
