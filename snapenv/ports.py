@@ -273,8 +273,8 @@ class Venvs(Protocol):
 
         ``into`` is a folder that its caller holds, with nothing in it but the mark of that.
         The lock is installed, with the wheels of ``vendor/``, and ``overlay/`` is put over it. In
-        its place ``lent/pylock.toml`` is installed where it is among them, which says of some
-        wheels that they lie in ``lent/``.
+        its place ``staged/pylock.toml`` is installed where it is among them, which says of some
+        wheels that they lie in ``staged/``.
 
         Raises:
             InstallError: No such Python here, or a distribution cannot be had.
@@ -329,7 +329,7 @@ class Outside:
     secrets: Callable[[], tuple[Secret, ...]] = tuple  # the credentials that this machine uses
     missing_helpers: Callable[[], tuple[str, ...]] = tuple  # docker-credential-…, named and absent
     warnings: Callable[[], tuple[str, ...]] = tuple  # what adapters have to say so far
-    certificates: bytes | None = None  # PEM; of this network's own authority, lent to a build
+    certificates: bytes | None = None  # PEM; of this network's own authority, given to a build
 
     def kept(self, what: str) -> Path | None:
         """Give the folder in which one kind of thing is kept, which may not be there yet."""

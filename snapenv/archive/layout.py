@@ -82,7 +82,7 @@ class Archived:
         return tuple(layer.digest for layer in self.layers)
 
     @property
-    def lent(self) -> frozenset[str]:
+    def base_layers(self) -> frozenset[str]:
         """The layers that are to come from the base image."""
         return frozenset(self.diff_ids[: self.absent])
 
@@ -260,7 +260,9 @@ def _refuse_other_forms(archived: Archived, manifest: bytes, index: bytes) -> No
 def _refuse_other_blobs(
     members: Mapping[str, Sum], documents: set[str], archived: Archived
 ) -> None:
-    layers = {blob_name(digest) for digest in archived.diff_ids if digest not in archived.lent}
+    layers = {
+        blob_name(digest) for digest in archived.diff_ids if digest not in archived.base_layers
+    }
     for name, found in members.items():
         if not name.startswith(BLOBS):
             continue

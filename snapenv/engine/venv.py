@@ -14,7 +14,7 @@ from snapenv.content import read_chunks, write_content
 from snapenv.engine.full_disk import could_not_make
 from snapenv.engine.venv_python import attempts, is_not_here, no_python
 from snapenv.errors import InstallError, SnapshotDamagedError, WriteError
-from snapenv.model.snapshot import APPLY_OVERLAY, LENT, OVERLAY, PYLOCK_FILE, VENDOR
+from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY, PYLOCK_FILE, STAGED, VENDOR
 from snapenv.model.uv import UvSettings, first_words
 from snapenv.ports import Target
 from snapenv.toml import read_toml, write_toml
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from snapenv.model.carried import Content
     from snapenv.ports import Completed, Task
 
-_LENT_LOCK = f"{LENT}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
+_STAGED_LOCK = f"{STAGED}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
 _NO_LOCK = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 _NO_SPACE = "No space left on device"
 
@@ -47,7 +47,7 @@ class UvVenvs:
         task.note(f"Python {python}")
         self._make(target, python, into, task)
         task.note("installing the packages")
-        self._install(target, _below(files, PYLOCK_FILE, VENDOR, LENT), into, task)
+        self._install(target, _below(files, PYLOCK_FILE, VENDOR, STAGED), into, task)
         if APPLY_OVERLAY in files:
             words = (target.python, "-B", APPLY_OVERLAY)
             _check(target.run(words, files=_below(files, OVERLAY)))
@@ -76,7 +76,7 @@ class UvVenvs:
         place: in the user's cache it would stay for ever and be of no use. So those have a cache
         of their own.
         """
-        name = _LENT_LOCK if _LENT_LOCK in files else PYLOCK_FILE
+        name = _STAGED_LOCK if _STAGED_LOCK in files else PYLOCK_FILE
         indexed, carried = _split(b"".join(read_chunks(files[name])))
         install = ("pip", "install", "--require-hashes", "--no-deps")
         with _laid_out(files, within=into) as folder:

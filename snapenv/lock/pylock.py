@@ -75,14 +75,14 @@ def read_wheels(pylock: bytes, *, where: str) -> tuple[IndexWheel, ...]:
     )
 
 
-def lend_wheels(pylock: bytes, lent: Iterable[IndexWheel], *, where: str) -> bytes:
+def with_staged_wheels(pylock: bytes, staged: Iterable[IndexWheel], *, where: str) -> bytes:
     """Write a pylock.toml for a folder beside it that holds some of its wheels, by file name.
 
     Raises:
         SnapshotDamagedError: It is no such file.
     """
     document = _parse(pylock, where)
-    names = {wheel.url: wheel.filename for wheel in lent}
+    names = {wheel.url: wheel.filename for wheel in staged}
     for package in document["packages"]:
         package["wheels"] = [_relocated(wheel, names) for wheel in package["wheels"]]
     return write_toml(document).encode()

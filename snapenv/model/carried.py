@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -24,3 +25,17 @@ class CarriedFile:
     def text(self) -> bytes:
         """Its bytes, of a file that is no larger than texts are; else nothing."""
         return self.content if isinstance(self.content, bytes) else b""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collected:
+    """What was fetched.
+
+    ``distributions`` holds by normalised name what a distribution is made of: ``site/PATH``
+    (below site-packages), ``scripts/FILE`` and ``data/PATH`` (below the prefix). ``files`` holds
+    what was asked by name: ``site/PATH`` and ``prefix/PATH``. The first line of a script starts
+    with ``#!python`` where it named the environment's own interpreter.
+    """
+
+    distributions: Mapping[str, Mapping[str, CarriedFile]]
+    files: Mapping[str, CarriedFile]

@@ -21,7 +21,7 @@ DOCKERFILE = "Dockerfile"
 SUMS_FILE = "SHA256SUMS"
 VENDOR = "vendor"  # the folder of wheels that no index gives back
 OVERLAY = "overlay"  # the folder of files that were edited or added by hand
-LENT = "lent"  # a folder beside a snapshot while it is built: wheels of private indexes
+STAGED = "staged"  # a folder beside a snapshot while it is built: wheels of private indexes
 APPLY_OVERLAY = "overlay/apply.py"
 
 IMAGE_PYTHON = "/opt/snapenv/venv/bin/python"

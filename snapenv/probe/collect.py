@@ -11,13 +11,11 @@ import mmap
 import re
 import tarfile
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from snapenv.content import CHUNK_BYTES, write_all
 from snapenv.errors import ProbeError
-from snapenv.model.carried import CarriedFile
+from snapenv.model.carried import CarriedFile, Collected
 from snapenv.probe.program import pack_probe
 
 if TYPE_CHECKING:
@@ -36,20 +34,6 @@ _OF_DISTRIBUTION = re.compile(
     r"dist/(?P<name>[a-z0-9-]+)/(?P<path>(?:site|scripts|data)/.+)", re.DOTALL
 )
 _BY_NAME = re.compile(r"files/(?P<path>(?:site|prefix)/.+)", re.DOTALL)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Collected:
-    """What was fetched.
-
-    ``distributions`` holds by normalised name what a distribution is made of: ``site/PATH``
-    (below site-packages), ``scripts/FILE`` and ``data/PATH`` (below the prefix). ``files`` holds
-    what was asked by name: ``site/PATH`` and ``prefix/PATH``. The first line of a script starts
-    with ``#!python`` where it named the environment's own interpreter.
-    """
-
-    distributions: Mapping[str, Mapping[str, CarriedFile]]
-    files: Mapping[str, CarriedFile]
 
 
 def collect(

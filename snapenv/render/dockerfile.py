@@ -14,7 +14,7 @@ from packaging.version import Version
 from snapenv.errors import LockError
 from snapenv.model.facts import NEUTRAL_VARIABLES
 from snapenv.model.image import ImageRef, Tag
-from snapenv.model.snapshot import LENT, PYLOCK_FILE, VENDOR
+from snapenv.model.snapshot import PYLOCK_FILE, STAGED, VENDOR
 from snapenv.render.layers import whole_pylock
 from snapenv.render.libraries import AptLibrary, apt_libraries
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _URL = re.compile(r"(?:https?|file)://[A-Za-z0-9._~:/%+@=&?,-]+", re.ASCII)
-_FILE = re.compile(rf"(?:{VENDOR}|{LENT})/uv-[A-Za-z0-9._+-]+\.whl", re.ASCII)
+_FILE = re.compile(rf"(?:{VENDOR}|{STAGED})/uv-[A-Za-z0-9._+-]+\.whl", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_IN_CONTEXT = re.compile(rf"(?:(?:{VENDOR}|{LENT})/)?[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
+_IN_CONTEXT = re.compile(rf"(?:(?:{VENDOR}|{STAGED})/)?[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
 
 _WHY = {  # by the name of a layer
     "torch": "torch and its CUDA libraries: gigabytes, and the same for months.",

@@ -242,7 +242,7 @@ def _all_layers(
 ) -> Iterator[Part]:
     if base:
         saved = outside.engine.save(base)
-        yield from (part for part in saved if part[0] in archived.lent)
+        yield from (part for part in saved if part[0] in archived.base_layers)
     yield from read_layers(file, archived)
 
 
@@ -259,8 +259,8 @@ def _base(archived: Archived, request: Import, outside: Outside) -> Image:
         raise _unlike(request.file, str(error)) from error
     ref = ref.mirrored(request.mirror) if request.mirror else ref
     base = _find_base(ref.tagged, digest, outside) or fetch_image(ref, outside)
-    lent = archived.diff_ids[: archived.absent]
-    if base.diff_ids[: len(lent)] != lent:
+    expected = archived.diff_ids[: archived.absent]
+    if base.diff_ids[: len(expected)] != expected:
         raise BaseError(
             f"{request.file} lacks the layers of {ref}, which has others here",
             hint="Pull the base image by its digest, or export without --delta.",

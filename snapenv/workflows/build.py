@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.base.choose import rebase
 from snapenv.errors import BuildError, LeakError, NotFoundError, TagTakenError
+from snapenv.lock.fetch import Staged, stage_private_wheels, temporary_folder
 from snapenv.lock.store import read_snapshot
 from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.image import BuildContext, ImageRef
@@ -17,19 +18,17 @@ from snapenv.model.snapshot import (
     BASE_DIGEST_LABEL,
     BASE_NAME_LABEL,
     IMAGE_PYTHON,
-    LENT,
     PYLOCK_FILE,
     SNAPSHOT_LABEL,
+    STAGED,
     TAG_LABEL,
     VERSION_LABEL,
 )
 from snapenv.ownership.claim import claim
+from snapenv.preflight.needs import make_label
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import is_layer_file, split_pylock
 from snapenv.secrets.refuse import refuse_leaking_image
-from snapenv.workflows.fetch import temporary_folder
-from snapenv.workflows.lend import Lent, lend
-from snapenv.workflows.needs import make_label
 from snapenv.workflows.prove import prove_image
 from snapenv.workflows.reference import find_folder
 
@@ -106,7 +105,7 @@ def make_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outsi
 def _make_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outside) -> Image:
     pinned = _pin_base(snapshot, request, outside)
     with temporary_folder(outside) as fetched:
-        context = _context(pinned, lend(pinned, fetched, outside), outside)
+        context = _context(pinned, stage_private_wheels(pinned, fetched, outside), outside)
         with outside.progress.task(f"Building {ref.tag}") as task:
             image = outside.engine.build(context, task)
     different = _differences(image, snapshot, outside)
@@ -155,18 +154,18 @@ def _pin_base(snapshot: Snapshot, request: Build, outside: Outside) -> Snapshot:
     return replace(snapshot, lock=replace(lock, base=replace(base, image=str(ref))))
 
 
-def _context(snapshot: Snapshot, lent: Lent, outside: Outside) -> BuildContext:
-    """Give the snapshot as captured, with a Dockerfile whose base is pinned, and what is lent.
+def _context(snapshot: Snapshot, staged: Staged, outside: Outside) -> BuildContext:
+    """Give the snapshot as captured, with a Dockerfile whose base is pinned, and what is staged.
 
     The lock files of the layers are made anew: those of the snapshot, where it has them, do not
-    know what is lent.
+    know what is staged.
     """
     lock, base = snapshot.lock, outside.engine.find(snapshot.lock.base.image)
-    uv = replace(lock.installer, file=lent.uv or lock.installer.file)
-    layers = _layers(snapshot, lent)
+    uv = replace(lock.installer, file=staged.uv or lock.installer.file)
+    layers = _layers(snapshot, staged)
     files = {
         **snapshot.files,
-        **lent.files,
+        **staged.files,
         **{layer.file: layer.content for layer in layers},
         _PINNED_DOCKERFILE: render_dockerfile(
             replace(lock, installer=uv),
@@ -181,10 +180,10 @@ def _context(snapshot: Snapshot, lent: Lent, outside: Outside) -> BuildContext:
     return BuildContext(files=files, labels=labels, dockerfile=_PINNED_DOCKERFILE)
 
 
-def _layers(snapshot: Snapshot, lent: Lent) -> tuple[PinLayer, ...]:
-    pylock = lent.files.get(f"{LENT}/{PYLOCK_FILE}")
+def _layers(snapshot: Snapshot, staged: Staged) -> tuple[PinLayer, ...]:
+    pylock = staged.files.get(f"{STAGED}/{PYLOCK_FILE}")
     if isinstance(pylock, bytes):
-        return split_pylock(pylock, folder=LENT)
+        return split_pylock(pylock, folder=STAGED)
     return split_pylock(snapshot.text(PYLOCK_FILE))
 
 

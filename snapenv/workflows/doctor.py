@@ -10,9 +10,9 @@ from snapenv.model.outcome import Outcome
 from snapenv.model.results.doctor import DoctorResult, Machine
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.machine import THIS_MACHINE, describe_machine
+from snapenv.preflight.needs import for_device
 from snapenv.sizes import size
 from snapenv.verify.verdict import judge
-from snapenv.workflows.needs import for_device
 from snapenv.workflows.preflight import Asked, judge_host, look_at_host, needs_of
 from snapenv.workflows.reference import resolve_ref
 

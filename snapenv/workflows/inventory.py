@@ -25,9 +25,9 @@ from snapenv.model.snapshot import (
     TAG_LABEL,
     VERSION_LABEL,
 )
+from snapenv.preflight.needs import Told, read_label
 from snapenv.sizes import counted, size
 from snapenv.workflows.archive import read_stored
-from snapenv.workflows.needs import Told, read_label
 from snapenv.workflows.reference import read_image, resolve_ref
 from snapenv.workflows.summary import list_packages
 

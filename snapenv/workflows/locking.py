@@ -13,6 +13,8 @@ import msgspec
 from snapenv import __version__
 from snapenv.base.choose import choose_base
 from snapenv.errors import SmokeTrainError
+from snapenv.lock.fetch import temporary_folder
+from snapenv.lock.packages import Packages, VendorOptions, lock_packages
 from snapenv.lock.pins import refuse_what_cannot_be_carried
 from snapenv.lock.sources import list_sources
 from snapenv.lock.store import make_snapshot, write_lock, write_snapshot
@@ -26,8 +28,6 @@ from snapenv.ownership.staging import refuse_unwritable
 from snapenv.program import program_digest
 from snapenv.secrets.refuse import refuse_leaking_texts
 from snapenv.sizes import counted
-from snapenv.workflows.fetch import temporary_folder
-from snapenv.workflows.packages import Carrying, Packages, lock_packages
 from snapenv.workflows.reference import SNAPSHOTS
 from snapenv.workflows.summary import summarize, summary_lines, summary_warnings
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from snapenv.kept import Kept
+    from snapenv.lock.carry import Fetch, Travelling
+    from snapenv.model.carried import Collected
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.python import Environment
     from snapenv.model.results.capture import CaptureResult
@@ -77,7 +79,9 @@ def _lock(
     facts = look.facts
     refuse_what_cannot_be_carried(facts)
     with temporary_folder(outside) as fetched:
-        packages = lock_packages(facts, target, _carrying(request, fetched), outside)
+        packages = lock_packages(
+            facts, _vendor_options(request, fetched), fetch_from(target, outside), outside
+        )
         baseline = _baseline(request, facts, target, outside)
         lock = _make_lock(request, look, packages, baseline)
         snapshot = _snapshot(lock, packages, outside)
@@ -118,8 +122,29 @@ def _decide(request: Capture, facts: Facts) -> _Look:
     )
 
 
-def _carrying(request: Capture, fetched: Path) -> Carrying:
-    return Carrying(
+def fetch_from(target: Target, outside: Outside) -> Fetch:
+    """Return what fetches from a target the bytes of what no index has."""
+
+    def fetch(missing: Travelling) -> Collected:
+        from snapenv.probe.collect import collect
+
+        distributions, files = missing.distributions, missing.plan.files
+        counts = ((len(distributions), "package"), (len(files), "file"))
+        what = " and ".join(counted(number, noun) for number, noun in counts if number)
+        with outside.progress.task(f"Fetching {what}"):
+            return collect(
+                target,
+                distributions=[found.name for found in distributions],
+                files=files,
+                carry=missing.beside,
+                into=missing.into,
+            )
+
+    return fetch
+
+
+def _vendor_options(request: Capture, fetched: Path) -> VendorOptions:
+    return VendorOptions(
         prove=request.prove,
         vendor=request.vendor,
         anew=request.rehash,

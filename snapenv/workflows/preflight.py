@@ -23,9 +23,7 @@ from snapenv.model.image import ImageRef, Layer, RemoteImage
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.checks import preflight
-from snapenv.probe.host import probe_host
-from snapenv.workflows.archive import read_stored
-from snapenv.workflows.needs import (
+from snapenv.preflight.needs import (
     ask_registry,
     for_device,
     missing_layers,
@@ -35,6 +33,8 @@ from snapenv.workflows.needs import (
     of_lock,
     relatives,
 )
+from snapenv.probe.host import probe_host
+from snapenv.workflows.archive import read_stored
 from snapenv.workflows.reference import read_image
 
 if TYPE_CHECKING:

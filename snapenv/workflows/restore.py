@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from snapenv.archive.layout import Archived
 from snapenv.docker_login import LoginError
 from snapenv.errors import EngineError, InstallError, NotFoundError, RegistryError
+from snapenv.lock.fetch import stage_private_wheels, temporary_folder
 from snapenv.lock.store import read_snapshot
 from snapenv.model.hardware import Hardware
 from snapenv.model.host import NVIDIA_DEVICE
@@ -24,8 +25,6 @@ from snapenv.probe.host import probe_host
 from snapenv.verify.verdict import judge
 from snapenv.workflows.archive import Import, bring, read_archive
 from snapenv.workflows.build import Build, find_image, make_image
-from snapenv.workflows.fetch import temporary_folder
-from snapenv.workflows.lend import lend
 from snapenv.workflows.preflight import (
     Asked,
     ask_for,
@@ -223,10 +222,10 @@ def _restore_venv(request: Restore, found: Found, outside: Outside) -> tuple[Sna
             hint="Restore from the snapshot folder, or with --engine docker.",
         )
     with temporary_folder(outside) as fetched:
-        lent = lend(snapshot, fetched, outside)
+        staged = stage_private_wheels(snapshot, fetched, outside)
         with outside.progress.task(f"Making {request.into}") as task:
             target = outside.venvs.create(
-                {**snapshot.files, **lent.files},
+                {**snapshot.files, **staged.files},
                 python=request.python or lock.environment.interpreter.request,
                 into=request.into,
                 task=task,

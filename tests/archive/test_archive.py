@@ -70,7 +70,7 @@ def test_a_delta_lacks_the_lowest_layers_and_names_them(tmp_path: Path) -> None:
     archived = check_archive(path, FakeTask())
 
     assert archived.absent == 2
-    assert archived.lent == {digest(one) for one in LAYERS[:2]}
+    assert archived.base_layers == {digest(one) for one in LAYERS[:2]}
     assert archived.layers[0].size_bytes == len(LAYERS[0])
     assert read_back(path) == {digest(one): one for one in LAYERS[2:]}
 

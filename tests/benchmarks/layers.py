@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 PINS = ("numpy", "pillow", "pyyaml", "matplotlib", "requests", "psutil", "polars", "networkx")
 ALONE = """
 RUN --mount=type=bind,from=uv,source=/uv/bin,target=/mnt/bin \\
-    --mount=type=bind,from=lent,source=/lent,target=/lent \\
+    --mount=type=bind,from=certificates,source=/certificates,target=/certificates \\
     --mount=type=bind,source=pylock.toml,target=/lock/pylock.toml \\
-    if [ -f /lent/ca.pem ]; then export SSL_CERT_FILE=/lent/ca.pem; fi; \\
+    if [ -f /certificates/ca.pem ]; then export SSL_CERT_FILE=/certificates/ca.pem; fi; \\
     /mnt/bin/uv venv --quiet --no-cache --system-site-packages /env \\
     && /mnt/bin/uv pip sync --quiet --require-hashes --no-cache \\
        --python /env/bin/python /lock/pylock.toml
@@ -114,8 +114,8 @@ def uv_alone(snapshot: Snapshot, base: str) -> BuildContext:
 
 def with_authority(files: Mapping[str, Content]) -> BuildContext:
     authority = Path(os.environ.get("SSL_CERT_FILE", ""))
-    lent = {"ca.pem": authority.read_bytes()} if authority.is_file() else {}
-    return BuildContext(files={**files, **lent}, labels={})
+    authorities = {"ca.pem": authority.read_bytes()} if authority.is_file() else {}
+    return BuildContext(files={**files, **authorities}, labels={})
 
 
 def build(context: BuildContext) -> float:

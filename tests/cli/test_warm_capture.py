@@ -22,7 +22,7 @@ HEAVY = (
 )
 # The index knows this uv; it is asked but once.
 INDEX = """
-import snapenv.workflows.pins as pins
+import snapenv.lock.find_wheels as pins
 from snapenv.model.wheels import IndexWheel
 url = "https://example.com/uv-0.9.3-py3-none-any.whl"
 wheel = IndexWheel(name="uv", version="0.9.3", url=url, sha256="0" * 64, size_bytes=1)

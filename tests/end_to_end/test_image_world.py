@@ -121,7 +121,7 @@ def test_nothing_of_the_base_s_settings_reaches_the_environment(two: Two) -> Non
 
 
 def test_nothing_that_the_build_needed_is_left_in_the_image(two: Two) -> None:
-    find = "ls -A /mnt /lent /uv.whl /uv /root/.cache /usr/local/bin/uv 2>/dev/null"
+    find = "ls -A /mnt /certificates /uv.whl /uv /root/.cache /usr/local/bin/uv 2>/dev/null"
 
     said = two.client.containers.run(
         two.images[NEWER], ["sh", "-c", f"{find}; true"], entrypoint=[], user="0", remove=True
@@ -205,8 +205,8 @@ def _context(snapshot: Path) -> bytes:
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         archive.add(snapshot, ".")
         if certificates():
-            with tarfile.open(fileobj=io.BytesIO(certificates())) as lent:
-                archive.addfile(lent.getmember("ca.pem"), lent.extractfile("ca.pem"))
+            with tarfile.open(fileobj=io.BytesIO(certificates())) as authorities:
+                archive.addfile(authorities.getmember("ca.pem"), authorities.extractfile("ca.pem"))
     return stream.getvalue()
 
 

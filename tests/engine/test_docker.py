@@ -56,14 +56,14 @@ def test_cache_mounts_and_bind_mounts_build(engine: DockerEngine, base: ImageRef
     built = engine.build(
         context(
             f"FROM {base}",
-            "RUN --mount=type=cache,target=/cache --mount=type=bind,source=x,target=/lent/x \\",
-            "    mkdir /made && cp /lent/x /made/ && touch /cache/y",
-            x=b"lent",
+            "RUN --mount=type=cache,target=/cache --mount=type=bind,source=x,target=/staged/x \\",
+            "    mkdir /made && cp /staged/x /made/ && touch /cache/y",
+            x=b"staged",
         ),
         FakeTask(),
     )
 
-    assert engine.read_folder(built, "/made") == {"x": b"lent"}
+    assert engine.read_folder(built, "/made") == {"x": b"staged"}
 
 
 def test_a_step_has_the_proxies_of_dockers_configuration_and_the_image_has_none(

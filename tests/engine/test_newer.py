@@ -82,20 +82,20 @@ def test_mounts_of_every_kind_that_a_dockerfile_of_ours_has_leave_nothing(
             "RUN --mount=type=tmpfs,target=/mnt --mount=type=cache,target=/mnt/cache \\",
             "    --mount=type=bind,source=x,target=/mnt/lock/x \\",
             "    cat /mnt/lock/x > /made/x; echo > /mnt/cache/y",
-            x=b"lent",
+            x=b"staged",
         ),
         FakeTask(),
     )
 
-    assert engine.read_folder(image, "/made") == {"x": b"lent"}
+    assert engine.read_folder(image, "/made") == {"x": b"staged"}
     assert engine.read_folder(image, "/mnt") == {}
     engine.remove(image.id)
 
 
 def test_what_is_not_lent_is_no_failure(engine: DockerEngine) -> None:
-    image = engine.build(small_context("WORKDIR /lent", "COPY ca.pe[m] /lent/"), FakeTask())
+    image = engine.build(small_context("WORKDIR /staged", "COPY ca.pe[m] /staged/"), FakeTask())
 
-    assert engine.read_folder(image, "/lent") == {}
+    assert engine.read_folder(image, "/staged") == {}
     engine.remove(image.id)
 
 

@@ -337,23 +337,23 @@ def test_a_wheel_that_changed_after_the_snapshot_was_read_is_refused(
 
 
 def test_what_is_lent_is_installed_beside_what_is_vendored(venvs: UvVenvs, tmp_path: Path) -> None:
-    names = ("ours", "lent")
-    ours, lent = (tmp_path / f"{name}-1.0-py3-none-any.whl" for name in names)
-    packages = make_wheel(ours, "ours"), make_wheel(lent, "lent")
+    names = ("ours", "staged")
+    ours, staged = (tmp_path / f"{name}-1.0-py3-none-any.whl" for name in names)
+    packages = make_wheel(ours, "ours"), make_wheel(staged, "staged")
     there = packages[1].replace(b"vendor/", b"https://user.example.com/")
     files: dict[str, Content] = {
         PYLOCK_FILE: LOCK + packages[0] + there.replace(b"path =", b"url ="),
         f"vendor/{ours.name}": ours,
-        f"lent/{PYLOCK_FILE}": LOCK
+        f"staged/{PYLOCK_FILE}": LOCK
         + packages[0].replace(b"vendor/", b"../vendor/")
         + packages[1].replace(b"vendor/", b""),
-        f"lent/{lent.name}": lent,
+        f"staged/{staged.name}": staged,
     }
 
     target = venvs.create(files, python=PYTHON, into=tmp_path / "venv", task=Silent())
 
-    done = target.run((target.python, "-c", "import ours, lent; print(ours.NAME, lent.NAME)"))
-    assert done.stdout == "ours lent\n", done.stderr
+    done = target.run((target.python, "-c", "import ours, staged; print(ours.NAME, staged.NAME)"))
+    assert done.stdout == "ours staged\n", done.stderr
 
 
 def test_a_place_for_temporary_files_that_is_full_is_named(venvs: UvVenvs, tmp_path: Path) -> None:

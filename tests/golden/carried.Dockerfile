@@ -27,14 +27,14 @@ ENV LD_PRELOAD="" \
 FROM base AS buildkit
 RUN --mount=type=tmpfs,target=/mnt true
 
-# A company's own certificate authority, where the build is lent one as ca.pem; not in the image.
-FROM scratch AS lent
-WORKDIR /lent
-COPY ca.pe[m] /lent/
+# A company's own certificate authority, where the build is given one as ca.pem; not in the image.
+FROM scratch AS certificates
+WORKDIR /certificates
+COPY ca.pe[m] /certificates/
 
 # uv installs the packages. It is needed only while building; not in the image.
 FROM base AS uv
-RUN --mount=type=bind,from=lent,source=/lent,target=/mnt \
+RUN --mount=type=bind,from=certificates,source=/certificates,target=/mnt \
     if [ -f /mnt/ca.pem ]; then export SSL_CERT_FILE=/mnt/ca.pem; fi; \
     python3 -c 'import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])' \
        "https://files.example.com/uv-0.9.3-py3-none-manylinux_2_28_x86_64.whl" /uv.whl \
@@ -53,8 +53,8 @@ RUN chmod 1777 /home/snapenv
 # Python 3.11.7 where the base has none; another patch of it is the last resort.
 RUN --mount=type=tmpfs,target=/mnt \
     --mount=type=bind,from=uv,source=/uv/bin,target=/mnt/bin \
-    --mount=type=bind,from=lent,source=/lent,target=/mnt/lent \
-    if [ -f /mnt/lent/ca.pem ]; then export SSL_CERT_FILE=/mnt/lent/ca.pem; fi; \
+    --mount=type=bind,from=certificates,source=/certificates,target=/mnt/certificates \
+    if [ -f /mnt/certificates/ca.pem ]; then export SSL_CERT_FILE=/mnt/certificates/ca.pem; fi; \
     export UV_PYTHON_INSTALL_DIR=/opt/snapenv/python; \
     UV_HTTP_RETRIES=1 /mnt/bin/uv venv --quiet --no-cache \
        --python 3.11.7 /opt/snapenv/venv \
@@ -65,10 +65,10 @@ RUN --mount=type=tmpfs,target=/mnt \
 RUN --mount=type=tmpfs,target=/mnt \
     --mount=type=cache,target=/mnt/cache \
     --mount=type=bind,from=uv,source=/uv/bin,target=/mnt/bin \
-    --mount=type=bind,from=lent,source=/lent,target=/mnt/lent \
+    --mount=type=bind,from=certificates,source=/certificates,target=/mnt/certificates \
     --mount=type=bind,source=pylock.toml,target=/mnt/lock/pylock.toml \
     --mount=type=bind,source=vendor,target=/mnt/lock/vendor \
-    if [ -f /mnt/lent/ca.pem ]; then export SSL_CERT_FILE=/mnt/lent/ca.pem; fi; \
+    if [ -f /mnt/certificates/ca.pem ]; then export SSL_CERT_FILE=/mnt/certificates/ca.pem; fi; \
     UV_CACHE_DIR=/mnt/cache UV_LINK_MODE=copy /mnt/bin/uv pip install --quiet --no-deps --require-hashes \
        --python /opt/snapenv/venv/bin/python --requirements /mnt/lock/pylock.toml
 

@@ -9,7 +9,7 @@ from packaging.pylock import Pylock
 
 from snapenv.errors import SnapshotDamagedError
 from snapenv.lock.pins import proofs
-from snapenv.lock.pylock import lend_wheels, read_wheels, write_pylock
+from snapenv.lock.pylock import read_wheels, with_staged_wheels, write_pylock
 from tests.samples import sample_base_facts, sample_facts, sample_wheel
 
 if TYPE_CHECKING:
@@ -123,10 +123,10 @@ def test_what_is_to_be_fetched_is_read_back() -> None:
     assert read_wheels(written(NUMPY, all_travel=True), where="here") == ()
 
 
-def test_lent_wheels_lie_beside_their_lock_file_and_the_others_where_they_were() -> None:
+def test_staged_wheels_lie_beside_their_lock_file_and_the_others_where_they_were() -> None:
     pylock = written(TORCH, NUMPY, rebuilt={OURS: b"ours"})
 
-    plain = parsed(lend_wheels(pylock, [NUMPY], where="here"))
+    plain = parsed(with_staged_wheels(pylock, [NUMPY], where="here"))
 
     places = {
         package["name"]: package["wheels"][0].get("path", package["wheels"][0].get("url"))

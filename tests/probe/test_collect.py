@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
-    from snapenv.probe.collect import Collected
+    from snapenv.model.carried import Collected
     from tests.probe.environments import Venv
 
 METADATA = "Metadata-Version: 2.1\nName: plain\nVersion: 1.0\n"

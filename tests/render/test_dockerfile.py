@@ -164,16 +164,18 @@ def test_a_step_sees_nothing_of_the_snapshot_but_its_own_packages() -> None:
 
 def test_a_wheel_that_travels_is_lent_to_the_step_that_installs_it_alone() -> None:
     layers = [
-        PinLayer(name="pins", file="lent/pylock.pins.toml", mounts=("lent/a-1.whl",)),
-        PinLayer(name="vendored", file="lent/pylock.vendored.toml", mounts=("vendor/b-1.whl",)),
+        PinLayer(name="pins", file="staged/pylock.pins.toml", mounts=("staged/a-1.whl",)),
+        PinLayer(name="vendored", file="staged/pylock.vendored.toml", mounts=("vendor/b-1.whl",)),
     ]
 
     lines = instructions(render_dockerfile(sample_lock(), layers))
 
-    mounts = [re.findall(r"source=((?:lent|vendor)/\S+),target=/mnt/lock/", line) for line in lines]
+    mounts = [
+        re.findall(r"source=((?:staged|vendor)/\S+),target=/mnt/lock/", line) for line in lines
+    ]
     assert [found for found in mounts if found] == [
-        ["lent/pylock.pins.toml", "lent/a-1.whl"],
-        ["lent/pylock.vendored.toml", "vendor/b-1.whl"],
+        ["staged/pylock.pins.toml", "staged/a-1.whl"],
+        ["staged/pylock.vendored.toml", "vendor/b-1.whl"],
     ]
 
 

@@ -93,13 +93,13 @@ def test_each_is_a_lock_file_of_the_standard_with_the_same_conditions() -> None:
 
 
 def test_what_lies_beside_a_lock_in_a_folder_is_found_from_the_context() -> None:
-    lent = pylock(a="vendored", b="vendored").replace(b"vendor/a-", b"a-")
-    lent = lent.replace(b"vendor/b-", b"../vendor/b-")
+    staged = pylock(a="vendored", b="vendored").replace(b"vendor/a-", b"a-")
+    staged = staged.replace(b"vendor/b-", b"../vendor/b-")
 
-    (layer,) = split_pylock(lent, folder="lent")
+    (layer,) = split_pylock(staged, folder="staged")
 
-    assert layer.file == "lent/pylock.vendored.toml"
-    assert layer.mounts == ("lent/a-1.0-py3-none-any.whl", "vendor/b-1.0-py3-none-any.whl")
+    assert layer.file == "staged/pylock.vendored.toml"
+    assert layer.mounts == ("staged/a-1.0-py3-none-any.whl", "vendor/b-1.0-py3-none-any.whl")
 
 
 @pytest.mark.parametrize(

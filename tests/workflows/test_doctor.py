@@ -10,8 +10,8 @@ from snapenv.docker_login import LoginError
 from snapenv.errors import RegistryError
 from snapenv.model.hardware import Driver, DriverFault
 from snapenv.model.host import NEEDS_LABEL, GpuPlumbing
+from snapenv.preflight.needs import make_label
 from snapenv.workflows.doctor import Doctor, doctor
-from snapenv.workflows.needs import make_label
 from tests.samples import sample_facts, sample_hardware
 from tests.workflows.outside import BASE, REPOSITORY, EngineWithBase, FakeRegistry, outside, target
 from tests.workflows.test_preflight import LOCK, NAME, NoEngine, remote

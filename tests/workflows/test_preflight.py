@@ -14,8 +14,7 @@ from snapenv.model.image import ImageRef, Layer, RemoteImage
 from snapenv.model.native import Kernels, Native
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import dotted, load_catalogue
-from snapenv.workflows.build import Build, build
-from snapenv.workflows.needs import (
+from snapenv.preflight.needs import (
     for_device,
     make_label,
     missing_layers,
@@ -23,6 +22,7 @@ from snapenv.workflows.needs import (
     of_lock,
     read_label,
 )
+from snapenv.workflows.build import Build, build
 from snapenv.workflows.preflight import (
     Asked,
     judge_host,

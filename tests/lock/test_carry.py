@@ -12,13 +12,14 @@ import pytest
 
 from snapenv.content import read_chunks
 from snapenv.errors import LeakError
+from snapenv.lock.carry import Carried, Travelling, carry
 from snapenv.lock.overlay import plan_overlay
 from snapenv.lock.pins import pinned, vendored
 from snapenv.model.python import LooseFile
 from snapenv.ports import Completed, Outside
 from snapenv.probe.collect import MARK
 from snapenv.secrets.model import Secret
-from snapenv.workflows.carry import Carried, Travelling, carry
+from snapenv.workflows.locking import fetch_from
 from tests.samples import sample_distribution, sample_environment, sample_facts, sample_files
 from tests.workflows.outside import outside
 
@@ -103,7 +104,7 @@ def carried(
         plan=plan_overlay(chosen, {found.name for found in pinned(chosen)}),
         facts=replace(sample_facts(), environment=chosen),
     )
-    return carry(travelling, machine, around, allow=allow, anew=anew)
+    return carry(travelling, fetch_from(machine, around), around, allow=allow, anew=anew)
 
 
 @pytest.fixture
@@ -155,7 +156,11 @@ def test_a_file_of_which_nothing_is_known_hangs_on_the_whole_environment(around:
         machine = Machine()
         plan = replace(plan_overlay(environment, ()), files=("site/other.sh",))
         facts = replace(sample_facts(), environment=environment)
-        carry(Travelling(distributions=(), plan=plan, facts=facts), machine, around)
+        carry(
+            Travelling(distributions=(), plan=plan, facts=facts),
+            fetch_from(machine, around),
+            around,
+        )
         return machine.asked
 
     asked = ["site/other.sh"]

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 import tomlkit
 
+from snapenv.lock.fetch import stage_private_wheels
 from snapenv.lock.pylock import write_pylock
 from snapenv.lock.store import make_snapshot, write_snapshot
 from snapenv.model.snapshot import PYLOCK_FILE
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.workflows.build import Build, build
-from snapenv.workflows.lend import lend
 from tests.samples import CAPTURED_AT, sample_facts, sample_lock, sample_wheel
 from tests.workflows.outside import REGISTRY, REPOSITORY, EngineWithBase, FakeWheels, outside
 
@@ -32,8 +32,8 @@ def snapshot() -> Snapshot:
     )
 
 
-def test_what_anyone_can_fetch_is_not_lent(tmp_path: Path) -> None:
-    assert lend(snapshot(), tmp_path, outside(wheels=FakeWheels())).files == {}
+def test_what_anyone_can_fetch_is_not_staged(tmp_path: Path) -> None:
+    assert stage_private_wheels(snapshot(), tmp_path, outside(wheels=FakeWheels())).files == {}
 
 
 def test_what_a_credential_opens_is_fetched_here_and_named_by_its_path(tmp_path: Path) -> None:
@@ -43,18 +43,18 @@ def test_what_a_credential_opens_is_fetched_here_and_named_by_its_path(tmp_path:
         private=frozenset({NUMPY.host}),
     )
 
-    lent = lend(locked, tmp_path, outside(wheels=wheels))
+    staged = stage_private_wheels(locked, tmp_path, outside(wheels=wheels))
 
     uv = locked.lock.installer.url.rpartition("/")[2]
-    assert set(lent.files) == {"lent/pylock.toml", f"lent/{NUMPY.filename}", f"lent/{uv}"}
-    assert lent.uv == f"lent/{uv}"
-    (package,) = tomlkit.parse(lent.files["lent/pylock.toml"].decode()).unwrap()["packages"]  # type: ignore[union-attr]
+    assert set(staged.files) == {"staged/pylock.toml", f"staged/{NUMPY.filename}", f"staged/{uv}"}
+    assert staged.uv == f"staged/{uv}"
+    (package,) = tomlkit.parse(staged.files["staged/pylock.toml"].decode()).unwrap()["packages"]  # type: ignore[union-attr]
     assert package["wheels"][0]["path"] == NUMPY.filename
     assert package["wheels"][0]["hashes"] == {"sha256": NUMPY.sha256}
 
 
 @pytest.mark.parametrize("private", [True, False])
-def test_a_build_installs_from_what_is_lent_and_keeps_the_lock_as_captured(
+def test_a_build_installs_from_what_is_staged_and_keeps_the_lock_as_captured(
     tmp_path: Path, *, private: bool
 ) -> None:
     locked, engine = snapshot(), EngineWithBase()
@@ -69,7 +69,7 @@ def test_a_build_installs_from_what_is_lent_and_keeps_the_lock_as_captured(
 
     (context,) = engine.built
     dockerfile = bytes(context.files[context.dockerfile]).decode()
-    assert ("source=lent/" in dockerfile) == private
-    assert ("/mnt/lock/lent/pylock." in dockerfile) == private
-    assert ("COPY lent/uv-" in dockerfile) == private
+    assert ("source=staged/" in dockerfile) == private
+    assert ("/mnt/lock/staged/pylock." in dockerfile) == private
+    assert ("COPY staged/uv-" in dockerfile) == private
     assert context.files[PYLOCK_FILE] == locked.text(PYLOCK_FILE)

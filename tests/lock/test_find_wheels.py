@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.errors import LockError
+from snapenv.lock.find_wheels import Found, find_wheels
 from snapenv.lock.prove import installed_digest
 from snapenv.ports import Completed
-from snapenv.workflows.pins import Found, find_wheels
 from tests.fakes import FakeTarget, FakeTask
 from tests.samples import (
     sample_distribution,

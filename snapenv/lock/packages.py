@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from snapenv.lock.carry import Travelling, carry
+from snapenv.lock.fetch import fetch_wheels
+from snapenv.lock.find_wheels import find_wheels
 from snapenv.lock.overlay import make_overlay, plan_overlay
 from snapenv.lock.pins import pinned, proofs, refuse_vendored, vendored
 from snapenv.lock.pylock import write_pylock
@@ -19,24 +22,21 @@ from snapenv.model.snapshot import VENDOR, Installer, Prove, Vendor
 from snapenv.model.wheels import IndexWheel
 from snapenv.program import program_digest
 from snapenv.sizes import counted
-from snapenv.workflows.carry import Travelling, carry
-from snapenv.workflows.fetch import fetch_wheels
-from snapenv.workflows.pins import find_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from snapenv.kept import Kept
+    from snapenv.lock.carry import Carried, Fetch
+    from snapenv.lock.find_wheels import Found
     from snapenv.model.facts import Facts
-    from snapenv.ports import Outside, Target
-    from snapenv.workflows.carry import Carried
-    from snapenv.workflows.pins import Found
+    from snapenv.ports import Outside
 
 _NAMED = 10  # texts that name folders of this machine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Carrying:
+class VendorOptions:
     """How much is proved, how much travels, and where what is fetched for that is put."""
 
     prove: Prove = "record"
@@ -62,13 +62,13 @@ class Packages:
     warnings: tuple[str, ...] = ()
 
 
-def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Outside) -> Packages:
-    """Ask the index, then fetch from the target what the index does not have."""
-    environment, all_travel = facts.environment, carrying.vendor == "all"
+def lock_packages(facts: Facts, options: VendorOptions, fetch: Fetch, outside: Outside) -> Packages:
+    """Ask the index, then ``fetch`` from the target what the index does not have."""
+    environment, all_travel = facts.environment, options.vendor == "all"
     with outside.progress.task("Asking the index for hashes") as task:
-        found = find_wheels(facts, outside, how=carrying.prove, anew=carrying.anew, task=task)
+        found = find_wheels(facts, outside, how=options.prove, anew=options.anew, task=task)
     own = vendored(environment, found.absent)
-    if carrying.vendor == "none":
+    if options.vendor == "none":
         refuse_vendored(own)
     pins = {pin.name for pin in pinned(environment, found.absent)}
     given = {name: wheel.executable for name, wheel in found.wheels.items()}
@@ -79,13 +79,13 @@ def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Out
             distributions=own,
             plan=plan,
             facts=facts,
-            beside=carrying.beside,
-            into=carrying.into,
+            beside=options.beside,
+            into=options.into,
         ),
-        target,
+        fetch,
         outside,
-        allow=carrying.allow,
-        anew=carrying.anew,
+        allow=options.allow,
+        anew=options.anew,
     )
     plan = replace(plan, files=tuple(sorted(carried.files)))
     known = proofs(environment, found.absent, proved=found.proved)
@@ -100,7 +100,7 @@ def lock_packages(facts: Facts, target: Target, carrying: Carrying, outside: Out
         allowed=carried.allowed,
         carried={
             **{f"{VENDOR}/{name}": content for name, content in carried.wheels.items()},
-            **(_fetch(wheels, carrying.into, outside) if all_travel else {}),
+            **(_fetch(wheels, options.into, outside) if all_travel else {}),
             **make_overlay(plan, carried.files),
         },
         warnings=_warnings(carried),

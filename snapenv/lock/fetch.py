@@ -1,21 +1,26 @@
-"""Fetch wheels of indexes to this machine, with its own credentials."""
+"""Fetch wheels to this machine, with its own credentials, and hand them on without these."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from snapenv.errors import WriteError
+from snapenv.kept import KeptFiles
+from snapenv.lock.pylock import read_wheels, with_staged_wheels
+from snapenv.model.carried import Content
+from snapenv.model.snapshot import PYLOCK_FILE, STAGED
+from snapenv.model.wheels import IndexWheel
 from snapenv.ownership.leftovers import scratch_folder
 from snapenv.ports import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from snapenv.kept import KeptFiles
-    from snapenv.model.wheels import IndexWheel
+    from snapenv.model.snapshot import Installer, Snapshot
     from snapenv.ports import Outside
 
 
@@ -69,6 +74,46 @@ def fetch_wheels(
         done += path.stat().st_size
         files[wheel.filename] = path
     return files
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Staged:
+    """Files beside a snapshot's own, while it is built; none where all can be had by anyone."""
+
+    files: Mapping[str, Content] = field(default_factory=dict)
+    uv: str | None = None  # the wheel of uv among them
+
+
+def stage_private_wheels(snapshot: Snapshot, into: Path, outside: Outside) -> Staged:
+    """Fetch the wheels that lie where this machine has a credential, checked by their hashes.
+
+    They are kept in the user's cache folder: uv, which is handed files, would not keep them.
+
+    Raises:
+        PackageIndexError: One cannot be had, or is not what its hash says.
+        SnapshotDamagedError: The snapshot's pylock.toml is no such file.
+    """
+    pylock, lock = snapshot.text(PYLOCK_FILE), snapshot.lock
+    uv = _wheel_of(lock.installer)
+    locked = read_wheels(pylock, where=lock.tag)
+    wheels = [wheel for wheel in locked if outside.wheels.is_private(wheel)]
+    with_uv = lock.installer.file is None and outside.wheels.is_private(uv)
+    if not wheels and not with_uv:
+        return Staged()
+    with outside.progress.task("Fetching what needs a credential") as task:
+        wanted, kept = [*wheels, *([uv] if with_uv else [])], KeptFiles(outside.kept("wheels"))
+        fetched = fetch_wheels(wanted, into, outside, task, kept=kept)
+    return Staged(
+        files={
+            f"{STAGED}/{PYLOCK_FILE}": with_staged_wheels(pylock, wheels, where=lock.tag),
+            **{f"{STAGED}/{name}": path for name, path in fetched.items()},
+        },
+        uv=f"{STAGED}/{uv.filename}" if with_uv else None,
+    )
+
+
+def _wheel_of(uv: Installer) -> IndexWheel:
+    return IndexWheel(name="uv", version=uv.version, url=uv.url, sha256=uv.sha256)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ is neither fetched nor searched again, and what does that is imported only where
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from snapenv.kept import Kept
+    from snapenv.model.carried import Collected
     from snapenv.model.python import Environment, LooseFile
-    from snapenv.ports import Outside, Target
-    from snapenv.probe.collect import Collected
+    from snapenv.ports import Outside
 
 _LENGTH_BYTES = 8
 _Leaks = Mapping[str, tuple[Leak, ...]]  # by part
@@ -82,9 +82,12 @@ class _Part:
     named: tuple[NamedFolder, ...] = ()
 
 
+Fetch = Callable[[Travelling], "Collected"]  # brings the bytes of what travels from the target
+
+
 def carry(
     travelling: Travelling,
-    target: Target,
+    fetch: Fetch,
     outside: Outside,
     *,
     allow: Sequence[str] = (),
@@ -92,7 +95,7 @@ def carry(
 ) -> Carried:
     """Give what travels, of which nothing that is not allowed holds a secret.
 
-    ``anew`` fetches all of it.
+    ``fetch`` is asked for what is not kept; with ``anew`` for all of it.
 
     Raises:
         LeakError: A file that is not allowed holds a secret; it is named, with its line.
@@ -104,7 +107,7 @@ def carry(
     kept, names = outside.made(), _names(travelling, outside)
     parts = {} if anew else _find(kept, names)
     missing = _without(travelling, parts)
-    collected = _collect(missing, target, outside)
+    collected = fetch(missing) if missing.distributions or missing.plan.files else None
     leaks = _search(collected, outside) if collected else {}
     allowed = refuse_leaks(
         chain(*(part.leaks for part in parts.values()), *leaks.values()), allowed=allow
@@ -244,24 +247,6 @@ def _without(travelling: Travelling, parts: Collection[str]) -> Travelling:
         distributions=tuple(found for found in distributions if found.name not in parts),
         plan=replace(plan, files=tuple(name for name in plan.files if name not in parts)),
     )
-
-
-def _collect(missing: Travelling, target: Target, outside: Outside) -> Collected | None:
-    own, files = missing.distributions, missing.plan.files
-    if not own and not files:
-        return None
-    from snapenv.probe.collect import collect
-
-    counts = ((len(own), "package"), (len(files), "file"))
-    what = " and ".join(counted(number, noun) for number, noun in counts if number)
-    with outside.progress.task(f"Fetching {what}"):
-        return collect(
-            target,
-            distributions=[found.name for found in own],
-            files=files,
-            carry=missing.beside,
-            into=missing.into,
-        )
 
 
 def _pieces(file: CarriedFile) -> Iterable[bytes]:
