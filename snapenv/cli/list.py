@@ -29,7 +29,7 @@ def list_(app: App, *, repository: ImageRef, remote: bool) -> None:
     Those here, and with --remote those of --repository in its registry. The last column says
     here, there, both, or differ where the tag names two images.
     """
-    from snapenv.workflows.inventory import Listing, list_images
+    from snapenv.workflows.list import Listing, list_images
 
     request = Listing(repository=str(repository), remote=remote)
     app.run(lambda outside: list_images(request, outside))

@@ -30,6 +30,6 @@ def show(app: App, ref: str, *, repository: ImageRef, packages: bool) -> None:
     REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
     folder.
     """
-    from snapenv.workflows.inventory import show as run
+    from snapenv.workflows.show import show as run
 
     app.run(lambda outside: run(ref, outside, repository=str(repository), packages=packages))

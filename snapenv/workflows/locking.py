@@ -26,14 +26,12 @@ from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
 from snapenv.program import program_digest
+from snapenv.report.summary import lock_lines, summarize, summary_lines, summary_warnings
 from snapenv.secrets.refuse import refuse_leaking_texts
 from snapenv.sizes import counted
 from snapenv.workflows.reference import SNAPSHOTS
-from snapenv.workflows.summary import summarize, summary_lines, summary_warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from snapenv.kept import Kept
     from snapenv.lock.carry import Fetch, Travelling
     from snapenv.model.carried import Collected
@@ -274,49 +272,9 @@ def _outcome(snapshot: Snapshot, folder: Path, python: str) -> Outcome[CaptureRe
         result=result,
         lines=(
             *summary_lines(result),
-            f"{_describe(lock)}",
-            f"base image {lock.base.image}: {'; '.join(lock.base.reasons)}",
-            _describe_baseline(lock.baseline),
-            *_describe_sources(lock),
+            *lock_lines(lock),
             f"{result.tag} is locked in {result.path}",
             f"digest {result.digest}",
         ),
         warnings=(*lock.base.warnings, *summary_warnings(result)),
-    )
-
-
-def _describe(lock: Lock) -> str:
-    environment, hardware = lock.environment, lock.hardware
-    parts = [f"Python {environment.interpreter.version}"]
-    parts += [f"torch {environment.torch.version}"] if environment.torch else []
-    parts += [
-        f"{name} {version}"
-        for name, version in (
-            ("cuDNN", environment.libraries.cudnn),
-            ("NCCL", environment.libraries.nccl),
-        )
-        if version
-    ]
-    parts.append(hardware.driver_label)
-    parts += [gpu.name for gpu in hardware.gpus]
-    return ", ".join(parts)
-
-
-def _describe_sources(lock: Lock) -> Iterator[str]:
-    """Say where the packages come from again; the base image has a line of its own."""
-    proved = [name for name, proof in lock.proofs.items() if proof == "record"]
-    if proved:
-        are = "is" if len(proved) == 1 else "are"
-        yield f"{counted(len(proved), 'package')} {are} proved by the RECORD of their index"
-    for source in lock.sources[:-1]:
-        yield f"{source.holds} from {source.place}"
-
-
-def _describe_baseline(baseline: Fingerprint | None) -> str:
-    if baseline is None:
-        return "no baseline: a restore will be proved by its facts alone"
-    losses = counted(len(baseline.losses), "loss", "losses")
-    return (
-        f"baseline on {baseline.conditions.device}: {losses}, "
-        f"the first {baseline.values[0]:.6f}, the last {baseline.values[-1]:.6f}"
     )

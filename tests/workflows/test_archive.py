@@ -21,8 +21,8 @@ from snapenv.model.results.archive import ArchiveResult
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
 from snapenv.workflows.archive import Export, Import, export_image, import_image
 from snapenv.workflows.doctor import Doctor, doctor
-from snapenv.workflows.inventory import show
 from snapenv.workflows.restore import Restore, restore
+from snapenv.workflows.show import show
 from tests.fakes import FakeEngine, FakeTask, SilentProgress
 from tests.samples import TAG, sample_facts, sample_snapshot
 from tests.workflows.outside import outside as usual

@@ -13,7 +13,8 @@ from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL, Source
 from snapenv.preflight.needs import make_label
 from snapenv.workflows.build import Build, build
-from snapenv.workflows.inventory import Listing, list_images, show
+from snapenv.workflows.list import Listing, list_images
+from snapenv.workflows.show import show
 from tests.samples import TAG, sample_lock, sample_snapshot
 from tests.workflows.outside import (
     BASE,

@@ -11,6 +11,7 @@ from snapenv.sizes import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.python import Distribution, OriginKind, Proof
     from snapenv.model.results.inventory import ListedPackage
     from snapenv.model.snapshot import Lock
@@ -53,7 +54,7 @@ def summarize(lock: Lock, *, path: str, digest: str, python: str) -> CaptureResu
 
 
 def summary_lines(result: CaptureResult) -> Iterator[str]:
-    """Say what was looked at, and then only what is not as an index gave it."""
+    """Yield what was looked at, and then only what is not as an index gave it."""
     told = ", ".join(
         words if len(result.origins) == 1 else f"{result.origins[kind]} {words}"
         for kind, words in _ORIGINS.items()
@@ -64,6 +65,14 @@ def summary_lines(result: CaptureResult) -> Iterator[str]:
     special = tuple(_special(result))
     if special:
         yield f"special: {', '.join(special)}"
+
+
+def lock_lines(lock: Lock) -> Iterator[str]:
+    """Yield what was locked: versions, base image, baseline, and where packages come from."""
+    yield _describe(lock)
+    yield f"base image {lock.base.image}: {'; '.join(lock.base.reasons)}"
+    yield _describe_baseline(lock.baseline)
+    yield from _describe_sources(lock)
 
 
 def summary_warnings(result: CaptureResult) -> Iterator[str]:
@@ -120,3 +129,40 @@ def _lost_modules(distribution: Distribution) -> Iterator[str]:
             yield folder
         elif not folder and name.endswith(".py"):
             yield name.removesuffix(".py")
+
+
+def _describe(lock: Lock) -> str:
+    environment, hardware = lock.environment, lock.hardware
+    parts = [f"Python {environment.interpreter.version}"]
+    parts += [f"torch {environment.torch.version}"] if environment.torch else []
+    parts += [
+        f"{name} {version}"
+        for name, version in (
+            ("cuDNN", environment.libraries.cudnn),
+            ("NCCL", environment.libraries.nccl),
+        )
+        if version
+    ]
+    parts.append(hardware.driver_label)
+    parts += [gpu.name for gpu in hardware.gpus]
+    return ", ".join(parts)
+
+
+def _describe_sources(lock: Lock) -> Iterator[str]:
+    """Say where the packages come from again; the base image has a line of its own."""
+    proved = [name for name, proof in lock.proofs.items() if proof == "record"]
+    if proved:
+        are = "is" if len(proved) == 1 else "are"
+        yield f"{counted(len(proved), 'package')} {are} proved by the RECORD of their index"
+    for source in lock.sources[:-1]:
+        yield f"{source.holds} from {source.place}"
+
+
+def _describe_baseline(baseline: Fingerprint | None) -> str:
+    if baseline is None:
+        return "no baseline: a restore will be proved by its facts alone"
+    losses = counted(len(baseline.losses), "loss", "losses")
+    return (
+        f"baseline on {baseline.conditions.device}: {losses}, "
+        f"the first {baseline.values[0]:.6f}, the last {baseline.values[-1]:.6f}"
+    )

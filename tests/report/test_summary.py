@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.model.python import Distribution, Files, LooseFile, OriginKind, Proof
-from snapenv.workflows.summary import (
+from snapenv.report.summary import (
     list_packages,
     summarize,
     summary_lines,

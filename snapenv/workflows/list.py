@@ -1,0 +1,142 @@
+"""List what is here, and what is in the registry."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from snapenv.errors import EngineMissingError, NotFoundError, UsageError
+from snapenv.model.image import ImageRef, Tag
+from snapenv.model.outcome import Outcome
+from snapenv.model.results.inventory import ListedImage, ListResult
+from snapenv.model.snapshot import SNAPSHOT_LABEL
+from snapenv.report.listing import list_lines
+from snapenv.sizes import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from snapenv.model.image import Image, RemoteImage
+    from snapenv.ports import Outside
+
+_AT_ONCE = 8  # questions to a registry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """What a user may ask of a list."""
+
+    repository: str
+    remote: bool = False
+
+
+def list_images(request: Listing, outside: Outside) -> Outcome[ListResult]:
+    """List what snapenv made: here, and in the repository if asked."""
+    here, warnings = _here(outside, may_miss=request.remote)
+    rows = {(row.repository, row.tag): row for row, _ in here}
+    if request.remote:
+        images = {(row.repository, row.tag): image for row, image in here}
+        there, missing = _there(request.repository, outside)
+        warnings += missing
+        for ref, found in there.items():
+            place = (ref.repository, str(ref.tag))
+            rows[place] = _joined(rows.get(place), images.get(place), ref, found)
+        rows = {place: _asked(row, request.repository) for place, row in rows.items()}
+    result = ListResult(
+        repository=request.repository,
+        remote=request.remote,
+        images=tuple(rows[place] for place in sorted(rows)),
+    )
+    return Outcome(
+        command="list", result=result, lines=tuple(list_lines(result)), warnings=warnings
+    )
+
+
+def _here(
+    outside: Outside, *, may_miss: bool
+) -> tuple[tuple[tuple[ListedImage, Image], ...], tuple[str, ...]]:
+    """Give what the engine holds; without an engine, nothing and a warning if it ``may_miss``."""
+    try:
+        named = outside.engine.list_names(label=SNAPSHOT_LABEL)
+    except EngineMissingError as error:
+        if not may_miss:
+            raise
+        return (), (f"{error.message}: what is here is not listed",)
+    found = ((ImageRef.parse(name), created, outside.engine.find(name)) for name, created in named)
+    return tuple(
+        (
+            ListedImage(
+                name=ref.tagged,
+                repository=ref.repository,
+                tag=str(ref.tag),
+                size_bytes=image.size_bytes,
+                created=created,
+                here=True,
+            ),
+            image,
+        )
+        for ref, created, image in found
+        if image
+    ), ()
+
+
+def _there(
+    repository: str, outside: Outside
+) -> tuple[Mapping[ImageRef, RemoteImage | None], tuple[str, ...]]:
+    """Read every tag of the convention; None for one that is not for this kind of machine."""
+    if "/" not in repository:
+        raise UsageError(
+            f"{repository} is a repository of this machine alone",
+            hint="Name one of a registry: --repository example.com/team/env",
+        )
+    with outside.progress.task(f"Asking {repository}") as task:
+        tags = [tag for tag in outside.registry.tags(repository) if _is_ours(tag)]
+        refs = [ImageRef(repository=repository, tag=tag) for tag in tags]
+        task.note(counted(len(refs), "tag"))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            read = tuple(pool.map(lambda ref: _read(ref, outside), refs))
+    there = dict(zip(refs, read, strict=True))
+    missing = (ref.tag for ref, found in there.items() if found is None)
+    return there, tuple(f"{tag} is not for this kind of machine, or is gone" for tag in missing)
+
+
+def _read(ref: ImageRef, outside: Outside) -> RemoteImage | None:
+    try:
+        return outside.registry.read(ref)
+    except NotFoundError:
+        return None
+
+
+def _is_ours(tag: str) -> bool:
+    try:
+        Tag.parse(tag)
+    except ValueError:
+        return False
+    return True
+
+
+def _joined(
+    row: ListedImage | None, image: Image | None, ref: ImageRef, there: RemoteImage | None
+) -> ListedImage:
+    if row is None or image is None:
+        return ListedImage(
+            name=ref.tagged,
+            repository=ref.repository,
+            tag=str(ref.tag),
+            size_bytes=there.size_bytes if there else None,
+            created=there.created if there else None,
+            there=True,
+        )
+    same = there is not None and (image.diff_ids, dict(image.labels)) == (
+        there.diff_ids,
+        dict(there.labels),
+    )
+    return replace(row, there=True, same=same)
+
+
+def _asked(row: ListedImage, repository: str) -> ListedImage:
+    """Note that the registry has not what it did not name."""
+    if row.there is None and row.repository == repository:
+        return replace(row, there=False)
+    return row
