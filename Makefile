@@ -6,13 +6,14 @@ BIN := .venv/bin
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder --durations=20 --durations-min=1
 
-.PHONY: help demo test test-all check engines clean
+.PHONY: help demo test test-all check docs engines clean
 
 help:
 	@echo "make demo     capture a working environment, restore it, prove it the same"
 	@echo "make test     run the tests, with a real engine, registry and base image where they can be had"
 	@echo "make test-all the same, with every case instead of a sample"
 	@echo "make check    run the linters and the type checker"
+	@echo "make docs     write the reference pages and the JSON Schemas"
 	@echo "make engines  start the engine, the registry and the base image of the tests"
 	@echo "make clean    remove what these made in this folder"
 
@@ -31,6 +32,10 @@ check: .venv/ready-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+docs: .venv/ready-dev
+	$(BIN)/python docs/generate.py
 
 engines: .venv/ready-dev
 	$(BIN)/python -m tests.engines

@@ -17,6 +17,7 @@ import click
 
 from snapenv.cli.main import cli
 from snapenv.errors import SnapenvError
+from tests.schemas import validate
 
 _CONTEXT = click.Context(cli)
 COMMANDS = {
@@ -50,6 +51,7 @@ class Command:
         """Run with --json, and give the one document that stdout holds."""
         done = self.run("--json", *words)
         document: dict[str, Any] = json.loads(done.stdout)
+        validate(document)
         assert document["exit_code"] == done.returncode
         return document
 
@@ -65,6 +67,7 @@ class Command:
         done = self.run("--json", *words, folder=folder)
         assert done.stdout, done.stderr
         document = json.loads(done.stdout)
+        validate(document)
         assert (document["error"] or {}).get("kind") == kind, done.stderr
         assert document["exit_code"] == done.returncode == EXIT_CODES[kind]
         return done.stderr
