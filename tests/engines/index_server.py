@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from snapenv.model.wheels import IndexWheel
 
@@ -153,7 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
     state: IndexServer
 
     def do_GET(self) -> None:
-        kind, _, name = self.path.removeprefix("/team/").rstrip("/").partition("/")
+        path = urlsplit(self.path).path  # a proxy is asked for whole addresses
+        kind, _, name = path.removeprefix("/team/").rstrip("/").partition("/")
         if self.state.login and self.headers.get("Authorization") != _basic(self.state.login):
             self._answer(401, b"", {"WWW-Authenticate": "Basic"})
         elif kind == "simple":
