@@ -11,10 +11,27 @@ Part = Literal["host", "transport", "image", "environment", "workload"]
 Severity = Literal["error", "warning"]
 """Whether a no of a check is the answer, or only something to look out for."""
 
+Topic = Literal[
+    "python",
+    "startup",
+    "frameworks",
+    "packages",
+    "import-path",
+    "files",
+    "kernels",
+    "libraries",
+    "variables",
+]
+"""What of two environments is compared, in the order in which it is told."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One question with its answer. ``fix`` says what to do and is None where the check held."""
+    """One question with its answer. ``fix`` says what to do and is None where the check passed.
+
+    ``topic`` is what of two environments it compares, None for any other question, and ``package``
+    is the distribution that it is about.
+    """
 
     id: str  # "python", "distribution.numpy", "fingerprint"
     ok: bool
@@ -23,6 +40,8 @@ class Check:
     fix: str | None = None
     part: Part = "environment"
     severity: Severity = "error"
+    topic: Topic | None = None
+    package: str | None = None
 
     @property
     def fails(self) -> bool:

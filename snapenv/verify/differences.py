@@ -1,4 +1,6 @@
-"""Name what two looks differ in, by consequence. Pure: values in, differences out.
+"""Name what differs between two environments, by consequence. Pure: values in, differences out.
+
+``snapenv diff`` and the report list them; a proof folds the same ones into checks (``compare.py``).
 
 What belongs to which group is the data at the top. Some of it needs a word:
 
@@ -20,28 +22,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from snapenv.model.difference import Difference, Group, Section
 from snapenv.model.facts import NEUTRAL_VARIABLES as _NEUTRAL
-from snapenv.verify.executable import BITS, executable_apart, loose_executable_apart
+from snapenv.model.outcome import Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from snapenv.model.facts import Facts
     from snapenv.model.hardware import Hardware
-    from snapenv.model.native import Native, NativeLibrary
-    from snapenv.model.python import (
-        Distribution,
-        Environment,
-        Files,
-        Interpreter,
-        Libraries,
-        LooseFile,
-        Torch,
-    )
+    from snapenv.model.native import NativeLibrary
+    from snapenv.model.python import Distribution, Environment, Files, Interpreter, LooseFile, Torch
+
+    _Path = tuple[str, ...] | None
+    _Startup = Mapping[str, Sequence[str]] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +112,14 @@ _NO_ARITHMETIC = frozenset(
     )
 )
 _OF_DRIVER = re.compile(r"lib(cuda|nvidia-.+|nvcuvid|nvoptix)\.so.*")  # comes with the GPU
+_BY_TOOLS = re.compile(
+    r"(?:\.\./)+bin/(?:(?:de)?activate(?:\.(?:csh|fish|nu|ps1|bat|xsh|elv)|_this\.py)?|pydoc\.bat)"
+    r"|_virtualenv\.(?:py|pth)",
+    re.IGNORECASE,
+)
+IN_MEMORY = ("LD_AUDIT", "LD_PRELOAD")
+"""Variables whose libraries are in the memory of every program."""
+
 _DEFAULT_CHANGED = ("tensorboard", "wandb")
 """Integrations that are off by default since some ultralytics 8.3; the others are on in all.
 
@@ -123,47 +128,78 @@ Source: SettingsManager in ultralytics/utils/__init__.py of 8.1.0 to 8.4.190.
 _NAMED = 3  # of what many packages share
 
 
-def differences(left: Facts, right: Facts) -> tuple[Difference, ...]:
-    """Name all that differs, the gravest group first; nothing where two looks saw the same.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """A difference, and what a proof makes of it.
 
-    Of compiled code only what both looks saw is compared: an older snapshot does not hold it.
-    Within a group, the parts come in one order: Python, torch, libraries, packages by name,
+    ``topic`` is that of the check which it fails, None where it fails none. ``package`` is the
+    distribution that it is in, "" of files that belong to none. What is not ``listed`` goes without
+    saying beside another difference, or one side did not look for it.
+    """
+
+    difference: Difference
+    topic: Topic | None = None
+    package: str | None = None
+    listed: bool = True
+
+
+def differences(left: Facts, right: Facts) -> tuple[Difference, ...]:
+    """Return what differs, the gravest group first; empty where both sides are the same.
+
+    Of compiled code only what both sides looked at is compared: an older snapshot does not hold
+    it. Within a group, the parts come in one order: Python, torch, libraries, packages by name,
     files by path, variables, settings, the machine.
     """
-    there, here = left.environment, right.environment
-    found = (
-        *_python(there.interpreter, here.interpreter),
-        *_torch(there.torch, here.torch),
-        *_libraries(there.libraries, here.libraries),
-        *_native(left, right),
-        *_distributions(there, here),
-        *_loose(there.unowned, here.unowned),
-        *_outside(there.outside, here.outside),
-        *_import_path(there.import_path, here.import_path),
-        *_variables(left.variables, right.variables),
-        *_startup(left.startup, right.startup),
-        *_settings(left.settings, right.settings),
-        *_machine(left.hardware, right.hardware),
-        *_image(left.image, right.image),
-    )
+    listed = [one.difference for one in find_differences(left, right) if one.listed]
     order = list(CONSEQUENCES)
-    return tuple(sorted(found, key=lambda one: order.index(one.group)))
+    return tuple(sorted(listed, key=lambda difference: order.index(difference.group)))
+
+
+def find_differences(left: Facts, right: Facts) -> tuple[Finding, ...]:
+    """Return everything that differs, with the check which it fails, part by part."""
+    environments = (left.environment, right.environment)
+    return (
+        *_judged("python", _python(*(one.interpreter for one in environments))),
+        *_judged("frameworks", _frameworks(*environments)),
+        *_judged(None, _torch_commit(*(one.torch for one in environments))),
+        *_native(left, right),
+        *_distributions(*environments),
+        *_loose(*(one.unowned for one in environments)),
+        *_judged(None, _outside(*(one.outside for one in environments))),
+        *_judged("import-path", _import_path(*(one.import_path for one in environments))),
+        *_judged("variables", _variables(left.variables, right.variables)),
+        *_startup(left.startup, right.startup),
+        *_judged(None, _settings(left.settings, right.settings)),
+        *_judged(None, _machine(left.hardware, right.hardware)),
+        *_judged(None, _image(left.image, right.image)),
+    )
 
 
 def sections(found: Sequence[Difference]) -> tuple[Section, ...]:
-    """Group what differs by what follows from it; a group without differences is there, too."""
+    """Group differences by what follows from them; a group without any is there, too."""
     return tuple(_section(group, found) for group in CONSEQUENCES)
 
 
 def _section(group: Group, found: Sequence[Difference]) -> Section:
-    told = tuple(one for one in found if one.group == group)
+    of_group = tuple(difference for difference in found if difference.group == group)
     consequence = CONSEQUENCES[group]
     return Section(
         title=consequence.title,
-        ok=consequence.fix is None or not told,
-        reason=consequence.reason if told else "the same",
-        differences=told,
+        ok=consequence.fix is None or not of_group,
+        reason=consequence.reason if of_group else "the same",
+        differences=of_group,
     )
+
+
+def _judged(
+    topic: Topic | None,
+    found: Iterable[Difference],
+    *,
+    package: str | None = None,
+    listed: bool = True,
+) -> Iterator[Finding]:
+    for difference in found:
+        yield Finding(difference=difference, topic=topic, package=package, listed=listed)
 
 
 def _differ(
@@ -186,99 +222,117 @@ def _abi(interpreter: Interpreter) -> tuple[str, str]:
     return interpreter.implementation, interpreter.minor
 
 
-def _torch(left: Torch | None, right: Torch | None) -> Iterator[Difference]:
+def _frameworks(left: Environment, right: Environment) -> Iterator[Difference]:
     """Compare what torch says of itself; where one side has none, all else follows from that."""
-    there, here = (torch.version if torch else None for torch in (left, right))
-    yield from _differ("abi", "torch", there, here)
-    if left is None or right is None:
-        return
-    same_major = _major(left.cuda) == _major(right.cuda)
-    yield from _differ("numerics" if same_major else "abi", "CUDA", left.cuda, right.cuda)
-    if left.version == right.version:
-        yield from _differ("abi", "torch's commit", _short(left.git), _short(right.git))
+    versions = [side.torch.version if side.torch else None for side in (left, right)]
+    yield from _differ("abi", "torch", *versions)
+    if left.torch and right.torch:
+        cuda = (left.torch.cuda, right.torch.cuda)
+        same_major = _major(cuda[0]) == _major(cuda[1])
+        yield from _differ("numerics" if same_major else "abi", "CUDA", *cuda)
+    yield from _differ("numerics", "cuDNN", left.libraries.cudnn, right.libraries.cudnn)
+    yield from _differ("numerics", "NCCL", left.libraries.nccl, right.libraries.nccl)
 
 
 def _major(version: str | None) -> str | None:
     return version and version.partition(".")[0]
 
 
+def _torch_commit(left: Torch | None, right: Torch | None) -> Iterator[Difference]:
+    if left and right and left.version == right.version:
+        yield from _differ("abi", "torch's commit", _short(left.git), _short(right.git))
+
+
 def _short(digest: str | None) -> str | None:
     return digest and digest[:12]
 
 
-def _libraries(left: Libraries, right: Libraries) -> Iterator[Difference]:
-    yield from _differ("numerics", "cuDNN", left.cudnn, right.cudnn)
-    yield from _differ("numerics", "NCCL", left.nccl, right.nccl)
-
-
-def _native(left: Facts, right: Facts) -> Iterator[Difference]:
+def _native(left: Facts, right: Facts) -> Iterator[Finding]:
     if left.native is None or right.native is None:
         return
-    yield from _differ("numerics", "cuBLAS", left.native.cublas, right.native.cublas)
-    names = {one.name for one in left.environment.distributions}
-    both = names & {one.name for one in right.environment.distributions}
-    yield from _kernels(left.native, right.native, of={None, *both})
-    here = {one.soname: one for one in right.native.libraries}
-    for library in left.native.libraries:
-        if library.soname in here and not _OF_DRIVER.fullmatch(library.soname):
-            yield from _library(library, here[library.soname])
+    cublas = _differ("numerics", "cuBLAS", left.native.cublas, right.native.cublas)
+    yield from _judged("kernels", cublas)
+    yield from _kernels(left, right)
+    yield from _system_libraries(left.native.libraries, right.native.libraries)
 
 
-def _kernels(left: Native, right: Native, *, of: set[str | None]) -> Iterator[Difference]:
-    """Give the GPU architectures that one side alone has kernels for."""
-    there, here = (
-        {one.distribution: one.architectures for one in native.kernels} for native in (left, right)
-    )
-    for name in sorted((there.keys() | here.keys()) & of, key=lambda name: name or ""):
-        yield from _only(
-            "abi", f"kernels of {name or 'loose files'}", there.get(name, ()), here.get(name, ())
-        )
+def _kernels(left: Facts, right: Facts) -> Iterator[Finding]:
+    """Compare the GPU architectures; those of a package on one side alone go without saying."""
+    installed = [{one.name for one in side.environment.distributions} for side in (left, right)]
+    shared = {"", *(installed[0] & installed[1])}
+    architectures = [
+        {one.distribution or "": one.architectures for one in side.native.kernels}
+        if side.native
+        else {}
+        for side in (left, right)
+    ]
+    for name in sorted(architectures[0].keys() | architectures[1].keys()):
+        of_name = (side.get(name, ()) for side in architectures)
+        found = _only("abi", f"kernels of {name or 'loose files'}", *of_name)
+        yield from _judged("kernels", found, package=name, listed=name in shared)
 
 
 def _only(
-    group: Group, subject: str, left: Iterable[str], right: Iterable[str]
+    group: Group, subject: str, left: Sequence[str], right: Sequence[str]
 ) -> Iterator[Difference]:
     """Name what each side has and the other has not."""
-    there, here = tuple(left), tuple(right)
     yield from _differ(
         group,
         subject,
-        " ".join(one for one in there if one not in here) or None,
-        " ".join(one for one in here if one not in there) or None,
+        " ".join(word for word in left if word not in right) or None,
+        " ".join(word for word in right if word not in left) or None,
     )
 
 
+def _system_libraries(
+    left: Sequence[NativeLibrary], right: Sequence[NativeLibrary]
+) -> Iterator[Finding]:
+    """Compare the libraries that the left side names; the driver's own belong to the host.
+
+    What no import loads may be missing. One that the right side does not even name goes without
+    saying: the package that needs it is not there, either.
+    """
+    by_soname = {library.soname: library for library in right}
+    for library in left:
+        if _OF_DRIVER.fullmatch(library.soname):
+            continue
+        other = by_soname.get(library.soname)
+        is_missing = library.required and library.found and not (other and other.found)
+        found = _library(library, other or replace(library, found=False, package=None))
+        yield from _judged(
+            "libraries" if is_missing else None, found, listed=library.soname in by_soname
+        )
+
+
 def _library(left: NativeLibrary, right: NativeLibrary) -> Iterator[Difference]:
-    """Compare a library that both sides name; what no import loads may be missing."""
     if left.found != right.found:
         if left.required or right.required:
-            yield from _differ("behaviour", left.soname, _found(left), _found(right))
+            yield from _differ("behaviour", left.soname, _package_of(left), _package_of(right))
     elif left.package and right.package:
         yield from _differ("cosmetic", f"package of {left.soname}", left.package, right.package)
 
 
-def _found(library: NativeLibrary) -> str | None:
+def _package_of(library: NativeLibrary) -> str | None:
     return (library.package or "found") if library.found else None
 
 
-def _distributions(left: Environment, right: Environment) -> Iterator[Difference]:
-    there, here = (
-        {one.name: one for one in environment.distributions} for environment in (left, right)
-    )
-    both = {name: (there[name], here[name]) for name in sorted(there.keys() & here.keys())}
+def _distributions(left: Environment, right: Environment) -> Iterator[Finding]:
+    sides = [{one.name: one for one in side.distributions} for side in (left, right)]
+    shared = sorted(sides[0].keys() & sides[1].keys())
     same_python = _abi(left.interpreter) == _abi(right.interpreter)
-    told = {"torch"} if left.torch or right.torch else set()  # by itself, better than by METADATA
-    for name in sorted(there.keys() | here.keys()):
-        if name not in told:
-            yield from _version(name, there.get(name), here.get(name))
-        if name in both:
-            yield from _content(*both[name], same_python=same_python)
-    yield from _shared(
-        "origin", {name: (_origin(one), _origin(two)) for name, (one, two) in both.items()}
-    )
-    yield from _shared(
-        "installer", {name: (one.installer, two.installer) for name, (one, two) in both.items()}
-    )
+    # torch tells its own version better than METADATA does.
+    told = {"torch"} if left.torch or right.torch else set()
+    for name in sorted(sides[0].keys() | sides[1].keys()):
+        pair = (sides[0].get(name), sides[1].get(name))
+        yield from _judged("packages", _version(name, *pair), package=name, listed=name not in told)
+        if name in shared:
+            both = (sides[0][name], sides[1][name])
+            yield from _content(*both, same_python=same_python)
+    pairs = {name: (sides[0][name], sides[1][name]) for name in shared}
+    origins = {name: (_origin(one), _origin(other)) for name, (one, other) in pairs.items()}
+    yield from _judged(None, _shared("origin", origins))
+    tools = {name: (one.installer, other.installer) for name, (one, other) in pairs.items()}
+    yield from _judged(None, _shared("installer", tools))
 
 
 def _group_of(name: str) -> Group:
@@ -289,20 +343,20 @@ def _version(
     name: str, left: Distribution | None, right: Distribution | None
 ) -> Iterator[Difference]:
     group: Group = "abi" if name == "torch" else _group_of(name)
-    there, here = (found.version if found else None for found in (left, right))
-    yield from _differ(group, name, there, here)
+    versions = [side.version if side else None for side in (left, right)]
+    yield from _differ(group, name, *versions)
 
 
-def _content(left: Distribution, right: Distribution, *, same_python: bool) -> Iterator[Difference]:
+def _content(left: Distribution, right: Distribution, *, same_python: bool) -> Iterator[Finding]:
     """Compare what two of one name hold; of two Pythons, a compiled wheel is never the same."""
     by_hand = tuple(_by_hand(left, right))
     if left.version == right.version:
-        yield from _tags(left, right, same_python=same_python)
-        if same_python or set(left.tags) == set(right.tags):
-            yield from _bytes(left, right, told=bool(by_hand))
-    yield from by_hand
-    for path, (there, here) in executable_apart(left.files, right.files).items():
-        yield from _differ("behaviour", path, there, here)
+        yield from _judged(None, _tags(left, right, same_python=same_python))
+        comparable = same_python or set(left.tags) == set(right.tags)
+        found = _bytes(left, right, told=bool(by_hand))
+        yield from _judged("packages", found, package=left.name, listed=comparable)
+    bits = _executable(left.files, right.files)
+    yield from _judged("packages", (*by_hand, *bits), package=left.name)
 
 
 def _tags(left: Distribution, right: Distribution, *, same_python: bool) -> Iterator[Difference]:
@@ -311,46 +365,41 @@ def _tags(left: Distribution, right: Distribution, *, same_python: bool) -> Iter
         return
     is_compiled = any(not tag.endswith("-none-any") for tag in (*left.tags, *right.tags))
     start = 0 if same_python else 2  # a tag is python-abi-platform
-    there, here = (["-".join(tag.split("-")[start:]) for tag in one.tags] for one in (left, right))
-    yield from _only("abi" if is_compiled else "cosmetic", f"tags of {left.name}", there, here)
+    tags = (["-".join(tag.split("-")[start:]) for tag in side.tags] for side in (left, right))
+    yield from _only("abi" if is_compiled else "cosmetic", f"tags of {left.name}", *tags)
 
 
 def _bytes(left: Distribution, right: Distribution, *, told: bool) -> Iterator[Difference]:
     """Compare hashes; ``told`` where single files are named that can be all there is."""
-    there, here = left.files, right.files
-    if there and here and there.sha256 == here.sha256:
-        return
-    if there is None or here is None or not told or _other_build(there, here):
-        yield from _differ(
-            _group_of(left.name), left.name, _describe_files(there), _describe_files(here)
-        )
+    files = (left.files, right.files)
+    if files[0] and files[1]:
+        same = files[0].sha256 == files[1].sha256
+        if same or (told and not _other_build(files[0], files[1])):
+            return
+    yield from _differ(_group_of(left.name), left.name, *map(_describe_files, files))
 
 
 def _by_hand(left: Distribution, right: Distribution) -> Iterator[Difference]:
     """Name the files that were edited or deleted on one side, and not so on the other."""
     if left.files is None or right.files is None or left.files.sha256 == right.files.sha256:
         return
-    there, here = (
+    states = [
         {**dict.fromkeys(files.missing), **dict.fromkeys(files.edited, "edited")}
         for files in (left.files, right.files)
-    )
-    for path in sorted(there.keys() | here.keys()):
-        yield from _differ(
-            _group_of(left.name),
-            path,
-            there.get(path, "as installed"),
-            here.get(path, "as installed"),
-        )
+    ]
+    for path in sorted(states[0].keys() | states[1].keys()):
+        of_path = (side.get(path, "as installed") for side in states)
+        yield from _differ(_group_of(left.name), path, *of_path)
 
 
 def _other_build(left: Files, right: Files) -> bool:
     """Say whether two were not the same before anyone edited them, where that is known."""
-    there, here = _before_edits(left), _before_edits(right)
-    return there is not None and here is not None and there != here
+    digests = (_before_edits(left), _before_edits(right))
+    return None not in digests and digests[0] != digests[1]
 
 
 def _before_edits(files: Files) -> str | None:
-    """Give the digest of what was installed; of an edited script nothing tells its first line."""
+    """Return the digest of what was installed; of an edited script nothing tells its first line."""
     changed = (*files.edited, *files.missing)
     if any(path.startswith("../") for path in changed):
         return None
@@ -364,12 +413,24 @@ def _describe_files(files: Files | None) -> str:
     return ", ".join([*edited, f"content {files.sha256[:12]}"])
 
 
+def _executable(left: Files | None, right: Files | None) -> Iterator[Difference]:
+    """Name the files that may be run on one side alone, where both sides looked."""
+    if left is None or right is None or left.executable is None or right.executable is None:
+        return
+    for path in sorted({*left.executable} ^ {*right.executable}):
+        bits = (_BITS[path in side] for side in (left.executable, right.executable))
+        yield from _differ("behaviour", path, *bits)
+
+
+_BITS = {True: "executable", False: "not executable"}
+
+
 def _origin(distribution: Distribution) -> str:
     return f"{distribution.origin} {distribution.url or ''}".rstrip()
 
 
 def _shared(what: str, pairs: Mapping[str, tuple[str | None, str | None]]) -> Iterator[Difference]:
-    """Give one cosmetic difference for all packages that differ alike."""
+    """Return one cosmetic difference for all packages that differ alike."""
     alike: dict[tuple[str | None, str | None], list[str]] = defaultdict(list)
     for name, pair in pairs.items():
         alike[pair].append(name)
@@ -379,55 +440,70 @@ def _shared(what: str, pairs: Mapping[str, tuple[str | None, str | None]]) -> It
         yield from _differ("cosmetic", subject, left, right)
 
 
-def _loose(left: tuple[LooseFile, ...], right: tuple[LooseFile, ...]) -> Iterator[Difference]:
-    there, here = ({file.path: file for file in files} for files in (left, right))
-    for path in sorted(there.keys() | here.keys()):
-        one, two = there.get(path), here.get(path)
-        told = loose_executable_apart(one, two)
+def _loose(left: Sequence[LooseFile], right: Sequence[LooseFile]) -> Iterator[Finding]:
+    """Compare the files of no package.
+
+    One that the right side alone has fails no check where it may come of the tools that restored
+    the others: a newer one may write its scripts in a way that no list has, and uv makes the empty
+    folders of a wheel, which pip leaves out.
+    """
+    sides = [{file.path: file for file in files} for files in (left, right)]
+    for path in sorted(sides[0].keys() | sides[1].keys()):
         group: Group = "numerics" if path.partition("/")[0] in _NUMERICS_FOLDERS else "behaviour"
-        yield from _differ(group, path, *(_describe_loose(file, bit=told) for file in (one, two)))
+        one, other = sides[0].get(path), sides[1].get(path)
+        by_tool = one is None and other and (other.folder or _BY_TOOLS.fullmatch(path))
+        found = _differ(group, path, _describe_loose(one, other), _describe_loose(other, one))
+        yield from _judged(None if by_tool else "files", found)
 
 
-def _describe_loose(file: LooseFile | None, *, bit: bool) -> str | None:
+def _describe_loose(file: LooseFile | None, other: LooseFile | None) -> str | None:
+    """Describe a file beside ``other``, with what is told only where the two differ in it."""
     if file is None:
         return None
     if file.folder:
         return "an empty folder"
-    end = f", {BITS[bool(file.executable)]}" if bit else ""
-    return f"-> {file.link}" if file.link else f"content {_short(file.sha256)}{end}"
+    words = [f"-> {file.link}" if file.link else f"content {_short(file.sha256)}"]
+    if other and {file.executable, other.executable} == {True, False}:
+        words.append(_BITS[bool(file.executable)])
+    if other and file.placeholders and not other.placeholders:
+        words.append("which names the environment's folder")
+    return ", ".join(words)
 
 
-def _outside(left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[Difference]:
-    there, here = (dict.fromkeys(entries, "leads outside") for entries in (left, right))
-    for entry in sorted(there.keys() | here.keys()):
-        yield from _differ("behaviour", entry, there.get(entry), here.get(entry))
+def _outside(left: Sequence[str], right: Sequence[str]) -> Iterator[Difference]:
+    for entry in sorted({*left, *right}):
+        sides = ("leads outside" if entry in side else None for side in (left, right))
+        yield from _differ("behaviour", entry, *sides)
 
 
-def _import_path(
-    left: tuple[str, ...] | None, right: tuple[str, ...] | None
-) -> Iterator[Difference]:
+def _import_path(left: _Path, right: _Path) -> Iterator[Difference]:
     if left is not None and right is not None:
         yield from _differ("behaviour", "import path", ", ".join(left), ", ".join(right))
 
 
 def _variables(left: Mapping[str, str], right: Mapping[str, str]) -> Iterator[Difference]:
     for name in sorted(left.keys() | right.keys()):
-        there, here = (values.get(name) for values in (left, right))
-        if (there or _NEUTRAL.get(name)) != (here or _NEUTRAL.get(name)):
+        neutral = _NEUTRAL.get(name)
+        if left.get(name, neutral) != right.get(name, neutral):
             group: Group = "behaviour" if name in _NO_ARITHMETIC else "numerics"
-            yield from _differ(group, name, there, here)
+            yield from _differ(group, name, left.get(name), right.get(name))
 
 
-def _startup(
-    left: Mapping[str, Sequence[str]] | None, right: Mapping[str, Sequence[str]] | None
-) -> Iterator[Difference]:
-    if left is None or right is None:
-        return
-    there, here = (
-        {name: f"brings {', '.join(names)}" for name, names in one.items()} for one in (left, right)
-    )
-    for name in sorted(there.keys() | here.keys()):
-        yield from _differ("behaviour", name, there.get(name), here.get(name))
+def _startup(left: _Startup, right: _Startup) -> Iterator[Finding]:
+    """Compare what variables put before the environment's own, by the variable.
+
+    What the right side does not bring any more fails a check only where it was in the memory of
+    every program, which does not travel.
+    """
+    looked = left is not None and right is not None
+    for name in sorted({*(left or {}), *(right or {})}):
+        brought = [side.get(name) if side else None for side in (left, right)]
+        more = {*(brought[1] or ())} - {*(brought[0] or ())}
+        less = {*(brought[0] or ())} - {*(brought[1] or ())}
+        counts = more or (less and right is not None and name in IN_MEMORY)
+        texts = (f"brings {', '.join(names)}" if names is not None else None for names in brought)
+        found = _differ("behaviour", name, *texts)
+        yield from _judged("startup" if counts else None, found, listed=looked)
 
 
 def _settings(left: Mapping[str, bool], right: Mapping[str, bool]) -> Iterator[Difference]:
@@ -438,21 +514,21 @@ def _settings(left: Mapping[str, bool], right: Mapping[str, bool]) -> Iterator[D
     """
     words: Mapping[bool | None, str | None] = {True: "on", False: "off", None: None}
     for name in sorted(left.keys() | right.keys()):
-        there, here = left.get(name), right.get(name)
-        written = not (left and right) and (there or here or name in _DEFAULT_CHANGED)
+        switches = (left.get(name), right.get(name))
+        written = not (left and right) and (any(switches) or name in _DEFAULT_CHANGED)
         group: Group = "cosmetic" if written else "behaviour"
-        yield from _differ(group, f"ultralytics' {name}", words[there], words[here])
+        yield from _differ(group, f"ultralytics' {name}", *(words[switch] for switch in switches))
 
 
 def _machine(left: Hardware, right: Hardware) -> Iterator[Difference]:
-    there, here = left.system, right.system
-    yield from _differ("abi", "glibc", there.glibc, here.glibc)
-    yield from _differ("abi", "architecture", there.machine, here.machine)
-    yield from _differ("cosmetic", "operating system", there.os, here.os)
-    yield from _differ("cosmetic", "container", there.container, here.container)
-    yield from _differ("cosmetic", "processor", there.cpu, here.cpu)
-    yield from _differ("cosmetic", "processors", str(there.cpu_count), str(here.cpu_count))
-    yield from _differ("cosmetic", "CUDA toolkit", there.cuda_toolkit, here.cuda_toolkit)
+    one, other = left.system, right.system
+    yield from _differ("abi", "glibc", one.glibc, other.glibc)
+    yield from _differ("abi", "architecture", one.machine, other.machine)
+    yield from _differ("cosmetic", "operating system", one.os, other.os)
+    yield from _differ("cosmetic", "container", one.container, other.container)
+    yield from _differ("cosmetic", "processor", one.cpu, other.cpu)
+    yield from _differ("cosmetic", "processors", str(one.cpu_count), str(other.cpu_count))
+    yield from _differ("cosmetic", "CUDA toolkit", one.cuda_toolkit, other.cuda_toolkit)
     yield from _differ("cosmetic", "driver", _driver(left), _driver(right))
     yield from _differ("cosmetic", "GPUs", _gpus(left), _gpus(right))
 

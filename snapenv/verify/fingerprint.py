@@ -15,14 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from snapenv.model.fingerprint import Conditions, Fingerprint
-    from snapenv.model.outcome import Part
+    from snapenv.model.outcome import Part, Topic
 
 _CPU = "cpu"
 _ABSENT = "absent"
 _HASH_DIGITS = 12  # that people compare
 _CAUSES = 5  # that a line names
-_PACKAGE = "distribution."
-_SOFTWARE = ("python", "frameworks", "unowned", "kernels", "variables")
+_SOFTWARE: tuple[Topic, ...] = ("python", "frameworks", "files", "kernels", "variables")
 
 _PACKAGES = ("ultralytics", "torch", "numpy", "opencv", "cudnn", "albumentations")
 _CONDITIONS = ("device", "threads", "tf32", *_PACKAGES)
@@ -65,6 +64,19 @@ _FAILURES = (  # what a failure says, its cause, and what to do
 _UNCALIBRATED = "; the tolerances are not yet measured on a GPU"
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A condition that is not the same, as people read it; ``name`` is its field or argument."""
+
+    name: str  # "torch", "device", "lr0"
+    expected: str
+    actual: str
+
+    def __str__(self) -> str:
+        """Return ``torch 2.6.0 → 2.11.0``."""
+        return f"{self.name} {self.expected} → {self.actual}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
     """How near two fingerprints are; steps count from 1, differences are relative."""
@@ -73,7 +85,7 @@ class Match:
     steps: int  # of the longer one
     first_differing_step: int | None  # None where every loss is the same bit for bit
     largest_relative_difference: float  # infinite where a loss is missing or not finite
-    differing: tuple[str, ...]  # the conditions that differ: "torch 2.6.0 → 2.11.0"
+    differing: tuple[Change, ...]  # conditions
     on_gpu: bool  # either of them
 
 
@@ -90,7 +102,8 @@ def compare_fingerprints(
     conditions = (expected.conditions, actual.conditions)
     differences = expected.relative_differences(actual)
     first = expected.first_differing_step(actual)
-    same_packages = same_packages and not _differing(*conditions, _PACKAGES)
+    changes = tuple(_changes(*conditions))
+    same_packages = same_packages and not any(change.name in _PACKAGES for change in changes)
     tier: Tier = "different"
     if _comparable(*conditions) and all(map(math.isfinite, differences)):
         tier = _choose_tier(*conditions, differences, same_packages=same_packages, first=first)
@@ -99,7 +112,7 @@ def compare_fingerprints(
         steps=len(differences),
         first_differing_step=first,
         largest_relative_difference=max(differences, default=math.inf),
-        differing=tuple(_describe_conditions(*conditions)),
+        differing=changes,
         on_gpu=any(side.device != _CPU for side in conditions),
     )
 
@@ -111,14 +124,14 @@ def fingerprint_check(match: Match, *, facts: Sequence[Check] = ()) -> Check:
     cause, together with the conditions that differ.
     """
     ok = match.tier != "different"
-    causes = (*match.differing, *_failing(facts))
+    causes = (*map(str, match.differing), *_failing(facts))
     return Check(
         id="fingerprint",
         ok=ok,
         expected=_EXPECTED[match.tier],
         actual=_describe(match) + (_UNCALIBRATED if match.on_gpu else ""),
         fix=None if ok else _fix(match, causes),
-        part=_part(match, causes),
+        part=_part(match, has_other_cause=len(causes) > len(match.differing)),
     )
 
 
@@ -213,42 +226,35 @@ def _within(differences: Sequence[float], limits: tuple[float, float]) -> bool:
     )
 
 
-def _describe_conditions(expected: Conditions, actual: Conditions) -> Iterator[str]:
-    yield from _differing(expected, actual, _CONDITIONS)
-    for name in sorted(expected.arguments.keys() | actual.arguments.keys()):
-        values = (expected.arguments.get(name, _ABSENT), actual.arguments.get(name, _ABSENT))
+def _changes(expected: Conditions, actual: Conditions) -> Iterator[Change]:
+    for name in _CONDITIONS:
+        values = [getattr(side, name) for side in (expected, actual)]
         if values[0] != values[1]:
-            yield f"{name} {values[0]} → {values[1]}"
+            yield Change(name, *(_ABSENT if value is None else str(value) for value in values))
+    for name in sorted(expected.arguments.keys() | actual.arguments.keys()):
+        arguments = [side.arguments.get(name, _ABSENT) for side in (expected, actual)]
+        if arguments[0] != arguments[1]:
+            yield Change(name, *arguments)
     if expected.images_sha256 != actual.images_sha256:
-        hashes = (expected.images_sha256[:_HASH_DIGITS], actual.images_sha256[:_HASH_DIGITS])
-        yield f"images {hashes[0]} → {hashes[1]}"
-
-
-def _differing(expected: Conditions, actual: Conditions, names: Sequence[str]) -> list[str]:
-    values = {name: (_value(expected, name), _value(actual, name)) for name in names}
-    return [f"{name} {old} → {new}" for name, (old, new) in values.items() if old != new]
-
-
-def _value(conditions: Conditions, name: str) -> str:
-    value = getattr(conditions, name)
-    return _ABSENT if value is None else str(value)
+        digests = (side.images_sha256[:_HASH_DIGITS] for side in (expected, actual))
+        yield Change("images", *digests)
 
 
 def _failing(facts: Sequence[Check]) -> Iterator[str]:
-    """Tell packages that fail as ``numpy 2.4.6 → 2.4.5``, other facts by the id of their check."""
+    """Name packages that fail as ``numpy 2.4.6 → 2.4.5``, other facts by the id of their check."""
     for check in facts:
-        if check.fails and check.id.startswith(_PACKAGE):
-            yield f"{check.id.removeprefix(_PACKAGE)} {check.expected} → {check.actual}"
-        elif check.fails and check.id in _SOFTWARE:
+        if check.fails and check.package:
+            yield str(Change(check.package, check.expected, check.actual))
+        elif check.fails and check.topic in _SOFTWARE:
             yield check.id
 
 
-def _part(match: Match, causes: Sequence[str]) -> Part:
-    """Give where the cause of other losses lies: with nothing that differs, in the training."""
-    if match.tier != "different" or not causes:
+def _part(match: Match, *, has_other_cause: bool) -> Part:
+    """Return where the cause of other losses lies: with nothing that differs, in the training."""
+    if match.tier != "different" or not (match.differing or has_other_cause):
         return "workload"
-    only_device = all(cause.startswith("device ") for cause in causes)
-    return "host" if only_device else "environment"
+    only_device = all(change.name == "device" for change in match.differing)
+    return "host" if only_device and not has_other_cause else "environment"
 
 
 def _describe(match: Match) -> str:

@@ -10,12 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from snapenv.model.fingerprint import Tier
-    from snapenv.model.outcome import Check
+    from snapenv.model.outcome import Check, Topic
 
 PARTS: tuple[Part, ...] = get_args(Part)
 
-_GENERAL = "distributions"  # counts what the checks after it name
-_SEEN_BY_DIFF = ("python", "frameworks", "distribution", "unowned", "kernels")
+_SHOWN_BY_DIFF: tuple[Topic, ...] = ("python", "frameworks", "packages", "files", "kernels")
 
 
 def judge(
@@ -40,24 +39,22 @@ def judge(
         summary=f"{failed}: {_reason(deciding)}",
         part=deciding.part,
         check=deciding.id,
-        next=_next(deciding, diff),
+        next=diff if diff and deciding.topic in _SHOWN_BY_DIFF else deciding.fix,
     )
 
 
 def _find_deciding(checks: Sequence[Check]) -> Check | None:
     """Give the first failing check of the first failing part, a named package before the count."""
     failing = [check for check in checks if check.fails]
-    return min(
-        failing, key=lambda check: (PARTS.index(check.part), check.id == _GENERAL), default=None
-    )
+    return min(failing, key=lambda check: (PARTS.index(check.part), _is_count(check)), default=None)
+
+
+def _is_count(check: Check) -> bool:
+    """Say whether a check counts the packages that others name."""
+    return check.topic == "packages" and check.package is None
 
 
 def _reason(check: Check) -> str:
     if check.part in ("host", "transport"):
         return f"{check.actual} (wanted: {check.expected})"
-    name = check.id.removeprefix("distribution.")
-    return f"{name} is {check.actual}, not {check.expected}"
-
-
-def _next(check: Check, diff: str | None) -> str | None:
-    return diff if diff and check.id.startswith(_SEEN_BY_DIFF) else check.fix
+    return f"{check.package or check.id} is {check.actual}, not {check.expected}"

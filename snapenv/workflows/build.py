@@ -111,7 +111,9 @@ def _make_image(snapshot: Snapshot, ref: ImageRef, request: Build, outside: Outs
     different = _differences(image, snapshot, outside)
     if different:
         outside.engine.remove(image.id)
-        last = sorted(different, key=lambda check: check.id.startswith("variables"))[-_NAMED:]
+        last = sorted(different, key=lambda check: check.topic in ("variables", "startup"))[
+            -_NAMED:
+        ]
         named = "; ".join(f"{check.id}: {check.expected} became {check.actual}" for check in last)
         raise BuildError(
             f"the image is not what the lock says: {named}",

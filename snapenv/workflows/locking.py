@@ -235,7 +235,7 @@ def _loaded(facts: Facts) -> tuple[str, ...]:
     """Warn of what is in the memory of each program here, and does not travel."""
     if not facts.startup:
         return ()
-    from snapenv.verify.startup import loaded_lines
+    from snapenv.verify.compare import loaded_lines
 
     return loaded_lines(facts.startup)
 

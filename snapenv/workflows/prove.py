@@ -32,10 +32,11 @@ from snapenv.workflows.look import look_into
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from snapenv.model.outcome import Topic
     from snapenv.model.snapshot import Lock
     from snapenv.ports import Outside, Target
 
-_PACKAGES = ("python", "frameworks", "distribution")
+_PACKAGES: tuple[Topic, ...] = ("python", "frameworks", "packages")
 _CPU = "cpu"
 _NO_CUDA = "gpu.torch"  # the preflight's check of a torch without CUDA
 _READ = "its files were read on {}, and the image is the same; --rehash reads them again"
@@ -178,13 +179,13 @@ def _look(target: Target, place: Place, outside: Outside) -> tuple[Facts, tuple[
 
 def _with_base(check: Check, place: Place) -> Check:
     """Say of another Python where it lies."""
-    if check.id != "python" or check.ok or place.base_python is None:
+    if check.topic != "python" or check.ok or place.base_python is None:
         return check
     return replace(check, actual=f"{check.actual}, of {place.base_python}")
 
 
 def _same_packages(checks: Sequence[Check]) -> bool:
-    return not any(check.fails for check in checks if check.id.startswith(_PACKAGES))
+    return not any(check.fails for check in checks if check.topic in _PACKAGES)
 
 
 def _same_hardware(

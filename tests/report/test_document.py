@@ -38,6 +38,8 @@ def test_a_check_is_written_with_all_its_keys() -> None:
             "fix": "Use a Python 3.11.",
             "part": "environment",
             "severity": "error",
+            "topic": None,
+            "package": None,
         }
     ]
 

@@ -14,6 +14,7 @@ from snapenv.model.outcome import Check
 from snapenv.model.python import Interpreter, Libraries, LooseFile
 from snapenv.probe.probe import probe
 from snapenv.verify.compare import compare_facts
+from snapenv.verify.differences import differences
 from snapenv.verify.verdict import judge
 from tests.samples import (
     sample_distribution,
@@ -113,6 +114,8 @@ def test_a_distribution_of_another_version_is_named() -> None:
             expected="6.0.3",
             actual="6.0.2",
             fix="Reinstall pyyaml from the lock, or restore again.",
+            topic="packages",
+            package="pyyaml",
         )
         in checks
     )
@@ -232,6 +235,55 @@ def test_a_script_that_a_newer_tool_wrote_is_no_difference_unless_one_was_captur
     assert failed(compare_facts(with_loose(ours), sample_facts())) == ["unowned"]
 
 
+def test_a_file_whose_placeholder_was_not_filled_in_is_named() -> None:
+    named = replace(PATCH, placeholders=True)
+
+    (check,) = [
+        check for check in compare_facts(with_loose(named), with_loose(PATCH)) if not check.ok
+    ]
+
+    assert check.expected == "patch.py content abababababab, which names the environment's folder"
+    assert check.actual == "patch.py content abababababab"
+
+
+def test_every_check_says_what_it_compares() -> None:
+    checks = compare_facts(
+        sample_facts(native=NATIVE),
+        sample_facts(environment=sample_environment(distributions=[]), native=NATIVE),
+    )
+
+    assert {check.id: check.topic for check in checks if check.package is None} == {
+        "python": "python",
+        "frameworks": "frameworks",
+        "distributions": "packages",
+        "kernels": "kernels",
+        "system-libraries": "libraries",
+        "variables": "variables",
+    }
+    assert [check.package for check in checks if check.package] == [
+        one.name for one in sample_distributions()
+    ]
+
+
+@pytest.mark.parametrize("python", ["3.11.7", "3.12.1"])
+def test_a_wheel_for_another_python_is_named_though_a_comparison_lets_it_go_without_saying(
+    python: str,
+) -> None:
+    def holding(tag: str, content: str, python: str) -> Facts:
+        numpy = sample_distribution("numpy", tags=(tag,), files=sample_files(content))
+        return sample_facts(
+            environment=sample_environment(python=python, torch=None, distributions=[numpy])
+        )
+
+    sides = (
+        holding("cp311-cp311-linux_x86_64", "one", "3.11.7"),
+        holding("cp312-cp312-linux_x86_64", "another", python),
+    )
+
+    assert "distribution.numpy" in failed(compare_facts(*sides))
+    assert ("numpy" in [one.subject for one in differences(*sides)]) is (python == "3.11.7")
+
+
 def test_a_new_file_of_no_package_is_named() -> None:
     checks = compare_facts(sample_facts(), with_loose(PATCH))
 
@@ -243,7 +295,7 @@ def test_a_new_file_of_no_package_is_named() -> None:
 def test_what_is_told_as_edited_or_missing_is_no_difference_where_the_content_is_the_same() -> None:
     carried = sample_files("by hand", edited=("a.py",), missing=("b.py",))
     vendored = sample_files("by hand")
-    there, here = (
+    sides = (
         sample_facts(
             environment=sample_environment(
                 distributions=[sample_distribution("ultralytics", "8.4.190", files=files)]
@@ -252,7 +304,7 @@ def test_what_is_told_as_edited_or_missing_is_no_difference_where_the_content_is
         for files in (carried, vendored)
     )
 
-    assert failed(compare_facts(there, here)) == []
+    assert failed(compare_facts(*sides)) == []
 
 
 NATIVE = sample_native()
@@ -272,9 +324,7 @@ def test_the_same_compiled_code_holds() -> None:
 def test_compiled_code_that_one_look_did_not_see_is_not_compared(
     natives: tuple[Native | None, Native | None],
 ) -> None:
-    there, here = natives
-
-    checks = compare_facts(sample_facts(native=there), sample_facts(native=here))
+    checks = compare_facts(*(sample_facts(native=native) for native in natives))
 
     assert {"kernels", "system-libraries"}.isdisjoint(check.id for check in checks)
 
@@ -320,7 +370,7 @@ AFTER = ("site", "site/snapenv-path/a", "site/snapenv-path/b")
 
 
 @pytest.mark.parametrize(
-    ("there", "here", "severity"),
+    ("expected", "actual", "severity"),
     [
         (FRONT, ("site",), "error"),
         (FRONT, tuple(reversed(FRONT)), "error"),
@@ -329,17 +379,17 @@ AFTER = ("site", "site/snapenv-path/a", "site/snapenv-path/b")
     ],
 )
 def test_another_import_path_is_named(
-    there: tuple[str, ...], here: tuple[str, ...], severity: str
+    expected: tuple[str, ...], actual: tuple[str, ...], severity: str
 ) -> None:
     facts = [
         sample_facts(environment=replace(sample_environment(), import_path=one))
-        for one in (there, here)
+        for one in (expected, actual)
     ]
 
     (check,) = [check for check in compare_facts(*facts) if not check.ok]
 
     assert (check.id, check.severity) == ("import-path", severity)
-    assert (check.expected, check.actual) == (", ".join(there), ", ".join(here))
+    assert (check.expected, check.actual) == (", ".join(expected), ", ".join(actual))
 
 
 @pytest.mark.parametrize("paths", [(FRONT, FRONT), (None, FRONT), (FRONT, None)])
@@ -388,6 +438,7 @@ def test_a_variable_that_is_gone_is_named() -> None:
         expected="OMP_NUM_THREADS=4",
         actual="OMP_NUM_THREADS unset",
         fix="Set or unset them as captured: OMP_NUM_THREADS",
+        topic="variables",
     )
 
 

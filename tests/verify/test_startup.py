@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.verify.startup import compare_startup, loaded_lines
+from snapenv.verify.compare import compare_facts, loaded_lines
+from snapenv.verify.differences import differences
+from tests.samples import sample_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from snapenv.model.outcome import Check
 
     Startup = Mapping[str, tuple[str, ...]] | None
 
@@ -16,9 +21,16 @@ PRELOAD = {"LD_PRELOAD": ("libtcmalloc.so.4",)}
 FOLDER = {"LD_LIBRARY_PATH": ("libcudnn.so.9",)}
 
 
+def compare(expected: Startup, actual: Startup) -> list[Check]:
+    """Return the checks that do not pass, which are all of this topic."""
+    sides = (replace(sample_facts(), startup=startup) for startup in (expected, actual))
+    checks = [check for check in compare_facts(*sides) if not check.ok]
+    assert {check.topic for check in checks} <= {"startup"}
+    return checks
+
+
 def told(expected: Startup, actual: Startup) -> list[tuple[str, str]]:
-    checks = tuple(compare_startup(expected, actual))
-    assert not any(check.ok for check in checks)
+    checks = compare(expected, actual)
     return [(check.id.removeprefix("variables."), check.severity) for check in checks]
 
 
@@ -78,10 +90,21 @@ def test_a_capture_says_what_is_in_memory_and_does_not_travel() -> None:
 def test_a_check_says_what_is_brought_and_how_to_be_rid_of_it() -> None:
     names = tuple(f"m{number}" for number in range(7))
 
-    (check,) = compare_startup({}, {"PYTHONPATH": names})
+    (check,) = compare({}, {"PYTHONPATH": names})
 
     assert check.expected == "nothing before the environment's own"
     assert check.actual == "m0, m1, m2, m3, m4 and 2 more before the environment's own"
     assert check.fix == (
         "Take away what PYTHONPATH adds: unset PYTHONPATH in a shell; in an image mend its ENV."
     )
+
+
+def test_a_comparison_lists_each_variable_where_both_sides_were_looked_at() -> None:
+    facts = [replace(sample_facts(), startup=one) for one in ({}, {**PYTHONPATH, **PRELOAD})]
+    old = replace(sample_facts(), startup=None)
+
+    assert [(one.group, one.subject, one.right) for one in differences(*facts)] == [
+        ("behaviour", "LD_PRELOAD", "brings libtcmalloc.so.4"),
+        ("behaviour", "PYTHONPATH", "brings six"),
+    ]
+    assert differences(old, facts[1]) == ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.model.fingerprint import Operator, Speed
-from snapenv.model.outcome import Check, Part, Severity, Verdict
+from snapenv.model.outcome import Check, Part, Severity, Topic, Verdict
 from snapenv.verify.verdict import PARTS, judge
 from snapenv.workflows.prove import Place, prove
 from tests.samples import (
@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 DIFF = "snapenv diff snapshots/train .venv"
 
 
-def no(name: str, part: Part, severity: Severity = "error") -> Check:
+def no(
+    name: str,
+    part: Part,
+    severity: Severity = "error",
+    *,
+    topic: Topic | None = None,
+    package: str | None = None,
+) -> Check:
     return Check(
         id=name,
         ok=False,
@@ -38,9 +45,13 @@ def no(name: str, part: Part, severity: Severity = "error") -> Check:
         fix=f"Mend {name}.",
         part=part,
         severity=severity,
+        topic=topic,
+        package=package,
     )
 
 
+NUMPY = no("distribution.numpy", "environment", topic="packages", package="numpy")
+COUNT = no("distributions", "environment", topic="packages")
 HELD = Check(id="python", ok=True, expected="3.11", actual="3.11")
 
 
@@ -97,30 +108,32 @@ def test_the_next_step_is_the_fix_of_the_check_that_decided(part: Part, reason: 
 
 
 @pytest.mark.parametrize(
-    ("name", "next_step"),
+    ("topic", "next_step"),
     [
-        ("distribution.numpy", DIFF),
+        ("packages", DIFF),
         ("python", DIFF),
-        ("unowned", DIFF),
-        ("libraries.libcudnn.so.9", "Mend libraries.libcudnn.so.9."),
-        ("variables", "Mend variables."),
-        ("operators", "Mend operators."),
+        ("frameworks", DIFF),
+        ("files", DIFF),
+        ("kernels", DIFF),
+        ("libraries", "Mend it."),
+        ("import-path", "Mend it."),
+        ("startup", "Mend it."),
+        ("variables", "Mend it."),
+        (None, "Mend it."),
     ],
 )
 def test_packages_that_differ_are_shown_by_a_diff_and_all_else_has_its_fix(
-    name: str, next_step: str
+    topic: Topic | None, next_step: str
 ) -> None:
-    assert verdict(no(name, "environment")).next == next_step
+    assert verdict(no("it", "environment", topic=topic)).next == next_step
 
 
 def test_without_a_command_the_fix_is_next() -> None:
-    assert verdict(no("distribution.numpy", "environment"), diff=None).next == (
-        "Mend distribution.numpy."
-    )
+    assert verdict(NUMPY, diff=None).next == "Mend distribution.numpy."
 
 
 def test_a_package_decides_before_the_count_of_those_that_differ() -> None:
-    found = verdict(no("distributions", "environment"), no("distribution.numpy", "environment"))
+    found = verdict(COUNT, NUMPY)
 
     assert (found.check, found.summary) == (
         "distribution.numpy",
