@@ -9,7 +9,7 @@ PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder --durations=20 --durati
 .PHONY: help demo test test-all check docs engines clean
 
 help:
-	@echo "make demo     capture a working environment, restore it, prove it the same"
+	@echo "make demo     capture a working environment, restore it, prove that it is the same"
 	@echo "make test     run the tests, with a real engine, registry and base image where they can be had"
 	@echo "make test-all the same, with every case instead of a sample"
 	@echo "make check    run the linters and the type checker"

@@ -45,11 +45,12 @@ class App:
             click.get_current_context().exit(outcome.exit_code)
 
     def show(self, outcome: Outcome[Result]) -> None:
-        """Print the answer on stdout, and what to look out for on stderr."""
+        """Print the answer on stdout; on stderr what to look out for, and what to type next."""
         from rich.console import Console
 
         from snapenv.report.document import outcome_json
-        from snapenv.report.text import outcome_text, warnings_text
+        from snapenv.report.next import next_command
+        from snapenv.report.text import next_text, outcome_text, warnings_text
 
         if outcome.warnings:
             say(warnings_text(outcome))
@@ -58,6 +59,9 @@ class App:
                 echo(outcome_json(outcome))
             else:
                 print_text(Console(highlight=False), outcome_text(outcome))
+        following = None if self.json else next_command(outcome)
+        if following:
+            say(next_text(following))
 
 
 def _connect() -> Outside:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snapenv.cli.help import command, option
 from snapenv.cli.options import base_option, json_option, mirror_option, repository_option
 
 if TYPE_CHECKING:
@@ -14,17 +15,29 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
 
 
-@click.command()
+@command(
+    examples=(
+        "snapenv build snapshots/train-yolov8.4.190-base-cu130",
+        "snapenv build SNAPSHOT --repository example.com/team/env --push",
+    )
+)
 @click.argument("snapshot", type=click.Path(path_type=Path))
 @repository_option
 @base_option
 @mirror_option
-@click.option("--push", is_flag=True, envvar="SNAPENV_PUSH", help="Push the image to its registry.")
-@click.option(
+@option(
+    "--push",
+    is_flag=True,
+    envvar="SNAPENV_PUSH",
+    group="Image",
+    help="Push the image to its registry.",
+)
+@option(
     "--replace",
     is_flag=True,
     envvar="SNAPENV_REPLACE",
-    help="Build anew, and move the tag from the image that has it.",
+    group="Image",
+    help="Rebuild, and move the tag from the image that has it.",
 )
 @json_option
 @click.pass_obj
@@ -38,9 +51,9 @@ def build(
     push: bool,
     replace: bool,
 ) -> None:
-    """Build the image of a SNAPSHOT, and tag it.
+    """Build the image of SNAPSHOT, and tag it.
 
-    The tag is that of the convention; what was built is compared with the lock before it has it.
+    The image is compared with the lock before it gets the tag.
     """
     from snapenv.workflows.build import Build
     from snapenv.workflows.build import build as run

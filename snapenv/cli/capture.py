@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snapenv.cli.help import command, option
 from snapenv.cli.options import (
     base_option,
     device_option,
@@ -29,68 +30,82 @@ def _host(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     return value
 
 
-@click.command()
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    envvar="SNAPENV_OUTPUT",
-    help="Write the snapshot to this new folder.  [default: snapshots/TAG]",
+@command(
+    examples=(
+        "snapenv capture",
+        "snapenv capture --python ENV/bin/python -o snapshot",
+        "snapenv capture --ssh HOST --python /env/bin/python",
+    )
 )
-@click.option(
+@option(
     "--python",
     metavar="PATH",
     envvar="SNAPENV_PYTHON",
-    help="Look at this Python's environment.  [default: the active one]",
+    group="Environment",
+    help="Capture the environment of this Python.  [default: the active one]",
 )
-@click.option(
+@option(
     "--container",
     metavar="NAME",
     envvar="SNAPENV_CONTAINER",
-    help="Look into this running container, at its own active Python or at --python in there.",
+    group="Environment",
+    help="Capture from this running container; --python is a path in it.",
 )
-@click.option(
+@option(
     "--ssh",
     metavar="HOST",
     callback=_host,
     envvar="SNAPENV_SSH",
-    help="Look at this machine over ssh; --python is a path over there.",
+    group="Environment",
+    help="Capture on this machine over ssh; --python is a path on it.",
 )
-@tag_word("purpose", default="train", help="Say what the environment is for; part of the tag.")
-@tag_word("level", default="base", help="Say how it is optimised, such as amp; part of the tag.")
+@option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    envvar="SNAPENV_OUTPUT",
+    group="Output",
+    help="Write the snapshot to this new folder.  [default: snapshots/TAG]",
+)
+@tag_word("purpose", default="train", help="Set what the environment is for, a word of the tag.")
+@tag_word("level", default="base", help="Set how it is optimized, such as amp; a word of the tag.")
 @base_option
 @smoke_option
 @device_option
 @rehash_option
-@click.option(
+@option(
     "--prove",
     type=click.Choice(["record", "off"]),
     default="record",
     show_default=True,
     envvar="SNAPENV_PROVE",
-    help="Compare the files with the index's own RECORD, or work offline with what uv has kept.",
+    group="Packages",
+    help="Check files against the RECORD of their index, or work offline from uv's cache.",
 )
-@click.option(
+@option(
     "--vendor",
     type=click.Choice(["none", "missing", "all"]),
     default="missing",
     show_default=True,
     envvar="SNAPENV_VENDOR",
-    help="Let no wheels travel, those that no index gives back, or all of them.",
+    group="Packages",
+    help="Choose the wheels that travel: none, those missing from their index, or all.",
 )
-@click.option(
+@option(
     "--allow",
     metavar="PATH",
     multiple=True,
     envvar="SNAPENV_ALLOW",
-    help="Let a file travel although it looks as if it held a secret, such as site/x.py.",
+    group="Packages",
+    help="Let this file travel although it seems to hold a secret, such as site/x.py.",
 )
-@click.option(
+@option(
     "--carry",
     metavar="PATH",
     multiple=True,
     envvar="SNAPENV_CARRY",
-    help="Let a file or folder beside the sources of a package travel too, such as configs.",
+    group="Packages",
+    help="Also capture a file or folder beside the sources of a package, such as configs.",
 )
 @json_option
 @click.pass_obj
@@ -112,10 +127,10 @@ def capture(
     allow: tuple[str, ...],
     carry: tuple[str, ...],
 ) -> None:
-    """Lock the environment that works.
+    """Lock a working environment.
 
-    It is looked at where it is: in the active environment, at --python, in a container or over
-    ssh. Nothing in it is changed.
+    Captures the active environment, or the one at --python, in a running container or on another
+    machine over ssh. Nothing in it is changed.
     """
     if container and ssh:
         raise click.UsageError("--container and --ssh are two places: give one of them.")

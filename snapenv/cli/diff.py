@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snapenv.cli.help import command
 from snapenv.cli.options import json_option, rehash_option, repository_option
 
 if TYPE_CHECKING:
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
 
 
-@click.command()
+@command(
+    examples=(
+        "snapenv diff snapshots/train-yolov8.4.190-base-cu130 live",
+        "snapenv diff ENV OTHER/bin/python",
+    )
+)
 @click.argument("left", metavar="A")
 @click.argument("right", metavar="B")
 @repository_option
@@ -21,12 +27,12 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def diff(app: App, left: str, right: str, *, repository: ImageRef, rehash: bool) -> None:
-    """Name what two environments differ in.
+    """Show the differences between two environments.
 
     A and B are each a snapshot folder, a tag such as train-yolov8.4.190-base-cu130, an image,
-    an archive, an environment (its folder, or ENV/bin/python), or live for the active one. What
-    differs is grouped by what follows from it: ABI, numerics, behaviour, cosmetic. Exits with 1
-    where they differ in more than names, origins and the machine.
+    an archive, an environment (its folder, or ENV/bin/python), or live for the active one.
+    Differences are grouped by consequence: ABI, numerics, behaviour, cosmetic. Exits with 1 if
+    there are any but cosmetic ones.
     """
     from snapenv.workflows.diff import Diff
     from snapenv.workflows.diff import diff as run

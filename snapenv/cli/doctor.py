@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from snapenv.cli.help import command
 from snapenv.cli.options import (
     device_option,
     engine_option,
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
 
 
-@click.command()
+@command(
+    examples=(
+        "snapenv doctor",
+        "snapenv doctor example.com/team/env:train-yolov8.4.190-base-cu130 --device 0",
+    )
+)
 @click.argument("ref", required=False)
 @engine_option
 @repository_option
@@ -36,11 +42,11 @@ def doctor(
     mirror: str | None,
     device: str,
 ) -> None:
-    """Say whether this machine can run REF.
+    """Check whether this machine can run REF.
 
     REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
-    folder; nothing of it is pulled. Without REF, say what this machine can run. Exits with 1
-    where something is in the way.
+    folder; nothing is pulled. Without REF, show what this machine can run. Exits with 1 if it
+    cannot.
     """
     from snapenv.workflows.doctor import Doctor
     from snapenv.workflows.doctor import doctor as run

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snapenv.cli.help import command, option
 from snapenv.cli.options import json_option, repository_option
 
 if TYPE_CHECKING:
@@ -14,21 +15,28 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
 
 
-@click.command()
+@command(
+    examples=(
+        "snapenv export train-yolov8.4.190-base-cu130 -o env.tar.zst",
+        "snapenv export train-yolov8.4.190-base-cu130 -o env.tar.zst --delta",
+    )
+)
 @click.argument("ref")
-@click.option(
+@option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     required=True,
     envvar="SNAPENV_OUTPUT",
+    group="Output",
     help="Write this new file.",
 )
-@click.option(
+@option(
     "--delta",
     is_flag=True,
     envvar="SNAPENV_DELTA",
-    help="Leave out the base image's layers, which the import takes from there.",
+    group="Output",
+    help="Leave out the layers of the base image; the import pulls them.",
 )
 @repository_option
 @json_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snapenv.cli.help import command, option
 from snapenv.cli.options import json_option, mirror_option, repository_option
 
 if TYPE_CHECKING:
@@ -14,14 +15,18 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
 
 
-@click.command("import")
+@command(
+    "import",
+    examples=("snapenv import env.tar.zst",),
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @repository_option
 @mirror_option
-@click.option(
+@option(
     "--replace",
     is_flag=True,
     envvar="SNAPENV_REPLACE",
+    group="Image",
     help="Move the tag from the image that has it.",
 )
 @json_option
@@ -31,7 +36,7 @@ def import_(
 ) -> None:
     """Load the image of an archive.
 
-    FILE is checked whole before the engine sees any of it. The tag is that of the convention.
+    All of FILE is checked before the engine gets any of it.
     """
     from snapenv.workflows.archive import Import, import_image
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snapenv.cli.help import command, option
 from snapenv.cli.options import json_option, repository_option
 
 if TYPE_CHECKING:
@@ -13,21 +14,28 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
 
 
-@click.command("list")
+@command(
+    "list",
+    examples=(
+        "snapenv list",
+        "snapenv list --remote --repository example.com/team/env",
+    ),
+)
 @repository_option
-@click.option(
+@option(
     "--remote",
     is_flag=True,
     envvar="SNAPENV_REMOTE",
-    help="List what the repository has in its registry too.",
+    group="Output",
+    help="Also list what the repository has in its registry.",
 )
 @json_option
 @click.pass_obj
 def list_(app: App, *, repository: ImageRef, remote: bool) -> None:
     """List the images that snapenv made.
 
-    Those here, and with --remote those of --repository in its registry. The last column says
-    here, there, both, or differ where the tag names two images.
+    Lists local images, and with --remote those of --repository in its registry. The last column
+    is here, there, both, or differ if the tag names two images.
     """
     from snapenv.workflows.list import Listing, list_images
 

@@ -71,7 +71,7 @@ class _Late(click.Group):
 @json_option
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Freeze a GPU training environment that works, bring it back elsewhere, prove it the same."""
+    """Freeze a GPU training environment, restore it elsewhere, and prove that it is the same."""
     ctx.ensure_object(App)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snapenv.cli.app import App
+from snapenv.cli.help import option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,70 +81,78 @@ def _say_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         ctx.ensure_object(App).json = True
 
 
-json_option = click.option(
+json_option = option(
     "--json",
     is_flag=True,
     expose_value=False,
     is_eager=True,
     callback=_say_json,
     envvar="SNAPENV_JSON",
+    group="Output",
     help="Print one JSON document on stdout.",
 )
 
-repository_option = click.option(
+repository_option = option(
     "--repository",
     type=RepositoryType(),
     default="snapenv",
     show_default=True,
     envvar="SNAPENV_REPOSITORY",
-    help="Find and keep images there, such as example.com/team/env.",
+    group="Image",
+    help="Find and store images here, such as example.com/team/env.",
 )
 
-mirror_option = click.option(
+mirror_option = option(
     "--mirror",
     type=MirrorType(),
     envvar="SNAPENV_MIRROR",
-    help="Take the base image from this mirror of its registry.",
+    group="Image",
+    help="Pull the base image from this mirror of its registry.",
 )
 
-base_option = click.option(
+base_option = option(
     "--base",
     type=ImageRefType(),
     envvar="SNAPENV_BASE",
-    help="Start from this image instead of the one that was chosen.",
+    group="Image",
+    help="Start from this image instead of the chosen one.",
 )
 
-smoke_option = click.option(
+smoke_option = option(
     "--smoke/--no-smoke",
     default=None,
     envvar="SNAPENV_SMOKE",
-    help="Train for ten steps, or not.  [default: where it can]",
+    group="Training",
+    help="Train for ten steps, or skip it.  [default: where possible]",
 )
 
 
-report_option = click.option(
+report_option = option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.html",
     envvar="SNAPENV_REPORT",
-    help="Write a page about it too, which needs no network; one that is there is replaced.",
+    group="Output",
+    help="Write an HTML report, replacing an existing file.",
 )
 
-rehash_option = click.option(
+rehash_option = option(
     "--rehash",
     is_flag=True,
     envvar="SNAPENV_REHASH",
-    help="Read and ask everything again, also what has not changed since.",
+    group="Checks",
+    help="Read all files and ask all indexes again, even if nothing has changed.",
 )
 
 
-engine_option = click.option(
+engine_option = option(
     "--engine",
     type=click.Choice(("docker", "venv")),
     default="docker",
     show_default=True,
     envvar="SNAPENV_ENGINE",
-    help="Run it as a container, or as a venv, which needs no Docker.",
+    group="Engine",
+    help="Run as a container, or as a venv, which needs no Docker.",
 )
 
 
@@ -154,38 +163,41 @@ def _device(ctx: click.Context, param: click.Parameter, value: str) -> str:
     raise click.BadParameter(words, ctx, param)
 
 
-device_option = click.option(
+device_option = option(
     "--device",
     default="auto",
     show_default=True,
     metavar="[auto|cpu|all|0,1]",
     callback=_device,
     envvar="SNAPENV_DEVICE",
+    group="Training",
     help="Train on this device; auto takes the GPU if there is one.",
 )
 
 
 def into_option(does: str) -> Callable[[F], F]:
     """Make the option for the folder of a venv; ``does`` is what is done there."""
-    return click.option(
+    return option(
         "--into",
         type=click.Path(path_type=Path),
         default=Path(".venv"),
         show_default=True,
         envvar="SNAPENV_INTO",
+        group="Engine",
         help=f"With --engine venv: {does}.",
     )
 
 
 def tag_word(name: str, *, default: str, help: str) -> Callable[[F], F]:  # noqa: A002 - Click's word
     """Make the option for a part of a tag."""
-    return click.option(
+    return option(
         f"--{name}",
         metavar="WORD",
         default=default,
         show_default=True,
         callback=_tag_word,
         envvar=f"SNAPENV_{name.upper()}",
+        group="Output",
         help=help,
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from snapenv.cli.help import command, option
 from snapenv.cli.options import (
     device_option,
     engine_option,
@@ -25,26 +26,33 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
 
 
-@click.command()
+@command(
+    examples=(
+        "snapenv restore train-yolov8.4.190-base-cu130 --repository example.com/team/env",
+        "snapenv restore snapshots/train-yolov8.4.190-base-cu130 --engine venv --into .venv",
+    )
+)
 @click.argument("ref")
 @engine_option
-@into_option("make it in this new folder")
-@click.option(
+@into_option("create it in this new folder")
+@option(
     "--python",
     metavar="PATH",
     envvar="SNAPENV_PYTHON",
-    help="With --engine venv: make it with this Python.  [default: one of the captured version]",
+    group="Engine",
+    help="With --engine venv: use this Python.  [default: one of the captured version]",
 )
 @repository_option
 @mirror_option
 @smoke_option
 @device_option
-@click.option(
+@option(
     "--preflight/--no-preflight",
     default=True,
     show_default=True,
     envvar="SNAPENV_PREFLIGHT",
-    help="Check first whether this machine can run it, and stop where it cannot.",
+    group="Checks",
+    help="Check first whether this machine can run it, and stop if it cannot.",
 )
 @rehash_option
 @report_option
@@ -65,11 +73,11 @@ def restore(
     report: Path | None,
     preflight: bool,
 ) -> None:
-    """Bring REF back, and prove it the same.
+    """Restore REF, and prove that it matches the capture.
 
     REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
-    folder. Exits with 1 where this machine cannot run it, and then nothing is fetched, or where
-    what came back is not what was captured.
+    folder. Exits with 1 if this machine cannot run it, in which case nothing is fetched, or if
+    the result does not match the capture.
     """
     from snapenv.workflows.restore import Restore
     from snapenv.workflows.restore import restore as run

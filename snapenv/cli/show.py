@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snapenv.cli.help import command, option
 from snapenv.cli.options import json_option, repository_option
 
 if TYPE_CHECKING:
@@ -13,19 +14,25 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
 
 
-@click.command()
+@command(
+    examples=(
+        "snapenv show snapshots/train-yolov8.4.190-base-cu130 --packages",
+        "snapenv show example.com/team/env:train-yolov8.4.190-base-cu130",
+    )
+)
 @click.argument("ref")
 @repository_option
-@click.option(
+@option(
     "--packages",
     is_flag=True,
     envvar="SNAPENV_PACKAGES",
-    help="List the packages too, with where each comes from and how that is proved.",
+    group="Output",
+    help="Also list the packages, where each comes from, and how that is proved.",
 )
 @json_option
 @click.pass_obj
 def show(app: App, ref: str, *, repository: ImageRef, packages: bool) -> None:
-    """Say what REF is, without pulling it.
+    """Show what REF is, without pulling it.
 
     REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
     folder.

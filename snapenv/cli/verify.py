@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from snapenv.cli.help import command
 from snapenv.cli.options import (
     device_option,
     engine_option,
@@ -24,10 +25,15 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
 
 
-@click.command()
+@command(
+    examples=(
+        "snapenv verify train-yolov8.4.190-base-cu130",
+        "snapenv verify snapshots/train-yolov8.4.190-base-cu130 --engine venv --into .venv",
+    )
+)
 @click.argument("ref")
 @engine_option
-@into_option("prove the one in this folder")
+@into_option("verify the one in this folder")
 @repository_option
 @smoke_option
 @device_option
@@ -47,10 +53,10 @@ def verify(
     rehash: bool,
     report: Path | None,
 ) -> None:
-    """Prove what is here already; pull nothing.
+    """Prove that what is restored already matches the capture.
 
     REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
-    folder. Exits with 1 where what is here is not what was captured.
+    folder. Nothing is pulled. Exits with 1 if something does not match.
     """
     from snapenv.workflows.restore import Restore
     from snapenv.workflows.verify import verify as run

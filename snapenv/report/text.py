@@ -50,6 +50,11 @@ def warnings_text(outcome: Outcome[Result]) -> Text:
     )
 
 
+def next_text(command: str) -> Text:
+    """Return the line that names the command to type next."""
+    return Text.assemble(("next: ", "cyan"), printable(command))
+
+
 def error_text(error: SnapenvError) -> Text:
     """Give a line of what went wrong and a line of what to do next."""
     return Text.assemble(

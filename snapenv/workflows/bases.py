@@ -90,6 +90,7 @@ def bases(request: Bases, outside: Outside) -> Outcome[BasesResult]:
     return Outcome(
         command="bases",
         result=BasesResult(
+            snapshot=str(request.snapshot) if request.snapshot else None,
             world=learned.world,
             reason=learned.why,
             machine=facts.hardware.system.architecture,

@@ -52,7 +52,14 @@ def test_the_document_has_the_usual_keys(folder: str) -> None:
     assert document.keys() == KEYS
     assert document["command"] == "bases"
     assert document["ok"] is True
-    assert document["result"].keys() == {"world", "reason", "machine", "catalogue", "bases"}
+    assert document["result"].keys() == {
+        "snapshot",
+        "world",
+        "reason",
+        "machine",
+        "catalogue",
+        "bases",
+    }
     assert [one["rank"] for one in document["result"]["bases"]] == [1, 2, 3]
 
 

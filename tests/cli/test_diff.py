@@ -89,7 +89,7 @@ def test_what_differs_stands_below_its_consequence(plain: str, other: str) -> No
     done = Command(NOWHERE).run("diff", plain, other)
 
     assert done.returncode == 1
-    assert done.stderr == ""
+    assert done.stderr == f"next: snapenv restore {plain}\n"
     assert done.stdout.splitlines() == [
         f"left   {plain}",
         f"right  {other}",

@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
+from snapenv.lock.store import write_snapshot
 from tests.command import COMMANDS, Command
+from tests.samples import sample_snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEYS = {"schema", "command", "ok", "exit_code", "result", "checks", "warnings", "verdict", "error"}
 
@@ -79,3 +85,14 @@ def test_help_lists_the_commands_in_the_order_of_their_use() -> None:
     listed = [line.split()[0] for line in lines]
     assert listed[:4] == ["capture", "build", "restore", "verify"]
     assert sorted(listed) == sorted(COMMANDS)
+
+
+def test_an_answer_ends_with_what_to_type_next_on_stderr(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshot"
+    write_snapshot(sample_snapshot(), folder)
+
+    done, machine = Command().run("show", str(folder)), Command().run("--json", "show", str(folder))
+
+    assert done.stderr == f"next: snapenv restore {folder}\n"
+    assert "next: " not in done.stdout
+    assert machine.stderr == ""

@@ -31,6 +31,7 @@ class RankedBase:
 class BasesResult(Result):
     """Base images for an environment, best first."""
 
+    snapshot: str | None  # that they are ranked for; None is the active environment
     world: Literal["base", "exact"]
     reason: str
     machine: str  # "amd64"

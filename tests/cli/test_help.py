@@ -1,0 +1,45 @@
+"""What --help shows: groups of options, and examples that the command line takes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import click
+import pytest
+
+from snapenv.cli.help import Command as HelpfulCommand
+from snapenv.cli.main import cli
+from tests.command import COMMANDS
+
+commands = pytest.mark.parametrize("name", COMMANDS)
+
+
+def shown(name: str) -> str:
+    command = COMMANDS[name]
+    return command.get_help(click.Context(command, info_name=f"snapenv {name}"))
+
+
+@commands
+def test_each_option_is_listed_once_in_a_group(name: str) -> None:
+    text = shown(name)
+
+    for param in COMMANDS[name].params:
+        if isinstance(param, click.Option):
+            assert len(re.findall(rf"^  (?:-\w, )?{param.opts[-1]}\b", text, re.MULTILINE)) == 1
+    assert "\nOptions:" not in text
+    assert "\nOutput options:\n" in text
+    assert text.index("\nOther options:\n") < text.index("\nExamples:\n  snapenv ")
+
+
+@commands
+def test_each_example_is_a_command_line(name: str) -> None:
+    command = COMMANDS[name]
+    assert isinstance(command, HelpfulCommand)
+    assert command.examples
+
+    for example in command.examples:
+        program, word, *arguments = shlex.split(example)
+
+        assert (program, word) == ("snapenv", name)
+        command.make_context(name, arguments, parent=click.Context(cli))

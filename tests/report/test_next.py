@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+
+import click
+import pytest
+
+from snapenv.cli.main import cli
+from snapenv.model.host import Host, Needs
+from snapenv.model.outcome import Check, Outcome, Result
+from snapenv.model.results.archive import ArchiveResult
+from snapenv.model.results.bases import BasesResult, RankedBase
+from snapenv.model.results.build import BuildResult
+from snapenv.model.results.capture import CaptureResult
+from snapenv.model.results.diff import DiffResult, DiffSide
+from snapenv.model.results.doctor import DoctorResult
+from snapenv.model.results.inventory import ListedImage, ListResult, ShowResult
+from snapenv.model.results.proof import ProofResult
+from snapenv.report.next import next_command
+from tests.command import COMMANDS
+from tests.samples import sample_hardware
+
+IMAGE = "example.com/team/env:tag"
+NO = Check(id="abi", ok=False, expected="the same", actual="1 different")
+CAPTURE = CaptureResult(
+    path="my snapshots/tag",
+    tag="tag",
+    digest="sha256:1",
+    python="/env/bin/python",
+    packages=1,
+    origins={"index": 1},
+    edited_files=0,
+    missing_files=0,
+    carried_packages=0,
+    carried_files=0,
+    not_importable=(),
+)
+BUILD = BuildResult(
+    image=IMAGE, digest="sha256:1", pushed=True, base=None, snapshot="sha256:2", size_bytes=1
+)
+ARCHIVE = ArchiveResult(
+    path="env.tar.zst",
+    image=IMAGE,
+    digest="sha256:1",
+    config="sha256:2",
+    snapshot="sha256:3",
+    delta=False,
+    size_bytes=1,
+)
+HOST = Host(hardware=sample_hardware())
+LIVE = DiffSide(kind="environment", place="/env/bin/python", digest=None)
+SNAPSHOT = DiffSide(kind="snapshot", place="snapshot", digest="sha256:1")
+RANKED = RankedBase(
+    rank=1,
+    image="example.com/pytorch:26.02-py3",
+    digest=None,
+    python=None,
+    cuda=None,
+    torch=None,
+    cudnn=None,
+    nccl=None,
+    size_bytes=None,
+    here=False,
+    looked_into=False,
+    reason="",
+    warnings=(),
+)
+BASES = BasesResult(
+    snapshot=None, world="exact", reason="", machine="amd64", catalogue="", bases=(RANKED,)
+)
+
+
+def diff(left: DiffSide, right: DiffSide) -> DiffResult:
+    return DiffResult(left=left, right=right, differences=())
+
+
+def listed(*names: str) -> ListResult:
+    images = tuple(ListedImage(name=name, repository="", tag="") for name in names)
+    return ListResult(repository="snapenv", remote=False, images=images)
+
+
+@pytest.mark.parametrize(
+    ("command", "result", "following"),
+    [
+        ("capture", CAPTURE, "snapenv build 'my snapshots/tag'"),
+        ("build", BUILD, f"snapenv restore {IMAGE}"),
+        ("build", replace(BUILD, pushed=False), f"snapenv verify {IMAGE}"),
+        ("restore", ProofResult(), None),  # its answer ends with how to use it
+        ("verify", ProofResult(), None),
+        ("doctor", DoctorResult(ref=None, host=HOST), "snapenv capture"),
+        ("doctor", DoctorResult(ref=IMAGE, host=HOST), f"snapenv restore {IMAGE}"),
+        (
+            "doctor",
+            DoctorResult(ref="tag", host=HOST, needs=Needs(name="tag", venv=True)),
+            "snapenv restore tag --engine venv",
+        ),
+        ("diff", diff(SNAPSHOT, LIVE), None),
+        ("bases", BASES, "snapenv capture --base example.com/pytorch:26.02-py3"),
+        (
+            "bases",
+            replace(BASES, snapshot="snapshot"),
+            "snapenv build snapshot --base example.com/pytorch:26.02-py3",
+        ),
+        ("export", ARCHIVE, "snapenv import env.tar.zst"),
+        ("import", ARCHIVE, f"snapenv verify {IMAGE}"),
+        ("list", listed(IMAGE, "other"), f"snapenv show {IMAGE}"),
+        ("list", listed(), "snapenv capture"),
+        ("show", ShowResult(kind="image", name=IMAGE), f"snapenv restore {IMAGE}"),
+    ],
+)
+def test_what_follows_an_answer(command: str, result: Result, following: str | None) -> None:
+    assert next_command(Outcome(command=command, result=result)) == following
+    if following:
+        _, word, *arguments = shlex.split(following)
+        COMMANDS[word].make_context(word, arguments, parent=click.Context(cli))
+
+
+@pytest.mark.parametrize(
+    ("command", "result", "following"),
+    [
+        ("doctor", DoctorResult(ref=IMAGE, host=HOST), None),  # the verdict says what to do
+        ("diff", diff(SNAPSHOT, LIVE), "snapenv restore snapshot"),
+        ("diff", diff(LIVE, SNAPSHOT), "snapenv restore snapshot"),
+        ("diff", diff(LIVE, LIVE), None),
+    ],
+)
+def test_what_follows_a_no(command: str, result: Result, following: str | None) -> None:
+    assert next_command(Outcome(command=command, result=result, checks=(NO,))) == following
