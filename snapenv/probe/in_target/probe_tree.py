@@ -18,22 +18,18 @@ import stat
 import sys
 
 import probe_path
-import probe_status
+import probe_walk
 from probe_status import MODE
 
 TYPE_CHECKING = False  # as mypy knows it: typing takes long to import, and nothing here needs it
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterable, Iterator, List, Tuple
+    from typing import Any, Dict, Iterable, Iterator
 
     from probe_status import Status
+    from probe_walk import Listed, Listing
 
     Statuses = Dict[str, Status]  # by path, absolute; of a link its own
-    # A folder, absolute; what is in it, each name followed by its status; and the folder's own
-    # status where it could not be read.
-    Listing = Tuple[str, List[Any], "Status | None"]
 
-_NONE: Status = (0, 0, 0, 0, 0, 0)  # of what has a path too long to be asked for
-_LONG = 900  # characters, so that with a name at its end a path is one that a system call takes
 _AROUND = ("bin", "etc", "include", "lib", "share")
 # Folders that every venv has; what tools put into the others is known by what it holds.
 _OF_TOOLS = re.compile(
@@ -48,21 +44,33 @@ _LIBRARY = re.compile(r"lib/(?:python|pypy)[0-9.]*t?")
 class Tree:
     """What was there when the look began, without what Python compiles by itself.
 
-    ``listed`` are the folders of each site-packages as they were read, which is all that a look
-    needs that finds nothing changed. ``around`` are the files of a venv beside its site-packages
-    and what every venv has; ``empty`` are the folders that hold nothing, not even a folder.
+    ``listed`` are the folders of each site-packages, which is all that a look needs that finds
+    nothing changed. ``around`` are the files of a venv beside its site-packages and what every
+    venv has.
     """
 
-    def __init__(
-        self, listed: dict[str, list[Listing]], around: Statuses, empty: tuple[str, ...]
-    ) -> None:
+    def __init__(self, listed: dict[str, Listed], around: Statuses) -> None:
         """Take what was walked."""
-        self.listed, self.around, self.empty = listed, around, empty
+        self.listed, self.around = listed, around
 
     @functools.cached_property
     def folders(self) -> dict[str, Statuses]:
-        """Give the files by site-packages; a folder that cannot be read is in there too."""
-        return {site: dict(_files(listings)) for site, listings in self.listed.items()}
+        """Return the files by site-packages; a folder that cannot be read is in there too."""
+        return {site: dict(_files(listings)) for site, listings in self._listings.items()}
+
+    @property
+    def empty(self) -> list[str]:
+        """Return the folders that hold nothing, not even a folder."""
+        return [
+            folder
+            for listings in self._listings.values()
+            for folder, found, has_folders, unread in listings
+            if not (found or has_folders or unread)
+        ]
+
+    @functools.cached_property
+    def _listings(self) -> dict[str, list[Listing]]:
+        return {site: probe_walk.read(listed) for site, listed in self.listed.items()}
 
     def statuses(self) -> Statuses:
         """Give the files of all of them."""
@@ -75,9 +83,8 @@ def walk(folders: list[str], root: str | None = None) -> Tree:
 
     ``root`` is the folder of a venv whose own files are listed too.
     """
-    empty: list[str] = []
-    listed = {folder: _walk(folder, empty) for folder in folders}
-    return Tree(listed, _around(root) if root else {}, tuple(empty))
+    listed = {folder: probe_walk.walk(folder) for folder in folders}
+    return Tree(listed, _around(root) if root else {})
 
 
 def venv() -> str | None:
@@ -114,9 +121,9 @@ def _around(root: str) -> Statuses:
     while queue:
         folder: str = queue.pop()
         found: list[Any] = []
-        listings.append((folder, found, None))
+        listings.append((folder, found, False, None))
         with contextlib.suppress(OSError):
-            inner = _read(folder, found)
+            inner = probe_walk.read_folder(folder, found)
             queue += [below for below in inner if not _is_of_tools(below, start)]
     return {file: one for file, one in _files(listings) if not _is_of_python(file, one, start)}
 
@@ -139,57 +146,9 @@ def _is_script(file: str) -> bool:
 
 def _files(listings: Iterable[Listing]) -> Iterator[tuple[str, Status]]:
     """Give the path and status of each file, and of each folder that could not be read."""
-    for folder, found, unread in listings:
+    for folder, found, _, unread in listings:
         above = folder + "/"
         for name, status in zip(found[::2], found[1::2]):
             yield above + name, status
         if unread:
             yield folder, unread
-
-
-def _walk(top: str, empty: list[str]) -> list[Listing]:
-    """List a folder and all below it, and add those that hold nothing to ``empty``."""
-    listings: list[Listing] = []
-    queue = [top]
-    while queue:
-        folder = queue.pop()
-        found: list[Any] = []
-        unread = None
-        try:
-            folders = _read(folder, found)
-            queue += folders
-            if not folders and not found:
-                empty.append(folder)
-        except OSError:
-            unread = probe_status.ask(folder, follow=False) or _NONE
-        listings.append((folder, found, unread))
-    return listings
-
-
-def _read(folder: str, found: list[Any]) -> list[str]:
-    """Add the files of one folder, each name followed by its status, and give the folders in it.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    if len(folder) > _LONG:  # with whole paths, which are refused where nothing could be opened
-        with os.scandir(folder) as entries:
-            return _sort(folder, entries, found)
-    above = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with os.scandir(above) as entries:  # what it names is asked for from there: a sixth faster
-            return _sort(folder, entries, found)
-    finally:
-        os.close(above)
-
-
-def _sort(folder: str, entries: Iterable[os.DirEntry[str]], found: list[Any]) -> list[str]:
-    """Sort the entries of a folder; this is done for each of tens of thousands of files."""
-    inner: list[str] = []
-    of = probe_status.of
-    for entry in entries:
-        if not entry.is_dir(follow_symlinks=False):
-            found += (entry.name, of(entry.stat(follow_symlinks=False)))
-        elif entry.name != "__pycache__":
-            inner.append(folder + "/" + entry.name)
-    return inner
