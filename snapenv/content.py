@@ -7,9 +7,10 @@ import errno
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from msgspec import Struct
 
 from snapenv.errors import SnapshotDamagedError
 from snapenv.model.carried import Content
@@ -103,8 +104,7 @@ def size_bytes(content: Content) -> int:
         return content.stat().st_size
 
 
-@dataclass(frozen=True, slots=True)
-class Tar:
+class Tar(Struct, frozen=True):
     """Files as a tar that is never whole in memory; the same files give the same bytes.
 
     Iterating gives its bytes in pieces. Every file is root's, of mode 644, and of 1970. With

@@ -16,9 +16,10 @@ import re
 import shutil
 import stat
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from snapenv.content import replace_file, sha256_of
 from snapenv.errors import SnapshotDamagedError
@@ -39,8 +40,7 @@ _KEY_BYTES = 32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """A folder of such files; None keeps nothing."""
 
     folder: Path | None
@@ -128,8 +128,7 @@ class Kept:
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class KeptFiles:
+class KeptFiles(Struct, frozen=True):
     """A folder of files of any size, each named by its SHA-256; None keeps nothing."""
 
     folder: Path | None

@@ -12,9 +12,11 @@ import importlib.util
 import re
 import socket
 import ssl
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -109,8 +111,7 @@ _GO_WORDS: tuple[tuple[Kind, str], ...] = (  # the first counts
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True, kw_only=True):
     """Why a request came to nothing; ``what`` follows the name of the host in a sentence."""
 
     kind: Kind

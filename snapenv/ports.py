@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from msgspec import Struct
 
 from snapenv.kept import Kept
 from snapenv.secrets.model import Location, Secret
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from snapenv.model.wheels import IndexWheel, WheelRecord
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True, kw_only=True):
     """A program that has ended."""
 
     exit_code: int
@@ -313,8 +313,7 @@ class Wheels(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outside:
+class Outside(Struct, frozen=True, kw_only=True):
     """All that a workflow may ask of the outside."""
 
     local: Callable[[str], Target]  # the target of an interpreter of this machine, by its path

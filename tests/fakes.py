@@ -10,8 +10,10 @@ import json
 import shlex
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from msgspec.structs import replace
 
 from snapenv.content import read_chunks, size_bytes
 from snapenv.errors import (

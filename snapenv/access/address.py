@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from msgspec import Struct
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Login:
@@ -14,8 +16,7 @@ class Login:
     password: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Index:
+class Index(Struct, frozen=True, kw_only=True):
     """One index, or one host, that a program of this machine is told of."""
 
     address: str  # without user info

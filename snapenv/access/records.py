@@ -13,9 +13,10 @@ import gzip
 import json
 import re
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from snapenv.content import replace_file
 from snapenv.model.wheels import WheelRecord
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class RecordCache:
+class RecordCache(Struct, frozen=True):
     """A folder of RECORDs, or none. What cannot be read or written there is as if not there."""
 
     folder: Path | None

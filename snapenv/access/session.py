@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import requests
 import urllib3
+from msgspec import Struct, field
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
@@ -33,8 +33,7 @@ _REFUSED = (requests.codes.unauthorized, requests.codes.forbidden)
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True, kw_only=True):
     """How long to wait for a host: for its answer, and before each further try."""
 
     connect_s: float = 15.0
@@ -42,8 +41,7 @@ class Patience:
     before_retries_s: tuple[float, ...] = (0.5, 2.0, 5.0)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trust:
+class Trust(Struct, frozen=True, kw_only=True):
     """Whose certificates are trusted, beside the usual authorities or instead of them."""
 
     bundle: str | None = None  # a file, or a folder

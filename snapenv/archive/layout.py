@@ -14,10 +14,10 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from snapenv.model.image import Layer
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL, SUMS_FILE
@@ -57,8 +57,7 @@ class Sum(NamedTuple):
     sha256: str  # hex
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Archived:
+class Archived(Struct, frozen=True, kw_only=True):
     """What an archive holds, each byte of it checked; its layers stay in the file."""
 
     tag: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from snapenv.archive.frame import CHUNK_BYTES, packer
 from snapenv.archive.layout import (
@@ -43,8 +44,7 @@ if TYPE_CHECKING:
 _PIECE_BYTES = 256 << 10  # stays in a core's own cache
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Export:
+class Export(Struct, frozen=True, kw_only=True):
     """What goes into an archive beside the parts that an engine gives."""
 
     image: Image
@@ -54,8 +54,7 @@ class Export:
     left_out: frozenset[str] = frozenset()  # layers that are the base image's
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Written:
+class Written(Struct, frozen=True, kw_only=True):
     """An archive that lies where it was asked for."""
 
     size_bytes: int

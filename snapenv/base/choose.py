@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.base.rank import Candidate, rank_images, warnings_of
 from snapenv.base.says import as_it_says
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
 _OF_RELEASE = re.compile(r"\.nv(\d\d)\.(\d{1,2})(?:\.|$)", re.ASCII)  # "nv24.3" and "nv24.03"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ranking:
+class Ranking(Struct, frozen=True, kw_only=True):
     """The images for an environment, best first, and what holds for it on any of them."""
 
     world: World

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from snapenv.nvidia.catalogue import CatalogueImage, dotted, major_minor
 from snapenv.nvidia.driver import serve
@@ -19,8 +20,7 @@ _FAR = 10_000  # minor releases
 _FORWARD, _UNKNOWN, _NOT = 1, 2, 3  # how a driver serves a CUDA, best first
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """An image at its rank.
 
     ``reason`` says why it stands here: the first what fits, any other what sets it below the one
@@ -33,8 +33,7 @@ class Candidate:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Mark:
+class _Mark(Struct, frozen=True, kw_only=True):
     """One criterion's answer: the lower the better, and the words for a yes and for a no."""
 
     value: int

@@ -6,8 +6,10 @@ Source: ``docker inspect`` of nvcr.io/nvidia/pytorch:23.10-py3 and 25.10-py3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.nvidia.catalogue import CatalogueImage, Kernels, major_minor, read_kernels
 
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class Said(Struct, frozen=True, kw_only=True):
     """What is known of an image by itself; None where it does not say so."""
 
     python: str | None = None  # "3.12.3"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
+from msgspec.structs import replace
 
 from snapenv.cli.streams import answering, echo, print_text, say
 

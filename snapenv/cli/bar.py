@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Task
 
 
-@dataclass(frozen=True, slots=True)
-class BarProgress:
+class BarProgress(Struct, frozen=True):
     """Shows one task at a time on ``console``, and leaves a line with its seconds behind."""
 
     console: Console
@@ -70,8 +69,7 @@ _UNCOUNTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _BarTask:
+class _BarTask(Struct, frozen=True):
     bar: Progress
     id: TaskID
 

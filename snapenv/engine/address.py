@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 from docker.context import ContextAPI
 from docker.errors import DockerException
 from docker.tls import TLSConfig
+from msgspec import Struct
 
 from snapenv.engine.failures import one_line
 from snapenv.errors import EngineMissingError
@@ -40,8 +40,7 @@ _OTHERS = {  # schemes that name no engine: why, and what mends it
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Address:
+class Address(Struct, frozen=True, kw_only=True):
     """Where an engine listens, and with which certificates it is spoken to."""
 
     url: str

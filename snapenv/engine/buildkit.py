@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
+from msgspec import Struct
 
 from snapenv.engine.failures import one_line
 
@@ -56,8 +56,7 @@ _KEPT_BYTES = 64 * 1024  # of each step's log
 _NOTE_LENGTH = 60
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Vertex:
+class Vertex(Struct, frozen=True, kw_only=True):
     """One step of a build, as it is now."""
 
     digest: str
@@ -68,8 +67,7 @@ class Vertex:
     error: str | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Status:
+class Status(Struct, frozen=True, kw_only=True):
     """How far one part of a step is, in bytes; ``total`` is 0 where it is not known."""
 
     id: str
@@ -78,16 +76,14 @@ class Status:
     total: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Log:
+class Log(Struct, frozen=True, kw_only=True):
     """A piece of what a step printed; pieces may end within a line."""
 
     vertex: str
     text: bytes
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trace:
+class Trace(Struct, frozen=True, kw_only=True):
     """One message of progress: what changed since the last."""
 
     vertexes: tuple[Vertex, ...] = ()

@@ -9,12 +9,12 @@ import re
 import tarfile
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound
+from msgspec import Struct
 
 from snapenv.content import Tar
 from snapenv.engine.describe import describe
@@ -43,8 +43,7 @@ _LIMIT_REFUSED = "error setting rlimit"
 _FOLDER_MODE = 0o777
 
 
-@dataclass(frozen=True, slots=True)
-class _Owned(Tar):
+class _Owned(Tar, Struct, frozen=True):
     """Files in a folder, all of them and the folders between them one user's."""
 
     folder: str = "."
@@ -55,7 +54,7 @@ class _Owned(Tar):
             folder = tarfile.TarInfo(name)
             folder.type, folder.mode = tarfile.DIRTYPE, _FOLDER_MODE
             yield self._own(folder), b""
-        for member, content in super(_Owned, self)._members():
+        for member, content in super()._members():
             if not member.isdir():
                 yield self._own(member), content
 
@@ -69,8 +68,7 @@ class _Owned(Tar):
         return member
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(Struct, frozen=True):
     """One program in one container, but for its GPUs."""
 
     name: str  # of the container
@@ -80,8 +78,7 @@ class _Run:
     shm_bytes: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageTarget:
+class ImageTarget(Struct, frozen=True, kw_only=True):
     """An image: each run is a fresh container without network, removed at its end."""
 
     client: APIClient
@@ -200,8 +197,7 @@ def _variables(asked: Mapping[str, str], decided: Mapping[str, str | None]) -> l
     return [name if value is None else f"{name}={value}" for name, value in variables.items()]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerTarget:
+class ContainerTarget(Struct, frozen=True, kw_only=True):
     """A container that runs already: each run is an ``exec``, with the container's environment."""
 
     client: APIClient

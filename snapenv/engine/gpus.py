@@ -13,10 +13,11 @@ https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/cdi-sup
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from docker.types import DeviceRequest, Ulimit
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from snapenv.model.host import NVIDIA_DEVICE, NVIDIA_RUNTIME
 
@@ -28,8 +29,7 @@ _STACK_BYTES = 64 << 20
 _LEAST_SHM_BYTES = 1 << 30
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GpuAccess:
+class GpuAccess(Struct, frozen=True, kw_only=True):
     """What a container is made with to see GPUs, or none.
 
     A variable that is None is taken away, though the image sets it.

@@ -10,10 +10,10 @@ import shlex
 import socket
 import subprocess  # noqa: TID251 - it is a connection of an engine's client, in no target
 import tempfile
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from msgspec import Struct
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
@@ -102,8 +102,7 @@ class _Pool(HTTPConnectionPool):
         self._programs.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class _Program:
+class _Program(Struct, frozen=True):
     process: subprocess.Popen[bytes]
     said: IO[bytes]  # what it writes on stderr
 

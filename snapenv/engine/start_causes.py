@@ -7,7 +7,8 @@ of nvidia-container-toolkit, of moby and of runc.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 WRITE_CDI = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
 
@@ -29,8 +30,7 @@ _NO_GPU_SUPPORT = re.compile(  # engines up to 28; those whose --gpus looks for 
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True, kw_only=True):
     """Why a container did not start; ``words`` are those of the text that tell it."""
 
     message: str
@@ -38,8 +38,7 @@ class Cause:
     words: str | None = None  # None where the message says all
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(Struct, frozen=True):
     words: str  # a pattern, in any case of letters
     message: str
     hint: str

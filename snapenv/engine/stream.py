@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from docker import auth
 from docker.errors import APIError, create_api_error_from_http_exception
+from msgspec import Struct
 from requests import HTTPError, RequestException
 
 from snapenv.docker_login import find_login
@@ -44,8 +44,7 @@ _MOVED = ("Download complete", "Pull complete", "Pushed")
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True, kw_only=True):
     """How long to wait for an engine that speaks with a registry, and before each further try.
 
     An engine says what it moves all the time, but for a large layer that is read to its end.

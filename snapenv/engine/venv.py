@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from snapenv.content import read_chunks, write_content
 from snapenv.engine.full_disk import could_not_make
@@ -30,8 +31,7 @@ _NO_LOCK = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 _NO_SPACE = "No space left on device"
 
 
-@dataclass(frozen=True, slots=True)
-class UvVenvs:
+class UvVenvs(Struct, frozen=True):
     """Makes venvs with the uv at ``uv``; ``local`` gives the target of a Python here."""
 
     uv: str

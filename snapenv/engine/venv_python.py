@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from snapenv.errors import InstallError
 
@@ -24,8 +25,7 @@ _CAUSE = re.compile(r"(?m)^ *cause: (.+)$")
 _OFF = re.compile(r"(?m)^hint: .*, but (.+)$")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """What uv is asked for, and what it is told for that."""
 
     python: str

@@ -7,9 +7,10 @@ wheel does not (see ``ports.Wheels.record``).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from snapenv.lock.ask import python_platform
 from snapenv.model.wheels import IndexWheel
@@ -26,8 +27,7 @@ _FORM = 3  # of what is kept
 DAY_S = 24 * 60 * 60.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """The wheel that was installed, if the index has it; and whether that was proved."""
 
     wheel: IndexWheel | None

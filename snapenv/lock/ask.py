@@ -5,12 +5,14 @@ Source: https://docs.astral.sh/uv/reference/cli/#uv-pip-compile
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from packaging.utils import (
     InvalidWheelFilename,
     canonicalize_name,
@@ -46,8 +48,7 @@ Offers = dict[str, tuple[IndexWheel, ...]]
 """The wheels that an index offers, by distribution; none where it does not have the version."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Uv:
+class Uv(Struct, frozen=True, kw_only=True):
     """The uv that is running here, and what it is told; never written."""
 
     machine: Target
@@ -126,7 +127,9 @@ def _see_that_all_answered(pins: Sequence[Distribution], facts: Facts, uv: Uv) -
     """
     if _STRATEGY in uv.settings.variables:
         alone = {key: value for key, value in uv.settings.variables.items() if key != _STRATEGY}
-        done = _compile(pins, facts, replace(uv, settings=replace(uv.settings, variables=alone)))
+        done = _compile(
+            pins, facts, replace(uv, settings=dataclasses.replace(uv.settings, variables=alone))
+        )
         if done.exit_code != 0 and _NO_ANSWER.search(" ".join(done.stderr.split())):
             raise _not_locked(" ".join(done.stderr.split()))
 

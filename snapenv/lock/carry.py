@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from snapenv.content import read_chunks
 from snapenv.lock.named_folders import NamedFolder, find_folders
@@ -41,8 +42,7 @@ _LENGTH_BYTES = 8
 _Leaks = Mapping[str, tuple[Leak, ...]]  # by part
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Travelling:
+class Travelling(Struct, frozen=True, kw_only=True):
     """What must travel: distributions as wheels, and the files of the overlay's plan.
 
     Each of them is a part, by its name; only those of files have a slash in them.
@@ -55,8 +55,7 @@ class Travelling:
     into: Path | None = None  # a folder for files that are large
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Carried:
+class Carried(Struct, frozen=True, kw_only=True):
     """What travels, and the places in it that may although they look bad."""
 
     wheels: Mapping[str, Content]  # by file name
@@ -66,8 +65,7 @@ class Carried:
     named: tuple[NamedFolder, ...] = ()  # folders of this machine, in texts
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True, kw_only=True):
     """A rebuilt wheel or a file, and what looked like a secret in what it is made of.
 
     Where a distribution can be no wheel, there are its ``files`` instead.
@@ -193,8 +191,7 @@ def _find(kept: Kept, names: Mapping[str, str]) -> dict[str, _Part]:
     return {part: _from_bytes(body) for part, body in found.items() if body}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Head:
+class _Head(Struct, frozen=True, kw_only=True):
     """A part without its content, as it is kept; of each file its bytes, and may it be run."""
 
     leaks: tuple[Leak, ...]

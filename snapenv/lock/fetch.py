@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from snapenv.errors import WriteError
 from snapenv.kept import KeptFiles
@@ -76,8 +77,7 @@ def fetch_wheels(
     return files
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Staged:
+class Staged(Struct, frozen=True, kw_only=True):
     """Files beside a snapshot's own, while it is built; none where all can be had by anyone."""
 
     files: Mapping[str, Content] = field(default_factory=dict)
@@ -116,8 +116,7 @@ def _wheel_of(uv: Installer) -> IndexWheel:
     return IndexWheel(name="uv", version=uv.version, url=uv.url, sha256=uv.sha256)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True, kw_only=True):
     """A task that counts as a part of another one."""
 
     task: Task

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.errors import LockError
 from snapenv.lock.answers import (
@@ -35,8 +37,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Outside
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """What the index gives back: wheels by distribution, and which of them were proved."""
 
     wheels: Mapping[str, IndexWheel]
@@ -66,8 +67,7 @@ def find_wheels(facts: Facts, outside: Outside, *, how: Prove, anew: bool, task:
     return _found(pins, answers[program_key(outside.uv())].wheel, answers)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Question:
+class _Question(Struct, frozen=True, kw_only=True):
     facts: Facts
     uv: Uv
     task: Task

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -12,8 +13,7 @@ _TEXT_BYTES = 8192  # a NUL among the first says that it is none
 _GOES_ON = b"-._~+"  # beside letters and digits, what makes a name longer
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NamedFolder:
+class NamedFolder(Struct, frozen=True, kw_only=True):
     """A folder that a text names, the first time that it does."""
 
     place: str  # such as "site/x.py"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from posixpath import dirname
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from snapenv.content import sha256_of
 from snapenv.errors import LockError
@@ -26,8 +27,7 @@ _SCRIPT = Path(__file__).with_name("in_snapshot") / "apply_overlay.py"
 _PLACEHOLDER = re.compile(rb"#!python(?: [^\n]*)?\r?\n")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OverlayPlan:
+class OverlayPlan(Struct, frozen=True, kw_only=True):
     """What must be put over the wheels; every name is ``site/PATH`` or ``prefix/PATH``.
 
     ``site`` is site-packages, ``prefix`` the environment's own folder.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.lock.carry import Travelling, carry
 from snapenv.lock.fetch import fetch_wheels
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
 _NAMED = 10  # texts that name folders of this machine
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VendorOptions:
+class VendorOptions(Struct, frozen=True, kw_only=True):
     """How much is proved, how much travels, and where what is fetched for that is put."""
 
     prove: Prove = "record"
@@ -47,8 +47,7 @@ class VendorOptions:
     into: Path
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Packages:
+class Packages(Struct, frozen=True, kw_only=True):
     """What brings an environment's packages back: pins, wheels of our own, and an overlay."""
 
     pylock: bytes

@@ -11,10 +11,11 @@ import csv
 import hashlib
 import io
 import re
-from dataclasses import replace
 from posixpath import normpath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

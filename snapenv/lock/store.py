@@ -7,12 +7,12 @@ import hashlib
 import os
 import re
 import stat
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from snapenv.content import sha256_of, size_bytes, write_content
 from snapenv.errors import (

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ _OLD_GLIBC = {"1": (2, 5), "2010": (2, 12), "2014": (2, 17)}
 _PLATFORM = "linux_here"  # stands for any platform that fits
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Platform:
+class Platform(Struct, frozen=True, kw_only=True):
     """What a wheel is installed on."""
 
     python: str  # its minor version, such as "3.11"

@@ -12,10 +12,10 @@ import csv
 import io
 import re
 import zipfile
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING
 
+from msgspec import Struct
 from packaging.utils import canonicalize_name, is_normalized_name
 from packaging.version import InvalidVersion, Version
 
@@ -52,8 +52,7 @@ class NoWheelError(LockError):
     """A distribution is of a form that no wheel has, although its files could travel."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Layout:
+class _Layout(Struct, frozen=True, kw_only=True):
     """Where the files of one wheel go; ``prefix`` is ``NAME-VERSION`` as the archive spells it."""
 
     prefix: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+from msgspec import Struct
 
 Content: TypeAlias = bytes | Path
 """What a file holds: its bytes, or a file of ours, read when and only when it is needed.
@@ -14,8 +15,7 @@ A Path stands for what may be large. Nobody changes it meanwhile, and nobody wri
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CarriedFile:
+class CarriedFile(Struct, frozen=True, kw_only=True):
     """What a file held, and whether it may be run; of a large one, where it lies meanwhile."""
 
     content: Content
@@ -27,8 +27,7 @@ class CarriedFile:
         return self.content if isinstance(self.content, bytes) else b""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Collected:
+class Collected(Struct, frozen=True, kw_only=True):
     """What was fetched.
 
     ``distributions`` holds by normalised name what a distribution is made of: ``site/PATH``

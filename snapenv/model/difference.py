@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Group = Literal["abi", "numerics", "behaviour", "cosmetic"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True, kw_only=True):
     """One thing that is not the same on both sides; None where a side does not have it."""
 
     group: Group
@@ -18,8 +18,7 @@ class Difference:
     right: str | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Section:
+class Section(Struct, frozen=True, kw_only=True):
     """The differences of one group, with what follows from them; ``ok`` where they are none."""
 
     title: str

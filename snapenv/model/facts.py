@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from snapenv.model.hardware import Hardware
 from snapenv.model.native import Native
@@ -15,8 +16,7 @@ NEUTRAL_VARIABLES = {"PYTHONOPTIMIZE": "0", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": 
 """Values that do what unset does: an image can only overwrite what its base sets."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True, kw_only=True):
     """One look at one environment.
 
     ``variables`` are the environment variables that change training, by allow-list. ``startup``

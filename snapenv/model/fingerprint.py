@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
+
+from msgspec import Struct
 
 Tier = Literal["identical", "close", "other device", "different"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Conditions:
+class Conditions(Struct, frozen=True, kw_only=True):
     """What the losses depend on besides the seed."""
 
     device: str  # "cpu", or the GPU's name
@@ -28,8 +28,7 @@ class Conditions:
     images_sha256: str  # hex, over the generated images and labels
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Operator:
+class Operator(Struct, frozen=True, kw_only=True):
     """What one kind of operation gave, apart from any training.
 
     ``values`` are a few numbers over the result (as ``float.hex`` writes them), by which near
@@ -43,8 +42,7 @@ class Operator:
     error: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MappedLibrary:
+class MappedLibrary(Struct, frozen=True, kw_only=True):
     """A shared library that was in memory after a training step: what really ran.
 
     ``path`` is relative to the environment for one of its own files ("site/torch/lib/libc10.so"),
@@ -56,8 +54,7 @@ class MappedLibrary:
     version: str | None = None  # where the file's name or the library itself tells it
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Speed:
+class Speed(Struct, frozen=True, kw_only=True):
     """How fast the smoke-train went; the first step is left out, it warms up.
 
     What needs a GPU is None without one. Power is NVML's, of the whole GPU.
@@ -80,8 +77,7 @@ class Speed:
     cpu_count: int | None = None  # that the process may use
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cuda:
+class Cuda(Struct, frozen=True, kw_only=True):
     """What torch says of CUDA where it was not told to train on the CPU."""
 
     available: bool
@@ -90,8 +86,7 @@ class Cuda:
     visible: str | None = None  # CUDA_VISIBLE_DEVICES, where it is set
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fingerprint:
+class Fingerprint(Struct, frozen=True, kw_only=True):
     """One smoke-train: the loss of each step in order, as ``float.hex`` writes it."""
 
     losses: tuple[str, ...]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Gpu:
+class Gpu(Struct, frozen=True, kw_only=True):
     """One NVIDIA GPU as NVML reports it; no UUID and no serial number.
 
     What a GPU does not have, or its driver does not tell, is None.
@@ -33,8 +33,7 @@ class Gpu:
         return f"{self.name} ({capability[0]}.{capability[1]})" if capability else self.name
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Driver:
+class Driver(Struct, frozen=True, kw_only=True):
     """The NVIDIA driver that is loaded, and the newest CUDA that it serves."""
 
     version: str  # "unknown" where it is not told
@@ -42,8 +41,7 @@ class Driver:
     kernel_module: str | None = None  # as /proc/driver/nvidia/version says; None on WSL
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DriverFault:
+class DriverFault(Struct, frozen=True, kw_only=True):
     """A driver that is there and does not answer; after an update the two versions differ.
 
     ``kind`` is ``error`` where NVML names one, ``library`` where the driver is loaded and NVML's
@@ -56,16 +54,14 @@ class DriverFault:
     library: str | None = None  # from the name of the libnvidia-ml.so that was loaded
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GpuFault:
+class GpuFault(Struct, frozen=True, kw_only=True):
     """A GPU that the driver counts and that does not answer, and why, in NVML's words."""
 
     number: int  # the driver's
     error: str  # "GPU is lost"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """What one process may use (the soft limits); None is unlimited."""
 
     nofile: int | None = None
@@ -73,8 +69,7 @@ class Limits:
     stack_bytes: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class System:
+class System(Struct, frozen=True, kw_only=True):
     """The operating system an environment lives on."""
 
     os: str  # "debian 12", from os-release's ID and VERSION_ID
@@ -93,8 +88,7 @@ class System:
         return _ARCHITECTURES.get(self.machine, self.machine)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hardware:
+class Hardware(Struct, frozen=True, kw_only=True):
     """System, driver and GPUs; ``driver`` is None and ``gpus`` empty without an NVIDIA GPU.
 
     ``gpus`` are those that answer, in the driver's order.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from snapenv.model.hardware import Driver, Hardware
 from snapenv.model.image import Layer
@@ -21,8 +22,7 @@ _TELLS_DEVICES = (28, 2)  # the first Docker that lists the CDI devices it has f
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CdiSpec:
+class CdiSpec(Struct, frozen=True, kw_only=True):
     """A CDI specification: a file that says how a device gets into a container.
 
     Source: https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md
@@ -33,8 +33,7 @@ class CdiSpec:
     driver: str | None = None  # "550.54.15", from the names of the libraries that it mounts
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GpuPlumbing:
+class GpuPlumbing(Struct, frozen=True, kw_only=True):
     """How GPUs get from a host into containers, as the host's files show it."""
 
     wsl: bool = False
@@ -47,8 +46,7 @@ class GpuPlumbing:
     disable_require: bool = False  # the toolkit asks no image what it requires
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GpuState:
+class GpuState(Struct, frozen=True, kw_only=True):
     """What a GPU is doing now, and its UUIDs: no snapshot holds any of it. None is untold."""
 
     number: int  # the driver's
@@ -58,8 +56,7 @@ class GpuState:
     compute_mode: str | None = None  # "default", "prohibited", "exclusive process"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostEngine:
+class HostEngine(Struct, frozen=True, kw_only=True):
     """A container engine as it describes itself; ``free_bytes`` is None where it is elsewhere."""
 
     version: str  # "28.5.2"
@@ -111,8 +108,7 @@ class HostEngine:
         return "runtime" if self.has_runtime else None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Host:
+class Host(Struct, frozen=True, kw_only=True):
     """One look at a machine; ``engine`` is None where none answers, and ``engine_error`` says why.
 
     ``hardware`` and ``plumbing`` are of the machine that snapenv runs on.
@@ -127,8 +123,7 @@ class Host:
     missing_helpers: tuple[str, ...] = ()  # docker-credential-… that a configuration names
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unread:
+class Unread(Struct, frozen=True, kw_only=True):
     """Why a registry told nothing of an image."""
 
     image: str
@@ -137,8 +132,7 @@ class Unread:
     gone: bool  # it answered, and has none
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Needs:
+class Needs(Struct, frozen=True, kw_only=True):
     """What an environment needs of a machine, from its lock or from the labels of its image.
 
     An image that was not built by snapenv says less: what is None or empty is unknown.

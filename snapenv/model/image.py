@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.model.carried import Content
 
@@ -29,8 +31,7 @@ _TAG = re.compile(
 _TAG_LENGTH = 128  # of the reference grammar
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageRef:
+class ImageRef(Struct, frozen=True, kw_only=True):
     """``repository[:tag][@sha256:…]``; the repository includes the registry's host."""
 
     repository: str
@@ -86,8 +87,7 @@ def _no_reference(text: str) -> str:
     return f"{text[:160]!r} is no image reference, such as example.com/team/env:tag"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tag:
+class Tag(Struct, frozen=True, kw_only=True):
     """``{purpose}-{framework}-{level}-{compute}``, for example ``train-yolov8.4.190-amp-cu118``."""
 
     purpose: str = "train"
@@ -126,8 +126,7 @@ def tag_part(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]", "_", text)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuildContext:
+class BuildContext(Struct, frozen=True, kw_only=True):
     """What a build is given: files by name, the Dockerfile among them, and labels."""
 
     files: Mapping[str, Content]
@@ -135,8 +134,7 @@ class BuildContext:
     dockerfile: str = "Dockerfile"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Image:
+class Image(Struct, frozen=True, kw_only=True):
     """An image that an engine holds.
 
     ``id`` differs between storage back ends and is good for the engine that gave it alone;
@@ -166,8 +164,7 @@ class Image:
         return next(known, None)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True, kw_only=True):
     """One layer as a registry holds it: packed."""
 
     digest: str  # of the packed bytes
@@ -175,8 +172,7 @@ class Layer:
     media_type: str | None = None  # "application/vnd.oci.image.layer.v1.tar+zstd"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RemoteImage:
+class RemoteImage(Struct, frozen=True, kw_only=True):
     """An image as its registry describes it: its manifest and its config, a few kB.
 
     ``layers`` and ``diff_ids`` are in one order, bottom first.

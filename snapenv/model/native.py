@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Kernels:
+class Kernels(Struct, frozen=True, kw_only=True):
     """The GPU architectures that one distribution's compiled files hold kernels for.
 
     ``sm_90`` is machine code: it runs on a GPU of the same major and an equal or higher minor
@@ -19,8 +18,7 @@ class Kernels:
     common: tuple[str, ...] = ()  # of at least half of the fat binaries: what it was built for
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NativeLibrary:
+class NativeLibrary(Struct, frozen=True, kw_only=True):
     """A shared library of the operating system that compiled files name, glibc left out."""
 
     soname: str  # "libGL.so.1"
@@ -31,8 +29,7 @@ class NativeLibrary:
     outside: bool = False  # an import loads it, from where neither packages nor this one put it
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Native:
+class Native(Struct, frozen=True, kw_only=True):
     """What was read from the environment's shared objects, without loading them."""
 
     kernels: tuple[Kernels, ...] = ()  # sorted by distribution, those of none first

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
+
+from msgspec import Struct
 
 Part = Literal["host", "transport", "image", "environment", "workload"]
 """Where the cause of a no lies, in the order in which one is asked after another."""
@@ -25,8 +26,7 @@ Topic = Literal[
 """What of two environments is compared, in the order in which it is told."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """One question with its answer. ``fix`` says what to do and is None where the check passed.
 
     ``topic`` is what of two environments it compares, None for any other question, and ``package``
@@ -49,8 +49,7 @@ class Check:
         return not self.ok and self.severity == "error"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """The whole answer: what it is, where the cause lies, and the one command to run next."""
 
     ok: bool
@@ -60,16 +59,14 @@ class Verdict:
     next: str | None = None  # a command, or an imperative sentence
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What a command answers to programs; each has its own, in ``model/results/``."""
 
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome(Generic[R_co]):
+class Outcome(Struct, Generic[R_co], frozen=True, kw_only=True):
     """The answer of one command, before it becomes text or JSON."""
 
     command: str

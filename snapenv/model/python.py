@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 OriginKind = Literal["index", "url", "vcs", "editable", "local", "conda", "system", "base"]
 Proof = Literal["record", "vendored", "base", "none"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Interpreter:
+class Interpreter(Struct, frozen=True, kw_only=True):
     """The Python that an environment runs on."""
 
     implementation: str  # "cpython"
@@ -28,8 +28,7 @@ class Interpreter:
         return ".".join(self.version.split(".")[:2])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Files:
+class Files(Struct, frozen=True, kw_only=True):
     """What one distribution put on disk, as its bytes are now.
 
     ``sha256`` is over the lines ``path NUL sha256 LF`` of every file, sorted by path, less what
@@ -54,8 +53,7 @@ class Files:
     placeholders: tuple[str, ...] = ()  # edited; they count without the environment's folder
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LooseFile:
+class LooseFile(Struct, frozen=True, kw_only=True):
     """A file, or a link that stays inside, that no distribution put into the environment.
 
     A link to a file outside is taken for the file that it leads to, one to a folder of modules
@@ -72,8 +70,7 @@ class LooseFile:
     placeholders: bool = False  # it named the environment's folder, and counts without it
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Distribution:
+class Distribution(Struct, frozen=True, kw_only=True):
     """One installed distribution; of the operating system's nothing may say its ``files``."""
 
     name: str  # normalised as packaging does: "nvidia-cudnn-cu13"
@@ -86,8 +83,7 @@ class Distribution:
     files: Files | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Torch:
+class Torch(Struct, frozen=True, kw_only=True):
     """torch as its own version.py describes it: METADATA of an index wheel lacks the ``+cu130``."""
 
     version: str
@@ -95,16 +91,14 @@ class Torch:
     git: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Libraries:
+class Libraries(Struct, frozen=True, kw_only=True):
     """The CUDA libraries that torch would load, by asking the files themselves."""
 
     cudnn: str | None = None  # "9.19.0"
     nccl: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Environment:
+class Environment(Struct, frozen=True, kw_only=True):
     """One Python environment."""
 
     interpreter: Interpreter

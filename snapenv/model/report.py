@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from snapenv.model.difference import Section
 from snapenv.model.fingerprint import Fingerprint, Tier
 from snapenv.model.outcome import Check, Verdict
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """One fact of both sides, as people read it; None where a side does not have it."""
 
     label: str  # "driver", "GPU", "images/s"
@@ -18,8 +17,7 @@ class Row:
     actual: str | None  # now
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """One verdict and what led to it. Nothing in it is trusted: part came with the snapshot.
 
     ``expected`` is the smoke-train of the capture and ``actual`` the one that was run now.

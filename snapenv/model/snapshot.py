@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from snapenv.model.carried import Content
 from snapenv.model.facts import PROBE_SCHEMA, Facts
@@ -43,8 +44,7 @@ World = Literal["base", "exact"]
 """Whose Python packages are seen: the base image's beside ours, or those of the lock alone."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Base:
+class Base(Struct, frozen=True, kw_only=True):
     """The image that a Dockerfile starts from, and why this one."""
 
     image: str  # "nvcr.io/nvidia/pytorch:25.01-py3", with its digest where it is known
@@ -53,8 +53,7 @@ class Base:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Installer:
+class Installer(Struct, frozen=True, kw_only=True):
     """The uv that installs in the image: its version, and its wheel's URL and sha256 (hex)."""
 
     version: str
@@ -63,8 +62,7 @@ class Installer:
     file: str | None = None  # where the wheel lies in the snapshot, if it travels
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """A place that is needed to make the environment again, and what happens when it is gone."""
 
     place: str  # a host, or a folder of the snapshot
@@ -72,8 +70,7 @@ class Source:
     when_gone: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lock:
+class Lock(Struct, frozen=True, kw_only=True):
     """Everything of ``snapenv.toml``."""
 
     schema: int = SNAPSHOT_SCHEMA
@@ -110,8 +107,7 @@ class Lock:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True, kw_only=True):
     """A lock with its files by name, SHA256SUMS among them."""
 
     lock: Lock

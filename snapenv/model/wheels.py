@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IndexWheel:
+
+class IndexWheel(Struct, frozen=True, kw_only=True):
     """One wheel that an index offers, known by its hash wherever it lies."""
 
     name: str  # of the distribution, normalised
@@ -33,8 +33,7 @@ class IndexWheel:
         return urlsplit(self.url).hostname or ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WheelRecord:
+class WheelRecord(Struct, frozen=True, kw_only=True):
     """What a wheel says of itself: its own RECORD, how large the wheel is, and what may be run.
 
     pip drops what follows the interpreter in a script's first line, such as ``#!python -u``:

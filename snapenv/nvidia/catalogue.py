@@ -10,8 +10,9 @@ import csv
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 CATALOGUE_DATE = "2026-11-28"
 REPOSITORY = "nvcr.io/nvidia/pytorch"
@@ -23,8 +24,7 @@ _DATA = Path(__file__).with_name("data")
 _ONE_MACHINE = {"arch": "amd64", "arch-aarch64": "arm64"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Kernels:
+class Kernels(Struct, frozen=True, kw_only=True):
     """The compute capabilities that an image's torch holds code for.
 
     ``codes`` are those of machine code, ``ptx`` that of what a driver translates for newer GPUs.
@@ -36,8 +36,7 @@ class Kernels:
     at_least: Pair | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CatalogueImage:
+class CatalogueImage(Struct, frozen=True, kw_only=True):
     """One release; None is unknown, and so is a machine that ``machines`` does not name."""
 
     tag: str  # "25.01-py3"
@@ -62,8 +61,7 @@ class CatalogueImage:
         return self.tag.partition("-")[0]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CudaRelease:
+class CudaRelease(Struct, frozen=True, kw_only=True):
     """A CUDA toolkit, and the drivers that serve it; versions as tuples of numbers."""
 
     cuda: Pair
@@ -71,8 +69,7 @@ class CudaRelease:
     lowest_driver: tuple[int, ...]  # by minor-version compatibility
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TorchRelease:
+class TorchRelease(Struct, frozen=True, kw_only=True):
     """A released torch as its index has it by default."""
 
     version: str  # "2.11.0"
@@ -80,8 +77,7 @@ class TorchRelease:
     kernels: Kernels | None  # of the wheel for amd64
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Architecture:
+class Architecture(Struct, frozen=True, kw_only=True):
     """A compute capability, and the CUDA toolkits that compile for it."""
 
     capability: Pair
@@ -90,8 +86,7 @@ class Architecture:
     last_branch: int | None = None  # of the driver; None: it is supported still
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Catalogue:
+class Catalogue(Struct, frozen=True, kw_only=True):
     """All that is known, images and releases oldest first.
 
     ``forward`` gives for a CUDA the branches of the drivers that NVIDIA's forward-compatibility

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.model.host import NVIDIA_DEVICE, GpuPlumbing, Host, Needs
 from snapenv.nvidia.catalogue import Catalogue, major_minor
@@ -21,8 +23,7 @@ Injection = Literal["cdi", "legacy", "none"]
 _SNAP = "/var/snap/"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Case:
+class Case(Struct, frozen=True, kw_only=True):
     """One question of the preflight."""
 
     host: Host

@@ -5,8 +5,10 @@ Source: https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.model.hardware import Gpu
 
@@ -20,8 +22,7 @@ _INSTANCE = "MIG-"
 _WHOLE = "GPU-"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True, kw_only=True):
     """What some words name, with the driver's numbers; ``numbers`` is None for every GPU.
 
     Of a GPU that is named by MIG instances, those alone are left in ``mig_devices``.
@@ -36,8 +37,7 @@ class Chosen:
         return self.numbers is None or number in self.numbers
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """A GPU, or one MIG instance of it."""
 
     number: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from snapenv.model.host import Needs
 from snapenv.model.outcome import Check
@@ -30,8 +31,7 @@ _NO_GPU = {
 THIS_MACHINE = Needs(name="this machine", builds=True)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MachineReport:
+class MachineReport(Struct, frozen=True, kw_only=True):
     """What a machine is and can run; None is unknown, or not there.
 
     ``image`` is the newest of NVIDIA's PyTorch images that is known to run here, on the CPU where

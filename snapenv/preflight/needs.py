@@ -5,11 +5,12 @@ A registry is asked for a manifest and a config, which are a few kB; no layer mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.errors import EngineMissingError, NotFoundError, RegistryError
 from snapenv.model.hardware import Driver
@@ -41,8 +42,7 @@ _VERSION_LABEL = "org.opencontainers.image.version"
 _GLIBC_OF_UBUNTU = {"18.04": "2.27", "20.04": "2.31", "22.04": "2.35", "24.04": "2.39"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class Told(Struct, frozen=True, kw_only=True):
     """What the label of an image tells of its environment; a row of ``kernels`` is one package's.
 
     A row has the package (empty for files of none), the architectures, and those that most of its

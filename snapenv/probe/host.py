@@ -5,10 +5,10 @@ It is the third mode of the probe, and takes a tenth of the time of a look at an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 
 from snapenv.errors import ProbeError
 from snapenv.model.hardware import Hardware
@@ -22,8 +22,7 @@ MARK = "snapenv-host: "
 _PROGRAM = "host.pyz"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True, kw_only=True):
     """One look at a machine."""
 
     hardware: Hardware

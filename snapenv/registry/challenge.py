@@ -6,15 +6,15 @@ Source: https://distribution.github.io/distribution/spec/auth/token/
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _SCHEME = re.compile(r"(?:^|,)\s*(bearer|basic)\s+(?=[a-z_]+=)", re.IGNORECASE)
 _PARAMETER = re.compile(r'([a-z_]+)=(?:"([^"]*)"|([^\s",]+))', re.IGNORECASE)
 _MOST = 4096  # characters
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bearer:
+class Bearer(Struct, frozen=True, kw_only=True):
     """A token is wanted, and is given out at ``realm``."""
 
     realm: str  # an address
@@ -22,8 +22,7 @@ class Bearer:
     scope: str | None = None  # None: the one who asks names it
 
 
-@dataclass(frozen=True, slots=True)
-class Basic:
+class Basic(Struct, frozen=True):
     """A user name and a password are wanted."""
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.image import ImageRef, Layer, RemoteImage

@@ -6,9 +6,10 @@ Source: https://docs.docker.com/reference/cli/dockerd/#insecure-registries
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
@@ -20,8 +21,7 @@ _DEFAULT_PREFIX = "library/"  # of the names there that have no other
 _CERTIFICATES = Path("/etc/docker/certs.d")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """A repository in its registry."""
 
     host: str  # as people name it, with its port

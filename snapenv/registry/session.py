@@ -10,12 +10,13 @@ import base64
 import contextlib
 import os
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
+from msgspec import Struct
+from msgspec.structs import replace
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies, select_proxy
 
@@ -52,8 +53,7 @@ _MENDS: Mapping[Kind, str] = {
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True, kw_only=True):
     """How long to wait for a registry: for its answer, and before each further try."""
 
     first_s: float = 10.0  # until it answers at all
@@ -81,8 +81,7 @@ class AbsentError(RequestError):
     """There is no such thing."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Body:
+class Body(Struct, frozen=True, kw_only=True):
     """An answer, whole."""
 
     content: bytes

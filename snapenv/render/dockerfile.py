@@ -6,9 +6,10 @@ Source: https://docs.docker.com/reference/dockerfile/
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+from msgspec.structs import replace
 from packaging.version import Version
 
 from snapenv.errors import LockError
@@ -39,8 +40,7 @@ _WHY = {  # by the name of a layer
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LayerView:
+class LayerView(Struct, frozen=True, kw_only=True):
     """One layer of packages: its lock file, and what this names, by their places."""
 
     why: str
@@ -48,8 +48,7 @@ class LayerView:
     mounts: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DockerfileView:
+class DockerfileView(Struct, frozen=True, kw_only=True):
     """What the template reads; every text has been parsed by its grammar."""
 
     tag: str

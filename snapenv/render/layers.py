@@ -9,8 +9,9 @@ Source: https://packaging.python.org/en/latest/specifications/pylock-toml/
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
 
 from snapenv.errors import SnapshotDamagedError
 from snapenv.model.snapshot import PYLOCK_FILE
@@ -29,8 +30,7 @@ _NO_LOCK_FILE = (ValueError, RecursionError, KeyError, TypeError, AttributeError
 _SMALL = ("nvidia-ml-py",)  # pure Python, and often new
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PinLayer:
+class PinLayer(Struct, frozen=True, kw_only=True):
     """The packages of one layer.
 
     ``file`` is their lock file in the context, and ``mounts`` are the wheels, or the folder of

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +22,7 @@ _NEVER = re.compile(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AptLibrary:
+class AptLibrary(Struct, frozen=True, kw_only=True):
     """A library by the name that a loader looks for, and the package that held it at capture."""
 
     soname: str

@@ -7,9 +7,10 @@ width is that of a phone, so that the letters need no shrinking there.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,24 +30,21 @@ _ROUND = (1.0, 2.0, 5.0, 10.0)
 Side = Literal["expected", "actual", "difference"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True, kw_only=True):
     """A round number of an axis, and where it stands."""
 
     at: str
     label: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
+class Point(Struct, frozen=True, kw_only=True):
     """The centre of a mark."""
 
     x: str
     y: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Curve:
+class Curve(Struct, frozen=True, kw_only=True):
     """One side's values, with a gap where one has no place."""
 
     side: Side
@@ -54,8 +52,7 @@ class Curve:
     lone: tuple[Point, ...] = ()  # what stands apart, on a row of its own
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plot:
+class Plot(Struct, frozen=True, kw_only=True):
     """All that is drawn of one chart; ``marker`` is where the first differing step stands."""
 
     x_ticks: tuple[Tick, ...]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from snapenv.model.report import Row
 
@@ -35,8 +37,7 @@ _SPEED: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SidesRow:
+class SidesRow(Struct, frozen=True, kw_only=True):
     """A fact of both sides; ``change`` is how the actual one stands to the expected one."""
 
     label: str
@@ -46,8 +47,7 @@ class SidesRow:
     change: str | None = None  # "+4 %", "12-fold"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
+class Table(Struct, frozen=True, kw_only=True):
     """Facts of both sides under a title, with what follows from them."""
 
     title: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, get_args
+
+from msgspec import Struct
 
 from snapenv.model.outcome import Check, Part
 from snapenv.model.report import Report
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 _MARKS = {"held": "✓", "warning": "!", "failed": "✗"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """A check as it is shown; ``kind`` is held, warning or failed."""
 
     kind: str
@@ -36,16 +36,14 @@ class Line:
     check: Check
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Group:
+class Group(Struct, frozen=True, kw_only=True):
     """The checks of one part."""
 
     part: str
     lines: tuple[Line, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One step of both smoke-trains, as the table has it."""
 
     number: int
@@ -55,8 +53,7 @@ class Step:
     differs: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """All that the template reads."""
 
     report: Report

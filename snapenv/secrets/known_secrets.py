@@ -12,10 +12,11 @@ import json
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from snapenv.secrets.model import Secret
 
@@ -171,8 +172,7 @@ def _decode(text: str) -> bytes:
         return b""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True, kw_only=True):
     """A file's usual place below the home folder, and the variable that moves it.
 
     The variable names the file itself, or a folder with ``name`` in it.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Secret:
@@ -13,8 +15,7 @@ class Secret:
     what: str  # how to name it to people: "the password of index.example.com in pip.conf"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Location:
+class Location(Struct, frozen=True, kw_only=True):
     """Where bytes stand that would leave: a file, or a field of an image's configuration."""
 
     name: str  # such as "site/x.py", "opt/x.py", "history" or "label x"
@@ -25,8 +26,7 @@ class Location:
         return self.name if self.layer is None else f"layer {self.layer}: {self.name}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Leak:
+class Leak(Struct, frozen=True, kw_only=True):
     """A credential in something that would leave this machine; its value is not kept."""
 
     location: Location

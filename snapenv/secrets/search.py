@@ -15,9 +15,10 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
+
+from msgspec import Struct
 
 from snapenv.secrets.model import Leak
 from snapenv.secrets.token_forms import FORMS, LONGEST, SHORTEST, Form
@@ -77,8 +78,7 @@ def find_leaks(
     return tuple(Leak(location=location, line=line, what=what) for line, what in found)[:_MOST]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Window:
+class _Window(Struct, frozen=True, kw_only=True):
     """A part of the stream, with what is before and after it: its own is ``start`` to ``end``."""
 
     data: bytes
@@ -135,8 +135,7 @@ def _table(characters: bytes) -> bytes:
     return bytes(number in characters for number in range(256))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Values:
+class _Values(Struct, frozen=True, kw_only=True):
     """Values to look for, of any number in one pass.
 
     Where one of them is, so is one of its words of ``size`` bytes at a multiple of ``size``.
@@ -227,8 +226,7 @@ def _places(data: bytes, value: bytes, start: int, end: int) -> Iterator[int]:
         at = data.find(value, at + 1, stop)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Anchors:
+class _Anchors(Struct, frozen=True, kw_only=True):
     """How to find the anchors of all forms.
 
     Each pattern begins with one literal character, which Python looks for as fast as it can.

@@ -14,8 +14,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 Judge = Callable[[bytes], bool]
 
@@ -48,8 +49,7 @@ _ENTROPY_BITS = 3  # a character: hexadecimal has up to 4
 _KEY_RUN = re.compile(rb"[A-Za-z0-9+/]{48,}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Form:
+class Form(Struct, frozen=True, kw_only=True):
     """One kind of credential; group 1 of ``pattern`` is what is judged.
 
     Every match begins with one of ``anchors``.

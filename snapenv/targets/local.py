@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
+
+from msgspec import Struct
 
 from snapenv.content import write_content
 from snapenv.errors import InterpreterError, WriteError
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 _OURS = ("__PYVENV_LAUNCHER__", "PYTHONHOME", "PYTHONEXECUTABLE")
 
 
-@dataclass(frozen=True, slots=True)
-class LocalTarget:
+class LocalTarget(Struct, frozen=True):
     """An environment of this machine, by its interpreter."""
 
     python: str

@@ -22,6 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from msgspec import Struct
+
 from snapenv.content import Tar
 from snapenv.errors import InterpreterError, SshError, WriteError
 from snapenv.ports import Completed
@@ -53,8 +55,7 @@ _GREETING = 4096  # bytes that are kept of a greeting
 _FAREWELL_S = 5.0  # for the program over there to end after an interruption
 
 
-@dataclass(frozen=True, slots=True)
-class SshTarget:
+class SshTarget(Struct, frozen=True):
     """An environment of another machine; ``host`` is whatever ssh takes for one."""
 
     host: str

@@ -7,11 +7,11 @@ of torch (c10/cuda, torch/cuda/__init__.py), of Python's errno, of glibc and of 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """Why something fails, in a few words that follow "as", and an imperative sentence."""
 
     reason: str

@@ -22,8 +22,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.model.difference import Difference, Group, Section
 from snapenv.model.facts import NEUTRAL_VARIABLES as _NEUTRAL
@@ -41,8 +43,7 @@ if TYPE_CHECKING:
     _Startup = Mapping[str, Sequence[str]] | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Consequence:
+class Consequence(Struct, frozen=True, kw_only=True):
     """What follows from the differences of a group, and what to do; None where nothing follows."""
 
     title: str
@@ -128,8 +129,7 @@ Source: SettingsManager in ultralytics/utils/__init__.py of 8.1.0 to 8.4.190.
 _NAMED = 3  # of what many packages share
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """A difference, and what a proof makes of it.
 
     ``topic`` is that of the check which it fails, None where it fails none. ``package`` is the

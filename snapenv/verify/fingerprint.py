@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from snapenv.model.fingerprint import Tier
 from snapenv.model.outcome import Check
@@ -64,8 +65,7 @@ _FAILURES = (  # what a failure says, its cause, and what to do
 _UNCALIBRATED = "; the tolerances are not yet measured on a GPU"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A condition that is not the same, as people read it; ``name`` is its field or argument."""
 
     name: str  # "torch", "device", "lr0"
@@ -77,8 +77,7 @@ class Change:
         return f"{self.name} {self.expected} → {self.actual}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Match:
+class Match(Struct, frozen=True, kw_only=True):
     """How near two fingerprints are; steps count from 1, differences are relative."""
 
     tier: Tier

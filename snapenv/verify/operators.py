@@ -8,8 +8,9 @@ the sums. The tolerances come from those bits and are not yet measured on a GPU.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from snapenv.model.fingerprint import Operator
 from snapenv.model.outcome import Check
@@ -42,8 +43,7 @@ _TF32_SWITCHED = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Pair:
+class _Pair(Struct, frozen=True, kw_only=True):
     """The same operation on both sides."""
 
     expected: Operator

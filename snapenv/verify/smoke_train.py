@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import signal
 import zipfile
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 
 from snapenv.errors import SmokeTrainError
 from snapenv.model.fingerprint import Fingerprint
@@ -49,8 +49,7 @@ _ENVIRONMENT = {
 _OR_CPU = "Or train with --device cpu."
 
 
-@dataclass(frozen=True, slots=True)
-class _Reason:
+class _Reason(Struct, frozen=True):
     """How an exit code of smoke_failures is told; both may name {python} and {detail}."""
 
     message: str

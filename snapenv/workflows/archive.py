@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from snapenv.archive.loading import docker_archive
 from snapenv.archive.reader import check_archive, read_layers
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Outside, Task
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Export:
+class Export(Struct, frozen=True, kw_only=True):
     """What a user may ask of an export."""
 
     ref: str  # a tag of the convention, an image reference, or a snapshot folder
@@ -46,8 +46,7 @@ class Export:
     delta: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Import:
+class Import(Struct, frozen=True, kw_only=True):
     """What a user may ask of an import."""
 
     file: Path

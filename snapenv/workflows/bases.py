@@ -6,9 +6,11 @@ import os
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.base.choose import rank_bases
 from snapenv.base.look import look
@@ -38,8 +40,7 @@ _WIDTH = 60
 _COLUMNS = "{:>2}  {:<15} {:<6}  {:<5}  {:<5}  {}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bases:
+class Bases(Struct, frozen=True, kw_only=True):
     """What a user may ask of a list of bases; without a snapshot, the active environment's."""
 
     snapshot: Path | None = None
@@ -47,8 +48,7 @@ class Bases:
     limit: int = ASKED
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Answer:
+class _Answer(Struct, frozen=True, kw_only=True):
     """What engine and registry say of an image; None where they were not asked, or did not say."""
 
     here: Image | None = None

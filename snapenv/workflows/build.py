@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.base.choose import rebase
 from snapenv.errors import BuildError, LeakError, NotFoundError, TagTakenError
@@ -46,8 +48,7 @@ _PINNED_DOCKERFILE = "pinned.Dockerfile"
 _NAMED = 3  # differences in one message
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Build:
+class Build(Struct, frozen=True, kw_only=True):
     """What a user may ask of a build."""
 
     repository: str

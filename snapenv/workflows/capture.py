@@ -8,8 +8,9 @@ import os
 import sys
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable

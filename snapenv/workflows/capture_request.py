@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:  # the probe is on its way before the model is imported
     from snapenv.model.snapshot import Prove, Vendor  # noqa: TC004
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Capture:
+class Capture(Struct, frozen=True, kw_only=True):
     """What a user may ask of a capture; None leaves the choice to snapenv."""
 
     python: str | None = None

@@ -6,9 +6,10 @@ import os
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from snapenv.errors import NotFoundError
 from snapenv.lock.store import read_snapshot
@@ -32,8 +33,7 @@ LIVE = "live"
 _PYTHON = re.compile(r".*/bin/python[0-9.]*")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Diff:
+class Diff(Struct, frozen=True, kw_only=True):
     """What a user may ask of a comparison."""
 
     left: str  # "live", an environment, a snapshot folder, a tag of the convention, or an image

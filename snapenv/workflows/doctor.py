@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.model.outcome import Outcome
 from snapenv.model.results.doctor import DoctorResult, Machine
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Outside
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Doctor:
+class Doctor(Struct, frozen=True, kw_only=True):
     """What a user may ask of a look at this machine."""
 
     ref: str | None = None  # a tag, an image reference, an archive, a snapshot folder

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.errors import EngineMissingError, NotFoundError, UsageError
 from snapenv.model.image import ImageRef, Tag
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 8  # questions to a registry
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True, kw_only=True):
     """What a user may ask of a list."""
 
     repository: str

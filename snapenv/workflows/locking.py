@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv import __version__
 from snapenv.base.choose import choose_base
@@ -43,8 +44,7 @@ if TYPE_CHECKING:
     from snapenv.workflows.capture_request import Capture
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Look:
+class _Look(Struct, frozen=True, kw_only=True):
     """The first look, and what follows from it alone."""
 
     facts: Facts

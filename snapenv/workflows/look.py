@@ -7,9 +7,11 @@ files is what the same probe would see again. What a machine gives to a containe
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.model.facts import Facts
 from snapenv.probe.host import probe_host
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Outside, Target
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class Look(Struct, frozen=True, kw_only=True):
     """What was seen of an image, on which day (UTC), and whether that is given again."""
 
     facts: Facts

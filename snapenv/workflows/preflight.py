@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.docker_login import LoginError
 from snapenv.errors import (
@@ -50,8 +52,7 @@ if TYPE_CHECKING:
 _NONE = (None, None)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """What decides, beside what is named, what is needed of a machine."""
 
     device: str = "auto"  # "cpu", "all", GPU numbers such as "0,1", or UUIDs

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.errors import SmokeTrainError
 from snapenv.model.facts import Facts
@@ -42,8 +44,7 @@ _NO_CUDA = "gpu.torch"  # the preflight's check of a torch without CUDA
 _READ = "its files were read on {}, and the image is the same; --rehash reads them again"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """What is proved, for its verdict: how people name it, and a command that shows what differs.
 
     ``checked`` are the checks that came before the proof, such as those of the preflight. With
@@ -62,8 +63,7 @@ class Place:
     base_python: Path | None = None  # the folder of the Python that a venv was made with
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Proved:
+class Proved(Struct, frozen=True, kw_only=True):
     """The checks of one target; without a smoke-train there is no tier and no fingerprint.
 
     ``verdict`` counts what was checked before, too; ``baseline`` is the capture's fingerprint.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.archive.layout import Archived
 from snapenv.docker_login import LoginError
@@ -51,8 +53,7 @@ EngineName = Literal["docker", "venv"]
 _NOT = "{} does not run here"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Restore:
+class Restore(Struct, frozen=True, kw_only=True):
     """What a user may ask of a restore, or of a proof of what is here already."""
 
     ref: str  # a snapshot folder, an archive, a tag of the convention, or an image reference
@@ -78,8 +79,7 @@ class Restore:
         return Build(repository=self.repository, mirror=self.mirror)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """What a REF is before anything was fetched for it; ``ref`` is its image's name.
 
     ``snapshot`` is None where it lies in a registry, and ``image`` where it is not here.
@@ -92,8 +92,7 @@ class Found:
     image: Image | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True, kw_only=True):
     """What stands again: how to run in it, and how to name it to people and programs."""
 
     target: Target
@@ -278,8 +277,7 @@ def _words(gpus: str, engine: HostEngine | None) -> str:
     return f"{asked} --shm-size 1g "
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Gpus:
+class Gpus(Struct, frozen=True, kw_only=True):
     """What GPUs a container is given where that is left to us; ``named`` is None for none."""
 
     named: str | None = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from snapenv.errors import EngineMissingError, NotFoundError
 from snapenv.lock.sources import base_source

@@ -7,10 +7,10 @@ import random
 import resource
 import warnings
 import zipfile
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.errors import PackageIndexError
 from tests.access.machine import DEMO, quick_wheels

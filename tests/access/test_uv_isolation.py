@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from uv import find_uv_bin
 
 from snapenv.access.configuration import SourceText, Texts, parse_configuration

@@ -6,10 +6,10 @@ import socket
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.access.session import Patience
 from snapenv.access.wheels import IndexWheels

@@ -7,11 +7,11 @@ import random
 import struct
 import tarfile
 import tracemalloc
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zstandard
+from msgspec.structs import replace
 
 from snapenv.archive.layout import END, make_header
 from snapenv.errors import ArchiveError

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from snapenv.base.rank import rank_images
 from snapenv.model.hardware import Driver, Gpu

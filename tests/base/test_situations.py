@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.base.choose import choose_base
 from snapenv.model.hardware import Driver, Gpu
@@ -137,6 +139,6 @@ def test_the_table_covers_what_is_out_there() -> None:
 
 
 def test_no_situation_stands_twice() -> None:
-    told = [replace(one, base="", warning="", why="") for one in SITUATIONS]
+    told = [dataclasses.replace(one, base="", warning="", why="") for one in SITUATIONS]
 
     assert len({*told}) == len(told)

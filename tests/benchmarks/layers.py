@@ -10,11 +10,11 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docker import DockerClient
+from msgspec.structs import replace
 
 from snapenv.engine.docker import DockerEngine
 from snapenv.lock.store import read_snapshot

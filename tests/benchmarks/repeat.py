@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from snapenv.targets.local import LocalTarget
 from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check

@@ -7,10 +7,10 @@ import pty
 import subprocess
 import sys
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.engine.docker import DockerEngine
 from snapenv.lock.store import write_snapshot

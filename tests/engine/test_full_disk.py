@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from snapenv.engine.failures import engine_failure, is_passing, registry_failure
 from snapenv.engine.full_disk import FullDiskError, with_inodes

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from docker.types import DeviceRequest, Ulimit
+from msgspec.structs import replace
 
 from snapenv.engine.docker import DockerEngine
 from snapenv.engine.gpus import GpuAccess, choose_gpus, choose_shm

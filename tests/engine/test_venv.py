@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 EMPTY = b'lock-version = "1.0"\ncreated-by = "snapenv"\npackages = []\n'
 
 
-class Held(UvVenvs):
+class Held(UvVenvs, frozen=True):
     """Makes a venv in a folder that is held meanwhile, as a restore does."""
 
     def create(

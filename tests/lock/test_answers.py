@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.access.configuration import SourceText, Texts, parse_configuration
 from snapenv.access.uv_isolation import uv_settings

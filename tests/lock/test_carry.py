@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.content import read_chunks
 from snapenv.errors import LeakError

@@ -4,7 +4,6 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -12,6 +11,7 @@ import pytest
 import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields, replace
 
 from snapenv.errors import SnapshotDamagedError, SnapshotVersionError
 from snapenv.lock.document import lock_from_toml, lock_to_toml

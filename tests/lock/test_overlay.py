@@ -7,12 +7,12 @@ import random
 import stat
 import subprocess
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from uv import find_uv_bin
 
 from snapenv.errors import LockError

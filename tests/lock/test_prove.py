@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from snapenv.lock.prove import installed_digest, installed_executables, is_proof, prove
 from snapenv.model.wheels import WheelRecord

@@ -3,13 +3,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
 import tomlkit
+from msgspec.structs import replace
 from packaging.pylock import Pylock
 from packaging.utils import parse_wheel_filename
 from uv import find_uv_bin

@@ -7,12 +7,12 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.content import read_chunks
 from snapenv.errors import (

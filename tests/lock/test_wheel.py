@@ -9,13 +9,13 @@ import random
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from packaging.tags import sys_tags
 from packaging.utils import parse_wheel_filename
 from uv import find_uv_bin

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.model.hardware import Driver, Gpu
 from snapenv.nvidia.catalogue import load_catalogue

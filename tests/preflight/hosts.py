@@ -6,8 +6,9 @@ compute capability, torch with the architectures that its wheels are built for.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
 
 from snapenv.model.hardware import Driver, DriverFault, Gpu, GpuFault, Hardware, System
 from snapenv.model.host import CdiSpec, GpuPlumbing, GpuState, Host, HostEngine, Needs, Unread

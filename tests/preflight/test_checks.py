@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from snapenv.model.hardware import Driver
 from snapenv.nvidia.catalogue import load_catalogue

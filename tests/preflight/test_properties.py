@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from snapenv.model.hardware import Driver, DriverFault, Gpu, Hardware, System
 from snapenv.model.host import CdiSpec, GpuPlumbing, Host, HostEngine, Needs
@@ -137,15 +137,15 @@ def test_of_an_engine_elsewhere_this_machine_tells_nothing(
 
 
 def engine_of(host: Host, **changes: object) -> Host:
-    return replace(host, engine=replace(host.engine, **changes)) if host.engine else host  # type: ignore[arg-type]
+    return replace(host, engine=replace(host.engine, **changes)) if host.engine else host
 
 
 def plumbing_of(host: Host, **changes: object) -> Host:
-    return replace(host, plumbing=replace(host.plumbing, **changes))  # type: ignore[arg-type]
+    return replace(host, plumbing=replace(host.plumbing, **changes))
 
 
 def hardware_of(host: Host, **changes: object) -> Host:
-    return replace(host, hardware=replace(host.hardware, **changes))  # type: ignore[arg-type]
+    return replace(host, hardware=replace(host.hardware, **changes))
 
 
 def new_driver(host: Host) -> Host:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.checks import preflight
@@ -32,23 +32,23 @@ def failing(host: Host, needs: Needs, catalogue: Catalogue = KNOWN) -> set[str]:
 
 
 def gpus_of(host: Host, **untold: object) -> Host:
-    gpus = tuple(replace(gpu, **untold) for gpu in host.hardware.gpus)  # type: ignore[arg-type]
+    gpus = tuple(replace(gpu, **untold) for gpu in host.hardware.gpus)
     return replace(host, hardware=replace(host.hardware, gpus=gpus))
 
 
 def driver_of(host: Host, **untold: object) -> Host:
     driver = host.hardware.driver
-    known = replace(driver, **untold) if driver else None  # type: ignore[arg-type]
+    known = replace(driver, **untold) if driver else None
     return replace(host, hardware=replace(host.hardware, driver=known))
 
 
 def engine_of(host: Host, **untold: object) -> Host:
     engine = host.engine
-    return replace(host, engine=replace(engine, **untold) if engine else None)  # type: ignore[arg-type]
+    return replace(host, engine=replace(engine, **untold) if engine else None)
 
 
 def plumbing_of(host: Host, **untold: object) -> Host:
-    return replace(host, plumbing=replace(host.plumbing, **untold))  # type: ignore[arg-type]
+    return replace(host, plumbing=replace(host.plumbing, **untold))
 
 
 def unread_specs(host: Host) -> Host:

@@ -8,10 +8,10 @@ import os
 import shutil
 import subprocess
 import zipfile
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 
 from snapenv.errors import InterpreterError, ProbeError
 from snapenv.model.facts import Facts

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.model.hardware import Driver, DriverFault, Gpu
 from snapenv.model.python import Libraries, Torch

@@ -5,13 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from snapenv.errors import LockError
 from snapenv.model.facts import NEUTRAL_VARIABLES

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from snapenv.model.difference import Difference, Section
 from snapenv.model.fingerprint import MappedLibrary, Operator, Speed

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
 from snapenv.errors import LockError
 from snapenv.model.outcome import Check, Outcome, Verdict

@@ -3,11 +3,11 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import docker
 import pytest
+from msgspec.structs import replace
 
 from snapenv.engine.docker import DockerEngine
 from snapenv.model.outcome import Check

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.model.fingerprint import Cuda
 from snapenv.model.hardware import DriverFault
@@ -22,7 +22,7 @@ LOADED = replace(UNLOADED, error="Driver/library version mismatch", kernel_modul
 
 
 def on_cpu(error: str | None = None, **changed: str | None) -> Fingerprint:
-    cuda = replace(Cuda(available=False, built_for="13.0", error=error), **changed)  # type: ignore[arg-type]
+    cuda = replace(Cuda(available=False, built_for="13.0", error=error), **changed)
     return replace(sample_fingerprint(device="cpu"), cuda=cuda)
 
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.model.difference import Difference, Group
 from snapenv.model.hardware import DriverFault, GpuFault
@@ -45,16 +45,16 @@ def holding(*distributions: Distribution, python: str = "3.11.7") -> Facts:
 def on(**parts: object) -> Facts:
     """Give facts on a machine whose system has these parts."""
     hardware = sample_hardware()
-    system = replace(hardware.system, **parts)  # type: ignore[arg-type]
+    system = replace(hardware.system, **parts)
     return sample_facts(hardware=replace(hardware, system=system))
 
 
 def with_environment(**parts: object) -> Facts:
-    return sample_facts(environment=replace(sample_environment(), **parts))  # type: ignore[arg-type]
+    return sample_facts(environment=replace(sample_environment(), **parts))
 
 
 def with_torch(**parts: object) -> Facts:
-    return with_environment(torch=replace(INDEX_TORCH, **parts))  # type: ignore[arg-type]
+    return with_environment(torch=replace(INDEX_TORCH, **parts))
 
 
 def test_two_equal_looks_differ_in_nothing() -> None:

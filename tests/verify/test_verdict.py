@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import permutations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.model.fingerprint import Operator, Speed
 from snapenv.model.outcome import Check, Part, Severity, Topic, Verdict

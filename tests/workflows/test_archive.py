@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.errors import (
     ArchiveError,
@@ -118,11 +118,11 @@ class Silent(FakeEngine):
 
 
 def by_tag(path: Path, **options: object) -> Export:
-    return replace(Export(ref=TAG, output=path, repository=REPOSITORY), **options)  # type: ignore[arg-type]
+    return replace(Export(ref=TAG, output=path, repository=REPOSITORY), **options)
 
 
 def file(path: Path, **options: object) -> Import:
-    return replace(Import(file=path, repository="here"), **options)  # type: ignore[arg-type]
+    return replace(Import(file=path, repository="here"), **options)
 
 
 def test_an_image_comes_back_on_another_machine(
@@ -261,7 +261,7 @@ def test_a_file_that_is_there_is_refused_before_the_engine_is_asked(tmp_path: Pa
     (tmp_path / "a").touch()
 
     with pytest.raises(PlaceTakenError):
-        export_image(by_tag(tmp_path / "a"), replace(usual(), engine=None))  # type: ignore[arg-type]
+        export_image(by_tag(tmp_path / "a"), replace(usual(), engine=None))
 
 
 def test_a_tag_is_not_moved_without_being_asked(
@@ -349,7 +349,7 @@ def test_an_archive_is_restored_as_a_venv_without_an_engine(
     export_image(by_tag(tmp_path / "a"), outside(engine))
     request = Restore(ref=str(tmp_path / "a"), repository="here", engine="venv", smoke=False)
 
-    done = restore(request, replace(usual(), engine=None))  # type: ignore[arg-type]
+    done = restore(request, replace(usual(), engine=None))
 
     assert done.ok
     assert done.result.snapshot == SNAPSHOT.digest

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.errors import EngineMissingError, NotFoundError, RegistryError, UsageError
 from snapenv.lock.sources import base_source
@@ -81,7 +82,7 @@ def there(name: str = NAME, **changed: object) -> RemoteImage:
         machine="amd64",
         created=CREATED,
     )
-    return replace(image, **changed)  # type: ignore[arg-type]
+    return replace(image, **changed)
 
 
 @dataclass(kw_only=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import Image
@@ -106,7 +107,7 @@ def test_another_image_is_read(there: Outside, other: Image) -> None:
 
 def test_another_interpreter_of_the_image_is_read(there: Outside) -> None:
     look_into(IMAGE, target(sample_facts()), there)
-    inside = replace(target(sample_facts()), python="/usr/bin/python3")
+    inside = dataclasses.replace(target(sample_facts()), python="/usr/bin/python3")
 
     look_into(IMAGE, inside, there)
 

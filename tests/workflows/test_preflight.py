@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.errors import EngineMissingError, NotFoundError, RegistryError
 from snapenv.lock.store import write_snapshot
@@ -119,7 +119,7 @@ def remote(
 
 def told(ref: ImageRef | Path, there: Outside, **asked: object) -> Needs:
     host = look_at_host(there)
-    given = replace(Asked(), **asked)  # type: ignore[arg-type]
+    given = replace(Asked(), **asked)
     return needs_of(ref, there, host=host, asked=given, repository=REPOSITORY)
 
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.errors import EngineMissingError, NotFoundError, SnapenvError
 from snapenv.lock.store import write_snapshot

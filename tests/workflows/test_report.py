@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import resource
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.errors import LeakError, WriteError
 from snapenv.lock.store import write_snapshot
@@ -58,7 +58,7 @@ def engine(tmp_path: Path) -> EngineWithBase:
 
 def asked(report: Path, **options: object) -> Restore:
     request = Restore(ref=TAG, repository=REPOSITORY, device="cpu", report=report)
-    return replace(request, **options)  # type: ignore[arg-type]
+    return replace(request, **options)
 
 
 @pytest.mark.parametrize("work", [restore, verify])

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.errors import (
     InstallError,
@@ -79,7 +80,7 @@ def engine(folder: Path) -> EngineWithBase:
 
 
 def by_tag(**options: object) -> Restore:
-    return replace(Restore(ref=TAG, repository=REPOSITORY, device="cpu"), **options)  # type: ignore[arg-type]
+    return replace(Restore(ref=TAG, repository=REPOSITORY, device="cpu"), **options)
 
 
 @pytest.mark.parametrize(

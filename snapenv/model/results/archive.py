@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from snapenv.model.outcome import Result
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ArchiveResult(Result):
+class ArchiveResult(Result, Struct, frozen=True, kw_only=True):
     """An image and its archive; of export and import."""
 
     path: str

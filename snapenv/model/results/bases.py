@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from snapenv.model.outcome import Result
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RankedBase:
+class RankedBase(Struct, frozen=True, kw_only=True):
     """One base image, by what it says of itself where that is known, else by the catalogue."""
 
     rank: int
@@ -27,8 +27,7 @@ class RankedBase:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BasesResult(Result):
+class BasesResult(Result, Struct, frozen=True, kw_only=True):
     """Base images for an environment, best first."""
 
     snapshot: str | None  # that they are ranked for; None is the active environment

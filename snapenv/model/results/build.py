@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from snapenv.model.outcome import Result
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuildResult(Result):
+class BuildResult(Result, Struct, frozen=True, kw_only=True):
     """The image that was built, or was there already."""
 
     image: str  # "example.com/team/env:train-yolov8.4.190-base-cu130"

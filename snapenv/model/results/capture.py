@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from snapenv.model.outcome import Result
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CaptureResult(Result):
+class CaptureResult(Result, Struct, frozen=True, kw_only=True):
     """What was locked, and what is special about it."""
 
     path: str  # the snapshot's folder

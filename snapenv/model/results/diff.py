@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from snapenv.model.difference import Difference, Section
 from snapenv.model.outcome import Outcome, Result
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DiffSide:
+class DiffSide(Struct, frozen=True, kw_only=True):
     """One of the two that were compared."""
 
     kind: Literal["environment", "snapshot", "image", "archive"]
@@ -18,8 +18,7 @@ class DiffSide:
     digest: str | None  # of the snapshot
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DiffResult(Result):
+class DiffResult(Result, Struct, frozen=True, kw_only=True):
     """What two environments differ in, those with the gravest consequence first."""
 
     left: DiffSide
@@ -27,8 +26,7 @@ class DiffResult(Result):
     differences: tuple[Difference, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison(Outcome[DiffResult]):
+class Comparison(Outcome[DiffResult], Struct, frozen=True, kw_only=True):
     """The answer of a comparison, for people by group."""
 
     sections: tuple[Section, ...]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from snapenv.model.host import Host, Needs
 from snapenv.model.outcome import Result
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True, kw_only=True):
     """What this machine can run; ``image`` is the newest of NVIDIA's images that is known to."""
 
     gpus: tuple[str, ...]
@@ -21,8 +20,7 @@ class Machine:
     free_bytes: int | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DoctorResult(Result):
+class DoctorResult(Result, Struct, frozen=True, kw_only=True):
     """What was seen of this machine, with what REF needs, or else what the machine can run."""
 
     ref: str | None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from snapenv.model.outcome import Result
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ListedImage:
+class ListedImage(Struct, frozen=True, kw_only=True):
     """One name, here, in its registry, or both."""
 
     name: str  # "example.com/team/env:train-yolov8.4.190-base-cu130"
@@ -29,8 +29,7 @@ class ListedImage:
         return "here" if self.here else "there"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ListResult(Result):
+class ListResult(Result, Struct, frozen=True, kw_only=True):
     """The images that snapenv made, by name."""
 
     repository: str
@@ -38,8 +37,7 @@ class ListResult(Result):
     images: tuple[ListedImage, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Baseline:
+class Baseline(Struct, frozen=True, kw_only=True):
     """The smoke-train of the capture; a loss is None where it is no number."""
 
     device: str
@@ -48,8 +46,7 @@ class Baseline:
     last: float | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ListedPackage:
+class ListedPackage(Struct, frozen=True, kw_only=True):
     """A package of an environment, where it comes from, and how that is proved."""
 
     name: str
@@ -59,8 +56,7 @@ class ListedPackage:
     proof: str | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShowResult(Result):
+class ShowResult(Result, Struct, frozen=True, kw_only=True):
     """What is known of one environment; None is unknown."""
 
     kind: str  # "snapshot", "archive", "image" (of this machine) or "registry"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from snapenv.model.fingerprint import Speed, Tier
 from snapenv.model.outcome import Result
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ProofResult(Result):
+class ProofResult(Result, Struct, frozen=True, kw_only=True):
     """What stands again, and how near it comes to the capture; of restore and verify."""
 
     image: str | None = None  # of the Docker engine
