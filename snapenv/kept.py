@@ -65,19 +65,12 @@ class Kept(Struct, frozen=True):
         return name
 
     def find(self, name: str) -> bytes | None:
-        """Give what is kept under a name, if it is whole and our own."""
-        body = self.view(name)
-        return None if body is None else bytes(body)
-
-    def view(self, name: str) -> memoryview | None:
-        """Give the same without a copy of it: it may be large."""
+        """Return what is kept under a name, if it is whole and our own."""
         if self.folder is None or not _is_safe(self.folder):
             return None
         path = self.folder / name
-        content = memoryview(_read(path))
-        start = len(_MAGIC) + _SHA256_BYTES
-        body = content[start:]
-        if content[:start] != _MAGIC + hashlib.sha256(body).digest():
+        head, body = _read(path, len(_MAGIC) + _SHA256_BYTES)
+        if head != _MAGIC + hashlib.sha256(body).digest():
             return None
         _mark_as_needed(path)
         return body
@@ -117,7 +110,7 @@ class Kept(Struct, frozen=True):
         if self.folder is None:
             return b""
         path = self.folder / "key"
-        key = _read(path) if _is_safe(self.folder) else b""
+        _, key = _read(path) if _is_safe(self.folder) else (b"", b"")
         if len(key) == _KEY_BYTES:
             return key
         made = os.urandom(_KEY_BYTES)
@@ -186,14 +179,19 @@ def _link_or_copy(source: Path, to: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> bytes:
-    """Read a plain file of our own; empty where there is none, or others could have written it."""
+def _read(path: Path, head_bytes: int = 0) -> tuple[bytes, bytes]:
+    """Read a plain file of our own, its head and what follows, which may be large.
+
+    Both are empty where there is none, or others could have written it.
+    """
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - of a descriptor
-            return file.read() if _is_own(os.fstat(file.fileno())) else b""
+            if _is_own(os.fstat(file.fileno())):
+                return file.read(head_bytes), file.read()
     except OSError:
-        return b""
+        pass
+    return b"", b""
 
 
 def _mark_as_needed(path: Path) -> None:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from snapenv.model.python import Environment, LooseFile
     from snapenv.ports import Outside
 
-_LENGTH_BYTES = 8
 _Leaks = Mapping[str, tuple[Leak, ...]]  # by part
 
 
@@ -112,9 +111,8 @@ def carry(
     )
     for name, part in _make(missing, collected, leaks) if collected else ():
         parts[name] = replace(part, named=_named(name, collected, travelling.facts.places))
-        body = _to_bytes(parts[name])
-        if name in names and body is not None:
-            kept.keep(names[name], body)
+        if name in names:
+            _keep_part(kept, names[name], parts[name])
     return _together(travelling, parts, allowed)
 
 
@@ -187,8 +185,8 @@ def _loose(environment: Environment) -> Mapping[str, LooseFile]:
 
 
 def _find(kept: Kept, names: Mapping[str, str]) -> dict[str, _Part]:
-    found = {part: kept.view(name) for part, name in names.items()}
-    return {part: _from_bytes(body) for part, body in found.items() if body}
+    found = {part: _find_part(kept, name) for part, name in names.items()}
+    return {name: part for name, part in found.items() if part}
 
 
 class _Head(Struct, frozen=True, kw_only=True):
@@ -202,11 +200,11 @@ class _Head(Struct, frozen=True, kw_only=True):
     named: tuple[NamedFolder, ...]
 
 
-def _to_bytes(part: _Part) -> bytes | None:
-    """Write the length of the head, that, and the content; nothing of what is large."""
+def _keep_part(kept: Kept, name: str, part: _Part) -> None:
+    """Keep the head and the content of a part, unless it is large."""
     contents = (part.content, *(file.content for file in part.files.values()))
     if not isinstance(part.content, bytes) or not all(isinstance(one, bytes) for one in contents):
-        return None
+        return
     head = _Head(
         leaks=part.leaks,
         wheel=part.wheel,
@@ -215,15 +213,17 @@ def _to_bytes(part: _Part) -> bytes | None:
         files={name: (file.text, file.executable) for name, file in part.files.items()},
         named=part.named,
     )
-    encoded = msgspec.json.encode(head)
-    return len(encoded).to_bytes(_LENGTH_BYTES, "big") + encoded + part.content
+    kept.keep(_content_name(name), part.content)
+    kept.keep_value(name, head)
 
 
-def _from_bytes(body: memoryview) -> _Part:
-    start = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "big")
-    head = msgspec.json.decode(body[_LENGTH_BYTES:start], type=_Head)
+def _find_part(kept: Kept, name: str) -> _Part | None:
+    head = kept.find_value(name, _Head)
+    content = kept.find(_content_name(name)) if head else None
+    if head is None or content is None:
+        return None
     return _Part(
-        content=bytes(body[start:]),
+        content=content,
         leaks=head.leaks,
         wheel=head.wheel,
         sha256=head.sha256,
@@ -234,6 +234,10 @@ def _from_bytes(body: memoryview) -> _Part:
         },
         named=head.named,
     )
+
+
+def _content_name(name: str) -> str:
+    return hashlib.sha256(f"{name} content".encode()).hexdigest()
 
 
 def _without(travelling: Travelling, parts: Collection[str]) -> Travelling:

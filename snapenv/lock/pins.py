@@ -56,8 +56,12 @@ def vendored(
 
 def _is_pure_conda(found: Distribution) -> bool:
     """Say whether conda installed what would run anywhere."""
-    is_pure = not found.compiled and all(tag.endswith("-none-any") for tag in found.tags)
-    return found.origin == "conda" and found.files is not None and is_pure
+    return (
+        found.origin == "conda"
+        and found.files is not None
+        and not found.compiled
+        and all(tag.endswith("-none-any") for tag in found.tags)
+    )
 
 
 def proofs(

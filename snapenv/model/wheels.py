@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
@@ -30,7 +31,12 @@ class IndexWheel(Struct, frozen=True, kw_only=True):
     @property
     def host(self) -> str:
         """Where it is served from."""
-        return urlsplit(self.url).hostname or ""
+        return _host(self.url.partition("//")[2].partition("/")[0])
+
+
+@functools.cache  # hundreds of wheels lie on one host
+def _host(netloc: str) -> str:
+    return urlsplit(f"//{netloc}").hostname or ""
 
 
 class WheelRecord(Struct, frozen=True, kw_only=True):
