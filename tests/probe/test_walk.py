@@ -1,0 +1,149 @@
+"""A folder listed by several processes: the same as by one, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.probe.test_kept import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOLDERS = 40
+
+
+@pytest.fixture
+def walk() -> Any:  # noqa: ANN401 - a module that mypy does not follow
+    return load("probe_walk")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(FOLDERS):
+        inner = tmp_path / f"package{number}" / "inner"
+        inner.mkdir(parents=True)
+        (inner / "module.py").write_text("x = 1\n" * number)
+        (inner / "__pycache__").mkdir()
+        (inner / "__pycache__" / "module.pyc").write_text("")
+    (tmp_path / "package1" / "link").symlink_to("inner")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "alone.py").write_text("")
+    return tmp_path
+
+
+@pytest.fixture
+def alone(walk: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:  # noqa: ANN401
+    """Return what one process lists."""
+    with monkeypatch.context() as patch:
+        patch.setattr(walk.probe_machine, "cpu_count", lambda: 1)
+        listed: dict[str, bytes] = walk.walk(str(folder))
+    return listed
+
+
+@pytest.fixture(autouse=True)
+def four_processors(walk: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    monkeypatch.setattr(walk.probe_machine, "cpu_count", lambda: 4)
+
+
+def test_all_is_listed_but_what_python_compiles(
+    walk: Any,  # noqa: ANN401
+    folder: Path,
+) -> None:
+    listings = walk.read(walk.walk(str(folder)))
+
+    files = {
+        os.path.join(of, name)  # noqa: PTH118
+        for of, found, _, _ in listings
+        for name in found[::2]
+    }
+    assert files == {
+        *(str(folder / f"package{number}/inner/module.py") for number in range(FOLDERS)),
+        str(folder / "package1/link"),
+        str(folder / "alone.py"),
+    }
+    assert [of for of, found, has_folders, _ in listings if not found and not has_folders] == [
+        str(folder / "empty")
+    ]
+
+
+def test_several_processes_list_what_one_does_byte_for_byte(
+    walk: Any,  # noqa: ANN401
+    folder: Path,
+    alone: dict[str, bytes],
+) -> None:
+    listed = walk.walk(str(folder))
+
+    assert listed == alone
+    assert list(listed) == list(alone)
+
+
+def test_other_processes_take_part(
+    walk: Any,  # noqa: ANN401
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, list_one = os.getpid(), walk._list
+    monkeypatch.setattr(walk, "_take", lambda *_: {} if os.getpid() == own else {"theirs": b"x"})
+    monkeypatch.setattr(walk, "_deep", lambda left: dict.fromkeys(left, b"left"))
+
+    assert walk._share(["a", "b"]) == {"theirs": b"x", "a": b"left", "b": b"left"}
+    assert list_one(str(folder))[0][0] == str(folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_a_killed_process_has_taken_is_listed_all_the_same(
+    walk: Any,  # noqa: ANN401
+    folder: Path,
+    alone: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+) -> None:
+    own, take = os.getpid(), walk._take
+
+    def die(folders: list[str], queue: int) -> dict[str, bytes]:
+        if os.getpid() != own:
+            os.read(queue, 4)
+            os.kill(os.getpid(), number)
+        taken: dict[str, bytes] = take(folders, queue)
+        return taken
+
+    monkeypatch.setattr(walk, "_take", die)
+
+    assert walk.walk(str(folder)) == alone
+
+
+def test_where_no_process_can_be_started_one_lists_all(
+    walk: Any,  # noqa: ANN401
+    folder: Path,
+    alone: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "fork", refuse)
+
+    assert walk.walk(str(folder)) == alone
+
+
+def test_a_folder_that_cannot_be_read_has_its_own_status(
+    walk: Any,  # noqa: ANN401
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed, scan = str(folder / "package3"), os.open
+
+    def refuse(path: str, flags: int) -> int:
+        if path == closed:
+            raise PermissionError
+        return scan(path, flags)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+    (listing,) = [one for one in walk.read(walk.walk(str(folder))) if one[0] == closed]
+    assert listing[1:3] == ([], False)
+    assert listing[3][3] == (folder / "package3").stat().st_ino
