@@ -58,6 +58,7 @@ class Packages(Struct, frozen=True, kw_only=True):
     overlay: tuple[str, ...]  # what is put over the packages, as "site/x.py"
     allowed: tuple[str, ...]  # of the files that travel, those that had to be allowed
     carried: Mapping[str, Content]  # the files of vendor/ and overlay/, by their names
+    hashed: Mapping[str, str]  # the sha256 of rebuilt wheels among these, in hex
     warnings: tuple[str, ...] = ()
 
 
@@ -102,6 +103,7 @@ def lock_packages(facts: Facts, options: VendorOptions, fetch: Fetch, outside: O
             **(_fetch(wheels, options.into, outside) if all_travel else {}),
             **make_overlay(plan, carried.files),
         },
+        hashed={f"{VENDOR}/{name}": sha256 for name, sha256 in carried.sha256.items()},
         warnings=_warnings(carried),
     )
 

@@ -64,10 +64,12 @@ def make_snapshot(
     dockerfile: bytes,
     captured_at: str,
     carried: Mapping[str, Content] | None = None,
+    hashed: Mapping[str, str] | None = None,
 ) -> Snapshot:
     """Put a lock and what belongs to it together, with their checksums.
 
-    ``carried`` are the files of ``vendor/`` and ``overlay/``, and what was written already. When
+    ``carried`` are the files of ``vendor/`` and ``overlay/``, and what was written already;
+    ``hashed`` gives the sha256, in hex, of those whose content was hashed a moment ago. When
     it was captured, and how fast the smoke-train went then, stands in the first line of
     SHA256SUMS, and is no part of the digest.
 
@@ -83,7 +85,9 @@ def make_snapshot(
         **known,
     }
     _refuse_unreadable(contents)
-    sums = _sum_lines(_hash_all(contents))
+    hashed = hashed or {}
+    others = {name: content for name, content in contents.items() if name not in hashed}
+    sums = _sum_lines({**hashed, **_hash_all(others)})
     contents[SUMS_FILE] = f"{_CAPTURED}{captured_at}{_measured(lock)}\n{sums}".encode()
     return Snapshot(
         lock=lock,

@@ -192,6 +192,7 @@ def _snapshot(lock: Lock, packages: Packages, outside: Outside) -> Snapshot:
         dockerfile=texts.pop(DOCKERFILE).encode(),
         captured_at=now,
         carried={**packages.carried, **{name: text.encode() for name, text in texts.items()}},
+        hashed=packages.hashed,
     )
 
 
