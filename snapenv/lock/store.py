@@ -57,7 +57,7 @@ _READERS = 4  # threads that hash
 _FEW_BYTES = 1 << 20  # which are hashed before a thread has begun
 
 
-def make_snapshot(
+def make_snapshot(  # noqa: PLR0913 - the files of a snapshot by kind
     lock: Lock,
     *,
     pylock: bytes,
