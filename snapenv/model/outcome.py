@@ -1,4 +1,4 @@
-"""What a command answers: checks, a result, and whether all held."""
+"""What a command answers: checks, a result, and whether all checks passed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Part = Literal["host", "transport", "image", "environment", "workload"]
 """Where the cause of a no lies, in the order in which one is asked after another."""
 
 Severity = Literal["error", "warning"]
-"""Whether a no of a check is the answer, or only something to look out for."""
+"""Whether a no of a check is the answer, or only a warning."""
 
 Topic = Literal[
     "python",
@@ -54,7 +54,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     ok: bool
     summary: str  # one line
-    part: Part | None = None  # None where all held
+    part: Part | None = None  # None where all checks passed
     check: str | None = None  # the id of the check that decided
     next: str | None = None  # a command, or an imperative sentence
 
@@ -83,5 +83,5 @@ class Outcome(Struct, Generic[R_co], frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """0 when all held, 1 when a check says no."""
+        """0 when every check passed, 1 when a check says no."""
         return 0 if self.ok else 1

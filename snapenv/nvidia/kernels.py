@@ -11,19 +11,22 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from snapenv.nvidia.catalogue import Kernels, major_minor
+from snapenv.nvidia.catalogue import CatalogueImage, Kernels, major_minor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from snapenv.model.facts import Facts
-    from snapenv.model.hardware import Hardware
-    from snapenv.nvidia.catalogue import Catalogue, CatalogueImage, Pair
+    from snapenv.model.hardware import Gpu, Hardware
+    from snapenv.nvidia.catalogue import Catalogue, Pair
 
 Coverage = Literal["code", "ptx", "none"]
 
 JETSON = ((5, 3), (6, 2), (7, 2), (8, 7))
 """The GPUs of Jetson modules whose images are tagged ``-igpu``; a Thor takes the common ones."""
+
+BUILDS: tuple[Pair, ...] = ((11, 8), (12, 6), (12, 8), (13, 0), (13, 2))
+"""The CUDAs of the torch wheels that are in use, oldest first."""
 
 _ARCHITECTURE = re.compile(r"(?P<kind>sm|compute)_(?P<number>\d{2,4})(?P<only>[af]?)", re.ASCII)
 
@@ -103,6 +106,29 @@ def cover_by_release(
     same = (one for one in catalogue.torch if (one.version, one.cuda) == (version, pair))
     kernels = next((one.kernels for one in same), None)
     return cover(kernels, gpu) if kernels else None
+
+
+def builds_for(gpus: Sequence[Gpu], machine: str, catalogue: Catalogue) -> tuple[Pair, ...]:
+    """Give the builds that run on every one of these GPUs, of any driver, oldest first.
+
+    By the kernels of the releases that are known, else by what that CUDA can compile.
+    """
+    return tuple(
+        cuda for cuda in BUILDS if all(_built(gpu, cuda, machine, catalogue) for gpu in gpus)
+    )
+
+
+def name_build(cuda: Pair) -> str:
+    """Name a build as torch's own index does: ``cu126``."""
+    return f"cu{cuda[0]}{cuda[1]}"
+
+
+def _built(gpu: Gpu, cuda: Pair, machine: str, catalogue: Catalogue) -> bool:
+    released = [one.kernels for one in catalogue.torch if one.cuda == cuda and one.kernels]
+    if machine == "amd64" and released:
+        return any(cover(kernels, gpu.compute_capability) == "code" for kernels in released)
+    image = CatalogueImage(tag=name_build(cuda), cuda=cuda)
+    return cover_by_image(image, gpu.compute_capability, machine, catalogue)
 
 
 def _runs(code: Pair, gpu: Pair) -> bool:

@@ -1,4 +1,7 @@
-"""What every rule is asked of: a machine, what an environment needs of it, and what is known."""
+"""What every rule is asked of: a machine, what an environment needs of it, and what is known.
+
+A rule answers with checks that passed, failed or warn.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.model.host import NVIDIA_DEVICE, GpuPlumbing, Host, Needs
+from snapenv.model.outcome import Check
 from snapenv.nvidia.catalogue import Catalogue, major_minor
 from snapenv.nvidia.kernels import is_jetson
 from snapenv.preflight.devices import Chosen, choose
@@ -15,6 +19,7 @@ from snapenv.preflight.devices import Chosen, choose
 if TYPE_CHECKING:
     from snapenv.model.hardware import Gpu, Hardware
     from snapenv.model.host import CdiSpec, GpuState, HostEngine
+    from snapenv.model.outcome import Part
     from snapenv.nvidia.catalogue import Pair
 
 Injection = Literal["cdi", "legacy", "none"]
@@ -140,3 +145,26 @@ class Case(Struct, frozen=True, kw_only=True):
             known = engine.tells_devices or self.specs or self.unread_specs
             return "cdi" if known or self.hook else "none"
         return "legacy" if self.hook else "none"
+
+
+def passed(name: str, expected: str, actual: str, *, part: Part = "host") -> Check:
+    """Say that what is needed is there."""
+    return Check(id=name, ok=True, expected=expected, actual=actual, part=part)
+
+
+def failed(name: str, expected: str, actual: str, fix: str, *, part: Part = "host") -> Check:
+    """Say that it cannot work, and the command or the sentence that mends it."""
+    return Check(id=name, ok=False, expected=expected, actual=actual, fix=fix, part=part)
+
+
+def warning(name: str, expected: str, actual: str, fix: str, *, part: Part = "host") -> Check:
+    """Say that it may not work, or not as wanted."""
+    return Check(
+        id=name,
+        ok=False,
+        expected=expected,
+        actual=actual,
+        fix=fix,
+        part=part,
+        severity="warning",
+    )

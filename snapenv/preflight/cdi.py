@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 
 from snapenv.model.host import NVIDIA_DEVICE
 from snapenv.nvidia.catalogue import numbers
-from snapenv.preflight.finding import failed, held, warned
+from snapenv.preflight.case import Case, failed, passed, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from snapenv.model.host import CdiSpec
     from snapenv.model.outcome import Check
-    from snapenv.preflight.case import Case
 
 _FOLDERS = ("/etc/cdi/", "/var/run/cdi/")
 
@@ -50,7 +49,7 @@ def _compare_driver(case: Case) -> Iterator[Check]:
     if not case.specs and case.unread_specs:
         path = case.unread_specs[0]
         fix = f"See that it can be read: sudo chmod a+r {shlex.quote(path)}"
-        yield warned("gpu.cdi", expected, f"{path} could not be read, or names no device", fix)
+        yield warning("gpu.cdi", expected, f"{path} could not be read, or names no device", fix)
         return
     if not case.specs:
         if case.gpu_engine and not case.gpu_engine.cdi_devices:
@@ -62,7 +61,7 @@ def _compare_driver(case: Case) -> Iterator[Check]:
         actual = f"{old.path} is of driver {old.driver}"
         yield failed("gpu.cdi", expected, actual, _generate(old.path))
     elif found:
-        yield held("gpu.cdi", expected, found[0].path)
+        yield passed("gpu.cdi", expected, found[0].path)
 
 
 def check_names(case: Case) -> Iterator[Check]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapenv.preflight import (
-    architecture,
     cdi,
     compatibility,
     container,
@@ -14,7 +13,6 @@ from snapenv.preflight import (
     gpu,
     kernels,
     storage,
-    transport,
 )
 from snapenv.preflight.case import Case
 
@@ -29,7 +27,7 @@ RULES = (
     engine.check_buildkit,
     engine.check_threads,
     engine.check_layers,
-    architecture.check_platform,
+    compatibility.check_platform,
     driver.check_fault,
     driver.check_library,
     driver.check_mismatch,
@@ -57,13 +55,13 @@ RULES = (
     container.check_no_cgroups,
     container.check_char_links,
     container.check_uvm,
-    transport.check_helpers,
-    transport.check_base,
-    transport.check_image,
+    storage.check_helpers,
+    storage.check_base,
+    storage.check_registry,
     storage.check_disk,
     storage.check_inodes,
     storage.check_shm,
-    architecture.check_glibc,
+    compatibility.check_glibc,
 )
 """Each gives checks of one subject, or none where it does not apply."""
 

@@ -1,6 +1,10 @@
-"""What an image itself asks of a driver, and the CUDA library that it may put in its place.
+"""Whether a machine is of the kind that an environment and its image were made for.
 
-Source: https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html,
+That is its processor and C library, what the image itself asks of a driver, and the CUDA library
+that it may put in the driver's place.
+
+Source: https://github.com/NVIDIA/nvidia-container-toolkit/blob/main/internal/config/image/cuda_image.go,
+https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html,
 https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/docker-specialized.html
 """
 
@@ -10,17 +14,16 @@ import operator
 import re
 from typing import TYPE_CHECKING
 
-from snapenv.nvidia.catalogue import dotted, numbers
+from snapenv.nvidia.catalogue import dotted, major_minor, numbers
 from snapenv.nvidia.driver import is_data_center
+from snapenv.preflight.case import Case, failed, passed, warning
 from snapenv.preflight.driver import service
-from snapenv.preflight.finding import failed, held, warned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from snapenv.model.hardware import Driver, Gpu
     from snapenv.model.outcome import Check
-    from snapenv.preflight.case import Case
 
 _CONDITION = re.compile(r"(?P<what>[a-z]+)(?P<how>>=|<=|!=|=|<|>)(?P<value>[\w.]+)", re.ASCII)
 _Numbers = tuple[int, ...]
@@ -32,6 +35,69 @@ _COMPARE: dict[str, Callable[[_Numbers, _Numbers], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+
+_REQUIRE = "NVIDIA_REQUIRE_"
+_REQUIRE_JETPACK = f"{_REQUIRE}JETPACK"  # other words, which the hook leaves out
+_REQUIRE_CUDA = f"{_REQUIRE}CUDA"
+_TRUE = {"1", "t", "T", "TRUE", "true", "True"}  # as Go reads a boolean
+_VERSION = re.compile(r"v?(\d+)\.(\d+)(\.\d+)?", re.ASCII)
+
+
+def check_platform(case: Case) -> Iterator[Check]:
+    """Say whether machine code of the environment runs here at all (``exec format error``)."""
+    expected = case.needs.architecture
+    actual = (case.engine or case.host.hardware.system).architecture
+    if expected is None:
+        return
+    if expected == actual:
+        yield passed("platform", expected, actual, part="image")
+    else:
+        yield failed(
+            "platform",
+            expected,
+            actual,
+            f"Capture and build the environment on {actual}, or use a machine of {expected}.",
+            part="image",
+        )
+
+
+def check_glibc(case: Case) -> Iterator[Check]:
+    """Warn where a venv comes to an older C library than it was captured on."""
+    if not case.needs.venv:
+        return
+    versions = [one or "" for one in (case.needs.glibc, case.host.hardware.system.glibc)]
+    captured, current = map(major_minor, versions)
+    if captured is None or current is None:
+        return
+    expected = f"glibc {versions[0]} or newer, as captured"
+    if current >= captured:
+        yield passed("platform.glibc", expected, f"glibc {versions[1]}")
+    else:
+        yield warning(
+            "platform.glibc",
+            expected,
+            f"glibc {versions[1]}: a wheel may require a newer one",
+            "Use --engine docker, whose image brings its own glibc.",
+        )
+
+
+def read_requirements(variables: Mapping[str, str]) -> Mapping[str, str]:
+    """Give each requirement by the variable that asks it; all of them must be met.
+
+    An image without NVIDIA_REQUIRE_CUDA asks for the CUDA that CUDA_VERSION names. None is asked
+    where NVIDIA_DISABLE_REQUIRE is true.
+    """
+    if variables.get("NVIDIA_DISABLE_REQUIRE") in _TRUE:
+        return {}
+    found = {
+        name: variables[name]
+        for name in sorted(variables)
+        if name.startswith(_REQUIRE) and not name.startswith(_REQUIRE_JETPACK)
+    }
+    version = _VERSION.fullmatch(variables.get("CUDA_VERSION", ""))
+    if version and not found.get(_REQUIRE_CUDA):
+        found["CUDA_VERSION"] = f"cuda>={version[1]}.{version[2]}"
+    return found
 
 
 def check_requirement(case: Case) -> Iterator[Check]:
@@ -55,9 +121,9 @@ def check_requirement(case: Case) -> Iterator[Check]:
     cuda = hardware.driver.cuda
     actual = f"driver {hardware.driver.version}" + (f", CUDA {dotted(cuda)}" if cuda else "")
     if not unmet:
-        yield held("driver.requirement", f"{first}, as the image asks", actual)
+        yield passed("driver.requirement", f"{first}, as the image asks", actual)
         return
-    say = warned if case.injection == "cdi" else failed
+    say = warning if case.injection == "cdi" else failed
     yield say(
         "driver.requirement",
         f"{first}, as the image's {name} asks",
@@ -89,10 +155,10 @@ def _holds(condition: str, driver: Driver, gpu: Gpu) -> bool:
         "driver": numbers(driver.version),
         "arch": gpu.compute_capability,
     }
-    here, wanted = actual.get(found["what"]), numbers(found["value"])
-    if here is None or wanted is None:
+    value, required = actual.get(found["what"]), numbers(found["value"])
+    if value is None or required is None:
         return True
-    return _COMPARE[found["how"]](here, wanted)
+    return _COMPARE[found["how"]](value, required)
 
 
 def _is_brand(gpu: Gpu, brand: str) -> bool:
@@ -105,11 +171,11 @@ def check_compat(case: Case) -> Iterator[Check]:
     branches = _branches(case)
     if branches is None:
         return
-    here, image = branches
-    if here > image:
-        yield warned(
+    driver, image = branches
+    if driver > image:
+        yield warning(
             "driver.compat",
-            f"the libcuda of this machine, as its driver {here} is newer than the image",
+            f"the libcuda of this machine, as its driver {driver} is newer than the image",
             f"LD_LIBRARY_PATH leads to the image's own {case.needs.image_driver} first",
             "Keep the image's entrypoint, which takes /usr/local/cuda/compat out of the way.",
         )
@@ -123,10 +189,10 @@ def check_forward(case: Case) -> Iterator[Check]:
     branches = _branches(case)
     if branches is None or service(case) == "no":
         return
-    here, image = branches
+    driver, image = branches
     odd = [gpu.name for gpu in case.gpus if is_data_center(gpu) is False]
-    if here < image and odd and not case.jetson:
-        yield warned(
+    if driver < image and odd and not case.jetson:
+        yield warning(
             "driver.forward",
             "data-centre GPUs, as the image's libcuda is newer than the driver",
             f"{odd[0]} has no forward compatibility; the image brings {case.needs.image_driver}",
@@ -138,11 +204,9 @@ def check_forward(case: Case) -> Iterator[Check]:
 def _branches(case: Case) -> tuple[int, int] | None:
     """Give the branches of the driver and of the image's libcuda, where both are known."""
     hardware = case.gpu_hardware
-    if hardware is None or hardware.driver is None or not _has_compat(case):
+    if hardware is None or hardware.driver is None:
         return None
-    here, image = numbers(hardware.driver.version), numbers(case.needs.image_driver or "")
-    return (here[0], image[0]) if here and image else None
-
-
-def _has_compat(case: Case) -> bool:
-    return case.needs.compat and not case.needs.venv
+    if case.needs.venv or not case.needs.compat:
+        return None
+    driver, image = numbers(hardware.driver.version), numbers(case.needs.image_driver or "")
+    return (driver[0], image[0]) if driver and image else None

@@ -8,15 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapenv.nvidia.catalogue import major_minor
+from snapenv.preflight.case import Case, failed, passed, warning
 from snapenv.preflight.cdi import is_unread
-from snapenv.preflight.finding import failed, held, warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from snapenv.model.host import HostEngine
     from snapenv.model.outcome import Check
-    from snapenv.preflight.case import Case
 
 _CDI_SINCE = 25  # Docker's first major version with features.cdi
 _UVM = "/dev/nvidia-uvm"
@@ -47,7 +46,7 @@ def check_plumbing(case: Case) -> Iterator[Check]:
             _install(engine),
         )
     elif case.injection != "none":
-        yield held("gpu.plumbing", "NVIDIA's container toolkit, or CDI", _way(case, engine))
+        yield passed("gpu.plumbing", "NVIDIA's container toolkit, or CDI", _way(case, engine))
 
 
 def check_char_links(case: Case) -> Iterator[Check]:
@@ -56,7 +55,7 @@ def check_char_links(case: Case) -> Iterator[Check]:
     if engine is None or case.injection != "legacy" or case.plumbing.wsl:
         return
     if engine.cgroup_driver == "systemd" and not (engine.rootless or case.plumbing.char_links):
-        yield warned(
+        yield warning(
             "gpu.char-links",
             "links to the GPUs in /dev/char, as systemd makes the device rules",
             "none: systemctl daemon-reload takes the GPU from running containers",
@@ -84,9 +83,9 @@ def check_uvm(case: Case) -> Iterator[Check]:
     if not case.gpus or not devices or case.plumbing.wsl or case.jetson:
         return
     if _UVM in devices:
-        yield held("gpu.uvm", _UVM, "there")
+        yield passed("gpu.uvm", _UVM, "there")
     else:
-        say = failed if case.injection == "cdi" else warned
+        say = failed if case.injection == "cdi" else warning
         fix = "sudo modprobe nvidia_uvm && sudo nvidia-modprobe -c 0 -u"
         yield say("gpu.uvm", _UVM, "not there: CUDA may say unknown error", fix)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.nvidia.catalogue import dotted, numbers
 from snapenv.nvidia.driver import is_past_support, last_branch, own_cuda, serve
-from snapenv.preflight.finding import failed, held, warned
+from snapenv.preflight.case import Case, failed, passed, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from snapenv.model.outcome import Check
     from snapenv.nvidia.catalogue import Catalogue, Pair
     from snapenv.nvidia.driver import Service
-    from snapenv.preflight.case import Case
 
 _NODE = re.compile(r"/dev/nvidia(ctl|\d+)")
 
@@ -60,7 +59,7 @@ def check_library(case: Case) -> Iterator[Check]:
         loaded = fault.error
     elif not is_without_library(case):
         return
-    say = failed if case.needs.gpu_required else warned
+    say = failed if case.needs.gpu_required else warning
     yield say("driver.library", "libnvidia-ml.so.1, a library of the driver", loaded, _LIBRARY_FIX)
 
 
@@ -96,7 +95,7 @@ def check_mismatch(case: Case) -> Iterator[Check]:
         fix = "wsl --shutdown" if case.plumbing.wsl else "sudo reboot"
         yield failed("driver.mismatch", expected, actual, fix)
     elif hardware.driver_fault is None:
-        yield held("driver.mismatch", expected, f"both {library}")
+        yield passed("driver.mismatch", expected, f"both {library}")
 
 
 def _halves(hardware: Hardware) -> tuple[str | None, str | None]:
@@ -126,16 +125,16 @@ def check_cuda(case: Case) -> Iterator[Check]:
         yield failed("driver.cuda", expected, actual, _newer_driver(case, case.cuda))
     elif found in {None, "perhaps"}:
         unknown = f", and it is not known whether it serves {cuda}"
-        yield warned("driver.cuda", expected, actual + unknown, _newer_driver(case, case.cuda))
+        yield warning("driver.cuda", expected, actual + unknown, _newer_driver(case, case.cuda))
     elif found != "forward":
         rule = f", and {cuda} as every {case.cuda[0]}.x" if found == "minor" else ""
-        yield held("driver.cuda", expected, actual + rule)
+        yield passed("driver.cuda", expected, actual + rule)
     elif case.needs.compat:
         by = f", and {cuda} by the image's forward-compatibility package"
-        yield held("driver.cuda", expected, actual + by)
+        yield passed("driver.cuda", expected, actual + by)
     else:
         by = f", and {cuda} only with the package cuda-compat"
-        yield warned("driver.cuda", expected, actual + by, _newer_driver(case, case.cuda))
+        yield warning("driver.cuda", expected, actual + by, _newer_driver(case, case.cuda))
 
 
 def service(case: Case) -> Service | None:

@@ -6,13 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from snapenv.nvidia.catalogue import dotted, major_minor
-from snapenv.preflight.finding import failed, held, warned
+from snapenv.preflight.case import Case, failed, passed, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from snapenv.model.outcome import Check
-    from snapenv.preflight.case import Case
 
 OLDEST_API = (1, 24)  # that docker-py speaks
 GPU_API = (1, 40)  # the first with device requests, of Docker 19.03
@@ -43,9 +42,9 @@ def check_answer(case: Case) -> Iterator[Check]:
         hint = case.host.engine_hint or "Start Docker, or use --engine venv, which needs none."
         yield failed("engine", expected, actual, hint)
         return
-    yield held("engine", expected, f"Docker {case.engine.version} at {case.engine.address}")
+    yield passed("engine", expected, f"Docker {case.engine.version} at {case.engine.address}")
     if not case.engine.here:
-        yield warned(
+        yield warning(
             "engine.elsewhere",
             "an engine on this machine, whose GPUs and disk can be seen",
             f"{case.engine.address} is on another machine: its GPUs and disk were not checked",
@@ -63,11 +62,11 @@ def check_api(case: Case) -> Iterator[Check]:
     if case.engine.api < oldest:
         yield failed("engine.api", expected, actual, _UPDATE_DOCKER)
     elif case.engine.api < TRIED_API[0]:
-        yield warned("engine.api", _TRIED, actual, _UPDATE_DOCKER)
+        yield warning("engine.api", _TRIED, actual, _UPDATE_DOCKER)
     elif case.engine.oldest_api > TRIED_API[1]:
-        yield warned("engine.api", _TRIED, actual, _UPDATE_SNAPENV)
+        yield warning("engine.api", _TRIED, actual, _UPDATE_SNAPENV)
     else:
-        yield held("engine.api", expected, actual)
+        yield passed("engine.api", expected, actual)
 
 
 def check_buildkit(case: Case) -> Iterator[Check]:
@@ -76,7 +75,7 @@ def check_buildkit(case: Case) -> Iterator[Check]:
         return
     expected = "BuildKit, which the image is built with"
     if case.engine.buildkit:
-        yield held("engine.buildkit", expected, "BuildKit")
+        yield passed("engine.buildkit", expected, "BuildKit")
     else:
         yield failed(
             "engine.buildkit",
@@ -101,7 +100,7 @@ def check_threads(case: Case) -> Iterator[Check]:
     if version is None or not _CALENDAR <= version < _KNOWS_CLONE3:
         return
     if (major_minor(glibc) or _UNTOLD) >= _USES_CLONE3:
-        yield warned(
+        yield warning(
             "engine.clone3",
             f"Docker 20.10.10 or newer, for an image with glibc {glibc}",
             f"Docker {engine.version}: programs in it may not start threads",
@@ -127,7 +126,7 @@ def check_layers(case: Case) -> Iterator[Check]:
         )
     odd = sorted(one for one in types if one and not _LAYER.fullmatch(one))
     if odd:
-        yield warned(
+        yield warning(
             "engine.layers-unknown",
             "layers of a form that Docker unpacks",
             f"{odd[0]}, which it may not know",
@@ -145,7 +144,7 @@ def check_snap(case: Case) -> Iterator[Check]:
     wanted = case.gpus or (case.needs.gpu and case.hardware is None)
     if case.engine is None or not (wanted and case.snap):
         return
-    say = warned if case.injection != "none" else failed
+    say = warning if case.injection != "none" else failed
     yield say(
         "engine.snap",
         "a Docker that sees the NVIDIA driver",
@@ -162,11 +161,11 @@ def check_rootless(case: Case) -> Iterator[Check]:
         return
     expected = "CDI, or no-cgroups = true, since a rootless engine may not change device rules"
     if case.injection == "cdi":
-        yield held("engine.rootless", expected, "rootless, with CDI")
+        yield passed("engine.rootless", expected, "rootless, with CDI")
     elif case.plumbing.no_cgroups:
-        yield held("engine.rootless", expected, "rootless, with no-cgroups = true")
+        yield passed("engine.rootless", expected, "rootless, with no-cgroups = true")
     else:
-        say = warned if case.plumbing.no_cgroups is None else failed
+        say = warning if case.plumbing.no_cgroups is None else failed
         yield say("engine.rootless", expected, _cgroups(case), _ROOTLESS_FIX)
 
 

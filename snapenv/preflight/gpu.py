@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from snapenv.preflight.case import Case, failed, passed, warning
 from snapenv.preflight.driver import is_without_library
-from snapenv.preflight.finding import failed, held, warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from snapenv.model.hardware import Driver
     from snapenv.model.outcome import Check
-    from snapenv.preflight.case import Case
 
 _GPU = "an NVIDIA GPU"
 _PROHIBITED = "prohibited"
@@ -32,7 +31,7 @@ def check_present(case: Case) -> Iterator[Check]:
         fix = "Name GPUs that nvidia-smi -L tells, or --device all."
         yield failed("gpu.present", asked, f"no GPU {', '.join(case.absent)}", fix)
     elif hardware.gpus:
-        yield held("gpu.present", _GPU, ", ".join(gpu.name for gpu in hardware.gpus))
+        yield passed("gpu.present", _GPU, ", ".join(gpu.name for gpu in hardware.gpus))
     elif not hardware.gpu_faults and not is_without_library(case):
         yield _none(case, hardware.driver)
 
@@ -41,12 +40,12 @@ def _none(case: Case, driver: Driver | None) -> Check:
     none = f"driver {driver.version} shows none" if driver else "no NVIDIA driver"
     if case.plumbing.jetson and driver is None:
         fix = "Update JetPack to 6 or newer, which has NVML, or go on: it is a warning."
-        return warned("gpu.present", _GPU, "a Jetson without NVML: its GPU was not seen", fix)
+        return warning("gpu.present", _GPU, "a Jetson without NVML: its GPU was not seen", fix)
     if case.needs.gpu_required:
         fix = "See with lspci | grep -i nvidia whether it is there, or use --device cpu."
         return failed("gpu.present", _GPU, none, fix)
     fix = "Use a machine with an NVIDIA GPU and its driver, or say --device cpu."
-    return warned("gpu.present", _GPU, f"{none}: it trains on the CPU", fix)
+    return warning("gpu.present", _GPU, f"{none}: it trains on the CPU", fix)
 
 
 def check_silent(case: Case) -> Iterator[Check]:
@@ -58,7 +57,7 @@ def check_silent(case: Case) -> Iterator[Check]:
     others = ",".join(map(str, case.numbers))
     go_on = f"Use --device {others}, and see" if others else "See"
     fix = f"{go_on} sudo dmesg | grep -iE 'nvrm|xid' for what failed; a reboot may bring it back."
-    say = warned if others and not case.needs.devices else failed
+    say = warning if others and not case.needs.devices else failed
     yield say("gpu.silent", "GPUs that answer", actual, fix)
 
 
@@ -68,7 +67,7 @@ def check_mode(case: Case) -> Iterator[Check]:
     if not closed:
         return
     others = ",".join(str(number) for number in case.numbers if number not in closed)
-    say = warned if others and not case.needs.devices else failed
+    say = warning if others and not case.needs.devices else failed
     yield say(
         "gpu.mode",
         "a GPU on which programs may compute",
@@ -88,7 +87,7 @@ def check_free(case: Case) -> Iterator[Check]:
         memory, free = gpus[one.number].memory_mib, one.free_mib
         if gpus[one.number].mig or memory is None or free is None or 2 * free >= memory:
             continue
-        yield warned(
+        yield warning(
             "gpu.free",
             f"most of the {memory / 1024:.0f} GiB of GPU {one.number} free",
             f"{free / 1024:.1f} GiB: other programs hold the rest",
@@ -108,11 +107,11 @@ def check_wsl(case: Case) -> Iterator[Check]:
     expected = "a GPU that Windows hands on to WSL 2"
     fault = hardware.driver_fault
     if hardware.gpus and fault is None:
-        yield held("gpu.wsl", expected, "handed on")
+        yield passed("gpu.wsl", expected, "handed on")
         return
     missing = fault.kind == "library" if fault else _DXG in case.plumbing.devices
     actual = fault.error if fault else "none: it trains on the CPU"
-    say = failed if (fault and not missing) or case.needs.gpu_required else warned
+    say = failed if (fault and not missing) or case.needs.gpu_required else warning
     yield say("gpu.wsl", expected, actual, _WSL_LIBRARY_FIX if missing else _WSL_FIX)
 
 
@@ -128,7 +127,7 @@ def check_torch(case: Case) -> Iterator[Check]:
     torch = case.needs.torch or ""
     if not case.gpus or not torch.endswith("+cpu"):
         return
-    say = failed if case.needs.gpu_required else warned
+    say = failed if case.needs.gpu_required else warning
     yield say(
         "gpu.torch",
         f"a torch with CUDA, for {case.gpus[0].name}",
@@ -149,20 +148,20 @@ def check_mig(case: Case) -> Iterator[Check]:
     if empty:
         yield _undivided(case, empty)
     if len(instances) > 1 and not named:
-        yield warned(
+        yield warning(
             "gpu.mig-several",
             "one MIG instance, as CUDA uses no more in one process",
             f"{len(instances)}: {', '.join(instances)}",
             "Name one by its UUID, which nvidia-smi -L tells: --device MIG-…",
         )
     elif not empty:
-        yield held("gpu.mig", "a MIG instance", ", ".join(instances))
+        yield passed("gpu.mig", "a MIG instance", ", ".join(instances))
 
 
 def _undivided(case: Case, empty: list[int]) -> Check:
     """Name the GPUs in MIG mode without an instance: an error where there is no other GPU."""
     others = any(gpu.mig_devices or not gpu.mig for gpu in case.gpus)
-    say = warned if others else failed
+    say = warning if others else failed
     return say(
         "gpu.mig",
         "a MIG instance on each GPU in MIG mode",

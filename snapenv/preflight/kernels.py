@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING
 
 from snapenv.nvidia.catalogue import CatalogueImage, dotted, major_minor
 from snapenv.nvidia.driver import own_cuda
-from snapenv.nvidia.kernels import cover_by_image, cover_by_name, cover_by_release
-from snapenv.preflight.builds import builds_for, name_build
+from snapenv.nvidia.kernels import (
+    builds_for,
+    cover_by_image,
+    cover_by_name,
+    cover_by_release,
+    name_build,
+)
+from snapenv.preflight.case import Case, failed, passed, warning
 from snapenv.preflight.driver import service
-from snapenv.preflight.finding import failed, held, warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +23,6 @@ if TYPE_CHECKING:
     from snapenv.model.native import Kernels
     from snapenv.model.outcome import Check
     from snapenv.nvidia.kernels import Coverage
-    from snapenv.preflight.case import Case
 
 _TRAINS = ("torchvision",)  # its NMS is part of every training
 _OF_NVIDIA = "nvidia-"  # NVIDIA's own libraries make code for new GPUs while they run
@@ -37,7 +41,7 @@ def check_kernels(case: Case) -> Iterator[Check]:
     missing = [gpu for gpu, coverage in known if coverage == "none"]
     if not missing:
         by = "PTX" if any(coverage == "ptx" for _, coverage in known) else "machine code"
-        yield held("gpu.kernels", expected, by, part="image")
+        yield passed("gpu.kernels", expected, by, part="image")
         return
     actual = f"none for {_names(missing)}{_built_for(case)}"
     if len(missing) == len(found):
@@ -46,7 +50,7 @@ def check_kernels(case: Case) -> Iterator[Check]:
     else:
         numbered = zip(case.numbers, found, strict=True)
         usable = ",".join(str(i) for i, (_, one) in numbered if one != "none")
-        yield warned("gpu.kernels", expected, actual, f"Use --device {usable}.", part="image")
+        yield warning("gpu.kernels", expected, actual, f"Use --device {usable}.", part="image")
 
 
 def check_ptx(case: Case) -> Iterator[Check]:
@@ -62,7 +66,7 @@ def check_ptx(case: Case) -> Iterator[Check]:
     own = own_cuda(driver, case.catalogue)
     actual = f"driver {driver.version} translates that of CUDA {dotted(own) if own else 'unknown'}"
     if service(case) == "full":
-        yield held("gpu.ptx", expected, actual)
+        yield passed("gpu.ptx", expected, actual)
     elif service(case) == "minor":
         where = "in Windows, never in WSL" if case.plumbing.wsl else "and reboot"
         cuda = dotted(case.cuda)
@@ -83,12 +87,12 @@ def check_extensions(case: Case) -> Iterator[Check]:
         if (bare := [gpu for gpu in gpus if _lacks(one, gpu)])
     }
     if not lacking:
-        yield held("gpu.extensions", expected, "in all of them", part="image")
+        yield passed("gpu.extensions", expected, "in all of them", part="image")
         return
     actual = "; ".join(f"{name} has none for {_names(bare)}" for name, bare in lacking.items())
     stops = any(name in _TRAINS and len(bare) == len(gpus) for name, bare in lacking.items())
     fix = f"Build {next(iter(lacking))} again with TORCH_CUDA_ARCH_LIST for these, then capture."
-    say = failed if stops else warned
+    say = failed if stops else warning
     yield say("gpu.extensions", expected, actual, fix, part="image")
 
 
@@ -109,7 +113,7 @@ def check_image(case: Case) -> Iterator[Check]:
         if not cover_by_image(image, gpu.compute_capability, machine, case.catalogue)
     ]
     if odd:
-        yield warned(
+        yield warning(
             "gpu.image",
             f"a base image made for {_names(odd)}",
             f"it has CUDA {dotted(cuda)}: its entrypoint may warn, or refuse to start",
@@ -129,9 +133,9 @@ def check_jetson(case: Case) -> Iterator[Check]:
     if "none" in found:
         yield failed("gpu.jetson", expected, "built for others", fix, part="image")
     elif None in found and case.needs.cuda:
-        yield warned("gpu.jetson", expected, "not known what it was built for", fix, part="image")
+        yield warning("gpu.jetson", expected, "not known what it was built for", fix, part="image")
     elif None not in found:
-        yield held("gpu.jetson", expected, "built for it", part="image")
+        yield passed("gpu.jetson", expected, "built for it", part="image")
 
 
 def torch_coverage(case: Case, gpu: Gpu) -> Coverage | None:

@@ -10,8 +10,7 @@ from snapenv.model.host import Needs
 from snapenv.model.outcome import Check
 from snapenv.nvidia.catalogue import dotted
 from snapenv.nvidia.driver import own_cuda, serve
-from snapenv.nvidia.kernels import cover_by_image
-from snapenv.preflight.builds import builds_for, name_build
+from snapenv.nvidia.kernels import builds_for, cover_by_image, name_build
 from snapenv.preflight.case import Case
 from snapenv.preflight.checks import preflight
 from snapenv.sizes import size

@@ -19,7 +19,7 @@ from snapenv.model.image import ImageRef
 from snapenv.model.native import Kernels
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import dotted, read_kernels
-from snapenv.nvidia.requirements import read_requirements
+from snapenv.preflight.compatibility import read_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

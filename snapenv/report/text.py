@@ -26,7 +26,7 @@ _SUBJECT_WIDTH = 26  # of a longer one, what differs stands on the same line, no
 def outcome_text(outcome: Outcome[Result]) -> Text:
     """Give the checks, one line each with what to do where one says no, then what was done.
 
-    Checks that held come first, then what to look out for, then what failed, so that the most
+    Checks that passed come first, then warnings, then what failed, so that the most
     important stands last, beside the verdict; what that says to do next is not said twice. Of a
     comparison, give each group with its differences instead, one line each.
     """

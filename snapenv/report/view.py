@@ -19,17 +19,18 @@ from snapenv.report.sides import (
     sides,
     speed_rows,
 )
+from snapenv.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from snapenv.model.fingerprint import Fingerprint
 
-_MARKS = {"held": "✓", "warning": "!", "failed": "✗"}
+_MARKS = {"passed": "✓", "warning": "!", "failed": "✗"}
 
 
 class Line(Struct, frozen=True, kw_only=True):
-    """A check as it is shown; ``kind`` is held, warning or failed."""
+    """A check as it is shown; ``kind`` is passed, warning or failed."""
 
     kind: str
     mark: str
@@ -57,7 +58,7 @@ class Page(Struct, frozen=True, kw_only=True):
     """All that the template reads."""
 
     report: Report
-    kind: str  # of the verdict: held or failed
+    kind: str  # of the verdict: passed or failed
     mark: str
     word: str
     facts: tuple[tuple[str, str], ...]
@@ -76,7 +77,7 @@ class Page(Struct, frozen=True, kw_only=True):
 
 def make_page(report: Report) -> Page:
     """Decide what the page of a report shows."""
-    kind = "held" if report.verdict.ok else "failed"
+    kind = "passed" if report.verdict.ok else "failed"
     expected, actual = _losses(report.expected), _losses(report.actual)
     differences: tuple[float, ...] = ()
     first = None
@@ -165,7 +166,7 @@ def _difference(difference: float | None) -> str:
 
 
 def _line(check: Check) -> Line:
-    kind = "held" if check.ok else "failed" if check.fails else "warning"
+    kind = "passed" if check.ok else "failed" if check.fails else "warning"
     return Line(kind=kind, mark=_MARKS[kind], check=check)
 
 
@@ -179,9 +180,10 @@ def _groups(lines: Sequence[Line]) -> Iterator[Group]:
 
 def _counts(lines: Sequence[Line]) -> str:
     kinds = [line.kind for line in lines]
-    numbers = {
-        "failed": kinds.count("failed"),
-        "to look out for": kinds.count("warning"),
-        "held": kinds.count("held"),
+    failed, warnings, passed = map(kinds.count, ("failed", "warning", "passed"))
+    counts = {
+        f"{failed} failed": failed,
+        counted(warnings, "warning"): warnings,
+        f"{passed} passed": passed,
     }
-    return ", ".join(f"{number} {name}" for name, number in numbers.items() if number)
+    return ", ".join(words for words, number in counts.items() if number)

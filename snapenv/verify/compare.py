@@ -63,7 +63,7 @@ def loaded_lines(startup: _Startup | None) -> tuple[str, ...]:
 
 
 def _python(found: list[Finding], expected: Environment, actual: Environment) -> Check:
-    """Compare the interpreters; another patch of one version is something to look out for."""
+    """Compare the interpreters; another patch of one version is a warning."""
     python, other = expected.interpreter, actual.interpreter
     is_near = (python.implementation, python.minor) == (other.implementation, other.minor)
     return Check(

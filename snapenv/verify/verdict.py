@@ -20,20 +20,20 @@ _SHOWN_BY_DIFF: tuple[Topic, ...] = ("python", "frameworks", "packages", "files"
 def judge(
     checks: Sequence[Check],
     *,
-    held: str,
+    passed: str,
     failed: str,
     tier: Tier | None = None,
     diff: str | None = None,
 ) -> Verdict:
     """Attribute a no to the first part that fails, in the order in which they build on another.
 
-    ``held`` is the summary where all held, to which the tier is added; ``failed`` begins that of
-    a no, and what decided is added. ``diff`` is a command that shows how two environments
-    differ; it is next where packages do.
+    ``passed`` is the summary where every check passed, to which the tier is added; ``failed``
+    begins that of a no, and what decided is added. ``diff`` is a command that shows how two
+    environments differ; it is next where packages do.
     """
     deciding = _find_deciding(checks)
     if deciding is None:
-        return Verdict(ok=True, summary=f"{held}: tier {tier}" if tier else held)
+        return Verdict(ok=True, summary=f"{passed}: tier {tier}" if tier else passed)
     return Verdict(
         ok=False,
         summary=f"{failed}: {_reason(deciding)}",

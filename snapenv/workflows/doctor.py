@@ -13,7 +13,7 @@ from snapenv.model.results.doctor import DoctorResult, Machine
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.machine import THIS_MACHINE, describe_machine
 from snapenv.preflight.needs import for_device
-from snapenv.sizes import size
+from snapenv.sizes import counted, size
 from snapenv.verify.verdict import judge
 from snapenv.workflows.preflight import Asked, judge_host, look_at_host, needs_of
 from snapenv.workflows.reference import resolve_ref
@@ -74,7 +74,7 @@ def _describe(host: Host, request: Doctor) -> Outcome[DoctorResult]:
         lines=report.lines,
         verdict=judge(
             report.checks,
-            held="this machine is ready for snapenv",
+            passed="this machine is ready for snapenv",
             failed="this machine is not ready for snapenv",
         ),
     )
@@ -82,16 +82,16 @@ def _describe(host: Host, request: Doctor) -> Outcome[DoctorResult]:
 
 def _outcome(host: Host, needs: Needs, *, about: str, moved: str) -> Outcome[DoctorResult]:
     checks = judge_host(host, needs)
-    warned = sum(not check.ok for check in checks)
-    held = f"{about} runs here" + (f", with {warned} to look out for" if warned else "")
+    warnings = sum(not check.ok for check in checks)
+    passed = f"{about} runs here" + (f", with {counted(warnings, 'warning')}" if warnings else "")
     if needs.unread:
-        held = f"nothing here stands in the way of {about}, as far as can be told unread"
+        passed = f"nothing here stands in the way of {about}, as far as can be told unread"
     return Outcome(
         command="doctor",
         result=DoctorResult(ref=about, host=_without_uuids(host), needs=needs),
         checks=checks,
         lines=_lines(needs, moved),
-        verdict=judge(checks, held=held, failed=f"{about} does not run here"),
+        verdict=judge(checks, passed=passed, failed=f"{about} does not run here"),
     )
 
 

@@ -211,10 +211,10 @@ def _compare_runs(
 def _judge(
     checks: Sequence[Check], lock: Lock, place: Place, *, tier: Tier | None = None
 ) -> Verdict:
-    held = f"{place.name} is {lock.tag}" if place.stood else f"{lock.tag} is back in {place.name}"
+    passed = f"{place.name} is {lock.tag}" if place.stood else f"{lock.tag} is back in {place.name}"
     return judge(
         (*place.checked, *checks),
-        held=held if tier else f"{held}: by its facts alone, without a smoke-train",
+        passed=passed if tier else f"{passed}: by its facts alone, without a smoke-train",
         failed=f"{place.name} is not {lock.tag}",
         tier=tier,
         diff=place.diff,

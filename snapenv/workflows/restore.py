@@ -373,7 +373,7 @@ def _refused(
     request: Restore, found: Found, checks: tuple[Check, ...], outside: Outside
 ) -> Outcome[ProofResult]:
     """Answer that this machine cannot run it; nothing was fetched."""
-    snapshot, verdict = found.snapshot, judge(checks, held="", failed=_NOT.format(request.ref))
+    snapshot, verdict = found.snapshot, judge(checks, passed="", failed=_NOT.format(request.ref))
     outcome = Outcome(
         command="restore",
         result=ProofResult(

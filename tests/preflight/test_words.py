@@ -95,12 +95,12 @@ EXAMPLES = (
         "amd64 on arm64",
         "platform",
         "arm64",
-        "Capture and build the environment on a machine of arm64, or use one of amd64.",
+        "Capture and build the environment on arm64, or use a machine of amd64.",
     ),
     (
         "old glibc, a venv",
         "platform.glibc",
-        "glibc 2.31: a wheel may ask for a newer one",
+        "glibc 2.31: a wheel may require a newer one",
         "Use --engine docker, whose image brings its own glibc.",
     ),
     (

@@ -118,7 +118,7 @@ def test_checks_stand_by_the_part_that_they_ask_and_are_counted() -> None:
         ("!", "speed"),
         ("✓", "fingerprint"),
     ]
-    assert page.counts == "1 failed, 1 to look out for, 6 held"
+    assert page.counts == "1 failed, 1 warning, 6 passed"
 
 
 def test_only_what_differs_is_among_the_differences() -> None:

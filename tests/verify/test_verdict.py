@@ -57,7 +57,11 @@ HELD = Check(id="python", ok=True, expected="3.11", actual="3.11")
 
 def verdict(*checks: Check, diff: str | None = DIFF) -> Verdict:
     return judge(
-        checks, held="train is back in .venv", failed=".venv is not train", tier="close", diff=diff
+        checks,
+        passed="train is back in .venv",
+        failed=".venv is not train",
+        tier="close",
+        diff=diff,
     )
 
 
@@ -66,7 +70,7 @@ def test_all_held_is_told_with_the_tier() -> None:
 
 
 def test_without_a_tier_the_summary_is_as_given() -> None:
-    assert judge([HELD], held="this machine can run it", failed="") == Verdict(
+    assert judge([HELD], passed="this machine can run it", failed="") == Verdict(
         ok=True, summary="this machine can run it"
     )
 
