@@ -1,30 +1,151 @@
 """Write what is generated of the documentation, or say what of it is out of date.
 
-The JSON Schemas of the commands come from the values that they answer, and the reference pages
-from the commands themselves. ``make docs`` writes them; ``make check`` compares them.
+The JSON Schemas of the commands come from the values that they answer, the reference pages from the
+commands themselves, and the outputs that pages show from what ``docs/record.py`` recorded: a block
+between ``<!-- generated: NAME -->`` and ``<!-- end -->``. ``make docs`` writes all of it, and
+``make check`` compares.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import click
+
+from snapenv import errors
+from snapenv.cli.help import Command
+from snapenv.cli.main import cli
+from snapenv.errors import SnapenvError
 from snapenv.report.schemas import RESULTS, command_schema
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+RECORDED = DOCS / "recorded"
+_BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_DRAWN = re.compile(r"[├└]── (\w+) +\d+ +(.*)")
+_GROUP = click.Context(cli, info_name="snapenv")
 
 
 def generated() -> dict[Path, str]:
-    """Return the text of each file that is generated."""
-    return {
+    """Return the text of each file that is generated, or holds a part that is."""
+    schemas = {
         ROOT / "snapenv" / "schemas" / f"{command}.json": _json(command_schema(command))
         for command in RESULTS
     }
+    commands = {DOCS / "commands" / f"{one.name}.md": _page(one) for one in _commands()}
+    pages = {path: _filled(path) for path in (ROOT / "README.md", *sorted(DOCS.glob("*.md")))}
+    return {**schemas, **commands, **pages}
 
 
 def _json(document: object) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _commands() -> Iterator[Command]:
+    for name in cli.list_commands(_GROUP):
+        command = cli.get_command(_GROUP, name)
+        assert isinstance(command, Command)  # noqa: S101 - all of ours are
+        yield command
+
+
+def _page(command: Command) -> str:
+    """Return the reference page of a command."""
+    context = click.Context(command, info_name=str(command.name), parent=_GROUP)
+    usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
+    parts = [
+        "<!-- make docs writes this page from the command itself -->",
+        f"# snapenv {command.name}",
+        *_paragraphs(command.help or ""),
+        f"    {usage}",
+        "## Examples",
+        "\n".join(f"    {example}" for example in command.examples),
+    ]
+    for title, params in command.option_groups(context).items():
+        rows = [row for param in params if (row := _row(param, context))]
+        if not rows:
+            continue
+        parts += [f"## {title} options", "\n".join(("| option | |", "| --- | --- |", *rows))]
+    schema = f"../../snapenv/schemas/{command.name}.json"
+    parts.append(f"With `--json` it prints [one document]({schema}); see [JSON](../json.md).")
+    return "\n\n".join(parts) + "\n"
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+
+
+def _row(param: click.Parameter, context: click.Context) -> str | None:
+    record = param.get_help_record(context)
+    if record is None or param.name == "help":
+        return None
+    words, text = (part.replace("|", "\\|") for part in record)
+    variable = f" `{param.envvar}`" if isinstance(param.envvar, str) else ""
+    return f"| `{words}` | {' '.join(text.split())}{variable} |"
+
+
+def _filled(path: Path) -> str:
+    """Return a page with its generated blocks as they should be."""
+    return _BLOCK.sub(lambda found: found[1] + _block(found[2]) + found[3], _read(path) or "")
+
+
+def _block(name: str) -> str:
+    if name == "exit-codes":
+        return _exit_codes()
+    if name == "variables":
+        return _variables()
+    if name == "commands":
+        return _command_table()
+    return f"```console\n{(RECORDED / f'{name}.txt').read_text(encoding='utf-8')}```\n"
+
+
+def _exit_codes() -> str:
+    """Return a table of every kind of error, with the words of the tree in errors.py."""
+    meanings = dict(_DRAWN.findall(errors.__doc__ or ""))
+    rows = [
+        (0, "", "done; every check passed"),
+        (1, "", "a check failed: the answer is no"),
+        (70, SnapenvError.slug, "a bug in snapenv; `SNAPENV_DEBUG=1` shows where"),
+        *(
+            (one.exit_code, one.slug, meanings[one.__name__])
+            for one in SnapenvError.__subclasses__()
+        ),
+    ]
+    lines = (f"| {code} | {slug} | {text} |" for code, slug, text in sorted(rows, key=_by_code))
+    return "\n".join(("| code | kind | |", "| --- | --- | --- |", *lines)) + "\n"
+
+
+def _by_code(row: tuple[int, str, str]) -> int:
+    return row[0]
+
+
+def _variables() -> str:
+    """Return a table of the variables that set options, with the commands that have them."""
+    names: dict[str, tuple[str, list[str]]] = {}
+    for command in _commands():
+        for param in command.params:
+            if isinstance(param.envvar, str):
+                _, used = names.setdefault(param.envvar, (param.opts[-1], []))
+                used.append(f"[{command.name}](commands/{command.name}.md)")
+    lines = (
+        f"| `{name}` | `{option}` | {', '.join(used)} |"
+        for name, (option, used) in sorted(names.items())
+    )
+    return "\n".join(("| variable | option | of |", "| --- | --- | --- |", *lines)) + "\n"
+
+
+def _command_table() -> str:
+    lines = (
+        f"| [`{one.name}`](docs/commands/{one.name}.md) | {one.get_short_help_str(limit=100)} |"
+        for one in _commands()
+    )
+    return "\n".join(("| command | |", "| --- | --- |", *lines)) + "\n"
 
 
 def main() -> int:
@@ -35,7 +156,7 @@ def main() -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         return 0
-    folders = {path.parent for path in texts}
+    folders = (ROOT / "snapenv" / "schemas", DOCS / "commands")
     unknown = {path for folder in folders for path in folder.glob("*")} - texts.keys()
     different = [path for path, text in texts.items() if _read(path) != text]
     for path in (*different, *sorted(unknown)):

@@ -28,7 +28,7 @@ PACKAGES = ("torch==2.11.0", "ultralytics==8.4.190", "opencv-python-headless")
 def main() -> int:
     """Run the steps; give 0 only if what came back is what was captured."""
     seconds: dict[str, float] = {}
-    python = os.environ.get("DEMO_PYTHON") or _make_environment(seconds)
+    python = os.environ.get("DEMO_PYTHON") or make_environment(seconds)
     snapshot, restored = PLACE / "snapshot", PLACE / "restored"
     for old in (snapshot, restored):
         shutil.rmtree(old, ignore_errors=True)
@@ -40,7 +40,7 @@ def main() -> int:
     return code
 
 
-def _make_environment(seconds: dict[str, float]) -> str:
+def make_environment(seconds: dict[str, float]) -> str:
     """Make the environment that plays the working one, once."""
     folder = PLACE / "environment"
     python, ready = folder / "bin" / "python", folder / ".ready"

@@ -140,7 +140,7 @@ rehash_option = option(
     "--rehash",
     is_flag=True,
     envvar="SNAPENV_REHASH",
-    group="Checks",
+    group="Check",
     help="Read all files and ask all indexes again, even if nothing has changed.",
 )
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     default=True,
     show_default=True,
     envvar="SNAPENV_PREFLIGHT",
-    group="Checks",
+    group="Check",
     help="Check first whether this machine can run it, and stop if it cannot.",
 )
 @rehash_option
