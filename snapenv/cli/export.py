@@ -47,7 +47,7 @@ def export(app: App, ref: str, *, output: Path, delta: bool, repository: ImageRe
     REF is a tag such as train-yolov8.4.190-base-cu130, an image, or a snapshot folder. snapenv
     import reads the file, and so does snapenv restore.
     """
-    from snapenv.workflows.archive import Export, export_image
+    from snapenv.workflows.export import Export, export_image
 
     request = Export(ref=ref, output=output, repository=str(repository), delta=delta)
     app.run(lambda outside: export_image(request, outside))

@@ -38,7 +38,7 @@ def import_(
 
     All of FILE is checked before the engine gets any of it.
     """
-    from snapenv.workflows.archive import Import, import_image
+    from snapenv.workflows.import_ import Import, import_image
 
     request = Import(file=file, repository=str(repository), mirror=mirror, replace=replace)
     app.run(lambda outside: import_image(request, outside))

@@ -58,10 +58,10 @@ def verify(
     REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
     folder. Nothing is pulled. Exits with 1 if something does not match.
     """
-    from snapenv.workflows.restore import Restore
+    from snapenv.workflows.verify import Verify
     from snapenv.workflows.verify import verify as run
 
-    request = Restore(
+    request = Verify(
         ref=ref,
         engine=engine,
         into=into,

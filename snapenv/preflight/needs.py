@@ -1,123 +1,33 @@
-"""What an environment needs of a machine: by its lock, by its image, or by what a registry tells.
-
-A registry is asked for a manifest and a config, which are a few kB; no layer moves.
-"""
+"""What an environment needs of a machine: by its lock, by its image, or by an image's labels."""
 
 from __future__ import annotations
 
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
-import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
-from snapenv.errors import EngineMissingError, NotFoundError, RegistryError
-from snapenv.model.hardware import Driver
-from snapenv.model.host import NEEDS_LABEL, Needs
+from snapenv.model.host import Needs
 from snapenv.model.image import ImageRef
 from snapenv.model.native import Kernels
-from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
+from snapenv.model.snapshot import BASE_NAME_LABEL
 from snapenv.nvidia.catalogue import dotted, read_kernels
 from snapenv.preflight.compatibility import read_requirements
+from snapenv.preflight.needs_label import kernels_of, read_label, read_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from snapenv.model.image import Image, Layer, RemoteImage
+    from snapenv.model.image import Image, RemoteImage
     from snapenv.model.snapshot import Lock
     from snapenv.nvidia.catalogue import Catalogue, CatalogueImage
     from snapenv.nvidia.catalogue import Kernels as Capabilities
-    from snapenv.ports import Outside
 
-_MOST_BYTES = 1800  # of the label
-_MOST_READ_BYTES = 16_384  # of one that somebody else may have written
 _SHM_BYTES = 1 << 30  # that workers of a DataLoader share
-_ASKED = 8  # local images that may have layers in common
-_MACHINES = ("amd64", "arm64")
 _NVIDIA = "nvidia/pytorch"
 _NAME_LABEL = "org.opencontainers.image.ref.name"
 _VERSION_LABEL = "org.opencontainers.image.version"
 # Source: https://packages.ubuntu.com/source/focal/glibc and the same of the others
 _GLIBC_OF_UBUNTU = {"18.04": "2.27", "20.04": "2.31", "22.04": "2.35", "24.04": "2.39"}
-
-
-class Told(Struct, frozen=True, kw_only=True):
-    """What the label of an image tells of its environment; a row of ``kernels`` is one package's.
-
-    A row has the package (empty for files of none), the architectures, and those that most of its
-    code is for, each with spaces between; the last is empty where it would say the same.
-    """
-
-    python: str | None = None
-    torch: str | None = None
-    cuda: str | None = None
-    ultralytics: str | None = None
-    packages: int | None = None
-    driver: Driver | None = None
-    gpus: tuple[str, ...] = ()
-    kernels: tuple[tuple[str, str, str], ...] = ()
-
-
-def make_label(lock: Lock) -> str:
-    """Write what an image's environment needs, in less than 2 kB.
-
-    Where the kernels of very many packages do not fit, torch's and the first by name stand there.
-    """
-    told = _tell(lock)
-    while (size := len(msgspec.json.encode(told))) > _MOST_BYTES and told.kernels:
-        told = replace(told, kernels=told.kernels[:-1])
-    return msgspec.json.encode(told).decode() if size <= _MOST_BYTES else "{}"
-
-
-def read_label(labels: Mapping[str, str]) -> Told | None:
-    """Read the label of an image; None where there is none, or one that cannot be believed."""
-    text = labels.get(NEEDS_LABEL, "")
-    if not text or len(text) > _MOST_READ_BYTES:
-        return None
-    try:
-        return msgspec.json.decode(text, type=Told)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-
-
-def _tell(lock: Lock) -> Told:
-    environment, hardware = lock.environment, lock.hardware
-    torch = environment.torch
-    versions = {one.name: one.version for one in environment.distributions}
-    return Told(
-        python=environment.interpreter.version,
-        torch=torch.version if torch else None,
-        cuda=torch.cuda if torch else None,
-        ultralytics=versions.get("ultralytics"),
-        packages=len(versions),
-        driver=hardware.driver,
-        gpus=tuple(dict.fromkeys(gpu.name for gpu in hardware.gpus)),
-        kernels=tuple(_row(one) for one in sorted(_kernels(lock), key=_torch_first)),
-    )
-
-
-def _kernels(lock: Lock) -> tuple[Kernels, ...]:
-    return lock.native.kernels if lock.native else ()
-
-
-def _torch_first(kernels: Kernels) -> tuple[bool, bool, str]:
-    name = kernels.distribution or ""
-    return name != "torch", name != "torchvision", name
-
-
-def _row(kernels: Kernels) -> tuple[str, str, str]:
-    common = kernels.common if kernels.common != kernels.architectures else ()
-    return kernels.distribution or "", " ".join(kernels.architectures), " ".join(common)
-
-
-def _of_row(row: tuple[str, str, str]) -> Kernels:
-    name, architectures, common = row
-    return Kernels(
-        distribution=name or None,
-        architectures=tuple(architectures.split()),
-        common=tuple((common or architectures).split()),
-    )
 
 
 def of_lock(lock: Lock, name: str) -> Needs:
@@ -128,7 +38,7 @@ def of_lock(lock: Lock, name: str) -> Needs:
         architecture=lock.hardware.system.architecture,
         torch=torch.version if torch else None,
         cuda=torch.cuda if torch else None,
-        kernels=_kernels(lock),
+        kernels=kernels_of(lock),
         captured_driver=lock.hardware.driver,
         captured_gpus=tuple(dict.fromkeys(gpu.name for gpu in lock.hardware.gpus)),
         glibc=lock.hardware.system.glibc,
@@ -161,15 +71,15 @@ def of_image(
 
 def of_labels(image: Image | RemoteImage, ref: ImageRef, catalogue: Catalogue) -> Needs:
     """Give what an image tells without a look into it: by our label, else by its variables."""
-    told, name = read_label(image.labels), str(ref.tagged)
-    if told:
+    label, name = read_label(image.labels), str(ref.tagged)
+    if label:
         needs = Needs(
             name=name,
-            torch=told.torch,
-            cuda=told.cuda,
-            kernels=tuple(map(_of_row, told.kernels)),
-            captured_driver=told.driver,
-            captured_gpus=told.gpus,
+            torch=label.torch,
+            cuda=label.cuda,
+            kernels=tuple(map(read_row, label.kernels)),
+            captured_driver=label.driver,
+            captured_gpus=label.gpus,
         )
     else:
         needs = _of_variables(image, ref, catalogue)
@@ -191,63 +101,6 @@ def for_device(needs: Needs, device: str, *, venv: bool = False) -> Needs:
         venv=venv,
         shm_bytes=_SHM_BYTES,
     )
-
-
-def missing_layers(image: RemoteImage, here: Sequence[Image]) -> tuple[Layer, ...]:
-    """Give the layers of a registry's image that no local image has below the same layers."""
-    held = max((_common(image.diff_ids, one.diff_ids) for one in here), default=0)
-    return image.layers[held:]
-
-
-def ask_registry(ref: ImageRef, outside: Outside, *, machine: str) -> RemoteImage:
-    """Read an image for a kind of machine, else for another one, so that this can be told.
-
-    Raises:
-        NotFoundError: The registry has no such image at all.
-        RegistryError: It does not answer, or refuses.
-    """
-    try:
-        return outside.registry.read(ref, machine=machine)
-    except NotFoundError:
-        for other in _MACHINES:
-            if other != machine and (found := _read(ref, outside, other)):
-                return found
-        raise
-
-
-def relatives(labels: Mapping[str, str], ref: ImageRef, outside: Outside) -> tuple[Image, ...]:
-    """Find local images that may have layers of an image: its base, and those of its repository."""
-    try:
-        names = [*_base_names(labels), *_newest_names(ref, outside)]
-        found = [outside.engine.find(name) for name in dict.fromkeys(names)]
-    except EngineMissingError:
-        return ()
-    return tuple(image for image in found if image)
-
-
-def _read(ref: ImageRef, outside: Outside, machine: str) -> RemoteImage | None:
-    try:
-        return outside.registry.read(ref, machine=machine)
-    except (NotFoundError, RegistryError):
-        return None
-
-
-def _base_names(labels: Mapping[str, str]) -> Iterator[str]:
-    name, digest = labels.get(BASE_NAME_LABEL), labels.get(BASE_DIGEST_LABEL)
-    if name and digest:
-        yield f"{name}@{digest}"
-    if name:
-        yield name
-
-
-def _newest_names(ref: ImageRef, outside: Outside) -> list[str]:
-    named = outside.engine.list_names(label=SNAPSHOT_LABEL)
-    ours = [(at, name) for name, at in named if name.startswith(f"{ref.repository}:")]
-    return [name for _, name in sorted(ours, reverse=True)[:_ASKED]]
-
-
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _with_image(needs: Needs, variables: Mapping[str, str], known: CatalogueImage | None) -> Needs:

@@ -22,8 +22,8 @@ from snapenv.model.outcome import Outcome
 from snapenv.model.results.bases import BasesResult, RankedBase
 from snapenv.nvidia.catalogue import dotted, load_catalogue
 from snapenv.probe.probe import probe
-from snapenv.workflows.interpreter import find_interpreter
-from snapenv.workflows.reference import find_folder
+from snapenv.steps.interpreter import find_interpreter
+from snapenv.steps.source import resolve_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -113,7 +113,7 @@ def bases(request: Bases, outside: Outside) -> Outcome[BasesResult]:
 
 def _facts(request: Bases, outside: Outside) -> Facts:
     if request.snapshot:
-        return read_snapshot(find_folder(request.snapshot)).lock.facts
+        return read_snapshot(resolve_folder(request.snapshot).path).lock.facts
     python = find_interpreter(None, os.environ, own_prefix=sys.prefix)
     with outside.progress.task(f"Looking at {python}"):
         return probe(outside.local(python), hashes=outside.kept("hashes"))

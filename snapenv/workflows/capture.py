@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
 from snapenv.probe.probe import probe
-from snapenv.workflows.interpreter import find_in_container, find_interpreter
+from snapenv.steps.interpreter import find_in_container, find_interpreter
 
 if TYPE_CHECKING:
     from snapenv.model.outcome import Outcome

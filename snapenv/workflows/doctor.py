@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from snapenv.docker_login import LoginError
+from snapenv.errors import RegistryError, SnapenvError
+from snapenv.lock.store import read_snapshot
+from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
 from snapenv.model.results.doctor import DoctorResult, Machine
+from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.machine import THIS_MACHINE, describe_machine
 from snapenv.preflight.needs import for_device
+from snapenv.preflight.needs_of import (
+    RunOptions,
+    ask_for,
+    find_local,
+    needs_of_archive,
+    needs_of_local,
+    needs_of_remote,
+    needs_of_snapshot,
+    needs_of_unread,
+)
 from snapenv.sizes import counted, size
+from snapenv.steps.host import inspect_host, judge_host
+from snapenv.steps.snapshots import read_archive, read_image
+from snapenv.steps.source import (
+    Archive,
+    LocalImage,
+    RegistryImage,
+    SnapshotFolder,
+    resolve_source,
+)
 from snapenv.verify.verdict import judge
-from snapenv.workflows.preflight import Asked, judge_host, look_at_host, needs_of
-from snapenv.workflows.reference import resolve_ref
 
 if TYPE_CHECKING:
     from snapenv.model.host import Host, Needs
     from snapenv.ports import Outside
+    from snapenv.steps.source import Source
 
 
 class Doctor(Struct, frozen=True, kw_only=True):
@@ -41,13 +63,64 @@ def doctor(request: Doctor, outside: Outside) -> Outcome[DoctorResult]:
         RegistryError: The registry does not answer, or refuses.
     """
     if request.ref is None:
-        return _describe(look_at_host(outside, engine=not request.venv), request)
-    ref = resolve_ref(request.ref, repository=request.repository, outside=outside)
-    host = look_at_host(outside, engine=not request.venv)
-    asked = Asked(device=request.device, mirror=request.mirror, venv=request.venv)
-    needs = needs_of(ref, outside, host=host, asked=asked, repository=request.repository)
-    moved = "loaded" if isinstance(ref, Path) and ref.is_file() else "fetched"
-    return _outcome(host, needs, about=str(ref), moved=moved)
+        return _describe(inspect_host(outside, engine=not request.venv), request)
+    source = resolve_source(request.ref, repository=request.repository, outside=outside)
+    host = inspect_host(outside, engine=not request.venv)
+    options = RunOptions(device=request.device, mirror=request.mirror, venv=request.venv)
+    needs = needs_of(source, outside, host=host, options=options, repository=request.repository)
+    moved = "loaded" if isinstance(source, Archive) else "fetched"
+    return _outcome(host, needs, about=str(source), moved=moved)
+
+
+def needs_of(
+    source: Source, outside: Outside, *, host: Host, options: RunOptions, repository: str
+) -> Needs:
+    """Tell what a source needs of a machine; no layer moves.
+
+    Raises:
+        NotFoundError: It is nowhere.
+        RegistryError: The registry does not answer, or refuses, and the engine does not reach it.
+    """
+    match source:
+        case SnapshotFolder(path):
+            snapshot = read_snapshot(path)
+            named = ImageRef(repository=repository, tag=snapshot.lock.tag)
+            image = None if options.venv else find_local(named, outside)
+            if image and image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
+                image = None
+            return needs_of_snapshot(snapshot, str(path), outside, image=image, options=options)
+        case Archive(path):
+            _, snapshot = read_archive(path, outside)
+            return needs_of_archive(snapshot, path, outside, options=options)
+        case LocalImage(ref, image):
+            is_ours = SNAPSHOT_LABEL in image.labels
+            held = read_image(image, ref, outside) if is_ours else None
+            return needs_of_local(image, ref, held, options=options)
+        case RegistryImage(ref):
+            return _needs_of_registry(ref, outside, host=host, options=options)
+
+
+def _needs_of_registry(
+    ref: ImageRef, outside: Outside, *, host: Host, options: RunOptions
+) -> Needs:
+    try:
+        described = ask_for(ref, outside, host=host)
+    except LoginError:
+        raise
+    except RegistryError as error:
+        if not _is_reached_by_engine(ref, outside):
+            raise
+        return needs_of_unread(error, ref, options=options)
+    return needs_of_remote(described, ref, outside, options=options)
+
+
+def _is_reached_by_engine(ref: ImageRef, outside: Outside) -> bool:
+    try:
+        with outside.progress.task(f"Asking for {ref} through the engine") as task:
+            outside.engine.resolve(ref, task)
+    except SnapenvError:
+        return False
+    return True
 
 
 def _describe(host: Host, request: Doctor) -> Outcome[DoctorResult]:

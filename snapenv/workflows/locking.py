@@ -30,7 +30,7 @@ from snapenv.program import program_digest
 from snapenv.report.summary import lock_lines, summarize, summary_lines, summary_warnings
 from snapenv.secrets.refuse import refuse_leaking_texts
 from snapenv.sizes import counted
-from snapenv.workflows.reference import SNAPSHOTS
+from snapenv.steps.source import SNAPSHOTS
 
 if TYPE_CHECKING:
     from snapenv.kept import Kept

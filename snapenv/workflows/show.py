@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from snapenv.errors import EngineMissingError, NotFoundError
 from snapenv.lock.sources import base_source
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.outcome import Outcome
@@ -19,17 +17,23 @@ from snapenv.model.snapshot import (
     TAG_LABEL,
     VERSION_LABEL,
 )
-from snapenv.preflight.needs import Told, read_label
+from snapenv.preflight.needs_label import NeedsLabel, read_label
 from snapenv.report.listing import card_lines
 from snapenv.report.summary import list_packages
-from snapenv.workflows.archive import read_stored
-from snapenv.workflows.reference import read_image, resolve_ref
+from snapenv.steps.snapshots import no_snapshot, read_image, read_source
+from snapenv.steps.source import (
+    Archive,
+    LocalImage,
+    RegistryImage,
+    resolve_source,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from snapenv.model.image import Image, RemoteImage
-    from snapenv.model.snapshot import Lock, Snapshot, Source
+    from snapenv.model.snapshot import Lock, Snapshot
+    from snapenv.model.snapshot import Source as PackageSource
     from snapenv.ports import Outside
 
 
@@ -44,32 +48,18 @@ def show(
         NotFoundError: It is nowhere.
         RegistryError: The registry does not answer, or refuses.
     """
-    ref = resolve_ref(text, repository=repository, outside=outside)
-    if isinstance(ref, Path):
-        kind = "archive" if ref.is_file() else "snapshot"
-        card = _of_snapshot(read_stored(ref, outside), kind=kind, name=str(ref))
-    else:
-        image = _find(ref, outside)
-        card = _of_image(ref, image, outside) if image else _of_remote(_ask(ref, outside))
+    source = resolve_source(text, repository=repository, outside=outside)
+    match source:
+        case LocalImage(ref, image):
+            card = _of_image(ref, image, outside)
+        case RegistryImage(ref):
+            with outside.progress.task(f"Asking for {ref}"):
+                card = _of_remote(outside.registry.read(ref))
+        case _:
+            kind = "archive" if isinstance(source, Archive) else "snapshot"
+            card = _of_snapshot(read_source(source, outside), kind=kind, name=str(source))
     lines = tuple(card_lines(card, packages=packages))
     return Outcome(command="show", result=card, lines=lines)
-
-
-def _find(ref: ImageRef, outside: Outside) -> Image | None:
-    try:
-        return outside.engine.find(str(ref))
-    except EngineMissingError:
-        return None  # the registry may have it
-
-
-def _ask(ref: ImageRef, outside: Outside) -> RemoteImage:
-    if "/" not in ref.repository:
-        raise NotFoundError(
-            f"there is no local image {ref}",
-            hint="See snapenv list, or name a repository: --repository example.com/team/env",
-        )
-    with outside.progress.task(f"Asking for {ref}"):
-        return outside.registry.read(ref)
 
 
 def _of_snapshot(
@@ -102,7 +92,7 @@ def _of_snapshot(
     )
 
 
-def _sources(lock: Lock, base: str | None) -> tuple[Source, ...]:
+def _sources(lock: Lock, base: str | None) -> tuple[PackageSource, ...]:
     """Give the sources, the base that an image really has in the place of the lock's own."""
     if base is None or not lock.sources:
         return lock.sources
@@ -137,14 +127,10 @@ def _of_image(ref: ImageRef, image: Image, outside: Outside) -> ShowResult:
 
 def _of_remote(image: RemoteImage) -> ShowResult:
     """Say what labels and tag tell: the rest lies in a layer, which is not fetched."""
-    labels, name = image.labels, str(image.ref)
-    tag, label = _of_tag(labels.get(TAG_LABEL)), read_label(labels)
-    told = label or Told()
+    labels, written = image.labels, read_label(image.labels)
+    tag, label = _of_tag(labels.get(TAG_LABEL)), written or NeedsLabel()
     if SNAPSHOT_LABEL not in labels:
-        raise NotFoundError(
-            f"{name} holds no snapshot: it was not built by snapenv",
-            hint="Name an image that snapenv build made.",
-        )
+        raise no_snapshot(image.ref)
     return ShowResult(
         kind="registry",
         name=image.ref.tagged,
@@ -154,13 +140,13 @@ def _of_remote(image: RemoteImage) -> ShowResult:
         size_bytes=image.size_bytes,
         created=image.created,
         base=_pinned_base(labels),
-        python=told.python or tag.get("python"),
-        torch=told.torch or tag.get("torch"),
-        cuda=told.cuda or tag.get("cuda"),
-        ultralytics=told.ultralytics,
-        packages=told.packages,
-        driver=told.driver.version if told.driver else None,
-        gpus=told.gpus if label else None,
+        python=label.python or tag.get("python"),
+        torch=label.torch or tag.get("torch"),
+        cuda=label.cuda or tag.get("cuda"),
+        ultralytics=label.ultralytics,
+        packages=label.packages,
+        driver=label.driver.version if label.driver else None,
+        gpus=label.gpus if written else None,
         snapenv=labels.get(VERSION_LABEL),
         more=f"docker pull {image.ref.tagged}, then snapenv show once more",
         labels=_ours(labels),

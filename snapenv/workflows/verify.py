@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import NotFoundError
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import SNAPSHOT_LABEL
-from snapenv.workflows.archive import read_stored
-from snapenv.workflows.preflight import look_at_host
-from snapenv.workflows.reference import read_image, resolve_ref
-from snapenv.workflows.report import check_place
-from snapenv.workflows.restore import in_image, in_venv, proved_outcome
+from snapenv.steps.host import inspect_host
+from snapenv.steps.proof import ProofRequest, proof_outcome
+from snapenv.steps.report import check_place
+from snapenv.steps.runnable import in_image, in_venv
+from snapenv.steps.snapshots import read_source
+from snapenv.steps.source import (
+    LocalImage,
+    RegistryImage,
+    no_local_image,
+    resolve_source,
+)
 
 if TYPE_CHECKING:
-    from snapenv.model.image import Image
+    from pathlib import Path
+
     from snapenv.model.outcome import Outcome
     from snapenv.model.results.proof import ProofResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Outside
-    from snapenv.workflows.restore import Restore
+    from snapenv.steps.source import Source
+
+_RESTORE = "See snapenv list, or bring it here: snapenv restore."
 
 
-def verify(request: Restore, outside: Outside) -> Outcome[ProofResult]:
+class Verify(ProofRequest, frozen=True, kw_only=True):
+    """What a user may ask of a proof of what is here."""
+
+
+def verify(request: ProofRequest, outside: Outside) -> Outcome[ProofResult]:
     """Compare a local image, or the venv at ``into``, with a snapshot, and train in it.
 
     Raises:
@@ -32,49 +44,36 @@ def verify(request: Restore, outside: Outside) -> Outcome[ProofResult]:
         WriteError: The report cannot be written where it is wanted; nothing was done.
     """
     check_place(request.report)
-    ref = resolve_ref(request.ref, repository=request.repository, outside=outside)
+    source = resolve_source(request.ref, repository=request.repository, outside=outside)
+    if isinstance(source, RegistryImage):
+        raise source.engine_error or no_local_image(source.ref, otherwise=_RESTORE)
+    snapshot = read_source(source, outside)
     if request.engine == "venv":
-        snapshot = _snapshot(ref, outside)
-        restored = in_venv(request, outside.local(str(_python(request.into))))
+        target = outside.local(str(_python(request.into)))
+        runnable = in_venv(target, into=request.into, device=request.device)
     else:
-        image, named, snapshot = _image(ref, request, outside)
-        host = partial(look_at_host, outside)
-        restored = in_image(image, named, request.device, host, outside)
-    return proved_outcome(request, snapshot, restored, outside, command="verify")
+        local = _local_image(source, snapshot, request, outside)
+        host = partial(inspect_host, outside)
+        runnable = in_image(local.image, local.ref, request.device, host, outside)
+    return proof_outcome(request, source, snapshot, runnable, command="verify", outside=outside)
 
 
-def _snapshot(ref: ImageRef | Path, outside: Outside) -> Snapshot:
-    if isinstance(ref, Path):
-        return read_stored(ref, outside)
-    return read_image(_local(ref, outside), ref, outside)
-
-
-def _image(
-    ref: ImageRef | Path, request: Restore, outside: Outside
-) -> tuple[Image, ImageRef, Snapshot]:
-    """Find the image of what is named, with the snapshot that it is compared with."""
-    if not isinstance(ref, Path):
-        image = _local(ref, outside)
-        return image, ref, read_image(image, ref, outside)
-    snapshot = _snapshot(ref, outside)
+def _local_image(
+    source: Source, snapshot: Snapshot, request: ProofRequest, outside: Outside
+) -> LocalImage:
+    """Find the image of a snapshot."""
+    if isinstance(source, LocalImage):
+        return source
     named = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
-    image = _local(named, outside)
+    image = outside.engine.find(str(named))
+    if image is None:
+        raise no_local_image(named, otherwise=_RESTORE)
     if image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
         raise NotFoundError(
             f"{named} is here, and was built of another snapshot than {request.ref}",
             hint=f"Restore it under another name: snapenv restore {request.ref} --repository NAME",
         )
-    return image, named, snapshot
-
-
-def _local(ref: ImageRef, outside: Outside) -> Image:
-    image = outside.engine.find(str(ref))
-    if image is None:
-        raise NotFoundError(
-            f"there is no local image {ref}",
-            hint="See snapenv list, or bring it here: snapenv restore.",
-        )
-    return image
+    return LocalImage(named, image)
 
 
 def _python(into: Path) -> Path:

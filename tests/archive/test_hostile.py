@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from snapenv.archive.layout import END, make_header
 from snapenv.errors import ArchiveError
-from snapenv.workflows.archive import Import, import_image
+from snapenv.workflows.import_ import Import, import_image
 from tests.archive.making import (
     LAYERS,
     blob,

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from snapenv.lock.store import write_snapshot
 from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.snapshot import SNAPSHOT_LABEL
-from snapenv.preflight.needs import make_label
+from snapenv.preflight.needs_label import make_label
 from tests.command import Command
 from tests.conftest import _provide
 from tests.engines.newer_engine import NEWER, start_newer

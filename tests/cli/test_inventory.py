@@ -16,7 +16,7 @@ from snapenv.engine.docker import DockerEngine
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
-from snapenv.workflows.archive import Export, export_image
+from snapenv.workflows.export import Export, export_image
 from tests.command import Command
 from tests.fakes import FakeEngine, FakeTask
 from tests.registry.pushed import Shelf

@@ -23,11 +23,11 @@ import uv
 from snapenv.access.wheels import IndexWheels
 from snapenv.ports import Target
 from snapenv.probe.probe import probe
+from snapenv.steps.prove import prove
 from snapenv.targets.local import LocalTarget
 from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
 from snapenv.verify.libraries import compare_libraries
 from snapenv.verify.smoke_train import smoke_train
-from snapenv.workflows.prove import prove
 from tests.probe.environments import compile_library
 from tests.samples import sample_lock
 from tests.verify.told import Told

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from snapenv.model.fingerprint import Operator, Speed
 from snapenv.model.outcome import Check, Part, Severity, Topic, Verdict
+from snapenv.steps.prove import Subject, prove
 from snapenv.verify.verdict import PARTS, judge
-from snapenv.workflows.prove import Place, prove
 from tests.samples import (
     TAG,
     sample_distribution,
@@ -24,7 +24,7 @@ from tests.workflows.outside import outside, target
 if TYPE_CHECKING:
     from snapenv.model.facts import Facts
     from snapenv.model.fingerprint import Fingerprint
-    from snapenv.workflows.prove import Proved
+    from snapenv.steps.prove import Proved
 
 DIFF = "snapenv diff snapshots/train .venv"
 
@@ -169,7 +169,7 @@ def proof(
         smoke=smoke,
         device="cpu",
         outside=outside(),
-        place=Place(name=".venv", diff=DIFF, checked=checked),
+        subject=Subject(name=".venv", diff=DIFF, checked=checked),
     )
 
 

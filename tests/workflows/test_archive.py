@@ -19,8 +19,9 @@ from snapenv.lock.store import write_snapshot
 from snapenv.model.image import BuildContext, Image, ImageRef
 from snapenv.model.results.archive import ArchiveResult
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
-from snapenv.workflows.archive import Export, Import, export_image, import_image
 from snapenv.workflows.doctor import Doctor, doctor
+from snapenv.workflows.export import Export, export_image
+from snapenv.workflows.import_ import Import, import_image
 from snapenv.workflows.restore import Restore, restore
 from snapenv.workflows.show import show
 from tests.fakes import FakeEngine, FakeTask, SilentProgress
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.ports import Outside, Target, Task
-    from snapenv.workflows.restore import EngineName
+    from snapenv.steps.proof import EngineName
 
 REGISTRY = "localhost:5000"
 REPOSITORY = f"{REGISTRY}/team/env"

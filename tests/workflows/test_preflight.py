@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from msgspec.structs import replace
 
 from snapenv.errors import EngineMissingError, NotFoundError, RegistryError
 from snapenv.lock.store import write_snapshot
@@ -14,22 +14,13 @@ from snapenv.model.image import ImageRef, Layer, RemoteImage
 from snapenv.model.native import Kernels, Native
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import dotted, load_catalogue
-from snapenv.preflight.needs import (
-    for_device,
-    make_label,
-    missing_layers,
-    of_labels,
-    of_lock,
-    read_label,
-)
+from snapenv.preflight.needs import for_device, of_labels, of_lock
+from snapenv.preflight.needs_label import make_label, read_label
+from snapenv.preflight.needs_of import RunOptions, missing_layers, needs_of_archive
+from snapenv.steps.host import inspect_host, judge_host
+from snapenv.steps.source import resolve_source
 from snapenv.workflows.build import Build, build
-from snapenv.workflows.preflight import (
-    Asked,
-    judge_host,
-    look_at_host,
-    needs_of,
-    needs_of_archive,
-)
+from snapenv.workflows.doctor import needs_of
 from tests.samples import (
     DRIVER,
     TAG,
@@ -118,15 +109,16 @@ def remote(
 
 
 def told(ref: ImageRef | Path, there: Outside, **asked: object) -> Needs:
-    host = look_at_host(there)
-    given = replace(Asked(), **asked)
-    return needs_of(ref, there, host=host, asked=given, repository=REPOSITORY)
+    options = replace(RunOptions(), **asked)  # type: ignore[arg-type]
+    source = resolve_source(str(ref), repository=REPOSITORY, outside=there)
+    host = inspect_host(there)
+    return needs_of(source, there, host=host, options=options, repository=REPOSITORY)
 
 
 def test_a_host_is_hardware_plumbing_engine_and_the_helpers_that_are_missing() -> None:
     there = replace(outside(), missing_helpers=lambda: ("docker-credential-gone",))
 
-    host = look_at_host(there)
+    host = inspect_host(there)
 
     assert host.hardware == sample_hardware()
     assert host.plumbing == TOOLKIT
@@ -147,13 +139,13 @@ def test_two_threads_do_not_import_dockers_modules_at_once() -> None:
         asked.append("helpers")
         return ()
 
-    look_at_host(replace(outside(Listening()), missing_helpers=helpers))
+    inspect_host(replace(outside(Listening()), missing_helpers=helpers))
 
     assert asked == ["helpers", "engine"]
 
 
 def test_an_engine_that_is_missing_is_a_fact_of_the_host() -> None:
-    host = look_at_host(outside(NoEngine()))
+    host = inspect_host(outside(NoEngine()))
 
     assert host.engine is None
     assert (host.engine_error, host.engine_hint) == (
@@ -163,7 +155,7 @@ def test_an_engine_that_is_missing_is_a_fact_of_the_host() -> None:
 
 
 def test_an_engine_is_not_asked_where_none_takes_part() -> None:
-    host = look_at_host(outside(NoEngine()), engine=False)
+    host = inspect_host(outside(NoEngine()), engine=False)
 
     assert (host.engine, host.engine_error) == (None, None)
 
@@ -369,7 +361,7 @@ def test_a_snapshot_that_is_to_be_built_needs_the_layers_of_its_base(tmp_path: P
 def test_an_archive_needs_as_much_as_it_is_large_and_no_build(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(5_000))
 
-    needs = needs_of_archive(sample_snapshot(LOCK), tmp_path / "a", outside(), asked=Asked())
+    needs = needs_of_archive(sample_snapshot(LOCK), tmp_path / "a", outside(), options=RunOptions())
 
     assert [layer.size_bytes for layer in needs.missing] == [5_000]
     assert (needs.builds, needs.here, needs.cuda) == (False, False, "13.0")
@@ -438,7 +430,7 @@ def test_the_build_writes_the_label(tmp_path: Path) -> None:
 
 
 def test_plumbing_without_gpus_is_the_default() -> None:
-    assert look_at_host(outside(here=target(sample_facts(), plumbing=GpuPlumbing()))).plumbing == (
+    assert inspect_host(outside(here=target(sample_facts(), plumbing=GpuPlumbing()))).plumbing == (
         GpuPlumbing()
     )
 
@@ -474,7 +466,7 @@ def test_only_the_gpus_that_are_named_by_number_are_judged(
     write_snapshot(sample_snapshot(LOCK), tmp_path / "s")
 
     needs = told(tmp_path / "s", there, device=device)
-    checks = {check.id: check for check in judge_host(look_at_host(there), needs)}
+    checks = {check.id: check for check in judge_host(inspect_host(there), needs)}
 
     assert checks["gpu.kernels"].actual.partition(",")[0] == seen
 
@@ -487,6 +479,6 @@ def test_a_gpu_keeps_its_number_where_only_some_are_named(tmp_path: Path) -> Non
     write_snapshot(sample_snapshot(LOCK), tmp_path / "s")
 
     needs = told(tmp_path / "s", there, device="1,2")
-    checks = {check.id: check for check in judge_host(look_at_host(there), needs)}
+    checks = {check.id: check for check in judge_host(inspect_host(there), needs)}
 
     assert checks["gpu.kernels"].fix == "Use --device 2."

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from snapenv.errors import SnapenvError
+from snapenv.steps.prove import Subject, prove
 from snapenv.workflows.capture import capture
 from snapenv.workflows.capture_request import Capture
-from snapenv.workflows.prove import Place, prove
 from tests.samples import sample_facts, sample_lock
 from tests.workflows.outside import EngineWithBase, outside, target
 
@@ -55,15 +55,15 @@ def test_a_container_is_given_no_folder_of_this_machine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
+    ("subject", "expected"),
     [
-        (Place(name="new"), ("--index", str(HASHES), "--fresh")),
-        (Place(name="new", rehash=True), ("--index", str(HASHES), "--rehash", "--fresh")),
-        (Place(name="old", stood=True), ("--index", str(HASHES))),
+        (Subject(name="new"), ("--index", str(HASHES), "--fresh")),
+        (Subject(name="new", rehash=True), ("--index", str(HASHES), "--rehash", "--fresh")),
+        (Subject(name="old", existed=True), ("--index", str(HASHES))),
     ],
 )
 def test_a_proof_believes_of_links_only_in_what_is_new(
-    place: Place, expected: tuple[str, ...]
+    subject: Subject, expected: tuple[str, ...]
 ) -> None:
     restored = target(sample_facts())
 
@@ -73,7 +73,7 @@ def test_a_proof_believes_of_links_only_in_what_is_new(
         smoke=False,
         device="cpu",
         outside=replace(outside(), cache=CACHE),
-        place=place,
+        subject=subject,
     )
 
     assert words(restored) == expected

@@ -14,8 +14,8 @@ from snapenv.model.hardware import Driver
 from snapenv.model.outcome import Verdict
 from snapenv.model.report import Report
 from snapenv.secrets.model import Secret
+from snapenv.steps.report import check_place, write_report
 from snapenv.workflows.build import Build, build
-from snapenv.workflows.report import check_place, write_report
 from snapenv.workflows.restore import Restore, restore
 from snapenv.workflows.verify import verify
 from tests.samples import (

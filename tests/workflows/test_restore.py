@@ -17,8 +17,8 @@ from snapenv.lock.store import write_snapshot
 from snapenv.model.fingerprint import Cuda
 from snapenv.model.hardware import Driver, DriverFault
 from snapenv.model.image import ImageRef
+from snapenv.steps.source import SnapshotFolder, parse_image, resolve_source
 from snapenv.workflows.build import Build, build
-from snapenv.workflows.reference import parse_ref
 from snapenv.workflows.restore import Restore, restore
 from snapenv.workflows.verify import verify
 from tests.fakes import FakeTarget, FakeTask
@@ -94,17 +94,19 @@ def by_tag(**options: object) -> Restore:
 def test_a_bare_tag_is_one_of_the_repository_and_all_else_an_image(
     text: str, reference: str
 ) -> None:
-    assert parse_ref(text, repository="team/env") == ImageRef.parse(reference)
+    assert parse_image(text, repository="team/env") == ImageRef.parse(reference)
 
 
 def test_a_folder_that_exists_is_a_snapshot(tmp_path: Path) -> None:
-    assert parse_ref(str(tmp_path), repository="snapenv") == tmp_path
+    source = resolve_source(str(tmp_path), repository="snapenv", outside=outside())
+
+    assert source == SnapshotFolder(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["./gone", "/gone", "~/gone", "No Image"])
 def test_what_is_neither_is_named(text: str) -> None:
     with pytest.raises(NotFoundError, match="gone|No Image"):
-        parse_ref(text, repository="snapenv")
+        resolve_source(text, repository="snapenv", outside=outside())
 
 
 def test_a_tag_is_pulled_and_proved(engine: EngineWithBase) -> None:

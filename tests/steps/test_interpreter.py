@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.errors import EnvironmentMissingError, InterpreterError
+from snapenv.steps.interpreter import find_in_container, find_interpreter
 from snapenv.targets.local import LocalTarget
-from snapenv.workflows.interpreter import find_in_container, find_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

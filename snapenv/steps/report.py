@@ -26,13 +26,18 @@ if TYPE_CHECKING:
     from snapenv.model.results.proof import ProofResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Outside
-    from snapenv.workflows.prove import Proved
+    from snapenv.steps.prove import Proved
 
 
 def proof_report(
-    snapshot: Snapshot, proved: Proved, outcome: Outcome[ProofResult], *, place: str, now: datetime
+    snapshot: Snapshot,
+    proved: Proved,
+    outcome: Outcome[ProofResult],
+    *,
+    restored_in: str,
+    now: datetime,
 ) -> Report:
-    """Put together what a proof has found; ``place`` is what was brought back."""
+    """Put together what a proof has found; ``restored_in`` is where it was brought back."""
     facts = snapshot.lock.facts
     return Report(
         title=snapshot.lock.tag,
@@ -43,7 +48,7 @@ def proof_report(
         image_digest=outcome.result.digest,
         captured_at=snapshot.captured_at,
         restored_at=now.astimezone(timezone.utc).isoformat(timespec="seconds"),
-        restored_in=place,
+        restored_in=restored_in,
         expected=proved.baseline,
         actual=proved.fingerprint,
         limits=proved.limits,

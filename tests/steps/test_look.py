@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import Image
+from snapenv.steps.look import look_into
 from snapenv.workflows.build import Build, build
-from snapenv.workflows.look import look_into
 from snapenv.workflows.restore import Restore, restore
 from tests.samples import (
     TAG,
@@ -119,7 +119,7 @@ def test_what_is_kept_hangs_on_the_very_program(
 ) -> None:
     look_into(IMAGE, target(sample_facts()), there)
     inside = target(sample_facts())
-    monkeypatch.setattr("snapenv.workflows.look.program_digest", lambda: "another")
+    monkeypatch.setattr("snapenv.steps.look.program_digest", lambda: "another")
 
     look_into(IMAGE, inside, there)
 

@@ -16,6 +16,7 @@ from snapenv.model.hardware import Hardware
 from snapenv.model.image import Image
 from snapenv.model.outcome import Check, Verdict
 from snapenv.probe.probe import probe
+from snapenv.steps.look import look_into
 from snapenv.verify.compare import compare_facts
 from snapenv.verify.device import check_device
 from snapenv.verify.fingerprint import (
@@ -29,7 +30,6 @@ from snapenv.verify.operators import compare_operators
 from snapenv.verify.smoke_train import smoke_train
 from snapenv.verify.speed import compare_speed, energy_lines
 from snapenv.verify.verdict import judge
-from snapenv.workflows.look import look_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +44,7 @@ _NO_CUDA = "gpu.torch"  # the preflight's check of a torch without CUDA
 _READ = "its files were read on {}, and the image is the same; --rehash reads them again"
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class Subject(Struct, frozen=True, kw_only=True):
     """What is proved, for its verdict: how people name it, and a command that shows what differs.
 
     ``checked`` are the checks that came before the proof, such as those of the preflight. With
@@ -54,7 +54,7 @@ class Place(Struct, frozen=True, kw_only=True):
 
     name: str  # "example.com/team/env:train-…", ".venv"
     diff: str | None = None  # "snapenv diff snapshots/… .venv"
-    stood: bool = False  # it was here already, and is looked at alone
+    existed: bool = False  # it was here already, and is inspected alone
     checked: tuple[Check, ...] = ()
     image: Image | None = None  # that the target is a container of
     rehash: bool = False
@@ -83,8 +83,8 @@ class Proved(Struct, frozen=True, kw_only=True):
 
 def prove_image(image: Image, target: Target, lock: Lock, outside: Outside) -> tuple[Check, ...]:
     """Look into an image that is new here, and compare it with a lock."""
-    place = Place(name=image.id, image=image, rehash=True)
-    facts, _ = _look(target, place, outside)
+    subject = Subject(name=image.id, image=image, rehash=True)
+    facts, _ = _look(target, subject, outside)
     return (*_entrypoint(image, outside), *compare_facts(lock.facts, facts))
 
 
@@ -111,7 +111,7 @@ def prove(  # noqa: PLR0913 - all but two by name
     smoke: bool | None,
     device: str,
     outside: Outside,
-    place: Place | None = None,
+    subject: Subject | None = None,
 ) -> Proved:
     """Compare the facts, then train on ``device`` where the lock has losses to compare with.
 
@@ -124,14 +124,14 @@ def prove(  # noqa: PLR0913 - all but two by name
             f"{lock.tag} was captured without a smoke-train: there are no losses to compare with",
             hint="Capture again with --smoke, or restore with --no-smoke.",
         )
-    place = place or Place(name="what came back")
-    facts, notes = _look(target, place, outside)
-    compared = (_with_base(check, place) for check in compare_facts(lock.facts, facts))
-    checks = (*_entrypoint(place.image, outside), *compared)
+    subject = subject or Subject(name="what came back")
+    facts, notes = _look(target, subject, outside)
+    compared = (_with_base(check, subject) for check in compare_facts(lock.facts, facts))
+    checks = (*_entrypoint(subject.image, outside), *compared)
     if smoke is False or baseline is None:
         return Proved(
             checks=checks,
-            verdict=_judge(checks, lock, place),
+            verdict=_judge(checks, lock, subject),
             facts=facts,
             baseline=baseline,
             notes=notes,
@@ -144,11 +144,11 @@ def prove(  # noqa: PLR0913 - all but two by name
         *checks,
         fingerprint_check(match, facts=checks),
         *_compare_runs(baseline, actual, same_hardware=same_hardware),
-        *_device(actual, facts, place),
+        *_device(actual, facts, subject),
     )
     return Proved(
         checks=trained,
-        verdict=_judge(trained, lock, place, tier=match.tier),
+        verdict=_judge(trained, lock, subject, tier=match.tier),
         facts=facts,
         tier=match.tier,
         fingerprint=actual,
@@ -159,29 +159,29 @@ def prove(  # noqa: PLR0913 - all but two by name
     )
 
 
-def _device(actual: Fingerprint, facts: Facts, place: Place) -> tuple[Check, ...]:
+def _device(actual: Fingerprint, facts: Facts, subject: Subject) -> tuple[Check, ...]:
     """Judge whether a GPU was left unused, unless the preflight has said so already."""
-    hardware = (facts.hardware, *((place.below,) if place.below else ()))
-    check = check_device(actual, hardware, refused=place.refused)
-    told = {one.id for one in place.checked}
+    hardware = (facts.hardware, *((subject.below,) if subject.below else ()))
+    check = check_device(actual, hardware, refused=subject.refused)
+    told = {one.id for one in subject.checked}
     return (check,) if check and (check.fails or _NO_CUDA not in told) else ()
 
 
-def _look(target: Target, place: Place, outside: Outside) -> tuple[Facts, tuple[str, ...]]:
+def _look(target: Target, subject: Subject, outside: Outside) -> tuple[Facts, tuple[str, ...]]:
     """Give the facts, and what is to be said of them."""
     with outside.progress.task("Comparing every file with the lock"):
-        if place.image is None:
-            hashes, fresh = outside.kept("hashes"), not place.stood
-            return probe(target, hashes=hashes, rehash=place.rehash, fresh=fresh), ()
-        look = look_into(place.image, target, outside, rehash=place.rehash)
+        if subject.image is None:
+            hashes, fresh = outside.kept("hashes"), not subject.existed
+            return probe(target, hashes=hashes, rehash=subject.rehash, fresh=fresh), ()
+        look = look_into(subject.image, target, outside, rehash=subject.rehash)
         return look.facts, (_READ.format(look.day),) if look.again else ()
 
 
-def _with_base(check: Check, place: Place) -> Check:
+def _with_base(check: Check, subject: Subject) -> Check:
     """Say of another Python where it lies."""
-    if check.topic != "python" or check.ok or place.base_python is None:
+    if check.topic != "python" or check.ok or subject.base_python is None:
         return check
-    return replace(check, actual=f"{check.actual}, of {place.base_python}")
+    return replace(check, actual=f"{check.actual}, of {subject.base_python}")
 
 
 def _same_packages(checks: Sequence[Check]) -> bool:
@@ -209,13 +209,17 @@ def _compare_runs(
 
 
 def _judge(
-    checks: Sequence[Check], lock: Lock, place: Place, *, tier: Tier | None = None
+    checks: Sequence[Check], lock: Lock, subject: Subject, *, tier: Tier | None = None
 ) -> Verdict:
-    passed = f"{place.name} is {lock.tag}" if place.stood else f"{lock.tag} is back in {place.name}"
+    passed = (
+        f"{subject.name} is {lock.tag}"
+        if subject.existed
+        else f"{lock.tag} is back in {subject.name}"
+    )
     return judge(
-        (*place.checked, *checks),
+        (*subject.checked, *checks),
         passed=passed if tier else f"{passed}: by its facts alone, without a smoke-train",
-        failed=f"{place.name} is not {lock.tag}",
+        failed=f"{subject.name} is not {lock.tag}",
         tier=tier,
-        diff=place.diff,
+        diff=subject.diff,
     )

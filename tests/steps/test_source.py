@@ -10,7 +10,15 @@ from snapenv.errors import EngineMissingError, NotFoundError, SnapenvError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import Image, ImageRef
 from snapenv.model.snapshot import SNAPSHOT_LABEL
-from snapenv.workflows.reference import find_folder, resolve_ref
+from snapenv.steps.source import (
+    Archive,
+    LocalImage,
+    RegistryImage,
+    SnapshotFolder,
+    Source,
+    resolve_folder,
+    resolve_source,
+)
 from tests.fakes import FakeEngine
 from tests.samples import TAG, sample_snapshot
 from tests.workflows.outside import EngineWithBase, outside
@@ -29,6 +37,13 @@ OURS = Image(
 )
 
 
+SNAPSHOT = SnapshotFolder(Path("snapshots", TAG))
+
+
+def local(name: str) -> LocalImage:
+    return LocalImage(ImageRef.parse(name), OURS)
+
+
 class NoEngine(FakeEngine):
     """Does not answer."""
 
@@ -42,6 +57,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_snapshot(sample_snapshot(), tmp_path / "snapshots" / TAG)
     write_snapshot(sample_snapshot(), tmp_path / "mine")
+    (tmp_path / "mine.tar.zst").touch()
 
 
 def holding(*names: str) -> Outside:
@@ -53,21 +69,20 @@ def holding(*names: str) -> Outside:
 @pytest.mark.parametrize(
     ("text", "names", "found"),
     [
-        (TAG, (f"snapenv:{TAG}", f"other:{TAG}"), f"snapenv:{TAG}"),
-        (TAG, (f"team/env:{TAG}",), f"team/env:{TAG}"),  # as list shows it
-        (f"team/env:{TAG}", (), f"team/env:{TAG}"),  # a registry may have it
-        ("other:old", ("other:old",), "other:old"),
-        (TAG, (), Path("snapshots", TAG)),
-        (TAG, ("a:x", f"a/b:{OTHER}"), Path("snapshots", TAG)),
-        ("mine", (), Path("mine")),
+        (TAG, (f"snapenv:{TAG}", f"other:{TAG}"), local(f"snapenv:{TAG}")),
+        (TAG, (f"team/env:{TAG}",), local(f"team/env:{TAG}")),  # as list shows it
+        (f"team/env:{TAG}", (), RegistryImage(ImageRef.parse(f"team/env:{TAG}"))),
+        ("other:old", ("other:old",), local("other:old")),
+        (TAG, (), SNAPSHOT),
+        (TAG, ("a:x", f"a/b:{OTHER}"), SNAPSHOT),
+        ("mine", (), SnapshotFolder(Path("mine"))),
+        ("mine.tar.zst", (), Archive(Path("mine.tar.zst"))),
     ],
 )
 def test_a_name_leads_to_the_image_the_tag_or_the_folder(
-    text: str, names: tuple[str, ...], found: str | Path
+    text: str, names: tuple[str, ...], found: Source
 ) -> None:
-    ref = resolve_ref(text, repository="snapenv", outside=holding(*names))
-
-    assert ref == (found if isinstance(found, Path) else ImageRef.parse(found))
+    assert resolve_source(text, repository="snapenv", outside=holding(*names)) == found
 
 
 @pytest.mark.parametrize(
@@ -90,7 +105,7 @@ def test_what_is_nowhere_is_not_found_and_what_is_called_nearly_so_is_named(
     text: str, names: tuple[str, ...], near: str | None
 ) -> None:
     with pytest.raises(SnapenvError) as caught:
-        resolve_ref(text, repository="snapenv", outside=holding(*names))
+        resolve_source(text, repository="snapenv", outside=holding(*names))
 
     assert isinstance(caught.value, NotFoundError)
     assert ("Did you mean" in caught.value.hint) == (near is not None)
@@ -106,16 +121,24 @@ def test_only_what_looks_like_an_image_here_needs_an_engine(
     text: str, error: type[SnapenvError]
 ) -> None:
     with pytest.raises(error):
-        resolve_ref(text, repository="snapenv", outside=replace(outside(), engine=NoEngine()))
+        resolve_source(text, repository="snapenv", outside=replace(outside(), engine=NoEngine()))
 
-    assert resolve_ref(
-        TAG, repository="snapenv", outside=replace(outside(), engine=NoEngine())
-    ) == Path("snapshots", TAG)
+    around = replace(outside(), engine=NoEngine())
+    assert resolve_source(TAG, repository="snapenv", outside=around) == SNAPSHOT
+
+
+def test_an_image_that_no_engine_can_tell_of_says_so() -> None:
+    around = replace(outside(), engine=NoEngine())
+
+    source = resolve_source(f"team/env:{TAG}", repository="snapenv", outside=around)
+
+    assert isinstance(source, RegistryImage)
+    assert source.engine_error is not None
 
 
 def test_a_folder_is_found_by_its_path_or_its_name(tmp_path: Path) -> None:
-    assert find_folder(Path("mine")) == Path("mine")
-    assert find_folder(Path(TAG)) == Path("snapshots", TAG)
+    assert resolve_folder(Path("mine")) == SnapshotFolder(Path("mine"))
+    assert resolve_folder(Path(TAG)) == SNAPSHOT
     with pytest.raises(NotFoundError) as caught:
-        find_folder(tmp_path / "mein")
+        resolve_folder(tmp_path / "mein")
     assert f"Did you mean {tmp_path}/mine?" in caught.value.hint

@@ -1,4 +1,7 @@
-"""Find the Python that a capture looks at when the user names none, or names it loosely."""
+"""Find the Python that is meant when the user names none, or names it loosely.
+
+Source: https://docs.python.org/3/library/venv.html#how-venvs-work
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import EnvironmentMissingError, InterpreterError
-from snapenv.workflows.venv_home import venv_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +108,17 @@ def _gone(python: Path) -> Path | None:
         return None
     home = venv_home(python.parents[1])
     return home if home is not None and not home.exists() else None
+
+
+def venv_home(venv: Path) -> Path | None:
+    """Give the folder of the Python that a venv was made from; None where nothing says so."""
+    try:
+        text = (venv / "pyvenv.cfg").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    pairs = (line.partition("=") for line in text.splitlines())
+    home = next((value.strip() for key, _, value in pairs if key.strip() == "home"), None)
+    return type(venv)(home) if home else None
 
 
 def _active(variable: str, folder: str) -> str:

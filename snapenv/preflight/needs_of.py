@@ -1,0 +1,188 @@
+"""What a snapshot, an archive or an image needs of a machine, asked of the engine and a registry.
+
+A registry is asked for a manifest and a config, which are a few kB; no layer moves.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from snapenv.errors import EngineError, EngineMissingError, NotFoundError, RegistryError
+from snapenv.model.host import Needs, Unread
+from snapenv.model.image import ImageRef, Layer, RemoteImage
+from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
+from snapenv.nvidia.catalogue import load_catalogue
+from snapenv.preflight.needs import for_device, of_base, of_image, of_labels, of_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from snapenv.model.host import Host
+    from snapenv.model.image import Image
+    from snapenv.model.snapshot import Snapshot
+    from snapenv.ports import Outside
+
+_ASKED = 8  # local images that may have layers in common
+_MACHINES = ("amd64", "arm64")
+
+
+class RunOptions(Struct, frozen=True, kw_only=True):
+    """What decides, beside what is named, what is needed of a machine."""
+
+    device: str = "auto"  # "cpu", "all", GPU numbers such as "0,1", or UUIDs
+    mirror: str | None = None
+    venv: bool = False  # no container is to be made
+
+
+def needs_of_snapshot(
+    snapshot: Snapshot, name: str, outside: Outside, *, image: Image | None, options: RunOptions
+) -> Needs:
+    """Tell what a snapshot needs that ``image`` was built of, or that is to be built."""
+    needs, catalogue = of_lock(snapshot.lock, name), load_catalogue()
+    base = ImageRef.parse(snapshot.lock.base.image)
+    if options.venv:
+        return for_device(needs, options.device, venv=True)
+    if image:
+        needs = replace(of_image(needs, image, base, catalogue), here=True)
+        return for_device(needs, options.device)
+    base = base.mirrored(options.mirror) if options.mirror else base
+    here = find_local(base, outside)
+    there = here or _try_registry(base, outside, machine=str(needs.architecture))
+    if isinstance(there, Unread):
+        needs = replace(needs, base_unread=there)
+    elif isinstance(there, RemoteImage):
+        needs = replace(needs, missing=there.layers)
+    known = None if isinstance(there, Unread) else there
+    needs = of_base(needs, snapshot.lock, known, catalogue)
+    return for_device(replace(needs, builds=True), options.device)
+
+
+def needs_of_archive(
+    snapshot: Snapshot, file: Path, outside: Outside, *, options: RunOptions
+) -> Needs:
+    """Tell what an archive needs that holds a snapshot; its layers are as large as it is."""
+    needs, catalogue = of_lock(snapshot.lock, str(file)), load_catalogue()
+    if options.venv:
+        return for_device(needs, options.device, venv=True)
+    base = find_local(ImageRef.parse(snapshot.lock.base.image), outside)
+    needs = of_base(needs, snapshot.lock, base, catalogue)
+    layers = (Layer(digest=snapshot.digest, size_bytes=file.stat().st_size),)
+    return for_device(replace(needs, missing=layers), options.device)
+
+
+def needs_of_local(
+    image: Image, ref: ImageRef, snapshot: Snapshot | None, *, options: RunOptions
+) -> Needs:
+    """Tell what a local image needs: by the snapshot in it, if it is one of snapenv's."""
+    catalogue = load_catalogue()
+    if snapshot:
+        needs = of_image(of_lock(snapshot.lock, ref.tagged), image, ref, catalogue)
+    else:
+        needs = of_labels(image, ref, catalogue)
+    return for_device(replace(needs, here=True), options.device, venv=options.venv)
+
+
+def needs_of_remote(
+    image: RemoteImage, ref: ImageRef, outside: Outside, *, options: RunOptions
+) -> Needs:
+    """Tell what an image in a registry needs, and which of its layers are not here."""
+    needs = of_labels(image, ref, load_catalogue())
+    missing = missing_layers(image, relatives(image.labels, ref, outside))
+    return for_device(replace(needs, missing=missing), options.device, venv=options.venv)
+
+
+def needs_of_unread(error: RegistryError, ref: ImageRef, *, options: RunOptions) -> Needs:
+    """Give what is known of an image that its registry gives to the engine alone: nothing."""
+    unread = Unread(image=str(ref), error=error.message, hint=error.hint, gone=False)
+    return for_device(Needs(name=str(ref), unread=unread), options.device, venv=options.venv)
+
+
+def ask_for(ref: ImageRef, outside: Outside, *, host: Host) -> RemoteImage:
+    """Read what a registry says of an image, for this kind of machine if it can.
+
+    Raises:
+        NotFoundError: The registry has no such image at all.
+        RegistryError: It does not answer, or refuses.
+    """
+    machine = host.engine.architecture if host.engine else host.hardware.system.architecture
+    with outside.progress.task(f"Asking for {ref}"):
+        return _ask_registry(ref, outside, machine=machine)
+
+
+def find_local(ref: ImageRef, outside: Outside) -> Image | None:
+    """Return a local image, if an engine answers and has it."""
+    try:
+        return outside.engine.find(str(ref))
+    except (EngineMissingError, EngineError):
+        return None  # a check of its own says so
+
+
+def missing_layers(image: RemoteImage, here: Sequence[Image]) -> tuple[Layer, ...]:
+    """Give the layers of a registry's image that no local image has below the same layers."""
+    held = max((_common(image.diff_ids, one.diff_ids) for one in here), default=0)
+    return image.layers[held:]
+
+
+def _ask_registry(ref: ImageRef, outside: Outside, *, machine: str) -> RemoteImage:
+    """Read an image for a kind of machine, else for another one, so that this can be told.
+
+    Raises:
+        NotFoundError: The registry has no such image at all.
+        RegistryError: It does not answer, or refuses.
+    """
+    try:
+        return outside.registry.read(ref, machine=machine)
+    except NotFoundError:
+        for other in _MACHINES:
+            if other != machine and (found := _read(ref, outside, other)):
+                return found
+        raise
+
+
+def relatives(labels: Mapping[str, str], ref: ImageRef, outside: Outside) -> tuple[Image, ...]:
+    """Find local images that may have layers of an image: its base, and those of its repository."""
+    try:
+        names = [*_base_names(labels), *_newest_names(ref, outside)]
+        found = [outside.engine.find(name) for name in dict.fromkeys(names)]
+    except EngineMissingError:
+        return ()
+    return tuple(image for image in found if image)
+
+
+def _read(ref: ImageRef, outside: Outside, machine: str) -> RemoteImage | None:
+    try:
+        return outside.registry.read(ref, machine=machine)
+    except (NotFoundError, RegistryError):
+        return None
+
+
+def _base_names(labels: Mapping[str, str]) -> Iterator[str]:
+    name, digest = labels.get(BASE_NAME_LABEL), labels.get(BASE_DIGEST_LABEL)
+    if name and digest:
+        yield f"{name}@{digest}"
+    if name:
+        yield name
+
+
+def _newest_names(ref: ImageRef, outside: Outside) -> list[str]:
+    named = outside.engine.list_names(label=SNAPSHOT_LABEL)
+    ours = [(at, name) for name, at in named if name.startswith(f"{ref.repository}:")]
+    return [name for _, name in sorted(ours, reverse=True)[:_ASKED]]
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _try_registry(ref: ImageRef, outside: Outside, *, machine: str) -> RemoteImage | Unread:
+    """Ask for a base image; that nothing comes of it is a finding, and no end of the look."""
+    try:
+        return outside.registry.read(ref, machine=machine)
+    except (NotFoundError, RegistryError) as error:
+        gone = isinstance(error, NotFoundError)
+        return Unread(image=str(ref), error=error.message, hint=error.hint, gone=gone)

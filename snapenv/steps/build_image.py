@@ -1,0 +1,202 @@
+"""Make the image of a snapshot: pin the base, build, prove, name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from snapenv.base.choose import rebase
+from snapenv.errors import BuildError, LeakError, TagTakenError
+from snapenv.lock.fetch import Staged, stage_private_wheels, temporary_folder
+from snapenv.model.host import NEEDS_LABEL
+from snapenv.model.image import BuildContext, ImageRef
+from snapenv.model.snapshot import (
+    BASE_DIGEST_LABEL,
+    BASE_NAME_LABEL,
+    IMAGE_PYTHON,
+    PYLOCK_FILE,
+    SNAPSHOT_LABEL,
+    STAGED,
+    TAG_LABEL,
+    VERSION_LABEL,
+)
+from snapenv.ownership.claim import claim
+from snapenv.preflight.needs_label import make_label
+from snapenv.render.dockerfile import render_dockerfile
+from snapenv.render.layers import is_layer_file, split_pylock
+from snapenv.secrets.refuse import refuse_leaking_image
+from snapenv.steps.prove import prove_image
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from snapenv.model.image import Image
+    from snapenv.model.outcome import Check
+    from snapenv.model.snapshot import Snapshot
+    from snapenv.ports import Outside
+    from snapenv.render.layers import PinLayer
+
+_PINNED_DOCKERFILE = "pinned.Dockerfile"
+_NAMED = 3  # differences in one message
+
+
+class BuildOptions(Struct, frozen=True, kw_only=True):
+    """How an image is made; without ``base``, on the base of the lock."""
+
+    base: str | None = None
+    mirror: str | None = None
+    replace: bool = False  # move a name that another image has
+
+
+def find_image(
+    snapshot: Snapshot, ref: ImageRef, options: BuildOptions, outside: Outside
+) -> Image | None:
+    """Give the local image that was built of this snapshot under this name, if it is there.
+
+    Raises:
+        TagTakenError: Another image has the name, and ``replace`` is not asked for.
+    """
+    there = outside.engine.find(ref.tagged)
+    if there is None or options.replace:
+        return None
+    if there.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
+        raise tag_taken(ref, there.id, f"snapshot {snapshot.digest}")
+    if options.base and there.labels.get(BASE_NAME_LABEL) != ImageRef.parse(options.base).tagged:
+        raise tag_taken(
+            ref, f"{there.id} on {there.labels.get(BASE_NAME_LABEL)}", f"on {options.base}"
+        )
+    return there
+
+
+def make_image(snapshot: Snapshot, ref: ImageRef, options: BuildOptions, outside: Outside) -> Image:
+    """Build a snapshot's image, compare it with the lock, and only then name it.
+
+    Raises:
+        BuildError: A step failed, or the image is not what the lock says; it gets no name.
+        PlaceBusyError: Another command makes an image of this name.
+    """
+    engine = outside.engine.check()
+    with claim(outside.kept("locks"), ref.tagged, key=f"{engine} {ref.tagged}"):
+        return _make_image(snapshot, ref, options, outside)
+
+
+def _make_image(
+    snapshot: Snapshot, ref: ImageRef, options: BuildOptions, outside: Outside
+) -> Image:
+    pinned = _pin_base(snapshot, options, outside)
+    with temporary_folder(outside) as fetched:
+        context = _context(pinned, stage_private_wheels(pinned, fetched, outside), outside)
+        with outside.progress.task(f"Building {ref.tag}") as task:
+            image = outside.engine.build(context, task)
+    different = image_differences(image, snapshot, outside)
+    if different:
+        outside.engine.remove(image.id)
+        last = sorted(different, key=lambda check: check.topic in ("variables", "startup"))[
+            -_NAMED:
+        ]
+        named = "; ".join(f"{check.id}: {check.expected} became {check.actual}" for check in last)
+        raise BuildError(
+            f"the image is not what the lock says: {named}",
+            hint="It was not named. Choose a base that fits with --base, or capture again.",
+        )
+    _refuse_leaks(image, pinned, outside)
+    outside.engine.tag(image, ref)
+    return image
+
+
+def _refuse_leaks(image: Image, pinned: Snapshot, outside: Outside) -> None:
+    base = outside.engine.find(pinned.lock.base.image)
+    if base is None:
+        raise BuildError(
+            f"the base image {pinned.lock.base.image} is gone", hint="Build once more."
+        )
+    try:
+        with outside.progress.task("Looking for secrets in the image") as task:
+            total = max(0, image.size_bytes - base.size_bytes)
+            refuse_leaking_image(
+                outside.engine.read_leaving(image, base=base),
+                outside.secrets(),
+                allow=pinned.lock.allowed,
+                count=lambda done: task.count(done, total),
+            )
+    except LeakError:
+        outside.engine.remove(image.id)
+        raise
+
+
+def _pin_base(snapshot: Snapshot, options: BuildOptions, outside: Outside) -> Snapshot:
+    """Fetch the base that is asked for, and give the snapshot with its digest in the lock."""
+    lock = snapshot.lock
+    base = rebase(lock.base, image=options.base, mirror=options.mirror)
+    engine = outside.engine
+    with outside.progress.task(f"Base image {base.image}") as task:
+        ref = engine.resolve(ImageRef.parse(base.image), task)
+        if engine.find(str(ref)) is None:
+            engine.pull(ref, task)
+    return replace(snapshot, lock=replace(lock, base=replace(base, image=str(ref))))
+
+
+def _context(snapshot: Snapshot, staged: Staged, outside: Outside) -> BuildContext:
+    """Give the snapshot as captured, with a Dockerfile whose base is pinned, and what is staged.
+
+    The lock files of the layers are made anew: those of the snapshot, where it has them, do not
+    know what is staged.
+    """
+    lock, base = snapshot.lock, outside.engine.find(snapshot.lock.base.image)
+    uv = replace(lock.installer, file=staged.uv or lock.installer.file)
+    layers = _layers(snapshot, staged)
+    files = {
+        **snapshot.files,
+        **staged.files,
+        **{layer.file: layer.content for layer in layers},
+        _PINNED_DOCKERFILE: render_dockerfile(
+            replace(lock, installer=uv),
+            layers,
+            kept=_kept(snapshot),
+            resets_entrypoint=base is not None and not outside.engine.starts_commands(base),
+        ),
+    }
+    if outside.certificates:
+        files["ca.pem"] = outside.certificates
+    labels = _labels(snapshot, ImageRef.parse(lock.base.image))
+    return BuildContext(files=files, labels=labels, dockerfile=_PINNED_DOCKERFILE)
+
+
+def _layers(snapshot: Snapshot, staged: Staged) -> tuple[PinLayer, ...]:
+    pylock = staged.files.get(f"{STAGED}/{PYLOCK_FILE}")
+    if isinstance(pylock, bytes):
+        return split_pylock(pylock, folder=STAGED)
+    return split_pylock(snapshot.text(PYLOCK_FILE))
+
+
+def _kept(snapshot: Snapshot) -> tuple[str, ...]:
+    """Give the lock files of layers that the snapshot holds, so that the image does too."""
+    return tuple(sorted(name for name in snapshot.files if is_layer_file(name)))
+
+
+def _labels(snapshot: Snapshot, base: ImageRef) -> Mapping[str, str]:
+    """Give our own labels, and those of https://specs.opencontainers.org/image-spec/annotations/."""
+    return {
+        SNAPSHOT_LABEL: snapshot.digest,
+        VERSION_LABEL: snapshot.lock.snapenv,
+        TAG_LABEL: snapshot.lock.tag,
+        BASE_NAME_LABEL: base.tagged,
+        BASE_DIGEST_LABEL: base.digest or "",
+        NEEDS_LABEL: make_label(snapshot.lock),
+    }
+
+
+def image_differences(image: Image, snapshot: Snapshot, outside: Outside) -> list[Check]:
+    """Return the checks that fail when an image is compared with its lock."""
+    target = outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=None)
+    return [check for check in prove_image(image, target, snapshot.lock, outside) if check.fails]
+
+
+def tag_taken(ref: ImageRef, there: str, here: str) -> TagTakenError:
+    """Return the error that a name is another image's."""
+    return TagTakenError(
+        f"{ref.tagged} is {there} already, and this is {here}",
+        hint="Give another --level at capture or another --repository, or move it: --replace.",
+    )

@@ -1,0 +1,70 @@
+"""Look at this machine, and check it against what is needed of it."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from snapenv.errors import EngineError, EngineMissingError
+from snapenv.model.host import Host
+from snapenv.nvidia.catalogue import load_catalogue
+from snapenv.preflight.checks import preflight
+from snapenv.probe.host import probe_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from snapenv.model.host import HostEngine, Needs
+    from snapenv.model.outcome import Check
+    from snapenv.ports import Outside
+
+_NONE = (None, None)
+
+
+@contextmanager
+def inspecting_host(outside: Outside, *, engine: bool = True) -> Iterator[Callable[[], Host]]:
+    """Inspect this machine beside whatever is done meanwhile; what it yields waits for it.
+
+    Without ``engine``, none is asked. That none answers is no failure, but stands in the host.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        machine = pool.submit(probe_host, outside.local(sys.executable))
+        # Before the next thread: two that import docker's modules at once may end in a deadlock.
+        helpers = outside.missing_helpers() if engine else ()
+        described = pool.submit(_describe, outside) if engine else None
+
+        def result() -> Host:
+            seen, (found, error) = machine.result(), described.result() if described else _NONE
+            return Host(
+                hardware=seen.hardware,
+                gpu_states=seen.gpu_states,
+                plumbing=seen.plumbing,
+                engine=found,
+                engine_error=error.message if error else None,
+                engine_hint=error.hint if error else None,
+                missing_helpers=helpers,
+            )
+
+        yield result
+
+
+def inspect_host(outside: Outside, *, engine: bool = True) -> Host:
+    """Inspect the machine's hardware, how its GPUs get into containers, and its engine at once."""
+    with inspecting_host(outside, engine=engine) as host:
+        return host()
+
+
+def judge_host(host: Host, needs: Needs) -> tuple[Check, ...]:
+    """Check a machine against what is needed of it."""
+    return preflight(host, needs, load_catalogue())
+
+
+def _describe(
+    outside: Outside,
+) -> tuple[HostEngine | None, EngineMissingError | EngineError | None]:
+    try:
+        return outside.engine.describe(), None
+    except (EngineMissingError, EngineError) as error:
+        return None, error

@@ -1,0 +1,110 @@
+"""What a program runs in once it is back: an image or a venv, and the devices that it gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from snapenv.errors import EngineError
+from snapenv.model.hardware import Hardware
+from snapenv.model.host import NVIDIA_DEVICE
+from snapenv.model.image import Image
+from snapenv.model.outcome import Check
+from snapenv.model.results.proof import ProofResult
+from snapenv.model.snapshot import IMAGE_PYTHON
+from snapenv.ports import Target
+from snapenv.probe.host import probe_host
+from snapenv.steps.interpreter import venv_home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from snapenv.model.host import Host, HostEngine
+    from snapenv.model.image import ImageRef
+    from snapenv.ports import Outside
+
+
+class Runnable(Struct, frozen=True, kw_only=True):
+    """What stands again: how to run in it, and how to name it to people and programs."""
+
+    target: Target
+    device: str
+    name: str
+    result: ProofResult  # as far as it is known before the proof
+    usage: str
+    image: Image | None = None
+    base_python: Path | None = None  # the folder of the Python that a venv was made with
+    checked: tuple[Check, ...] = ()  # what the preflight found to be looked out for
+    below: Hardware | None = None  # of the machine that a container runs on
+    refused: str | None = None  # why its engine handed on no GPU, although it says that it can
+
+
+def in_image(
+    image: Image, ref: ImageRef, device: str, host: Callable[[], Host], outside: Outside
+) -> Runnable:
+    """Give an image to run in, with the GPUs that are asked for; ``auto`` is all, if there are."""
+    found = _choose_gpus(image, host(), outside) if device == "auto" else _Gpus()
+    gpus = found.named if device == "auto" else None if device == "cpu" else device
+    return Runnable(
+        target=outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=gpus),
+        device=device if device in {"auto", "cpu"} else "all",
+        name=str(ref),
+        image=image,
+        result=ProofResult(image=str(ref), digest=image.digest_in(ref.repository) or image.id),
+        usage=f"docker run --rm -it {_words(gpus, host().engine) if gpus else ''}{ref}",
+        below=found.below,
+        refused=found.refused,
+    )
+
+
+def _words(gpus: str, engine: HostEngine | None) -> str:
+    """Give the words that hand GPUs on, in the way that the engine has.
+
+    Source: https://docs.docker.com/reference/cli/docker/container/run/#gpus
+    """
+    if engine and engine.injects == "cdi":
+        asked = " ".join(f"--device {NVIDIA_DEVICE}{name}" for name in gpus.split(","))
+    else:
+        asked = "--gpus all" if gpus == "all" else f"--gpus '\"device={gpus}\"'"
+    return f"{asked} --shm-size 1g "
+
+
+class _Gpus(Struct, frozen=True, kw_only=True):
+    """What GPUs a container is given where that is left to us; ``named`` is None for none."""
+
+    named: str | None = None
+    below: Hardware | None = None  # of the engine's machine, where that is this one
+    refused: str | None = None
+
+
+def _choose_gpus(image: Image, host: Host, outside: Outside) -> _Gpus:
+    """Find out whether the engine has GPUs: where they cannot be seen from here, ask it for them.
+
+    That is so of an engine elsewhere, and where snapenv itself runs in a container beside it.
+    """
+    engine = host.engine
+    below = host.hardware if engine is None or engine.here else None
+    if below and below.gpus:
+        return _Gpus(named="all", below=below)
+    if engine is None or (engine.here and engine.injects is None):
+        return _Gpus(below=below)
+    target = outside.engine.image_target(image, python=IMAGE_PYTHON, gpus="all")
+    try:
+        shown = probe_host(target).hardware.gpus
+    except EngineError as error:
+        return _Gpus(below=below, refused=error.message if engine.injects else None)
+    return _Gpus(named="all" if shown else None, below=below)
+
+
+def in_venv(target: Target, *, into: Path, device: str) -> Runnable:
+    """Return a venv to run in."""
+    return Runnable(
+        target=target,
+        device=device,
+        name=str(into),
+        result=ProofResult(path=str(into)),
+        usage=f"{into}/bin/python",
+        base_python=venv_home(into),
+    )

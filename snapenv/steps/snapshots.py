@@ -1,0 +1,113 @@
+"""The snapshot that a source holds: in a folder, in an archive, or in an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snapenv.archive.reader import check_archive
+from snapenv.errors import ArchiveError, NotFoundError, SnapshotDamagedError
+from snapenv.lock.store import parse_snapshot, read_snapshot
+from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
+from snapenv.steps.source import Archive, LocalImage, RegistryImage, SnapshotFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snapenv.archive.layout import Archived
+    from snapenv.model.image import Image, ImageRef
+    from snapenv.model.snapshot import Snapshot
+    from snapenv.ports import Outside
+    from snapenv.steps.source import Source
+
+
+def read_source(source: Source, outside: Outside) -> Snapshot:
+    """Read and check the snapshot of a source; an image that is not here is pulled.
+
+    Raises:
+        ArchiveError: It is a damaged archive, or a file that is none.
+        NotFoundError: An image holds none, or is nowhere.
+        RegistryError: The image is not here, and its registry does not answer.
+        SnapshotDamagedError: A file is missing, or is not what SHA256SUMS says.
+        SnapshotVersionError: A newer snapenv wrote it.
+    """
+    match source:
+        case SnapshotFolder(path):
+            return read_snapshot(path)
+        case Archive(path):
+            return read_archive(path, outside)[1]
+        case LocalImage(ref, image):
+            return read_image(image, ref, outside)
+        case RegistryImage(ref):
+            return read_image(fetch_image(ref, outside), ref, outside)
+
+
+def read_archive(file: Path, outside: Outside) -> tuple[Archived, Snapshot]:
+    """Check an archive whole, and return what it holds with its snapshot, without an engine.
+
+    Raises:
+        ArchiveError: It is damaged, or is none.
+        SnapshotVersionError: A newer snapenv wrote it.
+    """
+    with outside.progress.task(f"Checking {file}") as task:
+        archived = check_archive(file, task)
+    try:
+        snapshot = parse_snapshot(archived.files, where=f"{file}:snapshot", in_image=True)
+    except SnapshotDamagedError as error:
+        raise not_an_export(file, error.message) from error
+    if snapshot.digest != archived.snapshot:
+        raise not_an_export(file, f"its image is of snapshot {archived.snapshot or 'none'}")
+    if snapshot.lock.tag != archived.tag:
+        raise not_an_export(file, f"it names {archived.tag}, and holds {snapshot.lock.tag}")
+    return archived, snapshot
+
+
+def not_an_export(file: Path, why: str) -> ArchiveError:
+    """Return the error that a file is not what an export writes."""
+    return ArchiveError(
+        f"{file} is not what snapenv export writes: {why}",
+        hint="Do not trust it; get it again from where it was exported.",
+    )
+
+
+def fetch_image(ref: ImageRef, outside: Outside) -> Image:
+    """Return the image that is here already, else the registry's.
+
+    Raises:
+        NotFoundError: The registry has no such name.
+        RegistryError: The registry does not answer, refuses, or the transfer broke.
+    """
+    here = outside.engine.find(str(ref))
+    if here:
+        return here
+    with outside.progress.task(f"Pulling {ref}") as task:
+        return outside.engine.pull(ref, task)
+
+
+def read_image(image: Image, ref: ImageRef, outside: Outside) -> Snapshot:
+    """Read and check the snapshot that an image holds.
+
+    Raises:
+        NotFoundError: It holds none.
+        SnapshotDamagedError: It is damaged, or not the one that the image's label names.
+        SnapshotVersionError: A newer snapenv wrote it.
+    """
+    try:
+        contents = outside.engine.read_folder(image, IMAGE_SNAPSHOT)
+    except NotFoundError as error:
+        raise no_snapshot(ref) from error
+    snapshot = parse_snapshot(contents, where=f"{ref}:{IMAGE_SNAPSHOT}", in_image=True)
+    if image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
+        raise SnapshotDamagedError(
+            f"{ref} says it holds snapshot {image.labels.get(SNAPSHOT_LABEL)}, "
+            f"and holds {snapshot.digest}",
+            hint="Build it again from the snapshot folder.",
+        )
+    return snapshot
+
+
+def no_snapshot(ref: ImageRef) -> NotFoundError:
+    """Return the error that an image is not one of snapenv's."""
+    return NotFoundError(
+        f"{ref} holds no snapshot: it was not built by snapenv",
+        hint="Name an image that snapenv build made.",
+    )

@@ -1,0 +1,265 @@
+"""What a REF names: a value, found out once, from which every command starts."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+
+from snapenv.errors import EngineMissingError, NotFoundError
+from snapenv.model.image import Image, ImageRef, Tag
+from snapenv.model.snapshot import SNAPSHOT_LABEL, SUMS_FILE
+from snapenv.steps.interpreter import find_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from snapenv.ports import Outside
+
+SNAPSHOTS = "snapshots"  # where a capture without --output puts its folder
+LIVE = "live"
+_LIST = "See snapenv list, or name a repository: --repository example.com/team/env"
+_KINDS = "Name a folder that snapenv capture wrote, an archive, a tag, or an image."
+_SHOWN = 80  # characters of a name
+_ZSTD = b"\x28\xb5\x2f\xfd"  # what a frame starts with: RFC 8878
+_PYTHON = re.compile(r".*/bin/python[0-9.]*")
+
+
+class SnapshotFolder(Struct, frozen=True):
+    """A folder that is there; nothing has read it."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        """Return its path."""
+        return str(self.path)
+
+
+class Archive(Struct, frozen=True):
+    """A file that is there, and should be an archive; nothing has read it."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        """Return its path."""
+        return str(self.path)
+
+
+class LocalImage(Struct, frozen=True):
+    """An image that the engine has, by the name that was asked for."""
+
+    ref: ImageRef
+    image: Image
+
+    def __str__(self) -> str:
+        """Return its reference."""
+        return str(self.ref)
+
+
+class RegistryImage(Struct, frozen=True):
+    """An image that the engine does not have, or cannot tell; no registry was asked."""
+
+    ref: ImageRef
+    engine_error: EngineMissingError | None = None
+
+    def __str__(self) -> str:
+        """Return its reference."""
+        return str(self.ref)
+
+
+class Environment(Struct, frozen=True):
+    """An environment of this machine, by the path of its Python."""
+
+    python: str
+
+    def __str__(self) -> str:
+        """Return the path of its Python."""
+        return self.python
+
+
+Source: TypeAlias = SnapshotFolder | Archive | LocalImage | RegistryImage
+
+
+def resolve_source(text: str, *, repository: str, outside: Outside) -> Source:
+    """Find out what REF names: a folder or file that exists, a bare tag, or an image.
+
+    A bare tag is an image of ``repository``, else the one local image that has this tag, else the
+    folder of this name among ``snapshots``. What may lie in a registry is not asked for.
+
+    Raises:
+        NotFoundError: It is nowhere; the hint names what is called nearly so.
+        EngineMissingError: It looks like a local image, and no engine answers.
+    """
+    path = Path(text).expanduser()
+    if _exists(path):
+        return Archive(path) if path.is_file() else SnapshotFolder(path)
+    if text.startswith((".", "/", "~")):
+        raise _not_found(f"no snapshot folder and no archive {_shown(text)}", _near_path(path))
+    ref = parse_image(text, repository=repository)
+    try:
+        return _resolve_image(ref, text, outside)
+    except EngineMissingError as error:
+        if _may_lie_in_a_registry(ref, text):
+            return RegistryImage(ref, error)
+        if _is_snapshot(text):
+            return SnapshotFolder(Path(SNAPSHOTS, text))
+        if ref.tag:
+            hint = _did_you_mean(_near(text, _snapshots()), error.hint)
+            raise EngineMissingError(error.message, hint=hint) from error
+        raise _nowhere(ref, text, []) from error
+
+
+def _resolve_image(ref: ImageRef, text: str, outside: Outside) -> Source:
+    """Find what an engine that answers has by this name or tag, else a snapshot of this name."""
+    image = outside.engine.find(str(ref))
+    if image:
+        return LocalImage(ref, image)
+    if _may_lie_in_a_registry(ref, text):
+        return RegistryImage(ref)
+    names = [name for name, _ in outside.engine.list_names(label=SNAPSHOT_LABEL)]
+    same = [name for name in names if name.endswith(f":{text}")]
+    image = outside.engine.find(same[0]) if len(same) == 1 else None
+    if image:
+        return LocalImage(ImageRef.parse(same[0]), image)
+    if _is_snapshot(text):
+        return SnapshotFolder(Path(SNAPSHOTS, text))
+    raise _nowhere(ref, text, names)
+
+
+def _nowhere(ref: ImageRef, text: str, names: Sequence[str]) -> NotFoundError:
+    tags = (name.rpartition(":")[2] for name in names)
+    near = _near_path(Path(text)) if "/" in text else _near(text, [*tags, *names, *_snapshots()])
+    what = f"no snapshot folder, no archive and no local image {_shown(str(ref))}"
+    return _not_found(what, near, _LIST)
+
+
+def resolve_side(text: str, *, repository: str, outside: Outside) -> Source | Environment:
+    """Find out what a side of a comparison is: an environment too, or ``live``, the active one.
+
+    Raises:
+        NotFoundError: It is nowhere; the hint names what is called nearly so.
+        InterpreterError: The named Python is not there.
+        EnvironmentMissingError: ``live`` is asked for and no environment is active.
+        EngineMissingError: It looks like a local image, and no engine answers.
+    """
+    if text == LIVE:
+        return Environment(find_interpreter(None, os.environ, own_prefix=sys.prefix))
+    if not _is_packed(text) and _is_environment(text):
+        return Environment(find_interpreter(text, os.environ, own_prefix=sys.prefix))
+    return resolve_source(text, repository=repository, outside=outside)
+
+
+def resolve_folder(named: Path) -> SnapshotFolder:
+    """Find a snapshot folder that is named by its path, or by its name among ``snapshots``.
+
+    Raises:
+        NotFoundError: There is none; the hint names what is called nearly so.
+    """
+    if _exists(named):
+        return SnapshotFolder(named)
+    if _is_snapshot(str(named)):
+        return SnapshotFolder(Path(SNAPSHOTS, named))
+    what, otherwise = (
+        f"no snapshot folder {_shown(str(named))}",
+        "Name one that snapenv capture wrote.",
+    )
+    raise _not_found(what, _near_path(named), otherwise)
+
+
+def parse_image(text: str, *, repository: str) -> ImageRef:
+    """Read a bare tag of ``repository``, or a reference of an image.
+
+    Raises:
+        NotFoundError: It is neither.
+    """
+    try:
+        return ImageRef(repository=repository, tag=str(Tag.parse(text)))
+    except ValueError:
+        pass
+    try:
+        return ImageRef.parse(text)
+    except ValueError as error:
+        what = f"no snapshot folder and no archive {_shown(text)}, and {error}"
+        raise _not_found(what, _near(text, _snapshots())) from error
+
+
+def no_local_image(ref: ImageRef, *, otherwise: str = _LIST) -> NotFoundError:
+    """Return the error that an image is not on this machine."""
+    return _not_found(f"no local image {ref}", (), otherwise)
+
+
+def _may_lie_in_a_registry(ref: ImageRef, text: str) -> bool:
+    """Tell a name with a registry or a team from a path below a folder that is here."""
+    is_path = ref.tag is None and ref.registry is None and _exists(Path(text).parent)
+    return "/" in ref.repository and not is_path
+
+
+def _is_packed(text: str) -> bool:
+    """Say whether it is a file packed as archives are, and so no interpreter."""
+    try:
+        with Path(text).expanduser().open("rb") as file:
+            return file.read(len(_ZSTD)) == _ZSTD
+    except OSError:
+        return False
+
+
+def _is_environment(text: str) -> bool:
+    """Say whether it is an interpreter, the path of one that is not there, or a folder with one."""
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return (path / "bin" / "python").is_file() and not (path / SUMS_FILE).exists()
+    return path.is_file() or _PYTHON.fullmatch(text) is not None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_dir() or path.is_file()
+    except OSError:  # no name of a file, such as one that is too long
+        return False
+
+
+def _is_snapshot(name: str) -> bool:
+    return Path(name).name == name and _exists(Path(SNAPSHOTS, name, SUMS_FILE))
+
+
+def _snapshots() -> list[str]:
+    """Return the snapshots of the folder in which a capture puts them."""
+    return [name for name in _names(Path(SNAPSHOTS)) if _is_snapshot(name)]
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except OSError:
+        return []
+
+
+def _not_found(what: str, near: Iterable[str], otherwise: str = _KINDS) -> NotFoundError:
+    """Return the error that there is ``what``; the hint names what is called nearly so."""
+    return NotFoundError(f"there is {what}", hint=_did_you_mean(near, otherwise))
+
+
+def _near_path(path: Path) -> list[str]:
+    """Return what lies in the same folder and is called nearly so, and the snapshots that are."""
+    name = _shown(path.name)
+    beside = (str(path.parent / one) for one in _near(name, _names(path.parent)))
+    return [*beside, *_near(name, _snapshots())]
+
+
+def _near(text: str, names: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(_shown(text), dict.fromkeys(names), n=3)
+
+
+def _did_you_mean(near: Iterable[str], otherwise: str) -> str:
+    names = " or ".join(near)
+    return f"Did you mean {names}? {otherwise}" if names else otherwise
+
+
+def _shown(text: str) -> str:
+    """Shorten a name so that the sentence which shows it has an end."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

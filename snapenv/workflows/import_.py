@@ -1,0 +1,50 @@
+"""An archive's image, loaded and named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from snapenv.model.outcome import Outcome
+from snapenv.model.results.archive import ArchiveResult
+from snapenv.steps.load_archive import Loading, load_archive
+from snapenv.steps.snapshots import read_archive
+
+if TYPE_CHECKING:
+    from snapenv.ports import Outside
+
+
+class Import(Struct, frozen=True, kw_only=True):
+    """What a user may ask of an import."""
+
+    file: Path
+    repository: str
+    mirror: str | None = None
+    replace: bool = False
+
+
+def import_image(request: Import, outside: Outside) -> Outcome[ArchiveResult]:
+    """Check an archive whole, load its image, and name it by the convention."""
+    archived, _ = read_archive(request.file, outside)
+    loading = Loading(
+        file=request.file,
+        repository=request.repository,
+        mirror=request.mirror,
+        replace=request.replace,
+    )
+    image, ref = load_archive(loading, archived, outside)
+    return Outcome(
+        command="import",
+        result=ArchiveResult(
+            path=str(request.file),
+            image=ref.tagged,
+            digest=image.id,
+            config=archived.config_digest,
+            snapshot=archived.snapshot,
+            delta=bool(archived.absent),
+            size_bytes=image.size_bytes,
+        ),
+        lines=(f"{request.file} is here as {ref.tagged}", f"image {image.id}"),
+    )
