@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 
 import click
 import pytest
+from msgspec.structs import replace
 
 from snapenv.cli.main import cli
 from snapenv.model.host import Host, Needs

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.errors import EngineMissingError, NotFoundError, RegistryError
 from snapenv.lock.store import write_snapshot
@@ -109,7 +109,7 @@ def remote(
 
 
 def told(ref: ImageRef | Path, there: Outside, **asked: object) -> Needs:
-    options = replace(RunOptions(), **asked)  # type: ignore[arg-type]
+    options = replace(RunOptions(), **asked)
     source = resolve_source(str(ref), repository=REPOSITORY, outside=there)
     host = inspect_host(there)
     return needs_of(source, there, host=host, options=options, repository=REPOSITORY)
