@@ -1,4 +1,4 @@
-"""What snapenv asks of the outside. One real class each, and one fake in the tests."""
+"""The services that snapenv uses. One real class each, and one fake in the tests."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Engine(Protocol):
         """Fetch an image, read the stream to its end, and check what came.
 
         Where the registry answers the engine alone, and not this machine, it is kept with a
-        warning of ``Outside.warnings``: it was checked by the engine, against its digest.
+        warning of ``Services.warnings``: it was checked by the engine, against its digest.
 
         Raises:
             NotFoundError: The registry has no such name.
@@ -313,8 +313,8 @@ class Wheels(Protocol):
         ...
 
 
-class Outside(Struct, frozen=True, kw_only=True):
-    """All that a workflow may ask of the outside."""
+class Services(Struct, frozen=True, kw_only=True):
+    """The services that a workflow may use."""
 
     local: Callable[[str], Target]  # the target of an interpreter of this machine, by its path
     remote: Callable[[str, str], Target]  # of a host, and a Python over there

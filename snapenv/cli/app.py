@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from snapenv.access.wheels import IndexWheels
     from snapenv.model.outcome import Outcome, Result
-    from snapenv.ports import Engine, Outside, Registry, Target, Venvs, Wheels
+    from snapenv.ports import Engine, Registry, Services, Target, Venvs, Wheels
     from snapenv.secrets.model import Secret
 
 _SHORTEST_SECRET = 8  # characters; shorter ones stand in words
@@ -33,14 +33,14 @@ class App:
     json: bool = False
     works: bool = False  # a workflow is under way: what fails meanwhile is no stream of ours
 
-    def run(self, workflow: Callable[[Outside], Outcome[Result]]) -> None:
+    def run(self, workflow: Callable[[Services], Outcome[Result]]) -> None:
         """Run a workflow, show its outcome, and end with its exit code."""
-        outside = _connect()
-        with _cleaning(outside.cache):
+        services = _connect()
+        with _cleaning(services.cache):
             self.works = True
-            outcome = workflow(outside)
+            outcome = workflow(services)
             self.works = False
-        told = dict.fromkeys((*outcome.warnings, *outside.warnings()))
+        told = dict.fromkeys((*outcome.warnings, *services.warnings()))
         self.show(replace(outcome, warnings=tuple(told)))
         if outcome.exit_code:
             click.get_current_context().exit(outcome.exit_code)
@@ -65,17 +65,17 @@ class App:
             say(next_text(following))
 
 
-def _connect() -> Outside:
+def _connect() -> Services:
     from platformdirs import user_cache_path
 
     from snapenv.cli.progress import stderr_progress
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
     from snapenv.targets.local import LocalTarget
 
     cache, warnings = user_cache_path("snapenv"), list[str]()
     engine = cast("Engine", _Late(lambda: _docker(registry, warnings.append)))
     registry = cast("Registry", _Late(lambda: _registry(engine)))
-    return Outside(
+    return Services(
         local=LocalTarget,
         remote=_remote,
         engine=engine,

@@ -43,4 +43,4 @@ def bases(app: App, snapshot: Path | None, *, mirror: str | None, limit: int) ->
     from snapenv.workflows.bases import bases as run
 
     request = Bases(snapshot=snapshot, mirror=mirror, limit=limit)
-    app.run(lambda outside: run(request, outside))
+    app.run(lambda services: run(request, services))

@@ -65,4 +65,4 @@ def build(
         push=push,
         replace=replace,
     )
-    app.run(lambda outside: run(snapshot, request, outside))
+    app.run(lambda services: run(snapshot, request, services))

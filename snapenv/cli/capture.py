@@ -153,4 +153,4 @@ def capture(
         allow=allow,
         carry=carry,
     )
-    app.run(lambda outside: run(request, outside))
+    app.run(lambda services: run(request, services))

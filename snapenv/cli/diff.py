@@ -38,4 +38,4 @@ def diff(app: App, left: str, right: str, *, repository: ImageRef, rehash: bool)
     from snapenv.workflows.diff import diff as run
 
     request = Diff(left=left, right=right, repository=str(repository), rehash=rehash)
-    app.run(lambda outside: run(request, outside))
+    app.run(lambda services: run(request, services))

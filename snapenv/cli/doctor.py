@@ -58,4 +58,4 @@ def doctor(
         device=device,
         venv=engine == "venv",
     )
-    app.run(lambda outside: run(request, outside))
+    app.run(lambda services: run(request, services))

@@ -50,4 +50,4 @@ def export(app: App, ref: str, *, output: Path, delta: bool, repository: ImageRe
     from snapenv.workflows.export import Export, export_image
 
     request = Export(ref=ref, output=output, repository=str(repository), delta=delta)
-    app.run(lambda outside: export_image(request, outside))
+    app.run(lambda services: export_image(request, services))

@@ -41,4 +41,4 @@ def import_(
     from snapenv.workflows.import_ import Import, import_image
 
     request = Import(file=file, repository=str(repository), mirror=mirror, replace=replace)
-    app.run(lambda outside: import_image(request, outside))
+    app.run(lambda services: import_image(request, services))

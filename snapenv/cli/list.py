@@ -40,4 +40,4 @@ def list_(app: App, *, repository: ImageRef, remote: bool) -> None:
     from snapenv.workflows.list import Listing, list_images
 
     request = Listing(repository=str(repository), remote=remote)
-    app.run(lambda outside: list_images(request, outside))
+    app.run(lambda services: list_images(request, services))

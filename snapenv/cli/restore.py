@@ -95,4 +95,4 @@ def restore(
         report=report,
         preflight=preflight,
     )
-    app.run(lambda outside: run(request, outside))
+    app.run(lambda services: run(request, services))

@@ -39,4 +39,4 @@ def show(app: App, ref: str, *, repository: ImageRef, packages: bool) -> None:
     """
     from snapenv.workflows.show import show as run
 
-    app.run(lambda outside: run(ref, outside, repository=str(repository), packages=packages))
+    app.run(lambda services: run(ref, services, repository=str(repository), packages=packages))

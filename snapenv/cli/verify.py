@@ -71,4 +71,4 @@ def verify(
         rehash=rehash,
         report=report,
     )
-    app.run(lambda outside: run(request, outside))
+    app.run(lambda services: run(request, services))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from snapenv.kept import Kept
     from snapenv.model.carried import Collected
     from snapenv.model.python import Environment, LooseFile
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 _Leaks = Mapping[str, tuple[Leak, ...]]  # by part
 
@@ -85,7 +85,7 @@ Fetch = Callable[[Travelling], "Collected"]  # brings the bytes of what travels 
 def carry(
     travelling: Travelling,
     fetch: Fetch,
-    outside: Outside,
+    services: Services,
     *,
     allow: Sequence[str] = (),
     anew: bool = False,
@@ -101,11 +101,11 @@ def carry(
     """
     if not travelling.distributions and not travelling.plan.files:
         return Carried(wheels={}, files={}, allowed=())
-    kept, names = outside.made(), _names(travelling, outside)
+    kept, names = services.made(), _names(travelling, services)
     parts = {} if anew else _find(kept, names)
     missing = _without(travelling, parts)
     collected = fetch(missing) if missing.distributions or missing.plan.files else None
-    leaks = _search(collected, outside) if collected else {}
+    leaks = _search(collected, services) if collected else {}
     allowed = refuse_leaks(
         chain(*(part.leaks for part in parts.values()), *leaks.values()), allowed=allow
     )
@@ -137,16 +137,16 @@ def _together(
     )
 
 
-def _names(travelling: Travelling, outside: Outside) -> dict[str, str]:
+def _names(travelling: Travelling, services: Services) -> dict[str, str]:
     """Say under what name each part is kept; one that nothing identifies has none."""
     environment, system = travelling.facts.environment, travelling.facts.hardware.system
     hangs_on = msgspec.json.encode(
         (
             *(program_digest(), environment.interpreter.minor, system.machine, system.glibc),
-            *(outside.secrets(), travelling.facts.places),
+            *(services.secrets(), travelling.facts.places),
         )
     )
-    name = outside.made().namer()
+    name = services.made().namer()
     return {
         part: name(hangs_on, part, msgspec.json.encode(identity))
         for part, identity in _identities(travelling).items()
@@ -255,15 +255,15 @@ def _pieces(file: CarriedFile) -> Iterable[bytes]:
     return [file.content] if isinstance(file.content, bytes) else read_chunks(file.content)
 
 
-def _search(collected: Collected, outside: Outside) -> _Leaks:
+def _search(collected: Collected, services: Services) -> _Leaks:
     """Look into the files that would travel, and give by part what looks like a secret."""
     from snapenv.secrets.search import find_leaks
 
     single = {name: {name: file} for name, file in collected.files.items()}
     parts: dict[str, Mapping[str, CarriedFile]] = {**single, **collected.distributions}
     count = sum(map(len, parts.values()))
-    with outside.progress.task(f"Looking for secrets in {counted(count, 'file')}"):
-        secrets = outside.secrets()
+    with services.progress.task(f"Looking for secrets in {counted(count, 'file')}"):
+        secrets = services.secrets()
         found = {
             part: (
                 find_leaks(Location(name=place), _pieces(file), secrets)

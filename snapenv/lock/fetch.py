@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.model.snapshot import Installer, Snapshot
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 
 @contextlib.contextmanager
-def temporary_folder(outside: Outside) -> Iterator[Path]:
+def temporary_folder(services: Services) -> Iterator[Path]:
     """Give a folder for what is fetched, which is gone afterwards.
 
     It lies in the user's cache folder: what is fetched may not fit where temporary files lie.
@@ -34,7 +34,7 @@ def temporary_folder(outside: Outside) -> Iterator[Path]:
     Raises:
         WriteError: The disk is full or the place cannot be written.
     """
-    place = outside.kept("fetched")
+    place = services.kept("fetched")
     try:
         if place:
             place.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def temporary_folder(outside: Outside) -> Iterator[Path]:
 def fetch_wheels(
     wheels: Sequence[IndexWheel],
     into: Path,
-    outside: Outside,
+    services: Services,
     task: Task,
     *,
     kept: KeptFiles | None = None,
@@ -69,7 +69,7 @@ def fetch_wheels(
         task.note(f"{wheel.filename}, {number} of {len(wheels)}")
         path = into / wheel.filename
         if not (kept and kept.find(wheel.sha256, path)):
-            outside.wheels.fetch(wheel, path, _Part(task=task, before=done, total=total))
+            services.wheels.fetch(wheel, path, _Part(task=task, before=done, total=total))
             if kept:
                 kept.keep(wheel.sha256, path)
         done += path.stat().st_size
@@ -84,7 +84,7 @@ class Staged(Struct, frozen=True, kw_only=True):
     uv: str | None = None  # the wheel of uv among them
 
 
-def stage_private_wheels(snapshot: Snapshot, into: Path, outside: Outside) -> Staged:
+def stage_private_wheels(snapshot: Snapshot, into: Path, services: Services) -> Staged:
     """Fetch the wheels that lie where this machine has a credential, checked by their hashes.
 
     They are kept in the user's cache folder: uv, which is handed files, would not keep them.
@@ -96,13 +96,13 @@ def stage_private_wheels(snapshot: Snapshot, into: Path, outside: Outside) -> St
     pylock, lock = snapshot.text(PYLOCK_FILE), snapshot.lock
     uv = _wheel_of(lock.installer)
     locked = read_wheels(pylock, where=lock.tag)
-    wheels = [wheel for wheel in locked if outside.wheels.is_private(wheel)]
-    with_uv = lock.installer.file is None and outside.wheels.is_private(uv)
+    wheels = [wheel for wheel in locked if services.wheels.is_private(wheel)]
+    with_uv = lock.installer.file is None and services.wheels.is_private(uv)
     if not wheels and not with_uv:
         return Staged()
-    with outside.progress.task("Fetching what needs a credential") as task:
-        wanted, kept = [*wheels, *([uv] if with_uv else [])], KeptFiles(outside.kept("wheels"))
-        fetched = fetch_wheels(wanted, into, outside, task, kept=kept)
+    with services.progress.task("Fetching what needs a credential") as task:
+        wanted, kept = [*wheels, *([uv] if with_uv else [])], KeptFiles(services.kept("wheels"))
+        fetched = fetch_wheels(wanted, into, services, task, kept=kept)
     return Staged(
         files={
             f"{STAGED}/{PYLOCK_FILE}": with_staged_wheels(pylock, wheels, where=lock.tag),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from snapenv.lock.ask import Offers
     from snapenv.model.snapshot import Prove
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class Found(Struct, frozen=True, kw_only=True):
     uv: IndexWheel  # of the uv that is running here, for an image
 
 
-def find_wheels(facts: Facts, outside: Outside, *, how: Prove, anew: bool, task: Task) -> Found:
+def find_wheels(facts: Facts, services: Services, *, how: Prove, anew: bool, task: Task) -> Found:
     """Ask the index for what it has not said today, or for all ``anew``.
 
     A wheel of a pin is one whose own RECORD lists the installed files. Where nothing is to be
@@ -57,14 +57,14 @@ def find_wheels(facts: Facts, outside: Outside, *, how: Prove, anew: bool, task:
         PackageIndexError: A wheel's RECORD cannot be had.
     """
     uv = Uv(
-        machine=outside.local(sys.executable),
-        program=outside.uv(),
-        settings=outside.wheels.uv_settings("ask"),
+        machine=services.local(sys.executable),
+        program=services.uv(),
+        settings=services.wheels.uv_settings("ask"),
         offline=how == "off",
     )
     pins = pinned(facts.environment)
-    answers = _answers(pins, _Question(facts=facts, uv=uv, task=task), outside, anew=anew)
-    return _found(pins, answers[program_key(outside.uv())].wheel, answers)
+    answers = _answers(pins, _Question(facts=facts, uv=uv, task=task), services, anew=anew)
+    return _found(pins, answers[program_key(services.uv())].wheel, answers)
 
 
 class _Question(Struct, frozen=True, kw_only=True):
@@ -74,17 +74,17 @@ class _Question(Struct, frozen=True, kw_only=True):
 
 
 def _answers(
-    pins: Sequence[Distribution], asking: _Question, outside: Outside, *, anew: bool
+    pins: Sequence[Distribution], asking: _Question, services: Services, *, anew: bool
 ) -> Mapping[str, Answer]:
     offline, now = asking.uv.offline, time.time()
-    kept = outside.made()
+    kept = services.made()
     named = question(asking.facts, asking.uv, kept)
     known = {} if anew else read_answers(kept, named, since=0 if offline else now - DAY_S)
     unknown = [pin for pin in pins if key(pin) not in known]
-    wheels = _ask(unknown, asking, outside) if unknown else {}
-    own = program_key(outside.uv())
+    wheels = _ask(unknown, asking, services) if unknown else {}
+    own = program_key(services.uv())
     if own not in known:
-        wheels[own] = _ask_for_uv(asking, outside)
+        wheels[own] = _ask_for_uv(asking, services)
     answers = {
         name: Answer(wheel=wheel, proved=not offline, asked_at=now)
         for name, wheel in wheels.items()
@@ -95,11 +95,11 @@ def _answers(
 
 
 def _ask(
-    pins: Sequence[Distribution], asking: _Question, outside: Outside
+    pins: Sequence[Distribution], asking: _Question, services: Services
 ) -> dict[str, IndexWheel | None]:
     """Give the wheel of each pin, by its key."""
     offers = ask_index(pins, asking.facts, asking.uv, asking.task)
-    wheels = _tagged(pins, offers) if asking.uv.offline else _proved(pins, offers, asking, outside)
+    wheels = _tagged(pins, offers) if asking.uv.offline else _proved(pins, offers, asking, services)
     return {key(pin): wheels[pin.name] for pin in pins}
 
 
@@ -108,14 +108,14 @@ def _tagged(pins: Sequence[Distribution], offers: Offers) -> Mapping[str, IndexW
 
 
 def _proved(
-    pins: Sequence[Distribution], offers: Offers, asking: _Question, outside: Outside
+    pins: Sequence[Distribution], offers: Offers, asking: _Question, services: Services
 ) -> Mapping[str, IndexWheel | None]:
     asking.task.note(f"{counted(len(pins), 'pin')}, comparing their files with the index")
     minor = asking.facts.environment.interpreter.minor
-    return prove(pins, offers, record=outside.wheels.record, python=minor)
+    return prove(pins, offers, record=services.wheels.record, python=minor)
 
 
-def _ask_for_uv(asking: _Question, outside: Outside) -> IndexWheel:
+def _ask_for_uv(asking: _Question, services: Services) -> IndexWheel:
     own = Distribution(name="uv", version=asking.uv.version(), origin="index")
     offered = ask_index([own], asking.facts, asking.uv, asking.task)[own.name]
     if not offered:
@@ -125,7 +125,7 @@ def _ask_for_uv(asking: _Question, outside: Outside) -> IndexWheel:
         )
     if asking.uv.offline:
         return offered[0]
-    return replace(offered[0], size_bytes=outside.wheels.record(offered[0]).size_bytes)
+    return replace(offered[0], size_bytes=services.wheels.record(offered[0]).size_bytes)
 
 
 def _found(

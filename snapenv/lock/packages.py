@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from snapenv.lock.carry import Carried, Fetch
     from snapenv.lock.find_wheels import Found
     from snapenv.model.facts import Facts
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 _NAMED = 10  # texts that name folders of this machine
 
@@ -62,11 +62,13 @@ class Packages(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def lock_packages(facts: Facts, options: VendorOptions, fetch: Fetch, outside: Outside) -> Packages:
+def lock_packages(
+    facts: Facts, options: VendorOptions, fetch: Fetch, services: Services
+) -> Packages:
     """Ask the index, then ``fetch`` from the target what the index does not have."""
     environment, all_travel = facts.environment, options.vendor == "all"
-    with outside.progress.task("Asking the index for hashes") as task:
-        found = find_wheels(facts, outside, how=options.prove, anew=options.anew, task=task)
+    with services.progress.task("Asking the index for hashes") as task:
+        found = find_wheels(facts, services, how=options.prove, anew=options.anew, task=task)
     own = vendored(environment, found.absent)
     if options.vendor == "none":
         refuse_vendored(own)
@@ -83,7 +85,7 @@ def lock_packages(facts: Facts, options: VendorOptions, fetch: Fetch, outside: O
             into=options.into,
         ),
         fetch,
-        outside,
+        services,
         allow=options.allow,
         anew=options.anew,
     )
@@ -91,7 +93,7 @@ def lock_packages(facts: Facts, options: VendorOptions, fetch: Fetch, outside: O
     known = proofs(environment, found.absent, proved=found.proved)
     wheels = (*found.wheels.values(), found.uv)
     return Packages(
-        pylock=_pylock(facts, found, carried, outside.made(), all_travel=all_travel),
+        pylock=_pylock(facts, found, carried, services.made(), all_travel=all_travel),
         installer=_installer(found.uv, travels=all_travel),
         proofs=known,
         wheels=wheels,
@@ -100,7 +102,7 @@ def lock_packages(facts: Facts, options: VendorOptions, fetch: Fetch, outside: O
         allowed=carried.allowed,
         carried={
             **{f"{VENDOR}/{name}": content for name, content in carried.wheels.items()},
-            **(_fetch(wheels, options.into, outside) if all_travel else {}),
+            **(_fetch(wheels, options.into, services) if all_travel else {}),
             **make_overlay(plan, carried.files),
         },
         hashed={f"{VENDOR}/{name}": sha256 for name, sha256 in carried.sha256.items()},
@@ -140,9 +142,9 @@ def _installer(uv: IndexWheel, *, travels: bool) -> Installer:
     return Installer(version=uv.version, url=uv.url, sha256=uv.sha256, file=file)
 
 
-def _fetch(wheels: Sequence[IndexWheel], into: Path, outside: Outside) -> Mapping[str, Content]:
-    with outside.progress.task(f"Fetching {counted(len(wheels), 'wheel')}") as task:
+def _fetch(wheels: Sequence[IndexWheel], into: Path, services: Services) -> Mapping[str, Content]:
+    with services.progress.task(f"Fetching {counted(len(wheels), 'wheel')}") as task:
         return {
             f"{VENDOR}/{name}": path
-            for name, path in fetch_wheels(wheels, into, outside, task).items()
+            for name, path in fetch_wheels(wheels, into, services, task).items()
         }

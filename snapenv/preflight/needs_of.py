@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from snapenv.model.host import Host
     from snapenv.model.image import Image
     from snapenv.model.snapshot import Snapshot
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 _ASKED = 8  # local images that may have layers in common
 _MACHINES = ("amd64", "arm64")
@@ -40,7 +40,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
 
 
 def needs_of_snapshot(
-    snapshot: Snapshot, name: str, outside: Outside, *, image: Image | None, options: RunOptions
+    snapshot: Snapshot, name: str, services: Services, *, image: Image | None, options: RunOptions
 ) -> Needs:
     """Tell what a snapshot needs that ``image`` was built of, or that is to be built."""
     needs, catalogue = of_lock(snapshot.lock, name), load_catalogue()
@@ -51,8 +51,8 @@ def needs_of_snapshot(
         needs = replace(of_image(needs, image, base, catalogue), here=True)
         return for_device(needs, options.device)
     base = base.mirrored(options.mirror) if options.mirror else base
-    here = find_local(base, outside)
-    there = here or _try_registry(base, outside, machine=str(needs.architecture))
+    here = find_local(base, services)
+    there = here or _try_registry(base, services, machine=str(needs.architecture))
     if isinstance(there, Unread):
         needs = replace(needs, base_unread=there)
     elif isinstance(there, RemoteImage):
@@ -63,13 +63,13 @@ def needs_of_snapshot(
 
 
 def needs_of_archive(
-    snapshot: Snapshot, file: Path, outside: Outside, *, options: RunOptions
+    snapshot: Snapshot, file: Path, services: Services, *, options: RunOptions
 ) -> Needs:
     """Tell what an archive needs that holds a snapshot; its layers are as large as it is."""
     needs, catalogue = of_lock(snapshot.lock, str(file)), load_catalogue()
     if options.venv:
         return for_device(needs, options.device, venv=True)
-    base = find_local(ImageRef.parse(snapshot.lock.base.image), outside)
+    base = find_local(ImageRef.parse(snapshot.lock.base.image), services)
     needs = of_base(needs, snapshot.lock, base, catalogue)
     layers = (Layer(digest=snapshot.digest, size_bytes=file.stat().st_size),)
     return for_device(replace(needs, missing=layers), options.device)
@@ -88,11 +88,11 @@ def needs_of_local(
 
 
 def needs_of_remote(
-    image: RemoteImage, ref: ImageRef, outside: Outside, *, options: RunOptions
+    image: RemoteImage, ref: ImageRef, services: Services, *, options: RunOptions
 ) -> Needs:
     """Tell what an image in a registry needs, and which of its layers are not here."""
     needs = of_labels(image, ref, load_catalogue())
-    missing = missing_layers(image, relatives(image.labels, ref, outside))
+    missing = missing_layers(image, relatives(image.labels, ref, services))
     return for_device(replace(needs, missing=missing), options.device, venv=options.venv)
 
 
@@ -102,7 +102,7 @@ def needs_of_unread(error: RegistryError, ref: ImageRef, *, options: RunOptions)
     return for_device(Needs(name=str(ref), unread=unread), options.device, venv=options.venv)
 
 
-def ask_for(ref: ImageRef, outside: Outside, *, host: Host) -> RemoteImage:
+def ask_for(ref: ImageRef, services: Services, *, host: Host) -> RemoteImage:
     """Read what a registry says of an image, for this kind of machine if it can.
 
     Raises:
@@ -110,14 +110,14 @@ def ask_for(ref: ImageRef, outside: Outside, *, host: Host) -> RemoteImage:
         RegistryError: It does not answer, or refuses.
     """
     machine = host.engine.architecture if host.engine else host.hardware.system.architecture
-    with outside.progress.task(f"Asking for {ref}"):
-        return _ask_registry(ref, outside, machine=machine)
+    with services.progress.task(f"Asking for {ref}"):
+        return _ask_registry(ref, services, machine=machine)
 
 
-def find_local(ref: ImageRef, outside: Outside) -> Image | None:
+def find_local(ref: ImageRef, services: Services) -> Image | None:
     """Return a local image, if an engine answers and has it."""
     try:
-        return outside.engine.find(str(ref))
+        return services.engine.find(str(ref))
     except (EngineMissingError, EngineError):
         return None  # a check of its own says so
 
@@ -128,7 +128,7 @@ def missing_layers(image: RemoteImage, here: Sequence[Image]) -> tuple[Layer, ..
     return image.layers[held:]
 
 
-def _ask_registry(ref: ImageRef, outside: Outside, *, machine: str) -> RemoteImage:
+def _ask_registry(ref: ImageRef, services: Services, *, machine: str) -> RemoteImage:
     """Read an image for a kind of machine, else for another one, so that this can be told.
 
     Raises:
@@ -136,27 +136,27 @@ def _ask_registry(ref: ImageRef, outside: Outside, *, machine: str) -> RemoteIma
         RegistryError: It does not answer, or refuses.
     """
     try:
-        return outside.registry.read(ref, machine=machine)
+        return services.registry.read(ref, machine=machine)
     except NotFoundError:
         for other in _MACHINES:
-            if other != machine and (found := _read(ref, outside, other)):
+            if other != machine and (found := _read(ref, services, other)):
                 return found
         raise
 
 
-def relatives(labels: Mapping[str, str], ref: ImageRef, outside: Outside) -> tuple[Image, ...]:
+def relatives(labels: Mapping[str, str], ref: ImageRef, services: Services) -> tuple[Image, ...]:
     """Find local images that may have layers of an image: its base, and those of its repository."""
     try:
-        names = [*_base_names(labels), *_newest_names(ref, outside)]
-        found = [outside.engine.find(name) for name in dict.fromkeys(names)]
+        names = [*_base_names(labels), *_newest_names(ref, services)]
+        found = [services.engine.find(name) for name in dict.fromkeys(names)]
     except EngineMissingError:
         return ()
     return tuple(image for image in found if image)
 
 
-def _read(ref: ImageRef, outside: Outside, machine: str) -> RemoteImage | None:
+def _read(ref: ImageRef, services: Services, machine: str) -> RemoteImage | None:
     try:
-        return outside.registry.read(ref, machine=machine)
+        return services.registry.read(ref, machine=machine)
     except (NotFoundError, RegistryError):
         return None
 
@@ -169,8 +169,8 @@ def _base_names(labels: Mapping[str, str]) -> Iterator[str]:
         yield name
 
 
-def _newest_names(ref: ImageRef, outside: Outside) -> list[str]:
-    named = outside.engine.list_names(label=SNAPSHOT_LABEL)
+def _newest_names(ref: ImageRef, services: Services) -> list[str]:
+    named = services.engine.list_names(label=SNAPSHOT_LABEL)
     ours = [(at, name) for name, at in named if name.startswith(f"{ref.repository}:")]
     return [name for _, name in sorted(ours, reverse=True)[:_ASKED]]
 
@@ -179,10 +179,10 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def _try_registry(ref: ImageRef, outside: Outside, *, machine: str) -> RemoteImage | Unread:
+def _try_registry(ref: ImageRef, services: Services, *, machine: str) -> RemoteImage | Unread:
     """Ask for a base image; that nothing comes of it is a finding, and no end of the look."""
     try:
-        return outside.registry.read(ref, machine=machine)
+        return services.registry.read(ref, machine=machine)
     except (NotFoundError, RegistryError) as error:
         gone = isinstance(error, NotFoundError)
         return Unread(image=str(ref), error=error.message, hint=error.hint, gone=gone)

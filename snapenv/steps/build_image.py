@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from snapenv.model.image import Image
     from snapenv.model.outcome import Check
     from snapenv.model.snapshot import Snapshot
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
     from snapenv.render.layers import PinLayer
 
 _PINNED_DOCKERFILE = "pinned.Dockerfile"
@@ -51,14 +51,14 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
 
 
 def find_image(
-    snapshot: Snapshot, ref: ImageRef, options: BuildOptions, outside: Outside
+    snapshot: Snapshot, ref: ImageRef, options: BuildOptions, services: Services
 ) -> Image | None:
     """Give the local image that was built of this snapshot under this name, if it is there.
 
     Raises:
         TagTakenError: Another image has the name, and ``replace`` is not asked for.
     """
-    there = outside.engine.find(ref.tagged)
+    there = services.engine.find(ref.tagged)
     if there is None or options.replace:
         return None
     if there.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
@@ -70,29 +70,31 @@ def find_image(
     return there
 
 
-def make_image(snapshot: Snapshot, ref: ImageRef, options: BuildOptions, outside: Outside) -> Image:
+def make_image(
+    snapshot: Snapshot, ref: ImageRef, options: BuildOptions, services: Services
+) -> Image:
     """Build a snapshot's image, compare it with the lock, and only then name it.
 
     Raises:
         BuildError: A step failed, or the image is not what the lock says; it gets no name.
         PlaceBusyError: Another command makes an image of this name.
     """
-    engine = outside.engine.check()
-    with claim(outside.kept("locks"), ref.tagged, key=f"{engine} {ref.tagged}"):
-        return _make_image(snapshot, ref, options, outside)
+    engine = services.engine.check()
+    with claim(services.kept("locks"), ref.tagged, key=f"{engine} {ref.tagged}"):
+        return _make_image(snapshot, ref, options, services)
 
 
 def _make_image(
-    snapshot: Snapshot, ref: ImageRef, options: BuildOptions, outside: Outside
+    snapshot: Snapshot, ref: ImageRef, options: BuildOptions, services: Services
 ) -> Image:
-    pinned = _pin_base(snapshot, options, outside)
-    with temporary_folder(outside) as fetched:
-        context = _context(pinned, stage_private_wheels(pinned, fetched, outside), outside)
-        with outside.progress.task(f"Building {ref.tag}") as task:
-            image = outside.engine.build(context, task)
-    different = image_differences(image, snapshot, outside)
+    pinned = _pin_base(snapshot, options, services)
+    with temporary_folder(services) as fetched:
+        context = _context(pinned, stage_private_wheels(pinned, fetched, services), services)
+        with services.progress.task(f"Building {ref.tag}") as task:
+            image = services.engine.build(context, task)
+    different = image_differences(image, snapshot, services)
     if different:
-        outside.engine.remove(image.id)
+        services.engine.remove(image.id)
         last = sorted(different, key=lambda check: check.topic in ("variables", "startup"))[
             -_NAMED:
         ]
@@ -101,50 +103,50 @@ def _make_image(
             f"the image is not what the lock says: {named}",
             hint="It was not named. Choose a base that fits with --base, or capture again.",
         )
-    _refuse_leaks(image, pinned, outside)
-    outside.engine.tag(image, ref)
+    _refuse_leaks(image, pinned, services)
+    services.engine.tag(image, ref)
     return image
 
 
-def _refuse_leaks(image: Image, pinned: Snapshot, outside: Outside) -> None:
-    base = outside.engine.find(pinned.lock.base.image)
+def _refuse_leaks(image: Image, pinned: Snapshot, services: Services) -> None:
+    base = services.engine.find(pinned.lock.base.image)
     if base is None:
         raise BuildError(
             f"the base image {pinned.lock.base.image} is gone", hint="Build once more."
         )
     try:
-        with outside.progress.task("Looking for secrets in the image") as task:
+        with services.progress.task("Looking for secrets in the image") as task:
             total = max(0, image.size_bytes - base.size_bytes)
             refuse_leaking_image(
-                outside.engine.read_leaving(image, base=base),
-                outside.secrets(),
+                services.engine.read_leaving(image, base=base),
+                services.secrets(),
                 allow=pinned.lock.allowed,
                 count=lambda done: task.count(done, total),
             )
     except LeakError:
-        outside.engine.remove(image.id)
+        services.engine.remove(image.id)
         raise
 
 
-def _pin_base(snapshot: Snapshot, options: BuildOptions, outside: Outside) -> Snapshot:
+def _pin_base(snapshot: Snapshot, options: BuildOptions, services: Services) -> Snapshot:
     """Fetch the base that is asked for, and give the snapshot with its digest in the lock."""
     lock = snapshot.lock
     base = rebase(lock.base, image=options.base, mirror=options.mirror)
-    engine = outside.engine
-    with outside.progress.task(f"Base image {base.image}") as task:
+    engine = services.engine
+    with services.progress.task(f"Base image {base.image}") as task:
         ref = engine.resolve(ImageRef.parse(base.image), task)
         if engine.find(str(ref)) is None:
             engine.pull(ref, task)
     return replace(snapshot, lock=replace(lock, base=replace(base, image=str(ref))))
 
 
-def _context(snapshot: Snapshot, staged: Staged, outside: Outside) -> BuildContext:
+def _context(snapshot: Snapshot, staged: Staged, services: Services) -> BuildContext:
     """Give the snapshot as captured, with a Dockerfile whose base is pinned, and what is staged.
 
     The lock files of the layers are made anew: those of the snapshot, where it has them, do not
     know what is staged.
     """
-    lock, base = snapshot.lock, outside.engine.find(snapshot.lock.base.image)
+    lock, base = snapshot.lock, services.engine.find(snapshot.lock.base.image)
     uv = replace(lock.installer, file=staged.uv or lock.installer.file)
     layers = _layers(snapshot, staged)
     files = {
@@ -155,11 +157,11 @@ def _context(snapshot: Snapshot, staged: Staged, outside: Outside) -> BuildConte
             replace(lock, installer=uv),
             layers,
             kept=_kept(snapshot),
-            resets_entrypoint=base is not None and not outside.engine.starts_commands(base),
+            resets_entrypoint=base is not None and not services.engine.starts_commands(base),
         ),
     }
-    if outside.certificates:
-        files["ca.pem"] = outside.certificates
+    if services.certificates:
+        files["ca.pem"] = services.certificates
     labels = _labels(snapshot, ImageRef.parse(lock.base.image))
     return BuildContext(files=files, labels=labels, dockerfile=_PINNED_DOCKERFILE)
 
@@ -188,10 +190,10 @@ def _labels(snapshot: Snapshot, base: ImageRef) -> Mapping[str, str]:
     }
 
 
-def image_differences(image: Image, snapshot: Snapshot, outside: Outside) -> list[Check]:
+def image_differences(image: Image, snapshot: Snapshot, services: Services) -> list[Check]:
     """Return the checks that fail when an image is compared with its lock."""
-    target = outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=None)
-    return [check for check in prove_image(image, target, snapshot.lock, outside) if check.fails]
+    target = services.engine.image_target(image, python=IMAGE_PYTHON, gpus=None)
+    return [check for check in prove_image(image, target, snapshot.lock, services) if check.fails]
 
 
 def tag_taken(ref: ImageRef, there: str, here: str) -> TagTakenError:

@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
     from snapenv.model.host import HostEngine, Needs
     from snapenv.model.outcome import Check
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 _NONE = (None, None)
 
 
 @contextmanager
-def inspecting_host(outside: Outside, *, engine: bool = True) -> Iterator[Callable[[], Host]]:
+def inspecting_host(services: Services, *, engine: bool = True) -> Iterator[Callable[[], Host]]:
     """Inspect this machine beside whatever is done meanwhile; what it yields waits for it.
 
     Without ``engine``, none is asked. That none answers is no failure, but stands in the host.
     """
     with ThreadPoolExecutor(2) as pool:
-        machine = pool.submit(probe_host, outside.local(sys.executable))
+        machine = pool.submit(probe_host, services.local(sys.executable))
         # Before the next thread: two that import docker's modules at once may end in a deadlock.
-        helpers = outside.missing_helpers() if engine else ()
-        described = pool.submit(_describe, outside) if engine else None
+        helpers = services.missing_helpers() if engine else ()
+        described = pool.submit(_describe, services) if engine else None
 
         def result() -> Host:
             seen, (found, error) = machine.result(), described.result() if described else _NONE
@@ -50,9 +50,9 @@ def inspecting_host(outside: Outside, *, engine: bool = True) -> Iterator[Callab
         yield result
 
 
-def inspect_host(outside: Outside, *, engine: bool = True) -> Host:
+def inspect_host(services: Services, *, engine: bool = True) -> Host:
     """Inspect the machine's hardware, how its GPUs get into containers, and its engine at once."""
-    with inspecting_host(outside, engine=engine) as host:
+    with inspecting_host(services, engine=engine) as host:
         return host()
 
 
@@ -62,9 +62,9 @@ def judge_host(host: Host, needs: Needs) -> tuple[Check, ...]:
 
 
 def _describe(
-    outside: Outside,
+    services: Services,
 ) -> tuple[HostEngine | None, EngineMissingError | EngineError | None]:
     try:
-        return outside.engine.describe(), None
+        return services.engine.describe(), None
     except (EngineMissingError, EngineError) as error:
         return None, error

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from snapenv.archive.layout import Archived, Part
     from snapenv.model.image import Image
-    from snapenv.ports import Outside, Task
+    from snapenv.ports import Services, Task
 
 
 class Loading(Struct, frozen=True, kw_only=True):
@@ -32,7 +32,9 @@ class Loading(Struct, frozen=True, kw_only=True):
     replace: bool = False
 
 
-def load_archive(request: Loading, archived: Archived, outside: Outside) -> tuple[Image, ImageRef]:
+def load_archive(
+    request: Loading, archived: Archived, services: Services
+) -> tuple[Image, ImageRef]:
     """Make the image of an archive that was checked a local one, with its name.
 
     Raises:
@@ -41,47 +43,47 @@ def load_archive(request: Loading, archived: Archived, outside: Outside) -> tupl
         BaseError: It lacks the layers of a base image that cannot be had.
         PlaceBusyError: Another command makes an image of this name.
     """
-    engine = outside.engine.check()
+    engine = services.engine.check()
     ref = ImageRef(repository=request.repository, tag=archived.tag)
-    with claim(outside.kept("locks"), ref.tagged, key=f"{engine} {ref.tagged}"):
-        return _load_archive(request, archived, ref, outside)
+    with claim(services.kept("locks"), ref.tagged, key=f"{engine} {ref.tagged}"):
+        return _load_archive(request, archived, ref, services)
 
 
 def _load_archive(
-    request: Loading, archived: Archived, ref: ImageRef, outside: Outside
+    request: Loading, archived: Archived, ref: ImageRef, services: Services
 ) -> tuple[Image, ImageRef]:
-    there = None if request.replace else outside.engine.find(ref.tagged)
+    there = None if request.replace else services.engine.find(ref.tagged)
     if there and not _is_same(there, archived):
         raise _taken(ref, there, archived.config_digest)
-    image = _load(archived, request, outside)
+    image = _load(archived, request, services)
     if there and image.id == archived.config_digest != there.id:
         raise _taken(ref, there, image.id)
-    outside.engine.tag(image, ref)
+    services.engine.tag(image, ref)
     return image, ref
 
 
-def find_base(name: str, digest: str, outside: Outside) -> Image | None:
+def find_base(name: str, digest: str, services: Services) -> Image | None:
     """Return the local image of a base's name and digest."""
     try:
         ref = ImageRef.parse(name).at(digest)
     except ValueError:
         return None
-    return outside.engine.find(str(ref)) or outside.engine.find(ref.tagged)
+    return services.engine.find(str(ref)) or services.engine.find(ref.tagged)
 
 
-def _load(archived: Archived, request: Loading, outside: Outside) -> Image:
+def _load(archived: Archived, request: Loading, services: Services) -> Image:
     """Load the image, and see that it is the archive's.
 
     Raises:
         ArchiveError: It is another one; it is gone again.
     """
-    engine = outside.engine
+    engine = services.engine
     here = engine.find(archived.config_digest)
     if here and _is_same(here, archived):
         return here
-    base = _base(archived, request, outside) if archived.absent else None
-    with outside.progress.task(f"Loading {archived.tag}") as task:
-        image = _hand_over(archived, request.file, base, outside, task)
+    base = _base(archived, request, services) if archived.absent else None
+    with services.progress.task(f"Loading {archived.tag}") as task:
+        image = _hand_over(archived, request.file, base, services, task)
     if not _is_same(image, archived):
         engine.remove(image.id)
         raise not_an_export(request.file, f"the engine made {image.id} of it")
@@ -89,28 +91,28 @@ def _load(archived: Archived, request: Loading, outside: Outside) -> Image:
 
 
 def _hand_over(
-    archived: Archived, file: Path, base: Image | None, outside: Outside, task: Task
+    archived: Archived, file: Path, base: Image | None, services: Services, task: Task
 ) -> Image:
     """Load without the base's layers where the engine can do so, else with them."""
-    engine = outside.engine
+    engine = services.engine
     if base:
         try:
             return engine.load(docker_archive(archived, read_layers(file, archived), task))
         except EngineError:
             task.note("taking the base image's layers from the engine")
-    return engine.load(docker_archive(archived, _all_layers(archived, file, base, outside), task))
+    return engine.load(docker_archive(archived, _all_layers(archived, file, base, services), task))
 
 
 def _all_layers(
-    archived: Archived, file: Path, base: Image | None, outside: Outside
+    archived: Archived, file: Path, base: Image | None, services: Services
 ) -> Iterator[Part]:
     if base:
-        saved = outside.engine.save(base)
+        saved = services.engine.save(base)
         yield from (part for part in saved if part[0] in archived.base_layers)
     yield from read_layers(file, archived)
 
 
-def _base(archived: Archived, request: Loading, outside: Outside) -> Image:
+def _base(archived: Archived, request: Loading, services: Services) -> Image:
     """Give the image whose layers an archive leaves out, pulled if it is not here.
 
     Raises:
@@ -122,7 +124,7 @@ def _base(archived: Archived, request: Loading, outside: Outside) -> Image:
     except ValueError as error:
         raise not_an_export(request.file, str(error)) from error
     ref = ref.mirrored(request.mirror) if request.mirror else ref
-    base = find_base(ref.tagged, digest, outside) or fetch_image(ref, outside)
+    base = find_base(ref.tagged, digest, services) or fetch_image(ref, services)
     expected = archived.diff_ids[: archived.absent]
     if base.diff_ids[: len(expected)] != expected:
         raise BaseError(

@@ -20,7 +20,7 @@ from snapenv.program import program_digest
 
 if TYPE_CHECKING:
     from snapenv.model.image import Image
-    from snapenv.ports import Outside, Target
+    from snapenv.ports import Services, Target
 
 
 class Look(Struct, frozen=True, kw_only=True):
@@ -31,9 +31,9 @@ class Look(Struct, frozen=True, kw_only=True):
     again: bool = False
 
 
-def look_into(image: Image, target: Target, outside: Outside, *, rehash: bool = False) -> Look:
+def look_into(image: Image, target: Target, services: Services, *, rehash: bool = False) -> Look:
     """Give the facts of an image; its container runs in any case. ``rehash`` reads every file."""
-    made, name = outside.made(), _name(image, target)
+    made, name = services.made(), _name(image, target)
     kept = None if rehash else made.find_value(name, Look)
     if kept:
         facts = replace(kept.facts, hardware=probe_host(target).hardware)

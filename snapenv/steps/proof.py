@@ -17,7 +17,7 @@ from snapenv.steps.source import SnapshotFolder
 if TYPE_CHECKING:
     from snapenv.model.results.proof import ProofResult
     from snapenv.model.snapshot import Snapshot
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
     from snapenv.steps.runnable import Runnable
     from snapenv.steps.source import Source
 
@@ -44,7 +44,7 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
     runnable: Runnable,
     *,
     command: Literal["restore", "verify"],
-    outside: Outside,
+    services: Services,
 ) -> Outcome[ProofResult]:
     """Prove that a runnable is the environment of a snapshot, and answer."""
     is_folder = isinstance(source, SnapshotFolder)
@@ -64,7 +64,7 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
         snapshot.lock,
         smoke=request.smoke,
         device=runnable.device,
-        outside=outside,
+        services=services,
         subject=subject,
     )
     actual = proved.fingerprint
@@ -81,11 +81,11 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
         ),
         checks=(*runnable.checked, *proved.checks),
         lines=(*proved.notes, *proved.energy, *usage),
-        warnings=outside.warnings(),
+        warnings=services.warnings(),
         verdict=proved.verdict,
     )
     if request.report:
         where, now = f"{request.engine}, {runnable.name}", datetime.now(timezone.utc)
         report = proof_report(snapshot, proved, outcome, restored_in=where, now=now)
-        write_report(request.report, report, outside)
+        write_report(request.report, report, services)
     return outcome

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.outcome import Topic
     from snapenv.model.snapshot import Lock
-    from snapenv.ports import Outside, Target
+    from snapenv.ports import Services, Target
 
 _PACKAGES: tuple[Topic, ...] = ("python", "frameworks", "packages")
 _CPU = "cpu"
@@ -81,16 +81,16 @@ class Proved(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def prove_image(image: Image, target: Target, lock: Lock, outside: Outside) -> tuple[Check, ...]:
+def prove_image(image: Image, target: Target, lock: Lock, services: Services) -> tuple[Check, ...]:
     """Look into an image that is new here, and compare it with a lock."""
     subject = Subject(name=image.id, image=image, rehash=True)
-    facts, _ = _look(target, subject, outside)
-    return (*_entrypoint(image, outside), *compare_facts(lock.facts, facts))
+    facts, _ = _look(target, subject, services)
+    return (*_entrypoint(image, services), *compare_facts(lock.facts, facts))
 
 
-def _entrypoint(image: Image | None, outside: Outside) -> tuple[Check, ...]:
+def _entrypoint(image: Image | None, services: Services) -> tuple[Check, ...]:
     """Name an entrypoint that does not start what a container is given; else say nothing."""
-    if image is None or outside.engine.starts_commands(image):
+    if image is None or services.engine.starts_commands(image):
         return ()
     return (
         Check(
@@ -110,7 +110,7 @@ def prove(  # noqa: PLR0913 - all but two by name
     *,
     smoke: bool | None,
     device: str,
-    outside: Outside,
+    services: Services,
     subject: Subject | None = None,
 ) -> Proved:
     """Compare the facts, then train on ``device`` where the lock has losses to compare with.
@@ -125,9 +125,9 @@ def prove(  # noqa: PLR0913 - all but two by name
             hint="Capture again with --smoke, or restore with --no-smoke.",
         )
     subject = subject or Subject(name="what came back")
-    facts, notes = _look(target, subject, outside)
+    facts, notes = _look(target, subject, services)
     compared = (_with_base(check, subject) for check in compare_facts(lock.facts, facts))
-    checks = (*_entrypoint(subject.image, outside), *compared)
+    checks = (*_entrypoint(subject.image, services), *compared)
     if smoke is False or baseline is None:
         return Proved(
             checks=checks,
@@ -136,7 +136,7 @@ def prove(  # noqa: PLR0913 - all but two by name
             baseline=baseline,
             notes=notes,
         )
-    with outside.progress.task("Smoke-train, for the proof") as task:
+    with services.progress.task("Smoke-train, for the proof") as task:
         actual = smoke_train(target, device=device, task=task)
     match = compare_fingerprints(baseline, actual, same_packages=_same_packages(checks))
     same_hardware = _same_hardware(lock.facts, facts, baseline, actual)
@@ -167,13 +167,13 @@ def _device(actual: Fingerprint, facts: Facts, subject: Subject) -> tuple[Check,
     return (check,) if check and (check.fails or _NO_CUDA not in told) else ()
 
 
-def _look(target: Target, subject: Subject, outside: Outside) -> tuple[Facts, tuple[str, ...]]:
+def _look(target: Target, subject: Subject, services: Services) -> tuple[Facts, tuple[str, ...]]:
     """Give the facts, and what is to be said of them."""
-    with outside.progress.task("Comparing every file with the lock"):
+    with services.progress.task("Comparing every file with the lock"):
         if subject.image is None:
-            hashes, fresh = outside.kept("hashes"), not subject.existed
+            hashes, fresh = services.kept("hashes"), not subject.existed
             return probe(target, hashes=hashes, rehash=subject.rehash, fresh=fresh), ()
-        look = look_into(subject.image, target, outside, rehash=subject.rehash)
+        look = look_into(subject.image, target, services, rehash=subject.rehash)
         return look.facts, (_READ.format(look.day),) if look.again else ()
 
 

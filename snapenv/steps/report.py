@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from snapenv.model.outcome import Outcome
     from snapenv.model.results.proof import ProofResult
     from snapenv.model.snapshot import Snapshot
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
     from snapenv.steps.prove import Proved
 
 
@@ -79,7 +79,7 @@ def check_place(path: Path | None) -> None:
         raise _cannot_write(path, error) from error
 
 
-def write_report(path: Path, report: Report, outside: Outside) -> None:
+def write_report(path: Path, report: Report, services: Services) -> None:
     """Write the page, whole or not at all, in the place of one that is there.
 
     Raises:
@@ -89,7 +89,7 @@ def write_report(path: Path, report: Report, outside: Outside) -> None:
     from snapenv.report.html import report_html  # Jinja takes longer than all before it
 
     page = report_html(report)
-    refuse_leaks(find_leaks(Location(name=str(path)), [page], outside.secrets()), allowed=())
+    refuse_leaks(find_leaks(Location(name=str(path)), [page], services.secrets()), allowed=())
     try:
         replace_file(path, page, mode=0o666)
     except OSError as error:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.host import Host, HostEngine
     from snapenv.model.image import ImageRef
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 
 class Runnable(Struct, frozen=True, kw_only=True):
@@ -42,13 +42,13 @@ class Runnable(Struct, frozen=True, kw_only=True):
 
 
 def in_image(
-    image: Image, ref: ImageRef, device: str, host: Callable[[], Host], outside: Outside
+    image: Image, ref: ImageRef, device: str, host: Callable[[], Host], services: Services
 ) -> Runnable:
     """Give an image to run in, with the GPUs that are asked for; ``auto`` is all, if there are."""
-    found = _choose_gpus(image, host(), outside) if device == "auto" else _Gpus()
+    found = _choose_gpus(image, host(), services) if device == "auto" else _Gpus()
     gpus = found.named if device == "auto" else None if device == "cpu" else device
     return Runnable(
-        target=outside.engine.image_target(image, python=IMAGE_PYTHON, gpus=gpus),
+        target=services.engine.image_target(image, python=IMAGE_PYTHON, gpus=gpus),
         device=device if device in {"auto", "cpu"} else "all",
         name=str(ref),
         image=image,
@@ -79,7 +79,7 @@ class _Gpus(Struct, frozen=True, kw_only=True):
     refused: str | None = None
 
 
-def _choose_gpus(image: Image, host: Host, outside: Outside) -> _Gpus:
+def _choose_gpus(image: Image, host: Host, services: Services) -> _Gpus:
     """Find out whether the engine has GPUs: where they cannot be seen from here, ask it for them.
 
     That is so of an engine elsewhere, and where snapenv itself runs in a container beside it.
@@ -90,7 +90,7 @@ def _choose_gpus(image: Image, host: Host, outside: Outside) -> _Gpus:
         return _Gpus(named="all", below=below)
     if engine is None or (engine.here and engine.injects is None):
         return _Gpus(below=below)
-    target = outside.engine.image_target(image, python=IMAGE_PYTHON, gpus="all")
+    target = services.engine.image_target(image, python=IMAGE_PYTHON, gpus="all")
     try:
         shown = probe_host(target).hardware.gpus
     except EngineError as error:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from snapenv.archive.layout import Archived
     from snapenv.model.image import Image, ImageRef
     from snapenv.model.snapshot import Snapshot
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
     from snapenv.steps.source import Source
 
 
-def read_source(source: Source, outside: Outside) -> Snapshot:
+def read_source(source: Source, services: Services) -> Snapshot:
     """Read and check the snapshot of a source; an image that is not here is pulled.
 
     Raises:
@@ -34,21 +34,21 @@ def read_source(source: Source, outside: Outside) -> Snapshot:
         case SnapshotFolder(path):
             return read_snapshot(path)
         case Archive(path):
-            return read_archive(path, outside)[1]
+            return read_archive(path, services)[1]
         case LocalImage(ref, image):
-            return read_image(image, ref, outside)
+            return read_image(image, ref, services)
         case RegistryImage(ref):
-            return read_image(fetch_image(ref, outside), ref, outside)
+            return read_image(fetch_image(ref, services), ref, services)
 
 
-def read_archive(file: Path, outside: Outside) -> tuple[Archived, Snapshot]:
+def read_archive(file: Path, services: Services) -> tuple[Archived, Snapshot]:
     """Check an archive whole, and return what it holds with its snapshot, without an engine.
 
     Raises:
         ArchiveError: It is damaged, or is none.
         SnapshotVersionError: A newer snapenv wrote it.
     """
-    with outside.progress.task(f"Checking {file}") as task:
+    with services.progress.task(f"Checking {file}") as task:
         archived = check_archive(file, task)
     try:
         snapshot = parse_snapshot(archived.files, where=f"{file}:snapshot", in_image=True)
@@ -69,21 +69,21 @@ def not_an_export(file: Path, why: str) -> ArchiveError:
     )
 
 
-def fetch_image(ref: ImageRef, outside: Outside) -> Image:
+def fetch_image(ref: ImageRef, services: Services) -> Image:
     """Return the image that is here already, else the registry's.
 
     Raises:
         NotFoundError: The registry has no such name.
         RegistryError: The registry does not answer, refuses, or the transfer broke.
     """
-    here = outside.engine.find(str(ref))
+    here = services.engine.find(str(ref))
     if here:
         return here
-    with outside.progress.task(f"Pulling {ref}") as task:
-        return outside.engine.pull(ref, task)
+    with services.progress.task(f"Pulling {ref}") as task:
+        return services.engine.pull(ref, task)
 
 
-def read_image(image: Image, ref: ImageRef, outside: Outside) -> Snapshot:
+def read_image(image: Image, ref: ImageRef, services: Services) -> Snapshot:
     """Read and check the snapshot that an image holds.
 
     Raises:
@@ -92,7 +92,7 @@ def read_image(image: Image, ref: ImageRef, outside: Outside) -> Snapshot:
         SnapshotVersionError: A newer snapenv wrote it.
     """
     try:
-        contents = outside.engine.read_folder(image, IMAGE_SNAPSHOT)
+        contents = services.engine.read_folder(image, IMAGE_SNAPSHOT)
     except NotFoundError as error:
         raise no_snapshot(ref) from error
     snapshot = parse_snapshot(contents, where=f"{ref}:{IMAGE_SNAPSHOT}", in_image=True)

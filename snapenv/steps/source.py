@@ -19,7 +19,7 @@ from snapenv.steps.interpreter import find_interpreter
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 SNAPSHOTS = "snapshots"  # where a capture without --output puts its folder
 LIVE = "live"
@@ -85,7 +85,7 @@ class Environment(Struct, frozen=True):
 Source: TypeAlias = SnapshotFolder | Archive | LocalImage | RegistryImage
 
 
-def resolve_source(text: str, *, repository: str, outside: Outside) -> Source:
+def resolve_source(text: str, *, repository: str, services: Services) -> Source:
     """Find out what REF names: a folder or file that exists, a bare tag, or an image.
 
     A bare tag is an image of ``repository``, else the one local image that has this tag, else the
@@ -102,7 +102,7 @@ def resolve_source(text: str, *, repository: str, outside: Outside) -> Source:
         raise _not_found(f"no snapshot folder and no archive {_shown(text)}", _near_path(path))
     ref = parse_image(text, repository=repository)
     try:
-        return _resolve_image(ref, text, outside)
+        return _resolve_image(ref, text, services)
     except EngineMissingError as error:
         if _may_lie_in_a_registry(ref, text):
             return RegistryImage(ref, error)
@@ -114,16 +114,16 @@ def resolve_source(text: str, *, repository: str, outside: Outside) -> Source:
         raise _nowhere(ref, text, []) from error
 
 
-def _resolve_image(ref: ImageRef, text: str, outside: Outside) -> Source:
+def _resolve_image(ref: ImageRef, text: str, services: Services) -> Source:
     """Find what an engine that answers has by this name or tag, else a snapshot of this name."""
-    image = outside.engine.find(str(ref))
+    image = services.engine.find(str(ref))
     if image:
         return LocalImage(ref, image)
     if _may_lie_in_a_registry(ref, text):
         return RegistryImage(ref)
-    names = [name for name, _ in outside.engine.list_names(label=SNAPSHOT_LABEL)]
+    names = [name for name, _ in services.engine.list_names(label=SNAPSHOT_LABEL)]
     same = [name for name in names if name.endswith(f":{text}")]
-    image = outside.engine.find(same[0]) if len(same) == 1 else None
+    image = services.engine.find(same[0]) if len(same) == 1 else None
     if image:
         return LocalImage(ImageRef.parse(same[0]), image)
     if _is_snapshot(text):
@@ -138,7 +138,7 @@ def _nowhere(ref: ImageRef, text: str, names: Sequence[str]) -> NotFoundError:
     return _not_found(what, near, _LIST)
 
 
-def resolve_side(text: str, *, repository: str, outside: Outside) -> Source | Environment:
+def resolve_side(text: str, *, repository: str, services: Services) -> Source | Environment:
     """Find out what a side of a comparison is: an environment too, or ``live``, the active one.
 
     Raises:
@@ -151,7 +151,7 @@ def resolve_side(text: str, *, repository: str, outside: Outside) -> Source | En
         return Environment(find_interpreter(None, os.environ, own_prefix=sys.prefix))
     if not _is_packed(text) and _is_environment(text):
         return Environment(find_interpreter(text, os.environ, own_prefix=sys.prefix))
-    return resolve_source(text, repository=repository, outside=outside)
+    return resolve_source(text, repository=repository, services=services)
 
 
 def resolve_folder(named: Path) -> SnapshotFolder:

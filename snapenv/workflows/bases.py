@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from snapenv.base.rank import Candidate
     from snapenv.model.facts import Facts
     from snapenv.nvidia.catalogue import Catalogue, CatalogueImage
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 ASKED = 8  # images that the registry and the engine are asked for
 _PYTHON = "python3"  # of an image, found by its own PATH
@@ -67,7 +67,7 @@ class _Answer(Struct, frozen=True, kw_only=True):
         return self.looked.over(said) if self.looked and said else said
 
 
-def bases(request: Bases, outside: Outside) -> Outcome[BasesResult]:
+def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
     """Rank the catalogue's images for an environment; what an image says of itself counts more.
 
     The first is looked into by a container of it, of about a second, where it is here. A registry
@@ -78,13 +78,13 @@ def bases(request: Bases, outside: Outside) -> Outcome[BasesResult]:
         EnvironmentMissingError: No environment is active.
         BaseError: There is no image to choose from.
     """
-    facts = _facts(request, outside)
+    facts = _facts(request, services)
     catalogue = load_catalogue()
     ranking = rank_bases(facts, catalogue)
     first = ranking.candidates[: min(ASKED, request.limit)]
-    answers = _ask([one.image for one in first], facts, request, outside)
+    answers = _ask([one.image for one in first], facts, request, services)
     learned = rank_bases(facts, _learn(catalogue, facts, answers))
-    answers, unseen = _look(learned, answers, facts, outside)
+    answers, unseen = _look(learned, answers, facts, services)
     learned = rank_bases(facts, _learn(catalogue, facts, answers))
     shown = learned.candidates[: request.limit]
     return Outcome(
@@ -111,30 +111,30 @@ def bases(request: Bases, outside: Outside) -> Outcome[BasesResult]:
     )
 
 
-def _facts(request: Bases, outside: Outside) -> Facts:
+def _facts(request: Bases, services: Services) -> Facts:
     if request.snapshot:
         return read_snapshot(resolve_folder(request.snapshot).path).lock.facts
     python = find_interpreter(None, os.environ, own_prefix=sys.prefix)
-    with outside.progress.task(f"Looking at {python}"):
-        return probe(outside.local(python), hashes=outside.kept("hashes"))
+    with services.progress.task(f"Looking at {python}"):
+        return probe(services.local(python), hashes=services.kept("hashes"))
 
 
 def _ask(
-    images: Sequence[CatalogueImage], facts: Facts, request: Bases, outside: Outside
+    images: Sequence[CatalogueImage], facts: Facts, request: Bases, services: Services
 ) -> Mapping[str, _Answer]:
     """Ask the engine, and the registry for all at once; give what they say by tag."""
     machine = facts.hardware.system.architecture
     refs = [_ref(image, request) for image in images]
-    here = _find(refs, outside)
+    here = _find(refs, services)
 
     def read(ref: ImageRef) -> RemoteImage | SnapenvError:
         try:
-            return outside.registry.read(ref, machine=machine)
+            return services.registry.read(ref, machine=machine)
         except SnapenvError as error:
             return error
 
     with (
-        outside.progress.task(f"Asking {refs[0].registry} for sizes"),
+        services.progress.task(f"Asking {refs[0].registry} for sizes"),
         ThreadPoolExecutor(max_workers=ASKED) as pool,
     ):
         told = list(pool.map(read, refs))
@@ -148,17 +148,17 @@ def _ask(
     }
 
 
-def _find(refs: Sequence[ImageRef], outside: Outside) -> Mapping[str, Image]:
+def _find(refs: Sequence[ImageRef], services: Services) -> Mapping[str, Image]:
     """Give the images that are here already; none where no engine answers."""
     try:
-        found = {str(ref): outside.engine.find(str(ref)) for ref in refs}
+        found = {str(ref): services.engine.find(str(ref)) for ref in refs}
     except SnapenvError:
         return {}
     return {name: image for name, image in found.items() if image}
 
 
 def _look(
-    ranking: Ranking, answers: Mapping[str, _Answer], facts: Facts, outside: Outside
+    ranking: Ranking, answers: Mapping[str, _Answer], facts: Facts, services: Services
 ) -> tuple[Mapping[str, _Answer], tuple[str, ...]]:
     """Look into the first image, and say so where it does not let itself be looked into.
 
@@ -170,8 +170,8 @@ def _look(
     if here is None or ranking.world == "base":
         return answers, ()
     try:
-        with outside.progress.task(f"Looking into {tag}"):
-            looked = look(outside.engine.image_target(here, python=_PYTHON, gpus=None))
+        with services.progress.task(f"Looking into {tag}"):
+            looked = look(services.engine.image_target(here, python=_PYTHON, gpus=None))
     except SnapenvError as error:
         return answers, (f"{tag} cannot be looked into: {error.message}",)
     return {**answers, tag: replace(answer, looked=looked)}, ()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.image import Image
     from snapenv.model.snapshot import Snapshot
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 
 class Build(Struct, frozen=True, kw_only=True):
@@ -47,25 +47,25 @@ class Build(Struct, frozen=True, kw_only=True):
         return BuildOptions(base=self.base, mirror=self.mirror, replace=self.replace)
 
 
-def build(folder: Path, request: Build, outside: Outside) -> Outcome[BuildResult]:
+def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResult]:
     """Build the image of a snapshot folder, name it by the convention, push it if asked."""
     snapshot = read_snapshot(resolve_folder(folder).path)
-    outside.engine.check()
+    services.engine.check()
     ref = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
-    image = find_image(snapshot, ref, request.options, outside)
+    image = find_image(snapshot, ref, request.options, services)
     if image is None:
-        image = make_image(snapshot, ref, request.options, outside)
-    elif image_differences(image, snapshot, outside):
+        image = make_image(snapshot, ref, request.options, services)
+    elif image_differences(image, snapshot, services):
         raise tag_taken(ref, f"{image.id}, changed after it was built,", snapshot.digest)
-    digest = _push(ref, image, request, outside) if request.push else image.id
+    digest = _push(ref, image, request, services) if request.push else image.id
     outcome = _outcome(snapshot, ref, image, digest=digest, pushed=request.push)
-    return replace(outcome, warnings=(*outcome.warnings, *_warnings_of_base(image, outside)))
+    return replace(outcome, warnings=(*outcome.warnings, *_warnings_of_base(image, services)))
 
 
-def _push(ref: ImageRef, image: Image, request: Build, outside: Outside) -> str:
+def _push(ref: ImageRef, image: Image, request: Build, services: Services) -> str:
     """Send the image unless its name is another's over there; give the registry's digest."""
-    engine = outside.engine
-    with outside.progress.task(f"Pushing {ref.tagged}") as task:
+    engine = services.engine
+    with services.progress.task(f"Pushing {ref.tagged}") as task:
         if not request.replace:
             try:
                 there = engine.resolve(ref, task)
@@ -77,13 +77,13 @@ def _push(ref: ImageRef, image: Image, request: Build, outside: Outside) -> str:
         return str(engine.push(ref, task).digest)
 
 
-def _warnings_of_base(image: Image, outside: Outside) -> Iterator[str]:
+def _warnings_of_base(image: Image, services: Services) -> Iterator[str]:
     """Say what of the base's own is otherwise in an image, or in its build, than one may expect."""
     name, digest = (image.labels.get(label) for label in (BASE_NAME_LABEL, BASE_DIGEST_LABEL))
-    base = outside.engine.find(f"{name}@{digest}")
+    base = services.engine.find(f"{name}@{digest}")
     if base is None:
         return
-    if not outside.engine.starts_commands(base):
+    if not services.engine.starts_commands(base):
         entrypoint = json.dumps(base.entrypoint)
         yield f"ENTRYPOINT {entrypoint} of {name} starts no command: the image has none"
     for trigger in base.triggers:

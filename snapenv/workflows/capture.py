@@ -20,7 +20,7 @@ from snapenv.steps.interpreter import find_in_container, find_interpreter
 if TYPE_CHECKING:
     from snapenv.model.outcome import Outcome
     from snapenv.model.results.capture import CaptureResult
-    from snapenv.ports import Outside, Target
+    from snapenv.ports import Services, Target
     from snapenv.workflows.capture_request import Capture
 
 _HEAD_START_S = 0.01  # of the probe: imports beside it hold the interpreter's lock
@@ -32,7 +32,7 @@ _LATER = (
 )
 
 
-def capture(request: Capture, outside: Outside) -> Outcome[CaptureResult]:
+def capture(request: Capture, services: Services) -> Outcome[CaptureResult]:
     """Probe, lock, choose a base, train for a baseline, and write the snapshot.
 
     Imports are part of what a user waits for: those of what comes later, and all that hangs on
@@ -45,23 +45,23 @@ def capture(request: Capture, outside: Outside) -> Outcome[CaptureResult]:
     """
     if request.output:
         refuse_unwritable(request.output)
-        with claim_path(outside.kept("locks"), request.output):
-            return _capture(request, outside)
-    return _capture(request, outside)
+        with claim_path(services.kept("locks"), request.output):
+            return _capture(request, services)
+    return _capture(request, services)
 
 
-def _capture(request: Capture, outside: Outside) -> Outcome[CaptureResult]:
+def _capture(request: Capture, services: Services) -> Outcome[CaptureResult]:
     request = _as_seen_from_here(request)
-    target = _target(request, outside)
-    with outside.progress.task("Looking at the environment"):
-        beside = threading.Thread(target=_prepare, args=(outside,), daemon=True)
+    target = _target(request, services)
+    with services.progress.task("Looking at the environment"):
+        beside = threading.Thread(target=_prepare, args=(services,), daemon=True)
         beside.start()
-        hashes = None if request.container or request.ssh else outside.kept("hashes")
+        hashes = None if request.container or request.ssh else services.kept("hashes")
         facts = probe(target, hashes=hashes, rehash=request.rehash, carry=request.carry)
         beside.join()
     from snapenv.workflows.locking import lock_environment
 
-    return lock_environment(request, facts, target, outside)
+    return lock_environment(request, facts, target, services)
 
 
 def _as_seen_from_here(request: Capture) -> Capture:
@@ -77,7 +77,7 @@ def _as_seen_from_here(request: Capture) -> Capture:
     )
 
 
-def _prepare(outside: Outside) -> None:
+def _prepare(services: Services) -> None:
     """Import and ask for what is kept until it is needed; who needs it meets what goes wrong."""
     time.sleep(_HEAD_START_S)
     with contextlib.suppress(Exception):
@@ -88,17 +88,17 @@ def _prepare(outside: Outside) -> None:
 
         load_catalogue()
         program_digest()
-        outside.secrets()
-        outside.uv()
+        services.secrets()
+        services.uv()
 
 
-def _target(request: Capture, outside: Outside) -> Target:
+def _target(request: Capture, services: Services) -> Target:
     if request.container:
         name, python = request.container, request.python
-        target = outside.engine.container_target(name, python=python or "python3")
+        target = services.engine.container_target(name, python=python or "python3")
         if python:
             return target
-        return outside.engine.container_target(name, python=find_in_container(target))
+        return services.engine.container_target(name, python=find_in_container(target))
     if request.ssh:
-        return outside.remote(request.ssh, request.python or "python3")
-    return outside.local(find_interpreter(request.python, os.environ, own_prefix=sys.prefix))
+        return services.remote(request.ssh, request.python or "python3")
+    return services.local(find_interpreter(request.python, os.environ, own_prefix=sys.prefix))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.difference import Group
     from snapenv.model.facts import Facts
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 _KINDS: Mapping[type[Source], Literal["snapshot", "archive", "image"]] = {
     SnapshotFolder: "snapshot",
@@ -48,15 +48,15 @@ class Diff(Struct, frozen=True, kw_only=True):
     rehash: bool = False  # trust no hash that an earlier look kept
 
 
-def diff(request: Diff, outside: Outside) -> Comparison:
+def diff(request: Diff, services: Services) -> Comparison:
     """Look at both sides, and name what differs by its consequence; nothing is trained.
 
     Where all that differs is cosmetic the answer is yes: the same wheels, installed by another
     tool or on another machine, are the same environment, as they are for a restore; a no would
     make every comparison across two machines one. What is cosmetic is listed all the same.
     """
-    left, left_facts = _inspect(request.left, request, outside)
-    right, right_facts = _inspect(request.right, request, outside)
+    left, left_facts = _inspect(request.left, request, services)
+    right, right_facts = _inspect(request.right, request, services)
     found = differences(left_facts, right_facts)
     counts = Counter(one.group for one in found)
     return Comparison(
@@ -68,7 +68,7 @@ def diff(request: Diff, outside: Outside) -> Comparison:
     )
 
 
-def _inspect(text: str, request: Diff, outside: Outside) -> tuple[DiffSide, Facts]:
+def _inspect(text: str, request: Diff, services: Services) -> tuple[DiffSide, Facts]:
     """Return what a side of the comparison is, and its facts.
 
     Raises:
@@ -80,11 +80,11 @@ def _inspect(text: str, request: Diff, outside: Outside) -> tuple[DiffSide, Fact
         EngineMissingError: It is an image, and no engine answers.
         RegistryError: The image is not here, and its registry does not answer.
     """
-    source = resolve_side(text, repository=request.repository, outside=outside)
+    source = resolve_side(text, repository=request.repository, services=services)
     if isinstance(source, Environment):
-        with outside.progress.task(f"Looking at {source}"):
-            target = outside.local(source.python)
-            facts = probe(target, hashes=outside.kept("hashes"), rehash=request.rehash)
+        with services.progress.task(f"Looking at {source}"):
+            target = services.local(source.python)
+            facts = probe(target, hashes=services.kept("hashes"), rehash=request.rehash)
         return DiffSide(kind="environment", place=source.python, digest=None), facts
     if isinstance(source, SnapshotFolder) and not (source.path / SUMS_FILE).exists():
         raise NotFoundError(
@@ -93,8 +93,8 @@ def _inspect(text: str, request: Diff, outside: Outside) -> tuple[DiffSide, Fact
             hint="Name a folder that snapenv capture wrote, or an environment's.",
         )
     if isinstance(source, LocalImage | RegistryImage):
-        outside.engine.check()
-    snapshot = read_source(source, outside)
+        services.engine.check()
+    snapshot = read_source(source, services)
     side = DiffSide(kind=_KINDS[type(source)], place=str(source), digest=snapshot.digest)
     return side, snapshot.lock.facts
 

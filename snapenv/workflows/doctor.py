@@ -41,7 +41,7 @@ from snapenv.verify.verdict import judge
 
 if TYPE_CHECKING:
     from snapenv.model.host import Host, Needs
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
     from snapenv.steps.source import Source
 
 
@@ -55,7 +55,7 @@ class Doctor(Struct, frozen=True, kw_only=True):
     venv: bool = False  # no container is to be made
 
 
-def doctor(request: Doctor, outside: Outside) -> Outcome[DoctorResult]:
+def doctor(request: Doctor, services: Services) -> Outcome[DoctorResult]:
     """Look at this machine, and check it against what REF needs, where one is named.
 
     Raises:
@@ -63,17 +63,17 @@ def doctor(request: Doctor, outside: Outside) -> Outcome[DoctorResult]:
         RegistryError: The registry does not answer, or refuses.
     """
     if request.ref is None:
-        return _describe(inspect_host(outside, engine=not request.venv), request)
-    source = resolve_source(request.ref, repository=request.repository, outside=outside)
-    host = inspect_host(outside, engine=not request.venv)
+        return _describe(inspect_host(services, engine=not request.venv), request)
+    source = resolve_source(request.ref, repository=request.repository, services=services)
+    host = inspect_host(services, engine=not request.venv)
     options = RunOptions(device=request.device, mirror=request.mirror, venv=request.venv)
-    needs = needs_of(source, outside, host=host, options=options, repository=request.repository)
+    needs = needs_of(source, services, host=host, options=options, repository=request.repository)
     moved = "loaded" if isinstance(source, Archive) else "fetched"
     return _outcome(host, needs, about=str(source), moved=moved)
 
 
 def needs_of(
-    source: Source, outside: Outside, *, host: Host, options: RunOptions, repository: str
+    source: Source, services: Services, *, host: Host, options: RunOptions, repository: str
 ) -> Needs:
     """Tell what a source needs of a machine; no layer moves.
 
@@ -85,39 +85,39 @@ def needs_of(
         case SnapshotFolder(path):
             snapshot = read_snapshot(path)
             named = ImageRef(repository=repository, tag=snapshot.lock.tag)
-            image = None if options.venv else find_local(named, outside)
+            image = None if options.venv else find_local(named, services)
             if image and image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
                 image = None
-            return needs_of_snapshot(snapshot, str(path), outside, image=image, options=options)
+            return needs_of_snapshot(snapshot, str(path), services, image=image, options=options)
         case Archive(path):
-            _, snapshot = read_archive(path, outside)
-            return needs_of_archive(snapshot, path, outside, options=options)
+            _, snapshot = read_archive(path, services)
+            return needs_of_archive(snapshot, path, services, options=options)
         case LocalImage(ref, image):
             is_ours = SNAPSHOT_LABEL in image.labels
-            held = read_image(image, ref, outside) if is_ours else None
+            held = read_image(image, ref, services) if is_ours else None
             return needs_of_local(image, ref, held, options=options)
         case RegistryImage(ref):
-            return _needs_of_registry(ref, outside, host=host, options=options)
+            return _needs_of_registry(ref, services, host=host, options=options)
 
 
 def _needs_of_registry(
-    ref: ImageRef, outside: Outside, *, host: Host, options: RunOptions
+    ref: ImageRef, services: Services, *, host: Host, options: RunOptions
 ) -> Needs:
     try:
-        described = ask_for(ref, outside, host=host)
+        described = ask_for(ref, services, host=host)
     except LoginError:
         raise
     except RegistryError as error:
-        if not _is_reached_by_engine(ref, outside):
+        if not _is_reached_by_engine(ref, services):
             raise
         return needs_of_unread(error, ref, options=options)
-    return needs_of_remote(described, ref, outside, options=options)
+    return needs_of_remote(described, ref, services, options=options)
 
 
-def _is_reached_by_engine(ref: ImageRef, outside: Outside) -> bool:
+def _is_reached_by_engine(ref: ImageRef, services: Services) -> bool:
     try:
-        with outside.progress.task(f"Asking for {ref} through the engine") as task:
-            outside.engine.resolve(ref, task)
+        with services.progress.task(f"Asking for {ref} through the engine") as task:
+            services.engine.resolve(ref, task)
     except SnapenvError:
         return False
     return True

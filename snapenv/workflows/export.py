@@ -24,7 +24,7 @@ from snapenv.steps.source import Archive, SnapshotFolder, resolve_source
 
 if TYPE_CHECKING:
     from snapenv.model.image import Image
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 
 class Export(Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class Export(Struct, frozen=True, kw_only=True):
     delta: bool = False
 
 
-def export_image(request: Export, outside: Outside) -> Outcome[ArchiveResult]:
+def export_image(request: Export, services: Services) -> Outcome[ArchiveResult]:
     """Write an image with its snapshot to one file.
 
     Raises:
@@ -45,42 +45,42 @@ def export_image(request: Export, outside: Outside) -> Outcome[ArchiveResult]:
         WriteError: The place cannot be written.
     """
     refuse_unwritable(request.output)
-    with claim_path(outside.kept("locks"), request.output):
-        return _export(request, outside)
+    with claim_path(services.kept("locks"), request.output):
+        return _export(request, services)
 
 
-def _export(request: Export, outside: Outside) -> Outcome[ArchiveResult]:
-    ref = _image_ref(request, outside)
-    outside.engine.check()
-    image = fetch_image(ref, outside)
-    snapshot = read_image(image, ref, outside)
+def _export(request: Export, services: Services) -> Outcome[ArchiveResult]:
+    ref = _image_ref(request, services)
+    services.engine.check()
+    image = fetch_image(ref, services)
+    snapshot = read_image(image, ref, services)
     contents = Contents(
         image=image,
         tag=snapshot.lock.tag,
         snapshot=snapshot.digest,
         files={name: snapshot.text(name) for name in snapshot.files},
-        left_out=_layers_of_base(image, ref, outside) if request.delta else frozenset(),
+        left_out=_layers_of_base(image, ref, services) if request.delta else frozenset(),
     )
-    with outside.progress.task(f"Exporting {ref}") as task:
-        written = write_archive(request.output, contents, outside.engine.save(image), task)
+    with services.progress.task(f"Exporting {ref}") as task:
+        written = write_archive(request.output, contents, services.engine.save(image), task)
     return _exported(request, ref, image, contents, written)
 
 
-def _image_ref(request: Export, outside: Outside) -> ImageRef:
-    source = resolve_source(request.ref, repository=request.repository, outside=outside)
+def _image_ref(request: Export, services: Services) -> ImageRef:
+    source = resolve_source(request.ref, repository=request.repository, services=services)
     if isinstance(source, SnapshotFolder | Archive):
         return ImageRef(repository=request.repository, tag=read_snapshot(source.path).lock.tag)
     return source.ref
 
 
-def _layers_of_base(image: Image, ref: ImageRef, outside: Outside) -> frozenset[str]:
+def _layers_of_base(image: Image, ref: ImageRef, services: Services) -> frozenset[str]:
     """Give the layers that an image has of its base.
 
     Raises:
         BaseError: Its base is not known, or not here.
     """
     name, digest = image.labels.get(BASE_NAME_LABEL), image.labels.get(BASE_DIGEST_LABEL)
-    base = find_base(name, digest, outside) if name and digest else None
+    base = find_base(name, digest, services) if name and digest else None
     if base is None or image.diff_ids[: len(base.diff_ids)] != base.diff_ids:
         raise BaseError(
             f"the base image of {ref} is not here: {name or 'none'}@{digest or 'of no digest'}",

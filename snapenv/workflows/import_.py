@@ -13,7 +13,7 @@ from snapenv.steps.load_archive import Loading, load_archive
 from snapenv.steps.snapshots import read_archive
 
 if TYPE_CHECKING:
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 
 class Import(Struct, frozen=True, kw_only=True):
@@ -25,16 +25,16 @@ class Import(Struct, frozen=True, kw_only=True):
     replace: bool = False
 
 
-def import_image(request: Import, outside: Outside) -> Outcome[ArchiveResult]:
+def import_image(request: Import, services: Services) -> Outcome[ArchiveResult]:
     """Check an archive whole, load its image, and name it by the convention."""
-    archived, _ = read_archive(request.file, outside)
+    archived, _ = read_archive(request.file, services)
     loading = Loading(
         file=request.file,
         repository=request.repository,
         mirror=request.mirror,
         replace=request.replace,
     )
-    image, ref = load_archive(loading, archived, outside)
+    image, ref = load_archive(loading, archived, services)
     return Outcome(
         command="import",
         result=ArchiveResult(

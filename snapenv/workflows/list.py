@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from snapenv.model.image import Image, RemoteImage
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 _AT_ONCE = 8  # questions to a registry
 
@@ -32,13 +32,13 @@ class Listing(Struct, frozen=True, kw_only=True):
     remote: bool = False
 
 
-def list_images(request: Listing, outside: Outside) -> Outcome[ListResult]:
+def list_images(request: Listing, services: Services) -> Outcome[ListResult]:
     """List what snapenv made: here, and in the repository if asked."""
-    here, warnings = _here(outside, may_miss=request.remote)
+    here, warnings = _here(services, may_miss=request.remote)
     rows = {(row.repository, row.tag): row for row, _ in here}
     if request.remote:
         images = {(row.repository, row.tag): image for row, image in here}
-        there, missing = _there(request.repository, outside)
+        there, missing = _there(request.repository, services)
         warnings += missing
         for ref, found in there.items():
             place = (ref.repository, str(ref.tag))
@@ -55,16 +55,16 @@ def list_images(request: Listing, outside: Outside) -> Outcome[ListResult]:
 
 
 def _here(
-    outside: Outside, *, may_miss: bool
+    services: Services, *, may_miss: bool
 ) -> tuple[tuple[tuple[ListedImage, Image], ...], tuple[str, ...]]:
     """Give what the engine holds; without an engine, nothing and a warning if it ``may_miss``."""
     try:
-        named = outside.engine.list_names(label=SNAPSHOT_LABEL)
+        named = services.engine.list_names(label=SNAPSHOT_LABEL)
     except EngineMissingError as error:
         if not may_miss:
             raise
         return (), (f"{error.message}: what is here is not listed",)
-    found = ((ImageRef.parse(name), created, outside.engine.find(name)) for name, created in named)
+    found = ((ImageRef.parse(name), created, services.engine.find(name)) for name, created in named)
     return tuple(
         (
             ListedImage(
@@ -83,7 +83,7 @@ def _here(
 
 
 def _there(
-    repository: str, outside: Outside
+    repository: str, services: Services
 ) -> tuple[Mapping[ImageRef, RemoteImage | None], tuple[str, ...]]:
     """Read every tag of the convention; None for one that is not for this kind of machine."""
     if "/" not in repository:
@@ -91,20 +91,20 @@ def _there(
             f"{repository} is a repository of this machine alone",
             hint="Name one of a registry: --repository example.com/team/env",
         )
-    with outside.progress.task(f"Asking {repository}") as task:
-        tags = [tag for tag in outside.registry.tags(repository) if _is_ours(tag)]
+    with services.progress.task(f"Asking {repository}") as task:
+        tags = [tag for tag in services.registry.tags(repository) if _is_ours(tag)]
         refs = [ImageRef(repository=repository, tag=tag) for tag in tags]
         task.note(counted(len(refs), "tag"))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            read = tuple(pool.map(lambda ref: _read(ref, outside), refs))
+            read = tuple(pool.map(lambda ref: _read(ref, services), refs))
     there = dict(zip(refs, read, strict=True))
     missing = (ref.tag for ref, found in there.items() if found is None)
     return there, tuple(f"{tag} is not for this kind of machine, or is gone" for tag in missing)
 
 
-def _read(ref: ImageRef, outside: Outside) -> RemoteImage | None:
+def _read(ref: ImageRef, services: Services) -> RemoteImage | None:
     try:
-        return outside.registry.read(ref)
+        return services.registry.read(ref)
     except NotFoundError:
         return None
 

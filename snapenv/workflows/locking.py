@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from snapenv.model.python import Environment
     from snapenv.model.results.capture import CaptureResult
     from snapenv.model.snapshot import Snapshot
-    from snapenv.ports import Outside, Target
+    from snapenv.ports import Services, Target
     from snapenv.workflows.capture_request import Capture
 
 
@@ -53,7 +53,7 @@ class _Look(Struct, frozen=True, kw_only=True):
 
 
 def lock_environment(
-    request: Capture, facts: Facts, target: Target, outside: Outside
+    request: Capture, facts: Facts, target: Target, services: Services
 ) -> Outcome[CaptureResult]:
     """Lock an environment, and write the snapshot whole or not at all.
 
@@ -64,26 +64,26 @@ def lock_environment(
     """
     look = _decide(request, facts)
     if request.output:
-        return _lock(request, look, request.output, target, outside)
+        return _lock(request, look, request.output, target, services)
     folder = Path(SNAPSHOTS, str(look.tag))
     refuse_unwritable(folder)
-    with claim_path(outside.kept("locks"), folder):
-        return _lock(request, look, folder, target, outside)
+    with claim_path(services.kept("locks"), folder):
+        return _lock(request, look, folder, target, services)
 
 
 def _lock(
-    request: Capture, look: _Look, folder: Path, target: Target, outside: Outside
+    request: Capture, look: _Look, folder: Path, target: Target, services: Services
 ) -> Outcome[CaptureResult]:
     facts = look.facts
     refuse_what_cannot_be_carried(facts)
-    with temporary_folder(outside) as fetched:
+    with temporary_folder(services) as fetched:
         packages = lock_packages(
-            facts, _vendor_options(request, fetched), fetch_from(target, outside), outside
+            facts, _vendor_options(request, fetched), fetch_from(target, services), services
         )
-        baseline = _baseline(request, facts, target, outside)
+        baseline = _baseline(request, facts, target, services)
         lock = _make_lock(request, look, packages, baseline)
-        snapshot = _snapshot(lock, packages, outside)
-        refuse_leaking_texts(snapshot, outside.secrets(), outside.made())
+        snapshot = _snapshot(lock, packages, services)
+        refuse_leaking_texts(snapshot, services.secrets(), services.made())
         write_snapshot(snapshot, folder, scratch=fetched)
     outcome = _outcome(snapshot, folder, _place(request, target))
     told = (
@@ -120,7 +120,7 @@ def _decide(request: Capture, facts: Facts) -> _Look:
     )
 
 
-def fetch_from(target: Target, outside: Outside) -> Fetch:
+def fetch_from(target: Target, services: Services) -> Fetch:
     """Return what fetches from a target the bytes of what no index has."""
 
     def fetch(missing: Travelling) -> Collected:
@@ -129,7 +129,7 @@ def fetch_from(target: Target, outside: Outside) -> Fetch:
         distributions, files = missing.distributions, missing.plan.files
         counts = ((len(distributions), "package"), (len(files), "file"))
         what = " and ".join(counted(number, noun) for number, noun in counts if number)
-        with outside.progress.task(f"Fetching {what}"):
+        with services.progress.task(f"Fetching {what}"):
             return collect(
                 target,
                 distributions=[found.name for found in distributions],
@@ -183,9 +183,9 @@ def _make_lock(
     )
 
 
-def _snapshot(lock: Lock, packages: Packages, outside: Outside) -> Snapshot:
+def _snapshot(lock: Lock, packages: Packages, services: Services) -> Snapshot:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    texts = _rendered(lock, packages.pylock, outside.made())
+    texts = _rendered(lock, packages.pylock, services.made())
     return make_snapshot(
         lock,
         pylock=packages.pylock,
@@ -215,7 +215,7 @@ def _rendered(lock: Lock, pylock: bytes, made: Kept) -> dict[str, str]:
 
 
 def _baseline(
-    request: Capture, facts: Facts, target: Target, outside: Outside
+    request: Capture, facts: Facts, target: Target, services: Services
 ) -> Fingerprint | None:
     """Train for the losses to compare with, where ultralytics is there or it was asked for."""
     has_ultralytics = facts.environment.find("ultralytics") is not None
@@ -228,7 +228,7 @@ def _baseline(
         return None
     from snapenv.verify.smoke_train import smoke_train
 
-    with outside.progress.task("Smoke-train, for the baseline") as task:
+    with services.progress.task("Smoke-train, for the baseline") as task:
         return smoke_train(target, device=request.device, task=task)
 
 

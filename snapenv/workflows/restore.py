@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.host import Host, Needs
     from snapenv.model.outcome import Check
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 _NOT = "{} does not run here"
 
@@ -79,7 +79,7 @@ class _Found(Struct, frozen=True, kw_only=True):
     image: Image | None = None
 
 
-def restore(request: Restore, outside: Outside) -> Outcome[ProofResult]:
+def restore(request: Restore, services: Services) -> Outcome[ProofResult]:
     """Check this machine, fetch or make the environment, compare it with the lock, train in it.
 
     What this machine cannot run is a no, and then nothing is fetched.
@@ -91,33 +91,33 @@ def restore(request: Restore, outside: Outside) -> Outcome[ProofResult]:
         WriteError: The venv or the report cannot be written where it is wanted; nothing was done.
     """
     check_place(request.report)
-    source = resolve_source(request.ref, repository=request.repository, outside=outside)
+    source = resolve_source(request.ref, repository=request.repository, services=services)
     if request.engine == "venv":
         with new_folder(request.into.absolute()) as place:
-            return _restore(request, source, place, outside)
-    return _restore(request, source, None, outside)
+            return _restore(request, source, place, services)
+    return _restore(request, source, None, services)
 
 
 def _restore(
-    request: Restore, source: Source, place: NewFolder | None, outside: Outside
+    request: Restore, source: Source, place: NewFolder | None, services: Services
 ) -> Outcome[ProofResult]:
     """Restore into a venv's folder that is held, or, without one, as an image."""
-    with inspecting_host(outside, engine=request.engine == "docker") as host:
-        found = _find(request, source, outside)
-        checks = _preflight(request, found, host, outside) if request.preflight else ()
+    with inspecting_host(services, engine=request.engine == "docker") as host:
+        found = _find(request, source, services)
+        checks = _preflight(request, found, host, services) if request.preflight else ()
         if any(check.fails for check in checks):
-            return _refused(request, found, checks, outside)
+            return _refused(request, found, checks, services)
         if place:
-            snapshot, runnable = _restore_venv(request, found, outside)
+            snapshot, runnable = _restore_venv(request, found, services)
             place.whole = True
         else:
-            snapshot, image, ref = _provide_image(request, found, outside)
-            runnable = in_image(image, ref, request.device, host, outside)
+            snapshot, image, ref = _provide_image(request, found, services)
+            runnable = in_image(image, ref, request.device, host, services)
     runnable = replace(runnable, checked=checks)
-    return proof_outcome(request, source, snapshot, runnable, command="restore", outside=outside)
+    return proof_outcome(request, source, snapshot, runnable, command="restore", services=services)
 
 
-def _find(request: Restore, source: Source, outside: Outside) -> _Found:
+def _find(request: Restore, source: Source, services: Services) -> _Found:
     """Read what is named, where it is here."""
     match source:
         case SnapshotFolder(path):
@@ -125,53 +125,53 @@ def _find(request: Restore, source: Source, outside: Outside) -> _Found:
             named = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
             if request.engine == "venv":
                 return _Found(source=source, ref=named, snapshot=snapshot)
-            outside.engine.check()
-            image = find_image(snapshot, named, BuildOptions(mirror=request.mirror), outside)
+            services.engine.check()
+            image = find_image(snapshot, named, BuildOptions(mirror=request.mirror), services)
             return _Found(source=source, ref=named, snapshot=snapshot, image=image)
         case Archive(path):
-            archived, snapshot = read_archive(path, outside)
+            archived, snapshot = read_archive(path, services)
             named = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
             return _Found(source=source, ref=named, archived=archived, snapshot=snapshot)
         case LocalImage(ref, image):
-            outside.engine.check()
-            snapshot = read_image(image, ref, outside)
+            services.engine.check()
+            snapshot = read_image(image, ref, services)
             return _Found(source=source, ref=ref, snapshot=snapshot, image=image)
         case RegistryImage(ref):
-            outside.engine.check()
+            services.engine.check()
             return _Found(source=source, ref=ref)
 
 
 def _preflight(
-    request: Restore, found: _Found, host: Callable[[], Host], outside: Outside
+    request: Restore, found: _Found, host: Callable[[], Host], services: Services
 ) -> tuple[Check, ...]:
     """Check this machine; give what is to be looked out for, and what is in the way."""
-    needs = _needs(request, found, host, outside)
+    needs = _needs(request, found, host, services)
     return tuple(check for check in judge_host(host(), needs) if not check.ok)
 
 
-def _needs(request: Restore, found: _Found, host: Callable[[], Host], outside: Outside) -> Needs:
+def _needs(request: Restore, found: _Found, host: Callable[[], Host], services: Services) -> Needs:
     """Tell what is needed; the registry may answer the engine alone, which is to pull anyway."""
     options = request.run_options
     if found.snapshot and isinstance(found.source, Archive):
-        return needs_of_archive(found.snapshot, found.source.path, outside, options=options)
+        return needs_of_archive(found.snapshot, found.source.path, services, options=options)
     if found.snapshot:
         return needs_of_snapshot(
-            found.snapshot, request.ref, outside, image=found.image, options=options
+            found.snapshot, request.ref, services, image=found.image, options=options
         )
     try:
-        described = ask_for(found.ref, outside, host=host())
+        described = ask_for(found.ref, services, host=host())
     except LoginError:
         raise
     except RegistryError as error:
         return needs_of_unread(error, found.ref, options=options)
     if SNAPSHOT_LABEL not in described.labels:
         raise no_snapshot(found.ref)
-    return needs_of_remote(described, found.ref, outside, options=options)
+    return needs_of_remote(described, found.ref, services, options=options)
 
 
-def _restore_venv(request: Restore, found: _Found, outside: Outside) -> tuple[Snapshot, Runnable]:
+def _restore_venv(request: Restore, found: _Found, services: Services) -> tuple[Snapshot, Runnable]:
     ref = found.ref
-    snapshot = found.snapshot or read_image(fetch_image(ref, outside), ref, outside)
+    snapshot = found.snapshot or read_image(fetch_image(ref, services), ref, services)
     lock = snapshot.lock
     if lock.base.world == "base":
         raise InstallError(
@@ -184,10 +184,10 @@ def _restore_venv(request: Restore, found: _Found, outside: Outside) -> tuple[Sn
             "which its image was built with and does not hold",
             hint="Restore from the snapshot folder, or with --engine docker.",
         )
-    with temporary_folder(outside) as fetched:
-        staged = stage_private_wheels(snapshot, fetched, outside)
-        with outside.progress.task(f"Making {request.into}") as task:
-            target = outside.venvs.create(
+    with temporary_folder(services) as fetched:
+        staged = stage_private_wheels(snapshot, fetched, services)
+        with services.progress.task(f"Making {request.into}") as task:
+            target = services.venvs.create(
                 {**snapshot.files, **staged.files},
                 python=request.python or lock.environment.interpreter.request,
                 into=request.into,
@@ -197,7 +197,7 @@ def _restore_venv(request: Restore, found: _Found, outside: Outside) -> tuple[Sn
 
 
 def _provide_image(
-    request: Restore, found: _Found, outside: Outside
+    request: Restore, found: _Found, services: Services
 ) -> tuple[Snapshot, Image, ImageRef]:
     """Make what was found an image that is here."""
     ref, snapshot, image = found.ref, found.snapshot, found.image
@@ -205,17 +205,17 @@ def _provide_image(
         loading = Loading(
             file=found.source.path, repository=request.repository, mirror=request.mirror
         )
-        image, ref = load_archive(loading, found.archived, outside)
-        return read_image(image, ref, outside), image, ref
+        image, ref = load_archive(loading, found.archived, services)
+        return read_image(image, ref, services), image, ref
     if snapshot:
         options = BuildOptions(mirror=request.mirror)
-        return snapshot, image or make_image(snapshot, ref, options, outside), ref
-    image = fetch_image(ref, outside)
-    return read_image(image, ref, outside), image, ref
+        return snapshot, image or make_image(snapshot, ref, options, services), ref
+    image = fetch_image(ref, services)
+    return read_image(image, ref, services), image, ref
 
 
 def _refused(
-    request: Restore, found: _Found, checks: tuple[Check, ...], outside: Outside
+    request: Restore, found: _Found, checks: tuple[Check, ...], services: Services
 ) -> Outcome[ProofResult]:
     """Answer that this machine cannot run it; nothing was fetched."""
     snapshot, verdict = found.snapshot, judge(checks, passed="", failed=_NOT.format(request.ref))
@@ -233,5 +233,5 @@ def _refused(
     )
     if request.report:
         title = snapshot.lock.tag if snapshot else request.ref
-        write_report(request.report, Report(title=title, verdict=verdict, checks=checks), outside)
+        write_report(request.report, Report(title=title, verdict=verdict, checks=checks), services)
     return outcome

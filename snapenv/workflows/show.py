@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from snapenv.model.image import Image, RemoteImage
     from snapenv.model.snapshot import Lock, Snapshot
     from snapenv.model.snapshot import Source as PackageSource
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 
 def show(
-    text: str, outside: Outside, *, repository: str, packages: bool = False
+    text: str, services: Services, *, repository: str, packages: bool = False
 ) -> Outcome[ShowResult]:
     """Say what is known of a snapshot folder, an archive, or an image here, else in a registry.
 
@@ -48,16 +48,16 @@ def show(
         NotFoundError: It is nowhere.
         RegistryError: The registry does not answer, or refuses.
     """
-    source = resolve_source(text, repository=repository, outside=outside)
+    source = resolve_source(text, repository=repository, services=services)
     match source:
         case LocalImage(ref, image):
-            card = _of_image(ref, image, outside)
+            card = _of_image(ref, image, services)
         case RegistryImage(ref):
-            with outside.progress.task(f"Asking for {ref}"):
-                card = _of_remote(outside.registry.read(ref))
+            with services.progress.task(f"Asking for {ref}"):
+                card = _of_remote(services.registry.read(ref))
         case _:
             kind = "archive" if isinstance(source, Archive) else "snapshot"
-            card = _of_snapshot(read_source(source, outside), kind=kind, name=str(source))
+            card = _of_snapshot(read_source(source, services), kind=kind, name=str(source))
     lines = tuple(card_lines(card, packages=packages))
     return Outcome(command="show", result=card, lines=lines)
 
@@ -114,11 +114,11 @@ def _baseline(lock: Lock) -> Baseline | None:
     )
 
 
-def _of_image(ref: ImageRef, image: Image, outside: Outside) -> ShowResult:
+def _of_image(ref: ImageRef, image: Image, services: Services) -> ShowResult:
     """Read the snapshot that a local image holds."""
     base = _pinned_base(image.labels)
     return replace(
-        _of_snapshot(read_image(image, ref, outside), kind="image", name=str(ref), base=base),
+        _of_snapshot(read_image(image, ref, services), kind="image", name=str(ref), base=base),
         digest=image.digest_in(ref.repository) or image.id,
         size_bytes=image.size_bytes,
         labels=_ours(image.labels),

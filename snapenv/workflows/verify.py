@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from snapenv.model.outcome import Outcome
     from snapenv.model.results.proof import ProofResult
     from snapenv.model.snapshot import Snapshot
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
     from snapenv.steps.source import Source
 
 _RESTORE = "See snapenv list, or bring it here: snapenv restore."
@@ -36,7 +36,7 @@ class Verify(ProofRequest, frozen=True, kw_only=True):
     """What a user may ask of a proof of what is here."""
 
 
-def verify(request: ProofRequest, outside: Outside) -> Outcome[ProofResult]:
+def verify(request: ProofRequest, services: Services) -> Outcome[ProofResult]:
     """Compare a local image, or the venv at ``into``, with a snapshot, and train in it.
 
     Raises:
@@ -44,28 +44,28 @@ def verify(request: ProofRequest, outside: Outside) -> Outcome[ProofResult]:
         WriteError: The report cannot be written where it is wanted; nothing was done.
     """
     check_place(request.report)
-    source = resolve_source(request.ref, repository=request.repository, outside=outside)
+    source = resolve_source(request.ref, repository=request.repository, services=services)
     if isinstance(source, RegistryImage):
         raise source.engine_error or no_local_image(source.ref, otherwise=_RESTORE)
-    snapshot = read_source(source, outside)
+    snapshot = read_source(source, services)
     if request.engine == "venv":
-        target = outside.local(str(_python(request.into)))
+        target = services.local(str(_python(request.into)))
         runnable = in_venv(target, into=request.into, device=request.device)
     else:
-        local = _local_image(source, snapshot, request, outside)
-        host = partial(inspect_host, outside)
-        runnable = in_image(local.image, local.ref, request.device, host, outside)
-    return proof_outcome(request, source, snapshot, runnable, command="verify", outside=outside)
+        local = _local_image(source, snapshot, request, services)
+        host = partial(inspect_host, services)
+        runnable = in_image(local.image, local.ref, request.device, host, services)
+    return proof_outcome(request, source, snapshot, runnable, command="verify", services=services)
 
 
 def _local_image(
-    source: Source, snapshot: Snapshot, request: ProofRequest, outside: Outside
+    source: Source, snapshot: Snapshot, request: ProofRequest, services: Services
 ) -> LocalImage:
     """Find the image of a snapshot."""
     if isinstance(source, LocalImage):
         return source
     named = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
-    image = outside.engine.find(str(named))
+    image = services.engine.find(str(named))
     if image is None:
         raise no_local_image(named, otherwise=_RESTORE)
     if image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:

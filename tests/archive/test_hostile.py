@@ -30,14 +30,14 @@ from tests.archive.making import (
     write_members,
 )
 from tests.fakes import FakeEngine
-from tests.workflows.outside import outside
+from tests.workflows.services import services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from snapenv.model.image import Image
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 TOP = blob(digest(LAYERS[-1]))
 SUFFIX_NAMES = (
@@ -76,8 +76,8 @@ class ClosedEngine(FakeEngine):
         raise AssertionError(tar)
 
 
-def closed() -> Outside:
-    return replace(outside(), engine=ClosedEngine())
+def closed() -> Services:
+    return replace(services(), engine=ClosedEngine())
 
 
 @pytest.fixture(scope="module")

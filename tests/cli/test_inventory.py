@@ -21,7 +21,7 @@ from tests.command import Command
 from tests.fakes import FakeEngine, FakeTask
 from tests.registry.pushed import Shelf
 from tests.samples import TAG, sample_snapshot
-from tests.workflows.outside import outside
+from tests.workflows.services import services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +117,7 @@ def test_an_archive_is_shown_without_an_engine(tmp_path: Path) -> None:
     )
     engine.tag(engine.build(context, FakeTask()), ImageRef(repository="here", tag=TAG))
     request = Export(ref=TAG, output=tmp_path / "a", repository="here")
-    export_image(request, replace(outside(), engine=engine))
+    export_image(request, replace(services(), engine=engine))
 
     result = Command(NOWHERE).result("show", str(tmp_path / "a"))
 

@@ -17,12 +17,12 @@ from snapenv.lock.carry import Carried, Travelling, carry
 from snapenv.lock.overlay import plan_overlay
 from snapenv.lock.pins import pinned, vendored
 from snapenv.model.python import LooseFile
-from snapenv.ports import Completed, Outside
+from snapenv.ports import Completed, Services
 from snapenv.probe.collect import MARK
 from snapenv.secrets.model import Secret
 from snapenv.workflows.locking import fetch_from
 from tests.samples import sample_distribution, sample_environment, sample_facts, sample_files
-from tests.workflows.outside import outside
+from tests.workflows.services import services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +93,7 @@ def environment_with(
 
 def carried(
     machine: Machine,
-    around: Outside,
+    around: Services,
     environment: Environment | None = None,
     *,
     allow: Sequence[str] = (),
@@ -109,11 +109,11 @@ def carried(
 
 
 @pytest.fixture
-def around(tmp_path: Path) -> Outside:
-    return replace(outside(), cache=tmp_path / "cache")
+def around(tmp_path: Path) -> Services:
+    return replace(services(), cache=tmp_path / "cache")
 
 
-def test_what_has_not_changed_is_not_fetched_again(around: Outside) -> None:
+def test_what_has_not_changed_is_not_fetched_again(around: Services) -> None:
     first, again = Machine(), Machine()
 
     before = carried(first, around)
@@ -132,7 +132,7 @@ def test_what_has_not_changed_is_not_fetched_again(around: Outside) -> None:
         ("loose", "site/loose.bin"),
     ],
 )
-def test_what_has_changed_alone_is_fetched(around: Outside, changed: str, fetched: str) -> None:
+def test_what_has_changed_alone_is_fetched(around: Services, changed: str, fetched: str) -> None:
     carried(Machine(), around)
     machine = Machine(says="changed")
 
@@ -143,7 +143,7 @@ def test_what_has_changed_alone_is_fetched(around: Outside, changed: str, fetche
     assert sum(b"changed" in b"".join(read_chunks(content)) for content in contents) == 1
 
 
-def test_nothing_is_given_again_where_it_is_asked_for_anew(around: Outside) -> None:
+def test_nothing_is_given_again_where_it_is_asked_for_anew(around: Services) -> None:
     carried(Machine(), around)
     machine = Machine()
 
@@ -152,7 +152,7 @@ def test_nothing_is_given_again_where_it_is_asked_for_anew(around: Outside) -> N
     assert sorted(machine.asked) == sorted(EVERYTHING)
 
 
-def test_a_file_of_which_nothing_is_known_hangs_on_the_whole_environment(around: Outside) -> None:
+def test_a_file_of_which_nothing_is_known_hangs_on_the_whole_environment(around: Services) -> None:
     def fetch(environment: Environment) -> list[str]:
         machine = Machine()
         plan = replace(plan_overlay(environment, ()), files=("site/other.sh",))
@@ -171,7 +171,7 @@ def test_a_file_of_which_nothing_is_known_hangs_on_the_whole_environment(around:
     assert fetch(environment_with(theirs="2")) == asked
 
 
-def test_a_distribution_that_nothing_identifies_is_fetched_each_time(around: Outside) -> None:
+def test_a_distribution_that_nothing_identifies_is_fetched_each_time(around: Services) -> None:
     environment = environment_with()
     unknown = tuple(replace(found, files=None) for found in environment.distributions[:1])
     environment = replace(environment, distributions=unknown, unowned=())
@@ -186,14 +186,14 @@ def test_a_distribution_that_nothing_identifies_is_fetched_each_time(around: Out
 def test_without_a_folder_all_is_fetched_each_time() -> None:
     machine = Machine()
 
-    carried(machine, outside())
-    carried(machine, outside())
+    carried(machine, services())
+    carried(machine, services())
 
     assert sorted(machine.asked) == sorted(2 * EVERYTHING)
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\0" * 500])
-def test_what_is_damaged_is_fetched_again(around: Outside, content: bytes) -> None:
+def test_what_is_damaged_is_fetched_again(around: Services, content: bytes) -> None:
     before = carried(Machine(), around)
     folder = around.made().folder
     assert folder
@@ -205,14 +205,14 @@ def test_what_is_damaged_is_fetched_again(around: Outside, content: bytes) -> No
     assert sorted(machine.asked) == sorted(EVERYTHING)
 
 
-def test_for_a_new_credential_all_is_searched_again(around: Outside) -> None:
+def test_for_a_new_credential_all_is_searched_again(around: Services) -> None:
     carried(Machine(says=CANARY), around)
 
     with pytest.raises(LeakError):
         carried(Machine(says=CANARY), replace(around, secrets=lambda: (SECRET,)))
 
 
-def test_what_was_allowed_once_is_refused_when_it_is_not(around: Outside) -> None:
+def test_what_was_allowed_once_is_refused_when_it_is_not(around: Services) -> None:
     secretive = replace(around, secrets=lambda: (SECRET,))
     before = carried(Machine(says=CANARY), secretive, allow=["site"])
     machine = Machine()
@@ -224,7 +224,7 @@ def test_what_was_allowed_once_is_refused_when_it_is_not(around: Outside) -> Non
     assert machine.asked == []
 
 
-def test_no_credential_stands_in_what_is_kept(around: Outside) -> None:
+def test_no_credential_stands_in_what_is_kept(around: Services) -> None:
     carried(Machine(), replace(around, secrets=lambda: (SECRET,)))
     folder = around.made().folder
     assert folder

@@ -12,7 +12,7 @@ from snapenv.model.snapshot import PYLOCK_FILE
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.workflows.build import Build, build
 from tests.samples import CAPTURED_AT, sample_facts, sample_lock, sample_wheel
-from tests.workflows.outside import REGISTRY, REPOSITORY, EngineWithBase, FakeWheels, outside
+from tests.workflows.services import REGISTRY, REPOSITORY, EngineWithBase, FakeWheels, services
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def snapshot() -> Snapshot:
 
 
 def test_what_anyone_can_fetch_is_not_staged(tmp_path: Path) -> None:
-    assert stage_private_wheels(snapshot(), tmp_path, outside(wheels=FakeWheels())).files == {}
+    assert stage_private_wheels(snapshot(), tmp_path, services(wheels=FakeWheels())).files == {}
 
 
 def test_what_a_credential_opens_is_fetched_here_and_named_by_its_path(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_what_a_credential_opens_is_fetched_here_and_named_by_its_path(tmp_path:
         private=frozenset({NUMPY.host}),
     )
 
-    staged = stage_private_wheels(locked, tmp_path, outside(wheels=wheels))
+    staged = stage_private_wheels(locked, tmp_path, services(wheels=wheels))
 
     uv = locked.lock.installer.url.rpartition("/")[2]
     assert set(staged.files) == {"staged/pylock.toml", f"staged/{NUMPY.filename}", f"staged/{uv}"}
@@ -65,7 +65,7 @@ def test_a_build_installs_from_what_is_staged_and_keeps_the_lock_as_captured(
     folder = tmp_path / "s"
     write_snapshot(locked, folder)
 
-    build(folder, Build(repository=REPOSITORY, mirror=REGISTRY), outside(engine, wheels=wheels))
+    build(folder, Build(repository=REPOSITORY, mirror=REGISTRY), services(engine, wheels=wheels))
 
     (context,) = engine.built
     dockerfile = bytes(context.files[context.dockerfile]).decode()

@@ -19,7 +19,7 @@ from tests.samples import (
     sample_pylock,
     wheel_name,
 )
-from tests.workflows.outside import FakeWheels, outside
+from tests.workflows.services import FakeWheels, services
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ def find(
     anew: bool = False,
 ) -> Found:
     environment = sample_environment(torch=None, distributions=(NUMPY, BUILT_HERE))
-    around = replace(outside(here=here, wheels=wheels), cache=cache)
+    around = replace(services(here=here, wheels=wheels), cache=cache)
     facts = sample_facts(environment=environment)
     return find_wheels(facts, around, how=how, anew=anew, task=FakeTask())
 

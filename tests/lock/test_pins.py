@@ -34,9 +34,11 @@ def with_one_more(distribution: Distribution) -> Facts:
 
 
 def with_environment(
-    *, unowned: tuple[LooseFile, ...] = (), outside: tuple[str, ...] = ()
+    *, unowned: tuple[LooseFile, ...] = (), services: tuple[str, ...] = ()
 ) -> Facts:
-    return sample_facts(environment=replace(sample_environment(), unowned=unowned, outside=outside))
+    return sample_facts(
+        environment=replace(sample_environment(), unowned=unowned, services=services)
+    )
 
 
 def refusal(facts: Facts) -> LockError:
@@ -115,7 +117,7 @@ def test_a_file_whose_name_no_line_can_hold_is_refused(name: str) -> None:
 
 
 def test_what_leads_out_of_the_environment_is_refused_by_name() -> None:
-    error = refusal(with_environment(outside=("ours.pth: ~/project",)))
+    error = refusal(with_environment(services=("ours.pth: ~/project",)))
 
     assert error.message == "ours.pth: ~/project leads out of the environment"
     assert "pip install" in error.hint
@@ -141,7 +143,7 @@ def test_no_other_release_is_called_malicious() -> None:
 
 
 def test_of_many_culprits_five_are_named_and_the_rest_counted() -> None:
-    error = refusal(with_environment(outside=tuple(f"{number}.pth: ~/x" for number in range(8))))
+    error = refusal(with_environment(services=tuple(f"{number}.pth: ~/x" for number in range(8))))
 
     assert error.message == (
         "; ".join(f"{number}.pth: ~/x leads out of the environment" for number in range(5))

@@ -21,13 +21,13 @@ from tests.samples import (
     sample_hardware,
     sample_snapshot,
 )
-from tests.workflows.outside import REGISTRY, REPOSITORY, EngineWithBase, outside, target
+from tests.workflows.services import REGISTRY, REPOSITORY, EngineWithBase, services, target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
     from tests.fakes import FakeTarget
 
 IMAGE = Image(
@@ -43,9 +43,9 @@ READ, ASKED = ["probe.pyz"], ["host.pyz"]
 
 
 @pytest.fixture
-def there(tmp_path: Path) -> Outside:
+def there(tmp_path: Path) -> Services:
     """An outside that keeps what it knows."""
-    return replace(outside(), cache=tmp_path / "cache")
+    return replace(services(), cache=tmp_path / "cache")
 
 
 def programs(fake: FakeTarget) -> list[str]:
@@ -53,14 +53,14 @@ def programs(fake: FakeTarget) -> list[str]:
     return [next(iter(call.files)) for call in fake.calls]
 
 
-def kept(there: Outside) -> Path:
+def kept(there: Services) -> Path:
     folder = there.made().folder
     assert folder
     (file,) = folder.iterdir()
     return file
 
 
-def test_what_was_seen_of_an_image_is_given_again_without_reading_a_file(there: Outside) -> None:
+def test_what_was_seen_of_an_image_is_given_again_without_reading_a_file(there: Services) -> None:
     first, second = target(sample_facts()), target(sample_facts(environment=OTHER))
 
     seen = look_into(IMAGE, first, there)
@@ -71,7 +71,7 @@ def test_what_was_seen_of_an_image_is_given_again_without_reading_a_file(there: 
     assert (again.facts, again.day) == (seen.facts, seen.day)
 
 
-def test_the_hardware_is_that_of_now(there: Outside) -> None:
+def test_the_hardware_is_that_of_now(there: Services) -> None:
     look_into(IMAGE, target(sample_facts()), there)
     without = sample_hardware(driver=None)
 
@@ -80,7 +80,7 @@ def test_the_hardware_is_that_of_now(there: Outside) -> None:
     assert again.facts == sample_facts(hardware=without)
 
 
-def test_every_file_is_read_again_on_demand_and_that_is_kept(there: Outside) -> None:
+def test_every_file_is_read_again_on_demand_and_that_is_kept(there: Services) -> None:
     look_into(IMAGE, target(sample_facts()), there)
     changed = target(sample_facts(environment=OTHER))
 
@@ -96,7 +96,7 @@ def test_every_file_is_read_again_on_demand_and_that_is_kept(there: Outside) -> 
     [replace(IMAGE, id="sha256:two"), replace(IMAGE, diff_ids=("sha256:0", "sha256:2"))],
     ids=["id", "layers"],
 )
-def test_another_image_is_read(there: Outside, other: Image) -> None:
+def test_another_image_is_read(there: Services, other: Image) -> None:
     look_into(IMAGE, target(sample_facts()), there)
     inside = target(sample_facts())
 
@@ -105,7 +105,7 @@ def test_another_image_is_read(there: Outside, other: Image) -> None:
     assert programs(inside) == READ
 
 
-def test_another_interpreter_of_the_image_is_read(there: Outside) -> None:
+def test_another_interpreter_of_the_image_is_read(there: Services) -> None:
     look_into(IMAGE, target(sample_facts()), there)
     inside = dataclasses.replace(target(sample_facts()), python="/usr/bin/python3")
 
@@ -115,7 +115,7 @@ def test_another_interpreter_of_the_image_is_read(there: Outside) -> None:
 
 
 def test_what_is_kept_hangs_on_the_very_program(
-    there: Outside, monkeypatch: pytest.MonkeyPatch
+    there: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look_into(IMAGE, target(sample_facts()), there)
     inside = target(sample_facts())
@@ -132,7 +132,7 @@ def test_what_is_kept_hangs_on_the_very_program(
     ids=["cut", "changed"],
 )
 def test_what_is_damaged_is_passed_over_and_replaced(
-    there: Outside, damage: Callable[[bytes], bytes]
+    there: Services, damage: Callable[[bytes], bytes]
 ) -> None:
     seen = look_into(IMAGE, target(sample_facts()), there)
     file, inside = kept(there), target(sample_facts())
@@ -148,7 +148,7 @@ def test_what_is_damaged_is_passed_over_and_replaced(
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"facts": 1, "day": 2}', b"\xff\n\xff"])
-def test_what_is_of_another_form_is_passed_over(there: Outside, body: bytes) -> None:
+def test_what_is_of_another_form_is_passed_over(there: Services, body: bytes) -> None:
     look_into(IMAGE, target(sample_facts()), there)
     there.made().keep(kept(there).name, body)
     inside = target(sample_facts())
@@ -158,7 +158,7 @@ def test_what_is_of_another_form_is_passed_over(there: Outside, body: bytes) -> 
     assert programs(inside) == READ
 
 
-def test_a_folder_in_its_place_is_in_nobodys_way(there: Outside) -> None:
+def test_a_folder_in_its_place_is_in_nobodys_way(there: Services) -> None:
     look_into(IMAGE, target(sample_facts()), there)
     file = kept(there)
     file.unlink()
@@ -169,14 +169,14 @@ def test_a_folder_in_its_place_is_in_nobodys_way(there: Outside) -> None:
 
 def test_a_cache_that_cannot_be_written_is_in_nobodys_way(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
-    there = replace(outside(), cache=tmp_path / "cache")
+    there = replace(services(), cache=tmp_path / "cache")
 
     looks = [look_into(IMAGE, target(sample_facts()), there) for _ in range(2)]
 
     assert [one.again for one in looks] == [False, False]
 
 
-def test_only_the_user_may_read_what_is_kept(there: Outside) -> None:
+def test_only_the_user_may_read_what_is_kept(there: Services) -> None:
     look_into(IMAGE, target(sample_facts()), there)
 
     assert kept(there).parent.stat().st_mode & 0o777 == 0o700
@@ -187,21 +187,21 @@ def test_without_a_cache_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     inside = target(sample_facts())
 
-    looks = [look_into(IMAGE, inside, outside()) for _ in range(2)]
+    looks = [look_into(IMAGE, inside, services()) for _ in range(2)]
 
     assert [one.again for one in looks] == [False, False]
     assert programs(inside) == READ * 2
     assert list(tmp_path.iterdir()) == []
 
 
-def built(there: Outside, folder: Path) -> None:
+def built(there: Services, folder: Path) -> None:
     write_snapshot(sample_snapshot(), folder)
     build(folder, Build(repository=REPOSITORY, mirror=REGISTRY), there)
 
 
 def test_what_a_build_has_seen_is_what_the_first_restore_uses(tmp_path: Path) -> None:
     engine = EngineWithBase(inside=target(sample_facts()))
-    there = replace(outside(engine), cache=tmp_path / "cache")
+    there = replace(services(engine), cache=tmp_path / "cache")
     built(there, tmp_path / "snapshot")
     engine.inside.calls.clear()
 
@@ -214,7 +214,7 @@ def test_what_a_build_has_seen_is_what_the_first_restore_uses(tmp_path: Path) ->
 
 def test_a_restore_reads_every_file_on_demand(tmp_path: Path) -> None:
     engine = EngineWithBase(inside=target(sample_facts()))
-    there = replace(outside(engine), cache=tmp_path / "cache")
+    there = replace(services(engine), cache=tmp_path / "cache")
     built(there, tmp_path / "snapshot")
     engine.inside.calls.clear()
 
@@ -226,7 +226,7 @@ def test_a_restore_reads_every_file_on_demand(tmp_path: Path) -> None:
 
 def test_a_build_reads_every_file_whatever_is_kept(tmp_path: Path) -> None:
     engine = EngineWithBase(inside=target(sample_facts()))
-    there = replace(outside(engine), cache=tmp_path / "cache")
+    there = replace(services(engine), cache=tmp_path / "cache")
     built(there, tmp_path / "snapshot")
     engine.inside.calls.clear()
 

@@ -21,10 +21,10 @@ from snapenv.steps.source import (
 )
 from tests.fakes import FakeEngine
 from tests.samples import TAG, sample_snapshot
-from tests.workflows.outside import EngineWithBase, outside
+from tests.workflows.services import EngineWithBase, services
 
 if TYPE_CHECKING:
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 OTHER = "train-py3.11-base-cpu"
 OURS = Image(
@@ -60,10 +60,10 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.tar.zst").touch()
 
 
-def holding(*names: str) -> Outside:
+def holding(*names: str) -> Services:
     engine = EngineWithBase()
     engine.images.update(dict.fromkeys(names, OURS))
-    return outside(engine)
+    return services(engine)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def holding(*names: str) -> Outside:
 def test_a_name_leads_to_the_image_the_tag_or_the_folder(
     text: str, names: tuple[str, ...], found: Source
 ) -> None:
-    assert resolve_source(text, repository="snapenv", outside=holding(*names)) == found
+    assert resolve_source(text, repository="snapenv", services=holding(*names)) == found
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_what_is_nowhere_is_not_found_and_what_is_called_nearly_so_is_named(
     text: str, names: tuple[str, ...], near: str | None
 ) -> None:
     with pytest.raises(SnapenvError) as caught:
-        resolve_source(text, repository="snapenv", outside=holding(*names))
+        resolve_source(text, repository="snapenv", services=holding(*names))
 
     assert isinstance(caught.value, NotFoundError)
     assert ("Did you mean" in caught.value.hint) == (near is not None)
@@ -121,16 +121,16 @@ def test_only_what_looks_like_an_image_here_needs_an_engine(
     text: str, error: type[SnapenvError]
 ) -> None:
     with pytest.raises(error):
-        resolve_source(text, repository="snapenv", outside=replace(outside(), engine=NoEngine()))
+        resolve_source(text, repository="snapenv", services=replace(services(), engine=NoEngine()))
 
-    around = replace(outside(), engine=NoEngine())
-    assert resolve_source(TAG, repository="snapenv", outside=around) == SNAPSHOT
+    around = replace(services(), engine=NoEngine())
+    assert resolve_source(TAG, repository="snapenv", services=around) == SNAPSHOT
 
 
 def test_an_image_that_no_engine_can_tell_of_says_so() -> None:
-    around = replace(outside(), engine=NoEngine())
+    around = replace(services(), engine=NoEngine())
 
-    source = resolve_source(f"team/env:{TAG}", repository="snapenv", outside=around)
+    source = resolve_source(f"team/env:{TAG}", repository="snapenv", services=around)
 
     assert isinstance(source, RegistryImage)
     assert source.engine_error is not None

@@ -354,7 +354,7 @@ def test_another_cublas_does_not_hold() -> None:
 
 
 def test_a_library_of_no_package_is_to_be_copied_and_never_to_be_installed() -> None:
-    by_hand = replace(GL, soname="libopencv_core.so.405", package=None, outside=True)
+    by_hand = replace(GL, soname="libopencv_core.so.405", package=None, services=True)
     captured = sample_facts(native=replace(NATIVE, libraries=(by_hand,)))
 
     checks = compare_facts(captured, sample_facts(native=replace(NATIVE, libraries=())))

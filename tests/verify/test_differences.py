@@ -147,7 +147,7 @@ def test_two_equal_looks_differ_in_nothing() -> None:
             one("behaviour", "ultralytics' clearml", None, "off"),
         ),
         (
-            with_environment(outside=("ours.pth: ~/project",)),
+            with_environment(services=("ours.pth: ~/project",)),
             one("behaviour", "ours.pth: ~/project", None, "leads outside"),
         ),
         (

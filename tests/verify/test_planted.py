@@ -31,7 +31,7 @@ from snapenv.verify.smoke_train import smoke_train
 from tests.probe.environments import compile_library
 from tests.samples import sample_lock
 from tests.verify.told import Told
-from tests.workflows.outside import outside
+from tests.workflows.services import services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -147,7 +147,7 @@ def test_an_edited_loss_file_is_proved_different_and_named(
     edit(loss, "loss[0] *= self.hyp.box", "loss[0] *= self.hyp.box * 1.0001")
     python = str(clone / "bin" / "python")
 
-    proved = prove(LocalTarget(python), lock, smoke=True, device="cpu", outside=outside())
+    proved = prove(LocalTarget(python), lock, smoke=True, device="cpu", services=services())
 
     failing = {check.id: check for check in proved.checks if check.fails}
     assert set(failing) == {"distributions", "distribution.ultralytics", "fingerprint"}
@@ -180,7 +180,7 @@ def test_another_cudnn_is_named_by_what_the_library_itself_says(
     compile_library(library, "unsigned long cudnnGetVersion(void) { return 90100; }")
     python = str(clone / "bin" / "python")
 
-    proved = prove(LocalTarget(python), lock, smoke=False, device="cpu", outside=outside())
+    proved = prove(LocalTarget(python), lock, smoke=False, device="cpu", services=services())
 
     failing = {check.id: check for check in proved.checks if check.fails}
     assert "cuDNN 9.1.0" in failing["frameworks"].actual

@@ -19,7 +19,7 @@ from tests.samples import (
     sample_hardware,
     sample_lock,
 )
-from tests.workflows.outside import outside, target
+from tests.workflows.services import services, target
 
 if TYPE_CHECKING:
     from snapenv.model.facts import Facts
@@ -168,7 +168,7 @@ def proof(
         sample_lock(facts=SAMPLE, baseline=TRAINED),
         smoke=smoke,
         device="cpu",
-        outside=outside(),
+        services=services(),
         subject=Subject(name=".venv", diff=DIFF, checked=checked),
     )
 

@@ -26,14 +26,14 @@ from snapenv.workflows.restore import Restore, restore
 from snapenv.workflows.show import show
 from tests.fakes import FakeEngine, FakeTask, SilentProgress
 from tests.samples import TAG, sample_facts, sample_snapshot
-from tests.workflows.outside import outside as usual
-from tests.workflows.outside import target
+from tests.workflows.services import services as usual
+from tests.workflows.services import target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from snapenv.ports import Outside, Target, Task
+    from snapenv.ports import Services, Target, Task
     from snapenv.steps.proof import EngineName
 
 REGISTRY = "localhost:5000"
@@ -42,7 +42,7 @@ BASE = ImageRef(repository=f"{REGISTRY}/nvidia/pytorch", tag="25.10-py3")
 SNAPSHOT = sample_snapshot()
 
 
-def outside(engine: FakeEngine) -> Outside:
+def services(engine: FakeEngine) -> Services:
     return replace(usual(), engine=engine)
 
 
@@ -129,8 +129,8 @@ def file(path: Path, **options: object) -> Import:
 def test_an_image_comes_back_on_another_machine(
     engine: FakeEngine, other: FakeEngine, tmp_path: Path
 ) -> None:
-    exported = export_image(by_tag(tmp_path / "a"), outside(engine))
-    imported = import_image(file(tmp_path / "a"), outside(other))
+    exported = export_image(by_tag(tmp_path / "a"), services(engine))
+    imported = import_image(file(tmp_path / "a"), services(other))
 
     there, here = engine.images[f"{REPOSITORY}:{TAG}"], other.images[f"here:{TAG}"]
     assert (here.diff_ids, here.labels) == (there.diff_ids, there.labels)
@@ -151,7 +151,7 @@ def test_an_image_comes_back_on_another_machine(
 def test_a_snapshot_folder_names_its_image(engine: FakeEngine, tmp_path: Path) -> None:
     write_snapshot(SNAPSHOT, tmp_path / "snapshot")
 
-    done = export_image(by_tag(tmp_path / "a", ref=str(tmp_path / "snapshot")), outside(engine))
+    done = export_image(by_tag(tmp_path / "a", ref=str(tmp_path / "snapshot")), services(engine))
 
     assert done.result.image == f"{REPOSITORY}:{TAG}"
 
@@ -161,7 +161,7 @@ def test_an_image_that_only_the_registry_has_is_pulled(engine: FakeEngine, tmp_p
     engine.push(ref, FakeTask())
     engine.remove(ref.tagged)
 
-    export_image(by_tag(tmp_path / "a"), outside(engine))
+    export_image(by_tag(tmp_path / "a"), services(engine))
 
     assert (tmp_path / "a").exists()
 
@@ -169,10 +169,10 @@ def test_an_image_that_only_the_registry_has_is_pulled(engine: FakeEngine, tmp_p
 def test_a_delta_is_small_and_takes_the_base_from_the_registry(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "whole"), outside(engine))
-    export_image(by_tag(tmp_path / "delta", delta=True), outside(engine))
+    export_image(by_tag(tmp_path / "whole"), services(engine))
+    export_image(by_tag(tmp_path / "delta", delta=True), services(engine))
 
-    done = import_image(file(tmp_path / "delta"), outside(other))
+    done = import_image(file(tmp_path / "delta"), services(other))
 
     assert done.result.delta is True
     assert f"here:{TAG}" in other.images
@@ -184,11 +184,11 @@ def test_a_delta_is_small_and_takes_the_base_from_the_registry(
 def test_a_delta_takes_the_base_from_the_engine_where_it_has_it(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a", delta=True), outside(engine))
+    export_image(by_tag(tmp_path / "a", delta=True), services(engine))
     other.pull(engine.resolve(BASE, FakeTask()), FakeTask())
     other.pulled.clear()
 
-    import_image(file(tmp_path / "a"), outside(other))
+    import_image(file(tmp_path / "a"), services(other))
 
     assert other.pulled == []
 
@@ -208,22 +208,22 @@ class Complete(Pulling):
 def test_an_engine_that_wants_every_layer_gets_the_base_too(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a", delta=True), outside(engine))
+    export_image(by_tag(tmp_path / "a", delta=True), services(engine))
     complete = Complete(served=other.served, remote=other.remote)
 
-    done = import_image(file(tmp_path / "a"), outside(complete))
+    done = import_image(file(tmp_path / "a"), services(complete))
 
     assert done.result.image == f"here:{TAG}"
 
 
 def test_a_mirror_gives_the_base_too(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
-    export_image(by_tag(tmp_path / "a", delta=True), outside(engine))
+    export_image(by_tag(tmp_path / "a", delta=True), services(engine))
     other.registry = "example.com"
     other.served = {
         name.replace(REGISTRY, "example.com/mirror"): image for name, image in other.served.items()
     }
 
-    import_image(file(tmp_path / "a", mirror="example.com/mirror"), outside(other))
+    import_image(file(tmp_path / "a", mirror="example.com/mirror"), services(other))
 
     assert other.pulled[0].startswith("example.com/mirror/nvidia/pytorch:25.10-py3@sha256:")
 
@@ -231,12 +231,12 @@ def test_a_mirror_gives_the_base_too(engine: FakeEngine, other: Pulling, tmp_pat
 def test_a_base_that_has_other_layers_here_is_refused(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a", delta=True), outside(engine))
+    export_image(by_tag(tmp_path / "a", delta=True), services(engine))
     wrong = build(other, "FROM scratch\nCOPY Dockerfile /")
     other.tag(wrong, BASE)
 
     with pytest.raises(BaseError, match="which has others here"):
-        import_image(file(tmp_path / "a"), outside(other))
+        import_image(file(tmp_path / "a"), services(other))
 
     assert f"here:{TAG}" not in other.images
 
@@ -246,14 +246,14 @@ def test_a_delta_of_a_base_that_is_gone_is_refused(engine: FakeEngine, tmp_path:
         del engine.images[name]
 
     with pytest.raises(BaseError, match="the base image of .* is not here: localhost:5000/nvidia"):
-        export_image(by_tag(tmp_path / "a", delta=True), outside(engine))
+        export_image(by_tag(tmp_path / "a", delta=True), services(engine))
 
     assert not list(tmp_path.iterdir())
 
 
 def test_an_image_without_a_snapshot_is_not_exported(engine: FakeEngine, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="holds no snapshot"):
-        export_image(by_tag(tmp_path / "a", ref=BASE.tagged), outside(engine))
+        export_image(by_tag(tmp_path / "a", ref=BASE.tagged), services(engine))
 
     assert not list(tmp_path.iterdir())
 
@@ -268,23 +268,23 @@ def test_a_file_that_is_there_is_refused_before_the_engine_is_asked(tmp_path: Pa
 def test_a_tag_is_not_moved_without_being_asked(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a"), outside(engine))
+    export_image(by_tag(tmp_path / "a"), services(engine))
     old = build(other, "FROM scratch\nCOPY Dockerfile /")
     other.tag(old, ImageRef(repository="here", tag=TAG))
 
     with pytest.raises(TagTakenError, match=f"here:{TAG} is {old.id} already"):
-        import_image(file(tmp_path / "a"), outside(other))
+        import_image(file(tmp_path / "a"), services(other))
     assert other.images == {old.id: old, f"here:{TAG}": old}
-    import_image(file(tmp_path / "a", replace=True), outside(other))
+    import_image(file(tmp_path / "a", replace=True), services(other))
 
     assert other.images[f"here:{TAG}"].labels[SNAPSHOT_LABEL] == SNAPSHOT.digest
 
 
 def test_a_second_import_does_no_harm(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
-    export_image(by_tag(tmp_path / "a"), outside(engine))
+    export_image(by_tag(tmp_path / "a"), services(engine))
 
-    first = import_image(file(tmp_path / "a"), outside(other))
-    second = import_image(file(tmp_path / "a"), outside(other))
+    first = import_image(file(tmp_path / "a"), services(other))
+    second = import_image(file(tmp_path / "a"), services(other))
 
     assert first == second
 
@@ -301,11 +301,11 @@ class Changing(Pulling):
 def test_an_image_that_is_not_the_archives_gets_no_name(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a"), outside(engine))
+    export_image(by_tag(tmp_path / "a"), services(engine))
     changing = Changing(served=other.served, remote=other.remote)
 
     with pytest.raises(ArchiveError, match="the engine made sha256:.* of it"):
-        import_image(file(tmp_path / "a"), outside(changing))
+        import_image(file(tmp_path / "a"), services(changing))
 
     assert changing.images == {}
 
@@ -317,7 +317,7 @@ def test_a_snapshot_that_the_image_does_not_name_is_not_exported(
     engine.images[f"{REPOSITORY}:{TAG}"] = replace(image, labels={SNAPSHOT_LABEL: "sha256:x"})
 
     with pytest.raises(SnapshotDamagedError, match="says it holds snapshot sha256:x"):
-        export_image(by_tag(tmp_path / "a"), outside(engine))
+        export_image(by_tag(tmp_path / "a"), services(engine))
 
     assert not list(tmp_path.iterdir())
 
@@ -328,16 +328,16 @@ def test_an_engine_that_fails_while_it_saves_leaves_no_file(
     engine.layers = dict.fromkeys(engine.layers, b"other")
 
     with pytest.raises(EngineError, match="gave other bytes for layer"):
-        export_image(by_tag(tmp_path / "a"), outside(engine))
+        export_image(by_tag(tmp_path / "a"), services(engine))
 
     assert not list(tmp_path.iterdir())
 
 
 def test_an_archive_is_restored(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
-    export_image(by_tag(tmp_path / "a"), outside(engine))
+    export_image(by_tag(tmp_path / "a"), services(engine))
     request = Restore(ref=str(tmp_path / "a"), repository="here", device="cpu", smoke=False)
 
-    done = restore(request, outside(other))
+    done = restore(request, services(other))
 
     assert done.ok
     assert done.result.image == f"here:{TAG}"
@@ -347,7 +347,7 @@ def test_an_archive_is_restored(engine: FakeEngine, other: Pulling, tmp_path: Pa
 def test_an_archive_is_restored_as_a_venv_without_an_engine(
     engine: FakeEngine, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a"), outside(engine))
+    export_image(by_tag(tmp_path / "a"), services(engine))
     request = Restore(ref=str(tmp_path / "a"), repository="here", engine="venv", smoke=False)
 
     done = restore(request, replace(usual(), engine=None))
@@ -360,13 +360,13 @@ def test_an_archive_is_restored_as_a_venv_without_an_engine(
 def test_an_archive_that_is_restored_is_checked_once(
     engine: FakeEngine, other: Pulling, tmp_path: Path, engine_name: EngineName
 ) -> None:
-    export_image(by_tag(tmp_path / "a"), outside(engine))
+    export_image(by_tag(tmp_path / "a"), services(engine))
     request = Restore(
         ref=str(tmp_path / "a"), repository="here", engine=engine_name, device="cpu", smoke=False
     )
     progress = SilentProgress()
 
-    restore(request, replace(outside(other), progress=progress))
+    restore(request, replace(services(other), progress=progress))
 
     assert progress.titles.count(f"Checking {tmp_path / 'a'}") == 1
 
@@ -374,18 +374,18 @@ def test_an_archive_that_is_restored_is_checked_once(
 def test_of_an_archive_layers_are_to_be_loaded_and_none_fetched(
     engine: FakeEngine, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a"), outside(engine))
+    export_image(by_tag(tmp_path / "a"), services(engine))
 
-    outcome = doctor(Doctor(ref=str(tmp_path / "a"), repository="here"), outside(engine))
+    outcome = doctor(Doctor(ref=str(tmp_path / "a"), repository="here"), services(engine))
 
     size_bytes = (tmp_path / "a").stat().st_size
     assert outcome.lines == (f"{size_bytes / 1e3:.1f} kB of layers are to be loaded",)
 
 
 def test_an_archive_is_shown_without_an_engine(engine: FakeEngine, tmp_path: Path) -> None:
-    export_image(by_tag(tmp_path / "a"), outside(engine))
+    export_image(by_tag(tmp_path / "a"), services(engine))
 
-    outcome = show(str(tmp_path / "a"), outside(Silent()), repository="here")
+    outcome = show(str(tmp_path / "a"), services(Silent()), repository="here")
 
     result = outcome.result
     assert (result.kind, result.name) == ("archive", str(tmp_path / "a"))
@@ -395,19 +395,19 @@ def test_an_archive_is_shown_without_an_engine(engine: FakeEngine, tmp_path: Pat
 
 
 def test_a_damaged_archive_is_not_shown(engine: FakeEngine, tmp_path: Path) -> None:
-    export_image(by_tag(tmp_path / "a"), outside(engine))
+    export_image(by_tag(tmp_path / "a"), services(engine))
     content = bytearray((tmp_path / "a").read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "a").write_bytes(content)
 
     with pytest.raises(ArchiveError):
-        show(str(tmp_path / "a"), outside(Silent()), repository="here")
+        show(str(tmp_path / "a"), services(Silent()), repository="here")
 
 
 def test_progress_is_told_by_bytes(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
     progress = SilentProgress()
-    export_image(by_tag(tmp_path / "a"), replace(outside(engine), progress=progress))
-    import_image(file(tmp_path / "a"), replace(outside(other), progress=progress))
+    export_image(by_tag(tmp_path / "a"), replace(services(engine), progress=progress))
+    import_image(file(tmp_path / "a"), replace(services(other), progress=progress))
 
     assert progress.titles == [
         f"Exporting {REPOSITORY}:{TAG}",

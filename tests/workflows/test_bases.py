@@ -22,7 +22,7 @@ from tests.samples import (
     sample_lock,
     sample_snapshot,
 )
-from tests.workflows.outside import REGISTRY, EngineWithBase, FakeRegistry, outside, target
+from tests.workflows.services import REGISTRY, EngineWithBase, FakeRegistry, services, target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_images_for_a_snapshot_are_listed_best_first_with_their_reasons(folder: Path) -> None:
     registry = FakeRegistry(images=dict([remote("26.02-py3")]))
 
-    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), outside(registry=registry))
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), services(registry=registry))
 
     assert outcome.exit_code == 0
     assert listed(outcome)[0] == RankedBase(
@@ -93,7 +93,7 @@ def test_the_images_for_a_snapshot_are_listed_best_first_with_their_reasons(fold
 def test_people_get_a_table_of_60_columns(folder: Path) -> None:
     registry = FakeRegistry(images=dict([remote("26.02-py3")]))
 
-    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=1), outside(registry=registry))
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=1), services(registry=registry))
 
     assert outcome.lines == (
         "Python 3.12.3, torch 2.11.0+cu130, driver 580.95.05, NVIDIA",
@@ -116,7 +116,7 @@ def test_without_a_snapshot_the_active_environment_is_looked_at(
     (tmp_path / "bin" / "python").touch()
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))
 
-    outcome = bases(Bases(), outside(here=target(PYTHON_312)))
+    outcome = bases(Bases(), services(here=target(PYTHON_312)))
 
     assert listed(outcome)[0].image == "nvcr.io/nvidia/pytorch:26.02-py3"
 
@@ -127,16 +127,16 @@ def test_no_active_environment_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
 
     with pytest.raises(EnvironmentMissingError, match="no environment is active"):
-        bases(Bases(), outside())
+        bases(Bases(), services())
 
 
 def test_a_folder_without_a_snapshot_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="holds no snapshot"):
-        bases(Bases(snapshot=tmp_path), outside())
+        bases(Bases(snapshot=tmp_path), services())
 
 
 def test_a_silent_registry_costs_the_sizes_and_is_said_once(folder: Path) -> None:
-    outcome = bases(Bases(snapshot=folder), outside())
+    outcome = bases(Bases(snapshot=folder), services())
 
     assert outcome.exit_code == 0
     assert len(listed(outcome)) == 8
@@ -148,7 +148,7 @@ def test_a_silent_registry_costs_the_sizes_and_is_said_once(folder: Path) -> Non
 def test_an_image_that_the_registry_does_not_have_stands_last(folder: Path) -> None:
     registry = FakeRegistry(images=dict([remote("26.06-py3")]))
 
-    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=80), outside(registry=registry))
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=80), services(registry=registry))
 
     assert listed(outcome)[0].image == f"{MIRRORED}:26.06-py3"
     assert listed(outcome)[-7].reason == "its registry has none for amd64"
@@ -159,7 +159,7 @@ def test_an_image_that_the_registry_does_not_have_stands_last(folder: Path) -> N
 
 
 def test_a_registry_that_has_none_of_them_changes_no_rank(folder: Path) -> None:
-    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), outside(registry=FakeRegistry()))
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), services(registry=FakeRegistry()))
 
     assert listed(outcome)[0].image == f"{MIRRORED}:26.02-py3"
     (warning,) = outcome.warnings
@@ -172,7 +172,7 @@ def test_what_a_remote_image_says_beats_the_catalogue(folder: Path) -> None:
     images = dict([remote(names[0], **said), *(remote(name) for name in names[1:])])
     registry = FakeRegistry(images=images)
 
-    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=80), outside(registry=registry))
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=80), services(registry=registry))
 
     found = next(one for one in listed(outcome) if one.image.endswith("26.02-py3"))
     assert (found.cuda, found.torch) == ("14.1", "2.12")
@@ -192,7 +192,7 @@ def test_what_a_local_image_says_beats_the_catalogue(folder: Path) -> None:
     )
     engine = EngineWithBase(images={"nvcr.io/nvidia/pytorch:26.02-py3": local})
 
-    outcome = bases(Bases(snapshot=folder, limit=1), outside(engine))
+    outcome = bases(Bases(snapshot=folder, limit=1), services(engine))
 
     assert listed(outcome)[0].cuda == "13.0"
     assert listed(outcome)[0].here is True
@@ -227,7 +227,7 @@ def engine_that_holds(image: Image, inside: FakeTarget) -> EngineWithBase:
 def test_the_labels_of_a_local_image_tell_its_libraries(folder: Path) -> None:
     engine = engine_that_holds(LABELLED, telling('{"python": "3.12.3"}'))
 
-    first = listed(bases(Bases(snapshot=folder, limit=1), outside(engine)))[0]
+    first = listed(bases(Bases(snapshot=folder, limit=1), services(engine)))[0]
 
     assert (first.cuda, first.cudnn, first.nccl) == ("13.1", "9.18.1.3", "2.29.2")
 
@@ -235,7 +235,7 @@ def test_the_labels_of_a_local_image_tell_its_libraries(folder: Path) -> None:
 def test_the_first_is_looked_into_where_it_is_here_and_that_is_said(folder: Path) -> None:
     engine = engine_that_holds(LABELLED, telling('{"python": "3.12.9", "torch": "2.11.0a0"}'))
 
-    outcome = bases(Bases(snapshot=folder), outside(engine))
+    outcome = bases(Bases(snapshot=folder), services(engine))
 
     assert [one.looked_into for one in listed(outcome)] == [True] + [False] * 7
     assert engine.gpus == [None]
@@ -248,7 +248,7 @@ def test_the_first_is_looked_into_where_it_is_here_and_that_is_said(folder: Path
 def test_what_is_seen_inside_beats_what_is_said_and_may_set_it_lower(folder: Path) -> None:
     engine = engine_that_holds(LABELLED, telling('{"python": "3.10.2", "cuda": "13.1"}'))
 
-    outcome = bases(Bases(snapshot=folder, limit=80), outside(engine))
+    outcome = bases(Bases(snapshot=folder, limit=80), services(engine))
 
     found = next(one for one in listed(outcome) if one.image == NAME)
     assert (found.python, found.looked_into) == ("3.10", True)
@@ -259,7 +259,7 @@ def test_what_is_seen_inside_beats_what_is_said_and_may_set_it_lower(folder: Pat
 def test_an_image_that_does_not_run_is_said_and_no_failure(folder: Path) -> None:
     engine = engine_that_holds(LABELLED, telling("{}", exit_code=1))
 
-    outcome = bases(Bases(snapshot=folder, limit=1), outside(engine))
+    outcome = bases(Bases(snapshot=folder, limit=1), services(engine))
 
     assert outcome.exit_code == 0
     assert listed(outcome)[0].looked_into is False
@@ -276,7 +276,7 @@ def test_no_container_runs_of_an_image_for_another_machine_or_of_no_first(
     engine = engine_that_holds(image, telling('{"python": "3.12.9"}'))
     engine.images = {NAME if machine == "arm64" else NAME.replace("26.02", "25.12"): image}
 
-    bases(Bases(snapshot=folder), outside(engine))
+    bases(Bases(snapshot=folder), services(engine))
 
     assert engine.gpus == []
 
@@ -292,7 +292,7 @@ class NoEngine(EngineWithBase):
 
 
 def test_no_engine_is_needed(folder: Path) -> None:
-    outcome = bases(Bases(snapshot=folder), outside(NoEngine()))
+    outcome = bases(Bases(snapshot=folder), services(NoEngine()))
 
     assert {one.here for one in listed(outcome)} == {False}
 
@@ -300,7 +300,7 @@ def test_no_engine_is_needed(folder: Path) -> None:
 def test_an_environment_of_an_nvidia_image_has_that_image_first(tmp_path: Path) -> None:
     write_snapshot(sample_snapshot(sample_lock(facts=sample_base_facts())), tmp_path / "own")
 
-    outcome = bases(Bases(snapshot=tmp_path / "own"), outside())
+    outcome = bases(Bases(snapshot=tmp_path / "own"), services())
 
     assert outcome.result.world == "base"
     first, second = listed(outcome)[:2]
@@ -312,7 +312,7 @@ def test_an_environment_of_an_nvidia_image_has_that_image_first(tmp_path: Path) 
 def test_no_more_than_the_first_eight_are_asked_for(folder: Path, limit: int, asked: int) -> None:
     registry = FakeRegistry()
 
-    outcome = bases(Bases(snapshot=folder, limit=limit), outside(registry=registry))
+    outcome = bases(Bases(snapshot=folder, limit=limit), services(registry=registry))
 
     assert len(registry.asked) == asked
     assert len(listed(outcome)) == limit
@@ -333,7 +333,7 @@ class Together(FakeRegistry):
 def test_all_are_asked_for_at_once(folder: Path) -> None:
     registry = Together(images=dict([remote("26.02-py3")]))
 
-    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), outside(registry=registry))
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), services(registry=registry))
 
     assert listed(outcome)[0].size_bytes == 9_840_000_000
 
@@ -346,7 +346,7 @@ def test_an_arm64_machine_is_asked_for_as_such(tmp_path: Path) -> None:
     registry = FakeRegistry(images=dict([remote("26.02-py3", machine="arm64")]))
 
     outcome = bases(
-        Bases(snapshot=tmp_path / "arm", mirror=REGISTRY, limit=8), outside(registry=registry)
+        Bases(snapshot=tmp_path / "arm", mirror=REGISTRY, limit=8), services(registry=registry)
     )
 
     assert outcome.result.machine == "arm64"

@@ -18,7 +18,7 @@ from tests.samples import (
     sample_lock,
     sample_snapshot,
 )
-from tests.workflows.outside import BASE, REGISTRY, REPOSITORY, EngineWithBase, outside, target
+from tests.workflows.services import BASE, REGISTRY, REPOSITORY, EngineWithBase, services, target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def pushed(engine: EngineWithBase, image: Image) -> None:
 def test_the_base_is_pinned_and_the_snapshot_travels_as_it_was_captured(snapshot: Path) -> None:
     engine = EngineWithBase()
 
-    build(snapshot, REQUEST, outside(engine))
+    build(snapshot, REQUEST, services(engine))
 
     (context,) = engine.built
     dockerfile = bytes(context.files[context.dockerfile]).decode()
@@ -59,7 +59,7 @@ def test_the_base_is_pinned_and_the_snapshot_travels_as_it_was_captured(snapshot
 def test_a_certificate_authority_is_lent_to_the_build(snapshot: Path) -> None:
     engine = EngineWithBase()
 
-    build(snapshot, REQUEST, outside(engine, certificates=b"PEM"))
+    build(snapshot, REQUEST, services(engine, certificates=b"PEM"))
 
     assert engine.built[0].files["ca.pem"] == b"PEM"
 
@@ -73,7 +73,7 @@ def test_an_entrypoint_of_the_base_that_starts_no_command_is_left_out_and_told(
 ) -> None:
     engine = engine_with(replace(BASE, entrypoint=entrypoint))
 
-    outcome = build(snapshot, REQUEST, outside(engine))
+    outcome = build(snapshot, REQUEST, services(engine))
 
     (context,) = engine.built
     dockerfile = bytes(context.files[context.dockerfile]).decode()
@@ -90,7 +90,7 @@ def test_an_entrypoint_of_the_base_that_starts_no_command_is_left_out_and_told(
 def test_steps_that_the_base_adds_to_each_build_are_told(snapshot: Path) -> None:
     engine = engine_with(replace(BASE, triggers=("RUN id",)))
 
-    outcome = build(snapshot, REQUEST, outside(engine))
+    outcome = build(snapshot, REQUEST, services(engine))
 
     assert [text for text in outcome.warnings if text.endswith("ONBUILD RUN id")]
 
@@ -108,7 +108,7 @@ def engine_with(base: Image) -> EngineWithBase:
 def test_the_image_is_named_by_the_convention(snapshot: Path) -> None:
     engine = EngineWithBase()
 
-    outcome = build(snapshot, REQUEST, outside(engine))
+    outcome = build(snapshot, REQUEST, services(engine))
 
     image = engine.images[NAME]
     assert outcome.result.image == NAME
@@ -121,7 +121,7 @@ def test_an_image_that_is_not_what_the_lock_says_gets_no_name(snapshot: Path) ->
     engine = EngineWithBase(inside=target(sample_facts(environment=other)))
 
     with pytest.raises(BuildError, match=r"the image is not what the lock says: .*ultralytics"):
-        build(snapshot, REQUEST, outside(engine))
+        build(snapshot, REQUEST, services(engine))
 
     assert NAME not in engine.images
 
@@ -132,7 +132,7 @@ def test_what_is_only_to_be_looked_out_for_refuses_no_image(tmp_path: Path) -> N
     write_snapshot(sample_snapshot(lock), tmp_path / "preloaded")
     engine = EngineWithBase(inside=target(replace(sample_facts(), startup={})))
 
-    build(tmp_path / "preloaded", REQUEST, outside(engine))
+    build(tmp_path / "preloaded", REQUEST, services(engine))
 
     assert NAME in engine.images
 
@@ -142,7 +142,7 @@ def test_what_a_base_puts_before_the_environment_gets_no_name(snapshot: Path) ->
     engine = EngineWithBase(inside=target(shadowed))
 
     with pytest.raises(BuildError, match="PYTHONPATH: nothing .* became six before"):
-        build(snapshot, REQUEST, outside(engine))
+        build(snapshot, REQUEST, services(engine))
 
     assert NAME not in engine.images
 
@@ -151,7 +151,7 @@ def test_a_name_that_another_image_has_is_not_moved(snapshot: Path) -> None:
     engine = EngineWithBase(images={NAME: OTHER})
 
     with pytest.raises(TagTakenError, match="sha256:other already"):
-        build(snapshot, REQUEST, outside(engine))
+        build(snapshot, REQUEST, services(engine))
 
     assert engine.images[NAME] == OTHER
     assert engine.built == []
@@ -160,7 +160,7 @@ def test_a_name_that_another_image_has_is_not_moved(snapshot: Path) -> None:
 def test_a_name_is_moved_where_that_is_asked_for(snapshot: Path) -> None:
     engine = EngineWithBase(images={NAME: OTHER})
 
-    build(snapshot, replace(REQUEST, replace=True), outside(engine))
+    build(snapshot, replace(REQUEST, replace=True), services(engine))
 
     assert engine.images[NAME] != OTHER
 
@@ -168,8 +168,8 @@ def test_a_name_is_moved_where_that_is_asked_for(snapshot: Path) -> None:
 def test_an_image_that_was_built_before_is_not_built_again(snapshot: Path) -> None:
     engine = EngineWithBase()
 
-    first = build(snapshot, REQUEST, outside(engine))
-    second = build(snapshot, REQUEST, outside(engine))
+    first = build(snapshot, REQUEST, services(engine))
+    second = build(snapshot, REQUEST, services(engine))
 
     assert len(engine.built) == 1
     assert first.result == second.result
@@ -177,20 +177,20 @@ def test_an_image_that_was_built_before_is_not_built_again(snapshot: Path) -> No
 
 def test_another_base_than_that_of_the_image_under_this_name_is_refused(snapshot: Path) -> None:
     engine = EngineWithBase()
-    build(snapshot, REQUEST, outside(engine))
+    build(snapshot, REQUEST, services(engine))
 
     with pytest.raises(TagTakenError, match=r"on .*26\.03-py3"):
         build(
             snapshot,
             replace(REQUEST, base="nvcr.io/nvidia/pytorch:26.03-py3"),
-            outside(engine),
+            services(engine),
         )
 
 
 def test_pushing_gives_the_digest_that_the_registry_serves(snapshot: Path) -> None:
     engine = EngineWithBase()
 
-    outcome = build(snapshot, replace(REQUEST, push=True), outside(engine))
+    outcome = build(snapshot, replace(REQUEST, push=True), services(engine))
 
     assert f"{REPOSITORY}@{outcome.result.digest}" in engine.served
 
@@ -199,8 +199,8 @@ def test_pushing_twice_says_the_same_twice(snapshot: Path) -> None:
     engine = EngineWithBase()
     request = replace(REQUEST, push=True)
 
-    first = build(snapshot, request, outside(engine))
-    second = build(snapshot, request, outside(engine))
+    first = build(snapshot, request, services(engine))
+    second = build(snapshot, request, services(engine))
 
     assert first.result == second.result
 
@@ -210,7 +210,7 @@ def test_a_tag_that_another_image_has_in_the_registry_is_not_moved(snapshot: Pat
     pushed(engine, OTHER)
 
     with pytest.raises(TagTakenError, match="--replace|already"):
-        build(snapshot, replace(REQUEST, push=True), outside(engine))
+        build(snapshot, replace(REQUEST, push=True), services(engine))
 
     assert engine.served[NAME].id == OTHER.id
 
@@ -219,6 +219,6 @@ def test_a_tag_in_the_registry_is_moved_where_that_is_asked_for(snapshot: Path) 
     engine = EngineWithBase()
     pushed(engine, OTHER)
 
-    build(snapshot, replace(REQUEST, push=True, replace=True), outside(engine))
+    build(snapshot, replace(REQUEST, push=True, replace=True), services(engine))
 
     assert engine.served[NAME].id != OTHER.id

@@ -19,7 +19,7 @@ from tests.samples import (
     sample_hardware,
     sample_snapshot,
 )
-from tests.workflows.outside import BASE, REGISTRY, REPOSITORY, EngineWithBase, outside, target
+from tests.workflows.services import BASE, REGISTRY, REPOSITORY, EngineWithBase, services, target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def between(left: object, right: object, *, rehash: bool = False) -> Diff:
 def test_a_snapshot_and_the_environment_that_it_is_of_are_the_same(
     folder: Path, venv: Path
 ) -> None:
-    outcome = diff(between(folder, venv), outside())
+    outcome = diff(between(folder, venv), services())
 
     assert outcome.exit_code == 0
     assert outcome.result == DiffResult(
@@ -68,7 +68,7 @@ def test_a_snapshot_and_the_environment_that_it_is_of_are_the_same(
 
 
 def test_what_differs_is_a_no_by_group(folder: Path, venv: Path) -> None:
-    outcome = diff(between(folder, venv), outside(here=target(OTHER)))
+    outcome = diff(between(folder, venv), services(here=target(OTHER)))
 
     assert outcome.exit_code == 1
     assert outcome.result.differences == (
@@ -85,7 +85,7 @@ def test_what_differs_is_a_no_by_group(folder: Path, venv: Path) -> None:
 
 
 def test_what_is_cosmetic_alone_is_a_yes_and_listed(folder: Path, venv: Path) -> None:
-    outcome = diff(between(folder, venv), outside(here=target(BY_UV)))
+    outcome = diff(between(folder, venv), services(here=target(BY_UV)))
 
     assert outcome.exit_code == 0
     assert outcome.lines == ("the same environment; 3 cosmetic",)
@@ -93,7 +93,7 @@ def test_what_is_cosmetic_alone_is_a_yes_and_listed(folder: Path, venv: Path) ->
 
 
 def test_an_interpreter_and_its_folder_are_the_same_side(venv: Path) -> None:
-    outcome = diff(between(venv, venv / "bin" / "python"), outside())
+    outcome = diff(between(venv, venv / "bin" / "python"), services())
 
     assert outcome.result.left == outcome.result.right
 
@@ -103,7 +103,7 @@ def test_live_is_the_active_environment(
 ) -> None:
     monkeypatch.setenv("VIRTUAL_ENV", str(venv))
 
-    outcome = diff(between("live", folder), outside())
+    outcome = diff(between("live", folder), services())
 
     assert outcome.result.left == DiffSide(
         kind="environment", place=str(venv / "bin" / "python"), digest=None
@@ -116,16 +116,16 @@ def test_no_active_environment_is_said(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", "/nowhere")
 
     with pytest.raises(EnvironmentMissingError, match="no environment is active"):
-        diff(between(folder, "live"), outside())
+        diff(between(folder, "live"), services())
 
 
 def test_a_tag_is_read_out_of_its_image_without_running_it(folder: Path) -> None:
     engine = EngineWithBase(inside=target(sample_facts()))
-    build(folder, Build(repository=REPOSITORY, mirror=REGISTRY, push=True), outside(engine))
+    build(folder, Build(repository=REPOSITORY, mirror=REGISTRY, push=True), services(engine))
     engine.remove(f"{REPOSITORY}:{TAG}")
     engine.gpus.clear()
 
-    outcome = diff(between(folder, TAG), outside(engine))
+    outcome = diff(between(folder, TAG), services(engine))
 
     assert outcome.exit_code == 0
     assert outcome.result.right == DiffSide(
@@ -138,14 +138,14 @@ def test_an_image_without_a_snapshot_is_named(folder: Path) -> None:
     engine = EngineWithBase(images={f"{REPOSITORY}:old": BASE})
 
     with pytest.raises(NotFoundError, match="was not built by snapenv"):
-        diff(between(folder, f"{REPOSITORY}:old"), outside(engine))
+        diff(between(folder, f"{REPOSITORY}:old"), services(engine))
 
 
 @pytest.mark.parametrize("rehash", [False, True])
 def test_every_file_is_read_anew_only_where_that_is_asked_for(venv: Path, *, rehash: bool) -> None:
     here = target(sample_facts())
 
-    diff(between(venv, venv, rehash=rehash), outside(here=here))
+    diff(between(venv, venv, rehash=rehash), services(here=here))
 
     assert ["--rehash" in call.argv for call in here.calls] == [rehash, rehash]
 
@@ -154,15 +154,15 @@ def test_a_snapshot_that_holds_a_python_too_is_a_snapshot(folder: Path, venv: Pa
     (venv / "SHA256SUMS").touch()
 
     with pytest.raises(Exception, match="SHA256SUMS is not of its form"):
-        diff(between(folder, venv), outside())
+        diff(between(folder, venv), services())
 
 
 @pytest.mark.parametrize("name", ["gone/bin/python", "/gone/bin/python3.11"])
 def test_an_interpreter_that_is_not_there_is_no_image(folder: Path, name: str) -> None:
     with pytest.raises(InterpreterError, match="there is no Python at .*gone"):
-        diff(between(folder, name), outside())
+        diff(between(folder, name), services())
 
 
 def test_a_folder_that_holds_neither_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="neither a snapshot nor an environment"):
-        diff(between(folder, tmp_path), outside())
+        diff(between(folder, tmp_path), services())

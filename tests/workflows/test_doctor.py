@@ -13,7 +13,14 @@ from snapenv.model.host import NEEDS_LABEL, GpuPlumbing
 from snapenv.preflight.needs_label import make_label
 from snapenv.workflows.doctor import Doctor, doctor
 from tests.samples import sample_facts, sample_hardware
-from tests.workflows.outside import BASE, REPOSITORY, EngineWithBase, FakeRegistry, outside, target
+from tests.workflows.services import (
+    BASE,
+    REPOSITORY,
+    EngineWithBase,
+    FakeRegistry,
+    services,
+    target,
+)
 from tests.workflows.test_preflight import LOCK, NAME, NoEngine, remote
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ def asked(ref: str | None = NAME, *, device: str = "auto", venv: bool = False) -
 def test_a_machine_that_can_run_an_image_is_a_yes_and_nothing_is_pulled() -> None:
     engine = EngineWithBase()
 
-    outcome = doctor(asked(), outside(engine, registry=SHELF))
+    outcome = doctor(asked(), services(engine, registry=SHELF))
 
     assert outcome.exit_code == 0
     assert outcome.verdict is not None
@@ -43,7 +50,7 @@ def test_a_machine_that_can_run_an_image_is_a_yes_and_nothing_is_pulled() -> Non
 def test_an_old_driver_is_a_no_that_says_what_to_do() -> None:
     here = target(sample_facts(hardware=OLD))
 
-    outcome = doctor(asked(), outside(here=here, registry=SHELF))
+    outcome = doctor(asked(), services(here=here, registry=SHELF))
 
     assert outcome.exit_code == 1
     assert outcome.verdict is not None
@@ -55,7 +62,7 @@ def test_an_old_driver_is_a_no_that_says_what_to_do() -> None:
 def test_the_cpu_needs_no_driver() -> None:
     here = target(sample_facts(hardware=OLD))
 
-    assert doctor(asked(device="cpu"), outside(here=here, registry=SHELF)).ok
+    assert doctor(asked(device="cpu"), services(here=here, registry=SHELF)).ok
 
 
 def test_a_driver_that_does_not_answer_is_a_no() -> None:
@@ -64,7 +71,9 @@ def test_a_driver_that_does_not_answer_is_a_no() -> None:
     )
     hardware = replace(sample_hardware(driver=None), driver_fault=fault)
 
-    outcome = doctor(asked(), outside(here=target(sample_facts(hardware=hardware)), registry=SHELF))
+    outcome = doctor(
+        asked(), services(here=target(sample_facts(hardware=hardware)), registry=SHELF)
+    )
 
     assert outcome.exit_code == 1
     assert outcome.verdict is not None
@@ -72,14 +81,14 @@ def test_a_driver_that_does_not_answer_is_a_no() -> None:
 
 
 def test_without_an_engine_the_answer_is_a_no_and_not_an_error() -> None:
-    outcome = doctor(asked(), outside(NoEngine(), registry=SHELF))
+    outcome = doctor(asked(), services(NoEngine(), registry=SHELF))
 
     (failed,) = [check for check in outcome.checks if check.fails]
     assert (failed.id, failed.fix) == ("engine", "Start Docker.")
 
 
 def test_the_document_holds_what_was_seen_and_what_is_needed() -> None:
-    result = doctor(asked(), outside(registry=SHELF)).result
+    result = doctor(asked(), services(registry=SHELF)).result
 
     document = msgspec.json.decode(msgspec.json.encode(result))
     assert document["host"]["hardware"]["driver"]["version"] == "580.95.05"
@@ -88,7 +97,7 @@ def test_the_document_holds_what_was_seen_and_what_is_needed() -> None:
 
 
 def test_without_a_ref_it_says_what_this_machine_can_run() -> None:
-    outcome = doctor(asked(None), outside())
+    outcome = doctor(asked(None), services())
 
     assert outcome.ok
     assert outcome.result.ref is None
@@ -101,14 +110,14 @@ def test_a_gpu_that_is_asked_for_and_is_not_there_is_a_no_without_a_ref_too() ->
     nothing = sample_facts(hardware=replace(sample_hardware(driver=None), gpus=()))
     bare = target(nothing, plumbing=GpuPlumbing())
 
-    assert doctor(asked(None), outside(here=bare)).ok
-    outcome = doctor(asked(None, device="0"), outside(here=bare))
+    assert doctor(asked(None), services(here=bare)).ok
+    outcome = doctor(asked(None, device="0"), services(here=bare))
 
     assert [check.id for check in outcome.checks if check.fails] == ["gpu.present"]
 
 
 def test_a_venv_needs_no_engine() -> None:
-    outcome = doctor(asked(None, venv=True), outside(NoEngine()))
+    outcome = doctor(asked(None, venv=True), services(NoEngine()))
 
     assert outcome.ok
     assert not [check for check in outcome.checks if check.id.startswith("engine")]
@@ -121,7 +130,7 @@ def test_a_registry_that_answers_the_engine_alone_is_a_warning() -> None:
     engine = EngineWithBase()
     engine.served[NAME] = BASE
 
-    outcome = doctor(asked(), outside(engine, registry=SILENT))
+    outcome = doctor(asked(), services(engine, registry=SILENT))
 
     (check,) = [check for check in outcome.checks if check.part == "transport"]
     assert outcome.ok
@@ -135,7 +144,7 @@ def test_a_registry_that_answers_the_engine_alone_is_a_warning() -> None:
 @pytest.mark.parametrize("engine", [EngineWithBase(), NoEngine()], ids=["not served", "none"])
 def test_a_registry_that_answers_nobody_is_an_error(engine: EngineWithBase) -> None:
     with pytest.raises(RegistryError, match="does not answer"):
-        doctor(asked(), outside(engine, registry=SILENT))
+        doctor(asked(), services(engine, registry=SILENT))
 
 
 class Loginless(FakeRegistry):
@@ -150,4 +159,4 @@ def test_a_login_that_cannot_be_had_is_no_matter_for_the_engine() -> None:
     engine.served[NAME] = BASE
 
     with pytest.raises(LoginError):
-        doctor(asked(), outside(engine, registry=Loginless()))
+        doctor(asked(), services(engine, registry=Loginless()))

@@ -17,13 +17,13 @@ from snapenv.workflows.build import Build, build
 from snapenv.workflows.list import Listing, list_images
 from snapenv.workflows.show import show
 from tests.samples import TAG, sample_lock, sample_snapshot
-from tests.workflows.outside import (
+from tests.workflows.services import (
     BASE,
     REGISTRY,
     REPOSITORY,
     EngineWithBase,
     FakeRegistry,
-    outside,
+    services,
 )
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Counter:
 
     def lines(self, *, remote: bool = False, repository: str = REPOSITORY) -> tuple[str, ...]:
         request = Listing(repository=repository, remote=remote)
-        return list_images(request, outside(self.engine, registry=self.registry)).lines
+        return list_images(request, services(self.engine, registry=self.registry)).lines
 
 
 def test_nothing_here_is_said_in_a_line() -> None:
@@ -148,7 +148,7 @@ def test_what_the_registry_did_not_name_is_here_alone() -> None:
     engine.images |= {NAME: IMAGE, f"snapenv:{TAG}": IMAGE}
 
     outcome = list_images(
-        Listing(repository=REPOSITORY, remote=True), outside(engine, registry=registry)
+        Listing(repository=REPOSITORY, remote=True), services(engine, registry=registry)
     )
 
     images = outcome.result.images
@@ -161,7 +161,7 @@ def test_what_the_registry_did_not_name_is_here_alone() -> None:
 
 def test_without_an_engine_the_registry_is_listed_with_a_warning() -> None:
     engine, registry = no_engine(), FakeRegistry(images={NAME: there()})
-    ask = outside(engine, registry=registry)
+    ask = services(engine, registry=registry)
 
     outcome = list_images(Listing(repository=REPOSITORY, remote=True), ask)
 
@@ -175,7 +175,7 @@ def test_an_image_for_another_machine_is_listed_with_a_warning() -> None:
     registry = FakeRegistry(images={NAME: there(machine="arm64")})
 
     outcome = list_images(
-        Listing(repository=REPOSITORY, remote=True), outside(Shelf(), registry=registry)
+        Listing(repository=REPOSITORY, remote=True), services(Shelf(), registry=registry)
     )
 
     assert outcome.lines[1].split() == [TAG, "unknown", "unknown", "there"]
@@ -196,7 +196,7 @@ def test_a_snapshot_folder_is_shown_from_its_files(tmp_path: Path) -> None:
     snapshot = sample_snapshot()
     write_snapshot(snapshot, tmp_path / "s")
 
-    outcome = show(str(tmp_path / "s"), outside(no_engine()), repository=REPOSITORY)
+    outcome = show(str(tmp_path / "s"), services(no_engine()), repository=REPOSITORY)
 
     result = outcome.result
     assert (result.kind, result.tag, result.digest) == ("snapshot", TAG, snapshot.digest)
@@ -209,11 +209,11 @@ def test_a_snapshot_folder_is_shown_from_its_files(tmp_path: Path) -> None:
 def test_a_local_image_is_shown_from_the_snapshot_in_it(tmp_path: Path) -> None:
     engine = Shelf()
     write_snapshot(sample_snapshot(), tmp_path / "s")
-    build(tmp_path / "s", Build(repository=REPOSITORY, mirror=REGISTRY), outside(engine))
+    build(tmp_path / "s", Build(repository=REPOSITORY, mirror=REGISTRY), services(engine))
     image = engine.images[NAME]
     assert (image.id, IMAGE_SNAPSHOT) in engine.folders
 
-    result = show(TAG, outside(engine), repository=REPOSITORY).result
+    result = show(TAG, services(engine), repository=REPOSITORY).result
 
     assert (result.kind, result.name, result.digest) == ("image", NAME, image.id)
     assert result.packages == 7
@@ -226,9 +226,9 @@ def test_an_image_is_shown_with_the_base_that_it_has_and_no_other(tmp_path: Path
     sources = (Source(place="a", holds="7 wheels", when_gone=""), base_source(EXACT))
     write_snapshot(sample_snapshot(replace(lock, sources=sources)), tmp_path / "s")
     other = f"{REGISTRY}/nvidia/pytorch:26.03-py3"
-    build(tmp_path / "s", Build(repository=REPOSITORY, base=other), outside(engine))
+    build(tmp_path / "s", Build(repository=REPOSITORY, base=other), services(engine))
 
-    outcome = show(TAG, outside(engine), repository=REPOSITORY)
+    outcome = show(TAG, services(engine), repository=REPOSITORY)
 
     base = str(outcome.result.base)
     assert base.startswith(f"{other}@sha256:")
@@ -243,12 +243,12 @@ def test_a_label_that_names_no_image_leaves_the_sources_as_captured(
     engine = Shelf()
     sources = (base_source(EXACT),)
     write_snapshot(sample_snapshot(replace(sample_lock(), sources=sources)), tmp_path / "s")
-    build(tmp_path / "s", Build(repository=REPOSITORY, mirror=REGISTRY), outside(engine))
+    build(tmp_path / "s", Build(repository=REPOSITORY, mirror=REGISTRY), services(engine))
     image = engine.images[NAME]
     labels = {**image.labels, "org.opencontainers.image.base.name": label}
     engine.images[NAME] = replace(image, labels=labels)
 
-    shown = show(TAG, outside(engine), repository=REPOSITORY)
+    shown = show(TAG, services(engine), repository=REPOSITORY)
 
     assert shown.result.sources == (f"nvcr.io: the base image {EXACT}",)
 
@@ -257,7 +257,7 @@ def test_an_image_of_a_registry_is_shown_without_a_pull() -> None:
     engine = Shelf()
 
     outcome = show(
-        TAG, outside(engine, registry=FakeRegistry(images={NAME: there()})), repository=REPOSITORY
+        TAG, services(engine, registry=FakeRegistry(images={NAME: there()})), repository=REPOSITORY
     )
 
     assert outcome.lines == (
@@ -282,7 +282,7 @@ def test_the_label_of_an_image_tells_what_is_in_it_and_where_it_was_captured() -
     labels = {**LABELS, NEEDS_LABEL: make_label(sample_lock())}
     registry = FakeRegistry(images={NAME: there(labels=labels)})
 
-    outcome = show(NAME, outside(Shelf(), registry=registry), repository=REPOSITORY)
+    outcome = show(NAME, services(Shelf(), registry=registry), repository=REPOSITORY)
 
     assert outcome.lines[8:13] == (
         "python     3.11.7",
@@ -298,7 +298,7 @@ def test_the_label_of_an_image_tells_what_is_in_it_and_where_it_was_captured() -
 def test_a_label_that_cannot_be_read_tells_nothing(text: str) -> None:
     registry = FakeRegistry(images={NAME: there(labels={**LABELS, NEEDS_LABEL: text})})
 
-    result = show(NAME, outside(Shelf(), registry=registry), repository=REPOSITORY).result
+    result = show(NAME, services(Shelf(), registry=registry), repository=REPOSITORY).result
 
     assert (result.cuda, result.packages, result.gpus) == ("13.0", None, None)
 
@@ -307,7 +307,7 @@ def test_what_a_tag_alone_tells_is_shown() -> None:
     labels = {**LABELS, "org.opencontainers.image.version": OTHER_TAG}
     registry = FakeRegistry(images={NAME: there(labels=labels)})
 
-    result = show(NAME, outside(Shelf(), registry=registry), repository="snapenv").result
+    result = show(NAME, services(Shelf(), registry=registry), repository="snapenv").result
 
     assert (result.python, result.torch, result.cuda) == ("3.11", None, None)
 
@@ -316,7 +316,7 @@ def test_labels_of_somebody_else_cannot_steer_a_terminal() -> None:
     labels = {**LABELS, "io.snapenv.version": "\x1b[2J\nok"}
     registry = FakeRegistry(images={NAME: there(labels=labels)})
 
-    outcome = show(NAME, outside(Shelf(), registry=registry), repository=REPOSITORY)
+    outcome = show(NAME, services(Shelf(), registry=registry), repository=REPOSITORY)
 
     assert r"written by snapenv \x1b[2J\nok" in outcome.lines
 
@@ -324,7 +324,7 @@ def test_labels_of_somebody_else_cannot_steer_a_terminal() -> None:
 def test_without_an_engine_the_registry_is_asked() -> None:
     registry = FakeRegistry(images={NAME: there()})
 
-    outcome = show(NAME, outside(no_engine(), registry=registry), repository=REPOSITORY)
+    outcome = show(NAME, services(no_engine(), registry=registry), repository=REPOSITORY)
 
     assert outcome.result.kind == "registry"
 
@@ -333,11 +333,11 @@ def test_an_image_that_snapenv_did_not_make_is_not_shown() -> None:
     registry = FakeRegistry(images={NAME: there(labels={})})
 
     with pytest.raises(NotFoundError, match="holds no snapshot"):
-        show(NAME, outside(Shelf(), registry=registry), repository=REPOSITORY)
+        show(NAME, services(Shelf(), registry=registry), repository=REPOSITORY)
 
 
 def test_a_tag_that_is_nowhere_is_not_found() -> None:
     with pytest.raises(NotFoundError, match=f"no local image snapenv:{TAG}"):
-        show(TAG, outside(Shelf()), repository="snapenv")
+        show(TAG, services(Shelf()), repository="snapenv")
     with pytest.raises(NotFoundError):
-        show(TAG, outside(Shelf()), repository=REPOSITORY)
+        show(TAG, services(Shelf()), repository=REPOSITORY)

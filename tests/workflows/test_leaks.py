@@ -11,12 +11,12 @@ from snapenv.model.image import ImageRef
 from snapenv.secrets.model import Location, Secret
 from snapenv.workflows.build import Build, build
 from tests.samples import sample_lock, sample_snapshot
-from tests.workflows.outside import REGISTRY, REPOSITORY, EngineWithBase, outside
+from tests.workflows.services import REGISTRY, REPOSITORY, EngineWithBase, services
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 CANARY = "hunter2-canary-of-the-index"
 TOKEN = "ghp_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"  # of the form of one, and of nobody
@@ -28,9 +28,9 @@ def file(name: str, *, layer: int = 3) -> Location:
     return Location(name=name, layer=layer)
 
 
-def around(engine: EngineWithBase) -> Outside:
+def around(engine: EngineWithBase) -> Services:
     secret = Secret(value=CANARY, what="the password of index.example.com")
-    return replace(outside(engine), secrets=lambda: (secret,))
+    return replace(services(engine), secrets=lambda: (secret,))
 
 
 def names(engine: EngineWithBase) -> list[str]:

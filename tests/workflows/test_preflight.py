@@ -32,14 +32,14 @@ from tests.samples import (
     sample_native,
     sample_snapshot,
 )
-from tests.workflows.outside import (
+from tests.workflows.services import (
     BASE,
     REGISTRY,
     REPOSITORY,
     TOOLKIT,
     EngineWithBase,
     FakeRegistry,
-    outside,
+    services,
     target,
 )
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.host import Needs
     from snapenv.model.image import Image
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
 NAME = f"{REPOSITORY}:{TAG}"
 CATALOGUE = load_catalogue()
@@ -108,15 +108,15 @@ def remote(
     )
 
 
-def told(ref: ImageRef | Path, there: Outside, **asked: object) -> Needs:
+def told(ref: ImageRef | Path, there: Services, **asked: object) -> Needs:
     options = replace(RunOptions(), **asked)
-    source = resolve_source(str(ref), repository=REPOSITORY, outside=there)
+    source = resolve_source(str(ref), repository=REPOSITORY, services=there)
     host = inspect_host(there)
     return needs_of(source, there, host=host, options=options, repository=REPOSITORY)
 
 
 def test_a_host_is_hardware_plumbing_engine_and_the_helpers_that_are_missing() -> None:
-    there = replace(outside(), missing_helpers=lambda: ("docker-credential-gone",))
+    there = replace(services(), missing_helpers=lambda: ("docker-credential-gone",))
 
     host = inspect_host(there)
 
@@ -139,13 +139,13 @@ def test_two_threads_do_not_import_dockers_modules_at_once() -> None:
         asked.append("helpers")
         return ()
 
-    inspect_host(replace(outside(Listening()), missing_helpers=helpers))
+    inspect_host(replace(services(Listening()), missing_helpers=helpers))
 
     assert asked == ["helpers", "engine"]
 
 
 def test_an_engine_that_is_missing_is_a_fact_of_the_host() -> None:
-    host = inspect_host(outside(NoEngine()))
+    host = inspect_host(services(NoEngine()))
 
     assert host.engine is None
     assert (host.engine_error, host.engine_hint) == (
@@ -155,7 +155,7 @@ def test_an_engine_that_is_missing_is_a_fact_of_the_host() -> None:
 
 
 def test_an_engine_is_not_asked_where_none_takes_part() -> None:
-    host = inspect_host(outside(NoEngine()), engine=False)
+    host = inspect_host(services(NoEngine()), engine=False)
 
     assert (host.engine, host.engine_error) == (None, None)
 
@@ -216,7 +216,7 @@ def test_a_local_base_leaves_its_layers_out_of_what_is_missing() -> None:
     labels = {BASE_NAME_LABEL: base, BASE_DIGEST_LABEL: f"sha256:{'1' * 64}"}
     registry = FakeRegistry(images={NAME: remote(labels=labels)})
 
-    needs = told(ImageRef.parse(NAME), outside(engine, registry=registry))
+    needs = told(ImageRef.parse(NAME), services(engine, registry=registry))
 
     assert [one.digest for one in needs.missing] == ["packed-sha256:1", "packed-sha256:2"]
     assert not needs.here
@@ -228,7 +228,7 @@ def test_a_sister_of_the_same_repository_leaves_its_layers_out_too() -> None:
     engine.images[f"{REPOSITORY}:train-py3.11-base-cpu"] = sister
     registry = FakeRegistry(images={NAME: remote()})
 
-    needs = told(ImageRef.parse(NAME), outside(engine, registry=registry))
+    needs = told(ImageRef.parse(NAME), services(engine, registry=registry))
 
     assert [one.digest for one in needs.missing] == ["packed-sha256:2"]
 
@@ -236,7 +236,7 @@ def test_a_sister_of_the_same_repository_leaves_its_layers_out_too() -> None:
 def test_an_image_of_the_registry_is_known_without_an_engine() -> None:
     registry = FakeRegistry(images={NAME: remote(labels={NEEDS_LABEL: make_label(LOCK)})})
 
-    needs = told(ImageRef.parse(NAME), outside(NoEngine(), registry=registry))
+    needs = told(ImageRef.parse(NAME), services(NoEngine(), registry=registry))
 
     assert (needs.torch, needs.architecture, len(needs.missing)) == ("2.11.0+cu130", "amd64", 3)
 
@@ -244,14 +244,14 @@ def test_an_image_of_the_registry_is_known_without_an_engine() -> None:
 def test_an_image_for_another_machine_is_told_as_one() -> None:
     registry = FakeRegistry(images={NAME: remote(machine="arm64")})
 
-    assert told(ImageRef.parse(NAME), outside(registry=registry)).architecture == "arm64"
+    assert told(ImageRef.parse(NAME), services(registry=registry)).architecture == "arm64"
 
 
 def test_an_image_that_is_nowhere_is_not_found() -> None:
     with pytest.raises(NotFoundError, match="there is no"):
-        told(ImageRef.parse(NAME), outside())
+        told(ImageRef.parse(NAME), services())
     with pytest.raises(NotFoundError, match="no local image snapenv:x"):
-        told(ImageRef.parse("snapenv:x"), outside())
+        told(ImageRef.parse("snapenv:x"), services())
 
 
 def test_nvidias_own_image_tells_by_its_variables() -> None:
@@ -259,7 +259,7 @@ def test_nvidias_own_image_tells_by_its_variables() -> None:
     registry = FakeRegistry(images={name: remote(labels={}, variables=NVIDIA_ENV, name=name)})
     engine = EngineWithBase()
 
-    needs = told(ImageRef.parse(name), outside(engine, registry=registry))
+    needs = told(ImageRef.parse(name), services(engine, registry=registry))
 
     assert needs == replace(
         needs,
@@ -331,15 +331,15 @@ def test_an_environment_without_torch_wants_no_gpu(tmp_path: Path) -> None:
     lock = sample_lock(facts=sample_facts(environment=sample_environment(torch=None)))
     write_snapshot(sample_snapshot(lock), tmp_path / "s")
 
-    assert not told(tmp_path / "s", outside()).gpu
+    assert not told(tmp_path / "s", services()).gpu
 
 
 def test_a_snapshot_whose_image_is_here_needs_nothing_fetched(tmp_path: Path) -> None:
     write_snapshot(sample_snapshot(LOCK), tmp_path / "s")
     engine = EngineWithBase(inside=target(sample_facts(native=sample_native())))
-    build(tmp_path / "s", Build(repository=REPOSITORY, mirror=REGISTRY), outside(engine))
+    build(tmp_path / "s", Build(repository=REPOSITORY, mirror=REGISTRY), services(engine))
 
-    needs = told(tmp_path / "s", outside(engine))
+    needs = told(tmp_path / "s", services(engine))
 
     assert (needs.here, needs.builds, needs.missing) == (True, False, ())
     assert needs.kernels == sample_native().kernels
@@ -351,7 +351,7 @@ def test_a_snapshot_that_is_to_be_built_needs_the_layers_of_its_base(tmp_path: P
     base = remote(labels={}, variables=NVIDIA_ENV, name=name)
 
     needs = told(
-        tmp_path / "s", outside(registry=FakeRegistry(images={name: base})), mirror=REGISTRY
+        tmp_path / "s", services(registry=FakeRegistry(images={name: base})), mirror=REGISTRY
     )
 
     assert (needs.here, needs.builds, len(needs.missing)) == (False, True, 3)
@@ -361,7 +361,9 @@ def test_a_snapshot_that_is_to_be_built_needs_the_layers_of_its_base(tmp_path: P
 def test_an_archive_needs_as_much_as_it_is_large_and_no_build(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(5_000))
 
-    needs = needs_of_archive(sample_snapshot(LOCK), tmp_path / "a", outside(), options=RunOptions())
+    needs = needs_of_archive(
+        sample_snapshot(LOCK), tmp_path / "a", services(), options=RunOptions()
+    )
 
     assert [layer.size_bytes for layer in needs.missing] == [5_000]
     assert (needs.builds, needs.here, needs.cuda) == (False, False, "13.0")
@@ -373,7 +375,7 @@ def test_the_base_world_keeps_the_compat_layer_of_its_base(tmp_path: Path) -> No
     base = remote(labels={}, variables=NVIDIA_ENV, name=name)
 
     needs = told(
-        tmp_path / "s", outside(registry=FakeRegistry(images={name: base})), mirror=REGISTRY
+        tmp_path / "s", services(registry=FakeRegistry(images={name: base})), mirror=REGISTRY
     )
 
     assert needs.compat
@@ -388,7 +390,7 @@ def test_a_base_of_which_its_registry_tells_nothing_is_told(tmp_path: Path, *, g
             del ref, machine
             raise (NotFoundError if gone else RegistryError)("not now", hint="Later.")
 
-    needs = told(tmp_path / "s", outside(registry=Silent()))
+    needs = told(tmp_path / "s", services(registry=Silent()))
 
     assert (needs.builds, needs.missing, needs.image_cuda) == (True, (), "13.0")
     assert needs.base_unread == Unread(
@@ -421,7 +423,7 @@ def test_the_build_writes_the_label(tmp_path: Path) -> None:
     write_snapshot(sample_snapshot(LOCK), tmp_path / "s")
     engine = EngineWithBase(inside=target(sample_facts(native=sample_native())))
 
-    build(tmp_path / "s", Build(repository=REPOSITORY, mirror=REGISTRY), outside(engine))
+    build(tmp_path / "s", Build(repository=REPOSITORY, mirror=REGISTRY), services(engine))
 
     label = read_label(engine.images[NAME].labels)
     assert label is not None
@@ -430,7 +432,7 @@ def test_the_build_writes_the_label(tmp_path: Path) -> None:
 
 
 def test_plumbing_without_gpus_is_the_default() -> None:
-    assert inspect_host(outside(here=target(sample_facts(), plumbing=GpuPlumbing()))).plumbing == (
+    assert inspect_host(services(here=target(sample_facts(), plumbing=GpuPlumbing()))).plumbing == (
         GpuPlumbing()
     )
 
@@ -462,7 +464,7 @@ def test_only_the_gpus_that_are_named_by_number_are_judged(
     (gpu,) = sample_hardware().gpus
     old = replace(gpu, name="Tesla P100", compute_capability=(6, 0))
     hardware = replace(sample_hardware(), gpus=(gpu, old))
-    there = outside(here=target(sample_facts(hardware=hardware)))
+    there = services(here=target(sample_facts(hardware=hardware)))
     write_snapshot(sample_snapshot(LOCK), tmp_path / "s")
 
     needs = told(tmp_path / "s", there, device=device)
@@ -475,7 +477,7 @@ def test_a_gpu_keeps_its_number_where_only_some_are_named(tmp_path: Path) -> Non
     (gpu,) = sample_hardware().gpus
     old = replace(gpu, name="Tesla P100", compute_capability=(6, 0))
     hardware = replace(sample_hardware(), gpus=(old, old, gpu))
-    there = outside(here=target(sample_facts(hardware=hardware)))
+    there = services(here=target(sample_facts(hardware=hardware)))
     write_snapshot(sample_snapshot(LOCK), tmp_path / "s")
 
     needs = told(tmp_path / "s", there, device="1,2")

@@ -13,7 +13,7 @@ from snapenv.steps.prove import Subject, prove
 from snapenv.workflows.capture import capture
 from snapenv.workflows.capture_request import Capture
 from tests.samples import sample_facts, sample_lock
-from tests.workflows.outside import EngineWithBase, outside, target
+from tests.workflows.services import EngineWithBase, services, target
 
 if TYPE_CHECKING:
     from tests.fakes import FakeTarget
@@ -38,7 +38,7 @@ def test_a_capture_on_this_machine_keeps_its_hashes(
     request = Capture(python="/bin/sh", output=tmp_path / "s", smoke=False, rehash=rehash)
 
     with pytest.raises(SnapenvError):  # there is no uv
-        capture(request, replace(outside(here=here), cache=CACHE))
+        capture(request, replace(services(here=here), cache=CACHE))
 
     assert words(here) == expected
 
@@ -49,7 +49,7 @@ def test_a_container_is_given_no_folder_of_this_machine(tmp_path: Path) -> None:
     request = Capture(container="mine", output=tmp_path / "s", smoke=False)
 
     with pytest.raises(SnapenvError):  # there is no uv
-        capture(request, replace(outside(engine), cache=CACHE))
+        capture(request, replace(services(engine), cache=CACHE))
 
     assert words(inside) == ()
 
@@ -72,7 +72,7 @@ def test_a_proof_believes_of_links_only_in_what_is_new(
         sample_lock(),
         smoke=False,
         device="cpu",
-        outside=replace(outside(), cache=CACHE),
+        services=replace(services(), cache=CACHE),
         subject=subject,
     )
 

@@ -28,7 +28,7 @@ from tests.samples import (
     sample_lock,
     sample_snapshot,
 )
-from tests.workflows.outside import REGISTRY, REPOSITORY, EngineWithBase, outside, target
+from tests.workflows.services import REGISTRY, REPOSITORY, EngineWithBase, services, target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
     from snapenv.model.outcome import Outcome
     from snapenv.model.results.proof import ProofResult
-    from snapenv.ports import Outside
+    from snapenv.ports import Services
 
-    Work = Callable[[Restore, Outside], Outcome[ProofResult]]
+    Work = Callable[[Restore, Services], Outcome[ProofResult]]
 
 BASELINE = sample_fingerprint((3.5, 2.5), device="cpu")
 SNAPSHOT = sample_snapshot(sample_lock(baseline=BASELINE))
@@ -52,7 +52,7 @@ def engine(tmp_path: Path) -> EngineWithBase:
     """An engine that has the image of the snapshot."""
     engine = EngineWithBase(inside=target(sample_facts(), BASELINE))
     write_snapshot(SNAPSHOT, tmp_path / "snapshot")
-    build(tmp_path / "snapshot", Build(repository=REPOSITORY, mirror=REGISTRY), outside(engine))
+    build(tmp_path / "snapshot", Build(repository=REPOSITORY, mirror=REGISTRY), services(engine))
     return engine
 
 
@@ -65,7 +65,7 @@ def asked(report: Path, **options: object) -> Restore:
 def test_a_proof_leaves_a_page_with_verdict_tier_checks_and_both_curves(
     engine: EngineWithBase, tmp_path: Path, work: Work
 ) -> None:
-    outcome = work(asked(tmp_path / "page.html"), outside(engine))
+    outcome = work(asked(tmp_path / "page.html"), services(engine))
 
     page = (tmp_path / "page.html").read_text()
     assert outcome.ok
@@ -82,7 +82,7 @@ def test_both_machines_stand_side_by_side(engine: EngineWithBase, tmp_path: Path
     there = sample_facts(hardware=replace(sample_hardware(driver=None), gpus=()))
     engine.inside = target(there, BASELINE)
 
-    restore(asked(tmp_path / "page.html"), outside(engine))
+    restore(asked(tmp_path / "page.html"), services(engine))
 
     page = (tmp_path / "page.html").read_text()
     (gpu,) = sample_hardware().gpus
@@ -94,7 +94,7 @@ def test_what_differs_stands_in_it(engine: EngineWithBase, tmp_path: Path) -> No
     other = sample_environment(distributions=[sample_distribution("numpy", "1.0.99")])
     engine.inside = target(sample_facts(environment=other), BASELINE)
 
-    outcome = restore(asked(tmp_path / "page.html"), outside(engine))
+    outcome = restore(asked(tmp_path / "page.html"), services(engine))
 
     page = (tmp_path / "page.html").read_text()
     assert outcome.exit_code == 1
@@ -103,7 +103,7 @@ def test_what_differs_stands_in_it(engine: EngineWithBase, tmp_path: Path) -> No
 
 
 def test_without_a_smoke_train_there_is_a_page_too(engine: EngineWithBase, tmp_path: Path) -> None:
-    restore(asked(tmp_path / "page.html", smoke=False), outside(engine))
+    restore(asked(tmp_path / "page.html", smoke=False), services(engine))
 
     assert "by its facts alone" in (tmp_path / "page.html").read_text()
 
@@ -113,7 +113,7 @@ def test_a_machine_that_cannot_run_it_is_told_on_a_page(
 ) -> None:
     here = target(sample_facts(hardware=OLD_DRIVER))
 
-    outcome = restore(asked(tmp_path / "page.html", device="auto"), outside(engine, here=here))
+    outcome = restore(asked(tmp_path / "page.html", device="auto"), services(engine, here=here))
 
     page = (tmp_path / "page.html").read_text()
     assert outcome.exit_code == 1
@@ -142,7 +142,7 @@ def test_a_place_that_cannot_be_written_is_told_before_any_work(
     (tmp_path / "file").write_text("")
 
     with pytest.raises(WriteError, match=f"cannot write .*{place}") as caught:
-        work(asked(tmp_path / place), outside(Untouched()))
+        work(asked(tmp_path / place), services(Untouched()))
 
     assert caught.value.hint == "Name another place with --report."
 
@@ -158,9 +158,9 @@ def test_looking_at_a_place_leaves_nothing_there(tmp_path: Path) -> None:
     assert page.read_text() == "an older one"
 
 
-def with_secret() -> Outside:
+def with_secret() -> Services:
     secret = Secret(value=SECRET, what="the password of index.example.com")
-    return replace(outside(), secrets=lambda: (secret,))
+    return replace(services(), secrets=lambda: (secret,))
 
 
 def test_a_page_with_a_secret_is_refused_and_the_older_one_stays(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_page_that_cannot_be_written_to_its_end_leaves_nothing(tmp_path: Path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
         with pytest.raises(WriteError, match="cannot write .*page.html: File too large"):
-            write_report(page, PLAIN, outside())
+            write_report(page, PLAIN, services())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 

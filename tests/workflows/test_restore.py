@@ -33,14 +33,14 @@ from tests.samples import (
     sample_lock,
     sample_snapshot,
 )
-from tests.workflows.outside import (
+from tests.workflows.services import (
     BASE,
     REGISTRY,
     REPOSITORY,
     EngineWithBase,
     FakeRegistry,
     FakeVenvs,
-    outside,
+    services,
     target,
 )
 
@@ -74,7 +74,7 @@ def folder(tmp_path: Path) -> Path:
 def engine(folder: Path) -> EngineWithBase:
     """An engine whose registry has the image of the snapshot, and that has it no more itself."""
     engine = EngineWithBase(inside=SAME)
-    build(folder, Build(repository=REPOSITORY, mirror=REGISTRY, push=True), outside(engine))
+    build(folder, Build(repository=REPOSITORY, mirror=REGISTRY, push=True), services(engine))
     engine.remove(f"{REPOSITORY}:{TAG}")
     return engine
 
@@ -98,7 +98,7 @@ def test_a_bare_tag_is_one_of_the_repository_and_all_else_an_image(
 
 
 def test_a_folder_that_exists_is_a_snapshot(tmp_path: Path) -> None:
-    source = resolve_source(str(tmp_path), repository="snapenv", outside=outside())
+    source = resolve_source(str(tmp_path), repository="snapenv", services=services())
 
     assert source == SnapshotFolder(tmp_path)
 
@@ -106,11 +106,11 @@ def test_a_folder_that_exists_is_a_snapshot(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["./gone", "/gone", "~/gone", "No Image"])
 def test_what_is_neither_is_named(text: str) -> None:
     with pytest.raises(NotFoundError, match="gone|No Image"):
-        resolve_source(text, repository="snapenv", outside=outside())
+        resolve_source(text, repository="snapenv", services=services())
 
 
 def test_a_tag_is_pulled_and_proved(engine: EngineWithBase) -> None:
-    outcome = restore(by_tag(), outside(engine))
+    outcome = restore(by_tag(), services(engine))
 
     assert outcome.ok
     assert outcome.result.tier == "identical"
@@ -122,7 +122,7 @@ def test_what_differs_is_a_no_that_names_it(engine: EngineWithBase) -> None:
     other = sample_environment(distributions=[sample_distribution("numpy", "1.0")])
     engine.inside = target(sample_facts(environment=other), BASELINE)
 
-    outcome = restore(by_tag(), outside(engine))
+    outcome = restore(by_tag(), services(engine))
 
     failed = [check.id for check in outcome.checks if not check.ok]
     assert outcome.exit_code == 1
@@ -132,11 +132,11 @@ def test_what_differs_is_a_no_that_names_it(engine: EngineWithBase) -> None:
 
 
 def test_an_entrypoint_that_starts_no_command_is_a_no_of_the_image(engine: EngineWithBase) -> None:
-    restore(by_tag(), outside(engine))
+    restore(by_tag(), services(engine))
     name = f"{REPOSITORY}:{TAG}"
     engine.images[name] = replace(engine.images[name], entrypoint=("jupyter",))
 
-    outcome = verify(by_tag(), outside(engine))
+    outcome = verify(by_tag(), services(engine))
 
     (check,) = (check for check in outcome.checks if check.id == "entrypoint")
     assert (check.fails, check.part) == (True, "image")
@@ -148,14 +148,14 @@ def test_an_entrypoint_that_starts_no_command_is_a_no_of_the_image(engine: Engin
 def test_other_losses_are_a_no(engine: EngineWithBase) -> None:
     engine.inside = target(sample_facts(), sample_fingerprint((9.5, 2.5), device="cpu"))
 
-    outcome = restore(by_tag(), outside(engine))
+    outcome = restore(by_tag(), services(engine))
 
     assert outcome.exit_code == 1
     assert outcome.result.tier == "different"
 
 
 def test_without_a_smoke_train_there_is_no_tier(engine: EngineWithBase) -> None:
-    outcome = restore(by_tag(smoke=False), outside(engine))
+    outcome = restore(by_tag(smoke=False), services(engine))
 
     assert outcome.ok
     assert outcome.result.tier is None
@@ -166,7 +166,7 @@ def test_a_snapshot_without_a_baseline_cannot_be_trained_against(tmp_path: Path)
     request = by_tag(ref=str(tmp_path / "plain"), engine="venv", smoke=True)
 
     with pytest.raises(SmokeTrainError, match="captured without a smoke-train"):
-        restore(request, outside())
+        restore(request, services())
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_the_container_gets_the_gpus_that_are_asked_for(
     here = target(sample_facts(hardware=hardware))
     engine.inside = target(sample_facts(hardware=hardware), BASELINE)
 
-    restore(by_tag(device=device), outside(engine, here=here))
+    restore(by_tag(device=device), services(engine, here=here))
 
     assert engine.gpus[-1] == given
 
@@ -260,7 +260,7 @@ def test_a_venv_that_leaves_a_gpu_unused_is_a_no_unless_the_cpu_was_asked_for(
     seen = TRAINED_ON_CPU if device == "auto" else BASELINE
     request = by_tag(ref=str(folder), engine="venv", into=tmp_path / "v", device=device)
 
-    outcome = restore(request, outside(here=target(sample_facts(), seen)))
+    outcome = restore(request, services(here=target(sample_facts(), seen)))
 
     assert outcome.ok == (not told)
     seen_by = [check.actual for check in outcome.checks if check.id == "gpu.used"]
@@ -268,8 +268,8 @@ def test_a_venv_that_leaves_a_gpu_unused_is_a_no_unless_the_cpu_was_asked_for(
 
 
 def verify_here(engine: EngineWithBase, here: FakeTarget) -> Outcome[ProofResult]:
-    restore(by_tag(), outside(engine))
-    return verify(by_tag(device="auto"), outside(engine, here=here))
+    restore(by_tag(), services(engine))
+    return verify(by_tag(device="auto"), services(engine, here=here))
 
 
 @dataclass(kw_only=True)
@@ -312,7 +312,7 @@ def test_the_words_to_use_it_hand_gpus_on_as_the_engine_does(
         engine.described, version="28.5.2", runtimes=runtimes, cdi=True, cdi_devices=CDI
     )
 
-    outcome = restore(by_tag(device=device, preflight=False), outside(engine))
+    outcome = restore(by_tag(device=device, preflight=False), services(engine))
 
     assert f"use it: docker run --rm -it {words}{REPOSITORY}:{TAG}" in outcome.lines
 
@@ -321,7 +321,7 @@ OLD_DRIVER = sample_hardware(driver=Driver(version="470.57.02", cuda=(11, 4)))
 
 
 def test_what_this_machine_cannot_run_is_a_no_before_a_layer_moves(engine: EngineWithBase) -> None:
-    there = outside(engine, here=target(sample_facts(hardware=OLD_DRIVER)))
+    there = services(engine, here=target(sample_facts(hardware=OLD_DRIVER)))
     engine.gpus.clear()
 
     outcome = restore(by_tag(device="auto"), there)
@@ -336,7 +336,7 @@ def test_what_this_machine_cannot_run_is_a_no_before_a_layer_moves(engine: Engin
 
 def test_nothing_is_built_of_a_folder_either(folder: Path) -> None:
     engine = EngineWithBase(inside=SAME)
-    there = outside(engine, here=target(sample_facts(hardware=OLD_DRIVER)))
+    there = services(engine, here=target(sample_facts(hardware=OLD_DRIVER)))
 
     outcome = restore(by_tag(ref=str(folder), device="auto"), there)
 
@@ -345,7 +345,7 @@ def test_nothing_is_built_of_a_folder_either(folder: Path) -> None:
 
 
 def test_the_look_at_this_machine_can_be_left_out(engine: EngineWithBase) -> None:
-    there = outside(engine, here=target(sample_facts(hardware=OLD_DRIVER)))
+    there = services(engine, here=target(sample_facts(hardware=OLD_DRIVER)))
 
     outcome = restore(by_tag(device="auto", preflight=False), there)
 
@@ -354,13 +354,13 @@ def test_the_look_at_this_machine_can_be_left_out(engine: EngineWithBase) -> Non
 
 
 def test_on_the_cpu_an_old_driver_is_in_nobodys_way(engine: EngineWithBase) -> None:
-    there = outside(engine, here=target(sample_facts(hardware=OLD_DRIVER)))
+    there = services(engine, here=target(sample_facts(hardware=OLD_DRIVER)))
 
     assert restore(by_tag(device="cpu"), there).ok
 
 
 def test_what_is_to_be_looked_out_for_is_told_beside_the_proof(engine: EngineWithBase) -> None:
-    there = outside(engine, here=target(sample_facts(hardware=sample_hardware(driver=None))))
+    there = services(engine, here=target(sample_facts(hardware=sample_hardware(driver=None))))
 
     outcome = restore(by_tag(device="auto"), there)
 
@@ -370,7 +370,7 @@ def test_what_is_to_be_looked_out_for_is_told_beside_the_proof(engine: EngineWit
 
 
 def test_a_registry_that_answers_the_engine_alone_is_no_hindrance(engine: EngineWithBase) -> None:
-    there = outside(engine, registry=FakeRegistry(answers=()))
+    there = services(engine, registry=FakeRegistry(answers=()))
 
     outcome = restore(by_tag(), replace(there, warnings=lambda: ("not compared",)))
 
@@ -387,7 +387,7 @@ def test_an_image_of_somebody_else_is_named_before_it_is_pulled() -> None:
     engine.remove(f"{REPOSITORY}:{TAG}")
 
     with pytest.raises(NotFoundError, match="was not built by snapenv"):
-        restore(by_tag(), outside(engine))
+        restore(by_tag(), services(engine))
 
     assert engine.find(f"{REPOSITORY}:{TAG}") is None
 
@@ -400,13 +400,13 @@ def test_a_venv_needs_no_engine(folder: Path) -> None:
         def describe(self) -> HostEngine:
             raise AssertionError
 
-    there = outside(Missing(), here=SAME)
+    there = services(Missing(), here=SAME)
 
     assert restore(by_tag(ref=str(folder), engine="venv", into=Path("new")), there).ok
 
 
 def test_a_venv_that_the_driver_does_not_serve_is_not_made(folder: Path) -> None:
-    there = outside(here=target(sample_facts(hardware=OLD_DRIVER), BASELINE))
+    there = services(here=target(sample_facts(hardware=OLD_DRIVER), BASELINE))
     request = by_tag(ref=str(folder), engine="venv", device="auto", into=Path("new"))
 
     outcome = restore(request, there)
@@ -420,16 +420,16 @@ def test_a_venv_that_the_driver_does_not_serve_is_not_made(folder: Path) -> None
 def test_a_venv_on_an_older_glibc_is_warned_of(folder: Path) -> None:
     older = target(sample_facts(hardware=sample_hardware(glibc="2.17")), BASELINE)
 
-    outcome = restore(by_tag(ref=str(folder), engine="venv", into=Path("n")), outside(here=older))
+    outcome = restore(by_tag(ref=str(folder), engine="venv", into=Path("n")), services(here=older))
 
     assert next(check.id for check in outcome.checks if not check.ok) == "platform.glibc"
 
 
 def test_an_image_that_is_here_is_proved_alone(engine: EngineWithBase) -> None:
-    restore(by_tag(), outside(engine))
+    restore(by_tag(), services(engine))
     engine.served.clear()
 
-    outcome = verify(by_tag(), outside(engine))
+    outcome = verify(by_tag(), services(engine))
 
     assert outcome.ok
     assert (outcome.command, outcome.result.tier) == ("verify", "identical")
@@ -437,25 +437,25 @@ def test_an_image_that_is_here_is_proved_alone(engine: EngineWithBase) -> None:
 
 def test_a_proof_alone_never_pulls(engine: EngineWithBase) -> None:
     with pytest.raises(NotFoundError, match="no local image"):
-        verify(by_tag(), outside(engine))
+        verify(by_tag(), services(engine))
 
     assert engine.find(f"{REPOSITORY}:{TAG}") is None
 
 
 def test_a_folder_is_proved_by_the_image_of_its_name(engine: EngineWithBase, folder: Path) -> None:
-    restore(by_tag(), outside(engine))
+    restore(by_tag(), services(engine))
 
-    assert verify(by_tag(ref=str(folder)), outside(engine)).result.image == f"{REPOSITORY}:{TAG}"
+    assert verify(by_tag(ref=str(folder)), services(engine)).result.image == f"{REPOSITORY}:{TAG}"
 
 
 def test_an_image_of_another_snapshot_is_not_the_one_of_a_folder(
     engine: EngineWithBase, tmp_path: Path
 ) -> None:
-    restore(by_tag(), outside(engine))
+    restore(by_tag(), services(engine))
     write_snapshot(sample_snapshot(), tmp_path / "other")
 
     with pytest.raises(NotFoundError, match="built of another snapshot"):
-        verify(by_tag(ref=str(tmp_path / "other")), outside(engine))
+        verify(by_tag(ref=str(tmp_path / "other")), services(engine))
 
 
 def test_a_venv_that_is_here_is_proved_by_its_own_python(folder: Path, tmp_path: Path) -> None:
@@ -464,7 +464,7 @@ def test_a_venv_that_is_here_is_proved_by_its_own_python(folder: Path, tmp_path:
     python.touch()
 
     outcome = verify(
-        by_tag(ref=str(folder), engine="venv", into=tmp_path / "env"), outside(here=SAME)
+        by_tag(ref=str(folder), engine="venv", into=tmp_path / "env"), services(here=SAME)
     )
 
     assert outcome.result.path == str(tmp_path / "env")
@@ -473,29 +473,29 @@ def test_a_venv_that_is_here_is_proved_by_its_own_python(folder: Path, tmp_path:
 
 def test_a_venv_that_is_not_here_is_not_found(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is no environment"):
-        verify(by_tag(ref=str(folder), engine="venv", into=tmp_path / "gone"), outside())
+        verify(by_tag(ref=str(folder), engine="venv", into=tmp_path / "gone"), services())
 
 
 def test_an_image_without_a_snapshot_is_named() -> None:
     engine = EngineWithBase(images={f"{REPOSITORY}:{TAG}": BASE})
 
     with pytest.raises(NotFoundError, match="was not built by snapenv"):
-        restore(by_tag(), outside(engine))
+        restore(by_tag(), services(engine))
 
 
 def test_an_image_that_names_another_snapshot_than_it_holds_is_refused(
     engine: EngineWithBase,
 ) -> None:
-    restore(by_tag(), outside(engine))
+    restore(by_tag(), services(engine))
     name = f"{REPOSITORY}:{TAG}"
     engine.images[name] = replace(engine.images[name], labels={"io.snapenv.snapshot": "sha256:1"})
 
     with pytest.raises(SnapshotDamagedError, match="says it holds snapshot sha256:1"):
-        restore(by_tag(), outside(engine))
+        restore(by_tag(), services(engine))
 
 
 def test_the_venv_engine_installs_the_lock_with_its_python(folder: Path) -> None:
-    there = outside(here=SAME)
+    there = services(here=SAME)
 
     outcome = restore(by_tag(ref=str(folder), engine="venv", into=Path("new")), there)
 
@@ -506,7 +506,7 @@ def test_the_venv_engine_installs_the_lock_with_its_python(folder: Path) -> None
 
 
 def test_the_venv_engine_takes_the_snapshot_out_of_an_image(engine: EngineWithBase) -> None:
-    outcome = restore(by_tag(engine="venv", into=Path("new")), outside(engine, here=SAME))
+    outcome = restore(by_tag(engine="venv", into=Path("new")), services(engine, here=SAME))
 
     assert outcome.result.snapshot == SNAPSHOT.digest
 
@@ -515,4 +515,4 @@ def test_the_venv_engine_refuses_packages_of_a_base_image(tmp_path: Path) -> Non
     write_snapshot(sample_snapshot(sample_base_lock()), tmp_path / "base")
 
     with pytest.raises(InstallError, match="stands on nvcr"):
-        restore(by_tag(ref=str(tmp_path / "base"), engine="venv"), outside())
+        restore(by_tag(ref=str(tmp_path / "base"), engine="venv"), services())

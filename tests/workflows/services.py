@@ -14,7 +14,7 @@ from snapenv.model.host import GpuPlumbing
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
 from snapenv.model.uv import Call, UvSettings
 from snapenv.model.wheels import WheelRecord
-from snapenv.ports import Completed, Outside, Target
+from snapenv.ports import Completed, Services, Target
 from snapenv.probe.host import Machine
 from tests.fakes import FakeEngine, FakeTarget, SilentProgress
 from tests.samples import sample_facts
@@ -148,17 +148,17 @@ class FakeRegistry:
             raise RegistryError(f"{host} does not answer", hint="See that it is up.")
 
 
-def outside(
+def services(
     engine: EngineWithBase | None = None,
     *,
     here: FakeTarget | None = None,
     wheels: FakeWheels | None = None,
     certificates: bytes | None = None,
     registry: FakeRegistry | None = None,
-) -> Outside:
-    """Give an outside; ``here`` is what this machine's interpreters and venvs hold."""
+) -> Services:
+    """Return services; ``here`` is what this machine's interpreters and venvs hold."""
     made = here or target(sample_facts())
-    return Outside(
+    return Services(
         local=lambda _: made,
         remote=lambda _host, _python: made,
         engine=engine or EngineWithBase(),
