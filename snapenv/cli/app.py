@@ -146,6 +146,13 @@ def _docker(registry: Registry, warn: Callable[[str], None]) -> Engine:
     return DockerEngine(registry=registry, warn=warn)
 
 
+def list_tags(timeout_s: float) -> tuple[str, ...]:
+    """Ask the engine for the tags of snapenv's images, without the adapter, which starts slowly."""
+    from snapenv.engine.tags import list_tags as ask
+
+    return ask(timeout_s)
+
+
 def _registry(engine: Engine) -> Registry:
     from snapenv.registry.client import RegistryClient
 

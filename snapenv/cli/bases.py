@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snapenv.cli.completion import SnapshotType
 from snapenv.cli.help import command, option
 from snapenv.cli.options import json_option, mirror_option
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
         "snapenv bases snapshots/train-yolov8.4.190-base-cu130 --limit 3",
     )
 )
-@click.argument("snapshot", type=click.Path(path_type=Path), required=False)
+@click.argument("snapshot", type=SnapshotType(path_type=Path), required=False)
 @mirror_option
 @option(
     "--limit",

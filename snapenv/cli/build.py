@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snapenv.cli.completion import SnapshotType
 from snapenv.cli.help import command, option
 from snapenv.cli.options import base_option, json_option, mirror_option, repository_option
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
         "snapenv build SNAPSHOT --repository example.com/team/env --push",
     )
 )
-@click.argument("snapshot", type=click.Path(path_type=Path))
+@click.argument("snapshot", type=SnapshotType(path_type=Path))
 @repository_option
 @base_option
 @mirror_option

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snapenv.cli.completion import RefType
 from snapenv.cli.help import command
 from snapenv.cli.options import json_option, rehash_option, repository_option
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
         "snapenv diff ENV OTHER/bin/python",
     )
 )
-@click.argument("left", metavar="A")
-@click.argument("right", metavar="B")
+@click.argument("left", metavar="A", type=RefType("live"))
+@click.argument("right", metavar="B", type=RefType("live"))
 @repository_option
 @rehash_option
 @json_option

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from snapenv.cli.completion import RefType
 from snapenv.cli.help import command
 from snapenv.cli.options import (
     device_option,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         "snapenv doctor example.com/team/env:train-yolov8.4.190-base-cu130 --device 0",
     )
 )
-@click.argument("ref", required=False)
+@click.argument("ref", type=RefType(), required=False)
 @engine_option
 @repository_option
 @mirror_option

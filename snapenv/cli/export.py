@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
 from snapenv.cli.options import json_option, repository_option
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
         "snapenv export train-yolov8.4.190-base-cu130 -o env.tar.zst --delta",
     )
 )
-@click.argument("ref")
+@click.argument("ref", type=RefType())
 @option(
     "-o",
     "--output",

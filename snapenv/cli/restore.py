@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
 from snapenv.cli.options import (
     device_option,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         "snapenv restore snapshots/train-yolov8.4.190-base-cu130 --engine venv --into .venv",
     )
 )
-@click.argument("ref")
+@click.argument("ref", type=RefType())
 @engine_option
 @into_option("create it in this new folder")
 @option(

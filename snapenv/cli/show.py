@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
 from snapenv.cli.options import json_option, repository_option
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
         "snapenv show example.com/team/env:train-yolov8.4.190-base-cu130",
     )
 )
-@click.argument("ref")
+@click.argument("ref", type=RefType())
 @repository_option
 @option(
     "--packages",
