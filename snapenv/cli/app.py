@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
-from msgspec.structs import replace
 
 from snapenv.cli.streams import answering, echo, print_text, say
 
@@ -35,6 +34,8 @@ class App:
 
     def run(self, workflow: Callable[[Services], Outcome[Result]]) -> None:
         """Run a workflow, show its outcome, and end with its exit code."""
+        from msgspec.structs import replace
+
         services = _connect()
         with _cleaning(services.cache):
             self.works = True
