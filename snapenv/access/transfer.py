@@ -14,7 +14,7 @@ import requests
 import urllib3
 from requests.utils import get_environ_proxies, select_proxy
 
-from snapenv.failed_request import FailedRequestError, retry_after_s
+from snapenv.http_errors import FailedRequestError, retry_after_s
 from snapenv.network_cause import TLS_KINDS, find_cause, refuse_socks
 
 if TYPE_CHECKING:

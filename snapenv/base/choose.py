@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from snapenv.base.metadata import corrected_by_variables
 from snapenv.base.rank import Candidate, rank_images, warnings_of
-from snapenv.base.says import as_it_says
 from snapenv.base.warn import warnings_of_environment
 from snapenv.errors import BaseError
 from snapenv.model.image import ImageRef
@@ -143,14 +143,16 @@ def _own(facts: Facts, catalogue: Catalogue) -> Candidate:
 
 def _as_captured(image: CatalogueImage, tag: str, facts: Facts) -> CatalogueImage:
     """Correct what is known of an image by what it says, and by what was seen inside of it."""
-    said = as_it_says(image, facts.image, machine=facts.hardware.system.architecture)
+    metadata = corrected_by_variables(
+        image, facts.image, machine=facts.hardware.system.architecture
+    )
     torch = facts.environment.torch
     return replace(
-        said,
+        metadata,
         tag=tag,
         python=facts.environment.interpreter.minor,
-        cuda=said.cuda or major_minor(torch.cuda or "" if torch else ""),
-        torch=said.torch or major_minor(torch.version if torch else ""),
+        cuda=metadata.cuda or major_minor(torch.cuda or "" if torch else ""),
+        torch=metadata.torch or major_minor(torch.version if torch else ""),
     )
 
 

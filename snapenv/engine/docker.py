@@ -35,7 +35,7 @@ from snapenv.engine.full_disk import FullDiskError, with_inodes
 from snapenv.engine.layers import read_leaving
 from snapenv.engine.leftovers import own_label
 from snapenv.engine.proxies import choose_proxies
-from snapenv.engine.saving import load, save
+from snapenv.engine.save_load import load, save
 from snapenv.engine.stream import (
     Layers,
     Patience,

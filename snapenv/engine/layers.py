@@ -9,17 +9,20 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from docker.errors import NotFound
 
-from snapenv.engine.failures import engine_errors
-from snapenv.engine.saved import (
+from snapenv.engine.docker_save import (
     MOST_JSON_BYTES,
+    OtherNamesError,
+    expected_names,
+    foretell,
     plain_files,
     read_chunks,
     saved_image,
     tar_errors,
+    told_names,
     unpack,
     unreadable,
 )
-from snapenv.engine.saved_names import OtherNamesError, expected_names, foretell, told_names
+from snapenv.engine.failures import engine_errors
 from snapenv.errors import NotFoundError
 from snapenv.secrets.model import Location
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
-    from snapenv.engine.saved import Content, OpenTar
+    from snapenv.engine.docker_save import Content, OpenTar
 
 Leaving = tuple[Location, "Iterator[bytes]"]
 

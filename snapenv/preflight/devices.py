@@ -37,7 +37,7 @@ class Chosen(Struct, frozen=True, kw_only=True):
         return self.numbers is None or number in self.numbers
 
 
-class _Place(Struct, frozen=True):
+class _Device(Struct, frozen=True):
     """A GPU, or one MIG instance of it."""
 
     number: int
@@ -82,11 +82,11 @@ def _find(
     every: Sequence[tuple[int, Gpu]],
     silent: set[int],
     states: Sequence[GpuState],
-) -> tuple[_Place, ...] | None:
+) -> tuple[_Device, ...] | None:
     """Give what one word names; None where that cannot be told."""
     if word.isdecimal():
         number = int(word)
-        return (_Place(number),) if number in silent or number in dict(every) else ()
+        return (_Device(number),) if number in silent or number in dict(every) else ()
     if not word.startswith((_WHOLE, _INSTANCE)):
         return None
     found = tuple(_by_uuid(word.lower(), states))
@@ -94,14 +94,14 @@ def _find(
     return None if untold and not found else found
 
 
-def _by_uuid(word: str, states: Sequence[GpuState]) -> Iterator[_Place]:
+def _by_uuid(word: str, states: Sequence[GpuState]) -> Iterator[_Device]:
     """Find a UUID by its beginning, as CUDA does."""
     for state in states:
         if (state.uuid or "").lower().startswith(word):
-            yield _Place(state.number)
+            yield _Device(state.number)
         for index, uuid in enumerate(state.mig_uuids):
             if (uuid or "").lower().startswith(word):
-                yield _Place(state.number, index)
+                yield _Device(state.number, index)
 
 
 def _tells(state: GpuState) -> bool:

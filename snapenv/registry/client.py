@@ -31,7 +31,7 @@ from snapenv.registry.documents import (
     parse_manifest,
     sha256_digest,
 )
-from snapenv.registry.place import find_place
+from snapenv.registry.repository import find_repository
 from snapenv.registry.session import (
     AbsentError,
     Patience,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from snapenv.registry.credentials import Login
-    from snapenv.registry.place import Place
+    from snapenv.registry.repository import Repository
     from snapenv.registry.session import Body
 
 _ANY = "*/*"
@@ -76,11 +76,11 @@ class RegistryClient:
     def tags(self, repository: str) -> tuple[str, ...]:
         """List the tags of a repository, sorted."""
         ref = ImageRef.parse(repository)
-        place = find_place(ref)
-        path, found = f"{place.path}/tags/list?n={_PAGE}", set[str]()
-        with _named(ref, place):
+        served = find_repository(ref)
+        path, found = f"{served.path}/tags/list?n={_PAGE}", set[str]()
+        with _named(ref, served):
             for _ in range(_MOST_PAGES):
-                body = self._get(place, path)
+                body = self._get(served, path)
                 found.update(parse(body.content, TagList, what="list of tags").tags or ())
                 following = _NEXT.search(body.headers.get("Link", ""))
                 if following is None:
@@ -90,50 +90,50 @@ class RegistryClient:
 
     def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
         """Read the manifest and the config of an image for one kind of machine."""
-        place = find_place(ref)
-        with _named(ref, place):
-            manifest, digest = self._manifest(place, ref.digest or ref.tag or "latest")
+        repository = find_repository(ref)
+        with _named(ref, repository):
+            manifest, digest = self._manifest(repository, ref.digest or ref.tag or "latest")
             if isinstance(manifest, Index):
-                manifest, digest = self._chosen(place, ref, manifest, machine)
-            config = self._config(place, manifest.config.digest)
+                manifest, digest = self._chosen(repository, ref, manifest, machine)
+            config = self._config(repository, manifest.config.digest)
         if config.architecture != machine.partition("/")[0]:
-            raise _other_machine(ref, place, machine, (config.architecture,))
+            raise _other_machine(ref, repository, machine, (config.architecture,))
         return _image(ref.at(digest), manifest, config)
 
     def _chosen(
-        self, place: Place, ref: ImageRef, index: Index, machine: str
+        self, repository: Repository, ref: ImageRef, index: Index, machine: str
     ) -> tuple[Manifest, str]:
         wanted = choose(index, machine)
         if wanted is None:
-            raise _other_machine(ref, place, machine, machines(index))
-        manifest, digest = self._manifest(place, wanted)
+            raise _other_machine(ref, repository, machine, machines(index))
+        manifest, digest = self._manifest(repository, wanted)
         if isinstance(manifest, Index):
             raise DocumentError("an index within an index")
         return manifest, digest
 
-    def _manifest(self, place: Place, name: str) -> tuple[Manifest | Index, str]:
+    def _manifest(self, repository: Repository, name: str) -> tuple[Manifest | Index, str]:
         """Give a manifest by tag or digest, and its digest."""
         body = self._get(
-            place,
-            f"{place.path}/manifests/{name}",
+            repository,
+            f"{repository.path}/manifests/{name}",
             accept=", ".join(MANIFESTS),
             digest=name if ":" in name else None,
         )
         manifest = parse_manifest(body.content, body.headers.get("Content-Type", ""))
         return manifest, sha256_digest(body.content)
 
-    def _config(self, place: Place, digest: str) -> Config:
-        body = self._get(place, f"{place.path}/blobs/{digest}", digest=digest)
+    def _config(self, repository: Repository, digest: str) -> Config:
+        body = self._get(repository, f"{repository.path}/blobs/{digest}", digest=digest)
         return parse(body.content, Config, what="config")
 
     def _get(
-        self, place: Place, path: str, *, accept: str = _ANY, digest: str | None = None
+        self, repository: Repository, path: str, *, accept: str = _ANY, digest: str | None = None
     ) -> Body:
         """Ask, patiently; where a digest is known, or told, the bytes have it."""
 
         def ask() -> Body:
-            body = self._session(place).get(
-                path, repository=place.path, accept=accept, most_bytes=_MOST_BYTES
+            body = self._session(repository).get(
+                path, repository=repository.path, accept=accept, most_bytes=_MOST_BYTES
             )
             _check_bytes(body, digest or body.headers.get(_DIGEST_HEADER))
             return body
@@ -141,21 +141,21 @@ class RegistryClient:
         try:
             return repeat(ask, self._patience)
         except UnreachableError:
-            if place.may_speak_http or not self._insecure(place.host):
+            if repository.may_speak_http or not self._insecure(repository.host):
                 raise
-        self._sessions[place.host] = self._new_session(replace(place, insecure=True))
+        self._sessions[repository.host] = self._new_session(replace(repository, insecure=True))
         return repeat(ask, self._patience)
 
-    def _session(self, place: Place) -> RegistrySession:
-        known = self._sessions.get(place.host)
-        return known or self._sessions.setdefault(place.host, self._new_session(place))
+    def _session(self, repository: Repository) -> RegistrySession:
+        known = self._sessions.get(repository.host)
+        return known or self._sessions.setdefault(repository.host, self._new_session(repository))
 
-    def _new_session(self, place: Place) -> RegistrySession:
-        return RegistrySession(place, login=self._login, patience=self._patience)
+    def _new_session(self, repository: Repository) -> RegistrySession:
+        return RegistrySession(repository, login=self._login, patience=self._patience)
 
 
 @contextlib.contextmanager
-def _named(ref: ImageRef, place: Place) -> Iterator[None]:
+def _named(ref: ImageRef, repository: Repository) -> Iterator[None]:
     """Say of an image what its registry does.
 
     Raises:
@@ -166,12 +166,14 @@ def _named(ref: ImageRef, place: Place) -> Iterator[None]:
         yield
     except AbsentError as error:
         raise NotFoundError(
-            f"{place.host} has no {ref}", hint="See that the name and tag are right."
+            f"{repository.host} has no {ref}", hint="See that the name and tag are right."
         ) from error
     except RequestError as error:
-        raise RegistryError(f"{place.host} {error.what}: {ref}", hint=error.hint) from error
+        raise RegistryError(f"{repository.host} {error.what}: {ref}", hint=error.hint) from error
     except DocumentError as error:
-        raise RegistryError(f"{place.host} serves {error.what}: {ref}", hint=_PUSH_AGAIN) from error
+        raise RegistryError(
+            f"{repository.host} serves {error.what}: {ref}", hint=_PUSH_AGAIN
+        ) from error
 
 
 def _check_bytes(body: Body, digest: str | None) -> None:
@@ -191,17 +193,18 @@ def _below(link: str) -> str:
 
 
 def _other_machine(
-    ref: ImageRef, place: Place, machine: str, there: tuple[str, ...]
+    ref: ImageRef, repository: Repository, machine: str, there: tuple[str, ...]
 ) -> NotFoundError:
     return NotFoundError(
-        f"{place.host} has {ref} for {', '.join(there) or 'no machine'}, and not for {machine}",
+        f"{repository.host} has {ref} for {', '.join(there) or 'no machine'}, "
+        f"and not for {machine}",
         hint="Build it on a machine of this kind.",
     )
 
 
 def _image(ref: ImageRef, manifest: Manifest, config: Config) -> RemoteImage:
     if len(manifest.layers) != len(config.rootfs.diff_ids):
-        host = find_place(ref).host
+        host = find_repository(ref).host
         raise RegistryError(
             f"{host} serves a config of other layers than the manifest: {ref}", hint=_PUSH_AGAIN
         )

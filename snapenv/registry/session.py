@@ -20,18 +20,18 @@ from msgspec.structs import replace
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies, select_proxy
 
-from snapenv.failed_request import FailedRequestError, retry_after_s
+from snapenv.http_errors import FailedRequestError, retry_after_s
 from snapenv.network_cause import Cause, find_cause, refuse_socks
 from snapenv.registry.challenge import Basic, Bearer, parse_challenge
 from snapenv.registry.documents import Token, parse
-from snapenv.registry.place import find_authority, find_client_certificate
+from snapenv.registry.repository import find_authority, find_client_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from snapenv.network_cause import Kind
     from snapenv.registry.credentials import Login
-    from snapenv.registry.place import Place
+    from snapenv.registry.repository import Repository
 
 _CHUNK_BYTES = 64 << 10
 _MOST_REDIRECTS = 5
@@ -109,20 +109,20 @@ class RegistrySession:
     """Asks one registry; a token is kept for each repository, a login for as long as it lives."""
 
     def __init__(
-        self, place: Place, *, login: Callable[[str], Login | None], patience: Patience
+        self, repository: Repository, *, login: Callable[[str], Login | None], patience: Patience
     ) -> None:
-        self._place = place
+        self._repository = repository
         self._find_login = login
         self._patience = patience
         self._authorizations: dict[str, str] = {}  # by repository
         self._session = requests.Session()
-        self._session.trust_env = not place.is_loopback  # no proxy is asked for this machine
-        self._base = f"https://{place.address}"
+        self._session.trust_env = not repository.is_loopback  # no proxy is asked for this machine
+        self._base = f"https://{repository.address}"
         self._has_answered = False
         # where https is tried before http, both together have the time that one has elsewhere
-        self._first_s = patience.first_s / (2 if place.may_speak_http else 1)
-        self._is_known = not place.may_speak_http
-        if place.may_speak_http:  # else urllib3 warns of what docker takes for granted
+        self._first_s = patience.first_s / (2 if repository.may_speak_http else 1)
+        self._is_known = not repository.may_speak_http
+        if repository.may_speak_http:  # else urllib3 warns of what docker takes for granted
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def get(self, path: str, *, repository: str, accept: str, most_bytes: int) -> Body:
@@ -141,7 +141,7 @@ class RegistrySession:
             if found:
                 self._authorizations[repository] = found
                 body = self._ask(url, accept, most_bytes, found)
-        _check(body, host=self._place.host)
+        _check(body, host=self._repository.host)
         return body
 
     def _find_base(self) -> str:
@@ -151,14 +151,14 @@ class RegistrySession:
                 with self._open(f"{self._base}/v2/", {}):
                     pass
             except RequestError:
-                self._base = f"http://{self._place.address}"
+                self._base = f"http://{self._repository.address}"
             self._is_known = True
         return self._base
 
     def _authorize(self, body: Body, repository: str) -> str | None:
         """Answer a challenge; None where there is nothing to answer with."""
         wanted = parse_challenge(body.headers.get("WWW-Authenticate", ""))
-        login = self._find_login(self._place.host) if wanted else None
+        login = self._find_login(self._repository.host) if wanted else None
         if isinstance(wanted, Basic) and login and login.user:
             return _basic(login)
         if isinstance(wanted, Bearer):
@@ -184,7 +184,7 @@ class RegistrySession:
         else:
             headers = {"Authorization": _basic(login)} if login else {}
             body = self._read(wanted.realm, headers, _CHUNK_BYTES, query=fields)
-        _check(body, host=self._place.host)
+        _check(body, host=self._repository.host)
         given = parse(body.content, Token, what="token")
         return given.token or given.access_token
 
@@ -250,7 +250,7 @@ class RegistrySession:
                 allow_redirects=False,
                 timeout=(first_s, self._patience.read_s if known else first_s),
                 verify=self._verify(),
-                cert=find_client_certificate(self._place.host),
+                cert=find_client_certificate(self._repository.host),
             ) as response:
                 self._has_answered = True
                 yield response
@@ -267,27 +267,27 @@ class RegistrySession:
         if not self._session.trust_env:
             return None
         proxy = select_proxy(url, get_environ_proxies(url))
-        refused = refuse_socks(proxy, host=self._place.host)
+        refused = refuse_socks(proxy, host=self._repository.host)
         if refused:
-            raise _request_error(refused, self._place)
+            raise _request_error(refused, self._repository)
         return proxy
 
     def _failure(
         self, error: Exception, proxy: str | None, *, first_s: float | None
     ) -> RequestError:
         """Say why nothing came; who has not answered once is not waited for again."""
-        cause = find_cause(error, host=self._place.host, proxy=proxy, limit_s=first_s)
+        cause = find_cause(error, host=self._repository.host, proxy=proxy, limit_s=first_s)
         if cause is None:
             what = f"answers in a way that cannot be followed ({type(error).__name__})"
             return RequestError(what)
         if first_s is not None and cause.kind == "timeout":
             cause = replace(cause, passing=False)
-        return _request_error(cause, self._place)
+        return _request_error(cause, self._repository)
 
     def _verify(self) -> bool | str:
-        if self._place.may_speak_http:
+        if self._repository.may_speak_http:
             return False
-        return find_authority(self._place.host) or os.environ.get("SSL_CERT_FILE") or True
+        return find_authority(self._repository.host) or os.environ.get("SSL_CERT_FILE") or True
 
     def _content(self, response: requests.Response, most_bytes: int) -> bytes:
         until, content = time.monotonic() + self._patience.whole_s, bytearray()
@@ -314,9 +314,9 @@ def _check(body: Body, *, host: str) -> None:
         raise RequestError(f"answers with {status}")
 
 
-def _request_error(cause: Cause, place: Place) -> RequestError:
+def _request_error(cause: Cause, repository: Repository) -> RequestError:
     kind = RequestError if cause.kind in {"timeout", "cut"} else UnreachableError
-    mend = _MENDS.get(cause.kind, _LOOK).replace("HOST", place.host)
+    mend = _MENDS.get(cause.kind, _LOOK).replace("HOST", repository.host)
     return kind(cause.what, hint=cause.hint or mend, passing=cause.passing)
 
 

@@ -172,7 +172,7 @@ def _decode(text: str) -> bytes:
         return b""
 
 
-class _Place(Struct, frozen=True, kw_only=True):
+class _SecretFile(Struct, frozen=True, kw_only=True):
     """A file's usual place below the home folder, and the variable that moves it.
 
     The variable names the file itself, or a folder with ``name`` in it.
@@ -184,79 +184,81 @@ class _Place(Struct, frozen=True, kw_only=True):
     name: str = ""
 
 
-_PLACES = (
-    _Place(usual=".netrc", reader=of_netrc, variable="NETRC"),
-    _Place(usual="_netrc", reader=of_netrc),
-    _Place(usual=".config/pip/pip.conf", reader=of_text, variable="PIP_CONFIG_FILE"),
-    _Place(
+_SECRET_FILES = (
+    _SecretFile(usual=".netrc", reader=of_netrc, variable="NETRC"),
+    _SecretFile(usual="_netrc", reader=of_netrc),
+    _SecretFile(usual=".config/pip/pip.conf", reader=of_text, variable="PIP_CONFIG_FILE"),
+    _SecretFile(
         usual=".config/pip/pip.conf",
         reader=of_text,
         variable="XDG_CONFIG_HOME",
         name="pip/pip.conf",
     ),
-    _Place(usual=".pip/pip.conf", reader=of_text, variable="VIRTUAL_ENV", name="pip.conf"),
-    _Place(usual=".config/uv/uv.toml", reader=of_text, variable="UV_CONFIG_FILE"),
-    _Place(
+    _SecretFile(usual=".pip/pip.conf", reader=of_text, variable="VIRTUAL_ENV", name="pip.conf"),
+    _SecretFile(usual=".config/uv/uv.toml", reader=of_text, variable="UV_CONFIG_FILE"),
+    _SecretFile(
         usual=".config/uv/uv.toml", reader=of_text, variable="XDG_CONFIG_HOME", name="uv/uv.toml"
     ),
-    _Place(
+    _SecretFile(
         usual=".local/share/uv/credentials/credentials.toml",
         reader=of_text,
         variable="XDG_DATA_HOME",
         name="uv/credentials/credentials.toml",
     ),
-    _Place(usual=".git-credentials", reader=of_text),
-    _Place(
+    _SecretFile(usual=".git-credentials", reader=of_text),
+    _SecretFile(
         usual=".config/git/credentials",
         reader=of_text,
         variable="XDG_CONFIG_HOME",
         name="git/credentials",
     ),
-    _Place(usual=".gitconfig", reader=of_text, variable="GIT_CONFIG_GLOBAL"),
-    _Place(
+    _SecretFile(usual=".gitconfig", reader=of_text, variable="GIT_CONFIG_GLOBAL"),
+    _SecretFile(
         usual=".config/git/config", reader=of_text, variable="XDG_CONFIG_HOME", name="git/config"
     ),
-    _Place(
+    _SecretFile(
         usual=".docker/config.json", reader=of_json, variable="DOCKER_CONFIG", name="config.json"
     ),
-    _Place(
+    _SecretFile(
         usual=".config/gh/hosts.yml", reader=of_text, variable="GH_CONFIG_DIR", name="hosts.yml"
     ),
-    _Place(usual=".huggingface/token", reader=_of_whole, variable="HF_TOKEN_PATH"),
-    _Place(usual=".cache/huggingface/token", reader=_of_whole, variable="HF_HOME", name="token"),
-    _Place(
+    _SecretFile(usual=".huggingface/token", reader=_of_whole, variable="HF_TOKEN_PATH"),
+    _SecretFile(
+        usual=".cache/huggingface/token", reader=_of_whole, variable="HF_HOME", name="token"
+    ),
+    _SecretFile(
         usual=".cache/huggingface/stored_tokens",
         reader=of_text,
         variable="HF_HOME",
         name="stored_tokens",
     ),
-    _Place(usual=".aws/credentials", reader=of_text, variable="AWS_SHARED_CREDENTIALS_FILE"),
-    _Place(usual=".aws/config", reader=of_text, variable="AWS_CONFIG_FILE"),
-    _Place(usual=".pypirc", reader=of_text),
-    _Place(usual=".npmrc", reader=of_text, variable="NPM_CONFIG_USERCONFIG"),
-    _Place(usual=".condarc", reader=of_text, variable="CONDARC"),
-    _Place(
+    _SecretFile(usual=".aws/credentials", reader=of_text, variable="AWS_SHARED_CREDENTIALS_FILE"),
+    _SecretFile(usual=".aws/config", reader=of_text, variable="AWS_CONFIG_FILE"),
+    _SecretFile(usual=".pypirc", reader=of_text),
+    _SecretFile(usual=".npmrc", reader=of_text, variable="NPM_CONFIG_USERCONFIG"),
+    _SecretFile(usual=".condarc", reader=of_text, variable="CONDARC"),
+    _SecretFile(
         usual=".kaggle/kaggle.json",
         reader=of_json,
         variable="KAGGLE_CONFIG_DIR",
         name="kaggle.json",
     ),
-    _Place(
+    _SecretFile(
         usual=".config/Ultralytics/settings.json",
         reader=of_json,
         variable="YOLO_CONFIG_DIR",
         name="settings.json",
     ),
-    _Place(usual=".config/roboflow/config.json", reader=of_json),
-    _Place(usual=".config/gcloud/application_default_credentials.json", reader=of_json),
-    _Place(usual=".comet.config", reader=of_text),
-    _Place(usual="clearml.conf", reader=of_text, variable="CLEARML_CONFIG_FILE"),
+    _SecretFile(usual=".config/roboflow/config.json", reader=of_json),
+    _SecretFile(usual=".config/gcloud/application_default_credentials.json", reader=of_json),
+    _SecretFile(usual=".comet.config", reader=of_text),
+    _SecretFile(usual="clearml.conf", reader=of_text, variable="CLEARML_CONFIG_FILE"),
 )
 _OF_THE_SYSTEM = ("/etc/pip.conf", "/etc/uv/uv.toml", "/etc/gitconfig", "/etc/conda/.condarc")
 
 
 def _files(environ: Mapping[str, str], home: Path) -> Iterator[tuple[Path, Reader]]:
-    for place in _PLACES:
+    for place in _SECRET_FILES:
         yield home / place.usual, place.reader
         moved = environ.get(place.variable or "")
         if moved:

@@ -16,7 +16,7 @@ from snapenv.model.hardware import Hardware
 from snapenv.model.image import Image
 from snapenv.model.outcome import Check, Verdict
 from snapenv.probe.probe import probe
-from snapenv.steps.look import look_into
+from snapenv.steps.inspect_image import inspect_image
 from snapenv.verify.compare import compare_facts
 from snapenv.verify.device import check_device
 from snapenv.verify.fingerprint import (
@@ -84,7 +84,7 @@ class Proved(Struct, frozen=True, kw_only=True):
 def prove_image(image: Image, target: Target, lock: Lock, services: Services) -> tuple[Check, ...]:
     """Look into an image that is new here, and compare it with a lock."""
     subject = Subject(name=image.id, image=image, rehash=True)
-    facts, _ = _look(target, subject, services)
+    facts, _ = _inspect(target, subject, services)
     return (*_entrypoint(image, services), *compare_facts(lock.facts, facts))
 
 
@@ -125,7 +125,7 @@ def prove(  # noqa: PLR0913 - all but two by name
             hint="Capture again with --smoke, or restore with --no-smoke.",
         )
     subject = subject or Subject(name="what came back")
-    facts, notes = _look(target, subject, services)
+    facts, notes = _inspect(target, subject, services)
     compared = (_with_base(check, subject) for check in compare_facts(lock.facts, facts))
     checks = (*_entrypoint(subject.image, services), *compared)
     if smoke is False or baseline is None:
@@ -167,14 +167,14 @@ def _device(actual: Fingerprint, facts: Facts, subject: Subject) -> tuple[Check,
     return (check,) if check and (check.fails or _NO_CUDA not in told) else ()
 
 
-def _look(target: Target, subject: Subject, services: Services) -> tuple[Facts, tuple[str, ...]]:
+def _inspect(target: Target, subject: Subject, services: Services) -> tuple[Facts, tuple[str, ...]]:
     """Give the facts, and what is to be said of them."""
     with services.progress.task("Comparing every file with the lock"):
         if subject.image is None:
             hashes, fresh = services.kept("hashes"), not subject.existed
             return probe(target, hashes=hashes, rehash=subject.rehash, fresh=fresh), ()
-        look = look_into(subject.image, target, services, rehash=subject.rehash)
-        return look.facts, (_READ.format(look.day),) if look.again else ()
+        inspection = inspect_image(subject.image, target, services, rehash=subject.rehash)
+        return inspection.facts, (_READ.format(inspection.day),) if inspection.again else ()
 
 
 def _with_base(check: Check, subject: Subject) -> Check:

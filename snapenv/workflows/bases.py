@@ -13,8 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.base.choose import rank_bases
-from snapenv.base.look import look
-from snapenv.base.says import Said, correct, read_said
+from snapenv.base.inspect_image import inspect_image
+from snapenv.base.metadata import ImageMetadata, correct, read_metadata
 from snapenv.errors import NotFoundError, SnapenvError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import Image, ImageRef, RemoteImage
@@ -54,17 +54,17 @@ class _Answer(Struct, frozen=True, kw_only=True):
     here: Image | None = None
     remote: RemoteImage | None = None
     error: SnapenvError | None = None
-    looked: Said | None = None  # what a container of it told
+    inspected: ImageMetadata | None = None  # what a container of it told
 
     def local(self, machine: str) -> Image | None:
         """Give the image that is here, if it is for this kind of machine."""
         return self.here if self.here and self.here.machine == machine else None
 
-    def said(self, machine: str) -> Said | None:
+    def metadata(self, machine: str) -> ImageMetadata | None:
         """Give what the image says of itself; what was seen inside of it counts more."""
         known = self.local(machine) or self.remote
-        said = read_said(known.variables, known.labels) if known else None
-        return self.looked.over(said) if self.looked and said else said
+        metadata = read_metadata(known.variables, known.labels) if known else None
+        return self.inspected.over(metadata) if self.inspected and metadata else metadata
 
 
 def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
@@ -84,7 +84,7 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
     first = ranking.candidates[: min(ASKED, request.limit)]
     answers = _ask([one.image for one in first], facts, request, services)
     learned = rank_bases(facts, _learn(catalogue, facts, answers))
-    answers, unseen = _look(learned, answers, facts, services)
+    answers, unseen = _inspect_first(learned, answers, facts, services)
     learned = rank_bases(facts, _learn(catalogue, facts, answers))
     shown = learned.candidates[: request.limit]
     return Outcome(
@@ -157,7 +157,7 @@ def _find(refs: Sequence[ImageRef], services: Services) -> Mapping[str, Image]:
     return {name: image for name, image in found.items() if image}
 
 
-def _look(
+def _inspect_first(
     ranking: Ranking, answers: Mapping[str, _Answer], facts: Facts, services: Services
 ) -> tuple[Mapping[str, _Answer], tuple[str, ...]]:
     """Look into the first image, and say so where it does not let itself be looked into.
@@ -171,10 +171,10 @@ def _look(
         return answers, ()
     try:
         with services.progress.task(f"Looking into {tag}"):
-            looked = look(services.engine.image_target(here, python=_PYTHON, gpus=None))
+            inspected = inspect_image(services.engine.image_target(here, python=_PYTHON, gpus=None))
     except SnapenvError as error:
         return answers, (f"{tag} cannot be looked into: {error.message}",)
-    return {**answers, tag: replace(answer, looked=looked)}, ()
+    return {**answers, tag: replace(answer, inspected=inspected)}, ()
 
 
 def _learn(catalogue: Catalogue, facts: Facts, answers: Mapping[str, _Answer]) -> Catalogue:
@@ -196,9 +196,9 @@ def _learn(catalogue: Catalogue, facts: Facts, answers: Mapping[str, _Answer]) -
 def _corrected(
     image: CatalogueImage, answer: _Answer, machine: str, *, has_any: bool
 ) -> CatalogueImage:
-    said = answer.said(machine)
-    if said:
-        return correct(image, said, machine=machine)
+    metadata = answer.metadata(machine)
+    if metadata:
+        return correct(image, metadata, machine=machine)
     if has_any and isinstance(answer.error, NotFoundError):
         return replace(image, absent_for=(machine,))
     return image
@@ -211,7 +211,7 @@ def _ref(image: CatalogueImage, request: Bases) -> ImageRef:
 
 def _ranked(rank: int, one: Candidate, answer: _Answer, facts: Facts, request: Bases) -> RankedBase:
     image = one.image
-    said = answer.said(facts.hardware.system.architecture) or Said()
+    metadata = answer.metadata(facts.hardware.system.architecture) or ImageMetadata()
     return RankedBase(
         rank=rank,
         image=str(_ref(image, request)),
@@ -219,11 +219,11 @@ def _ranked(rank: int, one: Candidate, answer: _Answer, facts: Facts, request: B
         python=image.python,
         cuda=dotted(image.cuda) if image.cuda else None,
         torch=dotted(image.torch) if image.torch else None,
-        cudnn=said.cudnn,
-        nccl=said.nccl,
+        cudnn=metadata.cudnn,
+        nccl=metadata.nccl,
         size_bytes=answer.remote.size_bytes if answer.remote else None,
         here=answer.here is not None,
-        looked_into=answer.looked is not None,
+        looked_into=answer.inspected is not None,
         reason=one.reason,
         warnings=one.warnings,
     )
@@ -275,9 +275,9 @@ def _size(answer: _Answer) -> str:
 
 def _inside(answer: _Answer) -> Iterator[str]:
     """Say what a container of an image told, and that one ran."""
-    if answer.looked:
-        torch = f", torch {answer.looked.torch}" if answer.looked.torch else ", no torch"
-        text = f"a container of it ran for a moment: Python {answer.looked.python}{torch}"
+    if answer.inspected:
+        torch = f", torch {answer.inspected.torch}" if answer.inspected.torch else ", no torch"
+        text = f"a container of it ran for a moment: Python {answer.inspected.python}{torch}"
         yield from _wrap(text, indent="    ")
 
 

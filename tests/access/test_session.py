@@ -14,7 +14,7 @@ import pytest
 
 from snapenv.access.session import choose_trust
 from snapenv.errors import PackageIndexError
-from snapenv.failed_request import retry_after_s
+from snapenv.http_errors import retry_after_s
 from snapenv.model.wheels import IndexWheel
 from tests.access.machine import DEMO, quick_wheels
 from tests.engines.index_server import build_wheel

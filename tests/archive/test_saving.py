@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
-from snapenv.engine.saving import read_saved
+from snapenv.engine.save_load import read_saved
 from snapenv.errors import EngineError
 from tests.archive.making import LAYERS, blob, digest, make_config
 

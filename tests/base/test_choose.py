@@ -42,12 +42,12 @@ def only(*images: CatalogueImage) -> Catalogue:
     return replace(KNOWN, images=images)
 
 
-def captured_in(release: str, *, torch: str | None = None, **said: str) -> Facts:
+def captured_in(release: str, *, torch: str | None = None, **metadata: str) -> Facts:
     facts = sample_base_facts()
     own = Torch(version=torch or "2.6.0a0+ecf3bae40a", cuda="12.8")
     environment = replace(facts.environment, torch=own)
     return replace(
-        facts, image={"NVIDIA_PYTORCH_VERSION": release, **said}, environment=environment
+        facts, image={"NVIDIA_PYTORCH_VERSION": release, **metadata}, environment=environment
     )
 
 
@@ -82,8 +82,8 @@ def test_a_torch_of_another_release_than_its_image_is_said(suffix: str, *, warne
 
     base = choose_base(facts, KNOWN)
 
-    said = "torch is that of release 24.12, and the image calls itself 25.01"
-    assert base.warnings == ((said,) if warned else ())
+    metadata = "torch is that of release 24.12, and the image calls itself 25.01"
+    assert base.warnings == ((metadata,) if warned else ())
 
 
 def test_an_image_that_names_no_release_is_an_error_that_says_what_to_do() -> None:
@@ -94,9 +94,9 @@ def test_an_image_that_names_no_release_is_an_error_that_says_what_to_do() -> No
 
 
 def test_what_the_image_says_beats_the_catalogue() -> None:
-    said = {"CUDA_VERSION": "13.9.0.001", "PYTORCH_VERSION": "2.99.0a0"}
+    metadata = {"CUDA_VERSION": "13.9.0.001", "PYTORCH_VERSION": "2.99.0a0"}
 
-    ranking = rank_bases(captured_in("25.01", **said), KNOWN)
+    ranking = rank_bases(captured_in("25.01", **metadata), KNOWN)
 
     own = ranking.candidates[0]
     assert (own.image.cuda, own.image.torch) == ((13, 9), (2, 99))
@@ -165,8 +165,8 @@ def test_an_image_that_the_driver_may_not_serve_is_better_than_none_and_that_is_
     base = choose_base(seen(12, "3.12.3", "2.11.0"), only(NEW))
 
     assert base.image == NEW.reference
-    said = "it is not known whether driver 525.85.12 serves CUDA 13.1 of this base"
-    assert said in base.warnings
+    metadata = "it is not known whether driver 525.85.12 serves CUDA 13.1 of this base"
+    assert metadata in base.warnings
 
 
 @pytest.mark.parametrize("facts", [sample_facts(), sample_base_facts()])

@@ -85,8 +85,8 @@ def test_a_cuda_by_forward_compatibility_is_the_reason_for_a_lower_rank() -> Non
 def test_a_cuda_of_which_nvidia_says_nothing_is_the_reason_for_a_lower_rank() -> None:
     reason, warnings = below(replace(BEST, tag="26.01-py3", cuda=(13, 0)))
 
-    said = "it is not known whether driver 575.57.08 serves CUDA 13.0 of this base"
-    assert (reason, warnings[0]) == (said, said)
+    metadata = "it is not known whether driver 575.57.08 serves CUDA 13.0 of this base"
+    assert (reason, warnings[0]) == (metadata, metadata)
 
 
 def test_a_farther_torch_is_the_reason_for_a_lower_rank() -> None:

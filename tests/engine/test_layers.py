@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from snapenv.engine.layers import read_layers, read_leaving
-from snapenv.engine.saving import read_saved
+from snapenv.engine.save_load import read_saved
 from snapenv.errors import EngineError, NotFoundError
 from tests.conftest import _provide
 from tests.engines.place import install

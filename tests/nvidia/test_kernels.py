@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from snapenv.base.says import as_it_says
+from snapenv.base.metadata import corrected_by_variables
 from snapenv.base.warn import warnings_of_environment
 from snapenv.model.hardware import Driver, Gpu
 from snapenv.model.native import Kernels as NativeKernels
@@ -98,7 +98,7 @@ def test_an_image_covers_what_its_cuda_can_compile_for(
 
 
 def test_what_an_image_lists_beats_what_its_cuda_could_compile() -> None:
-    image = as_it_says(
+    image = corrected_by_variables(
         CatalogueImage(tag="x", cuda=(12, 9)),
         {"TORCH_CUDA_ARCH_LIST": "8.0 9.0+PTX"},
         machine="amd64",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from snapenv.base.look import MARK
+from snapenv.base.inspect_image import MARK
 from snapenv.errors import EngineMissingError, EnvironmentMissingError, NotFoundError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage

@@ -6,29 +6,35 @@ import pytest
 
 from snapenv.model.image import ImageRef
 from snapenv.registry.challenge import Basic, Bearer, parse_challenge
-from snapenv.registry.place import Place, find_authority, find_place
+from snapenv.registry.repository import Repository, find_authority, find_repository
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.mark.parametrize(
-    ("text", "place"),
+    ("text", "repository"),
     [
-        ("ubuntu", Place(host="docker.io", address="registry-1.docker.io", path="library/ubuntu")),
-        ("team/env:a", Place(host="docker.io", address="registry-1.docker.io", path="team/env")),
+        (
+            "ubuntu",
+            Repository(host="docker.io", address="registry-1.docker.io", path="library/ubuntu"),
+        ),
+        (
+            "team/env:a",
+            Repository(host="docker.io", address="registry-1.docker.io", path="team/env"),
+        ),
         (
             "docker.io/team/env",
-            Place(host="docker.io", address="registry-1.docker.io", path="team/env"),
+            Repository(host="docker.io", address="registry-1.docker.io", path="team/env"),
         ),
         (
             "example.com:5000/a/b/c",
-            Place(host="example.com:5000", address="example.com:5000", path="a/b/c"),
+            Repository(host="example.com:5000", address="example.com:5000", path="a/b/c"),
         ),
     ],
 )
-def test_a_repository_is_asked_for_where_docker_asks(text: str, place: Place) -> None:
-    assert find_place(ImageRef.parse(text)) == place
+def test_a_repository_is_asked_for_where_docker_asks(text: str, repository: Repository) -> None:
+    assert find_repository(ImageRef.parse(text)) == repository
 
 
 @pytest.mark.parametrize(
@@ -44,7 +50,7 @@ def test_a_repository_is_asked_for_where_docker_asks(text: str, place: Place) ->
     ],
 )
 def test_only_this_machine_may_speak_http(address: str, is_loopback: bool) -> None:  # noqa: FBT001
-    assert Place(host=address, address=address, path="x").is_loopback is is_loopback
+    assert Repository(host=address, address=address, path="x").is_loopback is is_loopback
 
 
 def test_a_registry_s_own_authority_is_where_docker_looks(tmp_path: Path) -> None:

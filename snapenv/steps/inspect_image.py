@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Services, Target
 
 
-class Look(Struct, frozen=True, kw_only=True):
+class Inspection(Struct, frozen=True, kw_only=True):
     """What was seen of an image, on which day (UTC), and whether that is given again."""
 
     facts: Facts
@@ -31,16 +31,18 @@ class Look(Struct, frozen=True, kw_only=True):
     again: bool = False
 
 
-def look_into(image: Image, target: Target, services: Services, *, rehash: bool = False) -> Look:
+def inspect_image(
+    image: Image, target: Target, services: Services, *, rehash: bool = False
+) -> Inspection:
     """Give the facts of an image; its container runs in any case. ``rehash`` reads every file."""
     made, name = services.made(), _name(image, target)
-    kept = None if rehash else made.find_value(name, Look)
+    kept = None if rehash else made.find_value(name, Inspection)
     if kept:
         facts = replace(kept.facts, hardware=probe_host(target).hardware)
         return replace(kept, facts=facts, again=True)
-    look = Look(facts=probe(target), day=f"{datetime.now(timezone.utc):%Y-%m-%d}")
-    made.keep_value(name, look)
-    return look
+    inspection = Inspection(facts=probe(target), day=f"{datetime.now(timezone.utc):%Y-%m-%d}")
+    made.keep_value(name, inspection)
+    return inspection
 
 
 def _name(image: Image, target: Target) -> str:

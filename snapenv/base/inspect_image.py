@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from snapenv.base.says import Said
+from snapenv.base.metadata import ImageMetadata
 from snapenv.errors import ProbeError
 from snapenv.nvidia.catalogue import major_minor
 
@@ -34,7 +34,7 @@ sys.stdout.write("\\n" + sys.argv[1] + json.dumps(seen) + "\\n")
 """
 
 
-def look(target: Target) -> Said:
+def inspect_image(target: Target) -> ImageMetadata:
     """Give the Python, torch and its CUDA that an image holds; None for what it has not.
 
     Raises:
@@ -53,7 +53,7 @@ def look(target: Target) -> Said:
     return parse_seen(answers[0].removeprefix(MARK))
 
 
-def parse_seen(text: str) -> Said:
+def parse_seen(text: str) -> ImageMetadata:
     """Read what the program tells, as one JSON object.
 
     Raises:
@@ -67,7 +67,7 @@ def parse_seen(text: str) -> Said:
     given = [one for one in (python, torch, cuda) if one is not None]
     if python is None or not all(isinstance(one, str) and major_minor(one) for one in given):
         raise _unreadable(text)
-    return Said(python=python, torch=torch, cuda=cuda)
+    return ImageMetadata(python=python, torch=torch, cuda=cuda)
 
 
 def _unreadable(text: str) -> ProbeError:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import Image
-from snapenv.steps.look import look_into
+from snapenv.steps.inspect_image import inspect_image
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.restore import Restore, restore
 from tests.samples import (
@@ -63,8 +63,8 @@ def kept(there: Services) -> Path:
 def test_what_was_seen_of_an_image_is_given_again_without_reading_a_file(there: Services) -> None:
     first, second = target(sample_facts()), target(sample_facts(environment=OTHER))
 
-    seen = look_into(IMAGE, first, there)
-    again = look_into(IMAGE, second, there)
+    seen = inspect_image(IMAGE, first, there)
+    again = inspect_image(IMAGE, second, there)
 
     assert (programs(first), programs(second)) == (READ, ASKED)
     assert (seen.again, again.again) == (False, True)
@@ -72,20 +72,20 @@ def test_what_was_seen_of_an_image_is_given_again_without_reading_a_file(there: 
 
 
 def test_the_hardware_is_that_of_now(there: Services) -> None:
-    look_into(IMAGE, target(sample_facts()), there)
+    inspect_image(IMAGE, target(sample_facts()), there)
     without = sample_hardware(driver=None)
 
-    again = look_into(IMAGE, target(sample_facts(hardware=without)), there)
+    again = inspect_image(IMAGE, target(sample_facts(hardware=without)), there)
 
     assert again.facts == sample_facts(hardware=without)
 
 
 def test_every_file_is_read_again_on_demand_and_that_is_kept(there: Services) -> None:
-    look_into(IMAGE, target(sample_facts()), there)
+    inspect_image(IMAGE, target(sample_facts()), there)
     changed = target(sample_facts(environment=OTHER))
 
-    anew = look_into(IMAGE, changed, there, rehash=True)
-    again = look_into(IMAGE, target(sample_facts()), there)
+    anew = inspect_image(IMAGE, changed, there, rehash=True)
+    again = inspect_image(IMAGE, target(sample_facts()), there)
 
     assert programs(changed) == READ
     assert anew.facts.environment == again.facts.environment == OTHER
@@ -97,19 +97,19 @@ def test_every_file_is_read_again_on_demand_and_that_is_kept(there: Services) ->
     ids=["id", "layers"],
 )
 def test_another_image_is_read(there: Services, other: Image) -> None:
-    look_into(IMAGE, target(sample_facts()), there)
+    inspect_image(IMAGE, target(sample_facts()), there)
     inside = target(sample_facts())
 
-    look_into(other, inside, there)
+    inspect_image(other, inside, there)
 
     assert programs(inside) == READ
 
 
 def test_another_interpreter_of_the_image_is_read(there: Services) -> None:
-    look_into(IMAGE, target(sample_facts()), there)
+    inspect_image(IMAGE, target(sample_facts()), there)
     inside = dataclasses.replace(target(sample_facts()), python="/usr/bin/python3")
 
-    look_into(IMAGE, inside, there)
+    inspect_image(IMAGE, inside, there)
 
     assert programs(inside) == READ
 
@@ -117,11 +117,11 @@ def test_another_interpreter_of_the_image_is_read(there: Services) -> None:
 def test_what_is_kept_hangs_on_the_very_program(
     there: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look_into(IMAGE, target(sample_facts()), there)
+    inspect_image(IMAGE, target(sample_facts()), there)
     inside = target(sample_facts())
-    monkeypatch.setattr("snapenv.steps.look.program_digest", lambda: "another")
+    monkeypatch.setattr("snapenv.steps.inspect_image.program_digest", lambda: "another")
 
-    look_into(IMAGE, inside, there)
+    inspect_image(IMAGE, inside, there)
 
     assert programs(inside) == READ
 
@@ -134,13 +134,13 @@ def test_what_is_kept_hangs_on_the_very_program(
 def test_what_is_damaged_is_passed_over_and_replaced(
     there: Services, damage: Callable[[bytes], bytes]
 ) -> None:
-    seen = look_into(IMAGE, target(sample_facts()), there)
+    seen = inspect_image(IMAGE, target(sample_facts()), there)
     file, inside = kept(there), target(sample_facts())
     content = file.read_bytes()
     assert b"numpy" in content
     file.write_bytes(damage(content))
 
-    anew = look_into(IMAGE, inside, there)
+    anew = inspect_image(IMAGE, inside, there)
 
     assert programs(inside) == READ
     assert anew.facts == seen.facts
@@ -149,35 +149,35 @@ def test_what_is_damaged_is_passed_over_and_replaced(
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"facts": 1, "day": 2}', b"\xff\n\xff"])
 def test_what_is_of_another_form_is_passed_over(there: Services, body: bytes) -> None:
-    look_into(IMAGE, target(sample_facts()), there)
+    inspect_image(IMAGE, target(sample_facts()), there)
     there.made().keep(kept(there).name, body)
     inside = target(sample_facts())
 
-    look_into(IMAGE, inside, there)
+    inspect_image(IMAGE, inside, there)
 
     assert programs(inside) == READ
 
 
 def test_a_folder_in_its_place_is_in_nobodys_way(there: Services) -> None:
-    look_into(IMAGE, target(sample_facts()), there)
+    inspect_image(IMAGE, target(sample_facts()), there)
     file = kept(there)
     file.unlink()
     file.mkdir()
 
-    assert not look_into(IMAGE, target(sample_facts()), there).again
+    assert not inspect_image(IMAGE, target(sample_facts()), there).again
 
 
 def test_a_cache_that_cannot_be_written_is_in_nobodys_way(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     there = replace(services(), cache=tmp_path / "cache")
 
-    looks = [look_into(IMAGE, target(sample_facts()), there) for _ in range(2)]
+    looks = [inspect_image(IMAGE, target(sample_facts()), there) for _ in range(2)]
 
     assert [one.again for one in looks] == [False, False]
 
 
 def test_only_the_user_may_read_what_is_kept(there: Services) -> None:
-    look_into(IMAGE, target(sample_facts()), there)
+    inspect_image(IMAGE, target(sample_facts()), there)
 
     assert kept(there).parent.stat().st_mode & 0o777 == 0o700
     assert kept(there).stat().st_mode & 0o777 == 0o600
@@ -187,7 +187,7 @@ def test_without_a_cache_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     inside = target(sample_facts())
 
-    looks = [look_into(IMAGE, inside, services()) for _ in range(2)]
+    looks = [inspect_image(IMAGE, inside, services()) for _ in range(2)]
 
     assert [one.again for one in looks] == [False, False]
     assert programs(inside) == READ * 2

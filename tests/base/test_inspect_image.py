@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.base.look import MARK, look, parse_seen
-from snapenv.base.says import Said
+from snapenv.base.inspect_image import MARK, inspect_image, parse_seen
+from snapenv.base.metadata import ImageMetadata
 from snapenv.engine.docker import DockerEngine
 from snapenv.errors import ProbeError
 from snapenv.lock.store import write_snapshot
@@ -31,14 +31,14 @@ def answering(stdout: str, *, exit_code: int = 0) -> FakeTarget:
 def test_an_answer_is_found_below_a_banner() -> None:
     told = {"python": "3.12.3", "torch": "2.9.0a0+145a3a7.nv25.10", "cuda": "13.0"}
 
-    seen = look(answering(f"== PyTorch ==\n\n{MARK}{json.dumps(told)}\n"))
+    seen = inspect_image(answering(f"== PyTorch ==\n\n{MARK}{json.dumps(told)}\n"))
 
-    assert seen == Said(python="3.12.3", torch="2.9.0a0+145a3a7.nv25.10", cuda="13.0")
+    assert seen == ImageMetadata(python="3.12.3", torch="2.9.0a0+145a3a7.nv25.10", cuda="13.0")
 
 
 def test_a_program_that_fails_is_named_with_its_last_word() -> None:
     with pytest.raises(ProbeError, match="python3 of the image exited with 1: it broke"):
-        look(answering("", exit_code=1))
+        inspect_image(answering("", exit_code=1))
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_torch_is_read_and_never_imported(lines: str, cuda: str | None, tmp_path
         def run(self, argv: tuple[str, ...], **_: object) -> Completed:
             return target.run(argv, environment={"PYTHONPATH": str(tmp_path)})
 
-    seen = look(Here())  # type: ignore[arg-type]  # it is asked for nothing else
+    seen = inspect_image(Here())  # type: ignore[arg-type]  # it is asked for nothing else
 
     version = ".".join(map(str, sys.version_info[:3]))
-    assert seen == Said(python=version, torch="2.11.0", cuda=cuda)
+    assert seen == ImageMetadata(python=version, torch="2.11.0", cuda=cuda)
 
 
 @pytest.mark.docker

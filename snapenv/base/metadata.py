@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class ImageMetadata(Struct, frozen=True, kw_only=True):
     """What is known of an image by itself; None where it does not say so."""
 
     python: str | None = None  # "3.12.3"
@@ -27,9 +27,9 @@ class Said(Struct, frozen=True, kw_only=True):
     nccl: str | None = None  # "2.27.7"
     kernels: Kernels | None = None
 
-    def over(self, other: Said) -> Said:
+    def over(self, other: ImageMetadata) -> ImageMetadata:
         """Put this in the place of what another says, wherever this says something."""
-        return Said(
+        return ImageMetadata(
             python=self.python or other.python,
             cuda=self.cuda or other.cuda,
             torch=self.torch or other.torch,
@@ -39,7 +39,7 @@ class Said(Struct, frozen=True, kw_only=True):
         )
 
 
-def read_said(variables: Mapping[str, str], labels: Mapping[str, str]) -> Said:
+def read_metadata(variables: Mapping[str, str], labels: Mapping[str, str]) -> ImageMetadata:
     """Read what an image says of itself; a variable, which programs see, beats a label."""
 
     def version(variable: str, name: str) -> str | None:
@@ -47,7 +47,7 @@ def read_said(variables: Mapping[str, str], labels: Mapping[str, str]) -> Said:
         return next((text for text in found if major_minor(text)), None)
 
     cuda = variables.get("CUDA_VERSION", "")
-    return Said(
+    return ImageMetadata(
         cuda=cuda if major_minor(cuda) else None,
         torch=version("PYTORCH_VERSION", "pytorch"),
         cudnn=version("CUDNN_VERSION", "cudnn"),
@@ -56,21 +56,23 @@ def read_said(variables: Mapping[str, str], labels: Mapping[str, str]) -> Said:
     )
 
 
-def as_it_says(
+def corrected_by_variables(
     image: CatalogueImage, variables: Mapping[str, str], *, machine: str
 ) -> CatalogueImage:
     """Correct what is known of an image by what its variables alone say."""
-    return correct(image, read_said(variables, {}), machine=machine)
+    return correct(image, read_metadata(variables, {}), machine=machine)
 
 
-def correct(image: CatalogueImage, said: Said, *, machine: str) -> CatalogueImage:
+def correct(image: CatalogueImage, metadata: ImageMetadata, *, machine: str) -> CatalogueImage:
     """Correct what is known of an image by what it says; it exists for ``machine``."""
-    python = major_minor(said.python or "")
+    python = major_minor(metadata.python or "")
     return replace(
         image,
         python=f"{python[0]}.{python[1]}" if python else image.python,
-        cuda=major_minor(said.cuda or "") or image.cuda,
-        torch=major_minor(said.torch or "") or image.torch,
+        cuda=major_minor(metadata.cuda or "") or image.cuda,
+        torch=major_minor(metadata.torch or "") or image.torch,
         machines=tuple(sorted({*image.machines, machine})),
-        kernels={**(image.kernels or {}), machine: said.kernels} if said.kernels else image.kernels,
+        kernels={**(image.kernels or {}), machine: metadata.kernels}
+        if metadata.kernels
+        else image.kernels,
     )

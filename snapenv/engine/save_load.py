@@ -15,25 +15,23 @@ from typing import TYPE_CHECKING, Any
 from docker.errors import create_api_error_from_http_exception
 from requests import HTTPError
 
-from snapenv.engine.failures import engine_errors, engine_failure
-from snapenv.engine.saved import (
+from snapenv.engine.docker_save import (
     MOST_JSON_BYTES,
-    begins,
-    plain_files,
-    read_chunks,
-    saved_image,
-    tar_errors,
-    unpack,
-    unreadable,
-)
-from snapenv.engine.saved_names import (
     OtherNamesError,
+    begins,
     diff_ids_of,
     expected_names,
     foretell,
     parse_json,
+    plain_files,
+    read_chunks,
+    saved_image,
+    tar_errors,
     told_names,
+    unpack,
+    unreadable,
 )
+from snapenv.engine.failures import engine_errors, engine_failure
 from snapenv.engine.stream import StreamError, drain, parse_messages
 from snapenv.errors import EngineError
 
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
-    from snapenv.engine.saved import Content, OpenTar
+    from snapenv.engine.docker_save import Content, OpenTar
     from snapenv.model.image import Image
 
 Part = tuple[str, int, Iterator[bytes]]  # a digest, a size, and as many bytes

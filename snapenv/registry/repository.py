@@ -21,7 +21,7 @@ _DEFAULT_PREFIX = "library/"  # of the names there that have no other
 _CERTIFICATES = Path("/etc/docker/certs.d")
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class Repository(Struct, frozen=True, kw_only=True):
     """A repository in its registry."""
 
     host: str  # as people name it, with its port
@@ -46,13 +46,13 @@ class Place(Struct, frozen=True, kw_only=True):
         return self.insecure or self.is_loopback
 
 
-def find_place(ref: ImageRef) -> Place:
+def find_repository(ref: ImageRef) -> Repository:
     """Give where a reference's repository is served."""
     host = ref.registry or DEFAULT_HOST
     if host not in {DEFAULT_HOST, f"index.{DEFAULT_HOST}"}:
-        return Place(host=host, address=host, path=ref.path)
+        return Repository(host=host, address=host, path=ref.path)
     prefix = "" if "/" in ref.path else _DEFAULT_PREFIX
-    return Place(host=DEFAULT_HOST, address=_DEFAULT_ADDRESS, path=prefix + ref.path)
+    return Repository(host=DEFAULT_HOST, address=_DEFAULT_ADDRESS, path=prefix + ref.path)
 
 
 def find_authority(host: str, folder: Path = _CERTIFICATES) -> str | None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from snapenv.base.says import Said, correct, read_said
+from snapenv.base.metadata import ImageMetadata, correct, read_metadata
 from snapenv.nvidia.catalogue import CatalogueImage, Kernels
 
 IMAGE = CatalogueImage(tag="25.10-py3", python="3.12", cuda=(13, 0), torch=(2, 9))
@@ -13,9 +13,9 @@ LABELS = {
 
 
 def test_labels_tell_what_no_variable_tells_and_the_one_for_cuda_is_not_believed() -> None:
-    said = read_said({}, LABELS)
+    metadata = read_metadata({}, LABELS)
 
-    assert said == Said(torch="2.9.0a0+145a3a7", cudnn="9.14.0.64", nccl="2.27.7")
+    assert metadata == ImageMetadata(torch="2.9.0a0+145a3a7", cudnn="9.14.0.64", nccl="2.27.7")
 
 
 def test_a_variable_beats_a_label() -> None:
@@ -27,9 +27,9 @@ def test_a_variable_beats_a_label() -> None:
         "TORCH_CUDA_ARCH_LIST": "9.0 12.0+PTX",
     }
 
-    said = read_said(variables, LABELS)
+    metadata = read_metadata(variables, LABELS)
 
-    assert said == Said(
+    assert metadata == ImageMetadata(
         cuda="13.0.2.006",
         torch="2.10.0a0",
         cudnn="9.15.0.1",
@@ -39,13 +39,13 @@ def test_a_variable_beats_a_label() -> None:
 
 
 def test_what_is_no_version_is_not_said() -> None:
-    said = read_said({"CUDA_VERSION": "new", "PYTORCH_VERSION": "main"}, LABELS)
+    metadata = read_metadata({"CUDA_VERSION": "new", "PYTORCH_VERSION": "main"}, LABELS)
 
-    assert (said.cuda, said.torch) == (None, "2.9.0a0+145a3a7")
+    assert (metadata.cuda, metadata.torch) == (None, "2.9.0a0+145a3a7")
 
 
 def test_what_is_said_takes_the_place_of_the_catalogue_s_and_the_rest_stays() -> None:
-    learned = correct(IMAGE, Said(python="3.13.1", torch="2.10.0a0"), machine="arm64")
+    learned = correct(IMAGE, ImageMetadata(python="3.13.1", torch="2.10.0a0"), machine="arm64")
 
     assert learned == CatalogueImage(
         tag="25.10-py3",
@@ -57,8 +57,8 @@ def test_what_is_said_takes_the_place_of_the_catalogue_s_and_the_rest_stays() ->
 
 
 def test_what_was_seen_counts_more_than_what_was_said() -> None:
-    seen = Said(python="3.12.3", torch="2.9.1")
+    seen = ImageMetadata(python="3.12.3", torch="2.9.1")
 
-    assert seen.over(read_said({}, LABELS)) == Said(
+    assert seen.over(read_metadata({}, LABELS)) == ImageMetadata(
         python="3.12.3", torch="2.9.1", cudnn="9.14.0.64", nccl="2.27.7"
     )
