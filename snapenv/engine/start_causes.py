@@ -10,9 +10,9 @@ import re
 
 from msgspec import Struct
 
-WRITE_CDI = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
+from snapenv.nvidia import advice
 
-_NO_CGROUPS = "sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups --in-place"
+_WRITE_CDI = advice.write_cdi()
 _OWN_LDCONFIG = (
     "sudo nvidia-ctk config --set nvidia-container-cli.ldconfig=@/sbin/ldconfig --in-place"
 )
@@ -48,12 +48,13 @@ _RULES = (  # the first that is found counts: the narrower before the wider
     _Rule(
         r"bpf_prog_(query|attach)",
         "Docker without root may not write the device rules of a container with GPUs",
-        f"Use CDI, from Docker 28.3 on: {WRITE_CDI}; or turn the rules off: {_NO_CGROUPS}",
+        f"Use CDI, from Docker 28.3 on: {_WRITE_CDI}; "
+        f"or turn the rules off: {advice.set_no_cgroups(on=True)}",
     ),
     _Rule(
         r"driver/library version mismatch",
         "the NVIDIA driver's libraries and its kernel module are of two versions",
-        "Reboot: the driver was updated since the last boot. Or use --device cpu.",
+        f"Reboot: the driver was updated since the last boot. {advice.OR_CPU}",
     ),
     _Rule(
         r"requirement error|unsatisfied condition",
@@ -63,7 +64,7 @@ _RULES = (  # the first that is found counts: the narrower before the wider
     _Rule(
         r"wsl environment detected but no adapters",
         "WSL shows no GPU of Windows",
-        "Update the NVIDIA driver of Windows, then in Windows: wsl --update and wsl --shutdown",
+        f"Update the NVIDIA driver of Windows, {advice.UPDATE_WSL}",
     ),
     _Rule(
         r"driver rpc error: timed out|(driver|nvml) error: timed out",
@@ -95,7 +96,7 @@ _RULES = (  # the first that is found counts: the narrower before the wider
     _Rule(
         r"(nvml|driver|cuda) error",
         "no NVIDIA driver answers the container toolkit",
-        "See that nvidia-smi works; sudo dmesg | grep -i nvrm tells more. Or use --device cpu.",
+        f"See that nvidia-smi works; {advice.KERNEL_LOG} tells more. {advice.OR_CPU}",
     ),
     _Rule(
         r"mount error: file creation failed: .*file exists"
@@ -123,13 +124,13 @@ _RULES = (  # the first that is found counts: the narrower before the wider
         "the container toolkit may not mount what a GPU needs: the engine is inside of another "
         "container, or maps its users",
         "Take userns-remap out of daemon.json, or start the outer container with --privileged; "
-        f"or use CDI: {WRITE_CDI}",
+        f"or use CDI: {_WRITE_CDI}",
     ),
     _Rule(
         r'error gathering device information while adding custom device "/dev/nvidia[^"]*"'
         r"|mount error: stat failed: /dev/nvidia\S*|failed to stat cdi host device",
         "a device file of the GPUs is not there",
-        f"Make the device files: sudo nvidia-modprobe -c 0 -u -m; where CDI is used: {WRITE_CDI}",
+        f"Make the device files: sudo nvidia-modprobe -c 0 -u -m; where CDI is used: {_WRITE_CDI}",
     ),
     _Rule(
         r"error gathering device information while adding custom device",
@@ -144,7 +145,7 @@ _RULES = (  # the first that is found counts: the narrower before the wider
     _Rule(
         r"cdi device injection failed|failed to fulfil mount request|error mounting",
         "the CDI specification of the GPUs names what is not there",
-        f"The driver has changed since it was written. Write it anew: {WRITE_CDI}",
+        f"The driver has changed since it was written. Write it anew: {_WRITE_CDI}",
     ),
     _Rule(
         r"runc: symbol lookup error|runc: error while loading shared libraries"
@@ -174,13 +175,13 @@ def find_cause(text: str) -> Cause | None:
         named = next(filter(None, absent.groups()))
         return Cause(
             message=f"the Docker engine knows no GPU {named}",
-            hint=f"See nvidia-smi -L; where CDI is used, let it look again: {WRITE_CDI}",
+            hint=f"See nvidia-smi -L; where CDI is used, let it look again: {_WRITE_CDI}",
         )
     if _NO_GPU_SUPPORT.search(text):
         return Cause(
             message="the Docker engine has no way to give a container GPUs",
-            hint="Install nvidia-container-toolkit, then: sudo nvidia-ctk runtime configure "
-            f"--runtime=docker (or {WRITE_CDI}), and restart Docker; or use --device cpu.",
+            hint=f"Install nvidia-container-toolkit, then: {advice.configure_runtime()} "
+            f"(or {_WRITE_CDI}), and restart Docker. {advice.OR_CPU}",
         )
     for rule in _RULES:
         found = re.search(rule.words, text, re.IGNORECASE)

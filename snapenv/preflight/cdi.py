@@ -12,6 +12,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from snapenv.model.host import NVIDIA_DEVICE
+from snapenv.nvidia import advice
 from snapenv.nvidia.catalogue import numbers
 from snapenv.preflight.case import Case, failed, passed, warning
 
@@ -53,13 +54,13 @@ def _compare_driver(case: Case) -> Iterator[Check]:
         return
     if not case.specs:
         if case.gpu_engine and not case.gpu_engine.cdi_devices:
-            yield failed("gpu.cdi", expected, "none", _generate("/etc/cdi/nvidia.yaml"))
+            yield failed("gpu.cdi", expected, "none", advice.write_cdi())
         return
     found = [one for name in _asked(case) if (one := resolve(name, case.specs))]
     old = next((one for one in found if loaded and one.driver not in {None, loaded}), None)
     if old:
         actual = f"{old.path} is of driver {old.driver}"
-        yield failed("gpu.cdi", expected, actual, _generate(old.path))
+        yield failed("gpu.cdi", expected, actual, advice.write_cdi(old.path))
     elif found:
         yield passed("gpu.cdi", expected, found[0].path)
 
@@ -87,7 +88,7 @@ def check_names(case: Case) -> Iterator[Check]:
         "gpu.cdi-device",
         f"a CDI specification of {', '.join(lacking)}",
         f"those of {', '.join(known)}",
-        f"{_generate(path)}; or use --device {known[0].removeprefix(NVIDIA_DEVICE)}",
+        f"{advice.write_cdi(path)}; or use --device {known[0].removeprefix(NVIDIA_DEVICE)}",
     )
 
 
@@ -115,7 +116,3 @@ def is_unread(case: Case) -> bool:
 def _asked(case: Case) -> tuple[str, ...]:
     """Name the devices that a container is made with."""
     return tuple(f"{NVIDIA_DEVICE}{word}" for word in case.needs.devices or ("all",))
-
-
-def _generate(path: str) -> str:
-    return f"sudo nvidia-ctk cdi generate --output={shlex.quote(path)}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from snapenv.nvidia import advice
 from snapenv.nvidia.catalogue import major_minor
 from snapenv.preflight.case import Case, failed, passed, warning
 from snapenv.preflight.cdi import is_unread
@@ -73,7 +74,7 @@ def check_no_cgroups(case: Case) -> Iterator[Check]:
             "gpu.no-cgroups",
             "no-cgroups = false, as the engine runs as root",
             "no-cgroups = true: containers may not open the GPU",
-            "sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups=false --in-place",
+            advice.set_no_cgroups(on=False),
         )
 
 
@@ -86,7 +87,7 @@ def check_uvm(case: Case) -> Iterator[Check]:
         yield passed("gpu.uvm", _UVM, "there")
     else:
         say = failed if case.injection == "cdi" else warning
-        fix = "sudo modprobe nvidia_uvm && sudo nvidia-modprobe -c 0 -u"
+        fix = f"{advice.LOAD_UVM} && sudo nvidia-modprobe -c 0 -u"
         yield say("gpu.uvm", _UVM, "not there: CUDA may say unknown error", fix)
 
 
@@ -105,8 +106,7 @@ def _way(case: Case, engine: HostEngine) -> str:
 
 def _install(engine: HostEngine) -> str:
     file, restart = _daemon(engine)
-    root = "" if engine.rootless else "sudo "
-    configure = f"{root}nvidia-ctk runtime configure --runtime=docker --config={file}"
+    configure = advice.configure_runtime(file, rootless=engine.rootless)
     return f"Install nvidia-container-toolkit, then: {configure} && {restart}"
 
 

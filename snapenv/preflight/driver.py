@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from snapenv.nvidia import advice
 from snapenv.nvidia.catalogue import dotted, numbers
 from snapenv.nvidia.driver import is_past_support, last_branch, own_cuda, serve
 from snapenv.preflight.case import Case, failed, passed, warning
@@ -37,10 +38,10 @@ def check_fault(case: Case) -> Iterator[Check]:
 
 
 _FAULT_FIX = {
-    "error": "Reboot, or install the driver again; sudo dmesg | grep -i nvrm says what is wrong.",
+    "error": f"Reboot, or install the driver again; {advice.KERNEL_LOG} says what is wrong.",
     "crash": "Install the driver again, all of one version; sudo dmesg | grep -iE 'nvrm|segfault' "
     "may say more.",
-    "hang": "See sudo dmesg | grep -iE 'nvrm|xid' for a GPU that has failed, and reboot.",
+    "hang": f"See {advice.KERNEL_LOG} for a GPU that has failed, and reboot.",
 }
 
 

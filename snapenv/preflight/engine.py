@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from snapenv.nvidia import advice
 from snapenv.nvidia.catalogue import dotted, major_minor
 from snapenv.preflight.case import Case, failed, passed, warning
 
@@ -170,7 +171,7 @@ def check_rootless(case: Case) -> Iterator[Check]:
 
 
 _ROOTLESS_FIX = (
-    "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml, with "
+    f"{advice.write_cdi()}, with "
     '{"features": {"cdi": true}} in ~/.config/docker/daemon.json, then: '
     "systemctl --user restart docker"
 )

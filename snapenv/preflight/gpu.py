@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from snapenv.nvidia import advice
 from snapenv.preflight.case import Case, failed, passed, warning
 from snapenv.preflight.driver import is_without_library
 
@@ -42,9 +43,9 @@ def _none(case: Case, driver: Driver | None) -> Check:
         fix = "Update JetPack to 6 or newer, which has NVML, or go on: it is a warning."
         return warning("gpu.present", _GPU, "a Jetson without NVML: its GPU was not seen", fix)
     if case.needs.gpu_required:
-        fix = "See with lspci | grep -i nvidia whether it is there, or use --device cpu."
+        fix = f"See with lspci | grep -i nvidia whether it is there. {advice.OR_CPU}"
         return failed("gpu.present", _GPU, none, fix)
-    fix = "Use a machine with an NVIDIA GPU and its driver, or say --device cpu."
+    fix = f"Use a machine with an NVIDIA GPU and its driver. {advice.OR_CPU}"
     return warning("gpu.present", _GPU, f"{none}: it trains on the CPU", fix)
 
 
@@ -56,7 +57,7 @@ def check_silent(case: Case) -> Iterator[Check]:
     actual = "; ".join(f"GPU {one.number}: {one.error}" for one in hardware.gpu_faults)
     others = ",".join(map(str, case.numbers))
     go_on = f"Use --device {others}, and see" if others else "See"
-    fix = f"{go_on} sudo dmesg | grep -iE 'nvrm|xid' for what failed; a reboot may bring it back."
+    fix = f"{go_on} {advice.KERNEL_LOG} for what failed; a reboot may bring it back."
     say = warning if others and not case.needs.devices else failed
     yield say("gpu.silent", "GPUs that answer", actual, fix)
 
@@ -72,7 +73,7 @@ def check_mode(case: Case) -> Iterator[Check]:
         "gpu.mode",
         "a GPU on which programs may compute",
         f"GPU {', '.join(map(str, closed))} in compute mode Prohibited",
-        f"Switch it on: sudo nvidia-smi -i {closed[0]} -c DEFAULT"
+        f"Switch it on: {advice.share_gpu(closed[0])}"
         + (f"; or use --device {others}" if others else ""),
     )
 
@@ -132,7 +133,7 @@ def check_torch(case: Case) -> Iterator[Check]:
         "gpu.torch",
         f"a torch with CUDA, for {case.gpus[0].name}",
         f"torch {torch}: it trains on the CPU",
-        "Capture an environment whose torch is of a CUDA index, such as cu126.",
+        advice.CUDA_TORCH,
         part="image",
     )
 

@@ -10,6 +10,8 @@ import re
 
 from msgspec import Struct
 
+from snapenv.nvidia import advice
+
 
 class Cause(Struct, frozen=True):
     """Why something fails, in a few words that follow "as", and an imperative sentence."""
@@ -72,17 +74,20 @@ _CAUSES = (  # with the words, in any case, by which each is known; the first co
     (
         r"not compiled with cuda",
         "this torch is built without CUDA",
-        "Use an environment whose torch is of a CUDA index, or say --device cpu.",
+        advice.CUDA_TORCH,
     ),
     (
         r"busy or unavailable|error 46\b",
         "another program has the GPU for itself, or its compute mode prohibits it",
-        "See nvidia-smi -q -d COMPUTE; end the other program, or: sudo nvidia-smi -c DEFAULT",
+        f"See nvidia-smi -q -d COMPUTE; end the other program, or: {advice.share_gpu()}",
     ),
     (
         r"uncorrectable|\becc error|error 214\b|hardware stack error|error 220\b",
         "the GPU's memory has an error that it cannot correct",
-        "See nvidia-smi -q -d ECC,ROW_REMAPPER and dmesg | grep Xid; reset the GPU, or replace it.",
+        (
+            f"See nvidia-smi -q -d ECC,ROW_REMAPPER and {advice.KERNEL_LOG}; reset the GPU, or "
+            "replace it."
+        ),
     ),
     (
         (
@@ -99,7 +104,7 @@ _CAUSES = (  # with the words, in any case, by which each is known; the first co
             r"|launch timed out|error 7(0[02]|1[0-9])\b"
         ),
         "the GPU stopped while it trained",
-        "See dmesg | grep -E 'Xid|NVRM' for why; reset the GPU or reboot, and train again.",
+        f"See {advice.KERNEL_LOG} for why; reset the GPU or reboot, and train again.",
     ),
     (
         (
@@ -121,8 +126,8 @@ _CAUSES = (  # with the words, in any case, by which each is known; the first co
         ),
         "CUDA cannot be initialised on this machine",
         (
-            "See that /dev/nvidia-uvm is there: sudo modprobe nvidia_uvm; after a suspend, reboot. "
-            "dmesg | grep NVRM tells more."
+            f"See that /dev/nvidia-uvm is there: {advice.LOAD_UVM}; after a suspend, reboot. "
+            f"{advice.KERNEL_LOG} tells more."
         ),
     ),
     (

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from snapenv.model.outcome import Check
+from msgspec import Struct
+
+from snapenv.model.outcome import Check, Severity
+from snapenv.nvidia import advice
 from snapenv.verify.causes import find_cause
 
 if TYPE_CHECKING:
@@ -15,36 +18,59 @@ if TYPE_CHECKING:
     from snapenv.model.hardware import Hardware
 
 _CPU = "cpu"
-_OR_CPU = "Or say --device cpu."
 _LOOK = "See python -c 'import torch; torch.cuda.init()' there."
 
 
-def check_device(
-    actual: Fingerprint, hardware: Sequence[Hardware], *, refused: str | None = None
-) -> Check | None:
+class UnusedGpu(Struct, frozen=True, kw_only=True):
+    """A training that chose the CPU by itself, beside a GPU."""
+
+    gpu: str  # "NVIDIA H200"
+    why: str
+    fix: str
+    severity: Severity
+
+
+def find_unused_gpu(
+    trained: Fingerprint, hardware: Sequence[Hardware], *, refused: str | None = None
+) -> UnusedGpu | None:
     """Judge a training that chose its device itself; None where no GPU was left unused.
 
     ``hardware`` is that of the target and of the machine below it, where these are two;
     ``refused`` is why an engine that could did not hand on a GPU. An unused GPU is a no. A
     warning it is for a torch without CUDA, and where a driver shows no GPU.
     """
-    if actual.conditions.device != _CPU or actual.cuda is None:
+    if trained.conditions.device != _CPU or trained.cuda is None:
         return None
     unused = next(filter(None, map(_describe, hardware)), None)
     if unused is None and refused is None:
         return None
-    without_cuda = actual.cuda.built_for is None
-    torch = f"torch {actual.conditions.torch} is built without CUDA"
-    why = torch if without_cuda else refused or _explain(actual)
+    without_cuda = trained.cuda.built_for is None
+    torch = f"torch {trained.conditions.torch} is built without CUDA"
+    why = torch if without_cuda else refused or _explain(trained)
     is_unused = any(map(_has_gpu, hardware))
+    return UnusedGpu(
+        gpu=unused or "a GPU of the engine",
+        why=why,
+        fix=f"{_fix(trained, hardware, why)} {advice.OR_CPU}",
+        severity="error" if is_unused and not without_cuda else "warning",
+    )
+
+
+def check_device(
+    trained: Fingerprint, hardware: Sequence[Hardware], *, refused: str | None = None
+) -> Check | None:
+    """Return the check of a GPU that was left unused; None where there is no such."""
+    unused = find_unused_gpu(trained, hardware, refused=refused)
+    if unused is None:
+        return None
     return Check(
         id="gpu.used",
         ok=False,
-        expected=f"training on {unused or 'a GPU of the engine'}",
-        actual=f"it trained on the CPU: {why}",
-        fix=f"{_fix(actual, hardware, why)} {_OR_CPU}",
+        expected=f"training on {unused.gpu}",
+        actual=f"it trained on the CPU: {unused.why}",
+        fix=unused.fix,
         part="host",
-        severity="error" if is_unused and not without_cuda else "warning",
+        severity=unused.severity,
     )
 
 
@@ -62,8 +88,8 @@ def _describe(hardware: Hardware) -> str | None:
     return f"a GPU of driver {hardware.driver.version}" if hardware.driver else None
 
 
-def _explain(actual: Fingerprint) -> str:
-    cuda = actual.cuda
+def _explain(trained: Fingerprint) -> str:
+    cuda = trained.cuda
     if cuda is None or cuda.error is None:
         return "torch.cuda.is_available() says no, and not why"
     hidden = f", with CUDA_VISIBLE_DEVICES={cuda.visible!r}" if cuda.visible is not None else ""
@@ -76,11 +102,11 @@ def _shorten(error: str) -> str:
     return found[0] if found else re.split(r"(?<=[a-z])[.:] ", error)[0].rstrip(".")
 
 
-def _fix(actual: Fingerprint, hardware: Sequence[Hardware], why: str) -> str:
+def _fix(trained: Fingerprint, hardware: Sequence[Hardware], why: str) -> str:
     fault = next((one.driver_fault for one in hardware if one.driver_fault), None)
     if fault:
         return f"NVML says {fault.error}: see that nvidia-smi works."
-    if actual.cuda and actual.cuda.built_for is None:
-        return "Capture an environment whose torch is of a CUDA index, such as cu126."
-    cause = find_cause(f"{why} {actual.cuda.error if actual.cuda else None}")
+    if trained.cuda and trained.cuda.built_for is None:
+        return advice.CUDA_TORCH
+    cause = find_cause(f"{why} {trained.cuda.error if trained.cuda else None}")
     return f"{cause.fix.rstrip('.')}." if cause else _LOOK

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from snapenv.errors import SmokeTrainError
 from snapenv.model.fingerprint import Fingerprint
+from snapenv.nvidia import advice
 from snapenv.nvidia.nvml import pynvml_file
 from snapenv.verify.causes import find_cause
 
@@ -46,8 +47,6 @@ _ENVIRONMENT = {
     "LOGNAME": "snapenv",  # a container's user may have no name, and torch asks for it
 }
 
-_OR_CPU = "Or train with --device cpu."
-
 
 class _Reason(Struct, frozen=True):
     """How an exit code of smoke_failures is told; both may name {python} and {detail}."""
@@ -72,7 +71,7 @@ _REASONS = {
     ),
     6: _Reason(
         "a GPU was asked for and torch sees none: {detail}",
-        f"Run nvidia-smi there; for a container, see that it was given the GPUs. {_OR_CPU}",
+        f"Run nvidia-smi there; for a container, see that it was given the GPUs. {advice.OR_CPU}",
     ),
     7: _Reason(
         "the smoke-train was not the one that was asked for: {detail}",
@@ -161,7 +160,7 @@ def explain_failure(done: Completed, *, python: str) -> SmokeTrainError:
     cause = find_cause(detail) if done.exit_code == _NO_GPU else None
     return SmokeTrainError(
         known.message.format(python=python, detail=detail),
-        hint=f"{cause.fix} {_OR_CPU}" if cause else known.hint,
+        hint=f"{cause.fix} {advice.OR_CPU}" if cause else known.hint,
     )
 
 

@@ -56,5 +56,5 @@ def _is_count(check: Check) -> bool:
 
 def _reason(check: Check) -> str:
     if check.part in ("host", "transport"):
-        return f"{check.actual} (wanted: {check.expected})"
+        return f"{check.actual} (expected: {check.expected})"
     return f"{check.package or check.id} is {check.actual}, not {check.expected}"

@@ -245,15 +245,15 @@ def _unused_gpu(baseline: Fingerprint | None, facts: Facts) -> tuple[str, ...]:
     """Warn of a baseline that was trained on the CPU although there is a GPU."""
     if baseline is None:
         return ()
-    from snapenv.verify.device import check_device
+    from snapenv.verify.device import find_unused_gpu
 
-    check = check_device(baseline, [facts.hardware])
-    if check is None:
+    unused = find_unused_gpu(baseline, [facts.hardware])
+    if unused is None:
         return ()
     return (
         (
-            f"the baseline is not from {check.expected.removeprefix('training on ')}: "
-            f"{check.actual}. {check.fix}"
+            f"the baseline is not from {unused.gpu}: it trained on the CPU: {unused.why}. "
+            f"{unused.fix}"
         ),
     )
 

@@ -224,7 +224,7 @@ CLI = f"{HOOK}nvidia-container-cli: "
             f"{CLI}mount error: failed to add device rules: ",
             "bpf_prog_query(BPF_CGROUP_DEVICE) failed: operation not permitted: unknown",
             "Docker without root may not write the device rules of a container with GPUs",
-            "nvidia-container-cli.no-cgroups --in-place",
+            "nvidia-container-cli.no-cgroups=true --in-place",
         ),
         (
             f"{CLI}initialization error: nvml error: ",

@@ -107,7 +107,7 @@ EXAMPLES = (
         "NVML does not start",
         "driver.fault",
         "Failed to initialize NVML: Unknown Error",
-        "Reboot, or install the driver again; sudo dmesg | grep -i nvrm says what is wrong.",
+        "Reboot, or install the driver again; sudo dmesg | grep -iE 'nvrm|xid' says what is wrong.",
     ),
     (
         "20.10.9, Ubuntu 22.04",
@@ -235,19 +235,19 @@ EXAMPLES = (
         "CPU alone",
         "gpu.present",
         "no NVIDIA driver: it trains on the CPU",
-        "Use a machine with an NVIDIA GPU and its driver, or say --device cpu.",
+        "Use a machine with an NVIDIA GPU and its driver. Or use --device cpu.",
     ),
     (
         "a driver without a GPU",
         "gpu.present",
         "driver 580.95.05 shows none: it trains on the CPU",
-        "Use a machine with an NVIDIA GPU and its driver, or say --device cpu.",
+        "Use a machine with an NVIDIA GPU and its driver. Or use --device cpu.",
     ),
     (
         "CPU alone, GPU asked for",
         "gpu.present",
         "no NVIDIA driver",
-        "See with lspci | grep -i nvidia whether it is there, or use --device cpu.",
+        "See with lspci | grep -i nvidia whether it is there. Or use --device cpu.",
     ),
     (
         "WSL, no NVML",
@@ -259,7 +259,7 @@ EXAMPLES = (
         "torch without CUDA",
         "gpu.torch",
         "torch 2.9.0+cpu: it trains on the CPU",
-        "Capture an environment whose torch is of a CUDA index, such as cu126.",
+        "Capture an environment whose torch is from a CUDA index, such as cu126.",
     ),
     (
         "Orin, common",

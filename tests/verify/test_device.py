@@ -59,7 +59,7 @@ def test_a_gpu_that_is_not_used_is_a_no_in_torchs_own_words(
     assert check.expected == f"training on {GPU.gpus[0].name}"
     assert (error or "torch.cuda.is_available() says no") in check.actual
     assert fix in (check.fix or "")
-    assert (check.fix or "").endswith("Or say --device cpu.")
+    assert (check.fix or "").endswith("Or use --device cpu.")
 
 
 @pytest.mark.parametrize(

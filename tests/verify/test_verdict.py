@@ -95,8 +95,8 @@ def test_the_first_part_that_fails_has_the_cause(first: Part) -> None:
 @pytest.mark.parametrize(
     ("part", "reason"),
     [
-        ("host", "that (wanted: this)"),
-        ("transport", "that (wanted: this)"),
+        ("host", "that (expected: this)"),
+        ("transport", "that (expected: this)"),
         ("image", "driver is that, not this"),
         ("workload", "driver is that, not this"),
     ],
