@@ -31,7 +31,7 @@ check: .venv/ready-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=snapenv/travel/programs $(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 
 docs: .venv/ready-dev

@@ -60,8 +60,8 @@ class Call:
 class FakeTarget:
     """Answers by script.
 
-    ``answers`` are found by the name of the first file that a run is given, else by the first
-    word of argv; what has no answer is a program that is not there. ``refusal`` is what an engine
+    ``answers`` are found by a word of argv, else by the name of the first file that a run is
+    given; what has no answer is a program that is not there. ``refusal`` is what an engine
     says that does not start its container.
     """
 
@@ -84,7 +84,8 @@ class FakeTarget:
         contents = {name: _read(content) for name, content in (files or {}).items()}
         call = Call(argv=tuple(argv), files=contents, environment=environment or {})
         self.calls.append(call)
-        answer = self.answers.get(next(iter(call.files), argv[0]), self.answers.get(argv[0]))
+        keys = (*argv, *call.files)
+        answer = next((self.answers[key] for key in keys if key in self.answers), None)
         if answer is None:
             raise InterpreterError(f"cannot run {argv[0]}: no answer", hint="Script one.")
         for line in answer.stderr.splitlines() if on_line else ():

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 from snapenv.content import CHUNK_BYTES, write_all
 from snapenv.errors import ProbeError
 from snapenv.model.carried import CarriedFile, Collected
-from snapenv.probe.program import pack_probe
+from snapenv.travel.answer import last_line, run
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ MARK = b"\nsnapenv-files:\n"
 LARGE_BYTES = 32 << 20  # what is larger is not kept in memory
 LIMIT_BYTES = 8 << 30  # of all files together
 LIMIT_FILES = 200_000
-_PROGRAM, _REQUEST = "probe.pyz", "request.json"
+_REQUEST = "request.json"
 _OF_DISTRIBUTION = re.compile(
     r"dist/(?P<name>[a-z0-9-]+)/(?P<path>(?:site|scripts|data)/.+)", re.DOTALL
 )
@@ -60,14 +60,15 @@ def collect(
     asked = {"distributions": [*distributions], "files": [*files], "carry": [*carry]}
     request = json.dumps(asked).encode()
     with tempfile.TemporaryFile(prefix="snapenv-") as stream:
-        done = target.run(
-            (target.python, "-B", _PROGRAM, "--collect", _REQUEST),
-            files={_PROGRAM: pack_probe(), _REQUEST: request},
+        done = run(
+            target,
+            "snapenv_probe",
+            ("--collect", _REQUEST),
+            files={_REQUEST: request},
             stdout=stream,
         )
         if done.exit_code != 0:
-            last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
-            raise _failed(last.removeprefix("snapenv-collect: "))
+            raise _failed(last_line(done.stderr).removeprefix("snapenv-collect: "))
         return _sort(_members(stream, into), distributions, files)
 
 

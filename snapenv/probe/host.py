@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
 from snapenv.errors import ProbeError
 from snapenv.model.hardware import Hardware
 from snapenv.model.host import GpuPlumbing, GpuState
-from snapenv.probe.program import pack_probe
+from snapenv.travel.answer import AnswerError, last_line, read_answer, run
 
 if TYPE_CHECKING:
     from snapenv.ports import Completed, Target
 
 MARK = "snapenv-host: "
-_PROGRAM = "host.pyz"
 
 
 class Machine(Struct, frozen=True, kw_only=True):
@@ -37,8 +35,8 @@ def probe_host(target: Target, *, root: str = "/") -> Machine:
         InterpreterError: The target's program is not there.
         ProbeError: The probe failed over there, or its answer cannot be read.
     """
-    words = (target.python, "-I", "-S", "-B", _PROGRAM, "--host", root)
-    return _parse(target.run(words, files={_PROGRAM: pack_probe()}), target.python)
+    done = run(target, "snapenv_probe", ("--host", root), flags=("-I", "-S"))
+    return _parse(done, target.python)
 
 
 def probe_plumbing(target: Target, *, root: str = "/") -> GpuPlumbing:
@@ -52,16 +50,15 @@ def probe_plumbing(target: Target, *, root: str = "/") -> GpuPlumbing:
 
 
 def _parse(done: Completed, python: str) -> Machine:
-    answers = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
-    if done.exit_code or len(answers) != 1:
-        last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+    if done.exit_code or not done.stdout:
         raise ProbeError(
-            f"the look at this machine exited with {done.exit_code} on {python}: {last}",
+            f"the look at this machine exited with {done.exit_code} on {python}: "
+            f"{last_line(done.stderr)}",
             hint=f"See that {python} -c 'import json, ctypes' works.",
         )
     try:
-        return msgspec.json.decode(answers[0].removeprefix(MARK), type=Machine)
-    except msgspec.MsgspecError as error:
+        return read_answer(done.stdout, MARK, Machine)
+    except AnswerError as error:
         raise ProbeError(
             f"the look at this machine cannot be read: {error}",
             hint="This is a bug in snapenv; please report it with this message.",

@@ -1,8 +1,4 @@
-"""Send the probe to where an environment is, and read what it answers.
-
-Its answer is one line of JSON that starts with a mark, since an image's entrypoint may print a
-banner before.
-"""
+"""Send the probe to where an environment is, and read what it answers."""
 
 from __future__ import annotations
 
@@ -11,19 +7,17 @@ from typing import TYPE_CHECKING
 
 from snapenv.errors import InterpreterError, ProbeError
 from snapenv.kept import Kept
-from snapenv.probe.program import compiled_probe, pack_probe
+from snapenv.travel.answer import AnswerError, find_answers, last_line, read_answer, run
+from snapenv.travel.pack import pack_compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import msgspec
-
     from snapenv.model.facts import Facts
     from snapenv.ports import Completed, Target
 
 MARK = "snapenv-facts: "
-_PROGRAM = "probe.pyz"
 _OLDEST = (3, 8)
 _ASK_VERSION = "import sys; sys.stdout.write('snapenv-python: %d %d' % sys.version_info[:2])"
 
@@ -55,10 +49,9 @@ def probe(
     anew = ("--rehash",) if rehash else ()
     made = ("--fresh",) if hashes and fresh else ()
     also = [word for path in carry for word in ("--carry", path)]
-    words = (target.python, "-B", _PROGRAM, *kept, *anew, *made, *also)
-    program = compiled_probe(target, Kept(hashes)) if hashes else None
-    done = target.run(words, files={_PROGRAM: program or pack_probe()})
-    if done.exit_code != 0 or not _answers(done.stdout):
+    compiled = pack_compiled("snapenv_probe", target, Kept(hashes)) if hashes else None
+    done = run(target, "snapenv_probe", (*kept, *anew, *made, *also), packed=compiled)
+    if done.exit_code != 0 or not find_answers(done.stdout, MARK):
         _refuse_interpreter(target)
         raise _failure(target, done)
     return parse_facts(done.stdout)
@@ -70,33 +63,27 @@ def parse_facts(stdout: str) -> Facts:
     Raises:
         ProbeError: There is no such line or more than one, or it is of another form or schema.
     """
-    import msgspec  # what reads an answer is imported while it is waited for
+    from snapenv.model.facts import PROBE_SCHEMA, Facts  # imported while the answer is waited for
 
-    from snapenv.model.facts import PROBE_SCHEMA, Facts
-
-    answers = _answers(stdout)
+    answers = find_answers(stdout, MARK)
     if len(answers) != 1:
         raise ProbeError(
             f"the probe answered {len(answers)} times, not once",
             hint="Run the interpreter yourself, and see what it prints when it starts.",
         )
     try:
-        schema = msgspec.json.decode(answers[0], type=dict[str, object]).get("schema")
+        schema = read_answer(stdout, MARK, dict[str, object]).get("schema")
         if schema != PROBE_SCHEMA:
             raise ProbeError(
                 f"the probe answered in schema {schema!r}, not {PROBE_SCHEMA}",
                 hint="Use the same version of snapenv here and there.",
             )
-        return msgspec.json.decode(answers[0], type=Facts)
-    except msgspec.MsgspecError as error:
+        return read_answer(stdout, MARK, Facts)
+    except AnswerError as error:
         raise ProbeError(
-            f"the probe's answer cannot be read: {_located(error)}",
+            f"the probe's answer cannot be read: {error}",
             hint="This is a bug in snapenv; please report it with this message.",
         ) from error
-
-
-def _answers(stdout: str) -> list[str]:
-    return [line[len(MARK) :] for line in stdout.split("\n") if line.startswith(MARK)]
 
 
 def _refuse_interpreter(target: Target) -> None:
@@ -137,14 +124,7 @@ def _refuse_home(target: Target, stderr: str) -> None:
 
 
 def _failure(target: Target, done: Completed) -> ProbeError:
-    last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
     return ProbeError(
-        f"the probe exited with {done.exit_code} on {target.python}: {last}",
+        f"the probe exited with {done.exit_code} on {target.python}: {last_line(done.stderr)}",
         hint=f"See that {target.python} -c 'import json, ctypes, hashlib' works over there.",
     )
-
-
-def _located(error: msgspec.MsgspecError) -> str:
-    """Name the place first: ``environment.torch.version: Expected `str`, got `int```."""
-    what, _, path = str(error).partition(" - at `$.")
-    return f"{path.rstrip('`')}: {what}" if path else what

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import signal
-import zipfile
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
 from snapenv.errors import SmokeTrainError
 from snapenv.model.fingerprint import Fingerprint
 from snapenv.nvidia import advice
-from snapenv.nvidia.nvml import pynvml_file
+from snapenv.travel.answer import read_answer, run
 from snapenv.verify.causes import find_cause
 
 if TYPE_CHECKING:
     from snapenv.ports import Completed, Target, Task
 
-_ARCHIVE = "smoke_train.pyz"
-_SOURCES = Path(__file__).parent / "in_image"
 _MARK = "snapenv-smoke-train: "  # before the answer on stdout, and each of our lines on stderr
 
 _ENVIRONMENT = {
@@ -49,7 +42,7 @@ _ENVIRONMENT = {
 
 
 class _Reason(Struct, frozen=True):
-    """How an exit code of smoke_failures is told; both may name {python} and {detail}."""
+    """How an exit code of snapenv_train.failures is told; both may name {python} and {detail}."""
 
     message: str
     hint: str
@@ -104,9 +97,10 @@ def smoke_train(target: Target, *, device: str, task: Task) -> Fingerprint:
     """
     visible = {} if device in {"auto", "cpu", "all"} else {"CUDA_VISIBLE_DEVICES": device}
     word = device if device in {"auto", "cpu"} else "cuda"
-    done = target.run(
-        (target.python, "-B", _ARCHIVE, "--device", word),
-        files={_ARCHIVE: pack_smoke_train()},
+    done = run(
+        target,
+        "snapenv_train",
+        ("--device", word),
         environment={**_ENVIRONMENT, **visible},
         on_line=lambda line: _note(line, task),
     )
@@ -115,37 +109,18 @@ def smoke_train(target: Target, *, device: str, task: Task) -> Fingerprint:
     return parse_fingerprint(done.stdout)
 
 
-@cache
-def pack_smoke_train() -> bytes:
-    """Pack the program into a zipapp: the same sources give the same bytes."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as packed:
-        for name, source in sorted(_read_sources().items()):
-            packed.writestr(zipfile.ZipInfo(name), source)
-    return archive.getvalue()
-
-
-def _read_sources() -> dict[str, bytes]:
-    """Read the program, and pynvml under a name that hides no package of the environment."""
-    sources = {path.name: path.read_bytes() for path in _SOURCES.glob("*.py")}
-    return {**sources, "smoke_pynvml.py": pynvml_file().read_bytes()}
-
-
 def parse_fingerprint(stdout: str) -> Fingerprint:
     """Read the marked line of the program's answer.
 
     Raises:
         SmokeTrainError: There is not exactly one such line, or a field is missing or wrong.
     """
-    answers = [line for line in stdout.splitlines() if line.startswith(_MARK)]
     try:
-        (answer,) = answers
-        fingerprint = msgspec.json.decode(answer.removeprefix(_MARK), type=Fingerprint)
+        fingerprint = read_answer(stdout, _MARK, Fingerprint)
         _ = fingerprint.values
-    except ValueError as error:  # msgspec's are such, too
-        reason = str(error) if len(answers) == 1 else f"{len(answers)} answers instead of one"
+    except ValueError as error:
         raise SmokeTrainError(
-            f"the smoke-train answered in an unknown form: {reason}",
+            f"the smoke-train answered in an unknown form: {error}",
             hint="Report this as a bug, with the output of the command.",
         ) from error
     return fingerprint

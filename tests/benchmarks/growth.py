@@ -15,7 +15,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from snapenv.probe.program import pack_probe
+from snapenv.travel.pack import pack
 from tests.benchmarks.measure import Work, best
 
 SIZES = (0, 50, 200, 1000)
@@ -27,7 +27,7 @@ SUM = base64.urlsafe_b64encode(hashlib.sha256(CONTENT.encode()).digest()).rstrip
 def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "probe.pyz")
-        program.write_bytes(pack_probe())
+        program.write_bytes(pack("snapenv_probe"))
         looks = [work for size in SIZES for work in works(Path(folder), program, size)]
         costs = best(looks, rounds=rounds)
     for kind in ("every file", "nothing changed"):

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapenv.probe.program import pack_probe
+from snapenv.travel.pack import pack
 from tests.benchmarks.measure import Work, best, show
 from tests.engines.exact import make_exact
 from tests.engines.place import Place
@@ -50,7 +50,7 @@ def main(python: str, rounds: int) -> None:
 
 def works(python: str, folder: Path) -> list[Work]:
     probe, hashes, snapshot = folder / "probe.pyz", folder / "hashes", folder / "snapshot"
-    probe.write_bytes(pack_probe())
+    probe.write_bytes(pack("snapenv_probe"))
     look = (python, "-B", str(probe))
     capture = ("-m", "snapenv", "capture", "--no-smoke", "--python", python, "-o", str(snapshot))
     cache = {"XDG_CACHE_HOME": str(folder / "cache")}

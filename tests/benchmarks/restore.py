@@ -19,7 +19,7 @@ from snapenv.content import Tar
 from snapenv.engine.address import find_address
 from snapenv.engine.connection import connect
 from snapenv.model.snapshot import IMAGE_PYTHON
-from snapenv.probe.program import pack_probe
+from snapenv.travel.pack import pack
 from tests.benchmarks.measure import Work, run
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def container(client: APIClient, image: str) -> float:
         host_config=client.create_host_config(network_mode="none"),
     )
     try:
-        client.put_archive(made["Id"], "/tmp", iter(Tar({"probe.pyz": pack_probe()}, ".")))
+        client.put_archive(made["Id"], "/tmp", iter(Tar({"probe.pyz": pack("snapenv_probe")}, ".")))
         client.start(made["Id"])
         client.wait(made["Id"])
     finally:

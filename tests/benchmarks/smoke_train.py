@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.targets.local import LocalTarget
-from snapenv.verify.smoke_train import _ENVIRONMENT, pack_smoke_train, smoke_train
+from snapenv.travel.pack import pack
+from snapenv.verify.smoke_train import _ENVIRONMENT, smoke_train
 from tests.benchmarks.measure import Work, run
 from tests.engines.exact import make_exact
 from tests.engines.place import Place, call
@@ -36,8 +37,8 @@ YOLO("yolov8n.yaml").train(data={data!r}, project={project!r}, device="cpu", **{
 """
 MAKE_IMAGES = """
 import sys; sys.path.insert(0, sys.argv[1])
-import pathlib, smoke_images, smoke_plan
-print(smoke_images.make_data(pathlib.Path(sys.argv[2]), smoke_plan.IMAGES)[0])
+import pathlib, snapenv_train.images as images, snapenv_train.plan as plan
+print(images.make_data(pathlib.Path(sys.argv[2]), plan.IMAGES)[0])
 """
 
 
@@ -45,7 +46,7 @@ def main(rounds: int) -> None:
     python = str(make_exact(Place.default()))
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "smoke_train.pyz")
-        program.write_bytes(pack_smoke_train())
+        program.write_bytes(pack("snapenv_train"))
         works = (snapenvs(python, program, Path(folder)), *by_hand(python, program, Path(folder)))
         costs = [{work.name: run(work) for work in works} for _ in range(rounds + 1)][1:]
     print(f"medians of {rounds} rounds, at a load of {os.getloadavg()[0]:.1f}")

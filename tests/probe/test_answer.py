@@ -19,8 +19,8 @@ from snapenv.model.hardware import Hardware, System
 from snapenv.model.python import Environment, Interpreter, Libraries, Torch
 from snapenv.model.snapshot import Lock
 from snapenv.probe.probe import MARK, parse_facts, probe
-from snapenv.probe.program import pack_probe
 from snapenv.targets.local import LocalTarget
+from snapenv.travel.pack import pack
 from tests.probe.environments import Venv, make_venv, write_wheel
 
 RECORDED = Path(__file__).parent.parent / "recorded" / "probe"
@@ -106,20 +106,20 @@ def test_an_answer_of_another_form_is_refused(answer: str) -> None:
 
 
 def test_the_program_is_packed_to_the_same_bytes_each_time() -> None:
-    first = pack_probe()
-    pack_probe.cache_clear()
+    first = pack("snapenv_probe")
+    pack.cache_clear()
 
-    assert pack_probe() == first
+    assert pack("snapenv_probe") == first
     with zipfile.ZipFile(io.BytesIO(first)) as archive:
         assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_the_program_holds_its_modules_and_nvml_and_nothing_of_snapenv() -> None:
-    with zipfile.ZipFile(io.BytesIO(pack_probe())) as archive:
+    with zipfile.ZipFile(io.BytesIO(pack("snapenv_probe"))) as archive:
         names = archive.namelist()
         sources = [archive.read(name).decode() for name in names]
 
-    assert {"__main__.py", "probe_answer.py", "pynvml.py"} <= set(names)
+    assert {"__main__.py", "snapenv_probe/answer.py", "snapenv_pynvml.py"} <= set(names)
     assert not [source for source in sources if "import snapenv" in source]
     assert not [source for source in sources if "from snapenv" in source]
 
@@ -177,7 +177,7 @@ def test_a_probe_that_breaks_is_told_with_its_last_words(tmp_path: Path) -> None
 
 def test_it_answers_where_site_is_disabled(venv: Venv, tmp_path: Path) -> None:
     program = tmp_path / "probe.pyz"
-    program.write_bytes(pack_probe())
+    program.write_bytes(pack("snapenv_probe"))
 
     done = subprocess.run(
         [venv.python, "-S", "-B", program], capture_output=True, text=True, check=True
@@ -202,7 +202,7 @@ def test_the_answer_names_neither_user_nor_host_and_the_home_only_as_a_place_to_
     monkeypatch.setenv("USER", "alice-of-the-test")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     program = tmp_path / "probe.pyz"
-    program.write_bytes(pack_probe())
+    program.write_bytes(pack("snapenv_probe"))
 
     answer = subprocess.run(
         [venv.python, "-B", program], capture_output=True, text=True, check=True

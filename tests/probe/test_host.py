@@ -277,4 +277,4 @@ def test_an_answer_that_is_none_is_named(code: int, stdout: str, words: str) -> 
     done = Completed(exit_code=code, stdout=stdout, stderr="boom\n")
 
     with pytest.raises(ProbeError, match=words):
-        probe_host(FakeTarget(answers={"host.pyz": done}))
+        probe_host(FakeTarget(answers={"--host": done}))

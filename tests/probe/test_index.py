@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import os
 import shutil
 import time
@@ -18,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import snapenv
 from snapenv.probe.probe import probe
 from snapenv.targets.local import LocalTarget
+from snapenv_probe import cache, file_status, hash_index, hashing
 from tests.probe.environments import write_wheel
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from tests.probe.environments import Venv
 
-IN_TARGET = Path(snapenv.__file__).parent / "probe" / "in_target"
 LIE = "11" * 32
 
 
@@ -65,13 +63,12 @@ class Hasher:
 
 
 @pytest.fixture
-def hasher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hasher:
-    monkeypatch.syspath_prepend(str(IN_TARGET))
+def hasher(tmp_path: Path) -> Hasher:
     return Hasher(
-        index=importlib.import_module("probe_index"),
-        hashing=importlib.import_module("probe_hashing"),
-        status=importlib.import_module("probe_status"),
-        cache=importlib.import_module("probe_cache"),
+        index=hash_index,
+        hashing=hashing,
+        status=file_status,
+        cache=cache,
         place=tmp_path / "cache" / "hashes" / "x.index",
     )
 

@@ -5,7 +5,6 @@ In each environment the kept answer was exchanged for ``LIE``, so what was given
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -13,14 +12,14 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-import snapenv
 from snapenv.probe.probe import parse_facts, probe
-from snapenv.probe.program import pack_probe
 from snapenv.targets.local import LocalTarget
+from snapenv.travel.pack import pack
+from snapenv_probe import cache, file_tree, kept_answer
 from tests.probe.environments import (
     Venv,
     compile_library,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
     from snapenv.model.facts import Facts
 
-IN_TARGET = Path(snapenv.__file__).parent / "probe" / "in_target"
 LIE = "1.0+lie"
 JUST_S = 2.1  # for so long something has just changed
 PLAIN = {
@@ -67,17 +65,10 @@ class Place:
     def lie(self) -> None:
         """Look, and exchange a version in what was kept."""
         self.look()
-        cache, kept = load("probe_cache"), load("probe_kept")
         (file,) = self.answers
-        document = json.loads(cache.read(str(file), kept.MAGIC))
+        document = json.loads(cache.read(str(file), kept_answer.MAGIC))
         document["seen"]["environment"]["distributions"][0]["version"] = LIE
-        cache.write(str(file), kept.MAGIC, json.dumps(document).encode())
-
-
-def load(name: str) -> Any:  # noqa: ANN401 - a module that mypy does not follow
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(IN_TARGET))
-        return importlib.import_module(name)
+        cache.write(str(file), kept_answer.MAGIC, json.dumps(document).encode())
 
 
 def is_lie(facts: Facts) -> bool:
@@ -241,7 +232,7 @@ def test_another_variable_that_decides_makes_the_probe_look(
 def test_the_answer_of_another_program_is_not_given_again(places: dict[str, Place]) -> None:
     place = places["another program"]
     other = place.venv.folder / "other.pyz"
-    other.write_bytes(pack_probe() + b"\0")
+    other.write_bytes(pack("snapenv_probe") + b"\0")
     words = [place.venv.python, "-B", str(other), "--index", str(place.hashes)]
 
     done = subprocess.run(words, capture_output=True, check=True)
@@ -284,13 +275,13 @@ def add_editable(venv: Venv) -> None:
 
 
 def test_nothing_is_kept_where_something_beside_may_have_gone_meanwhile(tmp_path: Path) -> None:
-    kept, tree = load("probe_kept"), load("probe_tree").walk([])
+    tree = file_tree.walk([])
     place, now_ns = tmp_path / "cache" / "x.answer", time.time_ns()
     beside = [str(tmp_path / "gone" / "deeper")]
 
     for after_s in (10, 0):
-        kept.Kept(str(place), [], now_ns=now_ns + after_s * 10**9).keep({}, tree, beside)
-        found = kept.Kept(str(place), []).find(tree)
+        kept_answer.Kept(str(place), [], now_ns=now_ns + after_s * 10**9).keep({}, tree, beside)
+        found = kept_answer.Kept(str(place), []).find(tree)
 
         assert found == ({} if after_s else None)
 

@@ -6,7 +6,6 @@ As in ``test_index``, hashes are exchanged for ``LIE`` to show which files were 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import time
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import snapenv
+from snapenv_probe import cache, hash_index, hashing, linked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-IN_TARGET = Path(snapenv.__file__).parent / "probe" / "in_target"
 LIE = "11" * 32
 DAY_S = 24 * 3600
 
@@ -64,12 +62,9 @@ class Looks:
 
 
 @pytest.fixture
-def looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Looks:
-    monkeypatch.syspath_prepend(str(IN_TARGET))
-    modules = ("probe_index", "probe_hashing", "probe_linked", "probe_cache")
-    index, hashing, linked, cache = map(importlib.import_module, modules)
+def looks(tmp_path: Path) -> Looks:
     place = tmp_path / "cache" / "hashes"
-    return Looks(index=index, hashing=hashing, linked=linked, cache=cache, place=place)
+    return Looks(index=hash_index, hashing=hashing, linked=linked, cache=cache, place=place)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from snapenv.model.native import Kernels, Native, NativeLibrary
+from snapenv_probe import loader
 from tests.probe.compiled import (
     COMPRESSED,
     FOR_THIS_FAMILY,
@@ -26,7 +27,6 @@ from tests.probe.compiled import (
     fat_entry,
 )
 from tests.probe.environments import write_files, write_wheel
-from tests.probe.fuzz_readers.readers import load
 from tests.probe.places import look_with
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def test_what_the_environment_ships_is_not_needed_of_the_system(venv: Venv, asid
 def test_the_loaders_cache_reads_as_ldconfig_reads_it() -> None:
     said = subprocess.run(["/sbin/ldconfig", "-p"], check=True, capture_output=True, text=True)
 
-    cached = load("probe_loader")._cached()
+    cached = loader._cached()
 
     lines = [line.split() for line in said.stdout.splitlines() if " => " in line]
     assert lines

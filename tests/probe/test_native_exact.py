@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,7 @@ from elftools.elf.elffile import ELFFile
 
 from snapenv.probe.probe import probe
 from snapenv.targets.local import LocalTarget
+from snapenv.travel.pack import PROGRAMS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +24,10 @@ _NEEDED = "needed"  # pyelftools sets it on the tags that have it
 READ_ALL = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-import probe_elf
+from snapenv_probe import elf_file
 for path in sys.argv[2:]:
     with open(path, 'rb') as file:
-        found = probe_elf.read(file)
+        found = elf_file.read(file)
     print(json.dumps(found and [found.machine, found.needed, found.runpath, found.sections]))
 """
 
@@ -40,7 +40,7 @@ def native(exact_python: Path) -> Native:
 
 
 def by_pyelftools(path: Path) -> list[object] | None:
-    """Read what ``probe_elf.Elf`` holds."""
+    """Read what ``elf_file.Elf`` holds."""
     with path.open("rb") as file:
         try:
             elf = ELFFile(file)
@@ -74,8 +74,7 @@ def by_pyelftools(path: Path) -> list[object] | None:
 def test_every_shared_object_reads_as_pyelftools_reads_it(exact_python: Path) -> None:
     found = sorted(exact_python.parent.parent.rglob("*.so*"))
     files = [path for path in found if path.is_file() and not path.is_symlink()]
-    in_target = str(resources.files("snapenv.probe") / "in_target")
-    argv = [str(exact_python), "-c", READ_ALL, in_target, *map(str, files)]
+    argv = [str(exact_python), "-c", READ_ALL, str(PROGRAMS), *map(str, files)]
 
     lines = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.splitlines()
 

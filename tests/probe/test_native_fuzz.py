@@ -6,14 +6,14 @@ import json
 import random
 import re
 import tempfile
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapenv_probe import elf_file, fatbin
 from tests.probe.compiled import MACHINE_CODE, PTX, compile_module, fat_binary, fat_entry
-from tests.probe.fuzz_readers.readers import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def variants(content: bytes, seed: int) -> Iterator[bytes]:
         yield bytes(result[: chance.choice((len(content), chance.randrange(len(content))))])
 
 
-def written(content: bytes, file: IO[bytes]) -> IO[bytes]:
+def written(content: bytes, file: BinaryIO) -> BinaryIO:
     file.seek(0)
     file.truncate()
     file.write(content)
@@ -55,10 +55,9 @@ def written(content: bytes, file: IO[bytes]) -> IO[bytes]:
 
 @given(seed=st.integers(0, 2**32))
 def test_any_elf_file_is_read_or_is_none(module: Path, seed: int) -> None:
-    elf, fatbin = load("probe_elf"), load("probe_fatbin")
     with tempfile.TemporaryFile() as file:
         for content in variants(module.read_bytes(), seed):
-            found = elf.read(written(content, file))
+            found = elf_file.read(written(content, file))
 
             for section in found.sections if found else ():
                 if section.name in fatbin.SECTIONS:
@@ -69,7 +68,6 @@ def test_any_elf_file_is_read_or_is_none(module: Path, seed: int) -> None:
 
 @given(seed=st.integers(0, 2**32))
 def test_any_fat_binary_gives_architectures_or_nothing(seed: int) -> None:
-    fatbin = load("probe_fatbin")
     with tempfile.TemporaryFile() as file:
         for content in variants(FAT, seed):
             descriptor = written(content, file).fileno()

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import snapenv.probe
+from snapenv.travel.pack import PROGRAMS
 from tests.probe.environments import compile_library
 from tests.probe.nvml import NVML, QUESTIONS
 
@@ -26,15 +26,16 @@ if TYPE_CHECKING:
 
     Look = Callable[..., dict[str, Any]]
 
-IN_TARGET = Path(next(iter(snapenv.probe.__path__))) / "in_target"
 SERVE = """
 import json, os, sys
 sys.path[:0] = sys.argv[1:]
-import probe_driver, probe_gpus, pynvml  # compiled once
+import pynvml
+sys.modules["snapenv_pynvml"] = pynvml  # compiled once
+from snapenv_probe import gpus, nvidia_driver
 for line in sys.stdin:
     kept = dict(os.environ)
     os.environ.update(json.loads(line))
-    seen = probe_driver.Driver(states=True, silence_s=0.6).answer()
+    seen = nvidia_driver.Driver(states=True, silence_s=0.6).answer()
     print(json.dumps(seen), flush=True)
     os.environ.clear()
     os.environ.update(kept)
@@ -48,7 +49,7 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
     """Give a function that looks at four GPUs, of which MIG divides the first."""
     folder = tmp_path_factory.mktemp("nvml")
     compile_library(folder / "libnvidia-ml.so.1", NVML)
-    paths = (str(IN_TARGET), str(Path(pynvml.__file__).parent))
+    paths = (str(PROGRAMS), str(Path(pynvml.__file__).parent))
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-B", "-c", SERVE, *paths],
         stdin=subprocess.PIPE,

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 import snapenv
 from snapenv.probe.collect import collect
 from snapenv.targets.local import LocalTarget
+from snapenv_probe import placeholders
 from tests.probe.environments import WHEEL, write_files, write_wheel
 
 if TYPE_CHECKING:
     from tests.probe.environments import Venv
 
-IN_TARGET = Path(snapenv.__file__).parent / "probe" / "in_target"
 IN_SNAPSHOT = Path(snapenv.__file__).parent / "lock" / "in_snapshot"
 PREFIX, SITE = os.fsencode(sys.prefix), os.fsencode(sysconfig.get_paths()["purelib"])
 
@@ -36,7 +36,6 @@ def module(folder: Path, name: str) -> Any:  # noqa: ANN401
         sys.path.remove(str(folder))
 
 
-placeholders = module(IN_TARGET, "probe_placeholders")
 apply = module(IN_SNAPSHOT, "apply_overlay")
 pieces = st.one_of(
     st.binary(max_size=9),

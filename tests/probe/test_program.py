@@ -13,10 +13,10 @@ import pytest
 
 from snapenv.kept import Kept
 from snapenv.ports import Completed
-from snapenv.probe import program
 from snapenv.probe.probe import probe
-from snapenv.probe.program import compiled_probe, pack_probe
 from snapenv.targets.local import LocalTarget
+from snapenv.travel import pack as program
+from snapenv.travel.pack import pack, pack_compiled
 from tests.probe.environments import Venv, make_venv
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Venv:
 
 @pytest.fixture(scope="module")
 def whole(venv: Venv) -> bytes:
-    compiled = compiled_probe(LocalTarget(venv.python), Kept(None))
+    compiled = pack_compiled("snapenv_probe", LocalTarget(venv.python), Kept(None))
     assert compiled is not None
     return compiled
 
@@ -87,7 +87,7 @@ def members(packed: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def pack(files: dict[str, bytes]) -> bytes:
+def zipped(files: dict[str, bytes]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in files.items():
@@ -96,7 +96,7 @@ def pack(files: dict[str, bytes]) -> bytes:
 
 
 def test_each_module_is_in_it_with_its_bytecode(whole: bytes) -> None:
-    sources, found = members(pack_probe()), members(whole)
+    sources, found = members(pack("snapenv_probe")), members(whole)
 
     assert {name: found[name] for name in sources} == sources
     assert sorted(found) == sorted([*sources, *(f"{name}c" for name in sources)])
@@ -111,9 +111,9 @@ def test_bytecode_of_another_python_is_passed_over(
         for name, content in members(whole).items()
     }
     kept = Kept(tmp_path / "hashes")
-    name = program._name(venv.python)
+    name = program._name("snapenv_probe", venv.python)
     assert name
-    kept.keep(name, pack(foreign))
+    kept.keep(name, zipped(foreign))
 
     assert probe(Watched(venv.python), hashes=kept.folder) == probe(LocalTarget(venv.python))
 
@@ -122,30 +122,35 @@ def test_bytecode_of_other_sources_is_not_looked_for(
     venv: Venv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, target = Kept(tmp_path / "hashes"), Watched(venv.python)
-    compiled_probe(target, kept)
-    changed = shutil.copytree(program._IN_TARGET, tmp_path / "in_target")
-    (changed / "probe_answer.py").write_text((changed / "probe_answer.py").read_text() + "\n")
-    monkeypatch.setattr(program, "_IN_TARGET", changed)
-    program.pack_probe.cache_clear()
+    pack_compiled("snapenv_probe", target, kept)
+    changed = shutil.copytree(program.PROGRAMS, tmp_path / "programs")
+    (changed / "snapenv_probe/answer.py").write_text(
+        (changed / "snapenv_probe/answer.py").read_text() + "\n"
+    )
+    monkeypatch.setattr(program, "PROGRAMS", changed)
+    program.pack.cache_clear()
 
-    compiled = compiled_probe(target, kept)
-    program.pack_probe.cache_clear()
+    compiled = pack_compiled("snapenv_probe", target, kept)
+    program.pack.cache_clear()
 
     assert target.ran == ["compile", "compile"]
     assert compiled
-    assert members(compiled)["probe_answer.py"] == (changed / "probe_answer.py").read_bytes()
+    assert (
+        members(compiled)["snapenv_probe/answer.py"]
+        == (changed / "snapenv_probe/answer.py").read_bytes()
+    )
 
 
 def without_a_module(whole: bytes) -> bytes:
-    return pack({name: one for name, one in members(whole).items() if "elf" not in name})
+    return zipped({name: one for name, one in members(whole).items() if "elf" not in name})
 
 
 def with_another_source(whole: bytes) -> bytes:
-    return pack({**members(whole), "probe_answer.py": b"raise SystemExit"})
+    return zipped({**members(whole), "snapenv_probe/answer.py": b"raise SystemExit"})
 
 
 def with_more(whole: bytes) -> bytes:
-    return pack({**members(whole), "json.pyc": b""})
+    return zipped({**members(whole), "json.pyc": b""})
 
 
 @pytest.mark.parametrize(
@@ -165,15 +170,15 @@ def test_what_is_not_made_of_our_sources_is_not_taken(
 ) -> None:
     target = Watched(venv.python, instead=answer(whole))
 
-    assert compiled_probe(target, Kept(tmp_path / "hashes")) is None
+    assert pack_compiled("snapenv_probe", target, Kept(tmp_path / "hashes")) is None
     assert not (tmp_path / "hashes").exists()
 
 
 def test_one_that_is_damaged_is_made_again(venv: Venv, tmp_path: Path, whole: bytes) -> None:
     kept, target = Kept(tmp_path / "hashes"), Watched(venv.python)
-    compiled_probe(target, kept)
+    pack_compiled("snapenv_probe", target, kept)
     (file,) = (tmp_path / "hashes").iterdir()
     file.write_bytes(file.read_bytes()[:-1])
 
-    assert compiled_probe(target, kept) == whole
+    assert pack_compiled("snapenv_probe", target, kept) == whole
     assert target.ran == ["compile", "compile"]

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import subprocess
-import sys
 import venv as stdlib_venv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import snapenv
+from snapenv.travel.pack import PROGRAMS
+from snapenv_probe import tools
 from tests.probe.environments import Venv, make_venv, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-IN_TARGET = Path(snapenv.__file__).parent / "probe" / "in_target"
-
-
-def tools() -> Any:  # noqa: ANN401
-    sys.path.insert(0, str(IN_TARGET))
-    try:
-        return importlib.import_module("probe_tools")
-    finally:
-        sys.path.remove(str(IN_TARGET))
-
-
-probe_tools = tools()
 
 
 def by_venv(folder: Path, prompt: str | None) -> Venv:
@@ -110,9 +96,9 @@ def test_the_own_venv_of_an_interpreter_tells_what_no_list_has(
 ) -> None:
     venv = by_venv(tmp_path / "venv", "of today")
     code = (
-        f"import sys; sys.path.insert(0, {str(IN_TARGET)!r}); import probe_tools;"
-        "probe_tools.DIGESTS = frozenset();"
-        "print(*(probe_tools.is_of_tool(sys.prefix + '/bin/' + name, '../../../bin/' + name)"
+        f"import sys; sys.path.insert(0, {str(PROGRAMS)!r}); import snapenv_probe.tools as tools;"
+        "tools.DIGESTS = frozenset();"
+        "print(*(tools.is_of_tool(sys.prefix + '/bin/' + name, '../../../bin/' + name)"
         " for name in ('activate', 'activate.csh', 'activate.fish', 'Activate.ps1')))"
     )
 
@@ -131,6 +117,4 @@ def test_a_line_more_makes_another_script(at: int, line: str) -> None:
     at %= len(lines) + 1
     edited = [*lines[:at], line, *lines[at:]]
 
-    assert probe_tools.digest("\n".join(edited).encode()) != probe_tools.digest(
-        "\n".join(lines).encode()
-    )
+    assert tools.digest("\n".join(edited).encode()) != tools.digest("\n".join(lines).encode())

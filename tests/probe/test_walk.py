@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.probe.test_kept import load
+from snapenv_probe import listing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ FOLDERS = 40
 
 @pytest.fixture
 def walk() -> Any:  # noqa: ANN401 - a module that mypy does not follow
-    return load("probe_walk")
+    return listing
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def folder(tmp_path: Path) -> Path:
 def alone(walk: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:  # noqa: ANN401
     """Return what one process lists."""
     with monkeypatch.context() as patch:
-        patch.setattr(walk.probe_machine, "cpu_count", lambda: 1)
+        patch.setattr(walk.machine, "cpu_count", lambda: 1)
         listed: dict[str, bytes] = walk.walk(str(folder))
     return listed
 
 
 @pytest.fixture(autouse=True)
 def four_processors(walk: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
-    monkeypatch.setattr(walk.probe_machine, "cpu_count", lambda: 4)
+    monkeypatch.setattr(walk.machine, "cpu_count", lambda: 4)
 
 
 def test_all_is_listed_but_what_python_compiles(

@@ -39,7 +39,7 @@ IMAGE = Image(
     size_bytes=9,
 )
 OTHER = sample_environment(distributions=[sample_distribution("numpy", "1.0")])
-READ, ASKED = ["probe.pyz"], ["host.pyz"]
+READ, ASKED = ["environment"], ["host"]
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def there(tmp_path: Path) -> Services:
 
 
 def programs(fake: FakeTarget) -> list[str]:
-    """Give the programs that a target was given."""
-    return [next(iter(call.files)) for call in fake.calls]
+    """Return what the probe looked at on a target."""
+    return ["host" if "--host" in call.argv else "environment" for call in fake.calls]
 
 
 def kept(there: Services) -> Path:

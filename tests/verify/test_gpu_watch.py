@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.verify.smoke_train import pack_smoke_train
+from snapenv.travel.pack import pack
 from tests.probe.environments import compile_library
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ int cuDeviceGetPCIBusId(char *text, int size, int device) {
 """
 WATCHED = """
 import json, sys, time; sys.path.insert(0, {program!r})
-import smoke_gpu
-watch = smoke_gpu.watch_gpu()
+import snapenv_train.gpu as gpu
+watch = gpu.watch_gpu()
 if watch:
     began = time.monotonic()
     watch.start()
@@ -96,7 +96,7 @@ Watched = tuple["dict[str, object] | None", bool, bool]  # no more than 20 a sec
 def watch(tmp_path: Path) -> Callable[[Mapping[str, str]], Watched]:
     """Watch the GPU of the stubs until it was looked at four times."""
     program, libraries = tmp_path / "smoke_train.pyz", tmp_path / "libraries"
-    program.write_bytes(pack_smoke_train())
+    program.write_bytes(pack("snapenv_train"))
     compile_library(libraries / "libnvidia-ml.so.1", NVML)
     compile_library(libraries / "libcuda.so.1", CUDA)
 

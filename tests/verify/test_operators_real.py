@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from snapenv.verify.smoke_train import pack_smoke_train
+from snapenv.travel.pack import pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.exact
 
 TRY = """
 import json, sys; sys.path.insert(0, {program!r})
-import torch, smoke_operators, smoke_surroundings
+import torch, snapenv_train.operators as operators, snapenv_train.surroundings as surroundings
 {before}
-smoke_surroundings.settle_arithmetic()
-operators = smoke_operators.fingerprint_operators("cpu")
+surroundings.settle_arithmetic()
+operators = operators.fingerprint_operators("cpu")
 {after}
 print(json.dumps(operators))
 """
@@ -65,7 +65,7 @@ FAULTS = (
 def attempt(exact_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Run the operators in a fresh process, with code before and after; give what it prints."""
     program = tmp_path_factory.mktemp("program") / "smoke_train.pyz"
-    program.write_bytes(pack_smoke_train())
+    program.write_bytes(pack("snapenv_train"))
 
     def run(before: str = "", after: str = "") -> Any:  # noqa: ANN401
         code = TRY.format(program=str(program), before=before, after=after)
@@ -105,7 +105,7 @@ def test_switches_for_tf32_are_put_back_after_each_operator(attempt: Callable[..
     inside = """
 seen = [state()[1:4]]
 for allowed in (True, False):
-    with smoke_operators._tf32(allowed=allowed):
+    with operators._tf32(allowed=allowed):
         seen.append(state()[1:4])
     seen.append(state()[1:4])
 operators = seen

@@ -190,7 +190,7 @@ def test_another_cudnn_is_named_by_what_the_library_itself_says(
 
 def test_another_number_of_threads_is_named(trained: Fingerprint, exact_python: Path) -> None:
     def two(program: bytes) -> bytes:
-        return repack(program, "smoke_surroundings.py", b"THREADS = 1\n", b"THREADS = 2\n")
+        return repack(program, "snapenv_train/surroundings.py", b"THREADS = 1\n", b"THREADS = 2\n")
 
     actual = train(Changed(LocalTarget(str(exact_python)), two))
 

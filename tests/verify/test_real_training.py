@@ -14,9 +14,10 @@ import pytest
 
 from snapenv.errors import SmokeTrainError
 from snapenv.targets.local import LocalTarget
+from snapenv.travel.pack import pack
 from snapenv.verify.causes import find_cause
 from snapenv.verify.fingerprint import compare_fingerprints
-from snapenv.verify.smoke_train import pack_smoke_train, smoke_train
+from snapenv.verify.smoke_train import smoke_train
 from tests.probe.environments import compile_library
 from tests.verify.told import Told
 
@@ -87,12 +88,14 @@ int cuGetProcAddress(const char *name, void **at, int version, unsigned long f) 
 def test_why_torch_cannot_use_cuda_is_told_in_its_own_words(
     error: int | None, mend: str, exact_python: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "program.pyz").write_bytes(pack_smoke_train())
+    (tmp_path / "program.pyz").write_bytes(pack("snapenv_train"))
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "program.pyz")}
     if error:
         compile_library(tmp_path / "libcuda.so.1", CUDA)
         environment |= {"LD_LIBRARY_PATH": str(tmp_path), "CUDA_ERROR": str(error)}
-    code = "import json, smoke_surroundings as s; print(json.dumps(s.choose_device('auto')))"
+    code = (
+        "import json, snapenv_train.surroundings as s; print(json.dumps(s.choose_device('auto')))"
+    )
 
     done = subprocess.run(
         (exact_python, "-c", code), env=environment, capture_output=True, text=True, check=True
@@ -304,7 +307,7 @@ def test_a_training_leaves_nothing_behind(exact_python: Path, tmp_path: Path) ->
     work, home, temporary = (tmp_path / name for name in ("work", "home", "temporary"))
     for folder in (work, home, temporary):
         folder.mkdir()
-    (work / "smoke_train.pyz").write_bytes(pack_smoke_train())
+    (work / "smoke_train.pyz").write_bytes(pack("snapenv_train"))
     words = (str(exact_python), "-B", "smoke_train.pyz", "--device", "cpu")
 
     done = subprocess.run(
@@ -332,12 +335,12 @@ def test_a_gpu_that_is_not_there_is_asked_for_in_vain(
 
 def test_the_images_are_read_back_as_they_were_hashed(exact_python: Path, tmp_path: Path) -> None:
     program = tmp_path / "smoke_train.pyz"
-    program.write_bytes(pack_smoke_train())
+    program.write_bytes(pack("snapenv_train"))
     code = f"""
 import sys; sys.path.insert(0, {str(program)!r})
-import hashlib, pathlib, cv2, smoke_images
+import hashlib, pathlib, cv2, snapenv_train.images as images
 folder = pathlib.Path({str(tmp_path / "data")!r})
-print(smoke_images.make_data(folder, 5)[1])
+print(images.make_data(folder, 5)[1])
 content = hashlib.sha256()
 for image in sorted((folder / "images").iterdir()):
     content.update(cv2.cvtColor(cv2.imread(str(image)), cv2.COLOR_BGR2RGB).tobytes())

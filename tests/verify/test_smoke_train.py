@@ -16,9 +16,9 @@ from snapenv.errors import SmokeTrainError
 from snapenv.model.fingerprint import Speed
 from snapenv.ports import Completed
 from snapenv.targets.local import LocalTarget
+from snapenv.travel.pack import pack
 from snapenv.verify.smoke_train import (
     explain_failure,
-    pack_smoke_train,
     parse_fingerprint,
     smoke_train,
 )
@@ -32,7 +32,7 @@ ANSWER = (RECORDED / "ultralytics-8.4.190-cpu.txt").read_text(encoding="utf-8")
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("program") / "smoke_train.pyz"
-    path.write_bytes(pack_smoke_train())
+    path.write_bytes(pack("snapenv_train"))
     return path
 
 
@@ -107,21 +107,21 @@ def test_an_answer_of_another_form_is_refused(stdout: str, message: str) -> None
 
 
 def test_the_program_is_packed_to_the_same_bytes_each_time() -> None:
-    first = pack_smoke_train()
-    pack_smoke_train.cache_clear()
+    first = pack("snapenv_train")
+    pack.cache_clear()
 
-    assert pack_smoke_train() == first
-    assert pack_smoke_train() is not first
+    assert pack("snapenv_train") == first
+    assert pack("snapenv_train") is not first
 
 
 def test_the_program_needs_nothing_of_snapenv() -> None:
-    with zipfile.ZipFile(io.BytesIO(pack_smoke_train())) as packed:
+    with zipfile.ZipFile(io.BytesIO(pack("snapenv_train"))) as packed:
         sources = {name: packed.read(name).decode() for name in packed.namelist()}
 
     assert "__main__.py" in sources
     assert all(name == "__main__.py" or name.startswith("smoke_") for name in sources)
     assert not [name for name, text in sources.items() if "import snapenv" in text]
-    assert "def nvmlInit()" in sources["smoke_pynvml.py"]
+    assert "def nvmlInit()" in sources["snapenv_pynvml.py"]
 
 
 def test_an_environment_without_ultralytics_is_named(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_program_that_says_nothing_is_told_as_such() -> None:
 
 def test_every_exit_code_of_the_program_has_its_words(program: Path) -> None:
     code = (
-        "import smoke_failures as f; "
+        "import snapenv_train.failures as f; "
         "print(*(c.exit_code for c in vars(f).values() if isinstance(c, type)))"
     )
 
@@ -216,7 +216,7 @@ def test_the_data_is_what_its_hash_says_and_the_same_as_recorded(
     program: Path, tmp_path: Path
 ) -> None:
     code = (
-        "import pathlib, smoke_images as i; "
+        "import pathlib, snapenv_train.images as i; "
         "print(i.make_data(pathlib.Path(sys.argv[1]), 40)[1]); "
         "print(i._draw(0)[1].decode())"
     )
@@ -229,7 +229,7 @@ def test_the_data_is_what_its_hash_says_and_the_same_as_recorded(
 
 
 def test_every_label_is_a_box_inside_its_image(program: Path, tmp_path: Path) -> None:
-    code = "import pathlib, smoke_images as i; i.make_data(pathlib.Path(sys.argv[1]), 40)"
+    code = "import pathlib, snapenv_train.images as i; i.make_data(pathlib.Path(sys.argv[1]), 40)"
     run_with(program, code, str(tmp_path / "data"))
 
     lines = [
@@ -249,7 +249,7 @@ def test_every_label_is_a_box_inside_its_image(program: Path, tmp_path: Path) ->
 
 def test_a_refused_network_reaches_not_even_this_machine(program: Path) -> None:
     code = """
-import socket, smoke_offline
+import socket, snapenv_train.offline as offline
 listener = socket.create_server(("127.0.0.1", 0))
 def reach(action):
     try:
@@ -264,7 +264,7 @@ actions = (
     lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b"", listener.getsockname()),
 )
 print(*map(reach, actions), sep=",")
-smoke_offline.refuse_network()
+offline.refuse_network()
 print(*map(reach, actions), sep=",")
 one, other = socket.socketpair()
 one.send(b"here")
@@ -280,7 +280,7 @@ print(other.recv(4).decode())
 
 def test_an_old_ultralytics_is_given_no_argument_that_it_does_not_know(program: Path) -> None:
     code = (
-        "import smoke_plan as p; "
+        "import snapenv_train.plan as p; "
         "print(sorted(p.choose_arguments({'lr0', 'batch', 'hydra'}).items()))"
     )
 
@@ -289,8 +289,8 @@ def test_an_old_ultralytics_is_given_no_argument_that_it_does_not_know(program: 
 
 def test_the_speed_leaves_the_first_step_out(program: Path) -> None:
     code = """
-import json, smoke_speed
-stopwatch = smoke_speed.Stopwatch()
+import json, snapenv_train.speed as speed
+stopwatch = speed.Stopwatch()
 stopwatch._began = [0.0, 0.05, 0.1, 0.225]
 stopwatch._ended = [0.0, 0.1, 0.2, 0.5]
 print(json.dumps(stopwatch.measure(4)))
@@ -304,11 +304,11 @@ print(json.dumps(stopwatch.measure(4)))
 
 def test_the_place_is_described_as_the_process_may_use_it(program: Path) -> None:
     code = """
-import json, os, pathlib, smoke_speed
+import json, os, pathlib, snapenv_train.speed as speed
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-print(json.dumps(smoke_speed.describe_place()))
-smoke_speed._SHM = pathlib.Path("/nowhere")
-print(json.dumps(smoke_speed.describe_place()))
+print(json.dumps(speed.describe_place()))
+speed._SHM = pathlib.Path("/nowhere")
+print(json.dumps(speed.describe_place()))
 """
 
     here, without = map(json.loads, run_with(program, code).splitlines())
@@ -321,9 +321,9 @@ print(json.dumps(smoke_speed.describe_place()))
 def test_a_quota_of_the_control_group_limits_the_processors(program: Path, tmp_path: Path) -> None:
     quotas = {"max 100000": len(os.sched_getaffinity(0)), "50000 100000": 1}
     code = """
-import pathlib, sys, smoke_speed
-smoke_speed._QUOTA = pathlib.Path(sys.argv[1])
-print(smoke_speed._cpu_count())
+import pathlib, sys, snapenv_train.speed as speed
+speed._QUOTA = pathlib.Path(sys.argv[1])
+print(speed._cpu_count())
 """
 
     for text, expected in quotas.items():
@@ -348,7 +348,8 @@ def test_a_librarys_name_tells_soname_and_version(
     file: str, soname: str, version: str | None, program: Path
 ) -> None:
     code = (
-        "import json, smoke_libraries; print(json.dumps(smoke_libraries.split_name(sys.argv[1])))"
+        "import json; from snapenv_train import libraries; "
+        "print(json.dumps(libraries.split_name(sys.argv[1])))"
     )
 
     assert json.loads(run_with(program, code, file)) == [soname, version]
@@ -364,7 +365,10 @@ def test_only_libraries_that_matter_are_listed(program: Path) -> None:
         "7f05-7f06 rw-s 00000000 00:05 4   /dev/nvidia0",
         "7f06-7f07 rw-p 00000000 00:00 0",
     ]
-    code = "import smoke_libraries as l; print(*sorted(l.mapped_files(sys.argv[1:])), sep='\\n')"
+    code = (
+        "from snapenv_train import libraries; "
+        "print(*sorted(libraries.mapped_files(sys.argv[1:])), sep='\\n')"
+    )
 
     assert run_with(program, code, *lines).splitlines() == [
         "/env/of me/libcublasLt.so.13",
@@ -382,9 +386,9 @@ def test_a_library_that_is_there_from_two_files_is_listed_twice(
     code = """
 import ctypes, json, os, pathlib
 os.environ["HOME"] = sys.argv[1]
-import smoke_libraries, smoke_paths
+import snapenv_train.libraries as libraries, snapenv_train.paths as paths
 libraries = [ctypes.CDLL(path) for path in sys.argv[2:]]
-print(json.dumps(smoke_libraries.list_mapped(smoke_paths.Paths(work="/nowhere"))))
+print(json.dumps(libraries.list_mapped(paths.Paths(work="/nowhere"))))
 """
 
     listed = run_with(program, code, str(tmp_path), *(str(tmp_path / name) for name in answers))
@@ -403,7 +407,7 @@ def test_paths_are_told_without_saying_where_the_environment_lies(
     code = f"""
 import os, sys, sysconfig; sys.path.insert(0, {str(program)!r})
 os.environ["HOME"] = {str(tmp_path / "me")!r}
-from smoke_paths import Paths
+from snapenv_train.paths import Paths
 paths, site = Paths(work="/work/here"), sysconfig.get_path("purelib")
 print(paths.name(site + "/torch/lib/libc10.so"))
 print(paths.name(sys.prefix + "/lib/libz.so.1"))
@@ -425,8 +429,8 @@ print(paths.censor(f"no {{site}}/x.py, no /work/here/best.pt, not in {{sys.prefi
 
 def test_an_error_is_told_by_its_first_line_without_colours(program: Path) -> None:
     code = r"""
-import smoke_training
-print(smoke_training.tell(ValueError("Weights \x1b[1monly\x1b[0m load failed.\nMore\n")))
+import snapenv_train.training as training
+print(training.tell(ValueError("Weights \x1b[1monly\x1b[0m load failed.\nMore\n")))
 """
 
     assert run_with(program, code) == "ValueError: Weights only load failed."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from snapenv.verify.smoke_train import pack_smoke_train
+from snapenv.travel.pack import pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.exact
 # Torch is imported once, and every code runs in a child of its own.
 SEE = """
 import json, os, sys; sys.path.insert(0, {program!r})
-import torch, smoke_tf32
+import torch, snapenv_train.tf32 as tf32
 def off():
-    smoke_tf32.allow_tf32(allowed=False)
+    tf32.allow_tf32(allowed=False)
 def see():
     seen.append([
-        smoke_tf32.is_tf32_allowed(),
+        tf32.is_tf32_allowed(),
         torch.backends.cuda.matmul.fp32_precision,
         torch.backends.cudnn.conv.fp32_precision,
         torch.backends.cudnn.rnn.fp32_precision,
@@ -69,9 +69,7 @@ torch.backends.cudnn.rnn.fp32_precision = 'tf32'
 }
 OFF, OFF_OLD = [False, "ieee", "ieee", "ieee"], ["highest", False, False]
 ON, ON_OLD = [True, "tf32", "tf32", "tf32"], ["high", True, True]
-FROM_OFF_TO_ON = (
-    "off(); smoke_tf32.allow_tf32(allowed=True); see(); see_old(); off(); see(); see_old()"
-)
+FROM_OFF_TO_ON = "off(); tf32.allow_tf32(allowed=True); see(); see_old(); off(); see(); see_old()"
 SWITCHES = ("cuda.matmul", "cudnn.conv", "cudnn.rnn")
 ONE = "off(); torch.backends.{}.fp32_precision = 'tf32'; see()"
 
@@ -79,7 +77,7 @@ ONE = "off(); torch.backends.{}.fp32_precision = 'tf32'; see()"
 def see(python: Path, folder: Path, codes: Sequence[str]) -> list[Any]:
     """Run each code for itself; give what it saw."""
     program = folder / "smoke_train.pyz"
-    program.write_bytes(pack_smoke_train())
+    program.write_bytes(pack("snapenv_train"))
     done = subprocess.run(
         (str(python), "-B", "-c", SEE.format(program=str(program))),
         input=json.dumps(list(codes)),

@@ -45,11 +45,11 @@ def target(
     """Give a target that a probe, and a smoke-train, see this on; its GPUs reach containers."""
     machine = Machine(hardware=facts.hardware, plumbing=plumbing)
     answers = {
-        "probe.pyz": _said("snapenv-facts: ", facts),
-        "host.pyz": _said("snapenv-host: ", machine),
+        "snapenv_probe.pyz": _said("snapenv-facts: ", facts),
+        "--host": _said("snapenv-host: ", machine),
     }
     if fingerprint:
-        answers["smoke_train.pyz"] = _said("snapenv-smoke-train: ", fingerprint)
+        answers["snapenv_train.pyz"] = _said("snapenv-smoke-train: ", fingerprint)
     return FakeTarget(answers=answers)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 
+from snapenv_probe import origins
 from tests.probe.fuzz_readers.hostile import (
     BATCH,
     CONDA,
@@ -19,7 +20,7 @@ from tests.probe.fuzz_readers.hostile import (
     batches,
     write_distribution,
 )
-from tests.probe.fuzz_readers.readers import load, look
+from tests.probe.fuzz_readers.readers import look
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,7 +94,7 @@ def test_any_direct_url_is_told_as_printable_text(
 def test_any_record_of_conda_names_files_or_nothing(
     sites: Mapping[str, Path], batch: list[Hostile]
 ) -> None:
-    origins, path = load("probe_origins"), sites["WHEEL"].with_name("plain.json")
+    path = sites["WHEEL"].with_name("plain.json")
     for one in batch:
         path.unlink(missing_ok=True)
         path.write_bytes(one.content)

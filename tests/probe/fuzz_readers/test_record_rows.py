@@ -9,7 +9,7 @@ import os
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.probe.fuzz_readers.readers import load
+from snapenv_probe import record_file
 from tests.sampling import is_full
 
 FOLDER = "/environment/site-packages"
@@ -49,7 +49,7 @@ def expected(text: str) -> dict[str, tuple[str, str]]:
 @given(text=TEXTS)
 @example(text="a//b,sha256=x,1\r./c\r\n..//d,,\n,e\n\n\x85f,g")
 def test_any_record_is_read_as_csv_reads_it(text: str) -> None:
-    entries = load("probe_record").parse(text, FOLDER)
+    entries = record_file.parse(text, FOLDER)
 
     read = {one.path: (one.file, one.hash) for one in entries if one.path[0] != "/"}
     inside = {path: one for path, one in read.items() if one[0].startswith("/environment")}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from snapenv.probe.probe import parse_facts
-from snapenv.probe.program import pack_probe
+from snapenv.travel.pack import pack
 from tests.probe.fuzz_readers.hostile import CONDA, READ, Mutator, write_distribution
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ LINES = 1_000_000 if os.environ.get("CI") else 100_000
 
 def look(venv: Venv, program: Path) -> Facts:
     """Run the probe as a target does, for a limited time."""
-    program.write_bytes(pack_probe())
+    program.write_bytes(pack("snapenv_probe"))
     done = subprocess.run(
         [venv.python, "-B", program], capture_output=True, text=True, check=False, timeout=TIMEOUT_S
     )

@@ -1,0 +1,99 @@
+"""A program that travels, as a zipapp: its package, NVIDIA's pynvml, and ``__main__.py``.
+
+Python writes no bytecode into a zipapp, so that it would compile the modules each time. For an
+environment of this machine they are compiled once, by its own Python, and kept.
+Source: https://docs.python.org/3/library/zipapp.html
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from snapenv.nvidia.nvml import pynvml_file
+from snapenv.program import code_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snapenv.kept import Kept
+    from snapenv.ports import Target
+
+Program = Literal["snapenv_probe", "snapenv_train"]
+
+PROGRAMS = Path(__file__).with_name("programs")
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
+_SOURCES = "sources.pyz"
+_MARK = b"\nsnapenv-program:\n"
+
+
+@functools.cache
+def pack(program: Program) -> bytes:
+    """Return the program as one file; the same bytes for the same snapenv and nvidia-ml-py."""
+    import zipfile  # which takes as long as all the rest of this module
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:  # zlib may be missing there
+        for name, source in sorted(_sources(program)):
+            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), source)
+    return packed.getvalue()
+
+
+def pack_compiled(program: Program, target: Target, kept: Kept) -> bytes | None:
+    """Return the program with the bytecode of a target of this machine; None where that fails.
+
+    Raises:
+        InterpreterError: The target's program cannot be executed.
+    """
+    name = _name(program, target.python)
+    if name is None:
+        return None
+    found = kept.find(name)
+    if found is None:
+        found = _compile(program, target)
+        if found is not None:
+            kept.keep(name, found)
+    return found
+
+
+def _name(program: Program, python: str) -> str | None:
+    """Name the compiled program by its sources and by the interpreter's file."""
+    try:
+        place = Path(python).resolve(strict=True)
+    except (OSError, RuntimeError):
+        return None
+    digest = code_digest(PROGRAMS / program, pynvml_file(), place)
+    return hashlib.sha256(f"compiled {digest}".encode()).hexdigest()
+
+
+def _compile(program: Program, target: Target) -> bytes | None:
+    """Let the target's own Python compile; what is not made of our sources is not taken."""
+    printed = io.BytesIO()
+    words = (target.python, "-I", "-S", "-B", _SOURCES, "--compile", _SOURCES)
+    done = target.run(words, files={_SOURCES: pack(program)}, stdout=printed)
+    _, mark, compiled = printed.getvalue().partition(_MARK)
+    return compiled if done.exit_code == 0 and mark and _is_made_of(program, compiled) else None
+
+
+def _is_made_of(program: Program, compiled: bytes) -> bool:
+    import zipfile
+
+    sources = dict(_sources(program))
+    try:
+        with zipfile.ZipFile(io.BytesIO(compiled)) as archive:
+            names = sorted(archive.namelist())
+            same = all(archive.read(name) == source for name, source in sources.items())
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        return False
+    return same and names == sorted((*sources, *(f"{name}c" for name in sources)))
+
+
+def _sources(program: Program) -> Iterator[tuple[str, bytes]]:
+    """Yield the files by their names in the zipapp, which hide no package of an environment."""
+    for module in (PROGRAMS / program).glob("*.py"):
+        is_main = module.name == "__main__.py"
+        yield module.name if is_main else f"{program}/{module.name}", module.read_bytes()
+    yield "snapenv_pynvml.py", pynvml_file().read_bytes()

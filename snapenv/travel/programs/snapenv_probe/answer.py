@@ -1,0 +1,89 @@
+"""Put everything that is seen into one line of JSON, as snapenv's ``Facts`` has it.
+
+Strings are ASCII on the way: ``json`` escapes the rest, so that no locale can break the line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from snapenv_probe import (
+    cache,
+    file_tree,
+    import_path,
+    kept_answer,
+    libraries,
+    machine,
+    nvidia_driver,
+    placeholders,
+    settings,
+    startup,
+    variables,
+)
+
+TYPE_CHECKING = False  # as in file_tree
+if TYPE_CHECKING:
+    from typing import Any
+
+MARK = "snapenv-facts: "
+SCHEMA = 1
+
+
+def document() -> str:
+    """Look at the environment that runs this, and give its facts as JSON."""
+    # A child is forked before the first thread is there; it works while files are looked at.
+    hardware = nvidia_driver.Driver()
+    path = import_path.folders()
+    place = cache.place(sys.argv[1:])
+    kept = kept_answer.Kept(place and place + ".answer", path)
+    files = kept.libraries()
+    cuda = libraries.ask(files)  # they load while files are looked at
+    tree = file_tree.walk(import_path.own_folders(), file_tree.venv())  # before anything is read
+    seen = _see(path, tree, kept, place)
+    if seen["cuda"] != files:
+        cuda = libraries.ask(seen["cuda"])
+    names = {found["name"] for found in seen["environment"]["distributions"]}
+    facts = {
+        "schema": SCHEMA,
+        "settings": settings.of_ultralytics() if "ultralytics" in names else {},
+        "variables": variables.of_training(),
+        "startup": startup.look(tree),
+        "image": variables.of_image(),
+        "native": seen["native"],
+        "places": placeholders.places(),
+        "environment": {
+            **seen["environment"],
+            "interpreter": _interpreter(),
+            "libraries": {name: asked.answer() for name, asked in cuda.items()},
+        },
+        "hardware": {"system": machine.system(), **hardware.answer()},
+    }
+    return json.dumps(facts, separators=(",", ":"), sort_keys=True)
+
+
+def _see(
+    path: list[str], tree: file_tree.Tree, kept: kept_answer.Kept, place: str | None
+) -> dict[str, Any]:
+    """Give what an earlier look kept where it still holds, else look."""
+    rehash = "--rehash" in sys.argv
+    carry = [path for word, path in zip(sys.argv, sys.argv[1:]) if word == "--carry"]
+    seen: dict[str, Any] | None = None if rehash or carry else kept.find(tree)
+    if seen is None:
+        from snapenv_probe import environment, hash_index
+
+        is_fresh = "--fresh" in sys.argv
+        index = hash_index.Index(place and place + ".index", rehash=rehash, is_fresh=is_fresh)
+        seen, beside = environment.look(path, tree, index, carry)
+        index.save()
+        kept.keep(seen, tree, beside)
+    return seen
+
+
+def _interpreter() -> dict[str, str]:
+    version = sys.version_info
+    stage = {"alpha": "a", "beta": "b", "candidate": "rc"}.get(version.releaselevel)
+    return {
+        "implementation": sys.implementation.name,
+        "version": ".".join(map(str, version[:3])) + (f"{stage}{version.serial}" if stage else ""),
+    }

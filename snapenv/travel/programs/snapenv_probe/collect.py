@@ -1,0 +1,205 @@
+"""Send files as a tar: of whole distributions, and by name.
+
+Members are ``dist/NAME/site/PATH`` (below site-packages), ``dist/NAME/scripts/FILE``,
+``dist/NAME/data/PATH`` (elsewhere below the prefix), ``files/site/PATH`` and
+``files/prefix/PATH``. They have no owner and no time. The first line of a script is ``#!python``
+where it names the environment's own interpreter.
+"""
+
+# Paths are plain strings: tens of thousands of them, and Path is several times slower.
+# ruff: noqa: PTH113, PTH116, PTH118, PTH120, PTH123
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tarfile
+from typing import TYPE_CHECKING, BinaryIO, Dict, NamedTuple, NoReturn
+
+from snapenv_probe import (
+    distributions,
+    entry_scripts,
+    file_tree,
+    import_path,
+    placeholders,
+    reachable,
+    record_file,
+)
+
+if TYPE_CHECKING:
+    from snapenv_probe.distribution import Distribution
+    from snapenv_probe.record_file import Entry
+
+MARK = b"\nsnapenv-files:\n"
+_CANNOT = 4  # exit
+
+
+class _Member(NamedTuple):
+    file: str
+    is_script: bool
+    text: str | None = None  # instead of what lies in the file
+    has_folders: bool = False  # of this environment, to be taken out
+
+
+_Members = Dict[str, _Member]
+
+
+def send(request: str) -> None:
+    """Write what the file ``request`` asks for to stdout, after ``MARK``.
+
+    Raises:
+        SystemExit: Something that is asked for is not there; stderr names it.
+    """
+    with open(request, encoding="ascii") as stream:
+        asked = json.load(stream)
+    everything = distributions.find(import_path.folders())
+    visible = distributions.visible(everything)
+    members: _Members = {}
+    known = {found.name: found for found in visible}
+    for name in asked["distributions"]:
+        if name not in known:
+            _refuse(f"{name} is not installed")
+        members.update(_of_distribution(known[name]))
+    members.update(_single(asked, everything, visible))
+    sys.stdout.flush()
+    sys.stdout.buffer.write(MARK)
+    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+        for member in sorted(members):
+            _add(archive, member, members[member])
+
+
+def _single(
+    asked: dict[str, list[str]], everything: list[Distribution], visible: list[Distribution]
+) -> _Members:
+    """Find files by name; outside it is looked only where that may be needed."""
+    named = {path: _by_name(path, visible) for path in asked["files"]}
+    is_whole = all(named.values()) and not any(path.endswith(".pth") for path in named)
+    reached = {} if is_whole else _reached(everything, visible, asked.get("carry", []))
+    members = {
+        f"files/{path}": reached.get(path) or found or _refuse(f"{path} is not there")
+        for path, found in named.items()
+    }
+    return {
+        name: member._replace(has_folders=placeholders.is_known(_from_site(name)))
+        for name, member in members.items()
+    }
+
+
+def _from_site(member: str) -> str:
+    """Give the path from site-packages of a file that is asked for by name."""
+    _, root, below = member.split("/", maxsplit=2)
+    return below if root == "site" else f"../../../{below}"
+
+
+def _of_distribution(found: Distribution) -> _Members:
+    """Name the files that make up one; what is missing is left out."""
+    edited = {script.entry.path for script in entry_scripts.find(found)}
+    members: _Members = {}
+    for entry in found.counted():
+        is_script = os.path.dirname(entry.file) == os.path.join(_root(found), "bin")
+        is_made = entry in found.scripts and entry.path not in edited
+        if os.path.isfile(entry.file) and not is_made:
+            member = f"dist/{found.name}/{_place(found, entry.path, entry.file)}"
+            members[member] = _Member(entry.file, is_script, has_folders=_is_translated(entry))
+    return members
+
+
+def _is_translated(entry: Entry) -> bool:
+    """Say whether a file counts without the environment's folders: if it was edited."""
+    if not placeholders.is_known(entry.path):
+        return False
+    return bool(record_file.is_other(entry, entry_scripts.read(entry.file) or b""))
+
+
+def _place(found: Distribution, path: str, file: str) -> str:
+    if not path.startswith(("../", "/")):
+        return f"site/{path}"
+    below = os.path.relpath(file, _root(found))
+    if below.startswith("../"):
+        _refuse(f"{found.name} has a file outside of the environment")
+    folder, _, name = below.partition("/")
+    return f"scripts/{name}" if folder == "bin" and "/" not in name else f"data/{below}"
+
+
+def _root(found: Distribution) -> str:
+    root: str = import_path.root_of(found.folder)
+    return root
+
+
+def _reached(
+    everything: list[Distribution], visible: list[Distribution], carry: list[str]
+) -> _Members:
+    """Give what lies outside, or is written anew, by the names that it is asked for by."""
+    tree = file_tree.walk(import_path.own_folders(), file_tree.venv())
+    reach = reachable.find(tree, everything, visible, carry)
+    members = {_asked(entry.path): _Member(entry.file, is_script=False) for entry in reach.files}
+    for name, text in reach.texts.items():
+        members[f"site/{name}"] = _Member(name, is_script=False, text=text)
+    return members
+
+
+def _asked(path: str) -> str:
+    """Name a file as ``files`` do, by its path from site-packages."""
+    site = "lib/python3/site-packages"
+    below = os.path.normpath(os.path.join(site, path))
+    inside = below[len(site) + 1 :]
+    return f"site/{inside}" if below.startswith(f"{site}/") else f"prefix/{below}"
+
+
+def _by_name(path: str, visible: list[Distribution]) -> _Member | None:
+    """Find a file below site-packages, or below the prefix, the one that a look sees."""
+    root, _, below = path.partition("/")
+    if root == "site":
+        owned = (entry for found in visible for entry in found.counted())
+        places = [entry.file for entry in owned if entry.path == below]
+        places += [os.path.join(folder, below) for folder in import_path.own_folders()]
+    else:
+        roots = dict.fromkeys([*map(_root, visible), import_path.prefix()])
+        places = [os.path.join(one, below) for one in roots]
+    file = next(filter(os.path.isfile, places), None)
+    if file is None:
+        return None
+    return _Member(file, root == "prefix" and os.path.dirname(below) == "bin")
+
+
+def _refuse(what: str) -> NoReturn:
+    sys.stderr.write(f"snapenv-collect: {what}\n")
+    sys.exit(_CANNOT)
+
+
+def _add(archive: tarfile.TarFile, name: str, member: _Member) -> None:
+    try:
+        with _opened(member) as stream:
+            content: BinaryIO = stream
+            if member.is_script or member.has_folders:
+                content = io.BytesIO(_translated(stream.read(), member))
+            info = tarfile.TarInfo(name)
+            info.size = content.seek(0, os.SEEK_END)
+            content.seek(0)
+            info.mode = 0o755 if _is_executable(member) else 0o644
+            archive.addfile(info, content)
+    except OSError as error:
+        _refuse(f"{name} cannot be read: {error.strerror or error}")
+
+
+def _translated(content: bytes, member: _Member) -> bytes:
+    if member.is_script:
+        content = entry_scripts.without_environment(content)
+    return placeholders.take_out(content) if member.has_folders else content
+
+
+def _opened(member: _Member) -> BinaryIO:
+    """Open what a member holds.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if member.text is None:
+        return open(member.file, "rb")
+    return io.BytesIO(member.text.encode("utf-8", "surrogateescape"))
+
+
+def _is_executable(member: _Member) -> bool:
+    return member.text is None and bool(os.stat(member.file).st_mode & 0o100)

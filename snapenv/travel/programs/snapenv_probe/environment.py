@@ -1,0 +1,73 @@
+"""Look at the environment: what is installed, what its files are, and what compiled code needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Sequence
+
+from snapenv_probe import (
+    answer_inputs,
+    cuda,
+    distributions,
+    hashing,
+    native_code,
+    outside,
+    reachable,
+    torch_build,
+    unowned,
+)
+from snapenv_probe.apart import Apart
+
+if TYPE_CHECKING:
+    from snapenv_probe.file_tree import Tree
+    from snapenv_probe.hash_index import Index
+
+
+def look(
+    path: list[str], tree: Tree, index: Index, carry: Sequence[str] = ()
+) -> tuple[dict[str, Any], set[str] | None]:
+    """Give what is seen, and the paths besides the tree's that it hangs on.
+
+    That is ``environment`` and ``native`` as snapenv's ``Facts`` has them, and ``cuda``, the
+    libraries that can be asked. The paths are None where they cannot be named.
+    """
+    everything = distributions.find(path)
+    visible = distributions.visible(everything)
+    reach = reachable.find(tree, everything, visible, carry)
+    native = Apart(
+        native_code.look, visible, tree, reach
+    )  # forked before the first thread is there
+    loose = unowned.find(tree, everything, reach)
+    hashed = hashing.hash_files(
+        {
+            *(entry.file for found in visible for entry in found.digested),
+            *(one.file for one in loose if one.is_file),
+        },
+        index,
+        tree.statuses(),
+    )
+    folder = torch_build.find(path)
+    torch = torch_build.facts(folder)
+    of_cuda = folder if torch and torch["cuda"] else None
+    environment = {
+        "distributions": [distributions.facts(found, hashed) for found in visible],
+        "unowned": unowned.facts(loose, hashed),
+        "outside": outside.find(visible, reach, loose, hashed),
+        "import_path": reach.path,
+        "not_carried": reach.not_carried,
+        "torch": torch,
+    }
+    compiled = native.answer()
+    environment["notes"] = [*reach.notes, *(compiled["notes"] if compiled else ())]
+    seen = {
+        "environment": environment,
+        "native": compiled
+        and {
+            "kernels": compiled["kernels"],
+            "libraries": compiled["libraries"],
+            "cublas": cuda.cublas(path, of_cuda) if of_cuda else None,
+        },
+        "cuda": cuda.find(path, of_cuda) if of_cuda else {},
+    }
+    is_alone = compiled and not reach.leads_out
+    beside = answer_inputs.find(path, tree, everything, visible) if is_alone else None
+    return seen, beside and beside.union(compiled["looked_at"])

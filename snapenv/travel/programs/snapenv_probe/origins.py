@@ -1,0 +1,150 @@
+"""Where a distribution came from.
+
+Source: https://packaging.python.org/en/latest/specifications/direct-url/
+"""
+
+# Paths are plain strings: tens of thousands of them, and Path is several times slower.
+# ruff: noqa: PTH113, PTH118, PTH123, PTH207
+
+from __future__ import annotations
+
+import functools
+import glob
+import json
+import os
+import posixpath
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Iterable
+from urllib.parse import urlsplit, urlunsplit
+
+from snapenv_probe import import_path, record_file
+
+if TYPE_CHECKING:
+    from snapenv_probe.distribution import Distribution
+
+_OF_SYSTEM = ("debian", "rpm")
+_FINDER = re.compile(r"_?_editable_?_.*\.pth")
+
+
+def of(found: Distribution) -> dict[str, str | None]:
+    """Give ``origin`` and ``url``, the first that holds of: base, conda, direct URL, system."""
+    if import_path.is_of_image(found.folder):
+        return {"origin": "base", "url": None}
+    if _is_of_conda(found):
+        return {"origin": "conda", "url": None}
+    direct = _direct_url(found)
+    if direct:
+        return {"origin": _kind(direct), "url": _url(direct)}
+    return {"origin": _without_url(found), "url": None}
+
+
+def _without_url(found: Distribution) -> str:
+    if _is_in_place(found):
+        return "editable"
+    is_system = (
+        found.entries is None
+        or ((found.read("INSTALLER") or "").strip() in _OF_SYSTEM and not _is_in_venv(found))
+        or found.folder.startswith("/usr/lib/python3/")
+    )
+    if is_system:
+        return "system"
+    return "index" if found.info.endswith(".dist-info") else "local"  # an index has no .egg-info
+
+
+def _is_in_venv(found: Distribution) -> bool:
+    return sys.prefix != sys.base_prefix and import_path.is_below(found.folder, sys.prefix)
+
+
+def _is_of_conda(found: Distribution) -> bool:
+    installer = (found.read("INSTALLER") or "").strip()
+    info = os.path.join(found.folder, found.info)
+    named = (os.path.join(info, "METADATA"), os.path.join(info, "PKG-INFO"), info)
+    return installer == "conda" or (not installer and not conda_files().isdisjoint(named))
+
+
+@functools.lru_cache(maxsize=None)
+def conda_files() -> frozenset[str]:
+    """Give every file that conda says it put into this environment, absolute."""
+    return frozenset().union(*_conda_records())
+
+
+def conda_record_with(files: Iterable[str]) -> frozenset[str] | None:
+    """Give the files that conda installed together with one of these; None where it did not."""
+    return next((one for one in _conda_records() if not one.isdisjoint(files)), None)
+
+
+@functools.lru_cache(maxsize=None)
+def _conda_records() -> list[frozenset[str]]:
+    prefix = os.path.realpath(sys.prefix)
+    records = sorted(glob.glob(os.path.join(glob.escape(prefix), "conda-meta", "*.json")))
+    return [
+        frozenset(os.path.join(prefix, name) for name in _conda_record(record))
+        for record in records
+    ]
+
+
+def _conda_record(path: str) -> list[str]:
+    try:
+        if not os.path.isfile(path):  # a pipe would never end
+            return []
+        with open(path, encoding="utf-8") as file:
+            return [name for name in json.load(file)["files"] if isinstance(name, str)]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+
+
+def _is_in_place(found: Distribution) -> bool:
+    """Say whether its sources are imported where they lie, by a way that leaves no URL.
+
+    That is a finder in RECORD, or setuptools' old .egg-info beside the sources themselves.
+    """
+    if found.entries is None:
+        return not found.folder.endswith(("-packages", ".egg"))
+    return any(_FINDER.fullmatch(entry.path) for entry in found.entries)
+
+
+def _direct_url(found: Distribution) -> dict[str, Any] | None:
+    try:
+        direct = json.loads(found.read("direct_url.json") or "null")
+    except (ValueError, RecursionError):
+        return None
+    return direct if isinstance(direct, dict) and isinstance(direct.get("url"), str) else None
+
+
+def _kind(direct: dict[str, Any]) -> str:
+    folder = direct.get("dir_info")
+    if isinstance(direct.get("vcs_info"), dict):
+        return "vcs"
+    if isinstance(folder, dict):
+        return "editable" if folder.get("editable") else "local"
+    return "local" if direct["url"].lower().startswith("file:") else "url"
+
+
+def _url(direct: dict[str, Any]) -> str:
+    """Write a URL without what may be secret or personal.
+
+    That is: user info, query and fragment, and all folders of a local path. One of version
+    control is written as pip does, ``git+https://example.com/x@commit``.
+    """
+    url = record_file.printable(_public(direct["url"]))
+    if _kind(direct) != "vcs":
+        return str(url)
+    vcs, commit = (_word(direct["vcs_info"].get(name)) for name in ("vcs", "commit_id"))
+    return f"{vcs or 'git'}+{url}@{commit}".rstrip("@")
+
+
+def _word(value: object) -> str:
+    return str(record_file.printable(value)) if isinstance(value, str) else ""
+
+
+def _public(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "invalid:"
+    if parts.scheme == "file":
+        return "file:" + posixpath.basename(parts.path.rstrip("/"))
+    host = parts.netloc.rpartition("@")[2]
+    path = parts.path if host else parts.path.rpartition("@")[2]  # of a scheme that is none
+    return urlunsplit((parts.scheme, host, path, "", ""))

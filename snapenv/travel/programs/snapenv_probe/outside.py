@@ -1,0 +1,60 @@
+"""What leads out of the environment and cannot be carried, each in a few printable words."""
+
+# Paths are plain strings: tens of thousands of them, and Path is several times slower.
+# ruff: noqa: PTH113
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Iterator, Mapping
+
+from snapenv_probe import editable, foreign_folders, import_path, origins, record_file, unowned
+
+if TYPE_CHECKING:
+    from snapenv_probe.distribution import Distribution
+    from snapenv_probe.hashing import Hashed
+    from snapenv_probe.reachable import Reach
+    from snapenv_probe.unowned import Loose
+
+LIMIT = 200  # past it nobody reads on
+
+
+def find(
+    visible: list[Distribution], reach: Reach, loose: list[Loose], hashed: Mapping[str, Hashed]
+) -> list[str]:
+    """Name it all, each once, sorted, at most ``LIMIT``."""
+    told = {
+        *_loose(loose, hashed),
+        *reach.told,
+        *(words for found in visible if _is_carried(found) for words in _installed(found)),
+    }
+    return sorted(told)[:LIMIT]
+
+
+def _loose(loose: list[Loose], hashed: Mapping[str, Hashed]) -> Iterator[str]:
+    for one in loose:
+        why = unowned.why_not(one, hashed)
+        if why:
+            yield f"{record_file.shown(one.path)}: {why}"
+
+
+def _is_carried(found: Distribution) -> bool:
+    return origins.of(found)["origin"] not in ("base", "conda", "system")
+
+
+def _installed(found: Distribution) -> Iterator[str]:
+    """Name what a distribution installed that has no place in an environment."""
+    if found.sources and not found.sources.is_found:
+        yield f"{found.name}: it is installed editable in a way that is not known"
+    for link in filter(editable.is_linked_folder, found.entries or ()):
+        target = os.path.realpath(link.file)
+        why = foreign_folders.why_not(target)
+        if why:
+            yield f"{found.name}: {record_file.shown(target)} ({why})"
+    for entry in found.counted():
+        if not record_file.is_plain(entry.path):
+            yield f"{found.name}: {record_file.shown(entry.path)}: {unowned.UNWRITABLE}"
+    inside = (import_path.root_of(found.folder) + os.sep, found.folder + os.sep)
+    for entry in found.entries or ():
+        if not entry.file.startswith(inside) and os.path.isfile(entry.file):
+            yield f"{found.name}: {record_file.shown(entry.file)}"
