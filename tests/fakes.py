@@ -60,8 +60,8 @@ class Call:
 class FakeTarget:
     """Answers by script.
 
-    ``answers`` are found by a word of argv, else by the name of the first file that a run is
-    given; what has no answer is a program that is not there. ``refusal`` is what an engine
+    ``answers`` are found by an option, by the name of a file that a run is given, or by the
+    program; what has no answer is a program that is not there. ``refusal`` is what an engine
     says that does not start its container.
     """
 
@@ -84,7 +84,7 @@ class FakeTarget:
         contents = {name: _read(content) for name, content in (files or {}).items()}
         call = Call(argv=tuple(argv), files=contents, environment=environment or {})
         self.calls.append(call)
-        keys = (*argv, *call.files)
+        keys = (*(word for word in argv if word.startswith("--")), *call.files, argv[0])
         answer = next((self.answers[key] for key in keys if key in self.answers), None)
         if answer is None:
             raise InterpreterError(f"cannot run {argv[0]}: no answer", hint="Script one.")
