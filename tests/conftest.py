@@ -45,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     load_profile(full=config.getoption("full"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is marked full, and group the rest for pytest-xdist, the longest first.
 

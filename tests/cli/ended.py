@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.command import Command
+from tests.command import Program
 from tests.targets.processes import all_end
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Room:
         }
 
     @property
-    def command(self) -> Command:
-        return Command(self.environment)
+    def command(self) -> Program:
+        return Program(self.environment)
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Start a command that is not waited for."""

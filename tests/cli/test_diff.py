@@ -16,7 +16,7 @@ import pytest
 from snapenv.lock.store import write_snapshot
 from snapenv.model.python import LooseFile
 from snapenv.model.snapshot import SUMS_FILE
-from tests.command import Command
+from tests.command import Command, Program
 from tests.samples import (
     sample_distribution,
     sample_distributions,
@@ -140,7 +140,7 @@ def test_a_line_is_broken_neither_in_a_pipe_nor_on_a_terminal(plain: str, tmp_pa
 
 
 def test_where_no_sign_can_be_written_a_plain_one_stands(plain: str, other: str) -> None:
-    done = Command({**NOWHERE, "PYTHONIOENCODING": "ascii"}).run("diff", plain, other)
+    done = Program({**NOWHERE, "PYTHONIOENCODING": "ascii"}).run("diff", plain, other)
 
     assert done.returncode == 1
     assert "different: 1 ABI" in done.stdout

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.lock.store import write_snapshot
-from tests.command import COMMANDS, Command
+from tests.command import COMMANDS, Program
 from tests.samples import sample_snapshot
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_every_command_prints_json(command: str) -> None:
 
 
 def test_a_usage_error_is_a_document_too() -> None:
-    document = Command().document("capture", "--level", "a-b")
+    document = Program().document("capture", "--level", "a-b")
 
     assert document["exit_code"] == 2
     assert document["error"]["kind"] == "usage"
@@ -55,7 +55,7 @@ def test_a_usage_error_is_a_document_too() -> None:
 
 
 def test_a_failure_has_the_keys_of_a_success() -> None:
-    document = Command().document("restore", "/nowhere")
+    document = Program().document("restore", "/nowhere")
 
     assert document.keys() == KEYS
     assert document["command"] == "restore"
@@ -63,13 +63,13 @@ def test_a_failure_has_the_keys_of_a_success() -> None:
 
 
 def test_json_may_stand_after_the_command() -> None:
-    done = Command().run("restore", "/nowhere", "--json")
+    done = Program().run("restore", "/nowhere", "--json")
 
     assert json.loads(done.stdout)["error"]["kind"] == "not-found"
 
 
 def test_an_error_is_two_lines_on_stderr_and_nothing_on_stdout() -> None:
-    done = Command().run("restore", "/nowhere")
+    done = Program().run("restore", "/nowhere")
 
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
@@ -79,7 +79,7 @@ def test_an_error_is_two_lines_on_stderr_and_nothing_on_stdout() -> None:
 
 
 def test_help_lists_the_commands_in_the_order_of_their_use() -> None:
-    done = Command().run("--help")
+    done = Program().run("--help")
 
     lines = done.stdout.partition("Commands:\n")[2].splitlines()
     listed = [line.split()[0] for line in lines]
@@ -91,7 +91,7 @@ def test_an_answer_ends_with_what_to_type_next_on_stderr(tmp_path: Path) -> None
     folder = tmp_path / "snapshot"
     write_snapshot(sample_snapshot(), folder)
 
-    done, machine = Command().run("show", str(folder)), Command().run("--json", "show", str(folder))
+    done, machine = Program().run("show", str(folder)), Program().run("--json", "show", str(folder))
 
     assert done.stderr == f"next: snapenv restore {folder}\n"
     assert "next: " not in done.stdout

@@ -86,33 +86,57 @@ class Small:
         return True
 
 
-@pytest.fixture(params=[None, NEWER, CONTAINERD], ids=lambda one: one.name if one else "docker20")
-def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each of the engines in turn; DOCKER_HOST names it."""
-    newer: Newer | None = request.param
-    found = _provide(lambda place: start_newer(place, newer) if newer else start_engine(place))
-    monkeypatch.setenv("DOCKER_HOST", found)
-    return found
+ENGINES = {"docker20": None, NEWER.name: NEWER, CONTAINERD.name: CONTAINERD}
+every_engine = pytest.mark.parametrize("address", ENGINES, indirect=True)
+# What this machine alone decides: the engine is only what it is asked on.
+any_engine = pytest.mark.parametrize(
+    "address",
+    [
+        name if newer is None else pytest.param(name, marks=pytest.mark.full)
+        for name, newer in ENGINES.items()
+    ],
+    indirect=True,
+)
 
 
-@pytest.fixture
-def small(address: str, registry: str, tmp_path: Path) -> Iterator[Small]:
-    engine, client = DockerEngine(), DockerClient(base_url=address)
+@pytest.fixture(scope="module")
+def address(request: pytest.FixtureRequest) -> str:
+    newer = ENGINES[request.param]
+    return _provide(lambda place: start_newer(place, newer) if newer else start_engine(place))
+
+
+@pytest.fixture(scope="module")
+def base(address: str, registry: str) -> Iterator[ImageRef]:
+    """A base that an engine has built and pushed, by tag and digest."""
     word = uuid.uuid4().hex
     base = ImageRef(repository=f"{registry}/archive/{word}", tag="base")
     lines = b"FROM scratch\nCOPY base /base\nCOPY more /more\n"
     files = {"Dockerfile": lines, "base": uuid.uuid4().bytes * 99_999, "more": word.encode()}
-    engine.tag(engine.build(BuildContext(files=files, labels={}), FakeTask()), base)
-    pinned = engine.push(base, FakeTask())
-    image = ImageRef(repository=f"archive-{word}", tag=TAG)
-    engine.tag(engine.build(_on(pinned), FakeTask()), image)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", address)
+        engine = DockerEngine()
+        engine.tag(engine.build(BuildContext(files=files, labels={}), FakeTask()), base)
+        yield engine.push(base, FakeTask())
+
+
+@pytest.fixture
+def small(
+    address: str, base: ImageRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Small]:
+    """The base and an image on it, both in the engine that DOCKER_HOST names."""
+    monkeypatch.setenv("DOCKER_HOST", address)
+    engine, client = DockerEngine(), DockerClient(base_url=address)
+    if engine.find(base.tagged) is None:
+        engine.tag(engine.pull(base, FakeTask()), base)
+    image = ImageRef(repository=f"archive-{uuid.uuid4().hex}", tag=TAG)
+    engine.tag(engine.build(_on(base), FakeTask()), image)
     same_ids = not address.endswith(f"/{CONTAINERD.name}.sock")
     command = Command({"DOCKER_HOST": address})
     small = Small(client, command, base, image, tmp_path, same_ids)
     yield small
     for found in client.images.list():
         names = (*found.attrs["RepoTags"], *found.attrs["RepoDigests"])
-        if any(word in name for name in names):
+        if any(image.repository in name or base.repository in name for name in names):
             client.images.remove(str(found.id), force=True)
     client.close()
 
@@ -140,6 +164,7 @@ def _bytes(content: object) -> bytes:
     return content
 
 
+@every_engine
 def test_an_image_that_was_removed_comes_back_the_same(small: Small) -> None:
     before = small.inspect(small.image)
     path = small.folder / "a"
@@ -154,6 +179,7 @@ def test_an_image_that_was_removed_comes_back_the_same(small: Small) -> None:
     assert small.same(before, small.inspect(small.image))
 
 
+@every_engine
 def test_an_image_comes_back_without_its_base_being_there(small: Small) -> None:
     before = small.inspect(small.image)
     path = small.export("a")
@@ -164,6 +190,7 @@ def test_an_image_comes_back_without_its_base_being_there(small: Small) -> None:
     assert small.same(before, small.inspect(small.image))
 
 
+@every_engine
 def test_layers_that_the_engine_does_not_know_are_loaded(small: Small) -> None:
     """No build cache has them, as on another machine."""
     stream = io.BytesIO()
@@ -190,11 +217,12 @@ def test_layers_that_the_engine_does_not_know_are_loaded(small: Small) -> None:
     assert found["digest"] == small.inspect(small.image)["Id"]
 
 
-@pytest.mark.parametrize("base", ["here", "in its registry"])
-def test_a_delta_takes_the_base_from_here_or_from_its_registry(base: str, small: Small) -> None:
+@every_engine
+@pytest.mark.parametrize("place", ["here", "in its registry"])
+def test_a_delta_takes_the_base_from_here_or_from_its_registry(place: str, small: Small) -> None:
     before = small.inspect(small.image)
     path = small.export("a", "--delta")
-    small.remove(small.image, *(() if base == "here" else (small.base,)))
+    small.remove(small.image, *(() if place == "here" else (small.base,)))
 
     done = small.bring(path)
 
@@ -204,6 +232,7 @@ def test_a_delta_takes_the_base_from_here_or_from_its_registry(base: str, small:
     assert path.stat().st_size < 20_000
 
 
+@every_engine
 def test_a_delta_without_its_base_is_refused_and_nothing_is_loaded(small: Small) -> None:
     path = small.export("a", "--delta")
     small.remove(small.image, small.base)
@@ -216,7 +245,7 @@ def test_a_delta_without_its_base_is_refused_and_nothing_is_loaded(small: Small)
 
 # With containerd's store an engine speaks TLS first, which the faulty proxy does not understand.
 plain_http = pytest.mark.parametrize(
-    "address", [None, NEWER], indirect=True, ids=["docker20", NEWER.name]
+    "address", ["docker20", pytest.param(NEWER.name, marks=pytest.mark.full)], indirect=True
 )
 
 
@@ -273,6 +302,7 @@ def test_a_mirror_that_refuses_or_serves_other_bytes_gives_no_image(
     assert not small.client.images.list(name=f"{mirror.name}/{small.base.path}")
 
 
+@any_engine
 def test_a_damaged_archive_is_refused_by_name_and_nothing_is_loaded(small: Small) -> None:
     path = small.export("a")
     small.remove(small.image)
@@ -287,6 +317,7 @@ def test_a_damaged_archive_is_refused_by_name_and_nothing_is_loaded(small: Small
     assert not small.has(small.image)
 
 
+@any_engine
 def test_a_tag_is_moved_by_replace_alone(small: Small) -> None:
     before = small.inspect(small.image)
     path = small.export("a")
@@ -301,6 +332,7 @@ def test_a_tag_is_moved_by_replace_alone(small: Small) -> None:
     assert small.same(before, small.inspect(small.image))
 
 
+@any_engine
 def test_a_file_that_is_there_is_not_written_over(small: Small) -> None:
     path = small.export("a")
 
@@ -309,6 +341,7 @@ def test_a_file_that_is_there_is_not_written_over(small: Small) -> None:
     assert (done["exit_code"], done["error"]["kind"]) == (3, "place-taken")
 
 
+@every_engine
 def test_skopeo_reads_what_was_written(small: Small) -> None:
     _provide(lambda _: install({"skopeo": "skopeo"}))
     before = small.inspect(small.image)

@@ -138,7 +138,7 @@ def _make_keys(folder: Path) -> None:
             call(
                 "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", f"{folder}/{name}"
             )
-    (folder / "known_hosts").write_text(f"snapenv-tests {(folder / 'host_key.pub').read_text()}")
+    _put(folder / "known_hosts", f"snapenv-tests {(folder / 'host_key.pub').read_text()}")
 
 
 def _make_bare(folder: Path) -> None:
@@ -156,10 +156,18 @@ def _write_server(folder: Path, port: int) -> bool:
     for name, address in _addresses().items():
         if name != HOST:
             config += _FORCED.format(address=address, command=_login_shell(name, folder))
-    path = folder / "sshd_config"
-    before = path.read_text() if path.exists() else None
-    path.write_text(config)
-    return config != before
+    return _put(folder / "sshd_config", config)
+
+
+def _put(path: Path, text: str, *, mode: int = 0o644) -> bool:
+    """Write a file that others may be reading in this moment; False where it is so already."""
+    if path.exists() and path.read_text() == text:
+        return False
+    other = path.with_name(f"{path.name}.{os.getpid()}")
+    other.write_text(text)
+    other.chmod(mode)
+    other.replace(path)
+    return True
 
 
 def _login_shell(name: str, folder: Path) -> str:
@@ -180,11 +188,10 @@ def _write_client(folder: Path, port: int) -> Path:
     hosts = (_CLIENT.format(name=name, address=address) for name, address in _addresses().items())
     stranger = f"\nHost {STRANGER}\n    HostName 127.0.0.1\n    User nobody\n"
     common = _CLIENT_COMMON.format(folder=folder, port=port, user=getpass.getuser())
-    config.write_text("".join((*hosts, stranger, common)))
+    _put(config, "".join((*hosts, stranger, common)))
     binary = folder / "bin" / "ssh"
     binary.parent.mkdir(exist_ok=True)
-    binary.write_text(f'#!/bin/sh\nexec {_ssh()} -F {config} "$@"\n')
-    binary.chmod(0o755)
+    _put(binary, f'#!/bin/sh\nexec {_ssh()} -F {config} "$@"\n', mode=0o755)
     return binary.parent
 
 
