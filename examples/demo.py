@@ -15,7 +15,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from snapenv.access.wheels import IndexWheels
+from snapenv.index.wheels import IndexWheels
 
 UV = find_uv_bin()
 PLACE = Path("build", "demo")

@@ -10,7 +10,7 @@ import pytest
 from uv import find_uv_bin
 
 from snapenv import __version__
-from snapenv.access.wheels import IndexWheels
+from snapenv.index.wheels import IndexWheels
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,7 +16,7 @@ from snapenv.cli.streams import answering, echo, print_text, say
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from snapenv.access.wheels import IndexWheels
+    from snapenv.index.wheels import IndexWheels
     from snapenv.model.outcome import Outcome, Result
     from snapenv.ports import Engine, Registry, Services, Target, Venvs, Wheels
     from snapenv.secrets.model import Secret
@@ -180,7 +180,7 @@ def _missing_helpers() -> tuple[str, ...]:
 def _wheels() -> IndexWheels:
     from platformdirs import user_cache_path
 
-    from snapenv.access.wheels import IndexWheels
+    from snapenv.index.wheels import IndexWheels
 
     return IndexWheels(user_cache_path("snapenv") / "records")
 

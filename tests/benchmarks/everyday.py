@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uv
 
-from snapenv.access.wheels import IndexWheels
+from snapenv.index.wheels import IndexWheels
 from tests.engines.place import Place, call, say
 
 PINS = Path(__file__).with_name("everyday.txt")

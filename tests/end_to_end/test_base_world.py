@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from docker import DockerClient
 
-from snapenv.access.wheels import IndexWheels
+from snapenv.index.wheels import IndexWheels
 from snapenv.lock.store import read_snapshot
 from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
 from snapenv.verify.smoke_train import parse_fingerprint

@@ -18,7 +18,7 @@ from snapenv.model.wheels import IndexWheel
 from snapenv.ownership.new_folder import new_folder
 from snapenv.targets.local import LocalTarget
 from tests.engines.index_server import build_wheel, serve_index
-from tests.index import PYTHON, Silent, installed, locked
+from tests.real_index import PYTHON, Silent, installed, locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

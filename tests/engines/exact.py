@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import uv
 
-from snapenv.access.wheels import IndexWheels
+from snapenv.index.wheels import IndexWheels
 from tests.engines.place import UnavailableError, call, say
 
 if TYPE_CHECKING:

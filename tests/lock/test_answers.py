@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from snapenv.access.configuration import SourceText, Texts, parse_configuration
-from snapenv.access.uv_isolation import uv_settings
+from snapenv.index.configuration import SourceText, Texts, parse_configuration
+from snapenv.index.uv_isolation import uv_settings
 from snapenv.kept import Kept
 from snapenv.lock.answers import Answer, keep_answers, key, question, read_answers
 from snapenv.lock.ask import Uv

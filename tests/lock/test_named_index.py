@@ -12,7 +12,7 @@ from snapenv.model.python import Distribution
 from snapenv.model.uv import UvSettings
 from snapenv.targets.local import LocalTarget
 from tests.engines.index_server import build_wheel, serve_index
-from tests.index import Silent, facts_of_this_machine
+from tests.real_index import Silent, facts_of_this_machine
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from snapenv.lock.ask import ask_index, with_tags
 from snapenv.lock.tags import Platform
 from snapenv.lock.wheel import rebuild_wheel
 from snapenv.model.carried import CarriedFile
-from tests.index import (
+from tests.real_index import (
     PYTHON,
     Silent,
     facts_of_this_machine,

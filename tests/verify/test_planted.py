@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 import uv
 
-from snapenv.access.wheels import IndexWheels
+from snapenv.index.wheels import IndexWheels
 from snapenv.ports import Target
 from snapenv.probe.probe import probe
 from snapenv.steps.prove import prove

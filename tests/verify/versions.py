@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uv
 
-from snapenv.access.wheels import IndexWheels
+from snapenv.index.wheels import IndexWheels
 from snapenv.targets.local import LocalTarget
 from tests.engines.place import Place, UnavailableError, call, say
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import uv
 
-from snapenv.access.wheels import IndexWheels
+from snapenv.index.wheels import IndexWheels
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 

@@ -12,8 +12,8 @@ import pytest
 from packaging.tags import parse_tag
 from uv import find_uv_bin
 
-from snapenv.access.wheels import IndexWheels
 from snapenv.errors import LockError
+from snapenv.index.wheels import IndexWheels
 from snapenv.lock.ask import Uv, ask_index, with_tags
 from snapenv.lock.pylock import write_pylock
 from snapenv.model.hardware import Hardware, System

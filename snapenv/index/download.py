@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import requests
 
-from snapenv.access.transfer import NoRangesError, TransferError
+from snapenv.index.transfer import NoRangesError, TransferError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from snapenv.access.session import IndexSession
+    from snapenv.index.session import IndexSession
     from snapenv.model.wheels import IndexWheel
 
 _CHUNK_BYTES = 1 << 20

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.access.session import choose_trust
 from snapenv.errors import PackageIndexError
 from snapenv.http_errors import retry_after_s
+from snapenv.index.session import choose_trust
 from snapenv.model.wheels import IndexWheel
-from tests.access.machine import DEMO, quick_wheels
 from tests.engines.index_server import build_wheel
+from tests.index.machine import DEMO, quick_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

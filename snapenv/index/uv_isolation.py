@@ -14,15 +14,15 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from snapenv.access.address import is_http
-from snapenv.access.uv_settings import is_toml, parse_toml
+from snapenv.index.address import is_http
+from snapenv.index.uv_settings import is_toml, parse_toml
 from snapenv.model.uv import Call, UvSettings
 from snapenv.toml import write_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from snapenv.access.configuration import Configuration
+    from snapenv.index.configuration import Configuration
 
 # Which indexes there are. A lock names its wheels by their addresses, so an installation asks none.
 # uv takes wheels for another CUDA from an index of its own, that UV_TORCH_BACKEND chooses.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import tomlkit
 from uv import find_uv_bin
 
-from snapenv.access.session import Patience
-from snapenv.access.wheels import IndexWheels
+from snapenv.index.session import Patience
+from snapenv.index.wheels import IndexWheels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

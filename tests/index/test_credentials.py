@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from uv import find_uv_bin
 
-from snapenv.access.wheels import IndexWheels
 from snapenv.errors import PackageIndexError
-from tests.access.machine import (
+from snapenv.index.wheels import IndexWheels
+from tests.index.machine import (
     DEMO,
     compile_with_uv,
     put_keyring,

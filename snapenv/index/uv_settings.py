@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from snapenv.access.address import Index, Login, is_http, split_login
+from snapenv.index.address import Index, Login, is_http, split_login
 from snapenv.toml import parse_any_toml
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 from remotezip import RemoteZipError
 
-from snapenv.access.transfer import TransferError
+from snapenv.index.transfer import TransferError
 from snapenv.model.wheels import WheelRecord
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess  # noqa: TID251 - it asks the person who runs snapenv, in no target
 
-from snapenv.access.address import Login
+from snapenv.index.address import Login
 
 _PATIENCE_S = 60.0  # it may be waiting for a person who unlocks it
 

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from uv import find_uv_bin
 
-from snapenv.access.configuration import SourceText, Texts, parse_configuration
-from snapenv.access.uv_isolation import is_meant, uv_settings
-from snapenv.access.wheels import IndexWheels
 from snapenv.engine.venv import UvVenvs
+from snapenv.index.configuration import SourceText, Texts, parse_configuration
+from snapenv.index.uv_isolation import is_meant, uv_settings
+from snapenv.index.wheels import IndexWheels
 from snapenv.lock.ask import Uv, ask_index
 from snapenv.model.python import Distribution
 from snapenv.model.uv import Call, UvSettings
 from snapenv.targets.local import LocalTarget
 from snapenv.toml import read_toml
 from tests.engines.index_server import build_wheel, serve_index
-from tests.index import PYTHON, Silent, facts_of_this_machine
+from tests.real_index import PYTHON, Silent, facts_of_this_machine
 
 if TYPE_CHECKING:
     from pathlib import Path

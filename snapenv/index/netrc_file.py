@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snapenv.access.address import Login
+from snapenv.index.address import Login
 
 _PASSWORD = re.compile(r"\bpassword\s+\"?([^\s\"]+)")
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.access.configuration import (
+from snapenv.index.configuration import (
     SourceText,
     Texts,
     parse_configuration,
     read_configuration,
 )
-from snapenv.access.pip_settings import install_options, pip_files
-from snapenv.access.uv_settings import uv_files
-from tests.access.machine import (
+from snapenv.index.pip_settings import install_options, pip_files
+from snapenv.index.uv_settings import uv_files
+from tests.engines.index_server import build_wheel
+from tests.index.machine import (
     compile_with_uv,
     quick_wheels,
     write_pip_conf,
     write_uv_toml,
 )
-from tests.engines.index_server import build_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

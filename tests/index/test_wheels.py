@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from snapenv.access.session import Patience
-from snapenv.access.wheels import IndexWheels
 from snapenv.errors import PackageIndexError, WriteError
+from snapenv.index.session import Patience
+from snapenv.index.wheels import IndexWheels
 from snapenv.model.wheels import IndexWheel
-from tests.access.machine import DEMO, quick_wheels, write_pip_conf
 from tests.engines.index_server import Fault, IndexServer, Ranges, build_wheel, serve_index
 from tests.fakes import FakeTask
+from tests.index.machine import DEMO, quick_wheels, write_pip_conf
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,19 +12,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZipFile
 
-from snapenv.access.download import Download
-from snapenv.access.part import open_remote
-from snapenv.access.record import ARCHIVE_ERRORS, read_record
-from snapenv.access.session import IndexSession, Patience, choose_trust
-from snapenv.access.transfer import NoRangesError, TransferError
 from snapenv.errors import WriteError
+from snapenv.index.download import Download
+from snapenv.index.range_reader import open_remote
+from snapenv.index.record import ARCHIVE_ERRORS, read_record
+from snapenv.index.session import IndexSession, Patience, choose_trust
+from snapenv.index.transfer import NoRangesError, TransferError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from snapenv.access.configuration import Configuration
-    from snapenv.access.credentials import Credentials
+    from snapenv.index.configuration import Configuration
+    from snapenv.index.credentials import Credentials
     from snapenv.model.wheels import IndexWheel, WheelRecord
     from snapenv.ports import Task
 

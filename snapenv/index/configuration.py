@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from snapenv.access.address import Index, is_http, split_login
-from snapenv.access.pip_settings import install_options, pip_files
-from snapenv.access.uv_settings import (
+from snapenv.index.address import Index, is_http, split_login
+from snapenv.index.pip_settings import install_options, pip_files
+from snapenv.index.uv_settings import (
     environment_indexes,
     file_indexes,
     is_told,

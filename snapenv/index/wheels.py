@@ -6,16 +6,16 @@ import functools
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from snapenv.access.configuration import read_configuration
-from snapenv.access.credentials import Credentials
-from snapenv.access.netrc_file import read_netrc
-from snapenv.access.records import RecordCache
+from snapenv.index.configuration import read_configuration
+from snapenv.index.credentials import Credentials
+from snapenv.index.netrc_file import read_netrc
+from snapenv.index.records import RecordCache
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from snapenv.access.configuration import Configuration
-    from snapenv.access.session import IndexSession, Patience
+    from snapenv.index.configuration import Configuration
+    from snapenv.index.session import IndexSession, Patience
     from snapenv.model.uv import Call, UvSettings
     from snapenv.model.wheels import IndexWheel, WheelRecord
     from snapenv.ports import Task
@@ -43,7 +43,7 @@ class IndexWheels:
 
         It may hold a credential.
         """
-        from snapenv.access.uv_isolation import uv_settings
+        from snapenv.index.uv_isolation import uv_settings
 
         return uv_settings(self._configuration, self._credentials.variables(), call=call)
 
@@ -59,7 +59,7 @@ class IndexWheels:
         kept = self._cache.find(wheel)
         if kept is not None:
             return kept
-        from snapenv.access.fetching import read_remote_record
+        from snapenv.index.fetching import read_remote_record
 
         record = read_remote_record(wheel, self._session())
         self._cache.keep(wheel, record)
@@ -72,7 +72,7 @@ class IndexWheels:
             PackageIndexError: The host does not answer or refuses, or serves other bytes.
             WriteError: The disk is full or the place cannot be written.
         """
-        from snapenv.access.fetching import download_wheel
+        from snapenv.index.fetching import download_wheel
 
         download_wheel(wheel, into, self._session(), task)
 
@@ -99,6 +99,6 @@ class IndexWheels:
 
     @functools.cached_property
     def _opened(self) -> IndexSession:
-        from snapenv.access.fetching import open_session
+        from snapenv.index.fetching import open_session
 
         return open_session(self._configuration, self._credentials, self._patience)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import requests
 from remotezip import PartialBuffer, RemoteZip
 
-from snapenv.access.transfer import NoRangesError, TransferError
+from snapenv.index.transfer import NoRangesError, TransferError
 
 if TYPE_CHECKING:
     from zipfile import ZipFile
 
-    from snapenv.access.session import IndexSession
+    from snapenv.index.session import IndexSession
     from snapenv.model.wheels import IndexWheel
 
 _END_BYTES = 16 << 10  # asked for first: the end of a wheel has its list of files, often RECORD too

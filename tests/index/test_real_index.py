@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 import tomlkit
 
-from snapenv.access.wheels import IndexWheels
+from snapenv.index.wheels import IndexWheels
 from snapenv.model.wheels import IndexWheel
 from tests.fakes import FakeTask
-from tests.index import installed, locked
+from tests.real_index import installed, locked
 
 if TYPE_CHECKING:
     from pathlib import Path

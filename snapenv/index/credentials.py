@@ -12,15 +12,15 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from snapenv.access.address import Index, Login, realm, shared_path
-from snapenv.access.keyring import ask_keyring, has_keyring
+from snapenv.index.address import Index, Login, realm, shared_path
+from snapenv.index.keyring import ask_keyring, has_keyring
 from snapenv.secrets.model import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from snapenv.access.configuration import Configuration
-    from snapenv.access.netrc_file import Netrc
+    from snapenv.index.configuration import Configuration
+    from snapenv.index.netrc_file import Netrc
 
 _USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^\s/?#\"'<>]+)@([^\s/?#@\"'<>]+)")
 _UV_PASSWORD = re.compile(r"UV_(INDEX_.+_PASSWORD|PUBLISH_(PASSWORD|TOKEN))")

@@ -13,8 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from snapenv.errors import PackageIndexError
-from tests.access.machine import DEMO, quick_wheels
 from tests.engines.index_server import Fault, IndexServer, build_wheel
+from tests.index.machine import DEMO, quick_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

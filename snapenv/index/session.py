@@ -14,15 +14,15 @@ from msgspec import Struct, field
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from snapenv.access.address import realm
-from snapenv.access.transfer import TransferError, check_status, transfer
 from snapenv.errors import PackageIndexError
+from snapenv.index.address import realm
+from snapenv.index.transfer import TransferError, check_status, transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from snapenv.access.address import Login
-    from snapenv.access.credentials import Credentials
+    from snapenv.index.address import Login
+    from snapenv.index.credentials import Credentials
     from snapenv.model.wheels import IndexWheel
 
 _CONNECTIONS = 32  # kept open to one host, for as many who ask at once
