@@ -3,14 +3,14 @@
 ::
 
     SnapenvError
-    ├── UsageError                2   the words of the command line do not fit together
-    ├── InterpreterError          3   the named Python is not there, or is no Python
+    ├── UsageError                2   the command line is wrong
+    ├── InterpreterError          3   the named Python does not exist, or is not a Python
     ├── EnvironmentMissingError   3   no environment is active, or no such container is running
     ├── NotFoundError             3   no such tag, image or snapshot
-    ├── BaseError                 3   no base image to choose from, or that of an image is not here
-    ├── TagTakenError             3   the tag names another image already
-    ├── PlaceTakenError           3   the output exists already
-    ├── PlaceBusyError            3   another snapenv is writing there; it is named
+    ├── BaseError                 3   no base image fits, or the base of an image is missing
+    ├── TagTakenError             3   the tag names another image
+    ├── PlaceTakenError           3   the output exists
+    ├── PlaceBusyError            3   another snapenv process is writing there
     ├── ProbeError                4   the probe did not run, or answered in an unknown form
     ├── SshError                  4   the other machine cannot be reached, or the connection broke
     ├── EngineMissingError        4   no Docker engine answers
@@ -22,11 +22,11 @@
     ├── InstallError              4   uv could not install the lock into the venv
     ├── SmokeTrainError           4   the smoke-train cannot run
     ├── WriteError                4   the disk is full, or the place cannot be written
-    ├── LockError                 5   something in the environment cannot be locked; it is named
+    ├── LockError                 5   something in the environment cannot be locked
     ├── LeakError                 5   something that would leave this machine holds a secret
     ├── SnapshotDamagedError      6   files are missing or are not what SHA256SUMS says
     ├── SnapshotVersionError      6   the snapshot was written by a newer snapenv
-    ├── ArchiveError              6   an archive is damaged, or is none
+    ├── ArchiveError              6   a file is damaged, or is not an archive
     ├── HangupError             129   SIGHUP: the terminal or the connection was closed
     ├── InterruptionError       130   Ctrl-C
     └── TerminationError        143   SIGTERM: kill, timeout, a job's end

@@ -187,7 +187,7 @@ def _wheels() -> IndexWheels:
 
 @functools.cache
 def _secrets() -> tuple[Secret, ...]:
-    """Give what must not leave this machine: of its package indexes, and of other programs."""
+    """Return what must not leave this machine: of its package indexes, and of other programs."""
     from snapenv.secrets.known_secrets import known_secrets
 
     return (*_wheels().secrets(), *known_secrets(os.environ, Path.home()))

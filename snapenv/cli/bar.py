@@ -51,7 +51,7 @@ class _Bar(Progress):
         super().__init__(console=console, transient=True)
 
     def get_renderables(self) -> Iterator[object]:  # type: ignore[override] # rich's own is wider
-        """Give the columns that the tasks can fill."""
+        """Return the columns that the tasks can fill."""
         counted = any(task.total for task in self.tasks)
         self.columns = _COUNTED if counted else _UNCOUNTED
         yield self.make_tasks_table(self.tasks)

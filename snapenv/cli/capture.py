@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def _host(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Refuse what ssh, or a program that it starts, would take for an option."""
     if any(part.startswith("-") for part in (value or "").split("@")):
-        raise click.BadParameter(f"{value!r} is no host", ctx, param)
+        raise click.BadParameter(f"{value!r} is not a host", ctx, param)
     return value
 
 
@@ -133,7 +133,7 @@ def capture(
     machine over ssh. Nothing in it is changed.
     """
     if container and ssh:
-        raise click.UsageError("--container and --ssh are two places: give one of them.")
+        raise click.UsageError("--container and --ssh cannot be used together.")
     from snapenv.workflows.capture import capture as run
     from snapenv.workflows.capture_request import Capture
 

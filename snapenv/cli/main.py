@@ -50,7 +50,7 @@ class _Late(click.Group):
     """Knows its commands by name, and imports the one that is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give the names in the order of their use."""
+        """Return the names in the order of their use."""
         del ctx
         return list(_COMMANDS)
 
@@ -148,7 +148,7 @@ def _usage_text(usage: click.UsageError) -> str:
 
 
 def _explained(raised: BaseException, app: App) -> SnapenvError:
-    """Say what an exception that is none of ours means to a user.
+    """Say what an exception that is not ours means to a user.
 
     A signal may end a command in a moment in which something else fails of it.
     """
@@ -156,7 +156,7 @@ def _explained(raised: BaseException, app: App) -> SnapenvError:
     if any(isinstance(one, (click.Abort, KeyboardInterrupt)) for one in chain):
         number = next((one.number for one in chain if isinstance(one, Interrupted)), signal.SIGINT)
         word, kind = _ENDS.get(number, _ENDS[signal.SIGINT])
-        return kind(word, hint="Nothing half-made was left behind.")
+        return kind(word, hint="Nothing incomplete was left behind.")
     if isinstance(raised, OSError) and not app.works:
         return cannot_answer(raised)  # a help page, a version
     return _unexpected(raised)

@@ -72,7 +72,7 @@ class MirrorType(click.ParamType[str]):
         try:
             ImageRef.parse(f"{mirror}/image")
         except ValueError:
-            self.fail(f"{mirror!r} is no registry, such as example.com/mirror", param, ctx)
+            self.fail(f"{mirror!r} is not a registry such as example.com/mirror", param, ctx)
         return mirror
 
 
@@ -159,7 +159,7 @@ engine_option = option(
 def _device(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if value in {"auto", "cpu", "all"} or all(map(_DEVICE.fullmatch, value.split(","))):
         return value
-    words = f"{value!r} is none of auto, cpu, all, numbers, and UUIDs of GPUs or MIG instances"
+    words = f"{value!r} is not auto, cpu, all, numbers such as 0,1, or UUIDs of GPUs"
     raise click.BadParameter(words, ctx, param)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def stderr_progress() -> Progress:
-    """Give what fits the stream that stderr is."""
+    """Return what fits stderr: bars on a terminal, else lines."""
     if not sys.stderr.isatty():
         return LineProgress()
     from rich.console import Console

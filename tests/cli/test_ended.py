@@ -96,7 +96,7 @@ def test_a_signal_ends_a_command_with_all_that_it_started(
     assert process.returncode == ENDS.get(number, -number)
     assert all_end(*started)
     if number in ENDS:
-        assert "Nothing half-made was left behind" in said
+        assert "Nothing incomplete was left behind" in said
         assert room.left() == []
 
 

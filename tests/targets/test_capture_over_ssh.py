@@ -67,7 +67,7 @@ def test_a_host_that_a_program_would_take_for_an_option_is_refused(host: str) ->
     document = Command().document("capture", f"--ssh={host}")
 
     assert document["error"]["kind"] == "usage"
-    assert f"{host!r} is no host" in document["error"]["message"]
+    assert f"{host!r} is not a host" in document["error"]["message"]
 
 
 def test_a_container_and_another_machine_are_not_captured_at_once() -> None:
