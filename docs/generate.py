@@ -83,7 +83,7 @@ def _paragraphs(text: str) -> list[str]:
 
 def _row(param: click.Parameter, context: click.Context) -> str | None:
     record = param.get_help_record(context)
-    if record is None or param.name == "help":
+    if record is None or "--help" in param.opts:
         return None
     words, text = (part.replace("|", "\\|") for part in record)
     variable = f" `{param.envvar}`" if isinstance(param.envvar, str) else ""
@@ -117,24 +117,22 @@ def _exit_codes() -> str:
             for one in SnapenvError.__subclasses__()
         ),
     ]
-    lines = (f"| {code} | {slug} | {text} |" for code, slug, text in sorted(rows, key=_by_code))
+    ordered = sorted(rows, key=lambda row: row[0])
+    lines = (f"| {code} | {slug or '-'} | {text} |" for code, slug, text in ordered)
     return "\n".join(("| code | kind | |", "| --- | --- | --- |", *lines)) + "\n"
-
-
-def _by_code(row: tuple[int, str, str]) -> int:
-    return row[0]
 
 
 def _variables() -> str:
     """Return a table of the variables that set options, with the commands that have them."""
     names: dict[str, tuple[str, list[str]]] = {}
-    for command in _commands():
+    commands = tuple(_commands())
+    for command in commands:
         for param in command.params:
             if isinstance(param.envvar, str):
                 _, used = names.setdefault(param.envvar, (param.opts[-1], []))
                 used.append(f"[{command.name}](commands/{command.name}.md)")
     lines = (
-        f"| `{name}` | `{option}` | {', '.join(used)} |"
+        f"| `{name}` | `{option}` | {', '.join(used) if len(used) < len(commands) else 'all'} |"
         for name, (option, used) in sorted(names.items())
     )
     return "\n".join(("| variable | option | of |", "| --- | --- | --- |", *lines)) + "\n"
