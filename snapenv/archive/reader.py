@@ -1,4 +1,4 @@
-"""Read an archive that is not trusted: first all of it, then its layers.
+"""Read an archive that is not trusted: first all of it, then its layers, for an engine to load.
 
 Nothing is unpacked to a name, and only documents are held in memory.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from typing import IO, TYPE_CHECKING
 
 from snapenv.archive.frame import Unpacked, measure_frame
@@ -18,6 +19,7 @@ from snapenv.archive.layout import (
     MAX_MEMBERS,
     MAX_TEXT_BYTES,
     Sum,
+    make_header,
     padding,
     parse_archive,
     parse_header,
@@ -26,7 +28,7 @@ from snapenv.errors import ArchiveError, NotFoundError
 from snapenv.model.snapshot import SUMS_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from snapenv.archive.layout import Archived, Part
@@ -139,3 +141,32 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise ArchiveError(
             f"{path} cannot be read: {error.strerror}", hint="See who may read it."
         ) from error
+
+
+def docker_archive(archived: Archived, layers: Iterable[Part], task: Task) -> Iterator[bytes]:
+    """Yield an archive's image as the tar that an engine's load takes.
+
+    ``layers`` may come in any order, and lack those that the engine has. Every engine takes the
+    form of ``docker save`` before Docker 25; newer ones, and those with containerd's store, do so
+    still.
+
+    Source: https://github.com/moby/docker-image-spec/blob/main/v1.2.md
+    """
+    done, total = 0, sum(layer.size_bytes for layer in archived.layers)
+    for digest, size, chunks in layers:
+        yield make_header(f"{_hex(digest)}.tar", size)
+        for chunk in chunks:
+            yield chunk
+            done += len(chunk)
+            task.count(done, max(done, total))
+        yield padding(size)
+    config = f"{_hex(archived.config_digest)}.json"
+    names = [f"{_hex(digest)}.tar" for digest in archived.diff_ids]
+    manifest = json.dumps([{"Config": config, "RepoTags": None, "Layers": names}]).encode()
+    for name, content in ((config, archived.config), ("manifest.json", manifest)):
+        yield make_header(name, len(content)) + content + padding(len(content))
+    yield END
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")

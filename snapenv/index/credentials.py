@@ -6,14 +6,16 @@ and its own store, in netrc; and, once a host has refused, in a keyring.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess  # noqa: TID251 - it asks the person who runs snapenv, in no target
 from base64 import b64encode
 from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from snapenv.index.address import Index, Login, realm, shared_path
-from snapenv.index.keyring import ask_keyring, has_keyring
 from snapenv.secrets.model import Secret
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^\s/?#\"'<>]+)@([^\s/?#@\"'<>]+)")
 _UV_PASSWORD = re.compile(r"UV_(INDEX_.+_PASSWORD|PUBLISH_(PASSWORD|TOKEN))")
 _TOKEN_LENGTH = 20  # a user name of this length, without a password, is a token
+_PATIENCE_S = 60.0  # for a keyring, which may be waiting for a person who unlocks it
 
 
 class Credentials:
@@ -159,3 +162,44 @@ def _forms(login: Login, where: str) -> Iterator[tuple[str, str]]:
 
 def _header(user: str, password: str) -> str:
     return b64encode(f"{user}:{password}".encode()).decode().rstrip("=")
+
+
+def has_keyring() -> bool:
+    """Say whether this machine has the ``keyring`` program, which pip and uv ask too.
+
+    Source: https://github.com/jaraco/keyring#command-line-utility
+    """
+    return shutil.which("keyring") is not None
+
+
+def ask_keyring(service: str, user: str | None) -> Login | None:
+    """Ask for the password of a user, or for any login of a service.
+
+    None where the program is not there, does not know, or does not answer within a minute.
+    """
+    words = ("get", service, user) if user else ("get", "--mode", "creds", service)
+    said = _run(words)
+    if said is None:
+        return None
+    lines = said.splitlines()
+    if user:
+        return Login(user=user, password=lines[0]) if lines and lines[0] else None
+    return Login(user=lines[0], password=lines[1]) if len(lines) > 1 else None
+
+
+def _run(words: tuple[str, ...]) -> str | None:
+    program = shutil.which("keyring")
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            (program, *words),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            timeout=_PATIENCE_S,
+        )
+        return done.stdout.decode() if done.returncode == 0 else None
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return None

@@ -161,7 +161,7 @@ def _identities(travelling: Travelling) -> dict[str, object]:
     """
     environment = travelling.facts.environment
     minor = environment.interpreter.minor
-    loose = {name: found for name, found in _loose(environment).items() if found.sha256}
+    untracked = {name: found for name, found in _untracked(environment).items() if found.sha256}
     owners: dict[str, list[Distribution]] = {}
     for found in environment.distributions:
         for path in found.files.edited if found.files else ():
@@ -169,13 +169,13 @@ def _identities(travelling: Travelling) -> dict[str, object]:
     return {
         **{found.name: found for found in travelling.distributions if found.files},
         **{
-            name: loose.get(name) or owners.get(name) or environment
+            name: untracked.get(name) or owners.get(name) or environment
             for name in travelling.plan.files
         },
     }
 
 
-def _loose(environment: Environment) -> Mapping[str, LooseFile]:
+def _untracked(environment: Environment) -> Mapping[str, LooseFile]:
     """Give what belongs to no distribution, by its place."""
     minor = environment.interpreter.minor
     return {
@@ -287,7 +287,7 @@ def _named(
 
 
 def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[tuple[str, _Part]]:
-    from snapenv.lock.loose import as_files
+    from snapenv.lock.as_files import as_files
     from snapenv.lock.tags import Platform
     from snapenv.lock.wheel import NoWheelError, make_wheel
 
@@ -305,8 +305,10 @@ def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[
                 content=content, leaks=leaks[found.name], wheel=wheel, sha256=_sha256(content)
             )
         except NoWheelError:
-            loose = _loose(missing.facts.environment)
-            part = _Part(content=b"", leaks=leaks[found.name], files=as_files(files, loose=loose))
+            untracked = _untracked(missing.facts.environment)
+            part = _Part(
+                content=b"", leaks=leaks[found.name], files=as_files(files, untracked=untracked)
+            )
         yield found.name, part
     for name in missing.plan.files:
         file = collected.files[name]

@@ -1,4 +1,4 @@
-"""What differs from what the wheels bring: edited, loose and deleted files, and links."""
+"""What differs from what the wheels bring: edited, untracked and deleted files, and links."""
 
 from __future__ import annotations
 
@@ -82,18 +82,18 @@ def plan_overlay(
         }
         for what in ("edited", "missing")
     )
-    loose = {
+    untracked = {
         place_in_environment("site-packages", found.path, minor): found
         for found in environment.unowned
     }
-    links = {name: found.link for name, found in loose.items() if found.link is not None}
-    folders = {name for name, found in loose.items() if found.folder}
+    links = {name: found.link for name, found in untracked.items() if found.link is not None}
+    folders = {name for name, found in untracked.items() if found.folder}
     cut = {
         place_in_environment(name, path, minor)
         for name, paths in cut_scripts.items()
         for path in paths
     }
-    files = edited | (cut - missing) | (loose.keys() - links.keys() - folders)
+    files = edited | (cut - missing) | (untracked.keys() - links.keys() - folders)
     return OverlayPlan(
         files=tuple(sorted(files)),
         links=dict(sorted(links.items())),
@@ -104,10 +104,10 @@ def plan_overlay(
             for name, mode in _changed_modes(found, executable.get(found.name), minor)
             if name not in files | missing
         },
-        deleted=tuple(sorted(missing - edited - loose.keys())),
+        deleted=tuple(sorted(missing - edited - untracked.keys())),
         placeholders=frozenset(
             (
-                *(name for name, found in loose.items() if found.placeholders),
+                *(name for name, found in untracked.items() if found.placeholders),
                 *(
                     place_in_environment(found.name, path, minor)
                     for found in environment.distributions
@@ -115,7 +115,7 @@ def plan_overlay(
                 ),
             )
         ),
-        sha256={name: found.sha256 for name, found in sorted(loose.items()) if found.sha256},
+        sha256={name: found.sha256 for name, found in sorted(untracked.items()) if found.sha256},
     )
 
 

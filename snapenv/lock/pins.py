@@ -125,8 +125,8 @@ def refuse_what_cannot_be_carried(facts: Facts) -> None:
         (f"--carry {culprit}" for culprit in environment.not_carried),
         hint="Name a file or folder beside the sources of a package, as the warning does.",
     )
-    for loose in environment.unowned:
-        place_in_environment("site-packages", loose.path, environment.interpreter.minor)
+    for untracked in environment.unowned:
+        place_in_environment("site-packages", untracked.path, environment.interpreter.minor)
 
 
 def _refuse_malicious(environment: Environment) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import time
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -22,7 +23,6 @@ from requests.utils import get_environ_proxies, select_proxy
 
 from snapenv.http_errors import FailedRequestError, retry_after_s
 from snapenv.network_cause import Cause, find_cause, refuse_socks
-from snapenv.registry.challenge import Basic, Bearer, parse_challenge
 from snapenv.registry.documents import Token, parse
 from snapenv.registry.repository import find_authority, find_client_certificate
 
@@ -39,6 +39,9 @@ _TRY_AGAIN = (408, 429, 500, 502, 503, 504)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _REFUSED = (401, 403)
 _ABSENT = 404
+_SCHEME = re.compile(r"(?:^|,)\s*(bearer|basic)\s+(?=[a-z_]+=)", re.IGNORECASE)
+_PARAMETER = re.compile(r'([a-z_]+)=(?:"([^"]*)"|([^\s",]+))', re.IGNORECASE)
+_MOST_CHALLENGE = 4096  # characters
 
 _LOOK = "See that the registry can be reached from here, and try again."
 _WAIT = "Try again in a while."
@@ -333,3 +336,33 @@ def _origin(url: str) -> tuple[str, str]:
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Add no login: without this, requests takes one out of ~/.netrc."""
     return request
+
+
+class Bearer(Struct, frozen=True, kw_only=True):
+    """A token is wanted, and is given out at ``realm``."""
+
+    realm: str  # an address
+    service: str | None = None
+    scope: str | None = None  # None: the one who asks names it
+
+
+class Basic(Struct, frozen=True):
+    """A user name and a password are wanted."""
+
+
+def parse_challenge(header: str) -> Bearer | Basic | None:
+    """Read WWW-Authenticate; a token goes before a password. None for any other wish.
+
+    Source: https://distribution.github.io/distribution/spec/auth/token/
+    """
+    parts = _SCHEME.split(header[:_MOST_CHALLENGE])
+    wishes = {
+        scheme.lower(): {name.lower(): quoted or plain for name, quoted, plain in found}
+        for scheme, text in zip(parts[1::2], parts[2::2], strict=True)
+        if (found := _PARAMETER.findall(text))
+    }
+    if "realm" in wishes.get("bearer", {}):
+        asked = wishes["bearer"]
+        return Bearer(realm=asked["realm"], service=asked.get("service"), scope=asked.get("scope"))
+    is_basic = "basic" in wishes or header.strip().lower() == "basic"
+    return Basic() if is_basic else None

@@ -6,15 +6,25 @@ fetched or run. Source: https://www.w3.org/TR/CSP3/
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from typing import TYPE_CHECKING
 
+from snapenv.content import replace_file
+from snapenv.errors import WriteError
 from snapenv.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from snapenv.report.printable import printable
 from snapenv.report.view import make_page
-from snapenv.templating import template_environment
+from snapenv.secrets.model import Location
+from snapenv.secrets.refuse import refuse_leaks
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
     from snapenv.model.report import Report
+    from snapenv.secrets.model import Secret
 
 _FRAME = {
     "width": WIDTH,
@@ -26,8 +36,52 @@ _FRAME = {
 }
 
 
+def check_place(path: Path | None) -> None:
+    """See that a page can be written there, before the long work of which it is to tell.
+
+    Raises:
+        WriteError: It cannot.
+    """
+    if path is None:
+        return
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def write_report(path: Path, report: Report, secrets: Collection[Secret]) -> None:
+    """Write the page, whole or not at all, in the place of one that is there.
+
+    None of ``secrets`` may be in it.
+
+    Raises:
+        LeakError: It would hold a secret.
+        WriteError: It cannot be written.
+    """
+    from snapenv.secrets.search import find_leaks
+
+    page = report_html(report)
+    refuse_leaks(find_leaks(Location(name=str(path)), [page], secrets), allowed=())
+    try:
+        replace_file(path, page, mode=0o666)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"cannot write {path}: {error.strerror}", hint="Name another place with --report."
+    )
+
+
 def report_html(report: Report) -> bytes:
     """Give the page in UTF-8; the same report gives the same bytes."""
+    from snapenv.templating import template_environment  # Jinja takes longer than all before it
+
     escaping = template_environment().overlay(
         autoescape=True, finalize=_harmless, trim_blocks=True, lstrip_blocks=True
     )

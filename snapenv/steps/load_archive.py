@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from snapenv.archive.loading import docker_archive
-from snapenv.archive.reader import read_layers
+from snapenv.archive.reader import docker_archive, read_layers
 from snapenv.errors import BaseError, EngineError, TagTakenError
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL

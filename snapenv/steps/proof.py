@@ -10,11 +10,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.model.outcome import Outcome
-from snapenv.steps.prove import Subject, prove
-from snapenv.steps.report import proof_report, write_report
+from snapenv.model.report import Report, Row
+from snapenv.report.html import write_report
+from snapenv.steps.prove import Proved, Subject, prove
 from snapenv.steps.source import SnapshotFolder
+from snapenv.verify.differences import differences, sections
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snapenv.model.facts import Facts
+    from snapenv.model.hardware import Hardware
     from snapenv.model.results.proof import ProofResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services
@@ -86,6 +92,64 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
     )
     if request.report:
         where, now = f"{request.engine}, {runnable.name}", datetime.now(timezone.utc)
-        report = proof_report(snapshot, proved, outcome, restored_in=where, now=now)
-        write_report(request.report, report, services)
+        report = _report(snapshot, proved, outcome, restored_in=where, now=now)
+        write_report(request.report, report, services.secrets())
     return outcome
+
+
+def _report(
+    snapshot: Snapshot,
+    proved: Proved,
+    outcome: Outcome[ProofResult],
+    *,
+    restored_in: str,
+    now: datetime,
+) -> Report:
+    """Put together what a proof has found; ``restored_in`` is where that was."""
+    facts = snapshot.lock.facts
+    return Report(
+        title=snapshot.lock.tag,
+        verdict=proved.verdict,
+        tier=proved.tier,
+        snapshot=snapshot.digest,
+        image=outcome.result.image,
+        image_digest=outcome.result.digest,
+        captured_at=snapshot.captured_at,
+        restored_at=now.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        restored_in=restored_in,
+        expected=proved.baseline,
+        actual=proved.fingerprint,
+        limits=proved.limits,
+        checks=outcome.checks,
+        warnings=outcome.warnings,
+        differences=tuple(
+            one for one in sections(differences(facts, proved.facts)) if one.differences
+        ),
+        machines=tuple(_machines(facts, proved.facts)),
+        energy=proved.energy,
+    )
+
+
+def _machines(captured: Facts, current: Facts) -> Iterator[Row]:
+    expected, actual = dict(_machine(captured.hardware)), dict(_machine(current.hardware))
+    for label in dict.fromkeys((*expected, *actual)):
+        yield Row(label=label, expected=expected.get(label), actual=actual.get(label))
+
+
+def _machine(hardware: Hardware) -> Iterator[tuple[str, str]]:
+    """Give what people ask of a machine first, by its name."""
+    system, driver = hardware.system, hardware.driver
+    for number, gpu in hardware.numbered_gpus:
+        memory = f", {gpu.memory_mib / 1024:.0f} GiB" if gpu.memory_mib else ""
+        yield f"GPU {number}", gpu.name + memory
+    for fault in hardware.gpu_faults:
+        yield f"GPU {fault.number}", f"does not answer: {fault.error}"
+    if driver:
+        cuda = f", CUDA {driver.cuda[0]}.{driver.cuda[1]}" if driver.cuda else ""
+        yield "driver", driver.version + cuda
+    if hardware.driver_fault:
+        yield "driver", f"does not answer: {hardware.driver_fault.error}"
+    yield "processor", f"{system.cpu_count} x {system.cpu or system.machine}"
+    yield "system", system.os
+    if system.shm_bytes:
+        yield "shared memory", f"{system.shm_bytes / 2**20:.0f} MiB"

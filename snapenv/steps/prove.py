@@ -15,8 +15,8 @@ from snapenv.model.fingerprint import Fingerprint, Tier
 from snapenv.model.hardware import Hardware
 from snapenv.model.image import Image
 from snapenv.model.outcome import Check, Verdict
+from snapenv.probe.inspect_image import inspect_image
 from snapenv.probe.probe import probe
-from snapenv.steps.inspect_image import inspect_image
 from snapenv.verify.compare import compare_facts
 from snapenv.verify.device import check_device
 from snapenv.verify.fingerprint import (

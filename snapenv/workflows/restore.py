@@ -26,11 +26,11 @@ from snapenv.preflight.needs_of import (
     needs_of_snapshot,
     needs_of_unread,
 )
+from snapenv.report.html import check_place, write_report
 from snapenv.steps.build_image import BuildOptions, find_image, make_image
 from snapenv.steps.host import inspecting_host, judge_host
 from snapenv.steps.load_archive import Loading, load_archive
 from snapenv.steps.proof import ProofRequest, proof_outcome
-from snapenv.steps.report import check_place, write_report
 from snapenv.steps.runnable import Runnable, in_image, in_venv
 from snapenv.steps.snapshots import fetch_image, no_snapshot, read_archive, read_image
 from snapenv.steps.source import (
@@ -233,5 +233,6 @@ def _refused(
     )
     if request.report:
         title = snapshot.lock.tag if snapshot else request.ref
-        write_report(request.report, Report(title=title, verdict=verdict, checks=checks), services)
+        report = Report(title=title, verdict=verdict, checks=checks)
+        write_report(request.report, report, services.secrets())
     return outcome

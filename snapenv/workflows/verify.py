@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from snapenv.errors import NotFoundError
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import SNAPSHOT_LABEL
+from snapenv.report.html import check_place
 from snapenv.steps.host import inspect_host
 from snapenv.steps.proof import ProofRequest, proof_outcome
-from snapenv.steps.report import check_place
 from snapenv.steps.runnable import in_image, in_venv
 from snapenv.steps.snapshots import read_source
 from snapenv.steps.source import (

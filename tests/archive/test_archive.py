@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.archive.loading import docker_archive
-from snapenv.archive.reader import check_archive, read_layers
+from snapenv.archive.reader import check_archive, docker_archive, read_layers
 from snapenv.archive.writer import write_archive
 from snapenv.errors import (
     ArchiveError,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from snapenv.model.native import Native, NativeLibrary
-from snapenv.render.libraries import AptLibrary, apt_libraries
+from snapenv.render.dockerfile import AptLibrary, apt_libraries
 
 
 def needed(

@@ -13,8 +13,8 @@ from snapenv.lock.store import write_snapshot
 from snapenv.model.hardware import Driver
 from snapenv.model.outcome import Verdict
 from snapenv.model.report import Report
+from snapenv.report.html import check_place, write_report
 from snapenv.secrets.model import Secret
-from snapenv.steps.report import check_place, write_report
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.restore import Restore, restore
 from snapenv.workflows.verify import verify
@@ -169,7 +169,7 @@ def test_a_page_with_a_secret_is_refused_and_the_older_one_stays(tmp_path: Path)
     leaking = replace(PLAIN, warnings=(f"https://me:{SECRET}@index.example.com/simple",))
 
     with pytest.raises(LeakError) as caught:
-        write_report(page, leaking, with_secret())
+        write_report(page, leaking, with_secret().secrets())
 
     assert SECRET not in caught.value.message + caught.value.hint
     assert page.read_text() == "an older one"
@@ -179,7 +179,7 @@ def test_a_page_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("an older one")
 
-    write_report(page, PLAIN, with_secret())
+    write_report(page, PLAIN, with_secret().secrets())
 
     assert "it is back" in page.read_text()
     assert [one.name for one in tmp_path.iterdir()] == ["page.html"]
@@ -193,7 +193,7 @@ def test_a_page_that_cannot_be_written_to_its_end_leaves_nothing(tmp_path: Path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
         with pytest.raises(WriteError, match="cannot write .*page.html: File too large"):
-            write_report(page, PLAIN, services())
+            write_report(page, PLAIN, ())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 

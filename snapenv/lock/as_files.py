@@ -25,12 +25,12 @@ _INSTALLER = b"snapenv\n"
 
 
 def as_files(
-    files: Mapping[str, CarriedFile], *, loose: Collection[str] = ()
+    files: Mapping[str, CarriedFile], *, untracked: Collection[str] = ()
 ) -> Mapping[str, CarriedFile]:
     """Give the files of a distribution by their places: ``site/PATH`` and ``prefix/PATH``.
 
     ``files`` are named as for ``rebuild_wheel``. Beside them stand the scripts of its entry points,
-    and in its .dist-info a RECORD of all. What is ``loose``, by such places, belongs to no
+    and in its .dist-info a RECORD of all. What is ``untracked``, by such places, belongs to no
     distribution and is brought back apart.
     """
     placed = {_place(path): file for path, file in files.items()}
@@ -38,7 +38,7 @@ def as_files(
         (file for path, file in files.items() if path.endswith(".dist-info/entry_points.txt")), None
     )
     for name, script in scripts_of(points.text if points else b"").items():
-        if f"prefix/bin/{name}" not in loose:
+        if f"prefix/bin/{name}" not in untracked:
             placed.setdefault(f"prefix/bin/{name}", CarriedFile(content=script, executable=True))
     info = next((dirname(path) for path in placed if path.endswith(".dist-info/METADATA")), None)
     if info is None:

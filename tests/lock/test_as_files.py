@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapenv.lock.as_files import as_files
 from snapenv.lock.entry_points import is_installable, scripts_of
-from snapenv.lock.loose import as_files
 from snapenv.model.carried import CarriedFile
 
 INFO = "ours-2.0_x.dist-info"
@@ -61,7 +61,7 @@ def test_record_lists_all_and_tells_no_hash_of_what_is_written_anew() -> None:
 
 
 def test_a_script_that_lies_there_by_hand_is_left_to_what_brings_it_back() -> None:
-    assert "prefix/bin/run" not in as_files(FILES, loose={"prefix/bin/run"})
+    assert "prefix/bin/run" not in as_files(FILES, untracked={"prefix/bin/run"})
 
 
 def test_without_a_dist_info_there_is_no_record() -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import Image
-from snapenv.steps.inspect_image import inspect_image
+from snapenv.probe.inspect_image import inspect_image
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.restore import Restore, restore
 from tests.samples import (
@@ -119,7 +119,7 @@ def test_what_is_kept_hangs_on_the_very_program(
 ) -> None:
     inspect_image(IMAGE, target(sample_facts()), there)
     inside = target(sample_facts())
-    monkeypatch.setattr("snapenv.steps.inspect_image.program_digest", lambda: "another")
+    monkeypatch.setattr("snapenv.probe.inspect_image.program_digest", lambda: "another")
 
     inspect_image(IMAGE, inside, there)
 
