@@ -14,6 +14,7 @@ import click
 
 from snapenv import __version__
 from snapenv.cli.app import App, without_secrets
+from snapenv.cli.help import write_examples
 from snapenv.cli.options import json_option
 from snapenv.cli.streams import answering, cannot_answer, echo, say, warn
 from snapenv.errors import (
@@ -45,6 +46,12 @@ _COMMANDS = {
     "show": ("show", "show"),
 }
 
+_EXAMPLES = (
+    "snapenv capture",
+    "snapenv build snapshots/TAG --repository example.com/team/env --push",
+    "snapenv restore TAG --repository example.com/team/env",
+)
+
 
 class _Late(click.Group):
     """Knows its commands by name, and imports the one that is asked for."""
@@ -62,6 +69,11 @@ class _Late(click.Group):
         module, function = _COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(f"snapenv.cli.{module}"), function)
         return command
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the whole way as three commands."""
+        del ctx
+        write_examples(formatter, _EXAMPLES)
 
 
 @click.group(

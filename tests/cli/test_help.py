@@ -32,6 +32,20 @@ def test_each_option_is_listed_once_in_a_group(name: str) -> None:
     assert text.index("\nOther options:\n") < text.index("\nExamples:\n  snapenv ")
 
 
+def test_the_first_help_ends_with_the_whole_way() -> None:
+    text = cli.get_help(click.Context(cli, info_name="snapenv"))
+
+    _, _, examples = text.partition("\nExamples:\n")
+    words = [shlex.split(line) for line in examples.splitlines()]
+    assert [(program, name) for program, name, *_ in words] == [
+        ("snapenv", "capture"),
+        ("snapenv", "build"),
+        ("snapenv", "restore"),
+    ]
+    for _, name, *arguments in words:
+        COMMANDS[name].make_context(name, arguments, parent=click.Context(cli))
+
+
 @commands
 def test_each_example_is_a_command_line(name: str) -> None:
     command = COMMANDS[name]
