@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from snapenv.model.outcome import Outcome
 from snapenv.model.report import Report, Row
 from snapenv.report.html import write_report
-from snapenv.steps.prove import Proved, Subject, prove
+from snapenv.steps.prove import Proved, prove
 from snapenv.steps.source import SnapshotFolder
 from snapenv.verify.differences import differences, sections
 
@@ -54,24 +54,14 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
 ) -> Outcome[ProofResult]:
     """Prove that a runnable is the environment of a snapshot, and answer."""
     is_folder = isinstance(source, SnapshotFolder)
-    subject = Subject(
-        name=runnable.name,
-        diff=f"snapenv diff {source} {runnable.name}" if is_folder else None,
-        existed=command == "verify",
-        checked=runnable.checked,
-        image=runnable.image,
-        rehash=request.rehash,
-        below=runnable.below,
-        refused=runnable.refused,
-        base_python=runnable.base_python,
-    )
     proved = prove(
-        runnable.target,
+        runnable,
         snapshot.lock,
         smoke=request.smoke,
-        device=runnable.device,
         services=services,
-        subject=subject,
+        existed=command == "verify",
+        rehash=request.rehash,
+        diff=f"snapenv diff {source} {runnable.name}" if is_folder else None,
     )
     actual = proved.fingerprint
     usage = (f"use it: {runnable.usage}",) if proved.verdict.ok else ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -12,7 +11,6 @@ from msgspec.structs import replace
 from snapenv.errors import SmokeTrainError
 from snapenv.model.facts import Facts
 from snapenv.model.fingerprint import Fingerprint, Tier
-from snapenv.model.hardware import Hardware
 from snapenv.model.image import Image
 from snapenv.model.outcome import Check, Verdict
 from snapenv.probe.inspect_image import inspect_image
@@ -34,33 +32,17 @@ from snapenv.verify.verdict import judge
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from snapenv.model.image import Image
     from snapenv.model.outcome import Topic
     from snapenv.model.snapshot import Lock
     from snapenv.ports import Services, Target
+    from snapenv.steps.runnable import Runnable
 
 _PACKAGES: tuple[Topic, ...] = ("python", "frameworks", "packages")
 _CPU = "cpu"
 _NO_CUDA = "gpu.torch"  # the preflight's check of a torch without CUDA
+_COMPARING = "Comparing every file with the lock"
 _READ = "its files were read on {}, and the image is the same; --rehash reads them again"
-
-
-class Subject(Struct, frozen=True, kw_only=True):
-    """What is proved, for its verdict: how people name it, and a command that shows what differs.
-
-    ``checked`` are the checks that came before the proof, such as those of the preflight. With
-    ``rehash`` the files of an ``image`` are read again, although it has not changed. ``below`` is
-    the machine that a container runs on, and ``refused`` why its engine handed on no GPU.
-    """
-
-    name: str  # "example.com/team/env:train-…", ".venv"
-    diff: str | None = None  # "snapenv diff snapshots/… .venv"
-    existed: bool = False  # it was here already, and is inspected alone
-    checked: tuple[Check, ...] = ()
-    image: Image | None = None  # that the target is a container of
-    rehash: bool = False
-    below: Hardware | None = None
-    refused: str | None = None
-    base_python: Path | None = None  # the folder of the Python that a venv was made with
 
 
 class Proved(Struct, frozen=True, kw_only=True):
@@ -83,8 +65,8 @@ class Proved(Struct, frozen=True, kw_only=True):
 
 def prove_image(image: Image, target: Target, lock: Lock, services: Services) -> tuple[Check, ...]:
     """Look into an image that is new here, and compare it with a lock."""
-    subject = Subject(name=image.id, image=image, rehash=True)
-    facts, _ = _inspect(target, subject, services)
+    with services.progress.task(_COMPARING):
+        facts = inspect_image(image, target, services, rehash=True).facts
     return (*_entrypoint(image, services), *compare_facts(lock.facts, facts))
 
 
@@ -105,15 +87,19 @@ def _entrypoint(image: Image | None, services: Services) -> tuple[Check, ...]:
 
 
 def prove(  # noqa: PLR0913 - all but two by name
-    target: Target,
+    runnable: Runnable,
     lock: Lock,
     *,
     smoke: bool | None,
-    device: str,
     services: Services,
-    subject: Subject | None = None,
+    existed: bool = False,
+    rehash: bool = False,
+    diff: str | None = None,
 ) -> Proved:
-    """Compare the facts, then train on ``device`` where the lock has losses to compare with.
+    """Compare the facts, then train where the lock has losses to compare with.
+
+    What ``existed`` before was not made by this restore. With ``rehash`` every file is read again.
+    ``diff`` is a command that shows what differs, such as ``snapenv diff snapshots/… .venv``.
 
     Raises:
         SmokeTrainError: A smoke-train is asked for and the lock has no baseline.
@@ -124,31 +110,41 @@ def prove(  # noqa: PLR0913 - all but two by name
             f"{lock.tag} was captured without a smoke-train: there are no losses to compare with",
             hint="Capture again with --smoke, or restore with --no-smoke.",
         )
-    subject = subject or Subject(name="what came back")
-    facts, notes = _inspect(target, subject, services)
-    compared = (_with_base(check, subject) for check in compare_facts(lock.facts, facts))
-    checks = (*_entrypoint(subject.image, services), *compared)
+    facts, notes = _inspect(runnable, services, existed=existed, rehash=rehash)
+    compared = (_with_base(check, runnable) for check in compare_facts(lock.facts, facts))
+    checks = (*_entrypoint(runnable.image, services), *compared)
+    about = (
+        f"{runnable.name} is {lock.tag}" if existed else f"{lock.tag} is back in {runnable.name}"
+    )
+    failed = f"{runnable.name} is not {lock.tag}"
     if smoke is False or baseline is None:
         return Proved(
             checks=checks,
-            verdict=_judge(checks, lock, subject),
+            verdict=judge(
+                (*runnable.checked, *checks),
+                passed=f"{about}: by its facts alone, without a smoke-train",
+                failed=failed,
+                diff=diff,
+            ),
             facts=facts,
             baseline=baseline,
             notes=notes,
         )
     with services.progress.task("Smoke-train, for the proof") as task:
-        actual = smoke_train(target, device=device, task=task)
+        actual = smoke_train(runnable.target, device=runnable.device, task=task)
     match = compare_fingerprints(baseline, actual, same_packages=_same_packages(checks))
     same_hardware = _same_hardware(lock.facts, facts, baseline, actual)
     trained = (
         *checks,
         fingerprint_check(match, facts=checks),
         *_compare_runs(baseline, actual, same_hardware=same_hardware),
-        *_device(actual, facts, subject),
+        *_device(actual, facts, runnable),
     )
     return Proved(
         checks=trained,
-        verdict=_judge(trained, lock, subject, tier=match.tier),
+        verdict=judge(
+            (*runnable.checked, *trained), passed=about, failed=failed, tier=match.tier, diff=diff
+        ),
         facts=facts,
         tier=match.tier,
         fingerprint=actual,
@@ -159,29 +155,31 @@ def prove(  # noqa: PLR0913 - all but two by name
     )
 
 
-def _device(actual: Fingerprint, facts: Facts, subject: Subject) -> tuple[Check, ...]:
+def _device(actual: Fingerprint, facts: Facts, runnable: Runnable) -> tuple[Check, ...]:
     """Judge whether a GPU was left unused, unless the preflight has said so already."""
-    hardware = (facts.hardware, *((subject.below,) if subject.below else ()))
-    check = check_device(actual, hardware, refused=subject.refused)
-    told = {one.id for one in subject.checked}
+    hardware = (facts.hardware, *((runnable.below,) if runnable.below else ()))
+    check = check_device(actual, hardware, refused=runnable.refused)
+    told = {one.id for one in runnable.checked}
     return (check,) if check and (check.fails or _NO_CUDA not in told) else ()
 
 
-def _inspect(target: Target, subject: Subject, services: Services) -> tuple[Facts, tuple[str, ...]]:
-    """Give the facts, and what is to be said of them."""
-    with services.progress.task("Comparing every file with the lock"):
-        if subject.image is None:
-            hashes, fresh = services.kept("hashes"), not subject.existed
-            return probe(target, hashes=hashes, rehash=subject.rehash, fresh=fresh), ()
-        inspection = inspect_image(subject.image, target, services, rehash=subject.rehash)
+def _inspect(
+    runnable: Runnable, services: Services, *, existed: bool, rehash: bool
+) -> tuple[Facts, tuple[str, ...]]:
+    """Return the facts, and what is to be said of them."""
+    with services.progress.task(_COMPARING):
+        if runnable.image is None:
+            hashes = services.kept("hashes")
+            return probe(runnable.target, hashes=hashes, rehash=rehash, fresh=not existed), ()
+        inspection = inspect_image(runnable.image, runnable.target, services, rehash=rehash)
         return inspection.facts, (_READ.format(inspection.day),) if inspection.again else ()
 
 
-def _with_base(check: Check, subject: Subject) -> Check:
+def _with_base(check: Check, runnable: Runnable) -> Check:
     """Say of another Python where it lies."""
-    if check.topic != "python" or check.ok or subject.base_python is None:
+    if check.topic != "python" or check.ok or runnable.base_python is None:
         return check
-    return replace(check, actual=f"{check.actual}, of {subject.base_python}")
+    return replace(check, actual=f"{check.actual}, of {runnable.base_python}")
 
 
 def _same_packages(checks: Sequence[Check]) -> bool:
@@ -206,20 +204,3 @@ def _compare_runs(
     yield from compare_libraries(expected, actual)
     last = (afterwards_check(expected, actual), compare_speed(expected, actual))
     yield from (check for check in last if check)
-
-
-def _judge(
-    checks: Sequence[Check], lock: Lock, subject: Subject, *, tier: Tier | None = None
-) -> Verdict:
-    passed = (
-        f"{subject.name} is {lock.tag}"
-        if subject.existed
-        else f"{lock.tag} is back in {subject.name}"
-    )
-    return judge(
-        (*subject.checked, *checks),
-        passed=passed if tier else f"{passed}: by its facts alone, without a smoke-train",
-        failed=f"{subject.name} is not {lock.tag}",
-        tier=tier,
-        diff=subject.diff,
-    )

@@ -32,8 +32,8 @@ class Runnable(Struct, frozen=True, kw_only=True):
     target: Target
     device: str
     name: str
-    result: ProofResult  # as far as it is known before the proof
-    usage: str
+    result: ProofResult = ProofResult()  # as far as it is known before the proof
+    usage: str = ""  # a command
     image: Image | None = None
     base_python: Path | None = None  # the folder of the Python that a venv was made with
     checked: tuple[Check, ...] = ()  # what the preflight found to be looked out for

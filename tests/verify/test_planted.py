@@ -24,6 +24,7 @@ from snapenv.index.wheels import IndexWheels
 from snapenv.ports import Target
 from snapenv.probe.probe import probe
 from snapenv.steps.prove import prove
+from snapenv.steps.runnable import Runnable
 from snapenv.targets.local import LocalTarget
 from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
 from snapenv.verify.libraries import compare_libraries
@@ -54,6 +55,10 @@ def clone(exact_python: Path) -> Iterator[Path]:
     subprocess.run(("cp", "-al", str(folder), str(place)), check=True)
     yield place
     shutil.rmtree(place)
+
+
+def runnable(python: str) -> Runnable:
+    return Runnable(target=LocalTarget(python), device="cpu", name="what came back")
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def test_an_edited_loss_file_is_proved_different_and_named(
     edit(loss, "loss[0] *= self.hyp.box", "loss[0] *= self.hyp.box * 1.0001")
     python = str(clone / "bin" / "python")
 
-    proved = prove(LocalTarget(python), lock, smoke=True, device="cpu", services=services())
+    proved = prove(runnable(python), lock, smoke=True, services=services())
 
     failing = {check.id: check for check in proved.checks if check.fails}
     assert set(failing) == {"distributions", "distribution.ultralytics", "fingerprint"}
@@ -180,7 +185,7 @@ def test_another_cudnn_is_named_by_what_the_library_itself_says(
     compile_library(library, "unsigned long cudnnGetVersion(void) { return 90100; }")
     python = str(clone / "bin" / "python")
 
-    proved = prove(LocalTarget(python), lock, smoke=False, device="cpu", services=services())
+    proved = prove(runnable(python), lock, smoke=False, services=services())
 
     failing = {check.id: check for check in proved.checks if check.fails}
     assert "cuDNN 9.1.0" in failing["frameworks"].actual

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from snapenv.model.fingerprint import Operator, Speed
 from snapenv.model.outcome import Check, Part, Severity, Topic, Verdict
-from snapenv.steps.prove import Subject, prove
+from snapenv.steps.prove import prove
+from snapenv.steps.runnable import Runnable
 from snapenv.verify.verdict import PARTS, judge
 from tests.samples import (
     TAG,
@@ -164,12 +165,11 @@ def proof(
     checked: tuple[Check, ...] = (),
 ) -> Proved:
     return prove(
-        target(facts, trained),
+        Runnable(target=target(facts, trained), device="cpu", name=".venv", checked=checked),
         sample_lock(facts=SAMPLE, baseline=TRAINED),
         smoke=smoke,
-        device="cpu",
         services=services(),
-        subject=Subject(name=".venv", diff=DIFF, checked=checked),
+        diff=DIFF,
     )
 
 

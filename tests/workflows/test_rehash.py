@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from snapenv.errors import SnapenvError
-from snapenv.steps.prove import Subject, prove
+from snapenv.steps.prove import prove
+from snapenv.steps.runnable import Runnable
 from snapenv.workflows.capture import capture
 from snapenv.workflows.capture_request import Capture
 from tests.samples import sample_facts, sample_lock
@@ -55,25 +56,25 @@ def test_a_container_is_given_no_folder_of_this_machine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("subject", "expected"),
+    ("existed", "rehash", "expected"),
     [
-        (Subject(name="new"), ("--index", str(HASHES), "--fresh")),
-        (Subject(name="new", rehash=True), ("--index", str(HASHES), "--rehash", "--fresh")),
-        (Subject(name="old", existed=True), ("--index", str(HASHES))),
+        (False, False, ("--index", str(HASHES), "--fresh")),
+        (False, True, ("--index", str(HASHES), "--rehash", "--fresh")),
+        (True, False, ("--index", str(HASHES))),
     ],
 )
 def test_a_proof_believes_of_links_only_in_what_is_new(
-    subject: Subject, expected: tuple[str, ...]
+    expected: tuple[str, ...], *, existed: bool, rehash: bool
 ) -> None:
     restored = target(sample_facts())
 
     prove(
-        restored,
+        Runnable(target=restored, device="cpu", name="new"),
         sample_lock(),
         smoke=False,
-        device="cpu",
         services=replace(services(), cache=CACHE),
-        subject=subject,
+        existed=existed,
+        rehash=rehash,
     )
 
     assert words(restored) == expected
