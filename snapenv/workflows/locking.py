@@ -11,16 +11,15 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from snapenv import __version__
 from snapenv.base.choose import choose_base
 from snapenv.errors import SmokeTrainError
 from snapenv.lock.fetch import temporary_folder
+from snapenv.lock.make_lock import make_lock, name_environment
 from snapenv.lock.packages import Packages, VendorOptions, lock_packages
 from snapenv.lock.pins import refuse_what_cannot_be_carried
-from snapenv.lock.sources import list_sources
 from snapenv.lock.store import make_snapshot, write_lock, write_snapshot
 from snapenv.model.facts import Facts
-from snapenv.model.image import Tag, tag_part
+from snapenv.model.image import Tag
 from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import DOCKERFILE, LOCK_FILE, Base, Lock
 from snapenv.nvidia.catalogue import load_catalogue
@@ -37,15 +36,14 @@ if TYPE_CHECKING:
     from snapenv.lock.carry import Fetch, Travelling
     from snapenv.model.carried import Collected
     from snapenv.model.fingerprint import Fingerprint
-    from snapenv.model.python import Environment
     from snapenv.model.results.capture import CaptureResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services, Target
     from snapenv.workflows.capture_request import Capture
 
 
-class _Look(Struct, frozen=True, kw_only=True):
-    """The first look, and what follows from it alone."""
+class _Plan(Struct, frozen=True, kw_only=True):
+    """The facts, and what follows from them alone."""
 
     facts: Facts
     tag: Tag
@@ -62,26 +60,25 @@ def lock_environment(
         LockError: Something cannot be carried; it is named.
         BaseError: No base image fits.
     """
-    look = _decide(request, facts)
+    plan = _plan(request, facts)
     if request.output:
-        return _lock(request, look, request.output, target, services)
-    folder = Path(SNAPSHOTS, str(look.tag))
+        return _lock(request, plan, request.output, target, services)
+    folder = Path(SNAPSHOTS, str(plan.tag))
     refuse_unwritable(folder)
     with claim_path(services.kept("locks"), folder):
-        return _lock(request, look, folder, target, services)
+        return _lock(request, plan, folder, target, services)
 
 
 def _lock(
-    request: Capture, look: _Look, folder: Path, target: Target, services: Services
+    request: Capture, plan: _Plan, folder: Path, target: Target, services: Services
 ) -> Outcome[CaptureResult]:
-    facts = look.facts
+    facts = plan.facts
     refuse_what_cannot_be_carried(facts)
     with temporary_folder(services) as fetched:
-        packages = lock_packages(
-            facts, _vendor_options(request, fetched), fetch_from(target, services), services
-        )
+        options = _vendor_options(request, fetched)
+        packages = lock_packages(facts, options, fetch_from(target, services), services)
         baseline = _baseline(request, facts, target, services)
-        lock = _make_lock(request, look, packages, baseline)
+        lock = make_lock(facts, packages, options, tag=plan.tag, base=plan.base, baseline=baseline)
         snapshot = _snapshot(lock, packages, services)
         refuse_leaking_texts(snapshot, services.secrets(), services.made())
         write_snapshot(snapshot, folder, scratch=fetched)
@@ -95,27 +92,9 @@ def _lock(
     return replace(outcome, warnings=(*outcome.warnings, *told))
 
 
-def name_environment(environment: Environment, *, purpose: str, level: str) -> Tag:
-    """Give an environment's tag by the convention.
-
-    Raises:
-        ValueError: ``purpose`` or ``level`` is no word of the convention.
-    """
-    torch, ultralytics = environment.torch, environment.find("ultralytics")
-    if ultralytics:
-        framework = f"yolov{tag_part(ultralytics.version)}"
-    elif torch:
-        framework = f"torch{tag_part(torch.version)}"
-    else:
-        framework = f"py{environment.interpreter.minor}"
-    cuda = torch.cuda if torch else None
-    compute = f"cu{cuda.replace('.', '')}" if cuda else "cpu"
-    return Tag(purpose=purpose, framework=framework, level=level, compute=compute)
-
-
-def _decide(request: Capture, facts: Facts) -> _Look:
+def _plan(request: Capture, facts: Facts) -> _Plan:
     tag = name_environment(facts.environment, purpose=request.purpose, level=request.level)
-    return _Look(
+    return _Plan(
         facts=facts, tag=tag, base=choose_base(facts, load_catalogue(), image=request.base)
     )
 
@@ -149,37 +128,6 @@ def _vendor_options(request: Capture, fetched: Path) -> VendorOptions:
         allow=request.allow,
         beside=request.carry,
         into=fetched,
-    )
-
-
-def _make_lock(
-    request: Capture, look: _Look, packages: Packages, baseline: Fingerprint | None
-) -> Lock:
-    facts = look.facts
-    return Lock(
-        snapenv=__version__,
-        tag=str(look.tag),
-        base=look.base,
-        installer=packages.installer,
-        hardware=facts.hardware,
-        variables=facts.variables,
-        image=facts.image,
-        settings=facts.settings,
-        native=facts.native,
-        startup=facts.startup,
-        baseline=baseline,
-        prove=request.prove,
-        sources=list_sources(
-            look.base,
-            pinned=packages.wheels,
-            rebuilt=packages.rebuilt,
-            all_travel=request.vendor == "all",
-            python=facts.environment.interpreter,
-        ),
-        environment=replace(facts.environment, notes=()),
-        proofs=packages.proofs,
-        allowed=packages.allowed,
-        overlay=packages.overlay,
     )
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from snapenv.lock.make_lock import name_environment
 from snapenv.model.python import Torch
-from snapenv.workflows.locking import name_environment
 from tests.samples import sample_distribution, sample_environment
 
 
