@@ -35,7 +35,7 @@ def list_(app: App, *, repository: ImageRef, remote: bool) -> None:
     """List the images that snapenv made.
 
     Lists local images, and with --remote those of --repository in its registry. The last column
-    is here, there, both, or differ if the tag names two images.
+    is local, remote, both, or differ if the tag names two images.
     """
     from snapenv.workflows.list import Listing, list_images
 

@@ -18,8 +18,8 @@ _UNKNOWN = "unknown"
 def list_lines(result: ListResult) -> Iterator[str]:
     """Yield a line for each repository, and below it one for each of its tags."""
     if not result.images:
-        where = f"here or in {result.repository}" if result.remote else "here"
-        yield f"there is no image of snapenv {where}"
+        where = f", and none in {result.repository}" if result.remote else ""
+        yield f"no local image of snapenv{where}"
     width = max((len(image.tag) for image in result.images), default=0)
     above = None
     for image in result.images:
@@ -28,7 +28,7 @@ def list_lines(result: ListResult) -> Iterator[str]:
             yield above
         day = (image.created or _UNKNOWN)[:10]
         size_ = _UNKNOWN if image.size_bytes is None else size(image.size_bytes)
-        yield f"  {image.tag:<{width}}  {size_:>8}  {day:<10}  {image.where}"
+        yield f"  {image.tag:<{width}}  {size_:>8}  {day:<10} {image.where}"
 
 
 def card_lines(card: ShowResult, *, packages: bool) -> Iterator[str]:

@@ -222,8 +222,8 @@ def _ranked(rank: int, one: Candidate, answer: _Answer, facts: Facts, request: B
         cudnn=metadata.cudnn,
         nccl=metadata.nccl,
         size_bytes=answer.remote.size_bytes if answer.remote else None,
-        here=answer.here is not None,
-        looked_into=answer.inspected is not None,
+        local=answer.here is not None,
+        inspected=answer.inspected is not None,
         reason=one.reason,
         warnings=one.warnings,
     )
@@ -269,7 +269,7 @@ def _describe(facts: Facts) -> str:
 
 def _size(answer: _Answer) -> str:
     if answer.here:
-        return "here"
+        return "local"
     return f"{answer.remote.size_bytes / 1e9:.1f} GB" if answer.remote else "?"
 
 

@@ -63,7 +63,7 @@ def _here(
     except EngineMissingError as error:
         if not may_miss:
             raise
-        return (), (f"{error.message}: what is here is not listed",)
+        return (), (f"{error.message}: local images are not listed",)
     found = ((ImageRef.parse(name), created, services.engine.find(name)) for name, created in named)
     return tuple(
         (
@@ -73,7 +73,7 @@ def _here(
                 tag=str(ref.tag),
                 size_bytes=image.size_bytes,
                 created=created,
-                here=True,
+                local=True,
             ),
             image,
         )
@@ -127,17 +127,17 @@ def _joined(
             tag=str(ref.tag),
             size_bytes=there.size_bytes if there else None,
             created=there.created if there else None,
-            there=True,
+            remote=True,
         )
     same = there is not None and (image.diff_ids, dict(image.labels)) == (
         there.diff_ids,
         dict(there.labels),
     )
-    return replace(row, there=True, same=same)
+    return replace(row, remote=True, same=same)
 
 
 def _asked(row: ListedImage, repository: str) -> ListedImage:
     """Note that the registry has not what it did not name."""
-    if row.there is None and row.repository == repository:
-        return replace(row, there=False)
+    if row.remote is None and row.repository == repository:
+        return replace(row, remote=False)
     return row

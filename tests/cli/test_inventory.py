@@ -47,7 +47,7 @@ def local(engine_host: str, registry: str) -> Iterator[ImageRef]:
 def listed(ref: ImageRef, *words: str) -> dict[str, object]:
     result = Command().result("list", "--repository", ref.repository, *words)
     (found,) = (one for one in result["images"] if one["name"] == ref.tagged)
-    return {key: found[key] for key in ("here", "there", "same")}
+    return {key: found[key] for key in ("local", "remote", "same")}
 
 
 @pytest.mark.docker
@@ -62,16 +62,16 @@ def test_an_image_is_here_then_in_both_places_then_there(local: ImageRef) -> Non
     after = listed(local, "--remote")
 
     assert image is not None
-    assert before == {"here": True, "there": None, "same": None}
-    assert both == {"here": True, "there": True, "same": True}
-    assert after == {"here": False, "there": True, "same": None}
+    assert before == {"local": True, "remote": None, "same": None}
+    assert both == {"local": True, "remote": True, "same": True}
+    assert after == {"local": False, "remote": True, "same": None}
 
 
 @pytest.mark.docker
 def test_a_tag_that_names_two_images_is_told(local: ImageRef) -> None:
     Shelf(local.repository).push(TAG, labels=LABELS)
 
-    assert listed(local, "--remote") == {"here": True, "there": True, "same": False}
+    assert listed(local, "--remote") == {"local": True, "remote": True, "same": False}
 
 
 def test_an_image_of_a_registry_is_shown_without_an_engine(registry: str) -> None:

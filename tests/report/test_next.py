@@ -61,8 +61,8 @@ RANKED = RankedBase(
     cudnn=None,
     nccl=None,
     size_bytes=None,
-    here=False,
-    looked_into=False,
+    local=False,
+    inspected=False,
     reason="",
     warnings=(),
 )

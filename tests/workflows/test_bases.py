@@ -79,8 +79,8 @@ def test_the_images_for_a_snapshot_are_listed_best_first_with_their_reasons(fold
         cudnn=None,
         nccl=None,
         size_bytes=9_840_000_000,
-        here=False,
-        looked_into=False,
+        local=False,
+        inspected=False,
         reason=(
             "it carries Python 3.12; driver 580.95.05 serves its CUDA 13.1, as every 13.x; "
             "its torch 2.11 is the nearest; the newest of its equals"
@@ -195,9 +195,9 @@ def test_what_a_local_image_says_beats_the_catalogue(folder: Path) -> None:
     outcome = bases(Bases(snapshot=folder, limit=1), services(engine))
 
     assert listed(outcome)[0].cuda == "13.0"
-    assert listed(outcome)[0].here is True
-    assert listed(outcome)[0].looked_into is False
-    assert " 1  26.02-py3       3.12    13.0   2.11   here" in outcome.lines
+    assert listed(outcome)[0].local is True
+    assert listed(outcome)[0].inspected is False
+    assert " 1  26.02-py3       3.12    13.0   2.11   local" in outcome.lines
 
 
 NAME = "nvcr.io/nvidia/pytorch:26.02-py3"
@@ -237,7 +237,7 @@ def test_the_first_is_looked_into_where_it_is_here_and_that_is_said(folder: Path
 
     outcome = bases(Bases(snapshot=folder), services(engine))
 
-    assert [one.looked_into for one in listed(outcome)] == [True] + [False] * 7
+    assert [one.inspected for one in listed(outcome)] == [True] + [False] * 7
     assert engine.gpus == [None]
     assert outcome.lines[7:9] == (
         "    a container of it ran for a moment: Python 3.12.9, torch",
@@ -251,7 +251,7 @@ def test_what_is_seen_inside_beats_what_is_said_and_may_set_it_lower(folder: Pat
     outcome = bases(Bases(snapshot=folder, limit=80), services(engine))
 
     found = next(one for one in listed(outcome) if one.image == NAME)
-    assert (found.python, found.looked_into) == ("3.10", True)
+    assert (found.python, found.inspected) == ("3.10", True)
     assert found.rank > 1
     assert any(one.startswith("a capture, which asks no registry,") for one in outcome.warnings)
 
@@ -262,7 +262,7 @@ def test_an_image_that_does_not_run_is_said_and_no_failure(folder: Path) -> None
     outcome = bases(Bases(snapshot=folder, limit=1), services(engine))
 
     assert outcome.exit_code == 0
-    assert listed(outcome)[0].looked_into is False
+    assert listed(outcome)[0].inspected is False
     assert outcome.warnings[-1] == (
         "26.02-py3 cannot be looked into: python3 of the image exited with 1: no memory"
     )
@@ -294,7 +294,7 @@ class NoEngine(EngineWithBase):
 def test_no_engine_is_needed(folder: Path) -> None:
     outcome = bases(Bases(snapshot=folder), services(NoEngine()))
 
-    assert {one.here for one in listed(outcome)} == {False}
+    assert {one.local for one in listed(outcome)} == {False}
 
 
 def test_an_environment_of_an_nvidia_image_has_that_image_first(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class Counter:
 
 
 def test_nothing_here_is_said_in_a_line() -> None:
-    assert Counter().lines() == ("there is no image of snapenv here",)
+    assert Counter().lines() == ("no local image of snapenv",)
 
 
 def test_what_is_here_is_listed_by_repository_and_tag() -> None:
@@ -109,10 +109,10 @@ def test_what_is_here_is_listed_by_repository_and_tag() -> None:
 
     assert counter.lines() == (
         REPOSITORY,
-        f"  {OTHER_TAG}            2.0 GB  2026-03-01  here",
-        f"  {TAG}    2.0 GB  2026-03-01  here",
+        f"  {OTHER_TAG}            2.0 GB  2026-03-01 local",
+        f"  {TAG}    2.0 GB  2026-03-01 local",
         "snapenv",
-        f"  {OTHER_TAG}            2.0 GB  2026-03-01  here",
+        f"  {OTHER_TAG}            2.0 GB  2026-03-01 local",
     )
     assert max(map(len, counter.lines())) <= 60
 
@@ -139,7 +139,7 @@ def test_only_tags_of_the_convention_are_asked_for() -> None:
 
     lines = counter.lines(remote=True)
 
-    assert lines == (REPOSITORY, f"  {TAG}  700.0 MB  2026-03-01  there")
+    assert lines == (REPOSITORY, f"  {TAG}  700.0 MB  2026-03-01 remote")
     assert counter.registry.asked == [REPOSITORY, NAME]
 
 
@@ -152,7 +152,7 @@ def test_what_the_registry_did_not_name_is_here_alone() -> None:
     )
 
     images = outcome.result.images
-    assert [(one.name, one.here, one.there, one.same) for one in images] == [
+    assert [(one.name, one.local, one.remote, one.same) for one in images] == [
         (f"{REPOSITORY}:{OTHER_TAG}", False, True, None),
         (NAME, True, False, None),
         (f"snapenv:{TAG}", True, None, None),
@@ -165,8 +165,8 @@ def test_without_an_engine_the_registry_is_listed_with_a_warning() -> None:
 
     outcome = list_images(Listing(repository=REPOSITORY, remote=True), ask)
 
-    assert outcome.lines[1].endswith("there")
-    assert "what is here is not listed" in outcome.warnings[0]
+    assert outcome.lines[1].endswith("remote")
+    assert "local images are not listed" in outcome.warnings[0]
     with pytest.raises(EngineMissingError):
         list_images(Listing(repository=REPOSITORY), ask)
 
@@ -178,7 +178,7 @@ def test_an_image_for_another_machine_is_listed_with_a_warning() -> None:
         Listing(repository=REPOSITORY, remote=True), services(Shelf(), registry=registry)
     )
 
-    assert outcome.lines[1].split() == [TAG, "unknown", "unknown", "there"]
+    assert outcome.lines[1].split() == [TAG, "unknown", "unknown", "remote"]
     assert outcome.warnings == (f"{TAG} is not for this kind of machine, or is gone",)
 
 

@@ -21,8 +21,8 @@ class RankedBase(Struct, frozen=True, kw_only=True):
     cudnn: str | None
     nccl: str | None
     size_bytes: int | None  # of a pull
-    here: bool
-    looked_into: bool  # a container of it ran for a moment
+    local: bool
+    inspected: bool  # a container of it ran for a moment
     reason: str
     warnings: tuple[str, ...]
 

@@ -10,23 +10,23 @@ from snapenv.model.outcome import Result
 
 
 class ListedImage(Struct, frozen=True, kw_only=True):
-    """One name, here, in its registry, or both."""
+    """One name of an image that is local, in its registry, or both."""
 
     name: str  # "example.com/team/env:train-yolov8.4.190-base-cu130"
     repository: str
     tag: str
-    size_bytes: int | None = None  # on disk where it is here, else of a pull
+    size_bytes: int | None = None  # on disk if it is local, else of a pull
     created: str | None = None  # RFC 3339
-    here: bool = False
-    there: bool | None = None  # None where the registry was not asked
+    local: bool = False
+    remote: bool | None = None  # None where the registry was not asked
     same: bool | None = None  # whether both are one image; None where it is not in both
 
     @property
     def where(self) -> str:
         """Say it in one word."""
-        if self.here and self.there:
+        if self.local and self.remote:
             return "both" if self.same else "differ"
-        return "here" if self.here else "there"
+        return "local" if self.local else "remote"
 
 
 class ListResult(Result, Struct, frozen=True, kw_only=True):
