@@ -47,12 +47,12 @@ NVIDIA_IMAGE = {"NVIDIA_PYTORCH_VERSION": "25.01", "CUDA_VERSION": "12.8.0.038"}
 
 EXACT_BASE = Base(
     image="nvcr.io/nvidia/pytorch:25.10-py3",
-    world="exact",
+    site_packages="isolated",
     reasons=("no package is a base image's own: all are installed from the lock",),
 )
 OWN_BASE = Base(
     image="nvcr.io/nvidia/pytorch:25.01-py3",
-    world="base",
+    site_packages="inherited",
     reasons=(
         "torch is the base image's own, one of its 2 packages",
         "NVIDIA_PYTORCH_VERSION names 25.01-py3",

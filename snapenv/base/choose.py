@@ -13,7 +13,7 @@ from snapenv.base.rank import Candidate, rank_images, warnings_of
 from snapenv.base.warn import warnings_of_environment
 from snapenv.errors import BaseError
 from snapenv.model.image import ImageRef
-from snapenv.model.snapshot import Base, World
+from snapenv.model.snapshot import Base, SitePackages
 from snapenv.nvidia.catalogue import REPOSITORY, CatalogueImage, major_minor
 from snapenv.nvidia.kernels import is_jetson
 from snapenv.sizes import counted
@@ -28,7 +28,7 @@ _OF_RELEASE = re.compile(r"\.nv(\d\d)\.(\d{1,2})(?:\.|$)", re.ASCII)  # "nv24.3"
 class Ranking(Struct, frozen=True, kw_only=True):
     """The images for an environment, best first, and what holds for it on any of them."""
 
-    world: World
+    site_packages: SitePackages
     why: str
     candidates: tuple[Candidate, ...]
     warnings: tuple[str, ...] = ()
@@ -41,18 +41,18 @@ def choose_base(facts: Facts, catalogue: Catalogue, *, image: str | None = None)
         BaseError: The catalogue is empty, and the environment names no image of its own.
     """
     if image:
-        world, why = choose_world(facts)
+        site_packages, why = choose_site_packages(facts)
         return Base(
             image=image,
-            world=world,
+            site_packages=site_packages,
             reasons=(why, "this base was asked for"),
-            warnings=warnings_of_environment(facts, catalogue, world=world),
+            warnings=warnings_of_environment(facts, catalogue, site_packages=site_packages),
         )
     ranking = rank_bases(facts, catalogue)
     best = ranking.candidates[0]
     return Base(
         image=best.image.reference,
-        world=ranking.world,
+        site_packages=ranking.site_packages,
         reasons=(ranking.why, *best.fits),
         warnings=(*best.warnings, *ranking.warnings),
     )
@@ -68,8 +68,8 @@ def rank_bases(facts: Facts, catalogue: Catalogue) -> Ranking:
     Raises:
         BaseError: The catalogue is empty, and the environment names no image of its own.
     """
-    world, why = choose_world(facts)
-    if world == "base":
+    site_packages, why = choose_site_packages(facts)
+    if site_packages == "inherited":
         own = _own(facts, catalogue)
         candidates = (own, *_others(facts, catalogue, own))
     else:
@@ -79,10 +79,10 @@ def rank_bases(facts: Facts, catalogue: Catalogue) -> Ranking:
             "there is no image in the catalogue to choose from", hint="Name one with --base."
         )
     return Ranking(
-        world=world,
+        site_packages=site_packages,
         why=why,
         candidates=candidates,
-        warnings=warnings_of_environment(facts, catalogue, world=world),
+        warnings=warnings_of_environment(facts, catalogue, site_packages=site_packages),
     )
 
 
@@ -91,30 +91,30 @@ def rebase(base: Base, *, image: str | None, mirror: str | None) -> Base:
     if image:
         base = Base(
             image=image,
-            world=base.world,
+            site_packages=base.site_packages,
             reasons=(*base.reasons[:1], "this base was asked for"),
         )
     if mirror:
         mirrored = str(ImageRef.parse(base.image).mirrored(mirror))
         base = Base(
             image=mirrored,
-            world=base.world,
+            site_packages=base.site_packages,
             reasons=(*base.reasons, f"taken from the mirror {mirror}"),
             warnings=base.warnings,
         )
     return base
 
 
-def choose_world(facts: Facts) -> tuple[World, str]:
+def choose_site_packages(facts: Facts) -> tuple[SitePackages, str]:
     """Tell whether packages of an NVIDIA image are seen, and why that is so."""
     from_base = [found.name for found in facts.environment.distributions if found.origin == "base"]
     if from_base and "NVIDIA_PYTORCH_VERSION" in facts.image:
         torch = "torch" if "torch" in from_base else from_base[0]
         return (
-            "base",
+            "inherited",
             f"{torch} is the base image's own, one of its {counted(len(from_base), 'package')}",
         )
-    return "exact", "no package is a base image's own: all are installed from the lock"
+    return "isolated", "no package is a base image's own: all are installed from the lock"
 
 
 def _own(facts: Facts, catalogue: Catalogue) -> Candidate:

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
     from snapenv.model.facts import Facts
     from snapenv.model.python import Torch
-    from snapenv.model.snapshot import World
+    from snapenv.model.snapshot import SitePackages
     from snapenv.nvidia.catalogue import Catalogue
 
 
-def warnings_of_environment(facts: Facts, catalogue: Catalogue, *, world: World) -> tuple[str, ...]:
+def warnings_of_environment(
+    facts: Facts, catalogue: Catalogue, *, site_packages: SitePackages
+) -> tuple[str, ...]:
     """Say what the captured torch, driver and GPUs hold against one another.
 
     A torch of the base image's own has that image's CUDA and release, so they are not asked here.
@@ -26,7 +28,7 @@ def warnings_of_environment(facts: Facts, catalogue: Catalogue, *, world: World)
     if torch is None:
         return ()
     found = list(_of_kernels(torch, facts, catalogue))
-    if world == "exact":
+    if site_packages == "isolated":
         found += [*_of_driver(torch, facts, catalogue), *_of_release(torch, catalogue)]
         found += _of_jetson(facts)
     return tuple(found)

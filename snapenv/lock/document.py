@@ -6,7 +6,7 @@ Source: https://toml.io/en/v1.0.0
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,6 +23,7 @@ _NOT_A_LOCK = (
     *(ValueError, RecursionError),
     *(KeyError, TypeError, msgspec.ValidationError),
 )
+_WORLDS = {"base": "inherited", "exact": "isolated"}  # of schema 1
 _VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,40}", re.ASCII)
 _SAID = 300  # characters of what a parser says
 _HEAD = "# Written by snapenv. SHA256SUMS beside it proves it unchanged."
@@ -59,6 +60,8 @@ def lock_from_toml(content: bytes, *, where: str) -> Lock:
     try:
         plain = read_toml(content.decode())
         _refuse_newer(plain, where)
+        if plain["schema"] == 1:
+            _upgrade(plain)
         plain["proofs"] = {
             distribution["name"]: distribution.pop("proof")
             for distribution in plain["environment"]["distributions"]
@@ -71,13 +74,21 @@ def lock_from_toml(content: bytes, *, where: str) -> Lock:
         ) from error
 
 
+def _upgrade(plain: dict[str, Any]) -> None:
+    """Turn a lock of schema 1, which called the site-packages a world, into one of today."""
+    base = {**plain["base"]}
+    world = base.pop("world")
+    plain["schema"] = SNAPSHOT_SCHEMA
+    plain["base"] = {**base, "site_packages": _WORLDS.get(world, world)}
+
+
 def _refuse_newer(plain: Mapping[str, object], where: str) -> None:
     schema, writer = plain.get("schema"), plain.get("snapenv")
-    if schema != SNAPSHOT_SCHEMA:
+    if schema not in (1, SNAPSHOT_SCHEMA):
         known = isinstance(writer, str) and _VERSION.fullmatch(writer)
         raise SnapshotVersionError(
             f"{where}/{LOCK_FILE}: schema {_printable(str(schema))} is not known here, "
-            f"only {SNAPSHOT_SCHEMA}",
+            f"only 1 to {SNAPSHOT_SCHEMA}",
             hint=f"Read it with snapenv {writer} or newer." if known else "It is no snapshot.",
         )
 

@@ -48,7 +48,7 @@ def list_sources(
             if not all_travel
         ),
         *((_carried(carried),) if carried else ()),
-        *((_python(python),) if base.world == "exact" else ()),
+        *((_python(python),) if base.site_packages == "isolated" else ()),
         base_source(ImageRef.parse(base.image)),
     )
 

@@ -14,7 +14,7 @@ from snapenv.model.hardware import Hardware
 from snapenv.model.native import Native
 from snapenv.model.python import Environment, Proof
 
-SNAPSHOT_SCHEMA = 1
+SNAPSHOT_SCHEMA = 2
 
 LOCK_FILE = "snapenv.toml"
 PYLOCK_FILE = "pylock.toml"
@@ -40,15 +40,15 @@ Prove = Literal["record", "off"]
 Vendor = Literal["none", "missing", "all"]
 """Which wheels travel: none, those that no index gives back, or those of an index too."""
 
-World = Literal["base", "exact"]
-"""Whose Python packages are seen: the base image's beside ours, or those of the lock alone."""
+SitePackages = Literal["inherited", "isolated"]
+"""Which packages an environment sees: the base image's beside the lock's, or the lock's alone."""
 
 
 class Base(Struct, frozen=True, kw_only=True):
     """The image that a Dockerfile starts from, and why this one."""
 
     image: str  # "nvcr.io/nvidia/pytorch:25.01-py3", with its digest where it is known
-    world: World
+    site_packages: SitePackages
     reasons: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 

@@ -49,7 +49,7 @@ def of_base(needs: Needs, lock: Lock, base: Image | RemoteImage | None, known: C
     """Add what the base image of a lock brings, as it says itself, else as the catalogue has it."""
     ref = ImageRef.parse(lock.base.image)
     variables = dict(base.variables) if base else {}
-    if lock.base.world == "exact":
+    if lock.base.site_packages == "isolated":
         variables.pop("LD_LIBRARY_PATH", None)  # the image sets its own
     needs = replace(needs, image_glibc=_glibc(base.labels if base else {}, _find(ref, known)))
     return _with_image(needs, variables, _find(ref, known))

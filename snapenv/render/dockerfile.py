@@ -107,7 +107,7 @@ def _whole(lock: Lock) -> tuple[PinLayer, ...]:
 
 
 def _view(lock: Lock, layers: Sequence[PinLayer], kept: Sequence[str]) -> DockerfileView:
-    base_world = lock.base.world == "base"
+    inherits = lock.base.site_packages == "inherited"
     try:
         return DockerfileView(
             tag=str(Tag.parse(lock.tag)),
@@ -118,8 +118,8 @@ def _view(lock: Lock, layers: Sequence[PinLayer], kept: Sequence[str]) -> Docker
             layers=tuple(_layer(layer) for layer in layers),
             locks=tuple(_matched(_IN_CONTEXT, name) for name in (PYLOCK_FILE, *kept)),
             overlay=bool(lock.overlay),
-            system_site=base_world,
-            sees="those of the base image" if base_world else "nothing of the base image's",
+            system_site=inherits,
+            sees="those of the base image" if inherits else "nothing of the base image's",
             pythons=_pythons(lock),
             uv_url=_matched(_URL, lock.installer.url),
             uv_file=lock.installer.file and _matched(_FILE, lock.installer.file),
@@ -138,7 +138,9 @@ def _pythons(lock: Lock) -> tuple[str, ...]:
     interpreter = lock.environment.interpreter
     minor = str(Version(interpreter.minor))
     very = str(Version(interpreter.version))
-    return (minor,) if lock.base.world == "base" else tuple(dict.fromkeys((very, minor)))
+    return (
+        (minor,) if lock.base.site_packages == "inherited" else tuple(dict.fromkeys((very, minor)))
+    )
 
 
 def _layer(layer: PinLayer) -> LayerView:

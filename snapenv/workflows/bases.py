@@ -91,7 +91,7 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
         command="bases",
         result=BasesResult(
             snapshot=str(request.snapshot) if request.snapshot else None,
-            world=learned.world,
+            site_packages=learned.site_packages,
             reason=learned.why,
             machine=facts.hardware.system.architecture,
             catalogue=catalogue.date,
@@ -167,7 +167,7 @@ def _inspect_first(
     tag = ranking.candidates[0].image.tag
     answer = answers.get(tag, _Answer())
     here = answer.local(facts.hardware.system.architecture)
-    if here is None or ranking.world == "base":
+    if here is None or ranking.site_packages == "inherited":
         return answers, ()
     try:
         with services.progress.task(f"Looking into {tag}"):

@@ -173,7 +173,7 @@ def _restore_venv(request: Restore, found: _Found, services: Services) -> tuple[
     ref = found.ref
     snapshot = found.snapshot or read_image(fetch_image(ref, services), ref, services)
     lock = snapshot.lock
-    if lock.base.world == "base":
+    if lock.base.site_packages == "inherited":
         raise InstallError(
             f"{lock.tag} stands on {lock.base.image}: {lock.base.reasons[0]}",
             hint="No index has these packages. Restore with --engine docker.",

@@ -57,7 +57,7 @@ def test_an_environment_on_an_nvidia_image_stands_on_that_very_image(release: st
 
     assert base == Base(
         image=f"{REPOSITORY}:{release}-py3",
-        world="base",
+        site_packages="inherited",
         reasons=(
             "torch is the base image's own, one of its 2 packages",
             f"NVIDIA_PYTORCH_VERSION names {release}-py3",
@@ -115,7 +115,7 @@ def test_an_environment_that_sees_nothing_of_its_nvidia_image_is_exact() -> None
 
     base = choose_base(facts, KNOWN)
 
-    assert (base.image, base.world) == (f"{REPOSITORY}:26.02-py3", "exact")
+    assert (base.image, base.site_packages) == (f"{REPOSITORY}:26.02-py3", "isolated")
 
 
 def test_the_reasons_say_what_of_the_image_fits() -> None:
@@ -170,12 +170,12 @@ def test_an_image_that_the_driver_may_not_serve_is_better_than_none_and_that_is_
 
 
 @pytest.mark.parametrize("facts", [sample_facts(), sample_base_facts()])
-def test_the_user_s_own_choice_changes_the_image_and_not_the_world(facts: Facts) -> None:
+def test_the_user_s_own_choice_changes_the_image_and_not_the_site_packages(facts: Facts) -> None:
     chosen = choose_base(facts, KNOWN)
 
     asked = choose_base(facts, only(), image="example.com/team/base:1")
 
-    assert (asked.image, asked.world) == ("example.com/team/base:1", chosen.world)
+    assert (asked.image, asked.site_packages) == ("example.com/team/base:1", chosen.site_packages)
     assert asked.reasons == (chosen.reasons[0], "this base was asked for")
 
 
@@ -200,7 +200,7 @@ def test_a_build_on_another_image_loses_what_was_said_of_the_first() -> None:
 
     assert base == Base(
         image="other:1",
-        world="base",
+        site_packages="inherited",
         reasons=(OWN_BASE.reasons[0], "this base was asked for"),
     )
 

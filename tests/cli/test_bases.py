@@ -54,7 +54,7 @@ def test_the_document_has_the_usual_keys(folder: str) -> None:
     assert document["ok"] is True
     assert document["result"].keys() == {
         "snapshot",
-        "world",
+        "site_packages",
         "reason",
         "machine",
         "catalogue",

@@ -116,7 +116,7 @@ def test_the_snapshot_asserts_what_the_base_has_and_installs_the_rest(built: Bui
 
     assert 'name = "ultralytics"' in pylock
     assert 'name = "torch"' not in pylock
-    assert 'world = "base"' in lock
+    assert 'site_packages = "inherited"' in lock
 
 
 def test_a_removed_image_comes_back_by_its_tag_and_is_identical(built: Built) -> None:
@@ -255,7 +255,7 @@ def test_an_environment_edited_by_hand_comes_back_in_an_image(
     assert captured["tag"] == "train-py3.13-base-cpu"
     assert made["image"] == restored["image"] == "snapenv:train-py3.13-base-cpu"
     assert restored["tier"] is None
-    assert 'world = "exact"' in Path(snapshot, "snapenv.toml").read_text()
+    assert 'site_packages = "isolated"' in Path(snapshot, "snapenv.toml").read_text()
     code = "import click.core, docopt, ours; print(click.core.EDITED, ours.ANSWER)"
     python = ["/opt/snapenv/venv/bin/python", "-c", code]
     said = built.client.containers.run(made["image"], python, entrypoint=[], remove=True)

@@ -98,6 +98,23 @@ def test_a_lock_comes_back_from_its_file(lock: Lock) -> None:
     assert lock_from_toml(lock_to_toml(lock), where="here") == lock
 
 
+@pytest.mark.parametrize(
+    ("lock", "world"),
+    [(sample_lock(), b'world = "exact"'), (sample_base_lock(), b'world = "base"')],
+)
+def test_a_lock_of_the_first_schema_is_read_as_one_of_today(lock: Lock, world: bytes) -> None:
+    old = lock_to_toml(lock).replace(b"schema = 2", b"schema = 1", 1)
+    old = old.replace(f'site_packages = "{lock.base.site_packages}"'.encode(), world, 1)
+
+    assert lock_from_toml(old, where="here") == lock
+
+
+@pytest.mark.parametrize("base", [b"base = 3", b"base = []", b"base.world = []", b"base.world = 1"])
+def test_a_base_of_the_first_schema_that_is_none_is_damage(base: bytes) -> None:
+    with pytest.raises(SnapshotDamagedError):
+        lock_from_toml(b"schema = 1\nenvironment.distributions = []\n" + base, where="there")
+
+
 @given(locks)
 def test_whatever_a_lock_holds_comes_back_from_its_file(lock: Lock) -> None:
     written = lock_to_toml(lock)
@@ -183,14 +200,14 @@ def test_a_url_without_a_value_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("schema = 2", "schema 2 is not known here, only 1"),
-        ("schema = 0", "schema 0 is not known here, only 1"),
-        ('schema = "1"', "schema 1 is not known here, only 1"),
+        ("schema = 3", "schema 3 is not known here, only 1 to 2"),
+        ("schema = 0", "schema 0 is not known here, only 1 to 2"),
+        ('schema = "1"', "schema 1 is not known here, only 1 to 2"),
     ],
 )
 def test_another_schema_is_refused_and_the_hint_names_who_wrote_it(line: str, said: str) -> None:
     newer = lock_to_toml(replace(sample_lock(), snapenv="7.1.0"))
-    newer = newer.replace(b"schema = 1", line.encode())
+    newer = newer.replace(b"schema = 2", line.encode())
 
     with pytest.raises(SnapshotVersionError) as caught:
         lock_from_toml(newer, where="there")
@@ -201,7 +218,7 @@ def test_another_schema_is_refused_and_the_hint_names_who_wrote_it(line: str, sa
 
 @pytest.mark.parametrize("writer", ["7\\u001b[2J", "x" * 99, "", "1 or\\nhint: run this"])
 def test_a_version_that_is_none_is_not_repeated(writer: str) -> None:
-    newer = lock_to_toml(sample_lock()).replace(b"schema = 1", b'schema = "\\u001b[2J2\\n"', 1)
+    newer = lock_to_toml(sample_lock()).replace(b"schema = 2", b'schema = "\\u001b[2J2\\n"', 1)
     newer = newer.replace(b'snapenv = "0.1.0"', f'snapenv = "{writer}"'.encode(), 1)
 
     with pytest.raises(SnapshotVersionError) as caught:
@@ -223,12 +240,13 @@ def test_some_other_toml_is_no_snapshot() -> None:
     [
         (b"memory_mib = 143771", b'memory_mib = "much"', r"\$\.hardware\.gpus\[0\]\.memory_mib"),
         (b"cuda = [13, 0]", b"cuda = [13]", r"\$\.hardware\.driver\.cuda"),
-        (b'world = "exact"', b'world = "flat"', r"\$\.base\.world"),
+        (b'"isolated"', b'"flat"', r"\$\.base\.site_packages"),
+        (b"schema = 2", b"schema = 1", "world"),
         (b'origin = "index"', b'origin = "moon"', r"\$\.environment\.distributions\[0\]\.origin"),
         (b'proof = "none"', b'proof = "faith"', r"\$\.proofs"),
         (b'proof = "none"', b"", "proof"),
         (b"cpu_count = 16", b"", "cpu_count"),
-        (b"schema = 1", b"schema = 1\nenvironment = 3\n[other]", ""),
+        (b"schema = 2", b"schema = 2\nenvironment = 3\n[other]", ""),
     ],
 )
 def test_a_field_of_another_form_is_named(old: bytes, new: bytes, path: str) -> None:

@@ -53,4 +53,4 @@ def test_where_all_travel_no_host_is_needed_but_that_of_the_base() -> None:
 
 
 def test_where_the_base_has_the_packages_it_has_the_python_too() -> None:
-    assert PYTHON not in told(replace(EXACT_BASE, world="base"))
+    assert PYTHON not in told(replace(EXACT_BASE, site_packages="inherited"))

@@ -635,7 +635,7 @@ def test_a_hostile_line_of_the_sums_is_refused(folder: Path, line: str) -> None:
 
 
 NEWER = FILES["snapenv.toml"].replace(
-    b'schema = 1\nsnapenv = "0.1.0"', b'schema = 2\nsnapenv = "9.1.0"'
+    b'schema = 2\nsnapenv = "0.1.0"', b'schema = 3\nsnapenv = "9.1.0"'
 )
 
 
@@ -654,7 +654,9 @@ def test_a_newer_snapshot_is_refused_with_the_version_that_reads_it(
     with pytest.raises(SnapshotVersionError) as caught:
         read_snapshot(tmp_path)
 
-    assert caught.value.message == f"{tmp_path}/snapenv.toml: schema 2 is not known here, only 1"
+    assert (
+        caught.value.message == f"{tmp_path}/snapenv.toml: schema 3 is not known here, only 1 to 2"
+    )
     assert caught.value.hint == "Read it with snapenv 9.1.0 or newer."
 
 

@@ -135,7 +135,7 @@ def test_torch_for_arm64_is_not_taken_for_that_of_amd64() -> None:
 def on(gpu: Gpu, driver: Driver, native: Native) -> tuple[str, ...]:
     hardware = replace(sample_hardware(driver=driver), gpus=(gpu, gpu))
     facts = sample_facts(hardware=hardware, native=native)
-    return warnings_of_environment(facts, KNOWN, world="exact")
+    return warnings_of_environment(facts, KNOWN, site_packages="isolated")
 
 
 def test_every_kind_of_gpu_that_torch_has_no_kernels_for_is_named_once() -> None:

@@ -67,7 +67,12 @@ RANKED = RankedBase(
     warnings=(),
 )
 BASES = BasesResult(
-    snapshot=None, world="exact", reason="", machine="amd64", catalogue="", bases=(RANKED,)
+    snapshot=None,
+    site_packages="isolated",
+    reason="",
+    machine="amd64",
+    catalogue="",
+    bases=(RANKED,),
 )
 
 

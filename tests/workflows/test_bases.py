@@ -302,7 +302,7 @@ def test_an_environment_of_an_nvidia_image_has_that_image_first(tmp_path: Path) 
 
     outcome = bases(Bases(snapshot=tmp_path / "own"), services())
 
-    assert outcome.result.world == "base"
+    assert outcome.result.site_packages == "inherited"
     first, second = listed(outcome)[:2]
     assert first.reason == "NVIDIA_PYTORCH_VERSION names 25.01-py3"
     assert second.reason == "the packages are not this image's"

@@ -31,7 +31,7 @@ class BasesResult(Result, Struct, frozen=True, kw_only=True):
     """Base images for an environment, best first."""
 
     snapshot: str | None  # that they are ranked for; None is the active environment
-    world: Literal["base", "exact"]
+    site_packages: Literal["inherited", "isolated"]
     reason: str
     machine: str  # "amd64"
     catalogue: str  # its date
