@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, get_args
 import click
 import pytest
 
+from docs.record import COMMANDS as RUN
+from docs.record import RECORDED
 from snapenv.cli.main import cli
 from snapenv.model.fingerprint import Tier
 from snapenv.verify.fingerprint import tier_limits
@@ -41,6 +43,17 @@ def test_what_is_generated_is_up_to_date() -> None:
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_each_recorded_output_is_of_its_command_and_is_shown() -> None:
+    first_lines = {
+        path.stem: path.read_text(encoding="utf-8").partition("\n")[0]
+        for path in RECORDED.iterdir()
+    }
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+    assert first_lines == {name: f"$ snapenv {words}" for name, words in RUN.items()}
+    assert {name for name in RUN if f"<!-- generated: {name} -->" not in text} == set()
 
 
 @pages
