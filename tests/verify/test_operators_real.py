@@ -18,10 +18,10 @@ pytestmark = pytest.mark.exact
 
 TRY = """
 import json, sys; sys.path.insert(0, {program!r})
-import torch, snapenv_train.operators as operators, snapenv_train.surroundings as surroundings
+import torch; from snapenv_train import operators as program, surroundings
 {before}
 surroundings.settle_arithmetic()
-operators = operators.fingerprint_operators("cpu")
+operators = program.fingerprint_operators("cpu")
 {after}
 print(json.dumps(operators))
 """
@@ -94,7 +94,7 @@ def test_operators_repeat_bit_for_bit_whatever_was_drawn_before(
 
 
 def test_operators_leave_torch_as_it_was(attempt: Callable[..., Any]) -> None:
-    began = f"{STATE}\nsmoke_surroundings.settle_arithmetic()\nbefore = state()"
+    began = f"{STATE}\nsurroundings.settle_arithmetic()\nbefore = state()"
 
     before, after = attempt(before=began, after="operators = [before, state()]")
 
@@ -105,7 +105,7 @@ def test_switches_for_tf32_are_put_back_after_each_operator(attempt: Callable[..
     inside = """
 seen = [state()[1:4]]
 for allowed in (True, False):
-    with operators._tf32(allowed=allowed):
+    with program._tf32(allowed=allowed):
         seen.append(state()[1:4])
     seen.append(state()[1:4])
 operators = seen
