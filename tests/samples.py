@@ -20,8 +20,8 @@ from snapenv.model.python import (
     Files,
     Interpreter,
     Libraries,
-    LooseFile,
     Torch,
+    UntrackedFile,
 )
 from snapenv.model.snapshot import Base, Installer, Lock
 from snapenv.model.wheels import IndexWheel
@@ -111,14 +111,14 @@ def sample_environment(
     python: str = "3.11.7",
     torch: Torch | None = INDEX_TORCH,
     distributions: Sequence[Distribution] | None = None,
-    unowned: tuple[LooseFile, ...] = (),
+    untracked: tuple[UntrackedFile, ...] = (),
 ) -> Environment:
     """Give an environment; without torch it has no CUDA libraries either."""
     found = sample_distributions() if distributions is None else distributions
     return Environment(
         interpreter=Interpreter(implementation="cpython", version=python),
         distributions=tuple(sorted(found, key=lambda one: one.name)),
-        unowned=unowned,
+        untracked=untracked,
         torch=torch,
         libraries=Libraries(cudnn="9.19.0", nccl="2.28.9") if torch else Libraries(),
     )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from snapenv.kept import Kept
     from snapenv.model.carried import Collected
-    from snapenv.model.python import Environment, LooseFile
+    from snapenv.model.python import Environment, UntrackedFile
     from snapenv.ports import Services
 
 _Leaks = Mapping[str, tuple[Leak, ...]]  # by part
@@ -175,12 +175,12 @@ def _identities(travelling: Travelling) -> dict[str, object]:
     }
 
 
-def _untracked(environment: Environment) -> Mapping[str, LooseFile]:
+def _untracked(environment: Environment) -> Mapping[str, UntrackedFile]:
     """Give what belongs to no distribution, by its place."""
     minor = environment.interpreter.minor
     return {
         place_in_environment("site-packages", found.path, minor): found
-        for found in environment.unowned
+        for found in environment.untracked
     }
 
 

@@ -84,7 +84,7 @@ def plan_overlay(
     )
     untracked = {
         place_in_environment("site-packages", found.path, minor): found
-        for found in environment.unowned
+        for found in environment.untracked
     }
     links = {name: found.link for name, found in untracked.items() if found.link is not None}
     folders = {name for name, found in untracked.items() if found.folder}

@@ -125,7 +125,7 @@ def refuse_what_cannot_be_carried(facts: Facts) -> None:
         (f"--carry {culprit}" for culprit in environment.not_carried),
         hint="Name a file or folder beside the sources of a package, as the warning does.",
     )
-    for untracked in environment.unowned:
+    for untracked in environment.untracked:
         place_in_environment("site-packages", untracked.path, environment.interpreter.minor)
 
 

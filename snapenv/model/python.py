@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 OriginKind = Literal["index", "url", "vcs", "editable", "local", "conda", "system", "base"]
 Proof = Literal["record", "vendored", "base", "none"]
@@ -53,7 +53,7 @@ class Files(Struct, frozen=True, kw_only=True):
     placeholders: tuple[str, ...] = ()  # edited; they count without the environment's folder
 
 
-class LooseFile(Struct, frozen=True, kw_only=True):
+class UntrackedFile(Struct, frozen=True, kw_only=True):
     """A file, or a link that stays inside, that no distribution put into the environment.
 
     A link to a file outside is taken for the file that it leads to, one to a folder of modules
@@ -103,7 +103,8 @@ class Environment(Struct, frozen=True, kw_only=True):
 
     interpreter: Interpreter
     distributions: tuple[Distribution, ...]  # sorted by name
-    unowned: tuple[LooseFile, ...] = ()  # in and around site-packages, sorted by path
+    untracked: tuple[UntrackedFile, ...] = field(default=(), name="unowned")
+    """Files of no distribution, in and around site-packages, sorted by path."""
     outside: tuple[str, ...] = ()  # what leads out and cannot be carried: "x.pth: ~/project"
     notes: tuple[str, ...] = ()  # what does not travel and may be needed; told, not written down
     not_carried: tuple[str, ...] = ()  # what the user asked to carry and cannot travel: "x: why"

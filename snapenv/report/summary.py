@@ -48,7 +48,7 @@ def summarize(lock: Lock, *, path: str, digest: str, python: str) -> CaptureResu
         edited_files=sum(len(one.files.edited) for one in distributions if one.files),
         missing_files=sum(len(one.files.missing) for one in distributions if one.files),
         carried_packages=sum(proof == "vendored" for proof in lock.proofs.values()),
-        carried_files=sum(not file.folder for file in lock.environment.unowned),
+        carried_files=sum(not file.folder for file in lock.environment.untracked),
         not_importable=_not_importable(lock),
     )
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from snapenv.model.facts import Facts
     from snapenv.model.native import Native, NativeLibrary
     from snapenv.model.outcome import Topic
-    from snapenv.model.python import Distribution, Environment, Files, LooseFile
+    from snapenv.model.python import Distribution, Environment, Files, UntrackedFile
     from snapenv.verify.differences import Finding
 
     _Startup = Mapping[str, Sequence[str]]
@@ -45,7 +45,7 @@ def compare_facts(expected: Facts, actual: Facts) -> tuple[Check, ...]:
         _frameworks(of("frameworks"), expected.environment, actual.environment),
         *_packages(of("packages"), expected.environment, actual.environment),
         *_import_path(of("import-path"), expected.environment, actual.environment),
-        *_files(of("files"), expected.environment.unowned),
+        *_files(of("files"), expected.environment.untracked),
         *_kernels(of("kernels"), expected.native, actual.native),
         *_libraries(of("libraries"), expected.native, actual.native),
         _variables(of("variables")),
@@ -224,14 +224,14 @@ def _in_front(path: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]:
     return path[:site], frozenset(path)
 
 
-def _files(found: list[Finding], expected: Sequence[LooseFile]) -> Iterator[Check]:
+def _files(found: list[Finding], expected: Sequence[UntrackedFile]) -> Iterator[Check]:
     """Compare the files that belong to no package; nothing is said where there are none."""
     if not (found or expected):
         return
     differences = [one.difference for one in found[:_NAMED]]
     same = f"{counted(len(expected), 'file')} of no package"
     yield Check(
-        id="unowned",
+        id="untracked",
         ok=not found,
         expected=", ".join(f"{one.subject} {one.left or _ABSENT}" for one in differences) or same,
         actual=", ".join(f"{one.subject} {one.right or _ABSENT}" for one in differences) or same,
@@ -264,7 +264,7 @@ def _kernels(
 def _describe_kernels(native: Native, names: Sequence[str]) -> str:
     architectures = {one.distribution or "": one.architectures for one in native.kernels}
     odd = [
-        f"{name or 'loose files'}: {' '.join(architectures.get(name, ())) or _ABSENT}"
+        f"{name or 'untracked files'}: {' '.join(architectures.get(name, ())) or _ABSENT}"
         for name in names
     ]
     return ", ".join([f"cuBLAS {native.cublas or _ABSENT}", *odd])

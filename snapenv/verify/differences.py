@@ -37,7 +37,14 @@ if TYPE_CHECKING:
     from snapenv.model.facts import Facts
     from snapenv.model.hardware import Hardware
     from snapenv.model.native import NativeLibrary
-    from snapenv.model.python import Distribution, Environment, Files, Interpreter, LooseFile, Torch
+    from snapenv.model.python import (
+        Distribution,
+        Environment,
+        Files,
+        Interpreter,
+        Torch,
+        UntrackedFile,
+    )
 
     _Path = tuple[str, ...] | None
     _Startup = Mapping[str, Sequence[str]] | None
@@ -164,7 +171,7 @@ def find_differences(left: Facts, right: Facts) -> tuple[Finding, ...]:
         *_judged(None, _torch_commit(*(one.torch for one in environments))),
         *_native(left, right),
         *_distributions(*environments),
-        *_loose(*(one.unowned for one in environments)),
+        *_loose(*(one.untracked for one in environments)),
         *_judged(None, _outside(*(one.outside for one in environments))),
         *_judged("import-path", _import_path(*(one.import_path for one in environments))),
         *_judged("variables", _variables(left.variables, right.variables)),
@@ -268,7 +275,7 @@ def _kernels(left: Facts, right: Facts) -> Iterator[Finding]:
     ]
     for name in sorted(architectures[0].keys() | architectures[1].keys()):
         of_name = (side.get(name, ()) for side in architectures)
-        found = _only("abi", f"kernels of {name or 'loose files'}", *of_name)
+        found = _only("abi", f"kernels of {name or 'untracked files'}", *of_name)
         yield from _judged("kernels", found, package=name, listed=name in shared)
 
 
@@ -440,7 +447,7 @@ def _shared(what: str, pairs: Mapping[str, tuple[str | None, str | None]]) -> It
         yield from _differ("cosmetic", subject, left, right)
 
 
-def _loose(left: Sequence[LooseFile], right: Sequence[LooseFile]) -> Iterator[Finding]:
+def _loose(left: Sequence[UntrackedFile], right: Sequence[UntrackedFile]) -> Iterator[Finding]:
     """Compare the files of no package.
 
     One that the right side alone has fails no check where it may come of the tools that restored
@@ -456,7 +463,7 @@ def _loose(left: Sequence[LooseFile], right: Sequence[LooseFile]) -> Iterator[Fi
         yield from _judged(None if by_tool else "files", found)
 
 
-def _describe_loose(file: LooseFile | None, other: LooseFile | None) -> str | None:
+def _describe_loose(file: UntrackedFile | None, other: UntrackedFile | None) -> str | None:
     """Describe a file beside ``other``, with what is told only where the two differ in it."""
     if file is None:
         return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.lock.store import write_snapshot
-from snapenv.model.python import LooseFile
+from snapenv.model.python import UntrackedFile
 from snapenv.model.snapshot import SUMS_FILE
 from tests.command import Command, Program
 from tests.samples import (
@@ -47,7 +47,7 @@ def changed(*loose: str) -> Facts:
     return sample_facts(
         environment=sample_environment(
             distributions=tuple(others.values()),
-            unowned=tuple(LooseFile(path=path, sha256="ab" * 32) for path in loose),
+            untracked=tuple(UntrackedFile(path=path, sha256="ab" * 32) for path in loose),
         ),
         hardware=sample_hardware(driver=None, glibc="2.39"),
     )

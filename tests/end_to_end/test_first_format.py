@@ -199,7 +199,7 @@ def assert_restored(document: dict[str, Any], tag: str, digest_of_snapshot: str)
     assert (document["exit_code"], document["ok"]) == (0, True), document
     checks = {check["id"]: check["ok"] for check in document["checks"]}
     assert (document["result"]["tag"], document["result"]["snapshot"]) == (tag, digest_of_snapshot)
-    assert (checks["distributions"], checks["unowned"]) == (True, True)
+    assert (checks["distributions"], checks["untracked"]) == (True, True)
 
 
 def look_inside(client: DockerClient, image: str) -> list[object]:

@@ -16,7 +16,7 @@ from snapenv.errors import LeakError
 from snapenv.lock.carry import Carried, Travelling, carry
 from snapenv.lock.overlay import plan_overlay
 from snapenv.lock.pins import pinned, vendored
-from snapenv.model.python import LooseFile
+from snapenv.model.python import UntrackedFile
 from snapenv.ports import Completed, Services
 from snapenv.probe.collect import MARK
 from snapenv.secrets.model import Secret
@@ -87,8 +87,8 @@ def environment_with(
         sample_distribution("pinned", files=sample_files(edited, edited=("edited.py",))),
     )
     sha256 = sample_files(loose).sha256
-    unowned = (LooseFile(path="loose.bin", sha256=sha256),)
-    return sample_environment(distributions=found, unowned=unowned)
+    untracked = (UntrackedFile(path="loose.bin", sha256=sha256),)
+    return sample_environment(distributions=found, untracked=untracked)
 
 
 def carried(
@@ -174,7 +174,7 @@ def test_a_file_of_which_nothing_is_known_hangs_on_the_whole_environment(around:
 def test_a_distribution_that_nothing_identifies_is_fetched_each_time(around: Services) -> None:
     environment = environment_with()
     unknown = tuple(replace(found, files=None) for found in environment.distributions[:1])
-    environment = replace(environment, distributions=unknown, unowned=())
+    environment = replace(environment, distributions=unknown, untracked=())
     machine = Machine()
 
     carried(machine, around, environment)

@@ -19,7 +19,7 @@ from snapenv.errors import LockError
 from snapenv.lock.overlay import OverlayPlan, plan_overlay
 from snapenv.lock.overlay import make_overlay as make_any_overlay
 from snapenv.model.carried import CarriedFile
-from snapenv.model.python import LooseFile
+from snapenv.model.python import UntrackedFile
 from tests.samples import sample_distribution, sample_environment, sample_files
 
 if TYPE_CHECKING:
@@ -49,8 +49,10 @@ def tool(origin: OriginKind = "index", **found: tuple[str, ...]) -> Distribution
     return sample_distribution("our-tool", "1.2", origin=origin, files=sample_files("", **found))
 
 
-def environment(*distributions: Distribution, unowned: tuple[LooseFile, ...] = ()) -> Environment:
-    return replace(sample_environment(distributions=distributions), unowned=unowned)
+def environment(
+    *distributions: Distribution, untracked: tuple[UntrackedFile, ...] = ()
+) -> Environment:
+    return replace(sample_environment(distributions=distributions), untracked=untracked)
 
 
 def test_edited_files_of_a_pinned_package_are_collected_and_missing_ones_deleted() -> None:
@@ -93,7 +95,7 @@ def test_an_edited_file_outside_of_the_environment_is_refused(path: str) -> None
 @pytest.mark.parametrize("name", ["a\nb.py", "a\x85b.py", "\udcff.py"])
 def test_a_file_whose_name_no_line_can_hold_is_refused(name: str) -> None:
     with pytest.raises(LockError, match="has a control character or is no UTF-8"):
-        plan_overlay(environment(unowned=(LooseFile(path=name, sha256=sha256("")),)), ())
+        plan_overlay(environment(untracked=(UntrackedFile(path=name, sha256=sha256("")),)), ())
 
 
 def test_of_a_vendored_package_only_scripts_are_in_the_overlay() -> None:
@@ -124,11 +126,11 @@ def test_a_file_that_one_package_misses_and_another_edited_is_not_deleted() -> N
 
 def test_loose_files_are_collected_and_links_are_noted() -> None:
     loose = (
-        LooseFile(path="mine.py", sha256=sha256("x")),
-        LooseFile(path="link.py", link="mine.py"),
+        UntrackedFile(path="mine.py", sha256=sha256("x")),
+        UntrackedFile(path="link.py", link="mine.py"),
     )
 
-    plan = plan_overlay(environment(unowned=loose), ())
+    plan = plan_overlay(environment(untracked=loose), ())
 
     assert plan == OverlayPlan(
         files=("site/mine.py",),
@@ -138,7 +140,7 @@ def test_loose_files_are_collected_and_links_are_noted() -> None:
 
 
 def test_an_empty_folder_is_put_in_place() -> None:
-    plan = plan_overlay(environment(unowned=(LooseFile(path="space/x", folder=True),)), ())
+    plan = plan_overlay(environment(untracked=(UntrackedFile(path="space/x", folder=True),)), ())
 
     assert plan == replace(NOTHING, folders=("site/space/x",))
 
@@ -213,8 +215,8 @@ def test_the_index_lists_every_entry_by_its_place() -> None:
 
 @pytest.mark.parametrize("files", [{}, {"site/mine.py": carried("y")}])
 def test_a_file_that_is_not_what_the_probe_saw_is_named(files: Mapping[str, CarriedFile]) -> None:
-    loose = LooseFile(path="mine.py", sha256=sha256("x"))
-    plan = plan_overlay(environment(unowned=(loose,)), ())
+    loose = UntrackedFile(path="mine.py", sha256=sha256("x"))
+    plan = plan_overlay(environment(untracked=(loose,)), ())
 
     with pytest.raises(LockError) as caught:
         make_overlay(plan, files)
@@ -228,12 +230,12 @@ names = st.from_regex(r"[a-z]{1,3}\.py", fullmatch=True)
 @given(st.dictionaries(names, st.text(max_size=3), min_size=1, max_size=5), st.integers())
 def test_any_files_in_any_order_give_the_same_overlay(files: dict[str, str], seed: int) -> None:
     found = {f"site/{path}": carried(content) for path, content in files.items()}
-    loose = [LooseFile(path=path, sha256=sha256(content)) for path, content in files.items()]
-    made = make_overlay(plan_overlay(environment(unowned=tuple(loose)), ()), found)
+    loose = [UntrackedFile(path=path, sha256=sha256(content)) for path, content in files.items()]
+    made = make_overlay(plan_overlay(environment(untracked=tuple(loose)), ()), found)
     random.Random(seed).shuffle(loose)
 
     again = make_overlay(
-        plan_overlay(environment(unowned=tuple(loose)), ()), dict(reversed(found.items()))
+        plan_overlay(environment(untracked=tuple(loose)), ()), dict(reversed(found.items()))
     )
 
     assert list(again.items()) == list(made.items())
@@ -398,9 +400,9 @@ def test_a_file_may_be_run_as_it_was_and_the_cache_it_came_from_stays(
 
 @pytest.mark.parametrize("venv_name", ["venv", "with space"])
 def test_placeholders_become_the_folders_of_the_environment(place: Place) -> None:
-    loose = LooseFile(path="ours.pth", sha256=sha256("@snapenv:site@/x\n"), placeholders=True)
-    kernel = LooseFile(path="../../../share/kernel.json", placeholders=True)
-    plain = LooseFile(path="ours.txt")
+    loose = UntrackedFile(path="ours.pth", sha256=sha256("@snapenv:site@/x\n"), placeholders=True)
+    kernel = UntrackedFile(path="../../../share/kernel.json", placeholders=True)
+    plain = UntrackedFile(path="ours.txt")
     files = {
         "site/ours.pth": carried("@snapenv:site@/x\n"),
         "prefix/share/kernel.json": carried('["@snapenv:prefix@/bin/python", "@snapenv:@site@"]'),
@@ -408,7 +410,7 @@ def test_placeholders_become_the_folders_of_the_environment(place: Place) -> Non
     }
 
     done = place.apply(
-        make_overlay(plan_overlay(environment(unowned=(loose, kernel, plain)), ()), files)
+        make_overlay(plan_overlay(environment(untracked=(loose, kernel, plain)), ()), files)
     )
 
     assert (done.returncode, done.stderr) == (0, "")

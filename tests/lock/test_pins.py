@@ -13,7 +13,7 @@ from snapenv.lock.pins import (
     refuse_what_cannot_be_carried,
     vendored,
 )
-from snapenv.model.python import LooseFile
+from snapenv.model.python import UntrackedFile
 from tests.samples import (
     sample_base_facts,
     sample_distribution,
@@ -34,10 +34,10 @@ def with_one_more(distribution: Distribution) -> Facts:
 
 
 def with_environment(
-    *, unowned: tuple[LooseFile, ...] = (), services: tuple[str, ...] = ()
+    *, untracked: tuple[UntrackedFile, ...] = (), outside: tuple[str, ...] = ()
 ) -> Facts:
     return sample_facts(
-        environment=replace(sample_environment(), unowned=unowned, services=services)
+        environment=replace(sample_environment(), untracked=untracked, outside=outside)
     )
 
 
@@ -103,21 +103,21 @@ def test_an_edited_and_a_missing_file_are_carried(files: Files, origin: OriginKi
 
 
 def test_a_file_of_no_package_is_carried() -> None:
-    loose = LooseFile(path="sitecustomize.py", sha256="0" * 64)
+    loose = UntrackedFile(path="sitecustomize.py", sha256="0" * 64)
 
-    refuse_what_cannot_be_carried(with_environment(unowned=(loose,)))
+    refuse_what_cannot_be_carried(with_environment(untracked=(loose,)))
 
 
 @pytest.mark.parametrize("name", ["a\nb.py", "a\u2028b.py", "\udcff.py"])
 def test_a_file_whose_name_no_line_can_hold_is_refused(name: str) -> None:
-    error = refusal(with_environment(unowned=(LooseFile(path=name, link="x"),)))
+    error = refusal(with_environment(untracked=(UntrackedFile(path=name, link="x"),)))
 
     assert error.message.endswith("of site-packages has a control character or is no UTF-8")
     assert "Rename" in error.hint
 
 
 def test_what_leads_out_of_the_environment_is_refused_by_name() -> None:
-    error = refusal(with_environment(services=("ours.pth: ~/project",)))
+    error = refusal(with_environment(outside=("ours.pth: ~/project",)))
 
     assert error.message == "ours.pth: ~/project leads out of the environment"
     assert "pip install" in error.hint
@@ -143,7 +143,7 @@ def test_no_other_release_is_called_malicious() -> None:
 
 
 def test_of_many_culprits_five_are_named_and_the_rest_counted() -> None:
-    error = refusal(with_environment(services=tuple(f"{number}.pth: ~/x" for number in range(8))))
+    error = refusal(with_environment(outside=tuple(f"{number}.pth: ~/x" for number in range(8))))
 
     assert error.message == (
         "; ".join(f"{number}.pth: ~/x leads out of the environment" for number in range(5))

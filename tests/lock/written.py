@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from snapenv.lock.overlay import make_overlay, plan_overlay
 from snapenv.lock.store import make_snapshot, write_snapshot
 from snapenv.model.carried import CarriedFile
-from snapenv.model.python import LooseFile
+from snapenv.model.python import UntrackedFile
 from snapenv.render.dockerfile import render_dockerfile
 from tests.samples import sample_environment, sample_facts, sample_lock, sample_pylock
 
@@ -29,8 +29,8 @@ def main(folder: Path) -> None:
     folder.mkdir()
     for name in NAMES[turned]:
         (folder / f"{name}.whl").write_bytes(name.encode() * 1000)
-    loose = tuple(LooseFile(path=name) for name in sorted(NAMES))
-    environment = sample_environment(unowned=loose)
+    loose = tuple(UntrackedFile(path=name) for name in sorted(NAMES))
+    environment = sample_environment(untracked=loose)
     files = [
         (f"site/{name}", CarriedFile(content=name.encode(), executable=False)) for name in NAMES
     ]

@@ -66,7 +66,7 @@ def test_torch_from_an_index_names_its_cuda_and_the_libraries_of_its_wheels() ->
         version="2.11.0+cu130", cuda="13.0", git="70d99e998b4955e0049d13a98d77ae1b14db1f45"
     )
     assert environment.libraries == Libraries(cudnn="9.19.0", nccl="2.28.9")
-    assert environment.unowned == ()
+    assert environment.untracked == ()
     assert {found.origin for found in environment.distributions} == {"index"}
     assert sum(found.files.count for found in environment.distributions if found.files) > 19_000
 
@@ -160,7 +160,7 @@ def test_each_python_from_3_8_on_answers(version: str, tmp_path: Path) -> None:
 
     assert environment.interpreter.minor == version
     assert [found.name for found in environment.distributions] == ["plain"]
-    assert environment.unowned == ()
+    assert environment.untracked == ()
 
 
 def test_a_probe_that_breaks_is_told_with_its_last_words(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_it_answers_where_site_is_disabled(venv: Venv, tmp_path: Path) -> None:
     )
 
     environment = parse_facts(done.stdout).environment
-    assert (environment.distributions, environment.unowned) == ((), ())
+    assert (environment.distributions, environment.untracked) == ((), ())
 
 
 def test_it_changes_nothing_where_it_runs(venv: Venv) -> None:

@@ -177,7 +177,7 @@ def test_what_leads_to_the_sources_is_no_part_of_the_environment(
     environment = venv.look().environment
     wheel = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     info = {"plain-1.0.dist-info/METADATA": METADATA, "plain-1.0.dist-info/WHEEL": wheel}
-    assert (environment.unowned, environment.outside) == ((), ())
+    assert (environment.untracked, environment.outside) == ((), ())
     files = venv.find("plain").files
     assert files
     assert files.sha256 == digest({**SOURCES, **info})
@@ -198,7 +198,7 @@ def test_sources_beside_an_egg_info_count_with_their_metadata(venv: Venv, tmp_pa
     names = {"METADATA": METADATA, "top_level.txt": "plain\nsingle\n"}
     own = {f"plain-1.0.dist-info/{name}": content for name, content in names.items()}
     assert files.sha256 == digest({**SOURCES, **own})
-    assert (environment.unowned, environment.outside) == ((), ())
+    assert (environment.untracked, environment.outside) == ((), ())
 
 
 @pytest.mark.parametrize("way", ["folder", "finder"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.model.python import Distribution, Files, LooseFile
+from snapenv.model.python import Distribution, Files, UntrackedFile
 from tests.probe.environments import (
     WHEEL,
     make_venv,
@@ -191,7 +191,7 @@ def test_what_is_no_file_does_not_stop_the_probe(venv: Venv) -> None:
 
 
 def loose_paths(venv: Venv) -> list[str]:
-    return [loose.path for loose in venv.look().environment.unowned]
+    return [loose.path for loose in venv.look().environment.untracked]
 
 
 def test_an_added_file_belongs_to_nobody_and_is_told_with_its_hash(
@@ -202,8 +202,10 @@ def test_an_added_file_belongs_to_nobody_and_is_told_with_its_hash(
     write_files(venv.site, added)
     write_files(venv.site, {"plain/__pycache__/added.pyc": "", "plain/added.pyc": ""})
 
-    assert venv.look().environment.unowned == tuple(
-        LooseFile(path=path, sha256=hashlib.sha256(content.encode()).hexdigest(), executable=False)
+    assert venv.look().environment.untracked == tuple(
+        UntrackedFile(
+            path=path, sha256=hashlib.sha256(content.encode()).hexdigest(), executable=False
+        )
         for path, content in sorted(added.items())
     )
 
@@ -214,7 +216,7 @@ def test_a_compiled_module_without_its_source_is_a_file_as_any_other(venv: Venv)
     assert loose_paths(venv) == ["alone.pyc"]
 
 
-def test_every_unowned_file_is_told(venv: Venv) -> None:
+def test_every_untracked_file_is_told(venv: Venv) -> None:
     write_files(venv.site, {f"many/{number:03}.txt": "" for number in range(305)})
 
     assert loose_paths(venv) == [f"many/{number:03}.txt" for number in range(305)]
@@ -225,9 +227,9 @@ def test_a_link_that_stays_inside_is_told_as_a_link(venv: Venv, tmp_path: Path) 
     (venv.site / "other").symlink_to("plain")
     (venv.site / "plain" / "again.py").symlink_to(venv.site / "plain" / "__init__.py")
 
-    assert venv.look().environment.unowned == (
-        LooseFile(path="other", link="plain"),
-        LooseFile(path="plain/again.py", link="__init__.py"),
+    assert venv.look().environment.untracked == (
+        UntrackedFile(path="other", link="plain"),
+        UntrackedFile(path="plain/again.py", link="__init__.py"),
     )
 
 
@@ -238,7 +240,9 @@ def test_a_link_to_a_file_outside_is_taken_for_that_file(venv: Venv, tmp_path: P
     environment = venv.look().environment
 
     content = hashlib.sha256(b"TOOL = 1\n").hexdigest()
-    assert environment.unowned == (LooseFile(path="tool.py", sha256=content, executable=False),)
+    assert environment.untracked == (
+        UntrackedFile(path="tool.py", sha256=content, executable=False),
+    )
     assert environment.outside == ()
 
 
@@ -255,17 +259,17 @@ def test_what_lies_around_site_packages_is_named_as_record_names_files(
     none = {".lock": "", "run/x": "", "share/__pycache__/x.pyc": "", "lib/python3.9/os.py": ""}
     write_files(venv.folder, none)
 
-    assert venv.look().environment.unowned == (
+    assert venv.look().environment.untracked == (
         *(
-            LooseFile(
+            UntrackedFile(
                 path=f"../../../{path}",
                 sha256=hashlib.sha256(content.encode()).hexdigest(),
                 executable=False,
             )
             for path, content in (("bin/e", "e"), ("etc/a.cfg", "a"), ("include/b.h", "b"))
         ),
-        LooseFile(path="../../../share/latest", link="plain.txt"),
-        LooseFile(path="../../c/d.so", sha256=hashlib.sha256().hexdigest(), executable=False),
+        UntrackedFile(path="../../../share/latest", link="plain.txt"),
+        UntrackedFile(path="../../c/d.so", sha256=hashlib.sha256().hexdigest(), executable=False),
     )
 
 
@@ -273,7 +277,7 @@ def test_a_script_of_nobody_is_the_same_wherever_its_environment_lies(venv: Venv
     lines = {"bin/ours": "import ours\n", "bin/inner/ours": ""}
     write_files(venv.folder, {name: f"#!{venv.python}\n{rest}" for name, rest in lines.items()})
 
-    loose = {one.path: one.sha256 for one in venv.look().environment.unowned}
+    loose = {one.path: one.sha256 for one in venv.look().environment.untracked}
 
     assert loose == {
         "../../../bin/ours": hashlib.sha256(b"#!python\nimport ours\n").hexdigest(),
@@ -307,7 +311,7 @@ def test_files_of_the_user_count_as_if_they_were_in_site_packages(
     assert found.origin == "index"
     assert found.files
     assert found.files.edited == ()
-    assert "sitecustomize.py" in [loose.path for loose in environment.unowned]
+    assert "sitecustomize.py" in [loose.path for loose in environment.untracked]
 
 
 def test_of_two_that_own_a_file_the_one_that_lost_it_shows_it_as_edited(
@@ -330,7 +334,7 @@ def test_a_folder_that_is_reached_by_two_names_is_looked_at_once(
     environment = venv.look().environment
 
     assert [found.name for found in environment.distributions] == ["plain"]
-    assert environment.unowned == ()
+    assert environment.untracked == ()
 
 
 def test_files_that_conda_lists_are_owned(venv: Venv) -> None:
@@ -365,7 +369,7 @@ def test_a_file_below_a_thousand_folders_is_told(venv: Venv, deep: Callable[[int
 
     facts = venv.look()
 
-    assert [loose.path for loose in facts.environment.unowned] == ["d/" * 1200 + "deep.so"]
+    assert [loose.path for loose in facts.environment.untracked] == ["d/" * 1200 + "deep.so"]
     assert facts.native
 
 
@@ -375,7 +379,7 @@ def test_a_folder_that_cannot_be_read_is_named(venv: Venv, deep: Callable[[int],
     environment = venv.look().environment
 
     (told,) = environment.outside
-    assert environment.unowned == ()
+    assert environment.untracked == ()
     assert told.startswith("d/d/")
     assert told.endswith("d/d: no file that can be read")
 
@@ -393,7 +397,7 @@ def test_the_files_that_may_be_run_are_named(venv: Venv, tmp_path: Path) -> None
     assert [one.files and one.files.executable for one in after.distributions] == [
         ("plain/data.bin",)
     ]
-    assert {one.path: one.executable for one in after.unowned} == {
+    assert {one.path: one.executable for one in after.untracked} == {
         "plain/ours.sh": False,
         "tool.sh": True,
     }
@@ -421,8 +425,9 @@ def test_an_empty_folder_that_can_be_imported_is_told(venv: Venv, tmp_path: Path
         (venv.site / name).mkdir(parents=True)
     (venv.site / "compiled" / "__pycache__" / "gone.cpython-311.pyc").touch()
 
-    assert venv.look().environment.unowned == tuple(
-        LooseFile(path=path, folder=True) for path in ("compiled", "plain/plugins", "space/inner")
+    assert venv.look().environment.untracked == tuple(
+        UntrackedFile(path=path, folder=True)
+        for path in ("compiled", "plain/plugins", "space/inner")
     )
 
 
@@ -439,7 +444,7 @@ def test_a_name_that_is_odd_and_yet_one_line_of_utf_8_is_told_as_it_is(
 
     environment = venv.look().environment
 
-    assert [loose.path for loose in environment.unowned] == [name]
+    assert [loose.path for loose in environment.untracked] == [name]
     assert [one.files and one.files.edited for one in environment.distributions] == [
         (f"plain/{name}",)
     ]
@@ -460,4 +465,4 @@ def test_a_link_that_locks_a_file_names_nobody(venv: Venv, leads: str) -> None:
     (venv.site / ".#core.py").symlink_to(leads.format(host=socket.gethostname()))
     (venv.site / "latest").symlink_to("run-3")
 
-    assert venv.look().environment.unowned == (LooseFile(path="latest", link="run-3"),)
+    assert venv.look().environment.untracked == (UntrackedFile(path="latest", link="run-3"),)

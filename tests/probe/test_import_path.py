@@ -35,7 +35,7 @@ def test_a_site_packages_that_is_a_link_is_seen_as_if_it_were_none(
     site.symlink_to(tmp_path / place)
 
     assert venv.look().environment == before
-    assert [loose.path for loose in before.unowned] == ["../../../bin/by-hand", "weights.bin"]
+    assert [loose.path for loose in before.untracked] == ["../../../bin/by-hand", "weights.bin"]
 
 
 def leads(venv: Venv, place: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
@@ -69,7 +69,7 @@ HELD = {
 
 def bring_back(venv: Venv, environment: Environment, folder: Path) -> Venv:
     """Put what belongs to no package into a fresh environment, as a restore does."""
-    names = [f"site/{one.path}" for one in environment.unowned if one.link is None]
+    names = [f"site/{one.path}" for one in environment.untracked if one.link is None]
     restored = make_venv(folder)
     for name, file in collect(
         LocalTarget(venv.python), distributions=[], files=names
@@ -102,7 +102,7 @@ def test_what_the_import_path_has_outside_travels_and_leads_to_the_same(
 
     again = restored.look().environment
     assert seen.outside == ()
-    assert (again.unowned, again.import_path) == (seen.unowned, seen.import_path)
+    assert (again.untracked, again.import_path) == (seen.untracked, seen.import_path)
     carried = "site/snapenv-path/project"
     assert seen.import_path == ((carried, "site") if way in IN_FRONT else ("site", carried))
     for module in HELD:
@@ -162,7 +162,7 @@ def test_what_is_of_another_system_is_refused_by_name(
 
     whose = "the operating system" if kind == "system" else "another environment"
     assert environment.outside == (f"mine.pth: {place} (of {whose})",)
-    assert {loose.path for loose in environment.unowned} <= {"inside/loose.txt", "mine.pth"}
+    assert {loose.path for loose in environment.untracked} <= {"inside/loose.txt", "mine.pth"}
 
 
 @pytest.mark.parametrize("what", ["folder", "package", "module", "dist-info"])
@@ -190,7 +190,7 @@ def test_a_link_that_leads_to_what_a_person_keeps_outside_is_followed(
     assert found.files
     assert found.files.missing == ()
     owned = {"plain/core.py"}
-    assert {one.path for one in environment.unowned} == files.keys() - owned
+    assert {one.path for one in environment.untracked} == files.keys() - owned
     assert found.files.edited == (("plain/core.py",) if what == "package" else ())
 
 
@@ -211,7 +211,7 @@ def test_a_link_that_record_names_travels_as_sources_do(
     environment = venv.look().environment
     found = collect(LocalTarget(venv.python), distributions=["flitpkg"], files=[])
 
-    assert (environment.outside, environment.unowned) == ((), ())
+    assert (environment.outside, environment.untracked) == ((), ())
     assert found.distributions["flitpkg"][f"site/{held}"].content == b"ANSWER = 42\n"
 
 

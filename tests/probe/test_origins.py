@@ -235,7 +235,7 @@ def test_the_remains_of_a_removal_are_left_out_and_named(venv: Venv) -> None:
     environment = venv.look().environment
 
     assert environment.distributions == ()
-    assert [loose.path for loose in environment.unowned] == [
+    assert [loose.path for loose in environment.untracked] == [
         "~umpy-1.0.dist-info/METADATA",
         "~umpy-1.0.dist-info/RECORD",
     ]

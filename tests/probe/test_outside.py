@@ -36,7 +36,7 @@ def test_a_pth_line_that_stays_inside_or_leads_nowhere_is_harmless(venv: Venv, l
     environment = venv.look().environment
 
     assert environment.outside == ()
-    assert [loose.path for loose in environment.unowned] == ["inside/module.py", "mine.pth"]
+    assert [loose.path for loose in environment.untracked] == ["inside/module.py", "mine.pth"]
 
 
 def test_a_link_to_nothing_outside_is_named(venv: Venv, home: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_folder_of_pythonpath_without_modules_is_harmless(
 
     environment = venv.look().environment
 
-    assert (environment.outside, environment.unowned) == ((), ())
+    assert (environment.outside, environment.untracked) == ((), ())
 
 
 def test_modules_of_pythonpath_that_a_distribution_owns_are_harmless(
@@ -84,7 +84,7 @@ def test_a_name_that_no_list_can_hold_is_named_in_printable_words(
     environment = venv.look().environment
 
     assert environment.outside == (f"{shown}: its name has a control character, or is no UTF-8",)
-    assert environment.unowned == ()
+    assert environment.untracked == ()
 
 
 def test_what_is_no_file_is_named(venv: Venv) -> None:
@@ -118,4 +118,4 @@ def test_a_link_to_a_file_of_the_kernel_is_named_and_not_read(venv: Venv) -> Non
     environment = venv.look().environment
 
     assert environment.outside == ("messages.txt: /proc/kmsg",)
-    assert environment.unowned == ()
+    assert environment.untracked == ()

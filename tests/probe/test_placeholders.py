@@ -114,7 +114,7 @@ def test_what_is_told_and_what_is_collected_are_the_same_and_name_no_folder(
     if kind == "edited":
         assert plain.files.edited == plain.files.placeholders == (f"../../../{path}",)
     else:
-        (loose,) = environment.unowned
+        (loose,) = environment.untracked
         assert loose.placeholders
         assert loose.sha256 == hashlib.sha256(content).hexdigest()
 

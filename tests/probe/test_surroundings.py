@@ -88,7 +88,7 @@ def test_what_is_carried_keeps_its_place_as_seen_from_the_package(
     environment = look(venv, *carry)
 
     above = "" if layout == "flat" else rf"\.\./\.\./{MINOR}/"
-    carried = [loose.path for loose in environment.unowned]
+    carried = [loose.path for loose in environment.untracked]
     assert [re.sub(f"^{above}", "", path) for path in carried] == sorted(DATA)
     assert all(re.match(above, path) for path in carried)
     assert (environment.notes, environment.not_carried) == ((), ())
@@ -104,7 +104,7 @@ def test_what_is_carried_keeps_its_place_as_seen_from_the_package(
 def test_what_is_carried_is_seen_again_where_it_then_lies(venv: Venv) -> None:
     write_files(venv.site.parent, {"configs/a.yaml": "1"})
 
-    (loose,) = look(venv).unowned
+    (loose,) = look(venv).untracked
 
     assert re.fullmatch(rf"\.\./\.\./{MINOR}/configs/a\.yaml", loose.path)
 
@@ -119,7 +119,7 @@ def test_beside_what_the_import_path_has_outside_files_are_named_and_carried_too
     carried = look(venv, "configs")
 
     assert note.startswith(f"3 files, 6 B, beside the sources of {tmp_path}/scripts/inner do not")
-    assert [loose.path for loose in carried.unowned if "configs" in loose.path] == [
+    assert [loose.path for loose in carried.untracked if "configs" in loose.path] == [
         "snapenv-path/inner/configs/a.yaml",
         "snapenv-path/inner/configs/deep/b.yaml",
     ]

@@ -33,7 +33,7 @@ MAKERS = {"venv": by_venv, "uv": by_uv}
 
 
 def loose(venv: Venv) -> list[str]:
-    return [found.path for found in venv.look().environment.unowned]
+    return [found.path for found in venv.look().environment.untracked]
 
 
 @pytest.mark.parametrize("prompt", [None, "my project (3)"])

@@ -106,7 +106,7 @@ def test_its_files_are_found_whatever_form_its_metadata_has(
 
 
 def test_what_is_nobodys_stays_so(environment: Environment) -> None:
-    loose = [found.path for found in environment.unowned]
+    loose = [found.path for found in environment.untracked]
     assert loose == ["easy-install.pth", "gone_with_ours.py", "ours.py"]  # less the egg's line
     assert environment.outside == ()
 
@@ -125,7 +125,7 @@ def test_scripts_and_machine_code_are_its_own(venv: Venv) -> None:
     assert found.files
     assert found.compiled
     assert "../../../bin/roar" in found.files.edited  # no installer makes such a one
-    assert [loose.path for loose in environment.unowned] == ["../../../bin/ours"]
+    assert [loose.path for loose in environment.untracked] == ["../../../bin/ours"]
 
 
 def test_what_two_could_own_is_of_the_one_that_lists_it(venv: Venv, tmp_path: Path) -> None:
@@ -137,4 +137,4 @@ def test_what_two_could_own_is_of_the_one_that_lists_it(venv: Venv, tmp_path: Pa
     environment = venv.look().environment
 
     assert [one.files and one.files.count for one in environment.distributions] == [3, 3]
-    assert environment.unowned == ()
+    assert environment.untracked == ()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from snapenv.model.python import Distribution, Files, LooseFile, OriginKind, Proof
+from snapenv.model.python import Distribution, Files, OriginKind, Proof, UntrackedFile
 from snapenv.report.summary import (
     list_packages,
     summarize,
@@ -33,8 +33,8 @@ def package(
 
 
 def lock(*packages: Distribution, loose: int = 0, **proofs: Proof) -> Lock:
-    unowned = tuple(LooseFile(path=f"x{number}") for number in range(loose))
-    environment = sample_environment(distributions=packages, unowned=unowned)
+    untracked = tuple(UntrackedFile(path=f"x{number}") for number in range(loose))
+    environment = sample_environment(distributions=packages, untracked=untracked)
     return replace(sample_lock(facts=sample_facts(environment=environment)), proofs=proofs)
 
 

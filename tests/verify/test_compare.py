@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from snapenv.engine.docker import DockerEngine
 from snapenv.model.outcome import Check
-from snapenv.model.python import Interpreter, Libraries, LooseFile
+from snapenv.model.python import Interpreter, Libraries, UntrackedFile
 from snapenv.probe.probe import probe
 from snapenv.verify.compare import compare_facts
 from snapenv.verify.differences import differences
@@ -171,20 +171,22 @@ def test_a_file_that_may_no_longer_be_run_is_named() -> None:
     assert failed(compare_facts(then, old)) == failed(compare_facts(old, now)) == []
 
 
-def with_loose(*files: LooseFile) -> Facts:
-    return sample_facts(environment=sample_environment(unowned=files))
+def with_loose(*files: UntrackedFile) -> Facts:
+    return sample_facts(environment=sample_environment(untracked=files))
 
 
-PATCH = LooseFile(path="patch.py", sha256="ab" * 32)
+PATCH = UntrackedFile(path="patch.py", sha256="ab" * 32)
 
 
 def test_files_that_belong_to_no_package_hold_where_they_are_the_same() -> None:
-    carried = with_loose(PATCH, LooseFile(path="patch.link", link="patch.py"))
+    carried = with_loose(PATCH, UntrackedFile(path="patch.link", link="patch.py"))
 
     checks = compare_facts(carried, carried)
 
     assert failed(checks) == []
-    assert [check.actual for check in checks if check.id == "unowned"] == ["2 files of no package"]
+    assert [check.actual for check in checks if check.id == "untracked"] == [
+        "2 files of no package"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -196,11 +198,11 @@ def test_files_that_belong_to_no_package_hold_where_they_are_the_same() -> None:
     ],
 )
 def test_a_file_of_no_package_that_differs_is_named(
-    now: tuple[LooseFile, ...], actual: str
+    now: tuple[UntrackedFile, ...], actual: str
 ) -> None:
     checks = compare_facts(with_loose(PATCH), with_loose(*now))
 
-    assert [(check.id, check.actual) for check in checks if not check.ok] == [("unowned", actual)]
+    assert [(check.id, check.actual) for check in checks if not check.ok] == [("untracked", actual)]
 
 
 def test_what_an_older_look_did_not_see_of_a_file_of_no_package_is_not_compared() -> None:
@@ -211,28 +213,28 @@ def test_what_an_older_look_did_not_see_of_a_file_of_no_package_is_not_compared(
 
 
 def test_an_empty_folder_that_a_tool_made_over_there_is_no_difference() -> None:
-    empty = with_loose(LooseFile(path="space", folder=True))
+    empty = with_loose(UntrackedFile(path="space", folder=True))
 
     assert failed(compare_facts(sample_facts(), empty)) == []
-    assert failed(compare_facts(empty, sample_facts())) == ["unowned"]
+    assert failed(compare_facts(empty, sample_facts())) == ["untracked"]
 
 
 def test_a_hook_that_somebody_put_there_since_is_a_difference() -> None:
-    hook = with_loose(LooseFile(path="../../../bin/activate.local", sha256="cd" * 32))
+    hook = with_loose(UntrackedFile(path="../../../bin/activate.local", sha256="cd" * 32))
 
-    assert failed(compare_facts(sample_facts(), hook)) == ["unowned"]
+    assert failed(compare_facts(sample_facts(), hook)) == ["untracked"]
 
 
 @pytest.mark.parametrize("path", ["../../../bin/activate.nu", "_virtualenv.py"])
 def test_a_script_that_a_newer_tool_wrote_is_no_difference_unless_one_was_captured(
     path: str,
 ) -> None:
-    theirs = LooseFile(path=path, sha256="cd" * 32)
+    theirs = UntrackedFile(path=path, sha256="cd" * 32)
     ours = replace(theirs, sha256="ef" * 32)
 
     assert failed(compare_facts(sample_facts(), with_loose(theirs))) == []
-    assert failed(compare_facts(with_loose(ours), with_loose(theirs))) == ["unowned"]
-    assert failed(compare_facts(with_loose(ours), sample_facts())) == ["unowned"]
+    assert failed(compare_facts(with_loose(ours), with_loose(theirs))) == ["untracked"]
+    assert failed(compare_facts(with_loose(ours), sample_facts())) == ["untracked"]
 
 
 def test_a_file_whose_placeholder_was_not_filled_in_is_named() -> None:
@@ -288,7 +290,7 @@ def test_a_new_file_of_no_package_is_named() -> None:
     checks = compare_facts(sample_facts(), with_loose(PATCH))
 
     (check,) = [check for check in checks if not check.ok]
-    assert (check.id, check.expected) == ("unowned", "patch.py absent")
+    assert (check.id, check.expected) == ("untracked", "patch.py absent")
     assert "patch.py" in (check.fix or "")
 
 
@@ -354,7 +356,7 @@ def test_another_cublas_does_not_hold() -> None:
 
 
 def test_a_library_of_no_package_is_to_be_copied_and_never_to_be_installed() -> None:
-    by_hand = replace(GL, soname="libopencv_core.so.405", package=None, services=True)
+    by_hand = replace(GL, soname="libopencv_core.so.405", package=None, outside=True)
     captured = sample_facts(native=replace(NATIVE, libraries=(by_hand,)))
 
     checks = compare_facts(captured, sample_facts(native=replace(NATIVE, libraries=())))

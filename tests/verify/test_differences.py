@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from snapenv.model.difference import Difference, Group
 from snapenv.model.hardware import DriverFault, GpuFault
-from snapenv.model.python import Distribution, Interpreter, Libraries, LooseFile
+from snapenv.model.python import Distribution, Interpreter, Libraries, UntrackedFile
 from snapenv.verify.differences import CONSEQUENCES, differences
 from tests.samples import (
     GPU,
@@ -147,19 +147,19 @@ def test_two_equal_looks_differ_in_nothing() -> None:
             one("behaviour", "ultralytics' clearml", None, "off"),
         ),
         (
-            with_environment(services=("ours.pth: ~/project",)),
+            with_environment(outside=("ours.pth: ~/project",)),
             one("behaviour", "ours.pth: ~/project", None, "leads outside"),
         ),
         (
-            with_environment(unowned=(LooseFile(path="ours.py", sha256="ab" * 32),)),
+            with_environment(untracked=(UntrackedFile(path="ours.py", sha256="ab" * 32),)),
             one("behaviour", "ours.py", None, "content abababababab"),
         ),
         (
-            with_environment(unowned=(LooseFile(path="ours", link="click"),)),
+            with_environment(untracked=(UntrackedFile(path="ours", link="click"),)),
             one("behaviour", "ours", None, "-> click"),
         ),
         (
-            with_environment(unowned=(LooseFile(path="cv2/ours.py", sha256="ab" * 32),)),
+            with_environment(untracked=(UntrackedFile(path="cv2/ours.py", sha256="ab" * 32),)),
             one("numerics", "cv2/ours.py", None, "content abababababab"),
         ),
     ],

@@ -13,7 +13,7 @@ from snapenv_probe import (
     outside,
     reachable,
     torch_build,
-    unowned,
+    untracked,
 )
 from snapenv_probe.apart import Apart
 
@@ -36,11 +36,11 @@ def look(
     native = Apart(
         native_code.look, visible, tree, reach
     )  # forked before the first thread is there
-    loose = unowned.find(tree, everything, reach)
+    untracked_files = untracked.find(tree, everything, reach)
     hashed = hashing.hash_files(
         {
             *(entry.file for found in visible for entry in found.digested),
-            *(one.file for one in loose if one.is_file),
+            *(one.file for one in untracked_files if one.is_file),
         },
         index,
         tree.statuses(),
@@ -50,8 +50,8 @@ def look(
     of_cuda = folder if torch and torch["cuda"] else None
     environment = {
         "distributions": [distributions.facts(found, hashed) for found in visible],
-        "unowned": unowned.facts(loose, hashed),
-        "outside": outside.find(visible, reach, loose, hashed),
+        "unowned": untracked.facts(untracked_files, hashed),
+        "outside": outside.find(visible, reach, untracked_files, hashed),
         "import_path": reach.path,
         "not_carried": reach.not_carried,
         "torch": torch,

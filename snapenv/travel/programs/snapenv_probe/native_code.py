@@ -80,8 +80,8 @@ def _shared_objects(
     others = [folder for folder in import_path.site_folders() if folder not in tree.folders]
     walked = {**tree.statuses(), **file_tree.walk(others).statuses()}
     walked.update((entry.file, (0, 0, 0, 0, 0, 0)) for entry in reach.files)
-    loose = {file: None for file in walked if ".so" in file and _SHARED_OBJECT.fullmatch(file)}
-    return dict(sorted({**loose, **owned}.items()))
+    untracked = {file: None for file in walked if ".so" in file and _SHARED_OBJECT.fullmatch(file)}
+    return dict(sorted({**untracked, **owned}.items()))
 
 
 def _read(file: str, owner: str | None) -> Compiled | None:

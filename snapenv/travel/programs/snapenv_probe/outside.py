@@ -8,32 +8,35 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Iterator, Mapping
 
-from snapenv_probe import editable, foreign_folders, import_path, origins, record_file, unowned
+from snapenv_probe import editable, foreign_folders, import_path, origins, record_file, untracked
 
 if TYPE_CHECKING:
     from snapenv_probe.distribution import Distribution
     from snapenv_probe.hashing import Hashed
     from snapenv_probe.reachable import Reach
-    from snapenv_probe.unowned import Loose
+    from snapenv_probe.untracked import UntrackedFile
 
 LIMIT = 200  # past it nobody reads on
 
 
 def find(
-    visible: list[Distribution], reach: Reach, loose: list[Loose], hashed: Mapping[str, Hashed]
+    visible: list[Distribution],
+    reach: Reach,
+    files: list[UntrackedFile],
+    hashed: Mapping[str, Hashed],
 ) -> list[str]:
     """Name it all, each once, sorted, at most ``LIMIT``."""
     told = {
-        *_loose(loose, hashed),
+        *_untracked(files, hashed),
         *reach.told,
         *(words for found in visible if _is_carried(found) for words in _installed(found)),
     }
     return sorted(told)[:LIMIT]
 
 
-def _loose(loose: list[Loose], hashed: Mapping[str, Hashed]) -> Iterator[str]:
-    for one in loose:
-        why = unowned.why_not(one, hashed)
+def _untracked(files: list[UntrackedFile], hashed: Mapping[str, Hashed]) -> Iterator[str]:
+    for one in files:
+        why = untracked.why_not(one, hashed)
         if why:
             yield f"{record_file.shown(one.path)}: {why}"
 
@@ -53,7 +56,7 @@ def _installed(found: Distribution) -> Iterator[str]:
             yield f"{found.name}: {record_file.shown(target)} ({why})"
     for entry in found.counted():
         if not record_file.is_plain(entry.path):
-            yield f"{found.name}: {record_file.shown(entry.path)}: {unowned.UNWRITABLE}"
+            yield f"{found.name}: {record_file.shown(entry.path)}: {untracked.UNWRITABLE}"
     inside = (import_path.root_of(found.folder) + os.sep, found.folder + os.sep)
     for entry in found.entries or ():
         if not entry.file.startswith(inside) and os.path.isfile(entry.file):

@@ -111,7 +111,7 @@ def _listed(found: Distribution, base: str) -> Iterable[str] | None:
 
 
 def _found(found: Distribution, owned: set[str]) -> Iterator[str]:
-    """Look for the modules of a distribution; links are left to those who carry loose files."""
+    """Look for the modules of a distribution; links are left to those who carry untracked files."""
     is_whole = is_egg(found)
     tops = None if is_whole else _tops(found)
     for name in import_path.names(found.folder):

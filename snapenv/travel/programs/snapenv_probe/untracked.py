@@ -36,7 +36,7 @@ _LOCK = re.compile(r".+@.+\.\d+(?::\d+)?")  # user@host.process:boot
 UNWRITABLE = "its name has a control character, or is no UTF-8"
 
 
-class Loose(NamedTuple):
+class UntrackedFile(NamedTuple):
     """One file or link that belongs to nobody."""
 
     path: str  # relative to its site-packages, as in RECORD: "../../../bin/x"
@@ -51,7 +51,7 @@ class Loose(NamedTuple):
         return self.link is None and self.text is None and not self.is_folder
 
 
-def find(tree: Tree, everything: list[Distribution], reach: Reach) -> list[Loose]:
+def find(tree: Tree, everything: list[Distribution], reach: Reach) -> list[UntrackedFile]:
     """List all of them by path, as import finds them; also those that cannot be carried.
 
     What is reached outside is among them, where it will lie; and empty folders that can be
@@ -59,17 +59,17 @@ def find(tree: Tree, everything: list[Distribution], reach: Reach) -> list[Loose
     """
     first = _inside(tree, everything, reach)
     for entry in reach.files:
-        first.setdefault(entry.path, Loose(entry.path, entry.file, None))
+        first.setdefault(entry.path, UntrackedFile(entry.path, entry.file, None))
     site = reachable.site_folder()
     for name, text in reach.texts.items():
         if text is not None:
-            first[name] = Loose(name, os.path.join(site, name), None, text=text)
+            first[name] = UntrackedFile(name, os.path.join(site, name), None, text=text)
     return [first[path] for path in sorted(first)]
 
 
-def _inside(tree: Tree, everything: list[Distribution], reach: Reach) -> dict[str, Loose]:
+def _inside(tree: Tree, everything: list[Distribution], reach: Reach) -> dict[str, UntrackedFile]:
     owned = origins.conda_files().union(reach.links, *map(_owned, everything))
-    first: dict[str, Loose] = {}
+    first: dict[str, UntrackedFile] = {}
     for folder, files in tree.folders.items():
         for file in files.keys() - owned:
             path = file[len(folder) + 1 :] or "."
@@ -80,25 +80,25 @@ def _inside(tree: Tree, everything: list[Distribution], reach: Reach) -> dict[st
                 or _is_lock(file)
                 or tools.is_of_tool(file, path)
             ):
-                first.setdefault(path, Loose(path, file, _link(file, folder)))
+                first.setdefault(path, UntrackedFile(path, file, _link(file, folder)))
         first.update((one.path, one) for one in _namespaces(folder, tree) if one.path not in first)
     scripts = set().union(*map(entry_scripts.claimed, everything))
     for file in tree.around.keys() - owned:
         is_claimed = entry_scripts.is_in_bin(file) and os.path.basename(file) in scripts
         path = file_tree.from_site(file)
         if not (is_claimed or tools.is_of_tool(file, path)):
-            first[path] = Loose(path, file, _link(file, import_path.prefix()))
+            first[path] = UntrackedFile(path, file, _link(file, import_path.prefix()))
     return first
 
 
-def _namespaces(folder: str, tree: Tree) -> Iterator[Loose]:
+def _namespaces(folder: str, tree: Tree) -> Iterator[UntrackedFile]:
     for file in tree.empty:
         path = file[len(folder) + 1 :]
         if file.startswith(folder + os.sep) and all(map(str.isidentifier, path.split("/"))):
-            yield Loose(path, file, None, is_folder=True)
+            yield UntrackedFile(path, file, None, is_folder=True)
 
 
-def facts(loose: list[Loose], hashed: Mapping[str, Hashed]) -> list[dict[str, object]]:
+def facts(files: list[UntrackedFile], hashed: Mapping[str, Hashed]) -> list[dict[str, object]]:
     """Describe them as snapenv's ``LooseFile``, without what cannot be carried."""
     return [
         {
@@ -109,53 +109,53 @@ def facts(loose: list[Loose], hashed: Mapping[str, Hashed]) -> list[dict[str, ob
             "executable": None if one.link or one.is_folder else _is_executable(one, hashed),
             "placeholders": _has_placeholders(one),
         }
-        for one in loose
+        for one in files
         if why_not(one, hashed) is None
     ]
 
 
-def why_not(loose: Loose, hashed: Mapping[str, Hashed]) -> str | None:
+def why_not(entry: UntrackedFile, hashed: Mapping[str, Hashed]) -> str | None:
     """Say why a file cannot be carried; None where it can."""
-    if not record_file.is_plain(loose.path + (loose.link or "")):
+    if not record_file.is_plain(entry.path + (entry.link or "")):
         return UNWRITABLE
-    if not loose.is_file or loose.file in hashed:
+    if not entry.is_file or entry.file in hashed:
         return None
-    if not os.path.islink(loose.file):
+    if not os.path.islink(entry.file):
         return "no file that can be read"
-    leads_to: str = record_file.shown(os.path.realpath(loose.file))
+    leads_to: str = record_file.shown(os.path.realpath(entry.file))
     return leads_to
 
 
-def _sha256(loose: Loose, hashed: Mapping[str, Hashed]) -> str:
+def _sha256(entry: UntrackedFile, hashed: Mapping[str, Hashed]) -> str:
     """Hash a file as it travels: with the environment taken out of it."""
-    content = _content(loose)
+    content = _content(entry)
     if content is None:
-        return str(hashed[loose.file].sha256)
+        return str(hashed[entry.file].sha256)
     return hashlib.sha256(content).hexdigest()
 
 
-def _content(loose: Loose) -> bytes | None:
+def _content(entry: UntrackedFile) -> bytes | None:
     """Give what travels of a file where that may not be what lies there."""
-    is_script = entry_scripts.is_in_bin(loose.file)
-    is_known = placeholders.is_known(loose.path)
+    is_script = entry_scripts.is_in_bin(entry.file)
+    is_known = placeholders.is_known(entry.path)
     content: bytes | None = None
-    if loose.text is not None:
-        content = loose.text.encode("utf-8", "surrogateescape")
+    if entry.text is not None:
+        content = entry.text.encode("utf-8", "surrogateescape")
     elif is_script or is_known:
-        content = entry_scripts.read(loose.file)
+        content = entry_scripts.read(entry.file)
     if content is not None and is_script and content.startswith(b"#!"):
         content = entry_scripts.without_environment(content)
     return placeholders.take_out(content) if content is not None and is_known else content
 
 
-def _has_placeholders(loose: Loose) -> bool:
-    if loose.link or loose.is_folder or not placeholders.is_known(loose.path):
+def _has_placeholders(entry: UntrackedFile) -> bool:
+    if entry.link or entry.is_folder or not placeholders.is_known(entry.path):
         return False
-    return placeholders.MARK in (_content(loose) or b"")
+    return placeholders.MARK in (_content(entry) or b"")
 
 
-def _is_executable(loose: Loose, hashed: Mapping[str, Hashed]) -> bool:
-    return loose.is_file and bool(hashed[loose.file].is_executable)
+def _is_executable(entry: UntrackedFile, hashed: Mapping[str, Hashed]) -> bool:
+    return entry.is_file and bool(hashed[entry.file].is_executable)
 
 
 def _owned(found: Distribution) -> set[str]:
