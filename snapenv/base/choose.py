@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from snapenv.base.metadata import corrected_by_variables
 from snapenv.base.rank import Candidate, rank_images, warnings_of
-from snapenv.base.warn import warnings_of_environment
 from snapenv.errors import BaseError
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import Base, SitePackages
@@ -19,6 +18,8 @@ from snapenv.nvidia.kernels import is_jetson
 from snapenv.sizes import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from snapenv.model.facts import Facts
     from snapenv.nvidia.catalogue import Catalogue
 
@@ -46,7 +47,7 @@ def choose_base(facts: Facts, catalogue: Catalogue, *, image: str | None = None)
             image=image,
             site_packages=site_packages,
             reasons=(why, "this base was asked for"),
-            warnings=warnings_of_environment(facts, catalogue, site_packages=site_packages),
+            warnings=tuple(_unknown(facts, catalogue, site_packages)),
         )
     ranking = rank_bases(facts, catalogue)
     best = ranking.candidates[0]
@@ -82,7 +83,7 @@ def rank_bases(facts: Facts, catalogue: Catalogue) -> Ranking:
         site_packages=site_packages,
         why=why,
         candidates=candidates,
-        warnings=warnings_of_environment(facts, catalogue, site_packages=site_packages),
+        warnings=tuple(_unknown(facts, catalogue, site_packages)),
     )
 
 
@@ -115,6 +116,18 @@ def choose_site_packages(facts: Facts) -> tuple[SitePackages, str]:
             f"{torch} is the base image's own, one of its {counted(len(from_base), 'package')}",
         )
     return "isolated", "no package is a base image's own: all are installed from the lock"
+
+
+def _unknown(facts: Facts, catalogue: Catalogue, site_packages: SitePackages) -> Iterator[str]:
+    """Say what the catalogue does not know; a torch of the base image's own is that image's."""
+    torch = facts.environment.torch
+    if torch is None or site_packages == "inherited":
+        return
+    known = {major_minor(one.version) for one in catalogue.torch}
+    if known and major_minor(torch.version) not in known:
+        yield f"torch {torch.version} is not in the catalogue of {catalogue.date}"
+    if is_jetson(facts.hardware):
+        yield "NVIDIA's images for a Jetson's GPU are tagged -igpu: name one with --base"
 
 
 def _own(facts: Facts, catalogue: Catalogue) -> Candidate:

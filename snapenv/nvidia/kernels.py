@@ -16,7 +16,6 @@ from snapenv.nvidia.catalogue import CatalogueImage, Kernels, major_minor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from snapenv.model.facts import Facts
     from snapenv.model.hardware import Gpu, Hardware
     from snapenv.nvidia.catalogue import Catalogue, Pair
 
@@ -76,20 +75,6 @@ def cover_by_image(
         and (one.dropped_in is None or image.cuda < one.dropped_in)
         for one in known
     )
-
-
-def cover_by_torch(facts: Facts, gpu: Pair | None, catalogue: Catalogue) -> Coverage | None:
-    """Tell whether the captured torch runs on a GPU: as its files say, else as it was released.
-
-    None where neither is known.
-    """
-    seen = facts.native.find_kernels("torch") if facts.native else None
-    if seen and (found := cover_by_name(seen.architectures, gpu)):
-        return found
-    torch = facts.environment.torch
-    if torch is None or facts.hardware.system.machine != "x86_64":
-        return None
-    return cover_by_release(torch.version, torch.cuda, gpu, catalogue)
 
 
 def cover_by_release(

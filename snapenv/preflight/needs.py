@@ -12,11 +12,12 @@ from snapenv.model.native import Kernels
 from snapenv.model.snapshot import BASE_NAME_LABEL
 from snapenv.nvidia.catalogue import dotted, read_kernels
 from snapenv.preflight.compatibility import read_requirements
-from snapenv.preflight.needs_label import kernels_of, read_label, read_row
+from snapenv.preflight.needs_label import read_label, read_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from snapenv.model.facts import Facts
     from snapenv.model.image import Image, RemoteImage
     from snapenv.model.snapshot import Lock
     from snapenv.nvidia.catalogue import Catalogue, CatalogueImage
@@ -32,16 +33,21 @@ _GLIBC_OF_UBUNTU = {"18.04": "2.27", "20.04": "2.31", "22.04": "2.35", "24.04": 
 
 def of_lock(lock: Lock, name: str) -> Needs:
     """Give what a lock tells; of the image it is to be in, nothing."""
-    torch = lock.environment.torch
+    return of_facts(lock.facts, name)
+
+
+def of_facts(facts: Facts, name: str) -> Needs:
+    """Return what an environment needs wherever it runs."""
+    torch, hardware = facts.environment.torch, facts.hardware
     return Needs(
         name=name,
-        architecture=lock.hardware.system.architecture,
+        architecture=hardware.system.architecture,
         torch=torch.version if torch else None,
         cuda=torch.cuda if torch else None,
-        kernels=kernels_of(lock),
-        captured_driver=lock.hardware.driver,
-        captured_gpus=tuple(dict.fromkeys(gpu.name for gpu in lock.hardware.gpus)),
-        glibc=lock.hardware.system.glibc,
+        kernels=facts.native.kernels if facts.native else (),
+        captured_driver=hardware.driver,
+        captured_gpus=tuple(dict.fromkeys(gpu.name for gpu in hardware.gpus)),
+        glibc=hardware.system.glibc,
     )
 
 

@@ -64,6 +64,7 @@ def _label(lock: Lock) -> NeedsLabel:
     environment, hardware = lock.environment, lock.hardware
     torch = environment.torch
     versions = {one.name: one.version for one in environment.distributions}
+    kernels = lock.native.kernels if lock.native else ()
     return NeedsLabel(
         python=environment.interpreter.version,
         torch=torch.version if torch else None,
@@ -72,13 +73,8 @@ def _label(lock: Lock) -> NeedsLabel:
         packages=len(versions),
         driver=hardware.driver,
         gpus=tuple(dict.fromkeys(gpu.name for gpu in hardware.gpus)),
-        kernels=tuple(_row(one) for one in sorted(kernels_of(lock), key=_torch_first)),
+        kernels=tuple(_row(one) for one in sorted(kernels, key=_torch_first)),
     )
-
-
-def kernels_of(lock: Lock) -> tuple[Kernels, ...]:
-    """Return the GPU code of a lock's packages."""
-    return lock.native.kernels if lock.native else ()
 
 
 def _torch_first(kernels: Kernels) -> tuple[bool, bool, str]:

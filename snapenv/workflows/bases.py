@@ -21,6 +21,7 @@ from snapenv.model.image import Image, ImageRef, RemoteImage
 from snapenv.model.outcome import Outcome
 from snapenv.model.results.bases import BasesResult, RankedBase
 from snapenv.nvidia.catalogue import dotted, load_catalogue
+from snapenv.preflight.captured import captured_warnings
 from snapenv.probe.probe import probe
 from snapenv.steps.interpreter import find_interpreter
 from snapenv.steps.source import resolve_folder
@@ -104,6 +105,7 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
         warnings=(
             *shown[0].warnings,
             *learned.warnings,
+            *captured_warnings(facts, catalogue, site_packages=learned.site_packages),
             *_otherwise(ranking.candidates[0], shown[0]),
             *_silent(answers),
             *unseen,

@@ -94,9 +94,12 @@ def _lock(
 
 def _plan(request: Capture, facts: Facts) -> _Plan:
     tag = name_environment(facts.environment, purpose=request.purpose, level=request.level)
-    return _Plan(
-        facts=facts, tag=tag, base=choose_base(facts, load_catalogue(), image=request.base)
-    )
+    from snapenv.preflight.captured import captured_warnings
+
+    catalogue = load_catalogue()
+    base = choose_base(facts, catalogue, image=request.base)
+    warnings = captured_warnings(facts, catalogue, site_packages=base.site_packages)
+    return _Plan(facts=facts, tag=tag, base=replace(base, warnings=(*base.warnings, *warnings)))
 
 
 def fetch_from(target: Target, services: Services) -> Fetch:

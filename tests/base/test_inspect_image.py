@@ -91,6 +91,6 @@ def test_a_real_image_that_is_here_is_looked_into_and_its_python_found(
     )
 
     found = next(one for one in result["bases"] if one["image"] == base_image)
-    assert (found["looked_into"], found["here"]) == (True, True)
+    assert (found["inspected"], found["local"]) == (True, True)
     assert (found["python"], found["torch"]) == ("3.13", "2.6")
     assert found["rank"] > 1

@@ -15,6 +15,7 @@ from snapenv.base.choose import choose_base
 from snapenv.model.hardware import Driver, Gpu
 from snapenv.model.python import Torch
 from snapenv.nvidia.catalogue import REPOSITORY, load_catalogue
+from snapenv.preflight.captured import check_captured
 from tests.samples import (
     sample_distributions,
     sample_environment,
@@ -124,12 +125,15 @@ SITUATIONS = read_situations()
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: f"{one.gpus} {one.why}")
 def test_a_situation_gets_its_base_and_its_warning(situation: Situation) -> None:
-    base = choose_base(captured(situation), CATALOGUE)
+    facts = captured(situation)
+    base = choose_base(facts, CATALOGUE)
+    checks = check_captured(facts, CATALOGUE, site_packages=base.site_packages)
 
     release, _, kind = situation.base.partition("-")
     assert base.image == f"{REPOSITORY}:{release}-py3{f'-{kind}' if kind else ''}"
-    assert bool(base.warnings) == bool(situation.warning), base.warnings
-    assert any(situation.warning in warning for warning in base.warnings) or not base.warnings
+    told = (*base.warnings, *(check.id for check in checks if not check.ok))
+    assert bool(told) == bool(situation.warning), told
+    assert any(situation.warning in warning for warning in told) or not told
 
 
 def test_the_table_covers_what_is_out_there() -> None:
