@@ -28,7 +28,7 @@ _FOLDER_MODE, _FILE_MODE = 0o777, 0o644
 
 
 def read_chunks(content: Content) -> Iterator[bytes]:
-    """Give what a file holds, never more than 1 MiB at a time.
+    """Yield what a file holds, never more than 1 MiB at a time.
 
     Raises:
         SnapshotDamagedError: The file is gone or cannot be read.
@@ -93,7 +93,7 @@ def sha256_of(content: Content) -> Digest:
 
 
 def size_bytes(content: Content) -> int:
-    """Give the size of a file.
+    """Return the size of a file.
 
     Raises:
         SnapshotDamagedError: The file is gone or cannot be read.
@@ -116,7 +116,7 @@ class Tar(Struct, frozen=True):
 
     @property
     def size_bytes(self) -> int:
-        """Give the size of the whole.
+        """Return the size of the whole.
 
         Raises:
             SnapshotDamagedError: A file is gone or cannot be read.
@@ -126,7 +126,7 @@ class Tar(Struct, frozen=True):
         return size + -size % _RECORD_BYTES
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give the bytes.
+        """Yield the bytes.
 
         Raises:
             SnapshotDamagedError: A file is gone, cannot be read, or changed its size.
@@ -163,7 +163,7 @@ def _padded(size: int) -> int:
 
 
 def _read_exactly(content: Content, size: int) -> Iterator[bytes]:
-    """Give what a file holds, and see that it is what the header before it promised."""
+    """Yield what a file holds, and see that it is what the header before it promised."""
     left = size
     for chunk in read_chunks(content):
         left -= len(chunk)

@@ -31,7 +31,7 @@ class SilentHelperError(Exception):
 
 
 def find_login(host: str, *, limit_s: float = FIRST_ANSWER_S) -> Mapping[str, str] | None:
-    """Give the login that docker has for a registry, with docker's own keys; None without one.
+    """Return the login that docker has for a registry, with docker's own keys; None without one.
 
     Raises:
         LoginError: The configuration cannot be read, or a helper does not do its work in time.

@@ -46,7 +46,7 @@ class Kept(Struct, frozen=True):
     folder: Path | None
 
     def namer(self) -> Callable[..., str]:
-        """Give what names a thing by the parts that it is made of, which are bytes or texts.
+        """Return what names a thing by the parts that it is made of, which are bytes or texts.
 
         They may hold credentials: the name is a digest that is keyed with random bytes of this
         folder, so that they can be neither told nor guessed from it.
@@ -87,7 +87,7 @@ class Kept(Struct, frozen=True):
                 _forget_once(self.folder)
 
     def find_value(self, name: str, kind: type[T]) -> T | None:
-        """Give a value that is kept as JSON; one of another form is passed over."""
+        """Return a value that is kept as JSON; one of another form is passed over."""
         import msgspec
 
         body = self.find(name)
@@ -103,7 +103,7 @@ class Kept(Struct, frozen=True):
         self.keep(name, msgspec.json.encode(value))
 
     def _key(self) -> bytes:
-        """Give the random bytes of this folder, made when they are not there.
+        """Return the random bytes of this folder, made when they are not there.
 
         Where they can be neither read nor made they are others each time: nothing is found then.
         """

@@ -128,7 +128,7 @@ def show_address(url: str) -> str:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Give an error and all that is behind it, from the outermost to the innermost."""
+    """Yield an error and all that is behind it, from the outermost to the innermost."""
     waiting, seen = [error], set[int]()
     while waiting:
         one = waiting.pop(0)
@@ -141,7 +141,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def refuse_socks(proxy: str | None, *, host: str) -> Cause | None:
-    """Give the cause of not asking through a SOCKS proxy, where what speaks it is not installed."""
+    """Return the cause of not asking through a SOCKS proxy, where nothing here speaks it."""
     if not proxy or not urlsplit(proxy).scheme.lower().startswith("socks"):
         return None
     if importlib.util.find_spec("socks") is not None:
@@ -256,7 +256,7 @@ def _tls_kind(error: ssl.SSLError) -> Kind:
 
 
 def _innermost(chain: tuple[BaseException, ...]) -> Kind | None:
-    """Give the kind that tells most: of TLS, the narrower one; else of what lies deepest."""
+    """Return the kind that tells most: of TLS, the narrower one; else of what lies deepest."""
     kinds = [kind for one in chain if (kind := _kind(one))]
     tls = sorted((kind for kind in kinds if kind in TLS_KINDS), key=lambda kind: kind == "tls")
     return next(iter((*tls, *kinds[::-1])), None)

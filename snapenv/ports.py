@@ -87,7 +87,7 @@ class Engine(Protocol):
     """A container engine that holds, builds and moves images."""
 
     def check(self) -> str:
-        """Give the engine's name, version and address, such as ``Docker 28.5.2 at unix://…``.
+        """Return the engine's name, version and address, such as ``Docker 28.5.2 at unix://…``.
 
         Raises:
             EngineMissingError: Nothing answers.
@@ -105,7 +105,7 @@ class Engine(Protocol):
         ...
 
     def find(self, ref: str) -> Image | None:
-        """Give a local image by reference or id."""
+        """Return a local image by reference or id."""
         ...
 
     def list_names(self, *, label: str) -> tuple[tuple[str, str], ...]:
@@ -188,7 +188,7 @@ class Engine(Protocol):
         ...
 
     def save(self, image: Image) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-        """Give an image's config and its layers, each once, unpacked, in the engine's order.
+        """Return an image's config and its layers, each once, unpacked, in the engine's order.
 
         Each is a digest (of a layer its diff id), a size in bytes, and as many bytes, which are
         to be read before the next is asked for. Nothing has checked them.
@@ -286,11 +286,11 @@ class Wheels(Protocol):
     """The wheels of package indexes, asked for with this machine's credentials where needed."""
 
     def uv_settings(self, call: Call) -> UvSettings:
-        """Give what a call of uv gets of this machine's configuration; it may hold a credential."""
+        """Return what a call of uv gets of this machine's settings; it may hold a credential."""
         ...
 
     def record(self, wheel: IndexWheel) -> WheelRecord:
-        """Give a wheel's own RECORD and size, of a few kB where the server can.
+        """Return a wheel's own RECORD and size, of a few kB where the server can.
 
         Many may ask at once.
 
@@ -331,9 +331,9 @@ class Services(Struct, frozen=True, kw_only=True):
     certificates: bytes | None = None  # PEM; of this network's own authority, given to a build
 
     def kept(self, what: str) -> Path | None:
-        """Give the folder in which one kind of thing is kept, which may not be there yet."""
+        """Return the folder in which one kind of thing is kept, which may not be there yet."""
         return self.cache / what if self.cache else None
 
     def made(self) -> Kept:
-        """Give what was made before, by the digest of what it is made of."""
+        """Return what was made before, by the digest of what it is made of."""
         return Kept(self.kept("made"))

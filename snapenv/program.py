@@ -26,7 +26,7 @@ def program_digest() -> str:
 
 
 def code_digest(*places: Path) -> str:
-    """Give a digest of the names and statuses of files, and of those in folders."""
+    """Return a digest of the names and statuses of files, and of those in folders."""
     lines = [sys.version, *sorted(line for place in places for line in _files(str(place)))]
     return hashlib.sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()
 

@@ -74,7 +74,7 @@ def _refuse_deep(text: str) -> None:
 
 
 def _lines(table: Mapping[str, Any], comments: Mapping[str, str], path: str = "") -> Iterator[str]:
-    """Give a table's own values, then the tables below it, each with its whole path."""
+    """Yield a table's own values, then the tables below it, each with its whole path."""
     below = {key: value for key, value in table.items() if _is_tables(value)}
     for key, value in table.items():
         if key not in below and value is not None:
@@ -104,7 +104,7 @@ def _array(values: Sequence[Any]) -> str:
 
 
 def _pairs(table: Mapping[str, Any]) -> Iterator[str]:
-    """Give each value on one line; TOML has no word for None, and absent means the same."""
+    """Return each value on one line; TOML has no word for None, and absent means the same."""
     return (f"{_key(key)} = {_value(value)}" for key, value in table.items() if value is not None)
 
 

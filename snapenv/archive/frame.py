@@ -25,12 +25,12 @@ _MOST_RATIO = 1000
 
 
 def packer() -> zstandard.ZstdCompressor:
-    """Give what packs with all cores."""
+    """Return what packs with all cores."""
     return zstandard.ZstdCompressor(level=LEVEL, threads=-1, write_checksum=True)
 
 
 def measure_frame(file: IO[bytes]) -> int:
-    """Give the size of a file that is one frame, from the headers of its blocks.
+    """Return the size of a file that is one frame, from the headers of its blocks.
 
     Raises:
         ValueError: It is none, breaks off, goes on after it, or would hold far more than its size.
@@ -87,7 +87,7 @@ class Unpacked:
         self._reader = unpacker.stream_reader(file, read_size=CHUNK_BYTES, closefd=False)
 
     def take(self, size: int) -> bytes:
-        """Give exactly so many bytes, at most 1 MiB.
+        """Return exactly so many bytes, at most 1 MiB.
 
         Raises:
             ValueError: It is damaged, or there are not as many.
@@ -102,7 +102,7 @@ class Unpacked:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def chunks(self, size: int) -> Iterator[bytes]:
-        """Give so many bytes in pieces.
+        """Yield so many bytes in pieces.
 
         Raises:
             ValueError: It is damaged, or there are not as many.

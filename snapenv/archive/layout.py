@@ -87,24 +87,24 @@ class Archived(Struct, frozen=True, kw_only=True):
 
 
 def digest_of(content: bytes) -> str:
-    """Give ``sha256:…`` of some bytes."""
+    """Return ``sha256:…`` of some bytes."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def blob_name(digest: str) -> str:
-    """Give where a blob lies."""
+    """Return where a blob lies."""
     return BLOBS + digest.removeprefix("sha256:")
 
 
 def make_header(name: str, size: int) -> bytes:
-    """Give the one block before a plain file, which is root's, of mode 644, and of 1970."""
+    """Return the one block before a plain file, which is root's, of mode 644, and of 1970."""
     member = tarfile.TarInfo(name)
     member.size = size
     return member.tobuf(tarfile.GNU_FORMAT)
 
 
 def parse_header(block: bytes) -> tuple[str, int]:
-    """Give the name and the size of a member.
+    """Return the name and the size of a member.
 
     Raises:
         ValueError: It is not as ``make_header`` makes it, or the name is none of an archive.
@@ -119,17 +119,17 @@ def parse_header(block: bytes) -> tuple[str, int]:
 
 
 def padding(size: int) -> bytes:
-    """Give what fills the last block of a file."""
+    """Return what fills the last block of a file."""
     return bytes(-size % BLOCK)
 
 
 def make_sums(members: Mapping[str, Sum]) -> bytes:
-    """Give SHA256SUMS, which ``sha256sum -c`` understands."""
+    """Return SHA256SUMS, which ``sha256sum -c`` understands."""
     return "".join(f"{one.sha256}  {name}\n" for name, one in sorted(members.items())).encode()
 
 
 def make_manifest(config: bytes, layers: tuple[Layer, ...]) -> bytes:
-    """Give the image's manifest, of layers that are not packed."""
+    """Return the image's manifest, of layers that are not packed."""
     return _to_json(
         {
             "schemaVersion": 2,
@@ -141,7 +141,7 @@ def make_manifest(config: bytes, layers: tuple[Layer, ...]) -> bytes:
 
 
 def make_index(manifest: bytes, *, tag: str, snapshot: str, machine: str) -> bytes:
-    """Give index.json, which names the one image."""
+    """Return index.json, which names the one image."""
     described = _descriptor("manifest.v1+json", digest_of(manifest), len(manifest))
     return _to_json(
         {
@@ -160,7 +160,7 @@ def make_index(manifest: bytes, *, tag: str, snapshot: str, machine: str) -> byt
 
 
 def parse_archive(members: Mapping[str, Sum], kept: Mapping[str, bytes]) -> Archived:
-    """Give what an archive holds, from its members and the contents of its documents.
+    """Return what an archive holds, from its members and the contents of its documents.
 
     Raises:
         ValueError: Something is missing, superfluous, or not what something else says of it.

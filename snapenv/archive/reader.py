@@ -54,7 +54,7 @@ def check_archive(path: Path, task: Task) -> Archived:
 
 
 def read_layers(path: Path, archived: Archived) -> Iterator[Part]:
-    """Give the layers of an archive that was checked, in its order.
+    """Yield the layers of an archive that was checked, in its order.
 
     Raises:
         ArchiveError: It is not what it was when it was checked.
@@ -108,7 +108,7 @@ class _Found:
 
 
 def _read_members(unpacked: Unpacked) -> Iterator[Part]:
-    """Give each member; its bytes are to be read before the next is asked for.
+    """Yield each member; its bytes are to be read before the next is asked for.
 
     Raises:
         ValueError: It is no tar as archives are.

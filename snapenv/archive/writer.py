@@ -183,7 +183,7 @@ class _Members:
 
 
 def _gather(chunks: Iterable[bytes]) -> Iterator[memoryview]:
-    """Give the same bytes in larger pieces, each to be used before the next is asked for.
+    """Yield the same bytes in larger pieces, each to be used before the next is asked for.
 
     An engine sends 32 KiB at a time: packing each by itself costs more than the copying here.
     """

@@ -35,7 +35,7 @@ sys.stdout.write("\\n" + sys.argv[1] + json.dumps(seen) + "\\n")
 
 
 def inspect_image(target: Target) -> ImageMetadata:
-    """Give the Python, torch and its CUDA that an image holds; None for what it has not.
+    """Return the Python, torch and its CUDA that an image holds; None for what it has not.
 
     Raises:
         ProbeError: The program failed over there, or its answer cannot be read.

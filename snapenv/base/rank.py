@@ -111,7 +111,7 @@ def _machine(image: CatalogueImage, facts: Facts) -> _Mark:
 
 
 def _cuda(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> Iterator[_Mark]:
-    """Give three marks in order: whether it is served at all, the Python, and how it is served."""
+    """Yield three marks in order: whether it is served at all, the Python, and how it is served."""
     service = _service(image, facts, catalogue)
     yield _Mark(value=int(service.value > _UNKNOWN), fails=service.fails)
     yield _python(image, facts, catalogue)

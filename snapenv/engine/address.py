@@ -48,7 +48,7 @@ class Address(Struct, frozen=True, kw_only=True):
 
 
 def find_address() -> Address:
-    """Give DOCKER_HOST, else the host of the active docker context, else the usual socket.
+    """Return DOCKER_HOST, else the host of the active docker context, else the usual socket.
 
     Raises:
         EngineMissingError: That is no address, its certificates are not there, or the active
@@ -102,7 +102,7 @@ def parse_url(text: str, *, tls: bool) -> str:
 
 
 def tls_config(environment: Mapping[str, str]) -> TLSConfig | None:
-    """Give the certificates that the variables name for an engine that is reached by tcp.
+    """Return the certificates that the variables name for an engine that is reached by tcp.
 
     Raises:
         EngineMissingError: They are not there.

@@ -62,7 +62,7 @@ class _Reader(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Give ``size`` bytes, fewer only at the end; all the rest for -1."""
+        """Return ``size`` bytes, fewer only at the end; all the rest for -1."""
         parts = [self._rest]
         have = len(self._rest)
         while size < 0 or have < size:

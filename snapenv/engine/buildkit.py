@@ -183,7 +183,7 @@ class Steps:
         return next((step for step in failed if "context canceled" not in str(step.error)), None)
 
     def lines(self, vertex: Vertex, *, last: int) -> tuple[str, ...]:
-        """Give the last lines that a step printed."""
+        """Return the last lines that a step printed."""
         text = self._logs.get(vertex.digest, b"").decode(errors="replace")
         return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-last:]
 

@@ -59,7 +59,7 @@ class _Owned(Tar, Struct, frozen=True):
                 yield self._own(member), content
 
     def _folders(self) -> list[str]:
-        """Give the names of all folders, each after the one that it is in."""
+        """Return the names of all folders, each after the one that it is in."""
         files = (PurePosixPath(self.folder, name) for name in self.files)
         return sorted({self.folder} | {str(one) for file in files for one in file.parents} - {"."})
 
@@ -174,7 +174,7 @@ class ImageTarget(Struct, frozen=True, kw_only=True):
 
 
 def _heard(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Give what a program prints, and name an engine that goes away meanwhile."""
+    """Yield what a program prints, and name an engine that goes away meanwhile."""
     with engine_errors():
         yield from frames
 
@@ -188,7 +188,7 @@ def choose_user(uid: int, gid: int, *, here: bool, rootless: bool) -> tuple[int,
 
 
 def _variables(asked: Mapping[str, str], decided: Mapping[str, str | None]) -> list[str]:
-    """Give a container's variables as an engine takes them.
+    """Return a container's variables as an engine takes them.
 
     A name alone takes a variable of the image away; one that is asked for stays.
     """

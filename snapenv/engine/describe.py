@@ -75,7 +75,7 @@ def _has_seccomp(info: Mapping[str, Any]) -> bool:
 
 
 def _least(info: Mapping[str, Any], free_at: Callable[[str], int | None]) -> int | None:
-    """Give what is free where an image is kept, the least of the places that take part."""
+    """Return what is free where an image is kept, the least of the places that take part."""
     found = [free for place in _places(info) if (free := free_at(place)) is not None]
     return min(found, default=None)
 
@@ -96,7 +96,7 @@ def _free_bytes_at(place: str) -> int | None:
 
 
 def _free_inodes_at(place: str) -> int | None:
-    """Give the free inodes; btrfs and others have no fixed number, and say 0 of 0."""
+    """Return the free inodes; btrfs and others have no fixed number, and say 0 of 0."""
     try:
         found = os.statvfs(place)
     except OSError:

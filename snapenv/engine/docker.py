@@ -145,7 +145,7 @@ class DockerEngine:
         return describe(info, version, address=find_address().url, buildkit=has_buildkit(headers))
 
     def find(self, ref: str) -> Image | None:
-        """Give a local image; of a name with a digest, the digest alone counts."""
+        """Return a local image; of a name with a digest, the digest alone counts."""
         with engine_errors():
             try:
                 return _image(self._client.inspect_image(_without_tag(ref)))  # type: ignore[no-untyped-call]
@@ -270,11 +270,11 @@ class DockerEngine:
     def read_leaving(
         self, image: Image, *, base: Image
     ) -> Iterator[tuple[Location, Iterator[bytes]]]:
-        """Give what an image brings beside its base, as ``ports.Engine`` says."""
+        """Return what an image brings beside its base, as ``ports.Engine`` says."""
         return read_leaving(self._client, image.id, base_diff_ids=base.diff_ids)
 
     def save(self, image: Image) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-        """Give an image's config and its layers, as ``ports.Engine`` says."""
+        """Return an image's config and its layers, as ``ports.Engine`` says."""
         return save(self._client, image)
 
     def load(self, tar: Iterable[bytes]) -> Image:
@@ -443,7 +443,7 @@ class DockerEngine:
 
 
 def _counted(tar: Tar, task: Task) -> Iterator[bytes]:
-    """Give a tar's bytes, and tell the task how many have gone."""
+    """Yield a tar's bytes, and tell the task how many have gone."""
     total, done = tar.size_bytes, 0
     for chunk in tar:
         yield chunk
@@ -504,7 +504,7 @@ def _utc(seconds: int) -> str:
 
 
 def _without_tag(text: str) -> str:
-    """Give ``name@digest`` of ``name:tag@digest``; engines differ in what they make of both."""
+    """Return ``name@digest`` of ``name:tag@digest``; engines differ in what they make of both."""
     try:
         ref = ImageRef.parse(text)
     except ValueError:

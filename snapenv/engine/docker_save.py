@@ -57,11 +57,11 @@ class Content:
         self._source, self._left = source, size
 
     def peek(self, size: int) -> bytes:
-        """Give what comes next without taking it; less than ``size`` only at the end."""
+        """Return what comes next without taking it; less than ``size`` only at the end."""
         return self._source.peek(min(size, self._left))
 
     def read(self, size: int = -1) -> bytes:
-        """Give so many bytes, at most 4 MiB, or all that are left; fewer only at the end.
+        """Return so many bytes, at most 4 MiB, or all that are left; fewer only at the end.
 
         Raises:
             tarfile.ReadError: The tar breaks off before.
@@ -74,7 +74,7 @@ class Content:
         return found
 
     def pieces(self) -> Iterator[bytes]:
-        """Give what is left in the pieces that it comes in, without copying them.
+        """Yield what is left in the pieces that it comes in, without copying them.
 
         Raises:
             tarfile.ReadError: The tar breaks off before.
@@ -115,7 +115,7 @@ class _Source:
         return self._place
 
     def read(self, size: int) -> bytes:
-        """Give so many bytes, and fewer only at the end.
+        """Return so many bytes, and fewer only at the end.
 
         Raises:
             tarfile.ReadError: They are more than any header or document has.
@@ -130,14 +130,14 @@ class _Source:
         return b"".join(pieces)
 
     def take(self, size: int) -> bytes:
-        """Give up to so many bytes as they came; nothing at the end."""
+        """Return up to so many bytes as they came; nothing at the end."""
         piece = self._following()[self._used : self._used + size]
         self._used += len(piece)
         self._place += len(piece)
         return piece
 
     def peek(self, size: int) -> bytes:
-        """Give the bytes at hand without passing them; fewer than ``size`` only at the end."""
+        """Return the bytes at hand without passing them; fewer than ``size`` only at the end."""
         chunk = self._following()
         while len(chunk) - self._used < size and (more := next(self._chunks, b"")):
             self._chunk, self._used = chunk[self._used :] + more, 0
@@ -145,14 +145,14 @@ class _Source:
         return chunk[self._used : self._used + size]
 
     def _following(self) -> bytes:
-        """Give the chunk of which something is left, if there is one."""
+        """Return the chunk of which something is left, if there is one."""
         while self._used == len(self._chunk) and (chunk := next(self._chunks, b"")):
             self._chunk, self._used = chunk, 0
         return self._chunk
 
 
 def plain_files(chunks: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, Content]]:
-    """Give the plain files of a tar as they come, each to be read before the next is asked for.
+    """Yield the plain files of a tar as they come, each to be read before the next is asked for.
 
     Raises:
         tarfile.TarError: It is none, or breaks off.
@@ -180,7 +180,7 @@ def unpack(stream: Content) -> IO[bytes] | None:
 
 
 def read_chunks(file: IO[bytes]) -> Iterator[bytes]:
-    """Give what is left of a file, never more than 1 MiB at a time.
+    """Yield what is left of a file, never more than 1 MiB at a time.
 
     Raises:
         EngineError: It is damaged.
@@ -223,7 +223,7 @@ def expected_names(diff_ids: Sequence[str]) -> Mapping[str, int]:
 
 
 def _classic_id(chain: str, parent: str) -> str:
-    """Give the name that the classic layout has for a layer below the topmost.
+    """Return the name that the classic layout has for a layer below the topmost.
 
     Source: CreateID of https://github.com/moby/moby/blob/v20.10.24/image/v1/imagev1.go
     """
@@ -239,7 +239,7 @@ def _classic_id(chain: str, parent: str) -> str:
 
 
 def foretell(member: tarfile.TarInfo, stream: Content, about: bytes, top: int) -> int | None:
-    """Give the number of the topmost layer, which alone comes with the image's own config.
+    """Return the number of the topmost layer, which alone comes with the image's own config.
 
     Raises:
         OtherNamesError: It is another layer.
@@ -293,7 +293,7 @@ def _list(value: object) -> list[Any]:
 
 
 def diff_ids_of(config: Any) -> list[str] | None:  # noqa: ANN401
-    """Give the diff ids of an image's config; None where it is none."""
+    """Return the diff ids of an image's config; None where it is none."""
     rootfs = config.get("rootfs") if isinstance(config, dict) else None
     return rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
 
@@ -304,7 +304,7 @@ def _blob(descriptor: object) -> str:
 
 
 def parse_json(text: bytes) -> Any:  # noqa: ANN401
-    """Give what a document holds; None where it is no JSON."""
+    """Return what a document holds; None where it is no JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

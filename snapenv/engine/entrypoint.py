@@ -61,7 +61,7 @@ def _starts(client: APIClient, image: str, *, entrypoint: Sequence[str] | None =
 
 
 def _output(client: APIClient, name: str) -> bytes:
-    """Give what a container prints until it ends, or is at its limit."""
+    """Return what a container prints until it ends, or is at its limit."""
     with contextlib.suppress(APIError, requests.Timeout, requests.ConnectionError):
         client.start(name)
         client.wait(name, timeout=_LIMIT_S)

@@ -119,7 +119,7 @@ def engine_errors() -> Iterator[None]:
 
 
 def said(error: APIError) -> str:
-    """Give the engine's own words."""
+    """Return the engine's own words."""
     return str(error.explanation or error)
 
 

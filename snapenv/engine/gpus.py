@@ -76,7 +76,7 @@ def choose_gpus(wanted: str | None, engine: HostEngine) -> GpuAccess:
 
 
 def _ulimits(*, rootless: bool) -> tuple[Ulimit, ...]:
-    """Give the limits that NVIDIA recommends for its PyTorch images.
+    """Return the limits that NVIDIA recommends for its PyTorch images.
 
     Pinned memory counts as locked; threads of libraries want a larger stack. An engine without
     root may not raise the limit of locked memory, and a container that asks for it does not start.
@@ -93,7 +93,7 @@ def unraised(gpus: GpuAccess) -> GpuAccess:
 
 
 def choose_shm(engine: HostEngine) -> int:
-    """Give the size of /dev/shm in bytes: half of the memory, as Linux gives a machine itself.
+    """Return the size of /dev/shm in bytes: half of the memory, as Linux gives a machine itself.
 
     Workers of a DataLoader hand their batches over in it, and 64 MB, the default of engines, ends
     them with a bus error. It is a limit: what is not written takes no memory.

@@ -72,7 +72,7 @@ def read_layers(
     *,
     base_diff_ids: Collection[str],
 ) -> Iterator[Leaving]:
-    """Give the files of the layers over a base, from what ``docker save`` writes.
+    """Yield the files of the layers over a base, from what ``docker save`` writes.
 
     ``open_tar`` may be asked twice. Both the classic layout and OCI's are read.
 
@@ -114,7 +114,7 @@ def _read_once(
     *,
     top: int | None,
 ) -> Iterator[Leaving]:
-    """Give the files of the layers that are wanted, and strike those off.
+    """Yield the files of the layers that are wanted, and strike those off.
 
     ``top`` is the number of the one layer whose name in the classic layout cannot be foretold;
     None where ``names`` has all.

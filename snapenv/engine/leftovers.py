@@ -34,7 +34,7 @@ done
 
 
 def own_label() -> dict[str, str]:
-    """Give the label of a container that is about to be made, and write that down."""
+    """Return the label of a container that is about to be made, and write that down."""
     note(_MADE, find_address().url)
     return {LABEL: process_id()}
 

@@ -29,7 +29,7 @@ _KEYS = {  # of docker's configuration, by the variable that each becomes
 def choose_proxies(
     configured: object, environ: Mapping[str, str], *, address: str
 ) -> Mapping[str, str]:
-    """Give the variables of a step, each in capitals and in small letters.
+    """Return the variables of a step, each in capitals and in small letters.
 
     ``configured`` is ``proxies`` of docker's configuration, by the addresses of engines. Where it
     has nothing for this engine or for all, those of the shell count; but not those that listen on

@@ -51,7 +51,7 @@ _LOADED = re.compile(r"Loaded image ID: (sha256:[0-9a-f]{64})")
 
 
 def save(client: APIClient, image: Image) -> Iterator[Part]:
-    """Give the config and the layers of an image, as ``ports.Engine`` says.
+    """Yield the config and the layers of an image, as ``ports.Engine`` says.
 
     Raises:
         EngineError: The engine failed, or a layer cannot be read.
@@ -83,7 +83,7 @@ def load(client: APIClient, tar: Iterable[bytes], find: Callable[[str], Image | 
 
 
 def read_saved(open_tar: OpenTar, diff_ids: Sequence[str]) -> Iterator[Part]:
-    """Give the config and the layers in what ``docker save`` writes; layers unpacked, each once.
+    """Yield the config and the layers in what ``docker save`` writes; layers unpacked, each once.
 
     They come in the order of the tar. It is read once where its names follow from the diff ids;
     else three times, for the names and sizes of its layers come after them.
@@ -106,7 +106,7 @@ def read_saved(open_tar: OpenTar, diff_ids: Sequence[str]) -> Iterator[Part]:
 def _read_plain(
     open_tar: OpenTar, names: Mapping[str, int], diff_ids: Sequence[str], left: set[str]
 ) -> Iterator[Part]:
-    """Give what has the names that are expected, and strike it off."""
+    """Yield what has the names that are expected, and strike it off."""
     about = b""
     for member, stream in _members(open_tar):
         if member.name.endswith("/json"):
@@ -140,7 +140,7 @@ def _read_packed(
 
 
 def _members(open_tar: OpenTar) -> Iterator[tuple[tarfile.TarInfo, Content]]:
-    """Give the plain files of a tar."""
+    """Yield the plain files of a tar."""
     with open_tar() as chunks:
         yield from plain_files(chunks)
 
@@ -148,7 +148,7 @@ def _members(open_tar: OpenTar) -> Iterator[tuple[tarfile.TarInfo, Content]]:
 def _config(
     member: tarfile.TarInfo, stream: Content, diff_ids: Sequence[str], left: set[str]
 ) -> Iterator[Part]:
-    """Give a file if it is the image's config, and strike it off."""
+    """Yield a file if it is the image's config, and strike it off."""
     if _CONFIG not in left or member.size > MOST_JSON_BYTES or not begins(stream, b"{"):
         return
     content = stream.read()
@@ -171,7 +171,7 @@ def _survey(
 
 
 def _unpacked(stream: Content) -> Iterator[bytes]:
-    """Give a layer's bytes, packed or not, as they come."""
+    """Return a layer's bytes, packed or not, as they come."""
     opened = unpack(stream)
     return read_chunks(opened) if opened else _plain(stream)
 

@@ -37,7 +37,7 @@ class SshError(OSError):
 
 
 def ssh_words(url: str) -> tuple[str, ...]:
-    """Give the command that connects its stdin and stdout with the engine of ``ssh://…``."""
+    """Return the command that connects its stdin and stdout with the engine of ``ssh://…``."""
     parts = urlsplit(url)
     login = ("-l", parts.username) if parts.username else ()
     port = ("-p", str(parts.port)) if parts.port else ()
@@ -63,12 +63,12 @@ class SshAdapter(HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
         cert: tuple[str, str] | str | None = None,
     ) -> HTTPConnectionPool:
-        """Give the one pool that there is."""
+        """Return the one pool that there is."""
         del request, verify, proxies, cert
         return self._pool
 
     def request_url(self, request: PreparedRequest, proxies: Mapping[str, str] | None) -> str:
-        """Give the path alone: no proxy takes part."""
+        """Return the path alone: no proxy takes part."""
         del proxies
         return request.path_url
 
@@ -107,7 +107,7 @@ class _Program(Struct, frozen=True):
     said: IO[bytes]  # what it writes on stderr
 
     def last_words(self) -> str | None:
-        """Give what it said at its end; None while it goes on."""
+        """Return what it said at its end; None while it goes on."""
         try:
             self.process.wait(_FAREWELL_S)
         except subprocess.TimeoutExpired:
@@ -165,7 +165,7 @@ class _Connection(HTTPConnection):
         self.sock.settimeout(self.timeout if isinstance(self.timeout, (int, float)) else None)
 
     def getresponse(self) -> BaseHTTPResponse:  # type: ignore[override]
-        """Give the answer.
+        """Return the answer.
 
         Raises:
             SshError: The program has ended in its place.

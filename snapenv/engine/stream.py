@@ -65,7 +65,7 @@ def parse_messages(lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
 
 
 def drain(messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Give each message of a stream, and fail at its end if one of them was an error.
+    """Yield each message of a stream, and fail at its end if one of them was an error.
 
     Raises:
         StreamError: The stream carried an error; its text is the engine's.
@@ -133,7 +133,7 @@ def asked(
 
 
 def heard(response: Response) -> Iterator[Mapping[str, Any]]:
-    """Give the messages of an answer.
+    """Yield the messages of an answer.
 
     Raises:
         StreamError: Nothing was heard for too long.

@@ -122,7 +122,7 @@ def _told(cause: Cause) -> _Why:
 
 
 def find_proxy(url: str) -> str | None:
-    """Give the proxy through which requests asks an engine, which it does by tcp alone."""
+    """Return the proxy through which requests asks an engine, which it does by tcp alone."""
     parts = urlsplit(url)
     if parts.scheme not in {"tcp", "http", "https"}:
         return None

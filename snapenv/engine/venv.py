@@ -103,7 +103,7 @@ class UvVenvs(Struct, frozen=True):
 
 @contextlib.contextmanager
 def _laid_out(files: Mapping[str, Content], *, within: Path) -> Iterator[Path]:
-    """Give a folder of files for a program that only reads: those of ours are links, no copies."""
+    """Yield a folder of files for a program that only reads: those of ours are links, no copies."""
     with tempfile.TemporaryDirectory(prefix=".snapenv-", dir=within) as folder:
         for name, content in files.items():
             _lay_out(Path(folder, name), content)
@@ -125,7 +125,7 @@ def _lay_out(place: Path, content: Content) -> None:
 
 
 def _split(lock: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Give the lock of what an index is known of, or that is fetched, and of what only lies here.
+    """Return the lock of what an index is known of, or that is fetched, and of what only lies here.
 
     Raises:
         SnapshotDamagedError: It is no lock file.
@@ -154,7 +154,7 @@ def _with_address(package: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _indexes(lock: Mapping[str, Any]) -> Iterator[str]:
-    """Give what tells uv to look into its cache for what it has of these indexes."""
+    """Yield what tells uv to look into its cache for what it has of these indexes."""
     named = dict.fromkeys(one["index"] for one in lock["packages"] if "index" in one)
     for option, index in zip(chain(["--default-index"], repeat("--index")), named, strict=False):
         yield from (option, index)

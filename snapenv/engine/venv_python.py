@@ -33,7 +33,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 def attempts(python: str) -> tuple[Attempt, ...]:
-    """Give what to ask uv for, in order, until a Python is found.
+    """Return what to ask uv for, in order, until a Python is found.
 
     ``python`` is a version such as ``3.11.7`` or ``pypy@3.10.14``, or the path of a Python, which
     alone is then asked for. The very version may be fetched, which is not tried long: offline it

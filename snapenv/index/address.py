@@ -47,7 +47,7 @@ def split_login(url: str) -> tuple[str, Login | None]:
 
 
 def realm(url: str) -> tuple[str, str, int | None]:
-    """Give what one login is good for: scheme, host and port."""
+    """Return what one login is good for: scheme, host and port."""
     parts = urlsplit(url)
     standard = {"https": 443, "http": 80}.get(parts.scheme)
     return parts.scheme, parts.hostname or "", parts.port or standard

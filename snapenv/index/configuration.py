@@ -53,7 +53,7 @@ class Configuration:
     uv_is_told: bool
 
     def variables(self, *, keyring: bool) -> dict[str, str]:
-        """Give what uv must be told to ask the very indexes that pip asks, in pip's manner.
+        """Return what uv must be told to ask the very indexes that pip asks, in pip's manner.
 
         Nothing where uv is told of indexes itself. Folders of this machine (``file:`` and
         ``find-links``) are left out: what lies there can be had nowhere else, and a folder that

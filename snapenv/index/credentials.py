@@ -40,7 +40,7 @@ class Credentials:
         self._answered = dict[tuple[str, str, int | None], Login | None]()  # by a keyring
 
     def known(self, url: str) -> Login | None:
-        """Give the login to send with a first request, if there is one."""
+        """Return the login to send with a first request, if there is one."""
         if found := self._answered.get(realm(url)):
             return found
         indexes = self._indexes(url)
@@ -51,7 +51,7 @@ class Credentials:
         )
 
     def asked(self, url: str, *, index: str | None = None) -> Login | None:
-        """Give another login after a host has refused: a keyring is asked, once for each host."""
+        """Return another login after a host has refused: a keyring is asked, once for each host."""
         with self._lock:
             if realm(url) not in self._answered:
                 self._answered[realm(url)] = self._ask(url, index) or self._netrc.default
@@ -62,7 +62,7 @@ class Credentials:
         return self.known(url) is not None or any(index.always for index in self._indexes(url))
 
     def variables(self) -> dict[str, str]:
-        """Give what uv must be told; it is let ask a keyring where a password is missing."""
+        """Return what uv must be told; it is let ask a keyring where a password is missing."""
         configuration = self._configuration
         chosen = [url for url in (configuration.pip_default, *configuration.pip_extra) if url]
         lacks = any(not _is_whole(self.known(url)) for url in chosen)
@@ -132,7 +132,7 @@ def _is_whole(login: Login | None) -> bool:
 
 
 def _of_user_info(user_info: str, where: str) -> Iterator[tuple[str, str]]:
-    """Give the forms of a login as it is written into an address."""
+    """Yield the forms of a login as it is written into an address."""
     user, colon, password = user_info.partition(":")
     login = Login(user=unquote(user), password=unquote(password) if colon else None)
     yield from _forms(login, where)
@@ -142,7 +142,7 @@ def _of_user_info(user_info: str, where: str) -> Iterator[tuple[str, str]]:
 
 
 def _forms(login: Login, where: str) -> Iterator[tuple[str, str]]:
-    """Give a password as it is, as an address holds it, and as a request's header does.
+    """Yield a password as it is, as an address holds it, and as a request's header does.
 
     The header's form comes without its padding, and so is found with it and without. A user
     without a password is a credential if it is as long as a token, and is no mail address.

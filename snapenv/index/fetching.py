@@ -38,7 +38,7 @@ def open_session(
 
 
 def read_remote_record(wheel: IndexWheel, session: IndexSession) -> WheelRecord:
-    """Give a wheel's own RECORD and size; where the host gives no parts, of the whole wheel.
+    """Return a wheel's own RECORD and size; where the host gives no parts, of the whole wheel.
 
     Raises:
         PackageIndexError: The host does not answer or refuses, or it is no wheel.

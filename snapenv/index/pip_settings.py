@@ -40,7 +40,7 @@ def pip_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
 
 
 def install_options(environment: Mapping[str, str], texts: Iterable[str]) -> Mapping[str, str]:
-    """Give what ``pip install`` is told, by option, from its files, the weakest first.
+    """Return what ``pip install`` is told, by option, from its files, the weakest first.
 
     A section of a command is stronger than ``global``, and a variable than both, whichever file
     they are in. A text that is no configuration tells nothing.

@@ -56,7 +56,7 @@ class _Parts:
         self.total = wheel.size_bytes
 
     def fetch(self, wanted: tuple[int, int | None], *, stream: bool = False) -> PartialBuffer:
-        """Give the bytes from the first to the last; of ``(-n, None)``, the last n bytes."""
+        """Return the bytes from the first to the last; of ``(-n, None)``, the last n bytes."""
         del stream
         first, last = wanted
         if last is None:

@@ -45,7 +45,7 @@ _KNOWN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without
 
 
 def read_record(archive: zipfile.ZipFile, wheel: IndexWheel, size_bytes: int | None) -> WheelRecord:
-    """Give the one RECORD that a wheel of this name has, and what of the archive may be run.
+    """Return the one RECORD that a wheel of this name has, and what of the archive may be run.
 
     Raises:
         TransferError: It has none, or several, or one that is too large or packed unusually.
@@ -65,7 +65,7 @@ def read_record(archive: zipfile.ZipFile, wheel: IndexWheel, size_bytes: int | N
 
 
 def _cut_scripts(archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
-    """Give the scripts that pip cuts, with their hashes when it has done so.
+    """Yield the scripts that pip cuts, with their hashes when it has done so.
 
     Source: https://github.com/pypa/pip/blob/main/src/pip/_internal/operations/install/wheel.py
     """
@@ -80,7 +80,7 @@ def _cut_scripts(archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
 
 
 def _executable(entry: zipfile.ZipInfo) -> str | None:
-    """Give the path of a file that an installer makes executable: anyone may run it."""
+    """Return the path of a file that an installer makes executable: anyone may run it."""
     is_of_unix = entry.create_system == _UNIX
     mode = entry.external_attr >> 16 if is_of_unix and not entry.is_dir() else 0
     return entry.filename if mode & 0o111 else None

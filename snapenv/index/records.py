@@ -33,7 +33,7 @@ class RecordCache(Struct, frozen=True):
     folder: Path | None
 
     def find(self, wheel: IndexWheel) -> WheelRecord | None:
-        """Give the RECORD of a wheel, if it is kept and whole."""
+        """Return the RECORD of a wheel, if it is kept and whole."""
         path = self._path(wheel)
         if path is None:
             return None

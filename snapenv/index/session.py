@@ -48,7 +48,7 @@ class Trust(Struct, frozen=True, kw_only=True):
     hosts: frozenset[str] = field(default_factory=frozenset)  # with any certificate
 
     def verify(self, host: str) -> bool | str:
-        """Give what requests is told."""
+        """Return what requests is told."""
         return False if host in self.hosts else self.bundle or True
 
 

@@ -90,7 +90,7 @@ def is_meant(variable: str, call: Call) -> bool:
 
 
 def uv_settings(configuration: Configuration, told: dict[str, str], *, call: Call) -> UvSettings:
-    """Give what a call of uv gets of this machine; ``told`` is what pip's configuration adds."""
+    """Return what a call of uv gets of this machine; ``told`` is what pip's configuration adds."""
     texts = configuration.texts
     meant = {
         name: value
@@ -111,7 +111,7 @@ def uv_settings(configuration: Configuration, told: dict[str, str], *, call: Cal
 
 
 def _own(environment: Mapping[str, str]) -> dict[str, str]:
-    """Give what uv is told of indexes, and of its cache, as it holds in whatever folder it runs."""
+    """Return what uv is told of indexes and its cache, as it holds in whatever folder it runs."""
     own = {name: environment[name] for name in _INDEXES if name in environment}
     cache = environment.get("UV_CACHE_DIR")
     links = [
@@ -160,7 +160,7 @@ def _meant(table: Mapping[str, Any], call: Call) -> Mapping[str, Any]:
 
 
 def _reachable(place: object) -> object:
-    """Give an index, or a page of links, that other machines reach too; else None."""
+    """Return an index, or a page of links, that other machines reach too; else None."""
     if isinstance(place, dict):
         plain = {key: value for key, value in place.items() if key in _OF_INDEX}
         return plain if is_http(str(plain.get("url"))) else None

@@ -35,11 +35,11 @@ class IndexWheels:
         self._lock = Lock()
 
     def variables(self) -> dict[str, str]:
-        """Give what uv must be told of the configured indexes; it may hold a credential."""
+        """Return what uv must be told of the configured indexes; it may hold a credential."""
         return self._credentials.variables()
 
     def uv_settings(self, call: Call) -> UvSettings:
-        """Give what a call of uv gets of this machine's configuration, and what it must not get.
+        """Return what a call of uv gets of this machine's configuration, and what it must not get.
 
         It may hold a credential.
         """
@@ -48,7 +48,7 @@ class IndexWheels:
         return uv_settings(self._configuration, self._credentials.variables(), call=call)
 
     def record(self, wheel: IndexWheel) -> WheelRecord:
-        """Give a wheel's own RECORD and size, of a few kB where the server can.
+        """Return a wheel's own RECORD and size, of a few kB where the server can.
 
         Many may ask at once.
 

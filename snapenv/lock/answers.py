@@ -64,7 +64,7 @@ def program_key(program: str) -> str:
 
 
 def read_answers(kept: Kept, name: str, *, since: float) -> Mapping[str, Answer]:
-    """Give the answers to a question that came ``since`` then, by pin."""
+    """Return the answers to a question that came ``since`` then, by pin."""
     answers = kept.find_value(name, dict[str, Answer]) or {}
     return {pin: one for pin, one in answers.items() if one.asked_at >= since}
 

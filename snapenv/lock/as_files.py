@@ -27,7 +27,7 @@ _INSTALLER = b"snapenv\n"
 def as_files(
     files: Mapping[str, CarriedFile], *, untracked: Collection[str] = ()
 ) -> Mapping[str, CarriedFile]:
-    """Give the files of a distribution by their places: ``site/PATH`` and ``prefix/PATH``.
+    """Return the files of a distribution by their places: ``site/PATH`` and ``prefix/PATH``.
 
     ``files`` are named as for ``rebuild_wheel``. Beside them stand the scripts of its entry points,
     and in its .dist-info a RECORD of all. What is ``untracked``, by such places, belongs to no

@@ -57,7 +57,7 @@ class Uv(Struct, frozen=True, kw_only=True):
     offline: bool = False
 
     def version(self) -> str:
-        """Give its version, such as ``0.9.3``."""
+        """Return its version, such as ``0.9.3``."""
         return self.machine.run((self.program, "--version")).stdout.split()[1]
 
     def compile(self, requirements: str, *words: str) -> Completed:
@@ -93,7 +93,7 @@ def ask_index(pins: Sequence[Distribution], facts: Facts, uv: Uv, task: Task) ->
 
 
 def with_tags(pin: Distribution, wheels: Iterable[IndexWheel]) -> IndexWheel | None:
-    """Give the wheel whose name has exactly the tags of the installed one, if it is there."""
+    """Return the wheel whose name has exactly the tags of the installed one, if it is there."""
     return next((wheel for wheel in wheels if _has_tags(wheel, pin)), None)
 
 
@@ -144,7 +144,7 @@ def _can_be_asked(pin: Distribution) -> bool:
 
 
 def _indexes(pins: Sequence[Distribution], facts: Facts, uv: Uv) -> Mapping[str, str]:
-    """Give the address of the index that each pin came from, where it is one over HTTP.
+    """Return the address of the index that each pin came from, where it is one over HTTP.
 
     uv writes it into no lock file, but says it of the requirements; it answers from what it has
     just been told, and where it kept nothing, nothing is known.
@@ -160,7 +160,7 @@ def _indexes(pins: Sequence[Distribution], facts: Facts, uv: Uv) -> Mapping[str,
 
 
 def _plain(url: str) -> str | None:
-    """Give an address without what may be a credential; None where no other machine reaches it."""
+    """Return an address without what may be a credential; None if no other machine reaches it."""
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http"):
         return None
@@ -185,7 +185,7 @@ def _compile(
 
 
 def _python_version(facts: Facts) -> str:
-    """Give the version that is asked for; a release candidate counts as what it will be."""
+    """Return the version that is asked for; a release candidate counts as what it will be."""
     version = facts.environment.interpreter.version
     return re.split(r"[^0-9.]", version)[0]
 

@@ -90,7 +90,7 @@ def carry(
     allow: Sequence[str] = (),
     anew: bool = False,
 ) -> Carried:
-    """Give what travels, of which nothing that is not allowed holds a secret.
+    """Return what travels, of which nothing that is not allowed holds a secret.
 
     ``fetch`` is asked for what is not kept; with ``anew`` for all of it.
 
@@ -154,7 +154,7 @@ def _names(travelling: Travelling, services: Services) -> dict[str, str]:
 
 
 def _identities(travelling: Travelling) -> dict[str, object]:
-    """Give what the probe says of the bytes of each part.
+    """Return what the probe says of the bytes of each part.
 
     Of a file of a distribution that is what it says of all that have edited one of this name; of
     a file that nothing else is known of, it is what it says of the whole environment.
@@ -176,7 +176,7 @@ def _identities(travelling: Travelling) -> dict[str, object]:
 
 
 def _untracked(environment: Environment) -> Mapping[str, UntrackedFile]:
-    """Give what belongs to no distribution, by its place."""
+    """Return what belongs to no distribution, by its place."""
     minor = environment.interpreter.minor
     return {
         place_in_environment("site-packages", found.path, minor): found
@@ -251,7 +251,7 @@ def _without(travelling: Travelling, parts: Collection[str]) -> Travelling:
 
 
 def _pieces(file: CarriedFile) -> Iterable[bytes]:
-    """Give a file to be searched: a small one at once, so that no piece cuts a word."""
+    """Return a file to be searched: a small one at once, so that no piece cuts a word."""
     return [file.content] if isinstance(file.content, bytes) else read_chunks(file.content)
 
 

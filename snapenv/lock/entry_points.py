@@ -35,7 +35,7 @@ def is_installable(entry_points: bytes) -> bool:
 
 
 def scripts_of(entry_points: bytes) -> Mapping[str, bytes]:
-    """Give the scripts by name; a text that is no entry points has none."""
+    """Return the scripts by name; a text that is no entry points has none."""
     parser = configparser.RawConfigParser(delimiters=("=",), strict=False)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def temporary_folder(services: Services) -> Iterator[Path]:
-    """Give a folder for what is fetched, which is gone afterwards.
+    """Yield a folder for what is fetched, which is gone afterwards.
 
     It lies in the user's cache folder: what is fetched may not fit where temporary files lie.
 

@@ -97,7 +97,7 @@ def _answers(
 def _ask(
     pins: Sequence[Distribution], asking: _Question, services: Services
 ) -> dict[str, IndexWheel | None]:
-    """Give the wheel of each pin, by its key."""
+    """Return the wheel of each pin, by its key."""
     offers = ask_index(pins, asking.facts, asking.uv, asking.task)
     wheels = _tagged(pins, offers) if asking.uv.offline else _proved(pins, offers, asking, services)
     return {key(pin): wheels[pin.name] for pin in pins}

@@ -49,7 +49,7 @@ def find_folders(
 
 
 def _at(content: bytes, folder: bytes) -> Iterator[int]:
-    """Give where a folder is named, and not one whose name only begins like it."""
+    """Yield where a folder is named, and not one whose name only begins like it."""
     at = content.find(folder)
     while at >= 0:
         after = content[at + len(folder) : at + len(folder) + 1]

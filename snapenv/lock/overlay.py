@@ -120,7 +120,7 @@ def plan_overlay(
 
 
 def make_overlay(plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> Mapping[str, Content]:
-    """Give the overlay's files by their names in the snapshot; none where nothing differs.
+    """Return the overlay's files by their names in the snapshot; none where nothing differs.
 
     ``files`` are the collected ones by ``site/PATH`` and ``prefix/PATH``. The same files in any
     order give the same bytes.
@@ -157,7 +157,7 @@ def make_overlay(plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> Mapping
 def _changed_modes(
     found: Distribution, given: tuple[str, ...] | None, minor: str
 ) -> Iterator[tuple[str, bool]]:
-    """Give the files whose bit is not what the installed wheel gives them, and what it is."""
+    """Yield the files whose bit is not what the installed wheel gives them, and what it is."""
     own = found.files.executable if found.files else None
     if own is not None and given is not None:
         for path in sorted(set(own).symmetric_difference(given)):

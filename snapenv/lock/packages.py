@@ -118,7 +118,7 @@ def _warnings(carried: Carried) -> tuple[str, ...]:
 
 
 def _pylock(facts: Facts, found: Found, carried: Carried, made: Kept, *, all_travel: bool) -> bytes:
-    """Give the lock file of all packages, also as it was written before."""
+    """Return the lock file of all packages, also as it was written before."""
     known = proofs(facts.environment, found.absent, proved=found.proved)
     pinned_wheels, machine = list(found.wheels.values()), facts.hardware.system.machine
     hangs_on = (facts.environment, machine, pinned_wheels, known, carried.sha256, all_travel)

@@ -16,7 +16,7 @@ _UNWRITABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def place_in_environment(owner: str, path: str, minor: str) -> str:
-    """Give ``site/PATH`` or ``prefix/PATH`` of a file that RECORD names from site-packages.
+    """Return ``site/PATH`` or ``prefix/PATH`` of a file that RECORD names from site-packages.
 
     ``minor`` is Python's, such as "3.11"; of ``../../../bin/x`` the place is ``prefix/bin/x``.
 

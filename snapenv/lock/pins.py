@@ -29,7 +29,7 @@ _NAMED = 5  # culprits in one message
 def pinned(
     environment: Environment, not_on_index: Collection[str] = ()
 ) -> tuple[Distribution, ...]:
-    """Give the distributions that an index gives back.
+    """Return the distributions that an index gives back.
 
     Before an index was asked, they are those that came from one; ``not_on_index`` are the names
     that it then did not have.
@@ -44,7 +44,7 @@ def pinned(
 def vendored(
     environment: Environment, not_on_index: Collection[str] = ()
 ) -> tuple[Distribution, ...]:
-    """Give the distributions whose wheels are rebuilt here, and travel with the snapshot."""
+    """Return the distributions whose wheels are rebuilt here, and travel with the snapshot."""
     return tuple(
         found
         for found in environment.distributions

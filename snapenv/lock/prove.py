@@ -41,7 +41,7 @@ def prove(
     record: Callable[[IndexWheel], WheelRecord],
     python: str,
 ) -> Mapping[str, IndexWheel | None]:
-    """Give of each pin the one offered wheel that was installed, by name; None where none was.
+    """Return of each pin the one offered wheel that was installed, by name; None where none was.
 
     Its size is known then, and which of its files may be run.
 
@@ -90,7 +90,7 @@ def is_proof(
 def installed_digest(
     record: str, *, name: str, python: str, cut: Mapping[str, str] = _NOTHING
 ) -> str | None:
-    """Give what ``Files.sha256`` would be once a wheel is installed, from its RECORD.
+    """Return what ``Files.sha256`` would be once a wheel is installed, from its RECORD.
 
     None where a file has no sha256 in it.
     """
@@ -113,7 +113,7 @@ def installed_digest(
 
 
 def installed_executables(record: WheelRecord, *, name: str, python: str) -> tuple[str, ...]:
-    """Give the files of a wheel that may be run once it is installed, sorted.
+    """Return the files of a wheel that may be run once it is installed, sorted.
 
     Scripts may always: an installer sees to that.
     """
@@ -130,7 +130,7 @@ def _is_script(path: str) -> bool:
 
 
 def _rows(record: str) -> Iterator[tuple[str, str]]:
-    """Give path and hash of each file; a path that is named twice counts as the last says."""
+    """Yield path and hash of each file; a path that is named twice counts as the last says."""
     csv.field_size_limit(max(len(record), csv.field_size_limit()))
     for row in csv.reader(io.StringIO(record.replace("\0", ""), newline="")):
         if row and not row[0].endswith("/"):

@@ -31,7 +31,7 @@ def write_pylock(
     proofs: Mapping[str, Proof],
     all_travel: bool = False,
 ) -> bytes:
-    """Give a pylock.toml, packages by name; the same lock gives the same bytes.
+    """Return a pylock.toml, packages by name; the same lock gives the same bytes.
 
     ``rebuilt`` are wheels by their file names, which lie in ``vendor/`` beside it; where
     ``all_travel``, those of the index lie there too, and their address is only told. What the
@@ -55,7 +55,7 @@ def write_pylock(
 
 
 def read_wheels(pylock: bytes, *, where: str) -> tuple[IndexWheel, ...]:
-    """Give the wheels of a pylock.toml that are to be fetched from an index.
+    """Return the wheels of a pylock.toml that are to be fetched from an index.
 
     Raises:
         SnapshotDamagedError: It is no such file.

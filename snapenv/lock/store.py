@@ -98,12 +98,12 @@ def make_snapshot(  # noqa: PLR0913 - the files of a snapshot by kind
 
 
 def write_lock(lock: Lock) -> bytes:
-    """Give the text of a lock in a snapshot, without what is new each time."""
+    """Return the text of a lock in a snapshot, without what is new each time."""
     return lock_to_toml(_with_speed(lock, None))
 
 
 def _with_speed(lock: Lock, speed: Speed | None) -> Lock:
-    """Give a lock whose baseline tells of its run this speed, and nothing else."""
+    """Return a lock whose baseline tells of its run this speed, and nothing else."""
     if lock.baseline is None:
         return lock
     return replace(lock, baseline=replace(lock.baseline, speed=speed, cuda=None))
@@ -188,7 +188,7 @@ def read_snapshot(folder: Path) -> Snapshot:
 
 
 def _read_folder(folder: Path, above: str = "") -> Iterator[tuple[str, Content]]:
-    """Give all that lies in a snapshot folder and in its two folders, by its names.
+    """Yield all that lies in a snapshot folder and in its two folders, by its names.
 
     Small plain files that are texts are read. All else is a Path, whatever it is.
 
@@ -307,7 +307,7 @@ def _is_plain(path: Path) -> bool:
 
 
 def _hash_all(contents: Mapping[str, Content]) -> Mapping[str, str]:
-    """Give the sha256 of each file, in hex."""
+    """Return the sha256 of each file, in hex."""
     if sum(map(size_bytes, contents.values())) <= _FEW_BYTES:
         return {name: _sha256(content) for name, content in contents.items()}
     from concurrent.futures import ThreadPoolExecutor

@@ -37,7 +37,7 @@ class Platform(Struct, frozen=True, kw_only=True):
         return Tag(tag.interpreter, tag.abi, platform) in _tags(self.python)
 
     def made_tag(self, *, compiled: bool) -> str:
-        """Give a tag that fits."""
+        """Return a tag that fits."""
         if not compiled:
             return "py3-none-any"
         minor = f"cp{self.python.replace('.', '')}"
@@ -54,7 +54,7 @@ class Platform(Struct, frozen=True, kw_only=True):
 
 
 def tags_of(wheel_file: bytes) -> frozenset[Tag]:
-    """Give the tags that a WHEEL file names; lines that are none are passed over."""
+    """Return the tags that a WHEEL file names; lines that are none are passed over."""
     lines = re.findall(rb"(?im)^Tag: *([\w.]+-[\w.]+-[\w.]+)[ \t\r]*$", wheel_file)
     return frozenset(tag for line in lines for tag in parse_tag(line.decode(errors="replace")))
 

@@ -68,7 +68,7 @@ class _Layout(Struct, frozen=True, kw_only=True):
 def rebuild_wheel(
     distribution: Distribution, files: Mapping[str, CarriedFile], platform: Platform
 ) -> tuple[str, bytes]:
-    """Give a wheel's file name and content; the same files in any order give the same bytes.
+    """Return a wheel's file name and content; the same files in any order give the same bytes.
 
     ``files`` are named ``site/PATH`` (below site-packages, the .dist-info among them),
     ``scripts/FILE`` and ``data/PATH`` (below the prefix). The tags of its name are those of its
@@ -116,7 +116,7 @@ def make_wheel(
 def _planned(
     distribution: Distribution, files: Mapping[str, CarriedFile], platform: Platform
 ) -> tuple[str, Mapping[str, CarriedFile], str]:
-    """Give a wheel's file name, its members, and the name of its .dist-info."""
+    """Return a wheel's file name, its members, and the name of its .dist-info."""
     refuse_unsafe(distribution.name, files)
     if not is_normalized_name(distribution.name):
         raise _cannot(distribution, "it has no name that a wheel can have")
@@ -208,7 +208,7 @@ def _header(metadata: bytes, name: str) -> str:
 def _members(
     distribution: Distribution, files: Mapping[str, CarriedFile], layout: _Layout
 ) -> dict[str, CarriedFile]:
-    """Give the files by their place in the wheel, without RECORD."""
+    """Return the files by their place in the wheel, without RECORD."""
     members: dict[str, CarriedFile] = {}
     for path, file in files.items():
         place = _place(path, layout)

@@ -103,12 +103,12 @@ class Fingerprint(Struct, frozen=True, kw_only=True):
         return tuple(float.fromhex(loss) for loss in self.losses)
 
     def relative_differences(self, other: Fingerprint) -> tuple[float, ...]:
-        """Give one number a step, infinite where either loss is missing or not finite."""
+        """Return one number a step, infinite where either loss is missing or not finite."""
         pairs = zip_longest(self.values, other.values, fillvalue=math.nan)
         return tuple(_relative_difference(loss, another) for loss, another in pairs)
 
     def first_differing_step(self, other: Fingerprint) -> int | None:
-        """Give the first step, from 1, whose losses are not the same bit for bit."""
+        """Return the first step, from 1, whose losses are not the same bit for bit."""
         pairs = enumerate(zip_longest(self.losses, other.losses), start=1)
         return next((step for step, (loss, another) in pairs if loss != another), None)
 

@@ -158,7 +158,7 @@ class Image(Struct, frozen=True, kw_only=True):
         return f"{self.machine}/{self.variant}" if self.variant else self.machine
 
     def digest_in(self, repository: str) -> str | None:
-        """Give the digest that a repository gave the image, if it came from there."""
+        """Return the digest that a repository gave the image, if it came from there."""
         prefix = f"{repository}@"
         known = (name.removeprefix(prefix) for name in self.digests if name.startswith(prefix))
         return next(known, None)

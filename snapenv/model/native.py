@@ -37,5 +37,5 @@ class Native(Struct, frozen=True, kw_only=True):
     cublas: str | None = None  # "13.1.0", of the library that torch would load
 
     def find_kernels(self, distribution: str) -> Kernels | None:
-        """Give the kernels of a distribution, if it holds any."""
+        """Return the kernels of a distribution, if it holds any."""
         return next((one for one in self.kernels if one.distribution == distribution), None)

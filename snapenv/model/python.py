@@ -119,5 +119,5 @@ class Environment(Struct, frozen=True, kw_only=True):
     libraries: Libraries = Libraries()
 
     def find(self, name: str) -> Distribution | None:
-        """Give the distribution of this normalised name, if it is installed."""
+        """Return the distribution of this normalised name, if it is installed."""
         return next((found for found in self.distributions if found.name == name), None)

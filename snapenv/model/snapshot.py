@@ -117,7 +117,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     absent: tuple[str, ...] = ()  # carried files that an image was built with and does not hold
 
     def text(self, name: str) -> bytes:
-        """Give one of the small files, which are held in memory."""
+        """Return one of the small files, which are held in memory."""
         content = self.files[name]
         if not isinstance(content, bytes):
             raise TypeError(f"{name} is not held in memory")

@@ -23,7 +23,7 @@ class UvSettings:
     config: bytes = field(default=b"", repr=False)
 
     def words(self, program: str, *arguments: str) -> tuple[str, ...]:
-        """Give the words that run uv; ``files`` and ``variables`` belong to them."""
+        """Return the words that run uv; ``files`` and ``variables`` belong to them."""
         cleared = tuple(word for name in self.unset for word in ("-u", name))
         shell = ("/usr/bin/env", *cleared) if cleared else ()
         return (*shell, program, *arguments, "--config-file", UV_CONFIG)
@@ -38,6 +38,6 @@ _SAID = 300  # characters
 
 
 def first_words(stderr: str) -> str:
-    """Give the beginning of why uv failed, on one line; its last words are but its advice."""
+    """Return the beginning of why uv failed, on one line; its last words are but its advice."""
     said = " ".join(stderr.split())
     return (said.partition("error: ")[2] or said)[:_SAID]

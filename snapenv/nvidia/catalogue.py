@@ -104,7 +104,7 @@ class Catalogue(Struct, frozen=True, kw_only=True):
     never_forward: tuple[int, ...] = ()
 
     def find(self, tag: str) -> CatalogueImage | None:
-        """Give the release of this tag, if it is known."""
+        """Return the release of this tag, if it is known."""
         return next((image for image in self.images if image.tag == tag), None)
 
 

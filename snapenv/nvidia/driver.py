@@ -58,7 +58,7 @@ def serve(
 
 
 def own_cuda(driver: Driver, catalogue: Catalogue) -> Pair | None:
-    """Give the newest CUDA that came with a driver no newer than this one; None is unknown.
+    """Return the newest CUDA that came with a driver no newer than this one; None is unknown.
 
     What the driver was asked is believed where the catalogue ends, where the version says nothing,
     and where it is of the newest major version that the driver's version reaches (a Jetson Thor's
@@ -91,7 +91,7 @@ def _reaches_family(driver: Driver, cuda: Pair, catalogue: Catalogue) -> bool:
 
 
 def last_branch(gpu: Gpu, catalogue: Catalogue) -> int | None:
-    """Give the last branch of the driver that supports a GPU; None where there is no last yet."""
+    """Return the last branch of the driver that supports a GPU; None where there is no last yet."""
     capability = gpu.compute_capability
     known = [
         one

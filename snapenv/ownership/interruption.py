@@ -83,7 +83,7 @@ def deferred() -> Iterator[None]:
 
 
 def wake_handle() -> int | None:
-    """Give a file descriptor that is readable once the command is interrupted, if it can be."""
+    """Return a file descriptor that is readable once the command is interrupted, if it can be."""
     return _STATE.pipe[0] if _STATE.pipe else None
 
 

@@ -83,7 +83,7 @@ def _nothing_left(process: str, entry: Entry) -> bool:
 
 
 def process_id() -> str:
-    """Give a name of this process that no other one has, ever."""
+    """Return a name of this process that no other one has, ever."""
     return _OWN.id
 
 
@@ -99,7 +99,7 @@ def note_path(path: Path) -> None:
 
 @contextlib.contextmanager
 def scratch_folder(prefix: str = "snapenv-", *, within: Path | None = None) -> Iterator[Path]:
-    """Give a new folder, which is gone afterwards; without ``within``, where temporary files lie.
+    """Yield a new folder, which is gone afterwards; without ``within``, where temporary files lie.
 
     Raises:
         WriteError: It cannot be made.

@@ -52,7 +52,7 @@ class LockFile:
             os.close(handle)
 
     def read(self) -> str:
-        """Give what the last holder wrote, if it ended before it could remove the file."""
+        """Return what the last holder wrote, if it ended before it could remove the file."""
         return _read(self._handle)
 
     def append(self, text: str) -> None:

@@ -50,7 +50,7 @@ def refuse_unwritable(path: Path) -> None:
 
 @contextlib.contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """Give a name beside ``path``; what the block makes under it is moved to its place at the end.
+    """Yield a name beside ``path``; what the block makes under it is moved to its place at the end.
 
     Raises:
         PlaceTakenError: Something stands there already.

@@ -93,7 +93,7 @@ def check_names(case: Case) -> Iterator[Check]:
 
 
 def resolve(name: str, specs: Sequence[CdiSpec]) -> CdiSpec | None:
-    """Give the specification that counts for a device; None where none does, or two cancel out.
+    """Return the specification that counts for a device; None where none does, or two cancel out.
 
     Two in one folder cancel out though a later folder has the device too.
     """

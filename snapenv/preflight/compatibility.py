@@ -82,7 +82,7 @@ def check_glibc(case: Case) -> Iterator[Check]:
 
 
 def read_requirements(variables: Mapping[str, str]) -> Mapping[str, str]:
-    """Give each requirement by the variable that asks it; all of them must be met.
+    """Return each requirement by the variable that asks it; all of them must be met.
 
     An image without NVIDIA_REQUIRE_CUDA asks for the CUDA that CUDA_VERSION names. None is asked
     where NVIDIA_DISABLE_REQUIRE is true.
@@ -202,7 +202,7 @@ def check_forward(case: Case) -> Iterator[Check]:
 
 
 def _branches(case: Case) -> tuple[int, int] | None:
-    """Give the branches of the driver and of the image's libcuda, where both are known."""
+    """Return the branches of the driver and of the image's libcuda, where both are known."""
     hardware = case.gpu_hardware
     if hardware is None or hardware.driver is None:
         return None

@@ -111,7 +111,7 @@ def _install(engine: HostEngine) -> str:
 
 
 def _daemon(engine: HostEngine) -> tuple[str, str]:
-    """Give the engine's configuration file, and the command that starts it again."""
+    """Return the engine's configuration file, and the command that starts it again."""
     if engine.rootless:
         return "$HOME/.config/docker/daemon.json", "systemctl --user restart docker"
     return "/etc/docker/daemon.json", "sudo systemctl restart docker"

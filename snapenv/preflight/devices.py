@@ -83,7 +83,7 @@ def _find(
     silent: set[int],
     states: Sequence[GpuState],
 ) -> tuple[_Device, ...] | None:
-    """Give what one word names; None where that cannot be told."""
+    """Return what one word names; None where that cannot be told."""
     if word.isdecimal():
         number = int(word)
         return (_Device(number),) if number in silent or number in dict(every) else ()

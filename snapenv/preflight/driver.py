@@ -100,7 +100,7 @@ def check_mismatch(case: Case) -> Iterator[Check]:
 
 
 def _halves(hardware: Hardware) -> tuple[str | None, str | None]:
-    """Give the versions of the kernel module and of the library; None is unknown."""
+    """Return the versions of the kernel module and of the library; None is unknown."""
     if hardware.driver:
         return hardware.driver.kernel_module, hardware.driver.version
     fault = hardware.driver_fault
@@ -155,7 +155,7 @@ def lowest_driver(catalogue: Catalogue, cuda: Pair) -> str:
 
 
 def _lowest(catalogue: Catalogue, cuda: Pair) -> tuple[int, ...]:
-    """Give the lowest driver for every CUDA of a major version; empty is unknown."""
+    """Return the lowest driver for every CUDA of a major version; empty is unknown."""
     known = (one.lowest_driver for one in catalogue.cuda if one.cuda[0] == cuda[0])
     return max(known, default=())
 

@@ -153,7 +153,7 @@ def torch_coverage(case: Case, gpu: Gpu) -> Coverage | None:
 
 
 def built_for(kernels: Kernels) -> tuple[str, ...]:
-    """Give the architectures that most of the code is for, else those of any of it."""
+    """Return the architectures that most of the code is for, else those of any of it."""
     return kernels.common or kernels.architectures
 
 

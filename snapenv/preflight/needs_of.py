@@ -97,7 +97,7 @@ def needs_of_remote(
 
 
 def needs_of_unread(error: RegistryError, ref: ImageRef, *, options: RunOptions) -> Needs:
-    """Give what is known of an image that its registry gives to the engine alone: nothing."""
+    """Return what is known of an image that its registry gives to the engine alone: nothing."""
     unread = Unread(image=str(ref), error=error.message, hint=error.hint, gone=False)
     return for_device(Needs(name=str(ref), unread=unread), options.device, venv=options.venv)
 
@@ -123,7 +123,7 @@ def find_local(ref: ImageRef, services: Services) -> Image | None:
 
 
 def missing_layers(image: RemoteImage, here: Sequence[Image]) -> tuple[Layer, ...]:
-    """Give the layers of a registry's image that no local image has below the same layers."""
+    """Return the layers of a registry's image that no local image has below the same layers."""
     held = max((_common(image.diff_ids, one.diff_ids) for one in here), default=0)
     return image.layers[held:]
 

@@ -34,7 +34,7 @@ class Inspection(Struct, frozen=True, kw_only=True):
 def inspect_image(
     image: Image, target: Target, services: Services, *, rehash: bool = False
 ) -> Inspection:
-    """Give the facts of an image; its container runs in any case. ``rehash`` reads every file."""
+    """Return the facts of an image; its container runs in any case. ``rehash`` reads every file."""
     made, name = services.made(), _name(image, target)
     kept = None if rehash else made.find_value(name, Inspection)
     if kept:

@@ -112,7 +112,7 @@ class RegistryClient:
         return manifest, digest
 
     def _manifest(self, repository: Repository, name: str) -> tuple[Manifest | Index, str]:
-        """Give a manifest by tag or digest, and its digest."""
+        """Return a manifest by tag or digest, and its digest."""
         body = self._get(
             repository,
             f"{repository.path}/manifests/{name}",
@@ -184,7 +184,7 @@ def _check_bytes(body: Body, digest: str | None) -> None:
 
 
 def _below(link: str) -> str:
-    """Give what a link to the next page asks for, of this registry and no other."""
+    """Return what a link to the next page asks for, of this registry and no other."""
     parts = urlsplit(link)
     _, found, path = parts.path.partition("/v2/")
     if not found:

@@ -21,7 +21,7 @@ class Login:
 
 
 def find_login(host: str) -> Login | None:
-    """Give the login that docker has for a registry, None where it has none.
+    """Return the login that docker has for a registry, None where it has none.
 
     Raises:
         LoginError: There may be one, and it cannot be had.

@@ -124,7 +124,7 @@ class _Kind(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def sha256_digest(content: bytes) -> str:
-    """Give what a registry would name these bytes."""
+    """Return what a registry would name these bytes."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
@@ -161,7 +161,7 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest | Index:
 
 
 def choose(index: Index, machine: str) -> str | None:
-    """Give the digest of an index's image for a kind of machine: ``amd64``, or ``amd64/v3``.
+    """Return the digest of an index's image for a kind of machine: ``amd64``, or ``amd64/v3``.
 
     Engines take the first that every machine of the kind can run. Which of the others they take, if
     any, depends on the processor and on their version; the least demanding stands for them, where

@@ -47,7 +47,7 @@ class Repository(Struct, frozen=True, kw_only=True):
 
 
 def find_repository(ref: ImageRef) -> Repository:
-    """Give where a reference's repository is served."""
+    """Return where a reference's repository is served."""
     host = ref.registry or DEFAULT_HOST
     if host not in {DEFAULT_HOST, f"index.{DEFAULT_HOST}"}:
         return Repository(host=host, address=host, path=ref.path)
@@ -56,12 +56,12 @@ def find_repository(ref: ImageRef) -> Repository:
 
 
 def find_authority(host: str, folder: Path = _CERTIFICATES) -> str | None:
-    """Give the file of a registry's own certificate authority, where docker looks for it."""
+    """Return the file of a registry's own certificate authority, where docker looks for it."""
     return next((str(path) for path in sorted(folder.joinpath(host).glob("*.crt"))), None)
 
 
 def find_client_certificate(host: str, folder: Path = _CERTIFICATES) -> tuple[str, str] | None:
-    """Give the files of the certificate and the key that a registry wants, where docker looks.
+    """Return the files of the certificate and the key that a registry wants, where docker looks.
 
     Source: https://docs.docker.com/engine/security/certificates/
     """

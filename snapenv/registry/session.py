@@ -129,7 +129,7 @@ class RegistrySession:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def get(self, path: str, *, repository: str, accept: str, most_bytes: int) -> Body:
-        """Give the whole answer to one request below ``/v2/``.
+        """Return the whole answer to one request below ``/v2/``.
 
         Raises:
             AbsentError: 404.
@@ -148,7 +148,7 @@ class RegistrySession:
         return body
 
     def _find_base(self) -> str:
-        """Give where to ask: https, or http where docker takes that and https is not spoken."""
+        """Return where to ask: https, or http where docker takes that and https is not spoken."""
         if not self._is_known:
             try:
                 with self._open(f"{self._base}/v2/", {}):
@@ -262,7 +262,7 @@ class RegistrySession:
             raise self._failure(error, proxy, first_s=None if known else first_s) from None
 
     def _proxy(self, url: str) -> str | None:
-        """Give the proxy through which an address is asked.
+        """Return the proxy through which an address is asked.
 
         Raises:
             UnreachableError: It is one that snapenv cannot speak with.

@@ -134,7 +134,7 @@ def _view(lock: Lock, layers: Sequence[PinLayer], kept: Sequence[str]) -> Docker
 
 
 def _pythons(lock: Lock) -> tuple[str, ...]:
-    """Give the versions to ask uv for: the very one first, unless the base's own must be taken."""
+    """Return the versions to ask uv for: the very one first, unless it must be the base's own."""
     interpreter = lock.environment.interpreter
     minor = str(Version(interpreter.minor))
     very = str(Version(interpreter.version))
@@ -187,7 +187,7 @@ class AptLibrary(Struct, frozen=True, kw_only=True):
 
 
 def apt_libraries(native: Native | None) -> tuple[AptLibrary, ...]:
-    """Give the libraries that an import loads and that apt can give, sorted by soname.
+    """Return the libraries that an import loads and that apt can give, sorted by soname.
 
     Of what belongs to the NVIDIA driver or to CUDA none is given, nor what was missing, or
     belonged to no package, where the environment worked.

@@ -54,7 +54,7 @@ def is_layer_file(name: str) -> bool:
 
 
 def split_pylock(pylock: bytes, *, folder: str = "") -> tuple[PinLayer, ...]:
-    """Give the lock files of the layers, first first; each package is in one of them.
+    """Return the lock files of the layers, first first; each package is in one of them.
 
     The lock file lies in ``folder`` of the context, and so do those given back. Where it holds
     no package, no layer is given.
@@ -78,7 +78,7 @@ def split_pylock(pylock: bytes, *, folder: str = "") -> tuple[PinLayer, ...]:
 
 
 def whole_pylock(*, folder: str = "", mounts: tuple[str, ...] = ()) -> tuple[PinLayer, ...]:
-    """Give one layer of all packages, from the lock file itself."""
+    """Return one layer of all packages, from the lock file itself."""
     return (PinLayer(name="all", file=posixpath.join(folder, PYLOCK_FILE), mounts=mounts),)
 
 
@@ -106,7 +106,7 @@ def _layer(package: Mapping[str, Any]) -> Layer:
 
 
 def _places(package: Mapping[str, Any], folder: str) -> tuple[str, ...]:
-    """Give where the wheels of a package lie in the context, of those that lie there."""
+    """Return where the wheels of a package lie in the context, of those that lie there."""
     return tuple(
         posixpath.normpath(posixpath.join(folder, wheel["path"]))
         for wheel in package["wheels"]

@@ -128,13 +128,13 @@ def difference_chart(
 def _curve(
     side: Side, losses: Sequence[float], steps: int, y_of: Callable[[float], float]
 ) -> tuple[Curve, ...]:
-    """Give the one curve of a side, or none where it has no losses."""
+    """Return the one curve of a side, or none where it has no losses."""
     runs = _runs(losses, _step_scale(steps), y_of)
     return (Curve(side=side, runs=runs),) if losses else ()
 
 
 def round_ticks(low: float, high: float) -> tuple[float, ...]:
-    """Give 3 to 6 round numbers at equal distances, from at most ``low`` to at least ``high``.
+    """Return 3 to 6 round numbers at equal distances, from at most ``low`` to at least ``high``.
 
     Where both are nearly the same, the numbers reach beyond them on both sides.
     """
@@ -159,7 +159,7 @@ def _labels(ticks: Sequence[float]) -> list[str]:
 
 
 def _decades(values: Sequence[float]) -> tuple[int, ...]:
-    """Give exponents of ten at equal distances around the values, all of them positive."""
+    """Return exponents of ten at equal distances around the values, all of them positive."""
     logarithms = [math.log10(value) for value in values if value > 0] or [0.0]
     low, high = math.floor(min(logarithms)), math.ceil(max(logarithms))
     low = min(low, high - 1)
@@ -187,7 +187,7 @@ def _apart(differences: Sequence[float], x_of: Callable[[float], float]) -> Iter
 def _limit(
     limits: tuple[float, float] | None, steps: int, y_of: Callable[[float], float]
 ) -> tuple[Point, ...]:
-    """Give a line with one stair, between the first step and the second."""
+    """Return a line with one stair, between the first step and the second."""
     if limits is None or min(limits) <= 0:
         return ()
     first, later = (y_of(math.log10(limit)) for limit in limits)

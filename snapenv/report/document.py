@@ -14,7 +14,7 @@ JSON_SCHEMA = 1
 
 
 def outcome_json(outcome: Outcome[Result]) -> str:
-    """Give the document of a command that has answered yes or no; no newline at the end."""
+    """Return the document of a command that has answered yes or no; no newline at the end."""
     return _encode(
         {
             "schema": JSON_SCHEMA,
@@ -31,7 +31,7 @@ def outcome_json(outcome: Outcome[Result]) -> str:
 
 
 def error_json(error: SnapenvError, *, command: str) -> str:
-    """Give the document of a command that could not answer."""
+    """Return the document of a command that could not answer."""
     return _encode(
         {
             "schema": JSON_SCHEMA,

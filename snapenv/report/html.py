@@ -79,7 +79,7 @@ def _cannot_write(path: Path, error: OSError) -> WriteError:
 
 
 def report_html(report: Report) -> bytes:
-    """Give the page in UTF-8; the same report gives the same bytes."""
+    """Return the page in UTF-8; the same report gives the same bytes."""
     from snapenv.templating import template_environment  # Jinja takes longer than all before it
 
     escaping = template_environment().overlay(
@@ -90,5 +90,5 @@ def report_html(report: Report) -> bytes:
 
 
 def _harmless(value: object) -> object:
-    """Give text that hides nothing; what the template itself has made stays."""
+    """Return text that hides nothing; what the template itself has made stays."""
     return value if hasattr(value, "__html__") else printable(str(value))

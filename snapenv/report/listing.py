@@ -48,7 +48,7 @@ def _package_lines(packages: Sequence[ListedPackage]) -> Iterator[str]:
 
 
 def _lines(card: ShowResult) -> Iterator[str]:
-    """Give a word and its value a line; what nothing tells is left out, and said at the end."""
+    """Yield a word and its value a line; what nothing tells is left out, and said at the end."""
     facts: tuple[tuple[str, Iterable[str | None]], ...] = (
         ("tag", (card.tag,)),
         ("name", (card.name,)),

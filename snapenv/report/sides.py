@@ -56,7 +56,7 @@ class Table(Struct, frozen=True, kw_only=True):
 
 
 def speed_rows(report: Report) -> Iterator[SidesRow]:
-    """Give the figures that either side has."""
+    """Yield the figures that either side has."""
     speeds = [side.speed if side else None for side in (report.expected, report.actual)]
     for name, (label, write) in _SPEED.items():
         expected, actual = (getattr(speed, name, None) for speed in speeds)
@@ -77,7 +77,7 @@ def _throttled(speed: Speed | None) -> str | None:
 
 
 def _change(expected: float | None, actual: float | None) -> str | None:
-    """Give the change, None where a side is unknown or nothing."""
+    """Return the change, None where a side is unknown or nothing."""
     if not expected or actual is None or not math.isfinite(actual / expected):
         return None
     if actual / expected >= _TIMES:
@@ -87,7 +87,7 @@ def _change(expected: float | None, actual: float | None) -> str | None:
 
 
 def difference_tables(report: Report, conditions: Sequence[SidesRow]) -> Iterator[Table]:
-    """Give what differs, and nothing of what is the same."""
+    """Yield what differs, and nothing of what is the same."""
     found = (
         *map(_section_table, report.differences),
         Table(title="conditions of the smoke-train", rows=tuple(conditions)),
@@ -112,7 +112,7 @@ def _section_table(section: Section) -> Table:
 
 
 def condition_rows(report: Report) -> Iterator[SidesRow]:
-    """Give all conditions, where both sides have trained."""
+    """Return all conditions, where both sides have trained."""
     return _of_both(report, lambda one: _condition_texts(one.conditions))
 
 
@@ -152,7 +152,7 @@ def _libraries(report: Report) -> Iterator[SidesRow]:
 
 
 def _library_texts(fingerprint: Fingerprint) -> dict[str, str]:
-    """Give each soname with where it was loaded from; two copies stand side by side."""
+    """Return each soname with where it was loaded from; two copies stand side by side."""
     texts: dict[str, list[str]] = {}
     for one in fingerprint.libraries:
         version = f"{one.version}, " if one.version else ""
@@ -163,14 +163,14 @@ def _library_texts(fingerprint: Fingerprint) -> dict[str, str]:
 def _of_both(
     report: Report, texts: Callable[[Fingerprint], Mapping[str, str]]
 ) -> Iterator[SidesRow]:
-    """Give a row for each name, those of the expected side first; none where a side has none."""
+    """Yield a row for each name, those of the expected side first; none where a side has none."""
     expected, actual = (texts(one) if one else {} for one in (report.expected, report.actual))
     for name in dict.fromkeys((*expected, *actual)) if expected and actual else ():
         yield sides(Row(label=name, expected=expected.get(name), actual=actual.get(name)))
 
 
 def sides(row: Row, change: str | None = None) -> SidesRow:
-    """Give a fact as the page has it: what a side does not have is called absent."""
+    """Return a fact as the page has it: what a side does not have is called absent."""
     return SidesRow(
         label=row.label,
         expected=_text(row.expected),

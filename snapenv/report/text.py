@@ -24,7 +24,7 @@ _SUBJECT_WIDTH = 26  # of a longer one, what differs stands on the same line, no
 
 
 def outcome_text(outcome: Outcome[Result]) -> Text:
-    """Give the checks, one line each with what to do where one says no, then what was done.
+    """Return the checks, one line each with what to do where one says no, then what was done.
 
     Checks that passed come first, then warnings, then what failed, so that the most
     important stands last, beside the verdict; what that says to do next is not said twice. Of a
@@ -44,7 +44,7 @@ def _compares(outcome: Outcome[Result]) -> TypeGuard[Comparison]:
 
 
 def warnings_text(outcome: Outcome[Result]) -> Text:
-    """Give the warnings, one line each; empty where there are none."""
+    """Return the warnings, one line each; empty where there are none."""
     return Text("\n").join(
         Text.assemble(("warning: ", "yellow"), warning) for warning in outcome.warnings
     )
@@ -56,7 +56,7 @@ def next_text(command: str) -> Text:
 
 
 def error_text(error: SnapenvError) -> Text:
-    """Give a line of what went wrong and a line of what to do next."""
+    """Return a line of what went wrong and a line of what to do next."""
     return Text.assemble(
         ("error: ", "bold red"), error.message, "\n", ("hint: ", "cyan"), error.hint
     )
@@ -78,7 +78,7 @@ def _check_lines(check: Check, verdict: Verdict | None) -> Iterator[Text]:
 
 
 def _verdict_lines(verdict: Verdict) -> Iterator[Text]:
-    """Give the answer with where its cause lies, and what to run next."""
+    """Yield the answer with where its cause lies, and what to run next."""
     mark, style = _MARKS[verdict.ok]
     part = f"{verdict.part}: " if verdict.part else ""
     yield Text.assemble((mark, style), " ", (part, "bold"), (printable(verdict.summary), "bold"))

@@ -141,7 +141,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _readable(time: str | None) -> str | None:
-    """Give a time of RFC 3339 in UTC as people read it."""
+    """Return a time of RFC 3339 in UTC as people read it."""
     return time and time.replace("T", " ", 1).replace("+00:00", " UTC")
 
 
@@ -171,7 +171,7 @@ def _line(check: Check) -> Line:
 
 
 def _groups(lines: Sequence[Line]) -> Iterator[Group]:
-    """Give the parts in the order in which one is asked after another."""
+    """Yield the parts in the order in which one is asked after another."""
     for part in get_args(Part):
         of_part = tuple(line for line in lines if line.check.part == part)
         if of_part:

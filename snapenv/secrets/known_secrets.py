@@ -62,7 +62,7 @@ _LOOKS_LIKE_A_KEY = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/_=.~:-]{16
 def known_secrets(
     environ: Mapping[str, str], home: Path, *, folders: Iterable[Path] | None = None
 ) -> tuple[Secret, ...]:
-    """Give what the variables, the files below ``home`` and ``folders`` hold, each value once.
+    """Return what the variables, the files below ``home`` and ``folders`` hold, each value once.
 
     Of a folder its ``.env``, its configuration of pip and uv, and that of its git repository are
     read; None is the current one. Nothing is raised.
@@ -87,7 +87,7 @@ def _all(environ: Mapping[str, str], home: Path, folders: Iterable[Path] | None)
 
 
 def of_variables(environ: Mapping[str, str]) -> Iterator[Named]:
-    """Give the values of variables that their names call secret, and user info in URLs."""
+    """Yield the values of variables that their names call secret, and user info in URLs."""
     for name, value in environ.items():
         what = f"the variable {name}"
         for text, _ in of_urls(value):
@@ -108,7 +108,7 @@ def of_text(text: str) -> Iterator[Named]:
 
 
 def of_urls(text: str) -> Iterator[Named]:
-    """Give the passwords in URLs, and tokens that stand for a user, as written and decoded."""
+    """Yield the passwords in URLs, and tokens that stand for a user, as written and decoded."""
     for user, password, host in _URL.findall(text):
         what = f"the password of {host}"
         is_token = len(user) >= _TOKEN_LENGTH and password in {"", "x-oauth-basic"}
@@ -153,7 +153,7 @@ def _of_whole(text: str) -> Iterator[Named]:
 
 
 def _of_key(text: str) -> Iterator[Named]:
-    """Give a line of each private key that no other file has but a copy of it."""
+    """Yield a line of each private key that no other file has but a copy of it."""
     for body in _BODY_OF_KEY.findall(text):
         lines = [line for line in body.replace("\\n", "\n").split() if _BASE64.fullmatch(line)]
         if lines:
@@ -161,7 +161,7 @@ def _of_key(text: str) -> Iterator[Named]:
 
 
 def _own_line(lines: list[str]) -> str:
-    """Give the last line that is long enough; the first ones say only of what kind a key is."""
+    """Return the last line that is long enough; the first ones say only of what kind a key is."""
     return lines[-1] if len(lines[-1]) >= _KEY_LINE else lines[-2:][0]
 
 
@@ -280,7 +280,7 @@ def _of_ssh(home: Path) -> Iterator[Named]:
 
 
 def _git_configs(folder: Path) -> Iterator[Path]:
-    """Give the configuration of the repository that a folder lies in, if it does."""
+    """Yield the configuration of the repository that a folder lies in, if it does."""
     for above in (folder, *folder.parents):
         git = above / ".git"
         pointed = re.match(r"gitdir: (.+)", _read(git))
@@ -301,7 +301,7 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 def _plain_or_encoded(name: str, value: str) -> Iterator[str]:
-    """Give a value, and of what docker and npm call ``auth`` the password within."""
+    """Yield a value, and of what docker and npm call ``auth`` the password within."""
     if name.lower().strip("_") == "auth":
         yield from _logins(value)
     else:
@@ -309,7 +309,7 @@ def _plain_or_encoded(name: str, value: str) -> Iterator[str]:
 
 
 def _logins(value: str) -> Iterator[str]:
-    """Give a value, and the password if it is the base64 of ``user:password``."""
+    """Yield a value, and the password if it is the base64 of ``user:password``."""
     yield value
     _, _, password = _decode(value + "==").decode(errors="replace").partition(":")
     if password.isprintable():

@@ -109,7 +109,7 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[memoryview]:
 
 
 def _look(window: _Window, groups: tuple[_Values, ...], *, forms: bool) -> Iterator[_Found]:
-    """Give where in a window a secret begins, and what it is."""
+    """Yield where in a window a secret begins, and what it is."""
     for group in groups:
         for start, end in _runs(window, group.characters, group.shortest):
             yield from group.find(window.data, start, end)
@@ -119,7 +119,7 @@ def _look(window: _Window, groups: tuple[_Values, ...], *, forms: bool) -> Itera
 
 
 def _runs(window: _Window, characters: bytes, shortest: int) -> Iterator[tuple[int, int]]:
-    """Give the parts of a window outside of which no unbroken run of these characters begins."""
+    """Yield the parts of a window outside of which no unbroken run of these characters begins."""
     marked = window.data.translate(_table(characters))
     run = b"\1" * shortest
     at, beyond = window.start, shortest - 1
@@ -148,7 +148,7 @@ class _Values(Struct, frozen=True, kw_only=True):
     shortest: int
 
     def find(self, data: bytes, start: int, end: int) -> Iterator[_Found]:
-        """Give where values begin between ``start`` and ``end``."""
+        """Yield where values begin between ``start`` and ``end``."""
         stop = min(end + _LONGEST_VALUE, len(data))
         stop -= (stop - start) % self.size
         here = memoryview(data)[start:stop].cast("Q" if self.size == _LONG else "I")
@@ -187,7 +187,7 @@ def _values(what: Mapping[bytes, str], *, size: int, characters: bytes, shortest
 
 
 def _disguises(value: str) -> Iterator[bytes]:
-    """Give the ways in which a value is written into URLs, JSON, TOML and headers."""
+    """Yield the ways in which a value is written into URLs, JSON, TOML and headers."""
     raw = value.encode(errors="surrogatepass")
     yield raw
     for text in (quote(raw, safe=""), quote(raw), quote_plus(raw), json.dumps(value)[1:-1]):
@@ -200,7 +200,7 @@ def _disguises(value: str) -> Iterator[bytes]:
 
 
 def _find_forms(data: bytes, start: int, end: int) -> Iterator[_Found]:
-    """Give where forms begin between ``start`` and ``end``."""
+    """Yield where forms begin between ``start`` and ``end``."""
     anchors, stop = _anchors(), min(end + _ANCHOR, len(data))
     for pattern in anchors.patterns:
         for found in pattern.finditer(data, start, stop):
@@ -218,7 +218,7 @@ def _holds(form: Form, data: bytes, at: int) -> bool:
 
 
 def _places(data: bytes, value: bytes, start: int, end: int) -> Iterator[int]:
-    """Give where ``value`` begins between ``start`` and ``end``."""
+    """Yield where ``value`` begins between ``start`` and ``end``."""
     stop = end + len(value) - 1
     at = data.find(value, start, stop)
     while at >= 0:

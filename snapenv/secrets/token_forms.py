@@ -112,7 +112,7 @@ def _has_stairs(value: bytes) -> bool:
 
 
 def _entropy_bits(value: bytes) -> float:
-    """Give Shannon's entropy a character."""
+    """Return Shannon's entropy a character."""
     counts = Counter(value).values()
     return -sum(count / len(value) * math.log2(count / len(value)) for count in counts)
 

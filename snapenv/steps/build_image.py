@@ -53,7 +53,7 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
 def find_image(
     snapshot: Snapshot, ref: ImageRef, options: BuildOptions, services: Services
 ) -> Image | None:
-    """Give the local image that was built of this snapshot under this name, if it is there.
+    """Return the local image that was built of this snapshot under this name, if it is there.
 
     Raises:
         TagTakenError: Another image has the name, and ``replace`` is not asked for.
@@ -141,7 +141,7 @@ def _pin_base(snapshot: Snapshot, options: BuildOptions, services: Services) -> 
 
 
 def _context(snapshot: Snapshot, staged: Staged, services: Services) -> BuildContext:
-    """Give the snapshot as captured, with a Dockerfile whose base is pinned, and what is staged.
+    """Return the snapshot as captured, with a Dockerfile whose base is pinned, and what is staged.
 
     The lock files of the layers are made anew: those of the snapshot, where it has them, do not
     know what is staged.
@@ -174,12 +174,12 @@ def _layers(snapshot: Snapshot, staged: Staged) -> tuple[PinLayer, ...]:
 
 
 def _kept(snapshot: Snapshot) -> tuple[str, ...]:
-    """Give the lock files of layers that the snapshot holds, so that the image does too."""
+    """Return the lock files of layers that the snapshot holds, so that the image does too."""
     return tuple(sorted(name for name in snapshot.files if is_layer_file(name)))
 
 
 def _labels(snapshot: Snapshot, base: ImageRef) -> Mapping[str, str]:
-    """Give our own labels, and those of https://specs.opencontainers.org/image-spec/annotations/."""
+    """Return our own labels, and those of https://specs.opencontainers.org/image-spec/annotations/."""
     return {
         SNAPSHOT_LABEL: snapshot.digest,
         VERSION_LABEL: snapshot.lock.snapenv,

@@ -30,7 +30,7 @@ command -v python3 || command -v python
 
 
 def find_interpreter(named: str | None, environment: Mapping[str, str], *, own_prefix: str) -> str:
-    """Give the path of a Python: the one named, the active environment's, or the one on PATH.
+    """Return the path of a Python: the one named, the active environment's, or the one on PATH.
 
     ``named`` may be a path, an environment's folder, or a program on PATH. The environment at
     ``own_prefix``, which snapenv itself runs in, is taken only if it is named.
@@ -101,7 +101,7 @@ def _refuse_gone(python: Path) -> None:
 
 
 def _gone(python: Path) -> Path | None:
-    """Give what a link leads to that is not there, or the home of a copy that is not there."""
+    """Return what a link leads to that is not there, or the home of a copy that is not there."""
     if python.is_symlink() and not python.exists():
         return Path(os.path.realpath(python))
     if python.is_symlink() or not python.exists():
@@ -111,7 +111,7 @@ def _gone(python: Path) -> Path | None:
 
 
 def venv_home(venv: Path) -> Path | None:
-    """Give the folder of the Python that a venv was made from; None where nothing says so."""
+    """Return the folder of the Python that a venv was made from; None where nothing says so."""
     try:
         text = (venv / "pyvenv.cfg").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -133,7 +133,7 @@ def _active(variable: str, folder: str) -> str:
 
 
 def find_in_container(target: Target) -> str:
-    """Give the Python that a container's own variables name, else the one on its PATH.
+    """Return the Python that a container's own variables name, else the one on its PATH.
 
     Where it has no shell, it is ``python3``, whatever that is in there.
     """

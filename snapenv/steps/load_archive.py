@@ -112,7 +112,7 @@ def _all_layers(
 
 
 def _base(archived: Archived, request: Loading, services: Services) -> Image:
-    """Give the image whose layers an archive leaves out, pulled if it is not here.
+    """Return the image whose layers an archive leaves out, pulled if it is not here.
 
     Raises:
         BaseError: It cannot be had, or has other layers.

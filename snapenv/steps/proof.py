@@ -127,7 +127,7 @@ def _machines(captured: Facts, current: Facts) -> Iterator[Row]:
 
 
 def _machine(hardware: Hardware) -> Iterator[tuple[str, str]]:
-    """Give what people ask of a machine first, by its name."""
+    """Yield what people ask of a machine first, by its name."""
     system, driver = hardware.system, hardware.driver
     for number, gpu in hardware.numbered_gpus:
         memory = f", {gpu.memory_mib / 1024:.0f} GiB" if gpu.memory_mib else ""

@@ -44,7 +44,7 @@ class Runnable(Struct, frozen=True, kw_only=True):
 def in_image(
     image: Image, ref: ImageRef, device: str, host: Callable[[], Host], services: Services
 ) -> Runnable:
-    """Give an image to run in, with the GPUs that are asked for; ``auto`` is all, if there are."""
+    """Return an image to run in, with the GPUs asked for; ``auto`` is all, if there are any."""
     found = _choose_gpus(image, host(), services) if device == "auto" else _Gpus()
     gpus = found.named if device == "auto" else None if device == "cpu" else device
     return Runnable(
@@ -60,7 +60,7 @@ def in_image(
 
 
 def _words(gpus: str, engine: HostEngine | None) -> str:
-    """Give the words that hand GPUs on, in the way that the engine has.
+    """Return the words that hand GPUs on, in the way that the engine has.
 
     Source: https://docs.docker.com/reference/cli/docker/container/run/#gpus
     """

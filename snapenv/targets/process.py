@@ -89,7 +89,7 @@ def converse(
 def _frames(
     process: subprocess.Popen[bytes], pieces: Iterator[bytes]
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Give what stdout and stderr say, as (stdout, stderr), while the pieces go to stdin."""
+    """Yield what stdout and stderr say, as (stdout, stderr), while the pieces go to stdin."""
     out, err = _pipe(process.stdout), _pipe(process.stderr)
     rest = memoryview(next(pieces, b""))
     interruption = wake_handle()

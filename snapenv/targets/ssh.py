@@ -154,7 +154,7 @@ class _Output:
 
     @property
     def greeting(self) -> str:
-        """Give the last line before the mark."""
+        """Return the last line before the mark."""
         return _last(self._before.decode(errors="replace").splitlines())
 
 
@@ -193,7 +193,7 @@ def _order(
     files: Mapping[str, Content],
     environment: Mapping[str, str],
 ) -> Iterator[bytes]:
-    """Give what is sent, in pieces: a line for the shell over there, and the files.
+    """Yield what is sent, in pieces: a line for the shell over there, and the files.
 
     ``own`` are the mark and the Python that unpacks the files where there is no tar.
     """

@@ -219,5 +219,5 @@ _KNOWN = tuple(
 
 
 def find_cause(text: str) -> Cause | None:
-    """Give what is behind a text that a training ended with; None where that is not known."""
+    """Return what is behind a text that a training ended with; None where that is not known."""
     return next((cause for words, cause in _KNOWN if words.search(text)), None)

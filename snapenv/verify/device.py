@@ -97,7 +97,7 @@ def _explain(trained: Fingerprint) -> str:
 
 
 def _shorten(error: str) -> str:
-    """Give CUDA's own error out of what torch says around it, else the first sentence."""
+    """Return CUDA's own error out of what torch says around it, else the first sentence."""
     found = re.search(r"Error \d+: .*", error)
     return found[0] if found else re.split(r"(?<=[a-z])[.:] ", error)[0].rstrip(".")
 

@@ -172,12 +172,12 @@ def _tell_known(failure: str) -> str:
 
 
 def _kind(failure: str) -> str:
-    """Give a failure without its paths, addresses and numbers."""
+    """Return a failure without its paths, addresses and numbers."""
     return _PLACES.sub("…", failure)
 
 
 def _explain(failure: str) -> tuple[str, str]:
-    """Give the cause, empty where it is unknown, and what to do."""
+    """Return the cause, empty where it is unknown, and what to do."""
     for says, cause, fix in _FAILURES:
         if says.search(failure):
             return cause, fix
@@ -188,7 +188,7 @@ def _explain(failure: str) -> tuple[str, str]:
 
 
 def tier_limits(tier: Tier) -> tuple[float, float] | None:
-    """Give the largest relative difference of a loss, at step 1 and later; None for no such."""
+    """Return the largest relative difference of a loss, at step 1 and later; None for no such."""
     return {"close": _CLOSE, "other device": _OTHER_DEVICE}.get(tier)
 
 

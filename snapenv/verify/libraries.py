@@ -38,7 +38,7 @@ _RESTORE = "Unset LD_LIBRARY_PATH and LD_PRELOAD, which put other folders first;
 
 
 def compare_libraries(expected: Fingerprint, actual: Fingerprint) -> tuple[Check, ...]:
-    """Give a check over versions and places, and one of each library that is loaded twice.
+    """Return a check over versions and places, and one of each library that is loaded twice.
 
     Nothing is said where a side did not look. The driver's libraries are the host's. A library
     that is mapped on one side alone is no difference: a CPU loads fewer than a GPU. What is not
@@ -90,7 +90,7 @@ def _versions(libraries: Sequence[MappedLibrary]) -> set[tuple[str, str | None]]
 
 
 def _kinds(libraries: Sequence[MappedLibrary]) -> set[bool]:
-    """Give whether they are files of the environment, or of the system below it."""
+    """Return whether they are files of the environment, or of the system below it."""
     return {one.path.startswith("/") for one in libraries}
 
 
@@ -125,7 +125,7 @@ def _loaded_twice(
 
 
 def _copies(libraries: Sequence[MappedLibrary]) -> dict[str, list[str]]:
-    """Give the paths of each library that is mapped from more than one, sorted."""
+    """Return the paths of each library that is mapped from more than one, sorted."""
     paths: dict[str, set[str]] = defaultdict(set)
     for one in libraries:
         if one.soname.startswith("lib") and not _stands_alone(one):

@@ -62,7 +62,7 @@ class _Pair(Struct, frozen=True, kw_only=True):
 def compare_operators(
     expected: Fingerprint, actual: Fingerprint, *, same_hardware: bool = True
 ) -> tuple[Check, ...]:
-    """Give one check over the operations that both sides did; none where a side did none.
+    """Return one check over the operations that both sides did; none where a side did none.
 
     A far result is a no. A near one is expected on other hardware and of other packages; on the
     same it is a warning, since the tier of the losses decides whether training is the same. Losses
@@ -109,7 +109,7 @@ def _pair(expected: Sequence[Operator], actual: Sequence[Operator]) -> list[_Pai
 
 
 def _distance(expected: Operator, actual: Operator) -> float:
-    """Give the largest difference, relative to the largest value of either side."""
+    """Return the largest difference, relative to the largest value of either side."""
     values = [tuple(map(float.fromhex, side.values)) for side in (expected, actual)]
     every = (*values[0], *values[1])
     if len(values[0]) != len(values[1]) or not all(map(math.isfinite, every)):
@@ -120,7 +120,7 @@ def _distance(expected: Operator, actual: Operator) -> float:
 
 
 def _tolerance(precision: str) -> float:
-    """Give the relative tolerance; that of fp32 where the precision is unknown."""
+    """Return the relative tolerance; that of fp32 where the precision is unknown."""
     return _TOLERANCES.get(precision, _TOLERANCES["fp32"])
 
 
@@ -132,7 +132,7 @@ def _same_packages(expected: Fingerprint, actual: Fingerprint) -> bool:
 
 
 def _first_to_report(pairs: Sequence[_Pair], *, strict: bool) -> _Pair | None:
-    """Give the first far result, else the first near one where none is expected."""
+    """Return the first far result, else the first near one where none is expected."""
     wanted: tuple[Likeness, ...] = ("different", "near") if strict else ("different",)
     of_kind = (one for kind in wanted for one in pairs if one.likeness == kind)
     return next(of_kind, None)

@@ -160,13 +160,13 @@ def _explain_crash(done: Completed, detail: str) -> SmokeTrainError:
 
 
 def _tail(stderr: str) -> str:
-    """Give the last lines that the packages printed; ours are what was being done."""
+    """Return the last lines that the packages printed; ours are what was being done."""
     lines = [line for line in stderr.splitlines() if _MARK not in line]
     return "\n".join(lines[-_LAST_LINES:])
 
 
 def _last_line(stderr: str) -> str:
-    """Give our own last line where there is one, else the last that says anything.
+    """Return our own last line where there is one, else the last that says anything.
 
     Ours may stand behind a progress bar of ultralytics.
     """

@@ -62,7 +62,7 @@ def compare_speed(expected: Fingerprint, actual: Fingerprint) -> Check | None:
 
 
 def energy_lines(speed: Speed) -> tuple[str, ...]:
-    """Give watts and joules, and an estimate of CO2 with its factor; empty without NVML's power."""
+    """Return watts, joules, and an estimate of CO2 with its factor; empty without NVML's power."""
     if speed.joules_per_image is None:
         return ()
     watts = f" at {speed.watts:.0f} W" if speed.watts is not None else ""
@@ -159,6 +159,6 @@ def _lower(expected: float | None, actual: float | None) -> bool:
 
 
 def _lanes(link: str | None) -> float | None:
-    """Give what a PCIe link carries, as a number to compare: each generation doubles a lane."""
+    """Return what a PCIe link carries, as a number to compare: each generation doubles a lane."""
     found = _LINK.fullmatch(link or "")
     return float(2 ** int(found[1]) * int(found[2])) if found else None

@@ -44,7 +44,7 @@ def judge(
 
 
 def _find_deciding(checks: Sequence[Check]) -> Check | None:
-    """Give the first failing check of the first failing part, a named package before the count."""
+    """Return the first failing check of the first failing part, a package before the count."""
     failing = [check for check in checks if check.fails]
     return min(failing, key=lambda check: (PARTS.index(check.part), _is_count(check)), default=None)
 

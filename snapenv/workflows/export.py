@@ -74,7 +74,7 @@ def _image_ref(request: Export, services: Services) -> ImageRef:
 
 
 def _layers_of_base(image: Image, ref: ImageRef, services: Services) -> frozenset[str]:
-    """Give the layers that an image has of its base.
+    """Return the layers that an image has of its base.
 
     Raises:
         BaseError: Its base is not known, or not here.

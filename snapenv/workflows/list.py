@@ -57,7 +57,7 @@ def list_images(request: Listing, services: Services) -> Outcome[ListResult]:
 def _here(
     services: Services, *, may_miss: bool
 ) -> tuple[tuple[tuple[ListedImage, Image], ...], tuple[str, ...]]:
-    """Give what the engine holds; without an engine, nothing and a warning if it ``may_miss``."""
+    """Return what the engine holds; without an engine, nothing and a warning if it ``may_miss``."""
     try:
         named = services.engine.list_names(label=SNAPSHOT_LABEL)
     except EngineMissingError as error:

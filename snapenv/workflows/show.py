@@ -93,7 +93,7 @@ def _of_snapshot(
 
 
 def _sources(lock: Lock, base: str | None) -> tuple[PackageSource, ...]:
-    """Give the sources, the base that an image really has in the place of the lock's own."""
+    """Return the sources, the base that an image really has in the place of the lock's own."""
     if base is None or not lock.sources:
         return lock.sources
     try:
@@ -154,7 +154,7 @@ def _of_remote(image: RemoteImage) -> ShowResult:
 
 
 def _of_tag(text: str | None) -> Mapping[str, str]:
-    """Give what a tag of the convention says: the CUDA version, perhaps torch's or Python's."""
+    """Return what a tag of the convention says: the CUDA version, perhaps torch's or Python's."""
     try:
         tag = Tag.parse(text or "")
     except ValueError:
