@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from imports import draw_imports
 
 from snapenv import errors
 from snapenv.cli.help import Command
@@ -40,8 +41,12 @@ def generated() -> dict[Path, str]:
         for command in RESULTS
     }
     commands = {DOCS / "commands" / f"{one.name}.md": _page(one) for one in _commands()}
-    pages = {path: _filled(path) for path in (ROOT / "README.md", *sorted(DOCS.glob("*.md")))}
+    pages = {path: _filled(path) for path in _pages()}
     return {**schemas, **commands, **pages}
+
+
+def _pages() -> tuple[Path, ...]:
+    return (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted(DOCS.glob("*.md")))
 
 
 def _json(document: object) -> str:
@@ -102,6 +107,8 @@ def _block(name: str) -> str:
         return _variables()
     if name == "commands":
         return _command_table()
+    if name == "imports":
+        return draw_imports()
     return f"```console\n{(RECORDED / f'{name}.txt').read_text(encoding='utf-8')}```\n"
 
 
