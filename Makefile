@@ -32,10 +32,10 @@ check: .venv/ready-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	PYTHONPATH=snapenv/travel/programs $(BIN)/lint-imports
-	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m docs.generate --check
 
 docs: .venv/ready-dev
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 engines: .venv/ready-dev
 	$(BIN)/python -m tests.engines

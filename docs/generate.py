@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from imports import draw_imports
 
+from docs.imports import draw_imports
 from snapenv import errors
 from snapenv.cli.help import Command
 from snapenv.cli.main import cli
