@@ -12,6 +12,7 @@ from snapenv.model.hardware import Driver, DriverFault
 from snapenv.model.host import NEEDS_LABEL, GpuPlumbing
 from snapenv.preflight.needs_label import make_label
 from snapenv.workflows.doctor import Doctor, doctor
+from tests.preflight.test_needs import LOCK, NAME, NoEngine, remote
 from tests.samples import sample_facts, sample_hardware
 from tests.workflows.services import (
     BASE,
@@ -21,7 +22,6 @@ from tests.workflows.services import (
     services,
     target,
 )
-from tests.workflows.test_preflight import LOCK, NAME, NoEngine, remote
 
 if TYPE_CHECKING:
     from snapenv.model.image import ImageRef, RemoteImage
