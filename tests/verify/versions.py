@@ -17,6 +17,7 @@ import uv
 
 from snapenv.index.wheels import IndexWheels
 from snapenv.targets.local import LocalTarget
+from tests.engines.exact import compile_bytecode
 from tests.engines.place import Place, UnavailableError, call, say
 
 ULTRALYTICS = (
@@ -80,6 +81,7 @@ def make_torch(torch: Torch, place: Place) -> Path:
     folder = place.folder / f"torch-{torch.version}"
     python, ready = folder / "bin" / "python", folder / ".ready"
     if ready.exists() and ready.read_text() == repr(torch):
+        compile_bytecode(python)
         return python
     shutil.rmtree(folder, ignore_errors=True)
     say(f"making an environment with torch {torch.version}")
@@ -92,6 +94,7 @@ def make_torch(torch: Torch, place: Place) -> Path:
         overrides.write_text(LEFT_OUT)
         _install(python, "--override", str(overrides), *torch.pins)
     ready.write_text(repr(torch))
+    compile_bytecode(python)
     return python
 
 
