@@ -11,19 +11,28 @@ import pytest
 from snapenv.travel.pack import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.exact
 
+# Torch is imported once; each attempt is a child of its own.
 TRY = """
-import json, sys; sys.path.insert(0, {program!r})
-import torch; from snapenv_train import operators as program, surroundings
-{before}
-surroundings.settle_arithmetic()
-operators = program.fingerprint_operators("cpu")
-{after}
-print(json.dumps(operators))
+import json, os, sys; sys.path.insert(0, {program!r})
+import torch
+from snapenv_train import operators as program, surroundings
+for line in sys.stdin:
+    before, after = json.loads(line)
+    child = os.fork()
+    if not child:
+        exec(before)
+        surroundings.settle_arithmetic()
+        told = program.fingerprint_operators("cpu")
+        exec(after)
+        print(json.dumps(told), flush=True)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        print("null", flush=True)
 """
 STATE = """
 import hashlib
@@ -62,20 +71,28 @@ FAULTS = (
 
 
 @pytest.fixture(scope="module")
-def attempt(exact_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Run the operators in a fresh process, with code before and after; give what it prints."""
+def attempt(
+    exact_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Any]]:
+    """Run the operators with code before and after; give what they tell."""
     program = tmp_path_factory.mktemp("program") / "smoke_train.pyz"
     program.write_bytes(pack("snapenv_train"))
+    words = (str(exact_python), "-B", "-c", TRY.format(program=str(program)))
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        asked, told = process.stdin, process.stdout
 
-    def run(before: str = "", after: str = "") -> Any:  # noqa: ANN401
-        code = TRY.format(program=str(program), before=before, after=after)
-        done = subprocess.run(
-            (str(exact_python), "-B", "-c", code), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        def run(before: str = "", after: str = "") -> Any:  # noqa: ANN401
+            asked.write(json.dumps([before, after]) + "\n")
+            answer = json.loads(told.readline())
+            assert answer is not None
+            return answer
 
-    return run
+        yield run
+        asked.close()
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +113,7 @@ def test_operators_repeat_bit_for_bit_whatever_was_drawn_before(
 def test_operators_leave_torch_as_it_was(attempt: Callable[..., Any]) -> None:
     began = f"{STATE}\nsurroundings.settle_arithmetic()\nbefore = state()"
 
-    before, after = attempt(before=began, after="operators = [before, state()]")
+    before, after = attempt(before=began, after="told = [before, state()]")
 
     assert before == after
 
@@ -108,7 +125,7 @@ for allowed in (True, False):
     with program._tf32(allowed=allowed):
         seen.append(state()[1:4])
     seen.append(state()[1:4])
-operators = seen
+told = seen
 """
 
     seen = attempt(before=STATE, after=inside)
