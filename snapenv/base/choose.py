@@ -36,7 +36,7 @@ class Ranking(Struct, frozen=True, kw_only=True):
 
 
 def choose_base(facts: Facts, catalogue: Catalogue, *, image: str | None = None) -> Base:
-    """Give the image to start from; ``image`` is the user's own choice.
+    """Return the image to start from; ``image`` is the user's own choice.
 
     Raises:
         BaseError: The catalogue is empty, and the environment names no image of its own.
@@ -131,7 +131,7 @@ def _unknown(facts: Facts, catalogue: Catalogue, site_packages: SitePackages) ->
 
 
 def _own(facts: Facts, catalogue: Catalogue) -> Candidate:
-    """Give the image that the environment was captured in: what it says beats the catalogue."""
+    """Return the image that the environment was captured in: what it says beats the catalogue."""
     release = facts.image["NVIDIA_PYTORCH_VERSION"]
     tag = f"{release}-py3-igpu" if is_jetson(facts.hardware) else f"{release}-py3"
     if not _is_tag(tag):

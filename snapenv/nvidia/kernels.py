@@ -94,7 +94,7 @@ def cover_by_release(
 
 
 def builds_for(gpus: Sequence[Gpu], machine: str, catalogue: Catalogue) -> tuple[Pair, ...]:
-    """Give the builds that run on every one of these GPUs, of any driver, oldest first.
+    """Return the builds that run on every one of these GPUs, of any driver, oldest first.
 
     By the kernels of the releases that are known, else by what that CUDA can compile.
     """

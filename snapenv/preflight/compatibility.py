@@ -3,8 +3,7 @@
 That is its processor and C library, what the image itself asks of a driver, and the CUDA library
 that it may put in the driver's place.
 
-Source: https://github.com/NVIDIA/nvidia-container-toolkit/blob/main/internal/config/image/cuda_image.go,
-https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html,
+Source: https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html,
 https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/docker-specialized.html
 """
 
@@ -20,7 +19,7 @@ from snapenv.preflight.case import Case, failed, passed, warning
 from snapenv.preflight.driver import service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from snapenv.model.hardware import Driver, Gpu
     from snapenv.model.outcome import Check
@@ -35,12 +34,6 @@ _COMPARE: dict[str, Callable[[_Numbers, _Numbers], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-
-_REQUIRE = "NVIDIA_REQUIRE_"
-_REQUIRE_JETPACK = f"{_REQUIRE}JETPACK"  # other words, which the hook leaves out
-_REQUIRE_CUDA = f"{_REQUIRE}CUDA"
-_TRUE = {"1", "t", "T", "TRUE", "true", "True"}  # as Go reads a boolean
-_VERSION = re.compile(r"v?(\d+)\.(\d+)(\.\d+)?", re.ASCII)
 
 
 def check_platform(case: Case) -> Iterator[Check]:
@@ -79,25 +72,6 @@ def check_glibc(case: Case) -> Iterator[Check]:
             f"glibc {versions[1]}: a wheel may require a newer one",
             "Use --engine docker, whose image brings its own glibc.",
         )
-
-
-def read_requirements(variables: Mapping[str, str]) -> Mapping[str, str]:
-    """Return each requirement by the variable that asks it; all of them must be met.
-
-    An image without NVIDIA_REQUIRE_CUDA asks for the CUDA that CUDA_VERSION names. None is asked
-    where NVIDIA_DISABLE_REQUIRE is true.
-    """
-    if variables.get("NVIDIA_DISABLE_REQUIRE") in _TRUE:
-        return {}
-    found = {
-        name: variables[name]
-        for name in sorted(variables)
-        if name.startswith(_REQUIRE) and not name.startswith(_REQUIRE_JETPACK)
-    }
-    version = _VERSION.fullmatch(variables.get("CUDA_VERSION", ""))
-    if version and not found.get(_REQUIRE_CUDA):
-        found["CUDA_VERSION"] = f"cuda>={version[1]}.{version[2]}"
-    return found
 
 
 def check_requirement(case: Case) -> Iterator[Check]:

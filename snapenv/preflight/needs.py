@@ -1,7 +1,12 @@
-"""What an environment needs of a machine: by its lock, by its image, or by an image's labels."""
+"""What an environment needs of a machine: by its lock, by its image, or by an image's labels.
+
+Source of what an image asks of a driver:
+https://github.com/NVIDIA/nvidia-container-toolkit/blob/main/internal/config/image/cuda_image.go
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -11,7 +16,6 @@ from snapenv.model.image import ImageRef
 from snapenv.model.native import Kernels
 from snapenv.model.snapshot import BASE_NAME_LABEL
 from snapenv.nvidia.catalogue import dotted, read_kernels
-from snapenv.preflight.compatibility import read_requirements
 from snapenv.preflight.needs_label import read_label, read_row
 
 if TYPE_CHECKING:
@@ -29,10 +33,15 @@ _NAME_LABEL = "org.opencontainers.image.ref.name"
 _VERSION_LABEL = "org.opencontainers.image.version"
 # Source: https://packages.ubuntu.com/source/focal/glibc and the same of the others
 _GLIBC_OF_UBUNTU = {"18.04": "2.27", "20.04": "2.31", "22.04": "2.35", "24.04": "2.39"}
+_REQUIRE = "NVIDIA_REQUIRE_"
+_REQUIRE_JETPACK = f"{_REQUIRE}JETPACK"  # other words, which the hook leaves out
+_REQUIRE_CUDA = f"{_REQUIRE}CUDA"
+_TRUE = {"1", "t", "T", "TRUE", "true", "True"}  # as Go reads a boolean
+_VERSION = re.compile(r"v?(\d+)\.(\d+)(\.\d+)?", re.ASCII)
 
 
 def of_lock(lock: Lock, name: str) -> Needs:
-    """Give what a lock tells; of the image it is to be in, nothing."""
+    """Return what a lock tells; of the image it is to be in, nothing."""
     return of_facts(lock.facts, name)
 
 
@@ -76,7 +85,7 @@ def of_image(
 
 
 def of_labels(image: Image | RemoteImage, ref: ImageRef, catalogue: Catalogue) -> Needs:
-    """Give what an image tells without a look into it: by our label, else by its variables."""
+    """Return what an image tells without a look into it: by our label, else by its variables."""
     label, name = read_label(image.labels), str(ref.tagged)
     if label:
         needs = Needs(
@@ -122,7 +131,7 @@ def _with_image(needs: Needs, variables: Mapping[str, str], known: CatalogueImag
 
 
 def _glibc(labels: Mapping[str, str], known: CatalogueImage | None) -> str | None:
-    """Give an image's C library by its Ubuntu, as Ubuntu's labels name it, else the catalogue."""
+    """Return an image's C library by its Ubuntu, as Ubuntu's labels name it, else the catalogue."""
     told = labels.get(_VERSION_LABEL) if labels.get(_NAME_LABEL) == "ubuntu" else None
     return _GLIBC_OF_UBUNTU.get(told or (known.ubuntu if known else None) or "")
 
@@ -143,7 +152,7 @@ def _of_variables(image: Image | RemoteImage, ref: ImageRef, catalogue: Catalogu
 
 
 def _find(ref: ImageRef, catalogue: Catalogue) -> CatalogueImage | None:
-    """Give what is known of one of NVIDIA's images, by whatever mirror it is named."""
+    """Return what is known of one of NVIDIA's images, by whatever mirror it is named."""
     return catalogue.find(ref.tag) if ref.tag and ref.repository.endswith(_NVIDIA) else None
 
 
@@ -158,3 +167,22 @@ def _architectures(capabilities: Capabilities, catalogue: Catalogue) -> tuple[st
         *(f"sm_{major}{minor}" for major, minor in sorted(codes)),
         *((f"compute_{ptx[0]}{ptx[1]}",) if ptx else ()),
     )
+
+
+def read_requirements(variables: Mapping[str, str]) -> Mapping[str, str]:
+    """Return each requirement by the variable that asks it; all of them must be met.
+
+    An image without NVIDIA_REQUIRE_CUDA asks for the CUDA that CUDA_VERSION names. None is asked
+    where NVIDIA_DISABLE_REQUIRE is true.
+    """
+    if variables.get("NVIDIA_DISABLE_REQUIRE") in _TRUE:
+        return {}
+    found = {
+        name: variables[name]
+        for name in sorted(variables)
+        if name.startswith(_REQUIRE) and not name.startswith(_REQUIRE_JETPACK)
+    }
+    version = _VERSION.fullmatch(variables.get("CUDA_VERSION", ""))
+    if version and not found.get(_REQUIRE_CUDA):
+        found["CUDA_VERSION"] = f"cuda>={version[1]}.{version[2]}"
+    return found

@@ -85,8 +85,9 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
     first = ranking.candidates[: min(ASKED, request.limit)]
     answers = _ask([one.image for one in first], facts, request, services)
     learned = rank_bases(facts, _learn(catalogue, facts, answers))
-    answers, unseen = _inspect_first(learned, answers, facts, services)
-    learned = rank_bases(facts, _learn(catalogue, facts, answers))
+    inspected, unseen = _inspect_first(learned, answers, facts, services)
+    if inspected is not answers:
+        answers, learned = inspected, rank_bases(facts, _learn(catalogue, facts, inspected))
     shown = learned.candidates[: request.limit]
     return Outcome(
         command="bases",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapenv.preflight.compatibility import read_requirements
+from snapenv.preflight.needs import read_requirements
 
 NAMES = st.sampled_from(
     ["NVIDIA_REQUIRE_CUDA", "NVIDIA_REQUIRE_DRIVER", "NVIDIA_REQUIRE_JETPACK_HOST_MOUNTS", "PATH"]
