@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from snapenv.cli.streams import answering, echo, print_text, say
+from snapenv.cli.streams import answering, echo, print_stderr, print_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,10 +27,10 @@ _CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 
 @dataclass
 class App:
-    """What a command is given: how to answer, and the outside, made when it is asked for."""
+    """What a command is given: how to answer, and the services, made when they are used."""
 
     json: bool = False
-    works: bool = False  # a workflow is under way: what fails meanwhile is no stream of ours
+    in_workflow: bool = False  # what fails meanwhile is not stdout or stderr
 
     def run(self, workflow: Callable[[Services], Outcome[Result]]) -> None:
         """Run a workflow, show its outcome, and end with its exit code."""
@@ -38,11 +38,11 @@ class App:
 
         services = _connect()
         with _cleaning(services.cache):
-            self.works = True
+            self.in_workflow = True
             outcome = workflow(services)
-            self.works = False
-        told = dict.fromkeys((*outcome.warnings, *services.warnings()))
-        self.show(replace(outcome, warnings=tuple(told)))
+            self.in_workflow = False
+        warnings = dict.fromkeys((*outcome.warnings, *services.warnings()))
+        self.show(replace(outcome, warnings=tuple(warnings)))
         if outcome.exit_code:
             click.get_current_context().exit(outcome.exit_code)
 
@@ -55,7 +55,7 @@ class App:
         from snapenv.report.text import next_text, outcome_text, warnings_text
 
         if outcome.warnings:
-            say(warnings_text(outcome))
+            print_stderr(warnings_text(outcome))
         with answering():
             if self.json:
                 echo(outcome_json(outcome))
@@ -63,7 +63,7 @@ class App:
                 print_text(Console(highlight=False), outcome_text(outcome))
         following = None if self.json else next_command(outcome)
         if following:
-            say(next_text(following))
+            print_stderr(next_text(following))
 
 
 def _connect() -> Services:
@@ -74,17 +74,17 @@ def _connect() -> Services:
     from snapenv.targets.local import LocalTarget
 
     cache, warnings = user_cache_path("snapenv"), list[str]()
-    engine = cast("Engine", _Late(lambda: _docker(registry, warnings.append)))
-    registry = cast("Registry", _Late(lambda: _registry(engine)))
+    engine = cast("Engine", _Lazy(lambda: _docker(registry, warnings.append)))
+    registry = cast("Registry", _Lazy(lambda: _registry(engine)))
     return Services(
         local=LocalTarget,
         remote=_remote,
         engine=engine,
         registry=registry,
-        venvs=cast("Venvs", _Late(_venvs)),
+        venvs=cast("Venvs", _Lazy(_venvs)),
         progress=stderr_progress(),
         uv=_uv,
-        wheels=cast("Wheels", _Late(_wheels)),
+        wheels=cast("Wheels", _Lazy(_wheels)),
         cache=cache,
         secrets=_secrets,
         missing_helpers=_missing_helpers,
@@ -111,8 +111,8 @@ def _take_away(process: str, entry: Sequence[str]) -> bool:
     return take_away(process, entry)
 
 
-class _Late:
-    """Stands for an adapter that takes long to import, until it is asked for something."""
+class _Lazy:
+    """Stands for an adapter that takes long to import, until it is used."""
 
     def __init__(self, make: Callable[[], object]) -> None:
         self._make = functools.cache(make)

@@ -16,7 +16,7 @@ from snapenv import __version__
 from snapenv.cli.app import App, without_secrets
 from snapenv.cli.help import write_examples
 from snapenv.cli.options import json_option
-from snapenv.cli.streams import answering, cannot_answer, echo, say, warn
+from snapenv.cli.streams import answering, cannot_answer, echo, print_stderr, warn
 from snapenv.errors import (
     HangupError,
     InterruptionError,
@@ -53,8 +53,8 @@ _EXAMPLES = (
 )
 
 
-class _Late(click.Group):
-    """Knows its commands by name, and imports the one that is asked for."""
+class _LazyGroup(click.Group):
+    """A group that imports a command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of their use."""
@@ -77,7 +77,8 @@ class _Late(click.Group):
 
 
 @click.group(
-    cls=_Late, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="snapenv %(version)s")
 @json_option
@@ -165,11 +166,13 @@ def _explained(raised: BaseException, app: App) -> SnapenvError:
     A signal may end a command in a moment in which something else fails of it.
     """
     chain = tuple(_chain(raised))
-    if any(isinstance(one, (click.Abort, KeyboardInterrupt)) for one in chain):
-        number = next((one.number for one in chain if isinstance(one, Interrupted)), signal.SIGINT)
+    if any(isinstance(link, (click.Abort, KeyboardInterrupt)) for link in chain):
+        number = next(
+            (link.number for link in chain if isinstance(link, Interrupted)), signal.SIGINT
+        )
         word, kind = _ENDS.get(number, _ENDS[signal.SIGINT])
         return kind(word, hint="Nothing incomplete was left behind.")
-    if isinstance(raised, OSError) and not app.works:
+    if isinstance(raised, OSError) and not app.in_workflow:
         return cannot_answer(raised)  # a help page, a version
     return _unexpected(raised)
 
@@ -193,7 +196,7 @@ def _explain(error: SnapenvError, *, app: App, words: Sequence[str]) -> None:
     from snapenv.report.text import error_text
 
     error.message, error.hint = without_secrets(error.message), without_secrets(error.hint)
-    say(error_text(error))
+    print_stderr(error_text(error))
     if app.json:
         command = next((word for word in words if word in _COMMANDS), "")
         with answering():

@@ -79,7 +79,7 @@ def print_text(console: Console, text: Text) -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
 
 
-def say(text: Text) -> None:
+def print_stderr(text: Text) -> None:
     """Print on stderr, in colour where that is a terminal, if it can be."""
     from rich.console import Console
 
