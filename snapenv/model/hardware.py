@@ -44,12 +44,13 @@ class Driver(Struct, frozen=True, kw_only=True):
 class DriverFault(Struct, frozen=True, kw_only=True):
     """A driver that is there and does not answer; after an update the two versions differ.
 
-    ``kind`` is ``error`` where NVML names one, ``library`` where the driver is loaded and NVML's
-    library is not found or does not load, ``crash`` or ``hang`` where it gave no answer.
+    ``kind`` is ``error`` where NVML names one, ``missing`` or ``library`` where the driver is
+    loaded and NVML's library is not found or does not load, ``crash`` or ``hang`` where it gave no
+    answer.
     """
 
     error: str  # NVML's own words
-    kind: Literal["error", "library", "crash", "hang"] = "error"
+    kind: Literal["error", "missing", "library", "crash", "hang"] = "error"
     kernel_module: str | None = None
     library: str | None = None  # from the name of the libnvidia-ml.so that was loaded
 

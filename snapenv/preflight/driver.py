@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from snapenv.nvidia.catalogue import Catalogue, Pair
     from snapenv.nvidia.driver import Service
 
+_WITHOUT_LIBRARY = ("missing", "library")  # kinds of a fault
 _NODE = re.compile(r"/dev/nvidia(ctl|\d+)")
 
 
@@ -31,7 +32,7 @@ def check_fault(case: Case) -> Iterator[Check]:
     """
     hardware = case.gpu_hardware
     fault = hardware.driver_fault if hardware else None
-    if hardware is None or fault is None or fault.kind == "library" or case.plumbing.wsl:
+    if hardware is None or fault is None or fault.kind in _WITHOUT_LIBRARY or case.plumbing.wsl:
         return
     if not _differ(*_halves(hardware)):
         yield failed("driver.fault", "a driver that answers", fault.error, _FAULT_FIX[fault.kind])
@@ -53,15 +54,15 @@ def check_library(case: Case) -> Iterator[Check]:
     hardware = case.gpu_hardware
     if hardware is None or hardware.driver or case.plumbing.wsl or case.jetson:
         return
+    if not is_without_library(case):
+        return
     fault = hardware.driver_fault
     module = fault.kernel_module if fault and fault.kernel_module else ""
-    loaded = f"the driver {module}".strip() + " is loaded and its library is not found"
-    if fault and fault.kind == "library" and not fault.error.endswith("is not found"):
-        loaded = fault.error
-    elif not is_without_library(case):
-        return
+    actual = f"the driver {module}".strip() + " is loaded and its library is not found"
+    if fault and fault.kind == "library":
+        actual = fault.error
     say = failed if case.needs.gpu_required else warning
-    yield say("driver.library", "libnvidia-ml.so.1, a library of the driver", loaded, _LIBRARY_FIX)
+    yield say("driver.library", "libnvidia-ml.so.1, a library of the driver", actual, _LIBRARY_FIX)
 
 
 _LIBRARY_FIX = (
@@ -78,7 +79,7 @@ def is_without_library(case: Case) -> bool:
     if hardware is None or hardware.driver:
         return False
     if hardware.driver_fault:
-        return hardware.driver_fault.kind == "library"
+        return hardware.driver_fault.kind in _WITHOUT_LIBRARY
     return any(_NODE.fullmatch(device) for device in case.plumbing.devices)
 
 

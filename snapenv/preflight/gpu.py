@@ -110,7 +110,7 @@ def check_wsl(case: Case) -> Iterator[Check]:
     if hardware.gpus and fault is None:
         yield passed("gpu.wsl", expected, "handed on")
         return
-    missing = fault.kind == "library" if fault else _DXG in case.plumbing.devices
+    missing = fault.kind in ("missing", "library") if fault else _DXG in case.plumbing.devices
     actual = fault.error if fault else "none: it trains on the CPU"
     say = failed if (fault and not missing) or case.needs.gpu_required else warning
     yield say("gpu.wsl", expected, actual, _WSL_LIBRARY_FIX if missing else _WSL_FIX)

@@ -138,7 +138,7 @@ def faulty(
     error: str,
     module: str | None = None,
     library: str | None = None,
-    kind: Literal["error", "library", "crash", "hang"] = "error",
+    kind: Literal["error", "missing", "library", "crash", "hang"] = "error",
 ) -> Host:
     """Give a machine whose driver does not answer."""
     base = host()
@@ -254,7 +254,7 @@ NEW_FILTER = replace(E20, version="20.10.10")
 NO_FILTER = replace(OLD_FILTER, seccomp=False)
 JAMMY = replace(CU130, gpu=False, glibc="2.31", image_glibc="2.35")
 FOCAL = replace(JAMMY, glibc="2.39", image_glibc="2.31")
-NO_NVML = faulty("libnvidia-ml.so.1 is not found", "580.95.05", kind="library")
+NO_NVML = faulty("libnvidia-ml.so.1 is not found", "580.95.05", kind="missing")
 ODD_NVML = faulty("libnvidia-ml.so.1: wrong ELF class: ELFCLASS32", kind="library")
 
 

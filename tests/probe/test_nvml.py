@@ -157,6 +157,30 @@ def test_a_driver_that_does_not_answer_says_in_which_way(
     assert (seen["driver_fault"].get("kind"), seen["driver_fault"]["error"]) == (kind, error)
 
 
+WITHOUT = """
+import json, sys
+sys.path[:0] = sys.argv[1:]
+from snapenv_probe import nvidia_driver
+nvidia_driver._NODES = ("/dev/null",)
+for line in sys.stdin:
+    print(json.dumps(nvidia_driver._without_library(line.strip())["kind"]))
+"""
+
+
+def test_a_library_that_is_missing_is_told_from_one_that_does_not_load() -> None:
+    errors = ("x.so.1: cannot open: No such file or directory", "x.so.1: wrong ELF class")
+
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", WITHOUT, str(PROGRAMS)],
+        input="\n".join(errors),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert [json.loads(line) for line in done.stdout.splitlines()] == ["missing", "library"]
+
+
 def test_a_driver_without_a_gpu_is_no_fault(look: Look) -> None:
     seen = look(STUB_GPUS="0")
 

@@ -150,7 +150,7 @@ def _without_library(error: str) -> dict[str, object] | None:
     if absent and not any(os.path.exists(node) for node in _NODES):
         return None
     return {
-        "kind": "library",
+        "kind": "missing" if absent else "library",
         "error": _LIBRARY + " is not found" if absent else error,
         "kernel_module": kernel_module(_read(_KERNEL_MODULE)),
     }
