@@ -12,9 +12,10 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from docs.imports import draw_imports
 from snapenv import errors
@@ -78,8 +79,32 @@ def _page(command: Command) -> str:
             continue
         parts += [f"## {title} options", "\n".join(("| option | |", "| --- | --- |", *rows))]
     schema = f"../../snapenv/schemas/{command.name}.json"
-    parts.append(f"With `--json` it prints [one document]({schema}); see [JSON](../json.md).")
+    parts += [
+        "## Result",
+        f"With `--json`, `result` has these keys: [schema]({schema}), [JSON](../json.md).",
+        "\n".join(("| key | type |", "| --- | --- |", *_result_rows(str(command.name)))),
+    ]
     return "\n\n".join(parts) + "\n"
+
+
+def _result_rows(command: str) -> Iterator[str]:
+    definitions = msgspec.json.schema(RESULTS[command])["$defs"]
+    properties = definitions[RESULTS[command].__name__]["properties"]
+    return (f"| `{name}` | {_type(one)} |" for name, one in properties.items())
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """Return the type of a value in words: ``list of string``, ``Speed or null``."""
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if schema["type"] == "array" and schema.get("items"):
+        item = _type(schema["items"])
+        return f"list of ({item})" if " or " in item else f"list of {item}"
+    return str(schema["type"])
 
 
 def _paragraphs(text: str) -> list[str]:
