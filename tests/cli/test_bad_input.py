@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.lock.store import write_snapshot
-from snapenv.model.snapshot import LOCK_FILE, SUMS_FILE
+from snapenv.model.snapshot import LOCK_FILE, SNAPSHOT_SCHEMA, SUMS_FILE
 from tests.command import Command
 from tests.samples import TAG, sample_snapshot
 
@@ -103,10 +103,11 @@ def test_no_such_container(engine_host: str) -> None:
 
 def test_a_snapshot_of_a_newer_snapenv(snapshot: Path) -> None:
     lock = snapshot / LOCK_FILE
-    lock.write_text(lock.read_text().replace("schema = 1", "schema = 2"))
+    newer = f"schema = {SNAPSHOT_SCHEMA + 1}"
+    lock.write_text(lock.read_text().replace(f"schema = {SNAPSHOT_SCHEMA}", newer))
     _sum_anew(snapshot)
 
-    assert "schema 2" in refused("snapshot-version", "build", str(snapshot))
+    assert newer.replace(" = ", " ") in refused("snapshot-version", "build", str(snapshot))
 
 
 def test_a_damaged_snapshot(snapshot: Path) -> None:
