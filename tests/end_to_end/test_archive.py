@@ -9,6 +9,7 @@ import posixpath
 import subprocess
 import tarfile
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,9 +35,7 @@ from tests.fakes import FakeTask
 from tests.samples import TAG, sample_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from docker.models.containers import Container
+    from collections.abc import Iterator
 
     from tests.engines.newer_engine import Newer
 
@@ -362,51 +361,19 @@ def test_skopeo_reads_what_was_written(small: Small) -> None:
     assert [layer["digest"] for layer in manifest["layers"]] == before["RootFS"]["Layers"]
 
 
-@pytest.fixture
-def working(engine_host: str, base_image: str) -> Iterator[Container]:
-    """A container of the stand-in base with an environment on its torch."""
-    client = DockerClient(base_url=engine_host, timeout=600)
-    container = client.containers.run(base_image, ["sleep", "3600"], detach=True, init=True)
-    try:
-        code, said = container.exec_run("python3 -m venv --system-site-packages /env")
-        assert code == 0, said
-        yield container
-    finally:
-        container.remove(force=True)
-        client.close()
+@dataclass(frozen=True)
+class Archives:
+    """Two archives that Docker 20.10 wrote of one image on the stand-in base."""
 
-
-@pytest.mark.parametrize("words", [(), ("--delta",)])
-def test_an_environment_on_a_base_comes_back_and_is_restored(
-    words: tuple[str, ...], engine_host: str, working: Container, registry: str, tmp_path: Path
-) -> None:
-    command, repository = Command({"DOCKER_HOST": engine_host}), f"archive-{uuid.uuid4().hex}"
-    snapshot, path = str(tmp_path / "snapshot"), str(tmp_path / "archive")
-    there = ("--container", str(working.name), "--python", "/env/bin/python")
-    tag = command.result("capture", *there, "--no-smoke", "-o", snapshot)["tag"]
-    named = ("--repository", repository)
-    command.result("build", snapshot, "--mirror", registry, *named)
-    client = DockerClient(base_url=engine_host, timeout=600)
-    try:
-        exported = command.result("export", tag, "-o", path, *words, *named)
-        client.images.remove(f"{repository}:{tag}")
-        imported = command.result("import", path, *named)
-        restored = command.result("restore", tag, *named, "--device", "cpu", "--no-smoke")
-    finally:
-        client.images.remove(f"{repository}:{tag}")
-        client.close()
-
-    assert imported["digest"] == restored["digest"] == exported["digest"]
-    assert imported["snapshot"] == restored["snapshot"]
-    if words:
-        assert Path(path).stat().st_size < 30_000_000
+    tag: str
+    exported: Mapping[str, dict[str, Any]]  # by kind: whole, or delta
+    paths: Mapping[str, Path]
 
 
 @pytest.fixture(scope="module")
 def archives(
     engine_host: str, base_image: str, registry: str, tmp_path_factory: pytest.TempPathFactory
-) -> Mapping[str, Path]:
-    """Give two archives that Docker 20.10 wrote of one image on the stand-in base."""
+) -> Archives:
     command, folder = Command({"DOCKER_HOST": engine_host}), tmp_path_factory.mktemp("archives")
     named = ("--repository", f"archive-{uuid.uuid4().hex}")
     with _Working(DockerClient(base_url=engine_host, timeout=600), base_image) as container:
@@ -414,23 +381,45 @@ def archives(
         there = ("--container", str(container.name), "--python", "/mine/bin/python")
         tag = command.result("capture", *there, "--no-smoke", "-o", str(folder / "snapshot"))["tag"]
     image = command.result("build", str(folder / "snapshot"), "--mirror", registry, *named)["image"]
-    paths = {name: folder / name for name in ("whole", "delta")}
-    command.result("export", tag, "-o", str(paths["whole"]), *named)
-    command.result("export", tag, "-o", str(paths["delta"]), "--delta", *named)
+    paths = {kind: folder / kind for kind in ("whole", "delta")}
+    exported = {
+        kind: command.result(
+            *("export", tag, "-o", str(path), *named), *(["--delta"] if kind == "delta" else [])
+        )
+        for kind, path in paths.items()
+    }
     with contextlib.closing(DockerClient(base_url=engine_host, timeout=600)) as client:
         client.images.remove(image)
-    return paths
+    return Archives(tag, exported, paths)
+
+
+@pytest.mark.parametrize("kind", ["whole", "delta"])
+def test_an_environment_on_a_base_comes_back_and_is_restored(
+    kind: str, engine_host: str, archives: Archives
+) -> None:
+    command, repository = Command({"DOCKER_HOST": engine_host}), f"archive-{uuid.uuid4().hex}"
+    named = ("--repository", repository)
+
+    imported = command.result("import", str(archives.paths[kind]), *named)
+    restored = command.result("restore", archives.tag, *named, "--device", "cpu", "--no-smoke")
+
+    with contextlib.closing(DockerClient(base_url=engine_host, timeout=600)) as client:
+        client.images.remove(f"{repository}:{archives.tag}")
+    assert imported["digest"] == restored["digest"] == archives.exported[kind]["digest"]
+    assert imported["snapshot"] == restored["snapshot"]
+    if kind == "delta":
+        assert archives.paths[kind].stat().st_size < 30_000_000
 
 
 @pytest.mark.parametrize(("newer", "kind"), [(NEWER, "delta"), (CONTAINERD, "whole")])
 def test_an_archive_of_one_engine_is_restored_from_its_file_on_another(
-    newer: Newer, kind: str, archives: Mapping[str, Path], registry: str
+    newer: Newer, kind: str, archives: Archives, registry: str
 ) -> None:
     address = _provide(lambda place: start_newer(place, newer))
     command, repository = Command({"DOCKER_HOST": address}), f"archive-{uuid.uuid4().hex}"
     words = ("--repository", repository, "--device", "cpu", "--no-smoke", "--mirror", registry)
 
-    restored = command.result("restore", str(archives[kind]), *words)
+    restored = command.result("restore", str(archives.paths[kind]), *words)
 
     assert restored["image"].startswith(f"{repository}:")
     with contextlib.closing(DockerClient(base_url=address, timeout=600)) as client:

@@ -44,6 +44,7 @@ def test_the_lock_alone_is_enough_for_uv(snapshot: Path) -> None:
     assert lock.count("sha256") == lock.count("[[packages]]")
 
 
+@pytest.mark.full
 def test_a_second_capture_differs_only_in_the_line_that_says_when(
     snapshot: Path, exact_python: Path, tmp_path: Path
 ) -> None:

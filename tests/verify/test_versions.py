@@ -1,6 +1,7 @@
 """The smoke-train of other releases of ultralytics and torch, each in a network namespace.
 
-A few of them run always. With SNAPENV_VERSIONS=all every one of them does: ten minutes, 10 GB.
+Two of them run always, two more with --full. With SNAPENV_VERSIONS=all every one of them does,
+beside --full: ten minutes, 10 GB.
 """
 
 from __future__ import annotations
@@ -23,16 +24,21 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.exact
 
-ALWAYS = (("8.0.100", NEW), ("8.2.50", NEW), ("8.3.0", NEW), ("8.4.0", NEW))
+ALWAYS = (("8.0.100", NEW), ("8.3.0", NEW))
+SELDOM = (("8.2.50", NEW), ("8.4.0", NEW))
 ALL = tuple((version, torch) for torch in (NEW, MIDDLE, OLD) for version in ULTRALYTICS)
 REPEATED = ("8.0.100",)
 LOADS_WEIGHTS_ALONE = (NEW, MIDDLE)  # as torch does since 2.6; ultralytics knows it since 8.3
 
 
 def cells() -> list[object]:
-    chosen = ALL if os.environ.get("SNAPENV_VERSIONS") == "all" else ALWAYS
+    chosen = ALL if os.environ.get("SNAPENV_VERSIONS") == "all" else (*ALWAYS, *SELDOM)
     return [
-        pytest.param(version, torch, id=f"{version} on {torch.version}")
+        pytest.param(
+            *(version, torch),
+            id=f"{version} on {torch.version}",
+            marks=pytest.mark.full if (version, torch) in SELDOM else (),
+        )
         for version, torch in chosen
     ]
 

@@ -414,6 +414,19 @@ BACK: Mapping[str, tuple[Callable[[Venv], None], str]] = {
     "hostile METADATA": (hostile_metadata, "import animal; print(animal.ANSWER)"),
 }
 
+# Those that one environment can have at the same time.
+TOGETHER: Mapping[str, tuple[str, ...]] = {
+    "changed by hand": (
+        *("edited text", "edited binary", "file added", "file deleted", "loose module"),
+        *("loose data", "executable added", "harmless .pth", "link inside"),
+        *("console script edited", "around site-packages", "half removed", "empty METADATA"),
+    ),
+    "installed in many ways": (
+        *("link to a file outside", "two owners", "odd versions", "data outside site-packages"),
+        *("forms that no wheel has", "built from an sdist", "pure Python, from conda"),
+    ),
+}
+
 # These come back as regular installations: the sources lie in site-packages.
 BACK_AS_REGULAR: Mapping[str, tuple[Callable[[Venv], None], str]] = {
     "editable, dirty": (

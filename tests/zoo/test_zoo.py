@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.command import Command
-from tests.zoo.cases import BACK, BACK_AS_REGULAR, REFUSED, editable_with_data, move_away
+from tests.zoo.cases import (
+    BACK,
+    BACK_AS_REGULAR,
+    REFUSED,
+    TOGETHER,
+    editable_with_data,
+    move_away,
+)
 from tests.zoo.environment import Venv
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
     from pathlib import Path
 
 
@@ -31,7 +39,29 @@ def brought_back(venv: Venv, tmp_path: Path, *more: str) -> Venv:
     return Venv(into)
 
 
-@pytest.mark.parametrize("name", BACK)
+@pytest.mark.parametrize("names", TOGETHER.values(), ids=TOGETHER)
+def test_what_one_environment_can_have_at_once_comes_back_byte_for_byte(
+    names: tuple[str, ...], venv: Venv, tmp_path: Path
+) -> None:
+    for name in names:
+        BACK[name][0](venv)
+    before, said = venv.look(), {name: venv.say(BACK[name][1]) for name in names}
+
+    restored = brought_back(venv, tmp_path)
+
+    assert restored.look() == before
+    assert {name: restored.say(BACK[name][1]) for name in names} == said
+
+
+def some(cases: Iterable[str], *, often: Container[str]) -> list[object]:
+    """Return the names of cases; only a full run has those that others stand for."""
+    return [name if name in often else pytest.param(name, marks=pytest.mark.full) for name in cases]
+
+
+ALONE = {*BACK} - {name for names in TOGETHER.values() for name in names}
+
+
+@pytest.mark.parametrize("name", some(BACK, often=ALONE))
 def test_an_odd_environment_comes_back_byte_for_byte(name: str, venv: Venv, tmp_path: Path) -> None:
     make, code = BACK[name]
     make(venv)
@@ -43,7 +73,9 @@ def test_an_odd_environment_comes_back_byte_for_byte(name: str, venv: Venv, tmp_
     assert restored.say(code) == said
 
 
-@pytest.mark.parametrize("name", BACK_AS_REGULAR)
+@pytest.mark.parametrize(
+    "name", some(BACK_AS_REGULAR, often={*BACK_AS_REGULAR} - {"two editables"})
+)
 def test_an_editable_installation_comes_back_as_a_regular_one(
     name: str, venv: Venv, tmp_path: Path
 ) -> None:
