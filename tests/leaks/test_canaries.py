@@ -109,8 +109,19 @@ FAILURES = (
 )
 
 
-@pytest.mark.parametrize("words", [(), ("--json",)])
-@pytest.mark.parametrize("induce", FAILURES)
+AS_TEXT, AS_JSON = (), ("--json",)
+
+
+def either_way() -> list[object]:
+    """Return each failure with both kinds of output; of these a full run alone has the second."""
+    cases = list[object]()
+    for number, induce in enumerate(FAILURES):
+        first, second = (AS_TEXT, AS_JSON) if number % 2 else (AS_JSON, AS_TEXT)
+        cases += [pytest.param(induce, first), pytest.param(induce, second, marks=pytest.mark.full)]
+    return cases
+
+
+@pytest.mark.parametrize(("induce", "words"), either_way())
 def test_a_capture_that_fails_lets_no_canary_out(
     induce: Callable[[Planted, Path], dict[str, str]],
     words: tuple[str, ...],
