@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from snapenv.lock.store import write_snapshot
-from tests.command import EXIT_CODES
+from tests.command import EXIT_CODES, Command
 from tests.samples import TAG, sample_snapshot
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ def test_marks_become_words_where_there_are_none(folder: Path) -> None:
     ],
 )
 def test_an_empty_word_is_a_usage_error(folder: Path, words: tuple[str, ...]) -> None:
-    done = run(folder, *words)
+    done = Command(NOWHERE).run(*words, folder=folder)
 
     assert done.returncode == 2
-    assert b"is empty: give a value, or leave it out" in done.stderr
+    assert "is empty: give a value, or leave it out" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_a_variable_says_yes_or_no_as_an_option_does(
     folder: Path, value: str, *, is_json: bool
 ) -> None:
     for words in (("show", "snapshot"), ("show", "nosuch")):
-        done = run(folder, *words, variables={"SNAPENV_JSON": value})
+        done = Command({**NOWHERE, "SNAPENV_JSON": value}).run(*words, folder=folder)
 
-        assert done.stdout.startswith(b"{") == is_json
+        assert done.stdout.startswith("{") == is_json
 
 
 @pytest.mark.parametrize("command", ["show", "verify", "doctor", "restore", "export", "build"])
@@ -149,10 +149,10 @@ def test_what_is_nowhere_is_not_found_without_an_engine(
 ) -> None:
     output = ("-o", str(tmp_path / "out")) if command == "export" else ()
 
-    done = run(folder, command, "n" * 5000, *output)
+    done = Command(NOWHERE).run(command, "n" * 5000, *output, folder=folder)
 
     assert done.returncode == EXIT_CODES["not-found"], done.stderr
-    assert b"there is no snapshot folder" in done.stderr
+    assert "there is no snapshot folder" in done.stderr
     assert len(done.stderr) < 400
 
 
