@@ -17,7 +17,7 @@ from snapenv.engine.address import DEFAULT_URL
 from snapenv.engine.ssh import BASE_URL, MOUNTED, SshAdapter
 from snapenv.engine.unanswered import explain, find_proxy
 from snapenv.errors import EngineMissingError
-from snapenv.network_cause import refuse_socks
+from snapenv.network.cause import refuse_socks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -40,12 +40,12 @@ from snapenv.engine.stream import (
     Layers,
     Patience,
     StreamError,
+    ask_registry,
     asked,
     drain,
     heard,
     parse_messages,
     refuse_failed,
-    repeat,
 )
 from snapenv.errors import (
     BuildError,
@@ -185,7 +185,7 @@ class DockerEngine:
         pinned = ref if ref.digest else ref.at(self._served(ref))
         was_here = self.find(str(pinned)) is not None
         with self._naming_full_disks():
-            repeat(lambda: self._move("pull", pinned, task), ref, self._patience)
+            ask_registry(lambda: self._move("pull", pinned, task), ref, self._patience)
         image = self.find(str(pinned))
         try:
             if image is None:
@@ -205,7 +205,7 @@ class DockerEngine:
         Docker with containerd's store does not say what it sent: there the image's own id is
         the digest that a registry gives it.
         """
-        sent = repeat(lambda: self._move("push", ref, task), ref, self._patience)
+        sent = ask_registry(lambda: self._move("push", ref, task), ref, self._patience)
         image, served = self.find(ref.tagged), self._served(ref)
         if image is None:
             raise _not_what(ref, "is gone from here")
@@ -336,7 +336,7 @@ class DockerEngine:
                 return str(response.json()["Descriptor"]["digest"])
 
         try:
-            return repeat(ask, ref, self._patience)
+            return ask_registry(ask, ref, self._patience)
         except (LookupError, TypeError, ValueError) as error:
             raise EngineError(
                 f"the Docker engine went away, or is another: it gives no digest of {ref}",

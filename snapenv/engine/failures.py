@@ -21,13 +21,13 @@ from snapenv.errors import (
     SnapenvError,
     WriteError,
 )
-from snapenv.network_cause import find_in_words
+from snapenv.network.cause import find_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from snapenv.model.image import ImageRef
-    from snapenv.network_cause import Kind
+    from snapenv.network.cause import Kind
 
 DEFAULT_REGISTRY = "docker.io"
 

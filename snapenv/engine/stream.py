@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from docker import auth
@@ -24,6 +23,7 @@ from snapenv.engine.failures import (
     registry_failure,
     said,
 )
+from snapenv.network.repeat import FailedError, repeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,8 +55,11 @@ class Patience(Struct, frozen=True, kw_only=True):
     before_retries_s: tuple[float, ...] = (1.0, 5.0)
 
 
-class StreamError(Exception):
+class StreamError(FailedError):
     """The error that a stream carried; never leaves this package."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, passing=is_passing(text))
 
 
 def parse_messages(lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
@@ -87,7 +90,7 @@ def _error(message: Mapping[str, Any]) -> str:
     return str(detail.get("message") or message.get("error") or "no reason given")
 
 
-def repeat(act: Callable[[], Answer], ref: ImageRef, patience: Patience) -> Answer:
+def ask_registry(act: Callable[[], Answer], ref: ImageRef, patience: Patience) -> Answer:
     """Ask an engine for something of a registry, again while the failure may pass.
 
     Raises:
@@ -95,15 +98,11 @@ def repeat(act: Callable[[], Answer], ref: ImageRef, patience: Patience) -> Answ
         RegistryError: The registry does not answer, or refuses.
         EngineError: The engine failed.
     """
-    for before_s in (*patience.before_retries_s, None):
-        try:
-            with engine_errors():
-                return act()
-        except StreamError as error:  # noqa: PERF203 - each turn waits for a registry
-            if before_s is None or not is_passing(str(error)):
-                raise registry_failure(str(error), ref) from error
-            time.sleep(before_s)
-    raise AssertionError  # the last turn returns or raises
+    try:
+        with engine_errors():
+            return repeat(act, patience.before_retries_s)
+    except StreamError as error:
+        raise registry_failure(str(error), ref) from error
 
 
 @contextlib.contextmanager

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from docker.errors import APIError, InvalidVersion
-from requests.utils import get_environ_proxies, select_proxy
 
 from snapenv.engine.failures import is_timeout, one_line, said
 from snapenv.engine.ssh import SshError
 from snapenv.errors import EngineMissingError
-from snapenv.network_cause import causes, find_cause
+from snapenv.network.cause import causes, find_cause
+from snapenv.network.session import find_proxy as find_http_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from snapenv.engine.address import Address
-    from snapenv.network_cause import Cause, Kind
+    from snapenv.network.cause import Cause, Kind
 
 _START = "Start Docker, or set DOCKER_HOST; --engine venv needs none."
 _HANGS = (
@@ -126,5 +126,4 @@ def find_proxy(url: str) -> str | None:
     parts = urlsplit(url)
     if parts.scheme not in {"tcp", "http", "https"}:
         return None
-    asked = f"http://{parts.netloc}"
-    return select_proxy(asked, get_environ_proxies(asked))
+    return find_http_proxy(f"http://{parts.netloc}")

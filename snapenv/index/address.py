@@ -46,13 +46,6 @@ def split_login(url: str) -> tuple[str, Login | None]:
     return address, Login(user=unquote(user), password=unquote(password) if colon else None)
 
 
-def realm(url: str) -> tuple[str, str, int | None]:
-    """Return what one login is good for: scheme, host and port."""
-    parts = urlsplit(url)
-    standard = {"https": 443, "http": 80}.get(parts.scheme)
-    return parts.scheme, parts.hostname or "", parts.port or standard
-
-
 def shared_path(one: str, other: str) -> int:
     """Count the folders that two addresses have in common at the start of their paths."""
     count = 0

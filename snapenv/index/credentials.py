@@ -15,7 +15,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from snapenv.index.address import Index, Login, realm, shared_path
+from snapenv.index.address import Index, Login, shared_path
+from snapenv.network.address import realm
 from snapenv.secrets.model import Secret
 
 if TYPE_CHECKING:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, BinaryIO
 
-import requests
-
-from snapenv.index.transfer import NoRangesError, TransferError
+from snapenv.index.session import NoRangesError
+from snapenv.network.session import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from snapenv.index.session import IndexSession
     from snapenv.model.wheels import IndexWheel
+    from snapenv.network.session import Response
 
 _CHUNK_BYTES = 1 << 20
 _OTHER = "Find out why before you trust it; if the index has changed the file, capture again."
@@ -41,7 +42,7 @@ class Download:
         """Fetch what is missing, and check the whole.
 
         Raises:
-            TransferError: The host cannot be reached, refuses, breaks off, or serves other bytes.
+            RequestError: The host cannot be reached, refuses, breaks off, or serves other bytes.
             OSError: The file cannot be written.
         """
         part = f"bytes={self._done}-" if self._done else None
@@ -52,9 +53,7 @@ class Download:
                 self._take(response)
         except NoRangesError as error:
             self._restart()
-            raise TransferError(
-                "breaks off, and does not go on from there", passing=True
-            ) from error
+            raise RequestError("breaks off, and does not go on from there", passing=True) from error
         self._check()
 
     def _restart(self) -> None:
@@ -63,7 +62,7 @@ class Download:
         self._into.seek(0)
         self._into.truncate()
 
-    def _take(self, response: requests.Response) -> None:
+    def _take(self, response: Response) -> None:
         size = self._wheel.size_bytes
         for chunk in response.iter_content(_CHUNK_BYTES):
             self._into.write(chunk)
@@ -75,17 +74,17 @@ class Download:
 
     def _check(self) -> None:
         if self._wheel.size_bytes not in (None, self._done):
-            raise TransferError("breaks off before the end", passing=True)
+            raise RequestError("breaks off before the end", passing=True)
         if self._hash.hexdigest() != self._wheel.sha256:
             raise _other_bytes("other bytes")
 
 
-def _continues(response: requests.Response, done: int) -> bool:
+def _continues(response: Response, done: int) -> bool:
     """Say whether an answer begins where the last one broke off; at the start, any does."""
     told = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    goes_on = response.status_code == requests.codes.partial and told
+    goes_on = response.status_code == HTTPStatus.PARTIAL_CONTENT and told
     return int(told[1]) == done if goes_on and told else done == 0
 
 
-def _other_bytes(what: str) -> TransferError:
-    return TransferError(f"serves {what} than were asked for by their sha256", hint=_OTHER)
+def _other_bytes(what: str) -> RequestError:
+    return RequestError(f"serves {what} than were asked for by their sha256", hint=_OTHER)

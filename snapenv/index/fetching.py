@@ -16,8 +16,8 @@ from snapenv.errors import WriteError
 from snapenv.index.download import Download
 from snapenv.index.range_reader import open_remote
 from snapenv.index.record import ARCHIVE_ERRORS, read_record
-from snapenv.index.session import IndexSession, Patience, choose_trust
-from snapenv.index.transfer import NoRangesError, TransferError
+from snapenv.index.session import IndexSession, NoRangesError, choose_trust
+from snapenv.network.session import Patience, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,11 +93,11 @@ def _download(
 
 @contextmanager
 def _is_archive() -> Iterator[None]:
-    """Turn what a damaged or hostile archive raises into a TransferError."""
+    """Turn what a damaged or hostile archive raises into a RequestError."""
     try:
         yield
     except ARCHIVE_ERRORS as error:
-        raise TransferError("serves what is no wheel") from error
+        raise RequestError("serves what is no wheel") from error
 
 
 @contextmanager

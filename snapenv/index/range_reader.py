@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import io
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import requests
 from remotezip import PartialBuffer, RemoteZip
 
-from snapenv.index.transfer import NoRangesError, TransferError
+from snapenv.index.session import NoRangesError
+from snapenv.network.session import RequestError
 
 if TYPE_CHECKING:
     from zipfile import ZipFile
 
     from snapenv.index.session import IndexSession
     from snapenv.model.wheels import IndexWheel
+    from snapenv.network.session import Response
 
 _END_BYTES = 16 << 10  # asked for first: the end of a wheel has its list of files, often RECORD too
 _PART_LIMIT_BYTES = 64 << 20
@@ -33,7 +35,7 @@ def open_remote(wheel: IndexWheel, session: IndexSession) -> tuple[ZipFile, int 
 
     Raises:
         NoRangesError: The host gives wheels only whole.
-        TransferError: The host cannot be reached, refuses or breaks off.
+        RequestError: The host cannot be reached, refuses or breaks off.
         BadZipFile: It is no archive.
     """
     parts = _Parts(wheel, session)
@@ -62,7 +64,7 @@ class _Parts:
         if last is None:
             return self._end(-first)
         if first < 0 or last < first:
-            raise TransferError("serves what is no archive")
+            raise RequestError("serves what is no archive")
         return self._get(f"bytes={first}-{last}", first, last - first + 1)
 
     def _end(self, size: int) -> PartialBuffer:
@@ -79,30 +81,30 @@ class _Parts:
     def _get(self, part: str, first: int | None, size: int) -> PartialBuffer:
         """Ask for so many bytes from the first on; where that is None, for no more than so many."""
         if size > _PART_LIMIT_BYTES:
-            raise TransferError("serves an archive with parts that are too large")
+            raise RequestError("serves an archive with parts that are too large")
         with self._session.get(self._wheel, part=part) as response:
             begin, count, self.total = _place(response, self.total)
             content = _read(response, size)
         if len(content) != count or (first is not None and (begin, count) != (first, size)):
-            raise TransferError("serves other parts than it was asked for")
+            raise RequestError("serves other parts than it was asked for")
         return PartialBuffer(io.BytesIO(content), begin, count, stream=False)
 
 
-def _place(response: requests.Response, total: int | None) -> tuple[int, int, int | None]:
+def _place(response: Response, total: int | None) -> tuple[int, int, int | None]:
     """Read which part came: its first byte, its size, and the size of the whole."""
     told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if response.status_code != requests.codes.partial or not told:
+    if response.status_code != HTTPStatus.PARTIAL_CONTENT or not told:
         raise NoRangesError(refused=False)
     if total is not None and told[3] not in ("*", str(total)):
-        raise TransferError("serves another file: its size differs")
+        raise RequestError("serves another file: its size differs")
     whole = total if told[3] == "*" else int(told[3])
     return int(told[1]), int(told[2]) - int(told[1]) + 1, whole
 
 
-def _read(response: requests.Response, limit: int) -> bytes:
+def _read(response: Response, limit: int) -> bytes:
     content = bytearray()
     for chunk in response.iter_content(_CHUNK_BYTES):
         content += chunk
         if len(content) > limit:
-            raise TransferError("serves other parts than it was asked for")
+            raise RequestError("serves other parts than it was asked for")
     return bytes(content)

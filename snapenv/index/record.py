@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 from remotezip import RemoteZipError
 
-from snapenv.index.transfer import TransferError
 from snapenv.model.wheels import WheelRecord
+from snapenv.network.session import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,14 +48,14 @@ def read_record(archive: zipfile.ZipFile, wheel: IndexWheel, size_bytes: int | N
     """Return the one RECORD that a wheel of this name has, and what of the archive may be run.
 
     Raises:
-        TransferError: It has none, or several, or one that is too large or packed unusually.
+        RequestError: It has none, or several, or one that is too large or packed unusually.
     """
     found = [entry for entry in archive.infolist() if _is_record(entry.filename, wheel.name)]
     if len(found) != 1:
-        raise TransferError(f"serves a wheel with {len(found)} RECORD files of this name")
+        raise RequestError(f"serves a wheel with {len(found)} RECORD files of this name")
     (entry,) = found
     if entry.file_size > _LIMIT_BYTES or entry.compress_type not in _KNOWN:
-        raise TransferError("serves a wheel whose RECORD is too large, or packed unusually")
+        raise RequestError("serves a wheel whose RECORD is too large, or packed unusually")
     return WheelRecord(
         text=_unpack(archive, entry).decode(),
         size_bytes=size_bytes,

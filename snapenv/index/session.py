@@ -1,22 +1,24 @@
-"""Requests to package indexes with this machine's logins, repeated where a failure may pass."""
+"""Requests to package indexes, with this machine's logins."""
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
-from http.cookiejar import DefaultCookiePolicy
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, TypeVar, get_args
 
-import requests
-import urllib3
 from msgspec import Struct, field
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase, HTTPBasicAuth
 
 from snapenv.errors import PackageIndexError
-from snapenv.index.address import realm
-from snapenv.index.transfer import TransferError, check_status, transfer
+from snapenv.network.address import realm
+from snapenv.network.cause import LASTING, Kind
+from snapenv.network.repeat import repeat
+from snapenv.network.session import (
+    REFUSED,
+    Advice,
+    RequestError,
+    Session,
+    basic,
+    choose_authorities,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,21 +26,31 @@ if TYPE_CHECKING:
     from snapenv.index.address import Login
     from snapenv.index.credentials import Credentials
     from snapenv.model.wheels import IndexWheel
+    from snapenv.network.session import Patience, Response
 
-_CONNECTIONS = 32  # kept open to one host, for as many who ask at once
-_SHORT_BYTES = 64 << 10
-_LONGEST_WAIT_S = 30.0  # whatever a host asks for
-_REFUSED = (requests.codes.unauthorized, requests.codes.forbidden)
+_RANGE_REFUSED = frozenset({400, 405, 416, 501})
+_USUAL = "See that the index answers, and that its proxy and certificate variables are right."
+_ADVICE = Advice(
+    login="Give its login in pip.conf, uv.toml, UV_INDEX_<NAME>_USERNAME and _PASSWORD, netrc, "
+    "`uv auth login` or keyring.",
+    absent="Ask the index whether it was taken away, or capture again.",
+    causes={
+        "plain-http": "Write http:// in the address of the index, or give it a certificate.",
+        "unknown-authority": "Name its authority's certificate in PIP_CERT, REQUESTS_CA_BUNDLE or "
+        "SSL_CERT_FILE.",
+    },
+)
+_PASSING: frozenset[Kind] = frozenset(get_args(Kind)) - LASTING
 
 Answer = TypeVar("Answer")
 
 
-class Patience(Struct, frozen=True, kw_only=True):
-    """How long to wait for a host: for its answer, and before each further try."""
+class NoRangesError(Exception):
+    """A host does not give parts of a file; ``refused`` says that it may know other ways to ask."""
 
-    connect_s: float = 15.0
-    read_s: float = 60.0
-    before_retries_s: tuple[float, ...] = (0.5, 2.0, 5.0)
+    def __init__(self, *, refused: bool) -> None:
+        super().__init__()
+        self.refused = refused
 
 
 class Trust(Struct, frozen=True, kw_only=True):
@@ -53,11 +65,11 @@ class Trust(Struct, frozen=True, kw_only=True):
 
 
 def choose_trust(pip: Mapping[str, str], environment: Mapping[str, str]) -> Trust:
-    """Trust whom variables name, pip's before those of requests and OpenSSL, else pip's files."""
-    names = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-    bundles = (*(environment.get(name) for name in names), pip.get("cert"))
+    """Trust whom variables name, pip's before all others, else pip's files."""
     return Trust(
-        bundle=next((path for path in bundles if path and Path(path).exists()), None),
+        bundle=choose_authorities(
+            environment, first=environment.get("PIP_CERT"), last=pip.get("cert")
+        ),
         hosts=frozenset(host.partition(":")[0] for host in pip.get("trusted-host", "").split()),
     )
 
@@ -69,100 +81,63 @@ class IndexSession:
         self._credentials = credentials
         self._trust = trust
         self._patience = patience
-        self._session = _Session(credentials)
-        if trust.hosts:  # else urllib3 warns at each request of what a person has decided
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        self._session = Session(
+            advice=_ADVICE,
+            patience=patience,
+            login_of=lambda url: _authorization(credentials.known(url)),
+        )
+        self._session.retry(_PASSING)
 
     def repeat(self, wheel: IndexWheel, act: Callable[[], Answer]) -> Answer:
-        """Do something that asks for a wheel, again while its failure may pass.
+        """Do something that asks for a wheel, again where it breaks off.
 
         Raises:
             PackageIndexError: It failed for good.
         """
-        for before_s in (*self._patience.before_retries_s, None):
-            try:
-                return act()
-            except TransferError as error:  # noqa: PERF203 - each turn waits for a host
-                if before_s is None or not error.passing:
-                    raise index_error(wheel, error.what, hint=error.hint) from error
-                time.sleep(max(before_s, min(error.wait_s, _LONGEST_WAIT_S)))
-        raise AssertionError  # the last turn returns or raises
+        try:
+            return repeat(act, self._patience.waits_s)
+        except RequestError as error:
+            raise PackageIndexError(
+                f"{wheel.name} {wheel.version}: {wheel.host} {error.what}",
+                hint=error.hint or _USUAL,
+            ) from error
 
     @contextmanager
-    def get(self, wheel: IndexWheel, *, part: str | None = None) -> Iterator[requests.Response]:
+    def get(self, wheel: IndexWheel, *, part: str | None = None) -> Iterator[Response]:
         """Ask for a wheel, or for a part of it such as ``bytes=0-99``; the body is read inside.
 
         Raises:
             NoRangesError: The host does not understand that a part is asked for.
-            TransferError: The host cannot be reached, refuses or breaks off.
+            RequestError: The host cannot be reached, refuses or breaks off.
         """
-        with transfer(wheel.url):
-            response = self._ask(wheel, self._credentials.known(wheel.url), part)
-            if response.status_code in _REFUSED and realm(response.url) == realm(wheel.url):
-                login = self._credentials.asked(wheel.url, index=wheel.index)
-                if login:
-                    _let_go(response)
-                    response = self._ask(wheel, login, part)
-            with response:
-                if not response.ok:
-                    _let_go(response)
-                check_status(response, part=part is not None)
+        login = self._credentials.known(wheel.url)
+        with self._ask(wheel, login, part) as response:
+            is_refused = response.status_code in REFUSED and realm(response.url) == realm(wheel.url)
+            other = self._credentials.asked(wheel.url, index=wheel.index) if is_refused else None
+            if other is None:
+                self._check(response, part)
                 yield response
+                return
+        with self._ask(wheel, other, part) as response:
+            self._check(response, part)
+            yield response
 
-    def _ask(self, wheel: IndexWheel, login: Login | None, part: str | None) -> requests.Response:
-        # as it lies there: no encoding on the way
-        headers = {"Accept-Encoding": "identity", **({"Range": part} if part else {})}
-        return self._session.get(
+    def _ask(
+        self, wheel: IndexWheel, login: Login | None, part: str | None
+    ) -> AbstractContextManager[Response]:
+        headers = {"Range": part, "Authorization": _authorization(login)}
+        return self._session.ask(
             wheel.url,
-            headers=headers,
-            auth=_as_auth(login),
-            stream=True,
-            timeout=(self._patience.connect_s, self._patience.read_s),
+            host=wheel.host,
+            headers={name: value for name, value in headers.items() if value},
             verify=self._trust.verify(wheel.host),
         )
 
-
-def index_error(wheel: IndexWheel, what: str, *, hint: str) -> PackageIndexError:
-    """Say of a wheel what its host does, by their names alone."""
-    return PackageIndexError(f"{wheel.name} {wheel.version}: {wheel.host} {what}", hint=hint)
-
-
-def _let_go(response: requests.Response) -> None:
-    """Be done with a refusal; a short one is read, so that its connection can be used again."""
-    size = response.headers.get("Content-Length", "")
-    if size.isdecimal() and int(size) <= _SHORT_BYTES:
-        response.raw.drain_conn()
-    response.close()
+    def _check(self, response: Response, part: str | None) -> None:
+        if part and response.status_code in _RANGE_REFUSED:
+            raise NoRangesError(refused=True)
+        self._session.check_status(response.status_code)
 
 
-class _Session(requests.Session):
-    """A session that keeps no cookies, and gives no host the login of another."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        super().__init__()
-        self._credentials = credentials
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("https://", "http://"):
-            self.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
-
-    def rebuild_auth(
-        self, prepared_request: requests.PreparedRequest, response: requests.Response
-    ) -> None:
-        """Ask another host with its own login, if it has one; requests would look into netrc."""
-        before, url = response.request.url or "", prepared_request.url or ""
-        if realm(before) != realm(url):
-            prepared_request.headers.pop("Authorization", None)
-            prepared_request.prepare_auth(_as_auth(self._credentials.known(url)), url)
-
-
-class _Nobody(AuthBase):
-    """Sends no login; without it requests would look into netrc."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
-
-
-def _as_auth(login: Login | None) -> AuthBase:
-    if login is None:
-        return _Nobody()
-    return HTTPBasicAuth(login.user.encode(), (login.password or "").encode())
+def _authorization(login: Login | None) -> str | None:
+    return basic(login.user, login.password or "") if login else None

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.index.configuration import Configuration
-    from snapenv.index.session import IndexSession, Patience
+    from snapenv.index.session import IndexSession
     from snapenv.model.uv import Call, UvSettings
     from snapenv.model.wheels import IndexWheel, WheelRecord
+    from snapenv.network.session import Patience
     from snapenv.ports import Task
     from snapenv.secrets.model import Secret
 

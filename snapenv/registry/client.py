@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.image import ImageRef, Layer, RemoteImage
-from snapenv.registry.credentials import find_login
+from snapenv.network.repeat import repeat
+from snapenv.network.session import ABSENT, Patience, RequestError
 from snapenv.registry.documents import (
     MANIFESTS,
     Config,
@@ -31,29 +32,24 @@ from snapenv.registry.documents import (
     parse_manifest,
     sha256_digest,
 )
+from snapenv.registry.login import find_login
 from snapenv.registry.repository import find_repository
-from snapenv.registry.session import (
-    AbsentError,
-    Patience,
-    RegistrySession,
-    RequestError,
-    UnreachableError,
-    repeat,
-)
+from snapenv.registry.session import RegistrySession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from snapenv.registry.credentials import Login
+    from snapenv.registry.login import Login
     from snapenv.registry.repository import Repository
     from snapenv.registry.session import Body
 
 _ANY = "*/*"
-_MOST_BYTES = 8 << 20  # of a manifest, a config, a page of tags
-_MOST_PAGES = 100
+_MAX_BYTES = 8 << 20  # of a manifest, a config, a page of tags
+_MAX_PAGES = 100
 _PAGE = 1000  # tags
 _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 _DIGEST_HEADER = "Docker-Content-Digest"
+_USUAL = "See that the registry can be reached from here, and try again."
 _PUSH_AGAIN = "Somebody may be changing it; if it stays so, the registry is damaged."
 
 
@@ -68,7 +64,7 @@ class RegistryClient:
         insecure: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """``insecure`` says of a host whether http will do; it is asked where https does not."""
-        self._patience = patience or Patience()
+        self._patience = patience or Patience(connect_s=10.0, read_s=30.0)
         self._login = login
         self._insecure = insecure
         self._sessions: dict[str, RegistrySession] = {}  # by host
@@ -79,14 +75,14 @@ class RegistryClient:
         served = find_repository(ref)
         path, found = f"{served.path}/tags/list?n={_PAGE}", set[str]()
         with _named(ref, served):
-            for _ in range(_MOST_PAGES):
+            for _ in range(_MAX_PAGES):
                 body = self._get(served, path)
                 found.update(parse(body.content, TagList, what="list of tags").tags or ())
                 following = _NEXT.search(body.headers.get("Link", ""))
                 if following is None:
                     return tuple(sorted(found))
                 path = _below(following[1])
-            raise RequestError(f"has more than {_MOST_PAGES} pages of tags")
+            raise RequestError(f"has more than {_MAX_PAGES} pages of tags")
 
     def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
         """Read the manifest and the config of an image for one kind of machine."""
@@ -133,18 +129,22 @@ class RegistryClient:
 
         def ask() -> Body:
             body = self._session(repository).get(
-                path, repository=repository.path, accept=accept, most_bytes=_MOST_BYTES
+                path, repository=repository.path, accept=accept, max_bytes=_MAX_BYTES
             )
             _check_bytes(body, digest or body.headers.get(_DIGEST_HEADER))
             return body
 
         try:
-            return repeat(ask, self._patience)
-        except UnreachableError:
-            if repository.may_speak_http or not self._insecure(repository.host):
+            return repeat(ask, self._patience.waits_s)
+        except RequestError as error:
+            if (
+                not error.is_unreachable
+                or repository.may_speak_http
+                or not self._insecure(repository.host)
+            ):
                 raise
         self._sessions[repository.host] = self._new_session(replace(repository, insecure=True))
-        return repeat(ask, self._patience)
+        return repeat(ask, self._patience.waits_s)
 
     def _session(self, repository: Repository) -> RegistrySession:
         known = self._sessions.get(repository.host)
@@ -164,12 +164,11 @@ def _named(ref: ImageRef, repository: Repository) -> Iterator[None]:
     """
     try:
         yield
-    except AbsentError as error:
-        raise NotFoundError(
-            f"{repository.host} has no {ref}", hint="See that the name and tag are right."
-        ) from error
     except RequestError as error:
-        raise RegistryError(f"{repository.host} {error.what}: {ref}", hint=error.hint) from error
+        hint = error.hint or _USUAL
+        if error.status in ABSENT:
+            raise NotFoundError(f"{repository.host} has no {ref}", hint=hint) from error
+        raise RegistryError(f"{repository.host} {error.what}: {ref}", hint=hint) from error
     except DocumentError as error:
         raise RegistryError(
             f"{repository.host} serves {error.what}: {ref}", hint=_PUSH_AGAIN

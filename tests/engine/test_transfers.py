@@ -19,8 +19,8 @@ from snapenv.engine.docker import DockerEngine
 from snapenv.engine.stream import Patience
 from snapenv.errors import NotFoundError, RegistryError, SnapenvError
 from snapenv.model.image import BuildContext, ImageRef, RemoteImage
+from snapenv.network.session import Patience as RegistryPatience
 from snapenv.registry.client import RegistryClient
-from snapenv.registry.session import Patience as RegistryPatience
 from tests.engines import faulty as to
 from tests.engines.faulty import Fault, FaultyRegistry, serve_faulty
 from tests.engines.registry import PASSWORD, USER, serve_private
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 QUICK = Patience(answer_s=3.0, silence_s=3.0, before_retries_s=(0.1, 0.2))
-QUICK_REGISTRY = RegistryPatience(read_s=2.0, before_retries_s=(0.1, 0.2), longest_wait_s=1.0)
+QUICK_REGISTRY = RegistryPatience(read_s=2.0, retries=2, backoff_s=0.1, max_wait_s=1.0)
 
 CREATED = {"Docker-Content-Digest": f"sha256:{'0' * 64}"}  # what a registry answers to a push
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import tomlkit
 from uv import find_uv_bin
 
-from snapenv.index.session import Patience
 from snapenv.index.wheels import IndexWheels
+from snapenv.network.session import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pytest
 
 DEMO = "demo-1.0-py3-none-any.whl"
-QUICK = Patience(connect_s=2.0, read_s=2.0, before_retries_s=(0.0, 0.0))
+QUICK = Patience(connect_s=2.0, read_s=2.0, retries=2, backoff_s=0.0)
 
 
 def quick_wheels(cache: Path | None = None) -> IndexWheels:

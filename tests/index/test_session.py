@@ -4,8 +4,6 @@ import hashlib
 import shutil
 import ssl
 import subprocess
-from datetime import datetime, timedelta, timezone
-from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -13,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.errors import PackageIndexError
-from snapenv.http_errors import retry_after_s
 from snapenv.index.session import choose_trust
 from snapenv.model.wheels import IndexWheel
 from tests.engines.index_server import build_wheel
@@ -24,20 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OPENSSL = shutil.which("openssl")
-
-
-def test_a_wait_is_read_in_seconds_and_as_a_date() -> None:
-    soon = datetime.now(timezone.utc) + timedelta(seconds=20)
-
-    assert retry_after_s("7") == 7.0
-    assert 15.0 < retry_after_s(format_datetime(soon, usegmt=True)) <= 20.0
-
-
-@pytest.mark.parametrize(
-    "text", ["", "soon", "-1", "²", "1e9", "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 99 Oct 2015"]
-)
-def test_a_wait_that_is_over_or_not_understood_is_none(text: str) -> None:
-    assert retry_after_s(text) == 0.0
 
 
 @pytest.mark.parametrize(

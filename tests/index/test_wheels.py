@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from snapenv.errors import PackageIndexError, WriteError
-from snapenv.index.session import Patience
 from snapenv.index.wheels import IndexWheels
 from snapenv.model.wheels import IndexWheel
+from snapenv.network.session import Patience
 from tests.engines.index_server import Fault, IndexServer, Ranges, build_wheel, serve_index
 from tests.fakes import FakeTask
 from tests.index.machine import DEMO, quick_wheels, write_pip_conf
@@ -236,7 +236,7 @@ def test_a_host_that_is_not_there_is_told() -> None:
 
 
 def test_a_host_that_does_not_answer_is_told() -> None:
-    patience = Patience(connect_s=0.2, read_s=0.2, before_retries_s=())
+    patience = Patience(connect_s=0.2, read_s=0.2, retries=0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/x-1.0-py3-none-any.whl"
 

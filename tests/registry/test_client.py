@@ -15,9 +15,9 @@ import pytest
 
 from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.image import ImageRef, Layer, RemoteImage
+from snapenv.network.session import Patience
 from snapenv.registry.client import RegistryClient
 from snapenv.registry.documents import DOCKER_MANIFEST, OCI_MANIFEST
-from snapenv.registry.session import Patience
 from tests.engines import faulty as to
 from tests.engines.registry import PASSWORD, USER, serve_private
 from tests.registry.pushed import CREATED, INDEXES, Shelf, behind
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
     from tests.engines.faulty import FaultyRegistry
 
-QUICK = Patience(
-    first_s=2.0, read_s=0.5, whole_s=2.0, before_retries_s=(0.01, 0.02), longest_wait_s=0.1
-)
+QUICK = Patience(connect_s=2.0, read_s=0.5, retries=2, backoff_s=0.01, max_wait_s=0.1)
 LAYERS = {
     DOCKER_MANIFEST: "application/vnd.docker.image.rootfs.diff.tar.gzip",
     OCI_MANIFEST: "application/vnd.oci.image.layer.v1.tar+gzip",

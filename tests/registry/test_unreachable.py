@@ -11,15 +11,15 @@ import pytest
 
 from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.image import ImageRef
+from snapenv.network.session import Patience
 from snapenv.registry.client import RegistryClient
-from snapenv.registry.session import Patience
 from tests.certificates import OPENSSL, make_certificates, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-QUICK = Patience(first_s=1.0, before_retries_s=())
+QUICK = Patience(connect_s=1.0, retries=0)
 FAR = ImageRef.parse("registry.example.com/team/env:1")
 PROXIES = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY", "NO_PROXY")
 

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
+from snapenv.network.address import show_address
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -51,6 +53,7 @@ TLS_KINDS: frozenset[Kind] = frozenset(
         "tls",
     }
 )
+LASTING: frozenset[Kind] = TLS_KINDS | {"socks", "proxy-login", "proxy-refusal"}
 HERE = "this machine"
 
 _VERIFY_CODES: Mapping[int, Kind] = {  # X509_V_ERR_… of OpenSSL
@@ -88,7 +91,6 @@ _CLASSES: Mapping[str, Kind] = {  # of requests and urllib3, where nothing lies 
     "NewConnectionError": "unreachable",
 }
 _UNCONNECTED: frozenset[Kind] = frozenset({"timeout", "refused", "unresolved", "unreachable"})
-_PASSING: frozenset[Kind] = frozenset({"timeout", "cut"})
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 _PROXY_LOGIN = "407"
 
@@ -117,14 +119,6 @@ class Cause(Struct, frozen=True, kw_only=True):
     kind: Kind
     what: str
     hint: str | None = None  # None where it depends on who was asked
-    passing: bool = False  # worth another try
-
-
-def show_address(url: str) -> str:
-    """Write an address without the login and the path that it may hold."""
-    parts = urlsplit(url if "://" in url else f"//{url}")
-    place = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{place}" if parts.scheme else place
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -141,7 +135,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def refuse_socks(proxy: str | None, *, host: str) -> Cause | None:
-    """Return the cause of not asking through a SOCKS proxy, where nothing here speaks it."""
+    """Return why a SOCKS proxy cannot be used, where what speaks SOCKS is not installed."""
     if not proxy or not urlsplit(proxy).scheme.lower().startswith("socks"):
         return None
     if importlib.util.find_spec("socks") is not None:
@@ -172,8 +166,17 @@ def find_cause(
         kind=kind,
         what=_what(kind, limit_s),
         hint=hint_for(kind, host=host, machine=HERE),
-        passing=kind in _PASSING,
     )
+
+
+def may_pass(error: BaseException, kinds: frozenset[Kind]) -> bool:
+    """Tell whether another try may succeed: the cause is one of ``kinds``, or is not known.
+
+    Where a proxy refuses to connect, its status decides.
+    """
+    chain = tuple(causes(error))
+    status, kind = _tunnel_status(chain), _innermost(chain)
+    return status.startswith("5") if status else kind is None or kind in kinds
 
 
 def find_in_words(text: str, *, host: str, machine: str) -> Cause | None:
@@ -262,21 +265,26 @@ def _innermost(chain: tuple[BaseException, ...]) -> Kind | None:
     return next(iter((*tls, *kinds[::-1])), None)
 
 
+def _tunnel_status(chain: tuple[BaseException, ...]) -> str | None:
+    """Return the status with which a proxy refuses to connect."""
+    found = (_TUNNEL.search(str(one)) for one in chain)
+    return next((status[1] for status in found if status), None)
+
+
 def _proxy_cause(
     chain: tuple[BaseException, ...], kind: Kind | None, *, proxy: str, host: str
 ) -> Cause | None:
     """Tell what a proxy has to do with it; None where the host itself failed, behind the proxy."""
-    text = next((found for one in chain if (found := _TUNNEL.search(str(one)))), None)
+    status = _tunnel_status(chain)
     names = {type(one).__name__ for one in chain}
-    if text and text[1] == _PROXY_LOGIN:
+    if status == _PROXY_LOGIN:
         return Cause(
             kind="proxy-login",
             what=f"cannot be reached: the proxy {proxy} wants a login",
             hint="Write it in the proxy's variable: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
         )
-    if text:
-        through = _through(proxy, host, f"it answers with {text[1]}")
-        return replace(through, kind="proxy-refusal", passing=text[1].startswith("5"))
+    if status:
+        return replace(_through(proxy, host, f"it answers with {status}"), kind="proxy-refusal")
     if "InvalidProxyURL" in names:
         return _through(proxy, host, "that is no address")
     if "ProxyError" in names and kind == "plain-http":

@@ -7,7 +7,8 @@ import urllib3.exceptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapenv.network_cause import Kind, causes, find_cause, find_in_words, show_address
+from snapenv.network.address import show_address
+from snapenv.network.cause import Kind, causes, find_cause, find_in_words
 
 HOST = "example.com"
 
