@@ -9,17 +9,32 @@ Source: https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
-from typing import Annotated, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.model.image import Layer
+from snapenv.model.oci import (
+    LINUX,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_MANIFEST,
+    REF_NAME,
+    SCHEMA,
+    Config,
+    Descriptor,
+    Index,
+    Manifest,
+    Platform,
+    encode,
+    sha256_digest,
+)
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL, SUMS_FILE
 
 ARCHIVE_SCHEMA = 1
@@ -34,8 +49,7 @@ MAX_MEMBERS = 512  # an engine allows 127 layers
 MAX_TEXT_BYTES = 16 << 20  # as much as is read of a snapshot's file out of an image
 MAX_DOCUMENT_BYTES = 4 << 20  # of an image's manifest or config
 
-_SCHEMA_KEY, _TAG_KEY = "io.snapenv.archive", "org.opencontainers.image.ref.name"
-_OCI = "application/vnd.oci.image"
+_SCHEMA_KEY = "io.snapenv.archive"
 _HEX = "[0-9a-f]{64}"
 _BINARY = 0x80  # the first byte of a number that is not octal
 _NAME = re.compile(
@@ -73,7 +87,7 @@ class Archived(Struct, frozen=True, kw_only=True):
     @property
     def config_digest(self) -> str:
         """What the image is known by."""
-        return digest_of(self.config)
+        return sha256_digest(self.config)
 
     @property
     def diff_ids(self) -> tuple[str, ...]:
@@ -84,11 +98,6 @@ class Archived(Struct, frozen=True, kw_only=True):
     def base_layers(self) -> frozenset[str]:
         """The layers that are to come from the base image."""
         return frozenset(self.diff_ids[: self.absent])
-
-
-def digest_of(content: bytes) -> str:
-    """Return ``sha256:…`` of some bytes."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def blob_name(digest: str) -> str:
@@ -130,32 +139,33 @@ def make_sums(members: Mapping[str, Sum]) -> bytes:
 
 def make_manifest(config: bytes, layers: tuple[Layer, ...]) -> bytes:
     """Return the image's manifest, of layers that are not packed."""
-    return _to_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": f"{_OCI}.manifest.v1+json",
-            "config": _descriptor("config.v1+json", digest_of(config), len(config)),
-            "layers": [_descriptor("layer.v1.tar", one.digest, one.size_bytes) for one in layers],
-        }
+    return encode(
+        Manifest(
+            schema_version=SCHEMA,
+            media_type=OCI_MANIFEST,
+            config=_describe(config, OCI_CONFIG),
+            layers=tuple(
+                Descriptor(digest=layer.digest, size=layer.size_bytes, media_type=OCI_LAYER)
+                for layer in layers
+            ),
+        )
     )
 
 
 def make_index(manifest: bytes, *, tag: str, snapshot: str, machine: str) -> bytes:
     """Return index.json, which names the one image."""
-    described = _descriptor("manifest.v1+json", digest_of(manifest), len(manifest))
-    return _to_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": f"{_OCI}.index.v1+json",
-            "manifests": [
-                {
-                    **described,
-                    "platform": {"architecture": machine, "os": "linux"},
-                    "annotations": {_TAG_KEY: tag},
-                }
-            ],
-            "annotations": {_SCHEMA_KEY: str(ARCHIVE_SCHEMA), SNAPSHOT_LABEL: snapshot},
-        }
+    image = replace(
+        _describe(manifest, OCI_MANIFEST),
+        platform=Platform(architecture=machine, os=LINUX),
+        annotations={REF_NAME: tag},
+    )
+    return encode(
+        Index(
+            schema_version=SCHEMA,
+            media_type=OCI_INDEX,
+            manifests=(image,),
+            annotations={_SCHEMA_KEY: str(ARCHIVE_SCHEMA), SNAPSHOT_LABEL: snapshot},
+        )
     )
 
 
@@ -170,10 +180,14 @@ def parse_archive(members: Mapping[str, Sum], kept: Mapping[str, bytes]) -> Arch
         raise ValueError(f"its files are not what {SUMS_FILE} says")
     if kept.get(LAYOUT_FILE) != OCI_LAYOUT:
         raise ValueError(f"{LAYOUT_FILE} is of another version")
-    index = _decode(INDEX_FILE, kept.get(INDEX_FILE, b""), _Index)
+    index = _decode(INDEX_FILE, kept.get(INDEX_FILE, b""), Index)
     _refuse_newer(index)
+    if len(index.manifests) != 1:
+        raise ValueError(f"{INDEX_FILE} names {len(index.manifests)} images")
     manifest_name = blob_name(index.manifests[0].digest)
-    manifest = _decode("the manifest", kept.get(manifest_name, b""), _Manifest)
+    manifest = _decode("the manifest", kept.get(manifest_name, b""), Manifest)
+    if not 0 < len(manifest.layers) <= MAX_MEMBERS:
+        raise ValueError(f"the image has {len(manifest.layers)} layers")
     config_name = blob_name(manifest.config.digest)
     config = kept.get(config_name, b"")
     layers = tuple(Layer(digest=one.digest, size_bytes=one.size) for one in manifest.layers)
@@ -189,8 +203,8 @@ def machine_and_labels(config: bytes) -> tuple[str, Mapping[str, str]]:
     Raises:
         ValueError: It is no config of an image for Linux.
     """
-    found = _decode("the image's config", config, _Config)
-    return found.architecture, found.config.labels or {}
+    parsed = _decode("the image's config", config, Config)
+    return parsed.architecture, parsed.labels
 
 
 def _archived(
@@ -198,17 +212,15 @@ def _archived(
     layers: tuple[Layer, ...],
     members: Mapping[str, Sum],
     *,
-    index: _Index,
+    index: Index,
     kept: Mapping[str, bytes],
 ) -> Archived:
-    found = _decode("the image's config", config, _Config)
-    if tuple(one.digest for one in layers) != found.rootfs.diff_ids:
+    parsed = _decode("the image's config", config, Config)
+    if tuple(layer.digest for layer in layers) != parsed.rootfs.diff_ids:
         raise ValueError("the image's layers are not those of its config")
-    labels = found.config.labels or {}
-    variables = (line.partition("=") for line in found.config.variables or ())
     return Archived(
-        tag=index.manifests[0].annotations.get(_TAG_KEY, ""),
-        snapshot=labels.get(SNAPSHOT_LABEL, ""),
+        tag=index.manifests[0].annotations.get(REF_NAME, ""),
+        snapshot=parsed.labels.get(SNAPSHOT_LABEL, ""),
         files={
             name.removeprefix(SNAPSHOT): content
             for name, content in kept.items()
@@ -216,10 +228,10 @@ def _archived(
         },
         config=config,
         layers=layers,
-        absent=_count_absent(layers, members, labels),
-        labels=labels,
-        variables={name: value for name, _, value in variables},
-        machine=found.architecture,
+        absent=_count_absent(layers, members, parsed.labels),
+        labels=parsed.labels,
+        variables=parsed.variables,
+        machine=parsed.architecture,
     )
 
 
@@ -240,7 +252,7 @@ def _count_absent(
     return absent
 
 
-def _refuse_newer(index: _Index) -> None:
+def _refuse_newer(index: Index) -> None:
     schema = index.annotations.get(_SCHEMA_KEY, "")
     if schema.isdecimal() and len(schema) < BLOCK and int(schema) > ARCHIVE_SCHEMA:
         raise ValueError("it was written by a newer snapenv")
@@ -278,46 +290,8 @@ def _parse_size(field: bytes) -> int:
     return int(field[:11], 8)
 
 
-def _descriptor(kind: str, digest: str, size: int) -> dict[str, object]:
-    return {"mediaType": f"{_OCI}.{kind}", "digest": digest, "size": size}
-
-
-def _to_json(document: Mapping[str, object]) -> bytes:
-    return json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
-
-
-Digest = Annotated[str, msgspec.Meta(pattern=rf"^sha256:{_HEX}\Z")]
-
-
-class _Descriptor(msgspec.Struct, frozen=True):
-    digest: Digest
-    size: Annotated[int, msgspec.Meta(ge=0)] = 0
-    annotations: dict[str, str] = {}
-
-
-class _Index(msgspec.Struct, frozen=True):
-    manifests: Annotated[tuple[_Descriptor, ...], msgspec.Meta(min_length=1, max_length=1)]
-    annotations: dict[str, str] = {}
-
-
-class _Manifest(msgspec.Struct, frozen=True):
-    config: _Descriptor
-    layers: Annotated[tuple[_Descriptor, ...], msgspec.Meta(min_length=1, max_length=MAX_MEMBERS)]
-
-
-class _RootFs(msgspec.Struct, frozen=True):
-    diff_ids: tuple[Digest, ...]
-
-
-class _RunConfig(msgspec.Struct, frozen=True):
-    labels: dict[str, str] | None = msgspec.field(name="Labels", default=None)
-    variables: tuple[str, ...] | None = msgspec.field(name="Env", default=None)
-
-
-class _Config(msgspec.Struct, frozen=True):
-    architecture: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+\Z")]
-    rootfs: _RootFs
-    config: _RunConfig = _RunConfig()
+def _describe(document: bytes, media_type: str) -> Descriptor:
+    return Descriptor(digest=sha256_digest(document), size=len(document), media_type=media_type)
 
 
 def _decode(what: str, text: bytes, kind: type[Decoded]) -> Decoded:

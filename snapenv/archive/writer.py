@@ -18,7 +18,6 @@ from snapenv.archive.layout import (
     SNAPSHOT,
     Sum,
     blob_name,
-    digest_of,
     machine_and_labels,
     make_header,
     make_index,
@@ -28,6 +27,7 @@ from snapenv.archive.layout import (
 )
 from snapenv.errors import ArchiveError, EngineError
 from snapenv.model.image import Image, Layer
+from snapenv.model.oci import sha256_digest
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SUMS_FILE
 from snapenv.ownership.staging import staged
 
@@ -91,15 +91,15 @@ def _write_members(
     for name, content in sorted(export.files.items()):
         out.add(SNAPSHOT + name, content)
     config, layers = _write_layers(out, export, parts)
-    out.add(blob_name(digest_of(config)), config)
+    out.add(blob_name(sha256_digest(config)), config)
     manifest = make_manifest(config, layers)
-    out.add(blob_name(digest_of(manifest)), manifest)
+    out.add(blob_name(sha256_digest(manifest)), manifest)
     machine, _ = machine_and_labels(config)
     index = make_index(manifest, tag=export.tag, snapshot=export.snapshot, machine=machine)
     out.add(INDEX_FILE, index)
     out.add(SUMS_FILE, make_sums(out.members))
     packed.write(END)
-    return digest_of(config)
+    return sha256_digest(config)
 
 
 def _write_layers(

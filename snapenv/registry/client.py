@@ -17,20 +17,16 @@ from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.image import ImageRef, Layer, RemoteImage
+from snapenv.model.oci import MANIFESTS, Config, Index, Manifest, sha256_digest
 from snapenv.network.repeat import repeat
 from snapenv.network.session import ABSENT, Patience, RequestError
 from snapenv.registry.documents import (
-    MANIFESTS,
-    Config,
     DocumentError,
-    Index,
-    Manifest,
     TagList,
     choose,
     machines,
     parse,
     parse_manifest,
-    sha256_digest,
 )
 from snapenv.registry.login import find_login
 from snapenv.registry.repository import find_repository
@@ -207,18 +203,16 @@ def _image(ref: ImageRef, manifest: Manifest, config: Config) -> RemoteImage:
         raise RegistryError(
             f"{host} serves a config of other layers than the manifest: {ref}", hint=_PUSH_AGAIN
         )
-    run = config.config
-    variables = (line.partition("=") for line in (run.env if run else None) or ())
     return RemoteImage(
         ref=ref,
         config_digest=manifest.config.digest,
         layers=tuple(
-            Layer(digest=one.digest, size_bytes=one.size, media_type=one.media_type)
-            for one in manifest.layers
+            Layer(digest=layer.digest, size_bytes=layer.size, media_type=layer.media_type)
+            for layer in manifest.layers
         ),
         diff_ids=config.rootfs.diff_ids,
-        labels=(run.labels if run else None) or {},
-        variables={name: value for name, _, value in variables},
+        labels=config.labels,
+        variables=config.variables,
         machine=config.architecture,
         created=config.created,
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from snapenv.model.image import ImageRef
-from snapenv.registry.documents import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from snapenv.model.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

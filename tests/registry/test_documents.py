@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapenv.registry.documents import OCI_INDEX, Index, choose, machines, parse_manifest
+from snapenv.model.oci import OCI_INDEX, Index
+from snapenv.registry.documents import choose, machines, parse_manifest
 
 PLATFORMS = ("amd64", "amd64/v1", "amd64/v2", "amd64/v3", "arm64/v8", "arm64", "arm64/v9", "arm/v7")
 
