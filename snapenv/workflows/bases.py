@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from snapenv.model.results.bases import BasesResult, RankedBase
 from snapenv.nvidia.catalogue import dotted, load_catalogue
 from snapenv.preflight.captured import captured_warnings
 from snapenv.probe.probe import probe
+from snapenv.report.bases import bases_lines
 from snapenv.steps.interpreter import find_interpreter
 from snapenv.steps.source import resolve_folder
 
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 ASKED = 8  # images that the registry and the engine are asked for
 _PYTHON = "python3"  # of an image, found by its own PATH
-_WIDTH = 60
-_COLUMNS = "{:>2}  {:<15} {:<6}  {:<5}  {:<5}  {}"
 
 
 class Bases(Struct, frozen=True, kw_only=True):
@@ -89,20 +87,22 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
     if inspected is not answers:
         answers, learned = inspected, rank_bases(facts, _learn(catalogue, facts, inspected))
     shown = learned.candidates[: request.limit]
+    ranked = {one.image.tag: answers.get(one.image.tag, _Answer()) for one in shown}
+    result = BasesResult(
+        snapshot=str(request.snapshot) if request.snapshot else None,
+        site_packages=learned.site_packages,
+        reason=learned.why,
+        machine=facts.hardware.system.architecture,
+        catalogue=catalogue.date,
+        bases=tuple(
+            _ranked(rank, one, ranked[one.image.tag], facts, request)
+            for rank, one in enumerate(shown, start=1)
+        ),
+    )
     return Outcome(
         command="bases",
-        result=BasesResult(
-            snapshot=str(request.snapshot) if request.snapshot else None,
-            site_packages=learned.site_packages,
-            reason=learned.why,
-            machine=facts.hardware.system.architecture,
-            catalogue=catalogue.date,
-            bases=tuple(
-                _ranked(rank, one, answers.get(one.image.tag, _Answer()), facts, request)
-                for rank, one in enumerate(shown, start=1)
-            ),
-        ),
-        lines=tuple(_lines(facts, learned, shown, answers, request)),
+        result=result,
+        lines=tuple(bases_lines(result, facts, told=[_told(one) for one in ranked.values()])),
         warnings=(
             *shown[0].warnings,
             *learned.warnings,
@@ -232,62 +232,12 @@ def _ranked(rank: int, one: Candidate, answer: _Answer, facts: Facts, request: B
     )
 
 
-def _lines(
-    facts: Facts,
-    ranking: Ranking,
-    shown: Sequence[Candidate],
-    answers: Mapping[str, _Answer],
-    request: Bases,
-) -> Iterator[str]:
-    yield from _wrap(_describe(facts))
-    yield from _wrap(ranking.why)
-    yield from _wrap(f"images of {_ref(shown[0].image, request).repository}, best first")
-    yield _COLUMNS.format("", "tag", "Python", "CUDA", "torch", "size").rstrip()
-    for rank, one in enumerate(shown, start=1):
-        image = one.image
-        yield _COLUMNS.format(
-            rank,
-            image.tag,
-            image.python or "?",
-            dotted(image.cuda) if image.cuda else "?",
-            dotted(image.torch) if image.torch else "?",
-            _size(answers.get(image.tag, _Answer())),
-        )
-        yield from _inside(answers.get(image.tag, _Answer()))
-        yield from _wrap(one.reason, indent="    ")
-
-
-def _describe(facts: Facts) -> str:
-    torch, hardware = facts.environment.torch, facts.hardware
-    return ", ".join(
-        (
-            f"Python {facts.environment.interpreter.version}",
-            f"torch {torch.version}" if torch else "no torch",
-            hardware.driver_label,
-            *dict.fromkeys(gpu.name for gpu in hardware.gpus),
-            facts.hardware.system.architecture,
-        )
-    )
-
-
-def _size(answer: _Answer) -> str:
-    if answer.here:
-        return "local"
-    return f"{answer.remote.size_bytes / 1e9:.1f} GB" if answer.remote else "?"
-
-
-def _inside(answer: _Answer) -> Iterator[str]:
-    """Say what a container of an image told, and that one ran."""
-    if answer.inspected:
-        torch = f", torch {answer.inspected.torch}" if answer.inspected.torch else ", no torch"
-        text = f"a container of it ran for a moment: Python {answer.inspected.python}{torch}"
-        yield from _wrap(text, indent="    ")
-
-
-def _wrap(text: str, *, indent: str = "") -> Iterator[str]:
-    yield from textwrap.wrap(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
-    )
+def _told(answer: _Answer) -> str | None:
+    """Say what a container of an image told, where one ran."""
+    if answer.inspected is None:
+        return None
+    torch = f"torch {answer.inspected.torch}" if answer.inspected.torch else "no torch"
+    return f"Python {answer.inspected.python}, {torch}"
 
 
 def _otherwise(chosen: Candidate, best: Candidate) -> Iterator[str]:
