@@ -193,6 +193,7 @@ def test_another_cudnn_is_named_by_what_the_library_itself_says(
     assert (proved.verdict.ok, proved.verdict.part) == (False, "environment")
 
 
+@pytest.mark.full  # two threads that wait for each other take five times as long as one
 def test_another_number_of_threads_is_named(trained: Fingerprint, exact_python: Path) -> None:
     def two(program: bytes) -> bytes:
         return repack(program, "snapenv_train/surroundings.py", b"THREADS = 1\n", b"THREADS = 2\n")

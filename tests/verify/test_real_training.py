@@ -262,7 +262,7 @@ def test_a_loss_that_was_edited_is_seen_at_the_first_step(
             "import socket; socket.getaddrinfo('localhost', 80)",
             "wants the network for training: OSError: .* the smoke-train has no network",
         ),
-        ("os.kill(os.getpid(), 9)", "ended by SIGKILL"),
+        pytest.param("os.kill(os.getpid(), 9)", "ended by SIGKILL", marks=pytest.mark.full),
     ],
     ids=["batch made smaller", "not a number", "package installed", "crash", "network", "killed"],
 )
