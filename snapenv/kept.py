@@ -230,7 +230,7 @@ def _make_private(folder: Path) -> None:
 
 
 def _is_safe(folder: Path) -> bool:
-    """Say whether nobody else could put a file into a folder, or another folder in its place."""
+    """Return whether nobody else could put a file into a folder, or another folder in its place."""
     try:
         place = folder.resolve(strict=True)
         return _is_own(place.stat()) and all(map(_keeps, _statuses(place.parents)))
@@ -248,6 +248,6 @@ def _is_own(status: os.stat_result) -> bool:
 
 
 def _keeps(status: os.stat_result) -> bool:
-    """Say whether what lies in a folder can be moved only by its owner, by root or by us."""
+    """Return whether what lies in a folder can be moved only by its owner, by root or by us."""
     is_shared = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
     return status.st_uid in (0, os.geteuid()) and not is_shared

@@ -116,7 +116,7 @@ class Engine(Protocol):
         ...
 
     def is_insecure(self, host: str) -> bool:
-        """Say whether the engine is configured to take http from a registry by this name."""
+        """Return whether the engine is configured to take http from a registry by this name."""
         ...
 
     def resolve(self, ref: ImageRef, task: Task) -> ImageRef:
@@ -188,7 +188,7 @@ class Engine(Protocol):
         ...
 
     def save(self, image: Image) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-        """Return an image's config and its layers, each once, unpacked, in the engine's order.
+        """Yield an image's config and its layers, each once, unpacked, in the engine's order.
 
         Each is a digest (of a layer its diff id), a size in bytes, and as many bytes, which are
         to be read before the next is asked for. Nothing has checked them.
@@ -220,7 +220,7 @@ class Engine(Protocol):
         ...
 
     def starts_commands(self, image: Image) -> bool:
-        """Say whether an image's entrypoint starts the command that a container is given.
+        """Return whether an image's entrypoint starts the command that a container is given.
 
         What starts neither with nor without its entrypoint says nothing of the entrypoint.
         """
@@ -309,7 +309,7 @@ class Wheels(Protocol):
         ...
 
     def is_private(self, wheel: IndexWheel) -> bool:
-        """Say whether this machine has a credential for where the wheel lies."""
+        """Return whether this machine has a credential for where the wheel lies."""
         ...
 
 

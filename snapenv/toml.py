@@ -104,7 +104,7 @@ def _array(values: Sequence[Any]) -> str:
 
 
 def _pairs(table: Mapping[str, Any]) -> Iterator[str]:
-    """Return each value on one line; TOML has no word for None, and absent means the same."""
+    """Yield each value on one line; TOML has no word for None, and absent means the same."""
     return (f"{_key(key)} = {_value(value)}" for key, value in table.items() if value is not None)
 
 

@@ -137,7 +137,7 @@ def _text(file: IO[bytes]) -> str:
 
 
 def certificates() -> bytes:
-    """Give a tar with this machine's own authorities as ca.pem, or nothing where it names none."""
+    """Return a tar with this machine's own authorities as ca.pem, or nothing if it names none."""
     path = Path(os.environ.get("SSL_CERT_FILE", ""))
     if not path.is_file():
         return b""

@@ -101,31 +101,31 @@ def _engine(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def engine_host() -> str:
-    """Give the address of an engine of our own; DOCKER_HOST holds it in tests marked docker."""
+    """Return the address of an engine of our own; DOCKER_HOST holds it in tests marked docker."""
     return _provide(start_engine)
 
 
 @pytest.fixture(scope="session")
 def registry() -> str:
-    """Give ``localhost:PORT`` of a registry without a password."""
+    """Return ``localhost:PORT`` of a registry without a password."""
     return _provide(start_registry)
 
 
 @pytest.fixture(scope="session")
 def base_image(engine_host: str, registry: str) -> str:
-    """Give the reference of the stand-in for NVIDIA's PyTorch image, in the registry."""
+    """Return the reference of the stand-in for NVIDIA's PyTorch image, in the registry."""
     return _provide(lambda place: push_base(place, engine=engine_host, registry=registry))
 
 
 @pytest.fixture(scope="session")
 def exact_python() -> Path:
-    """Give the interpreter of an environment with torch and ultralytics from the index."""
+    """Return the interpreter of an environment with torch and ultralytics from the index."""
     return _provide(make_exact)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Browser:
-    """Give a real browser without a network."""
+    """Return a real browser without a network."""
     return _provide(find_browser)
 
 

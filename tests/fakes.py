@@ -326,7 +326,7 @@ class FakeEngine:
         return image
 
     def _loaded(self, image_id: str, config: dict[str, Any], diff_ids: tuple[str, ...]) -> Image:
-        """Give the image of a config, which is the one that is here already if it is the same."""
+        """Return the image of a config, which is the one that is here already if it is the same."""
         variables = (line.partition("=") for line in config["config"]["Env"])
         image = Image(
             id=image_id,
@@ -369,7 +369,7 @@ def _sha256(content: bytes) -> str:
 
 
 def _digest(image: Image) -> str:
-    """Give what a registry would call an image: another hash than its id."""
+    """Return what a registry would call an image: another hash than its id."""
     return f"sha256:{hashlib.sha256(image.id.encode()).hexdigest()}"
 
 

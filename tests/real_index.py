@@ -38,7 +38,7 @@ class Silent:
 
 
 def installed(name: str) -> Distribution:
-    """Give a distribution as it is installed beside the tests, with the tags of its wheel."""
+    """Return a distribution as it is installed beside the tests, with the tags of its wheel."""
     found = distribution(name)
     lines = (found.read_text("WHEEL") or "").splitlines()
     tags = (line.removeprefix("Tag: ") for line in lines if line.startswith("Tag: "))
@@ -51,7 +51,7 @@ def installed(name: str) -> Distribution:
 
 
 def facts_of_this_machine(*pins: Distribution) -> Facts:
-    """Give facts whose Python, processor and glibc are those of the tests."""
+    """Return facts whose Python, processor and glibc are those of the tests."""
     system = System(
         os="debian 12",
         machine=platform.machine(),
@@ -65,7 +65,7 @@ def facts_of_this_machine(*pins: Distribution) -> Facts:
 
 
 def uv_of_tests() -> Uv:
-    """Give the uv that came with snapenv, told of the indexes of this machine."""
+    """Return the uv that came with snapenv, told of the indexes of this machine."""
     return Uv(
         machine=LocalTarget(sys.executable),
         program=find_uv_bin(),

@@ -61,7 +61,7 @@ OWN_BASE = Base(
 
 
 def sample_files(content: str = "as installed", **found: tuple[str, ...]) -> Files:
-    """Give what a distribution put on disk; ``edited`` and ``missing`` name files."""
+    """Return what a distribution put on disk; ``edited`` and ``missing`` name files."""
     return Files(
         count=12,
         size_bytes=34_567,
@@ -79,7 +79,7 @@ def sample_distribution(
     tags: tuple[str, ...] = ANY,
     files: Files | None = None,
 ) -> Distribution:
-    """Give one installed distribution, with files of its own where none are given."""
+    """Return one installed distribution, with files of its own where none are given."""
     return Distribution(
         name=name,
         version=version,
@@ -91,7 +91,7 @@ def sample_distribution(
 
 
 def sample_distributions(**origins: OriginKind) -> tuple[Distribution, ...]:
-    """Give the packages of the environment, from the index but for those named in ``origins``."""
+    """Return the packages of the environment, from the index but for those named in ``origins``."""
     return tuple(
         sample_distribution(name, version, tags=tags, origin=origins.get(name, "index"))
         for name, version, tags in (
@@ -113,7 +113,7 @@ def sample_environment(
     distributions: Sequence[Distribution] | None = None,
     untracked: tuple[UntrackedFile, ...] = (),
 ) -> Environment:
-    """Give an environment; without torch it has no CUDA libraries either."""
+    """Return an environment; without torch it has no CUDA libraries either."""
     found = sample_distributions() if distributions is None else distributions
     return Environment(
         interpreter=Interpreter(implementation="cpython", version=python),
@@ -125,7 +125,7 @@ def sample_environment(
 
 
 def sample_hardware(*, driver: Driver | None = DRIVER, glibc: str | None = "2.36") -> Hardware:
-    """Give a machine with one GPU, or with none where ``driver`` is None."""
+    """Return a machine with one GPU, or with none where ``driver`` is None."""
     return Hardware(
         system=System(
             os="debian 12",
@@ -140,7 +140,7 @@ def sample_hardware(*, driver: Driver | None = DRIVER, glibc: str | None = "2.36
 
 
 def sample_native() -> Native:
-    """Give the compiled code of the environment: torch for CUDA 13, OpenCV with its windows."""
+    """Return the compiled code of the environment: torch for CUDA 13, OpenCV with its windows."""
     built_for = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
     return Native(
         kernels=(
@@ -180,7 +180,7 @@ def sample_facts(
     image: Mapping[str, str] | None = None,
     native: Native | None = None,
 ) -> Facts:
-    """Give one look at the environment, outside of an NVIDIA image unless ``image`` says so."""
+    """Return one look at the environment, outside of an NVIDIA image unless ``image`` says so."""
     return Facts(
         schema=PROBE_SCHEMA,
         hardware=hardware or sample_hardware(),
@@ -192,7 +192,7 @@ def sample_facts(
 
 
 def sample_base_facts() -> Facts:
-    """Give one look inside an NVIDIA image: torch and torchvision are its own."""
+    """Return one look inside an NVIDIA image: torch and torchvision are its own."""
     own = sample_distributions(torch="base", torchvision="base")
     environment = sample_environment(python="3.12.3", torch=BASE_TORCH, distributions=own)
     return sample_facts(environment=environment, image=NVIDIA_IMAGE)
@@ -201,7 +201,7 @@ def sample_base_facts() -> Facts:
 def sample_fingerprint(
     losses: Sequence[float] = (3.4375, 2.90625, 2.5), *, device: str = "NVIDIA H200"
 ) -> Fingerprint:
-    """Give a smoke-train's losses and conditions."""
+    """Return a smoke-train's losses and conditions."""
     return Fingerprint(
         losses=tuple(float(loss).hex() for loss in losses),
         conditions=Conditions(
@@ -229,7 +229,7 @@ def sample_lock(
     tag: str = TAG,
     baseline: Fingerprint | None = None,
 ) -> Lock:
-    """Give the lock of an environment."""
+    """Return the lock of an environment."""
     seen = facts or sample_facts()
     return Lock(
         snapenv="0.1.0",
@@ -250,14 +250,14 @@ def sample_lock(
 
 
 def sample_base_lock() -> Lock:
-    """Give the lock of an environment that stands on an NVIDIA image."""
+    """Return the lock of an environment that stands on an NVIDIA image."""
     return sample_lock(
         facts=sample_base_facts(), base=OWN_BASE, tag="train-yolov8.4.190-base-cu128"
     )
 
 
 def sample_wheel(name: str, version: str) -> IndexWheel:
-    """Give a wheel of an index, of 1 MB."""
+    """Return a wheel of an index, of 1 MB."""
     pin = sample_distribution(name, version)
     return IndexWheel(
         name=name,
@@ -270,14 +270,14 @@ def sample_wheel(name: str, version: str) -> IndexWheel:
 
 
 def sample_pylock(pins: Sequence[Distribution] | None = None) -> str:
-    """Give a lock file as uv writes it: each package with one wheel that carries its tags."""
+    """Return a lock file as uv writes it: each package with one wheel that carries its tags."""
     found = pinned(sample_environment()) if pins is None else pins
     packages = "".join(_package(pin) for pin in found)
     return f'lock-version = "1.0"\ncreated-by = "uv"\nrequires-python = ">=3.11"\n{packages}'
 
 
 def sample_snapshot(lock: Lock | None = None, *, captured_at: str = CAPTURED_AT) -> Snapshot:
-    """Give a whole snapshot, with the Dockerfile that belongs to its lock."""
+    """Return a whole snapshot, with the Dockerfile that belongs to its lock."""
     written = lock or sample_lock()
     return make_snapshot(
         written,
@@ -288,7 +288,7 @@ def sample_snapshot(lock: Lock | None = None, *, captured_at: str = CAPTURED_AT)
 
 
 def wheel_name(pin: Distribution) -> str:
-    """Give the file name of a distribution's wheel, its tags compressed as in the index."""
+    """Return the file name of a distribution's wheel, its tags compressed as in the index."""
     python, abi, _ = pin.tags[0].split("-", 2)
     platforms = ".".join(sorted(tag.split("-", 2)[2] for tag in pin.tags))
     return f"{pin.name.replace('-', '_')}-{pin.version}-{python}-{abi}-{platforms}.whl"

@@ -32,7 +32,7 @@ def load_profile(*, full: bool) -> None:
 
 
 def is_full() -> bool:
-    """Say whether everything is tried."""
+    """Return whether everything is tried."""
     return settings.get_current_profile_name() == FULL
 
 

@@ -38,7 +38,7 @@ def inspect_image(target: Target) -> ImageMetadata:
     """Return the Python, torch and its CUDA that an image holds; None for what it has not.
 
     Raises:
-        ProbeError: The program failed over there, or its answer cannot be read.
+        ProbeError: The program failed on the target, or its answer cannot be read.
         InterpreterError: The image has no such Python.
         EngineError: The container did not start, or was ended.
     """

@@ -57,7 +57,7 @@ def describe(
 
 
 def is_here(address: str, info: Mapping[str, Any]) -> bool:
-    """Say whether an engine runs on this very machine, by its address and its name.
+    """Return whether an engine runs on this very machine, by its address and its name.
 
     A socket alone does not tell: it may be handed into a container, forwarded by ssh, or be that
     of a virtual machine.
@@ -69,7 +69,7 @@ def is_here(address: str, info: Mapping[str, Any]) -> bool:
 
 
 def _has_seccomp(info: Mapping[str, Any]) -> bool:
-    """Say whether system calls are filtered; an engine that says nothing of its security may."""
+    """Return whether system calls are filtered; an engine that says nothing of its security may."""
     options = info.get("SecurityOptions") or ("name=seccomp",)
     return any(one.startswith(_SECCOMP) and _UNFILTERED not in one for one in options)
 

@@ -163,7 +163,7 @@ class DockerEngine:
         return tuple(sorted((name, _utc(at)) for name, at in named if name != _UNNAMED))
 
     def is_insecure(self, host: str) -> bool:
-        """Say whether the engine is configured to take http from a registry by this name."""
+        """Return whether the engine is configured to take http from a registry by this name."""
         with engine_errors():
             known = self._client.info().get("RegistryConfig") or {}
         found = (known.get("IndexConfigs") or {}).get(host) or {}
@@ -270,11 +270,11 @@ class DockerEngine:
     def read_leaving(
         self, image: Image, *, base: Image
     ) -> Iterator[tuple[Location, Iterator[bytes]]]:
-        """Return what an image brings beside its base, as ``ports.Engine`` says."""
+        """Yield what an image brings beside its base, as ``ports.Engine`` says."""
         return read_leaving(self._client, image.id, base_diff_ids=base.diff_ids)
 
     def save(self, image: Image) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-        """Return an image's config and its layers, as ``ports.Engine`` says."""
+        """Yield an image's config and its layers, as ``ports.Engine`` says."""
         return save(self._client, image)
 
     def load(self, tar: Iterable[bytes]) -> Image:
@@ -294,7 +294,7 @@ class DockerEngine:
         )
 
     def starts_commands(self, image: Image) -> bool:
-        """Say whether an image's entrypoint starts the command that it is given; asked once."""
+        """Return whether an image's entrypoint starts the command that it is given; asked once."""
         if image.id not in self._starts:
             self._starts[image.id] = starts_commands(self._client, image)
         return self._starts[image.id]

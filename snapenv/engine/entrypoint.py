@@ -32,7 +32,7 @@ _LIMIT_S = 30  # a server that was started instead of the command does not end
 
 
 def starts_commands(client: APIClient, image: Image) -> bool:
-    """Say whether an image starts what it is given; NVIDIA's own entrypoints are known to."""
+    """Return whether an image starts what it is given; NVIDIA's own entrypoints are known to."""
     if not image.entrypoint or image.entrypoint[0] in _NVIDIA:
         return True
     return _starts(client, image.id) or not _starts(client, image.id, entrypoint=RESET)

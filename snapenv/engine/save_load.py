@@ -171,7 +171,7 @@ def _survey(
 
 
 def _unpacked(stream: Content) -> Iterator[bytes]:
-    """Return a layer's bytes, packed or not, as they come."""
+    """Yield a layer's bytes, packed or not, as they come."""
     opened = unpack(stream)
     return read_chunks(opened) if opened else _plain(stream)
 

@@ -50,7 +50,7 @@ def attempts(python: str) -> tuple[Attempt, ...]:
 
 
 def is_not_here(said: str) -> bool:
-    """Say whether uv found no such Python, and could not fetch it."""
+    """Return whether uv found no such Python, and could not fetch it."""
     return _NOT_HERE.search(said) is not None
 
 

@@ -27,7 +27,7 @@ class Index(Struct, frozen=True, kw_only=True):
 
 
 def is_http(url: str) -> bool:
-    """Say whether an address is one that other machines can reach, and not a folder of this one."""
+    """Return whether an address can be reached by other machines, and is no folder of this one."""
     try:
         parts = urlsplit(url)
         return parts.scheme in ("https", "http") and bool(parts.hostname)

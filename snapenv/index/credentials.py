@@ -59,7 +59,7 @@ class Credentials:
             return self._answered[realm(url)]
 
     def is_known(self, url: str) -> bool:
-        """Say whether there is a login for an address, or a user whom a keyring may know."""
+        """Return whether there is a login for an address, or a user whom a keyring may know."""
         return self.known(url) is not None or any(index.always for index in self._indexes(url))
 
     def variables(self) -> dict[str, str]:
@@ -166,7 +166,7 @@ def _header(user: str, password: str) -> str:
 
 
 def has_keyring() -> bool:
-    """Say whether this machine has the ``keyring`` program, which pip and uv ask too.
+    """Return whether this machine has the ``keyring`` program, which pip and uv ask too.
 
     Source: https://github.com/jaraco/keyring#command-line-utility
     """

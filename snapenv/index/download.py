@@ -80,7 +80,7 @@ class Download:
 
 
 def _continues(response: Response, done: int) -> bool:
-    """Say whether an answer begins where the last one broke off; at the start, any does."""
+    """Return whether an answer begins where the last one broke off; at the start, any does."""
     told = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     goes_on = response.status_code == HTTPStatus.PARTIAL_CONTENT and told
     return int(told[1]) == done if goes_on and told else done == 0

@@ -82,7 +82,7 @@ _ALWAYS = {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
 
 
 def is_meant(variable: str, call: Call) -> bool:
-    """Say whether a variable may reach a call of uv."""
+    """Return whether a variable may reach a call of uv."""
     if variable in _OF_OUTPUT:
         return False
     is_login = _LOGIN.fullmatch(variable) is not None

@@ -46,7 +46,7 @@ def uv_logins_file(environment: Mapping[str, str]) -> Path:
 
 
 def is_told(environment: Mapping[str, str], texts: tuple[str, ...]) -> bool:
-    """Say whether uv is told of indexes itself, so that pip's are not its business."""
+    """Return whether uv is told of indexes itself, so that pip's are not its business."""
     if any(environment.get(name) for name in _TELLS):
         return True
     documents = [parse_toml(text) for text in texts]
@@ -118,7 +118,7 @@ def _with_login(index: Index, environment: Mapping[str, str]) -> Index:
 
 
 def is_toml(text: str) -> bool:
-    """Say whether a configuration file can be read."""
+    """Return whether a configuration file can be read."""
     try:
         parse_any_toml(text)
     except (ValueError, RecursionError):

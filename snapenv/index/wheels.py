@@ -78,7 +78,7 @@ class IndexWheels:
         download_wheel(wheel, into, self._session(), task)
 
     def is_private(self, wheel: IndexWheel) -> bool:
-        """Say whether this machine has a credential for where the wheel lies."""
+        """Return whether this machine has a credential for where the wheel lies."""
         return self._credentials.is_known(wheel.url)
 
     def secrets(self) -> tuple[Secret, ...]:

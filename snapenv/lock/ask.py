@@ -135,7 +135,7 @@ def _see_that_all_answered(pins: Sequence[Distribution], facts: Facts, uv: Uv) -
 
 
 def _can_be_asked(pin: Distribution) -> bool:
-    """Say whether a name and a version are of their grammars, and so no options to uv."""
+    """Return whether a name and a version are of their grammars, and so no options to uv."""
     try:
         Version(pin.version)
     except InvalidVersion:
@@ -252,7 +252,7 @@ def _wheels(package: Mapping[str, Any]) -> tuple[IndexWheel, ...]:
 
 
 def _can_be_fetched(wheel: IndexWheel) -> bool:
-    """Say whether it has a hash, and an address that other machines reach."""
+    """Return whether it has a hash, and an address that other machines reach."""
     return bool(wheel.sha256) and urlsplit(wheel.url).scheme in ("https", "http")
 
 

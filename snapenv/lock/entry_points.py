@@ -23,7 +23,7 @@ if __name__ == '__main__':
 
 
 def is_installable(entry_points: bytes) -> bool:
-    """Say whether installers take a text: uv refuses a wheel with one that is in any way odd."""
+    """Return whether installers take a text: uv refuses a wheel with one that is in any way odd."""
     parser = configparser.RawConfigParser(delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:

@@ -55,7 +55,7 @@ def vendored(
 
 
 def _is_pure_conda(found: Distribution) -> bool:
-    """Say whether conda installed what would run anywhere."""
+    """Return whether conda installed what would run anywhere."""
     return (
         found.origin == "conda"
         and found.files is not None

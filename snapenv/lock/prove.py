@@ -75,7 +75,7 @@ def _proven(wheel: IndexWheel, own: WheelRecord, cut: Mapping[str, str], python:
 def is_proof(
     record: str, pin: Distribution, python: str, *, cut: Mapping[str, str] = _NOTHING
 ) -> bool:
-    """Say whether a wheel with this RECORD, installed for ``python``, gives the pin's files.
+    """Return whether a wheel with this RECORD, installed for ``python``, gives the pin's files.
 
     Files that were edited or deleted since count as the installed RECORD has them, and those
     of ``cut`` with the hashes that they have there.
@@ -138,7 +138,7 @@ def _rows(record: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_compiled(path: str, rows: Iterable[str]) -> bool:
-    """Say whether Python makes a file anew from another, which lies there too."""
+    """Return whether Python makes a file anew from another, which lies there too."""
     if "__pycache__" in path.split("/") or path.endswith(".pyo"):
         return True
     return path.endswith(".pyc") and path[:-1] in rows

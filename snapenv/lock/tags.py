@@ -28,7 +28,7 @@ class Platform(Struct, frozen=True, kw_only=True):
     glibc: str | None = None  # "2.36"; None where it is unknown, or another C library
 
     def fits(self, tag: Tag) -> bool:
-        """Say whether an installer there takes a wheel with this tag."""
+        """Return whether an installer there takes a wheel with this tag."""
         platform = tag.platform
         if platform != "any":
             if not self._is_here(platform):

@@ -158,7 +158,7 @@ def _layout(distribution: Distribution, files: Mapping[str, CarriedFile]) -> _La
 
 
 def _is_of(stem: str, name: str) -> bool:
-    """Say whether a .dist-info is named after its distribution, however it is spelled.
+    """Return whether a .dist-info is named after its distribution, however it is spelled.
 
     Its version may be another than that of the metadata: installers take the metadata's.
     """

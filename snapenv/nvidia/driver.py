@@ -77,14 +77,14 @@ def own_cuda(driver: Driver, catalogue: Catalogue) -> Pair | None:
 
 
 def is_data_center(gpu: Gpu) -> bool | None:
-    """Say whether a GPU of this name has forward compatibility; None where NVIDIA does not say."""
+    """Return whether GPUs of this name have forward compatibility; None if NVIDIA does not say."""
     if _DATA_CENTER.fullmatch(gpu.name):
         return True
     return False if _NEVER.fullmatch(gpu.name) else None
 
 
 def _reaches_family(driver: Driver, cuda: Pair, catalogue: Catalogue) -> bool:
-    """Say whether a driver is new enough for every minor version of its own major one."""
+    """Return whether a driver is new enough for every minor version of its own major one."""
     version = numbers(driver.version)
     lowest = [one.lowest_driver for one in catalogue.cuda if one.cuda[0] == cuda[0]]
     return version is None or all(version >= each for each in lowest)
@@ -102,7 +102,7 @@ def last_branch(gpu: Gpu, catalogue: Catalogue) -> int | None:
 
 
 def _has_ended(gpu: Gpu, cuda: Pair, catalogue: Catalogue) -> bool:
-    """Say whether no driver of a CUDA supports a GPU, and so no library of such a driver does."""
+    """Return whether no driver of a CUDA supports a GPU, nor does any library of such a driver."""
     last = last_branch(gpu, catalogue)
     lowest = [one.lowest_driver for one in catalogue.cuda if one.cuda[0] == cuda[0]]
     return last is not None and any(last < each[0] for each in lowest)
@@ -111,7 +111,7 @@ def _has_ended(gpu: Gpu, cuda: Pair, catalogue: Catalogue) -> bool:
 def _is_forward(
     driver: Driver, cuda: Pair, catalogue: Catalogue, branches: Sequence[int]
 ) -> bool | None:
-    """Say whether cuda-compat for a CUDA runs on a driver; None where nothing tells.
+    """Return whether cuda-compat for a CUDA runs on a driver; None where nothing tells.
 
     NVIDIA's table leaves out branches at their end of life, which notes of an image may name.
     """
@@ -125,7 +125,7 @@ def _is_forward(
 
 
 def is_past_support(driver: Driver, cuda: Pair, catalogue: Catalogue) -> bool:
-    """Say whether NVIDIA supports no cuda-compat for a CUDA on this branch, being at its end.
+    """Return whether NVIDIA supports no cuda-compat for a CUDA on this branch, being at its end.
 
     It may run all the same, as it did before.
     """
@@ -140,6 +140,6 @@ def _branch(driver: Driver) -> int | None:
 
 
 def _is_noted(branch: int | None, cuda: Pair, catalogue: Catalogue) -> bool:
-    """Say whether the notes of an image with a CUDA allow a branch."""
+    """Return whether the notes of an image with a CUDA allow a branch."""
     noted = (image.datacenter_branches for image in catalogue.images if image.cuda == cuda)
     return any(branch in one for one in noted)

@@ -31,7 +31,7 @@ _ARCHITECTURE = re.compile(r"(?P<kind>sm|compute)_(?P<number>\d{2,4})(?P<only>[a
 
 
 def is_jetson(hardware: Hardware) -> bool:
-    """Say whether the GPU is that of a Jetson whose images are tagged ``-igpu``."""
+    """Return whether the GPU is that of a Jetson whose images are tagged ``-igpu``."""
     return any(gpu.compute_capability in JETSON for gpu in hardware.gpus)
 
 
@@ -58,7 +58,7 @@ def cover_by_name(architectures: Sequence[str], gpu: Pair | None) -> Coverage | 
 def cover_by_image(
     image: CatalogueImage, gpu: Pair | None, machine: str, catalogue: Catalogue
 ) -> bool:
-    """Say whether an image may hold code for a GPU: as it is told, else as its CUDA can compile.
+    """Return whether an image may hold code for a GPU: as it is told, else as its CUDA can compile.
 
     What is not known counts as a yes.
     """

@@ -162,7 +162,7 @@ def remove(path: Path) -> None:
 
 
 def _make_writable(top: Path) -> None:
-    """Give back the right to write to folders, which a program may have taken from its own."""
+    """Return back the right to write to folders, which a program may have taken from its own."""
     with contextlib.suppress(OSError):
         top.chmod(0o700)
         for folder, below, _ in os.walk(top):

@@ -26,7 +26,7 @@ _FOLDERS = ("/etc/cdi/", "/var/run/cdi/")
 
 
 def check_specification(case: Case) -> Iterator[Check]:
-    """Say whether the CDI specification is there, read, and of the driver that is loaded.
+    """Return whether the CDI specification is there, read, and of the driver that is loaded.
 
     Where NVIDIA's hook is the way, nobody reads it.
     """
@@ -66,7 +66,7 @@ def _compare_driver(case: Case) -> Iterator[Check]:
 
 
 def check_names(case: Case) -> Iterator[Check]:
-    """Say whether the engine knows the names of the GPUs (``unresolvable CDI devices``).
+    """Return whether the engine knows the names of the GPUs (``unresolvable CDI devices``).
 
     One that does not tell reads the specifications of this machine.
     """
@@ -108,7 +108,7 @@ def _priority(spec: CdiSpec) -> int:
 
 
 def is_unread(case: Case) -> bool:
-    """Say whether specifications are the only way, and the engine has found none of them."""
+    """Return whether specifications are the only way, and the engine has found none of them."""
     there = case.specs or case.unread_specs
     return bool(there and case.engine and case.engine.cdi and case.injection == "none")
 

@@ -67,7 +67,7 @@ RULES = (
 
 
 def preflight(host: Host, needs: Needs, catalogue: Catalogue) -> tuple[Check, ...]:
-    """Say whether a machine can run an environment, from facts alone.
+    """Return whether a machine can run an environment, from facts alone.
 
     A rule that does not apply gives no check; one that applies and holds says so. What is
     unknown is never a no. No id stands twice.

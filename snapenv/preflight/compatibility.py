@@ -37,7 +37,7 @@ _COMPARE: dict[str, Callable[[_Numbers, _Numbers], bool]] = {
 
 
 def check_platform(case: Case) -> Iterator[Check]:
-    """Say whether machine code of the environment runs here at all (``exec format error``)."""
+    """Return whether machine code of the environment runs here at all (``exec format error``)."""
     expected = case.needs.architecture
     actual = (case.engine or case.host.hardware.system).architecture
     if expected is None:
@@ -75,7 +75,7 @@ def check_glibc(case: Case) -> Iterator[Check]:
 
 
 def check_requirement(case: Case) -> Iterator[Check]:
-    """Say whether NVIDIA's runtime lets the image start (``unsatisfied condition: cuda>=…``).
+    """Return whether NVIDIA's runtime lets the image start (``unsatisfied condition: cuda>=…``).
 
     Only NVIDIA's hook asks; CDI does not. Where the driver does not serve the CUDA at all,
     ``driver.cuda`` has said so.
@@ -107,7 +107,7 @@ def check_requirement(case: Case) -> Iterator[Check]:
 
 
 def allows(requirement: str, driver: Driver, gpu: Gpu) -> bool:
-    """Say whether one requirement of an image lets a driver and a GPU pass.
+    """Return whether one requirement of an image lets a driver and a GPU pass.
 
     Words are alternatives; in one, conditions between commas must all hold. A condition that
     cannot be told counts as one that holds.

@@ -23,7 +23,7 @@ _UVM = "/dev/nvidia-uvm"
 
 
 def check_plumbing(case: Case) -> Iterator[Check]:
-    """Say whether there is any way for a GPU into a container.
+    """Return whether there is any way for a GPU into a container.
 
     What engines say without one: ``could not select device driver``, ``no known GPU vendor
     found``, ``AMD CDI spec not found``. Of Docker from snap ``engine.snap`` tells.
@@ -79,7 +79,7 @@ def check_no_cgroups(case: Case) -> Iterator[Check]:
 
 
 def check_uvm(case: Case) -> Iterator[Check]:
-    """Say whether CUDA's own device node is there, where nodes could be listed at all."""
+    """Return whether CUDA's own device node is there, where nodes could be listed at all."""
     devices = case.plumbing.devices
     if not case.gpus or not devices or case.plumbing.wsl or case.jetson:
         return
@@ -92,7 +92,7 @@ def check_uvm(case: Case) -> Iterator[Check]:
 
 
 def _may_use_specs(case: Case, engine: HostEngine) -> bool:
-    """Say whether only the engine's switch is missing between specifications and containers."""
+    """Return whether only the engine's switch is missing between specifications and containers."""
     major = (major_minor(engine.version) or (0, 0))[0]
     return bool(case.specs) and not (engine.cdi or case.hook) and major >= _CDI_SINCE
 

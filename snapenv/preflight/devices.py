@@ -33,7 +33,7 @@ class Chosen(Struct, frozen=True, kw_only=True):
     absent: tuple[str, ...] = ()  # words that name none
 
     def has(self, number: int) -> bool:
-        """Say whether a GPU is named, one that does not answer too."""
+        """Return whether a GPU is named, one that does not answer too."""
         return self.numbers is None or number in self.numbers
 
 

@@ -74,7 +74,7 @@ _LIBRARY_FIX = (
 
 
 def is_without_library(case: Case) -> bool:
-    """Say whether the driver's library is missing, as the probe says, or the nodes without it."""
+    """Return whether the driver's library is missing, by the probe or by nodes without it."""
     hardware = case.gpu_hardware
     if hardware is None or hardware.driver:
         return False
@@ -84,7 +84,7 @@ def is_without_library(case: Case) -> bool:
 
 
 def check_mismatch(case: Case) -> Iterator[Check]:
-    """Say whether kernel module and library are of one driver: after an update they may differ."""
+    """Return whether kernel module and library are of one driver: an update may leave two."""
     hardware = case.gpu_hardware
     if hardware is None:
         return
@@ -115,7 +115,7 @@ def _differ(module: str | None, library: str | None) -> bool:
 
 
 def check_cuda(case: Case) -> Iterator[Check]:
-    """Say whether the driver serves the environment's CUDA, and by which of NVIDIA's rules."""
+    """Return whether the driver serves the environment's CUDA, and by which of NVIDIA's rules."""
     hardware = case.gpu_hardware
     if hardware is None or hardware.driver is None or case.cuda is None:
         return

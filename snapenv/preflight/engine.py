@@ -34,7 +34,7 @@ _UPDATE_SNAPENV = "Update snapenv, or set min-api-version in the engine's daemon
 
 
 def check_answer(case: Case) -> Iterator[Check]:
-    """Say whether an engine answers, and whether it is the one of this machine."""
+    """Return whether an engine answers, and whether it is the one of this machine."""
     expected = "a Docker engine that answers"
     if case.needs.venv:
         return
@@ -54,7 +54,7 @@ def check_answer(case: Case) -> Iterator[Check]:
 
 
 def check_api(case: Case) -> Iterator[Check]:
-    """Say whether snapenv and the engine speak one version of the Engine API (docker-py's)."""
+    """Return whether snapenv and the engine speak one version of the Engine API (docker-py's)."""
     if case.engine is None or case.engine.api == _UNTOLD:
         return
     oldest = GPU_API if case.gpus else OLDEST_API
@@ -71,7 +71,7 @@ def check_api(case: Case) -> Iterator[Check]:
 
 
 def check_buildkit(case: Case) -> Iterator[Check]:
-    """Say whether the engine can build, where something is to be built."""
+    """Return whether the engine can build, where something is to be built."""
     if case.engine is None or not case.needs.builds:
         return
     expected = "BuildKit, which the image is built with"
@@ -110,7 +110,7 @@ def check_threads(case: Case) -> Iterator[Check]:
 
 
 def check_layers(case: Case) -> Iterator[Check]:
-    """Say whether the engine can unpack the layers that are to be pulled.
+    """Return whether the engine can unpack the layers that are to be pulled.
 
     Source: https://github.com/moby/moby/releases/tag/v23.0.0 (zstd)
     """
@@ -156,7 +156,7 @@ def check_snap(case: Case) -> Iterator[Check]:
 
 
 def check_rootless(case: Case) -> Iterator[Check]:
-    """Say whether an engine without root may hand on a GPU (libnvidia-container#154)."""
+    """Return whether an engine without root may hand on a GPU (libnvidia-container#154)."""
     engine = case.gpu_engine
     if engine is None or not engine.rootless or case.injection == "none":
         return

@@ -20,7 +20,7 @@ _DXG = "/dev/dxg"
 
 
 def check_present(case: Case) -> Iterator[Check]:
-    """Say whether there is a GPU that answers.
+    """Return whether there is a GPU that answers.
 
     On WSL ``gpu.wsl`` does, and of a fault ``driver.fault`` or ``driver.library``.
     """
@@ -98,7 +98,7 @@ def check_free(case: Case) -> Iterator[Check]:
 
 
 def check_wsl(case: Case) -> Iterator[Check]:
-    """Say whether Windows hands its GPU on to WSL: the driver is that of Windows.
+    """Return whether Windows hands its GPU on to WSL: the driver is that of Windows.
 
     Source: https://docs.nvidia.com/cuda/wsl-user-guide/
     """
@@ -139,7 +139,7 @@ def check_torch(case: Case) -> Iterator[Check]:
 
 
 def check_mig(case: Case) -> Iterator[Check]:
-    """Say whether MIG leaves something for CUDA, which uses one instance (pytorch#130181)."""
+    """Return whether MIG leaves something for CUDA, which uses one instance (pytorch#130181)."""
     divided = [one for one in zip(case.numbers, case.gpus, strict=True) if one[1].mig]
     if not divided:
         return

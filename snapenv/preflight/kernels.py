@@ -29,7 +29,7 @@ _OF_NVIDIA = "nvidia-"  # NVIDIA's own libraries make code for new GPUs while th
 
 
 def check_kernels(case: Case) -> Iterator[Check]:
-    """Say whether torch holds code for the GPUs (``no kernel image is available``).
+    """Return whether torch holds code for the GPUs (``no kernel image is available``).
 
     A Jetson has a check of its own, since its machine code is its own too.
     """
@@ -54,7 +54,7 @@ def check_kernels(case: Case) -> Iterator[Check]:
 
 
 def check_ptx(case: Case) -> Iterator[Check]:
-    """Say whether the driver can translate PTX where that is all there is (error 222).
+    """Return whether the driver can translate PTX where that is all there is (error 222).
 
     It must be as new as the CUDA that wrote the PTX; minor-version compatibility is not enough.
     """
@@ -75,7 +75,7 @@ def check_ptx(case: Case) -> Iterator[Check]:
 
 
 def check_extensions(case: Case) -> Iterator[Check]:
-    """Say whether compiled packages beside torch hold code for the GPUs that torch runs on."""
+    """Return whether compiled packages beside torch hold code for the GPUs that torch runs on."""
     extensions = [one for one in case.needs.kernels if _is_extension(one)]
     gpus = [gpu for gpu in case.gpus if torch_coverage(case, gpu) != "none"]
     if not extensions or not gpus or case.jetson:
@@ -123,7 +123,7 @@ def check_image(case: Case) -> Iterator[Check]:
 
 
 def check_jetson(case: Case) -> Iterator[Check]:
-    """Say whether torch was built for a Jetson; the common images for arm64 are not."""
+    """Return whether torch was built for a Jetson; the common images for arm64 are not."""
     gpus = case.gpus
     if not case.jetson or not gpus:
         return

@@ -96,7 +96,7 @@ def _newest_image(hardware: Hardware, catalogue: Catalogue) -> str | None:
 
 
 def _runs(image: CatalogueImage, hardware: Hardware, catalogue: Catalogue) -> bool:
-    """Say whether an image is known to run here; one of unknown CUDA is not."""
+    """Return whether an image is known to run here; one of unknown CUDA is not."""
     machine = hardware.system.architecture
     if machine not in image.machines or image.cuda is None:
         return False

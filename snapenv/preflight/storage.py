@@ -64,7 +64,7 @@ def check_registry(case: Case) -> Iterator[Check]:
 
 
 def check_disk(case: Case) -> Iterator[Check]:
-    """Say whether the layers that are missing fit on the file system of the engine's data."""
+    """Return whether the layers that are missing fit on the file system of the engine's data."""
     packed = sum(layer.size_bytes for layer in case.needs.missing)
     engine = case.engine
     if engine is None or engine.free_bytes is None or packed <= 0:
@@ -84,7 +84,7 @@ def check_disk(case: Case) -> Iterator[Check]:
 
 
 def check_inodes(case: Case) -> Iterator[Check]:
-    """Say whether the file system of the engine's data can hold the files of an image.
+    """Return whether the file system of the engine's data can hold the files of an image.
 
     No image that trains has fewer than ``LEAST_FILES``, which torch alone has.
     """

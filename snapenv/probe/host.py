@@ -33,7 +33,7 @@ def probe_host(target: Target, *, root: str = "/") -> Machine:
 
     Raises:
         InterpreterError: The target's program is not there.
-        ProbeError: The probe failed over there, or its answer cannot be read.
+        ProbeError: The probe failed on the target, or its answer cannot be read.
     """
     done = run(target, "snapenv_probe", ("--host", root), flags=("-I", "-S"))
     return _parse(done, target.python)
@@ -44,7 +44,7 @@ def probe_plumbing(target: Target, *, root: str = "/") -> GpuPlumbing:
 
     Raises:
         InterpreterError: The target's program is not there.
-        ProbeError: The probe failed over there, or its answer cannot be read.
+        ProbeError: The probe failed on the target, or its answer cannot be read.
     """
     return probe_host(target, root=root).plumbing
 

@@ -43,7 +43,7 @@ def probe(
 
     Raises:
         InterpreterError: The target's program is no Python, or one that is too old.
-        ProbeError: The probe failed over there, or its answer cannot be read.
+        ProbeError: The probe failed on the target, or its answer cannot be read.
     """
     kept = ("--index", str(hashes)) if hashes else ()
     anew = ("--rehash",) if rehash else ()
@@ -126,5 +126,5 @@ def _refuse_home(target: Target, stderr: str) -> None:
 def _failure(target: Target, done: Completed) -> ProbeError:
     return ProbeError(
         f"the probe exited with {done.exit_code} on {target.python}: {last_line(done.stderr)}",
-        hint=f"See that {target.python} -c 'import json, ctypes, hashlib' works over there.",
+        hint=f"See that {target.python} -c 'import json, ctypes, hashlib' works on the target.",
     )

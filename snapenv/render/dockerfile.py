@@ -152,7 +152,7 @@ def _layer(layer: PinLayer) -> LayerView:
 
 
 def _travels(lock: Lock) -> bool:
-    """Say whether the wheels of the index lie in the snapshot, that of uv among them."""
+    """Return whether the wheels of the index lie in the snapshot, that of uv among them."""
     return (lock.installer.file or "").startswith(f"{VENDOR}/")
 
 

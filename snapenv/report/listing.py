@@ -39,7 +39,7 @@ def card_lines(card: ShowResult, *, packages: bool) -> Iterator[str]:
 
 
 def _package_lines(packages: Sequence[ListedPackage]) -> Iterator[str]:
-    """Return a line for each package: name, version, where it comes from, how that is proved."""
+    """Yield a line for each package: name, version, where it comes from, how that is proved."""
     rows = [(one.name, one.version, one.source, one.proof or "") for one in packages]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -112,7 +112,7 @@ def _section_table(section: Section) -> Table:
 
 
 def condition_rows(report: Report) -> Iterator[SidesRow]:
-    """Return all conditions, where both sides have trained."""
+    """Yield all conditions, where both sides have trained."""
     return _of_both(report, lambda one: _condition_texts(one.conditions))
 
 

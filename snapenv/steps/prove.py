@@ -189,7 +189,7 @@ def _same_packages(checks: Sequence[Check]) -> bool:
 def _same_hardware(
     captured: Facts, current: Facts, expected: Fingerprint, actual: Fingerprint
 ) -> bool:
-    """Say whether both trained on one model of GPU, or of CPU, whose name no training tells."""
+    """Return whether both trained on one model of GPU, or of CPU, whose name no training tells."""
     devices = (expected.conditions.device, actual.conditions.device)
     if devices != (_CPU, _CPU):
         return devices[0] == devices[1]

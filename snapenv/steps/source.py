@@ -200,7 +200,7 @@ def _may_lie_in_a_registry(ref: ImageRef, text: str) -> bool:
 
 
 def _is_packed(text: str) -> bool:
-    """Say whether it is a file packed as archives are, and so no interpreter."""
+    """Return whether it is a file packed as archives are, and so no interpreter."""
     try:
         with Path(text).expanduser().open("rb") as file:
             return file.read(len(_ZSTD)) == _ZSTD
@@ -209,7 +209,7 @@ def _is_packed(text: str) -> bool:
 
 
 def _is_environment(text: str) -> bool:
-    """Say whether it is an interpreter, the path of one that is not there, or a folder with one."""
+    """Return whether it is an interpreter, there or not, or a folder with one."""
     path = Path(text).expanduser()
     if path.is_dir():
         return (path / "bin" / "python").is_file() and not (path / SUMS_FILE).exists()

@@ -138,7 +138,7 @@ def _describe_frameworks(environment: Environment) -> str:
 
 
 def _packages(found: list[Finding], expected: Environment, actual: Environment) -> Iterator[Check]:
-    """Return one check over all, and one for each distribution that differs."""
+    """Yield one check over all, and one for each distribution that differs."""
     by_name: dict[str, list[Finding]] = {}
     for one in found:
         by_name.setdefault(one.package or "", []).append(one)

@@ -75,7 +75,7 @@ def check_device(
 
 
 def _has_gpu(hardware: Hardware) -> bool:
-    """Say whether there is a GPU, also where the driver is loaded and does not answer."""
+    """Return whether there is a GPU, also where the driver is loaded and does not answer."""
     fault = hardware.driver_fault
     return bool(hardware.gpus) or (fault is not None and fault.kernel_module is not None)
 

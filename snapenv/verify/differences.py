@@ -400,7 +400,7 @@ def _by_hand(left: Distribution, right: Distribution) -> Iterator[Difference]:
 
 
 def _other_build(left: Files, right: Files) -> bool:
-    """Say whether two were not the same before anyone edited them, where that is known."""
+    """Return whether two were not the same before anyone edited them, where that is known."""
     digests = (_before_edits(left), _before_edits(right))
     return None not in digests and digests[0] != digests[1]
 
@@ -437,7 +437,7 @@ def _origin(distribution: Distribution) -> str:
 
 
 def _shared(what: str, pairs: Mapping[str, tuple[str | None, str | None]]) -> Iterator[Difference]:
-    """Return one cosmetic difference for all packages that differ alike."""
+    """Yield one cosmetic difference for all packages that differ alike."""
     alike: dict[tuple[str | None, str | None], list[str]] = defaultdict(list)
     for name, pair in pairs.items():
         alike[pair].append(name)

@@ -134,5 +134,5 @@ def _copies(libraries: Sequence[MappedLibrary]) -> dict[str, list[str]]:
 
 
 def _stands_alone(library: MappedLibrary) -> bool:
-    """Say whether another copy does no harm: the driver's is the host's, or it was renamed."""
+    """Return whether another copy does no harm: the driver's is the host's, or it was renamed."""
     return bool(_OF_DRIVER.fullmatch(library.soname) or _RENAMED.search(library.path))

@@ -50,7 +50,7 @@ def _find_deciding(checks: Sequence[Check]) -> Check | None:
 
 
 def _is_count(check: Check) -> bool:
-    """Say whether a check counts the packages that others name."""
+    """Return whether a check counts the packages that others name."""
     return check.topic == "packages" and check.package is None
 
 

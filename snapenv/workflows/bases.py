@@ -56,11 +56,11 @@ class _Answer(Struct, frozen=True, kw_only=True):
     inspected: ImageMetadata | None = None  # what a container of it told
 
     def local(self, machine: str) -> Image | None:
-        """Give the image that is here, if it is for this kind of machine."""
+        """Return the image that is here, if it is for this kind of machine."""
         return self.here if self.here and self.here.machine == machine else None
 
     def metadata(self, machine: str) -> ImageMetadata | None:
-        """Give what the image says of itself; what was seen inside of it counts more."""
+        """Return what the image says of itself; what was seen inside of it counts more."""
         known = self.local(machine) or self.remote
         metadata = read_metadata(known.variables, known.labels) if known else None
         return self.inspected.over(metadata) if self.inspected and metadata else metadata
@@ -152,7 +152,7 @@ def _ask(
 
 
 def _find(refs: Sequence[ImageRef], services: Services) -> Mapping[str, Image]:
-    """Give the images that are here already; none where no engine answers."""
+    """Return the images that are here already; none where no engine answers."""
     try:
         found = {str(ref): services.engine.find(str(ref)) for ref in refs}
     except SnapenvError:

@@ -1,4 +1,4 @@
-"""Say whether this machine can run an environment, or what it can run at all; nothing is pulled."""
+"""Find out whether this machine can run an environment, or what it can run; nothing is pulled."""
 
 from __future__ import annotations
 

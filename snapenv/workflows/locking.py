@@ -148,7 +148,7 @@ def _snapshot(lock: Lock, packages: Packages, services: Services) -> Snapshot:
 
 
 def _rendered(lock: Lock, pylock: bytes, made: Kept) -> dict[str, str]:
-    """Give the lock, the Dockerfile and the lock files of its layers, also as written before."""
+    """Return the lock, the Dockerfile and the lock files of its layers, also as written before."""
     known = (program_digest().encode(), msgspec.json.encode(lock), pylock)
     name = hashlib.sha256(b"\n".join(known)).hexdigest()
     texts = made.find_value(name, dict[str, str])

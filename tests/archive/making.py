@@ -43,7 +43,7 @@ def digest(content: bytes) -> str:
 
 
 def make_config(layers: Sequence[bytes] = LAYERS, **changes: object) -> bytes:
-    """Give an image's config, with some of its keys changed."""
+    """Return an image's config, with some of its keys changed."""
     config = {
         "architecture": "amd64",
         "os": "linux",
@@ -67,7 +67,7 @@ def make_image(layers: Sequence[bytes] = LAYERS) -> Image:
 def make_parts(
     layers: Sequence[bytes] = LAYERS, config: bytes | None = None
 ) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-    """Give what an engine saves: the topmost first, the config in the middle."""
+    """Yield what an engine saves: the topmost first, the config in the middle."""
     contents = [*layers[::-1]]
     contents.insert(2, make_config(layers) if config is None else config)
     for content in contents:
@@ -102,7 +102,7 @@ def pack(tar: bytes) -> bytes:
 
 
 def read_members(packed: bytes) -> dict[str, bytes]:
-    """Give an archive's members as tarfile reads them, in their order."""
+    """Return an archive's members as tarfile reads them, in their order."""
     with tarfile.open(fileobj=io.BytesIO(unpack(packed))) as tar:
         return {one.name: tar.extractfile(one).read() for one in tar}  # type: ignore[union-attr]
 

@@ -37,7 +37,7 @@ def tar(files: Mapping[str, bytes]) -> bytes:
 
 
 def docker_archive(name: Callable[[bytes], str], pack: Callable[[bytes], bytes]) -> bytes:
-    """Give what ``docker save`` writes from 25 on, and skopeo, with names of one's own."""
+    """Return what ``docker save`` writes from 25 on, and skopeo, with names of one's own."""
     names = [name(pack(one)) for one in LAYERS]
     manifest = [{"Config": blob(digest(CONFIG)), "RepoTags": None, "Layers": names}]
     files = dict(zip(names, map(pack, LAYERS), strict=True))
@@ -47,7 +47,7 @@ def docker_archive(name: Callable[[bytes], str], pack: Callable[[bytes], bytes])
 
 
 def oci_archive(pack: Callable[[bytes], bytes]) -> bytes:
-    """Give what an engine with containerd's store saves: also an attestation, of no platform."""
+    """Return what an engine with containerd's store saves: also an attestation, of no platform."""
     files, manifests = dict[str, bytes](), []
     for config, layers in ((ATTESTATION, (b"attested",)), (CONFIG, LAYERS)):
         packed = [pack(one) for one in layers]

@@ -53,7 +53,7 @@ def medians(works: Sequence[Work], *, rounds: int) -> Mapping[str, Cost]:
 
 
 def median(costs: Sequence[Cost]) -> Cost:
-    """Give the middle of each figure by itself; of the memory the most."""
+    """Return the middle of each figure by itself; of the memory the most."""
     return Cost(
         seconds=statistics.median(cost.seconds for cost in costs),
         cpu_s=statistics.median(cost.cpu_s for cost in costs),

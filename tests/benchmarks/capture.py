@@ -49,7 +49,7 @@ def main(pythons: Sequence[str], rounds: int) -> None:
 
 
 def works(python: str, folder: Path, *, bytecode: bool) -> tuple[Work, ...]:
-    """Give the programs; the snapshot of each round is removed before the next."""
+    """Return the programs; the snapshot of each round is removed before the next."""
     snapshot = folder / "snapshot"
     environment = {
         "XDG_CACHE_HOME": str(folder / "cache"),
@@ -94,7 +94,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def environments() -> Iterator[str]:
-    """Give the two environments, made if they are not there."""
+    """Yield the two environments, made if they are not there."""
     place = Place.default()
     yield str(make_exact(place))
     yield str(make_everyday(place))

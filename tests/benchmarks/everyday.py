@@ -31,7 +31,7 @@ _LOOSE = ("ours/__init__.py", "ours/models.py", "ours/data.bin", "ours/config.ya
 
 
 def make_everyday(place: Place) -> Path:
-    """Give the interpreter of the environment, made if it is not there.
+    """Return the interpreter of the environment, made if it is not there.
 
     Raises:
         UnavailableError: The index does not answer.

@@ -66,7 +66,7 @@ def main(rounds: int) -> None:
 
 
 def capture(base: str, folder: Path) -> Snapshot:
-    """Give the snapshot of a container's venv on the base, into which the pins were installed."""
+    """Return the snapshot of a container's venv on the base, into which the pins were installed."""
     client = DockerClient.from_env(timeout=600)
     container = client.containers.run(
         base, ["sleep", "3600"], detach=True, network_mode="host", init=True
@@ -104,7 +104,7 @@ def in_layers(snapshot: Snapshot, base: str) -> BuildContext:
 
 
 def uv_alone(snapshot: Snapshot, base: str) -> BuildContext:
-    """Give a context whose stages before the image itself are the same."""
+    """Return a context whose stages before the image itself are the same."""
     layered = in_layers(snapshot, base).files["Dockerfile"]
     before, _, _ = bytes(layered).decode().partition("\nFROM base\n")
     dockerfile = f"{before}\nFROM base\n{ALONE}"

@@ -43,7 +43,7 @@ def main(environment: Path, rounds: int) -> None:
 
 
 def works() -> dict[str, Callable[[bytes], object]]:
-    """Give what is measured by its name; a machine has some ten secrets."""
+    """Return what is measured by its name; a machine has some ten secrets."""
     return {
         "hashlib.sha256": digest,
         "forms": lambda data: find_leaks(X, chunks(data), ()),
@@ -54,7 +54,7 @@ def works() -> dict[str, Callable[[bytes], object]]:
 
 
 def best(work: Callable[[bytes], object], data: bytes, rounds: int) -> float:
-    """Give the best speed in MB/s, by the time that this process computed."""
+    """Return the best speed in MB/s, by the time that this process computed."""
     seconds = []
     for _ in range(rounds):
         began = time.process_time()

@@ -51,7 +51,7 @@ def train(python: Path) -> Fingerprint:
 
 
 def compare(first: Fingerprint, actual: Fingerprint) -> Iterator[Check]:
-    """Give the checks of all that must repeat; an alarm is one that is not identical."""
+    """Yield the checks of all that must repeat; an alarm is one that is not identical."""
     match = compare_fingerprints(first, actual, same_packages=True)
     yield replace(fingerprint_check(match), ok=match.tier == "identical")
     yield from compare_operators(first, actual)
@@ -59,7 +59,7 @@ def compare(first: Fingerprint, actual: Fingerprint) -> Iterator[Check]:
 
 
 def is_slow(first: Fingerprint, actual: Fingerprint) -> bool:
-    """Say whether a training was slower; other programs on the machine make it so."""
+    """Return whether a training was slower; other programs on the machine make it so."""
     check = compare_speed(first, actual)
     return bool(check and not check.ok)
 

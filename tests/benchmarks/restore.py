@@ -39,7 +39,7 @@ def main(image: str, rounds: int) -> None:
 
 
 def container(client: APIClient, image: str) -> float:
-    """Give the seconds of one container's life."""
+    """Return the seconds of one container's life."""
     began = time.perf_counter()
     made = client.create_container(
         image,

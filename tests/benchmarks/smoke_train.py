@@ -65,14 +65,14 @@ def _row(costs: list[dict[str, Cost]], name: str, *, ours: str) -> str:
 
 
 def snapenvs(python: str, program: Path, folder: Path) -> Work:
-    """Give our own program as a target runs it: in a folder of its own each time."""
+    """Return our own program as a target runs it: in a folder of its own each time."""
     work = folder / "ours"
     words = f"rm -rf {work} && mkdir {work} && cd {work} && exec {python} -B {program} --device cpu"
     return Work(name="snapenv", argv=("sh", "-c", words), environment=_ENVIRONMENT)
 
 
 def by_hand(python: str, program: Path, folder: Path) -> tuple[Work, Work]:
-    """Give a plain script with the arguments that our training had: with a new home, and a kept."""
+    """Return a plain script with the arguments that our training had: a new home, or a kept one."""
     data = call(python, "-c", MAKE_IMAGES, str(program), str(folder / "data")).strip()
     script, runs = folder / "by_hand.py", folder / "runs"
     code = BY_HAND.format(data=data, project=str(runs), arguments=arguments(python))
@@ -89,7 +89,7 @@ def by_hand(python: str, program: Path, folder: Path) -> tuple[Work, Work]:
 
 
 def _at_home(home: Path) -> dict[str, str]:
-    """Give the variables that lead the packages' caches into one folder."""
+    """Return the variables that lead the packages' caches into one folder."""
     return {
         **_ENVIRONMENT,
         "HOME": str(home),

@@ -64,12 +64,12 @@ class Room:
         )
 
     def living(self) -> list[int]:
-        """Give the processes that were started in here and live."""
+        """Return the processes that were started in here and live."""
         word = f"SNAPENV_TEST_MARK={self.mark}".encode()
         return [int(path.name) for path in Path("/proc").glob("[0-9]*") if word in _variables(path)]
 
     def left(self) -> list[str]:
-        """Give what commands have left but what they keep for the next one on purpose."""
+        """Return what commands have left but what they keep for the next one on purpose."""
         caches = [self.folder / "cache" / "snapenv" / name for name in _EMPTY]
         places = [self.folder, self.folder / "tmp", *caches]
         below = [path for place in places if place.is_dir() for path in place.iterdir()]
@@ -103,12 +103,12 @@ def make_environment(folder: Path, *, files: int = _FILES) -> str:
 
 
 def capture(python: str, snapshot: Path) -> tuple[str, ...]:
-    """Give the words of a capture."""
+    """Return the words of a capture."""
     return ("capture", "--python", python, "--no-smoke", "-o", str(snapshot))
 
 
 def restore(snapshot: Path, into: Path) -> tuple[str, ...]:
-    """Give the words of a restore as a venv."""
+    """Return the words of a restore as a venv."""
     return ("restore", str(snapshot), "--engine", "venv", "--no-smoke", "--into", str(into))
 
 

@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def complete(folder: Path, *words: str, host: str = NOWHERE) -> list[str]:
-    """Give what is offered for the last word, as bash is told."""
+    """Return what is offered for the last word, as bash is told."""
     done = subprocess.run(
         [sys.executable, "-c", "from snapenv.cli.main import main; main()"],
         env={

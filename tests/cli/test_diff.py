@@ -42,7 +42,7 @@ CHANGED = (
 
 
 def changed(*loose: str) -> Facts:
-    """Give the sample's facts with another numpy, an edited file, and files of no package."""
+    """Return the sample's facts with another numpy, an edited file, and files of no package."""
     others = {one.name: one for one in (*sample_distributions(), *CHANGED)}
     return sample_facts(
         environment=sample_environment(

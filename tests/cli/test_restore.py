@@ -18,7 +18,7 @@ SECRET = "dckr-pat-4f5c0a7e9b21d836"
 
 
 def refused(folder: Path, page: Path) -> tuple[str, ...]:
-    """Give the words of a restore that no machine without a GPU can do."""
+    """Return the words of a restore that no machine without a GPU can do."""
     write_snapshot(sample_snapshot(), folder)
     venv = ("--engine", "venv", "--into", str(folder.parent / "venv"))
     return ("restore", str(folder), *venv, "--device", "63", "--report", str(page))

@@ -22,7 +22,7 @@ LOCAL = "from setuptools import setup\nsetup(name='ours', version='1.0', py_modu
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Venv:
-    """Give an environment of two wheels of the index, one edited by hand, and one of our own."""
+    """Return an environment of two wheels of the index, one edited by hand, and one of our own."""
     made = Venv(tmp_path_factory.mktemp("all") / "venv").make()
     made.install("markupsafe==3.0.2", "click==8.1.8")
     made.install(str(own_project(made)))

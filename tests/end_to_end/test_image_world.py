@@ -190,7 +190,7 @@ def _base_of(client: DockerClient, image: str) -> str:
 
 
 def _one_file(dockerfile: str) -> bytes:
-    """Give the context of a build that needs nothing but its Dockerfile."""
+    """Return the context of a build that needs nothing but its Dockerfile."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
         member = tarfile.TarInfo("Dockerfile")
@@ -200,7 +200,7 @@ def _one_file(dockerfile: str) -> bytes:
 
 
 def _context(snapshot: Path) -> bytes:
-    """Give a snapshot as a tar, with this machine's own authorities beside it."""
+    """Return a snapshot as a tar, with this machine's own authorities beside it."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         archive.add(snapshot, ".")

@@ -73,7 +73,7 @@ class Archive(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
-    """Give a folder with a library, and what loads it."""
+    """Return a folder with a library, and what loads it."""
     if shutil.which("cc") is None or shutil.which("dpkg-scanpackages") is None:
         pytest.skip("no compiler, or no dpkg-dev")
     source = tmp_path / "tiny.c"
@@ -108,7 +108,7 @@ def _make_repository(root: Path, version: str, library: Path) -> Path:
 
 @pytest.fixture
 def served(library: Path) -> Iterator[tuple[int, list[str], Path]]:
-    """Give the port of the archive, what it is asked for, and the package of then."""
+    """Yield the port of the archive, what it is asked for, and the package of then."""
     root = library / "archive"
     _make_repository(root / "today", TODAY, library)
     package = _make_repository(root / "then", THEN, library)
@@ -122,7 +122,7 @@ def served(library: Path) -> Iterator[tuple[int, list[str], Path]]:
 
 @pytest.fixture
 def base(base_image: str, registry: str, served: tuple[int, list[str], Path]) -> Iterator[str]:
-    """Give the stand-in base, whose apt knows our archive alone."""
+    """Yield the stand-in base, whose apt knows our archive alone."""
     docker, here = DockerEngine(), f"http://{HOST}:{served[0]}"
     docker.pull(ImageRef.parse(base_image), FakeTask())
     files = {
@@ -148,7 +148,7 @@ def _tar(files: dict[str, Path]) -> bytes:
 
 
 def _said(image: str, *argv: str) -> str:
-    """Give the last line of what a program in an image prints, below any banner."""
+    """Return the last line of what a program in an image prints, below any banner."""
     engine = DockerEngine()
     found = engine.find(image)
     assert found is not None

@@ -57,7 +57,7 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private]:
 
 
 def held(folder: Path) -> bytes:
-    """Give every byte below a folder."""
+    """Return every byte below a folder."""
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
@@ -164,7 +164,7 @@ def test_an_image_is_built_without_the_password_reaching_the_engine(
 
 @contextmanager
 def working(client: DockerClient, base: str, server: IndexServer) -> Iterator[str]:
-    """Give the name of a container into whose venv the private package was installed."""
+    """Yield the name of a container into whose venv the private package was installed."""
     container = client.containers.run(
         base, ["sleep", "600"], detach=True, network_mode="host", init=True
     )

@@ -112,7 +112,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> E
 
 @pytest.fixture(scope="module")
 def snapshot(engine_host: str, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a snapshot like no other that a build needs no network for, one file of it edited."""
+    """Return a snapshot like no other that a build needs no network for, one file of it edited."""
     folder = tmp_path_factory.mktemp("cancel") / "snapshot"
     client = DockerClient(base_url=engine_host, timeout=600)
     with _Working(client, base_image) as container:
@@ -131,7 +131,7 @@ def snapshot(engine_host: str, base_image: str, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 def reporting_base(engine: Engine, gate: Gate, base_image: str, registry: str) -> Iterator[str]:
-    """Give the stand-in base, in which each Python reports to the gate."""
+    """Yield the stand-in base, in which each Python reports to the gate."""
     docker, standin = DockerEngine(), ImageRef.parse(base_image)
     docker.pull(standin, FakeTask())
     port = gate.server.getsockname()[1]

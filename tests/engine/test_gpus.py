@@ -159,7 +159,7 @@ def test_an_engine_says_how_it_hands_on_a_gpu(engine: HostEngine, way: str | Non
 
 
 def python_context() -> BuildContext:
-    """Give a build of this machine's Python and the libraries that it loads, and nothing else."""
+    """Return a build of this machine's Python and the libraries that it loads, and nothing else."""
     library = Path(sysconfig.get_path("stdlib"))
     program = Path(sys.executable).resolve()
     modules = [

@@ -18,7 +18,7 @@ LIMIT_MIB = 100  # with Python and all of our own code; the file is of 286
 
 
 def memory_mib(part: str, folder: Path, *words: str) -> int:
-    """Give the memory that a process held at most, which took a large file through a part."""
+    """Return the memory that a process held at most, which took a large file through a part."""
     done = subprocess.run(
         (sys.executable, "-m", "tests.engine.large", part, str(folder), *words),
         env={**os.environ, "TMPDIR": str(folder)},

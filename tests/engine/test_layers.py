@@ -101,7 +101,7 @@ def read(leaving: Iterable[tuple[Location, Iterator[bytes]]]) -> dict[str, bytes
 
 
 def files(places: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Give the small files, by their places."""
+    """Return the small files, by their places."""
     return {name: text for name, text in places.items() if name[:5] == "layer" and len(text) < 99}
 
 

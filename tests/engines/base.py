@@ -67,7 +67,7 @@ _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 def push_base(place: Place, *, engine: str, registry: str) -> str:
-    """Give the base's name in our registry, made and pushed if it is not there.
+    """Return the base's name in our registry, made and pushed if it is not there.
 
     Raises:
         UnavailableError: It cannot be made here.
@@ -85,12 +85,12 @@ def push_base(place: Place, *, engine: str, registry: str) -> str:
 
 
 def _recipe() -> str:
-    """Give what changes when this file does."""
+    """Return what changes when this file does."""
     return hashlib.sha256(inspect.getsource(sys.modules[__name__]).encode()).hexdigest()[:12]
 
 
 def _served(registry: str) -> str | None:
-    """Give the digest that our registry has under the base's name."""
+    """Return the digest that our registry has under the base's name."""
     answer = requests.head(
         f"http://{registry}/v2/{NAME}/manifests/{TAG}", headers={"Accept": _MANIFEST}, timeout=10
     )
@@ -98,7 +98,7 @@ def _served(registry: str) -> str | None:
 
 
 def _make_tar(place: Place) -> tuple[Path, str]:
-    """Give the root file system as a tar, and torch's version in it."""
+    """Return the root file system as a tar, and torch's version in it."""
     key = hashlib.sha256(repr((PACKAGES, CONSTRAINTS, ENTRYPOINT)).encode()).hexdigest()[:12]
     tar, version = (place.folder / f"base-{key}.{kind}" for kind in ("tar", "torch"))
     if tar.exists() and version.exists():
@@ -146,7 +146,7 @@ def debootstrap(suite: str, root: Path, packages: Sequence[str]) -> None:
 
 
 def debian_mirror(sources: Iterator[str]) -> str:
-    """Give the mirror of Debian's main archive that apt sources name, else Debian's own."""
+    """Return the mirror of Debian's main archive that apt sources name, else Debian's own."""
     for text in sources:
         found = re.search(
             r"^(?:URIs:|deb(?: \[.*\])?)\s+(http://\S+/debian)/?\s", text, re.MULTILINE

@@ -78,7 +78,7 @@ class Browser:
             self._run(folder, f"--screenshot={into}", window, frame.as_uri(), dark=dark)
 
     def requests(self, page: bytes) -> list[str]:
-        """Give the addresses that showing a page asks for, beside the page itself.
+        """Return the addresses that showing a page asks for, beside the page itself.
 
         Those of which the browser thinks by itself are left out.
         """
@@ -99,7 +99,7 @@ class Browser:
 
 
 def find_browser(_: Place) -> Browser:
-    """Give chromium, installed if it is not there.
+    """Return chromium, installed if it is not there.
 
     Raises:
         UnavailableError: It cannot be had here.

@@ -16,7 +16,7 @@ _PROGRAMS = ("cat", "date", "dd", "echo", "mkdir", "seq", "sh", "sleep", "test")
 
 
 def small_context(*steps: str, **files: Content) -> BuildContext:
-    """Give a build of these steps, over a layer with a shell and a few programs.
+    """Return a build of these steps, over a layer with a shell and a few programs.
 
     Raises:
         UnavailableError: There is no busybox, and it cannot be installed.

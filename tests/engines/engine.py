@@ -47,12 +47,12 @@ SPARE_BRIDGE = Bridge("snapenvtest3", "192.168.214.1/24")  # of an engine that o
 
 
 def engine_address(place: Place) -> str:
-    """Give where our engine listens, if it runs."""
+    """Return where our engine listens, if it runs."""
     return f"unix://{place.run}/docker.sock"
 
 
 def start_engine(place: Place, *, bridge: Bridge = BRIDGE) -> str:
-    """Give the address of our engine, started if it does not run.
+    """Return the address of our engine, started if it does not run.
 
     Raises:
         UnavailableError: It cannot run here.
@@ -137,7 +137,7 @@ def make_bridge(bridge: Bridge) -> None:
 
 
 def _hardware(bridge: Bridge) -> str:
-    """Give an address of its own to a bridge: a local one, with the four bytes of the other."""
+    """Return an address of its own to a bridge: a local one, with the four bytes of the other."""
     return "02:42:" + ipaddress.ip_interface(bridge.address).ip.packed.hex(":")
 
 

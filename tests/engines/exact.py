@@ -22,7 +22,7 @@ OVERRIDES = "opencv-python ; sys_platform == 'never'\n"  # headless needs no dis
 
 
 def make_exact(place: Place) -> Path:
-    """Give the interpreter of the environment, made if it is not there.
+    """Return the interpreter of the environment, made if it is not there.
 
     Raises:
         UnavailableError: The index does not answer.

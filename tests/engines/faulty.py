@@ -76,7 +76,7 @@ class FaultyRegistry:
             return sum(bool(re.search(pattern, line)) for line in self.asked)
 
     def take(self, line: str) -> Fault:
-        """Give what is to be done to a request, nothing where nothing is."""
+        """Return what is to be done to a request, nothing where nothing is."""
         with self.lock:
             for fault in self.faults:
                 if fault.times > 0 and re.match(fault.to, line):

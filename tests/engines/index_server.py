@@ -71,7 +71,7 @@ class IndexServer:
         return self.index.replace("://", f"://{user_info}@")
 
     def wheel(self, filename: str) -> IndexWheel:
-        """Give a wheel as a lock names it."""
+        """Return a wheel as a lock names it."""
         name, version, *_ = filename.split("-")
         content = self.wheels[filename]
         return IndexWheel(

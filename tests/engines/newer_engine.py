@@ -65,12 +65,12 @@ CONTAINERD = Newer(
 
 
 def newer_address(place: Place, newer: Newer) -> str:
-    """Give where an engine listens, if it runs."""
+    """Return where an engine listens, if it runs."""
     return f"unix://{place.run}/{newer.name}.sock"
 
 
 def make_sid(place: Place) -> Path:
-    """Give a root folder with sid's Docker, made if it is not there.
+    """Return a root folder with sid's Docker, made if it is not there.
 
     Raises:
         UnavailableError: It cannot be made here.
@@ -90,7 +90,7 @@ def make_sid(place: Place) -> Path:
 
 
 def start_newer(place: Place, newer: Newer) -> str:
-    """Give the address of an engine of sid's, started if it does not run.
+    """Return the address of an engine of sid's, started if it does not run.
 
     Raises:
         UnavailableError: It cannot run here.

@@ -35,7 +35,7 @@ class Place:
 
     @classmethod
     def default(cls) -> Place:
-        """Give ``$SNAPENV_TEST_CACHE``, else a folder in the home's cache."""
+        """Return ``$SNAPENV_TEST_CACHE``, else a folder in the home's cache."""
         named = os.environ.get("SNAPENV_TEST_CACHE")
         return cls(Path(named) if named else Path.home() / ".cache" / "snapenv-tests")
 
@@ -67,7 +67,7 @@ class Service:
     log: Path
 
     def pid(self) -> int | None:
-        """Give its process, if it still runs and is not another one of the same number."""
+        """Return its process, if it still runs and is not another one of the same number."""
         try:
             pid = int(self.pid_file.read_text())
             command = Path(f"/proc/{pid}/cmdline").read_bytes()

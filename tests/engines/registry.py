@@ -38,7 +38,7 @@ _HTPASSWD = "somebody:$2y$04$abcdefghijklmnopqrstuuKuRlcHRo5BMrVKswk1BVLVYrQPnuJ
 
 
 def start_registry(place: Place, *, password: bool = False) -> str:
-    """Give ``localhost:PORT`` of our registry, started if it does not run.
+    """Return ``localhost:PORT`` of our registry, started if it does not run.
 
     With ``password`` it lets in USER with PASSWORD alone.
 
@@ -77,7 +77,7 @@ def _service(place: Place) -> Service:
 
 
 def _port(kept: Path) -> int:
-    """Give the port of last time, which is in the names of the images, or a free one."""
+    """Return the port of last time, which is in the names of the images, or a free one."""
     if kept.exists():
         return int(json.loads(kept.read_text())["port"])
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -96,7 +96,7 @@ def _answers(port: int) -> bool:
 
 @contextmanager
 def serve_private(folder: Path) -> Iterator[str]:
-    """Give ``localhost:PORT`` of a registry of its own, with a password, until the block ends.
+    """Yield ``localhost:PORT`` of a registry of its own, with a password, until the block ends.
 
     Raises:
         UnavailableError: It cannot run here.

@@ -68,7 +68,7 @@ Host *
 
 
 def start_sshd(place: Place) -> Path:
-    """Give a folder for PATH whose ``ssh`` knows the hosts named above; sshd is started.
+    """Return a folder for PATH whose ``ssh`` knows the hosts named above; sshd is started.
 
     Raises:
         UnavailableError: It cannot run here.
@@ -171,7 +171,7 @@ def _put(path: Path, text: str, *, mode: int = 0o644) -> bool:
 
 
 def _login_shell(name: str, folder: Path) -> str:
-    """Give what obeys as a login shell would: sshd hands it to the user's own shell."""
+    """Return what obeys as a login shell would: sshd hands it to the user's own shell."""
     if name == REFUSING:
         return "echo This account is not available.; exit 1"
     if name == BARE:
@@ -207,7 +207,7 @@ def _addresses() -> dict[str, str]:
 
 
 def _port(kept: Path) -> int:
-    """Give the port of last time, or a free one."""
+    """Return the port of last time, or a free one."""
     if kept.exists():
         return int(json.loads(kept.read_text())["port"])
     with socket.create_server(("127.0.0.1", 0)) as server:

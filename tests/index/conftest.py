@@ -19,7 +19,7 @@ _NAMED = ("NETRC", "VIRTUAL_ENV", "CONDA_PREFIX", "SSL_CERT_FILE", "SSL_CERT_DIR
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the home folder of a user who has no configuration, and asks no proxy."""
+    """Return the home folder of a user who has no configuration, and asks no proxy."""
     for name in os.environ:
         if name.startswith(_OURS) or name in _NAMED or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -33,13 +33,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[IndexServer]:
-    """Give an index that has one wheel, of a distribution named demo."""
+    """Yield an index that has one wheel, of a distribution named demo."""
     with serve_index(build_wheel("demo")) as running:
         yield running
 
 
 @pytest.fixture
 def other() -> Iterator[IndexServer]:
-    """Give a second index, on another port, that has no wheels yet."""
+    """Yield a second index, on another port, that has no wheels yet."""
     with serve_index() as running:
         yield running

@@ -24,7 +24,7 @@ QUICK = Patience(connect_s=2.0, read_s=2.0, retries=2, backoff_s=0.0)
 
 
 def quick_wheels(cache: Path | None = None) -> IndexWheels:
-    """Give the real class, which does not wait long for a server on loopback."""
+    """Return the real class, which does not wait long for a server on loopback."""
     return IndexWheels(cache, patience=QUICK)
 
 

@@ -23,7 +23,7 @@ class Canaries:
     planted: dict[str, str] = field(default_factory=dict)  # place to secret
 
     def plant(self, place: str) -> str:
-        """Give the secret of a place: letters and digits, 32 of them."""
+        """Return the secret of a place: letters and digits, 32 of them."""
         digest = hashlib.sha256(f"a canary for {place}".encode()).digest()
         secret = base64.b32encode(digest).decode()[:31].lower() + "7"
         return self.planted.setdefault(place, secret)
@@ -39,7 +39,7 @@ class Canaries:
 
 
 def forms(secret: str) -> Iterator[bytes]:
-    """Give the ways in which a secret may be written; in base64, at each of three places."""
+    """Yield the ways in which a secret may be written; in base64, at each of three places."""
     raw = secret.encode()
     yield raw
     yield raw.upper()
@@ -52,7 +52,7 @@ def forms(secret: str) -> Iterator[bytes]:
 
 
 def outputs_of(folder: Path) -> dict[str, bytes]:
-    """Give every file below a folder by its path, and the paths themselves."""
+    """Return every file below a folder by its path, and the paths themselves."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     files = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
     return {**files, "the names of files": "\n".join(files).encode()}

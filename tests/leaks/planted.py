@@ -49,7 +49,7 @@ class Planted:
         return self.folder / "project"
 
     def environment(self) -> dict[str, str]:
-        """Give the variables; the first of the proxies is asked, for the public index."""
+        """Return the variables; the first of the proxies is asked, for the public index."""
         plant = self.canaries.plant
         return {
             **{name: plant(f"the variable {name}") for name in VARIABLES},

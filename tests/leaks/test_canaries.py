@@ -54,7 +54,7 @@ def test_a_second_capture_that_knows_all_lets_none_out(planted: Planted, tmp_pat
 
 
 def refused_by_the_index(planted: Planted, folder: Path) -> dict[str, str]:
-    """Give the index another password than the one that is known here."""
+    """Return the index another password than the one that is known here."""
     return {
         "PIP_EXTRA_INDEX_URL": planted.server.index_as(
             f"reader:{planted.canaries.plant('a login that is wrong')}"

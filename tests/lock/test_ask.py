@@ -43,7 +43,7 @@ def wheel(tags: str, *, host: str = "example.com", hashes: str = f'sha256 = "{SH
 
 
 def offered(text: str, *tags: str) -> tuple[IndexWheel, ...]:
-    """Give what is offered for an installed numpy with these tags, when uv answers this."""
+    """Return what is offered for an installed numpy with these tags, when uv answers this."""
     answer = Completed(exit_code=0, stdout=text, stderr="")
     uv = Uv(machine=FakeTarget(answers={"requirements.in": answer}), program="uv")
     pin = sample_distribution("numpy", "2.4.6", tags=tags)
@@ -51,7 +51,7 @@ def offered(text: str, *tags: str) -> tuple[IndexWheel, ...]:
 
 
 def chosen(text: str, *tags: str) -> str | None:
-    """Give the name of the wheel that was installed, as far as its tags tell."""
+    """Return the name of the wheel that was installed, as far as its tags tell."""
     pin = sample_distribution("numpy", "2.4.6", tags=tags)
     found = with_tags(pin, offered(text, *tags))
     return found.filename if found else None

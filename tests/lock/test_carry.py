@@ -80,7 +80,7 @@ def add(archive: tarfile.TarFile, name: str, content: str) -> None:
 def environment_with(
     *, ours: str = "1", theirs: str = "1", edited: str = "1", loose: str = "1"
 ) -> Environment:
-    """Give an environment of two wheels, an edited and a loose file; each word is its bytes."""
+    """Return an environment of two wheels, an edited and a loose file; each word is its bytes."""
     found = (
         sample_distribution("ours", "1.0", origin="local", files=sample_files(ours)),
         sample_distribution("theirs", "1.0", origin="local", files=sample_files(theirs)),

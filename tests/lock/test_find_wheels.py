@@ -32,7 +32,7 @@ RECORD = "a.py,sha256=LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564,3\n"
 
 
 def pin(name: str) -> Distribution:
-    """Give a pin whose files are those of ``RECORD``."""
+    """Return a pin whose files are those of ``RECORD``."""
     sha256 = installed_digest(RECORD, name=name, python="3.11")
     return sample_distribution(name, files=replace(sample_files(), sha256=str(sha256)))
 
@@ -42,7 +42,7 @@ RECORDS = {wheel_name(NUMPY): RECORD, wheel_name(BUILT_HERE): RECORD}
 
 
 def machine(*offered: Distribution) -> FakeTarget:
-    """Give a machine on which uv 0.9.3 knows these; a pin and uv itself are asked together."""
+    """Return a machine on which uv 0.9.3 knows these; a pin and uv itself are asked together."""
     return FakeTarget(
         answers={
             "uv": Completed(exit_code=0, stdout="uv 0.9.3\n", stderr=""),

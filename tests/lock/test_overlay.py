@@ -265,7 +265,7 @@ class Place:
         return self.apply({f"overlay/{name}": content for name, content in files.items()})
 
     def seen(self) -> dict[str, str]:
-        """Give what is in the venv: contents and modes of files, and where links point."""
+        """Return what is in the venv: contents and modes of files, and where links point."""
         return {
             str(path.relative_to(self.venv)): _describe(path)
             for path in sorted(self.venv.rglob("*"))

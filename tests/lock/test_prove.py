@@ -24,7 +24,7 @@ def row(path: str, content: str = "x") -> str:
 
 
 def digest_of(*paths: str, content: str = "x") -> str:
-    """Give ``Files.sha256`` of installed files that all hold the same."""
+    """Return ``Files.sha256`` of installed files that all hold the same."""
     sha256 = hashlib.sha256(content.encode()).hexdigest()
     text = "".join(f"{path}\0{sha256}\n" for path in sorted(paths))
     return hashlib.sha256(text.encode()).hexdigest()

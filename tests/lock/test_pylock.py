@@ -40,7 +40,7 @@ def written(
 
 
 def parsed(pylock: bytes) -> dict[str, Any]:
-    """Give a lock file as plain values, valid for packaging's own reader."""
+    """Return a lock file as plain values, valid for packaging's own reader."""
     plain = dict(tomlkit.parse(pylock.decode()).unwrap())
     Pylock.from_dict(plain)
     return plain

@@ -74,7 +74,7 @@ def with_carried(carried: Mapping[str, Content] = CARRIED) -> Snapshot:
 
 
 def contents_of(snapshot: Snapshot) -> dict[str, bytes]:
-    """Give every file's bytes, wherever they lie."""
+    """Return every file's bytes, wherever they lie."""
     return {name: b"".join(read_chunks(content)) for name, content in snapshot.files.items()}
 
 
@@ -97,7 +97,7 @@ def damage_in(folder: Path) -> str:
 
 
 def forged(changed: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Give a small snapshot with other files, and checksums that are right."""
+    """Return a small snapshot with other files, and checksums that are right."""
     contents = {**FILES, **changed}
     sums = "".join(
         f"{hashlib.sha256(content).hexdigest()}  {name}\n"
@@ -182,7 +182,7 @@ def test_every_flipped_byte_is_found(folder: Path, name: str) -> None:
 
 
 def is_another_date(name: str, content: bytes) -> bool:
-    """Say whether a change is no damage: SHA256SUMS cannot hold a sum of when it was written."""
+    """Return whether a change is no damage: SHA256SUMS cannot hold a sum of when it was written."""
     when, _, sums = content.partition(b"\n")
     if name != SUMS_FILE or sums != ALL_FILES[SUMS_FILE].partition(b"\n")[2]:
         return False

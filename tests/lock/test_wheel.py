@@ -42,7 +42,7 @@ def carried(content: str = "", *, executable: bool = False) -> CarriedFile:
 
 
 def tool(**more: str) -> dict[str, CarriedFile]:
-    """Give the files of a small distribution, with more of them by path."""
+    """Return the files of a small distribution, with more of them by path."""
     files = {f"{INFO}/METADATA": METADATA, f"{INFO}/WHEEL": WHEEL, "site/our_tool.py": "x = 1\n"}
     return {path: carried(content) for path, content in {**files, **more}.items()}
 
@@ -459,7 +459,7 @@ def test_other_files_are_another_wheel(
 
 
 def unpacked(archive: zipfile.ZipFile) -> dict[str, CarriedFile]:
-    """Give the files of a wheel as they are collected where it is installed."""
+    """Return the files of a wheel as they are collected where it is installed."""
     return {
         _collected(entry.filename): CarriedFile(
             content=archive.read(entry), executable=bool(entry.external_attr >> 16 & 0o100)
@@ -489,7 +489,7 @@ def installed_by_pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def real_tool() -> dict[str, CarriedFile]:
-    """Give a distribution with everything that can be carried, its names in odd spellings."""
+    """Return a distribution with everything that can be carried, its names in odd spellings."""
     info = "site/Our.Tool-1!2.0+CU1.dist-info"
     files = {
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: Our.Tool\nVersion: 1!2.0+cu1\n",
@@ -526,7 +526,7 @@ def run(*words: str) -> str:
 
 
 def collect(venv: Path) -> dict[str, CarriedFile]:
-    """Give what ``real_tool`` put into a venv, less what an installer makes."""
+    """Return what ``real_tool`` put into a venv, less what an installer makes."""
     (site,) = venv.glob("lib/python3.*/site-packages")
     info = site / "Our.Tool-1!2.0+CU1.dist-info"
     found = [

@@ -116,7 +116,7 @@ def host(
     engine: HostEngine | None = E28,
     plumbing: GpuPlumbing = TOOLKIT,
 ) -> Host:
-    """Give a machine whose parts are in order; without GPU and driver, a CPU machine."""
+    """Return a machine whose parts are in order; without GPU and driver, a CPU machine."""
     found = gpus if isinstance(gpus, tuple) else (gpus,)
     loaded = Driver(version=driver, cuda=CUDA_OF[driver], kernel_module=driver) if driver else None
     arm = engine is not None and engine.architecture == "arm64"
@@ -140,21 +140,21 @@ def faulty(
     library: str | None = None,
     kind: Literal["error", "missing", "library", "crash", "hang"] = "error",
 ) -> Host:
-    """Give a machine whose driver does not answer."""
+    """Return a machine whose driver does not answer."""
     base = host()
     fault = DriverFault(error=error, kind=kind, kernel_module=module, library=library)
     return replace(base, hardware=replace(base.hardware, driver_fault=fault))
 
 
 def halves(module: str, library: str) -> Host:
-    """Give a machine whose kernel module is of another driver than its library."""
+    """Return a machine whose kernel module is of another driver than its library."""
     base = host(RTX4090, library)
     driver = Driver(version=library, cuda=CUDA_OF[library], kernel_module=module)
     return replace(base, hardware=replace(base.hardware, driver=driver))
 
 
 def small(shm_bytes: int = 2**26, glibc: str = "2.39") -> Host:
-    """Give a machine with little shared memory, or an old C library."""
+    """Return a machine with little shared memory, or an old C library."""
     base = host(RTX4090, "580.95.05")
     system = replace(base.hardware.system, shm_bytes=shm_bytes, glibc=glibc)
     return replace(base, hardware=replace(base.hardware, system=system))
@@ -165,7 +165,7 @@ def built(distribution: str, architectures: str) -> Kernels:
 
 
 def torch(version: str, cuda: str, architectures: str) -> Needs:
-    """Give an environment with torch and torchvision from an index, in an image without compat."""
+    """Return an environment with torch and torchvision of an index, in an image without compat."""
     return Needs(
         name="train-yolov8.4.190-base",
         architecture="amd64",
@@ -194,7 +194,7 @@ UNTOLD = Needs(name="example.com/team/env:1")
 
 
 def nvidia(cuda: str, driver: str, architectures: str) -> Needs:
-    """Give an environment that stands on an NVIDIA image's own torch, with its compat folder."""
+    """Return an environment that stands on an NVIDIA image's own torch, with its compat folder."""
     needs = torch("2.x.0a0.nv", cuda, architectures)
     return replace(
         needs,
@@ -221,7 +221,7 @@ DRIVER_570 = replace(
 
 
 def unread(*, gone: bool) -> Needs:
-    """Give what is to be built on a base image of which its registry tells nothing."""
+    """Return what is to be built on a base image of which its registry tells nothing."""
     there = Unread(
         image="example.com/nvidia/pytorch:25.01-py3",
         error="example.com has no such image" if gone else "example.com does not answer",
@@ -259,14 +259,14 @@ ODD_NVML = faulty("libnvidia-ml.so.1: wrong ELF class: ELFCLASS32", kind="librar
 
 
 def silent(gpus: Gpu | tuple[Gpu, ...], *numbers: int) -> Host:
-    """Give a machine some of whose GPUs are lost."""
+    """Return a machine some of whose GPUs are lost."""
     base = host(gpus, "580.95.05")
     faults = tuple(GpuFault(number=number, error="GPU is lost") for number in numbers)
     return replace(base, hardware=replace(base.hardware, gpu_faults=faults))
 
 
 def busy(*, free_mib: int | None = None, compute_mode: str | None = None) -> Host:
-    """Give a machine whose GPU, of 24 GiB, others use, or that may not be used."""
+    """Return a machine whose GPU, of 24 GiB, others use, or that may not be used."""
     state = GpuState(number=0, free_mib=free_mib, compute_mode=compute_mode)
     return replace(host(RTX4090, "580.95.05"), gpu_states=(state,))
 

@@ -65,7 +65,7 @@ SYSTEM = System(os="ubuntu 24.04", machine="x86_64", cpu_count=8)
 
 @st.composite
 def machines(draw: st.DrawFn) -> tuple[Hardware, tuple[GpuState, ...]]:
-    """Give one to five GPUs, some of which are lost, and some of which MIG divides."""
+    """Return one to five GPUs, some of which are lost, and some of which MIG divides."""
     count = draw(st.integers(1, 5))
     lost = draw(st.sets(st.integers(0, count - 1)))
     divided = draw(st.sets(st.integers(0, count - 1)))

@@ -26,7 +26,7 @@ INTO_CONTAINERS = ("gpu.plumbing", "gpu.cdi", "gpu.cdi-feature", "gpu.cdi-device
 
 
 def failing(host: Host, needs: Needs, catalogue: Catalogue = KNOWN) -> set[str]:
-    """Give what fails; that a GPU gets into no container is one thing, whatever is missing."""
+    """Return what fails; that a GPU gets into no container is one thing, whatever is missing."""
     found = {check.id for check in preflight(host, needs, catalogue) if check.fails}
     return {INTO_CONTAINERS[0] if one in INTO_CONTAINERS else one for one in found}
 

@@ -20,7 +20,7 @@ PADDING = b"\0" * 24
 
 
 def fat_entry(kind: int, number: int, flags: int = COMPRESSED, *, header_bytes: int = 64) -> bytes:
-    """Give the code for one architecture: a header, and bytes that no reader understands."""
+    """Return the code for one architecture: a header, and bytes that no reader understands."""
     code = b"\x28\xb5\x2f\xfd" + bytes(number % 7 * 8) + b"\xba\x55\xed\x50"
     code += bytes(-len(code) % 8)
     header = struct.pack(
@@ -31,7 +31,7 @@ def fat_entry(kind: int, number: int, flags: int = COMPRESSED, *, header_bytes: 
 
 
 def fat_binary(*entries: bytes) -> bytes:
-    """Give one container: the same code for several architectures."""
+    """Return one container: the same code for several architectures."""
     return struct.pack("<IHHQ", 0xBA55ED50, 1, 16, sum(map(len, entries))) + b"".join(entries)
 
 

@@ -16,7 +16,7 @@ OF_THE_MACHINE = ("PYTHONPATH", "LD_LIBRARY_PATH", "NVIDIA_PYTORCH_VERSION", "OM
 
 @pytest.fixture
 def venv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Venv:
-    """Give an empty virtual environment, away from what this machine has set."""
+    """Return an empty virtual environment, away from what this machine has set."""
     for name in OF_THE_MACHINE:
         monkeypatch.delenv(name, raising=False)
     return make_venv(tmp_path / "venv")

@@ -134,7 +134,7 @@ def test_a_program_that_is_no_python_is_named(program: str) -> None:
 
 
 def find_python(version: str) -> str:
-    """Give an interpreter of a minor version from pyenv or uv; skip the test where none is."""
+    """Return an interpreter of a minor version from pyenv or uv; skip the test where none is."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     managed = Path.home() / ".local" / "share" / "uv" / "python"
     found = (*pyenv.glob(f"{version}.*"), *managed.glob(f"*-{version}.*"))

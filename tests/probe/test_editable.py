@@ -51,7 +51,7 @@ def install_with_finder(venv: Venv, project: Path, mapping: dict[str, str]) -> N
 
 
 def names(venv: Venv) -> list[str]:
-    """Give what counts of the sources, by collecting it."""
+    """Return what counts of the sources, by collecting it."""
     found = collect(LocalTarget(venv.python), distributions=["plain"], files=[])
     return sorted(
         path.removeprefix("site/")

@@ -95,7 +95,7 @@ def test_pip_and_uv_install_the_same_files(venv: Venv, tmp_path: Path) -> None:
 
 
 def bundled_pip() -> list[Path]:
-    """Give the wheel of pip that comes with Python."""
+    """Return the wheel of pip that comes with Python."""
     code = "import ensurepip; print(ensurepip.__path__[0])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     wheels = [*Path(done.stdout.strip(), "_bundled").glob("pip-*.whl")]

@@ -57,7 +57,7 @@ class Hasher:
         self.cache.write(str(self.place), self.index.MAGIC, self.index._pack(seen))
 
     def rows(self) -> tuple[bytes, dict[str, int]]:
-        """Give the index as it is written."""
+        """Return the index as it is written."""
         rows, places = self.index._parse(self.cache.read(str(self.place), self.index.MAGIC))
         return rows, places
 

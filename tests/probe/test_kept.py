@@ -181,7 +181,7 @@ def rewrite_script(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Place]]:
-    """Give an environment for each change, and one more, each with a lie kept."""
+    """Yield an environment for each change, and one more, each with a lie kept."""
     folder = tmp_path_factory.mktemp("places")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTHONPATH", raising=False)

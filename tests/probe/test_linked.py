@@ -55,7 +55,7 @@ class Looks:
         self.cache.write(str(self.place / "linked"), self.linked.MAGIC, body)
 
     def kept(self) -> dict[bytes, bytes]:
-        """Give what is kept of linked files."""
+        """Return what is kept of linked files."""
         body = self.cache.read(str(self.place / "linked"), self.linked.MAGIC)
         kept: dict[bytes, bytes] = self.linked._parse(body)
         return kept
@@ -69,7 +69,7 @@ def looks(tmp_path: Path) -> Looks:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Give a file that an installer linked from its cache."""
+    """Return a file that an installer linked from its cache."""
     cached = tmp_path / "uv" / "file.py"
     cached.parent.mkdir()
     cached.write_text("ANSWER = 42\n")

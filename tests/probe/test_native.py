@@ -37,7 +37,7 @@ AMPERE, HOPPER = fat_entry(MACHINE_CODE, 80), fat_entry(MACHINE_CODE, 90, PLAIN)
 
 @pytest.fixture
 def aside(tmp_path: Path) -> Path:
-    """Give a folder that belongs to no environment."""
+    """Return a folder that belongs to no environment."""
     return tmp_path / "aside"
 
 
@@ -54,7 +54,7 @@ def install(venv: Venv, aside: Path, name: str, *paths: str) -> None:
 
 
 def libraries(venv: Venv) -> dict[str, NativeLibrary]:
-    """Give what is needed but for what the compiler itself adds."""
+    """Return what is needed but for what the compiler itself adds."""
     return {one.soname: one for one in native(venv).libraries}
 
 

@@ -28,7 +28,7 @@ WORDS = (bytes(8), b"\xff" * 8, b"\x7fELF\x02\x01\x01\0", FAT[:8], b"\0\0\0\x80"
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the path of a small shared object with a fat binary."""
+    """Return the path of a small shared object with a fat binary."""
     path = tmp_path_factory.mktemp("fuzz") / "it.so"
     return compile_module(path, fatbin=FAT)
 

@@ -46,7 +46,7 @@ MODEST = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 @pytest.fixture(scope="module")
 def look(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
-    """Give a function that looks at four GPUs, of which MIG divides the first."""
+    """Yield a function that looks at four GPUs, of which MIG divides the first."""
     folder = tmp_path_factory.mktemp("nvml")
     compile_library(folder / "libnvidia-ml.so.1", NVML)
     paths = (str(PROGRAMS), str(Path(pynvml.__file__).parent))

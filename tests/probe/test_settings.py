@@ -30,7 +30,7 @@ WRITTEN_BY_8_4 = {
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give an empty home folder."""
+    """Return an empty home folder."""
     for name in ("YOLO_CONFIG_DIR", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def venv(venv: Venv, tmp_path: Path) -> Venv:
-    """Give an environment that has something by the name of ultralytics."""
+    """Return an environment that has something by the name of ultralytics."""
     venv.install(write_wheel(tmp_path, "ultralytics", {"ultralytics.py": ""}))
     return venv
 

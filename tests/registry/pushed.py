@@ -43,7 +43,7 @@ class Pushed:
     media_type: str
 
     def entry(self, machine: str) -> dict[str, Any]:
-        """Give its entry in an index."""
+        """Return its entry in an index."""
         return {
             "mediaType": self.media_type,
             "digest": self.ref.digest,
@@ -73,7 +73,7 @@ class Shelf:
         labels: Mapping[str, str] | None = None,
         layer_bytes: int = 50_000,
     ) -> Pushed:
-        """Give the registry an image with two layers of bytes that no zip makes smaller."""
+        """Return the registry an image with two layers of bytes that no zip makes smaller."""
         tars = [_tar(name, layer_bytes) for name in ("one", "two")]
         layers = [gzip.compress(tar, 1, mtime=0) for tar in tars]
         config = {
@@ -103,7 +103,7 @@ class Shelf:
         )
 
     def push_index(self, tag: str, *images: tuple[str, Pushed], media_type: str) -> ImageRef:
-        """Give the registry an index of images that it has, each for a kind of machine."""
+        """Return the registry an index of images that it has, each for a kind of machine."""
         index = {
             "schemaVersion": 2,
             "mediaType": media_type,
@@ -137,7 +137,7 @@ class Shelf:
         return ImageRef(repository=self.repository, tag=tag, digest=_digest(content))
 
     def has(self, tag: str) -> bool:
-        """Say whether the registry serves a tag."""
+        """Return whether the registry serves a tag."""
         return requests.head(f"{self._url}/manifests/{tag}", auth=self.login, timeout=60).ok
 
     @property

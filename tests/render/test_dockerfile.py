@@ -368,7 +368,7 @@ def environment_of(line: str) -> Mapping[str, str]:
 
 
 def bare(line: str) -> str:
-    """Give a command without what the grammars of its values let through."""
+    """Return a command without what the grammars of its values let through."""
     line = re.sub(r'"(https?|file)://[\w.~:/%+@=&?,-]+" /uv', "URL /uv", line)
     line = re.sub(r'"[0-9a-f]{64}  /uv', '"SHA  /uv', line)
     return re.sub(r"--python [\w.!+]+ /opt", "--python X /opt", line)

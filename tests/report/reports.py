@@ -109,7 +109,7 @@ SECTIONS = (
 
 
 def train(losses: Sequence[float] = LOSSES, *, speed: Speed | None = SPEED) -> Fingerprint:
-    """Give a smoke-train with operators and libraries."""
+    """Return a smoke-train with operators and libraries."""
     return replace(
         sample_fingerprint(losses),
         speed=speed,
@@ -182,7 +182,7 @@ def close() -> Report:
 
 
 def facts_alone() -> Report:
-    """Give a report without a smoke-train, with the least that one can say."""
+    """Return a report without a smoke-train, with the least that one can say."""
     return Report(title=TAG, verdict=Verdict(ok=True, summary=f"{TAG} is back by its facts alone"))
 
 
@@ -191,7 +191,7 @@ STEERING = "\x00\x1b[2J\r\nfaked: held\u202egnp.exe\u2066\udc80{{ 7*7 }}{% raw %
 
 
 def hostile() -> Report:
-    """Give a report whose every text tries to leave its place, and whose words never end."""
+    """Return a report whose every text tries to leave its place, and whose words never end."""
     bad = HOSTILE + STEERING + "x" * 300
     fingerprint = train([1e308, float("nan"), -1e308, float("inf"), 0.0])
     mean = replace(

@@ -23,7 +23,7 @@ BLOCK = 1 << 20
 
 
 def drawn(length: int, characters: str = LETTERS, *, seed: int = 1) -> str:
-    """Give what a machine would have drawn; no such text stands in this file."""
+    """Return what a machine would have drawn; no such text stands in this file."""
     return "".join(random.Random(seed).choices(characters, k=length))
 
 

@@ -18,5 +18,5 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def trained(exact_python: Path) -> Fingerprint:
-    """Give what the smoke-train says of the environment as it is."""
+    """Return what the smoke-train says of the environment as it is."""
     return smoke_train(LocalTarget(str(exact_python)), device="cpu", task=Told())

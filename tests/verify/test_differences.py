@@ -36,14 +36,14 @@ def one(group: Group, subject: str, left: str | None, right: str | None) -> Diff
 
 
 def holding(*distributions: Distribution, python: str = "3.11.7") -> Facts:
-    """Give facts in which these packages are all there are, and no torch."""
+    """Return facts in which these packages are all there are, and no torch."""
     return sample_facts(
         environment=sample_environment(python=python, torch=None, distributions=distributions)
     )
 
 
 def on(**parts: object) -> Facts:
-    """Give facts on a machine whose system has these parts."""
+    """Return facts on a machine whose system has these parts."""
     hardware = sample_hardware()
     system = replace(hardware.system, **parts)
     return sample_facts(hardware=replace(hardware, system=system))

@@ -42,7 +42,7 @@ def fingerprint(
 
 
 def moved(step: int, by: float) -> tuple[float, ...]:
-    """Give the losses with one of them changed relatively; steps count from 1."""
+    """Return the losses with one of them changed relatively; steps count from 1."""
     return tuple(
         loss * (1 + by) if number == step else loss for number, loss in enumerate(LOSSES, start=1)
     )

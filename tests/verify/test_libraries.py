@@ -31,7 +31,7 @@ def fingerprint(*libraries: MappedLibrary) -> Fingerprint:
 def compare(
     *actual: MappedLibrary, at_capture: tuple[MappedLibrary, ...] = CAPTURED
 ) -> list[Check]:
-    """Give the checks that say no."""
+    """Return the checks that say no."""
     checks = compare_libraries(fingerprint(*at_capture), fingerprint(*actual))
     return [check for check in checks if not check.ok]
 

@@ -31,7 +31,7 @@ VALUES = (-100.0, 0.5, 80.0)
 
 
 def operator(name: str, by: float = 0.0) -> Operator:
-    """Give a result of which every value is off by a part of the largest."""
+    """Return a result of which every value is off by a part of the largest."""
     values = tuple((value + 100.0 * by).hex() for value in VALUES)
     return Operator(name=name, sha256=str(hash(values)), values=values)
 
@@ -39,7 +39,7 @@ def operator(name: str, by: float = 0.0) -> Operator:
 def fingerprint(
     by: Mapping[str, float] = {}, *, losses: tuple[float, ...] = (60.5, 59.75), device: str = H200
 ) -> Fingerprint:
-    """Give a fingerprint; ``by`` says by operation how much it is off."""
+    """Return a fingerprint; ``by`` says by operation how much it is off."""
     assert set(by) <= set(NAMES)
     operators = tuple(operator(name, by.get(name, 0.0)) for name in NAMES)
     return replace(sample_fingerprint(losses, device=device), operators=operators)

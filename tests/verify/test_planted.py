@@ -49,7 +49,7 @@ pytestmark = pytest.mark.exact
 
 @pytest.fixture
 def clone(exact_python: Path) -> Iterator[Path]:
-    """Give a copy of the environment's folder that shares its files, beside it."""
+    """Yield a copy of the environment's folder that shares its files, beside it."""
     folder = exact_python.parents[1]
     place = folder.with_name(f"planted-{os.getpid()}")
     subprocess.run(("cp", "-al", str(folder), str(place)), check=True)
@@ -128,7 +128,7 @@ def plant_albumentations(folder: Path) -> None:
 
 
 def repack(program: bytes, name: str, old: bytes, new: bytes) -> bytes:
-    """Give the smoke-train with one line of one of its files changed."""
+    """Return the smoke-train with one line of one of its files changed."""
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(program)) as before, zipfile.ZipFile(packed, "w") as after:
         for entry in before.infolist():

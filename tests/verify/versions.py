@@ -73,7 +73,7 @@ NEW = Torch(version="2.11.0", torchvision="0.26.0", numpy="numpy", python="3.11"
 
 
 def make_torch(torch: Torch, place: Place) -> Path:
-    """Give the interpreter of an environment with one torch, made if it is not there.
+    """Return the interpreter of an environment with one torch, made if it is not there.
 
     Raises:
         UnavailableError: The index does not answer.
@@ -99,7 +99,7 @@ def make_torch(torch: Torch, place: Place) -> Path:
 
 
 def put_ultralytics(python: Path, version: str, folder: Path) -> LocalTarget:
-    """Give a target with one ultralytics before the environment, and without any network."""
+    """Return a target with one ultralytics before the environment, and without any network."""
     _install(python, "--no-deps", "--target", str(folder / "site"), f"ultralytics=={version}")
     alone = "unshare --net" if os.geteuid() == 0 else "unshare --map-root-user --net"
     script = folder / "python"

@@ -42,7 +42,7 @@ def target(
     *,
     plumbing: GpuPlumbing = TOOLKIT,
 ) -> FakeTarget:
-    """Give a target that a probe, and a smoke-train, see this on; its GPUs reach containers."""
+    """Return a target that a probe, and a smoke-train, see this on; its GPUs reach containers."""
     machine = Machine(hardware=facts.hardware, plumbing=plumbing)
     answers = {
         "snapenv_probe.pyz": _said("snapenv-facts: ", facts),
@@ -172,7 +172,7 @@ def services(
 
 
 def _remote(image: Image | None, ref: ImageRef) -> RemoteImage | None:
-    """Give an image as a registry would that it was pushed to."""
+    """Return an image as a registry would that it was pushed to."""
     if image is None:
         return None
     return RemoteImage(

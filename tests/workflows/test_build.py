@@ -96,7 +96,7 @@ def test_steps_that_the_base_adds_to_each_build_are_told(snapshot: Path) -> None
 
 
 def engine_with(base: Image) -> EngineWithBase:
-    """Give an engine whose registry has this base under the name of the sample's."""
+    """Return an engine whose registry has this base under the name of the sample's."""
     engine = EngineWithBase()
     ref = ImageRef.parse(f"{REGISTRY}/nvidia/pytorch:25.10-py3")
     engine.images[ref.tagged] = base

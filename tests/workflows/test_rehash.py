@@ -24,7 +24,7 @@ HASHES = CACHE / "hashes"
 
 
 def words(fake: FakeTarget) -> tuple[str, ...]:
-    """Give what the first probe was started with, after the program."""
+    """Return what the first probe was started with, after the program."""
     return next(call.argv[3:] for call in fake.calls if "snapenv_probe.pyz" in call.files)
 
 

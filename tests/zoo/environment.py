@@ -90,7 +90,7 @@ class Venv:
         return run(str(self.python), "-B", "-c", code)
 
     def look(self) -> dict[str, Any]:
-        """Give every file's hash by its path, and every distribution, as they are on disk."""
+        """Return every file's hash by its path, and every distribution, as they are on disk."""
         seen: dict[str, Any] = json.loads(self.say(LOOK))
         return seen
 

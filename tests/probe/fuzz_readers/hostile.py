@@ -138,7 +138,7 @@ HOW: Mapping[str, Callable[[bytes, int, bytes], bytes]] = {
 
 
 def seeds(kind: str) -> tuple[bytes, ...]:
-    """Give the odd ones, and those of the packages that these tests run with."""
+    """Return the odd ones, and those of the packages that these tests run with."""
     found = (dist.read_text(kind) for dist in importlib.metadata.distributions())
     real = (text.encode("utf-8", "surrogateescape")[:400] for text in found if text)
     return (*SEEDS[kind], *sorted(set(real)))
@@ -175,7 +175,7 @@ _mutations = st.builds(
 
 
 def batches(kind: str) -> st.SearchStrategy[list[Hostile]]:
-    """Give contents for a kind of file: mutated seeds, of its form with odd values, or any."""
+    """Return contents for a kind of file: mutated seeds, of its form with odd values, or any."""
     of_seeds = st.builds(
         Hostile, st.sampled_from(seeds(kind)), st.lists(_mutations, max_size=4).map(tuple)
     )

@@ -59,7 +59,7 @@ def lock_of(distributions: tuple[Distribution, ...]) -> Lock:
 
 
 def tamed(found: Distribution, number: int) -> Distribution:
-    """Give a distribution of the same kind that says nothing odd."""
+    """Return a distribution of the same kind that says nothing odd."""
     return Distribution(name=f"plain-{number}", version="1.0", origin=found.origin)
 
 
@@ -84,7 +84,7 @@ def test_a_hostile_environment_changes_no_dockerfile_and_comes_back_from_its_loc
 
 
 def asked_of_uv(pins: tuple[Distribution, ...]) -> list[str]:
-    """Give the lines of requirements that uv would be given; its answer is a refusal."""
+    """Return the lines of requirements that uv would be given; its answer is a refusal."""
     refusal = Completed(exit_code=2, stdout="", stderr="")
     machine = FakeTarget(answers={"requirements.in": refusal})
     uv = Uv(machine=machine, program="uv")

@@ -34,7 +34,7 @@ WORD = re.compile(r"[!-~]+")
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    """Give for each kind of file a folder of good distributions; making them anew is slow."""
+    """Return for each kind of file a folder of good distributions; making them anew is slow."""
     folders = {kind: tmp_path_factory.mktemp("fuzz") / "site-packages" for kind in READ}
     for folder in folders.values():
         for number in range(BATCH):

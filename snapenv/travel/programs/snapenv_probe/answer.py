@@ -65,7 +65,7 @@ def document() -> str:
 def _see(
     path: list[str], tree: file_tree.Tree, kept: kept_answer.Kept, place: str | None
 ) -> dict[str, Any]:
-    """Give what an earlier look kept where it still holds, else look."""
+    """Return what an earlier look kept where it still holds, else look."""
     rehash = "--rehash" in sys.argv
     carry = [path for word, path in zip(sys.argv, sys.argv[1:]) if word == "--carry"]
     seen: dict[str, Any] | None = None if rehash or carry else kept.find(tree)

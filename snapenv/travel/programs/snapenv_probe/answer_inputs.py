@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def find(
     path: list[str], tree: Tree, everything: list[Distribution], visible: list[Distribution]
 ) -> set[str] | None:
-    """Give the paths of files and folders, also of those that are not there; None if unknown."""
+    """Return the paths of files and folders, also of those that are not there; None if unknown."""
     leads_out = (
         any(found.folder not in tree.folders for found in everything)
         or any(found.sources for found in visible)

@@ -24,7 +24,7 @@ class Apart:
         self._values = Values(_once, function, *arguments)
 
     def answer(self) -> Any:  # noqa: ANN401 - JSON
-        """Give what the function returned; None if it raised, crashed or took too long."""
+        """Return what the function returned; None if it raised, crashed or took too long."""
         values, end = self._values.read(silence_s=TIMEOUT_S)
         return values[0] if values and end == "done" else None
 
@@ -42,7 +42,7 @@ class Values:
         os.close(write)
 
     def read(self, *, silence_s: float) -> tuple[list[Any], str]:
-        """Give all values, and how it ended: ``done``, ``raised``, ``hang`` or a signal's name.
+        """Return all values, and how it ended: ``done``, ``raised``, ``hang`` or a signal's name.
 
         Values that came before a bad end count. It hangs if it says nothing for ``silence_s``.
         """

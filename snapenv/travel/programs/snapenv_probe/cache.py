@@ -20,7 +20,7 @@ KEPT_S = 90 * 24 * 3600.0  # what was not written for so long is forgotten
 
 
 def place(words: list[str]) -> str | None:
-    """Give the file that ``--index FOLDER`` asks for, without its ending; None where nothing does.
+    """Return the file that ``--index FOLDER`` asks for, without its ending; None without it.
 
     Its name is this environment's, and does not say where the environment is.
     """
@@ -32,7 +32,7 @@ def place(words: list[str]) -> str | None:
 
 
 def read(file: str, magic: bytes) -> bytes:
-    """Give what was written; empty where it is not there, is damaged, or may be another's."""
+    """Return what was written; empty where it is not there, is damaged, or may be another's."""
     content = _read(file)
     start = len(magic) + hashlib.sha256().digest_size
     body = content[start:]
@@ -110,7 +110,7 @@ def _make_private(folder: str) -> None:
 
 
 def _is_safe(folder: str) -> bool:
-    """Say whether nobody else could put a file into a folder, or another folder in its place."""
+    """Return whether nobody else could put a file into a folder, or another folder in its place."""
     folder = os.path.realpath(folder)
     if not _is_own(os.stat(folder)):
         return False
@@ -127,6 +127,6 @@ def _is_own(status: os.stat_result) -> bool:
 
 
 def _is_kept(status: os.stat_result) -> bool:
-    """Say whether what lies in a folder can be moved only by its owner, by root or by us."""
+    """Return whether what lies in a folder can be moved only by its owner, by root or by us."""
     shared = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
     return status.st_uid in (0, os.geteuid()) and not shared

@@ -88,7 +88,7 @@ def _single(
 
 
 def _from_site(member: str) -> str:
-    """Give the path from site-packages of a file that is asked for by name."""
+    """Return the path from site-packages of a file that is asked for by name."""
     _, root, below = member.split("/", maxsplit=2)
     return below if root == "site" else f"../../../{below}"
 
@@ -107,7 +107,7 @@ def _of_distribution(found: Distribution) -> _Members:
 
 
 def _is_translated(entry: Entry) -> bool:
-    """Say whether a file counts without the environment's folders: if it was edited."""
+    """Return whether a file counts without the environment's folders: if it was edited."""
     if not placeholders.is_known(entry.path):
         return False
     return bool(record_file.is_other(entry, entry_scripts.read(entry.file) or b""))
@@ -131,7 +131,7 @@ def _root(found: Distribution) -> str:
 def _reached(
     everything: list[Distribution], visible: list[Distribution], carry: list[str]
 ) -> _Members:
-    """Give what lies outside, or is written anew, by the names that it is asked for by."""
+    """Return what lies outside, or is written anew, by the names that it is asked for by."""
     tree = file_tree.walk(import_path.own_folders(), file_tree.venv())
     reach = reachable.find(tree, everything, visible, carry)
     members = {_asked(entry.path): _Member(entry.file, is_script=False) for entry in reach.files}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def find(path: list[str], torch: Path) -> dict[str, str | None]:
-    """Give the file of each that can be asked, or None where it is left to the loader."""
+    """Return the file of each that can be asked, or None where it is left to the loader."""
     return {
         "cudnn": _file(path, torch, "libcudnn.so.[0-9]"),
         "nccl": _file(path, torch, "libnccl.so.2"),
@@ -20,7 +20,7 @@ def find(path: list[str], torch: Path) -> dict[str, str | None]:
 
 
 def cublas(path: list[str], torch: Path) -> str | None:
-    """Give cuBLAS' version without loading it, which takes 170 MB.
+    """Return cuBLAS' version without loading it, which takes 170 MB.
 
     NVIDIA's file names hold it, as ``libcublas.so.12.4.5.8``, and where wheels shorten them the
     header beside does.

@@ -43,7 +43,7 @@ class Distribution(NamedTuple):
     scripts: tuple[Entry, ...] = ()
 
     def read(self, name: str) -> str | None:
-        """Give a file of its .dist-info."""
+        """Return a file of its .dist-info."""
         return read_text(os.path.join(self.folder, self.info, name))
 
     def names(self, folder: str) -> list[str]:
@@ -52,7 +52,7 @@ class Distribution(NamedTuple):
         return inside
 
     def counted(self) -> tuple[Entry, ...]:
-        """Give all files but those that are compiled, or an installer's own."""
+        """Return all files but those that are compiled, or an installer's own."""
         return self.digested + self.scripts
 
 

@@ -68,17 +68,17 @@ def of(found: Distribution) -> Sources:
 
 
 def roots(visible: list[Distribution]) -> set[str]:
-    """Give the folders that editable installations lead to."""
+    """Return the folders that editable installations lead to."""
     return {root for found in visible if found.sources for root in found.sources.roots}
 
 
 def is_linked_folder(entry: Entry) -> bool:
-    """Say whether RECORD names a link to a folder, as ``flit install --symlink`` leaves it."""
+    """Return whether RECORD names a link to a folder, as ``flit install --symlink`` leaves it."""
     return not entry.hash and os.path.islink(entry.file) and os.path.isdir(entry.file)
 
 
 def followed(entry: Entry) -> list[Entry]:
-    """Give the files that an entry of RECORD stands for: more than one of a link to a folder."""
+    """Return the files that an entry of RECORD stands for: more than one of a link to a folder."""
     return list(below(entry.path, entry.file)) if is_linked_folder(entry) else [entry]
 
 
@@ -95,7 +95,7 @@ def _of_finder(file: str) -> list[Entry]:
 
 
 def _table(tree: ast.Module) -> dict[str, str]:
-    """Give the place of each name in setuptools' finder, or in one of the ``editables`` package."""
+    """Return the place of each name in setuptools' finder, or in that of ``editables``."""
     table: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
@@ -119,7 +119,7 @@ def _literal(node: ast.expr | None) -> object:
 
 
 def _pairs(value: object) -> Iterator[tuple[str, str]]:
-    """Give name and place of a table; of a namespace in many places, each."""
+    """Yield name and place of a table; of a namespace in many places, each."""
     for name, places in value.items() if isinstance(value, dict) else ():
         for place in places if isinstance(places, (list, tuple)) else [places]:
             if isinstance(name, str) and isinstance(place, str):
@@ -127,7 +127,7 @@ def _pairs(value: object) -> Iterator[tuple[str, str]]:
 
 
 def _at(path: str, place: str) -> list[Entry]:
-    """Give the files of a name: of a folder, or the modules that start with its name."""
+    """Return the files of a name: of a folder, or the modules that start with its name."""
     if os.path.isdir(place):
         return list(below(path, place))
     if os.path.basename(place) == "__init__.py":  # as ``editables`` has it, with its ending
@@ -171,7 +171,7 @@ def _names(root: str, found: Distribution) -> list[str]:
 
 
 def _is_importable(place: str) -> bool:
-    """Say whether something could be imported from a place, by its name and by what it holds."""
+    """Return whether something could be imported from a place, by its name and by what it holds."""
     name = os.path.basename(place)
     if os.path.isdir(place):
         return name.isidentifier() and name not in NEVER and _has_module(place)
@@ -192,7 +192,7 @@ def _is_of_package(root: str, name: str, found: Distribution) -> bool:
 
 
 def _top_level(root: str, found: Distribution) -> set[str]:
-    """Give the names that setuptools wrote down, beside the metadata or beside the sources."""
+    """Return the names that setuptools wrote down, beside the metadata or beside the sources."""
     told = found.read("top_level.txt")
     if told is None:
         for name in import_path.names(root):
@@ -203,7 +203,7 @@ def _top_level(root: str, found: Distribution) -> set[str]:
 
 
 def below(path: str, place: str, above: tuple[str, ...] = ()) -> Iterator[Entry]:
-    """Give every file below a folder, through links too, less compiled ones and environments."""
+    """Yield every file below a folder, through links too, less compiled ones and environments."""
     resolved = os.path.realpath(place)
     if resolved in above or os.path.isfile(os.path.join(place, "pyvenv.cfg")):
         return

@@ -49,7 +49,7 @@ def read(file: BinaryIO) -> Elf | None:
 
 
 def machine(path: str) -> int | None:
-    """Give e_machine of a file; None where it is no such ELF file."""
+    """Return e_machine of a file; None where it is no such ELF file."""
     try:
         with open(path, "rb", buffering=0) as file:
             return int(_header(file.fileno())[4])
@@ -84,7 +84,7 @@ def _read(descriptor: int) -> Elf:
 def _segments(
     descriptor: int, *, offset: int, count: int
 ) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:
-    """Give the loaded segments as (address, offset, size), and the dynamic entries."""
+    """Return the loaded segments as (address, offset, size), and the dynamic entries."""
     table = _table(descriptor, offset, count * _SEGMENT.size)
     found = list(_SEGMENT.iter_unpack(table))
     loads = [(one[3], one[2], one[5]) for one in found if one[0] == _LOAD]
@@ -97,7 +97,7 @@ def _segments(
 
 
 def _offset(loads: list[tuple[int, int, int]], address: int) -> int:
-    """Give where in the file an address is loaded from."""
+    """Return where in the file an address is loaded from."""
     for start, offset, size in loads:
         if start <= address < start + size:
             return address - start + offset

@@ -62,7 +62,7 @@ class Script(NamedTuple):
 
 
 def find(found: Distribution) -> list[Script]:
-    """Give those scripts of a distribution that no installer would make of its entry points.
+    """Return those scripts of a distribution that no installer would make of its entry points.
 
     Programs that are no text are files as any other.
     """
@@ -72,7 +72,7 @@ def find(found: Distribution) -> list[Script]:
 
 
 def made(found: Distribution) -> frozenset[str]:
-    """Give the paths that installers make of entry points, edited and removed ones too."""
+    """Return the paths that installers make of entry points, edited and removed ones too."""
     points = _entry_points(found.read("entry_points.txt") or "") if found.scripts else {}
     return frozenset(one.path for one in found.scripts if _point(one, points))
 
@@ -102,7 +102,7 @@ def _is_executable(file: str) -> bool:
 
 
 def is_in_bin(file: str) -> bool:
-    """Say whether a file lies where the scripts of this environment do."""
+    """Return whether a file lies where the scripts of this environment do."""
     return os.path.dirname(file) == os.path.join(import_path.prefix(), "bin")
 
 
@@ -117,7 +117,7 @@ def named(found: Distribution) -> set[str]:
 
 
 def is_program(file: str) -> bool:
-    """Say whether a file of bin is no text, such as ruff or cmake."""
+    """Return whether a file of bin is no text, such as ruff or cmake."""
     try:
         if not os.path.isfile(file):
             return False
@@ -154,7 +154,7 @@ def without_environment(content: bytes) -> bytes:
 
 
 def interpreter(file: str) -> str | None:
-    """Give the program that the first line of a script names by its path."""
+    """Return the program that the first line of a script names by its path."""
     content = read(file) or b""
     by_shell = _BY_SHELL.match(content)
     first = content.partition(b"\n")[0]
@@ -168,7 +168,7 @@ def _path_of(program: bytes) -> str:
 
 
 def _is_own(program: bytes) -> bool:
-    """Say whether a program is the environment's, or of a place that it was moved from."""
+    """Return whether a program is the environment's, or of a place that it was moved from."""
     path = _path_of(program)
     if _RELOCATABLE.match(os.fsdecode(program)):
         return True
@@ -186,7 +186,7 @@ def _self() -> str:
 
 
 def _entry_points(text: str) -> dict[str, tuple[str, str]]:
-    """Give module and attribute of each script that an installer makes, by name."""
+    """Return module and attribute of each script that an installer makes, by name."""
     points: dict[str, tuple[str, str]] = {}
     section = ""
     for line in map(str.strip, text.splitlines()):
@@ -200,7 +200,7 @@ def _entry_points(text: str) -> dict[str, tuple[str, str]]:
 
 
 def is_generated(content: bytes, module: str, attribute: str) -> bool:
-    """Say whether a script does what its entry point says and nothing else."""
+    """Return whether a script does what its entry point says and nothing else."""
     _, _, body = content.decode("utf-8", "replace").partition("\n")
     pattern = _GENERATED.replace("__S__", r"""["'][^"'\n]*["']""")
     pattern = pattern.replace("__M__", re.escape(module))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def look(
     path: list[str], tree: Tree, index: Index, carry: Sequence[str] = ()
 ) -> tuple[dict[str, Any], set[str] | None]:
-    """Give what is seen, and the paths besides the tree's that it hangs on.
+    """Return what is seen, and the paths besides the tree's that it hangs on.
 
     That is ``environment`` and ``native`` as snapenv's ``Facts`` has them, and ``cuda``, the
     libraries that can be asked. The paths are None where they cannot be named.

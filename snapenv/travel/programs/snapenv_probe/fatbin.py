@@ -23,7 +23,7 @@ _PADDING_LIMIT_BYTES = 4096
 
 
 def architectures(descriptor: int, offset: int, size_bytes: int) -> Iterator[set[str]]:
-    """Give the architectures of each container of a section, such as ``{"sm_90", "compute_90"}``.
+    """Yield the architectures of each container of a section, such as ``{"sm_90", "compute_90"}``.
 
     A container of nothing that is known is left out; damage ends the search.
     """

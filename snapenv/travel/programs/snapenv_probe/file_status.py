@@ -29,7 +29,7 @@ of: Callable[[os.stat_result], Status] = operator.attrgetter(
 
 
 def ask(path: str, *, follow: bool = True) -> Status | None:
-    """Give the status of what a path leads to, or of the link itself; None where nothing is."""
+    """Return the status of what a path leads to, or of the link itself; None where nothing is."""
     try:
         return of(os.stat(path, follow_symlinks=follow))
     except (OSError, ValueError):
@@ -37,22 +37,22 @@ def ask(path: str, *, follow: bool = True) -> Status | None:
 
 
 def is_plain(status: Status) -> bool:
-    """Say whether it is of a file that can be read to its end."""
+    """Return whether it is of a file that can be read to its end."""
     return stat.S_ISREG(status[MODE]) and status[DEVICE] not in _of_kernel()
 
 
 def is_executable(status: Status) -> bool:
-    """Say whether the owner of a file may run it."""
+    """Return whether the owner of a file may run it."""
     return bool(status[MODE] & stat.S_IXUSR)
 
 
 def is_recent(status: Status, now_ns: int) -> bool:
-    """Say whether another change by ``now_ns`` may have left the same status."""
+    """Return whether another change by ``now_ns`` may have left the same status."""
     return max(status[MTIME_NS], status[CTIME_NS]) + RECENT_NS >= now_ns
 
 
 @functools.lru_cache(maxsize=None)
 def _of_kernel() -> frozenset[int]:
-    """Give the devices whose files have no end, or wait to be read, such as /proc/kmsg."""
+    """Return the devices whose files have no end, or wait to be read, such as /proc/kmsg."""
     places = filter(os.path.isdir, ("/proc", "/sys", "/sys/kernel/debug", "/sys/kernel/tracing"))
     return frozenset(os.stat(place).st_dev for place in places)

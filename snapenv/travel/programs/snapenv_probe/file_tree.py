@@ -71,7 +71,7 @@ class Tree:
         return {site: listing.read(listed) for site, listed in self.listed.items()}
 
     def statuses(self) -> Statuses:
-        """Give the files of all of them."""
+        """Return the files of all of them."""
         both = (*self.folders.values(), self.around)
         return {path: one for files in both for path, one in files.items()}
 
@@ -86,7 +86,7 @@ def walk(folders: list[str], root: str | None = None) -> Tree:
 
 
 def venv() -> str | None:
-    """Give the folder of the venv that this runs in, resolved; None outside of one."""
+    """Return the folder of the venv that this runs in, resolved; None outside of one."""
     return import_path.prefix() if sys.prefix != sys.base_prefix else None
 
 
@@ -97,14 +97,14 @@ def from_site(file: str) -> str:
 
 
 def is_around(place: str, root: str) -> bool:
-    """Say whether what is in a folder of the venv at ``root`` is among what lies around."""
+    """Return whether what is in a folder of the venv at ``root`` is among what lies around."""
     below = os.path.relpath(place, root).split("/")
     ways = (os.path.join(root, *below[:count]) for count in range(1, len(below) + 1))
     return below[0] in _AROUND and not any(_is_of_tools(way, len(root) + 1) for way in ways)
 
 
 def _is_of_tools(folder: str, start: int) -> bool:
-    """Say whether a folder is what every venv has; beside its site-packages may lie a person's."""
+    """Return whether every venv has a folder; beside its site-packages may lie a person's."""
     is_library = _LIBRARY.fullmatch(folder[start:]) and not os.path.exists(f"{folder}/os.py")
     if _HEADERS.fullmatch(folder[start:]):
         return os.path.exists(f"{folder}/Python.h")
@@ -127,7 +127,7 @@ def _around(root: str) -> Statuses:
 
 
 def _is_of_python(file: str, status: Status, start: int) -> bool:
-    """Say whether a file leads to the interpreter or is one; a script of its name is a person's."""
+    """Return whether a file leads to the interpreter or is one; a script of that name is not."""
     name = file[start:]
     if stat.S_ISLNK(status[MODE]):
         return bool(_INTERPRETER.fullmatch(name) or _OF_TOOLS.fullmatch(name))
@@ -143,7 +143,7 @@ def _is_script(file: str) -> bool:
 
 
 def _files(listings: Iterable[Listing]) -> Iterator[tuple[str, Status]]:
-    """Give the path and status of each file, and of each folder that could not be read."""
+    """Yield the path and status of each file, and of each folder that could not be read."""
     for folder, found, _, unread in listings:
         above = folder + "/"
         for name, status in zip(found[::2], found[1::2]):

@@ -37,7 +37,7 @@ def why_not(place: str) -> str | None:
 
 
 def _is_of_python(place: str) -> bool:
-    """Say whether a path is below the library of a Python, and not only of a ``--prefix``."""
+    """Return whether a path is below the library of a Python, and not only of a ``--prefix``."""
     found = _LIBRARY.fullmatch(place)
     python = os.path.join(found[1] or "/", "bin", "python3") if found else ""
     return os.path.exists(python)
@@ -52,7 +52,7 @@ def _splits(place: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_of_environment(folder: str, name: str) -> bool:
-    """Say whether a folder is another environment's; people keep projects in theirs, too."""
+    """Return whether a folder is another environment's; people keep projects in theirs, too."""
     return name in _OF_ENVIRONMENT and any(
         os.path.exists(os.path.join(folder, mark)) for mark in _MARKS
     )

@@ -114,7 +114,7 @@ def _describe(handle: Any) -> dict[str, object]:  # noqa: ANN401 - a pointer of 
 
 
 def _state(number: int, handle: Any) -> dict[str, object]:  # noqa: ANN401
-    """Give snapenv's ``GpuState``."""
+    """Return snapenv's ``GpuState``."""
     import snapenv_pynvml as pynvml
 
     memory = asked(pynvml.nvmlDeviceGetMemoryInfo, handle)
@@ -129,7 +129,7 @@ def _state(number: int, handle: Any) -> dict[str, object]:  # noqa: ANN401
 
 
 def _topology(devices: dict[int, Any]) -> dict[str, list[str]]:
-    """Give the pairs of GPUs by the way between them, as snapenv's ``Hardware`` has it."""
+    """Return the pairs of GPUs by the way between them, as snapenv's ``Hardware`` has it."""
     ways: dict[str, list[str]] = {}
     for (one, first), (other, second) in combinations(devices.items(), 2):
         way = _way(first, second)
@@ -149,7 +149,7 @@ def _way(first: Any, second: Any) -> str | None:  # noqa: ANN401
 
 
 def _sm_count(cores: int | None, capability: tuple[int, int] | None) -> int | None:
-    """Give multiprocessors where their cores are known and divide evenly."""
+    """Return multiprocessors where their cores are known and divide evenly."""
     in_each = _CORES_PER_SM.get(capability) if capability else None
     if not cores or not in_each or cores % in_each:
         return None
@@ -157,7 +157,7 @@ def _sm_count(cores: int | None, capability: tuple[int, int] | None) -> int | No
 
 
 def _instances(handle: Any) -> list[Any]:  # noqa: ANN401
-    """Give the handles of a GPU's MIG instances; there are gaps in their numbers."""
+    """Return the handles of a GPU's MIG instances; there are gaps in their numbers."""
     import snapenv_pynvml as pynvml
 
     count = asked(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle)
@@ -180,7 +180,7 @@ def _profile(instance: Any) -> str:  # noqa: ANN401
 
 
 def _memory_bytes(handle: Any) -> int | None:  # noqa: ANN401
-    """Give the GPU's memory, or the machine's where both are one (GB10)."""
+    """Return the GPU's memory, or the machine's where both are one (GB10)."""
     import snapenv_pynvml as pynvml
 
     try:

@@ -60,7 +60,7 @@ class Index:
         self._is_new = rehash
 
     def find(self, path: str, status: Status) -> str | None:
-        """Give the SHA-256 of a file that is as it was, in hex; None where it must be read."""
+        """Return the SHA-256 of a file that is as it was, in hex; None where it must be read."""
         place = self._place.get(path)
         row = b"" if place is None else self._rows[place : place + _ROW.size]
         if not row or row[: _KEY.size] != _key(status):
@@ -101,7 +101,7 @@ def _pack(seen: dict[str, bytes]) -> bytes:
 
 
 def _parse(body: bytes) -> tuple[bytes, dict[str, int]]:
-    """Give the rows as they lie there, and where in them each path has its own."""
+    """Return the rows as they lie there, and where in them each path has its own."""
     if not body:
         return b"", {}
     (count,) = _COUNT.unpack_from(body)

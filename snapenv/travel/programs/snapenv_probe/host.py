@@ -52,7 +52,7 @@ def document(root: str) -> str:
 
 
 def plumbing(root: str) -> dict[str, object]:
-    """Give what snapenv's ``GpuPlumbing`` has."""
+    """Return what snapenv's ``GpuPlumbing`` has."""
     nodes = _nodes(root)
     config = _read(root, "/etc/nvidia-container-runtime/config.toml")
     no_cgroups, no_require = _NO_CGROUPS.search(config), _NO_REQUIRE.search(config)
@@ -75,7 +75,7 @@ def _nodes(root: str) -> list[str]:
 
 
 def _has_char_links(root: str, nodes: list[str]) -> bool:
-    """Say whether each GPU's node has a link by its numbers; systemd looks devices up there.
+    """Return whether each GPU's node has a link by its numbers; systemd looks devices up there.
 
     Source: https://github.com/NVIDIA/nvidia-container-toolkit/issues/48
     """
@@ -92,7 +92,7 @@ def _has_char_links(root: str, nodes: list[str]) -> bool:
 
 
 def _toolkit() -> str | None:
-    """Give the version of NVIDIA's container toolkit; None where no program of it is on PATH."""
+    """Return the version of NVIDIA's container toolkit; None where no program of it is on PATH."""
     import shutil
 
     for program, version in _TOOLKIT:
@@ -104,7 +104,7 @@ def _toolkit() -> str | None:
 
 
 def _ask(path: str) -> str:
-    """Give what a program prints as its version; empty where it fails or takes too long."""
+    """Return what a program prints as its version; empty where it fails or takes too long."""
     import subprocess  # noqa: TID251 - nothing of snapenv is here
 
     try:
@@ -162,7 +162,7 @@ def _of_json(document: Any) -> tuple[str, list[str]]:  # noqa: ANN401 - anything
 
 
 def _names_of_yaml(text: str) -> list[str]:
-    """Give the ``name`` of each item of the list ``devices``, by the columns they stand in."""
+    """Return the ``name`` of each item of the list ``devices``, by the columns they stand in."""
     names: list[str] = []
     items, keys = -1, -1  # the columns of the items' dashes and of their keys
     for line in _lines_of_devices(text):
@@ -205,7 +205,7 @@ def _list(root: str, folder: str) -> list[str]:
 
 
 def _read(root: str, path: str) -> str:
-    """Give the text of a plain file; empty where it is none, is too large, or may not be read."""
+    """Return the text of a plain file; empty where it is none, is too large, or may not be read."""
     try:
         with open(_below(root, path), encoding="utf-8", errors="replace") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -19,7 +19,7 @@ _OF_PYTHON = re.compile(r"(?:python|pypy)[0-9]+t?\.zip")  # its own library, as 
 
 
 def folders() -> list[str]:
-    """Give the folders of the import path in its order, resolved, each once, without this program.
+    """Return the folders of the import path in order, resolved, each once, without this program.
 
     A site-packages that is a link keeps its own name: RECORD names ``bin`` from there.
     """
@@ -27,7 +27,7 @@ def folders() -> list[str]:
 
 
 def places() -> list[str]:
-    """Give the folders of the import path, and what is in it of and in zip archives."""
+    """Return the folders of the import path, and what is in it of and in zip archives."""
     started = (entry for entry in start.PATH if os.path.abspath(entry) != start.PROGRAM)
     resolved = map(os.path.realpath, started)
     named = dict.fromkeys(_sites().get(place, place) for place in resolved)
@@ -35,7 +35,7 @@ def places() -> list[str]:
 
 
 def archive(place: str) -> str | None:
-    """Give the zip archive that a path is of, or leads into; None where there is none."""
+    """Return the zip archive that a path is of, or leads into; None where there is none."""
     while not os.path.lexists(place) and place != os.path.dirname(place):
         place = os.path.dirname(place)
     if not os.path.isfile(place) or _OF_PYTHON.fullmatch(os.path.basename(place)):
@@ -46,17 +46,17 @@ def archive(place: str) -> str | None:
 
 
 def site_folders() -> list[str]:
-    """Give the site-packages that are imported from, less those of an operating system's Python."""
+    """Return the site-packages that are imported from, but an operating system's."""
     return [folder for folder in folders() if is_site(folder) and not is_of_system(folder)]
 
 
 def own_folders() -> list[str]:
-    """Give the site-packages whose files are looked at: neither the system's nor an image's."""
+    """Return the site-packages whose files are looked at: neither the system's nor an image's."""
     return [folder for folder in site_folders() if not is_of_image(folder)]
 
 
 def is_of_image(folder: str) -> bool:
-    """Say whether a folder came with NVIDIA's image; its pip and ours use one folder there."""
+    """Return whether a folder came with NVIDIA's image; its pip and ours use one folder there."""
     if not os.environ.get("NVIDIA_PYTORCH_VERSION") or folder == user_site():
         return False
     is_venv = sys.prefix != sys.base_prefix
@@ -67,12 +67,12 @@ def is_of_image(folder: str) -> bool:
 
 
 def prefix() -> str:
-    """Give the folder that the environment lies in, resolved."""
+    """Return the folder that the environment lies in, resolved."""
     return os.path.realpath(sys.prefix)
 
 
 def root_of(folder: str) -> str:
-    """Give the folder that holds bin and share for what is installed in ``folder``.
+    """Return the folder that holds bin and share for what is installed in ``folder``.
 
     That is three above of ``lib/python3.11/site-packages``, else the environment's own.
     """
@@ -84,13 +84,13 @@ def root_of(folder: str) -> str:
 
 
 def is_site(folder: str) -> bool:
-    """Say whether this interpreter has a folder for what is installed."""
+    """Return whether this interpreter has a folder for what is installed."""
     return folder in _sites().values()
 
 
 @functools.lru_cache(maxsize=None)
 def _sites() -> dict[str, str]:
-    """Give the name of each site-packages of this interpreter, by where it really lies.
+    """Return the name of each site-packages of this interpreter, by where it really lies.
 
     The name is the real one where that is among them: ``lib64`` may be a link to ``lib``.
     """
@@ -121,7 +121,7 @@ def _below_real_root(path: str) -> str:
 
 
 def is_of_system(folder: str) -> bool:
-    """Say whether a folder belongs to the operating system's packages."""
+    """Return whether a folder belongs to the operating system's packages."""
     return folder.startswith(("/usr/lib/", "/usr/lib64/"))
 
 
@@ -134,7 +134,7 @@ def names(folder: str) -> list[str]:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Say whether a resolved path lies in a folder."""
+    """Return whether a resolved path lies in a folder."""
     return path.startswith(_root(folder))
 
 
@@ -144,11 +144,11 @@ def _root(folder: str) -> str:
 
 
 def is_debian(folder: str) -> bool:
-    """Say whether a folder is one of those that Debian's Python, and so NVIDIA's images, use."""
+    """Return whether a folder is one of those that Debian's Python, and so NVIDIA's images, use."""
     return os.path.basename(folder) == "dist-packages"
 
 
 def user_site() -> str | None:
-    """Give the user's own site-packages where they are looked at."""
+    """Return the user's own site-packages where they are looked at."""
     own = os.path.realpath(site.getusersitepackages()) if site.ENABLE_USER_SITE else None
     return _sites().get(own, own) if own else None

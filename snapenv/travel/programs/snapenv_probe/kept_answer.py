@@ -48,12 +48,12 @@ class Kept:
         self._kept: dict[str, Any] = json.loads(body) if body else {}
 
     def libraries(self) -> dict[str, str | None]:
-        """Give the files of CUDA's libraries as they were; it is to be seen whether they are."""
+        """Return the files of CUDA's libraries as they were; it is to be seen whether they are."""
         files: dict[str, str | None] = self._kept.get("seen", {}).get("cuda", {})
         return files
 
     def find(self, tree: Tree) -> dict[str, Any] | None:
-        """Give what was seen if it holds still; ``tree`` is of now."""
+        """Return what was seen if it holds still; ``tree`` is of now."""
         kept = self._kept
         if kept.get("key") != self._key(tree) or kept["beside"] != _ask(kept["beside"]):
             return None
@@ -83,7 +83,7 @@ class Kept:
         return hashlib.sha256(marshal.dumps(decides, _ALIKE)).hexdigest()
 
     def _is_recent(self, tree: Tree, beside: dict[str, list[Any]]) -> bool:
-        """Say whether anything may have changed since the look began, or change unnoticed.
+        """Return whether anything may have changed since the look began, or change unnoticed.
 
         What is gone leaves no time behind but that of the folder that it was in.
         """
@@ -98,7 +98,7 @@ class Kept:
 
 
 def _ask(paths: Iterable[str]) -> dict[str, list[Any]]:
-    """Give of each path its own status and that of what it leads to, as JSON gives them back."""
+    """Return of each path its own status and that of what it leads to, as JSON gives them back."""
     return {path: [_listed(path, follow=False), _listed(path, follow=True)] for path in paths}
 
 
@@ -108,7 +108,7 @@ def _listed(path: str, *, follow: bool) -> list[int] | None:
 
 
 def _above(path: str) -> str:
-    """Give the nearest folder above that is there."""
+    """Return the nearest folder above that is there."""
     above = os.path.dirname(path)
     return above if above == path or os.path.isdir(above) else _above(above)
 

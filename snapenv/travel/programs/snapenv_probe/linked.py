@@ -48,7 +48,7 @@ class Linked:
         self._met: dict[bytes, bytes] = {}
 
     def find(self, status: Status) -> str | None:
-        """Give the SHA-256 of a file that was read under this or another name, in hex."""
+        """Return the SHA-256 of a file that was read under this or another name, in hex."""
         key = _key(status)
         known = self._read().get(key)
         if known is None:

@@ -47,7 +47,7 @@ def walk(top: str) -> Listed:
 
 
 def read(listed: Listed) -> list[Listing]:
-    """Give what was listed, a folder at a time."""
+    """Return what was listed, a folder at a time."""
     return [listing for packed in listed.values() for listing in marshal.loads(packed)]  # noqa: S302 - our own
 
 

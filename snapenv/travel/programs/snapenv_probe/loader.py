@@ -31,7 +31,7 @@ def looked_at(sonames: Mapping[str, Iterable[str]], found: Mapping[str, str]) ->
 
 
 def _places(sonames: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Give for each the paths to look at, in the loader's order."""
+    """Return for each the paths to look at, in the loader's order."""
     cached = _cached()
     folders = os.environ.get("LD_LIBRARY_PATH", "").split(":")
     return {
@@ -58,7 +58,7 @@ def find(sonames: Mapping[str, Iterable[str]], machine: int) -> dict[str, str]:
 
 
 def owners(paths: Iterable[str]) -> dict[str, str]:
-    """Give the package that owns each path, where dpkg's lists name it."""
+    """Return the package that owns each path, where dpkg's lists name it."""
     names = {name.encode(): path for path in paths for name in _spellings(path)}
     found: dict[str, str] = {}
     for package, content in _lists():
@@ -69,7 +69,7 @@ def owners(paths: Iterable[str]) -> dict[str, str]:
 
 
 def is_packaged(path: str) -> bool:
-    """Say whether dpkg's lists name a file or folder."""
+    """Return whether dpkg's lists name a file or folder."""
     line = b"\n" + os.fsencode(path) + b"\n"
     return any(line in b"\n" + content for _, content in _lists())
 
@@ -106,7 +106,7 @@ def _text(content: bytes, offset: int) -> str:
 
 
 def _spellings(path: str) -> set[str]:
-    """Give the names that a package may list a file by: /lib may be a link to /usr/lib."""
+    """Return the names that a package may list a file by: /lib may be a link to /usr/lib."""
     folder, name = os.path.split(path)
     spelled = {path, os.path.join(os.path.realpath(folder), name), os.path.realpath(path)}
     return {

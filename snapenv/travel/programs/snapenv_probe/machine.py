@@ -55,7 +55,7 @@ def _cpu() -> str | None:
 
 
 def cpu_count() -> int:
-    """Give the number of processors that this process may use."""
+    """Return the number of processors that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -97,7 +97,7 @@ def container_of(*, told: str, cgroup: str) -> str | None:
 
 
 def _cuda_toolkit() -> str | None:
-    """Give the version of the toolkit; nvcc is not run."""
+    """Return the version of the toolkit; nvcc is not run."""
     named = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     top = named or "/usr/local/cuda"
     for name, read in (("version.json", _of_json), ("version.txt", _of_text)):

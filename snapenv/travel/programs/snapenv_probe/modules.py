@@ -40,7 +40,7 @@ def offered(root: str, owned: Collection[str] = ()) -> list[Entry]:
 
 
 def checked(entries: Iterable[Entry]) -> list[Entry]:
-    """Give files if they may travel.
+    """Return files if they may travel.
 
     Raises:
         CannotTravel: They are too many, or too large together.
@@ -55,7 +55,7 @@ def checked(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def has_module(place: str) -> bool:
-    """Say whether there is any module below a folder."""
+    """Return whether there is any module below a folder."""
     return any(_is_module(entry.path) for entry in editable.below("", place))
 
 

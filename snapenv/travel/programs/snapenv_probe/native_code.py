@@ -45,7 +45,7 @@ class Compiled(NamedTuple):
 
 
 def look(distributions: list[Distribution], tree: Tree, reach: Reach) -> dict[str, object]:
-    """Give ``kernels`` and ``libraries`` as snapenv's ``Native`` has them.
+    """Return ``kernels`` and ``libraries`` as snapenv's ``Native`` has them.
 
     ``looked_at`` are the paths besides the environment's own that this hangs on.
     """
@@ -70,7 +70,7 @@ def look(distributions: list[Distribution], tree: Tree, reach: Reach) -> dict[st
 def _shared_objects(
     distributions: list[Distribution], tree: Tree, reach: Reach
 ) -> dict[str, str | None]:
-    """Give the files with the distribution that each belongs to, sorted by file."""
+    """Return the files with the distribution that each belongs to, sorted by file."""
     owned: dict[str, str | None] = {
         entry.file: found.name
         for found in distributions
@@ -124,7 +124,7 @@ def _summed(containers: list[set[str]]) -> dict[str, object]:
 
 
 def _users(read: list[Compiled], shipped: set[str]) -> dict[str, list[Compiled]]:
-    """Give by name what is needed and neither shipped by the environment nor a part of glibc.
+    """Return by name what is needed and neither shipped by the environment nor a part of glibc.
 
     The loader looks for files by the name that is needed, whatever SONAME a file has.
     """
@@ -164,7 +164,7 @@ def _is_any(compiled: list[Compiled], files: set[str]) -> bool:
 
 
 def _is_of_nobody(path: str) -> bool:
-    """Say whether a library was put there by hand: not of a system, an image or a driver."""
+    """Return whether a library was put there by hand: not of a system, an image or a driver."""
     folder = os.path.dirname(os.path.realpath(path))
     is_of_system = os.path.dirname(path).startswith(_OF_SYSTEM) or folder.startswith(_OF_SYSTEM)
     return not (
@@ -198,7 +198,7 @@ def _bound(compiled: Iterable[Compiled]) -> Iterator[str]:
 
 
 def _holders(one: Compiled, soname: str) -> set[str]:
-    """Give those folders of a RUNPATH, as it is written, that hold a library."""
+    """Return those folders of a RUNPATH, as it is written, that hold a library."""
     return {
         told
         for told in one.elf.runpath
@@ -207,7 +207,7 @@ def _holders(one: Compiled, soname: str) -> set[str]:
 
 
 def _expanded(folder: str, file: str) -> str:
-    """Give a folder of RUNPATH as the loader takes it for a file."""
+    """Return a folder of RUNPATH as the loader takes it for a file."""
     origin = os.path.dirname(os.path.realpath(file))
     return os.path.normpath(re.sub(r"\$(?:ORIGIN|\{ORIGIN\})", lambda _: origin, folder))
 
@@ -225,13 +225,13 @@ def _runpaths(users: Mapping[str, list[Compiled]]) -> dict[str, list[str]]:
 
 
 def _machine(users: Mapping[str, list[Compiled]]) -> int:
-    """Give the processor that most are for."""
+    """Return the processor that most are for."""
     counts = Counter(one.elf.machine for used in users.values() for one in used)
     return max(counts, key=counts.__getitem__, default=0)
 
 
 def _required(read: list[Compiled]) -> set[str]:
-    """Give the files that an import loads: extension modules, and what those need in turn."""
+    """Return the files that an import loads: extension modules, and what those need in turn."""
     by_name: dict[str, list[Compiled]] = {}
     for one in read:
         by_name.setdefault(_base(one.file), []).append(one)
@@ -246,7 +246,7 @@ def _required(read: list[Compiled]) -> set[str]:
 
 
 def _is_module(file: str) -> bool:
-    """Say whether Python could import a file; one in a folder of libraries it could not."""
+    """Return whether Python could import a file; one in a folder of libraries it could not."""
     folder = _base(os.path.dirname(file))
     return bool(_TAGGED_MODULE.fullmatch(_base(file))) and not _FOLDERS_OF_LIBRARIES.fullmatch(
         folder
@@ -254,7 +254,7 @@ def _is_module(file: str) -> bool:
 
 
 def _of_conda() -> set[str]:
-    """Give the libraries that a conda environment brings for its packages."""
+    """Return the libraries that a conda environment brings for its packages."""
     if not os.path.isdir(os.path.join(sys.prefix, "conda-meta")):
         return set()
     return set(os.listdir(os.path.join(sys.prefix, "lib")))

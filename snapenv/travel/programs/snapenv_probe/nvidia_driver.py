@@ -43,7 +43,7 @@ class Driver:
         self._asked = Values(_ask, 0, states)
 
     def answer(self) -> dict[str, Any]:
-        """Give snapenv's ``Hardware`` without ``system``, and ``gpu_states`` if asked for.
+        """Return snapenv's ``Hardware`` without ``system``, and ``gpu_states`` if asked for.
 
         A GPU at which NVML crashes or hangs is left out, and the others are asked anew.
         """

@@ -28,7 +28,7 @@ _FINDER = re.compile(r"_?_editable_?_.*\.pth")
 
 
 def of(found: Distribution) -> dict[str, str | None]:
-    """Give ``origin`` and ``url``, the first that holds of: base, conda, direct URL, system."""
+    """Return ``origin`` and ``url``, the first that holds of: base, conda, direct URL, system."""
     if import_path.is_of_image(found.folder):
         return {"origin": "base", "url": None}
     if _is_of_conda(found):
@@ -65,12 +65,12 @@ def _is_of_conda(found: Distribution) -> bool:
 
 @functools.lru_cache(maxsize=None)
 def conda_files() -> frozenset[str]:
-    """Give every file that conda says it put into this environment, absolute."""
+    """Return every file that conda says it put into this environment, absolute."""
     return frozenset().union(*_conda_records())
 
 
 def conda_record_with(files: Iterable[str]) -> frozenset[str] | None:
-    """Give the files that conda installed together with one of these; None where it did not."""
+    """Return the files that conda installed together with one of these; None where it did not."""
     return next((one for one in _conda_records() if not one.isdisjoint(files)), None)
 
 
@@ -95,7 +95,7 @@ def _conda_record(path: str) -> list[str]:
 
 
 def _is_in_place(found: Distribution) -> bool:
-    """Say whether its sources are imported where they lie, by a way that leaves no URL.
+    """Return whether its sources are imported where they lie, by a way that leaves no URL.
 
     That is a finder in RECORD, or setuptools' old .egg-info beside the sources themselves.
     """

@@ -35,7 +35,7 @@ _AFTER = rb"(?!\.?[\w+~-]|[\x80-\xff])"
 
 
 def is_known(path: str) -> bool:
-    """Say whether a file, by its path from site-packages, is of a form that is translated."""
+    """Return whether a file, by its path from site-packages, is of a form that is translated."""
     return _KNOWN.fullmatch(path) is not None
 
 
@@ -45,7 +45,7 @@ def take_out(content: bytes) -> bytes:
 
 
 def places() -> dict[str, list[str]]:
-    """Give the folders that lead nowhere elsewhere, by what they are: as written, and resolved."""
+    """Return the folders that lead nowhere elsewhere, by what they are: written, and resolved."""
     home = os.path.expanduser("~")  # noqa: PTH111
     own = [*_sites(), *_prefixes()]
     homes = [] if home.count("/") < 2 or home == "/root" else _both(home)  # noqa: PLR2004
@@ -64,7 +64,7 @@ def _pattern() -> re.Pattern[bytes]:
 
 @functools.lru_cache(maxsize=None)
 def _folders() -> dict[bytes, bytes]:
-    """Give the placeholder of each folder, however a text may write it."""
+    """Return the placeholder of each folder, however a text may write it."""
     known = {**dict.fromkeys(_prefixes(), _PREFIX), **dict.fromkeys(_sites(), _SITE)}
     return {form: mark for folder, mark in known.items() for form in _forms(folder)}
 
@@ -83,7 +83,7 @@ def _own() -> list[str]:
 
 
 def _prefixes() -> list[str]:
-    """Give the folder of the environment; of the base too, where its packages are seen."""
+    """Return the folder of the environment; of the base too, where its packages are seen."""
     seen = [sys.prefix]
     if any(import_path.is_below(site, sys.base_prefix) for site in _own()):
         seen.append(sys.base_prefix)

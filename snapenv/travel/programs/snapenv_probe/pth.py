@@ -40,14 +40,14 @@ def lines(file: str) -> list[Line]:
 
 
 def places(file: str) -> set[str]:
-    """Give the places that a ``.pth`` file leads to or that its code names in quotes, resolved."""
+    """Return the places that a ``.pth`` file leads to or its code names in quotes, resolved."""
     quoted = (_QUOTED.findall(line) for line in _read(file).splitlines())
     named = {os.path.realpath(path) for found in quoted for _, path in found}
     return named.union(line.place for line in lines(file) if line.place)
 
 
 def without(file: str, moved: Mapping[str, str | None]) -> str | None:
-    """Give a ``.pth`` file without the lines that only lead to one of some places, resolved.
+    """Return a ``.pth`` file without the lines that only lead to one of some places, resolved.
 
     Where such a place stands in quotes in other code, it becomes the one that it moved to, from
     site-packages; ``site`` runs a line where ``sitedir`` is the folder of the file. None is for a
@@ -59,7 +59,7 @@ def without(file: str, moved: Mapping[str, str | None]) -> str | None:
 
 
 def _leads_to(line: str, file: str) -> str:
-    """Give the place that is all a line leads to; empty where it does more, or nothing."""
+    """Return the place that is all a line leads to; empty where it does more, or nothing."""
     adds = _ADDS.fullmatch(line)
     return (
         os.path.realpath(adds["place"]) if adds else _line(line, os.path.dirname(file)).place or ""
@@ -72,7 +72,7 @@ def _moved(found: re.Match[str], moved: Mapping[str, str | None]) -> str:
 
 
 def names_folders(file: str) -> bool:
-    """Say whether a ``.pth`` file has a line for a folder, also for one that is not there."""
+    """Return whether a ``.pth`` file has a line for a folder, also for one that is not there."""
     return not all(map(_is_of_no_folder, _read(file).splitlines()))
 
 

@@ -93,7 +93,7 @@ class _Walk:
                 self.path.append(f"outside/{os.path.basename(place)}")
 
     def _counts(self, place: str) -> bool:
-        """Say whether an entry inside is one that comes back: not an egg, nor an empty folder."""
+        """Return whether an entry inside comes back: not an egg, nor an empty folder."""
         has_own = not os.path.isdir(place) or modules.has_module(place)
         return place not in self.folders and has_own
 
@@ -208,7 +208,7 @@ def find(
 
 
 def _anchors(visible: list[Distribution]) -> Iterator[Anchor]:
-    """Give the folders that the sources of editable and linked distributions lie in."""
+    """Yield the folders that the sources of editable and linked distributions lie in."""
     for found in visible:
         links = {
             os.path.dirname(os.path.realpath(entry.file))
@@ -226,7 +226,7 @@ def _anchors(visible: list[Distribution]) -> Iterator[Anchor]:
 
 
 def _outside(walk: _Walk, visible: list[Distribution]) -> Iterator[str]:
-    """Give the files outside that travel."""
+    """Yield the files outside that travel."""
     yield from (entry.file for entry in walk.files)
     for found in visible:
         yield from (entry.file for entry in (found.sources.entries if found.sources else ()))
@@ -244,13 +244,13 @@ def _relative() -> Iterator[str]:
 
 
 def site_folder() -> str:
-    """Give the site-packages that a restored file of ``site`` would lie in."""
+    """Return the site-packages that a restored file of ``site`` would lie in."""
     own = import_path.own_folders()
     return own[0] if own else os.path.realpath(sysconfig.get_path("purelib"))
 
 
 def is_of_python(place: str) -> bool:
-    """Say whether a place is Python's own library, an operating system's or an image's."""
+    """Return whether a place is Python's own library, an operating system's or an image's."""
     library = [os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
     dynload = [os.path.join(one, "lib-dynload") for one in library]
     return (
@@ -261,7 +261,7 @@ def is_of_python(place: str) -> bool:
 
 
 def _is_there(path: str, found: list[Entry]) -> bool:
-    """Say whether these very files have travelled before, to a path below site-packages."""
+    """Return whether these very files have travelled before, to a path below site-packages."""
     top = os.path.join(site_folder(), path)
     names = {entry.path for entry in found if entry.path}
     kept = {entry.path for entry in editable.below("", top)}
@@ -286,7 +286,7 @@ def _inside(place: str) -> str | None:
 
 
 def _causes() -> dict[str, list[str]]:
-    """Give the places that each ``.pth`` of the environment, and PYTHONPATH, lead to."""
+    """Return the places that each ``.pth`` of the environment, and PYTHONPATH, lead to."""
     listed = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     found = {"PYTHONPATH": [os.path.realpath(one) for one in listed if one]}
     for file in _path_files():
@@ -325,7 +325,7 @@ def _leads_out(link: str, folder: str) -> bool:
 
 
 def _texts(walk: _Walk) -> dict[str, str | None]:
-    """Give the ``.pth`` files that must change: those that led out, and the one that is ours."""
+    """Return the ``.pth`` files that must change: those that led out, and the one that is ours."""
     texts: dict[str, str | None] = {}
     for file in _path_files():
         if file not in walk.owned and not pth.places(file).isdisjoint(walk.moved):

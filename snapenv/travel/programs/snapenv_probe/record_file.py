@@ -68,7 +68,7 @@ def _rows(text: str) -> Iterable[list[str]]:
 
 
 def _entry(row: list[str], folder: str) -> Entry | None:
-    """Give the file that a row names; None for a folder, and for a file of the kernel."""
+    """Return the file that a row names; None for a folder, and for a file of the kernel."""
     path, told = row[0], row[1] if len(row) > 1 else ""
     if path[:1] in _NOT_CLEAN or "/." in path or "//" in path or path[-1] == "/":
         if path.endswith("/"):
@@ -88,18 +88,18 @@ def _name(path: str, file: str, folder: str) -> str:
 
 
 def is_counted(entry: Entry, info: str) -> bool:
-    """Say whether a file is of the distribution itself; ``info`` is the .dist-info's name."""
+    """Return whether a file is of the distribution itself; ``info`` is the .dist-info's name."""
     folder, _, name = entry.path.rpartition("/")
     return not (is_compiled(entry.file) or (folder == info and name in OF_INSTALLER))
 
 
 def is_script(entry: Entry) -> bool:
-    """Say whether a file is one that an installer puts into bin."""
+    """Return whether a file is one that an installer puts into bin."""
     return _SCRIPT.fullmatch(entry.path) is not None
 
 
 def is_compiled(file: str) -> bool:
-    """Say whether Python made a file from another, which lies there too."""
+    """Return whether Python made a file from another, which lies there too."""
     if "__pycache__" in file and "__pycache__" in file.split("/"):
         return True
     if not file.endswith(_COMPILED):
@@ -162,7 +162,7 @@ def _digest(sums: Mapping[str, str | None]) -> str:
 
 
 def _sha256(entry: Entry) -> str | None:
-    """Give in hex the SHA-256 that RECORD names."""
+    """Return in hex the SHA-256 that RECORD names."""
     algorithm, _, encoded = entry.hash.partition("=")
     try:
         digest = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
@@ -172,7 +172,7 @@ def _sha256(entry: Entry) -> str | None:
 
 
 def _is_missing(entry: Entry, hashed: Mapping[str, Hashed]) -> bool:
-    """Say whether nothing readable is there; some wheels list their folders too."""
+    """Return whether nothing readable is there; some wheels list their folders too."""
     return entry.file not in hashed and not os.path.isdir(entry.file)
 
 
@@ -189,7 +189,7 @@ def _is_edited(entry: Entry, hashed: Mapping[str, Hashed]) -> bool:
 
 
 def is_other(entry: Entry, content: bytes) -> bool:
-    """Say whether a file's content is not what RECORD says; what names no hash may be anything."""
+    """Return whether a file's content is not what RECORD says; without a hash anything may be."""
     if not entry.hash.startswith(("sha256=", *_OTHER_HASHES)):
         return False
     return _encoded(hashlib.new(entry.hash.partition("=")[0], content).digest()) != _expected(entry)
@@ -204,12 +204,12 @@ def _encoded(digest: bytes) -> str:
 
 
 def is_plain(path: str) -> bool:
-    """Say whether a path can be written in one line of UTF-8."""
+    """Return whether a path can be written in one line of UTF-8."""
     return not _UNWRITABLE.search(path)
 
 
 def named(path: str) -> str:
-    """Give a path as it is, less what cannot be written, with a home folder as ``~``."""
+    """Return a path as it is, less what cannot be written, with a home folder as ``~``."""
     return _UNWRITABLE.sub(lambda found: _printable(found[0]), _without_home(path))
 
 

@@ -24,7 +24,7 @@ _INTEGRATIONS = (
 
 
 def of_ultralytics() -> dict[str, bool]:
-    """Give the integrations that are switched; empty without a settings file that can be read."""
+    """Return the integrations that are switched; empty without a settings file that can be read."""
     try:
         with open(os.path.join(_folder(), "settings.json"), encoding="utf-8") as file:
             settings = json.load(file)

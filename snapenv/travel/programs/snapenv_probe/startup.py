@@ -28,7 +28,7 @@ _SUFFIXES = importlib.machinery.all_suffixes()
 
 
 def look(tree: Tree) -> dict[str, list[str]]:
-    """Give the variables that lead elsewhere, each with the names of what it brings, sorted."""
+    """Return the variables that lead elsewhere, each with the names of what it brings, sorted."""
     answers: dict[str, Callable[[str], Iterable[str]]] = {
         "LD_AUDIT": _loaded,
         "LD_LIBRARY_PATH": lambda value: _libraries(value, tree),
@@ -107,7 +107,7 @@ def _packed(file: str) -> list[str]:
 
 
 def _outside(places: Iterable[str]) -> Iterator[str]:
-    """Give the places of a list that are no part of the environment, nor of NVIDIA's image."""
+    """Yield the places of a list that are no part of the environment, nor of NVIDIA's image."""
     own = (import_path.prefix(), *import_path.own_folders())
     for place in places:
         real = os.path.realpath(place) if place else ""

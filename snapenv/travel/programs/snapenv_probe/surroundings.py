@@ -128,7 +128,7 @@ def _from_site(path: str) -> str:
 
 
 def _project(folder: str) -> str:
-    """Give the folder of a project that sources are in: their own, or the one above ``src``."""
+    """Return the folder of a project that sources are in: their own, or the one above ``src``."""
     above = os.path.dirname(folder)
     is_own = _is_project(folder) or not _is_project(above)
     return folder if is_own else above
@@ -168,7 +168,7 @@ def _count(project: str, name: str, taken: Collection[str]) -> tuple[int, int]:
 
 
 def _folders(taken: Collection[str]) -> set[str]:
-    """Give all folders that hold any of some files."""
+    """Return all folders that hold any of some files."""
     found: set[str] = set()
     for file in taken:
         folder = os.path.dirname(file)

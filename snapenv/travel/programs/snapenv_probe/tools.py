@@ -36,7 +36,7 @@ _DIGITS = 16  # of a digest
 
 
 def is_of_tool(file: str, path: str) -> bool:
-    """Say whether a tool wrote a file as it is; ``path`` is from site-packages, as in RECORD."""
+    """Return whether a tool wrote a file as it is; ``path`` is from site-packages, as in RECORD."""
     name = os.path.basename(file)
     is_named = entry_scripts.is_in_bin(file) and _NAMED.fullmatch(name)
     if path in _IN_SITE or is_named:
@@ -46,12 +46,12 @@ def is_of_tool(file: str, path: str) -> bool:
 
 
 def _is_of_venv(name: str, content: bytes) -> bool:
-    """Say whether this interpreter's own venv writes such a script, for versions not listed."""
+    """Return whether this interpreter's own venv writes such a script, for versions not listed."""
     return name in _OF_VENV and masked(content) == masked(_by_venv().get(name, b"none"))
 
 
 def digest(content: bytes) -> str:
-    """Give a digest that two files share whose strings alone differ, in hex."""
+    """Return a digest that two files share whose strings alone differ, in hex."""
     return hashlib.sha256(masked(content)).hexdigest()[:_DIGITS]
 
 
@@ -62,7 +62,7 @@ def masked(content: bytes) -> bytes:
 
 
 def _is_installer(file: str, name: str) -> bool:
-    """Say whether a file is the script of an installer that is not, or no longer, there."""
+    """Return whether a file is the script of an installer that is not, or no longer, there."""
     found = _INSTALLER.fullmatch(name)
     if found is None:
         return False
@@ -79,7 +79,7 @@ def _read(file: str) -> bytes:
 
 @functools.lru_cache(maxsize=None)
 def _by_venv() -> dict[str, bytes]:
-    """Give the scripts that this interpreter's own venv would write, by name; none if it cannot."""
+    """Return the scripts that this interpreter's own venv would write, by name, or none."""
     import tempfile
 
     try:

@@ -10,7 +10,7 @@ _NAMES = {"version": "__version__", "cuda": "cuda", "git": "git_version"}
 
 
 def find(path: list[str]) -> Path | None:
-    """Give the folder of the torch that would be imported."""
+    """Return the folder of the torch that would be imported."""
     folders = (Path(folder, "torch") for folder in path)
     return next((folder for folder in folders if (folder / "version.py").is_file()), None)
 

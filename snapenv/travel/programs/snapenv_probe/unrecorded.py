@@ -49,12 +49,12 @@ def complete(everything: list[Distribution]) -> list[Distribution]:
 
 
 def is_egg(found: Distribution) -> bool:
-    """Say whether a distribution is a folder of its own that holds its metadata too."""
+    """Return whether a distribution is a folder of its own that holds its metadata too."""
     return str(found.folder).endswith(".egg")
 
 
 def has_machine_code(entries: Iterable[Entry]) -> bool:
-    """Say whether an extension module or a library is among some files."""
+    """Return whether an extension module or a library is among some files."""
     return any(_MACHINE_CODE.search(entry.path) for entry in entries)
 
 
@@ -74,7 +74,7 @@ def metadata(found: Distribution) -> Iterator[Entry]:
 
 
 def metadata_files(found: Distribution) -> list[str]:
-    """Give every file of its .egg-info or .dist-info, absolute."""
+    """Return every file of its .egg-info or .dist-info, absolute."""
     return [file for _, file in _below(os.path.join(found.folder, found.info))]
 
 
@@ -86,7 +86,7 @@ def _is_own(folder: str) -> bool:
 
 
 def _entries(found: Distribution, owned: set[str]) -> Iterator[Entry]:
-    """Give its metadata, its scripts and its modules; of two for one path the last counts."""
+    """Yield its metadata, its scripts and its modules; of two for one path the last counts."""
     base = os.path.join(found.folder, found.info)
     listed = _listed(found, base)
     files = _found(found, owned) if listed is None else listed
@@ -101,7 +101,7 @@ def _entries(found: Distribution, owned: set[str]) -> Iterator[Entry]:
 
 
 def _listed(found: Distribution, base: str) -> Iterable[str] | None:
-    """Give the files that an installer has listed; None where none has."""
+    """Return the files that an installer has listed; None where none has."""
     listed = (found.read("installed-files.txt") or "").splitlines()
     if listed:
         return [os.path.normpath(os.path.join(base, name)) for name in listed if name.strip()]
@@ -130,7 +130,7 @@ def _tops(found: Distribution) -> set[str]:
 
 
 def _below(top: str) -> Iterator[tuple[str, str]]:
-    """Give every file below a folder that Python did not compile, by its path from there."""
+    """Yield every file below a folder that Python did not compile, by its path from there."""
     for folder, inner, names in os.walk(top):
         inner.sort()
         for name in sorted(names):

@@ -135,7 +135,7 @@ def _sha256(entry: UntrackedFile, hashed: Mapping[str, Hashed]) -> str:
 
 
 def _content(entry: UntrackedFile) -> bytes | None:
-    """Give what travels of a file where that may not be what lies there."""
+    """Return what travels of a file where that may not be what lies there."""
     is_script = entry_scripts.is_in_bin(entry.file)
     is_known = placeholders.is_known(entry.path)
     content: bytes | None = None
@@ -169,7 +169,7 @@ def _owned(found: Distribution) -> set[str]:
 
 
 def _is_lock(file: str) -> bool:
-    """Say whether a file is a link that leads nowhere, and says who works on another file where.
+    """Return whether a file is a link that leads nowhere, and says who works on another file where.
 
     Editors and browsers make such links: ``.#core.py -> alice@workstation.42:1700000000``.
     """

@@ -90,12 +90,12 @@ _OF_IMAGE = (
 
 
 def of_training() -> dict[str, str]:
-    """Give those that change training."""
+    """Return those that change training."""
     return _listed(_OF_TRAINING)
 
 
 def of_image() -> dict[str, str]:
-    """Give those by which an NVIDIA image names itself; empty outside of one."""
+    """Return those by which an NVIDIA image names itself; empty outside of one."""
     return _listed(_OF_IMAGE)
 
 

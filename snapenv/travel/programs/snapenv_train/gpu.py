@@ -105,7 +105,7 @@ class Watch:
 
 
 def watch_gpu(find_bus_id: Callable[[], bytes] | None = None) -> Watch | None:
-    """Give a watch of torch's first GPU; None where there is no NVML, as under WSL at times."""
+    """Return a watch of torch's first GPU; None where there is no NVML, as under WSL at times."""
     try:
         ctypes.CDLL(_LIBRARY)  # before the 8,000 lines of pynvml are compiled for nothing
         return Watch((find_bus_id or _bus_id)())
@@ -133,7 +133,7 @@ def summarize(
 
 
 def _pcie(samples: list[_Sample]) -> str | None:
-    """Give the best link that was seen: an idle GPU lets it go slower."""
+    """Return the best link that was seen: an idle GPU lets it go slower."""
     links = [(s.generation, s.width) for s in samples if s.generation and s.width]
     return "gen {} x{}".format(*max(links)) if links else None
 

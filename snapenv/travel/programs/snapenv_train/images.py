@@ -57,7 +57,7 @@ def _list_validated(folder: Path) -> str:
 
 
 def _draw(number: int) -> tuple[bytes, bytes]:
-    """Give one image's pixels, row by row, and its labels."""
+    """Return one image's pixels, row by row, and its labels."""
     noise = hashlib.shake_256(b"snapenv smoke image %d" % number)
     drawn = noise.digest(SIDE * SIDE * 3 + _BOXES * _NUMBERS)
     pixels = bytearray(drawn[_BOXES * _NUMBERS :])

@@ -29,7 +29,7 @@ _NOT_LOADED_ANEW = getattr(os, "RTLD_NOLOAD", 0)
 
 
 def list_mapped(paths: Paths) -> list[dict[str, object]]:
-    """Give the libraries that matter as snapenv's ``MappedLibrary``, by soname, then path.
+    """Return the libraries that matter as snapenv's ``MappedLibrary``, by soname, then path.
 
     One soname that is there from two files is there twice.
     """
@@ -39,7 +39,7 @@ def list_mapped(paths: Paths) -> list[dict[str, object]]:
 
 
 def mapped_files(maps: Iterable[str]) -> set[str]:
-    """Give the absolute paths of the libraries that matter in lines of ``/proc/PID/maps``."""
+    """Return the absolute paths of the libraries that matter in lines of ``/proc/PID/maps``."""
     fields = (line.rstrip("\n").split(maxsplit=5) for line in maps)
     files = {field[5] for field in fields if len(field) == 6 and field[5].startswith("/")}  # noqa: PLR2004
     return {path for path in files if ".so" in path and _MATTERS.match(os.path.basename(path))}

@@ -100,7 +100,7 @@ def _reduce(device: str, dtype: Any) -> Sequence[Tensor]:  # noqa: ANN401
 
 
 def _suppress(device: str, dtype: Any) -> Sequence[Tensor]:  # noqa: ANN401
-    """Give the numbers of the boxes that are kept, the best first."""
+    """Return the numbers of the boxes that are kept, the best first."""
     import torch
     import torchvision
 
@@ -111,7 +111,7 @@ def _suppress(device: str, dtype: Any) -> Sequence[Tensor]:  # noqa: ANN401
 
 
 def _draw(name: str, shape: tuple[int, ...]) -> Tensor:
-    """Give numbers from -1 to below 1, float32 on the CPU, which the name alone decides."""
+    """Return numbers from -1 to below 1, float32 on the CPU, which the name alone decides."""
     import torch
 
     count = math.prod(shape)
@@ -121,7 +121,7 @@ def _draw(name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def _hash(results: Sequence[Tensor]) -> str:
-    """Give the sha256 over all bytes, the numbers in the results' own kind."""
+    """Return the sha256 over all bytes, the numbers in the results' own kind."""
     import torch
 
     content = hashlib.sha256()
@@ -133,7 +133,7 @@ def _hash(results: Sequence[Tensor]) -> str:
 
 
 def _describe(results: Sequence[Tensor]) -> list[str]:
-    """Give mean, mean of the absolutes, largest, and one fixed weighted mean.
+    """Return mean, mean of the absolutes, largest, and one fixed weighted mean.
 
     The sums are exact, so that their order is no matter.
 

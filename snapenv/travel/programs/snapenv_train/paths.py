@@ -28,7 +28,7 @@ class Paths:
         ]
 
     def name(self, path: str) -> str:
-        """Give a file's path: ``site/torch/lib/libc10.so``, ``lib/libz.so.1`` of the environment.
+        """Return a file's path: ``site/torch/lib/libc10.so``, ``lib/libz.so.1`` of the environment.
 
         Files beyond the environment keep their absolute path, with ``~`` for the home folder.
         """
@@ -39,7 +39,7 @@ class Paths:
         return path
 
     def censor(self, text: str) -> str:
-        """Give a text with every one of these places replaced by its word."""
+        """Return a text with every one of these places replaced by its word."""
         for word, place in self._places:
             text = text.replace(place, word or "environment")
         return text

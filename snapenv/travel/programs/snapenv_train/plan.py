@@ -73,6 +73,6 @@ _ARGUMENTS = {
 
 
 def choose_arguments(known: Container[str]) -> dict[str, object]:
-    """Give those arguments that this ultralytics knows, by name; it refuses all others."""
+    """Return those arguments that this ultralytics knows, by name; it refuses all others."""
     arguments = {**_ARGUMENTS, **_AUGMENTATION}
     return {name: arguments[name] for name in sorted(arguments) if name in known}

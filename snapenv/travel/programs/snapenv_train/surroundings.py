@@ -44,7 +44,7 @@ def keep_inside(folder: Path) -> None:
 
 
 def list_packages(places: Iterable[str]) -> set[str]:
-    """Give the metadata folders in these places, which carry each package's name and version."""
+    """Return the metadata folders in these places, which carry each package's name and version."""
     return {
         entry.name
         for place in places
@@ -99,7 +99,7 @@ def choose_device(wanted: str) -> tuple[str, dict[str, object] | None]:
 
 
 def describe_cuda() -> dict[str, object]:
-    """Say whether torch can use CUDA, and in its own words why not.
+    """Return whether torch can use CUDA, and in its own words why not.
 
     torch hides why ``is_available`` says no, but for a warning; ``init`` tells it as an error.
     """
@@ -139,7 +139,7 @@ def settle_arithmetic() -> None:
 
 
 def forget_memory(device: str) -> None:
-    """Give a GPU's memory back, so that the peak is that of what comes next."""
+    """Return a GPU's memory back, so that the peak is that of what comes next."""
     import torch
 
     if device == "cuda":

@@ -28,7 +28,7 @@ def allow_tf32(*, allowed: bool) -> None:
 
 
 def is_tf32_allowed() -> bool:
-    """Say whether anything of CUDA would use TF32 now; the new switches decide where there are."""
+    """Return whether anything of CUDA would use TF32 now; the new switches decide if there."""
     import torch
 
     new = [switch.fp32_precision == "tf32" for switch in _find_new(_OF_CUDA)]
@@ -37,7 +37,7 @@ def is_tf32_allowed() -> bool:
 
 
 def _find_new(names: Iterable[str]) -> list[Any]:
-    """Give those places below ``torch.backends`` that have a precision of their own."""
+    """Return those places below ``torch.backends`` that have a precision of their own."""
     found = (_find(name) for name in names)
     return [place for place in found if hasattr(place, "fp32_precision")]
 

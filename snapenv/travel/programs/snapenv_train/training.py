@@ -122,7 +122,7 @@ def train(
 
 
 def tell(error: Exception) -> str:
-    """Give the first line of an error, without colours: a CUDA error's last one says nothing."""
+    """Return the first line of an error, without colours: a CUDA error's last one says nothing."""
     summary = "".join(traceback.format_exception_only(type(error), error))
     lines = _COLOUR.sub("", summary).splitlines()
     return next(line for line in lines if line).strip()[:_LONGEST]
