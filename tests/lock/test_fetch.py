@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import tomlkit
+from msgspec.structs import replace
 
 from snapenv.lock.fetch import stage_private_wheels
 from snapenv.lock.pylock import write_pylock
@@ -51,6 +52,25 @@ def test_what_a_credential_opens_is_fetched_here_and_named_by_its_path(tmp_path:
     (package,) = tomlkit.parse(staged.files["staged/pylock.toml"].decode()).unwrap()["packages"]  # type: ignore[union-attr]
     assert package["wheels"][0]["path"] == NUMPY.filename
     assert package["wheels"][0]["hashes"] == {"sha256": NUMPY.sha256}
+
+
+def test_what_was_staged_once_is_not_downloaded_again(tmp_path: Path) -> None:
+    locked, private = snapshot(), frozenset({NUMPY.host})
+    uv = {locked.lock.installer.url: b"uv"}
+    cached = replace(
+        services(wheels=FakeWheels(contents={NUMPY.url: b"numpy", **uv}, private=private)),
+        cache=tmp_path / "cache",
+    )
+    gone = replace(cached, wheels=FakeWheels(contents=uv, private=private))
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        folder.mkdir()
+
+    first = stage_private_wheels(locked, folders[0], cached)
+    second = stage_private_wheels(locked, folders[1], gone)
+
+    assert first.files.keys() == second.files.keys()
+    assert (folders[1] / NUMPY.filename).read_bytes() == b"numpy"
 
 
 @pytest.mark.parametrize("private", [True, False])
