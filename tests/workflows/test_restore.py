@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from snapenv.errors import (
+    EngineMissingError,
     InstallError,
     NotFoundError,
     SmokeTrainError,
@@ -440,6 +441,15 @@ def test_a_proof_alone_never_pulls(engine: EngineWithBase) -> None:
         verify(by_tag(), services(engine))
 
     assert engine.find(f"{REPOSITORY}:{TAG}") is None
+
+
+def test_a_proof_of_an_image_without_an_engine_says_that_none_answers() -> None:
+    class NoEngine(EngineWithBase):
+        def find(self, ref: str) -> Image | None:
+            raise EngineMissingError(f"nothing answers for {ref}", hint="Start it.")
+
+    with pytest.raises(EngineMissingError, match="nothing answers"):
+        verify(by_tag(ref=f"example.com/team/env:{TAG}"), services(NoEngine()))
 
 
 def test_a_folder_is_proved_by_the_image_of_its_name(engine: EngineWithBase, folder: Path) -> None:
