@@ -22,7 +22,7 @@ from snapenv.steps.source import SnapshotFolder, parse_image, resolve_source
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.restore import Restore, restore
 from snapenv.workflows.verify import verify
-from tests.fakes import FakeTarget, FakeTask
+from tests.fakes import FakeEngine, FakeTarget, FakeTask
 from tests.samples import (
     TAG,
     sample_base_lock,
@@ -444,12 +444,14 @@ def test_a_proof_alone_never_pulls(engine: EngineWithBase) -> None:
 
 
 def test_a_proof_of_an_image_without_an_engine_says_that_none_answers() -> None:
-    class NoEngine(EngineWithBase):
+    class NoEngine(FakeEngine):
         def find(self, ref: str) -> Image | None:
             raise EngineMissingError(f"nothing answers for {ref}", hint="Start it.")
 
+    without = replace(services(), engine=NoEngine())
+
     with pytest.raises(EngineMissingError, match="nothing answers"):
-        verify(by_tag(ref=f"example.com/team/env:{TAG}"), services(NoEngine()))
+        verify(by_tag(ref=f"example.com/team/env:{TAG}"), without)
 
 
 def test_a_folder_is_proved_by_the_image_of_its_name(engine: EngineWithBase, folder: Path) -> None:
