@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+_SAID = 300  # characters of what a parser says
 _SHORT = 2  # longer arrays get a line an item
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _PLAIN_TEXT = re.compile(r"[ !#-\[\]-~]*")  # nothing that a TOML string must escape
@@ -58,6 +59,12 @@ def parse_any_toml(text: str) -> Any:  # noqa: ANN401 - any TOML value
 
         return tomlkit.parse(text).unwrap()
     return tomllib.loads(text)
+
+
+def one_line(text: str) -> str:
+    """Put what a file may have made up on one short line that is safe to show."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    return line if len(line) <= _SAID else f"{line[: _SAID - 1]}…"
 
 
 def _refuse_deep(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import sys
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from packaging.tags import parse_tag
+from packaging.utils import parse_wheel_filename
 from uv import find_uv_bin
 
 from snapenv.errors import LockError
 from snapenv.index.wheels import IndexWheels
 from snapenv.lock.ask import Uv, ask_index, with_tags
-from snapenv.lock.pylock import write_pylock
 from snapenv.model.hardware import Hardware, System
 from snapenv.model.python import Distribution
+from snapenv.model.wheels import Pinned, Vendored, VendoredWheel
+from snapenv.pylock import write_pylock
 from snapenv.targets.local import LocalTarget
 from tests.samples import sample_environment, sample_facts
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from snapenv.model.facts import Facts
+    from snapenv.model.wheels import Locked
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -87,6 +91,12 @@ def locked(*names: str, rebuilt: Mapping[str, bytes] | None = None) -> bytes:
             raise
         pytest.skip(f"the index does not answer: {error.message[-80:]}")
     wheels = [wheel for pin in pins if (wheel := with_tags(pin, offers[pin.name]))]
-    return write_pylock(
-        facts, pinned=wheels, rebuilt=rebuilt or {}, proofs=dict.fromkeys(names, "none")
-    )
+    packages: dict[str, Locked] = {
+        wheel.name: Pinned(wheel=wheel, proof="none") for wheel in wheels
+    }
+    for file, content in (rebuilt or {}).items():
+        name, _, _, _ = parse_wheel_filename(file)
+        digest = hashlib.sha256(content).hexdigest()
+        own = VendoredWheel(file=f"vendor/{file}", sha256=digest, size_bytes=len(content))
+        packages[name] = Vendored(wheel=own)
+    return write_pylock(packages, machine=facts.hardware.system.machine, python=PYTHON)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from snapenv.lock.pins import pinned, proofs
+from snapenv.lock.pins import pinned
 from snapenv.lock.store import make_snapshot
 from snapenv.model.facts import PROBE_SCHEMA, Facts
 from snapenv.model.fingerprint import Conditions, Fingerprint, Speed
@@ -24,7 +24,8 @@ from snapenv.model.python import (
     UntrackedFile,
 )
 from snapenv.model.snapshot import Base, Installer, Lock
-from snapenv.model.wheels import IndexWheel
+from snapenv.model.wheels import FromBase, IndexWheel, Pinned, Vendored
+from snapenv.pylock import write_pylock
 from snapenv.render.dockerfile import render_dockerfile
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.python import OriginKind
     from snapenv.model.snapshot import Snapshot
+    from snapenv.model.wheels import Locked
 
 TAG = "train-yolov8.4.190-base-cu130"
 CAPTURED_AT = "2026-03-01T12:00:00+00:00"
@@ -245,7 +247,25 @@ def sample_lock(
         image=seen.image,
         baseline=baseline,
         environment=seen.environment,
-        proofs=proofs(seen.environment),
+        packages={each.name: sample_locked(each) for each in seen.environment.distributions},
+    )
+
+
+def sample_locked(distribution: Distribution) -> Locked:
+    """Return how a distribution comes back, of which nobody has read a RECORD."""
+    if distribution.origin == "base":
+        return FromBase()
+    if distribution.origin != "index":
+        return Vendored()
+    return Pinned(wheel=sample_wheel(distribution.name, distribution.version), proof="none")
+
+
+def pylock_of(lock: Lock) -> bytes:
+    """Return the pylock.toml that belongs to a lock."""
+    return write_pylock(
+        lock.packages,
+        machine=lock.hardware.system.machine,
+        python=lock.environment.interpreter.minor,
     )
 
 
@@ -281,7 +301,7 @@ def sample_snapshot(lock: Lock | None = None, *, captured_at: str = CAPTURED_AT)
     written = lock or sample_lock()
     return make_snapshot(
         written,
-        pylock=sample_pylock(pinned(written.environment)).encode(),
+        pylock=pylock_of(written),
         dockerfile=render_dockerfile(written),
         captured_at=captured_at,
     )

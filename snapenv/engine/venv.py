@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from snapenv.content import read_chunks, write_content
 from snapenv.engine.full_disk import could_not_make
 from snapenv.engine.venv_python import attempts, is_not_here, no_python
-from snapenv.errors import InstallError, SnapshotDamagedError, WriteError
+from snapenv.errors import InstallError, WriteError
 from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY, PYLOCK_FILE, STAGED, VENDOR
 from snapenv.model.uv import UvSettings, first_words
 from snapenv.ports import Target
-from snapenv.toml import read_toml, write_toml
+from snapenv.pylock import parse_pylock
+from snapenv.toml import write_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from packaging.pylock import Package, Pylock
 
     from snapenv.model.carried import Content
     from snapenv.ports import Completed, Task
 
 _STAGED_LOCK = f"{STAGED}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
-_NO_LOCK = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 _NO_SPACE = "No space left on device"
 
 
@@ -77,14 +80,14 @@ class UvVenvs(Struct, frozen=True):
         of their own.
         """
         name = _STAGED_LOCK if _STAGED_LOCK in files else PYLOCK_FILE
-        indexed, carried = _split(b"".join(read_chunks(files[name])))
+        indexed, carried = _split(parse_pylock(b"".join(read_chunks(files[name]))))
         install = ("pip", "install", "--require-hashes", "--no-deps")
         with _laid_out(files, within=into) as folder:
             own = {"UV_CACHE_DIR": str(folder / "cache")}
             for part, lock, cache in (("index", indexed, {}), ("carried", carried, own)):
-                if lock["packages"]:
+                if lock.packages:
                     place = (folder / name).with_name(f"pylock.{part}.toml")
-                    place.write_text(write_toml(lock))
+                    place.write_text(write_toml(lock.to_dict()))
                     words = ("--python", target.python, "--requirements", str(place))
                     done = self._ask_uv(target, (*install, *_indexes(lock), *words), task, cache)
                     _check(done)
@@ -124,38 +127,34 @@ def _lay_out(place: Path, content: Content) -> None:
         ) from error
 
 
-def _split(lock: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _split(lock: Pylock) -> tuple[Pylock, Pylock]:
     """Return the lock of what an index is known of, or that is fetched, and of what only lies here.
 
-    Raises:
-        SnapshotDamagedError: It is no lock file.
+    An index that is no address is left out: uv would take it for an option or a folder.
     """
-    try:
-        document = read_toml(lock.decode())
-        packages = [_with_address(package) for package in document["packages"]]
-        carried = [one for one in packages if _is_carried(one)]
-    except _NO_LOCK as error:
-        raise SnapshotDamagedError(
-            f"{PYLOCK_FILE}: {error}", hint="Get the snapshot again from where it was captured."
-        ) from error
-    kept = {key: value for key, value in document.items() if key != "tool"}
-    indexed = [one for one in packages if one not in carried]
-    return {**kept, "packages": indexed}, {**kept, "packages": carried}
+    packages = [
+        package if _is_address(package.index) else dataclasses.replace(package, index=None)
+        for package in lock.packages
+    ]
+    carried = [package for package in packages if _is_carried(package)]
+    indexed = [package for package in packages if not _is_carried(package)]
+    return (
+        dataclasses.replace(lock, packages=indexed, tool=None),
+        dataclasses.replace(lock, packages=carried, tool=None),
+    )
 
 
-def _is_carried(package: Mapping[str, Any]) -> bool:
-    return "index" not in package and any("path" in wheel for wheel in package["wheels"])
+def _is_carried(package: Package) -> bool:
+    return package.index is None and any(wheel.path for wheel in package.wheels or ())
 
 
-def _with_address(package: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out an index that is no address, which uv would take for an option or a folder."""
-    is_address = str(package.get("index")).startswith(("https://", "http://"))
-    return {key: value for key, value in package.items() if key != "index" or is_address}
+def _is_address(index: str | None) -> bool:
+    return index is not None and index.startswith(("https://", "http://"))
 
 
-def _indexes(lock: Mapping[str, Any]) -> Iterator[str]:
+def _indexes(lock: Pylock) -> Iterator[str]:
     """Yield what tells uv to look into its cache for what it has of these indexes."""
-    named = dict.fromkeys(one["index"] for one in lock["packages"] if "index" in one)
+    named = dict.fromkeys(package.index for package in lock.packages if package.index)
     for option, index in zip(chain(["--default-index"], repeat("--index")), named, strict=False):
         yield from (option, index)
 

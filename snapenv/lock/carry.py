@@ -18,13 +18,15 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from snapenv.content import read_chunks
+from snapenv.content import read_chunks, size_bytes
 from snapenv.lock.named_folders import NamedFolder, find_folders
 from snapenv.lock.overlay import OverlayPlan
 from snapenv.lock.paths import place_in_environment
 from snapenv.model.carried import CarriedFile, Content
 from snapenv.model.facts import Facts
 from snapenv.model.python import Distribution
+from snapenv.model.snapshot import VENDOR
+from snapenv.model.wheels import Vendored, VendoredWheel
 from snapenv.program import program_digest
 from snapenv.secrets.model import Leak, Location
 from snapenv.secrets.refuse import refuse_leaks
@@ -57,10 +59,10 @@ class Travelling(Struct, frozen=True, kw_only=True):
 class Carried(Struct, frozen=True, kw_only=True):
     """What travels, and the places in it that may although they look bad."""
 
-    wheels: Mapping[str, Content]  # by file name
+    vendored: Mapping[str, Vendored]  # by distribution
+    wheels: Mapping[str, Content]  # by their places in the snapshot
     files: Mapping[str, CarriedFile]  # by site/PATH and prefix/PATH
     allowed: tuple[str, ...]
-    sha256: Mapping[str, str] = field(default_factory=dict)  # hex, of the wheels
     named: tuple[NamedFolder, ...] = ()  # folders of this machine, in texts
 
 
@@ -100,7 +102,7 @@ def carry(
         ProbeError: The target does not give what it is asked for.
     """
     if not travelling.distributions and not travelling.plan.files:
-        return Carried(wheels={}, files={}, allowed=())
+        return Carried(vendored={}, wheels={}, files={}, allowed=())
     kept, names = services.made(), _names(travelling, services)
     parts = {} if anew else _find(kept, names)
     missing = _without(travelling, parts)
@@ -119,14 +121,19 @@ def carry(
 def _together(
     travelling: Travelling, parts: Mapping[str, _Part], allowed: tuple[str, ...]
 ) -> Carried:
-    own = [parts[found.name] for found in travelling.distributions]
+    own = {found.name: parts[found.name] for found in travelling.distributions}
     files = {name: parts[name] for name in travelling.plan.files}
     gone = {*travelling.plan.deleted, *travelling.plan.links}
     return Carried(
-        wheels={part.wheel: part.content for part in own if part.wheel},
-        sha256={part.wheel: part.sha256 for part in own if part.wheel},
+        vendored={name: _vendored(part) for name, part in own.items()},
+        wheels={f"{VENDOR}/{part.wheel}": part.content for part in own.values() if part.wheel},
         files={
-            **{name: file for part in own for name, file in part.files.items() if name not in gone},
+            **{
+                name: file
+                for part in own.values()
+                for name, file in part.files.items()
+                if name not in gone
+            },
             **{
                 name: CarriedFile(content=part.content, executable=part.executable)
                 for name, part in files.items()
@@ -134,6 +141,16 @@ def _together(
         },
         allowed=allowed,
         named=tuple(chain(*(part.named for part in parts.values()))),
+    )
+
+
+def _vendored(part: _Part) -> Vendored:
+    if not part.wheel:
+        return Vendored()
+    return Vendored(
+        wheel=VendoredWheel(
+            file=f"{VENDOR}/{part.wheel}", sha256=part.sha256, size_bytes=size_bytes(part.content)
+        )
     )
 
 

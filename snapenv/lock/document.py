@@ -9,13 +9,18 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from snapenv.errors import SnapshotDamagedError, SnapshotVersionError
 from snapenv.model.snapshot import LOCK_FILE, SNAPSHOT_SCHEMA, Lock
-from snapenv.toml import read_toml, write_toml
+from snapenv.model.wheels import FromBase, Pinned, Vendored
+from snapenv.pylock import ProofWord, parse_pylock, read_packages
+from snapenv.toml import one_line, read_toml, write_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from snapenv.model.wheels import Locked
 
 # How text from anyone can fail to be UTF-8 or TOML, to hold tables where tables belong, or to be
 # a lock.
@@ -25,7 +30,6 @@ _NOT_A_LOCK = (
 )
 _WORLDS = {"base": "inherited", "exact": "isolated"}  # of schema 1
 _VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,40}", re.ASCII)
-_SAID = 300  # characters of what a parser says
 _HEAD = "# Written by snapenv. SHA256SUMS beside it proves it unchanged."
 _COMMENTS = {
     "base": "The image that the Dockerfile starts from, and why.",
@@ -42,36 +46,50 @@ _COMMENTS = {
 
 
 def lock_to_toml(lock: Lock) -> bytes:
-    """Write a lock; the same lock gives the same bytes."""
-    plain = msgspec.to_builtins(lock)
-    proofs = plain.pop("proofs")
+    """Write a lock, less what ``pylock.toml`` says; the same lock gives the same bytes."""
+    plain = msgspec.to_builtins(replace(lock, packages={}))
+    del plain["packages"]
     for distribution in plain["environment"]["distributions"]:
-        distribution["proof"] = proofs[distribution["name"]]
+        distribution["proof"] = _proof(lock.packages[distribution["name"]])
     return f"{_HEAD}\n{write_toml(plain, comments=_COMMENTS)}".encode()
 
 
-def lock_from_toml(content: bytes, *, where: str) -> Lock:
-    """Read a lock.
+def _proof(locked: Locked) -> ProofWord:
+    match locked:
+        case Pinned(proof=proof):
+            return proof
+        case Vendored():
+            return "vendored"
+        case FromBase():
+            return "base"
+
+
+def lock_from_toml(content: bytes, pylock: bytes, *, where: str) -> Lock:
+    """Read a lock, and the wheels of the ``pylock`` beside it.
 
     Raises:
         SnapshotVersionError: A newer snapenv wrote it.
-        SnapshotDamagedError: It is no TOML, or a field is missing or of another type.
+        SnapshotDamagedError: A file is no TOML, or a field is missing or of another type.
     """
     try:
         plain = read_toml(content.decode())
         _refuse_newer(plain, where)
         if plain["schema"] == 1:
             _upgrade(plain)
-        plain["proofs"] = {
+        proofs = {
             distribution["name"]: distribution.pop("proof")
             for distribution in plain["environment"]["distributions"]
         }
-        return msgspec.convert(plain, Lock)
+        lock = msgspec.convert({**plain, "packages": {}}, Lock)
+        words = msgspec.convert(proofs, dict[str, ProofWord])
     except _NOT_A_LOCK as error:
         raise SnapshotDamagedError(
-            f"{where}/{LOCK_FILE}: {_printable(str(error) or type(error).__name__)}",
+            f"{where}/{LOCK_FILE}: {one_line(str(error) or type(error).__name__)}",
             hint="Get the snapshot again from where it was captured.",
         ) from error
+    return replace(
+        lock, packages=read_packages(words, parse_pylock(pylock, where=where), where=where)
+    )
 
 
 def _upgrade(plain: dict[str, Any]) -> None:
@@ -87,13 +105,7 @@ def _refuse_newer(plain: Mapping[str, object], where: str) -> None:
     if schema not in (1, SNAPSHOT_SCHEMA):
         known = isinstance(writer, str) and _VERSION.fullmatch(writer)
         raise SnapshotVersionError(
-            f"{where}/{LOCK_FILE}: schema {_printable(str(schema))} is not known here, "
+            f"{where}/{LOCK_FILE}: schema {one_line(str(schema))} is not known here, "
             f"only 1 to {SNAPSHOT_SCHEMA}",
             hint=f"Read it with snapenv {writer} or newer." if known else "It is no snapshot.",
         )
-
-
-def _printable(text: str) -> str:
-    """Put what a file may have made up on one short line that is safe to show."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text)
-    return line if len(line) <= _SAID else f"{line[: _SAID - 1]}…"

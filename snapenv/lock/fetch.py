@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from snapenv.errors import WriteError
 from snapenv.kept import KeptFiles
-from snapenv.lock.pylock import read_wheels, with_staged_wheels
 from snapenv.model.carried import Content
 from snapenv.model.snapshot import PYLOCK_FILE, STAGED
-from snapenv.model.wheels import IndexWheel
+from snapenv.model.wheels import IndexWheel, Locked, Pinned
 from snapenv.ownership.leftovers import scratch_folder
 from snapenv.ports import Task
+from snapenv.pylock import write_pylock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,6 +81,7 @@ def fetch_wheels(
 class Staged(Struct, frozen=True, kw_only=True):
     """Files beside a snapshot's own, while it is built; none where all can be had by anyone."""
 
+    packages: Mapping[str, Locked]  # of the lock, with the places of what is staged
     files: Mapping[str, Content] = field(default_factory=dict)
     uv: str | None = None  # the wheel of uv among them
 
@@ -91,21 +93,40 @@ def stage_private_wheels(snapshot: Snapshot, into: Path, services: Services) -> 
 
     Raises:
         PackageIndexError: One cannot be had, or is not what its hash says.
-        SnapshotDamagedError: The snapshot's pylock.toml is no such file.
     """
-    pylock, lock = snapshot.text(PYLOCK_FILE), snapshot.lock
+    lock = snapshot.lock
     uv = _wheel_of(lock.installer)
-    locked = read_wheels(pylock, where=lock.tag)
-    wheels = [wheel for wheel in locked if services.wheels.is_private(wheel)]
+    private = {
+        name: locked
+        for name, locked in lock.packages.items()
+        if isinstance(locked, Pinned)
+        and locked.file is None
+        and services.wheels.is_private(locked.wheel)
+    }
     with_uv = lock.installer.file is None and services.wheels.is_private(uv)
-    if not wheels and not with_uv:
-        return Staged()
+    if not private and not with_uv:
+        return Staged(packages=lock.packages)
     with services.progress.task("Fetching what needs a credential") as task:
+        wheels = [locked.wheel for locked in private.values()]
         wanted, kept = [*wheels, *([uv] if with_uv else [])], KeptFiles(services.kept("wheels"))
         fetched = fetch_wheels(wanted, into, services, task, kept=kept)
+    packages = {
+        **lock.packages,
+        **{
+            name: replace(locked, file=f"{STAGED}/{locked.wheel.filename}")
+            for name, locked in private.items()
+        },
+    }
+    pylock = write_pylock(
+        packages,
+        machine=lock.hardware.system.machine,
+        python=lock.environment.interpreter.minor,
+        folder=STAGED,
+    )
     return Staged(
+        packages=packages,
         files={
-            f"{STAGED}/{PYLOCK_FILE}": with_staged_wheels(pylock, wheels, where=lock.tag),
+            f"{STAGED}/{PYLOCK_FILE}": pylock,
             **{f"{STAGED}/{name}": path for name, path in fetched.items()},
         },
         uv=f"{STAGED}/{uv.filename}" if with_uv else None,

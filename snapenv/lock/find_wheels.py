@@ -25,7 +25,7 @@ from snapenv.lock.pins import pinned
 from snapenv.lock.prove import prove
 from snapenv.model.facts import Facts
 from snapenv.model.python import Distribution
-from snapenv.model.wheels import IndexWheel
+from snapenv.model.wheels import IndexWheel, Pinned
 from snapenv.ports import Task
 from snapenv.sizes import counted
 
@@ -38,10 +38,9 @@ if TYPE_CHECKING:
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """What the index gives back: wheels by distribution, and which of them were proved."""
+    """What the index gives back, by distribution."""
 
-    wheels: Mapping[str, IndexWheel]
-    proved: frozenset[str]
+    pinned: Mapping[str, Pinned]
     absent: frozenset[str]  # pins that no index gives back as they are installed
     uv: IndexWheel  # of the uv that is running here, for an image
 
@@ -135,8 +134,11 @@ def _found(
     if uv is None:
         raise ValueError("the answer for uv has always a wheel")
     return Found(
-        wheels={name: one.wheel for name, one in of_pins.items() if one.wheel},
-        proved=frozenset(name for name, one in of_pins.items() if one.wheel and one.proved),
-        absent=frozenset(name for name, one in of_pins.items() if one.wheel is None),
+        pinned={
+            name: Pinned(wheel=answer.wheel, proof="record" if answer.proved else "none")
+            for name, answer in of_pins.items()
+            if answer.wheel
+        },
+        absent=frozenset(name for name, answer in of_pins.items() if answer.wheel is None),
         uv=uv,
     )

@@ -62,13 +62,13 @@ def make_lock(  # noqa: PLR0913 - all but three by name
         prove=options.prove,
         sources=list_sources(
             base,
-            pinned=packages.wheels,
-            rebuilt=packages.rebuilt,
-            all_travel=options.vendor == "all",
+            packages.locked.values(),
+            packages.uv,
             python=facts.environment.interpreter,
+            travels=packages.installer.file is not None,
         ),
         environment=replace(facts.environment, notes=()),
-        proofs=packages.proofs,
+        packages=packages.locked,
         allowed=packages.allowed,
         overlay=packages.overlay,
     )

@@ -15,13 +15,12 @@ from snapenv.lock.carry import Travelling, carry
 from snapenv.lock.fetch import fetch_wheels
 from snapenv.lock.find_wheels import find_wheels
 from snapenv.lock.overlay import make_overlay, plan_overlay
-from snapenv.lock.pins import pinned, proofs, refuse_vendored, vendored
-from snapenv.lock.pylock import write_pylock
+from snapenv.lock.pins import refuse_vendored, vendored
 from snapenv.model.carried import Content
-from snapenv.model.python import Proof
 from snapenv.model.snapshot import VENDOR, Installer, Prove, Vendor
-from snapenv.model.wheels import IndexWheel
+from snapenv.model.wheels import FromBase, IndexWheel, Locked
 from snapenv.program import program_digest
+from snapenv.pylock import write_pylock
 from snapenv.sizes import counted
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from snapenv.lock.carry import Carried, Fetch
     from snapenv.lock.find_wheels import Found
     from snapenv.model.facts import Facts
+    from snapenv.model.python import Environment
     from snapenv.ports import Services
 
 _NAMED = 10  # texts that name folders of this machine
@@ -50,11 +50,10 @@ class VendorOptions(Struct, frozen=True, kw_only=True):
 class Packages(Struct, frozen=True, kw_only=True):
     """What brings an environment's packages back: pins, wheels of our own, and an overlay."""
 
+    locked: Mapping[str, Locked]  # by distribution
     pylock: bytes
+    uv: IndexWheel
     installer: Installer
-    proofs: Mapping[str, Proof]  # by distribution
-    wheels: tuple[IndexWheel, ...]  # of the index, uv's own among them
-    rebuilt: Mapping[str, Content]  # by file name
     overlay: tuple[str, ...]  # what is put over the packages, as "site/x.py"
     allowed: tuple[str, ...]  # of the files that travel, those that had to be allowed
     carried: Mapping[str, Content]  # the files of vendor/ and overlay/, by their names
@@ -72,10 +71,12 @@ def lock_packages(
     own = vendored(environment, found.absent)
     if options.vendor == "none":
         refuse_vendored(own)
-    pins = {pin.name for pin in pinned(environment, found.absent)}
-    given = {name: wheel.executable for name, wheel in found.wheels.items()}
-    cut = {name: wheel.cut_scripts for name, wheel in found.wheels.items()}
-    plan = plan_overlay(environment, pins, executable=given, cut_scripts=cut)
+    plan = plan_overlay(
+        environment,
+        found.pinned.keys(),
+        executable={name: pin.wheel.executable for name, pin in found.pinned.items()},
+        cut_scripts={name: pin.wheel.cut_scripts for name, pin in found.pinned.items()},
+    )
     carried = carry(
         Travelling(
             distributions=own,
@@ -90,24 +91,49 @@ def lock_packages(
         anew=options.anew,
     )
     plan = replace(plan, files=tuple(sorted(carried.files)))
-    known = proofs(environment, found.absent, proved=found.proved)
-    wheels = (*found.wheels.values(), found.uv)
+    wheels = (*(pin.wheel for pin in found.pinned.values()), found.uv)
+    locked = _locked(environment, found, carried, all_travel=all_travel)
     return Packages(
-        pylock=_pylock(facts, found, carried, services.made(), all_travel=all_travel),
+        locked=locked,
+        pylock=_pylock(facts, locked, services.made()),
+        uv=found.uv,
         installer=_installer(found.uv, travels=all_travel),
-        proofs=known,
-        wheels=wheels,
-        rebuilt=carried.wheels,
         overlay=plan.names,
         allowed=carried.allowed,
         carried={
-            **{f"{VENDOR}/{name}": content for name, content in carried.wheels.items()},
+            **carried.wheels,
             **(_fetch(wheels, options.into, services) if all_travel else {}),
             **make_overlay(plan, carried.files),
         },
-        hashed={f"{VENDOR}/{name}": sha256 for name, sha256 in carried.sha256.items()},
+        hashed={
+            package.wheel.file: package.wheel.sha256
+            for package in carried.vendored.values()
+            if package.wheel
+        },
         warnings=_warnings(carried),
     )
+
+
+def _locked(
+    environment: Environment, found: Found, carried: Carried, *, all_travel: bool
+) -> Mapping[str, Locked]:
+    """Say of each distribution how it comes back, and of its wheel what a lock file does."""
+
+    def file(wheel: IndexWheel) -> str | None:
+        return f"{VENDOR}/{wheel.filename}" if all_travel else None
+
+    pinned = {
+        name: replace(
+            pin,
+            wheel=replace(pin.wheel, executable=None, cut_scripts=()),
+            file=file(pin.wheel),
+        )
+        for name, pin in found.pinned.items()
+    }
+    return {
+        each.name: carried.vendored.get(each.name) or pinned.get(each.name) or FromBase()
+        for each in environment.distributions
+    }
 
 
 def _warnings(carried: Carried) -> tuple[str, ...]:
@@ -117,22 +143,21 @@ def _warnings(carried: Carried) -> tuple[str, ...]:
     return (*told[:_NAMED], *((f"and {more} more such places",) if more > 0 else ()))
 
 
-def _pylock(facts: Facts, found: Found, carried: Carried, made: Kept, *, all_travel: bool) -> bytes:
+def _pylock(facts: Facts, locked: Mapping[str, Locked], made: Kept) -> bytes:
     """Return the lock file of all packages, also as it was written before."""
-    known = proofs(facts.environment, found.absent, proved=found.proved)
-    pinned_wheels, machine = list(found.wheels.values()), facts.hardware.system.machine
-    hangs_on = (facts.environment, machine, pinned_wheels, known, carried.sha256, all_travel)
+    environment, machine = facts.environment, facts.hardware.system.machine
+    python = environment.interpreter.minor
+    provided = [
+        f"{each.name}=={each.version}"
+        for each in environment.distributions
+        if isinstance(locked[each.name], FromBase)
+    ]
+    hangs_on = (locked, machine, python, provided)
     parts = (b"pylock", program_digest().encode(), msgspec.json.encode(hangs_on))
     name = hashlib.sha256(b"\n".join(parts)).hexdigest()
     written = made.find(name)
     if written is None:
-        written = write_pylock(
-            facts,
-            pinned=pinned_wheels,
-            rebuilt=carried.wheels,
-            proofs=known,
-            all_travel=all_travel,
-        )
+        written = write_pylock(locked, machine=machine, python=python, provided=provided)
         made.keep(name, written)
     return written
 

@@ -8,10 +8,10 @@ from snapenv.errors import LockError
 from snapenv.lock.paths import place_in_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
     from snapenv.model.facts import Facts
-    from snapenv.model.python import Distribution, Environment, Proof
+    from snapenv.model.python import Distribution, Environment
 
 # https://github.com/ultralytics/ultralytics/issues/18027: published by an attacker.
 MALICIOUS = frozenset(
@@ -62,29 +62,6 @@ def _is_pure_conda(found: Distribution) -> bool:
         and not found.compiled
         and all(tag.endswith("-none-any") for tag in found.tags)
     )
-
-
-def proofs(
-    environment: Environment,
-    not_on_index: Collection[str] = (),
-    *,
-    proved: Collection[str] = (),
-) -> Mapping[str, Proof]:
-    """Say of each distribution how we know that it is what was captured.
-
-    ``proved`` names those whose index lists the very files that are installed. Any other that
-    comes from an index is ``none`` until a restore has compared every file.
-    """
-    own = {found.name for found in vendored(environment, not_on_index)}
-
-    def proof(found: Distribution) -> Proof:
-        if found.name in own:
-            return "vendored"
-        if found.origin == "base":
-            return "base"
-        return "record" if found.name in proved else "none"
-
-    return {found.name: proof(found) for found in environment.distributions}
 
 
 def refuse_vendored(own: Iterable[Distribution]) -> None:

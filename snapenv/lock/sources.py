@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import VENDOR, Base, Source
+from snapenv.model.wheels import Pinned, Vendored, VendoredWheel
 from snapenv.sizes import counted, size
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from snapenv.model.python import Interpreter
-    from snapenv.model.wheels import IndexWheel
+    from snapenv.model.wheels import IndexWheel, Locked
 
 _GONE_INDEX = (
     "No image can be built and no venv made; an image that is built already stays. "
@@ -26,26 +27,28 @@ _NEVER_GONE = "They travel with this snapshot."
 
 
 def list_sources(
-    base: Base,
-    *,
-    pinned: Iterable[IndexWheel],
-    rebuilt: Collection[str],
-    all_travel: bool,
-    python: Interpreter,
+    base: Base, packages: Collection[Locked], uv: IndexWheel, *, python: Interpreter, travels: bool
 ) -> tuple[Source, ...]:
     """Name each place: hosts of wheels by name, the snapshot, of Python, then the base's registry.
 
-    ``pinned`` holds the wheel of uv too, which is needed to build.
+    ``uv`` is needed to build; it ``travels`` where the wheels of the index do.
     """
     by_host: dict[str, list[IndexWheel]] = {}
-    for wheel in pinned:
-        by_host.setdefault(wheel.host, []).append(wheel)
-    carried = len(rebuilt) + (sum(map(len, by_host.values())) if all_travel else 0)
+    carried = int(travels)
+    if not travels:
+        by_host[uv.host] = [uv]
+    for locked in packages:
+        match locked:
+            case Pinned(wheel=wheel, file=None):
+                by_host.setdefault(wheel.host, []).append(wheel)
+            case Pinned() | Vendored(wheel=VendoredWheel()):
+                carried += 1
+            case _:
+                pass
     return (
         *(
             Source(place=host, holds=_describe(wheels), when_gone=_GONE_INDEX)
             for host, wheels in sorted(by_host.items())
-            if not all_travel
         ),
         *((_carried(carried),) if carried else ()),
         *((_python(python),) if base.site_packages == "isolated" else ()),

@@ -226,7 +226,8 @@ def parse_snapshot(
         _refuse_newer(contents, where)
         raise
     speed = msgspec.json.decode(head["speed"], type=Speed) if head["speed"] else None
-    lock = lock_from_toml(_text(LOCK_FILE, contents, where), where=where)
+    texts = (_text(name, contents, where) for name in (LOCK_FILE, PYLOCK_FILE))
+    lock = lock_from_toml(*texts, where=where)
     return Snapshot(
         lock=_with_speed(lock, speed),
         files=contents,
@@ -299,7 +300,7 @@ def _refuse_newer(contents: Mapping[str, Content], where: str) -> None:
         line = f"{_sha256(lock)}  {LOCK_FILE}".encode()
         if line in sums.split(b"\n"):
             with contextlib.suppress(SnapshotDamagedError):
-                lock_from_toml(lock, where=where)
+                lock_from_toml(lock, b"", where=where)
 
 
 def _is_plain(path: Path) -> bool:

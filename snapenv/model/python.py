@@ -7,7 +7,6 @@ from typing import Literal
 from msgspec import Struct, field
 
 OriginKind = Literal["index", "url", "vcs", "editable", "local", "conda", "system", "base"]
-Proof = Literal["record", "vendored", "base", "none"]
 
 
 class Interpreter(Struct, frozen=True, kw_only=True):

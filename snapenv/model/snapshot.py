@@ -12,7 +12,8 @@ from snapenv.model.facts import PROBE_SCHEMA, Facts
 from snapenv.model.fingerprint import Fingerprint
 from snapenv.model.hardware import Hardware
 from snapenv.model.native import Native
-from snapenv.model.python import Environment, Proof
+from snapenv.model.python import Environment
+from snapenv.model.wheels import Locked
 
 SNAPSHOT_SCHEMA = 2
 
@@ -71,7 +72,7 @@ class Source(Struct, frozen=True, kw_only=True):
 
 
 class Lock(Struct, frozen=True, kw_only=True):
-    """Everything of ``snapenv.toml``."""
+    """Everything of ``snapenv.toml``, with the wheels of ``pylock.toml``."""
 
     schema: int = SNAPSHOT_SCHEMA
     snapenv: str  # the version that wrote it
@@ -90,7 +91,7 @@ class Lock(Struct, frozen=True, kw_only=True):
     allowed: tuple[str, ...] = ()  # files that travel although they look as if they held a secret
     overlay: tuple[str, ...] = ()  # what is put back over the packages, as "site/x.py"
     environment: Environment
-    proofs: Mapping[str, Proof] = field(default_factory=dict)  # by distribution
+    packages: Mapping[str, Locked] = field(default_factory=dict)  # by distribution
 
     @property
     def facts(self) -> Facts:

@@ -1,12 +1,16 @@
-"""Wheels as package indexes offer them."""
+"""Wheels as package indexes offer them, and how each distribution of a lock comes back."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct, field
+
+Proof = Literal["record", "none"]
+"""Whether a wheel's own RECORD lists the very files that are installed, or nobody has compared."""
 
 
 class IndexWheel(Struct, frozen=True, kw_only=True):
@@ -50,3 +54,33 @@ class WheelRecord(Struct, frozen=True, kw_only=True):
     size_bytes: int | None  # None where the host does not tell
     executable: tuple[str, ...] = ()  # paths in the archive, sorted
     cut_scripts: Mapping[str, str] = field(default_factory=dict)  # by their paths in the archive
+
+
+class Pinned(Struct, frozen=True, kw_only=True, tag=True):
+    """A distribution that an index gives back, by the one wheel that is installed."""
+
+    wheel: IndexWheel
+    proof: Proof
+    file: str | None = None  # where the wheel lies in the snapshot, if it travels
+
+
+class VendoredWheel(Struct, frozen=True, kw_only=True):
+    """A wheel that was rebuilt from installed files."""
+
+    file: str  # where it lies in the snapshot
+    sha256: str  # hex
+    size_bytes: int | None = None
+
+
+class Vendored(Struct, frozen=True, kw_only=True, tag=True):
+    """A distribution that no index gives back; without a wheel it is files of the overlay."""
+
+    wheel: VendoredWheel | None = None
+
+
+class FromBase(Struct, frozen=True, kw_only=True, tag=True):
+    """A distribution that the base image holds."""
+
+
+Locked: TypeAlias = Pinned | Vendored | FromBase
+"""How one distribution comes back."""

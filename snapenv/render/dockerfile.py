@@ -16,6 +16,7 @@ from snapenv.errors import LockError
 from snapenv.model.facts import NEUTRAL_VARIABLES
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.snapshot import PYLOCK_FILE, STAGED, VENDOR
+from snapenv.model.wheels import Vendored
 from snapenv.render.layers import whole_pylock
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def render_dockerfile(
 
 
 def _whole(lock: Lock) -> tuple[PinLayer, ...]:
-    vendored = "vendored" in lock.proofs.values() or _travels(lock)
+    vendored = _travels(lock) or any(isinstance(each, Vendored) for each in lock.packages.values())
     return whole_pylock(mounts=(VENDOR,) if vendored else ())
 
 

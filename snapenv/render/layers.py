@@ -9,16 +9,17 @@ Source: https://packaging.python.org/en/latest/specifications/pylock-toml/
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from snapenv.errors import SnapshotDamagedError
 from snapenv.model.snapshot import PYLOCK_FILE
-from snapenv.toml import read_toml, write_toml
+from snapenv.model.wheels import FromBase, Pinned, Vendored, VendoredWheel
+from snapenv.pylock import write_pylock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from snapenv.model.snapshot import Lock
+    from snapenv.model.wheels import Locked
 
 Layer = Literal["torch", "pins", "ultralytics", "vendored"]
 
@@ -26,7 +27,6 @@ LAYERS: tuple[Layer, ...] = ("torch", "pins", "ultralytics", "vendored")
 
 _CUDA = ("nvidia-", "cuda-", "triton", "pytorch-triton", "tensorrt", "cupy-cuda")
 _WITH_TORCH = ("torch", "torchvision", "torchaudio", "xformers", "flash-attn")
-_NO_LOCK_FILE = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 _SMALL = ("nvidia-ml-py",)  # pure Python, and often new
 
 
@@ -53,27 +53,30 @@ def is_layer_file(name: str) -> bool:
     return name in {layer_file(layer) for layer in LAYERS}
 
 
-def split_pylock(pylock: bytes, *, folder: str = "") -> tuple[PinLayer, ...]:
+def split_lock(lock: Lock, *, folder: str = "") -> tuple[PinLayer, ...]:
     """Return the lock files of the layers, first first; each package is in one of them.
 
-    The lock file lies in ``folder`` of the context, and so do those given back. Where it holds
-    no package, no layer is given.
-
-    Raises:
-        SnapshotDamagedError: It is no such file.
+    They are for ``folder`` of the context. Where there is no package to install, there is no
+    layer.
     """
-    document = _read(pylock)
-    packages = document["packages"]
-    found = {layer: [one for one in packages if _layer(one) == layer] for layer in LAYERS}
+    packages: dict[Layer, dict[str, Locked]] = {layer: {} for layer in LAYERS}
+    for name, locked in lock.packages.items():
+        if layer := _layer(name, locked):
+            packages[layer][name] = locked
     return tuple(
         PinLayer(
             name=layer,
             file=posixpath.join(folder, layer_file(layer)),
-            content=_keep(document, found[layer]),
-            mounts=tuple(place for one in found[layer] for place in _places(one, folder)),
+            content=write_pylock(
+                found,
+                machine=lock.hardware.system.machine,
+                python=lock.environment.interpreter.minor,
+                folder=folder,
+            ),
+            mounts=tuple(file for _, locked in sorted(found.items()) if (file := _file(locked))),
         )
-        for layer in LAYERS
-        if found[layer]
+        for layer, found in packages.items()
+        if found
     )
 
 
@@ -82,39 +85,23 @@ def whole_pylock(*, folder: str = "", mounts: tuple[str, ...] = ()) -> tuple[Pin
     return (PinLayer(name="all", file=posixpath.join(folder, PYLOCK_FILE), mounts=mounts),)
 
 
-def _read(pylock: bytes) -> Mapping[str, Any]:
-    try:
-        document: Mapping[str, Any] = read_toml(pylock.decode())
-        for package in document["packages"]:
-            _places(package, "")
-            _layer(package)
-    except _NO_LOCK_FILE as error:
-        raise SnapshotDamagedError(
-            f"{PYLOCK_FILE}: {error}",
-            hint="Get the snapshot again from where it was captured.",
-        ) from error
-    return document
+def _layer(name: str, locked: Locked) -> Layer | None:
+    """Return the layer that installs a distribution, if one does."""
+    match locked:
+        case FromBase() | Vendored(wheel=None):
+            return None
+        case _ if name in _WITH_TORCH or (name.startswith(_CUDA) and name not in _SMALL):
+            return "torch"
+        case Vendored():
+            return "vendored"
+        case Pinned():
+            return "ultralytics" if name.startswith("ultralytics") else "pins"
 
 
-def _layer(package: Mapping[str, Any]) -> Layer:
-    name = package["name"]
-    if name in _WITH_TORCH or (name.startswith(_CUDA) and name not in _SMALL):
-        return "torch"
-    if package.get("tool", {}).get("snapenv", {}).get("proof") == "vendored":
-        return "vendored"
-    return "ultralytics" if name.startswith("ultralytics") else "pins"
-
-
-def _places(package: Mapping[str, Any], folder: str) -> tuple[str, ...]:
-    """Return where the wheels of a package lie in the context, of those that lie there."""
-    return tuple(
-        posixpath.normpath(posixpath.join(folder, wheel["path"]))
-        for wheel in package["wheels"]
-        if "path" in wheel
-    )
-
-
-def _keep(document: Mapping[str, Any], packages: Sequence[Mapping[str, Any]]) -> bytes:
-    """Write the lock file with these packages alone, and without what is said of others."""
-    kept = {key: value for key, value in document.items() if key != "tool"}
-    return write_toml({**kept, "packages": packages}).encode()
+def _file(locked: Locked) -> str | None:
+    """Return where the wheel of a distribution lies in the context, if it lies there."""
+    match locked:
+        case Pinned(file=file) | Vendored(wheel=VendoredWheel(file=file)):
+            return file
+        case _:
+            return None

@@ -6,15 +6,17 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from snapenv.model.results.capture import CaptureResult
+from snapenv.model.wheels import FromBase, Pinned, Vendored
 from snapenv.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from snapenv.model.fingerprint import Fingerprint
-    from snapenv.model.python import Distribution, OriginKind, Proof
+    from snapenv.model.python import Distribution, OriginKind
     from snapenv.model.results.inventory import ListedPackage
     from snapenv.model.snapshot import Lock
+    from snapenv.model.wheels import Locked
 
 _ORIGINS: Mapping[OriginKind, str] = {
     "index": "from an index",
@@ -25,12 +27,6 @@ _ORIGINS: Mapping[OriginKind, str] = {
     "conda": "of conda",
     "system": "of the operating system",
     "base": "of the base image",
-}
-_PROOFS: Mapping[Proof, str] = {
-    "record": "proved by RECORD",
-    "vendored": "carried",
-    "base": "in the base image",
-    "none": "not proved",
 }
 _NAMED = 3  # modules in a line
 
@@ -47,7 +43,7 @@ def summarize(lock: Lock, *, path: str, digest: str, python: str) -> CaptureResu
         origins=dict(sorted(Counter(one.origin for one in distributions).items())),
         edited_files=sum(len(one.files.edited) for one in distributions if one.files),
         missing_files=sum(len(one.files.missing) for one in distributions if one.files),
-        carried_packages=sum(proof == "vendored" for proof in lock.proofs.values()),
+        carried_packages=sum(isinstance(each, Vendored) for each in lock.packages.values()),
         carried_files=sum(not file.folder for file in lock.environment.untracked),
         not_importable=_not_importable(lock),
     )
@@ -98,10 +94,20 @@ def list_packages(lock: Lock) -> tuple[ListedPackage, ...]:
             version=one.version,
             origin=one.origin,
             source=one.url or _ORIGINS[one.origin],
-            proof=_PROOFS.get(lock.proofs.get(one.name, "none")),
+            proof=_proof(lock.packages[one.name]),
         )
         for one in lock.environment.distributions
     )
+
+
+def _proof(locked: Locked) -> str:
+    match locked:
+        case Pinned(proof=proof):
+            return "proved by RECORD" if proof == "record" else "not proved"
+        case Vendored():
+            return "carried"
+        case FromBase():
+            return "in the base image"
 
 
 def _special(result: CaptureResult) -> Iterator[str]:
@@ -150,10 +156,10 @@ def _describe(lock: Lock) -> str:
 
 def _describe_sources(lock: Lock) -> Iterator[str]:
     """Say where the packages come from again; the base image has a line of its own."""
-    proved = [name for name, proof in lock.proofs.items() if proof == "record"]
-    if proved:
-        are = "is" if len(proved) == 1 else "are"
-        yield f"{counted(len(proved), 'package')} {are} proved by the RECORD of their index"
+    proofs = [each.proof for each in lock.packages.values() if isinstance(each, Pinned)]
+    if proved := proofs.count("record"):
+        are = "is" if proved == 1 else "are"
+        yield f"{counted(proved, 'package')} {are} proved by the RECORD of their index"
     for source in lock.sources[:-1]:
         yield f"{source.holds} from {source.place}"
 

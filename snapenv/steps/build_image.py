@@ -16,7 +16,6 @@ from snapenv.model.snapshot import (
     BASE_DIGEST_LABEL,
     BASE_NAME_LABEL,
     IMAGE_PYTHON,
-    PYLOCK_FILE,
     SNAPSHOT_LABEL,
     STAGED,
     TAG_LABEL,
@@ -25,7 +24,7 @@ from snapenv.model.snapshot import (
 from snapenv.ownership.claim import claim
 from snapenv.preflight.needs_label import make_label
 from snapenv.render.dockerfile import render_dockerfile
-from snapenv.render.layers import is_layer_file, split_pylock
+from snapenv.render.layers import is_layer_file, split_lock
 from snapenv.secrets.refuse import refuse_leaking_image
 from snapenv.steps.prove import prove_image
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from snapenv.model.outcome import Check
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services
-    from snapenv.render.layers import PinLayer
 
 _PINNED_DOCKERFILE = "pinned.Dockerfile"
 _NAMED = 3  # differences in one message
@@ -148,7 +146,9 @@ def _context(snapshot: Snapshot, staged: Staged, services: Services) -> BuildCon
     """
     lock, base = snapshot.lock, services.engine.find(snapshot.lock.base.image)
     uv = replace(lock.installer, file=staged.uv or lock.installer.file)
-    layers = _layers(snapshot, staged)
+    layers = split_lock(
+        replace(lock, packages=staged.packages), folder=STAGED if staged.files else ""
+    )
     files = {
         **snapshot.files,
         **staged.files,
@@ -164,13 +164,6 @@ def _context(snapshot: Snapshot, staged: Staged, services: Services) -> BuildCon
         files["ca.pem"] = services.certificates
     labels = _labels(snapshot, ImageRef.parse(lock.base.image))
     return BuildContext(files=files, labels=labels, dockerfile=_PINNED_DOCKERFILE)
-
-
-def _layers(snapshot: Snapshot, staged: Staged) -> tuple[PinLayer, ...]:
-    pylock = staged.files.get(f"{STAGED}/{PYLOCK_FILE}")
-    if isinstance(pylock, bytes):
-        return split_pylock(pylock, folder=STAGED)
-    return split_pylock(snapshot.text(PYLOCK_FILE))
 
 
 def _kept(snapshot: Snapshot) -> tuple[str, ...]:

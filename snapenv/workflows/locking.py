@@ -136,7 +136,7 @@ def _vendor_options(request: Capture, fetched: Path) -> VendorOptions:
 
 def _snapshot(lock: Lock, packages: Packages, services: Services) -> Snapshot:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    texts = _rendered(lock, packages.pylock, services.made())
+    texts = _rendered(lock, services.made())
     return make_snapshot(
         lock,
         pylock=packages.pylock,
@@ -147,16 +147,16 @@ def _snapshot(lock: Lock, packages: Packages, services: Services) -> Snapshot:
     )
 
 
-def _rendered(lock: Lock, pylock: bytes, made: Kept) -> dict[str, str]:
+def _rendered(lock: Lock, made: Kept) -> dict[str, str]:
     """Return the lock, the Dockerfile and the lock files of its layers, also as written before."""
-    known = (program_digest().encode(), msgspec.json.encode(lock), pylock)
+    known = (program_digest().encode(), msgspec.json.encode(lock))
     name = hashlib.sha256(b"\n".join(known)).hexdigest()
     texts = made.find_value(name, dict[str, str])
     if texts is None:
         from snapenv.render.dockerfile import render_dockerfile
-        from snapenv.render.layers import split_pylock
+        from snapenv.render.layers import split_lock
 
-        layers = split_pylock(pylock)
+        layers = split_lock(lock)
         files = {layer.file: layer.content.decode() for layer in layers}
         dockerfile = render_dockerfile(lock, layers, kept=list(files))
         written = {LOCK_FILE: write_lock(lock).decode(), DOCKERFILE: dockerfile.decode()}

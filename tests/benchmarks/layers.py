@@ -20,7 +20,7 @@ from snapenv.engine.docker import DockerEngine
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import BuildContext
 from snapenv.render.dockerfile import render_dockerfile
-from snapenv.render.layers import split_pylock
+from snapenv.render.layers import split_lock
 from tests.command import Command, certificates
 from tests.engines.base import push_base
 from tests.engines.engine import start_engine
@@ -98,7 +98,7 @@ def pip_environment(container: Container) -> dict[str, str]:
 
 def in_layers(snapshot: Snapshot, base: str) -> BuildContext:
     lock = replace(snapshot.lock, base=replace(snapshot.lock.base, image=base))
-    layers = split_pylock(snapshot.text("pylock.toml"))
+    layers = split_lock(lock)
     dockerfile = render_dockerfile(lock, layers, kept=[layer.file for layer in layers])
     return with_authority({**snapshot.files, "Dockerfile": dockerfile})
 

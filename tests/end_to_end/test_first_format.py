@@ -23,6 +23,7 @@ from snapenv.errors import ArchiveError, SnapshotDamagedError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.fingerprint import Speed
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
+from snapenv.render.layers import split_lock
 from tests.archive.making import blob, change_documents, member, read_members
 from tests.command import Command
 from tests.engines.index_server import serve_index
@@ -77,6 +78,14 @@ def test_it_is_shown_and_equals_itself(ref: Path, tag: str, packages: int) -> No
 
     assert (shown["tag"], len(shown["distributions"])) == (tag, packages)
     assert compared["differences"] == []
+
+
+@pytest.mark.parametrize("folder", [SNAPSHOT, WITH_BASELINE], ids=["snapshot", "with baseline"])
+def test_the_layers_are_those_of_then_so_that_they_are_not_built_again(folder: Path) -> None:
+    layers = split_lock(read_snapshot(folder).lock)
+
+    then = {path.name: path.read_bytes() for path in folder.glob("pylock.*.toml")}
+    assert {layer.file: layer.content for layer in layers} == then
 
 
 def test_a_baseline_is_read_with_its_speed() -> None:

@@ -12,10 +12,11 @@ import pytest
 from uv import find_uv_bin
 
 from snapenv.engine.venv import UvVenvs, _indexes, _split
-from snapenv.errors import InstallError, PlaceTakenError, WriteError
+from snapenv.errors import InstallError, PlaceTakenError, SnapshotDamagedError, WriteError
 from snapenv.model.snapshot import PYLOCK_FILE
 from snapenv.model.wheels import IndexWheel
 from snapenv.ownership.new_folder import new_folder
+from snapenv.pylock import parse_pylock
 from snapenv.targets.local import LocalTarget
 from tests.engines.index_server import build_wheel, serve_index
 from tests.real_index import PYTHON, Silent, installed, locked
@@ -145,7 +146,7 @@ def test_a_package_of_another_hash_leaves_nothing_behind(venvs: UvVenvs, tmp_pat
 def test_a_package_without_a_hash_is_refused(venvs: UvVenvs, tmp_path: Path) -> None:
     lock = re.sub(rb"hashes = \{[^}]*\}", b"hashes = {}", locked("click"))
 
-    with pytest.raises(InstallError):
+    with pytest.raises(SnapshotDamagedError, match="hash"):
         venvs.create({PYLOCK_FILE: lock}, python=PYTHON, into=tmp_path / "venv", task=Silent())
 
     assert list(tmp_path.iterdir()) == []
@@ -263,12 +264,13 @@ def test_an_index_is_told_to_uv_where_the_lock_names_one_by_its_address(
     named: str | None, told: list[str]
 ) -> None:
     index = f'index = "{named}"\n' if named else ""
-    wheel = '{ url = "https://example.com/x-1-py3-none-any.whl" }'
+    place = 'url = "https://example.com/x-1-py3-none-any.whl"'
+    wheel = f'{{ {place}, hashes = {{ sha256 = "{"0" * 64}" }} }}'
     package = f'[[packages]]\nname = "x"\n{index}wheels = [{wheel}]\n'
 
-    indexed, carried = _split(LOCK + package.encode())
+    indexed, carried = _split(parse_pylock(LOCK + package.encode()))
 
-    assert carried["packages"] == []
+    assert carried.packages == []
     assert list(_indexes(indexed)) == told
 
 

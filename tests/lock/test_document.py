@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import tomlkit
@@ -15,8 +15,9 @@ from msgspec.structs import fields, replace
 
 from snapenv.errors import SnapshotDamagedError, SnapshotVersionError
 from snapenv.lock.document import lock_from_toml, lock_to_toml
-from snapenv.model.python import Proof
 from snapenv.model.snapshot import SNAPSHOT_SCHEMA, Lock
+from snapenv.model.wheels import FromBase, Locked, Pinned, Vendored, VendoredWheel
+from snapenv.pylock import write_pylock
 from tests.samples import (
     sample_base_lock,
     sample_distribution,
@@ -26,7 +27,11 @@ from tests.samples import (
     sample_fingerprint,
     sample_hardware,
     sample_lock,
+    sample_wheel,
 )
+
+if TYPE_CHECKING:
+    from snapenv.model.python import Distribution
 
 # What a TOML file cannot hold as it is, or could take for its own.
 NASTY = (
@@ -68,15 +73,47 @@ GENERIC: Mapping[Any, Callable[[tuple[Any, ...]], st.SearchStrategy[Any]]] = {
 }
 
 
+def travelling(name: str) -> Pinned:
+    wheel = sample_wheel(name, "2.0")
+    return Pinned(wheel=wheel, proof="none", file=f"vendor/{wheel.filename}")
+
+
+def rebuilt(name: str) -> Vendored:
+    file = f"vendor/{name.replace('-', '_')}-1.0+ours-py3-none-any.whl"
+    return Vendored(wheel=VendoredWheel(file=file, sha256="0" * 64, size_bytes=7))
+
+
+WAYS: tuple[Callable[[str], Locked], ...] = (
+    lambda name: Pinned(wheel=sample_wheel(name, "1.0"), proof="record"),
+    travelling,
+    rebuilt,
+    lambda _: Vendored(),
+    lambda _: FromBase(),
+)
+
+
+def read_back(lock: Lock, written: bytes | None = None) -> Lock:
+    pylock = write_pylock(lock.packages, machine="x86_64", python="3.11")
+    return lock_from_toml(written or lock_to_toml(lock), pylock, where="here")
+
+
 def whole(lock: Lock) -> Lock:
-    """Let each distribution have a name of its own, and a proof."""
-    named = {found.name: found for found in lock.environment.distributions}
-    proofs: tuple[Proof, ...] = get_args(Proof)
+    """Let each distribution have a name of its own and one way to come back.
+
+    A wheel is of a name that indexes and installers take.
+    """
+    packages: dict[str, Locked] = {}
+    named: dict[str, Distribution] = {}
+    for number, found in enumerate(lock.environment.distributions):
+        way = WAYS[number % len(WAYS)](f"package-{number}")
+        has_wheel = getattr(way, "wheel", None) is not None
+        name = f"package-{number}" if has_wheel else found.name
+        packages[name], named[name] = way, replace(found, name=name)
     return replace(
         lock,
         schema=SNAPSHOT_SCHEMA,
         environment=replace(lock.environment, distributions=tuple(named.values())),
-        proofs={name: proofs[number % len(proofs)] for number, name in enumerate(named)},
+        packages=packages,
     )
 
 
@@ -95,7 +132,7 @@ SAMPLES = (
 
 @pytest.mark.parametrize("lock", SAMPLES)
 def test_a_lock_comes_back_from_its_file(lock: Lock) -> None:
-    assert lock_from_toml(lock_to_toml(lock), where="here") == lock
+    assert read_back(lock) == lock
 
 
 @pytest.mark.parametrize(
@@ -106,20 +143,20 @@ def test_a_lock_of_the_first_schema_is_read_as_one_of_today(lock: Lock, world: b
     old = lock_to_toml(lock).replace(b"schema = 2", b"schema = 1", 1)
     old = old.replace(f'site_packages = "{lock.base.site_packages}"'.encode(), world, 1)
 
-    assert lock_from_toml(old, where="here") == lock
+    assert read_back(lock, old) == lock
 
 
 @pytest.mark.parametrize("base", [b"base = 3", b"base = []", b"base.world = []", b"base.world = 1"])
 def test_a_base_of_the_first_schema_that_is_none_is_damage(base: bytes) -> None:
     with pytest.raises(SnapshotDamagedError):
-        lock_from_toml(b"schema = 1\nenvironment.distributions = []\n" + base, where="there")
+        lock_from_toml(b"schema = 1\nenvironment.distributions = []\n" + base, b"", where="there")
 
 
 @given(locks)
 def test_whatever_a_lock_holds_comes_back_from_its_file(lock: Lock) -> None:
     written = lock_to_toml(lock)
 
-    read = lock_from_toml(written, where="here")
+    read = read_back(lock, written)
 
     assert read == lock
     assert lock_to_toml(read) == written
@@ -143,9 +180,9 @@ def test_python_without_a_reader_of_toml_reads_the_same(monkeypatch: pytest.Monk
     lock = sample_lock(baseline=sample_fingerprint())
     monkeypatch.setitem(sys.modules, "tomllib", None)
 
-    assert lock_from_toml(lock_to_toml(lock), where="here") == lock
+    assert read_back(lock) == lock
     with pytest.raises(SnapshotDamagedError, match=r"^there/snapenv\.toml: "):
-        lock_from_toml(b"schema = ", where="there")
+        lock_from_toml(b"schema = ", b"", where="there")
 
 
 def test_twenty_thousand_paths_take_no_time() -> None:
@@ -155,7 +192,7 @@ def test_twenty_thousand_paths_take_no_time() -> None:
     lock = replace(sample_lock(facts=sample_facts(environment=environment)), overlay=paths)
 
     begun = time.process_time()
-    read = lock_from_toml(lock_to_toml(lock), where="here")
+    read = read_back(lock)
 
     assert time.process_time() - begun < 5
     assert read == lock
@@ -174,7 +211,7 @@ def test_no_text_breaks_out_of_its_line(text: str) -> None:
 
 @pytest.mark.parametrize("lock", SAMPLES)
 def test_the_same_lock_gives_the_same_bytes(lock: Lock) -> None:
-    again = lock_from_toml(lock_to_toml(lock), where="here")
+    again = read_back(lock)
 
     assert lock_to_toml(again) == lock_to_toml(lock)
 
@@ -185,7 +222,7 @@ def test_a_person_finds_each_distribution_with_its_proof() -> None:
 
     assert found["torch"] == "base"
     assert found["numpy"] == "none"
-    assert "proofs" not in document
+    assert "packages" not in document
 
 
 def test_a_url_without_a_value_is_left_out() -> None:
@@ -210,7 +247,7 @@ def test_another_schema_is_refused_and_the_hint_names_who_wrote_it(line: str, sa
     newer = newer.replace(b"schema = 2", line.encode())
 
     with pytest.raises(SnapshotVersionError) as caught:
-        lock_from_toml(newer, where="there")
+        lock_from_toml(newer, b"", where="there")
 
     assert caught.value.message == f"there/snapenv.toml: {said}"
     assert caught.value.hint == "Read it with snapenv 7.1.0 or newer."
@@ -222,7 +259,7 @@ def test_a_version_that_is_none_is_not_repeated(writer: str) -> None:
     newer = newer.replace(b'snapenv = "0.1.0"', f'snapenv = "{writer}"'.encode(), 1)
 
     with pytest.raises(SnapshotVersionError) as caught:
-        lock_from_toml(newer, where="there")
+        lock_from_toml(newer, b"", where="there")
 
     assert caught.value.hint == "It is no snapshot."
     assert caught.value.message.isprintable()
@@ -230,7 +267,7 @@ def test_a_version_that_is_none_is_not_repeated(writer: str) -> None:
 
 def test_some_other_toml_is_no_snapshot() -> None:
     with pytest.raises(SnapshotVersionError) as caught:
-        lock_from_toml(b'[project]\nname = "a"\n', where="there")
+        lock_from_toml(b'[project]\nname = "a"\n', b"", where="there")
 
     assert caught.value.hint == "It is no snapshot."
 
@@ -243,7 +280,7 @@ def test_some_other_toml_is_no_snapshot() -> None:
         (b'"isolated"', b'"flat"', r"\$\.base\.site_packages"),
         (b"schema = 2", b"schema = 1", "world"),
         (b'origin = "index"', b'origin = "moon"', r"\$\.environment\.distributions\[0\]\.origin"),
-        (b'proof = "none"', b'proof = "faith"', r"\$\.proofs"),
+        (b'proof = "none"', b'proof = "faith"', "faith"),
         (b'proof = "none"', b"", "proof"),
         (b"cpu_count = 16", b"", "cpu_count"),
         (b"schema = 2", b"schema = 2\nenvironment = 3\n[other]", ""),
@@ -253,7 +290,7 @@ def test_a_field_of_another_form_is_named(old: bytes, new: bytes, path: str) -> 
     damaged = lock_to_toml(sample_lock()).replace(old, new, 1)
 
     with pytest.raises(SnapshotDamagedError, match=rf"there/snapenv\.toml: .*{path}") as caught:
-        lock_from_toml(damaged, where="there")
+        lock_from_toml(damaged, b"", where="there")
 
     assert "again" in caught.value.hint
 
@@ -287,7 +324,7 @@ def test_a_field_of_another_form_is_named(old: bytes, new: bytes, path: str) -> 
 def test_what_is_no_lock_is_called_damaged(content: bytes) -> None:
     begun = time.process_time()
     with pytest.raises(SnapshotDamagedError, match=r"^there/snapenv\.toml: ") as caught:
-        lock_from_toml(content, where="there")
+        lock_from_toml(content, b"", where="there")
 
     assert time.process_time() - begun < 10
     assert caught.value.message.isprintable()
@@ -297,4 +334,4 @@ def test_what_is_no_lock_is_called_damaged(content: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_no_content_is_a_bug(content: bytes) -> None:
     with pytest.raises((SnapshotDamagedError, SnapshotVersionError)):
-        lock_from_toml(content, where="there")
+        lock_from_toml(content, b"", where="there")

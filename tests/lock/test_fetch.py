@@ -7,12 +7,15 @@ import tomlkit
 from msgspec.structs import replace
 
 from snapenv.lock.fetch import stage_private_wheels
-from snapenv.lock.pylock import write_pylock
-from snapenv.lock.store import make_snapshot, write_snapshot
+from snapenv.lock.store import write_snapshot
 from snapenv.model.snapshot import PYLOCK_FILE
-from snapenv.render.dockerfile import render_dockerfile
+from snapenv.model.wheels import Pinned
 from snapenv.workflows.build import Build, build
-from tests.samples import CAPTURED_AT, sample_facts, sample_lock, sample_wheel
+from tests.samples import (
+    sample_lock,
+    sample_snapshot,
+    sample_wheel,
+)
 from tests.workflows.services import REGISTRY, REPOSITORY, EngineWithBase, FakeWheels, services
 
 if TYPE_CHECKING:
@@ -20,17 +23,16 @@ if TYPE_CHECKING:
 
     from snapenv.model.snapshot import Snapshot
 
-NUMPY = sample_wheel("numpy", "2.4.6")
+PUBLIC = sample_wheel("numpy", "2.4.6")
+NUMPY = replace(PUBLIC, url=PUBLIC.url.replace("files.", "private."))
 
 
 def snapshot() -> Snapshot:
-    facts, lock = sample_facts(), sample_lock()
-    return make_snapshot(
-        lock,
-        pylock=write_pylock(facts, pinned=[NUMPY], rebuilt={}, proofs={"numpy": "record"}),
-        dockerfile=render_dockerfile(lock),
-        captured_at=CAPTURED_AT,
-    )
+    """Return a snapshot whose numpy and uv are of a host of their own."""
+    lock = sample_lock()
+    installer = replace(lock.installer, url=lock.installer.url.replace("files.", "private."))
+    packages = {**lock.packages, "numpy": Pinned(wheel=NUMPY, proof="record")}
+    return sample_snapshot(replace(lock, installer=installer, packages=packages))
 
 
 def test_what_anyone_can_fetch_is_not_staged(tmp_path: Path) -> None:
@@ -49,9 +51,11 @@ def test_what_a_credential_opens_is_fetched_here_and_named_by_its_path(tmp_path:
     uv = locked.lock.installer.url.rpartition("/")[2]
     assert set(staged.files) == {"staged/pylock.toml", f"staged/{NUMPY.filename}", f"staged/{uv}"}
     assert staged.uv == f"staged/{uv}"
-    (package,) = tomlkit.parse(staged.files["staged/pylock.toml"].decode()).unwrap()["packages"]  # type: ignore[union-attr]
-    assert package["wheels"][0]["path"] == NUMPY.filename
-    assert package["wheels"][0]["hashes"] == {"sha256": NUMPY.sha256}
+    pylock = tomlkit.parse(staged.files["staged/pylock.toml"].decode()).unwrap()  # type: ignore[union-attr]
+    wheels_of = {package["name"]: package["wheels"][0] for package in pylock["packages"]}
+    assert wheels_of["numpy"]["path"] == NUMPY.filename
+    assert wheels_of["numpy"]["hashes"] == {"sha256": NUMPY.sha256}
+    assert [name for name, wheel in wheels_of.items() if "path" in wheel] == ["numpy"]
 
 
 def test_what_was_staged_once_is_not_downloaded_again(tmp_path: Path) -> None:

@@ -72,10 +72,9 @@ def questions(here: FakeTarget) -> int:
 def test_a_wheel_whose_record_lists_the_installed_files_is_proved_and_any_other_is_absent() -> None:
     found = find(machine(NUMPY, BUILT_HERE, UV), FakeWheels(RECORDS), None)
 
-    assert {name: one.filename for name, one in found.wheels.items()} == {
-        "numpy": wheel_name(NUMPY)
-    }
-    assert (set(found.proved), set(found.absent)) == ({"numpy"}, {"other"})
+    pins = {name: (pin.wheel.filename, pin.proof) for name, pin in found.pinned.items()}
+    assert pins == {"numpy": (wheel_name(NUMPY), "record")}
+    assert found.absent == {"other"}
     assert found.uv.filename == wheel_name(UV)
 
 
@@ -109,8 +108,8 @@ def test_without_a_proof_the_tags_decide_and_uv_stays_offline(tmp_path: Path) ->
 
     found = find(here, wheels, tmp_path, how="off")
 
-    assert set(found.wheels) == {"numpy", "other"}
-    assert not found.proved
+    proofs = {name: pin.proof for name, pin in found.pinned.items()}
+    assert proofs == {"numpy": "none", "other": "none"}
     assert not wheels.asked
     assert all("--offline" in call.argv for call in here.calls if "compile" in call.argv)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["key", "made"]
@@ -122,7 +121,8 @@ def test_what_was_proved_before_holds_offline_too(tmp_path: Path) -> None:
 
     found = find(FakeTarget(), wheels, tmp_path, how="off")
 
-    assert (set(found.proved), set(found.absent)) == ({"numpy"}, {"other"})
+    assert {name: pin.proof for name, pin in found.pinned.items()} == {"numpy": "record"}
+    assert found.absent == {"other"}
 
 
 def test_a_uv_that_the_index_does_not_have_is_named() -> None:

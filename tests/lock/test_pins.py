@@ -9,7 +9,6 @@ from snapenv.errors import LockError
 from snapenv.lock.pins import (
     MALICIOUS,
     pinned,
-    proofs,
     refuse_what_cannot_be_carried,
     vendored,
 )
@@ -61,7 +60,6 @@ def test_a_package_from_elsewhere_is_carried_as_a_wheel(origin: OriginKind) -> N
 
     assert vendored(facts.environment) == (ours,)
     assert ours not in pinned(facts.environment)
-    assert proofs(facts.environment)["our-tool"] == "vendored"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +86,6 @@ def test_a_pure_python_package_of_conda_is_vendored() -> None:
 
     refuse_what_cannot_be_carried(facts)
     assert ours in vendored(facts.environment)
-    assert proofs(facts.environment)["our-tool"] == "vendored"
 
 
 @pytest.mark.parametrize(
@@ -169,14 +166,3 @@ def test_a_package_that_the_index_does_not_have_is_carried_as_a_wheel() -> None:
 
     assert own == ["numpy"]  # torch is the base image's, whatever an index says
     assert "numpy" not in [pin.name for pin in pinned(environment, absent)]
-    assert proofs(environment, absent)["numpy"] == "vendored"
-    assert proofs(environment, absent)["torch"] == "base"
-
-
-def test_a_package_is_proved_by_its_base_image_or_not_yet() -> None:
-    found = proofs(sample_base_facts().environment)
-
-    assert {name for name, proof in found.items() if proof == "base"} == {"torch", "torchvision"}
-    assert {name for name, proof in found.items() if proof == "none"} == {
-        pin.name for pin in pinned(sample_base_facts().environment)
-    }

@@ -15,7 +15,7 @@ from snapenv.lock.store import make_snapshot, write_snapshot
 from snapenv.model.carried import CarriedFile
 from snapenv.model.python import UntrackedFile
 from snapenv.render.dockerfile import render_dockerfile
-from tests.samples import sample_environment, sample_facts, sample_lock, sample_pylock
+from tests.samples import pylock_of, sample_environment, sample_facts, sample_lock
 
 if TYPE_CHECKING:
     from snapenv.model.carried import Content
@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
     lock = sample_lock(facts=sample_facts(environment=environment))
     snapshot = make_snapshot(
         lock,
-        pylock=sample_pylock().encode(),
+        pylock=pylock_of(lock),
         dockerfile=render_dockerfile(lock),
         captured_at=os.environ["WHEN"],
         carried=dict(carried[turned]),

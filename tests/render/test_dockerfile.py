@@ -15,15 +15,15 @@ from msgspec.structs import replace
 
 from snapenv.errors import LockError
 from snapenv.model.facts import NEUTRAL_VARIABLES
+from snapenv.model.wheels import Vendored
 from snapenv.render.dockerfile import render_dockerfile
-from snapenv.render.layers import PinLayer, split_pylock
+from snapenv.render.layers import PinLayer, split_lock
 from tests.samples import (
     EXACT_BASE,
     sample_base_lock,
     sample_facts,
     sample_lock,
     sample_native,
-    sample_pylock,
 )
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ LOCKS = {
     "base": sample_base_lock(),
     "variables": sample_lock(facts=sample_facts(variables=VARIABLES)),
     "carried": replace(
-        sample_lock(), proofs={"numpy": "vendored"}, overlay=("site/torch/nn/functional.py",)
+        sample_lock(), packages={"numpy": Vendored()}, overlay=("site/torch/nn/functional.py",)
     ),
     "layers": replace(sample_lock(), native=sample_native()),
 }
-LAYERS = {"layers": split_pylock(sample_pylock().encode())}
+LAYERS = {"layers": split_lock(sample_lock())}
 FIELDS: Mapping[str, Callable[[str], Lock]] = {
     "tag": lambda text: replace(sample_lock(), tag=text),
     "snapenv": lambda text: replace(sample_lock(), snapenv=text),

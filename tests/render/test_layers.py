@@ -1,40 +1,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
 import tomlkit
+from msgspec.structs import replace
 from packaging.pylock import Pylock, is_valid_pylock_path
 
-from snapenv.errors import SnapshotDamagedError
-from snapenv.render.layers import is_layer_file, split_pylock
+from snapenv.model.wheels import FromBase, Pinned, Vendored, VendoredWheel
+from snapenv.render.layers import is_layer_file, split_lock
+from tests.samples import sample_lock, sample_wheel
+
+if TYPE_CHECKING:
+    from snapenv.model.snapshot import Lock
+    from snapenv.model.wheels import Locked
 
 TORCH = ("torch", "torchvision", "nvidia-cublas", "cuda-toolkit", "triton")
 PINS = ("filelock", "numpy", "nvidia-ml-py", "sympy", "torchmetrics")
 ULTRALYTICS = ("ultralytics", "ultralytics-thop")
 
 
-def pylock(*names: str, **proofs: str) -> bytes:
-    packages = [
-        {
-            "name": name,
-            "version": "1.0",
-            "wheels": [{**_place(name, proofs.get(name)), "hashes": {"sha256": "0" * 64}}],
-            "tool": {"snapenv": {"proof": proofs.get(name, "record")}},
-        }
-        for name in sorted({*names, *proofs})
-    ]
-    head = {"lock-version": "1.0", "created-by": "snapenv", "requires-python": "==3.11.*"}
-    tail = {"tool": {"snapenv": {"base-provided": ["pip==1"]}}}
-    return tomlkit.dumps({**head, "packages": packages, **tail}).encode()
+def lock(*names: str, **others: Locked) -> Lock:
+    pins = {name: Pinned(wheel=sample_wheel(name, "1.0"), proof="record") for name in names}
+    return replace(sample_lock(), packages={**pins, **others})
 
 
-def _place(name: str, proof: str | None) -> dict[str, str]:
-    file = f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
-    if proof == "vendored":
-        return {"path": f"vendor/{file}"}
-    return {"url": f"https://files.example.com/{file}"}
+def vendored(name: str, folder: str = "vendor/") -> Vendored:
+    file = f"{folder}{name}-1.0-py3-none-any.whl"
+    return Vendored(wheel=VendoredWheel(file=file, sha256="0" * 64, size_bytes=1))
 
 
 def names(content: bytes) -> list[str]:
@@ -43,7 +36,7 @@ def names(content: bytes) -> list[str]:
 
 
 def test_packages_are_parted_by_how_often_they_change() -> None:
-    layers = split_pylock(pylock(*TORCH, *PINS, *ULTRALYTICS, ours="vendored"))
+    layers = split_lock(lock(*TORCH, *PINS, *ULTRALYTICS, ours=vendored("ours")))
 
     assert {layer.file: names(layer.content) for layer in layers} == {
         "pylock.torch.toml": sorted(TORCH),
@@ -54,12 +47,12 @@ def test_packages_are_parted_by_how_often_they_change() -> None:
 
 
 def test_a_layer_without_packages_is_left_out() -> None:
-    assert [layer.name for layer in split_pylock(pylock("numpy"))] == ["pins"]
-    assert split_pylock(pylock()) == ()
+    assert [layer.name for layer in split_lock(lock("numpy"))] == ["pins"]
+    assert split_lock(lock(ours=Vendored(), torch=FromBase())) == ()
 
 
 def test_a_torch_of_one_s_own_stays_below_what_changes_more_often() -> None:
-    layers = split_pylock(pylock("numpy", torch="vendored", ultralytics="vendored"))
+    layers = split_lock(lock("numpy", torch=vendored("torch"), ultralytics=vendored("ultralytics")))
 
     assert [(layer.name, names(layer.content)) for layer in layers] == [
         ("torch", ["torch"]),
@@ -74,16 +67,17 @@ def test_a_torch_of_one_s_own_stays_below_what_changes_more_often() -> None:
 
 
 def test_a_new_ultralytics_leaves_the_other_layers_as_they_were() -> None:
-    before = pylock(*TORCH, *PINS, *ULTRALYTICS)
-    after = before.replace(b"ultralytics-1.0", b"ultralytics-1.1")
+    before = lock(*TORCH, *PINS, *ULTRALYTICS)
+    newer = Pinned(wheel=sample_wheel("ultralytics", "1.1"), proof="record")
+    after = replace(before, packages={**before.packages, "ultralytics": newer})
 
-    same = {one.name for one in split_pylock(before) if one in split_pylock(after)}
+    same = {layer.name for layer in split_lock(before) if layer in split_lock(after)}
 
     assert same == {"torch", "pins"}
 
 
 def test_each_is_a_lock_file_of_the_standard_with_the_same_conditions() -> None:
-    for layer in split_pylock(pylock(*TORCH, *PINS, ours="vendored")):
+    for layer in split_lock(lock(*TORCH, *PINS, ours=vendored("ours"))):
         document = tomlkit.parse(layer.content.decode()).unwrap()
 
         assert is_valid_pylock_path(Path(layer.file))
@@ -93,22 +87,15 @@ def test_each_is_a_lock_file_of_the_standard_with_the_same_conditions() -> None:
 
 
 def test_what_lies_beside_a_lock_in_a_folder_is_found_from_the_context() -> None:
-    staged = pylock(a="vendored", b="vendored").replace(b"vendor/a-", b"a-")
-    staged = staged.replace(b"vendor/b-", b"../vendor/b-")
+    staged = lock(a=vendored("a", "staged/"), b=vendored("b"))
 
-    (layer,) = split_pylock(staged, folder="staged")
+    (layer,) = split_lock(staged, folder="staged")
+
+    assert b'path = "a-1.0-' in layer.content
+    assert b'path = "../vendor/b-1.0-' in layer.content
 
     assert layer.file == "staged/pylock.vendored.toml"
     assert layer.mounts == ("staged/a-1.0-py3-none-any.whl", "vendor/b-1.0-py3-none-any.whl")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"\xff", b"]", b"", b"packages = 1", b"[[packages]]\nversion = '1'", b"packages = ['a']"],
-)
-def test_what_is_no_lock_is_refused(content: bytes) -> None:
-    with pytest.raises(SnapshotDamagedError, match="pylock.toml: "):
-        split_pylock(content)
 
 
 def test_the_lock_files_of_layers_are_known_by_their_names() -> None:

@@ -5,18 +5,20 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from snapenv.model.python import Distribution, Files, OriginKind, Proof, UntrackedFile
+from snapenv.model.python import Distribution, Files, OriginKind, UntrackedFile
+from snapenv.model.wheels import Pinned
 from snapenv.report.summary import (
     list_packages,
     summarize,
     summary_lines,
     summary_warnings,
 )
-from tests.samples import sample_environment, sample_facts, sample_lock
+from tests.samples import sample_environment, sample_facts, sample_lock, sample_wheel
 
 if TYPE_CHECKING:
     from snapenv.model.results.capture import CaptureResult
     from snapenv.model.snapshot import Lock
+    from snapenv.model.wheels import Locked
 
 PYTHON = "/envs/x/bin/python"
 
@@ -32,10 +34,11 @@ def package(
     return Distribution(name=name, version="1.0", origin=origin, files=files)
 
 
-def lock(*packages: Distribution, loose: int = 0, **proofs: Proof) -> Lock:
+def lock(*packages: Distribution, loose: int = 0, **others: Locked) -> Lock:
     untracked = tuple(UntrackedFile(path=f"x{number}") for number in range(loose))
     environment = sample_environment(distributions=packages, untracked=untracked)
-    return replace(sample_lock(facts=sample_facts(environment=environment)), proofs=proofs)
+    sample = sample_lock(facts=sample_facts(environment=environment))
+    return replace(sample, packages={**sample.packages, **others})
 
 
 def summary(given: Lock) -> CaptureResult:
@@ -48,7 +51,7 @@ def summary(given: Lock) -> CaptureResult:
         (lock(), [f"looked at {PYTHON}: 0 packages"]),
         (lock(package("a")), [f"looked at {PYTHON}: 1 package, from an index"]),
         (
-            lock(package("a"), package("b"), package("c", "editable"), c="vendored"),
+            lock(package("a"), package("b"), package("c", "editable")),
             [
                 f"looked at {PYTHON}: 3 packages, 2 from an index, 1 editable",
                 "special: 1 package carried",
@@ -96,9 +99,14 @@ def test_an_environment_of_no_packages_is_warned_of() -> None:
 
 
 def test_each_package_is_listed_with_its_source_and_its_proof() -> None:
-    listed = list_packages(lock(package("a"), package("b", "local"), a="record", b="vendored"))
+    proved = Pinned(wheel=sample_wheel("a", "1.0"), proof="record")
+    packages = (package("a"), package("b", "local"), package("c"), package("d", "base"))
+
+    listed = list_packages(lock(*packages, a=proved))
 
     assert [(one.name, one.source, one.proof) for one in listed] == [
         ("a", "from an index", "proved by RECORD"),
         ("b", "from a local file", "carried"),
+        ("c", "from an index", "not proved"),
+        ("d", "of the base image", "in the base image"),
     ]

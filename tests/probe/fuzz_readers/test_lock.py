@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from snapenv.errors import LockError
 from snapenv.lock.ask import Uv, ask_index
 from snapenv.lock.document import lock_from_toml, lock_to_toml
 from snapenv.model.python import Distribution
 from snapenv.model.uv import UV_CONFIG
+from snapenv.model.wheels import Vendored
 from snapenv.ports import Completed
 from snapenv.render.dockerfile import render_dockerfile
 from tests.fakes import FakeTarget, FakeTask
 from tests.probe.fuzz_readers.hostile import BATCH, PIECES, READ, batches, write_distribution
 from tests.probe.fuzz_readers.readers import look
-from tests.samples import sample_environment, sample_facts, sample_lock
+from tests.samples import pylock_of, sample_environment, sample_facts, sample_lock
 from tests.sampling import is_full
 
 if TYPE_CHECKING:
@@ -53,9 +55,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lock_of(distributions: tuple[Distribution, ...]) -> Lock:
-    return sample_lock(
-        facts=sample_facts(environment=sample_environment(distributions=distributions))
-    )
+    """Return the lock of an environment of which no index has anything."""
+    facts = sample_facts(environment=sample_environment(distributions=distributions))
+    packages = {found.name: Vendored() for found in distributions}
+    return replace(sample_lock(facts=facts), packages=packages)
 
 
 def tamed(found: Distribution, number: int) -> Distribution:
@@ -79,7 +82,7 @@ def test_a_hostile_environment_changes_no_dockerfile_and_comes_back_from_its_loc
     lock = lock_of(found)
     tame = lock_of(tuple(tamed(one, number) for number, one in enumerate(found)))
 
-    assert lock_from_toml(lock_to_toml(lock), where="here") == lock
+    assert lock_from_toml(lock_to_toml(lock), pylock_of(lock), where="here") == lock
     assert render_dockerfile(lock) == render_dockerfile(tame)
 
 
