@@ -17,13 +17,14 @@ from tests.engines.base import push_base
 from tests.engines.browser import find_browser
 from tests.engines.engine import engine_address, start_engine
 from tests.engines.exact import make_exact
-from tests.engines.place import Place, UnavailableError, install
+from tests.engines.place import Place, install
+from tests.engines.provide import provide
 from tests.engines.registry import start_registry
 from tests.engines.ssh import start_sshd
 from tests.sampling import load_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.engines.browser import Browser
@@ -102,52 +103,41 @@ def _engine(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def engine_host() -> str:
     """Return the address of an engine of our own; DOCKER_HOST holds it in tests marked docker."""
-    return _provide(start_engine)
+    return provide(start_engine)
 
 
 @pytest.fixture(scope="session")
 def registry() -> str:
     """Return ``localhost:PORT`` of a registry without a password."""
-    return _provide(start_registry)
+    return provide(start_registry)
 
 
 @pytest.fixture(scope="session")
 def base_image(engine_host: str, registry: str) -> str:
     """Return the reference of the stand-in for NVIDIA's PyTorch image, in the registry."""
-    return _provide(lambda place: push_base(place, engine=engine_host, registry=registry))
+    return provide(lambda place: push_base(place, engine=engine_host, registry=registry))
 
 
 @pytest.fixture(scope="session")
 def exact_python() -> Path:
     """Return the interpreter of an environment with torch and ultralytics from the index."""
-    return _provide(make_exact)
+    return provide(make_exact)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Browser:
     """Return a real browser without a network."""
-    return _provide(find_browser)
+    return provide(find_browser)
 
 
 @pytest.fixture(scope="session")
 def ssh_keygen() -> None:
     """See that the programs of the OpenSSH client are there."""
-    _provide(lambda _: install({"openssh-client": "ssh-keygen"}))
+    provide(lambda _: install({"openssh-client": "ssh-keygen"}))
 
 
 @pytest.fixture
 def ssh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put an ssh on PATH that knows the hosts of tests/engines/ssh.py, and nothing of the user."""
-    folder = _provide(start_sshd)
+    folder = provide(start_sshd)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-
-
-def _provide(make: Callable[[Place], Part]) -> Part:
-    place = Place.default()
-    try:
-        with place.lock():
-            return make(place)
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must have this real part: {error}")
-        pytest.skip(str(error))

@@ -14,8 +14,8 @@ from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.preflight.needs_label import make_label
 from tests.command import Command
-from tests.conftest import _provide
 from tests.engines.newer_engine import NEWER, start_newer
+from tests.engines.provide import provide
 from tests.probe.environments import compile_library
 from tests.probe.nvml import NVML
 from tests.registry.pushed import Shelf
@@ -92,7 +92,7 @@ def test_a_driver_that_is_too_old_for_an_image_is_told_before_a_layer_moves(
 def test_a_newer_engine_without_a_toolkit_cannot_hand_on_the_gpu(
     there: Pushed, gpu: dict[str, str]
 ) -> None:
-    host = _provide(lambda place: start_newer(place, NEWER))
+    host = provide(lambda place: start_newer(place, NEWER))
 
     document = Command({**gpu, "DOCKER_HOST": host}).document("doctor", there.ref.tagged)
 

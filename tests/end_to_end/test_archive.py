@@ -23,14 +23,13 @@ from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
 from tests.archive.making import unpack
 from tests.command import Command
-from tests.conftest import _provide
-from tests.end_to_end.test_base_world import _run
-from tests.end_to_end.test_image_world import _Working
+from tests.end_to_end.containers import Working, run_in
 from tests.engines import faulty as to
 from tests.engines.engine import start_engine
 from tests.engines.faulty import Fault, FaultyRegistry, serve_faulty
 from tests.engines.newer_engine import CONTAINERD, NEWER, start_newer
 from tests.engines.place import install
+from tests.engines.provide import provide
 from tests.fakes import FakeTask
 from tests.samples import TAG, sample_snapshot
 
@@ -101,7 +100,7 @@ any_engine = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def address(request: pytest.FixtureRequest) -> str:
     newer = ENGINES[request.param]
-    return _provide(lambda place: start_newer(place, newer) if newer else start_engine(place))
+    return provide(lambda place: start_newer(place, newer) if newer else start_engine(place))
 
 
 @pytest.fixture(scope="module")
@@ -342,7 +341,7 @@ def test_a_file_that_is_there_is_not_written_over(small: Small) -> None:
 
 @every_engine
 def test_skopeo_reads_what_was_written(small: Small) -> None:
-    _provide(lambda _: install({"skopeo": "skopeo"}))
+    provide(lambda _: install({"skopeo": "skopeo"}))
     before = small.inspect(small.image)
     tar, copy = small.folder / "tar", small.folder / "copy"
     exported = small.command.result("export", small.image.tagged, "-o", str(small.folder / "a"))
@@ -376,8 +375,8 @@ def archives(
 ) -> Archives:
     command, folder = Command({"DOCKER_HOST": engine_host}), tmp_path_factory.mktemp("archives")
     named = ("--repository", f"archive-{uuid.uuid4().hex}")
-    with _Working(DockerClient(base_url=engine_host, timeout=600), base_image) as container:
-        _run(container, "python3 -m venv --system-site-packages /mine")
+    with Working(DockerClient(base_url=engine_host, timeout=600), base_image) as container:
+        run_in(container, "python3 -m venv --system-site-packages /mine")
         there = ("--container", str(container.name), "--python", "/mine/bin/python")
         tag = command.result("capture", *there, "--no-smoke", "-o", str(folder / "snapshot"))["tag"]
     image = command.result("build", str(folder / "snapshot"), "--mirror", registry, *named)["image"]
@@ -415,7 +414,7 @@ def test_an_environment_on_a_base_comes_back_and_is_restored(
 def test_an_archive_of_one_engine_is_restored_from_its_file_on_another(
     newer: Newer, kind: str, archives: Archives, registry: str
 ) -> None:
-    address = _provide(lambda place: start_newer(place, newer))
+    address = provide(lambda place: start_newer(place, newer))
     command, repository = Command({"DOCKER_HOST": address}), f"archive-{uuid.uuid4().hex}"
     words = ("--repository", repository, "--device", "cpu", "--no-smoke", "--mirror", registry)
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from docker import DockerClient
 
-from snapenv.index.wheels import IndexWheels
 from snapenv.lock.store import read_snapshot
 from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
 from snapenv.verify.smoke_train import parse_fingerprint
 from tests.command import Command, certificates
+from tests.end_to_end.containers import pip, run_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -236,13 +236,13 @@ def test_an_environment_edited_by_hand_comes_back_in_an_image(
     site = "/alone/lib/python3.13/site-packages"
     for command in (
         "python3 -m venv --without-pip /alone",
-        _pip("click docopt==0.6.2", python="/alone/bin/python"),
+        pip("click docopt==0.6.2", python="/alone/bin/python"),
         f"sh -c 'echo EDITED = 42 >> {site}/click/core.py; rm {site}/click/testing.py'",
         f"sh -c 'echo ANSWER = 42 > {site}/ours.py'",
         "sh -c 'printf \"#!/alone/bin/python\\nprint(7)\\n\" > /alone/bin/ours'",
         "chmod 755 /alone/bin/ours",
     ):
-        _run(working, command)
+        run_in(working, command)
     snapshot = str(tmp_path / "snapshot")
     words = ("--container", str(working.name), "--python", "/alone/bin/python", "-o", snapshot)
     captured = built.command.result("capture", *words)
@@ -269,26 +269,7 @@ def _install(container: Container) -> None:
         container.put_archive("/tmp", certificates())
     for command in (
         "python3 -m venv --system-site-packages /env",
-        _pip("--upgrade pip"),
-        _pip(f"ultralytics=={ULTRALYTICS}"),
+        pip("--upgrade pip"),
+        pip(f"ultralytics=={ULTRALYTICS}"),
     ):
-        _run(container, command)
-
-
-def _run(container: Container, command: str) -> None:
-    code, output = container.exec_run(command, environment=_pip_environment())
-    assert code == 0, output
-
-
-def _pip(words: str, *, python: str = "/env/bin/python") -> str:
-    return f"/env/bin/pip --python {python} install --quiet --disable-pip-version-check {words}"
-
-
-def _pip_environment() -> dict[str, str]:
-    """Let pip in the container reach the index from here, without the base's constraints."""
-    index = IndexWheels(None).variables().get("UV_DEFAULT_INDEX")
-    return {
-        "PIP_CONSTRAINT": "",
-        **({"PIP_INDEX_URL": index} if index else {}),
-        **({"PIP_CERT": "/tmp/ca.pem"} if certificates() else {}),
-    }
+        run_in(container, command)

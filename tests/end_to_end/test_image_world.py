@@ -15,7 +15,7 @@ import requests
 from docker import DockerClient
 
 from tests.command import Command, certificates
-from tests.end_to_end.test_base_world import _pip, _run
+from tests.end_to_end.containers import Working, pip, run_in
 from tests.engines.newer_engine import NEWER as NEWER_ENGINE
 from tests.engines.newer_engine import buildx, start_newer
 from tests.engines.place import Place
@@ -51,7 +51,7 @@ def two(
     client = DockerClient(base_url=engine_host, timeout=600)
     command = Command({"DOCKER_HOST": engine_host})
     folder = tmp_path_factory.mktemp("image-world")
-    with _Working(client, base_image) as container:
+    with Working(client, base_image) as container:
         snapshots = {
             version: _capture(container, version, folder / version, command, base_image)
             for version in (OLDER, NEWER)
@@ -234,30 +234,12 @@ def _plain_build(client: DockerClient, context: bytes, name: str) -> None:
     assert [line for line in lines if "error" in line] == []
 
 
-class _Working:
-    """A container of the base that someone works in, as long as the block lasts."""
-
-    def __init__(self, client: DockerClient, base: str) -> None:
-        self._container = client.containers.run(
-            base, ["sleep", "3600"], detach=True, network_mode="host", init=True
-        )
-
-    def __enter__(self) -> Container:
-        if certificates():
-            self._container.put_archive("/tmp", certificates())
-        _run(self._container, "python3 -m venv /env")
-        return self._container
-
-    def __exit__(self, *_: object) -> None:
-        self._container.remove(force=True)
-
-
 def _capture(
     container: Container, version: str, snapshot: Path, command: Command, base: str
 ) -> Path:
-    _run(container, "python3 -m venv --without-pip --clear /work")
+    run_in(container, "python3 -m venv --without-pip --clear /work")
     words = f"--no-deps {PINS} ultralytics=={version}"
-    _run(container, _pip(words, python="/work/bin/python"))
+    run_in(container, pip(words, python="/work/bin/python"))
     command.result(
         "capture",
         *("--container", str(container.name), "--python", "/work/bin/python"),

@@ -24,8 +24,7 @@ from docker import DockerClient
 from snapenv.engine.docker import DockerEngine
 from snapenv.model.image import BuildContext, ImageRef
 from tests.command import Command
-from tests.end_to_end.test_base_world import _run
-from tests.end_to_end.test_image_world import _Working
+from tests.end_to_end.containers import Working, run_in
 from tests.engines.engine import BRIDGE
 from tests.fakes import FakeTask
 
@@ -167,11 +166,11 @@ def test_apt_installs_what_the_archive_had_when_the_base_was_made(
     command, repository = Command({"DOCKER_HOST": engine_host}), f"apt-{uuid.uuid4().hex}"
     snapshot = tmp_path / "snapshot"
     with contextlib.closing(DockerClient(base_url=engine_host, timeout=600)) as client:
-        with _Working(client, base) as container:
+        with Working(client, base) as container:
             container.put_archive("/tmp", _tar({"p.deb": package, "user.so": library / "user.so"}))
-            _run(container, "dpkg -i /tmp/p.deb")
-            _run(container, "python3 -m venv --without-pip /work")
-            _run(container, "sh -c 'cp /tmp/user.so /work/lib/python3*/site-packages/'")
+            run_in(container, "dpkg -i /tmp/p.deb")
+            run_in(container, "python3 -m venv --without-pip /work")
+            run_in(container, "sh -c 'cp /tmp/user.so /work/lib/python3*/site-packages/'")
             command.result(
                 "capture",
                 *("--container", str(container.name), "--python", "/work/bin/python"),

@@ -24,11 +24,10 @@ from docker import DockerClient
 from snapenv.engine.docker import DockerEngine
 from snapenv.model.image import BuildContext, ImageRef
 from tests.command import Command
-from tests.conftest import _provide
-from tests.end_to_end.test_base_world import _pip, _run
-from tests.end_to_end.test_image_world import _Working
+from tests.end_to_end.containers import Working, pip, run_in
 from tests.engines.engine import BRIDGE, Bridge, start_engine
 from tests.engines.newer_engine import NEWER, start_newer
+from tests.engines.provide import provide
 from tests.fakes import FakeTask
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def _engine(name: str, place: Place) -> Engine:
 
 @pytest.fixture(params=["docker20", NEWER.name])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    engine = _provide(lambda place: _engine(request.param, place))
+    engine = provide(lambda place: _engine(request.param, place))
     monkeypatch.setenv("DOCKER_HOST", engine.address)
     return engine
 
@@ -115,11 +114,11 @@ def snapshot(engine_host: str, base_image: str, tmp_path_factory: pytest.TempPat
     """Return a snapshot like no other that a build needs no network for, one file of it edited."""
     folder = tmp_path_factory.mktemp("cancel") / "snapshot"
     client = DockerClient(base_url=engine_host, timeout=600)
-    with _Working(client, base_image) as container:
-        _run(container, "python3 -m venv --without-pip /work")
-        _run(container, _pip("--no-deps six==1.17.0", python="/work/bin/python"))
+    with Working(client, base_image) as container:
+        run_in(container, "python3 -m venv --without-pip /work")
+        run_in(container, pip("--no-deps six==1.17.0", python="/work/bin/python"))
         edit = f"echo '# {uuid.uuid4()}' | tee -a /work/lib/*/site-packages/six.py"
-        _run(container, f'sh -c "{edit}"')
+        run_in(container, f'sh -c "{edit}"')
         Command({"DOCKER_HOST": engine_host}).result(
             "capture",
             *("--container", str(container.name), "--python", "/work/bin/python"),

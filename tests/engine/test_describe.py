@@ -10,8 +10,8 @@ import pytest
 from snapenv.engine.describe import describe
 from snapenv.engine.docker import DockerEngine
 from snapenv.errors import EngineMissingError
-from tests.conftest import _provide
 from tests.engines.newer_engine import CONTAINERD, NEWER, Newer, start_newer
+from tests.engines.provide import provide
 from tests.fakes import FakeEngine
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_the_free_bytes_are_those_of_the_file_system_of_its_data() -> None:
 def test_a_newer_engine_takes_cdi_and_tells_its_store(
     newer: Newer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", _provide(lambda place: start_newer(place, newer)))
+    monkeypatch.setenv("DOCKER_HOST", provide(lambda place: start_newer(place, newer)))
 
     found = DockerEngine().describe()
 

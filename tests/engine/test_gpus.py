@@ -23,7 +23,6 @@ from snapenv.model.hardware import Driver
 from snapenv.model.host import HostEngine
 from snapenv.model.image import BuildContext
 from snapenv.probe.probe import probe
-from tests.conftest import _provide
 from tests.engine.test_interrupted_build import own
 from tests.engines.engine import SPARE_BRIDGE, start_engine
 from tests.engines.newer_engine import (
@@ -35,6 +34,7 @@ from tests.engines.newer_engine import (
     start_newer,
 )
 from tests.engines.place import Place
+from tests.engines.provide import provide
 from tests.fakes import FakeTask
 from tests.probe.environments import compile_library
 from tests.probe.nvml import NVML
@@ -191,7 +191,7 @@ def python_context() -> BuildContext:
 @pytest.fixture(scope="module", params=[NEWER, CONTAINERD], ids=lambda newer: newer.name)
 def newer(request: pytest.FixtureRequest) -> Newer:
     newer: Newer = request.param
-    assert _provide(lambda place: start_newer(place, newer))
+    assert provide(lambda place: start_newer(place, newer))
     return newer
 
 

@@ -17,8 +17,8 @@ import zstandard
 from snapenv.engine.layers import read_layers, read_leaving
 from snapenv.engine.save_load import read_saved
 from snapenv.errors import EngineError, NotFoundError
-from tests.conftest import _provide
 from tests.engines.place import install
+from tests.engines.provide import provide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -188,7 +188,7 @@ def test_what_another_program_saves_is_read_too(
     names: tuple[str, str],
     tmp_path: Path,
 ) -> None:
-    _provide(lambda _: install({"skopeo": "skopeo"}))
+    provide(lambda _: install({"skopeo": "skopeo"}))
     saved = tmp_path / "saved.tar"
     kind = "docker-archive" if layout == "docker-archive" else "oci-archive"
     packed = ("--dest-compress", "--dest-compress-format=zstd") if layout == "zstd" else ()

@@ -7,7 +7,6 @@ import pytest
 from snapenv.content import Tar
 from snapenv.engine.docker import DockerEngine
 from snapenv.errors import BuildError
-from tests.conftest import _provide
 from tests.engine.test_promises import (
     Side,
     test_a_build_gives_an_image_with_its_labels_and_no_name,
@@ -28,6 +27,7 @@ from tests.engines.busybox import small_context
 from tests.engines.engine import start_engine
 from tests.engines.newer_engine import CONTAINERD, NEWER, Newer, buildx, start_newer
 from tests.engines.place import Place
+from tests.engines.provide import provide
 from tests.fakes import FakeTask
 
 __all__ = [
@@ -57,14 +57,14 @@ def side(request: pytest.FixtureRequest, registry: str, monkeypatch: pytest.Monk
     newer: Newer = request.param
     if request.node.originalname in NOT_YET.get(newer.name, ()):
         request.applymarker(pytest.mark.xfail(reason="it gives each name a digest, pushed or not"))
-    monkeypatch.setenv("DOCKER_HOST", _provide(lambda place: start_newer(place, newer)))
+    monkeypatch.setenv("DOCKER_HOST", provide(lambda place: start_newer(place, newer)))
     return Side(DockerEngine(), registry)
 
 
 @pytest.fixture(params=[None, *NEW], ids=["docker20", *(newer.name for newer in NEW)])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> DockerEngine:
     newer: Newer | None = request.param
-    address = _provide(lambda place: start_newer(place, newer) if newer else start_engine(place))
+    address = provide(lambda place: start_newer(place, newer) if newer else start_engine(place))
     monkeypatch.setenv("DOCKER_HOST", address)
     return DockerEngine()
 
