@@ -6,11 +6,15 @@ and its own store, in netrc; and, once a host has refused, in a keyring.
 
 from __future__ import annotations
 
+import netrc
 import os
 import re
 import shutil
 import subprocess  # noqa: TID251 - it asks the person who runs snapenv, in no target
 from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
@@ -23,12 +27,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from snapenv.index.configuration import Configuration
-    from snapenv.index.netrc_file import Netrc
 
+_NETRC_PASSWORD = re.compile(r"\bpassword\s+\"?([^\s\"]+)")
 _USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^\s/?#\"'<>]+)@([^\s/?#@\"'<>]+)")
 _UV_PASSWORD = re.compile(r"UV_(INDEX_.+_PASSWORD|PUBLISH_(PASSWORD|TOKEN))")
 _TOKEN_LENGTH = 20  # a user name of this length, without a password, is a token
 _PATIENCE_S = 60.0  # for a keyring, which may be waiting for a person who unlocks it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Netrc:
+    """Logins by host. ``default`` is what any other host may be told that asks for one."""
+
+    logins: Mapping[str, Login] = field(default_factory=dict)
+    default: Login | None = None
+    words: tuple[str, ...] = field(default=(), repr=False)  # that follow "password" in the text
 
 
 class Credentials:
@@ -204,3 +217,31 @@ def _run(words: tuple[str, ...]) -> str | None:
         return done.stdout.decode() if done.returncode == 0 else None
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return None
+
+
+def read_netrc(environment: Mapping[str, str]) -> Netrc:
+    """Read the netrc file of this machine; without one, or with a broken one, no host is known."""
+    home = Path(environment.get("HOME") or Path.home())
+    told = environment.get("NETRC")
+    paths = (Path(told).expanduser(),) if told else (home / ".netrc", home / "_netrc")
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return Netrc()
+    words = _netrc_words(path)
+    try:
+        hosts = netrc.netrc(str(path)).hosts
+    except (netrc.NetrcParseError, OSError, ValueError):
+        return Netrc(words=words)
+    logins = {
+        host: Login(user=login or "", password=password)
+        for host, (login, _, password) in hosts.items()
+    }
+    default = logins.pop("default", None)
+    return Netrc(logins=logins, default=default, words=words)
+
+
+def _netrc_words(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(_NETRC_PASSWORD.findall(path.read_text(encoding="utf-8", errors="replace")))
+    except OSError:
+        return ()

@@ -12,10 +12,11 @@ import pytest
 from snapenv.index.configuration import (
     SourceText,
     Texts,
+    install_options,
     parse_configuration,
+    pip_files,
     read_configuration,
 )
-from snapenv.index.pip_settings import install_options, pip_files
 from snapenv.index.uv_settings import uv_files
 from tests.engines.index_server import build_wheel
 from tests.index.machine import (
