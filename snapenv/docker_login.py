@@ -44,15 +44,15 @@ def find_login(host: str, *, limit_s: float = FIRST_ANSWER_S) -> Mapping[str, st
             return _resolve(host, limit_s)
     except SilentHelperError as error:
         raise LoginError(
-            f"{error.program} gives no login for {host}: nothing came within {limit_s:g} s",
-            hint=f"See that this works: echo {host} | {error.program} get; or take it out of "
+            f"{error.program} gives no login for {host}: no answer within {limit_s:g} s",
+            hint=f"Check that this works: echo {host} | {error.program} get; or take it out of "
             "credsStore and credHelpers in ~/.docker/config.json, then: docker login",
         ) from None
     except (DockerException, ValueError, TypeError, LookupError, AttributeError, OSError):
         raise LoginError(  # what they say may hold the login
             f"docker's own configuration gives no login for {host}: it, or its credential helper, "
             "does not work",
-            hint=f"See that this works: docker login {host}",
+            hint=f"Check that this works: docker login {host}",
         ) from None
 
 

@@ -71,7 +71,7 @@ def test_a_helper_that_never_answers_is_named_within_its_time(config: Path) -> N
     with pytest.raises(LoginError, match="docker-credential-here gives no login") as caught:
         find_login("example.com", limit_s=0.2)
 
-    assert "nothing came within 0.2 s" in caught.value.message
+    assert "no answer within 0.2 s" in caught.value.message
     assert "echo example.com | docker-credential-here get" in caught.value.hint
 
 

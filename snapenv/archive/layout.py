@@ -120,10 +120,10 @@ def parse_header(block: bytes) -> tuple[str, int]:
     """
     name = block[:100].rstrip(b"\0").decode("ascii", errors="replace")
     if not _NAME.fullmatch(name):
-        raise ValueError(f"it holds {name[:99]!r}, which no archive holds")
+        raise ValueError(f"it holds {name[:99]!r}, which does not belong in an archive")
     size = _parse_size(block[124:136])
     if make_header(name, size) != block:
-        raise ValueError(f"{name} is no plain file as they are in an archive")
+        raise ValueError(f"{name} is not a plain file as archives hold them")
     return name, size
 
 

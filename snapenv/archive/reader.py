@@ -130,7 +130,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             yield file
     except ValueError as error:
         raise ArchiveError(
-            f"{path} is no whole archive: {error}",
+            f"{path} is not a complete archive: {error}",
             hint="Nothing was loaded. Get it again from where snapenv export wrote it.",
         ) from error
     except FileNotFoundError as error:

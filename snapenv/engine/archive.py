@@ -27,14 +27,14 @@ def unpack_folder(chunks: Iterable[bytes], *, where: str) -> Mapping[str, bytes]
         with tarfile.open(fileobj=_Reader(chunks), mode="r|") as archive:
             return _read_members(archive, where)
     except tarfile.TarError as error:
-        raise _refused(f"{where} does not arrive whole: {error}") from error
+        raise _refused(f"{where} arrives incomplete: {error}") from error
 
 
 def _read_members(archive: tarfile.TarFile, where: str) -> Mapping[str, bytes]:
     files: dict[str, bytes] = {}
     for number, member in enumerate(archive):
         if number == 0 and not member.isdir():
-            raise NotFoundError(f"{where} is no folder", hint="See that it is the right image.")
+            raise NotFoundError(f"{where} is no folder", hint="Check that it is the right image.")
         if len(files) >= MAX_FILES or number >= _MAX_MEMBERS:
             raise _refused(f"{where} holds more than {MAX_FILES} files")
         _, _, name = member.name.partition("/")

@@ -163,7 +163,7 @@ class Steps:
         self._logs: dict[str, bytes] = {}
         self._bytes: dict[tuple[str, str], tuple[int, int]] = {}  # to (done, total)
 
-    def hear(self, trace: Trace) -> None:
+    def update(self, trace: Trace) -> None:
         """Take in one message, and tell the task."""
         for vertex in trace.vertexes:
             self._steps[vertex.digest] = vertex

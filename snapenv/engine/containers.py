@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from snapenv.content import Tar
 from snapenv.engine.describe import describe
-from snapenv.engine.failures import engine_errors, no_program, said, start_failure
+from snapenv.engine.failures import engine_errors, engine_message, no_program, start_failure
 from snapenv.engine.gpus import choose_gpus, choose_shm, unraised
 from snapenv.engine.leftovers import end_program, note_program, own_label
 from snapenv.errors import EngineError
@@ -133,7 +133,7 @@ class ImageTarget(Struct, frozen=True, kw_only=True):
         try:
             return self._start(run, gpus)
         except APIError as error:
-            if _LIMIT_REFUSED not in said(error):
+            if _LIMIT_REFUSED not in engine_message(error):
                 raise
             self._remove(name)
             return self._start(run, unraised(gpus))
@@ -301,7 +301,7 @@ def _start_errors(program: str, where: str) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise start_failure(said(error), program, where) from error
+        raise start_failure(engine_message(error), program, where) from error
 
 
 def _folder(name: str) -> str:

@@ -30,6 +30,7 @@ from snapenv.engine.failures import (
     engine_failure,
     is_full,
     one_line,
+    refuse_failed,
 )
 from snapenv.engine.full_disk import FullDiskError, with_inodes
 from snapenv.engine.layers import read_leaving
@@ -41,11 +42,10 @@ from snapenv.engine.stream import (
     Patience,
     StreamError,
     ask_registry,
-    asked,
     drain,
-    heard,
+    open_request,
     parse_messages,
-    refuse_failed,
+    read_messages,
 )
 from snapenv.errors import (
     BuildError,
@@ -226,7 +226,7 @@ class DockerEngine:
             try:
                 for message in drain(self._build_messages(context, task)):
                     if message.get("id") == TRACE:
-                        steps.hear(parse_trace(message["aux"]))
+                        steps.update(parse_trace(message["aux"]))
                     elif message.get("id") == IMAGE_ID:
                         image = message["aux"]["ID"]
             except StreamError as error:
@@ -261,7 +261,7 @@ class DockerEngine:
             except NotFound as error:
                 raise NotFoundError(
                     f"image {image.id[:19]} has no folder {path}",
-                    hint="See that it is the right image.",
+                    hint="Check that it is the right image.",
                 ) from error
             finally:
                 with contextlib.suppress(NotFound):
@@ -330,7 +330,7 @@ class DockerEngine:
         path = f"distribution/{ref.tagged}/json"
 
         def ask() -> str:
-            with asked(
+            with open_request(
                 self._client, "GET", path, ref, timeout_s=self._patience.answer_s
             ) as response:
                 return str(response.json()["Descriptor"]["digest"])
@@ -340,7 +340,7 @@ class DockerEngine:
         except (LookupError, TypeError, ValueError) as error:
             raise EngineError(
                 f"the Docker engine went away, or is another: it gives no digest of {ref}",
-                hint="See that it runs: docker version.",
+                hint="Check that it runs: docker version.",
             ) from error
 
     def _resolve_here(self, ref: ImageRef, failure: SnapenvError) -> ImageRef:
@@ -367,14 +367,16 @@ class DockerEngine:
             path, query = f"images/{ref.repository}/push", {"tag": ref.tag or ""}
         layers, sent = Layers(task), None
         silence_s = self._patience.silence_s
-        with asked(self._client, "POST", path, ref, timeout_s=silence_s, **query) as response:
-            for message in drain(heard(response)):
-                layers.hear(message)
+        with open_request(
+            self._client, "POST", path, ref, timeout_s=silence_s, **query
+        ) as response:
+            for message in drain(read_messages(response)):
+                layers.update(message)
                 sent = (message.get("aux") or {}).get("Digest", sent)
         return sent
 
     def _compare(self, ref: ImageRef, image: Image) -> None:
-        """See that the registry serves the image that is here, by config and by layers.
+        """Check that the registry serves the image that is here, by config and by layers.
 
         The engine may reach a registry that this machine does not, or another one by this name:
         a mirror. It has checked every byte by the digest itself, so that is a warning.

@@ -21,10 +21,9 @@ from gzip import BadGzipFile, GzipFile
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import zstandard
-from docker.errors import create_api_error_from_http_exception
-from requests import HTTPError
 from zstandard import ZstdError
 
+from snapenv.engine.failures import refuse_failed
 from snapenv.errors import EngineError
 
 if TYPE_CHECKING:
@@ -43,10 +42,7 @@ def saved_image(client: APIClient, image_id: str) -> Iterator[Iterable[bytes]]:
     """Ask for an image as a tar; leaving the block before its end ends the transfer too."""
     url = f"{client.base_url}/v{client.api_version}/images/{image_id}/get"
     with client.get(url, timeout=client.timeout, stream=True) as response:
-        try:
-            response.raise_for_status()
-        except HTTPError as error:
-            create_api_error_from_http_exception(error)
+        refuse_failed(response)
         yield response.iter_content(_CHUNK_BYTES)
 
 
@@ -198,7 +194,7 @@ def tar_errors() -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, EOFError, BadGzipFile, zlib.error, ZstdError) as error:
-        raise unreadable(f"does not arrive whole: {error}") from error
+        raise unreadable(f"arrives incomplete: {error}") from error
 
 
 def unreadable(what: str) -> EngineError:

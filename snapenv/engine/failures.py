@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import requests
 import urllib3.exceptions
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, create_api_error_from_http_exception
 
 from snapenv.engine.full_disk import full_disk
 from snapenv.engine.start_causes import find_cause
@@ -61,7 +61,7 @@ _SILENT = (
     "deadline exceeded",
     "eof",
     "broken pipe",
-    "nothing was heard",
+    "no message arrived",
     "http 5",
     "received unexpected http status: 5",
     "bad gateway",
@@ -74,7 +74,7 @@ _PROXY = (
     "daemon.json or in the environment of its service, with NO_PROXY=HOST to go past it."
 )
 _MENDS: Mapping[Kind, str] = {
-    "plain-http": 'Let the engine take http from it: {"insecure-registries": ["HOST"]} in its '
+    "plain-http": 'Allow the engine to use HTTP for it: {"insecure-registries": ["HOST"]} in its '
     "daemon.json, and restart Docker.",
     "unknown-authority": "Put its authority into /etc/docker/certs.d/HOST/ca.crt on the engine's "
     "machine.",
@@ -105,20 +105,32 @@ def engine_errors() -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise engine_failure(said(error)) from error
+        raise engine_failure(engine_message(error)) from error
     except (DockerException, OSError, urllib3.exceptions.HTTPError, http.client.HTTPException) as e:
         if is_timeout(e):
             raise EngineError(
-                "the Docker engine does not answer any more: nothing came for too long",
+                "the Docker engine does not answer any more: no answer arrived for too long",
                 hint="Restart Docker if docker info hangs as well: sudo systemctl restart docker",
             ) from e
         raise EngineError(
             f"the Docker engine went away: {one_line(str(e))}",
-            hint="See that it runs: docker version.",
+            hint="Check that it runs: docker version.",
         ) from e
 
 
-def said(error: APIError) -> str:
+def refuse_failed(response: requests.Response) -> None:
+    """Accept an answer that is no failure.
+
+    Raises:
+        docker.errors.APIError: It is one.
+    """
+    try:
+        response.raise_for_status()
+    except requests.HTTPError as error:
+        create_api_error_from_http_exception(error)
+
+
+def engine_message(error: APIError) -> str:
     """Return the engine's own words."""
     return str(error.explanation or error)
 
@@ -150,7 +162,7 @@ def registry_failure(text: str, ref: ImageRef) -> SnapenvError:
         return NotFoundError(f"there is no local image {ref.tagged}", hint="Build it first.")
     error = _registry_error(text, ref, host)
     if error is None and any(word in low for word in _ABSENT):
-        return NotFoundError(f"{host} has no {ref}", hint="See that the name and tag are right.")
+        return NotFoundError(f"{host} has no {ref}", hint="Check that the name and tag are right.")
     return error or engine_failure(text)
 
 
@@ -169,7 +181,7 @@ def _registry_error(text: str, ref: ImageRef, host: str) -> RegistryError | None
     if any(word in low for word in _SILENT):
         return RegistryError(
             f"{host} does not answer: {one_line(text)}",
-            hint=f"See that {host} can be reached from the machine the engine runs on.",
+            hint=f"Check that {host} can be reached from the machine the engine runs on.",
         )
     return None
 
@@ -192,7 +204,7 @@ def is_passing(text: str) -> bool:
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Tell whether nothing was heard for too long; requests hides it while a body comes."""
+    """Tell whether no message arrived for too long; requests hides it while a body comes."""
     timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError)
     return any(isinstance(one, timeouts) for one in (error, *error.args))
 

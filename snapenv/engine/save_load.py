@@ -12,9 +12,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from docker.errors import create_api_error_from_http_exception
-from requests import HTTPError
-
 from snapenv.engine.docker_save import (
     MOST_JSON_BYTES,
     OtherNamesError,
@@ -31,7 +28,7 @@ from snapenv.engine.docker_save import (
     unpack,
     unreadable,
 )
-from snapenv.engine.failures import engine_errors, engine_failure
+from snapenv.engine.failures import engine_errors, engine_failure, refuse_failed
 from snapenv.engine.stream import StreamError, drain, parse_messages
 from snapenv.errors import EngineError
 
@@ -77,7 +74,7 @@ def load(client: APIClient, tar: Iterable[bytes], find: Callable[[str], Image | 
     image = find(loaded) if loaded else None
     if image is None:
         raise EngineError(
-            "the engine took the image, and does not say which it is", hint="See docker images."
+            "the engine loaded the image, but does not name it", hint="See docker images."
         )
     return image
 
@@ -191,8 +188,5 @@ def _load_messages(client: APIClient, tar: Iterable[bytes]) -> Iterator[Mapping[
         timeout=client.timeout,
         stream=True,
     ) as response:
-        try:
-            response.raise_for_status()
-        except HTTPError as error:
-            create_api_error_from_http_exception(error)
+        refuse_failed(response)
         yield from parse_messages(response.iter_lines())

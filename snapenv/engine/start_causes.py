@@ -86,7 +86,7 @@ _RULES = (  # the first that is found counts: the narrower before the wider
     _Rule(
         r"load library failed",
         "no NVIDIA driver answers the container toolkit: its library is not found",
-        "See that nvidia-smi works, then: sudo ldconfig; in WSL the driver is the one of Windows.",
+        "Check that nvidia-smi works, then: sudo ldconfig; in WSL the driver is that of Windows.",
     ),
     _Rule(
         r"driver not loaded",
@@ -96,7 +96,7 @@ _RULES = (  # the first that is found counts: the narrower before the wider
     _Rule(
         r"(nvml|driver|cuda) error",
         "no NVIDIA driver answers the container toolkit",
-        f"See that nvidia-smi works; {advice.KERNEL_LOG} tells more. {advice.OR_CPU}",
+        f"Check that nvidia-smi works; {advice.KERNEL_LOG} tells more. {advice.OR_CPU}",
     ),
     _Rule(
         r"mount error: file creation failed: .*file exists"
@@ -117,7 +117,7 @@ _RULES = (  # the first that is found counts: the narrower before the wider
     _Rule(
         r"ldcache error",
         "the container toolkit cannot run ldconfig in the image",
-        "See that the image has glibc and a writable /etc; Alpine and distroless images have not.",
+        "Check that the image has glibc and a writable /etc; Alpine and distroless have not.",
     ),
     _Rule(
         r"mount error: .*operation not permitted",
@@ -140,7 +140,7 @@ _RULES = (  # the first that is found counts: the narrower before the wider
     _Rule(
         r"nvidia-container-cli|nvidia-cdi-hook",
         "the NVIDIA container toolkit failed",
-        "See that nvidia-smi works, and update nvidia-container-toolkit; or use --device cpu.",
+        "Check that nvidia-smi works, and update nvidia-container-toolkit; or use --device cpu.",
     ),
     _Rule(
         r"cdi device injection failed|failed to fulfil mount request|error mounting",

@@ -10,18 +10,19 @@ import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from docker import auth
-from docker.errors import APIError, create_api_error_from_http_exception
+from docker.errors import APIError
 from msgspec import Struct
-from requests import HTTPError, RequestException
+from requests import RequestException
 
 from snapenv.docker_login import find_login
 from snapenv.engine.failures import (
     DEFAULT_REGISTRY,
     engine_errors,
+    engine_message,
     is_passing,
     is_timeout,
+    refuse_failed,
     registry_failure,
-    said,
 )
 from snapenv.network.repeat import FailedError, repeat
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 Message = "Mapping[str, Any]"  # one JSON object of a stream
 
-_SILENCE = "nothing was heard for too long"  # 20.10 cannot leave what hangs: no other try helps
+_SILENCE = "no message arrived for too long"  # 20.10 cannot leave what hangs: no other try helps
 _MOVING = ("Downloading", "Pushing")
 _MOVED = ("Download complete", "Pull complete", "Pushed")
 
@@ -106,13 +107,13 @@ def ask_registry(act: Callable[[], Answer], ref: ImageRef, patience: Patience) -
 
 
 @contextlib.contextmanager
-def asked(
+def open_request(
     client: APIClient, method: str, path: str, ref: ImageRef, *, timeout_s: float, **query: str
 ) -> Iterator[Response]:
     """Ask for something of a registry, with docker's login for it; leaving the block ends it.
 
     Raises:
-        StreamError: The engine refused, or nothing was heard for ``timeout_s``.
+        StreamError: The engine refused, or no message arrived for ``timeout_s``.
         LoginError: There may be a login, and it cannot be had.
     """
     url = f"{client.base_url}/v{client.api_version}/{path}"
@@ -124,14 +125,14 @@ def asked(
             refuse_failed(response)
             yield response
     except APIError as error:
-        raise StreamError(said(error)) from error
+        raise StreamError(engine_message(error)) from error
     except RequestException as error:
         if not is_timeout(error):
             raise
         raise StreamError(_SILENCE) from error
 
 
-def heard(response: Response) -> Iterator[Mapping[str, Any]]:
+def read_messages(response: Response) -> Iterator[Mapping[str, Any]]:
     """Yield the messages of an answer.
 
     Raises:
@@ -143,18 +144,6 @@ def heard(response: Response) -> Iterator[Mapping[str, Any]]:
         if not is_timeout(error):
             raise
         raise StreamError(_SILENCE) from error
-
-
-def refuse_failed(response: Response) -> None:
-    """Accept an answer that is no failure.
-
-    Raises:
-        docker.errors.APIError: It is one.
-    """
-    try:
-        response.raise_for_status()
-    except HTTPError as error:
-        create_api_error_from_http_exception(error)
 
 
 def _login(ref: ImageRef) -> Mapping[str, bytes]:
@@ -169,7 +158,7 @@ class Layers:
         self._task = task
         self._bytes: dict[str, tuple[int, int]] = {}  # layer to (done, total)
 
-    def hear(self, message: Mapping[str, Any]) -> None:
+    def update(self, message: Mapping[str, Any]) -> None:
         """Take one message of a pull or push into the count."""
         layer, status = str(message.get("id", "")), str(message.get("status", ""))
         detail = message.get("progressDetail") or {}

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from docker.errors import APIError, InvalidVersion
 
-from snapenv.engine.failures import is_timeout, one_line, said
+from snapenv.engine.failures import engine_message, is_timeout, one_line
 from snapenv.engine.ssh import SshError
 from snapenv.errors import EngineMissingError
 from snapenv.network.cause import causes, find_cause
@@ -35,7 +35,7 @@ _MENDS: Mapping[Kind, str] = {
     "client-certificate": "Put the cert.pem and key.pem that it knows into DOCKER_CERT_PATH.",
     "refused": "Start Docker there, listening at this address, or set DOCKER_HOST.",
 }
-_NO_SOCKET = ("this is no socket", "Name the engine's socket in DOCKER_HOST: docker context ls")
+_NO_SOCKET = ("this is not a socket", "Name the engine's socket in DOCKER_HOST: docker context ls")
 
 _Why = tuple[str, str]  # what follows a colon, and what mends it
 
@@ -45,7 +45,7 @@ def explain(address: Address, error: BaseException, *, waited_s: float) -> Engin
     chain = tuple(causes(error))
     if any(isinstance(one, PermissionError) for one in chain):
         return EngineMissingError(
-            f"you may not talk to the Docker engine at {address.url}",
+            f"you have no permission to use the Docker engine at {address.url}",
             hint="Join the group docker and log in again, or use --engine venv, which needs none.",
         )
     why, hint = (
@@ -64,8 +64,8 @@ def _of_ssh(url: str, chain: tuple[BaseException, ...]) -> _Why | None:
     if words is None:
         return None
     return (
-        one_line(words) or "ssh ended without a word",
-        f"See that this works: ssh -oBatchMode=yes ssh://{urlsplit(url).netloc} docker version",
+        one_line(words) or "ssh ended without a message",
+        f"Check that this works: ssh -oBatchMode=yes ssh://{urlsplit(url).netloc} docker version",
     )
 
 
@@ -74,9 +74,9 @@ def _of_answer(chain: tuple[BaseException, ...]) -> _Why | None:
     if any(isinstance(one, InvalidVersion) for one in chain):
         return "it is too old", "Update Docker to 20.10 or newer."
     failed = next((one for one in chain if isinstance(one, APIError)), None)
-    if failed and _WANTS_TLS in said(failed):
+    if failed and _WANTS_TLS in engine_message(failed):
         return (
-            "it wants TLS",
+            "it requires TLS",
             "Set DOCKER_TLS_VERIFY=1, and name the folder of its certificates in DOCKER_CERT_PATH.",
         )
     if failed is not None and failed.status_code in {401, 403}:
@@ -85,14 +85,17 @@ def _of_answer(chain: tuple[BaseException, ...]) -> _Why | None:
             "Let whatever stands before the engine pass /version, or name the engine's own socket.",
         )
     if failed is not None or isinstance(chain[0], (LookupError, TypeError, ValueError)):
-        return "something else answers there", "See that DOCKER_HOST has the right port."
+        return (
+            "what answers there is not a Docker engine",
+            "Check that DOCKER_HOST has the right port.",
+        )
     return None
 
 
 def _of_silence(error: BaseException, waited_s: float) -> _Why | None:
     if not is_timeout(error) and not any(isinstance(one, TimeoutError) for one in causes(error)):
         return None
-    return f"nothing came within {waited_s:g} s", _HANGS
+    return f"no answer within {waited_s:g} s", _HANGS
 
 
 def _of_socket(url: str, chain: tuple[BaseException, ...]) -> _Why | None:

@@ -182,5 +182,5 @@ def _failed(done: Completed) -> InstallError | WriteError:
         )
     return InstallError(
         f"the lock could not be installed: {first_words(done.stderr)}",
-        hint="See that the hosts of pylock.toml answer from here.",
+        hint="Check that the hosts of pylock.toml answer from here.",
     )

@@ -53,7 +53,7 @@ class Download:
                 self._take(response)
         except NoRangesError as error:
             self._restart()
-            raise RequestError("breaks off, and does not go on from there", passing=True) from error
+            raise RequestError("closes the connection early", passing=True) from error
         self._check()
 
     def _restart(self) -> None:
@@ -74,7 +74,7 @@ class Download:
 
     def _check(self) -> None:
         if self._wheel.size_bytes not in (None, self._done):
-            raise RequestError("breaks off before the end", passing=True)
+            raise RequestError("closes the connection early", passing=True)
         if self._hash.hexdigest() != self._wheel.sha256:
             raise _other_bytes("other bytes")
 
@@ -87,4 +87,4 @@ def _continues(response: Response, done: int) -> bool:
 
 
 def _other_bytes(what: str) -> RequestError:
-    return RequestError(f"serves {what} than were asked for by their sha256", hint=_OTHER)
+    return RequestError(f"serves {what} than its sha256 says", hint=_OTHER)

@@ -97,7 +97,7 @@ def _is_archive() -> Iterator[None]:
     try:
         yield
     except ARCHIVE_ERRORS as error:
-        raise RequestError("serves what is no wheel") from error
+        raise RequestError("serves a file that is not a wheel") from error
 
 
 @contextmanager

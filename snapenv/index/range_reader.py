@@ -64,7 +64,7 @@ class _Parts:
         if last is None:
             return self._end(-first)
         if first < 0 or last < first:
-            raise RequestError("serves what is no archive")
+            raise RequestError("serves a file that is not an archive")
         return self._get(f"bytes={first}-{last}", first, last - first + 1)
 
     def _end(self, size: int) -> PartialBuffer:
@@ -86,7 +86,7 @@ class _Parts:
             begin, count, self.total = _place(response, self.total)
             content = _read(response, size)
         if len(content) != count or (first is not None and (begin, count) != (first, size)):
-            raise RequestError("serves other parts than it was asked for")
+            raise RequestError("serves other ranges than requested")
         return PartialBuffer(io.BytesIO(content), begin, count, stream=False)
 
 
@@ -106,5 +106,5 @@ def _read(response: Response, limit: int) -> bytes:
     for chunk in response.iter_content(_CHUNK_BYTES):
         content += chunk
         if len(content) > limit:
-            raise RequestError("serves other parts than it was asked for")
+            raise RequestError("serves other ranges than requested")
     return bytes(content)

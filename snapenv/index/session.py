@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from snapenv.network.session import Patience, Response
 
 _RANGE_REFUSED = frozenset({400, 405, 416, 501})
-_USUAL = "See that the index answers, and that its proxy and certificate variables are right."
+_USUAL = "Check that the index answers, and that its proxy and certificate variables are right."
 _ADVICE = Advice(
     login="Give its login in pip.conf, uv.toml, UV_INDEX_<NAME>_USERNAME and _PASSWORD, netrc, "
     "`uv auth login` or keyring.",

@@ -142,7 +142,7 @@ def refuse_socks(proxy: str | None, *, host: str) -> Cause | None:
         return None
     return Cause(
         kind="socks",
-        what=f"is to be asked through {show_address(proxy)}, and PySocks, which speaks SOCKS, "
+        what=f"is to be reached through {show_address(proxy)}, but PySocks, which SOCKS needs, "
         "is not installed",
         hint="Install PySocks beside snapenv (pip install pysocks), name an http proxy in "
         f"HTTPS_PROXY, or go past it: NO_PROXY={host}",
@@ -197,22 +197,22 @@ def hint_for(kind: Kind, *, host: str, machine: str) -> str | None:
 
 
 _WHAT: Mapping[Kind, str] = {
-    "plain-http": "speaks plain http where https is wanted",
+    "plain-http": "answers over plain HTTP where HTTPS is expected",
     "expired": "has a certificate that has expired",
     "not-yet-valid": "has a certificate that is not valid yet by the clock of {machine}",
-    "other-name": "has a certificate for another name",
-    "unknown-authority": "has a certificate of an authority that is not trusted",
-    "client-certificate": "wants a certificate of whoever asks",
-    "tls": "cannot agree on TLS",
+    "other-name": "has a certificate for another host name",
+    "unknown-authority": "has a certificate from an authority that is not trusted",
+    "client-certificate": "requires a client certificate",
+    "tls": "fails the TLS handshake",
     "proxy": "cannot be reached through the proxy",
-    "proxy-login": "cannot be reached: the proxy wants a login",
-    "proxy-refusal": "cannot be reached: the proxy refuses",
+    "proxy-login": "cannot be reached: the proxy requires a login",
+    "proxy-refusal": "cannot be reached: the proxy refuses the connection",
     "socks": "cannot be reached through a SOCKS proxy",
     "timeout": "does not answer in time",
     "refused": "does not answer: the connection is refused",
     "unresolved": "does not answer: its name cannot be resolved",
     "unreachable": "does not answer: there is no route to it",
-    "cut": "does not answer: it cuts the connection",
+    "cut": "does not answer: it closes the connection",
 }
 _HINTS: Mapping[Kind, str] = {
     "expired": "Renew the certificate of {host}; where it is valid, set the clock of {machine}: "
@@ -222,16 +222,16 @@ _HINTS: Mapping[Kind, str] = {
     "other-name": "Use a name that the certificate has (openssl s_client -connect {host}), or have "
     "one made for {host}.",
     "tls": "See what it offers: openssl s_client -connect {host}; an old server needs an update.",
-    "refused": "See that a server listens at {host}, and that the port is right.",
-    "unresolved": "See that {host} is spelled right, and that {machine} resolves it: "
+    "refused": "Check that a server listens at {host}, and that the port is right.",
+    "unresolved": "Check that {host} is spelled right, and that {machine} resolves it: "
     "getent hosts NAME; a VPN may be off.",
-    "unreachable": "See that {machine} has a network: ip route; a VPN may be off.",
+    "unreachable": "Check that {machine} has a network: ip route; a VPN may be off.",
 }
 
 
 def _what(kind: Kind, limit_s: float | None) -> str:
     if kind == "timeout" and limit_s:
-        return f"does not answer in time: nothing came within {limit_s:g} s"
+        return f"does not answer in time: no answer within {limit_s:g} s"
     return _WHAT[kind].format(machine=HERE)
 
 
@@ -280,7 +280,7 @@ def _proxy_cause(
     if status == _PROXY_LOGIN:
         return Cause(
             kind="proxy-login",
-            what=f"cannot be reached: the proxy {proxy} wants a login",
+            what=f"cannot be reached: the proxy {proxy} requires a login",
             hint="Write it in the proxy's variable: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
         )
     if status:
@@ -288,7 +288,9 @@ def _proxy_cause(
     if "InvalidProxyURL" in names:
         return _through(proxy, host, "that is no address")
     if "ProxyError" in names and kind == "plain-http":
-        return _through(proxy, host, "it speaks plain http, and is named with https://")
+        return _through(
+            proxy, host, "it answers over plain HTTP, but its address begins with https://"
+        )
     if "ProxyError" in names or kind in _UNCONNECTED:
         what = _WHAT[kind].partition(": ")[2] or _WHAT[kind] if kind else "it does not answer"
         return _through(proxy, host, what)
@@ -299,6 +301,6 @@ def _through(proxy: str, host: str, why: str) -> Cause:
     return Cause(
         kind="proxy",
         what=f"cannot be reached through the proxy {proxy}: {why}",
-        hint="See that the proxy runs and that HTTPS_PROXY, HTTP_PROXY and ALL_PROXY name the "
+        hint="Check that the proxy runs and that HTTPS_PROXY, HTTP_PROXY and ALL_PROXY name the "
         f"right one, or go past it: NO_PROXY={host}",
     )

@@ -212,14 +212,14 @@ class Session(requests.Session):
     ) -> RequestError:
         """Say why nothing came; what failed before the answer began has been repeated already."""
         if isinstance(error, requests.TooManyRedirects):
-            return RequestError("redirects in a way that is not followed")
+            return RequestError("redirects too often, or away from HTTPS")
         cause = find_cause(error, host=host, proxy=proxy, limit_s=limit_s)
         if cause is None and isinstance(
             error, (requests.ConnectionError, urllib3.exceptions.HTTPError)
         ):
-            return RequestError("cannot be reached, or broke off", passing=begun)
+            return RequestError("cannot be reached, or closed the connection", passing=begun)
         if cause is None:
-            what = f"answers in a way that cannot be followed ({type(error).__name__})"
+            what = f"sends an invalid answer ({type(error).__name__})"
             return RequestError(what)
         return RequestError(
             cause.what,

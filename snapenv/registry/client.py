@@ -45,7 +45,7 @@ _MAX_PAGES = 100
 _PAGE = 1000  # tags
 _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 _DIGEST_HEADER = "Docker-Content-Digest"
-_USUAL = "See that the registry can be reached from here, and try again."
+_USUAL = "Check that the registry can be reached from here, and try again."
 _PUSH_AGAIN = "Somebody may be changing it; if it stays so, the registry is damaged."
 
 
@@ -183,7 +183,7 @@ def _below(link: str) -> str:
     parts = urlsplit(link)
     _, found, path = parts.path.partition("/v2/")
     if not found:
-        raise RequestError("names a next page that is none")
+        raise RequestError("links to an invalid next page")
     return f"{path}?{parts.query}"
 
 

@@ -136,7 +136,7 @@ class RegistrySession:
         parts = urlsplit(realm)
         ours = self._base.startswith("http:") and parts.hostname == urlsplit(self._base).hostname
         if parts.scheme != "https" and not (parts.scheme == "http" and ours):
-            raise RequestError("wants a login sent where others could read it")
+            raise RequestError("asks for a login over an unencrypted connection")
 
     def _read(
         self,
@@ -167,7 +167,7 @@ class RegistrySession:
             for chunk in response.iter_content(_CHUNK_BYTES):
                 content += chunk
                 if len(content) > max_bytes:
-                    raise RequestError(f"sends more than {max_bytes >> 10} KiB where a few are due")
+                    raise RequestError(f"sends more than {max_bytes >> 10} KiB, which is too much")
                 if time.monotonic() > until:
                     raise RequestError("sends too slowly", passing=True)
             return Body(
@@ -188,11 +188,12 @@ def _with_login(headers: Mapping[str, str], authorization: str | None) -> Mappin
 def _advice(host: str) -> Advice:
     return Advice(
         login=f"Log in: docker login {host}",
-        absent="See that the name and tag are right.",
+        absent="Check that the name and tag are right.",
         busy="Try again in a while.",
         causes={
-            "plain-http": f'Let the engine take http from it: {{"insecure-registries": ["{host}"]}}'
-            " in its daemon.json, and restart Docker; snapenv then takes it too.",
+            "plain-http": "Allow the engine to use HTTP for it: "
+            f'{{"insecure-registries": ["{host}"]}} in its daemon.json, and '
+            "restart Docker; snapenv then uses it too.",
             "unknown-authority": f"Put its authority into /etc/docker/certs.d/{host}/ca.crt, or "
             "name it in SSL_CERT_FILE.",
             "client-certificate": "Put client.cert and client.key into "

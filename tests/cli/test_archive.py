@@ -38,7 +38,7 @@ def test_a_damaged_archive_is_named_without_a_traceback(tmp_path: Path) -> None:
 
     stderr = Command(NOWHERE).error("archive", "import", str(path))
 
-    assert f"{path} is no whole archive: its end is missing" in stderr
+    assert f"{path} is not a complete archive: its end is missing" in stderr
     assert "Get it again" in stderr
     assert "Traceback" not in stderr
 

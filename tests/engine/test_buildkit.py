@@ -18,7 +18,7 @@ def play(name: str) -> tuple[Steps, FakeTask]:
     for line in (RECORDED / name).read_text().splitlines():
         message = json.loads(line)
         if message.get("id") == TRACE:
-            steps.hear(parse_trace(message["aux"]))
+            steps.update(parse_trace(message["aux"]))
     return steps, task
 
 
@@ -60,7 +60,7 @@ def test_the_step_that_failed_is_known_with_its_last_lines() -> None:
 def test_a_step_that_was_cancelled_with_another_is_not_the_one_that_failed() -> None:
     steps = Steps(FakeTask())
 
-    steps.hear(Trace(vertexes=(step("a", error="context canceled"), step("b", error="no"))))
+    steps.update(Trace(vertexes=(step("a", error="context canceled"), step("b", error="no"))))
 
     assert steps.failed == step("b", error="no")
 
@@ -71,7 +71,7 @@ def test_the_bytes_of_all_parts_are_counted_together() -> None:
 
     for part, current, total in (("a", 10, 100), ("b", 5, 50), ("a", 100, 100), ("c", 7, 0)):
         status = Status(id=part, vertex="fetch", current=current, total=total)
-        steps.hear(Trace(statuses=(status,)))
+        steps.update(Trace(statuses=(status,)))
 
     assert task.counts == [(10, 100), (15, 150), (105, 150)]
 
@@ -79,9 +79,9 @@ def test_the_bytes_of_all_parts_are_counted_together() -> None:
 def test_a_line_may_come_in_pieces() -> None:
     steps = Steps(FakeTask())
 
-    steps.hear(Trace(vertexes=(step("a"),), logs=(Log(vertex="a", text=b"half "),)))
-    steps.hear(Trace(logs=(Log(vertex="a", text="ünd half\n".encode()[:1]),)))
-    steps.hear(Trace(logs=(Log(vertex="a", text="ünd half\n".encode()[1:]),)))
+    steps.update(Trace(vertexes=(step("a"),), logs=(Log(vertex="a", text=b"half "),)))
+    steps.update(Trace(logs=(Log(vertex="a", text="ünd half\n".encode()[:1]),)))
+    steps.update(Trace(logs=(Log(vertex="a", text="ünd half\n".encode()[1:]),)))
 
     assert steps.lines(step("a"), last=1) == ("half ünd half",)
 

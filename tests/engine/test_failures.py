@@ -100,7 +100,7 @@ X509 = f"{GET}tls: failed to verify certificate: x509: "
         ),
         (
             f"{X509}certificate is valid for other.example.com, not registry.example.com",
-            "has a certificate for another name",
+            "has a certificate for another host name",
             "openssl s_client -connect registry.example.com",
         ),
         (
@@ -108,25 +108,25 @@ X509 = f"{GET}tls: failed to verify certificate: x509: "
                 f"{X509}cannot validate certificate for 192.0.2.1 because it doesn't contain "
                 "any IP SANs"
             ),
-            "has a certificate for another name",
+            "has a certificate for another host name",
             "openssl s_client",
         ),
         (
             f"{X509}certificate signed by unknown authority",
-            "of an authority that is not trusted",
+            "from an authority that is not trusted",
             "/etc/docker/certs.d/registry.example.com/ca.crt on the engine's machine",
         ),
         (
             f"{GET}http: server gave HTTP response to HTTPS client",
-            "speaks plain http",
+            "over plain HTTP",
             '"insecure-registries": ["registry.example.com"]',
         ),
         (
             f"{GET}remote error: tls: bad certificate",
-            "wants a certificate of whoever asks",
+            "requires a client certificate",
             "client.cert",
         ),
-        (f"{GET}remote error: tls: handshake failure", "cannot agree on TLS", "openssl"),
+        (f"{GET}remote error: tls: handshake failure", "fails the TLS handshake", "openssl"),
         (
             f"{GET}proxyconnect tcp: dial tcp 192.0.2.1:3128: connect: connection refused",
             "cannot be reached through the proxy",
@@ -137,7 +137,7 @@ X509 = f"{GET}tls: failed to verify certificate: x509: "
             "cannot be reached through the proxy",
             "docker info",
         ),
-        (f"{GET}Proxy Authentication Required", "the proxy wants a login", "docker info"),
+        (f"{GET}Proxy Authentication Required", "the proxy requires a login", "docker info"),
     ],
 )
 def test_why_the_engine_does_not_reach_a_registry_is_told_by_its_cause(

@@ -247,7 +247,7 @@ def test_an_image_that_is_its_base_is_not_asked_for() -> None:
 def test_what_is_no_tar_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"no tar at all" * 1000)
 
-    with pytest.raises(EngineError, match="does not arrive whole"):
+    with pytest.raises(EngineError, match="arrives incomplete"):
         list(read_layers(opener(tmp_path / "x"), ["sha256:a"], base_diff_ids=()))
 
 
@@ -273,9 +273,9 @@ def test_a_layer_whose_bytes_are_damaged_is_refused(
 
     assert len(read(read_layers(opener(write()), ["sha256:a"], base_diff_ids=()))) == 1
     layer[place] ^= 0x10
-    with pytest.raises(EngineError, match="as the engine saves it, does not arrive whole"):
+    with pytest.raises(EngineError, match="as the engine saves it, arrives incomplete"):
         read(read_layers(opener(write()), ["sha256:a"], base_diff_ids=()))
-    with pytest.raises(EngineError, match="as the engine saves it, does not arrive whole"):
+    with pytest.raises(EngineError, match="as the engine saves it, arrives incomplete"):
         [b"".join(part) for _, _, part in read_saved(opener(tmp_path / "x"), ["sha256:a"])]
 
 

@@ -38,7 +38,7 @@ def test_the_bytes_of_all_layers_are_counted_together() -> None:
         ("c", "Already exists", None),
     ):
         detail = {"current": done, "total": 100} if done else {}
-        layers.hear({"id": layer, "status": status, "progressDetail": detail})
+        layers.update({"id": layer, "status": status, "progressDetail": detail})
 
     assert task.counts == [(10, 100), (11, 200), (101, 200)]
 
@@ -46,7 +46,7 @@ def test_the_bytes_of_all_layers_are_counted_together() -> None:
 def test_more_bytes_than_were_announced_move_the_total() -> None:
     task = FakeTask()
 
-    Layers(task).hear(
+    Layers(task).update(
         {"id": "a", "status": "Pushing", "progressDetail": {"current": 2560, "total": 5}}
     )
 

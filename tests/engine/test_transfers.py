@@ -146,7 +146,7 @@ def test_a_failure_that_passes_is_tried_again(
         ({"status": 429}, "too many requests"),
         ({"status": 500}, "does not answer"),
         ({"status": 503}, "does not answer"),
-        ({"hangs": True}, "does not answer: nothing was heard"),
+        ({"hangs": True}, "does not answer: no message arrived"),
         ({"cut_after": 0}, "does not answer"),
     ],
     ids=str,
@@ -217,7 +217,7 @@ def test_a_layer_that_stops_coming_is_no_image(
 ) -> None:
     faulty.always(rf"GET /v2/\S+/blobs/{there.layer_digests[0]}", hangs=True)
 
-    with pytest.raises(RegistryError, match=f"{faulty.name} does not answer: nothing was heard"):
+    with pytest.raises(RegistryError, match=f"{faulty.name} does not answer: no message arrived"):
         engine.pull(ref, FakeTask())
 
     assert engine.find(ref.tagged) is None
@@ -270,7 +270,7 @@ def test_a_push_that_fails_once_arrives(
         ({"status": 403}, "refuses"),
         ({"status": 429}, "too many requests"),
         ({"status": 500}, "does not answer"),
-        ({"hangs": True}, "does not answer: nothing was heard"),
+        ({"hangs": True}, "does not answer: no message arrived"),
         ({"cut_request_after": 20}, "does not answer"),
     ],
     ids=str,

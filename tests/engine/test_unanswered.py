@@ -56,7 +56,7 @@ def test_an_engine_that_never_answers_is_told_with_its_address(tmp_path: Path) -
     with silent(tmp_path / "s") as url:
         error = refusal(Address(url=url))
 
-    assert f"answers at {url}: nothing came within 0.3 s" in error.message
+    assert f"answers at {url}: no answer within 0.3 s" in error.message
     assert "systemctl restart docker" in error.hint
 
 
@@ -97,7 +97,7 @@ def test_a_socket_that_is_not_there_none_at_all_and_a_dead_one_are_three_things(
     told["dead"] = refusal(Address(url=f"unix://{tmp_path}/dead"))
 
     assert told["gone"].message.endswith(": there is no such socket")
-    assert told["file"].message.endswith(": this is no socket")
+    assert told["file"].message.endswith(": this is not a socket")
     assert told["dead"].message.endswith(": nothing listens at this socket")
     assert len({error.hint for error in told.values()}) == 3
 
@@ -107,19 +107,19 @@ def test_a_socket_that_we_may_not_open_is_told_apart() -> None:
 
     error = explain(Address(url="unix:///x"), behind, waited_s=1.0)
 
-    assert "may not talk" in error.message
+    assert "no permission to use" in error.message
     assert "group docker" in error.hint
 
 
 @pytest.mark.parametrize(
     ("answer", "status", "why", "hint"),
     [
-        ("Client sent an HTTP request to an HTTPS server.", 400, "it wants TLS", "TLS_VERIFY=1"),
+        ("Client sent an HTTP request to an HTTPS server.", 400, "it requires TLS", "TLS_VERIFY=1"),
         ("denied", 403, "refuses with 403", "pass /version"),
-        ("<html>", 404, "something else answers there", "right port"),
-        ("<html>", 200, "something else answers there", "right port"),
-        ({}, 200, "something else answers there", "right port"),
-        ([], 200, "something else answers there", "right port"),
+        ("<html>", 404, "what answers there is not a Docker engine", "right port"),
+        ("<html>", 200, "what answers there is not a Docker engine", "right port"),
+        ({}, 200, "what answers there is not a Docker engine", "right port"),
+        ([], 200, "what answers there is not a Docker engine", "right port"),
         (DOCKER | {"ApiVersion": "1.18"}, 200, "it is too old", "Update Docker"),
     ],
 )
@@ -199,10 +199,10 @@ def test_each_fault_of_an_engines_tls_has_a_text_and_a_mend_of_its_own(tmp_path:
 
     assert "it has a certificate that has expired" in told["expired"].message
     assert "is not valid yet by the clock of this machine" in told["not-yet-valid"].message
-    assert "it has a certificate for another name" in told["other-name"].message
-    assert "of an authority that is not trusted" in told["good"].message
+    assert "it has a certificate for another host name" in told["other-name"].message
+    assert "from an authority that is not trusted" in told["good"].message
     assert "ca.pem" in told["good"].hint
-    assert "it speaks plain http" in told["plain"].message
+    assert "it answers over plain HTTP" in told["plain"].message
     assert "DOCKER_TLS_VERIFY" in told["plain"].hint
     assert len({error.hint for error in told.values()}) == len(told)
 
@@ -268,6 +268,6 @@ def test_an_ssh_that_hangs_is_given_its_time_and_ended(
 
     error = refusal(Address(url="ssh://there"))
 
-    assert "nothing came within 0.3 s" in error.message
+    assert "no answer within 0.3 s" in error.message
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)

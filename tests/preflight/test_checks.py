@@ -72,12 +72,12 @@ def test_of_an_engine_elsewhere_nothing_is_told_by_this_machine() -> None:
 def test_an_engine_that_is_missing_says_why_in_its_own_words() -> None:
     down = replace(
         host(RTX4090, "580.95.05", None),
-        engine_error="you may not talk to the Docker engine",
+        engine_error="you have no permission to use the Docker engine",
         engine_hint="Join the group docker.",
     )
     check = preflight(down, CU130, KNOWN)[0]
 
-    assert check.actual == "you may not talk to the Docker engine"
+    assert check.actual == "you have no permission to use the Docker engine"
     assert check.fix == "Join the group docker."
 
 

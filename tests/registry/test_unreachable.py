@@ -50,9 +50,14 @@ def refusal(ref: ImageRef) -> RegistryError:
     [
         ("expired", True, "has a certificate that has expired", "Renew the certificate"),
         ("not-yet-valid", True, "not valid yet by the clock of this machine", "timedatectl"),
-        ("other-name", True, "has a certificate for another name", "openssl s_client"),
-        ("good", False, "of an authority that is not trusted", "/etc/docker/certs.d/{}/ca.crt"),
-        (None, True, "speaks plain http where https is wanted", '"insecure-registries": ["{}"]'),
+        ("other-name", True, "has a certificate for another host name", "openssl s_client"),
+        ("good", False, "from an authority that is not trusted", "/etc/docker/certs.d/{}/ca.crt"),
+        (
+            None,
+            True,
+            "answers over plain HTTP where HTTPS is expected",
+            '"insecure-registries": ["{}"]',
+        ),
     ],
 )
 def test_each_fault_of_tls_has_a_text_and_a_mend_of_its_own(  # noqa: PLR0913
@@ -118,7 +123,7 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_login(
 @pytest.mark.parametrize(
     ("status", "message", "hint"),
     [
-        ("407 Proxy Authentication Required", "wants a login", "USER:PASSWORD@"),
+        ("407 Proxy Authentication Required", "requires a login", "USER:PASSWORD@"),
         ("403 Forbidden", "it answers with 403", "NO_PROXY="),
         ("503 Service Unavailable", "it answers with 503", "NO_PROXY="),
     ],
