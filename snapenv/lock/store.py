@@ -26,6 +26,7 @@ from snapenv.model.snapshot import (
     APPLY_OVERLAY,
     DOCKERFILE,
     LOCK_FILE,
+    MEASURED_FILE,
     OVERLAY,
     PYLOCK_FILE,
     SUMS_FILE,
@@ -34,6 +35,7 @@ from snapenv.model.snapshot import (
     Snapshot,
 )
 from snapenv.ownership.staging import staged
+from snapenv.toml import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +53,7 @@ _DATE_LINE = re.compile(
 )
 _FOLDERS = (VENDOR, OVERLAY)
 _TEXTS_OF_ALL = (LOCK_FILE, PYLOCK_FILE, DOCKERFILE)
-_TEXTS = (*_TEXTS_OF_ALL, SUMS_FILE, f"{OVERLAY}/index.json", APPLY_OVERLAY)
+_TEXTS = (*_TEXTS_OF_ALL, MEASURED_FILE, SUMS_FILE, f"{OVERLAY}/index.json", APPLY_OVERLAY)
 _MAX_TEXT_BYTES = 16 * 1024 * 1024  # as much as is read out of an image
 _READERS = 4  # threads that hash
 _FEW_BYTES = 1 << 20  # which are hashed before a thread has begun
@@ -70,16 +72,18 @@ def make_snapshot(  # noqa: PLR0913 - the files of a snapshot by kind
 
     ``carried`` are the files of ``vendor/`` and ``overlay/``, and what was written already;
     ``hashed`` gives the sha256, in hex, of those whose content was hashed a moment ago. When
-    it was captured, and how fast the smoke-train went then, stands in the first line of
-    SHA256SUMS, and is no part of the digest.
+    it was captured, in the first line of SHA256SUMS, and what was measured are no part of the
+    digest.
 
     Raises:
         LockError: A snapshot with a file of this name or size could not be read again.
         SnapshotDamagedError: A carried file is gone or cannot be read.
     """
     known = carried or {}
+    measured = write_measured(lock)
     contents: dict[str, Content] = {
         LOCK_FILE: known[LOCK_FILE] if LOCK_FILE in known else write_lock(lock),
+        **({MEASURED_FILE: measured} if measured else {}),
         PYLOCK_FILE: pylock,
         DOCKERFILE: dockerfile,
         **known,
@@ -87,8 +91,8 @@ def make_snapshot(  # noqa: PLR0913 - the files of a snapshot by kind
     _refuse_unreadable(contents)
     hashed = hashed or {}
     others = {name: content for name, content in contents.items() if name not in hashed}
-    sums = _sum_lines({**hashed, **_hash_all(others)})
-    contents[SUMS_FILE] = f"{_CAPTURED}{captured_at}{_measured(lock)}\n{sums}".encode()
+    sums = {**hashed, **_hash_all(others)}
+    contents[SUMS_FILE] = f"{_CAPTURED}{captured_at}\n{_sum_lines(sums)}".encode()
     return Snapshot(
         lock=lock,
         files=contents,
@@ -109,11 +113,20 @@ def _with_speed(lock: Lock, speed: Speed | None) -> Lock:
     return replace(lock, baseline=replace(lock.baseline, speed=speed, cuda=None))
 
 
-def _measured(lock: Lock) -> str:
+def write_measured(lock: Lock) -> bytes | None:
+    """Return the text of ``measured.json``, where there is something to write."""
     if lock.baseline is None or lock.baseline.speed is None:
-        return ""
-    text = msgspec.json.encode(lock.baseline.speed).decode()
-    return f", measured {text} {_check(text)}"
+        return None
+    return msgspec.json.format(msgspec.json.encode(lock.baseline.speed)) + b"\n"
+
+
+def _read_speed(contents: Mapping[str, Content], head: re.Match[str], where: str) -> Speed | None:
+    """Read how fast the smoke-train went; schema 1 has it in the first line of SHA256SUMS."""
+    text = _text(MEASURED_FILE, contents, where) or head["speed"]
+    try:
+        return msgspec.json.decode(text, type=Speed) if text else None
+    except (ValueError, RecursionError) as error:
+        raise _damaged(f"{where}/{MEASURED_FILE}: {one_line(str(error))}") from error
 
 
 def _check(text: str) -> str:
@@ -225,13 +238,13 @@ def parse_snapshot(
     except SnapshotDamagedError:
         _refuse_newer(contents, where)
         raise
-    speed = msgspec.json.decode(head["speed"], type=Speed) if head["speed"] else None
+    speed = _read_speed(contents, head, where)
     texts = (_text(name, contents, where) for name in (LOCK_FILE, PYLOCK_FILE))
     lock = lock_from_toml(*texts, where=where)
     return Snapshot(
         lock=_with_speed(lock, speed),
         files=contents,
-        digest=_digest(_sum_lines(sums)),
+        digest=_digest(sums),
         captured_at=head["date"],
         absent=tuple(sorted(absent)),
     )
@@ -325,8 +338,9 @@ def _sum_lines(sums: Mapping[str, str]) -> str:
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
 
 
-def _digest(sums: str) -> str:
-    return f"sha256:{hashlib.sha256(sums.encode()).hexdigest()}"
+def _digest(sums: Mapping[str, str]) -> str:
+    lines = _sum_lines({name: sums[name] for name in sums.keys() - {MEASURED_FILE}})
+    return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
 
 
 def _printable(name: str) -> str:

@@ -21,6 +21,7 @@ LOCK_FILE = "snapenv.toml"
 PYLOCK_FILE = "pylock.toml"
 DOCKERFILE = "Dockerfile"
 SUMS_FILE = "SHA256SUMS"
+MEASURED_FILE = "measured.json"  # how fast the smoke-train went, which is new each time
 VENDOR = "vendor"  # the folder of wheels that no index gives back
 OVERLAY = "overlay"  # the folder of files that were edited or added by hand
 STAGED = "staged"  # a folder beside a snapshot while it is built: wheels of private indexes
@@ -113,7 +114,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
     lock: Lock
     files: Mapping[str, Content]
-    digest: str  # "sha256:…" over SHA256SUMS less its comments, so the date is no part of it
+    digest: str  # "sha256:…" over the sums of SHA256SUMS, less that of what was measured
     captured_at: str  # UTC, ISO 8601, to the second
     absent: tuple[str, ...] = ()  # carried files that an image was built with and does not hold
 

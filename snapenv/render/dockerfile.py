@@ -67,7 +67,7 @@ class DockerfileView(Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     libraries: tuple[AptLibrary, ...]
     layers: tuple[LayerView, ...]
-    locks: tuple[str, ...]  # the lock files of the snapshot
+    kept: tuple[str, ...]  # files of the snapshot that the image keeps beside those of each
     overlay: bool
     system_site: bool
     sees: str
@@ -89,7 +89,7 @@ def render_dockerfile(
     """Render the Dockerfile of a lock, whose packages are installed in ``layers``.
 
     Without layers, all are installed at once from the snapshot's own lock file. ``kept`` are the
-    lock files of layers that lie in the snapshot; the image keeps them. ``resets_entrypoint`` is
+    files that lie in this snapshot and not in each; the image keeps them. ``resets_entrypoint`` is
     for a base whose ENTRYPOINT does not start the command that a container is given.
 
     Raises:
@@ -117,7 +117,7 @@ def _view(lock: Lock, layers: Sequence[PinLayer], kept: Sequence[str]) -> Docker
             reasons=tuple(_one_line(reason) for reason in lock.base.reasons),
             libraries=apt_libraries(lock.native),
             layers=tuple(_layer(layer) for layer in layers),
-            locks=tuple(_matched(_IN_CONTEXT, name) for name in (PYLOCK_FILE, *kept)),
+            kept=tuple(_matched(_IN_CONTEXT, name) for name in (PYLOCK_FILE, *kept)),
             overlay=bool(lock.overlay),
             system_site=inherits,
             sees="those of the base image" if inherits else "nothing of the base image's",

@@ -16,6 +16,7 @@ from snapenv.model.snapshot import (
     BASE_DIGEST_LABEL,
     BASE_NAME_LABEL,
     IMAGE_PYTHON,
+    MEASURED_FILE,
     SNAPSHOT_LABEL,
     STAGED,
     TAG_LABEL,
@@ -167,8 +168,9 @@ def _context(snapshot: Snapshot, staged: Staged, services: Services) -> BuildCon
 
 
 def _kept(snapshot: Snapshot) -> tuple[str, ...]:
-    """Return the lock files of layers that the snapshot holds, so that the image does too."""
-    return tuple(sorted(name for name in snapshot.files if is_layer_file(name)))
+    """Return what the image holds of the snapshot, where this has it, beside what each has."""
+    kept = (name for name in snapshot.files if is_layer_file(name) or name == MEASURED_FILE)
+    return tuple(sorted(kept))
 
 
 def _labels(snapshot: Snapshot, base: ImageRef) -> Mapping[str, str]:

@@ -17,11 +17,11 @@ from snapenv.lock.fetch import temporary_folder
 from snapenv.lock.make_lock import make_lock, name_environment
 from snapenv.lock.packages import Packages, VendorOptions, lock_packages
 from snapenv.lock.pins import refuse_what_cannot_be_carried
-from snapenv.lock.store import make_snapshot, write_lock, write_snapshot
+from snapenv.lock.store import make_snapshot, write_lock, write_measured, write_snapshot
 from snapenv.model.facts import Facts
 from snapenv.model.image import Tag
 from snapenv.model.outcome import Outcome
-from snapenv.model.snapshot import DOCKERFILE, LOCK_FILE, Base, Lock
+from snapenv.model.snapshot import DOCKERFILE, LOCK_FILE, MEASURED_FILE, Base, Lock
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
@@ -148,7 +148,7 @@ def _snapshot(lock: Lock, packages: Packages, services: Services) -> Snapshot:
 
 
 def _rendered(lock: Lock, made: Kept) -> dict[str, str]:
-    """Return the lock, the Dockerfile and the lock files of its layers, also as written before."""
+    """Return the texts of a snapshot but pylock.toml by name, also as written before."""
     known = (program_digest().encode(), msgspec.json.encode(lock))
     name = hashlib.sha256(b"\n".join(known)).hexdigest()
     texts = made.find_value(name, dict[str, str])
@@ -158,6 +158,9 @@ def _rendered(lock: Lock, made: Kept) -> dict[str, str]:
 
         layers = split_lock(lock)
         files = {layer.file: layer.content.decode() for layer in layers}
+        measured = write_measured(lock)
+        if measured:
+            files[MEASURED_FILE] = measured.decode()
         dockerfile = render_dockerfile(lock, layers, kept=list(files))
         written = {LOCK_FILE: write_lock(lock).decode(), DOCKERFILE: dockerfile.decode()}
         texts = {**written, **files}

@@ -20,7 +20,7 @@ from docker import DockerClient
 from snapenv.archive.layout import END
 from snapenv.archive.reader import check_archive
 from snapenv.errors import ArchiveError, SnapshotDamagedError
-from snapenv.lock.store import read_snapshot
+from snapenv.lock.store import parse_snapshot, read_snapshot
 from snapenv.model.fingerprint import Speed
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
 from snapenv.render.layers import split_lock
@@ -102,6 +102,17 @@ def test_a_baseline_is_read_with_its_speed() -> None:
         shm_bytes=25276514304,
         cpu_count=2,
     )
+
+
+def test_every_flipped_byte_of_the_speed_in_a_comment_is_found() -> None:
+    files = read_snapshot(WITH_BASELINE).files
+    content = (WITH_BASELINE / "SHA256SUMS").read_bytes()
+
+    for position in range(content.index(b","), content.index(b"\n")):
+        flipped = bytearray(content)
+        flipped[position] ^= 1
+        with pytest.raises(SnapshotDamagedError, match="not of its form"):
+            parse_snapshot({**files, "SHA256SUMS": bytes(flipped)}, where="there")
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from snapenv.lock.store import (
     write_snapshot,
 )
 from snapenv.model.fingerprint import Speed
-from snapenv.model.snapshot import SUMS_FILE
+from snapenv.model.snapshot import MEASURED_FILE, SUMS_FILE
 from tests.samples import (
     CAPTURED_AT,
     sample_environment,
@@ -212,19 +212,45 @@ def test_how_fast_the_smoke_train_went_is_no_part_of_the_digest_and_comes_back()
     fast, slow = with_speed(12.5), with_speed(2.5)
 
     assert fast.digest == slow.digest
-    assert {name for name in fast.files if fast.files[name] != slow.files[name]} == {SUMS_FILE}
-    assert fast.text(SUMS_FILE).splitlines()[1:] == slow.text(SUMS_FILE).splitlines()[1:]
+    assert {name for name in fast.files if fast.files[name] != slow.files[name]} == {
+        MEASURED_FILE,
+        SUMS_FILE,
+    }
     assert parse_snapshot(fast.files, where="there") == fast
 
 
-def test_every_flipped_byte_of_the_speed_is_found() -> None:
-    files = dict(with_speed(12.5).files)
-    content = with_speed(12.5).text(SUMS_FILE)
+def test_every_flipped_byte_of_the_speed_is_found_by_snapenv_and_by_sha256sum(
+    tmp_path: Path,
+) -> None:
+    write_snapshot(with_speed(12.5), tmp_path / "one")
+    measured = tmp_path / "one" / MEASURED_FILE
+    content = measured.read_bytes()
 
-    for position in range(len(DATE), content.index(b"\n")):
+    for position in range(len(content)):
         flipped = bytearray(content)
         flipped[position] ^= 1
-        assert damage({**files, SUMS_FILE: bytes(flipped)})
+        measured.write_bytes(flipped)
+        assert damage_in(tmp_path / "one") == "measured.json is not what SHA256SUMS says"
+
+    assert subprocess.run(
+        ("sha256sum", "--check", "--quiet", SUMS_FILE),
+        cwd=measured.parent,
+        capture_output=True,
+        check=False,
+    ).returncode
+
+
+def test_a_speed_that_is_gone_or_in_no_sum_is_damage() -> None:
+    files = with_speed(12.5).files
+    gone = {name: content for name, content in files.items() if name != MEASURED_FILE}
+
+    assert damage(gone) == "there/measured.json is missing"
+    assert damage({**FILES, MEASURED_FILE: b"{}"}) == "there/measured.json is not in SHA256SUMS"
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"images_per_s": "fast"}'])
+def test_what_was_measured_in_another_form_is_named(content: bytes) -> None:
+    assert damage(forged({MEASURED_FILE: content})).startswith("there/measured.json: ")
 
 
 @pytest.mark.parametrize("name", sorted(ALL_FILES))

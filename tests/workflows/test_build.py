@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from snapenv.errors import BuildError, TagTakenError
 from snapenv.lock.store import write_snapshot
+from snapenv.model.fingerprint import Speed
 from snapenv.model.image import Image, ImageRef
 from snapenv.workflows.build import Build, build
 from tests.fakes import FakeTask
@@ -15,6 +16,7 @@ from tests.samples import (
     sample_distribution,
     sample_environment,
     sample_facts,
+    sample_fingerprint,
     sample_lock,
     sample_snapshot,
 )
@@ -54,6 +56,22 @@ def test_the_base_is_pinned_and_the_snapshot_travels_as_it_was_captured(snapshot
     assert {name: context.files[name] for name in captured} == captured
     assert context.labels["io.snapenv.snapshot"] == sample_snapshot().digest
     assert context.labels["org.opencontainers.image.base.digest"].startswith("sha256:")
+
+
+@pytest.mark.parametrize("speed", [Speed(images_per_s=1.0, step_ms_median=2, step_ms_p95=3), None])
+def test_the_image_keeps_every_file_that_an_image_needs(
+    tmp_path: Path, speed: Speed | None
+) -> None:
+    lock = sample_lock(baseline=replace(sample_fingerprint(), speed=speed))
+    write_snapshot(sample_snapshot(lock), tmp_path / "s")
+    engine = EngineWithBase()
+
+    build(tmp_path / "s", REQUEST, services(engine))
+
+    (context,) = engine.built
+    dockerfile = bytes(context.files[context.dockerfile]).decode()
+    (copied,) = (line for line in dockerfile.splitlines() if line.startswith("COPY snapenv.toml"))
+    assert sorted(copied.split()[1:-1]) == sorted(path.name for path in (tmp_path / "s").iterdir())
 
 
 def test_a_certificate_authority_is_lent_to_the_build(snapshot: Path) -> None:
