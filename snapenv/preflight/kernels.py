@@ -43,9 +43,14 @@ def check_kernels(case: Case) -> Iterator[Check]:
         by = "PTX" if any(coverage == "ptx" for _, coverage in known) else "machine code"
         yield passed("gpu.kernels", expected, by, part="image")
         return
-    actual = f"none for {_names(missing)}{_built_for(case)}"
+    torch = next((one for one in case.needs.kernels if one.distribution == "torch"), None)
+    but = f", but for {' '.join(built_for(torch))}" if torch else ""
+    actual = f"none for {_names(missing)}{but}"
     if len(missing) == len(found):
-        fix = _other_torch(missing[0], case)
+        machine = case.host.hardware.system.architecture
+        builds = map(name_build, builds_for(missing[:1], machine, case.catalogue))
+        named = " or ".join(builds) or "a build for it"
+        fix = f"Take an environment whose torch runs on this GPU: {named}."
         yield failed("gpu.kernels", expected, actual, fix, part="image")
     else:
         numbered = zip(case.numbers, found, strict=True)
@@ -76,7 +81,11 @@ def check_ptx(case: Case) -> Iterator[Check]:
 
 def check_extensions(case: Case) -> Iterator[Check]:
     """Return whether compiled packages beside torch hold code for the GPUs that torch runs on."""
-    extensions = [one for one in case.needs.kernels if _is_extension(one)]
+    extensions = [
+        one
+        for one in case.needs.kernels
+        if one.distribution != "torch" and not (one.distribution or "").startswith(_OF_NVIDIA)
+    ]
     gpus = [gpu for gpu in case.gpus if torch_coverage(case, gpu) != "none"]
     if not extensions or not gpus or case.jetson:
         return
@@ -84,7 +93,13 @@ def check_extensions(case: Case) -> Iterator[Check]:
     lacking = {
         one.distribution or "files of no package": bare
         for one in extensions
-        if (bare := [gpu for gpu in gpus if _lacks(one, gpu)])
+        if (
+            bare := [
+                gpu
+                for gpu in gpus
+                if cover_by_name(built_for(one), gpu.compute_capability) == "none"
+            ]
+        )
     }
     if not lacking:
         yield passed("gpu.extensions", expected, "in all of them", part="image")
@@ -94,10 +109,6 @@ def check_extensions(case: Case) -> Iterator[Check]:
     fix = f"Build {next(iter(lacking))} again with TORCH_CUDA_ARCH_LIST for these, then capture."
     say = failed if stops else warning
     yield say("gpu.extensions", expected, actual, fix, part="image")
-
-
-def _lacks(kernels: Kernels, gpu: Gpu) -> bool:
-    return cover_by_name(built_for(kernels), gpu.compute_capability) == "none"
 
 
 def check_image(case: Case) -> Iterator[Check]:
@@ -157,26 +168,6 @@ def built_for(kernels: Kernels) -> tuple[str, ...]:
     return kernels.common or kernels.architectures
 
 
-def _is_extension(kernels: Kernels) -> bool:
-    name = kernels.distribution or ""
-    return name != "torch" and not name.startswith(_OF_NVIDIA)
-
-
 def _names(gpus: Sequence[Gpu]) -> str:
     """Name GPUs with their compute capability, each once."""
     return ", ".join(dict.fromkeys(gpu.label for gpu in gpus))
-
-
-def _built_for(case: Case) -> str:
-    for one in case.needs.kernels:
-        if one.distribution == "torch":
-            return f", but for {' '.join(built_for(one))}"
-    return ""
-
-
-def _other_torch(gpu: Gpu, case: Case) -> str:
-    """Say which builds of torch run on this GPU."""
-    machine = case.host.hardware.system.architecture
-    builds = map(name_build, builds_for([gpu], machine, case.catalogue))
-    named = " or ".join(builds) or "a build for it"
-    return f"Take an environment whose torch runs on this GPU: {named}."

@@ -31,30 +31,24 @@ def judge(
     begins that of a no, and what decided is added. ``diff`` is a command that shows how two
     environments differ; it is next where packages do.
     """
-    deciding = _find_deciding(checks)
-    if deciding is None:
+    failing = [check for check in checks if check.fails]
+    if not failing:
         return Verdict(ok=True, summary=f"{passed}: tier {tier}" if tier else passed)
+    # A package decides before the count of those that differ.
+    deciding = min(
+        failing,
+        key=lambda check: (
+            PARTS.index(check.part),
+            check.topic == "packages" and check.package is None,
+        ),
+    )
+    reason = f"{deciding.package or deciding.id} is {deciding.actual}, not {deciding.expected}"
+    if deciding.part in ("host", "transport"):
+        reason = f"{deciding.actual} (expected: {deciding.expected})"
     return Verdict(
         ok=False,
-        summary=f"{failed}: {_reason(deciding)}",
+        summary=f"{failed}: {reason}",
         part=deciding.part,
         check=deciding.id,
         next=diff if diff and deciding.topic in _SHOWN_BY_DIFF else deciding.fix,
     )
-
-
-def _find_deciding(checks: Sequence[Check]) -> Check | None:
-    """Return the first failing check of the first failing part, a package before the count."""
-    failing = [check for check in checks if check.fails]
-    return min(failing, key=lambda check: (PARTS.index(check.part), _is_count(check)), default=None)
-
-
-def _is_count(check: Check) -> bool:
-    """Return whether a check counts the packages that others name."""
-    return check.topic == "packages" and check.package is None
-
-
-def _reason(check: Check) -> str:
-    if check.part in ("host", "transport"):
-        return f"{check.actual} (expected: {check.expected})"
-    return f"{check.package or check.id} is {check.actual}, not {check.expected}"
