@@ -31,20 +31,22 @@ def check_plumbing(case: Case) -> Iterator[Check]:
     engine = case.gpu_engine
     if engine is None or (case.snap and case.injection == "none"):
         return
-    if _may_use_specs(case, engine):
+    major = (major_minor(engine.version) or (0, 0))[0]
+    file, restart = _daemon(engine)
+    if case.specs and not (engine.cdi or case.hook) and major >= _CDI_SINCE:
         yield failed(
             "gpu.cdi-feature",
             "an engine that takes CDI devices, the one way here",
             f"Docker {engine.version} without features.cdi",
-            f'Put {{"features": {{"cdi": true}}}} into {_daemon(engine)[0]}, then: '
-            f"{_daemon(engine)[1]}",
+            f'Put {{"features": {{"cdi": true}}}} into {file}, then: {restart}',
         )
     elif case.injection == "none" and not is_unread(case):
         yield failed(
             "gpu.plumbing",
             "NVIDIA's container toolkit, or a CDI specification",
             f"neither; Docker {engine.version} cannot hand on a GPU",
-            _install(engine),
+            "Install nvidia-container-toolkit, then: "
+            f"{advice.configure_runtime(file, rootless=engine.rootless)} && {restart}",
         )
     elif case.injection != "none":
         yield passed("gpu.plumbing", "NVIDIA's container toolkit, or CDI", _way(case, engine))
@@ -91,23 +93,11 @@ def check_uvm(case: Case) -> Iterator[Check]:
         yield say("gpu.uvm", _UVM, "not there: CUDA may say unknown error", fix)
 
 
-def _may_use_specs(case: Case, engine: HostEngine) -> bool:
-    """Return whether only the engine's switch is missing between specifications and containers."""
-    major = (major_minor(engine.version) or (0, 0))[0]
-    return bool(case.specs) and not (engine.cdi or case.hook) and major >= _CDI_SINCE
-
-
 def _way(case: Case, engine: HostEngine) -> str:
     if case.injection == "cdi":
         return "CDI"
     toolkit = case.plumbing.toolkit
     return f"container toolkit {toolkit}" if toolkit else f"a runtime of Docker {engine.version}"
-
-
-def _install(engine: HostEngine) -> str:
-    file, restart = _daemon(engine)
-    configure = advice.configure_runtime(file, rootless=engine.rootless)
-    return f"Install nvidia-container-toolkit, then: {configure} && {restart}"
 
 
 def _daemon(engine: HostEngine) -> tuple[str, str]:

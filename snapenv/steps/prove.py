@@ -30,7 +30,7 @@ from snapenv.verify.speed import compare_speed, energy_lines
 from snapenv.verify.verdict import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from snapenv.model.image import Image
     from snapenv.model.outcome import Topic
@@ -111,7 +111,12 @@ def prove(  # noqa: PLR0913 - all but two by name
             hint="Capture again with --smoke, or restore with --no-smoke.",
         )
     facts, notes = _inspect(runnable, services, existed=existed, rehash=rehash)
-    compared = (_with_base(check, runnable) for check in compare_facts(lock.facts, facts))
+    compared = (
+        replace(check, actual=f"{check.actual}, of {runnable.base_python}")
+        if check.topic == "python" and not check.ok and runnable.base_python
+        else check
+        for check in compare_facts(lock.facts, facts)
+    )
     checks = (*_entrypoint(runnable.image, services), *compared)
     about = (
         f"{runnable.name} is {lock.tag}" if existed else f"{lock.tag} is back in {runnable.name}"
@@ -132,7 +137,8 @@ def prove(  # noqa: PLR0913 - all but two by name
         )
     with services.progress.task("Smoke-train, for the proof") as task:
         actual = smoke_train(runnable.target, device=runnable.device, task=task)
-    match = compare_fingerprints(baseline, actual, same_packages=_same_packages(checks))
+    same_packages = not any(check.fails for check in checks if check.topic in _PACKAGES)
+    match = compare_fingerprints(baseline, actual, same_packages=same_packages)
     same_hardware = _same_hardware(lock.facts, facts, baseline, actual)
     trained = (
         *checks,
@@ -173,17 +179,6 @@ def _inspect(
             return probe(runnable.target, hashes=hashes, rehash=rehash, fresh=not existed), ()
         inspection = inspect_image(runnable.image, runnable.target, services, rehash=rehash)
         return inspection.facts, (_READ.format(inspection.day),) if inspection.again else ()
-
-
-def _with_base(check: Check, runnable: Runnable) -> Check:
-    """Say of another Python where it lies."""
-    if check.topic != "python" or check.ok or runnable.base_python is None:
-        return check
-    return replace(check, actual=f"{check.actual}, of {runnable.base_python}")
-
-
-def _same_packages(checks: Sequence[Check]) -> bool:
-    return not any(check.fails for check in checks if check.topic in _PACKAGES)
 
 
 def _same_hardware(

@@ -104,7 +104,10 @@ def compare_fingerprints(
     changes = tuple(_changes(*conditions))
     same_packages = same_packages and not any(change.name in _PACKAGES for change in changes)
     tier: Tier = "different"
-    if _comparable(*conditions) and all(map(math.isfinite, differences)):
+    is_as_planned = all(
+        getattr(conditions[0], name) == getattr(conditions[1], name) for name in _PLANNED
+    )
+    if is_as_planned and all(map(math.isfinite, differences)):
         tier = _choose_tier(*conditions, differences, same_packages=same_packages, first=first)
     return Match(
         tier=tier,
@@ -141,8 +144,16 @@ def afterwards_check(expected: Fingerprint, actual: Fingerprint) -> Check | None
     look for. A new one is an error of the workload, with its cause where that is known.
     """
     captured, failure = expected.afterwards, actual.afterwards
+    if failure is None and captured is None:
+        return None
     if failure is None:
-        return _check_recovered(captured) if captured else None
+        return Check(
+            id="afterwards",
+            ok=True,
+            expected=f"what failed at the capture: {captured}",
+            actual="what follows training works now, and failed at the capture",
+            part="workload",
+        )
     known = captured is not None and _kind(captured) == _kind(failure)
     looked = bool(expected.operators) or captured is not None
     cause, fix = _explain(failure)
@@ -150,25 +161,17 @@ def afterwards_check(expected: Fingerprint, actual: Fingerprint) -> Check | None
         id="afterwards",
         ok=False,
         expected=f"it fails as it did at the capture: {captured}" if known else _AFTERWARDS,
-        actual=(_tell_known(failure) if known else failure) + (f" ({cause})" if cause else ""),
+        actual=(
+            "training itself works, what follows it fails as it did at the capture: "
+            if known
+            else ""
+        )
+        + failure
+        + (f" ({cause})" if cause else ""),
         fix=fix,
         part="workload",
         severity="warning" if known or not looked else "error",
     )
-
-
-def _check_recovered(captured: str) -> Check:
-    return Check(
-        id="afterwards",
-        ok=True,
-        expected=f"what failed at the capture: {captured}",
-        actual="what follows training works now, and failed at the capture",
-        part="workload",
-    )
-
-
-def _tell_known(failure: str) -> str:
-    return f"training itself works, what follows it fails as it did at the capture: {failure}"
 
 
 def _kind(failure: str) -> str:
@@ -210,10 +213,6 @@ def _choose_tier(
     if not (same_device or expected.tf32 or actual.tf32) and _within(differences, _OTHER_DEVICE):
         return "other device"
     return "different"
-
-
-def _comparable(expected: Conditions, actual: Conditions) -> bool:
-    return all(getattr(expected, name) == getattr(actual, name) for name in _PLANNED)
 
 
 def _within(differences: Sequence[float], limits: tuple[float, float]) -> bool:
