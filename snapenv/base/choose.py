@@ -46,7 +46,7 @@ def choose_base(facts: Facts, catalogue: Catalogue, *, image: str | None = None)
         return Base(
             image=image,
             site_packages=site_packages,
-            reasons=(why, "this base was asked for"),
+            reasons=(why, "chosen with --base"),
             warnings=tuple(_unknown(facts, catalogue, site_packages)),
         )
     ranking = rank_bases(facts, catalogue)
@@ -93,7 +93,7 @@ def rebase(base: Base, *, image: str | None, mirror: str | None) -> Base:
         base = Base(
             image=image,
             site_packages=base.site_packages,
-            reasons=(*base.reasons[:1], "this base was asked for"),
+            reasons=(*base.reasons[:1], "chosen with --base"),
         )
     if mirror:
         mirrored = str(ImageRef.parse(base.image).mirrored(mirror))
@@ -136,12 +136,13 @@ def _own(facts: Facts, catalogue: Catalogue) -> Candidate:
     tag = f"{release}-py3-igpu" if is_jetson(facts.hardware) else f"{release}-py3"
     if not _is_tag(tag):
         raise BaseError(
-            f"the image calls itself {release!r}, which is no release", hint="Name it with --base."
+            f"the image names its release {release!r}, which is not valid",
+            hint="Name it with --base.",
         )
     known = catalogue.find(f"{release}-py3")
     image = _as_captured(known or CatalogueImage(tag=tag), tag, facts)
     names = f"NVIDIA_PYTORCH_VERSION names {tag}"
-    unknown = f"{tag} is not in the catalogue of {catalogue.date}: it is taken as it names itself"
+    unknown = f"{tag} is not in the catalogue of {catalogue.date}: its own name is used"
     return Candidate(
         image=image,
         reason=names,
@@ -186,7 +187,7 @@ def _another_release(facts: Facts, release: str) -> tuple[str, ...]:
     named = f"{found[1]}.{int(found[2]):02}"
     if named == release:
         return ()
-    return (f"torch is that of release {named}, and the image calls itself {release}",)
+    return (f"torch is that of release {named}, but the image says {release}",)
 
 
 def _is_tag(tag: str) -> bool:

@@ -45,10 +45,10 @@ def inspect_image(target: Target) -> ImageMetadata:
     done = target.run((target.python, "-B", "-c", _PROGRAM, MARK))
     answers = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
     if done.exit_code or len(answers) != 1:
-        last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+        last = (done.stderr.strip() or "no output").splitlines()[-1]
         raise ProbeError(
             f"{target.python} of the image exited with {done.exit_code}: {last}",
-            hint="See that the image is whole: pull it again.",
+            hint="The image may be incomplete: pull it again.",
         )
     return parse_seen(answers[0].removeprefix(MARK))
 
@@ -72,6 +72,6 @@ def parse_seen(text: str) -> ImageMetadata:
 
 def _unreadable(text: str) -> ProbeError:
     return ProbeError(
-        f"the image told its versions as {text[:80]!r}",
-        hint="Pull the image again; if it stays so, name another with --base.",
+        f"the image reported its versions as {text[:80]!r}",
+        hint="Pull the image again, or choose another with --base.",
     )

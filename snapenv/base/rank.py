@@ -72,7 +72,7 @@ def _candidate(
     marks: tuple[_Mark, ...],
     above: tuple[CatalogueImage, tuple[_Mark, ...]] | None,
 ) -> Candidate:
-    fits = (*(mark.fits for mark in marks if mark.fits), "the newest of its equals")
+    fits = (*(mark.fits for mark in marks if mark.fits), "the newest of these")
     return Candidate(
         image=image,
         reason=_below(marks, *above) if above else "; ".join(fits),
@@ -120,7 +120,7 @@ def _cuda(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> Iterator
 
 def _service(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> _Mark:
     driver = facts.hardware.driver
-    named = f"driver {driver.version}" if driver else "no driver was seen"
+    named = f"driver {driver.version}" if driver else "no driver was found"
     if image.cuda is None:
         warning = f"it is not known which CUDA {image.tag} has: {named} may not serve it"
         return _Mark(
@@ -135,7 +135,7 @@ def _service(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> _Mark
         fails = f"{named} does not serve its {cuda}"
         return _Mark(value=_NOT, fails=fails, warning=f"{named} does not serve {cuda} of this base")
     if found == "forward":
-        by = "by forward compatibility alone"
+        by = "only by forward compatibility"
         return _Mark(
             value=_FORWARD,
             fits=f"{named} serves its {cuda} {by}",
@@ -149,15 +149,15 @@ def _service(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> _Mark
 def _python(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> _Mark:
     minor = facts.environment.interpreter.minor
     if image.python == minor:
-        return _Mark(value=0, fits=f"it carries Python {minor}")
+        return _Mark(value=0, fits=f"it has Python {minor}")
     known = any(each.python == minor for each in catalogue.images)
     return _Mark(
         value=1,
         fails=f"Python {image.python}, not {minor}" if image.python else "its Python is not known",
         warning=(
             f"{image.tag if known else 'no image of the catalogue'} is "
-            f"{'not ' if known else ''}known to carry Python {minor}: "
-            f"uv fetches one while the image is built"
+            f"{'not ' if known else ''}known to have Python {minor}: "
+            f"uv downloads one during the build"
         ),
     )
 

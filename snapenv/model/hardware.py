@@ -115,7 +115,7 @@ class Hardware(Struct, frozen=True, kw_only=True):
 
     @property
     def numbered_gpus(self) -> tuple[tuple[int, Gpu], ...]:
-        """The GPUs that answer, each with the number that the driver gives it."""
+        """The GPUs that respond, each with the number that the driver gives it."""
         silent = {fault.number for fault in self.gpu_faults}
         answering = (number for number in itertools.count() if number not in silent)
         return tuple(zip(answering, self.gpus, strict=False))

@@ -44,7 +44,7 @@ def check_plumbing(case: Case) -> Iterator[Check]:
         yield failed(
             "gpu.plumbing",
             "NVIDIA's container toolkit, or a CDI specification",
-            f"neither; Docker {engine.version} cannot hand on a GPU",
+            f"neither; Docker {engine.version} cannot give containers a GPU",
             "Install nvidia-container-toolkit, then: "
             f"{advice.configure_runtime(file, rootless=engine.rootless)} && {restart}",
         )

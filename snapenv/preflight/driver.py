@@ -35,13 +35,13 @@ def check_fault(case: Case) -> Iterator[Check]:
     if hardware is None or fault is None or fault.kind in _WITHOUT_LIBRARY or case.plumbing.wsl:
         return
     if not _differ(*_halves(hardware)):
-        yield failed("driver.fault", "a driver that answers", fault.error, _FAULT_FIX[fault.kind])
+        yield failed("driver.fault", "a driver that responds", fault.error, _FAULT_FIX[fault.kind])
 
 
 _FAULT_FIX = {
-    "error": f"Reboot, or install the driver again; {advice.KERNEL_LOG} says what is wrong.",
-    "crash": "Install the driver again, all of one version; sudo dmesg | grep -iE 'nvrm|segfault' "
-    "may say more.",
+    "error": f"Reboot, or reinstall the driver; {advice.KERNEL_LOG} shows the cause.",
+    "crash": "Reinstall the driver, all parts of one version; "
+    "sudo dmesg | grep -iE 'nvrm|segfault' may say more.",
     "hang": f"See {advice.KERNEL_LOG} for a GPU that has failed, and reboot.",
 }
 
@@ -175,9 +175,7 @@ def _newer_driver(case: Case, cuda: Pair) -> str:
     for gpu in case.gpus:
         last, lowest = last_branch(gpu, case.catalogue), _lowest(case.catalogue, cuda)
         if last and lowest and last < lowest[0]:
-            return (
-                f"Take an environment for an older CUDA: {last} is the last driver of {gpu.name}."
-            )
+            return f"Use an environment for an older CUDA: {last} is the last driver of {gpu.name}."
     if case.plumbing.wsl:
         return f"Install NVIDIA driver {wanted} in Windows, never in WSL, then: wsl --shutdown"
-    return f"Install NVIDIA driver {wanted} and reboot, or take an environment for an older CUDA."
+    return f"Install NVIDIA driver {wanted} and reboot, or use an environment for an older CUDA."

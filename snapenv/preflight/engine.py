@@ -28,26 +28,28 @@ _LAYER = re.compile(
     r"application/vnd\.oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+gzip|\+zstd)?"
     r"|application/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.gzip|\.zstd)?"
 )
-_TRIED = f"API {dotted(TRIED_API[0])} to {dotted(TRIED_API[1])}, which snapenv was tried with"
-_UPDATE_DOCKER = "Update Docker to 20.10 or newer; docker version tells what is there."
+_TRIED = f"API {dotted(TRIED_API[0])} to {dotted(TRIED_API[1])}, which snapenv is tested with"
+_UPDATE_DOCKER = "Update Docker to 20.10 or newer; docker version shows the current one."
 _UPDATE_SNAPENV = "Update snapenv, or set min-api-version in the engine's daemon.json."
 
 
 def check_answer(case: Case) -> Iterator[Check]:
     """Return whether an engine answers, and whether it is the one of this machine."""
-    expected = "a Docker engine that answers"
+    expected = "a Docker engine that responds"
     if case.needs.venv:
         return
     if case.engine is None:
         actual = case.host.engine_error or "none answers"
-        hint = case.host.engine_hint or "Start Docker, or use --engine venv, which needs none."
+        hint = (
+            case.host.engine_hint or "Start Docker, or use --engine venv, which does not need it."
+        )
         yield failed("engine", expected, actual, hint)
         return
     yield passed("engine", expected, f"Docker {case.engine.version} at {case.engine.address}")
     if not case.engine.here:
         yield warning(
             "engine.elsewhere",
-            "an engine on this machine, whose GPUs and disk can be seen",
+            "an engine on this machine, whose GPUs and disk can be checked",
             f"{case.engine.address} is on another machine: its GPUs and disk were not checked",
             "Run snapenv doctor on the engine's own machine.",
         )
@@ -82,7 +84,7 @@ def check_buildkit(case: Case) -> Iterator[Check]:
             "engine.buildkit",
             expected,
             f"Docker {case.engine.version} without BuildKit",
-            "Switch BuildKit on in the engine's daemon.json, and restart Docker: "
+            "Enable BuildKit in the engine's daemon.json, and restart Docker: "
             '{"features": {"buildkit": true}}',
         )
 
@@ -104,7 +106,7 @@ def check_threads(case: Case) -> Iterator[Check]:
         yield warning(
             "engine.clone3",
             f"Docker 20.10.10 or newer, for an image with glibc {glibc}",
-            f"Docker {engine.version}: programs in it may not start threads",
+            f"Docker {engine.version}: programs may fail to start threads",
             "Update Docker to 20.10.10 or newer, with libseccomp 2.5.2 or newer.",
         )
 
@@ -150,7 +152,7 @@ def check_snap(case: Case) -> Iterator[Check]:
         "engine.snap",
         "a Docker that sees the NVIDIA driver",
         f"Docker from snap, its data in {case.engine.root}",
-        "Replace the snap by Docker's own package: sudo snap remove docker, then see "
+        "Replace the snap with Docker's own package: sudo snap remove docker, then see "
         "https://docs.docker.com/engine/install/",
     )
 

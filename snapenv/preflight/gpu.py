@@ -29,7 +29,7 @@ def check_present(case: Case) -> Iterator[Check]:
         return
     if case.absent:
         asked = f"GPU {', '.join(case.needs.devices)}, as --device says"
-        fix = "Name GPUs that nvidia-smi -L tells, or --device all."
+        fix = "Use GPUs that nvidia-smi -L lists, or --device all."
         yield failed("gpu.present", asked, f"no GPU {', '.join(case.absent)}", fix)
     elif hardware.gpus:
         yield passed("gpu.present", _GPU, ", ".join(gpu.name for gpu in hardware.gpus))
@@ -40,10 +40,10 @@ def check_present(case: Case) -> Iterator[Check]:
 def _none(case: Case, driver: Driver | None) -> Check:
     none = f"driver {driver.version} shows none" if driver else "no NVIDIA driver"
     if case.plumbing.jetson and driver is None:
-        fix = "Update JetPack to 6 or newer, which has NVML, or go on: it is a warning."
-        return warning("gpu.present", _GPU, "a Jetson without NVML: its GPU was not seen", fix)
+        fix = "Update JetPack to 6 or newer, which has NVML, or ignore this warning."
+        return warning("gpu.present", _GPU, "a Jetson without NVML: its GPU was not detected", fix)
     if case.needs.gpu_required:
-        fix = f"See with lspci | grep -i nvidia whether it is there. {advice.OR_CPU}"
+        fix = f"Check that lspci | grep -i nvidia lists it. {advice.OR_CPU}"
         return failed("gpu.present", _GPU, none, fix)
     fix = f"Use a machine with an NVIDIA GPU and its driver. {advice.OR_CPU}"
     return warning("gpu.present", _GPU, f"{none}: it trains on the CPU", fix)
@@ -59,7 +59,7 @@ def check_silent(case: Case) -> Iterator[Check]:
     go_on = f"Use --device {others}, and see" if others else "See"
     fix = f"{go_on} {advice.KERNEL_LOG} for what failed; a reboot may bring it back."
     say = warning if others and not case.needs.devices else failed
-    yield say("gpu.silent", "GPUs that answer", actual, fix)
+    yield say("gpu.silent", "GPUs that respond", actual, fix)
 
 
 def check_mode(case: Case) -> Iterator[Check]:
@@ -73,7 +73,7 @@ def check_mode(case: Case) -> Iterator[Check]:
         "gpu.mode",
         "a GPU on which programs may compute",
         f"GPU {', '.join(map(str, closed))} in compute mode Prohibited",
-        f"Switch it on: {advice.share_gpu(closed[0])}"
+        f"Allow it: {advice.share_gpu(closed[0])}"
         + (f"; or use --device {others}" if others else ""),
     )
 
@@ -105,10 +105,10 @@ def check_wsl(case: Case) -> Iterator[Check]:
     hardware = case.gpu_hardware
     if hardware is None or not case.plumbing.wsl:
         return
-    expected = "a GPU that Windows hands on to WSL 2"
+    expected = "a GPU that Windows shares with WSL 2"
     fault = hardware.driver_fault
     if hardware.gpus and fault is None:
-        yield passed("gpu.wsl", expected, "handed on")
+        yield passed("gpu.wsl", expected, "shared")
         return
     missing = fault.kind in ("missing", "library") if fault else _DXG in case.plumbing.devices
     actual = fault.error if fault else "none: it trains on the CPU"
@@ -153,7 +153,7 @@ def check_mig(case: Case) -> Iterator[Check]:
             "gpu.mig-several",
             "one MIG instance, as CUDA uses no more in one process",
             f"{len(instances)}: {', '.join(instances)}",
-            "Name one by its UUID, which nvidia-smi -L tells: --device MIG-…",
+            "Name one by its UUID, as listed by nvidia-smi -L: --device MIG-…",
         )
     elif not empty:
         yield passed("gpu.mig", "a MIG instance", ", ".join(instances))
@@ -167,6 +167,6 @@ def _undivided(case: Case, empty: list[int]) -> Check:
         "gpu.mig",
         "a MIG instance on each GPU in MIG mode",
         f"GPU {', '.join(map(str, empty))} in MIG mode without one: CUDA does not see it",
-        f"Switch the mode off: sudo nvidia-smi -i {empty[0]} -mig 0; or make an instance: "
+        f"Disable MIG: sudo nvidia-smi -i {empty[0]} -mig 0; or create an instance: "
         "sudo nvidia-smi mig -cgi 0 -C",
     )

@@ -50,7 +50,7 @@ def check_kernels(case: Case) -> Iterator[Check]:
         machine = case.host.hardware.system.architecture
         builds = map(name_build, builds_for(missing[:1], machine, case.catalogue))
         named = " or ".join(builds) or "a build for it"
-        fix = f"Take an environment whose torch runs on this GPU: {named}."
+        fix = f"Use an environment whose torch runs on this GPU: {named}."
         yield failed("gpu.kernels", expected, actual, fix, part="image")
     else:
         numbered = zip(case.numbers, found, strict=True)
@@ -142,7 +142,7 @@ def check_jetson(case: Case) -> Iterator[Check]:
     expected = f"torch built for {_names(gpus)}"
     fix = "Capture in an image of NVIDIA's whose tag ends in -igpu, on a Jetson."
     if "none" in found:
-        yield failed("gpu.jetson", expected, "built for others", fix, part="image")
+        yield failed("gpu.jetson", expected, "built for other GPUs", fix, part="image")
     elif None in found and case.needs.cuda:
         yield warning("gpu.jetson", expected, "not known what it was built for", fix, part="image")
     elif None not in found:

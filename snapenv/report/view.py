@@ -124,7 +124,7 @@ def _proof(report: Report, differences: Sequence[float], first: int | None) -> s
         return f"All {len(report.actual.losses)} losses are the same, bit for bit."
     largest = max(differences)
     far = f"by at most {largest:.1e}" if math.isfinite(largest) else "and are not all comparable"
-    return f"The losses part at step {first} of {len(differences)}, {far}."
+    return f"The losses differ from step {first} of {len(differences)}, {far}."
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:

@@ -127,7 +127,7 @@ def prove(  # noqa: PLR0913 - all but two by name
             checks=checks,
             verdict=judge(
                 (*runnable.checked, *checks),
-                passed=f"{about}: by its facts alone, without a smoke-train",
+                passed=f"{about}: verified without a smoke-train",
                 failed=failed,
                 diff=diff,
             ),

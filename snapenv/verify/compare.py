@@ -98,10 +98,9 @@ def _startup(found: list[Finding], captured: _Startup | None, actual: _Startup) 
             ok=False,
             expected=f"{_listing(before)} {_FIRST if is_more else 'in every program'}",
             actual=f"{_listing(now)} {_FIRST if is_more else 'of it'}",
-            fix=f"Take away what {name} adds: unset {name} in a shell; in an image mend its ENV."
+            fix=f"Unset {name} in your shell, or remove it from the image's ENV."
             if is_more
-            else f"Set {name} as it was where this was captured, or see that it makes no "
-            "difference.",
+            else f"Set {name} as it was at the capture, or check that it makes no difference.",
             severity="error" if is_error else "warning",
             topic="startup",
         )
@@ -149,7 +148,7 @@ def _packages(found: list[Finding], expected: Environment, actual: Environment) 
         expected=f"{counted(len(expected.distributions), 'package')}, 0 different",
         actual=f"{counted(len(actual.distributions), 'package')}, "
         f"{counted(hashed, 'file')} hashed, {len(by_name)} different",
-        fix="See the packages named below." if by_name else None,
+        fix="See the packages listed below." if by_name else None,
         topic="packages",
     )
     for name, of_package in by_name.items():
@@ -212,7 +211,7 @@ def _import_path(
         ok=not found,
         expected=", ".join(paths[0]),
         actual=", ".join(paths[1]) if found else "the same",
-        fix="See what PYTHONPATH is set to, and unset it; else restore again." if found else None,
+        fix="Unset PYTHONPATH, or restore again." if found else None,
         severity="warning" if _in_front(paths[0]) == _in_front(paths[1]) else "error",
         topic="import-path",
     )
@@ -235,8 +234,7 @@ def _files(found: list[Finding], expected: Sequence[UntrackedFile]) -> Iterator[
         ok=not found,
         expected=", ".join(f"{one.subject} {one.left or _ABSENT}" for one in differences) or same,
         actual=", ".join(f"{one.subject} {one.right or _ABSENT}" for one in differences) or same,
-        fix="Restore again, or bring these back to what they were: "
-        + ", ".join(one.subject for one in differences)
+        fix="Restore again, or revert these: " + ", ".join(one.subject for one in differences)
         if found
         else None,
         topic="files",
@@ -280,7 +278,7 @@ def _libraries(
     yield Check(
         id="system-libraries",
         ok=not missing,
-        expected="what was found at the capture is found",
+        expected="all libraries found at the capture",
         actual=", ".join(f"no {library.soname}" for library in missing) or "the same",
         fix=_install(missing) if missing else None,
         topic="libraries",

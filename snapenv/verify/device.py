@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from snapenv.model.hardware import Hardware
 
 _CPU = "cpu"
-_LOOK = "See python -c 'import torch; torch.cuda.init()' there."
+_LOOK = "Run python -c 'import torch; torch.cuda.init()' in it to see why."
 
 
 class UnusedGpu(Struct, frozen=True, kw_only=True):
@@ -91,7 +91,7 @@ def _describe(hardware: Hardware) -> str | None:
 def _explain(trained: Fingerprint) -> str:
     cuda = trained.cuda
     if cuda is None or cuda.error is None:
-        return "torch.cuda.is_available() says no, and not why"
+        return "torch.cuda.is_available() is False, without a reason"
     hidden = f", with CUDA_VISIBLE_DEVICES={cuda.visible!r}" if cuda.visible is not None else ""
     return f"{_shorten(cuda.error)}{hidden}"
 
@@ -105,7 +105,7 @@ def _shorten(error: str) -> str:
 def _fix(trained: Fingerprint, hardware: Sequence[Hardware], why: str) -> str:
     fault = next((one.driver_fault for one in hardware if one.driver_fault), None)
     if fault:
-        return f"NVML says {fault.error}: see that nvidia-smi works."
+        return f"NVML says {fault.error}: check that nvidia-smi works."
     if trained.cuda and trained.cuda.built_for is None:
         return advice.CUDA_TORCH
     cause = find_cause(f"{why} {trained.cuda.error if trained.cuda else None}")

@@ -62,17 +62,17 @@ CONSEQUENCES: Mapping[Group, Consequence] = {
     "abi": Consequence(
         title="ABI",
         reason="compiled code of one may not load in the other",
-        fix="Reinstall what is compiled; no wheel of one side is good for the other.",
+        fix="Reinstall what is compiled; wheels of one do not fit the other.",
     ),
     "numerics": Consequence(
         title="numerics",
-        reason="the same training may give other losses",
-        fix="Bring these to one state before losses are compared.",
+        reason="the same training may give different losses",
+        fix="Make these equal before comparing losses.",
     ),
     "behaviour": Consequence(
         title="behaviour",
-        reason="code may run otherwise; losses should stay",
-        fix="Bring these to one state, or see that none of them matters to your code.",
+        reason="code may behave differently; same losses",
+        fix="Make these equal, or check that none of them matters to your code.",
     ),
     "cosmetic": Consequence(
         title="cosmetic",

@@ -43,7 +43,7 @@ _PLACES = re.compile(r"(/[^\s'\",:]+|0x[0-9a-f]+|\d+)")  # what differs between 
 _FAILURES = (  # what a failure says, its cause, and what to do
     (
         re.compile(r"weights.only|unsupported global", re.IGNORECASE),
-        "torch from 2.6 on loads weights alone, which ultralytics before 8.3 does not expect",
+        "torch 2.6 and newer loads weights only by default, which ultralytics before 8.3 lacks",
         "Use ultralytics 8.3 or newer, or a torch before 2.6.",
     ),
     (
@@ -54,7 +54,7 @@ _FAILURES = (  # what a failure says, its cause, and what to do
     (
         re.compile(r"numpy is not available|'numpy' has no attribute", re.IGNORECASE),
         "ultralytics or torch is older than this NumPy",
-        "Use a NumPy of the time of that ultralytics.",
+        "Use a NumPy that was current for that ultralytics.",
     ),
     (
         re.compile(r"out of memory", re.IGNORECASE),
@@ -260,7 +260,7 @@ def _describe(match: Match) -> str:
         same = f"{match.tier}: all {match.steps} losses are the same"
         return f"{same}, of other packages" if match.tier == "different" else same
     return (
-        f"{match.tier}: the losses part at step {match.first_differing_step} of {match.steps}, "
+        f"{match.tier}: the losses differ from step {match.first_differing_step} of {match.steps}, "
         f"by at most {match.largest_relative_difference:.1e}"
     )
 
@@ -270,7 +270,7 @@ def _fix(match: Match, causes: Sequence[str]) -> str:
     if causes:
         more = f" and {len(causes) - _CAUSES} more" if len(causes) > _CAUSES else ""
         return f"These differ: {', '.join(causes[:_CAUSES])}{more}. Restore them as captured."
-    return f"No fact differs{where}. Train again; if it repeats, look at the machine itself."
+    return f"No fact differs{where}. Train again; if it repeats, check the machine."
 
 
 def _where(match: Match) -> str:
@@ -279,5 +279,7 @@ def _where(match: Match) -> str:
     if step is None:
         return ""
     if step == 1:
-        return ", and the first loss does: the images, the model or the loss are computed otherwise"
-    return ", and the first loss holds: the backward pass or the optimizer is computed otherwise"
+        return (
+            ", and the first loss does: the images, the model or the loss are computed differently"
+        )
+    return ", and the first loss holds: the backward pass or the optimizer is computed differently"

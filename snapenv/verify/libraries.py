@@ -31,7 +31,7 @@ _RENAMED = re.compile(r"[-.][0-9a-f]{8}\.so")  # auditwheel's, made to stand bes
 _STEM = re.compile(r"\.so(\..*)?$")
 
 _CLEAR = (
-    "Take the folder of the other copy off LD_LIBRARY_PATH (`unset LD_LIBRARY_PATH` clears it), "
+    "Remove the folder of the other copy from LD_LIBRARY_PATH (`unset LD_LIBRARY_PATH` clears it), "
     "or remove that copy."
 )
 _RESTORE = "Unset LD_LIBRARY_PATH and LD_PRELOAD, which put other folders first; or restore again."

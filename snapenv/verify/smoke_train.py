@@ -64,7 +64,7 @@ _REASONS = {
     ),
     6: _Reason(
         "a GPU was asked for and torch sees none: {detail}",
-        f"Run nvidia-smi there; for a container, see that it was given the GPUs. {advice.OR_CPU}",
+        f"Run nvidia-smi there; for a container, check that it was given the GPUs. {advice.OR_CPU}",
     ),
     7: _Reason(
         "the smoke-train was not the one that was asked for: {detail}",
@@ -81,7 +81,7 @@ _REASONS = {
 }
 _NO_GPU = 6  # the exit code
 _LAST_LINES = 8
-_SIGNAL_HINT = "See the kernel's log there: dmesg"
+_SIGNAL_HINT = "See the kernel log of that machine: dmesg"
 _CRASH_HINT = "Train for one epoch in this environment yourself: it does not train."
 
 
@@ -120,7 +120,7 @@ def parse_fingerprint(stdout: str) -> Fingerprint:
         _ = fingerprint.values
     except ValueError as error:
         raise SmokeTrainError(
-            f"the smoke-train answered in an unknown form: {error}",
+            f"the smoke-train's answer cannot be read: {error}",
             hint="Report this as a bug, with the output of the command.",
         ) from error
     return fingerprint
@@ -155,7 +155,7 @@ def _explain_crash(done: Completed, detail: str) -> SmokeTrainError:
     name = signal.Signals(number).name
     why = f", as {cause.reason}" if cause else ""
     return SmokeTrainError(
-        f"the smoke-train was ended by {name}{why}", hint=cause.fix if cause else _SIGNAL_HINT
+        f"the smoke-train was killed by {name}{why}", hint=cause.fix if cause else _SIGNAL_HINT
     )
 
 
@@ -172,7 +172,7 @@ def _last_line(stderr: str) -> str:
     """
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     ours = [line.rpartition(_MARK)[2] for line in lines if _MARK in line]
-    return (ours or lines or ["it said nothing"])[-1]
+    return (ours or lines or ["no output"])[-1]
 
 
 def _note(line: str, task: Task) -> None:

@@ -158,7 +158,7 @@ def _outcome(host: Host, needs: Needs, *, about: str, moved: str) -> Outcome[Doc
     warnings = sum(not check.ok for check in checks)
     passed = f"{about} runs here" + (f", with {counted(warnings, 'warning')}" if warnings else "")
     if needs.unread:
-        passed = f"nothing here stands in the way of {about}, as far as can be told unread"
+        passed = f"no problem was found for {about}, whose requirements could not be read"
     return Outcome(
         command="doctor",
         result=DoctorResult(ref=about, host=_without_uuids(host), needs=needs),
@@ -177,6 +177,6 @@ def _without_uuids(host: Host) -> Host:
 def _lines(needs: Needs, moved: str) -> tuple[str, ...]:
     """Say how much is to be fetched or loaded, where that is known."""
     if needs.here:
-        return ("nothing is to be fetched",)
+        return ("nothing to download",)
     packed = sum(layer.size_bytes for layer in needs.missing)
     return (f"{size(packed)} of layers are to be {moved}",) if packed else ()

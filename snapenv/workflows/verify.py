@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Services
     from snapenv.steps.source import Source
 
-_RESTORE = "See snapenv list, or bring it here: snapenv restore."
+_RESTORE = "Run snapenv list to see local images, or snapenv restore to get it."
 
 
 class Verify(ProofRequest, frozen=True, kw_only=True):

@@ -70,7 +70,7 @@ def test_a_release_that_is_not_in_the_catalogue_is_taken_and_that_is_said() -> N
 
     assert base.image == f"{REPOSITORY}:27.01-py3"
     assert base.warnings == (
-        "27.01-py3 is not in the catalogue of 2026-11-28: it is taken as it names itself",
+        "27.01-py3 is not in the catalogue of 2026-11-28: its own name is used",
     )
 
 
@@ -82,12 +82,12 @@ def test_a_torch_of_another_release_than_its_image_is_said(suffix: str, *, warne
 
     base = choose_base(facts, KNOWN)
 
-    metadata = "torch is that of release 24.12, and the image calls itself 25.01"
+    metadata = "torch is that of release 24.12, but the image says 25.01"
     assert base.warnings == ((metadata,) if warned else ())
 
 
 def test_an_image_that_names_no_release_is_an_error_that_says_what_to_do() -> None:
-    with pytest.raises(BaseError, match="calls itself 'a b'") as caught:
+    with pytest.raises(BaseError, match="names its release 'a b'") as caught:
         choose_base(captured_in("a b"), KNOWN)
 
     assert "--base" in caught.value.hint
@@ -123,10 +123,10 @@ def test_the_reasons_say_what_of_the_image_fits() -> None:
 
     assert base.reasons == (
         "no package is a base image's own: all are installed from the lock",
-        "it carries Python 3.12",
+        "it has Python 3.12",
         "driver 580.95.05 serves its CUDA 13.1, as every 13.x",
         "its torch 2.11 is the nearest",
-        "the newest of its equals",
+        "the newest of these",
     )
     assert base.warnings == ()
 
@@ -136,8 +136,8 @@ def test_an_unknown_python_is_said_and_no_hindrance() -> None:
 
     assert base.warnings == (
         (
-            "no image of the catalogue is known to carry Python 3.11: "
-            "uv fetches one while the image is built"
+            "no image of the catalogue is known to have Python 3.11: "
+            "uv downloads one during the build"
         ),
     )
     assert not any("Python" in reason for reason in base.reasons)
@@ -176,7 +176,7 @@ def test_the_user_s_own_choice_changes_the_image_and_not_the_site_packages(facts
     asked = choose_base(facts, only(), image="example.com/team/base:1")
 
     assert (asked.image, asked.site_packages) == ("example.com/team/base:1", chosen.site_packages)
-    assert asked.reasons == (chosen.reasons[0], "this base was asked for")
+    assert asked.reasons == (chosen.reasons[0], "chosen with --base")
 
 
 def test_a_build_without_a_wish_keeps_the_base() -> None:
@@ -201,7 +201,7 @@ def test_a_build_on_another_image_loses_what_was_said_of_the_first() -> None:
     assert base == Base(
         image="other:1",
         site_packages="inherited",
-        reasons=(OWN_BASE.reasons[0], "this base was asked for"),
+        reasons=(OWN_BASE.reasons[0], "chosen with --base"),
     )
 
 
@@ -214,4 +214,4 @@ def test_another_image_can_come_from_a_mirror_too() -> None:
 def test_a_base_without_reasons_can_be_changed() -> None:
     base = rebase(replace(OWN_BASE, reasons=()), image="other:1", mirror="example.com")
 
-    assert base.reasons == ("this base was asked for", "taken from the mirror example.com")
+    assert base.reasons == ("chosen with --base", "taken from the mirror example.com")

@@ -46,7 +46,7 @@ def test_a_program_that_fails_is_named_with_its_last_word() -> None:
     ["", "[]", "{}", '{"python": 3}', '{"python": "three"}', '{"python": "3.12", "torch": 2}'],
 )
 def test_an_answer_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(ProbeError, match="told its versions as"):
+    with pytest.raises(ProbeError, match="reported its versions as"):
         parse_seen(text)
 
 

@@ -44,8 +44,8 @@ def test_the_first_has_all_that_fits_as_its_reason() -> None:
 
     assert best.image.tag == "25.06-py3"
     assert best.reason == (
-        "it carries Python 3.12; driver 575.57.08 serves its CUDA 12.9; "
-        "its torch 2.8 is the nearest; the newest of its equals"
+        "it has Python 3.12; driver 575.57.08 serves its CUDA 12.9; "
+        "its torch 2.8 is the nearest; the newest of these"
     )
     assert best.warnings == ()
 
@@ -79,7 +79,7 @@ def test_a_cuda_by_forward_compatibility_is_the_reason_for_a_lower_rank() -> Non
 
     reason, _ = below(replace(BEST, tag="26.01-py3", cuda=(13, 0)), facts)
 
-    assert reason == "driver 570.124.06 serves its CUDA 13.0 by forward compatibility alone"
+    assert reason == "driver 570.124.06 serves its CUDA 13.0 only by forward compatibility"
 
 
 def test_a_cuda_of_which_nvidia_says_nothing_is_the_reason_for_a_lower_rank() -> None:

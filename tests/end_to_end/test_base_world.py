@@ -141,7 +141,7 @@ def test_another_torch_is_named_with_the_step_at_which_the_losses_part(built: Bu
     assert (match.tier, check.ok, check.part) == ("different", False, "environment")
     assert f"torch {exact.conditions.torch} → {baseline.conditions.torch}" in (check.fix or "")
     assert match.first_differing_step is not None
-    assert f"part at step {match.first_differing_step} of 10" in check.actual
+    assert f"differ from step {match.first_differing_step} of 10" in check.actual
 
 
 @pytest.mark.browser

@@ -18,8 +18,9 @@ KNOWN = load_catalogue()
 
 COMMANDS = {"sudo", "wsl", "nvidia-ctk", "docker"}
 VERBS = {
-    "Add", "Build", "Capture", "Free", "Install", "Keep", "Name", "Put", "Reboot", "Replace",
-    "Push", "Remove", "Run", "See", "Start", "Switch", "Take", "Update", "Use",
+    "Add", "Allow", "Build", "Capture", "Check", "Disable", "Enable", "Free", "Install", "Keep",
+    "Name", "Push", "Put", "Reboot", "Reinstall", "Remove", "Replace", "Run", "See", "Start",
+    "Take", "Update", "Use",
 }  # fmt: skip
 
 
@@ -43,7 +44,7 @@ EXAMPLES = (
         "no engine",
         "engine",
         "no Docker engine answers",
-        "Start Docker, or use --engine venv, which needs none.",
+        "Start Docker, or use --engine venv, which does not need it.",
     ),
     (
         "engine elsewhere",
@@ -55,7 +56,7 @@ EXAMPLES = (
         "17.05 with a GPU",
         "engine.api",
         "API 1.12 to 1.29",
-        "Update Docker to 20.10 or newer; docker version tells what is there.",
+        "Update Docker to 20.10 or newer; docker version shows the current one.",
     ),
     (
         "an engine of the future",
@@ -68,7 +69,7 @@ EXAMPLES = (
         "engine.buildkit",
         "Docker 28.5.2 without BuildKit",
         (
-            "Switch BuildKit on in the engine's daemon.json, and restart Docker: "
+            "Enable BuildKit in the engine's daemon.json, and restart Docker: "
             '{"features": {"buildkit": true}}'
         ),
     ),
@@ -77,7 +78,7 @@ EXAMPLES = (
         "engine.snap",
         "Docker from snap, its data in /var/snap/docker/common/var-lib-docker",
         (
-            "Replace the snap by Docker's own package: sudo snap remove docker, then see "
+            "Replace the snap with Docker's own package: sudo snap remove docker, then see "
             "https://docs.docker.com/engine/install/"
         ),
     ),
@@ -107,12 +108,12 @@ EXAMPLES = (
         "NVML does not start",
         "driver.fault",
         "Failed to initialize NVML: Unknown Error",
-        "Reboot, or install the driver again; sudo dmesg | grep -iE 'nvrm|xid' says what is wrong.",
+        "Reboot, or reinstall the driver; sudo dmesg | grep -iE 'nvrm|xid' shows the cause.",
     ),
     (
         "20.10.9, Ubuntu 22.04",
         "engine.clone3",
-        "Docker 20.10.9: programs in it may not start threads",
+        "Docker 20.10.9: programs may fail to start threads",
         "Update Docker to 20.10.10 or newer, with libseccomp 2.5.2 or newer.",
     ),
     (
@@ -163,7 +164,7 @@ EXAMPLES = (
         "it is prohibited",
         "gpu.mode",
         "GPU 0 in compute mode Prohibited",
-        "Switch it on: sudo nvidia-smi -i 0 -c DEFAULT",
+        "Allow it: sudo nvidia-smi -i 0 -c DEFAULT",
     ),
     (
         "its memory is held",
@@ -189,7 +190,7 @@ EXAMPLES = (
         "driver 470.82.01 serves CUDA 11.4",
         (
             "Install NVIDIA driver 525.60.13 or newer and reboot, "
-            "or take an environment for an older CUDA."
+            "or use an environment for an older CUDA."
         ),
     ),
     (
@@ -208,7 +209,7 @@ EXAMPLES = (
         "A100 535 cu130 without compat",
         "driver.cuda",
         "driver 535.183.01 serves CUDA 12.2, and 13.0 only with the package cuda-compat",
-        "Install NVIDIA driver 580 or newer and reboot, or take an environment for an older CUDA.",
+        "Install NVIDIA driver 580 or newer and reboot, or use an environment for an older CUDA.",
     ),
     (
         "4090 550 cuda>=12.6",
@@ -247,7 +248,7 @@ EXAMPLES = (
         "CPU alone, GPU asked for",
         "gpu.present",
         "no NVIDIA driver",
-        "See with lspci | grep -i nvidia whether it is there. Or use --device cpu.",
+        "Check that lspci | grep -i nvidia lists it. Or use --device cpu.",
     ),
     (
         "WSL, no NVML",
@@ -264,7 +265,7 @@ EXAMPLES = (
     (
         "Orin, common",
         "gpu.jetson",
-        "built for others",
+        "built for other GPUs",
         "Capture in an image of NVIDIA's whose tag ends in -igpu, on a Jetson.",
     ),
     (
@@ -274,13 +275,13 @@ EXAMPLES = (
             "none for NVIDIA GeForce RTX 5090 (12.0), "
             "but for sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90"
         ),
-        "Take an environment whose torch runs on this GPU: cu128 or cu130 or cu132.",
+        "Use an environment whose torch runs on this GPU: cu128 or cu130 or cu132.",
     ),
     (
         "1080 580 cu130",
         "gpu.kernels",
         "none for NVIDIA GeForce GTX 1080 (6.1), but for sm_75 sm_80 sm_86 sm_90 sm_100 sm_120",
-        "Take an environment whose torch runs on this GPU: cu118 or cu126.",
+        "Use an environment whose torch runs on this GPU: cu118 or cu126.",
     ),
     (
         "4090 and 1080, cu130",
@@ -311,7 +312,7 @@ EXAMPLES = (
         "gpu.mig",
         "GPU 1 in MIG mode without one: CUDA does not see it",
         (
-            "Switch the mode off: sudo nvidia-smi -i 1 -mig 0; or make an instance: "
+            "Disable MIG: sudo nvidia-smi -i 1 -mig 0; or create an instance: "
             "sudo nvidia-smi mig -cgi 0 -C"
         ),
     ),
@@ -319,12 +320,12 @@ EXAMPLES = (
         "MIG, three instances",
         "gpu.mig-several",
         "3: 1g.10gb, 1g.10gb, 2g.20gb",
-        "Name one by its UUID, which nvidia-smi -L tells: --device MIG-…",
+        "Name one by its UUID, as listed by nvidia-smi -L: --device MIG-…",
     ),
     (
         "nothing installed",
         "gpu.plumbing",
-        "neither; Docker 28.5.2 cannot hand on a GPU",
+        "neither; Docker 28.5.2 cannot give containers a GPU",
         (
             "Install nvidia-container-toolkit, then: sudo nvidia-ctk runtime configure "
             "--runtime=docker --config=/etc/docker/daemon.json && sudo systemctl restart docker"
@@ -333,7 +334,7 @@ EXAMPLES = (
     (
         "rootless, nothing",
         "gpu.plumbing",
-        "neither; Docker 28.5.2 cannot hand on a GPU",
+        "neither; Docker 28.5.2 cannot give containers a GPU",
         (
             "Install nvidia-container-toolkit, then: nvidia-ctk runtime configure --runtime=docker "
             "--config=$HOME/.config/docker/daemon.json && systemctl --user restart docker"

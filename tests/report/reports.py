@@ -86,7 +86,7 @@ PARTS = Check(
     id="fingerprint",
     ok=False,
     expected="the losses of the capture",
-    actual="different: the losses part at step 5 of 10, by at most 6.0e-04",
+    actual="different: the losses differ from step 5 of 10, by at most 6.0e-04",
     fix="These differ: numpy 2.4.6 → 2.4.5. Restore them as captured.",
     part="workload",
 )
@@ -99,7 +99,7 @@ SECTIONS = (
     Section(
         title="numerics",
         ok=False,
-        reason="the same training may give other losses",
+        reason="the same training may give different losses",
         differences=(
             Difference(group="numerics", subject="numpy", left="2.4.6", right="2.4.5"),
             Difference(group="numerics", subject="albumentations", left=None, right="2.0.8"),

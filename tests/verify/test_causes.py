@@ -112,7 +112,7 @@ def test_a_signal_tells_its_cause_and_its_mend(
 
     error = explain_failure(done, python="python3")
 
-    assert error.message.startswith(f"the smoke-train was ended by {number.name}, as ")
+    assert error.message.startswith(f"the smoke-train was killed by {number.name}, as ")
     assert told[0] in error.message
     assert told[1] in error.hint
 

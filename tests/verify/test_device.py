@@ -57,7 +57,7 @@ def test_a_gpu_that_is_not_used_is_a_no_in_torchs_own_words(
     assert check
     assert (check.id, check.fails, check.part) == ("gpu.used", True, "host")
     assert check.expected == f"training on {GPU.gpus[0].name}"
-    assert (error or "torch.cuda.is_available() says no") in check.actual
+    assert (error or "torch.cuda.is_available() is False") in check.actual
     assert fix in (check.fix or "")
     assert (check.fix or "").endswith("Or use --device cpu.")
 

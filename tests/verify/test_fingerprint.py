@@ -267,7 +267,7 @@ def test_the_check_of_close_losses_says_where_and_by_how_much() -> None:
     check = fingerprint_check(match)
 
     assert check.ok
-    assert check.actual == "close: the losses part at step 2 of 3, by at most 3.0e-07"
+    assert check.actual == "close: the losses differ from step 2 of 3, by at most 3.0e-07"
 
 
 def test_the_check_of_a_gpu_says_that_its_tolerances_are_not_measured() -> None:
@@ -288,7 +288,7 @@ def test_the_check_of_different_losses_fails_and_names_what_differs() -> None:
         id="fingerprint",
         ok=False,
         expected="the losses of the capture",
-        actual="different: the losses part at step 1 of 3, by at most 3.3e-01",
+        actual="different: the losses differ from step 1 of 3, by at most 3.3e-01",
         fix="These differ: torch 2.11.0+cu130 → 2.6.0. Restore them as captured.",
     )
 
@@ -303,7 +303,7 @@ def test_different_losses_under_equal_facts_say_what_the_step_tells(step: int, w
 
     assert (check.part, check.ok) == ("workload", False)
     assert words in (check.fix or "")
-    assert f"part at step {step} of 3" in check.actual
+    assert f"differ from step {step} of 3" in check.actual
 
 
 def test_facts_that_fail_are_the_likely_cause() -> None:
@@ -401,7 +401,7 @@ def test_a_new_failure_is_an_error_of_the_workload_with_its_cause() -> None:
 
     assert check
     assert (check.fails, check.part) == (True, "workload")
-    assert "torch from 2.6 on" in check.actual
+    assert "torch 2.6 and newer" in check.actual
     assert "ultralytics 8.3 or newer" in (check.fix or "")
 
 

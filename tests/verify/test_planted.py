@@ -157,7 +157,7 @@ def test_an_edited_loss_file_is_proved_different_and_named(
     failing = {check.id: check for check in proved.checks if check.fails}
     assert set(failing) == {"distributions", "distribution.ultralytics", "fingerprint"}
     assert "edited ultralytics/utils/loss.py" in failing["distribution.ultralytics"].actual
-    assert "part at step 1 of 10" in failing["fingerprint"].actual
+    assert "differ from step 1 of 10" in failing["fingerprint"].actual
     assert "edited ultralytics/utils/loss.py" in (failing["fingerprint"].fix or "")
     assert (proved.verdict.part, proved.verdict.check) == (
         "environment",

@@ -190,15 +190,13 @@ def test_a_crash_of_unknown_cause_is_told_by_its_own_words() -> None:
 def test_a_signal_is_named(exit_code: int) -> None:
     done = Completed(exit_code=exit_code, stdout="", stderr="")
 
-    assert "ended by SIGKILL" in explain_failure(done, python="python3").message
+    assert "killed by SIGKILL" in explain_failure(done, python="python3").message
 
 
 def test_a_program_that_says_nothing_is_told_as_such() -> None:
     done = Completed(exit_code=1, stdout="", stderr="")
 
-    assert explain_failure(done, python="python3").message == (
-        "the smoke-train failed: it said nothing"
-    )
+    assert explain_failure(done, python="python3").message == ("the smoke-train failed: no output")
 
 
 def test_every_exit_code_of_the_program_has_its_words(program: Path) -> None:

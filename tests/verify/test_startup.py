@@ -94,9 +94,7 @@ def test_a_check_says_what_is_brought_and_how_to_be_rid_of_it() -> None:
 
     assert check.expected == "nothing before the environment's own"
     assert check.actual == "m0, m1, m2, m3, m4 and 2 more before the environment's own"
-    assert check.fix == (
-        "Take away what PYTHONPATH adds: unset PYTHONPATH in a shell; in an image mend its ENV."
-    )
+    assert check.fix == ("Unset PYTHONPATH in your shell, or remove it from the image's ENV.")
 
 
 def test_a_comparison_lists_each_variable_where_both_sides_were_looked_at() -> None:

@@ -186,9 +186,7 @@ def test_a_proof_gives_the_verdict_with_all_that_a_report_shows() -> None:
 def test_a_proof_without_a_smoke_train_says_so() -> None:
     proved = proof(smoke=False)
 
-    assert proved.verdict.summary == (
-        f"{TAG} is back in .venv: by its facts alone, without a smoke-train"
-    )
+    assert proved.verdict.summary == (f"{TAG} is back in .venv: verified without a smoke-train")
     assert (proved.fingerprint, proved.baseline) == (None, TRAINED)
 
 

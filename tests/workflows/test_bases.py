@@ -82,8 +82,8 @@ def test_the_images_for_a_snapshot_are_listed_best_first_with_their_reasons(fold
         local=False,
         inspected=False,
         reason=(
-            "it carries Python 3.12; driver 580.95.05 serves its CUDA 13.1, as every 13.x; "
-            "its torch 2.11 is the nearest; the newest of its equals"
+            "it has Python 3.12; driver 580.95.05 serves its CUDA 13.1, as every 13.x; "
+            "its torch 2.11 is the nearest; the newest of these"
         ),
         warnings=(),
     )
@@ -103,9 +103,9 @@ def test_people_get_a_table_of_60_columns(folder: Path) -> None:
         f"images of {MIRRORED}, best first",
         "    tag             Python  CUDA   torch  size",
         " 1  26.02-py3       3.12    13.1   2.11   9.8 GB",
-        "    it carries Python 3.12; driver 580.95.05 serves its CUDA",
+        "    it has Python 3.12; driver 580.95.05 serves its CUDA",
         "    13.1, as every 13.x; its torch 2.11 is the nearest; the",
-        "    newest of its equals",
+        "    newest of these",
     )
 
 

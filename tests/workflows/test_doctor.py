@@ -137,7 +137,7 @@ def test_a_registry_that_answers_the_engine_alone_is_a_warning() -> None:
     assert (check.id, check.severity, check.ok) == ("registry", "warning", False)
     assert "does not answer" in check.actual
     assert outcome.verdict is not None
-    assert "unread" in outcome.verdict.summary
+    assert "could not be read" in outcome.verdict.summary
     assert engine.find(NAME) is None
 
 

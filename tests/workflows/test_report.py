@@ -105,7 +105,7 @@ def test_what_differs_stands_in_it(engine: EngineWithBase, tmp_path: Path) -> No
 def test_without_a_smoke_train_there_is_a_page_too(engine: EngineWithBase, tmp_path: Path) -> None:
     restore(asked(tmp_path / "page.html", smoke=False), services(engine))
 
-    assert "by its facts alone" in (tmp_path / "page.html").read_text()
+    assert "verified without a smoke-train" in (tmp_path / "page.html").read_text()
 
 
 def test_a_machine_that_cannot_run_it_is_told_on_a_page(
