@@ -100,5 +100,5 @@ def _resolve(host: str, limit_s: float) -> Mapping[str, str] | None:
         def _get_store_instance(self, name: str) -> Store:
             return Patient(name)
 
-    found: Mapping[str, str] | None = Config.load_config(None, None).resolve_authconfig(host)
-    return found
+    login: Mapping[str, str] | None = Config.load_config(None, None).resolve_authconfig(host)
+    return login

@@ -134,7 +134,8 @@ def padding(size: int) -> bytes:
 
 def make_sums(members: Mapping[str, Sum]) -> bytes:
     """Return SHA256SUMS, which ``sha256sum -c`` understands."""
-    return "".join(f"{one.sha256}  {name}\n" for name, one in sorted(members.items())).encode()
+    lines = (f"{member.sha256}  {name}\n" for name, member in sorted(members.items()))
+    return "".join(lines).encode()
 
 
 def make_manifest(config: bytes, layers: tuple[Layer, ...]) -> bytes:
@@ -175,7 +176,7 @@ def parse_archive(members: Mapping[str, Sum], kept: Mapping[str, bytes]) -> Arch
     Raises:
         ValueError: Something is missing, superfluous, or not what something else says of it.
     """
-    others = {name: one for name, one in members.items() if name != SUMS_FILE}
+    others = {name: member for name, member in members.items() if name != SUMS_FILE}
     if kept.get(SUMS_FILE) != make_sums(others):
         raise ValueError(f"its files are not what {SUMS_FILE} says")
     if kept.get(LAYOUT_FILE) != OCI_LAYOUT:
@@ -190,7 +191,7 @@ def parse_archive(members: Mapping[str, Sum], kept: Mapping[str, bytes]) -> Arch
         raise ValueError(f"the image has {len(manifest.layers)} layers")
     config_name = blob_name(manifest.config.digest)
     config = kept.get(config_name, b"")
-    layers = tuple(Layer(digest=one.digest, size_bytes=one.size) for one in manifest.layers)
+    layers = tuple(Layer(digest=layer.digest, size_bytes=layer.size) for layer in manifest.layers)
     archived = _archived(config, layers, others, index=index, kept=kept)
     _refuse_other_forms(archived, kept[manifest_name], kept[INDEX_FILE])
     _refuse_other_blobs(others, {manifest_name, config_name}, archived)
@@ -239,14 +240,14 @@ def _count_absent(
     layers: tuple[Layer, ...], members: Mapping[str, Sum], labels: Mapping[str, str]
 ) -> int:
     """Count the lowest layers that are not there; of those that are, check the size."""
-    present = [blob_name(one.digest) in members for one in layers]
+    present = [blob_name(layer.digest) in members for layer in layers]
     absent = present.index(True) if True in present else len(layers)
-    left_out = {one.digest for one in layers[:absent]}
-    for one, there in zip(layers, present, strict=True):
-        if not there and one.digest not in left_out:
-            raise ValueError(f"layer {one.digest} is missing")
-        if there and members[blob_name(one.digest)].size_bytes != one.size_bytes:
-            raise ValueError(f"layer {one.digest} is not of the size that the manifest says")
+    left_out = {layer.digest for layer in layers[:absent]}
+    for layer, there in zip(layers, present, strict=True):
+        if not there and layer.digest not in left_out:
+            raise ValueError(f"layer {layer.digest} is missing")
+        if there and members[blob_name(layer.digest)].size_bytes != layer.size_bytes:
+            raise ValueError(f"layer {layer.digest} is not of the size that the manifest says")
     if absent and not (labels.get(BASE_NAME_LABEL) and labels.get(BASE_DIGEST_LABEL)):
         raise ValueError(f"layer {layers[0].digest} is missing, and no base image is named")
     return absent
@@ -274,10 +275,10 @@ def _refuse_other_blobs(
     layers = {
         blob_name(digest) for digest in archived.diff_ids if digest not in archived.base_layers
     }
-    for name, found in members.items():
+    for name, member in members.items():
         if not name.startswith(BLOBS):
             continue
-        if found.sha256 != name.removeprefix(BLOBS):
+        if member.sha256 != name.removeprefix(BLOBS):
             raise ValueError(f"{name} holds other bytes than its name says")
         if name not in layers | documents:
             raise ValueError(f"{name} belongs to no image")

@@ -47,10 +47,10 @@ def check_archive(path: Path, task: Task) -> Archived:
     with _opened(path) as file:
         size = measure_frame(file)
         unpacked = Unpacked(file, lambda done: task.count(done, size))
-        found = _Found()
+        contents = _Contents()
         for name, size_bytes, chunks in _read_members(unpacked):
-            found.take(name, size_bytes, chunks)
-        return parse_archive(found.members, found.kept)
+            contents.take(name, size_bytes, chunks)
+        return parse_archive(contents.members, contents.kept)
 
 
 def read_layers(path: Path, archived: Archived) -> Iterator[Part]:
@@ -70,7 +70,7 @@ def read_layers(path: Path, archived: Archived) -> Iterator[Part]:
                     pass
 
 
-class _Found:
+class _Contents:
     """What was read of an archive so far."""
 
     def __init__(self) -> None:

@@ -119,7 +119,7 @@ def _write_layers(
     if not config or sizes.keys() != set(diff_ids):
         raise _unlike("did not give all layers of the image")
     _refuse_unreadable(config, export)
-    return config, tuple(Layer(digest=one, size_bytes=sizes[one]) for one in diff_ids)
+    return config, tuple(Layer(digest=digest, size_bytes=sizes[digest]) for digest in diff_ids)
 
 
 def _refuse_unreadable(config: bytes, export: Export) -> None:

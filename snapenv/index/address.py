@@ -46,10 +46,10 @@ def split_login(url: str) -> tuple[str, Login | None]:
     return address, Login(user=unquote(user), password=unquote(password) if colon else None)
 
 
-def shared_path(one: str, other: str) -> int:
+def shared_path(first: str, second: str) -> int:
     """Count the folders that two addresses have in common at the start of their paths."""
     count = 0
-    for left, right in zip(_folders(one), _folders(other), strict=False):
+    for left, right in zip(_folders(first), _folders(second), strict=False):
         if left != right:
             break
         count += 1

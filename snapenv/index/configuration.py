@@ -93,14 +93,14 @@ def read_configuration(environment: Mapping[str, str] | None = None) -> Configur
             environment=chosen,
             pip=_read(pip_files(chosen)),
             uv=_read(uv_files(chosen)),
-            uv_logins="".join(found.text for found in _read([uv_logins_file(chosen)])),
+            uv_logins="".join(file.text for file in _read([uv_logins_file(chosen)])),
         )
     )
 
 
 def parse_configuration(texts: Texts) -> Configuration:
     """Read what the texts say."""
-    options = install_options(texts.environment, (found.text for found in texts.pip))
+    options = install_options(texts.environment, (file.text for file in texts.pip))
     asks = options.get("no-index", "").lower() not in ("1", "true", "yes", "on", "y", "t")
     default = [url for url in options.get("index-url", "").split()[:1] if asks and is_http(url)]
     extra = [url for url in options.get("extra-index-url", "").split() if asks and is_http(url)]
@@ -110,17 +110,17 @@ def parse_configuration(texts: Texts) -> Configuration:
         pip_default=default[0] if default else None,
         pip_extra=tuple(extra),
         indexes=(
-            *(index for found in texts.uv for index in _uv_indexes(found, texts.environment)),
+            *(index for file in texts.uv for index in _uv_indexes(file, texts.environment)),
             *environment_indexes(texts.environment),
             *(_pip_index(url) for url in (*default, *extra)),
             *kept_logins(texts.uv_logins),
         ),
-        uv_is_told=is_told(texts.environment, tuple(found.text for found in texts.uv)),
+        uv_is_told=is_told(texts.environment, tuple(file.text for file in texts.uv)),
     )
 
 
-def _uv_indexes(found: SourceText, environment: Mapping[str, str]) -> tuple[Index, ...]:
-    return file_indexes(found.text, found.source, environment)
+def _uv_indexes(file: SourceText, environment: Mapping[str, str]) -> tuple[Index, ...]:
+    return file_indexes(file.text, file.source, environment)
 
 
 def _pip_index(url: str) -> Index:
@@ -129,8 +129,8 @@ def _pip_index(url: str) -> Index:
 
 
 def _read(paths: Iterable[Path]) -> tuple[SourceText, ...]:
-    found = ((path, _text(path)) for path in paths)
-    return tuple(SourceText(source=path.name, text=text) for path, text in found if text)
+    texts = ((path, _text(path)) for path in paths)
+    return tuple(SourceText(source=path.name, text=text) for path, text in texts if text)
 
 
 def _text(path: Path) -> str:

@@ -55,8 +55,8 @@ class Credentials:
 
     def known(self, url: str) -> Login | None:
         """Return the login to send with a first request, if there is one."""
-        if found := self._answered.get(realm(url)):
-            return found
+        if login := self._answered.get(realm(url)):
+            return login
         indexes = self._indexes(url)
         whole = (index.login for index in indexes if index.login and index.login.password)
         users = (index.login for index in indexes if index.login)
@@ -85,11 +85,11 @@ class Credentials:
 
     def secrets(self) -> tuple[Secret, ...]:
         """List each credential that was found, in each form in which it may turn up."""
-        found = dict[str, str]()
+        known = dict[str, str]()
         for value, what in self._values():
             if value:
-                found.setdefault(value, what)
-        return tuple(Secret(value=value, what=what) for value, what in found.items())
+                known.setdefault(value, what)
+        return tuple(Secret(value=value, what=what) for value, what in known.items())
 
     def _indexes(self, url: str) -> list[Index]:
         """List what is configured for the host of an address, the nearest to its path first."""
@@ -102,17 +102,17 @@ class Credentials:
         if self._configuration.asks_keyring is False:
             return None
         indexes = self._indexes(url)
-        user = next((found.login.user for found in indexes if found.login), None)
+        user = next((configured.login.user for configured in indexes if configured.login), None)
         host = urlsplit(url).netloc.rpartition("@")[2]
         named = [index] if index and realm(index) == realm(url) else []
-        services = (*(found.address for found in indexes), *named, host)
+        services = (*(configured.address for configured in indexes), *named, host)
         answers = (ask_keyring(service, user) for service in dict.fromkeys(services))
         return next((answer for answer in answers if answer), None)
 
     def _values(self) -> Iterator[tuple[str, str]]:
         texts = self._configuration.texts
         told = {name: value for name, value in texts.environment.items() if _is_ours(name)}
-        named = [(found.source, found.text) for found in (*texts.pip, *texts.uv)]
+        named = [(file.source, file.text) for file in (*texts.pip, *texts.uv)]
         for source, text in (*named, *told.items()):
             for user_info, host in _USER_INFO.findall(text):
                 yield from _of_user_info(user_info, f"{host} in {source}")

@@ -50,10 +50,10 @@ def read_record(archive: zipfile.ZipFile, wheel: IndexWheel, size_bytes: int | N
     Raises:
         RequestError: It has none, or several, or one that is too large or packed unusually.
     """
-    found = [entry for entry in archive.infolist() if _is_record(entry.filename, wheel.name)]
-    if len(found) != 1:
-        raise RequestError(f"serves a wheel with {len(found)} RECORD files of this name")
-    (entry,) = found
+    records = [entry for entry in archive.infolist() if _is_record(entry.filename, wheel.name)]
+    if len(records) != 1:
+        raise RequestError(f"serves a wheel with {len(records)} RECORD files of this name")
+    (entry,) = records
     if entry.file_size > _LIMIT_BYTES or entry.compress_type not in _KNOWN:
         raise RequestError("serves a wheel whose RECORD is too large, or packed unusually")
     return WheelRecord(

@@ -106,7 +106,7 @@ def uv_settings(configuration: Configuration, told: dict[str, str], *, call: Cal
             )
         ),
         variables=meant | _ALWAYS | (_asking(configuration) if call == "ask" else {}),
-        config=_config([found.text for found in texts.uv], call),
+        config=_config([file.text for file in texts.uv], call),
     )
 
 
@@ -155,7 +155,7 @@ def _meant(table: Mapping[str, Any], call: Call) -> Mapping[str, Any]:
     kept = {key: value for key, value in table.items() if key in _KEYS[call]}
     for key in ("find-links", "index"):
         if isinstance(kept.get(key), list):
-            kept[key] = [one for one in map(_reachable, kept[key]) if one]
+            kept[key] = [url for url in map(_reachable, kept[key]) if url]
     return kept
 
 

@@ -66,8 +66,8 @@ def file_indexes(
 ) -> tuple[Index, ...]:
     """List what a ``uv.toml`` names; a text that is none names nothing."""
     document = parse_toml(text)
-    found = [*_of_table(document, source), *_of_table(_table(document, "pip"), source)]
-    return tuple(_with_login(index, environment or {}) for index in found)
+    indexes = [*_of_table(document, source), *_of_table(_table(document, "pip"), source)]
+    return tuple(_with_login(index, environment or {}) for index in indexes)
 
 
 def kept_logins(text: str) -> tuple[Index, ...]:

@@ -125,12 +125,12 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and all that is behind it, from the outermost to the innermost."""
     waiting, seen = [error], set[int]()
     while waiting:
-        one = waiting.pop(0)
-        if id(one) in seen:
+        error = waiting.pop(0)
+        if id(error) in seen:
             continue
-        seen.add(id(one))
-        yield one
-        behind = (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__)
+        seen.add(id(error))
+        yield error
+        behind = (*error.args, getattr(error, "reason", None), error.__cause__, error.__context__)
         waiting.extend(each for each in behind if isinstance(each, BaseException))
 
 
@@ -158,8 +158,8 @@ def find_cause(
     """
     chain = tuple(causes(error))
     kind = _innermost(chain)
-    if proxy and (found := _proxy_cause(chain, kind, proxy=show_address(proxy), host=host)):
-        return found
+    if proxy and (proxy_cause := _proxy_cause(chain, kind, proxy=show_address(proxy), host=host)):
+        return proxy_cause
     if kind is None:
         return None
     return Cause(
@@ -260,15 +260,15 @@ def _tls_kind(error: ssl.SSLError) -> Kind:
 
 def _innermost(chain: tuple[BaseException, ...]) -> Kind | None:
     """Return the kind that tells most: of TLS, the narrower one; else of what lies deepest."""
-    kinds = [kind for one in chain if (kind := _kind(one))]
+    kinds = [kind for error in chain if (kind := _kind(error))]
     tls = sorted((kind for kind in kinds if kind in TLS_KINDS), key=lambda kind: kind == "tls")
     return next(iter((*tls, *kinds[::-1])), None)
 
 
 def _tunnel_status(chain: tuple[BaseException, ...]) -> str | None:
     """Return the status with which a proxy refuses to connect."""
-    found = (_TUNNEL.search(str(one)) for one in chain)
-    return next((status[1] for status in found if status), None)
+    statuses = (_TUNNEL.search(str(error)) for error in chain)
+    return next((status[1] for status in statuses if status), None)
 
 
 def _proxy_cause(
@@ -276,7 +276,7 @@ def _proxy_cause(
 ) -> Cause | None:
     """Tell what a proxy has to do with it; None where the host itself failed, behind the proxy."""
     status = _tunnel_status(chain)
-    names = {type(one).__name__ for one in chain}
+    names = {type(error).__name__ for error in chain}
     if status == _PROXY_LOGIN:
         return Cause(
             kind="proxy-login",

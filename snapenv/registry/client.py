@@ -69,14 +69,14 @@ class RegistryClient:
         """List the tags of a repository, sorted."""
         ref = ImageRef.parse(repository)
         served = find_repository(ref)
-        path, found = f"{served.path}/tags/list?n={_PAGE}", set[str]()
+        path, tags = f"{served.path}/tags/list?n={_PAGE}", set[str]()
         with _named(ref, served):
             for _ in range(_MAX_PAGES):
                 body = self._get(served, path)
-                found.update(parse(body.content, TagList, what="list of tags").tags or ())
+                tags.update(parse(body.content, TagList, what="list of tags").tags or ())
                 following = _NEXT.search(body.headers.get("Link", ""))
                 if following is None:
-                    return tuple(sorted(found))
+                    return tuple(sorted(tags))
                 path = _below(following[1])
             raise RequestError(f"has more than {_MAX_PAGES} pages of tags")
 
@@ -181,8 +181,8 @@ def _check_bytes(body: Body, digest: str | None) -> None:
 def _below(link: str) -> str:
     """Return what a link to the next page asks for, of this registry and no other."""
     parts = urlsplit(link)
-    _, found, path = parts.path.partition("/v2/")
-    if not found:
+    _, separator, path = parts.path.partition("/v2/")
+    if not separator:
         raise RequestError("links to an invalid next page")
     return f"{path}?{parts.query}"
 

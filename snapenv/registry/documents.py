@@ -99,8 +99,8 @@ def choose(index: Index, machine: str) -> str | None:
 
 def machines(index: Index) -> tuple[str, ...]:
     """List the kinds of machine that an index has images for, sorted."""
-    platforms = (image.platform for image in index.manifests)
-    return tuple(sorted({_name(one) for one in platforms if one and one.os == LINUX}))
+    platforms = (image.platform for image in index.manifests if image.platform)
+    return tuple(sorted({_name(platform) for platform in platforms if platform.os == LINUX}))
 
 
 def _level(platform: Platform) -> int:
