@@ -109,8 +109,8 @@ def _priority(spec: CdiSpec) -> int:
 
 def is_unread(case: Case) -> bool:
     """Return whether specifications are the only way, and the engine has found none of them."""
-    there = case.specs or case.unread_specs
-    return bool(there and case.engine and case.engine.cdi and case.injection == "none")
+    specifications = case.specs or case.unread_specs
+    return bool(specifications and case.engine and case.engine.cdi and case.injection == "none")
 
 
 def _asked(case: Case) -> tuple[str, ...]:

@@ -51,13 +51,14 @@ def needs_of_snapshot(
         needs = replace(of_image(needs, image, base, catalogue), here=True)
         return for_device(needs, options.device)
     base = base.mirrored(options.mirror) if options.mirror else base
-    here = find_local(base, services)
-    there = here or _try_registry(base, services, machine=str(needs.architecture))
-    if isinstance(there, Unread):
-        needs = replace(needs, base_unread=there)
-    elif isinstance(there, RemoteImage):
-        needs = replace(needs, missing=there.layers)
-    known = None if isinstance(there, Unread) else there
+    found = find_local(base, services) or _try_registry(
+        base, services, machine=str(needs.architecture)
+    )
+    if isinstance(found, Unread):
+        needs = replace(needs, base_unread=found)
+    elif isinstance(found, RemoteImage):
+        needs = replace(needs, missing=found.layers)
+    known = None if isinstance(found, Unread) else found
     needs = of_base(needs, snapshot.lock, known, catalogue)
     return for_device(replace(needs, builds=True), options.device)
 

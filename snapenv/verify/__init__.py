@@ -1,1 +1,1 @@
-"""Compare two looks at an environment, and two smoke-trains."""
+"""Compare two environments, and two smoke-trains."""

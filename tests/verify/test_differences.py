@@ -474,7 +474,7 @@ def test_a_system_library_that_an_import_needs_is_behaviour(
 
 
 def test_an_integration_that_two_files_tell_otherwise_is_behaviour() -> None:
-    there = replace(PLAIN, settings={"wandb": False, "hub": True})
-    here = replace(PLAIN, settings={"wandb": True})
+    left = replace(PLAIN, settings={"wandb": False, "hub": True})
+    right = replace(PLAIN, settings={"wandb": True})
 
-    assert [one.group for one in differences(there, here)] == ["behaviour", "behaviour"]
+    assert [one.group for one in differences(left, right)] == ["behaviour", "behaviour"]

@@ -96,9 +96,9 @@ def test_close_is_stricter_at_the_first_step(step: int, by: float, expected: str
     ],
 )
 def test_another_device_may_differ_more(seen_on: str, step: int, by: float, expected: str) -> None:
-    here, there = fingerprint(device=H200), fingerprint(moved(step, by), device=seen_on)
+    captured, again = fingerprint(device=H200), fingerprint(moved(step, by), device=seen_on)
 
-    assert tier(here, there) == expected
+    assert tier(captured, again) == expected
 
 
 def test_the_same_losses_of_another_gpu_model_are_close_and_not_identical() -> None:
@@ -111,9 +111,9 @@ def test_the_same_losses_of_cpu_and_gpu_are_of_another_device() -> None:
 
 @pytest.mark.parametrize("tf32", [(True, False), (False, True)])
 def test_another_device_with_tf32_is_different(tf32: tuple[bool, bool]) -> None:
-    here, there = fingerprint(device=H200, tf32=tf32[0]), fingerprint(tf32=tf32[1])
+    expected, actual = fingerprint(device=H200, tf32=tf32[0]), fingerprint(tf32=tf32[1])
 
-    assert tier(here, there) == "different"
+    assert tier(expected, actual) == "different"
 
 
 def test_the_same_losses_with_other_packages_are_different() -> None:

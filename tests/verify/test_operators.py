@@ -132,9 +132,9 @@ def test_a_failure_on_both_sides_is_no_difference() -> None:
 
 @given(st.sampled_from(NAMES), st.floats(0, 1), st.floats(0, 1))
 def test_which_side_comes_first_is_no_matter(name: str, one: float, two: float) -> None:
-    here, there = operator(name, one), operator(name, two)
+    first, second = operator(name, one), operator(name, two)
 
-    assert compare_operator(here, there) == compare_operator(there, here)
+    assert compare_operator(first, second) == compare_operator(second, first)
 
 
 def test_on_other_hardware_near_is_expected() -> None:
