@@ -66,7 +66,7 @@ def program_key(program: str) -> str:
 def read_answers(kept: Kept, name: str, *, since: float) -> Mapping[str, Answer]:
     """Return the answers to a question that came ``since`` then, by pin."""
     answers = kept.find_value(name, dict[str, Answer]) or {}
-    return {pin: one for pin, one in answers.items() if one.asked_at >= since}
+    return {pin: answer for pin, answer in answers.items() if answer.asked_at >= since}
 
 
 def keep_answers(kept: Kept, name: str, answers: Mapping[str, Answer]) -> None:

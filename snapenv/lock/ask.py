@@ -154,7 +154,8 @@ def _indexes(pins: Sequence[Distribution], facts: Facts, uv: Uv) -> Mapping[str,
     form = ("--format", "requirements.txt", "--emit-index-annotation", "--no-annotate")
     done = _compile(pins, facts, replace(uv, offline=True), form=form)
     named = (
-        (canonicalize_name(one["name"]), _plain(one["url"])) for one in _FROM.finditer(done.stdout)
+        (canonicalize_name(line["name"]), _plain(line["url"]))
+        for line in _FROM.finditer(done.stdout)
     )
     return {name: url for name, url in named if url}
 
@@ -227,6 +228,10 @@ def _is_named(pin: Distribution, said: str) -> bool:
 
 
 def _offers(text: str) -> Offers:
+    """Read what uv gives, wheel by wheel: one with an odd name or without a hash is left out.
+
+    (packaging's ``Pylock`` would refuse the whole file for it.)
+    """
     try:
         packages = parse_any_toml(text).get("packages", [])
         return {canonicalize_name(package["name"]): _wheels(package) for package in packages}

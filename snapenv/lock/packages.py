@@ -138,7 +138,7 @@ def _locked(
 
 def _warnings(carried: Carried) -> tuple[str, ...]:
     """Name the texts that name folders of this machine, as many as anybody reads."""
-    told = [str(one) for one in carried.named]
+    told = [str(named) for named in carried.named]
     more = len(told) - _NAMED
     return (*told[:_NAMED], *((f"and {more} more such places",) if more > 0 else ()))
 

@@ -26,25 +26,18 @@ _CANNOT_CARRY = {
 _NAMED = 5  # culprits in one message
 
 
-def pinned(
-    environment: Environment, not_on_index: Collection[str] = ()
-) -> tuple[Distribution, ...]:
-    """Return the distributions that an index gives back.
-
-    Before an index was asked, they are those that came from one; ``not_on_index`` are the names
-    that it then did not have.
-    """
-    return tuple(
-        found
-        for found in environment.distributions
-        if found.origin == "index" and found.name not in not_on_index
-    )
+def pinned(environment: Environment) -> tuple[Distribution, ...]:
+    """Return the distributions that came from an index, which may still give them back."""
+    return tuple(found for found in environment.distributions if found.origin == "index")
 
 
 def vendored(
     environment: Environment, not_on_index: Collection[str] = ()
 ) -> tuple[Distribution, ...]:
-    """Return the distributions whose wheels are rebuilt here, and travel with the snapshot."""
+    """Return the distributions whose wheels are rebuilt here, and travel with the snapshot.
+
+    ``not_on_index`` are the names of those that came from an index and that it does not have.
+    """
     return tuple(
         found
         for found in environment.distributions
