@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEAVY = (
-    *("docker", "jinja2", "oras", "requests", "rich.progress", "tomlkit", "zipfile"),
+    *(
+        "docker",
+        "jinja2",
+        "oras",
+        "packaging.pylock",
+        "requests",
+        "rich.progress",
+        "tomlkit",
+        "zipfile",
+    ),
     *("snapenv.secrets.search", "snapenv.secrets.token_forms", "snapenv.lock.wheel"),
     *("snapenv.probe.collect", "snapenv.verify.smoke_train"),
 )
