@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from snapenv.content import read_chunks, size_bytes
+from snapenv.content import read_chunks, sha256_of, size_bytes
 from snapenv.lock.named_folders import NamedFolder, find_folders
 from snapenv.lock.overlay import OverlayPlan
 from snapenv.lock.paths import place_in_environment
@@ -74,8 +74,7 @@ class _Part(Struct, frozen=True, kw_only=True):
 
     content: Content
     leaks: tuple[Leak, ...]
-    wheel: str = ""  # its file name
-    sha256: str = ""  # of a wheel, in hex
+    wheel: VendoredWheel | None = None
     executable: bool = False
     files: Mapping[str, CarriedFile] = field(default_factory=dict)
     named: tuple[NamedFolder, ...] = ()
@@ -125,8 +124,8 @@ def _together(
     files = {name: parts[name] for name in travelling.plan.files}
     gone = {*travelling.plan.deleted, *travelling.plan.links}
     return Carried(
-        vendored={name: _vendored(part) for name, part in own.items()},
-        wheels={f"{VENDOR}/{part.wheel}": part.content for part in own.values() if part.wheel},
+        vendored={name: Vendored(wheel=part.wheel) for name, part in own.items()},
+        wheels={part.wheel.file: part.content for part in own.values() if part.wheel},
         files={
             **{
                 name: file
@@ -141,16 +140,6 @@ def _together(
         },
         allowed=allowed,
         named=tuple(chain(*(part.named for part in parts.values()))),
-    )
-
-
-def _vendored(part: _Part) -> Vendored:
-    if not part.wheel:
-        return Vendored()
-    return Vendored(
-        wheel=VendoredWheel(
-            file=f"{VENDOR}/{part.wheel}", sha256=part.sha256, size_bytes=size_bytes(part.content)
-        )
     )
 
 
@@ -210,8 +199,7 @@ class _Head(Struct, frozen=True, kw_only=True):
     """A part without its content, as it is kept; of each file its bytes, and may it be run."""
 
     leaks: tuple[Leak, ...]
-    wheel: str
-    sha256: str
+    wheel: VendoredWheel | None
     executable: bool
     files: dict[str, tuple[bytes, bool]]
     named: tuple[NamedFolder, ...]
@@ -225,7 +213,6 @@ def _keep_part(kept: Kept, name: str, part: _Part) -> None:
     head = _Head(
         leaks=part.leaks,
         wheel=part.wheel,
-        sha256=part.sha256,
         executable=part.executable,
         files={name: (file.text, file.executable) for name, file in part.files.items()},
         named=part.named,
@@ -243,7 +230,6 @@ def _find_part(kept: Kept, name: str) -> _Part | None:
         content=content,
         leaks=head.leaks,
         wheel=head.wheel,
-        sha256=head.sha256,
         executable=head.executable,
         files={
             name: CarriedFile(content=text, executable=executable)
@@ -317,10 +303,13 @@ def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[
     for found in missing.distributions:
         files = collected.distributions[found.name]
         try:
-            wheel, content = make_wheel(found, files, platform, into=missing.into)
-            part = _Part(
-                content=content, leaks=leaks[found.name], wheel=wheel, sha256=_sha256(content)
+            filename, content = make_wheel(found, files, platform, into=missing.into)
+            wheel = VendoredWheel(
+                file=f"{VENDOR}/{filename}",
+                sha256=sha256_of(content).hexdigest(),
+                size_bytes=size_bytes(content),
             )
+            part = _Part(content=content, leaks=leaks[found.name], wheel=wheel)
         except NoWheelError:
             untracked = _untracked(missing.facts.environment)
             part = _Part(
@@ -330,10 +319,3 @@ def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[
     for name in missing.plan.files:
         file = collected.files[name]
         yield name, _Part(content=file.content, leaks=leaks[name], executable=file.executable)
-
-
-def _sha256(content: Content) -> str:
-    digest = hashlib.sha256()
-    for chunk in read_chunks(content):
-        digest.update(chunk)
-    return digest.hexdigest()

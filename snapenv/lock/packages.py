@@ -18,7 +18,7 @@ from snapenv.lock.overlay import make_overlay, plan_overlay
 from snapenv.lock.pins import refuse_vendored, vendored
 from snapenv.model.carried import Content
 from snapenv.model.snapshot import VENDOR, Installer, Prove, Vendor
-from snapenv.model.wheels import FromBase, IndexWheel, Locked
+from snapenv.model.wheels import FromBase, IndexWheel, Locked, Pinned
 from snapenv.program import program_digest
 from snapenv.pylock import write_pylock
 from snapenv.sizes import counted
@@ -118,15 +118,11 @@ def _locked(
     environment: Environment, found: Found, carried: Carried, *, all_travel: bool
 ) -> Mapping[str, Locked]:
     """Say of each distribution how it comes back, and of its wheel what a lock file does."""
-
-    def file(wheel: IndexWheel) -> str | None:
-        return f"{VENDOR}/{wheel.filename}" if all_travel else None
-
     pinned = {
-        name: replace(
-            pin,
+        name: Pinned(
             wheel=replace(pin.wheel, executable=None, cut_scripts=()),
-            file=file(pin.wheel),
+            proof=pin.proof,
+            file=f"{VENDOR}/{pin.wheel.filename}" if all_travel else None,
         )
         for name, pin in found.pinned.items()
     }
