@@ -173,7 +173,7 @@ class Session(requests.Session):
             raise self._failure(error, host, proxy, limit_s=first_s, begun=False) from None
         with response:
             if not response.ok:
-                _drain(response)
+                _skip_body(response.raw)
             try:
                 yield response
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -193,6 +193,13 @@ class Session(requests.Session):
         if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
             hint = self._advice.busy if status in _BUSY else None
             raise RequestError(f"answers with {status}", hint=hint, status=status)
+
+    def get_redirect_target(self, resp: Response) -> str | None:
+        """Return where an answer leads; requests would read it to its end, however long it is."""
+        target = super().get_redirect_target(resp)
+        if target is not None:
+            _skip_body(resp.raw)
+        return target
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
@@ -251,6 +258,8 @@ class _Retry(urllib3.Retry):
     ) -> Self:
         if error is not None and not may_pass(error, self.kinds):
             raise MaxRetryError(_pool, url or "", error) from error  # type: ignore[arg-type]
+        if response is not None:  # urllib3 would read it to its end, however long it is
+            _skip_body(response)
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
     def parse_retry_after(self, retry_after: str) -> float:
@@ -289,8 +298,10 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _drain(response: Response) -> None:
-    """Read a short refusal, so that its connection can be used again."""
+def _skip_body(response: BaseHTTPResponse) -> None:
+    """Read what is short, so that its connection can be used again, and nothing of what is not."""
     size = response.headers.get("Content-Length", "")
     if size.isdecimal() and int(size) <= _SHORT_BYTES:
-        response.raw.drain_conn()
+        response.drain_conn()
+    else:
+        response.close()

@@ -91,4 +91,4 @@ def test_a_real_registry_tells_the_size_and_what_the_image_says(
     assert first["image"] == base_image
     assert first["digest"].startswith("sha256:")
     assert first["size_bytes"] > 100_000_000
-    assert (second["size_bytes"], second["here"]) == (None, False)
+    assert (second["size_bytes"], second["local"]) == (None, False)

@@ -1,9 +1,9 @@
-"""How long a server asks to wait, which failures are repeated, and who gets a login."""
+"""How long a server asks to wait, what is repeated, who gets a login, and which bodies are read."""
 
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,6 +67,7 @@ class Handler(BaseHTTPRequestHandler):
 
     answers: dict[str, list[tuple[int, dict[str, str]]]]
     heard: list[tuple[str, str | None, str | None]]
+    sent: list[int]
 
     def do_GET(self) -> None:
         self.heard.append(
@@ -81,6 +82,9 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": "0", **headers}.items():
             self.send_header(name, value)
         self.end_headers()
+        with suppress(OSError):
+            while "X-Endless" in headers and sum(self.sent) < 1 << 30:
+                self.sent.append(self.wfile.write(bytes(1 << 20)))
 
     def log_message(self, *_: object) -> None: ...
 
@@ -89,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
 def serve(**answers: list[tuple[int, dict[str, str]]]) -> Iterator[tuple[str, type[Handler]]]:
     """Serve on loopback; a status of 0 closes the connection."""
     named = {f"/{path}": list(statuses) for path, statuses in answers.items()}
-    handler = type("Served", (Handler,), {"answers": named, "heard": []})
+    handler = type("Served", (Handler,), {"answers": named, "heard": [], "sent": []})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", handler
@@ -196,3 +200,19 @@ def test_tls_is_left_only_where_that_is_allowed(*, keeps_tls: bool) -> None:
     with refusal:
         session(keeps_tls=keeps_tls).rebuild_auth(request, response)
         assert "Authorization" not in request.headers
+
+
+@pytest.mark.parametrize("status", [503, 302, 404])
+def test_no_body_is_read_that_nobody_wants(status: int) -> None:
+    endless = {"Content-Length": str(1 << 40), "X-Endless": "1", "Location": "/b"}
+    asking = session()
+    asking.retry(frozenset())
+    with (
+        serve(a=[(status, endless)]) as (url, server),
+        asking.ask(f"{url}/a", host="h") as response,
+    ):
+        last = response.status_code
+
+    assert last == (404 if status == 404 else 200)
+    assert len(server.heard) == (1 if status == 404 else 2)
+    assert sum(server.sent) < 64 << 20
