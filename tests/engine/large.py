@@ -17,7 +17,7 @@ from snapenv.targets.local import LocalTarget
 from snapenv.targets.ssh import SshTarget
 from tests.engines.ssh import HOST
 from tests.fakes import FakeTask
-from tests.samples import CAPTURED_AT, sample_lock
+from tests.samples import CAPTURED_AT, pylock_of, sample_lock
 
 SIZE = 300_000_000
 WHEEL = "vendor/large-1.0-py3-none-any.whl"
@@ -30,9 +30,10 @@ def make(folder: Path) -> Path:
     wheel = folder / "large.whl"
     with wheel.open("wb") as file:
         file.truncate(SIZE)
+    lock = sample_lock()
     snapshot = make_snapshot(
-        sample_lock(),
-        pylock=b"",
+        lock,
+        pylock=pylock_of(lock),
         dockerfile=DOCKERFILE,
         captured_at=CAPTURED_AT,
         carried={WHEEL: wheel},

@@ -31,12 +31,13 @@ pytestmark = pytest.mark.docker
 
 WAIT_S = 20
 PROGRAM = """
-import dataclasses, sys
+import sys
+from msgspec.structs import replace
 from snapenv.engine.docker import DockerEngine
 from tests.engines.busybox import small_context
 from tests.fakes import FakeTask
 word, *steps = sys.argv[1:]
-labelled = dataclasses.replace(small_context(*steps), labels={"word": word})
+labelled = replace(small_context(*steps), labels={"word": word})
 DockerEngine().build(labelled, FakeTask())
 """
 
