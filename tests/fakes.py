@@ -42,7 +42,7 @@ DESCRIBED = HostEngine(
     api=(1, 51),
     oldest_api=(1, 24),
     address="memory",
-    here=True,
+    local=True,
     runtimes=("nvidia", "runc"),
 )
 

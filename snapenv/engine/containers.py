@@ -127,7 +127,7 @@ class ImageTarget(Struct, frozen=True, kw_only=True):
         here = self.client.base_url == _UNIX
         engine = describe(self.client.info(), {}, address=self.client.base_url, buildkit=True)
         gpus = choose_gpus(self.gpus, engine)
-        user = choose_user(os.getuid(), os.getgid(), here=here, rootless=engine.rootless)
+        user = choose_user(os.getuid(), os.getgid(), local=here, rootless=engine.rootless)
         tar = _Owned(files, name, user)
         run = _Run(name, argv, environment, tar, choose_shm(engine))
         try:
@@ -179,12 +179,12 @@ def _heard(frames: Iterable[Frame]) -> Iterator[Frame]:
         yield from frames
 
 
-def choose_user(uid: int, gid: int, *, here: bool, rootless: bool) -> tuple[int, int]:
+def choose_user(uid: int, gid: int, *, local: bool, rootless: bool) -> tuple[int, int]:
     """Choose the user and group of a container's program: those of whoever runs snapenv.
 
     For an engine without root, 0 is that user; on another machine the numbers are somebody else's.
     """
-    return (uid, gid) if here and not rootless else (0, 0)
+    return (uid, gid) if local and not rootless else (0, 0)
 
 
 def _variables(asked: Mapping[str, str], decided: Mapping[str, str | None]) -> list[str]:

@@ -39,7 +39,7 @@ def describe(
         api=_pair(version.get("ApiVersion")) or (0, 0),
         oldest_api=_pair(version.get("MinAPIVersion")) or (1, 12),
         address=address,
-        here=here,
+        local=here,
         buildkit=buildkit,
         architecture=str(version.get("Arch") or "amd64"),
         root=str(info.get("DockerRootDir") or "/var/lib/docker"),

@@ -63,7 +63,7 @@ class HostEngine(Struct, frozen=True, kw_only=True):
     api: tuple[int, int]  # that the engine speaks at most
     oldest_api: tuple[int, int] = (1, 12)  # that it still takes
     address: str  # "unix:///var/run/docker.sock"
-    here: bool  # on this machine: what host files show holds for it
+    local: bool  # on this machine: what host files show holds for it
     buildkit: bool = True
     architecture: str = "amd64"
     root: str = "/var/lib/docker"  # its data
@@ -159,7 +159,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     glibc: str | None = None  # of the captured system
     image_glibc: str | None = None  # of the image, or of the base that it is built on
     missing: tuple[Layer, ...] = ()  # layers that are to be pulled; their sizes are packed
-    here: bool = False  # nothing is to be fetched
+    local: bool = False  # nothing is to be fetched
     base_unread: Unread | None = None  # of a build
     unread: Unread | None = None  # the image itself: what it needs is not known
     shm_bytes: int | None = None  # that the run asks for

@@ -39,7 +39,7 @@ class Case(Struct, frozen=True, kw_only=True):
     def hardware(self) -> Hardware | None:
         """That of the machine that is to run it; None where that is another one, and not seen."""
         engine = self.engine
-        return self.host.hardware if engine is None or engine.here else None
+        return self.host.hardware if engine is None or engine.local else None
 
     @property
     def engine(self) -> HostEngine | None:

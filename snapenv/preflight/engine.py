@@ -46,7 +46,7 @@ def check_answer(case: Case) -> Iterator[Check]:
         yield failed("engine", expected, actual, hint)
         return
     yield passed("engine", expected, f"Docker {case.engine.version} at {case.engine.address}")
-    if not case.engine.here:
+    if not case.engine.local:
         yield warning(
             "engine.elsewhere",
             "an engine on this machine, whose GPUs and disk can be checked",

@@ -121,7 +121,7 @@ def _builds(host: Host, catalogue: Catalogue) -> Iterator[str]:
 
 def _containers(case: Case) -> str | None:
     """Say how the engine of this machine hands on a GPU."""
-    if case.engine is None or not case.engine.here:
+    if case.engine is None or not case.engine.local:
         return None
     toolkit = case.plumbing.toolkit
     named = f"NVIDIA's container toolkit {toolkit}" if toolkit else "NVIDIA's runtime"

@@ -48,7 +48,7 @@ def needs_of_snapshot(
     if options.venv:
         return for_device(needs, options.device, venv=True)
     if image:
-        needs = replace(of_image(needs, image, base, catalogue), here=True)
+        needs = replace(of_image(needs, image, base, catalogue), local=True)
         return for_device(needs, options.device)
     base = base.mirrored(options.mirror) if options.mirror else base
     found = find_local(base, services) or _try_registry(
@@ -85,7 +85,7 @@ def needs_of_local(
         needs = of_image(of_lock(snapshot.lock, ref.tagged), image, ref, catalogue)
     else:
         needs = of_labels(image, ref, catalogue)
-    return for_device(replace(needs, here=True), options.device, venv=options.venv)
+    return for_device(replace(needs, local=True), options.device, venv=options.venv)
 
 
 def needs_of_remote(

@@ -32,7 +32,7 @@ def check_helpers(case: Case) -> Iterator[Check]:
     It is a warning, since a helper may be for other registries than the one that is asked.
     """
     missing = case.host.missing_helpers
-    if missing and not case.needs.here:
+    if missing and not case.needs.local:
         yield warning(
             "credentials.helper",
             f"{', '.join(missing)} on PATH, as docker's configuration says",

@@ -85,10 +85,10 @@ def _choose_gpus(image: Image, host: Host, services: Services) -> _Gpus:
     That is so of an engine elsewhere, and where snapenv itself runs in a container beside it.
     """
     engine = host.engine
-    below = host.hardware if engine is None or engine.here else None
+    below = host.hardware if engine is None or engine.local else None
     if below and below.gpus:
         return _Gpus(named="all", below=below)
-    if engine is None or (engine.here and engine.injects is None):
+    if engine is None or (engine.local and engine.injects is None):
         return _Gpus(below=below)
     target = services.engine.image_target(image, python=IMAGE_PYTHON, gpus="all")
     try:

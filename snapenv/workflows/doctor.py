@@ -176,7 +176,7 @@ def _without_uuids(host: Host) -> Host:
 
 def _lines(needs: Needs, moved: str) -> tuple[str, ...]:
     """Say how much is to be fetched or loaded, where that is known."""
-    if needs.here:
+    if needs.local:
         return ("nothing to download",)
     packed = sum(layer.size_bytes for layer in needs.missing)
     return (f"{size(packed)} of layers are to be {moved}",) if packed else ()

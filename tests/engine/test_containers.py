@@ -248,7 +248,7 @@ def test_a_container_has_nothing_of_the_machine(
 def test_the_user_is_the_one_here_except_where_the_engine_counts_otherwise(
     *, here: bool, rootless: bool, expected: tuple[int, int]
 ) -> None:
-    assert choose_user(1000, 1001, here=here, rootless=rootless) == expected
+    assert choose_user(1000, 1001, local=here, rootless=rootless) == expected
 
 
 @pytest.mark.docker

@@ -47,7 +47,7 @@ def test_the_oldest_engine_is_described(engine_host: str) -> None:
     assert found.address == engine_host
     assert found.version.startswith("20.10.")
     assert (found.api, found.oldest_api) == ((1, 41), (1, 12))
-    assert (found.here, found.buildkit, found.architecture) == (True, True, "amd64")
+    assert (found.local, found.buildkit, found.architecture) == (True, True, "amd64")
     assert (found.cdi, found.cdi_devices, found.rootless) == (False, (), False)
     assert not found.containerd_store
     assert "runc" in found.runtimes
@@ -124,7 +124,7 @@ def test_an_engine_is_here_by_its_address_and_its_name(
 ) -> None:
     found = describe({"DockerRootDir": "/", **info}, VERSION, address=address, buildkit=True)
 
-    assert found.here is here
+    assert found.local is here
     assert (found.free_bytes is not None) is here
 
 

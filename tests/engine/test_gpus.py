@@ -56,7 +56,7 @@ GPU = "GPU-8de47821-9ed2-75e0-acc4-4646a03f8b35"
 MEMLOCK = Ulimit(name="memlock", soft=-1, hard=-1)
 STACK = Ulimit(name="stack", soft=67108864, hard=67108864)
 RUNTIMES = ("nvidia", "runc")
-NOTHING = HostEngine(version="28.2.0", api=(1, 50), address="unix:///d.sock", here=True)
+NOTHING = HostEngine(version="28.2.0", api=(1, 50), address="unix:///d.sock", local=True)
 TOOLKIT = replace(NOTHING, runtimes=RUNTIMES)
 CDI = replace(NOTHING, cdi=True, cdi_devices=("amd.com/gpu=0", ONE, ALL))
 CDI_UNTOLD = replace(NOTHING, cdi=True, version="28.1.1")  # where it was turned on

@@ -237,7 +237,7 @@ def test_an_engine_is_reached_through_ssh(tmp_path: Path, monkeypatch: pytest.Mo
         engine._client.close()
 
     assert name == f"Docker 28.5.2 at {url}"
-    assert not described.here
+    assert not described.local
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ MIG_EMPTY = replace(A100, mig=True)
 MIG_ONE = replace(A100, mig=True, mig_devices=("3g.40gb",))
 MIG_MANY = replace(A100, mig=True, mig_devices=("1g.10gb", "1g.10gb", "2g.20gb"))
 
-E19 = HostEngine(version="19.03.15", api=(1, 40), address="unix:///var/run/docker.sock", here=True)
+E19 = HostEngine(version="19.03.15", api=(1, 40), address="unix:///var/run/docker.sock", local=True)
 E17 = replace(E19, version="17.05.0", api=(1, 29), buildkit=False)
 E20 = replace(E19, version="20.10.24", api=(1, 41), free_bytes=200 * 10**9)
 E24 = replace(E20, version="24.0.9", api=(1, 43))
@@ -91,7 +91,7 @@ ROOTLESS = replace(
     BARE28, rootless=True, cdi=False, root="/home/ann/.local/share/docker", cgroup_driver="systemd"
 )
 SNAP = replace(BARE28, root="/var/snap/docker/common/var-lib-docker", cdi=False)
-FAR = replace(E28, here=False, address="ssh://gpu.example.com", free_bytes=None)
+FAR = replace(E28, local=False, address="ssh://gpu.example.com", free_bytes=None)
 FAR_SNAP = replace(FAR, root="/var/snap/docker/common", runtimes=("runc",), cdi=False)
 FAR_ARM = replace(FAR, architecture="arm64")
 ARM28 = replace(E28, architecture="arm64")
@@ -649,7 +649,7 @@ ROWS = (
     Row("no BuildKit", NO_BUILDER, TO_BUILD, "engine.buildkit"),
     Row("no BuildKit, nothing to build", NO_BUILDER, ON_CPU),
     Row("no helper", NO_HELPER, CU130, "?credentials.helper"),
-    Row("no helper, all here", NO_HELPER, replace(CU130, here=True)),
+    Row("no helper, all here", NO_HELPER, replace(CU130, local=True)),
     Row("a base that is gone", host(RTX4090, "580.95.05"), unread(gone=True), "base"),
     Row("a silent registry", host(RTX4090, "580.95.05"), unread(gone=False), "?base"),
     Row("an image unread", host(RTX4090, "580.95.05"), UNREAD, "?registry"),

@@ -219,7 +219,7 @@ def test_a_local_base_leaves_its_layers_out_of_what_is_missing() -> None:
     needs = told(ImageRef.parse(NAME), services(engine, registry=registry))
 
     assert [one.digest for one in needs.missing] == ["packed-sha256:1", "packed-sha256:2"]
-    assert not needs.here
+    assert not needs.local
 
 
 def test_a_sister_of_the_same_repository_leaves_its_layers_out_too() -> None:
@@ -341,7 +341,7 @@ def test_a_snapshot_whose_image_is_here_needs_nothing_fetched(tmp_path: Path) ->
 
     needs = told(tmp_path / "s", services(engine))
 
-    assert (needs.here, needs.builds, needs.missing) == (True, False, ())
+    assert (needs.local, needs.builds, needs.missing) == (True, False, ())
     assert needs.kernels == sample_native().kernels
 
 
@@ -354,7 +354,7 @@ def test_a_snapshot_that_is_to_be_built_needs_the_layers_of_its_base(tmp_path: P
         tmp_path / "s", services(registry=FakeRegistry(images={name: base})), mirror=REGISTRY
     )
 
-    assert (needs.here, needs.builds, len(needs.missing)) == (False, True, 3)
+    assert (needs.local, needs.builds, len(needs.missing)) == (False, True, 3)
     assert (needs.image_cuda, needs.compat) == ("13.0.2.006", False)
 
 
@@ -366,7 +366,7 @@ def test_an_archive_needs_as_much_as_it_is_large_and_no_build(tmp_path: Path) ->
     )
 
     assert [layer.size_bytes for layer in needs.missing] == [5_000]
-    assert (needs.builds, needs.here, needs.cuda) == (False, False, "13.0")
+    assert (needs.builds, needs.local, needs.cuda) == (False, False, "13.0")
 
 
 def test_the_base_world_keeps_the_compat_layer_of_its_base(tmp_path: Path) -> None:

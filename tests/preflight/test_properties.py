@@ -127,7 +127,7 @@ def test_a_venv_asks_nothing_of_an_engine(host: Host, needs: Needs) -> None:
 def test_of_an_engine_elsewhere_this_machine_tells_nothing(
     host: Host, needs: Needs, engine: HostEngine
 ) -> None:
-    far = replace(engine, here=False)
+    far = replace(engine, local=False)
     there = replace(needs, venv=False)
     empty = replace(host, hardware=Hardware(system=host.hardware.system), plumbing=GpuPlumbing())
 

@@ -202,7 +202,7 @@ TRAINED_ON_CPU = replace(BASELINE, cuda=Cuda(available=False, built_for="13.0", 
 def test_an_engine_elsewhere_is_itself_asked_for_gpus(
     engine: EngineWithBase, runtimes: tuple[str, ...], shown: Hardware
 ) -> None:
-    engine.described = replace(engine.described, here=False, runtimes=runtimes)
+    engine.described = replace(engine.described, local=False, runtimes=runtimes)
     engine.inside = target(sample_facts(hardware=shown), BASELINE)
     here = target(sample_facts())  # a GPU of this machine is none of the engine's
 
@@ -228,7 +228,7 @@ def test_an_engine_that_could_hand_on_gpus_and_does_not_is_told(
     engine: EngineWithBase, runtimes: tuple[str, ...], told: list[str]
 ) -> None:
     engine = with_refusal(engine)
-    engine.described = replace(engine.described, here=False, runtimes=runtimes)
+    engine.described = replace(engine.described, local=False, runtimes=runtimes)
     engine.inside = target(sample_facts(hardware=NO_GPU), TRAINED_ON_CPU)
 
     outcome = verify_here(engine, target(sample_facts(hardware=NO_GPU)))
