@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapenv.ownership.new_folder import UNFINISHED
 from tests.command import Program
 from tests.targets.processes import all_end
 
@@ -146,12 +147,19 @@ def _wrong(room: Room, words: tuple[str, ...], kill: signal.Signals, code: int) 
     if kill is not signal.SIGKILL:
         if code not in {ENDS[kill], -kill, 0}:
             yield f"exit code {code}"
-        yield from (f"{one} is left" for one in room.left() if code or one != place.name)
+        finished = code == 0 or _is_whole(place)  # it was ended while it told that it was done
+        yield from (f"{one} is left" for one in room.left() if not finished or one != place.name)
         return
     again = room.command.run(*words)
     if again.returncode and "exists" not in again.stderr:  # it had ended before
         yield f"the next says {again.stderr}"
     yield from (f"{one} is left after the next" for one in room.left() if one != place.name)
+
+
+def _is_whole(place: Path) -> bool:
+    """Return whether a venv or a snapshot stands there, and nothing says that it is not whole."""
+    made = any((place / name).is_file() for name in ("pyvenv.cfg", "SHA256SUMS"))
+    return made and not (place / UNFINISHED).exists()
 
 
 def main() -> None:

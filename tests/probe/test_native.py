@@ -156,6 +156,7 @@ def test_a_file_that_is_no_elf_file_is_passed_over(venv: Venv, damaged: bytes) -
         fat_binary(AMPERE) + bytes(1 << 16) + fat_binary(HOPPER),
         fat_binary(AMPERE)[:8] + b"\xff" * 8 + AMPERE,
     ],
+    ids=["cut", "more than it says", "far apart", "larger than the file"],
 )
 def test_damage_ends_the_search_and_not_the_probe(venv: Venv, damaged: bytes) -> None:
     compile_module(venv.site / "bad.so", fatbin=damaged)
