@@ -8,6 +8,7 @@ is neither fetched nor searched again, and what does that is imported only where
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from itertools import chain
@@ -18,7 +19,8 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from snapenv.content import read_chunks, sha256_of, size_bytes
+from snapenv.content import read_chunks, sha256_of, size_bytes, write_content
+from snapenv.kept import Kept, KeptFiles
 from snapenv.lock.named_folders import NamedFolder, find_folders
 from snapenv.lock.overlay import OverlayPlan
 from snapenv.lock.paths import place_in_environment
@@ -35,7 +37,6 @@ from snapenv.sizes import counted
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from snapenv.kept import Kept
     from snapenv.model.carried import Collected
     from snapenv.model.python import Environment, UntrackedFile
     from snapenv.ports import Services
@@ -102,8 +103,11 @@ def carry(
     """
     if not travelling.distributions and not travelling.plan.files:
         return Carried(vendored={}, wheels={}, files={}, allowed=())
-    kept, names = services.made(), _names(travelling, services)
-    parts = {} if anew else _find(kept, names)
+    names = _names(travelling, services)
+    kept = _KeptParts(
+        heads=services.made(), wheels=KeptFiles(services.kept("wheels")), into=travelling.into
+    )
+    parts = {} if anew else kept.find(names)
     missing = _without(travelling, parts)
     collected = fetch(missing) if missing.distributions or missing.plan.files else None
     leaks = _search(collected, services) if collected else {}
@@ -113,7 +117,7 @@ def carry(
     for name, part in _make(missing, collected, leaks) if collected else ():
         parts[name] = replace(part, named=_named(name, collected, travelling.facts.places))
         if name in names:
-            _keep_part(kept, names[name], parts[name])
+            kept.keep(names[name], parts[name])
     return _together(travelling, parts, allowed)
 
 
@@ -190,11 +194,6 @@ def _untracked(environment: Environment) -> Mapping[str, UntrackedFile]:
     }
 
 
-def _find(kept: Kept, names: Mapping[str, str]) -> dict[str, _Part]:
-    found = {part: _find_part(kept, name) for part, name in names.items()}
-    return {name: part for name, part in found.items() if part}
-
-
 class _Head(Struct, frozen=True, kw_only=True):
     """A part without its content, as it is kept; of each file its bytes, and may it be run."""
 
@@ -205,38 +204,69 @@ class _Head(Struct, frozen=True, kw_only=True):
     named: tuple[NamedFolder, ...]
 
 
-def _keep_part(kept: Kept, name: str, part: _Part) -> None:
-    """Keep the head and the content of a part, unless it is large."""
-    contents = (part.content, *(file.content for file in part.files.values()))
-    if not isinstance(part.content, bytes) or not all(isinstance(one, bytes) for one in contents):
-        return
-    head = _Head(
-        leaks=part.leaks,
-        wheel=part.wheel,
-        executable=part.executable,
-        files={name: (file.text, file.executable) for name, file in part.files.items()},
-        named=part.named,
-    )
-    kept.keep(_content_name(name), part.content)
-    kept.keep_value(name, head)
+class _KeptParts(Struct, frozen=True, kw_only=True):
+    """What travelled before, kept for the next capture; a wheel is a file of its own."""
 
+    heads: Kept
+    wheels: KeptFiles
+    into: Path | None
 
-def _find_part(kept: Kept, name: str) -> _Part | None:
-    head = kept.find_value(name, _Head)
-    content = kept.find(_content_name(name)) if head else None
-    if head is None or content is None:
-        return None
-    return _Part(
-        content=content,
-        leaks=head.leaks,
-        wheel=head.wheel,
-        executable=head.executable,
-        files={
-            name: CarriedFile(content=text, executable=executable)
-            for name, (text, executable) in head.files.items()
-        },
-        named=head.named,
-    )
+    def find(self, names: Mapping[str, str]) -> dict[str, _Part]:
+        """Return the parts that are kept whole, by part; their wheels are put into ``into``."""
+        found = {part: self._find(name) for part, name in names.items()}
+        return {name: part for name, part in found.items() if part}
+
+    def keep(self, name: str, part: _Part) -> None:
+        """Keep a part; of one that is no wheel, nothing that is large."""
+        if not all(isinstance(file.content, bytes) for file in part.files.values()):
+            return
+        if part.wheel:
+            self._keep_wheel(part.wheel, part.content)
+        elif isinstance(part.content, bytes):
+            self.heads.keep(_content_name(name), part.content)
+        else:
+            return
+        head = _Head(
+            leaks=part.leaks,
+            wheel=part.wheel,
+            executable=part.executable,
+            files={name: (file.text, file.executable) for name, file in part.files.items()},
+            named=part.named,
+        )
+        self.heads.keep_value(name, head)
+
+    def _keep_wheel(self, wheel: VendoredWheel, content: Content) -> None:
+        if self.into is None:
+            return
+        file = self.into / f"kept-{wheel.sha256}"
+        with contextlib.suppress(OSError):
+            write_content(file, content)
+            self.wheels.keep(wheel.sha256, file)
+
+    def _find(self, name: str) -> _Part | None:
+        head = self.heads.find_value(name, _Head)
+        content = self._content(name, head.wheel) if head else None
+        if head is None or content is None:
+            return None
+        return _Part(
+            content=content,
+            leaks=head.leaks,
+            wheel=head.wheel,
+            executable=head.executable,
+            files={
+                name: CarriedFile(content=text, executable=executable)
+                for name, (text, executable) in head.files.items()
+            },
+            named=head.named,
+        )
+
+    def _content(self, name: str, wheel: VendoredWheel | None) -> Content | None:
+        if wheel is None:
+            return self.heads.find(_content_name(name))
+        if self.into is None:
+            return None
+        file = self.into / f"kept-{wheel.sha256}"
+        return file if self.wheels.find(wheel.sha256, file) else None
 
 
 def _content_name(name: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
@@ -26,7 +28,6 @@ from tests.workflows.services import services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from snapenv.model.carried import Content
     from snapenv.model.python import Environment
@@ -99,13 +100,18 @@ def carried(
     allow: Sequence[str] = (),
     anew: bool = False,
 ) -> Carried:
+    """Return what travels, with its bytes."""
     chosen = environment or environment_with()
-    travelling = Travelling(
-        distributions=vendored(chosen),
-        plan=plan_overlay(chosen, {found.name for found in pinned(chosen)}),
-        facts=replace(sample_facts(), environment=chosen),
-    )
-    return carry(travelling, fetch_from(machine, around), around, allow=allow, anew=anew)
+    with tempfile.TemporaryDirectory() as into:
+        travelling = Travelling(
+            distributions=vendored(chosen),
+            plan=plan_overlay(chosen, {found.name for found in pinned(chosen)}),
+            facts=replace(sample_facts(), environment=chosen),
+            into=Path(into),
+        )
+        found = carry(travelling, fetch_from(machine, around), around, allow=allow, anew=anew)
+        wheels = {place: b"".join(read_chunks(one)) for place, one in found.wheels.items()}
+    return replace(found, wheels=wheels)
 
 
 @pytest.fixture
@@ -205,6 +211,24 @@ def test_what_is_damaged_is_fetched_again(around: Services, content: bytes) -> N
     assert sorted(machine.asked) == sorted(EVERYTHING)
 
 
+def test_a_kept_wheel_that_is_damaged_is_made_again(around: Services) -> None:
+    before = carried(Machine(), around)
+    damaged, _ = kept_wheels(around)
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    machine = Machine()
+
+    assert carried(machine, around) == before
+    assert machine.asked in (["ours"], ["theirs"])
+    assert carried(again := Machine(), around) == before
+    assert again.asked == []
+
+
+def kept_wheels(around: Services) -> list[Path]:
+    folder = around.kept("wheels")
+    assert folder
+    return sorted(folder.iterdir())
+
+
 def test_for_a_new_credential_all_is_searched_again(around: Services) -> None:
     carried(Machine(says=CANARY), around)
 
@@ -230,6 +254,9 @@ def test_no_credential_stands_in_what_is_kept(around: Services) -> None:
     assert folder
 
     kept = [path.name.encode() + path.read_bytes() for path in folder.iterdir()]
+    wheels = [path.read_bytes() for path in kept_wheels(around)]
 
-    assert len(kept) == 2 * len(EVERYTHING) + 1  # a head and a content each, and the key
+    assert len(kept) == 7  # a head of each, the contents of the two files, and the key
+    assert len(wheels) == 2
+    assert not any(CANARY.encode() in one for one in wheels)
     assert not any(CANARY.encode() in one for one in kept)
