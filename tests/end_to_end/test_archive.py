@@ -290,7 +290,8 @@ def test_a_mirror_that_refuses_or_serves_other_bytes_gives_no_image(
 ) -> None:
     path = small.export("a", "--delta")
     small.remove(small.image, small.base)
-    mirror.always(to.MANIFEST if "status" in fault else to.BLOB, **fault)
+    # An engine may still have the manifest: then it asks by HEAD, and for the layers alone.
+    mirror.always(r"\w+ /v2/\S+/" if "status" in fault else to.BLOB, **fault)
 
     done = small.bring(path, "--mirror", mirror.name)
 
