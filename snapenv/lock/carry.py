@@ -54,7 +54,7 @@ class Travelling(Struct, frozen=True, kw_only=True):
     plan: OverlayPlan
     facts: Facts
     beside: tuple[str, ...] = ()  # paths beside the sources of packages that travel, too
-    into: Path | None = None  # a folder for files that are large
+    into: Path  # a folder for files that are large, and for wheels that are kept
 
 
 class Carried(Struct, frozen=True, kw_only=True):
@@ -209,7 +209,7 @@ class _KeptParts(Struct, frozen=True, kw_only=True):
 
     heads: Kept
     wheels: KeptFiles
-    into: Path | None
+    into: Path
 
     def find(self, names: Mapping[str, str]) -> dict[str, _Part]:
         """Return the parts that are kept whole, by part; their wheels are put into ``into``."""
@@ -236,8 +236,6 @@ class _KeptParts(Struct, frozen=True, kw_only=True):
         self.heads.keep_value(name, head)
 
     def _keep_wheel(self, wheel: VendoredWheel, content: Content) -> None:
-        if self.into is None:
-            return
         file = self.into / f"kept-{wheel.sha256}"
         with contextlib.suppress(OSError):
             write_content(file, content)
@@ -263,8 +261,6 @@ class _KeptParts(Struct, frozen=True, kw_only=True):
     def _content(self, name: str, wheel: VendoredWheel | None) -> Content | None:
         if wheel is None:
             return self.heads.find(_content_name(name))
-        if self.into is None:
-            return None
         file = self.into / f"kept-{wheel.sha256}"
         return file if self.wheels.find(wheel.sha256, file) else None
 

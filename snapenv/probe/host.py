@@ -39,16 +39,6 @@ def probe_host(target: Target, *, root: str = "/") -> Machine:
     return _parse(done, target.python)
 
 
-def probe_plumbing(target: Target, *, root: str = "/") -> GpuPlumbing:
-    """Look at how the GPUs of a target's machine get into containers.
-
-    Raises:
-        InterpreterError: The target's program is not there.
-        ProbeError: The probe failed on the target, or its answer cannot be read.
-    """
-    return probe_host(target, root=root).plumbing
-
-
 def _parse(done: Completed, python: str) -> Machine:
     if done.exit_code or not done.stdout:
         raise ProbeError(

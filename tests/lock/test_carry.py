@@ -158,13 +158,15 @@ def test_nothing_is_given_again_where_it_is_asked_for_anew(around: Services) -> 
     assert sorted(machine.asked) == sorted(EVERYTHING)
 
 
-def test_a_file_of_which_nothing_is_known_hangs_on_the_whole_environment(around: Services) -> None:
+def test_a_file_of_which_nothing_is_known_hangs_on_the_whole_environment(
+    around: Services, tmp_path: Path
+) -> None:
     def fetch(environment: Environment) -> list[str]:
         machine = Machine()
         plan = replace(plan_overlay(environment, ()), files=("site/other.sh",))
         facts = replace(sample_facts(), environment=environment)
         carry(
-            Travelling(distributions=(), plan=plan, facts=facts),
+            Travelling(distributions=(), plan=plan, facts=facts, into=tmp_path),
             fetch_from(machine, around),
             around,
         )

@@ -12,7 +12,7 @@ from snapenv.errors import InterpreterError, ProbeError
 from snapenv.model.hardware import DriverFault
 from snapenv.model.host import CdiSpec, GpuPlumbing
 from snapenv.ports import Completed
-from snapenv.probe.host import probe_host, probe_plumbing
+from snapenv.probe.host import probe_host
 from snapenv.targets.local import LocalTarget
 from tests.fakes import FakeTarget
 from tests.probe.environments import compile_library
@@ -94,7 +94,7 @@ def plant(root: Path, **files: str) -> GpuPlumbing:
         ).replace("_yml", ".yml")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
-    return probe_plumbing(HERE, root=str(root))
+    return probe_host(HERE, root=str(root)).plumbing
 
 
 def script(folder: Path, name: str, code: str) -> None:
