@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from snapenv.causes import find_cause
 from snapenv.model.outcome import Check, Severity
 from snapenv.nvidia import advice
-from snapenv.verify.causes import find_cause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from snapenv.causes import find_cause
 from snapenv.model.fingerprint import Tier
 from snapenv.model.outcome import Check
-from snapenv.verify.causes import find_cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

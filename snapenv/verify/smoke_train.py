@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from snapenv.causes import find_cause
 from snapenv.errors import SmokeTrainError
 from snapenv.model.fingerprint import Fingerprint
 from snapenv.nvidia import advice
 from snapenv.travel.answer import read_answer, run
-from snapenv.verify.causes import find_cause
 
 if TYPE_CHECKING:
     from snapenv.ports import Completed, Target, Task

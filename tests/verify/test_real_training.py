@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snapenv.causes import find_cause
 from snapenv.errors import SmokeTrainError
 from snapenv.targets.local import LocalTarget
 from snapenv.travel.pack import pack
-from snapenv.verify.causes import find_cause
 from snapenv.verify.fingerprint import compare_fingerprints
 from snapenv.verify.smoke_train import smoke_train
 from tests.probe.environments import compile_library

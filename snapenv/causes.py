@@ -120,6 +120,14 @@ _CAUSES = (  # with the words, in any case, by which each is known; the first co
         "Unset LD_LIBRARY_PATH and LD_PRELOAD, which put other folders first.",
     ),
     (
+        r"failed to initialize nvml: unknown error",
+        "the container has lost its GPUs, as happens when systemd reloads its units",
+        (
+            "Start it again. To keep it from happening, let containers get their GPUs by CDI: "
+            f"{advice.write_cdi()}"
+        ),
+    ),
+    (
         (
             r"error 304\b|os call failed|error 999\b|cuda unknown error|error 3\b"
             r"|cuda(error: | .*)initialization error"
@@ -139,7 +147,7 @@ _CAUSES = (  # with the words, in any case, by which each is known; the first co
         "Give the container more: --shm-size 1g; and see the room: df -h /dev/shm /tmp",
     ),
     (
-        r"no space left|disk quota exceeded|errno (28|122)\b",
+        r"no space left|disk quota exceeded|errno (28|122)\b|unexpected pos \d+ vs \d+",
         "there is no room to write",
         "Free some space: df -h; in a container /dev/shm and /tmp too, or give it --shm-size 1g.",
     ),

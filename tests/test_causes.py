@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapenv.causes import find_cause
 from snapenv.ports import Completed
-from snapenv.verify.causes import find_cause
 from snapenv.verify.smoke_train import explain_failure
 
 COUNT = "Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before? "
@@ -48,6 +48,8 @@ TEXTS = {  # what is said, to a word of what is behind it and a word of what men
     "DataLoader worker is killed by signal: Bus error. It is possible that dataloader's workers "
     "are out of shared memory": ("shared memory", "--shm-size"),
     "unable to mmap 64 bytes from file </torch_1>: shared memory is full": ("shared", "--shm-size"),
+    "[enforce fail at inline_container.cc:664] . unexpected pos 384 vs 342": ("no room", "df -h"),
+    "Failed to initialize NVML: Unknown Error": ("lost its GPUs", "nvidia-ctk cdi generate"),
     "[Errno 28] No space left on device: '/tmp/x'": ("no room", "df -h"),
     "[Errno 122] Disk quota exceeded": ("no room", "Free"),
     "RuntimeError: can't start new thread": ("threads", "--pids-limit"),
