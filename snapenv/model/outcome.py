@@ -1,4 +1,4 @@
-"""What a command answers: checks, a result, and whether all checks passed."""
+"""What a command answers: checks, differences, a result, and whether all checks passed."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ Topic = Literal[
 """What of two environments is compared, in the order in which it is told."""
 
 
+Group = Literal["abi", "numerics", "behaviour", "cosmetic"]
+"""What follows from a difference, the gravest first."""
+
+
 class Check(Struct, frozen=True, kw_only=True):
     """One question with its answer. ``fix`` says what to do and is None where the check passed.
 
@@ -49,6 +53,24 @@ class Check(Struct, frozen=True, kw_only=True):
         return not self.ok and self.severity == "error"
 
 
+class Difference(Struct, frozen=True, kw_only=True):
+    """One thing that is not the same on both sides; None where a side does not have it."""
+
+    group: Group
+    subject: str  # "numpy", "click/core.py", "glibc"
+    left: str | None
+    right: str | None
+
+
+class Section(Struct, frozen=True, kw_only=True):
+    """The differences of one group, with what follows from them; ``ok`` where they are none."""
+
+    title: str
+    ok: bool
+    reason: str
+    differences: tuple[Difference, ...] = ()
+
+
 class Verdict(Struct, frozen=True, kw_only=True):
     """The whole answer: what it is, where the cause lies, and the one command to run next."""
 
@@ -60,7 +82,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True):
-    """What a command answers to programs; each has its own, in ``model/results/``."""
+    """What a command answers to programs; each has its own, in ``model/results.py``."""
 
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from snapenv.model.facts import Facts
-    from snapenv.model.results.bases import BasesResult, RankedBase
+    from snapenv.model.results import BasesResult, RankedBase
 
 _WIDTH = 60
 _COLUMNS = "{:>2}  {:<15} {:<6}  {:<5}  {:<5}  {}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from snapenv.model.report import Report
+    from snapenv.model.results import Report
     from snapenv.secrets.model import Secret
 
 _FRAME = {

@@ -10,7 +10,7 @@ from snapenv.sizes import counted, size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from snapenv.model.results.inventory import Baseline, ListedPackage, ListResult, ShowResult
+    from snapenv.model.results import Baseline, ListedPackage, ListResult, ShowResult
 
 _UNKNOWN = "unknown"
 

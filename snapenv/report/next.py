@@ -9,13 +9,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from snapenv.model.outcome import Outcome, Result
-    from snapenv.model.results.archive import ArchiveResult
-    from snapenv.model.results.bases import BasesResult
-    from snapenv.model.results.build import BuildResult
-    from snapenv.model.results.capture import CaptureResult
-    from snapenv.model.results.diff import DiffResult
-    from snapenv.model.results.doctor import DoctorResult
-    from snapenv.model.results.inventory import ListResult, ShowResult
+    from snapenv.model.results import (
+        ArchiveResult,
+        BasesResult,
+        BuildResult,
+        CaptureResult,
+        DiffResult,
+        DoctorResult,
+        ListResult,
+        ShowResult,
+    )
 
 
 def next_command(outcome: Outcome[Result]) -> str | None:

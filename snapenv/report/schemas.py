@@ -11,14 +11,17 @@ import msgspec
 
 from snapenv.errors import SnapenvError
 from snapenv.model.outcome import Check, Verdict
-from snapenv.model.results.archive import ArchiveResult
-from snapenv.model.results.bases import BasesResult
-from snapenv.model.results.build import BuildResult
-from snapenv.model.results.capture import CaptureResult
-from snapenv.model.results.diff import DiffResult
-from snapenv.model.results.doctor import DoctorResult
-from snapenv.model.results.inventory import ListResult, ShowResult
-from snapenv.model.results.proof import ProofResult
+from snapenv.model.results import (
+    ArchiveResult,
+    BasesResult,
+    BuildResult,
+    CaptureResult,
+    DiffResult,
+    DoctorResult,
+    ListResult,
+    ProofResult,
+    ShowResult,
+)
 from snapenv.report.document import JSON_SCHEMA
 
 if TYPE_CHECKING:

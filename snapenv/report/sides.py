@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
-from snapenv.model.report import Row
+from snapenv.model.results import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from snapenv.model.difference import Section
     from snapenv.model.fingerprint import Conditions, Fingerprint, Speed
-    from snapenv.model.report import Report
+    from snapenv.model.outcome import Section
+    from snapenv.model.results import Report
 
 _HASH_DIGITS = 12
 _NOT_THROTTLED = "no"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from snapenv.model.results.capture import CaptureResult
+from snapenv.model.results import CaptureResult
 from snapenv.model.wheels import FromBase, Pinned, Vendored
 from snapenv.sizes import counted
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.python import Distribution, OriginKind
-    from snapenv.model.results.inventory import ListedPackage
+    from snapenv.model.results import ListedPackage
     from snapenv.model.snapshot import Lock
     from snapenv.model.wheels import Locked
 
@@ -86,7 +86,7 @@ def summary_warnings(result: CaptureResult) -> Iterator[str]:
 
 def list_packages(lock: Lock) -> tuple[ListedPackage, ...]:
     """Return each package: name, version, origin, where it comes from, and how that is proved."""
-    from snapenv.model.results.inventory import ListedPackage
+    from snapenv.model.results import ListedPackage
 
     return tuple(
         ListedPackage(

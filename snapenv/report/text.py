@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from snapenv.errors import SnapenvError
-    from snapenv.model.difference import Difference, Section
-    from snapenv.model.outcome import Check, Outcome, Result, Verdict
-    from snapenv.model.results.diff import Comparison
+    from snapenv.model.outcome import Check, Difference, Outcome, Result, Section, Verdict
+    from snapenv.model.results import Comparison
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red")}
 _WARNING = ("!", "yellow")

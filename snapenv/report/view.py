@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from msgspec import Struct
 
 from snapenv.model.outcome import Check, Part
-from snapenv.model.report import Report
+from snapenv.model.results import Report
 from snapenv.report.chart import Plot, difference_chart, loss_chart
 from snapenv.report.sides import (
     SidesRow,

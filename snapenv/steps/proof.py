@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.model.outcome import Outcome
-from snapenv.model.report import Report, Row
+from snapenv.model.results import Report, Row
 from snapenv.report.html import write_report
 from snapenv.steps.prove import Proved, prove
 from snapenv.steps.source import SnapshotFolder
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.facts import Facts
     from snapenv.model.hardware import Hardware
-    from snapenv.model.results.proof import ProofResult
+    from snapenv.model.results import ProofResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services
     from snapenv.steps.runnable import Runnable

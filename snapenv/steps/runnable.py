@@ -12,7 +12,7 @@ from snapenv.model.hardware import Hardware
 from snapenv.model.host import NVIDIA_DEVICE
 from snapenv.model.image import Image
 from snapenv.model.outcome import Check
-from snapenv.model.results.proof import ProofResult
+from snapenv.model.results import ProofResult
 from snapenv.model.snapshot import IMAGE_PYTHON
 from snapenv.ports import Target
 from snapenv.probe.host import probe_host

@@ -27,9 +27,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from snapenv.model.difference import Difference, Group, Section
 from snapenv.model.facts import NEUTRAL_VARIABLES as _NEUTRAL
-from snapenv.model.outcome import Topic
+from snapenv.model.outcome import Difference, Group, Section, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

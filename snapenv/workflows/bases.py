@@ -18,7 +18,7 @@ from snapenv.errors import NotFoundError, SnapenvError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import Image, ImageRef, RemoteImage
 from snapenv.model.outcome import Outcome
-from snapenv.model.results.bases import BasesResult, RankedBase
+from snapenv.model.results import BasesResult, RankedBase
 from snapenv.nvidia.catalogue import dotted, load_catalogue
 from snapenv.preflight.captured import captured_warnings
 from snapenv.probe.probe import probe

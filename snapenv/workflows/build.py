@@ -12,7 +12,7 @@ from snapenv.errors import NotFoundError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
-from snapenv.model.results.build import BuildResult
+from snapenv.model.results import BuildResult
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
 from snapenv.steps.build_image import (
     BuildOptions,

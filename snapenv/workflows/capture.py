@@ -19,7 +19,7 @@ from snapenv.steps.interpreter import find_in_container, find_interpreter
 
 if TYPE_CHECKING:
     from snapenv.model.outcome import Outcome
-    from snapenv.model.results.capture import CaptureResult
+    from snapenv.model.results import CaptureResult
     from snapenv.ports import Services, Target
     from snapenv.workflows.capture_request import Capture
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from snapenv.errors import NotFoundError
 from snapenv.model.outcome import Check
-from snapenv.model.results.diff import Comparison, DiffResult, DiffSide
+from snapenv.model.results import Comparison, DiffResult, DiffSide
 from snapenv.model.snapshot import SUMS_FILE
 from snapenv.probe.probe import probe
 from snapenv.steps.snapshots import read_source
@@ -27,8 +27,8 @@ from snapenv.verify.differences import CONSEQUENCES, differences, sections
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from snapenv.model.difference import Group
     from snapenv.model.facts import Facts
+    from snapenv.model.outcome import Group
     from snapenv.ports import Services
 
 _KINDS: Mapping[type[Source], Literal["snapshot", "archive", "image"]] = {

@@ -12,7 +12,7 @@ from snapenv.errors import RegistryError, SnapenvError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
-from snapenv.model.results.doctor import DoctorResult, Machine
+from snapenv.model.results import DoctorResult, Machine
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.machine import THIS_MACHINE, describe_machine

@@ -13,7 +13,7 @@ from snapenv.errors import BaseError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
-from snapenv.model.results.archive import ArchiveResult
+from snapenv.model.results import ArchiveResult
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable

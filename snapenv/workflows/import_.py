@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from snapenv.model.outcome import Outcome
-from snapenv.model.results.archive import ArchiveResult
+from snapenv.model.results import ArchiveResult
 from snapenv.steps.load_archive import Loading, load_archive
 from snapenv.steps.snapshots import read_archive
 

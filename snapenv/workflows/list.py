@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from snapenv.errors import EngineMissingError, NotFoundError, UsageError
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.outcome import Outcome
-from snapenv.model.results.inventory import ListedImage, ListResult
+from snapenv.model.results import ListedImage, ListResult
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.report.listing import list_lines
 from snapenv.sizes import counted

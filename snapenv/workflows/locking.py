@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from snapenv.lock.carry import Fetch, Travelling
     from snapenv.model.carried import Collected
     from snapenv.model.fingerprint import Fingerprint
-    from snapenv.model.results.capture import CaptureResult
+    from snapenv.model.results import CaptureResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services, Target
     from snapenv.workflows.capture_request import Capture

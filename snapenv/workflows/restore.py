@@ -14,8 +14,7 @@ from snapenv.lock.fetch import stage_private_wheels, temporary_folder
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import Image, ImageRef
 from snapenv.model.outcome import Outcome
-from snapenv.model.report import Report
-from snapenv.model.results.proof import ProofResult
+from snapenv.model.results import ProofResult, Report
 from snapenv.model.snapshot import SNAPSHOT_LABEL, Snapshot
 from snapenv.ownership.new_folder import NewFolder, new_folder
 from snapenv.preflight.needs_of import (

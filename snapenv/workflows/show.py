@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from snapenv.lock.sources import base_source
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.outcome import Outcome
-from snapenv.model.results.inventory import Baseline, ShowResult
+from snapenv.model.results import Baseline, ShowResult
 from snapenv.model.snapshot import (
     BASE_DIGEST_LABEL,
     BASE_NAME_LABEL,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.model.outcome import Outcome
-    from snapenv.model.results.proof import ProofResult
+    from snapenv.model.results import ProofResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services
     from snapenv.steps.source import Source

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from snapenv.model.difference import Difference, Section
 from snapenv.model.fingerprint import MappedLibrary, Operator, Speed
-from snapenv.model.outcome import Check, Verdict
-from snapenv.model.report import Report, Row
+from snapenv.model.outcome import Check, Difference, Section, Verdict
+from snapenv.model.results import Report, Row
 from tests.samples import CAPTURED_AT, TAG, sample_fingerprint
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import json
 
 from snapenv.errors import LockError
 from snapenv.model.outcome import Check, Outcome, Result, Verdict
-from snapenv.model.results.proof import ProofResult
+from snapenv.model.results import ProofResult
 from snapenv.report.document import error_json, outcome_json
 
 

@@ -17,7 +17,7 @@ from tests.report.reports import (
 )
 
 if TYPE_CHECKING:
-    from snapenv.model.report import Report
+    from snapenv.model.results import Report
 
 ALL = [identical(), close(), different(), facts_alone(), hostile()]
 NAMES = ["identical", "close", "different", "facts alone", "hostile"]

@@ -9,14 +9,20 @@ from msgspec.structs import replace
 from snapenv.cli.main import cli
 from snapenv.model.host import Host, Needs
 from snapenv.model.outcome import Check, Outcome, Result
-from snapenv.model.results.archive import ArchiveResult
-from snapenv.model.results.bases import BasesResult, RankedBase
-from snapenv.model.results.build import BuildResult
-from snapenv.model.results.capture import CaptureResult
-from snapenv.model.results.diff import DiffResult, DiffSide
-from snapenv.model.results.doctor import DoctorResult
-from snapenv.model.results.inventory import ListedImage, ListResult, ShowResult
-from snapenv.model.results.proof import ProofResult
+from snapenv.model.results import (
+    ArchiveResult,
+    BasesResult,
+    BuildResult,
+    CaptureResult,
+    DiffResult,
+    DiffSide,
+    DoctorResult,
+    ListedImage,
+    ListResult,
+    ProofResult,
+    RankedBase,
+    ShowResult,
+)
 from snapenv.report.next import next_command
 from tests.command import COMMANDS
 from tests.samples import sample_hardware

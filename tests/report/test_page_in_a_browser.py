@@ -16,7 +16,7 @@ from tests.report.reports import (
 )
 
 if TYPE_CHECKING:
-    from snapenv.model.report import Report
+    from snapenv.model.results import Report
     from tests.engines.browser import Browser
 
 pytestmark = pytest.mark.browser

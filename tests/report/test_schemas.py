@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from snapenv.errors import LockError
 from snapenv.model.outcome import Check, Outcome, Verdict
-from snapenv.model.results.proof import ProofResult
+from snapenv.model.results import ProofResult
 from snapenv.report.document import error_json, outcome_json
 from snapenv.report.schemas import RESULTS, command_schema
 from tests.command import COMMANDS

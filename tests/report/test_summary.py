@@ -16,7 +16,7 @@ from snapenv.report.summary import (
 from tests.samples import sample_environment, sample_facts, sample_lock, sample_wheel
 
 if TYPE_CHECKING:
-    from snapenv.model.results.capture import CaptureResult
+    from snapenv.model.results import CaptureResult
     from snapenv.model.snapshot import Lock
     from snapenv.model.wheels import Locked
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from snapenv.model.difference import Difference, Group
 from snapenv.model.hardware import DriverFault, GpuFault
+from snapenv.model.outcome import Difference, Group
 from snapenv.model.python import Distribution, Interpreter, Libraries, UntrackedFile
 from snapenv.verify.differences import CONSEQUENCES, differences
 from tests.samples import (

@@ -17,7 +17,7 @@ from snapenv.errors import (
 )
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import BuildContext, Image, ImageRef
-from snapenv.model.results.archive import ArchiveResult
+from snapenv.model.results import ArchiveResult
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
 from snapenv.workflows.doctor import Doctor, doctor
 from snapenv.workflows.export import Export, export_image

@@ -11,7 +11,7 @@ from snapenv.base.inspect_image import MARK
 from snapenv.errors import EngineMissingError, EnvironmentMissingError, NotFoundError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
-from snapenv.model.results.bases import RankedBase
+from snapenv.model.results import RankedBase
 from snapenv.ports import Completed
 from snapenv.workflows.bases import Bases, bases
 from tests.fakes import FakeTarget
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.model.outcome import Outcome
-    from snapenv.model.results.bases import BasesResult
+    from snapenv.model.results import BasesResult
 
 MIRRORED = f"{REGISTRY}/nvidia/pytorch"
 PYTHON_312 = sample_facts(environment=sample_environment(python="3.12.3"))

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from snapenv.errors import EnvironmentMissingError, InterpreterError, NotFoundError
 from snapenv.lock.store import write_snapshot
-from snapenv.model.difference import Difference
-from snapenv.model.results.diff import DiffResult, DiffSide
+from snapenv.model.outcome import Difference
+from snapenv.model.results import DiffResult, DiffSide
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.diff import Diff, diff
 from tests.samples import (

@@ -12,7 +12,7 @@ from snapenv.errors import LeakError, WriteError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.hardware import Driver
 from snapenv.model.outcome import Verdict
-from snapenv.model.report import Report
+from snapenv.model.results import Report
 from snapenv.report.html import check_place, write_report
 from snapenv.secrets.model import Secret
 from snapenv.workflows.build import Build, build
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.model.outcome import Outcome
-    from snapenv.model.results.proof import ProofResult
+    from snapenv.model.results import ProofResult
     from snapenv.ports import Services
 
     Work = Callable[[Restore, Services], Outcome[ProofResult]]

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from snapenv.model.host import HostEngine
     from snapenv.model.image import Image
     from snapenv.model.outcome import Outcome
-    from snapenv.model.results.proof import ProofResult
+    from snapenv.model.results import ProofResult
     from snapenv.ports import Target
 
 BASELINE = sample_fingerprint((3.5, 2.5), device="cpu")
