@@ -27,13 +27,17 @@
     ├── SnapshotDamagedError      6   files are missing or are not what SHA256SUMS says
     ├── SnapshotVersionError      6   the snapshot was written by a newer snapenv
     ├── ArchiveError              6   a file is damaged, or is not an archive
+    ├── StartError              125   the container or process was not started
+    ├── CommandRefusedError     126   the command to run cannot be executed
+    ├── CommandMissingError     127   there is no such command to run
     ├── HangupError             129   SIGHUP: the terminal or the connection was closed
     ├── InterruptionError       130   Ctrl-C
     └── TerminationError        143   SIGTERM: kill, timeout, a job's end
 
 The exit code is the group that an error belongs to: 2 usage, 3 not found or taken, 4 something
-outside of snapenv failed, 5 refused, 6 damaged, 128 + the signal's number where one ended it. The
-slug says which error it is. 0 is done, 1 is "checked, and the answer is no", 70 a bug in snapenv.
+outside of snapenv failed, 5 refused, 6 damaged, 125 to 127 not started, as of docker run, 128 + the
+signal's number where one ended it. The slug says which error it is. 0 is done, 1 is "checked, and
+the answer is no", 70 a bug in snapenv.
 """
 
 from __future__ import annotations
@@ -171,6 +175,21 @@ class SnapshotVersionError(SnapenvError):
 class ArchiveError(SnapenvError):
     exit_code = 6
     slug = "archive"
+
+
+class StartError(SnapenvError):
+    exit_code = 125
+    slug = "start"
+
+
+class CommandRefusedError(SnapenvError):
+    exit_code = 126
+    slug = "command-refused"
+
+
+class CommandMissingError(SnapenvError):
+    exit_code = 127
+    slug = "command-missing"
 
 
 class HangupError(SnapenvError):

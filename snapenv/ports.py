@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from snapenv.model.carried import Content
     from snapenv.model.host import HostEngine
     from snapenv.model.image import BuildContext, Image, ImageRef, RemoteImage
+    from snapenv.model.launch import Ended, Launch, RunState
     from snapenv.model.uv import Call, UvSettings
     from snapenv.model.wheels import IndexWheel, WheelRecord
+
+
+Frame = tuple[bytes | None, bytes | None]
+"""A piece of what a program prints: of stdout or of stderr, the other is None."""
 
 
 class Completed(Struct, frozen=True, kw_only=True):
@@ -310,6 +315,88 @@ class Wheels(Protocol):
 
     def is_private(self, wheel: IndexWheel) -> bool:
         """Return whether this machine has a credential for where the wheel lies."""
+        ...
+
+
+class Runs(Protocol):
+    """Starts what a Launch says, and finds it again by the id of its run.
+
+    Two keep it: an engine, whose runs are containers, and this machine, where they are processes
+    in a venv.
+    """
+
+    def run(self, launch: Launch) -> Ended:
+        """Run in the foreground: with this process's stdin, stdout and stderr, to its end.
+
+        Signals are handed on. The container stays until ``remove``, also where this fails.
+
+        Raises:
+            CommandMissingError: There is no such program (127).
+            CommandRefusedError: It cannot be executed (126).
+            StartError: The engine did not start it (125).
+        """
+        ...
+
+    def start(self, launch: Launch) -> RunState:
+        """Start in the background; what does not start is removed.
+
+        Raises:
+            CommandMissingError, CommandRefusedError, StartError: As of ``run``.
+        """
+        ...
+
+    def attach(self, run: str) -> Ended:
+        """Connect this process's terminal or streams to a run, until it ends or is detached from.
+
+        Raises:
+            NotFoundError: No such run is running.
+        """
+        ...
+
+    def state(self, run: str) -> RunState | None:
+        """Return how a run stands; None where nothing is left of it."""
+        ...
+
+    def list_runs(self) -> tuple[RunState, ...]:
+        """Return how each run stands that is there, ended ones too, the newest first."""
+        ...
+
+    def logs(self, run: str, *, follow: bool, tail: int | None) -> Iterator[Frame]:
+        """Yield what a run has printed, whole or its last lines, and go on as it comes.
+
+        Raises:
+            NotFoundError: There is no such run.
+        """
+        ...
+
+    def signal(self, run: str, number: int) -> None:
+        """Send a signal to a run; one that has ended needs none."""
+        ...
+
+    def wait(self, run: str, timeout_s: float | None = None) -> RunState | None:
+        """Wait for the end of a run; return how it stands then, or after so many seconds."""
+        ...
+
+    def stop(self, run: str, grace_s: int) -> RunState | None:
+        """Send the stop signal of the launch, and SIGKILL after so many seconds."""
+        ...
+
+    def execute(
+        self, run: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> Completed:
+        """Run one more program in a running run, as its user and in its folder.
+
+        Raises:
+            NotFoundError: No such run is running.
+        """
+        ...
+
+    def put(self, run: str, files: Mapping[str, bytes]) -> None:
+        """Write files by absolute path, as of ``Launch.files``."""
+        ...
+
+    def remove(self, run: str) -> None:
+        """End a run at once and take away what is left of it, but for its record."""
         ...
 
 

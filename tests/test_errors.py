@@ -21,6 +21,9 @@ CODES = {
     5: {"lock", "leak"},
     6: {"snapshot-damaged", "snapshot-version", "archive"},
     70: {"bug"},  # EX_SOFTWARE of sysexits.h
+    125: ("start",),
+    126: ("command-refused",),
+    127: ("command-missing",),
     129: {"hung-up"},  # the shell's: 128 and the signal's number
     130: {"interrupted"},
     143: {"terminated"},

@@ -24,6 +24,7 @@ _CONTAINERD_ROOT = "/var/lib/containerd"
 _SECCOMP = "name=seccomp"
 _UNFILTERED = "profile=unconfined"
 _ROOTLESS = "name=rootless"  # may go on: ",…"
+_SELINUX = "name=selinux"
 
 
 def describe(
@@ -49,10 +50,12 @@ def describe(
         cdi=bool(info.get("CDISpecDirs")),
         cdi_devices=tuple(_cdi_devices(info)),
         cgroup_driver=str(info.get("CgroupDriver") or "none"),
-        rootless=any(one.startswith(_ROOTLESS) for one in info.get("SecurityOptions") or ()),
+        rootless=_has_option(info, _ROOTLESS),
         seccomp=_has_seccomp(info),
+        selinux=_has_option(info, _SELINUX),
         containerd_store=_is_containerd_store(info),
         memory_bytes=info.get("MemTotal") or None,
+        cpus=info.get("NCPU") or None,
     )
 
 
@@ -66,6 +69,10 @@ def is_here(address: str, info: Mapping[str, Any]) -> bool:
     near = parts.scheme == "unix" or (parts.scheme == "tcp" and parts.hostname in _LOOPBACK)
     named = info.get("Name") == os.uname().nodename
     return near and named and info.get("OperatingSystem") != _IN_A_MACHINE
+
+
+def _has_option(info: Mapping[str, Any], name: str) -> bool:
+    return any(one.startswith(name) for one in info.get("SecurityOptions") or ())
 
 
 def _has_seccomp(info: Mapping[str, Any]) -> bool:

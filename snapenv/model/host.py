@@ -75,9 +75,11 @@ class HostEngine(Struct, frozen=True, kw_only=True):
     cgroup_driver: str = "cgroupfs"
     rootless: bool = False
     seccomp: bool = True  # its filter of system calls is on
+    selinux: bool = False  # it labels containers
     containerd_store: bool = False
     shm_bytes: int | None = None  # what a container gets that asks for nothing
     memory_bytes: int | None = None  # of the machine
+    cpus: int | None = None  # of the machine
 
     @property
     def has_runtime(self) -> bool:

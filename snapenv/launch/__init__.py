@@ -1,0 +1,1 @@
+"""How a program runs in a restored environment: one value, from what is asked, here and known."""

@@ -1,0 +1,386 @@
+"""Decide how a program runs: a Launch, of what is asked, of the environment and of the machine.
+
+The numbers and their reasons: docs/running.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path, PurePath, PurePosixPath
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from snapenv.errors import NotFoundError, UsageError
+from snapenv.launch.settings import Settings, settings_file
+from snapenv.model.host import HostEngine
+from snapenv.model.launch import (
+    CREATED_LABEL,
+    KIND_LABEL,
+    PROJECT_LABEL,
+    RUN_LABEL,
+    USER_LABEL,
+    InImage,
+    InVenv,
+    Launch,
+    Limit,
+    Mount,
+    Place,
+    Port,
+    User,
+)
+from snapenv.sizes import size
+
+SCRATCH = "/tmp/snapenv"  # noqa: S108 - in the container; what we give a program lies there
+
+_SHM_BYTES = 8 << 30
+_LIMITS = (  # NVIDIA's for its framework images, and enough files for many workers
+    Limit(name="memlock", soft=-1, hard=-1),
+    Limit(name="stack", soft=64 << 20, hard=64 << 20),
+    Limit(name="nofile", soft=1 << 20, hard=1 << 20),
+)
+_HIDING = ("/", "/usr", "/opt", "/home", "/var", "/tmp")  # noqa: S108 - what is below them is fine
+_SYSTEM = (  # neither, nor anything below
+    *("/opt/snapenv", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/etc", "/bin", "/lib"),
+    *("/lib32", "/lib64", "/sbin", "/proc", "/sys", "/dev", "/run"),
+)
+_YOLO_TRAINS = ("train", "val")
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What a user may ask of a run; what is None is left to us. Paths are absolute."""
+
+    run: str  # the id that it is to have
+    created: str  # now: RFC 3339
+    kind: str = "run"
+    argv: tuple[str, ...]
+    folder: Path  # the project: mounted at its own path, and where the program starts
+    runs: Path  # for results; below ``folder``, or mounted too
+    data: tuple[Path, ...] = ()  # read-only, each at its own path
+    mounts: tuple[Mount, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    device: str = "auto"  # or "cpu", "all", numbers, UUIDs
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    shm_bytes: int | None = None
+    host_ipc: bool = False
+    ports: tuple[Port, ...] = ()
+    network: str | None = None
+    user: tuple[int, int] | None = None
+    tty: bool = False
+    stdin: bool = False
+    grace_s: int = 120
+    project: str | None = None
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Who runs snapenv."""
+
+    uid: int
+    gid: int
+    name: str
+    groups: tuple[int, ...] = ()
+
+
+class Gpu(Struct, frozen=True, kw_only=True):
+    """A GPU of this machine, by the number that nvidia-smi gives it."""
+
+    number: int
+    uuid: str
+
+
+class Machine(Struct, frozen=True, kw_only=True):
+    """What a program may get; ``engine`` is None for a venv."""
+
+    engine: HostEngine | None
+    cpus: int | None
+    memory_bytes: int | None
+    gpus: tuple[Gpu, ...] = ()  # of this machine, as far as they are seen
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What is known of an environment before it runs."""
+
+    place: Place
+    snapshot: str | None = None  # its digest
+    variables: Mapping[str, str] = field(default_factory=dict)  # that its image sets
+    settings: Settings | None = None  # of ultralytics, where it has that
+    scratch: str = SCRATCH  # of a venv a folder of the run's own
+
+
+class Chosen(Struct, frozen=True, kw_only=True):
+    """A launch, and what a person should be told of it."""
+
+    launch: Launch
+    notes: tuple[str, ...] = ()
+
+
+def choose_launch(asked: Asked, known: Known, machine: Machine, caller: Caller) -> Chosen:
+    """Decide everything of a run.
+
+    Raises:
+        NotFoundError: There is no such GPU.
+        UsageError: More is asked for than the machine has, or a folder would hide the environment.
+    """
+    _refuse_too_much(asked, machine)
+    gpus, uuids = _gpus(asked.device, machine)
+    user = _user(asked, known, machine, caller)
+    mounts, unmounted = _mounts(asked, known, machine)
+    argv, limited = _with_cpus(asked)
+    launch = Launch(
+        run=asked.run,
+        place=known.place,
+        argv=argv,
+        mounts=mounts,
+        folder=_folder(asked, unmounted=bool(unmounted)),
+        user=user,
+        variables=_variables(asked, known, user),
+        files=_files(asked, known),
+        gpus=gpus,
+        gpu_uuids=uuids,
+        cpus=asked.cpus,
+        memory_bytes=asked.memory_bytes,
+        shm_bytes=None if asked.host_ipc else _shm_bytes(asked, machine),
+        limits=_limits(machine),
+        ports=asked.ports,
+        network=asked.network,
+        tty=asked.tty,
+        stdin=asked.stdin,
+        grace_s=asked.grace_s,
+        security=_security(machine),
+        labels=_labels(asked, caller),
+    )
+    if isinstance(known.place, InVenv):
+        return Chosen(launch=_in_venv(launch, asked), notes=limited)
+    return Chosen(launch=launch, notes=(*unmounted, *limited))
+
+
+def scratch_folder(launch: Launch) -> str:
+    """Return the folder inside that only holds what snapenv gives the program."""
+    return launch.variables["SNAPENV_SCRATCH"] or SCRATCH
+
+
+def _in_venv(launch: Launch, asked: Asked) -> Launch:
+    """Leave out what only a container has.
+
+    Raises:
+        UsageError: It was asked for.
+    """
+    wanted = {
+        "--memory": asked.memory_bytes,
+        "--shm-size": asked.shm_bytes,
+        "--user": asked.user,
+        "--network": asked.network,
+        "--mount": asked.mounts,
+        "--port": asked.ports,
+    }
+    for option, value in wanted.items():
+        if value:
+            raise UsageError(
+                f"{option} is of containers, and a venv runs on this machine as it is",
+                hint=f"Leave {option} out, or use --engine docker.",
+            )
+    return replace(launch, mounts=(), user=None, shm_bytes=None, limits=(), security=())
+
+
+def _refuse_too_much(asked: Asked, machine: Machine) -> None:
+    """Refuse what the engine would take and not give, or refuse in words of its own."""
+    for option, wanted in (("--memory", asked.memory_bytes), ("--shm-size", asked.shm_bytes)):
+        if wanted and machine.memory_bytes and wanted > machine.memory_bytes:
+            has = size(machine.memory_bytes)
+            raise UsageError(
+                f"{option} asks for {size(wanted)}, and the machine has {has}",
+                hint=f"Ask for less, or leave {option} out.",
+            )
+    if asked.memory_bytes and asked.shm_bytes and asked.shm_bytes > asked.memory_bytes:
+        raise UsageError(
+            "--shm-size is more than --memory, which counts it too",
+            hint="Ask for less shared memory, or for more memory.",
+        )
+    if asked.cpus and machine.cpus and asked.cpus > machine.cpus:
+        raise UsageError(
+            f"--cpus asks for {asked.cpus:g}, and the machine has {machine.cpus}",
+            hint="Ask for fewer, or leave --cpus out.",
+        )
+
+
+def _gpus(device: str, machine: Machine) -> tuple[str | None, tuple[str, ...]]:
+    """Return what the engine is asked for, and the UUIDs of that as far as they are known."""
+    engine, here = machine.engine, {gpu.uuid: gpu for gpu in machine.gpus}
+    if device == "auto":
+        able = engine is None or engine.injects is not None
+        return ("all", tuple(here)) if here and able else (None, ())
+    if device == "cpu":
+        return None, ()
+    if device == "all":
+        return "all", tuple(here)
+    by_number = {str(gpu.number): gpu.uuid for gpu in machine.gpus}
+    uuids = tuple(by_number.get(name, name) for name in device.split(","))
+    local = engine is None or engine.local
+    for name, uuid in zip(device.split(","), uuids, strict=True):
+        if local and not uuid.startswith("MIG-") and uuid not in here:
+            raise NotFoundError(
+                f"this machine has no GPU {name}",
+                hint="See nvidia-smi -L, or leave --device out.",
+            )
+    return ",".join(uuids), tuple(uuid for uuid in uuids if not uuid.isdigit())
+
+
+def _user(asked: Asked, known: Known, machine: Machine, caller: Caller) -> User:
+    """Return the caller; root of an engine without root is the caller outside.
+
+    On another machine the caller's numbers are somebody else's, but nothing of it is mounted.
+    """
+    home = known.variables.get("HOME") or "/tmp"  # noqa: S108 - in the container
+    rootless = machine.engine is not None and machine.engine.rootless
+    if asked.user is None and rootless:
+        return User(uid=0, gid=0, name="root", home=home)
+    if asked.user is not None and asked.user[0] != caller.uid:
+        uid, gid = asked.user
+        return User(uid=uid, gid=gid, name="root" if uid == 0 else f"user{uid}", home=home)
+    gid = asked.user[1] if asked.user else caller.gid
+    groups = tuple(one for one in caller.groups if one != gid)
+    return User(uid=caller.uid, gid=gid, name=caller.name, home=home, groups=groups)
+
+
+def _mounts(
+    asked: Asked, known: Known, machine: Machine
+) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
+    """Return what is mounted, and what to say where nothing can be.
+
+    Raises:
+        UsageError: A folder would hide the environment, or the engine is on another machine.
+    """
+    if isinstance(known.place, InImage) and machine.engine and not machine.engine.local:
+        if asked.data:
+            raise UsageError(
+                f"{asked.data[0]} is on this machine, and the engine is on another one, "
+                f"{machine.engine.address}",
+                hint="Name a folder of that machine: --mount SOURCE:TARGET:ro",
+            )
+        for mount in asked.mounts:
+            _refuse_target(mount.target, "--mount")
+        note = (
+            f"the engine is on another machine, {machine.engine.address}: {asked.folder} is not "
+            "there, and what the program writes is lost at its end, but for a --mount"
+        )
+        return asked.mounts, (note,)
+    folders = [Mount(source=str(asked.folder), target=str(asked.folder))]
+    if not _is_below(asked.runs, asked.folder):
+        folders.append(Mount(source=str(asked.runs), target=str(asked.runs)))
+    data = (Mount(source=str(one), target=str(one), read_only=True) for one in asked.data)
+    mounts = {mount.target: mount for mount in (*folders, *data, *asked.mounts)}
+    if isinstance(known.place, InImage):
+        for mount in mounts.values():
+            _refuse_target(mount.target, mount.source)
+    return tuple(mounts.values()), ()
+
+
+def _refuse_target(target: str, named: str) -> None:
+    place = PurePosixPath(target)
+    if target in _HIDING or any(_is_below(place, PurePosixPath(one)) for one in _SYSTEM):
+        raise UsageError(
+            f"{named} cannot be mounted at {target}: it would hide parts of the image",
+            hint="Work in a folder of your own, such as one below your home, or mount it "
+            "elsewhere: --mount SOURCE:/data",
+        )
+
+
+def _is_below(path: PurePath, folder: PurePath) -> bool:
+    return path == folder or folder in path.parents
+
+
+def _folder(asked: Asked, *, unmounted: bool) -> str | None:
+    """Return where the program starts; on another machine in the image's own folder."""
+    return None if unmounted else str(asked.folder)
+
+
+def _with_cpus(asked: Asked) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give ultralytics as many workers as there are CPUs, which it cannot see, and say so."""
+    if asked.cpus is None:
+        return asked.argv, ()
+    count = _threads(asked.cpus)
+    said = f"--cpus {asked.cpus:g}: OMP_NUM_THREADS={count} PYTHON_CPU_COUNT={count}"
+    argv = asked.argv
+    is_yolo = bool(argv) and PurePosixPath(argv[0]).name == "yolo"
+    trains = any(word in _YOLO_TRAINS or word.startswith("mode=") for word in argv)
+    if is_yolo and trains and not any(word.startswith("workers=") for word in argv):
+        return (*argv, f"workers={count}"), (f"{said} workers={count}",)
+    return argv, (said,)
+
+
+def _threads(cpus: float) -> int:
+    return max(1, math.ceil(cpus))
+
+
+def _shm_bytes(asked: Asked, machine: Machine) -> int:
+    """Return 8 GiB or a quarter of the memory: enough for batches, and a limit, not a use."""
+    memory = asked.memory_bytes or machine.memory_bytes
+    return asked.shm_bytes or min(_SHM_BYTES, (memory or 4 * _SHM_BYTES) // 4)
+
+
+def _limits(machine: Machine) -> tuple[Limit, ...]:
+    """An engine without root may raise none of those that stand above its own."""
+    if machine.engine and machine.engine.rootless:
+        return tuple(one for one in _LIMITS if one.name == "stack")
+    return _LIMITS
+
+
+def _security(machine: Machine) -> tuple[str, ...]:
+    """With SELinux, what is mounted keeps its labels, and the container alone goes without."""
+    labels = ("label=disable",) if machine.engine and machine.engine.selinux else ()
+    return ("no-new-privileges", *labels)
+
+
+def _variables(asked: Asked, known: Known, user: User) -> Mapping[str, str | None]:
+    config = f"{known.scratch}/config"
+    variables: dict[str, str | None] = {
+        "PYTHONNOUSERSITE": "1",
+        "SNAPENV_SCRATCH": known.scratch,
+        "YOLO_CONFIG_DIR": config,
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_OFFLINE": "true",
+    }
+    if isinstance(known.place, InVenv):
+        variables |= _venv_variables(known.place.folder, known)
+    else:
+        variables |= {
+            "HOME": user.home,
+            "USER": user.name,
+            "LOGNAME": user.name,
+            "TINI_KILL_PROCESS_GROUP": "1",  # its init signals shells and launchers alone else
+        }
+    if asked.cpus is not None:
+        count = str(_threads(asked.cpus))
+        variables |= {"OMP_NUM_THREADS": count, "PYTHON_CPU_COUNT": count}
+    return {**variables, **asked.variables}
+
+
+def _venv_variables(folder: str, known: Known) -> Mapping[str, str | None]:
+    """Activate a venv; its own bytecode stays as it is, and nothing leads Python elsewhere."""
+    path = known.variables.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+    return {
+        "VIRTUAL_ENV": folder,
+        "PATH": f"{folder}/bin:{path}",
+        "PYTHONPATH": None,
+        "PYTHONHOME": None,
+        "PYTHONPYCACHEPREFIX": f"{known.scratch}/pycache",
+    }
+
+
+def _files(asked: Asked, known: Known) -> Mapping[str, bytes]:
+    if known.settings is None:
+        return {}
+    name, content = settings_file(known.settings, folder=asked.folder, runs=asked.runs)
+    return {f"{known.scratch}/config/{name}": content}
+
+
+def _labels(asked: Asked, caller: Caller) -> Mapping[str, str]:
+    labels = {
+        KIND_LABEL: asked.kind,
+        RUN_LABEL: asked.run,
+        USER_LABEL: caller.name,
+        CREATED_LABEL: asked.created,
+    }
+    return {**labels, PROJECT_LABEL: asked.project} if asked.project else labels

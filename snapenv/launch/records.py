@@ -1,0 +1,125 @@
+"""Records of runs, in the user's state folder: ``runs/ID/run.json`` and ``runs/ID/end.json``.
+
+Only the user may read them: variables that were given to a run may hold a secret.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from snapenv.content import replace_file
+from snapenv.errors import NotFoundError, WriteError
+from snapenv.model.launch import RUN_ID, RunEnd, RunRecord
+from snapenv.ownership.leftovers import remove
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from msgspec import Struct
+
+_RECORD, _END = "run.json", "end.json"
+_PRIVATE = 0o700
+
+T = TypeVar("T", RunRecord, RunEnd)
+
+
+def now() -> str:
+    """Return the time as records have it: RFC 3339, UTC, to the second."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def new_run_id() -> str:
+    """Return the id of a run that begins now; ids sort as the runs began."""
+    moment = datetime.now(timezone.utc).strftime("%y%m%d-%H%M%S")
+    return f"{moment}-{secrets.token_hex(2)}"
+
+
+def run_folder(state: Path, run: str) -> Path:
+    """Return the folder of a run, which may not be there.
+
+    Raises:
+        NotFoundError: This is no id of a run.
+    """
+    if not RUN_ID.fullmatch(run):
+        raise NotFoundError(f"{run!r} is no run", hint="See snapenv ps --all.")
+    return state / "runs" / run
+
+
+def write_record(state: Path, record: RunRecord) -> None:
+    """Write down a run before it starts.
+
+    Raises:
+        WriteError: The state folder cannot be written.
+    """
+    folder = run_folder(state, record.run)
+    try:
+        folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    _write(folder / _RECORD, record)
+
+
+def write_end(state: Path, run: str, end: RunEnd) -> None:
+    """Write down how a run ended.
+
+    Raises:
+        WriteError: The state folder cannot be written.
+    """
+    _write(run_folder(state, run) / _END, end)
+
+
+def read_record(state: Path, run: str) -> RunRecord:
+    """Read what was written down of a run.
+
+    Raises:
+        NotFoundError: There is no such run, or its record cannot be read.
+    """
+    record = _read(run_folder(state, run) / _RECORD, RunRecord)
+    if record is None:
+        raise NotFoundError(f"there is no run {run}", hint="See snapenv ps --all.")
+    return record
+
+
+def read_end(state: Path, run: str) -> RunEnd | None:
+    """Read how a run ended; None while nobody has seen it end."""
+    return _read(run_folder(state, run) / _END, RunEnd)
+
+
+def list_records(state: Path) -> tuple[RunRecord, ...]:
+    """Return the records of all runs, the newest first; what cannot be read is left out."""
+    folder = state / "runs"
+    names = sorted((one.name for one in folder.iterdir()), reverse=True) if folder.is_dir() else []
+    read = (_read(folder / name / _RECORD, RunRecord) for name in names)
+    return tuple(sorted(filter(None, read), key=lambda one: one.created, reverse=True))
+
+
+def forget(state: Path, run: str) -> None:
+    """Remove the record of a run, and what is kept beside it."""
+    folder = run_folder(state, run)
+    if folder.is_dir():
+        remove(folder)
+
+
+def _write(path: Path, document: Struct) -> None:
+    try:
+        replace_file(path, msgspec.json.format(msgspec.json.encode(document)))
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _cannot_write(path: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"cannot write {path}: {error.strerror}",
+        hint="Free some space, or name another state folder: XDG_STATE_HOME.",
+    )

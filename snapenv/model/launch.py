@@ -1,0 +1,162 @@
+"""What runs in an environment, as one value, and how a run stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
+
+KIND_LABEL = "io.snapenv.kind"  # of a container: "run", "shell", "up"
+RUN_LABEL = "io.snapenv.run"  # its run's id
+USER_LABEL = "io.snapenv.user"  # the login name of who started it
+PROJECT_LABEL = "io.snapenv.project"
+CREATED_LABEL = "io.snapenv.created"  # RFC 3339
+
+RUN_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}", re.ASCII)
+
+
+class InImage(Struct, frozen=True, kw_only=True, tag="image"):
+    """An image of an engine, by its id there; ``name`` is what a user calls it."""
+
+    id: str
+    name: str
+
+
+class InVenv(Struct, frozen=True, kw_only=True, tag="venv"):
+    """A venv on this machine, by the absolute path of its folder."""
+
+    folder: str
+
+
+Place: TypeAlias = InImage | InVenv
+
+
+class Mount(Struct, frozen=True, kw_only=True):
+    """What a container sees of the engine's machine; both paths are absolute."""
+
+    source: str  # of a volume its name
+    target: str
+    read_only: bool = False
+    kind: Literal["bind", "volume"] = "bind"
+
+
+class Port(Struct, frozen=True, kw_only=True):
+    """A TCP port of a container, and where the engine's machine listens for it."""
+
+    inside: int
+    host: int | None = None  # None lets the engine choose
+    address: str = "127.0.0.1"
+
+
+class Limit(Struct, frozen=True, kw_only=True):
+    """A ulimit as an engine names it: ``memlock``; -1 is no limit."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """Whom a program runs as, and the name that these numbers get inside."""
+
+    uid: int
+    gid: int
+    name: str
+    home: str  # inside
+    groups: tuple[int, ...] = ()  # beside ``gid``
+
+
+class Launch(Struct, frozen=True, kw_only=True):
+    """Everything that decides how a program runs in an environment.
+
+    Made by ``snapenv.launch``; each reader (the engine's, the venv's) does what it says, and
+    decides nothing.
+    """
+
+    run: str  # the id of the run, see RUN_ID
+    place: Place
+    argv: tuple[str, ...]
+    mounts: tuple[Mount, ...] = ()
+    folder: str | None = None  # where the program starts; None is the image's own
+    user: User | None = None  # None is the image's own
+    variables: Mapping[str, str | None] = field(default_factory=dict)  # None takes one away
+    # By absolute path; written before the program starts, its user's own, mode 0600.
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    gpus: str | None = None  # None, "all", or numbers and UUIDs with commas between them
+    gpu_uuids: tuple[str, ...] = ()  # of those, where they are known
+    cpus: float | None = None
+    memory_bytes: int | None = None  # of memory and swap together
+    shm_bytes: int | None = None  # of a private /dev/shm; None shares the machine's
+    limits: tuple[Limit, ...] = ()
+    ports: tuple[Port, ...] = ()
+    network: str | None = None  # the engine's default, or such as "none"
+    tty: bool = False
+    stdin: bool = False  # this process's stdin is the program's
+    init: bool = True
+    stop_signal: str = "SIGINT"
+    grace_s: int = 120
+    security: tuple[str, ...] = ("no-new-privileges",)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+Status = Literal["created", "running", "exited"]
+
+
+class RunState(Struct, frozen=True, kw_only=True):
+    """How a run stands, as its engine or the kernel says. Times are RFC 3339, in UTC."""
+
+    run: str
+    status: Status
+    container: str | None = None  # its id
+    pid: int | None = None  # on the engine's machine
+    exit_code: int | None = None  # once it has ended; None too where nobody was there to see it
+    out_of_memory: bool = False  # the kernel ended one of its processes
+    error: str | None = None  # why the engine did not start it
+    started: str | None = None
+    finished: str | None = None
+    ports: tuple[Port, ...] = ()  # as they are bound now
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+        return self.status == "running"
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """What this process saw of a run in the foreground.
+
+    ``state`` may still be running: the user detached from it.
+    """
+
+    state: RunState
+    output: bytes  # the last 64 KiB of stdout and stderr, as they came
+    signals: tuple[int, ...] = ()  # that this process got and handed on, in order
+
+
+class RunRecord(Struct, frozen=True, kw_only=True):
+    """What is written down of a run before it starts: ``runs/ID/run.json`` of the state folder."""
+
+    schema: int = 1
+    run: str
+    kind: str  # as of KIND_LABEL
+    ref: str  # as the user wrote it
+    snapshot: str | None  # the digest
+    created: str  # RFC 3339, UTC
+    engine: str | None  # the address of the engine; None for a venv
+    results: str | None  # the folder for results, on this machine
+    detached: bool
+    launch: Launch
+    resumed_from: str | None = None  # the id of the run that this one continues
+
+
+class RunEnd(Struct, frozen=True, kw_only=True):
+    """What is written down when a run has ended and somebody saw it: ``runs/ID/end.json``."""
+
+    exit_code: int | None
+    finished: str
+    out_of_memory: bool = False
+    cause: str | None = None  # one line, where it is known
+    hint: str | None = None
