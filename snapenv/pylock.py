@@ -12,7 +12,15 @@ from packaging.utils import parse_wheel_filename
 
 from snapenv.errors import SnapshotDamagedError
 from snapenv.model.snapshot import PYLOCK_FILE, VENDOR
-from snapenv.model.wheels import FromBase, IndexWheel, Locked, Pinned, Vendored, VendoredWheel
+from snapenv.model.wheels import (
+    FromBase,
+    FromConda,
+    IndexWheel,
+    Locked,
+    Pinned,
+    Vendored,
+    VendoredWheel,
+)
 from snapenv.toml import one_line, read_toml, write_toml
 
 if TYPE_CHECKING:
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
 
     from packaging.pylock import Package, PackageWheel, Pylock
 
-ProofWord = Literal["record", "none", "vendored", "base"]
+ProofWord = Literal["record", "none", "vendored", "base", "conda"]
 """How ``snapenv.toml`` says of a distribution what it is."""
 
 
@@ -84,6 +92,8 @@ def read_packages(
         package = packages.get(name)
         if proof == "base":
             return FromBase()
+        if proof == "conda":
+            return FromConda()
         if proof == "vendored":
             return Vendored(wheel=_vendored(package) if package else None)
         if package is None:
@@ -149,7 +159,7 @@ def _packages(locked: Locked, folder: str) -> Iterator[dict[str, Any]]:
                 "wheels": [_artefact(place, rebuilt.size_bytes, rebuilt.sha256)],
                 "tool": {"snapenv": {"proof": "vendored"}},
             }
-        case FromBase():
+        case FromBase() | FromConda():
             pass
 
 

@@ -6,10 +6,11 @@ Each function gives the same value each time; a keyword replaces one part of it.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from snapenv.lock.pins import pinned
 from snapenv.lock.store import make_snapshot
+from snapenv.model.conda import CondaArchive, CondaEnvironment, CondaLock, CondaPackage
 from snapenv.model.facts import PROBE_SCHEMA, Facts
 from snapenv.model.fingerprint import Conditions, Fingerprint, Speed
 from snapenv.model.hardware import Driver, Gpu, Hardware, System
@@ -258,6 +259,44 @@ def sample_locked(distribution: Distribution) -> Locked:
     if distribution.origin != "index":
         return Vendored()
     return Pinned(wheel=sample_wheel(distribution.name, distribution.version), proof="none")
+
+
+def sample_conda_package(name: str = "zlib", **fields: Any) -> CondaPackage:  # noqa: ANN401
+    """Return a package of a channel; its fields can be given."""
+    stem = f"{name}-1.3-h1_0"
+    url = f"https://example.com/main/linux-64/{stem}.conda"
+    usual: dict[str, Any] = {
+        "version": "1.3",
+        "build": "h1_0",
+        "subdir": "linux-64",
+        "channel": "https://example.com/main",
+        "url": url,
+        "file_name": f"{stem}.conda",
+        "md5": hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(),
+        "sha256": hashlib.sha256(name.encode()).hexdigest(),
+        "size_bytes": 1000,
+        "files": sample_files(name),
+    }
+    return CondaPackage(name=name, **{**usual, **fields})
+
+
+def sample_conda_lock(
+    *packages: CondaPackage, variables: Mapping[str, str] | None = None
+) -> CondaLock:
+    """Return the lock of a prefix whose packages come back from their channels."""
+    return CondaLock(
+        environment=CondaEnvironment(packages=packages, variables=variables or {}),
+        archives={
+            package.name: CondaArchive(
+                file_name=package.file_name,
+                url=package.url,
+                sha256=package.sha256,
+                md5=package.md5,
+                size_bytes=package.size_bytes,
+            )
+            for package in packages
+        },
+    )
 
 
 def pylock_of(lock: Lock) -> bytes:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
+from snapenv.conda_lock import parse_conda_lock
 from snapenv.errors import SnapshotDamagedError, SnapshotVersionError
 from snapenv.model.snapshot import LOCK_FILE, SNAPSHOT_SCHEMA, Lock
-from snapenv.model.wheels import FromBase, Pinned, Vendored
+from snapenv.model.wheels import FromBase, FromConda, Pinned, Vendored
 from snapenv.pylock import ProofWord, parse_pylock, read_packages
 from snapenv.toml import one_line, read_toml, write_toml
 
@@ -46,8 +47,11 @@ _COMMENTS = {
 
 
 def lock_to_toml(lock: Lock) -> bytes:
-    """Write a lock, less what ``pylock.toml`` says; the same lock gives the same bytes."""
-    plain = msgspec.to_builtins(replace(lock, packages={}))
+    """Write a lock, less what ``pylock.toml`` and ``conda-lock.json`` say.
+
+    The same lock gives the same bytes.
+    """
+    plain = msgspec.to_builtins(replace(lock, packages={}, conda=None))
     del plain["packages"]
     for distribution in plain["environment"]["distributions"]:
         distribution["proof"] = _proof(lock.packages[distribution["name"]])
@@ -62,10 +66,14 @@ def _proof(locked: Locked) -> ProofWord:
             return "vendored"
         case FromBase():
             return "base"
+        case FromConda():
+            return "conda"
 
 
-def lock_from_toml(content: bytes, pylock: bytes, *, where: str) -> Lock:
-    """Read a lock, and the wheels of the ``pylock`` beside it.
+def lock_from_toml(
+    content: bytes, pylock: bytes, conda: bytes | None = None, *, where: str
+) -> Lock:
+    """Read a lock, the wheels of the ``pylock`` beside it, and its ``conda-lock.json``, if any.
 
     Raises:
         SnapshotVersionError: A newer snapenv wrote it.
@@ -88,7 +96,9 @@ def lock_from_toml(content: bytes, pylock: bytes, *, where: str) -> Lock:
             hint="Get the snapshot again from where it was captured.",
         ) from error
     return replace(
-        lock, packages=read_packages(words, parse_pylock(pylock, where=where), where=where)
+        lock,
+        packages=read_packages(words, parse_pylock(pylock, where=where), where=where),
+        conda=None if conda is None else parse_conda_lock(conda, where=where),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from snapenv.conda_lock import write_conda_lock, write_explicit
 from snapenv.content import sha256_of, size_bytes, write_content
 from snapenv.errors import (
     LockError,
@@ -24,7 +25,9 @@ from snapenv.lock.document import lock_from_toml, lock_to_toml
 from snapenv.model.fingerprint import Speed
 from snapenv.model.snapshot import (
     APPLY_OVERLAY,
+    CONDA_LOCK_FILE,
     DOCKERFILE,
+    EXPLICIT_FILE,
     LOCK_FILE,
     MEASURED_FILE,
     OVERLAY,
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.carried import Content
 
-_NAME = rf"(?:(?:{VENDOR}|{OVERLAY})/)?[A-Za-z0-9][A-Za-z0-9._+!-]*"
+_NAME = rf"(?:(?:{VENDOR}/_?|{OVERLAY}/))?[A-Za-z0-9][A-Za-z0-9._+!-]*"
 _SUM_LINE = re.compile(rf"([0-9a-f]{{64}})  ({_NAME})", re.ASCII)
 _CAPTURED = "# captured at "  # sha256sum -c passes over comments
 _DATE_LINE = re.compile(
@@ -53,7 +56,10 @@ _DATE_LINE = re.compile(
 )
 _FOLDERS = (VENDOR, OVERLAY)
 _TEXTS_OF_ALL = (LOCK_FILE, PYLOCK_FILE, DOCKERFILE)
-_TEXTS = (*_TEXTS_OF_ALL, MEASURED_FILE, SUMS_FILE, f"{OVERLAY}/index.json", APPLY_OVERLAY)
+_TEXTS = (
+    *(*_TEXTS_OF_ALL, CONDA_LOCK_FILE, EXPLICIT_FILE, MEASURED_FILE, SUMS_FILE),
+    *(f"{OVERLAY}/index.json", APPLY_OVERLAY),
+)
 _MAX_TEXT_BYTES = 16 * 1024 * 1024  # as much as is read out of an image
 _READERS = 4  # threads that hash
 _FEW_BYTES = 1 << 20  # which are hashed before a thread has begun
@@ -86,6 +92,7 @@ def make_snapshot(  # noqa: PLR0913 - the files of a snapshot by kind
         **({MEASURED_FILE: measured} if measured else {}),
         PYLOCK_FILE: pylock,
         DOCKERFILE: dockerfile,
+        **_write_conda(lock),
         **known,
     }
     _refuse_unreadable(contents)
@@ -99,6 +106,15 @@ def make_snapshot(  # noqa: PLR0913 - the files of a snapshot by kind
         digest=_digest(sums),
         captured_at=captured_at,
     )
+
+
+def _write_conda(lock: Lock) -> dict[str, Content]:
+    if lock.conda is None:
+        return {}
+    return {
+        CONDA_LOCK_FILE: write_conda_lock(lock.conda),
+        EXPLICIT_FILE: write_explicit(lock.conda),
+    }
 
 
 def write_lock(lock: Lock) -> bytes:
@@ -239,8 +255,10 @@ def parse_snapshot(
         _refuse_newer(contents, where)
         raise
     speed = _read_speed(contents, head, where)
-    texts = (_text(name, contents, where) for name in (LOCK_FILE, PYLOCK_FILE))
-    lock = lock_from_toml(*texts, where=where)
+    text, pylock, conda = (
+        _text(name, contents, where) for name in (LOCK_FILE, PYLOCK_FILE, CONDA_LOCK_FILE)
+    )
+    lock = lock_from_toml(text, pylock, conda or None, where=where)
     return Snapshot(
         lock=_with_speed(lock, speed),
         files=contents,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
+from snapenv.model.conda import CondaEnvironment
 from snapenv.model.hardware import Hardware
 from snapenv.model.native import Native
 from snapenv.model.python import Environment
@@ -35,5 +36,6 @@ class Facts(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, bool] = field(default_factory=dict)
     native: Native | None = None
     startup: Mapping[str, tuple[str, ...]] | None = None
+    conda: CondaEnvironment | None = None  # where the environment is a prefix of conda
     places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Folders that a text must not name to be of use elsewhere, by what they are; never written."""

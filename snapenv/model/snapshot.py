@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from snapenv.model.carried import Content
+from snapenv.model.conda import CondaLock
 from snapenv.model.facts import PROBE_SCHEMA, Facts
 from snapenv.model.fingerprint import Fingerprint
 from snapenv.model.hardware import Hardware
@@ -19,6 +20,8 @@ SNAPSHOT_SCHEMA = 2
 
 LOCK_FILE = "snapenv.toml"
 PYLOCK_FILE = "pylock.toml"
+CONDA_LOCK_FILE = "conda-lock.json"  # where the environment is conda's
+EXPLICIT_FILE = "conda-explicit.txt"  # likewise: what conda alone can install
 DOCKERFILE = "Dockerfile"
 SUMS_FILE = "SHA256SUMS"
 MEASURED_FILE = "measured.json"  # how fast the smoke-train went, which is new each time
@@ -93,6 +96,7 @@ class Lock(Struct, frozen=True, kw_only=True):
     overlay: tuple[str, ...] = ()  # what is put back over the packages, as "site/x.py"
     environment: Environment
     packages: Mapping[str, Locked] = field(default_factory=dict)  # by distribution
+    conda: CondaLock | None = None  # where the environment is a prefix of conda
 
     @property
     def facts(self) -> Facts:
@@ -106,6 +110,7 @@ class Lock(Struct, frozen=True, kw_only=True):
             settings=self.settings,
             native=self.native,
             startup=self.startup,
+            conda=self.conda.environment if self.conda else None,
         )
 
 

@@ -82,5 +82,9 @@ class FromBase(Struct, frozen=True, kw_only=True, tag=True):
     """A distribution that the base image holds."""
 
 
-Locked: TypeAlias = Pinned | Vendored | FromBase
+class FromConda(Struct, frozen=True, kw_only=True, tag=True):
+    """A distribution that a package of conda holds."""
+
+
+Locked: TypeAlias = Pinned | Vendored | FromBase | FromConda
 """How one distribution comes back."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from snapenv.model.snapshot import PYLOCK_FILE
-from snapenv.model.wheels import FromBase, Pinned, Vendored, VendoredWheel
+from snapenv.model.wheels import FromBase, FromConda, Pinned, Vendored, VendoredWheel
 from snapenv.pylock import write_pylock
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def whole_pylock(*, folder: str = "", mounts: tuple[str, ...] = ()) -> tuple[Pin
 def _layer(name: str, locked: Locked) -> Layer | None:
     """Return the layer that installs a distribution, if one does."""
     match locked:
-        case FromBase() | Vendored(wheel=None):
+        case FromBase() | FromConda() | Vendored(wheel=None):
             return None
         case _ if name in _WITH_TORCH or (name.startswith(_CUDA) and name not in _SMALL):
             return "torch"

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from snapenv.model.results import CaptureResult
-from snapenv.model.wheels import FromBase, Pinned, Vendored
+from snapenv.model.wheels import FromBase, FromConda, Pinned, Vendored
 from snapenv.sizes import counted
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def _proof(locked: Locked) -> str:
             return "carried"
         case FromBase():
             return "in the base image"
+        case FromConda():
+            return "of a conda package"
 
 
 def _special(result: CaptureResult) -> Iterator[str]:

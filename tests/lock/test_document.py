@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 import tomlkit
@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import fields, replace
 
+from snapenv.conda_lock import write_conda_lock
 from snapenv.errors import SnapshotDamagedError, SnapshotVersionError
 from snapenv.lock.document import lock_from_toml, lock_to_toml
+from snapenv.model.conda import CondaArchive, CondaLock
 from snapenv.model.snapshot import SNAPSHOT_SCHEMA, Lock
-from snapenv.model.wheels import FromBase, Locked, Pinned, Vendored, VendoredWheel
+from snapenv.model.wheels import FromBase, FromConda, Locked, Pinned, Vendored, VendoredWheel
 from snapenv.pylock import write_pylock
 from tests.samples import (
     sample_base_lock,
@@ -70,6 +72,7 @@ GENERIC: Mapping[Any, Callable[[tuple[Any, ...]], st.SearchStrategy[Any]]] = {
     Literal: st.sampled_from,
     Mapping: lambda inner: st.dictionaries(*map(values, inner), max_size=3),
     UnionType: lambda inner: st.one_of(*map(values, inner)),
+    Union: lambda inner: st.one_of(*map(values, inner)),  # of a Literal and None
 }
 
 
@@ -89,12 +92,14 @@ WAYS: tuple[Callable[[str], Locked], ...] = (
     rebuilt,
     lambda _: Vendored(),
     lambda _: FromBase(),
+    lambda _: FromConda(),
 )
 
 
 def read_back(lock: Lock, written: bytes | None = None) -> Lock:
     pylock = write_pylock(lock.packages, machine="x86_64", python="3.11")
-    return lock_from_toml(written or lock_to_toml(lock), pylock, where="here")
+    conda = write_conda_lock(lock.conda) if lock.conda else None
+    return lock_from_toml(written or lock_to_toml(lock), pylock, conda, where="here")
 
 
 def whole(lock: Lock) -> Lock:
@@ -114,7 +119,15 @@ def whole(lock: Lock) -> Lock:
         schema=SNAPSHOT_SCHEMA,
         environment=replace(lock.environment, distributions=tuple(named.values())),
         packages=packages,
+        conda=whole_conda(lock.conda) if lock.conda else None,
     )
+
+
+def whole_conda(lock: CondaLock) -> CondaLock:
+    """Let each package have an archive with a hash."""
+    archive = CondaArchive(file_name="a-1-0.conda", url="https://example.com/a", md5="0" * 32)
+    names = {package.name for package in lock.environment.packages}
+    return replace(lock, schema=1, archives={**lock.archives, **dict.fromkeys(names, archive)})
 
 
 locks = values(Lock).map(whole)
