@@ -125,6 +125,22 @@ def exact_python() -> Path:
 
 
 @pytest.fixture(scope="session")
+def conda_channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a channel of conda packages, with a Python among them."""
+    from tests.conda.channel import make_channel
+    from tests.conda.packages import usual
+
+    folder = tmp_path_factory.mktemp("channel")
+    return provide(lambda _: make_channel(folder, usual()))
+
+
+@pytest.fixture(scope="session")
+def conda_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which py-rattler keeps the packages of tests, as RATTLER_CACHE_DIR."""
+    return tmp_path_factory.mktemp("rattler")
+
+
+@pytest.fixture(scope="session")
 def browser() -> Browser:
     """Return a real browser without a network."""
     return provide(find_browser)

@@ -1,0 +1,145 @@
+"""A real channel of conda packages, in a folder and over http, and environments made from it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import rattler
+import rattler.index
+from rattler.platform import Subdir
+
+from tests.conda import packages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+def make_channel(folder: Path, made: Iterable[packages.Package]) -> Path:
+    """Write packages into a channel's folder, and index it."""
+    for package in made:
+        package.write(folder)
+    (folder / "noarch").mkdir(parents=True, exist_ok=True)
+    asyncio.run(rattler.index.index_fs(folder, write_zst=False, write_shards=False, force=True))
+    return folder
+
+
+def make_environment(
+    prefix: Path, channels: Sequence[str], specs: Sequence[str], *, cache: Path
+) -> Path:
+    """Install what is asked for from channels into a new prefix, by py-rattler, as pixi does."""
+
+    async def install() -> None:
+        records = await rattler.solve(
+            sources=list(channels),
+            specs=list(specs),
+            platforms=[Subdir(packages.SUBDIR), Subdir("noarch")],
+            virtual_packages=[],
+            gateway=rattler.Gateway(cache_dir=cache / "repodata", show_progress=False),
+        )
+        await rattler.install(
+            records,
+            target_prefix=prefix,
+            cache_dir=cache,
+            show_progress=False,
+        )
+
+    asyncio.run(install())
+    (prefix / "conda-meta" / "history").touch()
+    return prefix
+
+
+@dataclass(kw_only=True)
+class ChannelServer:
+    """A channel over http; ``address`` is without what it asks for."""
+
+    folder: Path
+    token: str | None = None  # asked for as conda's: /t/TOKEN/ before the path
+    login: tuple[str, str] | None = None
+    address: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    def address_as(self, *, token: str | None = None, user_info: str | None = None) -> str:
+        """Return the address with a credential in it."""
+        scheme, _, rest = self.address.partition("://")
+        host, _, path = rest.partition("/")
+        before = f"{user_info}@" if user_info else ""
+        between = f"/t/{token}" if token else ""
+        return f"{scheme}://{before}{host}{between}/{path}"
+
+
+@contextmanager
+def serve_channel(
+    folder: Path, *, token: str | None = None, login: tuple[str, str] | None = None
+) -> Iterator[ChannelServer]:
+    """Serve a channel on loopback until the block ends."""
+    state = ChannelServer(folder=folder, token=token, login=login)
+    handler = type("Handler", (_Handler,), {"state": state})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        state.address = f"http://127.0.0.1:{server.server_port}/zoo"
+        thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield state
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    state: ChannelServer
+
+    def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - as socketserver has it
+        super().__init__(*arguments, directory=str(self.state.folder))
+
+    def do_GET(self) -> None:
+        if self._may_pass():
+            with contextlib.suppress(ConnectionError):  # the other side has heard enough
+                super().do_GET()
+
+    def do_HEAD(self) -> None:
+        if self._may_pass():
+            super().do_HEAD()
+
+    def _may_pass(self) -> bool:
+        """Check what is asked for, and take it out of the path."""
+        state = self.state
+        state.asked.append(self.path)
+        if state.token:
+            before = f"/t/{state.token}"
+            if not self.path.startswith(f"{before}/"):
+                self.send_error(403)
+                return False
+            self.path = self.path.removeprefix(before)
+        if state.login:
+            expected = base64.b64encode(":".join(state.login).encode()).decode()
+            if self.headers.get("Authorization") != f"Basic {expected}":
+                self.send_error(401)
+                return False
+        self.path = self.path.removeprefix("/zoo")
+        return True
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def remove_package(channel: Path, filename: str) -> None:
+    """Take a package off a channel, as an owner does."""
+    for path in channel.glob(f"*/{filename}"):
+        path.unlink()
+
+
+def move_away(prefix: Path) -> Path:
+    """Let an environment be elsewhere, as if its machine were gone."""
+    away = prefix.with_name(f"{prefix.name}-away")
+    shutil.move(os.fspath(prefix), away)
+    return away
