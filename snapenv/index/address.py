@@ -14,6 +14,7 @@ class Login:
 
     user: str = field(repr=False)
     password: str | None = field(default=None, repr=False)
+    bearer: bool = False  # the password is a token that is sent without a user
 
 
 class Index(Struct, frozen=True, kw_only=True):
@@ -22,6 +23,7 @@ class Index(Struct, frozen=True, kw_only=True):
     address: str  # without user info
     source: str  # where it was read, for people: "pip.conf"
     login: Login | None = None
+    token: str | None = None  # of a conda channel, sent in the path
     name: str | None = None  # in uv's configuration
     always: bool = False  # uv is told never to ask without a login
 

@@ -1,4 +1,4 @@
-"""What this machine's pip and uv are told of package indexes, as one value.
+"""What pip and uv, and conda, are told of package indexes on this machine, as one value.
 
 Source: https://pip.pypa.io/en/stable/topics/configuration/
 """
@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.index.address import Index, is_http, split_login
+from snapenv.index.conda_channels import (
+    condarc_channels,
+    condarc_files,
+    rattler_file,
+    rattler_logins,
+)
 from snapenv.index.uv_settings import (
     environment_indexes,
     file_indexes,
@@ -45,17 +51,19 @@ class Texts:
     pip: tuple[SourceText, ...] = ()  # the weakest first
     uv: tuple[SourceText, ...] = ()
     uv_logins: str = field(default="", repr=False)
+    conda: tuple[SourceText, ...] = ()
+    rattler: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Configuration:
-    """The indexes of this machine. Addresses may hold credentials: they are never written."""
+    """The indexes and channels of this machine. Addresses may hold credentials: never written."""
 
     texts: Texts = field(repr=False)
     pip: Mapping[str, str] = field(repr=False)  # the options of ``pip install``
     pip_default: str | None = field(repr=False)  # as pip is told it, where that is over HTTP
     pip_extra: tuple[str, ...] = field(repr=False)
-    indexes: tuple[Index, ...]  # of both programs, over HTTP, with what logins are known
+    indexes: tuple[Index, ...]  # of all programs, over HTTP, with what logins are known
     uv_is_told: bool
 
     def variables(self, *, keyring: bool) -> dict[str, str]:
@@ -94,6 +102,8 @@ def read_configuration(environment: Mapping[str, str] | None = None) -> Configur
             pip=_read(pip_files(chosen)),
             uv=_read(uv_files(chosen)),
             uv_logins="".join(file.text for file in _read([uv_logins_file(chosen)])),
+            conda=_read(condarc_files(chosen)),
+            rattler="".join(file.text for file in _read([rattler_file(chosen)])),
         )
     )
 
@@ -114,6 +124,8 @@ def parse_configuration(texts: Texts) -> Configuration:
             *environment_indexes(texts.environment),
             *(_pip_index(url) for url in (*default, *extra)),
             *kept_logins(texts.uv_logins),
+            *(index for file in texts.conda for index in condarc_channels(file.text, file.source)),
+            *rattler_logins(texts.rattler),
         ),
         uv_is_told=is_told(texts.environment, tuple(file.text for file in texts.uv)),
     )

@@ -1,7 +1,8 @@
 """Which login an address is asked with. Logins are used here, on this machine, never written.
 
-They are looked for as pip and uv do: in the addresses of configured indexes, in uv's variables
-and its own store, in netrc; and, once a host has refused, in a keyring.
+They are looked for as pip, uv and conda do: in the addresses of configured indexes and channels,
+in uv's variables, in the stores of uv and rattler, in netrc; and, once a host has refused, in a
+keyring.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from snapenv.index.address import Index, Login, shared_path
+from snapenv.index.conda_channels import with_token
 from snapenv.network.address import realm
 from snapenv.secrets.model import Secret
 
@@ -73,7 +75,14 @@ class Credentials:
 
     def is_known(self, url: str) -> bool:
         """Return whether there is a login for an address, or a user whom a keyring may know."""
-        return self.known(url) is not None or any(index.always for index in self._indexes(url))
+        return self.known(url) is not None or any(
+            index.always or index.token for index in self._indexes(url)
+        )
+
+    def with_token(self, url: str) -> str:
+        """Return an address with the token of its conda channel, where there is one."""
+        tokens = (index.token for index in self._indexes(url) if index.token)
+        return next((with_token(url, token) for token in tokens), url)
 
     def variables(self) -> dict[str, str]:
         """Return what uv must be told; it is let ask a keyring where a password is missing."""
@@ -93,9 +102,7 @@ class Credentials:
 
     def _indexes(self, url: str) -> list[Index]:
         """List what is configured for the host of an address, the nearest to its path first."""
-        there = [
-            index for index in self._configuration.indexes if realm(index.address) == realm(url)
-        ]
+        there = [index for index in self._configuration.indexes if _serves(index.address, url)]
         return sorted(there, key=lambda index: -shared_path(index.address, url))
 
     def _ask(self, url: str, index: str | None) -> Login | None:
@@ -120,9 +127,11 @@ class Credentials:
             if _UV_PASSWORD.fullmatch(name):
                 yield from _forms(Login(user="", password=value), name)
         for index in self._configuration.indexes:
+            where = f"{urlsplit(index.address).netloc} in {index.source}"
             if index.login:
-                where = f"{urlsplit(index.address).netloc} in {index.source}"
                 yield from _forms(index.login, where)
+            if index.token:
+                yield index.token, f"the token of {where}"
         yield from self._values_of_hosts()
 
     def _values_of_hosts(self) -> Iterator[tuple[str, str]]:
@@ -135,6 +144,16 @@ class Credentials:
         for (_, host, _), answer in self._answered.items():
             if answer:
                 yield from _forms(answer, f"{host} in the keyring")
+
+
+def _serves(address: str, url: str) -> bool:
+    """Return whether an address is of the host of another, or of hosts below ``*.``, with its."""
+    if "://*." in address:
+        above = f".{address.partition('://*.')[2]}"
+        return url.startswith(address.partition("*")[0]) and (
+            f".{urlsplit(url).hostname}".endswith(above)
+        )
+    return realm(address) == realm(url)
 
 
 def _is_ours(name: str) -> bool:

@@ -32,7 +32,8 @@ _RANGE_REFUSED = frozenset({400, 405, 416, 501})
 _USUAL = "Check that the index answers, and that its proxy and certificate variables are right."
 _ADVICE = Advice(
     login="Give its login in pip.conf, uv.toml, UV_INDEX_<NAME>_USERNAME and _PASSWORD, netrc, "
-    "`uv auth login` or keyring.",
+    "`uv auth login` or keyring; that of a conda channel in its address in .condarc, or by "
+    "`pixi auth login`.",
     absent="Ask the index whether it was taken away, or capture again.",
     causes={
         "plain-http": "Write http:// in the address of the index, or give it a certificate.",
@@ -127,7 +128,7 @@ class IndexSession:
     ) -> AbstractContextManager[Response]:
         headers = {"Range": part, "Authorization": _authorization(login)}
         return self._session.ask(
-            wheel.url,
+            self._credentials.with_token(wheel.url),
             host=wheel.host,
             headers={name: value for name, value in headers.items() if value},
             verify=self._trust.verify(wheel.host),
@@ -140,4 +141,6 @@ class IndexSession:
 
 
 def _authorization(login: Login | None) -> str | None:
+    if login and login.bearer:
+        return f"Bearer {login.password}"
     return basic(login.user, login.password or "") if login else None
