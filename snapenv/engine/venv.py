@@ -1,9 +1,14 @@
-"""The venv engine: an environment from a lock alone, by uv, without a daemon and without root."""
+"""The venv engine: an environment from a lock alone, without a daemon and without root.
+
+A venv is made by uv. An environment of conda is a prefix with its own Python, made by py-rattler,
+into which uv then installs what pip had put over it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from itertools import chain, repeat
@@ -13,10 +18,19 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from snapenv.content import read_chunks, write_content
+from snapenv.engine.conda import check_rattler, install_conda_packages
 from snapenv.engine.full_disk import could_not_make
 from snapenv.engine.venv_python import attempts, is_not_here, no_python
 from snapenv.errors import InstallError, WriteError
-from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY, PYLOCK_FILE, STAGED, VENDOR
+from snapenv.model.snapshot import (
+    APPLY_OVERLAY,
+    CONDA_LOCK_FILE,
+    INSTALL_CONDA,
+    OVERLAY,
+    PYLOCK_FILE,
+    STAGED,
+    VENDOR,
+)
 from snapenv.model.uv import UvSettings, first_words
 from snapenv.ports import Target
 from snapenv.pylock import parse_pylock
@@ -47,8 +61,11 @@ class UvVenvs(Struct, frozen=True):
         """Make a venv as ``ports.Venvs`` says."""
         into = into.absolute()
         target = self.local(str(into / "bin" / "python"))
-        task.note(f"Python {python}")
-        self._make(target, python, into, task)
+        if CONDA_LOCK_FILE in files:
+            self._make_prefix(files, into, task)
+        else:
+            task.note(f"Python {python}")
+            self._make(target, python, into, task)
         task.note("installing the packages")
         self._install(target, _below(files, PYLOCK_FILE, VENDOR, STAGED), into, task)
         if APPLY_OVERLAY in files:
@@ -68,6 +85,13 @@ class UvVenvs(Struct, frozen=True):
                 raise _failed(done)
             refusals.append(done.stderr)
         raise no_python(python, refusals)
+
+    def _make_prefix(self, files: Mapping[str, Content], into: Path, task: Task) -> None:
+        check_rattler()
+        task.note("installing conda's packages")
+        wanted = _below(files, CONDA_LOCK_FILE, INSTALL_CONDA, VENDOR, STAGED)
+        with _laid_out(wanted, within=into) as folder:
+            install_conda_packages(self.local(sys.executable), folder, into)
 
     def _install(
         self, target: Target, files: Mapping[str, Content], into: Path, task: Task

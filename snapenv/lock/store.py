@@ -28,6 +28,7 @@ from snapenv.model.snapshot import (
     CONDA_LOCK_FILE,
     DOCKERFILE,
     EXPLICIT_FILE,
+    INSTALL_CONDA,
     LOCK_FILE,
     MEASURED_FILE,
     OVERLAY,
@@ -54,11 +55,12 @@ _DATE_LINE = re.compile(
     r"(?:, measured (?P<speed>\{[^{}]*\}) (?P<check>[0-9a-f]{16}))?",
     re.ASCII,
 )
+_INSTALL_CONDA = Path(__file__).with_name("in_snapshot") / "install_conda.py"
 _FOLDERS = (VENDOR, OVERLAY)
 _TEXTS_OF_ALL = (LOCK_FILE, PYLOCK_FILE, DOCKERFILE)
 _TEXTS = (
     *(*_TEXTS_OF_ALL, CONDA_LOCK_FILE, EXPLICIT_FILE, MEASURED_FILE, SUMS_FILE),
-    *(f"{OVERLAY}/index.json", APPLY_OVERLAY),
+    *(INSTALL_CONDA, f"{OVERLAY}/index.json", APPLY_OVERLAY),
 )
 _MAX_TEXT_BYTES = 16 * 1024 * 1024  # as much as is read out of an image
 _READERS = 4  # threads that hash
@@ -114,6 +116,7 @@ def _write_conda(lock: Lock) -> dict[str, Content]:
     return {
         CONDA_LOCK_FILE: write_conda_lock(lock.conda),
         EXPLICIT_FILE: write_explicit(lock.conda),
+        INSTALL_CONDA: _INSTALL_CONDA.read_bytes(),
     }
 
 

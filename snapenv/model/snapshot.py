@@ -22,6 +22,7 @@ LOCK_FILE = "snapenv.toml"
 PYLOCK_FILE = "pylock.toml"
 CONDA_LOCK_FILE = "conda-lock.json"  # where the environment is conda's
 EXPLICIT_FILE = "conda-explicit.txt"  # likewise: what conda alone can install
+INSTALL_CONDA = "conda-install.py"  # likewise: what installs conda-lock.json
 DOCKERFILE = "Dockerfile"
 SUMS_FILE = "SHA256SUMS"
 MEASURED_FILE = "measured.json"  # how fast the smoke-train went, which is new each time

@@ -1,0 +1,73 @@
+"""A conda prefix from a lock alone, by py-rattler: what was installed, without a solver.
+
+py-rattler runs in a program of its own, the one that an image is made with too.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from snapenv.engine.full_disk import could_not_make
+from snapenv.errors import InstallError, WriteError
+from snapenv.model.snapshot import CONDA_LOCK_FILE, INSTALL_CONDA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snapenv.ports import Completed, Target
+
+_NO_SPACE = re.compile(r"[Nn]o space left on device")
+_TOO_LONG = "target prefix cannot be longer than the placeholder prefix"
+
+
+def check_rattler() -> None:
+    """Check that conda's packages can be installed here.
+
+    Raises:
+        InstallError: py-rattler is not installed beside snapenv.
+    """
+    if importlib.util.find_spec("rattler") is None:
+        raise InstallError(
+            "py-rattler, which installs conda's packages, is not installed beside snapenv",
+            hint="Install it: pip install 'snapenv[conda]'; or restore with --engine docker.",
+        )
+
+
+def install_conda_packages(program: Target, files: Path, into: Path) -> None:
+    """Install the packages of the lock in a folder of a snapshot's files into a new prefix.
+
+    ``program`` runs snapenv's own Python.
+
+    Raises:
+        InstallError: An archive cannot be had or is another one, or does not fit there.
+        WriteError: The disk is full.
+    """
+    script, lock = (str(files / name) for name in (INSTALL_CONDA, CONDA_LOCK_FILE))
+    done = program.run((sys.executable, "-B", script, lock, str(into)))
+    if done.exit_code != 0:
+        raise _failed(done, into)
+
+
+def _failed(done: Completed, into: Path) -> InstallError | WriteError:
+    said = " ".join(done.stderr.split())
+    if _NO_SPACE.search(said):
+        what = "of bytes or of inodes" if could_not_make(said) else "of bytes"
+        return WriteError(
+            f"the disk is full, {what}: conda's packages could not be written",
+            hint="Free some space there or in the package cache (RATTLER_CACHE_DIR); "
+            "nothing was left behind.",
+        )
+    if _TOO_LONG in said:
+        return InstallError(
+            f"{into} is too long a path: the packages of this environment leave "
+            f"fewer than its {len(str(into))} characters for it ({said.partition(': ')[2]})",
+            hint="Give a shorter one with --into.",
+        )
+    return InstallError(
+        f"conda's packages could not be installed: {said.removeprefix('conda: ')}",
+        hint="Check that the channels of conda-explicit.txt answer from here, "
+        "and have these packages.",
+    )

@@ -1,0 +1,137 @@
+"""Install the packages of a lock into a conda prefix, with py-rattler and without a solver.
+
+Run it as ``python conda-install.py conda-lock.json PREFIX``. What the prefix has already stays as
+it is. An archive that travels lies beside this script; any other is fetched from its address,
+unless it is in the package cache, which is pixi's too. Scripts that packages have for when they
+are linked are not run.
+
+It stands alone in a snapshot: py-rattler, the standard library of Python 3.10, and nothing else.
+
+Source: https://conda.github.io/rattler/py-rattler/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import rattler
+from rattler.exceptions import InstallerError
+from rattler.package_cache import PackageCache, PackageCacheLayer, ValidationMode
+from rattler.platform import Subdir
+
+HERE = Path(__file__).absolute().parent
+INDEX_FIELDS = (
+    *("name", "version", "build", "build_number", "subdir", "noarch", "depends", "constrains"),
+    *("license", "python_site_packages_path"),
+)
+PIECE_BYTES = 1 << 20
+
+
+class Refused(Exception):  # noqa: N818 - it says what happened
+    """An archive or this machine is not as it should be; nothing was installed."""
+
+
+def main(lock_file: str, prefix: str) -> None:
+    lock = json.loads(Path(lock_file).read_text(encoding="utf-8"))
+    packages, archives = lock["environment"]["packages"], lock["archives"]
+    meta = Path(prefix, "conda-meta")
+    _refuse_other_platforms(packages)
+    new = [_record(each, archives[each["name"]]) for each in packages]
+    old = [rattler.PrefixRecord.from_path(path) for path in sorted(meta.glob("*.json"))]
+    asyncio.run(
+        rattler.install(
+            [*old, *new],
+            target_prefix=prefix,
+            package_cache=_package_cache(),
+            execute_link_scripts=False,
+            show_progress=False,
+        )
+    )
+    for package in packages:
+        _name_origin(meta, package, archives[package["name"]])
+    (meta / "history").touch()  # conda takes a folder for an environment by this
+
+
+def _refuse_other_platforms(packages: list[dict[str, Any]]) -> None:
+    here = str(Subdir.current())
+    for package in packages:
+        if package["subdir"] not in (here, "noarch"):
+            raise Refused(f"{package['name']} is for {package['subdir']}, and this is {here}")
+
+
+def _record(package: dict[str, Any], archive: dict[str, Any]) -> rattler.RepoDataRecord:
+    """Return what the index of a channel would say of a package, with the place of its archive."""
+    url = archive.get("url") or ""
+    if archive.get("file"):
+        url = _checked(HERE / archive["file"], archive).as_uri()
+    elif url.startswith("file:"):
+        _checked(Path(unquote(urlsplit(url).path)), archive)
+    index = {name: package[name] for name in INDEX_FIELDS if package.get(name) is not None}
+    index["timestamp"] = package.get("timestamp_ms")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "index.json")
+        path.write_text(json.dumps(index), encoding="utf-8")
+        hashes = {name: archive.get(name) for name in ("sha256", "md5")}
+        described = rattler.PackageRecord.from_index_json(
+            path, size=archive.get("size_bytes"), **hashes
+        )
+    return rattler.RepoDataRecord(
+        described, archive["file_name"], url, package.get("channel") or ""
+    )
+
+
+def _checked(path: Path, archive: dict[str, Any]) -> Path:
+    """Compare an archive with its hash: py-rattler does so only with what it downloads."""
+    kind = "sha256" if archive.get("sha256") else "md5"
+    digest = hashlib.new(kind, usedforsecurity=False)
+    try:
+        with path.open("rb") as file:
+            for piece in iter(lambda: file.read(PIECE_BYTES), b""):
+                digest.update(piece)
+    except OSError as error:
+        raise Refused(f"{path} cannot be read: {error.strerror}") from error
+    if digest.hexdigest() != archive[kind]:
+        raise Refused(f"{path} is not what its {kind} says")
+    return path
+
+
+def _package_cache() -> PackageCache:
+    """Return the cache of packages, in which each file is compared with its hash before its use.
+
+    An environment shares its files with it, so that whoever edits one there edits it here too.
+    """
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(os.environ.get("RATTLER_CACHE_DIR") or Path(caches, "rattler", "cache"), "pkgs")
+    layer = PackageCacheLayer(folder).with_validation_mode(ValidationMode.full())
+    return PackageCache.from_layers([layer])
+
+
+def _name_origin(meta: Path, package: dict[str, Any], archive: dict[str, Any]) -> None:
+    """Let a record name the channel that a package came from, where its archive lay elsewhere."""
+    stem = "{name}-{version}-{build}".format(**package)
+    path = meta / f"{stem}.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record.update(
+        url=package.get("url") or archive.get("url"),
+        channel=package.get("channel"),
+        fn=package["file_name"],
+        requested_specs=package.get("requested", []),
+    )
+    path.write_text(json.dumps(record, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except (Refused, OSError, InstallerError) as error:
+        first, *causes = str(error).splitlines()
+        last = [cause.removeprefix("Caused by: ") for cause in causes[-1:]]
+        sys.exit(f"conda: {': '.join([first, *last])}")
