@@ -6,12 +6,13 @@ BIN := .venv/bin
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder --durations=20 --durations-min=1
 
-.PHONY: help demo test test-all check docs engines clean
+.PHONY: help demo test test-all wording check docs engines clean
 
 help:
 	@echo "make demo     capture a working environment, restore it, prove that it is the same"
 	@echo "make test     run the tests, with a real engine, registry and base image where they can be had"
 	@echo "make test-all the same, with every case instead of a sample"
+	@echo "make wording  write the texts of today into the tests: TESTS=tests/cli make wording"
 	@echo "make check    run the linters and the type checker"
 	@echo "make docs     write the reference pages and the JSON Schemas"
 	@echo "make engines  start the engine, the registry and the base image of the tests"
@@ -33,6 +34,10 @@ check: .venv/ready-dev
 	$(BIN)/mypy
 	PYTHONPATH=snapenv/travel/programs $(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
+
+# One process: pytest-xdist cannot write into tests.
+wording: .venv/ready-dev
+	$(PYTEST) -q --inline-snapshot=create,fix $(TESTS)
 
 docs: .venv/ready-dev
 	$(BIN)/python -m docs.generate

@@ -60,20 +60,20 @@ class Speed(Struct, frozen=True, kw_only=True):
     What needs a GPU is None without one. Power is NVML's, of the whole GPU.
     """
 
-    images_per_s: float
-    step_ms_median: float
-    step_ms_p95: float
+    images_per_s: float  # without the first step
+    step_ms_median: float  # time of a step
+    step_ms_p95: float  # 95 % of the steps take no longer
     loading_share: float | None = None  # of a step's time that went into waiting for its batch
-    peak_gpu_memory_mib: int | None = None
+    peak_gpu_memory_mib: int | None = None  # that torch held at most
     gpu_utilization: float | None = None  # 0 to 1, the mean over the samples
     watts: float | None = None  # mean
-    joules_per_image: float | None = None
+    joules_per_image: float | None = None  # by the mean of the watts
     clock_mhz: int | None = None  # of the SMs, mean
-    max_clock_mhz: int | None = None
-    power_limit_w: float | None = None
+    max_clock_mhz: int | None = None  # that the GPU allows
+    power_limit_w: float | None = None  # that is set for the GPU
     throttled: tuple[str, ...] = ()  # NVML's reasons, sorted: "power cap", "thermal"
     pcie: str | None = None  # "gen 4 x16", the link as it was under load
-    shm_bytes: int | None = None
+    shm_bytes: int | None = None  # the size of /dev/shm
     cpu_count: int | None = None  # that the process may use
 
 

@@ -18,13 +18,13 @@ class Gpu(Struct, frozen=True, kw_only=True):
     """
 
     name: str  # "NVIDIA GPU" where it is not told
-    memory_mib: int | None = None
+    memory_mib: int | None = None  # in all
     compute_capability: tuple[int, int] | None = None  # (major, minor): an H200 is (9, 0)
     sm_count: int | None = None  # of the whole GPU, also where MIG divides it
-    ecc: bool | None = None
-    mig: bool | None = None
+    ecc: bool | None = None  # error correction is on
+    mig: bool | None = None  # it is divided by MIG
     mig_devices: tuple[str, ...] = ()  # profiles in the driver's order: "1g.10gb"
-    power_limit_w: int | None = None
+    power_limit_w: int | None = None  # that is set
 
     @property
     def label(self) -> str:
@@ -50,8 +50,10 @@ class DriverFault(Struct, frozen=True, kw_only=True):
     """
 
     error: str  # NVML's own words
+    # how it fails to answer
+    # how it fails to answer
     kind: Literal["error", "missing", "library", "crash", "hang"] = "error"
-    kernel_module: str | None = None
+    kernel_module: str | None = None  # version of the module that is loaded
     library: str | None = None  # from the name of the libnvidia-ml.so that was loaded
 
 
@@ -65,9 +67,9 @@ class GpuFault(Struct, frozen=True, kw_only=True):
 class Limits(Struct, frozen=True, kw_only=True):
     """What one process may use (the soft limits); None is unlimited."""
 
-    nofile: int | None = None
-    memlock_bytes: int | None = None
-    stack_bytes: int | None = None
+    nofile: int | None = None  # open files
+    memlock_bytes: int | None = None  # locked memory
+    stack_bytes: int | None = None  # stack of a thread
 
 
 class System(Struct, frozen=True, kw_only=True):
@@ -75,13 +77,13 @@ class System(Struct, frozen=True, kw_only=True):
 
     os: str  # "debian 12", from os-release's ID and VERSION_ID
     machine: str  # "x86_64"
-    glibc: str | None = None
-    cpu: str | None = None
-    cpu_count: int
+    glibc: str | None = None  # its version; None where another libc is
+    cpu: str | None = None  # the name of its model
+    cpu_count: int  # that the process may use
     shm_bytes: int | None = None  # the size of /dev/shm
     container: str | None = None  # "docker", "podman", "kubernetes", "lxc" or "container"
     cuda_toolkit: str | None = None  # "12.4.1"; not what torch was built for
-    limits: Limits = Limits()
+    limits: Limits = Limits()  # of the process that looked
 
     @property
     def architecture(self) -> str:
@@ -99,12 +101,12 @@ class Hardware(Struct, frozen=True, kw_only=True):
     ``host bridge``, ``numa node``, ``system``.
     """
 
-    system: System
-    driver: Driver | None = None
-    driver_fault: DriverFault | None = None
-    gpus: tuple[Gpu, ...] = ()
-    gpu_faults: tuple[GpuFault, ...] = ()
-    topology: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    system: System  # operating system, processor, limits
+    driver: Driver | None = None  # None where there is none, or it does not answer
+    driver_fault: DriverFault | None = None  # why NVML does not answer
+    gpus: tuple[Gpu, ...] = ()  # in the driver's order
+    gpu_faults: tuple[GpuFault, ...] = ()  # GPUs that do not answer
+    topology: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # {"nvlink": ("0-1",)}
 
     @property
     def driver_label(self) -> str:

@@ -28,7 +28,7 @@ class CdiSpec(Struct, frozen=True, kw_only=True):
     Source: https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md
     """
 
-    path: str
+    path: str  # of its file
     devices: tuple[str, ...]  # "nvidia.com/gpu=0", "nvidia.com/gpu=all", in the file's order
     driver: str | None = None  # "550.54.15", from the names of the libraries that it mounts
 
@@ -36,12 +36,12 @@ class CdiSpec(Struct, frozen=True, kw_only=True):
 class GpuPlumbing(Struct, frozen=True, kw_only=True):
     """How GPUs get from a host into containers, as the host's files show it."""
 
-    wsl: bool = False
+    wsl: bool = False  # Windows Subsystem for Linux
     devices: tuple[str, ...] = ()  # "/dev/nvidia0", "/dev/nvidia-uvm", sorted
     char_links: bool = True  # /dev/char has links to the GPUs' nodes
     toolkit: str | None = None  # the version of nvidia-container-cli; "unknown" where it is silent
     no_cgroups: bool | None = None  # of nvidia-container-runtime's config.toml
-    cdi: tuple[CdiSpec, ...] = ()
+    cdi: tuple[CdiSpec, ...] = ()  # the CDI specifications of the machine
     jetson: bool = False  # /etc/nv_tegra_release
     disable_require: bool = False  # the toolkit asks no image what it requires
 
@@ -52,7 +52,7 @@ class GpuState(Struct, frozen=True, kw_only=True):
     number: int  # the driver's
     uuid: str | None = None  # "GPU-…"
     mig_uuids: tuple[str | None, ...] = ()  # "MIG-…", in the order of ``Gpu.mig_devices``
-    free_mib: int | None = None
+    free_mib: int | None = None  # memory that nobody holds
     compute_mode: str | None = None  # "default", "prohibited", "exclusive process"
 
 
@@ -64,19 +64,19 @@ class HostEngine(Struct, frozen=True, kw_only=True):
     oldest_api: tuple[int, int] = (1, 12)  # that it still takes
     address: str  # "unix:///var/run/docker.sock"
     local: bool  # on this machine: what host files show holds for it
-    buildkit: bool = True
-    architecture: str = "amd64"
+    buildkit: bool = True  # it builds with BuildKit
+    architecture: str = "amd64"  # that its images run on, in the words of OCI
     root: str = "/var/lib/docker"  # its data
     free_bytes: int | None = None  # on the file system of its data
     free_inodes: int | None = None  # there too; None where the file system has no limit
-    runtimes: tuple[str, ...] = ("runc",)
+    runtimes: tuple[str, ...] = ("runc",)  # by name, sorted
     cdi: bool = False  # it takes CDI devices
     cdi_devices: tuple[str, ...] = ()  # those that it has found itself, where it says so
-    cgroup_driver: str = "cgroupfs"
-    rootless: bool = False
+    cgroup_driver: str = "cgroupfs"  # "cgroupfs" or "systemd"
+    rootless: bool = False  # it runs without root
     seccomp: bool = True  # its filter of system calls is on
     selinux: bool = False  # it labels containers
-    containerd_store: bool = False
+    containerd_store: bool = False  # images lie in containerd's store
     shm_bytes: int | None = None  # what a container gets that asks for nothing
     memory_bytes: int | None = None  # of the machine
     cpus: int | None = None  # of the machine
@@ -111,26 +111,23 @@ class HostEngine(Struct, frozen=True, kw_only=True):
 
 
 class Host(Struct, frozen=True, kw_only=True):
-    """One look at a machine; ``engine`` is None where none answers, and ``engine_error`` says why.
+    """What was seen of a machine."""
 
-    ``hardware`` and ``plumbing`` are of the machine that snapenv runs on.
-    """
-
-    hardware: Hardware
-    gpu_states: tuple[GpuState, ...] = ()
-    plumbing: GpuPlumbing = GpuPlumbing()
-    engine: HostEngine | None = None
-    engine_error: str | None = None
-    engine_hint: str | None = None
+    hardware: Hardware  # of the machine that snapenv runs on
+    gpu_states: tuple[GpuState, ...] = ()  # what its GPUs are doing
+    plumbing: GpuPlumbing = GpuPlumbing()  # of that machine, too
+    engine: HostEngine | None = None  # None where none answers
+    engine_error: str | None = None  # why none answers
+    engine_hint: str | None = None  # what to do about that
     missing_helpers: tuple[str, ...] = ()  # docker-credential-… that a configuration names
 
 
 class Unread(Struct, frozen=True, kw_only=True):
     """Why a registry told nothing of an image."""
 
-    image: str
-    error: str
-    hint: str
+    image: str  # its reference
+    error: str  # why it could not be read
+    hint: str  # what to do about that
     gone: bool  # it answered, and has none
 
 
@@ -147,7 +144,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()  # that the user named, numbers or UUIDs; empty for all
     builds: bool = False  # an image is to be built
     venv: bool = False  # it is to be made as a venv: no engine takes part
-    torch: str | None = None
+    torch: str | None = None  # its version
     cuda: str | None = None  # that torch was built for: "13.0"
     kernels: tuple[Kernels, ...] = ()  # of torch and of every compiled extension
     image_cuda: str | None = None  # CUDA_VERSION of the image
@@ -156,7 +153,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     image_driver: str | None = None  # CUDA_DRIVER_VERSION of the image: what its compat layer is
     compat: bool = False  # the image's LD_LIBRARY_PATH leads to a forward-compatibility package
     datacenter_branches: tuple[int, ...] = ()  # older drivers that the base's notes allow there
-    captured_driver: Driver | None = None
+    captured_driver: Driver | None = None  # of the machine of the capture
     captured_gpus: tuple[str, ...] = ()  # names
     glibc: str | None = None  # of the captured system
     image_glibc: str | None = None  # of the image, or of the base that it is built on

@@ -168,7 +168,7 @@ class Layer(Struct, frozen=True, kw_only=True):
     """One layer as a registry holds it: packed."""
 
     digest: str  # of the packed bytes
-    size_bytes: int
+    size_bytes: int  # packed
     media_type: str | None = None  # "application/vnd.oci.image.layer.v1.tar+zstd"
 
 

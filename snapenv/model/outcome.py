@@ -31,21 +31,17 @@ Group = Literal["abi", "numerics", "behaviour", "cosmetic"]
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """One question with its answer. ``fix`` says what to do and is None where the check passed.
-
-    ``topic`` is what of two environments it compares, None for any other question, and ``package``
-    is the distribution that it is about.
-    """
+    """One question with its answer."""
 
     id: str  # "python", "distribution.numpy", "fingerprint"
-    ok: bool
-    expected: str
-    actual: str
-    fix: str | None = None
-    part: Part = "environment"
-    severity: Severity = "error"
-    topic: Topic | None = None
-    package: str | None = None
+    ok: bool  # whether it passed
+    expected: str  # what should be, in words
+    actual: str  # what is, in words
+    fix: str | None = None  # what to do; None where it passed
+    part: Part = "environment"  # where the cause lies
+    severity: Severity = "error"  # whether a no is the answer or a warning
+    topic: Topic | None = None  # what of two environments it compares; None for any other question
+    package: str | None = None  # the distribution that it is about
 
     @property
     def fails(self) -> bool:
@@ -56,10 +52,10 @@ class Check(Struct, frozen=True, kw_only=True):
 class Difference(Struct, frozen=True, kw_only=True):
     """One thing that is not the same on both sides; None where a side does not have it."""
 
-    group: Group
+    group: Group  # what follows from it
     subject: str  # "numpy", "click/core.py", "glibc"
-    left: str | None
-    right: str | None
+    left: str | None  # None where the left side has none
+    right: str | None  # None where the right side has none
 
 
 class Section(Struct, frozen=True, kw_only=True):
@@ -74,7 +70,7 @@ class Section(Struct, frozen=True, kw_only=True):
 class Verdict(Struct, frozen=True, kw_only=True):
     """The whole answer: what it is, where the cause lies, and the one command to run next."""
 
-    ok: bool
+    ok: bool  # whether all checks that count passed
     summary: str  # one line
     part: Part | None = None  # None where all checks passed
     check: str | None = None  # the id of the check that decided

@@ -20,14 +20,14 @@ class CaptureResult(Result, Struct, frozen=True, kw_only=True):
     """What was locked, and what is special about it."""
 
     path: str  # the snapshot's folder
-    tag: str
+    tag: str  # of the image that is built of it
     digest: str  # of the snapshot
     python: str  # the interpreter of the environment, and where it is
-    packages: int
+    packages: int  # how many were locked
     origins: Mapping[str, int]  # packages by where they came from: {"index": 59}
-    edited_files: int
-    missing_files: int
-    carried_packages: int
+    edited_files: int  # of packages, against their RECORD
+    missing_files: int  # of packages, that their RECORD names
+    carried_packages: int  # rebuilt as wheels of the snapshot: no index has them
     carried_files: int  # that belong to no package
     not_importable: tuple[str, ...]  # modules whose files are gone
 
@@ -37,10 +37,10 @@ class BuildResult(Result, Struct, frozen=True, kw_only=True):
 
     image: str  # "example.com/team/env:train-yolov8.4.190-base-cu130"
     digest: str  # in its registry where it was pushed, else the image's id
-    pushed: bool
-    base: str | None
+    pushed: bool  # to the registry of its name
+    base: str | None  # the base image, pinned to its digest
     snapshot: str  # the digest of the snapshot in it
-    size_bytes: int
+    size_bytes: int  # on disk, all layers
 
 
 class ProofResult(Result, Struct, frozen=True, kw_only=True):
@@ -49,18 +49,18 @@ class ProofResult(Result, Struct, frozen=True, kw_only=True):
     image: str | None = None  # of the Docker engine
     digest: str | None = None  # of the image
     path: str | None = None  # of the venv engine
-    tag: str | None = None
+    tag: str | None = None  # of the snapshot
     snapshot: str | None = None  # the digest of the snapshot
     tier: Tier | None = None  # None where nothing was trained
     losses: tuple[float | None, ...] | None = None  # one a step; None for one that is no number
-    speed: Speed | None = None
+    speed: Speed | None = None  # of this smoke-train
 
 
 class ArchiveResult(Result, Struct, frozen=True, kw_only=True):
     """An image and its archive; of export and import."""
 
-    path: str
-    image: str
+    path: str  # of the file
+    image: str  # its reference
     digest: str  # the image's id
     config: str  # the digest of the image's config in the archive
     snapshot: str  # the digest of the snapshot in it
@@ -71,7 +71,7 @@ class ArchiveResult(Result, Struct, frozen=True, kw_only=True):
 class DiffSide(Struct, frozen=True, kw_only=True):
     """One of the two that were compared."""
 
-    kind: Literal["environment", "snapshot", "image", "archive"]
+    kind: Literal["environment", "snapshot", "image", "archive"]  # what it is
     place: str  # the interpreter's path, a folder, a file, or a reference
     digest: str | None  # of the snapshot
 
@@ -79,9 +79,9 @@ class DiffSide(Struct, frozen=True, kw_only=True):
 class DiffResult(Result, Struct, frozen=True, kw_only=True):
     """What two environments differ in, those with the gravest consequence first."""
 
-    left: DiffSide
-    right: DiffSide
-    differences: tuple[Difference, ...]
+    left: DiffSide  # the first that was named
+    right: DiffSide  # the second
+    differences: tuple[Difference, ...]  # gravest consequence first
 
 
 class Comparison(Outcome[DiffResult], Struct, frozen=True, kw_only=True):
@@ -93,62 +93,63 @@ class Comparison(Outcome[DiffResult], Struct, frozen=True, kw_only=True):
 class RankedBase(Struct, frozen=True, kw_only=True):
     """One base image, by what it says of itself where that is known, else by the catalogue."""
 
-    rank: int
-    image: str
-    digest: str | None
-    python: str | None
-    cuda: str | None
-    torch: str | None
-    cudnn: str | None
-    nccl: str | None
+    rank: int  # from 1, the best
+    image: str  # its reference
+    digest: str | None  # None where no registry was asked
+    python: str | None  # version
+    cuda: str | None  # version
+    torch: str | None  # version
+    cudnn: str | None  # version
+    nccl: str | None  # version
     size_bytes: int | None  # of a pull
-    local: bool
+    local: bool  # the engine has it
     inspected: bool  # a container of it ran for a moment
-    reason: str
-    warnings: tuple[str, ...]
+    reason: str  # for its rank
+    warnings: tuple[str, ...]  # what speaks against it
 
 
 class BasesResult(Result, Struct, frozen=True, kw_only=True):
     """Base images for an environment, best first."""
 
     snapshot: str | None  # that they are ranked for; None is the active environment
+    # whether the environment uses those of the base image
     site_packages: Literal["inherited", "isolated"]
-    reason: str
+    reason: str  # for that
     machine: str  # "amd64"
     catalogue: str  # its date
-    bases: tuple[RankedBase, ...]
+    bases: tuple[RankedBase, ...]  # best first
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """What this machine can run; ``image`` is the newest of NVIDIA's images that is known to."""
+    """What this machine can run."""
 
-    gpus: tuple[str, ...]
-    driver: str | None
-    cuda: str | None
-    image: str | None
+    gpus: tuple[str, ...]  # names
+    driver: str | None  # its version
+    cuda: str | None  # the newest that the driver serves
+    image: str | None  # the newest of NVIDIA's images that is known to run
     torch_builds: tuple[str, ...]  # "cu126"
     containers: str | None  # how a container gets the GPU
-    free_bytes: int | None
+    free_bytes: int | None  # on the disk of the engine's data
 
 
 class DoctorResult(Result, Struct, frozen=True, kw_only=True):
     """What was seen of this machine, with what REF needs, or else what the machine can run."""
 
-    ref: str | None
-    host: Host
-    needs: Needs | None = None
-    machine: Machine | None = None
+    ref: str | None  # what was asked about, None for the machine alone
+    host: Host  # what was seen of this machine
+    needs: Needs | None = None  # what REF needs of a machine
+    machine: Machine | None = None  # what this machine can run, where no REF was named
 
 
 class ListedImage(Struct, frozen=True, kw_only=True):
     """One name of an image that is local, in its registry, or both."""
 
     name: str  # "example.com/team/env:train-yolov8.4.190-base-cu130"
-    repository: str
-    tag: str
+    repository: str  # of the name
+    tag: str  # of the name
     size_bytes: int | None = None  # on disk if it is local, else of a pull
     created: str | None = None  # RFC 3339
-    local: bool = False
+    local: bool = False  # the engine has it
     remote: bool | None = None  # None where the registry was not asked
     same: bool | None = None  # whether both are one image; None where it is not in both
 
@@ -163,54 +164,54 @@ class ListedImage(Struct, frozen=True, kw_only=True):
 class ListResult(Result, Struct, frozen=True, kw_only=True):
     """The images that snapenv made, by name."""
 
-    repository: str
+    repository: str  # that was listed
     remote: bool  # the registry was asked too
-    images: tuple[ListedImage, ...]
+    images: tuple[ListedImage, ...]  # by name
 
 
 class Baseline(Struct, frozen=True, kw_only=True):
     """The smoke-train of the capture; a loss is None where it is no number."""
 
-    device: str
-    steps: int
-    first: float | None
-    last: float | None
+    device: str  # that it trained on
+    steps: int  # how many
+    first: float | None  # loss
+    last: float | None  # loss
 
 
 class ListedPackage(Struct, frozen=True, kw_only=True):
     """A package of an environment, where it comes from, and how that is proved."""
 
-    name: str
-    version: str
+    name: str  # normalized
+    version: str  # as its metadata has it
     origin: str  # "index"
     source: str  # its URL, or the origin in words
-    proof: str | None
+    proof: str | None  # how that it is the same is proved
 
 
 class ShowResult(Result, Struct, frozen=True, kw_only=True):
     """What is known of one environment; None is unknown."""
 
     kind: str  # "snapshot", "archive", "image" (of this machine) or "registry"
-    name: str
-    tag: str | None = None
+    name: str  # of what was shown
+    tag: str | None = None  # that the snapshot proposes
     digest: str | None = None  # of the image; of a snapshot, its own
     snapshot: str | None = None  # the digest of the snapshot in it
-    size_bytes: int | None = None
-    created: str | None = None
-    base: str | None = None
-    python: str | None = None
-    torch: str | None = None
-    cuda: str | None = None
-    ultralytics: str | None = None
-    packages: int | None = None
+    size_bytes: int | None = None  # on disk, or of a pull
+    created: str | None = None  # RFC 3339
+    base: str | None = None  # its base image
+    python: str | None = None  # version
+    torch: str | None = None  # version
+    cuda: str | None = None  # that torch was built for
+    ultralytics: str | None = None  # version
+    packages: int | None = None  # how many
     driver: str | None = None  # that it was captured with
     gpus: tuple[str, ...] | None = None  # that it was captured on, by name
-    baseline: Baseline | None = None
-    sources: tuple[str, ...] | None = None
+    baseline: Baseline | None = None  # the smoke-train of the capture
+    sources: tuple[str, ...] | None = None  # indexes and hosts that its packages come from
     snapenv: str | None = None  # the version that wrote it
     more: str | None = None  # how to know more
-    labels: Mapping[str, str] = field(default_factory=dict)
-    distributions: tuple[ListedPackage, ...] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)  # of the image
+    distributions: tuple[ListedPackage, ...] | None = None  # by name, with --packages
 
 
 class Row(Struct, frozen=True, kw_only=True):

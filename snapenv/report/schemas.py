@@ -1,11 +1,15 @@
 """JSON Schemas of what the commands print with ``--json``, generated from the values of the model.
 
+What a key means is the comment at its field.
 Source: https://json-schema.org/draft/2020-12
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import ast
+import inspect
+import textwrap
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
 import msgspec
 
@@ -25,7 +29,7 @@ from snapenv.model.results import (
 from snapenv.report.document import JSON_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from snapenv.model.outcome import Result
 
@@ -49,20 +53,34 @@ def command_schema(command: str) -> dict[str, object]:
     (result, check, verdict), components = msgspec.json.schema_components(
         (RESULTS[command], Check, Verdict), ref_template="#/$defs/{name}"
     )
+    structs = {one.__name__: one for one in _structs((RESULTS[command], Check, Verdict))}
     error = {"$ref": "#/$defs/Error"}
     properties = {
-        "schema": {"const": JSON_SCHEMA},
-        "command": {"const": command},
+        "schema": {"const": JSON_SCHEMA, "description": "The version of these keys."},
+        "command": {"const": command, "description": "What was run."},
         "ok": {"type": "boolean", "description": "Whether no check fails."},
-        "exit_code": {"type": "integer"},
-        "result": {"description": "Empty where the command failed."},
-        "checks": {"type": "array", "items": check},
-        "warnings": {"type": "array", "items": {"type": "string"}},
-        "verdict": {"anyOf": [verdict, {"type": "null"}]},
-        "error": {"anyOf": [error, {"type": "null"}]},
+        "exit_code": {"type": "integer", "description": "The code that the command ends with."},
+        "result": {"description": "What the command answers; empty where it failed."},
+        "checks": {"type": "array", "items": check, "description": "Each question that was asked."},
+        "warnings": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Lines for people.",
+        },
+        "verdict": {
+            "anyOf": [verdict, {"type": "null"}],
+            "description": "The whole answer; null for a command that does not judge.",
+        },
+        "error": {
+            "anyOf": [error, {"type": "null"}],
+            "description": "Why the command failed; null where it did not.",
+        },
     }
     answered = {"result": result, "exit_code": {"enum": [0, 1]}, "error": {"type": "null"}}
     failed = {"result": {"maxProperties": 0}, "ok": {"const": False}, "error": error}
+    definitions = {
+        name: _complete(component, structs.get(name)) for name, component in components.items()
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"snapenv {command} --json",
@@ -70,27 +88,63 @@ def command_schema(command: str) -> dict[str, object]:
         "properties": properties,
         "required": list(properties),
         "oneOf": [{"properties": answered}, {"properties": failed}],
-        "$defs": {**{name: _complete(one) for name, one in components.items()}, "Error": _error()},
+        "$defs": {**definitions, "Error": _error()},
     }
 
 
-def _complete(component: dict[str, object]) -> dict[str, object]:
-    """Require every key: what is unknown is printed as null."""
+def _structs(kinds: Iterable[object]) -> Iterator[type[msgspec.Struct]]:
+    """Yield the structs among ``kinds``, and those that their fields are made of."""
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            yield kind
+            yield from _structs(get_type_hints(kind).values())
+        else:
+            yield from _structs(get_args(kind))
+
+
+def _complete(
+    component: dict[str, object], struct: type[msgspec.Struct] | None
+) -> dict[str, object]:
+    """Describe every key, and require it: what is unknown is printed as null."""
     properties = component.get("properties")
-    if not isinstance(properties, dict):
+    if not isinstance(properties, dict) or struct is None:
         return component
-    plain = {
-        name: {key: value for key, value in one.items() if key != "default"}
-        for name, one in properties.items()
+    comments = dict(_comments(struct))
+    described = {
+        name: {key: value for key, value in schema.items() if key != "default"}
+        | {"description": comments.get(name, "")}
+        for name, schema in properties.items()
     }
-    return {**component, "properties": plain, "required": list(plain)}
+    return {
+        **component,
+        "description": inspect.getdoc(struct),
+        "properties": described,
+        "required": list(described),
+    }
+
+
+def _comments(struct: type[msgspec.Struct]) -> Iterator[tuple[str, str]]:
+    """Yield each field with its comment, which stands behind it or on the line above."""
+    source = textwrap.dedent(inspect.getsource(struct))
+    lines = source.splitlines()
+    for field in ast.walk(ast.parse(source)):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            above, line = lines[field.lineno - 2 : field.lineno]
+            _, behind, comment = line.partition("  # ")
+            if behind or above.startswith("    # "):
+                yield field.target.id, comment or above.strip("# ")
 
 
 def _error() -> dict[str, object]:
     errors: list[type[SnapenvError]] = [SnapenvError, *SnapenvError.__subclasses__()]
-    kinds = sorted(error.slug for error in errors)
-    text = {"type": "string"}
-    properties = {"kind": {"enum": kinds}, "message": text, "hint": text}
+    properties = {
+        "kind": {
+            "enum": sorted(error.slug for error in errors),
+            "description": "What kind of failure it is; each has an exit code.",
+        },
+        "message": {"type": "string", "description": "What went wrong, and with what."},
+        "hint": {"type": "string", "description": "What to do next."},
+    }
     return {
         "description": "What went wrong, and what to do next.",
         "type": "object",

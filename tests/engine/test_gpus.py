@@ -23,7 +23,6 @@ from snapenv.model.hardware import Driver
 from snapenv.model.host import HostEngine
 from snapenv.model.image import BuildContext
 from snapenv.probe.probe import probe
-from tests.engine.test_interrupted_build import own
 from tests.engines.engine import SPARE_BRIDGE, start_engine
 from tests.engines.newer_engine import (
     CONTAINERD,
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
     from snapenv.model.carried import Content
     from snapenv.model.image import Image
     from snapenv.ports import Target
-
-__all__ = ["own"]
 
 GIB = 1 << 30
 CAP_SYS_RESOURCE = 24

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +19,8 @@ import pytest
 from snapenv.engine.docker import DockerEngine
 from snapenv.errors import EngineError, EngineMissingError, WriteError
 from tests.engines.busybox import small_context
-from tests.engines.engine import SPARE_BRIDGE, start_engine, stop_engine
-from tests.engines.place import Place, Service, call
+from tests.engines.engine import SPARE_BRIDGE, containerd_pid_file, start_engine, stop_engine
+from tests.engines.place import Place, call
 from tests.fakes import FakeTask
 
 if TYPE_CHECKING:
@@ -40,20 +39,6 @@ word, *steps = sys.argv[1:]
 labelled = replace(small_context(*steps), labels={"word": word})
 DockerEngine().build(labelled, FakeTask())
 """
-
-
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """A place for an engine that a test may kill; DOCKER_HOST names it."""
-    place = Place(tmp_path)
-    with place.lock():
-        monkeypatch.setenv("DOCKER_HOST", f"unix://{place.run}/docker.sock")
-        yield place
-        stop_engine(place)
-        _end_containerd(place)
-        for mounted in _mounted_below(tmp_path, place.run):
-            call("umount", "--lazy", mounted)
-        shutil.rmtree(place.run, ignore_errors=True)
 
 
 @pytest.fixture
@@ -165,24 +150,4 @@ def _kill(place: Place) -> None:
     pid = int((place.run / "dockerd.pid").read_text())
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    _containerd(place).unlink()  # its containerd died with it, and nobody may have waited for it
-
-
-def _end_containerd(place: Place) -> None:
-    """End what a killed engine has left behind, and wait until it is gone."""
-    left = Service(
-        name="containerd",
-        pid_file=_containerd(place),
-        log=place.folder / "log",
-    )
-    left.stop()
-
-
-def _containerd(place: Place) -> Path:
-    return place.run / "exec" / "containerd" / "containerd.pid"
-
-
-def _mounted_below(*folders: Path) -> list[str]:
-    lines = Path("/proc/mounts").read_text().splitlines()
-    places = [line.split()[1] for line in lines]
-    return [one for one in reversed(places) if one.startswith(tuple(f"{f}/" for f in folders))]
+    containerd_pid_file(place).unlink()  # it died too, and nobody may have waited for it

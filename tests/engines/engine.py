@@ -88,6 +88,11 @@ def start_engine(place: Place, *, bridge: Bridge = BRIDGE) -> str:
     return address
 
 
+def containerd_pid_file(place: Place) -> Path:
+    """Return where the engine of a place notes the process of its containerd."""
+    return place.run / "exec" / "containerd" / "containerd.pid"
+
+
 def stop_engine(place: Place) -> bool:
     """End our engine; False where it did not run."""
     return _service(place).stop()

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from snapenv.errors import EngineMissingError, NotFoundError, RegistryError
+from snapenv.errors import NotFoundError, RegistryError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.hardware import Driver
 from snapenv.model.host import NEEDS_LABEL, GpuPlumbing, HostEngine, Unread
-from snapenv.model.image import ImageRef, Layer, RemoteImage
+from snapenv.model.image import ImageRef, RemoteImage
 from snapenv.model.native import Kernels, Native
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import dotted, load_catalogue
@@ -23,7 +23,6 @@ from snapenv.workflows.build import Build, build
 from snapenv.workflows.doctor import needs_of
 from tests.samples import (
     DRIVER,
-    TAG,
     sample_base_lock,
     sample_environment,
     sample_facts,
@@ -34,11 +33,15 @@ from tests.samples import (
 )
 from tests.workflows.services import (
     BASE,
+    LOCK,
+    NAME,
     REGISTRY,
     REPOSITORY,
     TOOLKIT,
     EngineWithBase,
     FakeRegistry,
+    NoEngine,
+    remote,
     services,
     target,
 )
@@ -47,12 +50,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.model.host import Needs
-    from snapenv.model.image import Image
     from snapenv.ports import Services
 
-NAME = f"{REPOSITORY}:{TAG}"
 CATALOGUE = load_catalogue()
-LOCK = replace(sample_lock(), native=sample_native())
 NVIDIA_ENV = {
     "CUDA_VERSION": "13.0.2.006",
     "CUDA_DRIVER_VERSION": "580.95.05",
@@ -62,50 +62,6 @@ NVIDIA_ENV = {
     "_CUDA_COMPAT_PATH": "/usr/local/cuda/compat",
     "LD_LIBRARY_PATH": "/usr/local/cuda/compat/lib:/usr/local/nvidia/lib",
 }
-
-
-class NoEngine(EngineWithBase):
-    """No engine answers."""
-
-    def check(self) -> str:
-        raise _missing()
-
-    def describe(self) -> HostEngine:
-        raise _missing()
-
-    def find(self, ref: str) -> Image | None:
-        del ref
-        raise _missing()
-
-    def list_names(self, *, label: str) -> tuple[tuple[str, str], ...]:
-        del label
-        raise _missing()
-
-    def __post_init__(self) -> None:
-        pass
-
-
-def _missing() -> EngineMissingError:
-    return EngineMissingError("no Docker engine answers at x", hint="Start Docker.")
-
-
-def remote(
-    *,
-    labels: dict[str, str] | None = None,
-    variables: dict[str, str] | None = None,
-    diff_ids: tuple[str, ...] = ("sha256:0", "sha256:1", "sha256:2"),
-    machine: str = "amd64",
-    name: str = NAME,
-) -> RemoteImage:
-    return RemoteImage(
-        ref=ImageRef.parse(name),
-        config_digest="sha256:c",
-        layers=tuple(Layer(digest=f"packed-{one}", size_bytes=100) for one in diff_ids),
-        diff_ids=diff_ids,
-        labels={SNAPSHOT_LABEL: "sha256:abc"} if labels is None else labels,
-        variables=variables or {},
-        machine=machine,
-    )
 
 
 def told(ref: ImageRef | Path, there: Services, **asked: object) -> Needs:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
+import http.server
 import shutil
 import subprocess
+import sys
+import threading
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +23,30 @@ from snapenv.probe.probe import probe
 from snapenv.targets.local import LocalTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from snapenv.model.facts import Facts
-    from snapenv.model.python import Distribution
+    from snapenv.model.python import Distribution, Files
 
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+INSTALLERS = ("uv", "pip")
+PLAIN = {"plain/__init__.py": "ANSWER = 42\n", "plain/data.bin": "x" * 100_000}
+WITH_SCRIPTS = {
+    "plain.py": "def main(): pass\n",
+    "plain-1.0.dist-info/entry_points.txt": "[console_scripts]\nmade = plain:main\n",
+    "plain-1.0.data/scripts/written": "#!python\nprint('written')\n",
+    "plain-1.0.data/scripts/shell.sh": "#!/bin/sh\necho shell\n",
+    "plain-1.0.data/scripts/program": "\x7fELF, no text",
+}
+BACKEND = """
+import glob, os, shutil
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    wheel, = glob.glob("*.whl")
+    shutil.copy(wheel, folder)
+    return os.path.basename(wheel)
+build_editable = build_wheel
+"""
+PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +126,94 @@ def compile_library(path: Path, source: str) -> Path:
         check=True,
     )
     return path
+
+
+def digest(contents: dict[str, str]) -> str:
+    """Digest files as ``Files`` says, by another way than the probe's."""
+    lines = (
+        f"{path}\0{hashlib.sha256(content.encode()).hexdigest()}\n"
+        for path, content in sorted(contents.items())
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def files(venv: Venv, name: str = "plain") -> Files:
+    found = venv.find(name).files
+    assert found
+    return found
+
+
+def add_distribution(site: Path, name: str, record: str) -> None:
+    """Put a .dist-info there by hand, as no installer would write it."""
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    info = f"{name}-1.0.dist-info"
+    write_files(site, {f"{info}/METADATA": metadata, f"{info}/RECORD": record})
+
+
+def bundled_pip() -> list[Path]:
+    """Return the wheel of pip that comes with Python."""
+    code = "import ensurepip; print(ensurepip.__path__[0])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    wheels = [*Path(done.stdout.strip(), "_bundled").glob("pip-*.whl")]
+    if not wheels:
+        pytest.skip("this Python brings no pip")
+    return wheels
+
+
+def install(venv: Venv, wheel: Path, installer: str) -> None:
+    if installer == "uv":
+        venv.install("--reinstall", wheel)
+        return
+    venv.install(*bundled_pip())
+    pip = [venv.python, "-m", "pip", "install", "--no-index", "--force-reinstall", str(wheel)]
+    subprocess.run([*pip, "--disable-pip-version-check", "-q"], check=True)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.unlink()  # else the file in uv's cache changes too
+    path.write_text(text.replace(old, new))
+    path.chmod(0o755)
+
+
+def write_project(folder: Path, name: str, files: Mapping[str, str]) -> Path:
+    """Write sources that build to one wheel, with a backend of their own."""
+    write_files(folder, {"pyproject.toml": PROJECT, "backend.py": BACKEND})
+    write_wheel(folder, name, files)
+    return folder
+
+
+def install_editable(
+    venv: Venv, project: Path, leads: Path | str, files: Mapping[str, str] | None = None
+) -> None:
+    """Install a project editable, with a ``.pth`` to a folder."""
+    wiring = {"__editable__.plain-1.0.pth": f"{leads}\n", **(files or {})}
+    venv.install("--editable", write_project(project, "plain", wiring))
+
+
+def make_repository(folder: Path) -> str:
+    git = ["git", "-C", str(folder), "-c", "user.name=test", "-c", "user.email=test@example.com"]
+    for words in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "All"]):
+        subprocess.run([*git, *words], check=True)
+    done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        pass
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder on loopback; give its host and port."""
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()

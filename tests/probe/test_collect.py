@@ -18,9 +18,17 @@ from snapenv.model.carried import CarriedFile
 from snapenv.ports import Completed
 from snapenv.probe.collect import LIMIT_BYTES, MARK, collect
 from snapenv.targets.local import LocalTarget
-from tests.probe.environments import WHEEL, run_uv, write_files, write_wheel
-from tests.probe.test_origins import make_repository, serve, write_project
-from tests.probe.test_scripts import PLAIN, edit
+from tests.probe.environments import (
+    WHEEL,
+    WITH_SCRIPTS,
+    edit,
+    make_repository,
+    run_uv,
+    serve,
+    write_files,
+    write_project,
+    write_wheel,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +56,7 @@ def test_a_distribution_comes_with_everything_that_an_installer_would_not_make(
     venv: Venv, tmp_path: Path
 ) -> None:
     data = {"plain-1.0.data/data/share/plain/é ü.txt": "data", "plain.txt": "x" * 1_000_000}
-    venv.install(write_wheel(tmp_path, "plain", {**PLAIN, **data}))
+    venv.install(write_wheel(tmp_path, "plain", {**WITH_SCRIPTS, **data}))
     write_files(venv.site, {"__pycache__/plain.cpython-311.pyc": "compiled", "alone.py": ""})
 
     found = fetch(venv, distributions=["plain"])
@@ -56,7 +64,7 @@ def test_a_distribution_comes_with_everything_that_an_installer_would_not_make(
     assert found.files == {}
     assert found.distributions == {
         "plain": {
-            "site/plain.py": text(PLAIN["plain.py"]),
+            "site/plain.py": text(WITH_SCRIPTS["plain.py"]),
             "site/plain.txt": text("x" * 1_000_000),
             "site/plain-1.0.dist-info/METADATA": text(METADATA),
             "site/plain-1.0.dist-info/WHEEL": text(WHEEL),
@@ -72,7 +80,7 @@ def test_a_distribution_comes_with_everything_that_an_installer_would_not_make(
 
 
 def test_what_was_edited_comes_as_it_is_now(venv: Venv, tmp_path: Path) -> None:
-    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    venv.install(write_wheel(tmp_path, "plain", WITH_SCRIPTS))
     edit(venv.site / "plain.py", "pass", "return 1")
     edit(venv.folder / "bin" / "made", "    sys.exit(main())", "    sys.exit(1)")
 
@@ -84,7 +92,7 @@ def test_what_was_edited_comes_as_it_is_now(venv: Venv, tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_left_out(venv: Venv, tmp_path: Path) -> None:
-    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    venv.install(write_wheel(tmp_path, "plain", WITH_SCRIPTS))
     (venv.site / "plain.py").unlink()
 
     found = fetch(venv, distributions=["plain"]).distributions["plain"]
@@ -96,7 +104,7 @@ def test_what_is_missing_is_left_out(venv: Venv, tmp_path: Path) -> None:
 def test_files_come_by_name_from_site_packages_and_from_the_prefix(
     venv: Venv, tmp_path: Path
 ) -> None:
-    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    venv.install(write_wheel(tmp_path, "plain", WITH_SCRIPTS))
     write_files(tmp_path, {"elsewhere.py": "ELSEWHERE = 1\n"})
     (venv.site / "linked.py").symlink_to(tmp_path / "elsewhere.py")
     write_files(venv.site, {"dir/with space/ü.py": "", "own.sh": "#!/bin/sh\n"})
@@ -194,7 +202,7 @@ def test_what_python_prints_when_it_starts_does_no_harm(venv: Venv) -> None:
 
 
 def test_collecting_changes_nothing_where_it_runs(venv: Venv, tmp_path: Path) -> None:
-    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    venv.install(write_wheel(tmp_path, "plain", WITH_SCRIPTS))
     before = sorted(venv.folder.rglob("*"))
 
     fetch(venv, distributions=["plain"])

@@ -14,12 +14,9 @@ from snapenv.lock.tags import Platform
 from snapenv.lock.wheel import rebuild_wheel
 from snapenv.probe.collect import collect
 from snapenv.targets.local import LocalTarget
-from tests.probe.environments import make_venv, write_files
-from tests.probe.test_files import digest
-from tests.probe.test_origins import write_project
+from tests.probe.environments import digest, install_editable, make_venv, write_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.probe.environments import Venv
@@ -33,14 +30,6 @@ PATH_PLACEHOLDER = '__editable__.plain-1.0.finder' + ".__path_hook__"
 def install(): pass
 """
 SOURCES = {"plain/__init__.py": "ANSWER = 42\n", "plain/data/é.csv": "1", "single.py": ""}
-
-
-def install_editable(
-    venv: Venv, project: Path, leads: Path | str, files: Mapping[str, str] | None = None
-) -> None:
-    """Install a project editable, with a ``.pth`` to a folder."""
-    wiring = {"__editable__.plain-1.0.pth": f"{leads}\n", **(files or {})}
-    venv.install("--editable", write_project(project, "plain", wiring))
 
 
 def install_with_finder(venv: Venv, project: Path, mapping: dict[str, str]) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,12 @@ import pytest
 
 from snapenv.model.python import Distribution, Files, UntrackedFile
 from tests.probe.environments import (
+    PLAIN,
     WHEEL,
+    add_distribution,
+    bundled_pip,
+    digest,
+    files,
     make_venv,
     record_hash,
     write_files,
@@ -26,30 +30,7 @@ if TYPE_CHECKING:
 
     from tests.probe.environments import Venv
 
-PLAIN = {"plain/__init__.py": "ANSWER = 42\n", "plain/data.bin": "x" * 100_000}
 SCRIPT = "[console_scripts]\nplain = plain:main\n"
-
-
-def digest(contents: dict[str, str]) -> str:
-    """Digest files as ``Files`` says, by another way than the probe's."""
-    lines = (
-        f"{path}\0{hashlib.sha256(content.encode()).hexdigest()}\n"
-        for path, content in sorted(contents.items())
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def files(venv: Venv, name: str = "plain") -> Files:
-    found = venv.find(name).files
-    assert found
-    return found
-
-
-def add_distribution(site: Path, name: str, record: str) -> None:
-    """Put a .dist-info there by hand, as no installer would write it."""
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
-    info = f"{name}-1.0.dist-info"
-    write_files(site, {f"{info}/METADATA": metadata, f"{info}/RECORD": record})
 
 
 def test_an_installed_wheel_is_described_whole(venv: Venv, tmp_path: Path) -> None:
@@ -92,16 +73,6 @@ def test_pip_and_uv_install_the_same_files(venv: Venv, tmp_path: Path) -> None:
 
     assert (by_uv.installer, by_pip.installer) == ("uv", "pip")
     assert by_uv.files == by_pip.files
-
-
-def bundled_pip() -> list[Path]:
-    """Return the wheel of pip that comes with Python."""
-    code = "import ensurepip; print(ensurepip.__path__[0])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    wheels = [*Path(done.stdout.strip(), "_bundled").glob("pip-*.whl")]
-    if not wheels:
-        pytest.skip("this Python brings no pip")
-    return wheels
 
 
 def test_an_edited_file_is_named_and_changes_the_digest(venv: Venv, tmp_path: Path) -> None:

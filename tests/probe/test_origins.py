@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
-import subprocess
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.probe.environments import Venv, make_venv, run_uv, write_files, write_wheel
+from tests.probe.environments import (
+    Venv,
+    make_repository,
+    make_venv,
+    run_uv,
+    serve,
+    write_files,
+    write_project,
+    write_wheel,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 METADATA = "Metadata-Version: 2.1\nName: {}\nVersion: 1.0\n"
-BACKEND = """
-import glob, os, shutil
-def build_wheel(folder, config_settings=None, metadata_directory=None):
-    wheel, = glob.glob("*.whl")
-    shutil.copy(wheel, folder)
-    return os.path.basename(wheel)
-build_editable = build_wheel
-"""
-PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
 def origin(venv: Venv, name: str) -> tuple[str, str | None]:
     found = venv.find(name)
     return found.origin, found.url
-
-
-def write_project(folder: Path, name: str, files: Mapping[str, str]) -> Path:
-    """Write sources that build to one wheel, with a backend of their own."""
-    write_files(folder, {"pyproject.toml": PROJECT, "backend.py": BACKEND})
-    write_wheel(folder, name, files)
-    return folder
 
 
 def add_metadata(site: Path, info: str, name: str, files: Mapping[str, str] | None = None) -> None:
@@ -101,39 +89,12 @@ def test_from_version_control_the_commit_is_told(venv: Venv, tmp_path: Path) -> 
     assert origin(venv, "plain") == ("vcs", f"git+file:repository@{commit}")
 
 
-def make_repository(folder: Path) -> str:
-    git = ["git", "-C", str(folder), "-c", "user.name=test", "-c", "user.email=test@example.com"]
-    for words in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "All"]):
-        subprocess.run([*git, *words], check=True)
-    done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
 def test_from_a_url(venv: Venv, tmp_path: Path) -> None:
     wheel = write_wheel(tmp_path, "plain", {"plain.py": ""})
     with serve(tmp_path) as address:
         run_uv("pip", "install", "--python", venv.python, f"plain @ http://{address}/{wheel.name}")
 
     assert origin(venv, "plain") == ("url", f"http://{address}/{wheel.name}")
-
-
-@contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Serve a folder on loopback; give its host and port."""
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        pass
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.probe.environments import make_venv, record_hash, write_wheel
-from tests.probe.test_files import PLAIN, add_distribution, bundled_pip, files
-from tests.probe.test_scripts import INSTALLERS, edit, install
-from tests.probe.test_scripts import PLAIN as SCRIPTS
+from tests.probe.environments import (
+    INSTALLERS,
+    PLAIN,
+    WITH_SCRIPTS,
+    add_distribution,
+    bundled_pip,
+    edit,
+    files,
+    install,
+    make_venv,
+    record_hash,
+    write_wheel,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +58,7 @@ def remove(path: Path) -> None:
 def test_a_script_that_an_installer_makes_is_no_part_of_what_is_recorded(
     venv: Venv, tmp_path: Path, installer: str, change: Callable[[Path], None]
 ) -> None:
-    install(venv, write_wheel(tmp_path, "plain", SCRIPTS), installer)
+    install(venv, write_wheel(tmp_path, "plain", WITH_SCRIPTS), installer)
     before = files(venv)
     change(venv.folder / "bin" / "made")
 
@@ -63,7 +72,7 @@ def test_a_script_that_an_installer_makes_is_no_part_of_what_is_recorded(
 def test_a_script_of_the_wheel_itself_that_was_edited_is_recorded_as_it_was(
     venv: Venv, tmp_path: Path, installer: str
 ) -> None:
-    install(venv, write_wheel(tmp_path, "plain", SCRIPTS), installer)
+    install(venv, write_wheel(tmp_path, "plain", WITH_SCRIPTS), installer)
     before = files(venv)
     edit(venv.folder / "bin" / "shell.sh", "shell", "by hand")
 
@@ -73,7 +82,7 @@ def test_a_script_of_the_wheel_itself_that_was_edited_is_recorded_as_it_was(
 def test_a_script_whose_first_line_was_written_anew_is_not_taken_for_the_wheels_own(
     venv: Venv, tmp_path: Path
 ) -> None:
-    install(venv, write_wheel(tmp_path, "plain", SCRIPTS), "pip")
+    install(venv, write_wheel(tmp_path, "plain", WITH_SCRIPTS), "pip")
     before = files(venv)
     edit(venv.folder / "bin" / "written", "written", "by hand")
 

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.probe.environments import WHEEL, make_venv, write_wheel
-from tests.probe.test_files import bundled_pip, digest, files
+from tests.probe.environments import (
+    INSTALLERS,
+    WHEEL,
+    WITH_SCRIPTS,
+    digest,
+    edit,
+    files,
+    install,
+    make_venv,
+    write_wheel,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.probe.environments import Venv
 
-INSTALLERS = ("uv", "pip")
-PLAIN = {
-    "plain.py": "def main(): pass\n",
-    "plain-1.0.dist-info/entry_points.txt": "[console_scripts]\nmade = plain:main\n",
-    "plain-1.0.data/scripts/written": "#!python\nprint('written')\n",
-    "plain-1.0.data/scripts/shell.sh": "#!/bin/sh\necho shell\n",
-    "plain-1.0.data/scripts/program": "\x7fELF, no text",
-}
 COUNTED = {
-    "plain.py": PLAIN["plain.py"],
-    "plain-1.0.dist-info/entry_points.txt": PLAIN["plain-1.0.dist-info/entry_points.txt"],
+    "plain.py": WITH_SCRIPTS["plain.py"],
+    "plain-1.0.dist-info/entry_points.txt": WITH_SCRIPTS["plain-1.0.dist-info/entry_points.txt"],
     "plain-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: plain\nVersion: 1.0\n",
     "plain-1.0.dist-info/WHEEL": WHEEL,
     "../../../bin/written": "#!python\nprint('written')\n",
@@ -35,28 +35,11 @@ COUNTED = {
 }
 
 
-def install(venv: Venv, wheel: Path, installer: str) -> None:
-    if installer == "uv":
-        venv.install("--reinstall", wheel)
-        return
-    venv.install(*bundled_pip())
-    pip = [venv.python, "-m", "pip", "install", "--no-index", "--force-reinstall", str(wheel)]
-    subprocess.run([*pip, "--disable-pip-version-check", "-q"], check=True)
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.unlink()  # else the file in uv's cache changes too
-    path.write_text(text.replace(old, new))
-    path.chmod(0o755)
-
-
 @pytest.mark.parametrize("installer", INSTALLERS)
 def test_scripts_of_the_wheel_count_without_the_environment_and_made_ones_do_not(
     venv: Venv, tmp_path: Path, installer: str
 ) -> None:
-    install(venv, write_wheel(tmp_path, "plain", PLAIN), installer)
+    install(venv, write_wheel(tmp_path, "plain", WITH_SCRIPTS), installer)
 
     found = files(venv)
 
@@ -68,7 +51,7 @@ def test_scripts_of_the_wheel_count_without_the_environment_and_made_ones_do_not
 def test_an_edited_script_is_named_and_counts_without_the_environment(
     venv: Venv, tmp_path: Path, installer: str
 ) -> None:
-    install(venv, write_wheel(tmp_path, "plain", PLAIN), installer)
+    install(venv, write_wheel(tmp_path, "plain", WITH_SCRIPTS), installer)
     made = venv.folder / "bin" / "made"
     edit(made, "    sys.exit(main())", "    print('by hand'); sys.exit(main())")
     edit(venv.folder / "bin" / "written", "written", "by hand")
@@ -86,7 +69,7 @@ def test_an_edited_script_is_named_and_counts_without_the_environment(
 
 def test_a_script_of_a_path_with_spaces_is_read_the_same_way(tmp_path: Path) -> None:
     spaced = make_venv(tmp_path / "with a space")
-    spaced.install(write_wheel(tmp_path, "plain", PLAIN))
+    spaced.install(write_wheel(tmp_path, "plain", WITH_SCRIPTS))
     made = spaced.folder / "bin" / "made"
     assert made.read_text().startswith("#!/bin/sh\n'''exec' ")
     edit(made, "    sys.exit(main())", "    sys.exit(1)")
@@ -102,7 +85,7 @@ def test_a_script_of_a_path_with_spaces_is_read_the_same_way(tmp_path: Path) -> 
 def test_scripts_of_an_environment_that_was_moved_are_not_edited(
     venv: Venv, tmp_path: Path, installer: str
 ) -> None:
-    install(venv, write_wheel(tmp_path, "plain", PLAIN), installer)
+    install(venv, write_wheel(tmp_path, "plain", WITH_SCRIPTS), installer)
     before = files(venv)
     moved = tmp_path / "moved"
     shutil.move(venv.folder, moved)
@@ -116,7 +99,7 @@ def test_scripts_of_an_environment_that_was_moved_are_not_edited(
 def test_a_made_script_with_another_place_in_its_first_line_is_as_an_installer_makes_it(
     venv: Venv, tmp_path: Path, installer: str
 ) -> None:
-    install(venv, write_wheel(tmp_path, "plain", PLAIN), installer)
+    install(venv, write_wheel(tmp_path, "plain", WITH_SCRIPTS), installer)
     before = files(venv)
     edit(venv.folder / "bin" / "made", f"#!{venv.folder}/bin/", "#!/opt/gone/bin/")
 
@@ -124,7 +107,7 @@ def test_a_made_script_with_another_place_in_its_first_line_is_as_an_installer_m
 
 
 def test_a_first_line_that_names_another_interpreter_stays(venv: Venv, tmp_path: Path) -> None:
-    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    venv.install(write_wheel(tmp_path, "plain", WITH_SCRIPTS))
     edit(venv.folder / "bin" / "written", f"#!{venv.python}", "#!/usr/bin/env python3")
 
     found = files(venv)
@@ -135,7 +118,7 @@ def test_a_first_line_that_names_another_interpreter_stays(venv: Venv, tmp_path:
 
 
 def test_options_of_the_first_line_stay(venv: Venv, tmp_path: Path) -> None:
-    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    venv.install(write_wheel(tmp_path, "plain", WITH_SCRIPTS))
     edit(venv.folder / "bin" / "written", venv.python, f"{venv.python} -u")
 
     found = files(venv)
@@ -147,7 +130,7 @@ def test_options_of_the_first_line_stay(venv: Venv, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["import os", "main = print", "sys.argv[0] = input()"])
 def test_a_line_that_no_installer_writes_is_an_edit(venv: Venv, tmp_path: Path, line: str) -> None:
-    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    venv.install(write_wheel(tmp_path, "plain", WITH_SCRIPTS))
     edit(venv.folder / "bin" / "made", "    sys.exit(", f"    {line}\n    sys.exit(")
 
     assert files(venv).edited == ("../../../bin/made",)
@@ -160,14 +143,14 @@ def test_a_line_that_no_installer_writes_is_an_edit(venv: Venv, tmp_path: Path, 
 def test_a_made_script_that_calls_something_else_is_edited(
     venv: Venv, tmp_path: Path, old: str, new: str
 ) -> None:
-    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    venv.install(write_wheel(tmp_path, "plain", WITH_SCRIPTS))
     edit(venv.folder / "bin" / "made", old, new)
 
     assert files(venv).edited == ("../../../bin/made",)
 
 
 def test_a_script_that_was_removed_is_missing(venv: Venv, tmp_path: Path) -> None:
-    venv.install(write_wheel(tmp_path, "plain", PLAIN))
+    venv.install(write_wheel(tmp_path, "plain", WITH_SCRIPTS))
     (venv.folder / "bin" / "made").unlink()
 
     assert files(venv).missing == ("../../../bin/made",)

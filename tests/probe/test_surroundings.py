@@ -11,8 +11,7 @@ import pytest
 from snapenv.probe.collect import collect
 from snapenv.probe.probe import probe
 from snapenv.targets.local import LocalTarget
-from tests.probe.environments import write_files
-from tests.probe.test_editable import install_editable
+from tests.probe.environments import install_editable, write_files
 
 if TYPE_CHECKING:
     from pathlib import Path

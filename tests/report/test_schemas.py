@@ -16,6 +16,7 @@ from tests.command import COMMANDS
 from tests.schemas import SCHEMAS, validate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 NO = Check(id="python", ok=False, expected="3.11", actual="3.12", fix="Use a Python 3.11.")
@@ -44,6 +45,20 @@ def test_the_schema_that_is_shipped_is_the_one_that_is_generated(command: str) -
 
     jsonschema.Draft202012Validator.check_schema(shipped)
     assert shipped == command_schema(command)
+
+
+@pytest.mark.parametrize("command", RESULTS)
+def test_every_key_is_described(command: str) -> None:
+    described = dict(_descriptions(command_schema(command)))
+
+    assert [path for path, text in described.items() if not text] == []
+    assert described["Check.fix"] == "what to do; None where it passed"
+
+
+def _descriptions(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, component in {**schema["$defs"], "": schema}.items():
+        for key, value in component.get("properties", {}).items():
+            yield f"{name}.{key}", value.get("description", "")
 
 
 def test_a_yes_a_no_and_a_failure_are_as_the_schema_says() -> None:

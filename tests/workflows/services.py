@@ -7,23 +7,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
-from snapenv.errors import NotFoundError, RegistryError
+from snapenv.errors import EngineMissingError, NotFoundError, RegistryError
 from snapenv.model.carried import Content
 from snapenv.model.host import GpuPlumbing
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
+from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.model.uv import Call, UvSettings
 from snapenv.model.wheels import WheelRecord
 from snapenv.ports import Completed, Services, Target
 from snapenv.probe.host import Machine
 from tests.fakes import FakeEngine, FakeTarget, SilentProgress
-from tests.samples import sample_facts
+from tests.samples import TAG, sample_facts, sample_lock, sample_native
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.model.facts import Facts
     from snapenv.model.fingerprint import Fingerprint
+    from snapenv.model.host import HostEngine
     from snapenv.model.wheels import IndexWheel
     from snapenv.ports import Task
 
@@ -32,6 +35,8 @@ REPOSITORY = f"{REGISTRY}/team/env"
 BASE = Image(
     id="sha256:base", diff_ids=("sha256:0",), labels={}, variables={}, machine="amd64", size_bytes=9
 )
+NAME = f"{REPOSITORY}:{TAG}"
+LOCK = replace(sample_lock(), native=sample_native())
 
 TOOLKIT = GpuPlumbing(devices=("/dev/nvidia-uvm", "/dev/nvidia0", "/dev/nvidiactl"), toolkit="1.18")
 
@@ -71,6 +76,31 @@ class EngineWithBase(FakeEngine):
         del image, python
         self.gpus.append(gpus)
         return self.inside
+
+
+class NoEngine(EngineWithBase):
+    """No engine answers."""
+
+    def check(self) -> str:
+        raise _missing()
+
+    def describe(self) -> HostEngine:
+        raise _missing()
+
+    def find(self, ref: str) -> Image | None:
+        del ref
+        raise _missing()
+
+    def list_names(self, *, label: str) -> tuple[tuple[str, str], ...]:
+        del label
+        raise _missing()
+
+    def __post_init__(self) -> None:
+        pass
+
+
+def _missing() -> EngineMissingError:
+    return EngineMissingError("no Docker engine answers at x", hint="Start Docker.")
 
 
 @dataclass
@@ -146,6 +176,25 @@ class FakeRegistry:
         if not name.startswith(self.answers):
             host = name.partition("/")[0]
             raise RegistryError(f"{host} does not answer", hint="See that it is up.")
+
+
+def remote(
+    *,
+    labels: dict[str, str] | None = None,
+    variables: dict[str, str] | None = None,
+    diff_ids: tuple[str, ...] = ("sha256:0", "sha256:1", "sha256:2"),
+    machine: str = "amd64",
+    name: str = NAME,
+) -> RemoteImage:
+    return RemoteImage(
+        ref=ImageRef.parse(name),
+        config_digest="sha256:c",
+        layers=tuple(Layer(digest=f"packed-{one}", size_bytes=100) for one in diff_ids),
+        diff_ids=diff_ids,
+        labels={SNAPSHOT_LABEL: "sha256:abc"} if labels is None else labels,
+        variables=variables or {},
+        machine=machine,
+    )
 
 
 def services(

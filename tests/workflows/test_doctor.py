@@ -12,13 +12,16 @@ from snapenv.model.hardware import Driver, DriverFault
 from snapenv.model.host import NEEDS_LABEL, GpuPlumbing
 from snapenv.preflight.needs_label import make_label
 from snapenv.workflows.doctor import Doctor, doctor
-from tests.preflight.test_needs import LOCK, NAME, NoEngine, remote
 from tests.samples import sample_facts, sample_hardware
 from tests.workflows.services import (
     BASE,
+    LOCK,
+    NAME,
     REPOSITORY,
     EngineWithBase,
     FakeRegistry,
+    NoEngine,
+    remote,
     services,
     target,
 )
