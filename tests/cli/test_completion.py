@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import io
 import json
 import os
+import pty
+import select
+import shlex
 import socket
 import socketserver
 import subprocess
@@ -21,10 +26,12 @@ import pytest
 
 from snapenv.engine.tags import list_tags
 from snapenv.model.snapshot import SNAPSHOT_LABEL
+from tests.engines.place import install
+from tests.engines.provide import provide
 from tests.samples import TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 NOWHERE = "unix:///nonexistent/docker.sock"
 OTHER = "infer-torch2.11-base-cpu"
@@ -197,37 +204,108 @@ def test_a_real_engine_tells_its_tags(folder: Path, engine_host: str) -> None:
         client.close()
 
 
-def test_bash_takes_what_is_offered(folder: Path) -> None:
-    script = """
-        eval "$(_SNAPENV_COMPLETE=bash_source snapenv)"
-        COMP_WORDS=(snapenv restore tr) COMP_CWORD=2
-        _snapenv_completion snapenv
-        echo "${COMPREPLY[@]}"
-    """
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "completion.md"
+# What a shell reads at its start. Ctrl-X writes the line as it stands, and ends the shell.
+STARTS = {
+    "bash": r"""
+        {documented}
+        bind -x '"\C-x": printf %s "$READLINE_LINE" > "$LINE"; exit'
+        PS1="READY "
+        """,
+    "zsh": r"""
+        autoload -Uz compinit && compinit -u -D
+        {documented}
+        write-line() {{ print -rn -- "$BUFFER" > "$LINE"; exit }}
+        zle -N write-line && bindkey "^X" write-line
+        PS1="READY "
+        """,
+}
 
-    done = subprocess.run(
-        ["bash", "-c", script],
-        env={**os.environ, "PATH": path, "DOCKER_HOST": NOWHERE},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
+
+@pytest.fixture(params=["bash", "zsh", "fish"])
+def press_tab(
+    request: pytest.FixtureRequest,
+    folder: Path,
+    engine: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], str]:
+    """Return how a shell completes a line that is set up as the documentation says."""
+    shell: str = request.param
+    provide(lambda _: install({shell: shell}))
+    (documented,) = (
+        line for line in DOCUMENTED.read_text().splitlines() if f"={shell}_source" in line
     )
+    home = tmp_path_factory.mktemp("home")
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "TERM": "dumb",
+        "LINE": str(home / "line"),
+        "DOCKER_HOST": engine,
+    }
+    if shell == "fish":
+        (home / ".config/fish/completions").mkdir(parents=True)
+        subprocess.run(["sh", "-c", documented], env=environment, check=True)
+        return functools.partial(_ask_fish, folder, environment)
+    for name in (".bashrc", ".zshrc"):
+        (home / name).write_text(STARTS[shell].format(documented=documented))
+    return functools.partial(_type, [shell, "-i"], folder, environment)
 
-    assert (done.stdout, done.stderr) == (f"{TAG}\n", "")
 
-
-@pytest.mark.parametrize(("shell", "registers"), [("zsh", "compdef"), ("fish", "complete")])
-def test_other_shells_get_a_script_of_their_own(folder: Path, shell: str, registers: str) -> None:
+def _ask_fish(folder: Path, environment: Mapping[str, str], line: str) -> str:
+    script = f"complete --do-complete {shlex.quote(line)}"
     done = subprocess.run(
-        [sys.executable, "-c", "from snapenv.cli.main import main; main()"],
-        env={**os.environ, "_SNAPENV_COMPLETE": f"{shell}_source"},
+        ["fish", "-c", script],
         cwd=folder,
-        capture_output=True,
+        env=environment,
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
+    (offered,) = (each.partition("\t")[0] for each in done.stdout.splitlines())
+    return f"{line.rpartition(' ')[0]} {offered}"
 
-    assert registers in done.stdout
-    assert f"_SNAPENV_COMPLETE={shell}_complete" in done.stdout
+
+def _type(argv: Sequence[str], folder: Path, environment: Mapping[str, str], line: str) -> str:
+    terminal, its = pty.openpty()
+    with subprocess.Popen(
+        argv,
+        cwd=folder,
+        env=environment,
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        start_new_session=True,
+    ) as process:
+        os.close(its)
+        screen = _read_until(terminal, b"READY ")
+        os.write(terminal, f"{line}\t\x18".encode())
+        screen += _read_until(terminal, None)
+        process.kill()
+    os.close(terminal)
+    written = Path(environment["LINE"])
+    assert written.exists(), screen.decode(errors="replace")
+    return written.read_text().rstrip()
+
+
+def _read_until(terminal: int, mark: bytes | None) -> bytes:
+    """Return what a terminal shows until it shows a mark, or to its end; for a minute at most."""
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux's way to say that the other side has closed it
+        while (mark is None or mark not in shown) and select.select([terminal], [], [], 60)[0]:
+            shown += os.read(terminal, 1 << 16)
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        pytest.param("restore tr", f"restore {TAG}", id="snapshot"),
+        pytest.param("show e", "show env.tar.zst", id="archive"),
+        pytest.param("restore inf", f"restore {OTHER}", id="tag"),
+        pytest.param("verify ./mi", "verify ./mine/", id="path", marks=pytest.mark.full),
+        pytest.param("restore --prefl", "restore --preflight", id="option", marks=pytest.mark.full),
+    ],
+)
+def test_a_shell_completes(press_tab: Callable[[str], str], line: str, completed: str) -> None:
+    assert press_tab(f"snapenv {line}") == f"snapenv {completed}"

@@ -17,8 +17,14 @@ from tests.engines.ssh import start_sshd, stop_sshd
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# For stub libraries, and for docker top.
-TOOLS = {"gcc": "cc", "libc6-dev": "/usr/include/stdio.h", "procps": "ps"}
+# For stub libraries, for docker top, and for completion.
+TOOLS = {
+    "gcc": "cc",
+    "libc6-dev": "/usr/include/stdio.h",
+    "procps": "ps",
+    "zsh": "zsh",
+    "fish": "fish",
+}
 
 
 def main(words: list[str]) -> int:
