@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from snapenv.kept import Kept
     from snapenv.ports import Target
 
-Program = Literal["snapenv_probe", "snapenv_train"]
+Program = Literal["snapenv_probe", "snapenv_resume", "snapenv_train"]
 
 PROGRAMS = Path(__file__).with_name("programs")
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold

@@ -1,0 +1,1 @@
+"""Continues an interrupted training of ultralytics from its checkpoint."""
