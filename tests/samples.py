@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from snapenv.lock.pins import pinned
 from snapenv.lock.store import make_snapshot
 from snapenv.model.conda import CondaArchive, CondaEnvironment, CondaLock, CondaPackage
-from snapenv.model.facts import PROBE_SCHEMA, Facts
+from snapenv.model.facts import PROBE_SCHEMA, Facts, Kernels, Native, NativeLibrary
 from snapenv.model.fingerprint import Conditions, Fingerprint, Speed
 from snapenv.model.hardware import Driver, Gpu, Hardware, System
-from snapenv.model.native import Kernels, Native, NativeLibrary
 from snapenv.model.python import (
     Distribution,
     Environment,

@@ -1,40 +1,40 @@
-"""Find the very wheel of an index that each pin was installed from, and prove it."""
+"""Find the very wheel of an index that each pin was installed from, and prove it.
+
+Answers are kept for a day in the user's cache folder: a wheel never changes, but it can be
+withdrawn. What was read of a wheel does not grow old (see ``ports.Wheels.record``).
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.errors import LockError
-from snapenv.lock.answers import (
-    DAY_S,
-    Answer,
-    keep_answers,
-    key,
-    program_key,
-    question,
-    read_answers,
-)
-from snapenv.lock.ask import Uv, ask_index, with_tags
+from snapenv.lock.ask import Uv, ask_index, python_platform, with_tags
 from snapenv.lock.pins import pinned
 from snapenv.lock.prove import prove
 from snapenv.model.facts import Facts
 from snapenv.model.python import Distribution
-from snapenv.model.wheels import IndexWheel, Pinned
+from snapenv.model.wheels import IndexWheel, Pinned, WheelRecord
 from snapenv.ports import Task
 from snapenv.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from snapenv.lock.ask import Offers
+    from snapenv.kept import Kept
     from snapenv.model.snapshot import Prove
     from snapenv.ports import Services
+
+_FORM = 3  # of the answers that are kept
+_DAY_S = 24 * 60 * 60.0
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -43,6 +43,14 @@ class Found(Struct, frozen=True, kw_only=True):
     pinned: Mapping[str, Pinned]
     absent: frozenset[str]  # pins that no index gives back as they are installed
     uv: IndexWheel  # of the uv that is running here, for an image
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The wheel that was installed, if the index has it; and whether that was proved."""
+
+    wheel: IndexWheel | None
+    proved: bool
+    asked_at: float  # seconds since the epoch
 
 
 def find_wheels(facts: Facts, services: Services, *, how: Prove, anew: bool, task: Task) -> Found:
@@ -62,59 +70,63 @@ def find_wheels(facts: Facts, services: Services, *, how: Prove, anew: bool, tas
         offline=how == "off",
     )
     pins = pinned(facts.environment)
-    answers = _answers(pins, _Question(facts=facts, uv=uv, task=task), services, anew=anew)
-    return _found(pins, answers[program_key(services.uv())].wheel, answers)
+    asking = _Asking(facts=facts, uv=uv, task=task, record=services.wheels.record)
+    own = _program_key(uv.program)
+    answers = _answers(pins, own, asking, services.made(), anew=anew)
+    own_wheel = answers[own].wheel
+    if own_wheel is None:
+        raise ValueError("the answer for uv has always a wheel")
+    of_pins = {pin.name: answers[key(pin)] for pin in pins}
+    return Found(
+        pinned={
+            name: Pinned(wheel=answer.wheel, proof="record" if answer.proved else "none")
+            for name, answer in of_pins.items()
+            if answer.wheel
+        },
+        absent=frozenset(name for name, answer in of_pins.items() if answer.wheel is None),
+        uv=own_wheel,
+    )
 
 
-class _Question(Struct, frozen=True, kw_only=True):
+class _Asking(Struct, frozen=True, kw_only=True):
     facts: Facts
     uv: Uv
     task: Task
+    record: Callable[[IndexWheel], WheelRecord]
 
 
 def _answers(
-    pins: Sequence[Distribution], asking: _Question, services: Services, *, anew: bool
+    pins: Sequence[Distribution], own: str, asking: _Asking, kept: Kept, *, anew: bool
 ) -> Mapping[str, Answer]:
+    """Return the answers by the keys of pins, and by ``own`` that for the uv that is running."""
     offline, now = asking.uv.offline, time.time()
-    kept = services.made()
     named = question(asking.facts, asking.uv, kept)
-    known = {} if anew else read_answers(kept, named, since=0 if offline else now - DAY_S)
+    known = {} if anew else read_answers(kept, named, since=0 if offline else now - _DAY_S)
     unknown = [pin for pin in pins if key(pin) not in known]
-    wheels = _ask(unknown, asking, services) if unknown else {}
-    own = program_key(services.uv())
+    wheels = _ask(unknown, asking) if unknown else {}
     if own not in known:
-        wheels[own] = _ask_for_uv(asking, services)
+        wheels[own] = _ask_for_uv(asking)
     answers = {
         name: Answer(wheel=wheel, proved=not offline, asked_at=now)
         for name, wheel in wheels.items()
     }
     if answers and not offline:
-        keep_answers(kept, named, {**known, **answers})
+        kept.keep_value(named, {**known, **answers})
     return {**known, **answers}
 
 
-def _ask(
-    pins: Sequence[Distribution], asking: _Question, services: Services
-) -> dict[str, IndexWheel | None]:
+def _ask(pins: Sequence[Distribution], asking: _Asking) -> dict[str, IndexWheel | None]:
     """Return the wheel of each pin, by its key."""
     offers = ask_index(pins, asking.facts, asking.uv, asking.task)
-    wheels = _tagged(pins, offers) if asking.uv.offline else _proved(pins, offers, asking, services)
+    if asking.uv.offline:
+        return {key(pin): with_tags(pin, offers[pin.name]) for pin in pins}
+    asking.task.note(f"{counted(len(pins), 'pin')}, comparing their files with the index")
+    minor = asking.facts.environment.interpreter.minor
+    wheels = prove(pins, offers, record=asking.record, python=minor)
     return {key(pin): wheels[pin.name] for pin in pins}
 
 
-def _tagged(pins: Sequence[Distribution], offers: Offers) -> Mapping[str, IndexWheel | None]:
-    return {pin.name: with_tags(pin, offers[pin.name]) for pin in pins}
-
-
-def _proved(
-    pins: Sequence[Distribution], offers: Offers, asking: _Question, services: Services
-) -> Mapping[str, IndexWheel | None]:
-    asking.task.note(f"{counted(len(pins), 'pin')}, comparing their files with the index")
-    minor = asking.facts.environment.interpreter.minor
-    return prove(pins, offers, record=services.wheels.record, python=minor)
-
-
-def _ask_for_uv(asking: _Question, services: Services) -> IndexWheel:
+def _ask_for_uv(asking: _Asking) -> IndexWheel:
     own = Distribution(name="uv", version=asking.uv.version(), origin="index")
     offered = ask_index([own], asking.facts, asking.uv, asking.task)[own.name]
     if not offered:
@@ -124,21 +136,38 @@ def _ask_for_uv(asking: _Question, services: Services) -> IndexWheel:
         )
     if asking.uv.offline:
         return offered[0]
-    return replace(offered[0], size_bytes=services.wheels.record(offered[0]).size_bytes)
+    return replace(offered[0], size_bytes=asking.record(offered[0]).size_bytes)
 
 
-def _found(
-    pins: Sequence[Distribution], uv: IndexWheel | None, answers: Mapping[str, Answer]
-) -> Found:
-    of_pins = {pin.name: answers[key(pin)] for pin in pins}
-    if uv is None:
-        raise ValueError("the answer for uv has always a wheel")
-    return Found(
-        pinned={
-            name: Pinned(wheel=answer.wheel, proof="record" if answer.proved else "none")
-            for name, answer in of_pins.items()
-            if answer.wheel
-        },
-        absent=frozenset(name for name, answer in of_pins.items() if answer.wheel is None),
-        uv=uv,
-    )
+def question(facts: Facts, uv: Uv, kept: Kept) -> str:
+    """Name what an answer depends on beside the pin; no credential can be told from it."""
+    parts = [
+        _FORM,
+        sorted(uv.settings.variables.items()),
+        uv.settings.config.decode(),
+        facts.environment.interpreter.version,
+        python_platform(facts),
+    ]
+    return kept.namer()("answers", json.dumps(parts))
+
+
+def key(pin: Distribution) -> str:
+    """Name a pin with the bytes that are installed."""
+    files = pin.files
+    bytes_of = (files.recorded or files.sha256) if files else ""
+    return f"{pin.name}=={pin.version} {bytes_of}"
+
+
+def _program_key(program: str) -> str:
+    """Name a program as it is now; after an update it has another name."""
+    try:
+        status = Path(program).stat()
+    except OSError:
+        return program
+    return f"{program} {status.st_size} {status.st_mtime_ns}"
+
+
+def read_answers(kept: Kept, name: str, *, since: float) -> Mapping[str, Answer]:
+    """Return the answers to a question that came ``since`` then, by pin."""
+    answers = kept.find_value(name, dict[str, Answer]) or {}
+    return {pin: answer for pin, answer in answers.items() if answer.asked_at >= since}

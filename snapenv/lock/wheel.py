@@ -1,18 +1,21 @@
-"""Rebuild the wheel of an installed distribution from its files.
+"""Rebuild the wheel of an installed distribution from its files; else the files of the overlay.
 
 The files are stored, not deflated: the bytes that deflate gives differ between builds of zlib,
 and a snapshot's digest must not depend on the Python that wrote it.
-Source: https://packaging.python.org/en/latest/specifications/binary-distribution-format/
+Sources: binary-distribution-format, recording-installed-packages and entry-points, all below
+https://packaging.python.org/en/latest/specifications/
 """
 
 from __future__ import annotations
 
 import base64
+import configparser
 import csv
 import io
 import re
 import zipfile
 from pathlib import PurePosixPath
+from posixpath import dirname
 from typing import IO, TYPE_CHECKING
 
 from msgspec import Struct
@@ -21,7 +24,6 @@ from packaging.version import InvalidVersion, Version
 
 from snapenv.content import read_chunks, sha256_of, size_bytes
 from snapenv.errors import LockError, WriteError
-from snapenv.lock.entry_points import is_installable, scripts_of
 from snapenv.lock.paths import refuse_unsafe
 from snapenv.lock.tags import Platform, compressed, tags_of
 from snapenv.model.carried import CarriedFile
@@ -46,6 +48,17 @@ _OF_EGG_ALONE = frozenset(["SOURCES.txt", "installed-files.txt", "not-zip-safe",
 _COMPILED = re.compile(r"\.(?:so|abi3\.so|pyd|dylib)(?:\.\d+)*$")
 _VERSION_1 = re.compile(rb"(?im)^Wheel-Version: *1\.\d+[ \t\r]*$")
 _INFO = re.compile(r"[^/]+\.(?:dist-info|egg-info)")
+_POINT = re.compile(r"\s*[\w.]+\s*:\s*[\w.]+\s*(?:\[.*\])?\s*")
+_SECTIONS = ("console_scripts", "gui_scripts")
+_SCRIPT = """#!python
+import sys
+from {module} import {first}
+if __name__ == '__main__':
+    sys.exit({attribute}())
+"""
+_ROOTS = {"site": "site", "scripts": "prefix/bin", "data": "prefix"}
+_ABOVE = {"site/": "", "prefix/": "../../../"}  # from site-packages
+_INSTALLER = b"snapenv\n"
 
 
 class NoWheelError(LockError):
@@ -65,43 +78,30 @@ class _Layout(Struct, frozen=True, kw_only=True):
         return f"{self.prefix}.dist-info"
 
 
-def rebuild_wheel(
-    distribution: Distribution, files: Mapping[str, CarriedFile], platform: Platform
-) -> tuple[str, bytes]:
-    """Return a wheel's file name and content; the same files in any order give the same bytes.
-
-    ``files`` are named ``site/PATH`` (below site-packages, the .dist-info among them),
-    ``scripts/FILE`` and ``data/PATH`` (below the prefix). The tags of its name are those of its
-    WHEEL file where they fit the platform, else such as do. Scripts that an installer generates
-    from entry points are left out.
-
-    Raises:
-        NoWheelError: An installer would refuse it, or bring it back other than it was.
-        LockError: There is no metadata, or a path leads out or is no UTF-8.
-    """
-    name, members, info = _planned(distribution, files, platform)
-    packed = io.BytesIO()
-    _archive(members, info, packed)
-    return name, packed.getvalue()
-
-
 def make_wheel(
     distribution: Distribution,
     files: Mapping[str, CarriedFile],
     platform: Platform,
     *,
-    into: Path | None,
+    into: Path,
 ) -> tuple[str, Content]:
-    """Rebuild a wheel as ``rebuild_wheel`` does; a large one is written to the folder ``into``.
+    """Return a wheel's file name and content; the same files in any order give the same bytes.
+
+    ``files`` are named ``site/PATH`` (below site-packages, the .dist-info among them),
+    ``scripts/FILE`` and ``data/PATH`` (below the prefix). The tags of its name are those of its
+    WHEEL file where they fit the platform, else such as do. Scripts that an installer generates
+    from entry points are left out. A wheel with a large file is written to the folder ``into``.
 
     Raises:
         NoWheelError: An installer would refuse it, or bring it back other than it was.
         LockError: There is no metadata, or a path leads out or is no UTF-8.
         WriteError: There is no space for a large one.
     """
-    if into is None or all(isinstance(file.content, bytes) for file in files.values()):
-        return rebuild_wheel(distribution, files, platform)
     name, members, info = _planned(distribution, files, platform)
+    if all(isinstance(file.content, bytes) for file in files.values()):
+        packed = io.BytesIO()
+        _archive(members, info, packed)
+        return name, packed.getvalue()
     place = into / name
     try:
         with place.open("x+b") as wheel:
@@ -267,7 +267,8 @@ def _made_wheel_file(tag: str) -> bytes:
 def _archive(members: Mapping[str, CarriedFile], info: str, into: IO[bytes]) -> None:
     """Zip the members in order, the .dist-info last and RECORD at its end."""
     ordered = sorted(members, key=lambda path: (path.startswith(f"{info}/"), path))
-    record = CarriedFile(content=_record(members, ordered, info), executable=False)
+    content = _record(((path, members[path].content) for path in ordered), f"{info}/RECORD")
+    record = CarriedFile(content=content, executable=False)
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as archive:
         for path in ordered:
             _store(archive, path, members[path])
@@ -285,14 +286,17 @@ def _store(archive: zipfile.ZipFile, path: str, file: CarriedFile) -> None:
             member.write(chunk)
 
 
-def _record(members: Mapping[str, CarriedFile], ordered: Iterable[str], info: str) -> bytes:
+def _record(files: Iterable[tuple[str, Content | None]], own: str) -> bytes:
+    """Write a RECORD at the path ``own``; what is None is listed without a hash."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    for path in ordered:
-        content = members[path].content
+    for path, content in files:
+        if content is None:
+            rows.writerow((path, "", ""))
+            continue
         digest = base64.urlsafe_b64encode(sha256_of(content).digest()).rstrip(b"=").decode()
         rows.writerow((path, f"sha256={digest}", size_bytes(content)))
-    rows.writerow((f"{info}/RECORD", "", ""))
+    rows.writerow((own, "", ""))
     return text.getvalue().encode()
 
 
@@ -309,3 +313,70 @@ def _no_metadata(distribution: Distribution) -> LockError:
         "its metadata is missing",
         hint="Reinstall the package, then capture again.",
     )
+
+
+def is_installable(entry_points: bytes) -> bool:
+    """Return whether installers take a text: uv refuses a wheel with one that is in any way odd."""
+    points = _read_points(entry_points, strict=True)
+    return points is not None and all(_POINT.fullmatch(p) and "/" not in name for name, p in points)
+
+
+def scripts_of(entry_points: bytes) -> Mapping[str, bytes]:
+    """Return the scripts that an installer makes, by name; of what is no entry points, none."""
+    points = _read_points(entry_points, strict=False) or []
+    scripts = {}
+    for name, point in points:
+        if _POINT.fullmatch(point) and "/" not in name:
+            target = point.partition("[")[0]  # module:attribute, without extras
+            module, _, attribute = (part.strip() for part in target.partition(":"))
+            first = attribute.partition(".")[0]
+            script = _SCRIPT.format(module=module, first=first, attribute=attribute)
+            scripts[name] = script.encode()
+    return scripts
+
+
+def _read_points(entry_points: bytes, *, strict: bool) -> list[tuple[str, str]] | None:
+    """Return names and points of the sections of scripts; None where it is no such text."""
+    parser = configparser.RawConfigParser(delimiters=("=",), strict=strict)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    try:
+        parser.read_string(entry_points.decode())
+    except (configparser.Error, UnicodeDecodeError):
+        return None
+    return [pair for section in _SECTIONS if section in parser for pair in parser.items(section)]
+
+
+def as_files(
+    files: Mapping[str, CarriedFile], *, untracked: Collection[str] = ()
+) -> Mapping[str, CarriedFile]:
+    """Return the files of a distribution by their places: ``site/PATH`` and ``prefix/PATH``.
+
+    ``files`` are named as for ``make_wheel``. Beside them stand the scripts of its entry points,
+    and in its .dist-info a RECORD of all. What is ``untracked``, by such places, belongs to no
+    distribution and is brought back apart.
+    """
+    placed = {}
+    for path, file in files.items():
+        root, _, rest = path.partition("/")
+        placed[f"{_ROOTS[root]}/{rest}"] = file
+    points = next(
+        (file for path, file in files.items() if path.endswith(".dist-info/entry_points.txt")), None
+    )
+    for name, script in scripts_of(points.text if points else b"").items():
+        if f"prefix/bin/{name}" not in untracked:
+            placed.setdefault(f"prefix/bin/{name}", CarriedFile(content=script, executable=True))
+    info = next((dirname(path) for path in placed if path.endswith(".dist-info/METADATA")), None)
+    if info is None:
+        return placed
+    placed[f"{info}/INSTALLER"] = CarriedFile(content=_INSTALLER, executable=False)
+    listed = (
+        (_from_site(place), None if place.startswith("prefix/bin/") else file.content)
+        for place, file in sorted(placed.items())  # an installer writes the first line of scripts
+    )
+    record = _record(listed, _from_site(f"{info}/RECORD"))
+    return {**placed, f"{info}/RECORD": CarriedFile(content=record, executable=False)}
+
+
+def _from_site(place: str) -> str:
+    root = place[: place.index("/") + 1]
+    return _ABOVE[root] + place.removeprefix(root)

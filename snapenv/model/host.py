@@ -8,9 +8,9 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from snapenv.model.facts import Kernels
 from snapenv.model.hardware import Driver, Hardware
 from snapenv.model.image import Layer
-from snapenv.model.native import Kernels
 
 NVIDIA_DEVICE = "nvidia.com/gpu="
 """What the names of NVIDIA's CDI devices begin with."""

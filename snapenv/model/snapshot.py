@@ -9,10 +9,9 @@ from msgspec import Struct, field
 
 from snapenv.model.carried import Content
 from snapenv.model.conda import CondaLock
-from snapenv.model.facts import PROBE_SCHEMA, Facts
+from snapenv.model.facts import PROBE_SCHEMA, Facts, Native
 from snapenv.model.fingerprint import Fingerprint
 from snapenv.model.hardware import Hardware
-from snapenv.model.native import Native
 from snapenv.model.python import Environment
 from snapenv.model.wheels import Locked
 

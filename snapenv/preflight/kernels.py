@@ -19,8 +19,8 @@ from snapenv.preflight.driver import service
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from snapenv.model.facts import Kernels
     from snapenv.model.hardware import Gpu
-    from snapenv.model.native import Kernels
     from snapenv.model.outcome import Check
     from snapenv.nvidia.kernels import Coverage
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from snapenv.model.facts import Kernels
 from snapenv.model.host import Needs
 from snapenv.model.image import ImageRef
-from snapenv.model.native import Kernels
 from snapenv.model.snapshot import BASE_NAME_LABEL
 from snapenv.nvidia.catalogue import dotted, read_kernels
 from snapenv.preflight.needs_label import read_label, read_row

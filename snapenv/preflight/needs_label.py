@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from snapenv.model.facts import Kernels
 from snapenv.model.hardware import Driver
 from snapenv.model.host import NEEDS_LABEL
-from snapenv.model.native import Kernels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

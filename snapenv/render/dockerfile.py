@@ -22,7 +22,7 @@ from snapenv.render.layers import whole_pylock
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from snapenv.model.native import Native, NativeLibrary
+    from snapenv.model.facts import Native, NativeLibrary
     from snapenv.model.snapshot import Lock
     from snapenv.render.layers import PinLayer
 

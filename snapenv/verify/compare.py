@@ -11,8 +11,7 @@ from snapenv.verify.differences import IN_MEMORY, find_differences
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from snapenv.model.facts import Facts
-    from snapenv.model.native import Native, NativeLibrary
+    from snapenv.model.facts import Facts, Native, NativeLibrary
     from snapenv.model.outcome import Topic
     from snapenv.model.python import Distribution, Environment, Files, UntrackedFile
     from snapenv.verify.differences import Finding

@@ -33,9 +33,8 @@ from snapenv.model.outcome import Difference, Group, Section, Topic
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from snapenv.model.facts import Facts
+    from snapenv.model.facts import Facts, NativeLibrary
     from snapenv.model.hardware import Hardware
-    from snapenv.model.native import NativeLibrary
     from snapenv.model.python import (
         Distribution,
         Environment,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from snapenv.lock.sources import base_source
+from snapenv.lock.make_lock import base_source
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import Baseline, ShowResult

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
-from snapenv.lock.make_lock import name_environment
-from snapenv.model.python import Torch
-from tests.samples import sample_distribution, sample_environment
+import pytest
+from msgspec.structs import replace
+
+from snapenv.lock.make_lock import list_sources, name_environment
+from snapenv.model.python import Interpreter, Torch
+from snapenv.model.wheels import FromBase, Pinned, Vendored, VendoredWheel
+from tests.samples import EXACT_BASE, sample_distribution, sample_environment, sample_wheel
+
+if TYPE_CHECKING:
+    from snapenv.model.snapshot import Base
+    from snapenv.model.wheels import Locked
 
 
 def name(*, torch: Torch | None = None, ultralytics: str | None = None, level: str = "base") -> str:
@@ -30,3 +38,43 @@ def test_without_torch_python_names_it() -> None:
 def test_a_level_that_cannot_stand_in_a_tag_is_refused() -> None:
     with pytest.raises(ValueError, match="no tag of the form"):
         name(level="a-b")
+
+
+NUMPY, UV = sample_wheel("numpy", "2.4.6"), sample_wheel("uv", "0.9.3")
+OURS = Vendored(wheel=VendoredWheel(file="vendor/ours-1-py3-none-any.whl", sha256="0" * 64))
+
+
+PYTHON = "github.com: Python 3.11.7, if it is not installed,"
+
+
+def told(*others: Locked, base: Base = EXACT_BASE, travels: bool = False) -> list[str]:
+    file = f"vendor/{NUMPY.filename}" if travels else None
+    packages = (Pinned(wheel=NUMPY, proof="record", file=file), FromBase(), Vendored(), *others)
+    python = Interpreter(implementation="cpython", version="3.11.7")
+    found = list_sources(base, packages, UV, python=python, travels=travels)
+    assert all(source.when_gone for source in found)
+    return [f"{source.place}: {source.holds}" for source in found]
+
+
+def test_each_host_of_wheels_is_named_with_what_it_holds_and_the_registry_of_the_base() -> None:
+    assert told() == [
+        "files.example.com: 2 wheels, 2.0 MB",
+        PYTHON,
+        f"nvcr.io: the base image {EXACT_BASE.image}",
+    ]
+
+
+def test_what_no_index_has_lies_in_the_snapshot() -> None:
+    assert told(OURS)[1] == "vendor/: 1 wheel"
+
+
+def test_where_all_travel_no_host_is_needed_but_that_of_the_base() -> None:
+    assert told(OURS, travels=True) == [
+        "vendor/: 3 wheels",
+        PYTHON,
+        f"nvcr.io: the base image {EXACT_BASE.image}",
+    ]
+
+
+def test_where_the_base_has_the_packages_it_has_the_python_too() -> None:
+    assert PYTHON not in told(base=replace(EXACT_BASE, site_packages="inherited"))

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from uv import find_uv_bin
 from snapenv.errors import LockError, PackageIndexError
 from snapenv.lock.ask import ask_index, with_tags
 from snapenv.lock.tags import Platform
-from snapenv.lock.wheel import rebuild_wheel
+from snapenv.lock.wheel import make_wheel
 from snapenv.model.carried import CarriedFile
 from tests.real_index import (
     PYTHON,
@@ -31,7 +32,6 @@ from tests.samples import sample_distribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from snapenv.model.python import Distribution
 
@@ -178,11 +178,14 @@ def rebuilt_wheel(source: bytes = b"x = 1\n") -> tuple[str, bytes]:
         "site/our_tool-1!2.0+cu1.dist-info/METADATA": metadata,
         "site/our_tool.py": source,
     }
-    return rebuild_wheel(
+    name, content = make_wheel(
         sample_distribution("our-tool", "1!2.0+cu1", origin="vcs"),
         {path: CarriedFile(content=content, executable=False) for path, content in files.items()},
         Platform(python=PYTHON, machine="x86_64"),
+        into=Path(),
     )
+    assert isinstance(content, bytes)
+    return name, content
 
 
 def sync(folder: Path) -> str:

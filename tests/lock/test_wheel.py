@@ -22,7 +22,7 @@ from uv import find_uv_bin
 
 from snapenv.errors import LockError
 from snapenv.lock.tags import Platform
-from snapenv.lock.wheel import make_wheel, rebuild_wheel
+from snapenv.lock.wheel import as_files, is_installable, make_wheel, scripts_of
 from snapenv.model.carried import CarriedFile
 from snapenv.model.python import Distribution
 
@@ -45,6 +45,14 @@ def tool(**more: str) -> dict[str, CarriedFile]:
     """Return the files of a small distribution, with more of them by path."""
     files = {f"{INFO}/METADATA": METADATA, f"{INFO}/WHEEL": WHEEL, "site/our_tool.py": "x = 1\n"}
     return {path: carried(content) for path, content in {**files, **more}.items()}
+
+
+def rebuild_wheel(
+    distribution: Distribution, files: Mapping[str, CarriedFile], platform: Platform
+) -> tuple[str, bytes]:
+    name, content = make_wheel(distribution, files, platform, into=Path())
+    assert isinstance(content, bytes)
+    return name, content
 
 
 def rebuilt(
@@ -561,3 +569,89 @@ def test_what_was_installed_from_a_rebuilt_wheel_gives_the_same_wheel_again(
 @pytest.mark.parametrize("script", ["our-tool", "run"])
 def test_the_scripts_of_a_rebuilt_wheel_run(installed_by_uv: Path, script: str) -> None:
     assert run(str(installed_by_uv / "bin" / script)) == "installed\n"
+
+
+OURS_INFO = "ours-2.0_x.dist-info"
+POINTS = b"[console_scripts]\nrun = ours:main.start [extra]\n[other]\nx = y\n"
+SCRIPT = b"""#!python
+import sys
+from ours import main
+if __name__ == '__main__':
+    sys.exit(main.start())
+"""
+
+
+def carried_bytes(content: bytes, *, executable: bool = False) -> CarriedFile:
+    return CarriedFile(content=content, executable=executable)
+
+
+FILES = {
+    f"site/{OURS_INFO}/METADATA": carried_bytes(b"Name: ours\nVersion: 2.0-x\n"),
+    f"site/{OURS_INFO}/entry_points.txt": carried_bytes(POINTS),
+    "site/ours.py": carried_bytes(b"x = 1\n"),
+    "scripts/tool": carried_bytes(b"#!/bin/sh\n", executable=True),
+    "data/share/ours/a, b.txt": carried_bytes(b""),
+}
+
+
+def test_files_and_scripts_stand_where_an_installer_puts_them() -> None:
+    placed = as_files(FILES)
+
+    assert placed["site/ours.py"] == FILES["site/ours.py"]
+    assert placed["prefix/bin/tool"] == FILES["scripts/tool"]
+    assert placed["prefix/share/ours/a, b.txt"] == FILES["data/share/ours/a, b.txt"]
+    assert placed["prefix/bin/run"] == carried_bytes(SCRIPT, executable=True)
+
+
+def test_record_lists_all_and_tells_no_hash_of_what_is_written_anew() -> None:
+    record = as_files(FILES)[f"site/{OURS_INFO}/RECORD"].text.decode().splitlines()
+
+    assert [line.rpartition(",")[0].rpartition(",")[0] for line in record] == [
+        "../../../bin/run",
+        "../../../bin/tool",
+        '"../../../share/ours/a, b.txt"',
+        f"{OURS_INFO}/INSTALLER",
+        f"{OURS_INFO}/METADATA",
+        f"{OURS_INFO}/entry_points.txt",
+        "ours.py",
+        f"{OURS_INFO}/RECORD",
+    ]
+    assert [line for line in record if line.endswith(",,")] == [
+        "../../../bin/run,,",
+        "../../../bin/tool,,",
+        f"{OURS_INFO}/RECORD,,",
+    ]
+
+
+def test_a_script_that_lies_there_by_hand_is_left_to_what_brings_it_back() -> None:
+    assert "prefix/bin/run" not in as_files(FILES, untracked={"prefix/bin/run"})
+
+
+def test_without_a_dist_info_there_is_no_record() -> None:
+    files = {"site/ours.egg-info/PKG-INFO": carried_bytes(b"Name: ours\nVersion: x\n")}
+
+    assert as_files(files) == files
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"garbage\n",
+        b"run = ours:main\n",
+        b"[console_scripts]\nrun = ours\n",
+        b"[gui_scripts]\n../run = ours:main\n",
+        b"[console_scripts]\nrun = ours:main\nrun = ours:other\n",
+        b"\xff\xfe",
+    ],
+)
+def test_entry_points_that_uv_refuses_are_known(text: bytes) -> None:
+    """Each of these was given to uv 0.13.9 in a wheel."""
+    assert not is_installable(text)
+
+
+@given(st.from_regex(r"[a-z]\w{0,8}(\.[a-z]\w{0,8})?", fullmatch=True).filter(str.isascii))
+def test_entry_points_that_uv_takes_become_scripts(name: str) -> None:
+    text = f"[console_scripts]\n{name} = {name}:{name}\n".encode()
+
+    assert is_installable(text)
+    assert scripts_of(text)[name].endswith(f"sys.exit({name}())\n".encode())

@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
+from snapenv.model.facts import Kernels
 from snapenv.model.hardware import Driver, DriverFault, Gpu, GpuFault, Hardware, System
 from snapenv.model.host import CdiSpec, GpuPlumbing, GpuState, Host, HostEngine, Needs, Unread
 from snapenv.model.image import Layer
-from snapenv.model.native import Kernels
 
 CUDA_OF = {
     "390.157": (9, 1),

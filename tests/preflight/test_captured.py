@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from snapenv.model.facts import Kernels, Native
 from snapenv.model.hardware import Driver, Gpu
-from snapenv.model.native import Kernels, Native
 from snapenv.model.python import Torch
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.captured import captured_warnings, check_captured

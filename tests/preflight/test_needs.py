@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, RegistryError
 from snapenv.lock.store import write_snapshot
+from snapenv.model.facts import Kernels, Native
 from snapenv.model.hardware import Driver
 from snapenv.model.host import NEEDS_LABEL, GpuPlumbing, HostEngine, Unread
 from snapenv.model.image import ImageRef, RemoteImage
-from snapenv.model.native import Kernels, Native
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import dotted, load_catalogue
 from snapenv.preflight.needs import for_device, of_labels, of_lock

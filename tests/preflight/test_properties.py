@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from snapenv.model.facts import Kernels
 from snapenv.model.hardware import Driver, DriverFault, Gpu, Hardware, System
 from snapenv.model.host import CdiSpec, GpuPlumbing, Host, HostEngine, Needs
 from snapenv.model.image import Layer
-from snapenv.model.native import Kernels
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.checks import preflight
 from snapenv.preflight.machine import describe_machine

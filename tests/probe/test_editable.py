@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.lock.tags import Platform
-from snapenv.lock.wheel import rebuild_wheel
+from snapenv.lock.wheel import make_wheel
 from snapenv.probe.collect import collect
 from snapenv.targets.local import LocalTarget
 from tests.probe.environments import digest, install_editable, make_venv, write_files
@@ -206,7 +206,9 @@ def test_a_wheel_of_an_editable_has_the_same_digest_where_the_sources_are_gone(
     captured = venv.find("plain")
     carried = collect(LocalTarget(venv.python), distributions=["plain"], files=[])
     here = Platform(python="3.11", machine=platform.machine())
-    name, content = rebuild_wheel(captured, carried.distributions["plain"], here)
+    files = carried.distributions["plain"]
+    name, content = make_wheel(captured, files, here, into=tmp_path)
+    assert isinstance(content, bytes)
     (tmp_path / name).write_bytes(content)
     shutil.rmtree(project)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from snapenv.model.native import Kernels, Native, NativeLibrary
+from snapenv.model.facts import Kernels, Native, NativeLibrary
 from snapenv_probe import loader
 from tests.probe.compiled import (
     COMPRESSED,

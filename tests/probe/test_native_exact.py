@@ -18,7 +18,7 @@ from snapenv.travel.pack import PROGRAMS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from snapenv.model.native import Native
+    from snapenv.model.facts import Native
 
 _NEEDED = "needed"  # pyelftools sets it on the tags that have it
 READ_ALL = """

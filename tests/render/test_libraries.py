@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from snapenv.model.native import Native, NativeLibrary
+from snapenv.model.facts import Native, NativeLibrary
 from snapenv.render.dockerfile import AptLibrary, apt_libraries
 
 

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
     from docker.models.containers import Container
 
-    from snapenv.model.facts import Facts
-    from snapenv.model.native import Native, NativeLibrary
+    from snapenv.model.facts import Facts, Native, NativeLibrary
 
 
 def failed(checks: tuple[Check, ...]) -> list[str]:

@@ -22,8 +22,7 @@ from tests.samples import (
 )
 
 if TYPE_CHECKING:
-    from snapenv.model.facts import Facts
-    from snapenv.model.native import NativeLibrary
+    from snapenv.model.facts import Facts, NativeLibrary
     from snapenv.model.python import Files
 
 PLAIN = sample_facts()

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from snapenv.errors import EngineMissingError, NotFoundError, RegistryError, UsageError
-from snapenv.lock.sources import base_source
+from snapenv.lock.make_lock import base_source
 from snapenv.lock.store import write_snapshot
 from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
