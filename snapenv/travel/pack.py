@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from snapenv.nvidia.nvml import pynvml_file
 from snapenv.program import code_digest
 
 if TYPE_CHECKING:
@@ -97,3 +97,15 @@ def _sources(program: Program) -> Iterator[tuple[str, bytes]]:
         is_main = module.name == "__main__.py"
         yield module.name if is_main else f"{program}/{module.name}", module.read_bytes()
     yield "snapenv_pynvml.py", pynvml_file().read_bytes()
+
+
+def pynvml_file() -> Path:
+    """Find the one module of nvidia-ml-py, NVML's Python, which needs the standard library alone.
+
+    Raises:
+        ModuleNotFoundError: nvidia-ml-py is not installed beside snapenv.
+    """
+    pynvml = importlib.util.find_spec("pynvml")
+    if pynvml is None or pynvml.origin is None:
+        raise ModuleNotFoundError("nvidia-ml-py is not installed beside snapenv")
+    return Path(pynvml.origin)

@@ -250,7 +250,7 @@ def test_every_label_is_a_box_inside_its_image(program: Path, tmp_path: Path) ->
 
 def test_a_refused_network_reaches_not_even_this_machine(program: Path) -> None:
     code = """
-import socket, snapenv_train.offline as offline
+import socket, snapenv_train.surroundings as offline
 listener = socket.create_server(("127.0.0.1", 0))
 def reach(action):
     try:
@@ -387,7 +387,7 @@ def test_a_library_that_is_there_from_two_files_is_listed_twice(
     code = """
 import ctypes, json, os, pathlib
 os.environ["HOME"] = sys.argv[1]
-import snapenv_train.libraries as libraries, snapenv_train.paths as paths
+import snapenv_train.libraries as libraries, snapenv_train.libraries as paths
 loaded = [ctypes.CDLL(path) for path in sys.argv[2:]]
 print(json.dumps(libraries.list_mapped(paths.Paths(work="/nowhere"))))
 """
@@ -408,7 +408,7 @@ def test_paths_are_told_without_saying_where_the_environment_lies(
     code = f"""
 import os, sys, sysconfig; sys.path.insert(0, {str(program)!r})
 os.environ["HOME"] = {str(tmp_path / "me")!r}
-from snapenv_train.paths import Paths
+from snapenv_train.libraries import Paths
 paths, site = Paths(work="/work/here"), sysconfig.get_path("purelib")
 print(paths.name(site + "/torch/lib/libc10.so"))
 print(paths.name(sys.prefix + "/lib/libz.so.1"))

@@ -16,10 +16,8 @@ from pathlib import Path
 
 from snapenv_train import failures, surroundings
 from snapenv_train.images import make_data
-from snapenv_train.libraries import list_mapped
-from snapenv_train.offline import refuse_network
+from snapenv_train.libraries import Paths, list_mapped
 from snapenv_train.operators import fingerprint_operators
-from snapenv_train.paths import Paths
 from snapenv_train.plan import IMAGES
 from snapenv_train.training import tell, train
 
@@ -51,7 +49,7 @@ def smoke_train(wanted: str, folder: Path) -> dict[str, object]:
     surroundings.let_torch_decide()
     places = tuple(sys.path)  # setuptools adds to it what it carries
     packages = surroundings.list_packages(places)
-    refuse_network()
+    surroundings.refuse_network()
     _say("import torch and ultralytics")
     surroundings.require_frameworks()
     device, cuda = surroundings.choose_device(wanted)

@@ -1,20 +1,21 @@
 """Say which shared libraries are in this process's memory: what really ran.
 
+Paths are told without saying where on this machine they lie: no home folder, no working folder.
+
 Source: https://man7.org/linux/man-pages/man5/proc_pid_maps.5.html
 """
 
-# Paths are plain strings, as the kernel gives them.
-# ruff: noqa: PTH119, PTH123
+# Paths are plain strings, as the kernel and the errors of packages give them.
+# ruff: noqa: PTH111, PTH117, PTH119, PTH123
 
 from __future__ import annotations
 
 import ctypes
 import os
 import re
-from typing import TYPE_CHECKING, Callable, Iterable
-
-if TYPE_CHECKING:
-    from snapenv_train.paths import Paths
+import sys
+import sysconfig
+from typing import Callable, Iterable
 
 _MAPS = "/proc/self/maps"
 _MATTERS = re.compile(
@@ -26,6 +27,7 @@ _MATTERS = re.compile(
 _NAME = re.compile(r"(?P<stem>.+?\.so)(?:\.(?P<version>\d+(?:\.\d+)*))?")
 _HASH = re.compile(r"[-.][0-9a-f]{8}(?=\.)")  # that auditwheel puts into a name
 _NOT_LOADED_ANEW = getattr(os, "RTLD_NOLOAD", 0)
+_OF_THE_SYSTEM = frozenset({"", "/usr", "/usr/local"})  # as folders of an environment or a user
 
 
 def list_mapped(paths: Paths) -> list[dict[str, object]]:
@@ -138,3 +140,36 @@ _ASKED: dict[str, Callable[[ctypes.CDLL], str]] = {
     "libcuda": _cuda("cuDriverGetVersion"),
     "libnvrtc": _nvrtc,
 }
+
+
+class Paths:
+    """The places of one run, by the words that stand for them; HOME is as it is now."""
+
+    def __init__(self, *, work: str) -> None:
+        home = os.path.expanduser("~")
+        sites = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+        named = [("site", site) for site in sorted(sites)]
+        named += [("", sys.prefix), ("python", sys.base_prefix), ("work", work), ("~", home)]
+        self._places = [
+            (word, place)
+            for word, folder in named
+            for place in sorted({folder, os.path.realpath(folder)})
+            if os.path.isabs(place) and place.rstrip("/") not in _OF_THE_SYSTEM
+        ]
+
+    def name(self, path: str) -> str:
+        """Return a file's path: ``site/torch/lib/libc10.so``, ``lib/libz.so.1`` of the environment.
+
+        Files beyond the environment keep their absolute path, with ``~`` for the home folder.
+        """
+        for word, place in self._places:
+            if path.startswith(f"{place}/"):
+                inner = path[len(place) + 1 :]
+                return f"{word}/{inner}" if word else inner
+        return path
+
+    def censor(self, text: str) -> str:
+        """Return a text with every one of these places replaced by its word."""
+        for word, place in self._places:
+            text = text.replace(place, word or "environment")
+        return text

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.metadata
 import importlib.util
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
@@ -28,6 +30,15 @@ _FOLDERS = {  # where the environment's packages would write
     "XDG_CONFIG_HOME": "config",
     "YOLO_CONFIG_DIR": "ultralytics",
 }
+_REFUSED = frozenset(
+    {
+        "socket.getaddrinfo",
+        "socket.gethostbyaddr",
+        "socket.gethostbyname",
+        "socket.sendmsg",
+        "socket.sendto",
+    }
+)
 
 
 def let_torch_decide() -> None:
@@ -172,3 +183,17 @@ def _find_version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def refuse_network() -> None:
+    """Make every look-up and connection of this process fail; sockets of files still work.
+
+    A smoke-train which ends was offline from start to end.
+    Source of the events: https://docs.python.org/3/library/audit_events.html
+    """
+    sys.addaudithook(_refuse)
+
+
+def _refuse(event: str, arguments: tuple[object, ...]) -> None:
+    if event in _REFUSED or (event == "socket.connect" and isinstance(arguments[1], tuple)):
+        raise OSError(errno.ENETUNREACH, "the smoke-train has no network")
