@@ -18,17 +18,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from gzip import BadGzipFile, GzipFile
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, TypeVar, cast
 
+import msgspec
 import zstandard
+from msgspec import Struct
 from zstandard import ZstdError
 
 from snapenv.engine.failures import refuse_failed
 from snapenv.errors import EngineError
+from snapenv.model.oci import Config, Manifest
 
 if TYPE_CHECKING:
     from docker import APIClient
 
+T = TypeVar("T")
 OpenTar = Callable[[], AbstractContextManager[Iterable[bytes]]]
 """Begins a tar; leaving the block before its end ends the transfer too."""
 
@@ -205,10 +209,10 @@ class OtherNamesError(Exception):
     """A layer has a name that does not follow from a diff id."""
 
 
-def expected_names(diff_ids: Sequence[str]) -> Mapping[str, int]:
+def _expected_names(diff_ids: Sequence[str]) -> Mapping[str, int]:
     """Foretell the layers' names, in OCI's layout and the classic ones; not the classic top."""
-    blobs = {f"blobs/{one.replace(':', '/')}": number for number, one in enumerate(diff_ids)}
-    plain = {f"{one.partition(':')[2]}.tar": number for number, one in enumerate(diff_ids)}
+    blobs = {_blob(diff_id): diff_ids.index(diff_id) for diff_id in diff_ids}
+    plain = {f"{diff_id.partition(':')[2]}.tar": diff_ids.index(diff_id) for diff_id in diff_ids}
     classic: dict[str, int] = {}
     chain, parent = "", ""
     for number, diff_id in enumerate(diff_ids[:-1]):
@@ -234,77 +238,89 @@ def _classic_id(chain: str, parent: str) -> str:
     return _sha256(json.dumps(config, separators=(",", ":")))
 
 
-def foretell(member: tarfile.TarInfo, stream: Content, about: bytes, top: int) -> int | None:
-    """Return the number of the topmost layer, which alone comes with the image's own config.
+def numbered_files(
+    open_tar: OpenTar, diff_ids: Sequence[str], names: Mapping[str, int] | None = None
+) -> Iterator[tuple[int | None, tarfile.TarInfo, Content]]:
+    """Yield the plain files of a tar, each with the number of the layer that it is, or None.
+
+    Layers are known by their ``names``, without those by the names that follow from the diff ids.
+    In the classic layout the topmost layer has none: it alone comes after the image's own config.
 
     Raises:
-        OtherNamesError: It is another layer.
+        OtherNamesError: There are no ``names``, and a layer has one that does not follow.
     """
-    if member.name.endswith("/layer.tar"):
-        described = parse_json(about)
-        if (
-            isinstance(described, dict)
-            and described.get("config")
-            and member.name == f"{described.get('id')}/layer.tar"
-        ):
-            return top
-        raise OtherNamesError
-    if member.name.startswith("blobs/") and not begins(stream, b"{"):
-        raise OtherNamesError
-    return None
+    expected = _expected_names(diff_ids) if names is None else names
+    above = b""  # what the classic layout says of the layer that comes next
+    with open_tar() as chunks:
+        for member, stream in plain_files(chunks):
+            number = expected.get(member.name)
+            if names is None and number is None:
+                if member.name.endswith("/json"):
+                    above = stream.read(MOST_JSON_BYTES)
+                elif member.name.endswith("/layer.tar"):
+                    layer = _decode(above, _ClassicLayer)
+                    if not (layer and layer.config and member.name == f"{layer.id}/layer.tar"):
+                        raise OtherNamesError
+                    number = len(diff_ids) - 1
+                elif member.name.startswith("blobs/") and not begins(stream, b"{"):
+                    raise OtherNamesError
+            yield number, member, stream
 
 
-def told_names(open_tar: OpenTar, diff_ids: Sequence[str]) -> Mapping[str, int]:
+def read_names(open_tar: OpenTar, diff_ids: Sequence[str]) -> Mapping[str, int]:
     """Read how a tar names the layers of these diff ids, in OCI's layout or in docker's own.
 
     Nothing is believed of what else its documents hold.
     """
-    documents: dict[str, Any] = {}
+    documents: dict[str, bytes] = {}
     with open_tar() as chunks:
         for member, stream in plain_files(chunks):
             if member.size <= MOST_JSON_BYTES and (begins(stream, b"{") or begins(stream, b"[")):
-                documents[member.name] = parse_json(stream.read())
-    return _find_names(documents, diff_ids)
-
-
-def _find_names(documents: Mapping[str, Any], diff_ids: Sequence[str]) -> Mapping[str, int]:
-    """Find the manifest of the image, in OCI's layout or in docker's own."""
-    for image in _list(documents.get("manifest.json")):
-        config = image.get("Config") if isinstance(image, dict) else None
-        if diff_ids_of(documents.get(str(config))) == list(diff_ids):
-            return _number(map(str, _list(image.get("Layers"))), diff_ids)
-    for manifest in documents.values():
-        config = manifest.get("config") if isinstance(manifest, dict) else None
-        if diff_ids_of(documents.get(_blob(config))) == list(diff_ids):
-            return _number(map(_blob, _list(manifest.get("layers"))), diff_ids)
+                documents[member.name] = stream.read()
+    for image in _decode(documents.get("manifest.json"), tuple[_SavedImage, ...]) or ():
+        if is_config(documents.get(image.config), diff_ids):
+            return _number(image.layers, diff_ids)
+    for manifest in (_decode(document, Manifest) for document in documents.values()):
+        if manifest and is_config(documents.get(_blob(manifest.config.digest)), diff_ids):
+            return _number([_blob(layer.digest) for layer in manifest.layers], diff_ids)
     return {}
 
 
-def _number(names: Iterable[str], diff_ids: Sequence[str]) -> Mapping[str, int]:
-    return dict(zip(names, range(len(diff_ids)), strict=False))
+def _number(names: Sequence[str], diff_ids: Sequence[str]) -> Mapping[str, int]:
+    """Return the layers' numbers by name; one that an image has twice is the lower."""
+    return {name: names.index(name) for name, _ in zip(names, diff_ids, strict=False)}
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+class _SavedImage(Struct, frozen=True, rename="pascal"):
+    """An image in docker's ``manifest.json``, by the names of its files."""
+
+    config: str
+    layers: tuple[str, ...]
 
 
-def diff_ids_of(config: Any) -> list[str] | None:  # noqa: ANN401
-    """Return the diff ids of an image's config; None where it is none."""
-    rootfs = config.get("rootfs") if isinstance(config, dict) else None
-    return rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+class _ClassicLayer(Struct, frozen=True):
+    """What lies beside a layer in the classic layout."""
+
+    id: str
+    config: dict[str, object] | None = None
 
 
-def _blob(descriptor: object) -> str:
-    digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
-    return f"blobs/{str(digest).replace(':', '/')}"
+def is_config(document: bytes | None, diff_ids: Sequence[str]) -> bool:
+    """Return whether a document is the config of the image with these layers."""
+    config = _decode(document, Config)
+    return config is not None and config.rootfs.diff_ids == tuple(diff_ids)
 
 
-def parse_json(text: bytes) -> Any:  # noqa: ANN401
-    """Return what a document holds; None where it is no JSON."""
+def _decode(document: bytes | None, kind: type[T]) -> T | None:
+    """Read a document; None where it is not there, or is of another form."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return msgspec.json.decode(document, type=kind) if document else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
 
 
 def _sha256(text: str) -> str:

@@ -10,15 +10,12 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from docker.errors import NotFound
 
 from snapenv.engine.docker_save import (
-    MOST_JSON_BYTES,
     OtherNamesError,
-    expected_names,
-    foretell,
-    plain_files,
+    numbered_files,
     read_chunks,
+    read_names,
     saved_image,
     tar_errors,
-    told_names,
     unpack,
     unreadable,
 )
@@ -79,15 +76,15 @@ def read_layers(
     Raises:
         EngineError: It is no such tar, or a layer is packed in a way that cannot be read here.
     """
-    wanted = {diff_ids.index(one) for one in diff_ids if one not in base_diff_ids}
+    wanted = {diff_ids.index(diff_id) for diff_id in diff_ids if diff_id not in base_diff_ids}
     if not wanted:
         return
     with tar_errors():
         with suppress(OtherNamesError):
-            top = len(diff_ids) - 1
-            yield from _read_once(open_tar, expected_names(diff_ids), wanted, top=top)
+            yield from _read_once(open_tar, diff_ids, wanted)
         if wanted:
-            yield from _read_once(open_tar, told_names(open_tar, diff_ids), wanted, top=None)
+            names = read_names(open_tar, diff_ids)
+            yield from _read_once(open_tar, diff_ids, wanted, names=names)
     if wanted:
         raise unreadable(f"lacks {len(wanted)} of its layers")
 
@@ -109,27 +106,16 @@ def _configuration(
 
 def _read_once(
     open_tar: OpenTar,
-    names: Mapping[str, int],
+    diff_ids: Sequence[str],
     wanted: set[int],
     *,
-    top: int | None,
+    names: Mapping[str, int] | None = None,
 ) -> Iterator[Leaving]:
-    """Yield the files of the layers that are wanted, and strike those off.
-
-    ``top`` is the number of the one layer whose name in the classic layout cannot be foretold;
-    None where ``names`` has all.
-    """
-    about = b""
-    with open_tar() as chunks:
-        for member, stream in plain_files(chunks):
-            if member.name.endswith("/json"):
-                about = stream.read(MOST_JSON_BYTES)
-            number = names.get(member.name)
-            if number is None and top is not None:
-                number = foretell(member, stream, about, top)
-            if number in wanted:
-                wanted.remove(number)
-                yield from _files(stream, number + 1)
+    """Yield the files of the layers that are wanted, and strike those off."""
+    for number, _, stream in numbered_files(open_tar, diff_ids, names):
+        if number in wanted:
+            wanted.remove(number)
+            yield from _files(stream, number + 1)
 
 
 def _files(stream: Content, number: int) -> Iterator[Leaving]:

@@ -6,7 +6,6 @@ https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,24 +15,21 @@ from snapenv.engine.docker_save import (
     MOST_JSON_BYTES,
     OtherNamesError,
     begins,
-    diff_ids_of,
-    expected_names,
-    foretell,
-    parse_json,
-    plain_files,
+    is_config,
+    numbered_files,
     read_chunks,
+    read_names,
     saved_image,
     tar_errors,
-    told_names,
     unpack,
     unreadable,
 )
 from snapenv.engine.failures import engine_errors, engine_failure, refuse_failed
 from snapenv.engine.stream import StreamError, drain, parse_messages
 from snapenv.errors import EngineError
+from snapenv.model.oci import sha256_digest
 
 if TYPE_CHECKING:
-    import tarfile
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from docker import APIClient
@@ -91,80 +87,40 @@ def read_saved(open_tar: OpenTar, diff_ids: Sequence[str]) -> Iterator[Part]:
     left = {*diff_ids, _CONFIG}
     with tar_errors():
         with suppress(OtherNamesError):
-            names = expected_names(diff_ids)
-            yield from _read_plain(open_tar, names, diff_ids, left)
+            yield from _read_once(open_tar, diff_ids, left)
         if left:
-            names, sizes = _survey(open_tar, diff_ids)
-            yield from _read_packed(open_tar, names, diff_ids, left, sizes=sizes)
+            names = read_names(open_tar, diff_ids)
+            sizes = {
+                number: sum(len(chunk) for chunk in _unpacked(stream))
+                for number, _, stream in numbered_files(open_tar, diff_ids, names)
+                if number is not None
+            }
+            yield from _read_once(open_tar, diff_ids, left, names=names, sizes=sizes)
     if left:
         raise unreadable(f"lacks {len(left)} of its parts")
 
 
-def _read_plain(
-    open_tar: OpenTar, names: Mapping[str, int], diff_ids: Sequence[str], left: set[str]
-) -> Iterator[Part]:
-    """Yield what has the names that are expected, and strike it off."""
-    about = b""
-    for member, stream in _members(open_tar):
-        if member.name.endswith("/json"):
-            about = stream.read(MOST_JSON_BYTES)
-        number = names.get(member.name)
-        if number is None:
-            number = foretell(member, stream, about, len(diff_ids) - 1)
-        if number is None:
-            yield from _config(member, stream, diff_ids, left)
-        elif diff_ids[number] in left:
-            left.remove(diff_ids[number])
-            yield diff_ids[number], member.size, _plain(stream)
-
-
-def _read_packed(
+def _read_once(
     open_tar: OpenTar,
-    names: Mapping[str, int],
     diff_ids: Sequence[str],
     left: set[str],
     *,
-    sizes: Mapping[str, int],
+    names: Mapping[str, int] | None = None,
+    sizes: Mapping[int, int] | None = None,
 ) -> Iterator[Part]:
-    for member, stream in _members(open_tar):
-        if member.name not in names:
-            yield from _config(member, stream, diff_ids, left)
-            continue
-        digest = diff_ids[names[member.name]]
-        if digest in left:
-            left.remove(digest)
-            yield digest, sizes[member.name], _unpacked(stream)
-
-
-def _members(open_tar: OpenTar) -> Iterator[tuple[tarfile.TarInfo, Content]]:
-    """Yield the plain files of a tar."""
-    with open_tar() as chunks:
-        yield from plain_files(chunks)
-
-
-def _config(
-    member: tarfile.TarInfo, stream: Content, diff_ids: Sequence[str], left: set[str]
-) -> Iterator[Part]:
-    """Yield a file if it is the image's config, and strike it off."""
-    if _CONFIG not in left or member.size > MOST_JSON_BYTES or not begins(stream, b"{"):
-        return
-    content = stream.read()
-    if diff_ids_of(parse_json(content)) == list(diff_ids):
-        left.remove(_CONFIG)
-        yield f"sha256:{hashlib.sha256(content).hexdigest()}", len(content), iter((content,))
-
-
-def _survey(
-    open_tar: OpenTar, diff_ids: Sequence[str]
-) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Read how the layers of these diff ids are named, and how large each is unpacked."""
-    names = told_names(open_tar, diff_ids)
-    sizes = {
-        member.name: sum(len(chunk) for chunk in _unpacked(stream))
-        for member, stream in _members(open_tar)
-        if member.name in names
-    }
-    return names, sizes
+    """Yield what is left, and strike it off; without ``sizes`` layers are not packed."""
+    for number, member, stream in numbered_files(open_tar, diff_ids, names):
+        if number is None:
+            if _CONFIG in left and member.size <= MOST_JSON_BYTES and begins(stream, b"{"):
+                content = stream.read()
+                if is_config(content, diff_ids):
+                    left.remove(_CONFIG)
+                    yield sha256_digest(content), len(content), iter((content,))
+        elif diff_ids[number] in left:
+            left.remove(diff_ids[number])
+            size_bytes = member.size if sizes is None else sizes[number]
+            layer = _plain(stream) if sizes is None else _unpacked(stream)
+            yield diff_ids[number], size_bytes, layer
 
 
 def _unpacked(stream: Content) -> Iterator[bytes]:

@@ -53,8 +53,8 @@ def oci_archive(pack: Callable[[bytes], bytes]) -> bytes:
         packed = [pack(one) for one in layers]
         manifest = json.dumps(
             {
-                "config": {"digest": digest(config)},
-                "layers": [{"digest": digest(one)} for one in packed],
+                "config": {"digest": digest(config), "size": len(config)},
+                "layers": [{"digest": digest(one), "size": len(one)} for one in packed],
             }
         ).encode()
         manifests.append({"digest": digest(manifest)})

@@ -100,6 +100,10 @@ def read(leaving: Iterable[tuple[Location, Iterator[bytes]]]) -> dict[str, bytes
     return {str(location): b"".join(chunks) for location, chunks in leaving}
 
 
+def digest(sign: str) -> str:
+    return f"sha256:{sign * 64}"
+
+
 def files(places: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the small files, by their places."""
     return {name: text for name, text in places.items() if name[:5] == "layer" and len(text) < 99}
@@ -263,23 +267,40 @@ def test_a_layer_whose_bytes_are_damaged_is_refused(
     whole = tar({"file": random.Random(1).randbytes(3_000_000)})
     layer = bytearray(pack(whole))
     place = int(len(layer) * share)
-    config = json.dumps({"rootfs": {"diff_ids": ["sha256:a"]}}).encode()
-    manifest = b'{"config": {"digest": "c"}, "layers": [{"digest": "l"}]}'
+    diff_ids = [digest("a")]
+    config = {"architecture": "amd64", "rootfs": {"diff_ids": diff_ids}}
+    manifest = {
+        "config": {"digest": digest("c"), "size": 1},
+        "layers": [{"digest": digest("1"), "size": 1}],
+    }
+    documents = {f"blobs/sha256/{'c' * 64}": config, "m": manifest}
 
     def write() -> Path:
-        parts = {"blobs/c": config, "blobs/l": bytes(layer), "m": manifest}
-        (tmp_path / "x").write_bytes(tar(parts))
+        parts = {name: json.dumps(document).encode() for name, document in documents.items()}
+        (tmp_path / "x").write_bytes(tar({**parts, f"blobs/sha256/{'1' * 64}": bytes(layer)}))
         return tmp_path / "x"
 
-    assert len(read(read_layers(opener(write()), ["sha256:a"], base_diff_ids=()))) == 1
+    assert len(read(read_layers(opener(write()), diff_ids, base_diff_ids=()))) == 1
     layer[place] ^= 0x10
     with pytest.raises(EngineError, match="as the engine saves it, arrives incomplete"):
-        read(read_layers(opener(write()), ["sha256:a"], base_diff_ids=()))
+        read(read_layers(opener(write()), diff_ids, base_diff_ids=()))
     with pytest.raises(EngineError, match="as the engine saves it, arrives incomplete"):
-        [b"".join(part) for _, _, part in read_saved(opener(tmp_path / "x"), ["sha256:a"])]
+        [b"".join(part) for _, _, part in read_saved(opener(tmp_path / "x"), diff_ids)]
 
 
-CONFIG = b'{"rootfs": {"diff_ids": ["sha256:a", "sha256:b"]}}'
+def test_a_layer_that_an_image_has_twice_is_read_once(tmp_path: Path) -> None:
+    name = f"blobs/sha256/{'a' * 64}"
+    (tmp_path / "x").write_bytes(tar({name: tar({"file": b"text"})}))
+
+    places = read(read_layers(opener(tmp_path / "x"), [digest("a")] * 2, base_diff_ids=()))
+
+    assert places == {"layer 1: file": b"text"}
+
+
+CONFIG = b'{"architecture": "amd64", "rootfs": {"diff_ids": ["sha256:%b", "sha256:%b"]}}' % (
+    b"a" * 64,
+    b"b" * 64,
+)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +321,7 @@ def test_whatever_its_documents_say_a_tar_without_layers_is_refused(
     tmp_path: Path, documents: dict[str, bytes]
 ) -> None:
     (tmp_path / "x").write_bytes(tar(documents))
-    diff_ids = ["sha256:a", "sha256:b"]
+    diff_ids = [digest("a"), digest("b")]
 
     with pytest.raises(EngineError, match="as the engine saves it, lacks 2 of its layers"):
         list(read_layers(opener(tmp_path / "x"), diff_ids, base_diff_ids=()))

@@ -19,7 +19,6 @@ from snapenv_probe import (
     placeholders,
     settings,
     startup,
-    variables,
 )
 
 TYPE_CHECKING = False  # as in file_tree
@@ -47,9 +46,9 @@ def document() -> str:
     facts = {
         "schema": SCHEMA,
         "settings": settings.of_ultralytics() if "ultralytics" in names else {},
-        "variables": variables.of_training(),
+        "variables": settings.of_training(),
         "startup": startup.look(tree),
-        "image": variables.of_image(),
+        "image": settings.of_image(),
         "native": seen["native"],
         "places": placeholders.places(),
         "environment": {

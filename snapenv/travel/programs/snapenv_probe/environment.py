@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from snapenv_probe import (
     answer_inputs,
-    cuda,
     distributions,
     hashing,
     native_code,
@@ -45,8 +44,8 @@ def look(
         index,
         tree.statuses(),
     )
-    folder = torch_build.find(path)
-    torch = torch_build.facts(folder)
+    folder = torch_build.find_folder(path)
+    torch = torch_build.describe(folder)
     of_cuda = folder if torch and torch["cuda"] else None
     environment = {
         "distributions": [distributions.facts(found, hashed) for found in visible],
@@ -64,9 +63,9 @@ def look(
         and {
             "kernels": compiled["kernels"],
             "libraries": compiled["libraries"],
-            "cublas": cuda.cublas(path, of_cuda) if of_cuda else None,
+            "cublas": torch_build.find_cublas(path, of_cuda) if of_cuda else None,
         },
-        "cuda": cuda.find(path, of_cuda) if of_cuda else {},
+        "cuda": torch_build.find_libraries(path, of_cuda) if of_cuda else {},
     }
     is_alone = compiled and not reach.leads_out
     beside = answer_inputs.find(path, tree, everything, visible) if is_alone else None
