@@ -78,12 +78,13 @@ def _page(command: Command) -> str:
         if not rows:
             continue
         parts += [f"## {title} options", "\n".join(("| option | |", "| --- | --- |", *rows))]
-    schema = f"../../snapenv/schemas/{command.name}.json"
-    parts += [
-        "## Result",
-        f"With `--json`, `result` has these keys: [schema]({schema}), [JSON](../json.md).",
-        "\n".join(("| key | type |", "| --- | --- |", *_result_rows(str(command.name)))),
-    ]
+    if command.name in RESULTS:
+        schema = f"../../snapenv/schemas/{command.name}.json"
+        parts += [
+            "## Result",
+            f"With `--json`, `result` has these keys: [schema]({schema}), [JSON](../json.md).",
+            "\n".join(("| key | type |", "| --- | --- |", *_result_rows(str(command.name)))),
+        ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from msgspec import Struct
 
 from snapenv.kept import Kept
+from snapenv.model.launch import Gpu
 from snapenv.secrets.model import Location, Secret
 
 if TYPE_CHECKING:
@@ -325,6 +326,10 @@ class Runs(Protocol):
     in a venv.
     """
 
+    def refused_limits(self) -> tuple[str, ...]:
+        """Return the names of the limits that could not be raised here before."""
+        ...
+
     def run(self, launch: Launch) -> Ended:
         """Run in the foreground: with this process's stdin, stdout and stderr, to its end.
 
@@ -408,9 +413,13 @@ class Services(Struct, frozen=True, kw_only=True):
     engine: Engine
     registry: Registry
     venvs: Venvs
+    containers: Runs
+    processes: Runs
     progress: Progress
     wheels: Wheels
     uv: Callable[[], str]  # the path of the uv that came with snapenv
+    gpus: Callable[[], tuple[Gpu, ...]] = tuple  # of this machine
+    state: Path | None = None  # the user's folder of records of runs; None writes none
     cache: Path | None = None  # a folder of the user's for what is known already; None keeps none
     secrets: Callable[[], tuple[Secret, ...]] = tuple  # the credentials that this machine uses
     missing_helpers: Callable[[], tuple[str, ...]] = tuple  # docker-credential-…, named and absent

@@ -23,9 +23,11 @@ from snapenv.errors import (
     InterpreterError,
     NotFoundError,
     RegistryError,
+    SnapenvError,
 )
 from snapenv.model.host import HostEngine
 from snapenv.model.image import BuildContext, Image, ImageRef
+from snapenv.model.launch import Ended, Launch, RunState
 from snapenv.ports import Completed, Target
 from snapenv.secrets.model import Location
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from snapenv.model.carried import Content
-    from snapenv.ports import Engine, Progress, Task
+    from snapenv.ports import Engine, Frame, Progress, Task
 
 
 _SCRATCH = Image(id="", diff_ids=(), labels={}, variables={}, machine="amd64", size_bytes=0)
@@ -382,3 +384,84 @@ if TYPE_CHECKING:
     _engine: Engine = FakeEngine()
     _progress: Progress = SilentProgress()
     _task: Task = FakeTask()
+
+
+@dataclass
+class FakeRuns:
+    """Runs in memory: each goes on until it is stopped, or ends at once with ``exit_code``."""
+
+    exit_code: int = 0
+    refusal: SnapenvError | None = None
+    launches: list[Launch] = field(default_factory=list)
+    states: dict[str, RunState] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+
+    def refused_limits(self) -> tuple[str, ...]:
+        return ()
+
+    def run(self, launch: Launch) -> Ended:
+        self._begin(launch)
+        return self._end(launch.run)
+
+    def start(self, launch: Launch) -> RunState:
+        self._begin(launch)
+        return self.states[launch.run]
+
+    def attach(self, run: str) -> Ended:
+        if run not in self.states or not self.states[run].running:
+            raise NotFoundError(f"no run {run} is running", hint="See snapenv ps.")
+        return self._end(run)
+
+    def state(self, run: str) -> RunState | None:
+        return self.states.get(run)
+
+    def list_runs(self) -> tuple[RunState, ...]:
+        return tuple(reversed(self.states.values()))
+
+    def logs(self, run: str, *, follow: bool, tail: int | None) -> Iterator[Frame]:
+        assert follow is not None
+        assert tail is None or tail >= 0
+        if run not in self.states:
+            raise NotFoundError(f"there is no run {run}", hint="See snapenv ps --all.")
+        yield b"out\n", None
+
+    def signal(self, run: str, number: int) -> None:
+        if run in self.states:
+            self.states[run] = replace(self.states[run], status="exited", exit_code=128 + number)
+
+    def wait(self, run: str, timeout_s: float | None = None) -> RunState | None:
+        assert timeout_s is None or timeout_s >= 0
+        return self._end(run).state if run in self.states else None
+
+    def stop(self, run: str, grace_s: int) -> RunState | None:
+        assert grace_s >= 0
+        self.signal(run, 2)
+        return self.state(run)
+
+    def execute(
+        self, run: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> Completed:
+        assert environment is None or argv
+        if run not in self.states:
+            raise NotFoundError(f"no run {run} is running", hint="See snapenv ps.")
+        return Completed(exit_code=0, stdout="", stderr="")
+
+    def put(self, run: str, files: Mapping[str, bytes]) -> None:
+        assert run in self.states or not files
+
+    def remove(self, run: str) -> None:
+        self.states.pop(run, None)
+        self.removed.append(run)
+
+    def _begin(self, launch: Launch) -> None:
+        if self.refusal:
+            raise self.refusal
+        self.launches.append(launch)
+        self.states[launch.run] = RunState(
+            run=launch.run, status="running", labels=launch.labels, ports=launch.ports
+        )
+
+    def _end(self, run: str) -> Ended:
+        state = replace(self.states[run], status="exited", exit_code=self.exit_code)
+        self.states[run] = state
+        return Ended(state=state, output=b"")

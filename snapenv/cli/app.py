@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from snapenv.cli.streams import answering, echo, print_stderr, print_text
+from snapenv.cli.streams import answering, echo, print_stderr, print_text, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from snapenv.engine.docker import DockerEngine
     from snapenv.index.wheels import IndexWheels
-    from snapenv.model.outcome import Outcome, Result
-    from snapenv.ports import Engine, Registry, Services, Target, Venvs, Wheels
+    from snapenv.model.outcome import Handed, Outcome, Result
+    from snapenv.ports import Engine, Registry, Runs, Services, Target, Venvs, Wheels
     from snapenv.secrets.model import Secret
 
 _SHORTEST_SECRET = 8  # characters; shorter ones stand in words
@@ -46,6 +47,22 @@ class App:
         if outcome.exit_code:
             click.get_current_context().exit(outcome.exit_code)
 
+    def hand_over(self, workflow: Callable[[Services, Callable[[str], None]], Handed]) -> None:
+        """Run a workflow that hands stdin, stdout and stderr to a program; end with its code."""
+
+        def say(text: str) -> None:
+            warn(f"note: {without_secrets(text)}")
+
+        services = _connect(say=say)
+        with _cleaning(services.cache):
+            self.in_workflow = True
+            handed = workflow(services, say)
+            self.in_workflow = False
+        if handed.answer is not None:
+            with answering():
+                click.echo(handed.answer)
+        click.get_current_context().exit(handed.exit_code)
+
     def show(self, outcome: Outcome[Result]) -> None:
         """Print the answer on stdout; on stderr what to look out for, and what to type next."""
         from rich.console import Console
@@ -66,14 +83,15 @@ class App:
             print_stderr(next_text(following))
 
 
-def _connect() -> Services:
-    from platformdirs import user_cache_path
+def _connect(*, say: Callable[[str], None] | None = None) -> Services:
+    from platformdirs import user_cache_path, user_state_path
 
     from snapenv.cli.progress import stderr_progress
     from snapenv.ports import Services
-    from snapenv.targets.local import LocalTarget
+    from snapenv.targets.local import LocalTarget, list_gpus
 
     cache, warnings = user_cache_path("snapenv"), list[str]()
+    state = user_state_path("snapenv")
     engine = cast("Engine", _Lazy(lambda: _docker(registry, warnings.append)))
     registry = cast("Registry", _Lazy(lambda: _registry(engine)))
     return Services(
@@ -82,6 +100,10 @@ def _connect() -> Services:
         engine=engine,
         registry=registry,
         venvs=cast("Venvs", _Lazy(_venvs)),
+        containers=cast("Runs", _Lazy(lambda: _containers(engine, say or warnings.append, cache))),
+        processes=cast("Runs", _Lazy(lambda: _processes(state))),
+        gpus=list_gpus,
+        state=state,
         progress=stderr_progress(),
         uv=_uv,
         wheels=cast("Wheels", _Lazy(_wheels)),
@@ -145,6 +167,21 @@ def _docker(registry: Registry, warn: Callable[[str], None]) -> Engine:
     from snapenv.engine.docker import DockerEngine
 
     return DockerEngine(registry=registry, warn=warn)
+
+
+def _containers(engine: Engine, warn: Callable[[str], None], cache: Path) -> Runs:
+    from snapenv.engine.runs import DockerRuns
+    from snapenv.kept import Kept
+
+    docker = cast("DockerEngine", engine)
+    described = functools.cache(docker.describe)
+    return DockerRuns(lambda: docker.client, described, warn, Kept(cache / "made"))
+
+
+def _processes(state: Path) -> Runs:
+    from snapenv.targets.venv_runs import VenvRuns
+
+    return VenvRuns(state)
 
 
 def list_tags(timeout_s: float) -> tuple[str, ...]:

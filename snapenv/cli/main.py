@@ -44,7 +44,16 @@ _COMMANDS = {
     "import": ("import_", "import_"),
     "list": ("list", "list_"),
     "show": ("show", "show"),
+    "run": ("run", "run"),
+    "shell": ("run", "shell"),
+    "ps": ("runs", "ps"),
+    "logs": ("runs", "logs"),
+    "attach": ("runs", "attach"),
+    "stop": ("runs", "stop"),
 }
+
+# Their stdout is what a program writes, and no answer of ours.
+HANDING_OVER = ("run", "shell", "logs", "attach")
 
 _EXAMPLES = (
     "snapenv capture",
@@ -99,10 +108,11 @@ _ENDS: dict[int, tuple[str, type[SnapenvError]]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    app = App(json="--json" in words or _is_set("SNAPENV_JSON"))
+    own = words[: words.index("--")] if "--" in words else words
+    app = App(json=_answers_json(own) and ("--json" in own or _is_set("SNAPENV_JSON")))
     try:
         with interruptible():
-            _refuse_empty(words)
+            _refuse_empty(own)
             ended = cli.main(args=words, prog_name="snapenv", obj=app, standalone_mode=False)
         with answering():
             pass  # what a help page has left to write
@@ -132,6 +142,12 @@ def _end(error: SnapenvError, *, app: App, words: Sequence[str]) -> int:
         _explain(unwritten, app=App(), words=words)
         return unwritten.exit_code
     return error.exit_code
+
+
+def _answers_json(words: Sequence[str]) -> bool:
+    """Tell whether stdout is for an answer, and not for what a program writes."""
+    command = next((word for word in words if word in _COMMANDS), "")
+    return command not in HANDING_OVER
 
 
 def _is_set(name: str) -> bool:

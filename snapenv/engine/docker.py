@@ -110,7 +110,7 @@ class DockerEngine:
         self._starts: dict[str, bool] = {}  # whether they start commands, by the ids of images
 
     @property
-    def _client(self) -> APIClient:
+    def client(self) -> APIClient:
         if isinstance(self._connection, EngineMissingError):
             raise self._connection
         return self._connection
@@ -125,7 +125,7 @@ class DockerEngine:
 
     def check(self) -> str:
         """Name the engine, and see that it has BuildKit."""
-        client = self._client
+        client = self.client
         with engine_errors():
             version = client.version()["Version"]
             headers = client.get(f"{client.base_url}/_ping", timeout=QUESTION_S).headers
@@ -138,7 +138,7 @@ class DockerEngine:
 
     def describe(self) -> HostEngine:
         """Say what the engine is and can do, as ``ports.Engine`` says."""
-        client = self._client
+        client = self.client
         with engine_errors():
             version, info = client.version(), client.info()
             headers = client.get(f"{client.base_url}/_ping", timeout=QUESTION_S).headers
@@ -148,7 +148,7 @@ class DockerEngine:
         """Return a local image; of a name with a digest, the digest alone counts."""
         with engine_errors():
             try:
-                return _image(self._client.inspect_image(_without_tag(ref)))  # type: ignore[no-untyped-call]
+                return _image(self.client.inspect_image(_without_tag(ref)))  # type: ignore[no-untyped-call]
             except NotFound:
                 return None
 
@@ -158,14 +158,14 @@ class DockerEngine:
         Sorted by name; the time is RFC 3339. An image without a name is not in it.
         """
         with engine_errors():
-            found = self._client.images(filters={"label": label})
+            found = self.client.images(filters={"label": label})
         named = ((name, one["Created"]) for one in found for name in one["RepoTags"] or ())
         return tuple(sorted((name, _utc(at)) for name, at in named if name != _UNNAMED))
 
     def is_insecure(self, host: str) -> bool:
         """Return whether the engine is configured to take http from a registry by this name."""
         with engine_errors():
-            known = self._client.info().get("RegistryConfig") or {}
+            known = self.client.info().get("RegistryConfig") or {}
         found = (known.get("IndexConfigs") or {}).get(host) or {}
         networks = known.get("InsecureRegistryCIDRs") or ()
         return found.get("Secure") is False or _is_within(host.partition(":")[0], networks)
@@ -241,16 +241,16 @@ class DockerEngine:
     def tag(self, image: Image, ref: ImageRef) -> None:
         """Give a local image a name."""
         with engine_errors():
-            self._client.tag(image.id, ref.repository, ref.tag)
+            self.client.tag(image.id, ref.repository, ref.tag)
 
     def remove(self, ref: str) -> None:
         """Take a local name or image away, if it is there."""
         with engine_errors(), contextlib.suppress(NotFound):
-            self._client.remove_image(ref)
+            self.client.remove_image(ref)
 
     def read_folder(self, image: Image, path: str) -> Mapping[str, bytes]:
         """Read the plain files directly in a folder, from a container that never starts."""
-        client = self._client
+        client = self.client
         with engine_errors():
             name = f"snapenv-read-{uuid.uuid4().hex[:12]}"
             try:
@@ -271,22 +271,22 @@ class DockerEngine:
         self, image: Image, *, base: Image
     ) -> Iterator[tuple[Location, Iterator[bytes]]]:
         """Yield what an image brings beside its base, as ``ports.Engine`` says."""
-        return read_leaving(self._client, image.id, base_diff_ids=base.diff_ids)
+        return read_leaving(self.client, image.id, base_diff_ids=base.diff_ids)
 
     def save(self, image: Image) -> Iterator[tuple[str, int, Iterator[bytes]]]:
         """Yield an image's config and its layers, as ``ports.Engine`` says."""
-        return save(self._client, image)
+        return save(self.client, image)
 
     def load(self, tar: Iterable[bytes]) -> Image:
         """Take an image in from a tar, as ``ports.Engine`` says."""
         with self._naming_full_disks():
-            return load(self._client, tar, self.find)
+            return load(self.client, tar, self.find)
 
     def image_target(self, image: Image, *, python: str, gpus: str | None) -> Target:
         """Make a target of an image, as ``ports.Engine`` says."""
         starts = self.starts_commands(image)
         return ImageTarget(
-            client=self._client,
+            client=self.client,
             image=image,
             python=python,
             gpus=gpus,
@@ -296,14 +296,14 @@ class DockerEngine:
     def starts_commands(self, image: Image) -> bool:
         """Return whether an image's entrypoint starts the command that it is given; asked once."""
         if image.id not in self._starts:
-            self._starts[image.id] = starts_commands(self._client, image)
+            self._starts[image.id] = starts_commands(self.client, image)
         return self._starts[image.id]
 
     def container_target(self, name: str, *, python: str) -> Target:
         """Make a target of a running container."""
         with engine_errors():
             try:
-                found = self._client.inspect_container(name)
+                found = self.client.inspect_container(name)
             except NotFound:
                 found = None
         if found is None or not found["State"]["Running"]:
@@ -311,7 +311,7 @@ class DockerEngine:
                 f"no container {name} is running at {find_address().url}",
                 hint="See docker ps, and give one of its names.",
             )
-        return ContainerTarget(client=self._client, id=found["Id"], name=name, python=python)
+        return ContainerTarget(client=self.client, id=found["Id"], name=name, python=python)
 
     @contextlib.contextmanager
     def _naming_full_disks(self) -> Iterator[None]:
@@ -331,7 +331,7 @@ class DockerEngine:
 
         def ask() -> str:
             with open_request(
-                self._client, "GET", path, ref, timeout_s=self._patience.answer_s
+                self.client, "GET", path, ref, timeout_s=self._patience.answer_s
             ) as response:
                 return str(response.json()["Descriptor"]["digest"])
 
@@ -367,9 +367,7 @@ class DockerEngine:
             path, query = f"images/{ref.repository}/push", {"tag": ref.tag or ""}
         layers, sent = Layers(task), None
         silence_s = self._patience.silence_s
-        with open_request(
-            self._client, "POST", path, ref, timeout_s=silence_s, **query
-        ) as response:
+        with open_request(self.client, "POST", path, ref, timeout_s=silence_s, **query) as response:
             for message in drain(read_messages(response)):
                 layers.update(message)
                 sent = (message.get("aux") or {}).get("Digest", sent)
@@ -398,7 +396,7 @@ class DockerEngine:
 
     def _build_messages(self, context: BuildContext, task: Task) -> Iterator[Mapping[str, Any]]:
         """Ask for a build; closing the answer, on Ctrl-C too, ends the build."""
-        client = self._client
+        client = self.client
         parameters = {
             "version": _BUILDKIT,
             "dockerfile": context.dockerfile,
@@ -430,7 +428,7 @@ class DockerEngine:
         Raises:
             docker.errors.NotFound: There is no such folder.
         """
-        client = self._client
+        client = self.client
         with client.get(
             self._url(f"containers/{container}/archive"),
             params={"path": path},
@@ -441,7 +439,7 @@ class DockerEngine:
             return unpack_folder(response.iter_content(_CHUNK_BYTES), where=path)
 
     def _url(self, path: str) -> str:
-        return f"{self._client.base_url}/v{self._client.api_version}/{path}"
+        return f"{self.client.base_url}/v{self.client.api_version}/{path}"
 
 
 def _counted(tar: Tar, task: Task) -> Iterator[bytes]:

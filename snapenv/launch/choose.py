@@ -21,6 +21,7 @@ from snapenv.model.launch import (
     PROJECT_LABEL,
     RUN_LABEL,
     USER_LABEL,
+    Gpu,
     InImage,
     InVenv,
     Launch,
@@ -83,13 +84,6 @@ class Caller(Struct, frozen=True, kw_only=True):
     groups: tuple[int, ...] = ()
 
 
-class Gpu(Struct, frozen=True, kw_only=True):
-    """A GPU of this machine, by the number that nvidia-smi gives it."""
-
-    number: int
-    uuid: str
-
-
 class Machine(Struct, frozen=True, kw_only=True):
     """What a program may get; ``engine`` is None for a venv."""
 
@@ -97,6 +91,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     cpus: int | None
     memory_bytes: int | None
     gpus: tuple[Gpu, ...] = ()  # of this machine, as far as they are seen
+    refused_limits: tuple[str, ...] = ()  # that the engine could not raise before
 
 
 class Known(Struct, frozen=True, kw_only=True):
@@ -210,7 +205,8 @@ def _gpus(device: str, machine: Machine) -> tuple[str | None, tuple[str, ...]]:
     engine, here = machine.engine, {gpu.uuid: gpu for gpu in machine.gpus}
     if device == "auto":
         able = engine is None or engine.injects is not None
-        return ("all", tuple(here)) if here and able else (None, ())
+        seen = bool(here) or (engine is not None and not engine.local)
+        return ("all", tuple(here)) if seen and able else (None, ())
     if device == "cpu":
         return None, ()
     if device == "all":
@@ -322,9 +318,12 @@ def _shm_bytes(asked: Asked, machine: Machine) -> int:
 
 def _limits(machine: Machine) -> tuple[Limit, ...]:
     """An engine without root may raise none of those that stand above its own."""
-    if machine.engine and machine.engine.rootless:
-        return tuple(one for one in _LIMITS if one.name == "stack")
-    return _LIMITS
+    rootless = machine.engine is not None and machine.engine.rootless
+    return tuple(
+        one
+        for one in _LIMITS
+        if one.name not in machine.refused_limits and (one.name == "stack" or not rootless)
+    )
 
 
 def _security(machine: Machine) -> tuple[str, ...]:

@@ -45,9 +45,9 @@ class Mount(Struct, frozen=True, kw_only=True):
 class Port(Struct, frozen=True, kw_only=True):
     """A TCP port of a container, and where the engine's machine listens for it."""
 
-    inside: int
-    host: int | None = None  # None lets the engine choose
-    address: str = "127.0.0.1"
+    inside: int  # the container's number
+    host: int | None = None  # the machine's; None lets the engine choose
+    address: str = "127.0.0.1"  # of the machine
 
 
 class Limit(Struct, frozen=True, kw_only=True):
@@ -66,6 +66,13 @@ class User(Struct, frozen=True, kw_only=True):
     name: str
     home: str  # inside
     groups: tuple[int, ...] = ()  # beside ``gid``
+
+
+class Gpu(Struct, frozen=True, kw_only=True):
+    """A GPU of this machine, by the number that nvidia-smi gives it."""
+
+    number: int
+    uuid: str
 
 
 class Launch(Struct, frozen=True, kw_only=True):

@@ -103,3 +103,10 @@ class Outcome(Struct, Generic[R_co], frozen=True, kw_only=True):
     def exit_code(self) -> int:
         """0 when every check passed, 1 when a check says no."""
         return 0 if self.ok else 1
+
+
+class Handed(Struct, frozen=True, kw_only=True):
+    """What is left to do after a program had stdin, stdout and stderr for itself."""
+
+    exit_code: int
+    answer: str | None = None  # a line for stdout, where no program wrote there

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from snapenv.model.fingerprint import Fingerprint, Speed, Tier
 from snapenv.model.host import Host, Needs
+from snapenv.model.launch import Port, Status
 from snapenv.model.outcome import Check, Difference, Outcome, Result, Section, Verdict
 
 
@@ -212,6 +213,38 @@ class ShowResult(Result, Struct, frozen=True, kw_only=True):
     more: str | None = None  # how to know more
     labels: Mapping[str, str] = field(default_factory=dict)  # of the image
     distributions: tuple[ListedPackage, ...] | None = None  # by name, with --packages
+
+
+class ListedRun(Struct, frozen=True, kw_only=True):
+    """One run; what is not known is None."""
+
+    run: str  # its id
+    kind: str  # "run", "shell"
+    status: Status  # of its container or process
+    ref: str  # of the environment, as it was typed
+    command: tuple[str, ...]  # in words
+    created: str  # RFC 3339
+    exit_code: int | None  # once it has ended
+    results: str | None  # a folder
+    container: str | None  # the id; None for a venv, and once it is gone
+    ports: tuple[Port, ...]  # as they are bound now
+    gpu_uuids: tuple[str, ...]  # that it was given
+    cause: str | None  # of its end
+
+
+class PsResult(Result, Struct, frozen=True, kw_only=True):
+    """Runs, the newest first."""
+
+    runs: tuple[ListedRun, ...]  # of this user
+
+
+class StopResult(Result, Struct, frozen=True, kw_only=True):
+    """A run that has ended."""
+
+    run: str  # its id
+    was_running: bool  # until now
+    exit_code: int | None  # None where nobody saw its end
+    results: str | None  # a folder
 
 
 class Row(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from snapenv.report.printable import printable
@@ -10,8 +11,9 @@ from snapenv.sizes import counted, size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from snapenv.model.results import Baseline, ListedPackage, ListResult, ShowResult
+    from snapenv.model.results import Baseline, ListedPackage, ListResult, PsResult, ShowResult
 
+_COMMAND = 60  # characters
 _UNKNOWN = "unknown"
 
 
@@ -29,6 +31,17 @@ def list_lines(result: ListResult) -> Iterator[str]:
         day = (image.created or _UNKNOWN)[:10]
         size_ = _UNKNOWN if image.size_bytes is None else size(image.size_bytes)
         yield f"  {image.tag:<{width}}  {size_:>8}  {day:<10} {image.where}"
+
+
+def run_lines(result: PsResult) -> Iterator[str]:
+    """Yield a line for each run."""
+    if not result.runs:
+        yield "nothing of yours is running"
+    for one in result.runs:
+        status = one.status if one.exit_code is None else f"{one.status} {one.exit_code}"
+        ports = "".join(f" {port.address}:{port.host}->{port.inside}" for port in one.ports)
+        command = shlex.join(one.command)
+        yield printable(f"{one.run}  {status:<10}  {one.ref}{ports}  {command[:_COMMAND]}")
 
 
 def card_lines(card: ShowResult, *, packages: bool) -> Iterator[str]:

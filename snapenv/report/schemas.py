@@ -24,7 +24,9 @@ from snapenv.model.results import (
     DoctorResult,
     ListResult,
     ProofResult,
+    PsResult,
     ShowResult,
+    StopResult,
 )
 from snapenv.report.document import JSON_SCHEMA
 
@@ -45,6 +47,8 @@ RESULTS: Mapping[str, type[Result]] = {
     "import": ArchiveResult,
     "list": ListResult,
     "show": ShowResult,
+    "ps": PsResult,
+    "stop": StopResult,
 }
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from msgspec import Struct
 
 from snapenv.content import write_content
 from snapenv.errors import InterpreterError, WriteError
+from snapenv.model.launch import Gpu
 from snapenv.ownership.leftovers import scratch_folder
 from snapenv.ports import Completed
 from snapenv.targets.process import converse, start
@@ -17,12 +20,13 @@ from snapenv.targets.process import converse, start
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from snapenv.model.carried import Content
 
 # What belongs to the Python that snapenv itself runs on would mislead another one.
 _OURS = ("__PYVENV_LAUNCHER__", "PYTHONHOME", "PYTHONEXECUTABLE")
+_DRIVER = Path("/proc/driver/nvidia")
+_UUID = re.compile(r"^GPU UUID:\s*(GPU-\S+)", re.MULTILINE)
 
 
 class LocalTarget(Struct, frozen=True):
@@ -46,6 +50,17 @@ class LocalTarget(Struct, frozen=True):
             inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
             process = _start(argv, str(folder), {**inherited, **(environment or {})})
             return _listen(process, on_line, stdout)
+
+
+def list_gpus(driver: Path = _DRIVER) -> tuple[Gpu, ...]:
+    """List the GPUs that the driver's files show, by their place on the bus, as nvidia-smi does.
+
+    Empty without a driver, and in WSL, which has no such files.
+    Source: https://download.nvidia.com/XFree86/Linux-x86_64/550.54.14/README/procinterface.html
+    """
+    texts = (one.read_text() for one in sorted(driver.glob("gpus/*/information")))
+    uuids = (found[1] for text in texts if (found := _UUID.search(text)))
+    return tuple(Gpu(number=number, uuid=uuid) for number, uuid in enumerate(uuids))
 
 
 def _write(path: Path, content: Content) -> None:

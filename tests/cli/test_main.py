@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snapenv.cli.main import HANDING_OVER
 from snapenv.lock.store import write_snapshot
 from tests.command import COMMANDS, Program
 from tests.samples import sample_snapshot
@@ -42,8 +43,10 @@ def test_every_option_of_every_command_has_an_environment_variable(command: str)
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_every_command_prints_json(command: str) -> None:
-    assert any("--json" in param.opts for param in COMMANDS[command].params)
+def test_every_command_prints_json_unless_stdout_is_a_programs(command: str) -> None:
+    has_json = any("--json" in param.opts for param in COMMANDS[command].params)
+
+    assert has_json == (command not in HANDING_OVER)
 
 
 def test_a_usage_error_is_a_document_too() -> None:

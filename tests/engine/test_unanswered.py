@@ -234,7 +234,7 @@ def test_an_engine_is_reached_through_ssh(tmp_path: Path, monkeypatch: pytest.Mo
     with answering(tmp_path / "s"):
         engine = DockerEngine()
         name, described = engine.check(), engine.describe()
-        engine._client.close()
+        engine.client.close()
 
     assert name == f"Docker 28.5.2 at {url}"
     assert not described.local

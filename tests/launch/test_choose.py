@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, UsageError
-from snapenv.launch.choose import Asked, Caller, Gpu, Known, Machine, choose_launch
+from snapenv.launch.choose import Asked, Caller, Known, Machine, choose_launch
 from snapenv.launch.settings import Settings
-from snapenv.model.launch import InImage, InVenv, Launch, Mount, Port, User
+from snapenv.model.launch import Gpu, InImage, InVenv, Launch, Mount, Port, User
 from tests.fakes import DESCRIBED
 
 FOLDER = Path("/home/ann/project")

@@ -18,7 +18,7 @@ from snapenv.model.uv import Call, UvSettings
 from snapenv.model.wheels import WheelRecord
 from snapenv.ports import Completed, Services, Target
 from snapenv.probe.host import Machine
-from tests.fakes import FakeEngine, FakeTarget, SilentProgress
+from tests.fakes import FakeEngine, FakeRuns, FakeTarget, SilentProgress
 from tests.samples import TAG, sample_facts, sample_lock, sample_native
 
 if TYPE_CHECKING:
@@ -213,6 +213,8 @@ def services(
         engine=engine or EngineWithBase(),
         registry=registry or FakeRegistry(pushed=engine.served if engine else {}),
         venvs=FakeVenvs(made),
+        containers=FakeRuns(),
+        processes=FakeRuns(),
         progress=SilentProgress(),
         wheels=wheels or FakeWheels(),
         uv=lambda: "uv",

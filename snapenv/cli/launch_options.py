@@ -1,0 +1,327 @@
+"""What the commands that run something in an environment share: their options and their words."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snapenv.cli.help import Command, option
+from snapenv.cli.options import device_option, engine_option, into_option, repository_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from snapenv.model.launch import Mount, Port
+
+    F = TypeVar("F", bound=Callable[..., object])
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_PORT = re.compile(r"(?:(?:(\[[0-9a-f:]+\]|[\d.]+):)?(\d*):)?(\d+)", re.ASCII)
+_USER = re.compile(r"(\d+)(?::(\d+))?", re.ASCII)
+_LAST_PORT = 65535
+
+
+class RunCommand(Command):
+    """A command whose options end where the command to run begins: ``REF [OPTIONS] [--] WORDS``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put REF and the words of the command behind all options, and parse as usual."""
+        first = self._word_at(ctx, args, 0)
+        second = self._word_at(ctx, args, first + 1)
+        ref, words = args[first : first + 1], args[second:]
+        options = [*args[:first], *args[first + 1 : second]]
+        words = words[1:] if words[:1] == ["--"] else words
+        return super().parse_args(ctx, [*options, "--", *ref, *words])
+
+    def _word_at(self, ctx: click.Context, args: list[str], start: int) -> int:
+        """Return where the first word stands that is no option and no value of one."""
+        takes_value = {
+            name
+            for one in self.get_params(ctx)
+            if isinstance(one, click.Option) and not one.is_flag
+            for name in one.opts
+        }
+        at = start
+        while at < len(args) and args[at].startswith("-") and args[at] != "--":
+            at += 2 if args[at] in takes_value else 1
+        return min(at, len(args))
+
+
+class SizeType(click.ParamType[int]):
+    """A size in bytes, or with k, m, g or t as docker reads it."""
+
+    name = "SIZE"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return it in bytes, or end in a usage error."""
+        found = _SIZE.fullmatch(str(value).strip())
+        if found is None or not float(found[1]):
+            self.fail(f"{value!r} is not a size such as 512m or 8g", param, ctx)
+        return int(float(found[1]) * 1024 ** _POWERS[found[2].lower()])
+
+
+class PortType(click.ParamType["Port"]):
+    """A port of the container, with the machine's port and address before it if they matter."""
+
+    name = "[[ADDRESS:]PORT:]PORT"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Port:
+        """Return it, or end in a usage error."""
+        from snapenv.model.launch import Port
+
+        found = _PORT.fullmatch(str(value))
+        numbers = [int(one) for one in found.groups()[1:] if one] if found else []
+        if found is None or not all(0 < one <= _LAST_PORT for one in numbers):
+            self.fail(f"{value!r} is not a port such as 8888 or 9000:8888", param, ctx)
+        return Port(
+            inside=int(found[3]),
+            host=int(found[2]) if found[2] else None,
+            address=(found[1] or "127.0.0.1").strip("[]"),
+        )
+
+
+class MountType(click.ParamType["Mount"]):
+    """A folder or file of the machine, or a volume, and where it is in the container."""
+
+    name = "SOURCE:TARGET[:ro]"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Mount:
+        """Return it, or end in a usage error."""
+        from snapenv.model.launch import Mount
+
+        parts = str(value).split(":")
+        read_only = parts[2:] == ["ro"]
+        if len(parts) not in {2, 3} or parts[2:] not in ([], ["ro"], ["rw"]):
+            self.fail(f"{value!r} is not SOURCE:TARGET or SOURCE:TARGET:ro", param, ctx)
+        source, target = parts[:2]
+        if not target.startswith("/"):
+            self.fail(f"{target!r} is not an absolute path of the container", param, ctx)
+        if "/" not in source and not source.startswith("."):
+            return Mount(source=source, target=target, read_only=read_only, kind="volume")
+        place = str(Path(source).expanduser().absolute())
+        return Mount(source=place, target=os.path.normpath(target), read_only=read_only)
+
+
+def _user(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    found = _USER.fullmatch(value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is not numbers such as 1000:1000", ctx, param)
+    return int(found[1]), int(found[2] or found[1])
+
+
+def _variables(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """Read NAME=VALUE, or NAME alone for the value that it has here."""
+    variables = {}
+    for word in values:
+        name, given, value = word.partition("=")
+        if not name or (not given and name not in os.environ):
+            raise click.BadParameter(f"{word!r} is not NAME=VALUE, nor is it set here", ctx, param)
+        variables[name] = value if given else os.environ[name]
+    return variables
+
+
+def _positive(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not 0 < value < float("inf"):
+        raise click.BadParameter(f"{value:g} is not more than 0", ctx, param)
+    return value
+
+
+_FOLDER = click.Path(path_type=Path)
+_OPTIONS = (
+    engine_option,
+    into_option("run in the one in this folder"),
+    repository_option,
+    option(
+        "--data",
+        type=_FOLDER,
+        metavar="DIR",
+        multiple=True,
+        envvar="SNAPENV_DATA",
+        group="Folder",
+        help="Let the program read this folder, at its own path. May be repeated.",
+    ),
+    option(
+        "--runs",
+        type=_FOLDER,
+        metavar="DIR",
+        default=Path("runs"),
+        show_default=True,
+        envvar="SNAPENV_RUNS",
+        group="Folder",
+        help="Let ultralytics write its results here.",
+    ),
+    option(
+        "--workdir",
+        type=_FOLDER,
+        metavar="DIR",
+        default=Path(),
+        show_default="the current folder",
+        envvar="SNAPENV_WORKDIR",
+        group="Folder",
+        help="Start in this folder, which is the same inside.",
+    ),
+    option(
+        "--mount",
+        "mounts",
+        type=MountType(),
+        multiple=True,
+        envvar="SNAPENV_MOUNT",
+        group="Folder",
+        help="Mount a folder or a volume too. May be repeated.",
+    ),
+    option(
+        "-e",
+        "--env",
+        "variables",
+        metavar="NAME[=VALUE]",
+        multiple=True,
+        callback=_variables,
+        envvar="SNAPENV_ENV",
+        group="Program",
+        help="Set a variable; without a value, to what it is here. May be repeated.",
+    ),
+    option(
+        "--user",
+        metavar="UID[:GID]",
+        callback=_user,
+        envvar="SNAPENV_USER",
+        group="Program",
+        help="Run as this user.  [default: you]",
+    ),
+    option(
+        "--tty/--no-tty",
+        default=None,
+        envvar="SNAPENV_TTY",
+        group="Program",
+        help="Give the program a terminal.  [default: where stdin and stdout are one]",
+    ),
+    option(
+        "--stop-timeout",
+        "grace_s",
+        type=click.IntRange(0),
+        metavar="SECONDS",
+        default=120,
+        show_default=True,
+        envvar="SNAPENV_STOP_TIMEOUT",
+        group="Program",
+        help="Wait so long after SIGINT before it is killed.",
+    ),
+    option(
+        "--project",
+        metavar="NAME",
+        envvar="SNAPENV_PROJECT",
+        group="Program",
+        help="Note this project in the record of the run.",
+    ),
+    device_option,
+    option(
+        "--cpus",
+        type=float,
+        callback=_positive,
+        envvar="SNAPENV_CPUS",
+        group="Resource",
+        help="Limit the CPUs, and threads and workers with them.",
+    ),
+    option(
+        "--memory",
+        "memory_bytes",
+        type=SizeType(),
+        envvar="SNAPENV_MEMORY",
+        group="Resource",
+        help="Limit memory and swap together, such as 16g.",
+    ),
+    option(
+        "--shm-size",
+        "shm_bytes",
+        type=SizeType(),
+        envvar="SNAPENV_SHM_SIZE",
+        group="Resource",
+        help="Size of /dev/shm.  [default: 8g, or a quarter of the memory]",
+    ),
+    option(
+        "--ipc",
+        type=click.Choice(("private", "host")),
+        default="private",
+        show_default=True,
+        envvar="SNAPENV_IPC",
+        group="Resource",
+        help="Have a /dev/shm of its own, or that of the machine.",
+    ),
+    option(
+        "-p",
+        "--port",
+        "ports",
+        type=PortType(),
+        multiple=True,
+        envvar="SNAPENV_PORT",
+        group="Network",
+        help="Publish a port, on 127.0.0.1 unless an address is given. May be repeated.",
+    ),
+    option(
+        "--network",
+        metavar="NAME",
+        envvar="SNAPENV_NETWORK",
+        group="Network",
+        help="Use this network of the engine, such as none.",
+    ),
+    option(
+        "--dry-run",
+        is_flag=True,
+        envvar="SNAPENV_DRY_RUN",
+        group="Output",
+        help="Print the equal docker command, and start nothing.",
+    ),
+)
+
+
+def launch_options(command: F) -> F:
+    """Add every option of a launch, in the order in which help lists them."""
+    return functools.reduce(lambda decorated, add: add(decorated), reversed(_OPTIONS), command)
+
+
+def asked(options: dict[str, Any], *, stdin: bool = True) -> dict[str, Any]:
+    """Return the fields of a request from the options: absolute paths, and the terminal."""
+    folder, tty, ipc = options.pop("workdir").absolute(), options.pop("tty"), options.pop("ipc")
+    return {
+        **options,
+        "folder": folder,
+        "runs": folder / options["runs"].expanduser(),
+        "data": tuple(one.expanduser().absolute() for one in options["data"]),
+        "repository": str(options["repository"]),
+        "host_ipc": ipc == "host",
+        "tty": stdin and (_is_terminal() if tty is None else tty),
+        "stdin": stdin and _may_read_stdin(),
+    }
+
+
+def _is_terminal() -> bool:
+    return _isatty(sys.stdin) and _isatty(sys.stdout)
+
+
+def _may_read_stdin() -> bool:
+    """Tell whether stdin is there, and is no terminal that a job in the background may not read."""
+    if sys.stdin is None or sys.stdin.closed:
+        return False
+    return not _isatty(sys.stdin) or os.tcgetpgrp(0) == os.getpgrp()
+
+
+def _isatty(stream: Any) -> bool:  # noqa: ANN401 - a standard stream, or None
+    return stream is not None and os.isatty(stream.fileno())

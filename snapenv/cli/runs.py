@@ -1,0 +1,91 @@
+"""``snapenv ps``, ``logs``, ``attach`` and ``stop``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from snapenv.cli.help import command, option
+from snapenv.cli.options import json_option
+
+if TYPE_CHECKING:
+    from snapenv.cli.app import App
+
+
+@command(examples=("snapenv ps", "snapenv ps --all"))
+@option(
+    "-a",
+    "--all",
+    "ended",
+    is_flag=True,
+    envvar="SNAPENV_ALL",
+    group="Output",
+    help="List what has ended too.",
+)
+@json_option
+@click.pass_obj
+def ps(app: App, *, ended: bool) -> None:
+    """List your runs, the newest first."""
+    from snapenv.workflows.ps import list_runs
+
+    app.run(lambda services: list_runs(services, ended=ended))
+
+
+@command(examples=("snapenv logs RUN --follow", "snapenv logs RUN --tail 20"))
+@click.argument("run")
+@option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    envvar="SNAPENV_FOLLOW",
+    group="Output",
+    help="Go on until the run ends.",
+)
+@option(
+    "--tail",
+    type=click.IntRange(0),
+    metavar="LINES",
+    envvar="SNAPENV_TAIL",
+    group="Output",
+    help="Begin with the last lines.  [default: all]",
+)
+@click.pass_obj
+def logs(app: App, *, run: str, follow: bool, tail: int | None) -> None:
+    """Show what a run has printed."""
+    from snapenv.workflows.attach import show_logs
+
+    app.hand_over(lambda services, _: show_logs(run, services, follow=follow, tail=tail))
+
+
+@command(examples=("snapenv attach RUN",))
+@click.argument("run")
+@click.pass_obj
+def attach(app: App, *, run: str) -> None:
+    """Come back to a run, with its terminal if it has one.
+
+    Exits with the code of the run; Ctrl-P Ctrl-Q leaves a terminal again.
+    """
+    from snapenv.workflows.attach import attach as connect
+
+    app.hand_over(lambda services, say: connect(run, services, say))
+
+
+@command(examples=("snapenv stop RUN", "snapenv stop RUN --stop-timeout 10"))
+@click.argument("run")
+@option(
+    "--stop-timeout",
+    "grace_s",
+    type=click.IntRange(0),
+    metavar="SECONDS",
+    envvar="SNAPENV_STOP_TIMEOUT",
+    group="Program",
+    help="Wait so long before it is killed.  [default: as it was started]",
+)
+@json_option
+@click.pass_obj
+def stop(app: App, *, run: str, grace_s: int | None) -> None:
+    """Stop a run: send SIGINT, wait, and take its container away."""
+    from snapenv.workflows.stop import stop as end
+
+    app.run(lambda services: end(run, services, grace_s=grace_s))

@@ -1,0 +1,499 @@
+"""Runs as containers of an engine, each made of a Launch, and known by its id and its labels.
+
+Nothing here is a leftover that the next command takes away: a run whose client was killed goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, cast
+
+from docker import APIClient
+from docker.errors import APIError, DockerException, NotFound
+from docker.types import Mount, Ulimit
+from msgspec import Struct
+from msgspec.structs import replace
+from requests import RequestException
+
+from snapenv.engine.containers import listen
+from snapenv.engine.failures import (
+    engine_errors,
+    engine_message,
+    is_timeout,
+    one_line,
+    start_failure,
+)
+from snapenv.engine.foreground import Controls, Seen, connect_streams, frames
+from snapenv.engine.gpus import choose_gpus
+from snapenv.errors import (
+    CommandMissingError,
+    CommandRefusedError,
+    InterpreterError,
+    NotFoundError,
+    SnapenvError,
+    StartError,
+)
+from snapenv.kept import Kept
+from snapenv.model.host import HostEngine
+from snapenv.model.launch import RUN_LABEL, Ended, InImage, Port, RunState
+from snapenv.ports import Completed
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from snapenv.model.launch import Launch, User
+    from snapenv.ports import Frame
+
+_RLIMITS = {"3": "stack", "7": "nofile", "8": "memlock"}  # of Linux, by number
+_RLIMIT = re.compile(r"rlimit type (\d+)")
+_TAKEN = ("port is already allocated", "address already in use")
+_SCRATCH = PurePosixPath("/tmp/snapenv")  # noqa: S108 - in the container
+_DETACHED_S = 1.0  # a container that has ended says so by then
+_REFUSED_S = 0.2  # until init has said that there is no such program
+_MOST_BYTES = 1 << 20  # of an image's /etc/passwd
+_IN_BACKGROUND = {"created": "created", "exited": "exited", "dead": "exited"}
+
+
+class DockerRuns(Struct, frozen=True):
+    """Containers, as ``ports.Runs`` says; ``kept`` remembers what an engine refuses."""
+
+    client: Callable[[], APIClient]
+    describe: Callable[[], HostEngine]
+    warn: Callable[[str], None]
+    kept: Kept
+
+    def run(self, launch: Launch) -> Ended:
+        """Run in the foreground."""
+        started, connection = self._start(launch, attached=True)
+        if connection is None:
+            raise AssertionError
+        seen = self._connect(started, connection)
+        return self._ended(started, seen, self._final_state(launch.run, is_tty=launch.tty))
+
+    def start(self, launch: Launch) -> RunState:
+        """Start in the background."""
+        started, _ = self._start(launch, attached=False)
+        state = self.wait(launch.run, _REFUSED_S)
+        if state and state.exit_code in {126, 127}:
+            printed = b"".join(err or b"" for _, err in self.logs(launch.run, follow=False, tail=1))
+            self.remove(launch.run)
+            raise _not_started(printed.decode(errors="replace"), started)
+        return state or RunState(run=launch.run, status="exited")
+
+    def attach(self, run: str) -> Ended:
+        """Connect this process's streams to a run."""
+        found = self._inspect(run)
+        if found is None or not found["State"]["Running"]:
+            raise _not_running(run)
+        is_tty, stdin = found["Config"]["Tty"], found["Config"]["OpenStdin"]
+        with engine_errors():
+            connection = self._attach(run, stdin=stdin)
+        seen = connect_streams(connection, self._controls(run), is_tty=is_tty, stdin=stdin)
+        return Ended(
+            state=self._final_state(run, is_tty=is_tty), output=seen.output, signals=seen.signals
+        )
+
+    def state(self, run: str) -> RunState | None:
+        """Return how a run stands."""
+        found = self._inspect(run)
+        return _state(found) if found else None
+
+    def list_runs(self) -> tuple[RunState, ...]:
+        """Return how each run stands, the newest first."""
+        with engine_errors():
+            found = self.client().containers(all=True, filters={"label": RUN_LABEL})
+        states = (self.state(one["Labels"][RUN_LABEL]) for one in found)
+        return tuple(filter(None, states))
+
+    def logs(self, run: str, *, follow: bool, tail: int | None) -> Iterator[Frame]:
+        """Yield what a run has printed."""
+        found = self._inspect(run)
+        if found is None:
+            raise _no_run(run)
+        client = self.client()
+        parameters = {
+            "stdout": 1,
+            "stderr": 1,
+            "follow": int(follow),
+            "tail": "all" if tail is None else tail,
+        }
+        url = f"{client.base_url}/v{client.api_version}/containers/{_name(run)}/logs"
+        with (
+            engine_errors(),
+            client.get(url, params=parameters, timeout=None, stream=True) as response,
+        ):
+            chunks = response.iter_content(None)
+            if found["Config"]["Tty"]:
+                yield from ((chunk, None) for chunk in chunks)
+            else:
+                yield from frames(chunks)
+
+    def signal(self, run: str, number: int) -> None:
+        """Send a signal; a container that has ended needs none."""
+        with engine_errors(), contextlib.suppress(APIError):
+            self.client().kill(_name(run), number)
+
+    def wait(self, run: str, timeout_s: float | None = None) -> RunState | None:
+        """Wait for the end of a run."""
+        with engine_errors(), contextlib.suppress(NotFound):
+            try:
+                self.client().wait(_name(run), timeout=cast("int", timeout_s))
+            except RequestException as error:
+                if timeout_s is None or not is_timeout(error):
+                    raise
+        return self.state(run)
+
+    def stop(self, run: str, grace_s: int) -> RunState | None:
+        """Send its stop signal, and SIGKILL after so many seconds."""
+        with engine_errors(), contextlib.suppress(NotFound):
+            self.client().stop(_name(run), timeout=grace_s)
+        return self.state(run)
+
+    def execute(
+        self, run: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> Completed:
+        """Run one more program in a run, as its user and in its folder."""
+        client = self.client()
+        try:
+            with engine_errors():
+                made = client.exec_create(
+                    _name(run), list(argv), environment=dict(environment or {})
+                )
+                out, err = listen(client.exec_start(made["Id"], stream=True, demux=True), None)
+                code = client.exec_inspect(made["Id"])["ExitCode"]
+        except SnapenvError as error:
+            if self._is_running(run):
+                raise
+            raise _not_running(run) from error
+        return Completed(exit_code=code, stdout=out, stderr=err)
+
+    def put(self, run: str, files: Mapping[str, bytes]) -> None:
+        """Write files into a run."""
+        found = self._inspect(run)
+        if found is None:
+            raise _no_run(run)
+        uid, _, gid = str(found["Config"]["User"]).partition(":")
+        owner = (int(uid or 0), int(gid or uid or 0))
+        with engine_errors():
+            self.client().put_archive(_name(run), "/", _tar(_private(files, owner)))
+
+    def remove(self, run: str) -> None:
+        """End a run at once and take its container away."""
+        with engine_errors(), contextlib.suppress(NotFound):
+            self.client().remove_container(_name(run), v=True, force=True)
+
+    def refused_limits(self) -> tuple[str, ...]:
+        """Return the limits that this engine has refused before."""
+        return tuple(json.loads(self.kept.find(self._limits_name()) or b"[]"))
+
+    def _start(self, launch: Launch, *, attached: bool) -> tuple[Launch, socket.socket | None]:
+        """Make and start a container, without what its engine refuses to give.
+
+        Return the launch as it was started.
+        """
+        engine = self.describe()
+        while True:
+            with engine_errors():
+                try:
+                    return launch, self._try_start(launch, engine, attached=attached)
+                except APIError as error:
+                    message = engine_message(error)
+                    smaller = self._without_refused(launch, message)
+                    if smaller is None:
+                        raise _start_error(message, launch) from error
+                    launch = smaller
+
+    def _try_start(
+        self, launch: Launch, engine: HostEngine, *, attached: bool
+    ) -> socket.socket | None:
+        client, name = self.client(), _name(launch.run)
+        self._create(launch, engine)
+        try:
+            client.put_archive(name, "/", _tar(self._files(launch)))
+            connection = self._attach(launch.run, stdin=launch.stdin) if attached else None
+            client.start(name)
+        except BaseException:
+            with contextlib.suppress(DockerException, OSError):
+                client.remove_container(name, v=True, force=True)
+            raise
+        return connection
+
+    def _create(self, launch: Launch, engine: HostEngine) -> None:
+        if not isinstance(launch.place, InImage):
+            raise TypeError(launch.place)
+        gpus, user = choose_gpus(launch.gpus, engine), launch.user
+        variables = {**gpus.variables, **launch.variables}
+        client = self.client()
+        client.create_container(
+            launch.place.id,
+            command=list(launch.argv),
+            name=_name(launch.run),
+            labels=dict(launch.labels),
+            environment=[
+                name if value is None else f"{name}={value}" for name, value in variables.items()
+            ],
+            working_dir=launch.folder,
+            user=f"{user.uid}:{user.gid}" if user else None,
+            tty=launch.tty,
+            stdin_open=launch.stdin,
+            stop_signal=launch.stop_signal,
+            stop_timeout=launch.grace_s,
+            ports=[(port.inside, "tcp") for port in launch.ports],
+            host_config=client.create_host_config(
+                network_mode=launch.network,
+                ipc_mode="host" if launch.shm_bytes is None else "private",
+                cap_drop=["ALL"],
+                security_opt=list(launch.security),
+                shm_size=launch.shm_bytes,
+                init=launch.init,
+                nano_cpus=round(launch.cpus * 1e9) if launch.cpus else None,
+                mem_limit=launch.memory_bytes,
+                memswap_limit=launch.memory_bytes,
+                group_add=[str(group) for group in user.groups] if user else None,
+                device_requests=list(gpus.requests) or None,
+                runtime=gpus.runtime,
+                ulimits=[
+                    Ulimit(name=one.name, soft=one.soft, hard=one.hard) for one in launch.limits
+                ],
+                port_bindings={
+                    port.inside: (port.address, port.host) if port.host else (port.address,)
+                    for port in launch.ports
+                },
+                mounts=[
+                    Mount(one.target, one.source, type=one.kind, read_only=one.read_only)
+                    for one in launch.mounts
+                ],
+            ),
+        )
+
+    def _files(self, launch: Launch) -> Mapping[str, _File]:
+        """Return what is put in before the start: the launch's files, and names for its numbers."""
+        user = launch.user
+        if user is None:
+            return _private(launch.files, (0, 0))
+        files = _private(launch.files, (user.uid, user.gid))
+        for path, line in (("/etc/passwd", _passwd_line(user)), ("/etc/group", _group_line(user))):
+            content = _with_line(self._read(launch, path), line)
+            if content is not None:
+                files[path] = _File(content, mode=0o644)
+        return files
+
+    def _read(self, launch: Launch, path: str) -> bytes:
+        """Read a file of the image, which has the same content for ever."""
+        place = cast("InImage", launch.place)
+        name = self.kept.namer()("file of an image", place.id, path)
+        content = self.kept.find(name)
+        if content is None:
+            content = self._fetch(launch.run, path)
+            self.kept.keep(name, content)
+        return content
+
+    def _fetch(self, run: str, path: str) -> bytes:
+        try:
+            chunks, _ = self.client().get_archive(_name(run), path)
+        except NotFound:
+            return b""
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            member = archive.next()
+            file = archive.extractfile(member) if member and member.isreg() else None
+            return file.read(_MOST_BYTES) if file else b""
+
+    def _attach(self, run: str, *, stdin: bool) -> socket.socket:
+        parameters = {"stdin": int(stdin), "stdout": 1, "stderr": 1, "stream": 1}
+        connection = self.client().attach_socket(_name(run), params=parameters)
+        connection_of = getattr(connection, "_sock", connection)
+        connection_of.settimeout(None)
+        return cast("socket.socket", connection_of)
+
+    def _connect(self, launch: Launch, connection: socket.socket) -> Seen:
+        controls = self._controls(launch.run)
+        return connect_streams(connection, controls, is_tty=launch.tty, stdin=launch.stdin)
+
+    def _controls(self, run: str) -> Controls:
+        def resize(rows: int, columns: int) -> None:
+            with contextlib.suppress(DockerException, OSError):
+                self.client().resize(_name(run), height=rows, width=columns)
+
+        def signal(number: int) -> None:
+            with contextlib.suppress(SnapenvError):
+                self.signal(run, number)
+
+        return Controls(signal=signal, resize=resize, abandoned=lambda: signal(2))
+
+    def _final_state(self, run: str, *, is_tty: bool) -> RunState:
+        """Return how a run stands whose output has ended: the user may have detached from it."""
+        state = self.wait(run, _DETACHED_S if is_tty else None)
+        return state or RunState(run=run, status="exited")
+
+    def _ended(self, launch: Launch, seen: Seen, state: RunState) -> Ended:
+        if seen.refused and state.exit_code:
+            raise _not_started(seen.refused, launch)
+        return Ended(state=state, output=seen.output, signals=seen.signals)
+
+    def _without_refused(self, launch: Launch, message: str) -> Launch | None:
+        """Leave out what an engine has just refused, and say so; None where that is no way."""
+        limit = _RLIMIT.search(message)
+        name = _RLIMITS.get(limit[1]) if limit else None
+        if name in {one.name for one in launch.limits}:
+            refused = json.dumps([*self.refused_limits(), name]).encode()
+            self.kept.keep(self._limits_name(), refused)
+            self.warn(f"the engine may not raise the limit {name}, which stays as it is")
+            return replace(launch, limits=tuple(one for one in launch.limits if one.name != name))
+        if any(words in message for words in _TAKEN) and any(one.host for one in launch.ports):
+            return self._with_other_ports(launch, message)
+        return None
+
+    def _with_other_ports(self, launch: Launch, message: str) -> Launch:
+        """Let the engine choose in the place of a port that is taken."""
+        taken = [one for one in launch.ports if one.host and f":{one.host}" in message]
+        for port in taken or launch.ports:
+            self.warn(f"port {port.host} is taken, and the engine chooses another")
+        free = (
+            replace(one, host=None) if one in (taken or launch.ports) else one
+            for one in launch.ports
+        )
+        return replace(launch, ports=tuple(free))
+
+    def _limits_name(self) -> str:
+        engine = self.describe()
+        return self.kept.namer()("limits of an engine", engine.address, engine.version)
+
+    def _inspect(self, run: str) -> dict[str, Any] | None:
+        with engine_errors():
+            try:
+                return cast("dict[str, Any]", self.client().inspect_container(_name(run)))
+            except NotFound:
+                return None
+
+    def _is_running(self, run: str) -> bool:
+        state = self.state(run)
+        return state is not None and state.running
+
+
+class _File(Struct, frozen=True):
+    content: bytes
+    owner: tuple[int, int] = (0, 0)
+    mode: int = 0o600
+
+
+def _name(run: str) -> str:
+    return f"snapenv-{run}"
+
+
+def _private(files: Mapping[str, bytes], owner: tuple[int, int]) -> dict[str, _File]:
+    return {path: _File(content, owner) for path, content in files.items()}
+
+
+def _tar(files: Mapping[str, _File]) -> bytes:
+    """Return files by absolute path as a tar for ``/``; the scratch folder is their owner's."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        folders = dict[str, _File]()
+        for path, file in files.items():
+            for parent in reversed(PurePosixPath(path).parents):
+                if parent == _SCRATCH or _SCRATCH in parent.parents:
+                    folders.setdefault(str(parent), file)
+        for path, file in folders.items():
+            archive.addfile(_member(path, file, kind=tarfile.DIRTYPE, mode=0o700))
+        for path, file in files.items():
+            member = _member(path, file, kind=tarfile.REGTYPE, mode=file.mode)
+            member.size = len(file.content)
+            archive.addfile(member, io.BytesIO(file.content))
+    return stream.getvalue()
+
+
+def _member(path: str, file: _File, *, kind: bytes, mode: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(path.lstrip("/"))
+    member.type, member.mode = kind, mode
+    member.uid, member.gid = file.owner
+    return member
+
+
+def _passwd_line(user: User) -> str:
+    return f"{user.name}:x:{user.uid}:{user.gid}:{user.name}:{user.home}:/bin/sh"
+
+
+def _group_line(user: User) -> str:
+    return f"{user.name}:x:{user.gid}:"
+
+
+def _with_line(content: bytes, line: str) -> bytes | None:
+    """Add a line to /etc/passwd or /etc/group; None where its number has a name already."""
+    lines = [one.split(":") for one in content.decode(errors="surrogateescape").splitlines()]
+    name, _, number, *rest = line.split(":")
+    if any(one[2:3] == [number] for one in lines):
+        return None
+    if any(one[0] == name for one in lines):
+        line = ":".join((f"{name}-{number}", "x", number, *rest))
+    before = content if not content or content.endswith(b"\n") else content + b"\n"
+    return before + line.encode(errors="surrogateescape") + b"\n"
+
+
+def _state(found: Mapping[str, Any]) -> RunState:
+    state = found["State"]
+    status = _IN_BACKGROUND.get(state["Status"], "running")
+    return RunState(
+        run=found["Config"]["Labels"].get(RUN_LABEL) or found["Name"].removeprefix("/snapenv-"),
+        status=cast("Any", status),
+        container=found["Id"],
+        pid=state["Pid"] or None,
+        exit_code=state["ExitCode"] if status == "exited" else None,
+        out_of_memory=bool(state.get("OOMKilled")),
+        error=state.get("Error") or None,
+        started=_time(state.get("StartedAt")),
+        finished=_time(state.get("FinishedAt")),
+        ports=tuple(_ports(found["NetworkSettings"].get("Ports") or {})),
+        labels=found["Config"]["Labels"] or {},
+    )
+
+
+def _time(text: str | None) -> str | None:
+    """Return a time to the second; an engine says year 1 for never."""
+    return f"{text[:19]}Z" if text and not text.startswith("0001") else None
+
+
+def _ports(bound: Mapping[str, Any]) -> Iterator[Port]:
+    for inside, places in bound.items():
+        for place in places or ():
+            yield Port(
+                inside=int(inside.partition("/")[0]),
+                host=int(place["HostPort"]),
+                address=place["HostIp"],
+            )
+
+
+def _not_started(text: str, launch: Launch) -> SnapenvError:
+    """Name a program that init, or the engine itself, could not start."""
+    program = launch.argv[0] if launch.argv else "the command"
+    where = launch.place.name if isinstance(launch.place, InImage) else ""
+    if "No such file" in text or "not found" in text:
+        return CommandMissingError(
+            f"there is no command {program} in {where}",
+            hint="Check its name; a file of this folder is called by its path: ./NAME",
+        )
+    return CommandRefusedError(
+        f"{program} in {where} cannot be executed: {one_line(text.rpartition(': ')[2])}",
+        hint="Check that it is a program, and may be executed: ls -l",
+    )
+
+
+def _start_error(message: str, launch: Launch) -> SnapenvError:
+    error = start_failure(message, launch.argv[0], "the image")
+    if isinstance(error, InterpreterError):
+        return _not_started(message, launch)
+    return StartError(error.message, hint=error.hint)
+
+
+def _no_run(run: str) -> NotFoundError:
+    return NotFoundError(f"there is no run {run}", hint="See snapenv ps --all.")
+
+
+def _not_running(run: str) -> NotFoundError:
+    return NotFoundError(f"no run {run} is running", hint="See snapenv ps.")

@@ -1,0 +1,100 @@
+"""A launch as a command for a shell: ``docker run``, or ``env`` for a venv.
+
+It is equal but for the files that snapenv writes before the start, which ``files_note`` names.
+Source: https://docs.docker.com/reference/cli/docker/container/run/
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from snapenv.model.host import NVIDIA_DEVICE
+from snapenv.model.launch import InImage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from snapenv.model.host import HostEngine
+    from snapenv.model.launch import Launch, Mount, Port
+
+
+def shell_command(launch: Launch, engine: HostEngine | None, *, detached: bool) -> str:
+    """Return the command on one line; ``engine`` is None for a venv."""
+    taken = [name for name, value in launch.variables.items() if value is None]
+    without = ("env", *(word for name in taken for word in ("-u", name))) if taken else ()
+    if isinstance(launch.place, InImage) and engine:
+        words = ("docker", "run", *_options(launch, engine, detached=detached))
+        return shlex.join((*without, *words, launch.place.name, *launch.argv))
+    given = [f"{name}={value}" for name, value in launch.variables.items() if value is not None]
+    words = (*(without or ("env",)), *given, *launch.argv)
+    return f"cd {shlex.quote(launch.folder or '.')} && {shlex.join(words)}"
+
+
+def files_note(launch: Launch) -> str | None:
+    """Say what is written before the start, which no option of a command does."""
+    names = ["/etc/passwd and /etc/group"] if launch.user and launch.user.uid else []
+    names += sorted(launch.files)
+    return f"snapenv also writes {', '.join(names)} before the start" if names else None
+
+
+def _options(launch: Launch, engine: HostEngine, *, detached: bool) -> Iterator[str]:
+    yield "--detach" if detached else "--rm"
+    if launch.stdin:
+        yield "-it" if launch.tty else "-i"
+    yield from ("--name", f"snapenv-{launch.run}")
+    yield from ("--init",) if launch.init else ()
+    yield from ("--stop-signal", launch.stop_signal, "--stop-timeout", str(launch.grace_s))
+    if launch.user:
+        yield from ("--user", f"{launch.user.uid}:{launch.user.gid}")
+        yield from _each("--group-add", map(str, launch.user.groups))
+    yield from ("--cap-drop", "ALL")
+    yield from _each("--security-opt", launch.security)
+    yield from _resources(launch, engine)
+    yield from _each("--network", (launch.network,) if launch.network else ())
+    yield from _each("--publish", map(_publish, launch.ports))
+    yield from _each("--mount", map(_mount, launch.mounts))
+    yield from _each("--workdir", (launch.folder,) if launch.folder else ())
+    variables = launch.variables.items()
+    yield from _each(
+        "--env", (name if value is None else f"{name}={value}" for name, value in variables)
+    )
+    yield from _each("--label", (f"{name}={value}" for name, value in launch.labels.items()))
+
+
+def _each(option: str, values: Iterable[str]) -> Iterator[str]:
+    for value in values:
+        yield from (option, value)
+
+
+def _resources(launch: Launch, engine: HostEngine) -> Iterator[str]:
+    if launch.shm_bytes is None:
+        yield from ("--ipc", "host")
+    else:
+        yield from ("--ipc", "private", "--shm-size", str(launch.shm_bytes))
+    for limit in launch.limits:
+        yield from ("--ulimit", f"{limit.name}={limit.soft}:{limit.hard}")
+    if launch.memory_bytes:
+        yield from ("--memory", str(launch.memory_bytes))
+        yield from ("--memory-swap", str(launch.memory_bytes))
+    if launch.cpus:
+        yield from ("--cpus", f"{launch.cpus:g}")
+    if launch.gpus is None:
+        yield from ("--env", "NVIDIA_VISIBLE_DEVICES=void")
+    elif engine.injects == "cdi":
+        for name in launch.gpus.split(","):
+            yield from ("--device", f"{NVIDIA_DEVICE}{name}")
+    else:
+        yield from ("--gpus", "all" if launch.gpus == "all" else f'"device={launch.gpus}"')
+
+
+def _publish(port: Port) -> str:
+    address = f"[{port.address}]" if ":" in port.address else port.address
+    return f"{address}:{port.host or ''}:{port.inside}"
+
+
+def _mount(mount: Mount) -> str:
+    """Return the value of ``--mount``, which is CSV: a comma in a path is quoted."""
+    fields = [f"type={mount.kind}", f"source={mount.source}", f"target={mount.target}"]
+    quoted = (f'"{one}"' if "," in one else one for one in fields)
+    return ",".join((*quoted, *(("readonly",) if mount.read_only else ())))

@@ -1,0 +1,316 @@
+"""From a REF to a program that runs in it: find the environment, choose a Launch, start, record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from snapenv.errors import NotFoundError, StartError, WriteError
+from snapenv.launch.choose import SCRATCH, Asked, Caller, Known, Machine, choose_launch
+from snapenv.launch.records import (
+    forget,
+    new_run_id,
+    now,
+    read_record,
+    run_folder,
+    write_end,
+    write_record,
+)
+from snapenv.launch.settings import ASK, Settings, parse_answer
+from snapenv.model.host import HostEngine
+from snapenv.model.image import ImageRef
+from snapenv.model.launch import Ended, InImage, InVenv, Launch, RunEnd, RunRecord, RunState
+from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, SUMS_FILE
+from snapenv.ports import Runs
+from snapenv.steps.snapshots import no_snapshot, read_source
+from snapenv.steps.source import LocalImage, RegistryImage, resolve_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from snapenv.ports import Services, Target
+
+
+class LaunchRequest(Asked, frozen=True, kw_only=True):
+    """What a user may ask of a command that runs something in an environment."""
+
+    run: str = ""  # the id; without one, a new one is made
+    created: str = ""
+    ref: str
+    repository: str
+    engine: Literal["docker", "venv"] = "docker"
+    into: Path = Path(".venv")
+    detached: bool = False
+
+
+class Prepared(Struct, frozen=True, kw_only=True):
+    """A run that may start: what was decided of it, what to say, and what starts it."""
+
+    record: RunRecord
+    runs: Runs
+    engine: HostEngine | None = None  # of a container
+    notes: tuple[str, ...] = ()
+
+    @property
+    def launch(self) -> Launch:
+        """What runs."""
+        return self.record.launch
+
+
+def prepare(request: LaunchRequest, services: Services) -> Prepared:
+    """Decide everything of a run; nothing is started or written.
+
+    Raises:
+        NotFoundError: The REF names nothing that was restored here, or a folder is not there.
+        UsageError: More is asked for than there is, or a folder would hide the environment.
+        WriteError: Results cannot be written.
+    """
+    _refuse_folders(request)
+    run = request.run or new_run_id()
+    asked = replace(request, run=run, created=request.created or now())
+    known = _known(asked, services)
+    in_venv = isinstance(known.place, InVenv)
+    engine = None if in_venv else services.engine.describe()
+    runs = services.processes if in_venv else services.containers
+    machine = replace(_machine(engine, services), refused_limits=runs.refused_limits())
+    chosen = choose_launch(asked, known, machine, _caller())
+    record = RunRecord(
+        run=run,
+        kind=request.kind,
+        ref=request.ref,
+        snapshot=known.snapshot,
+        created=asked.created,
+        engine=engine.address if engine else None,
+        results=str(request.runs),
+        detached=request.detached,
+        launch=chosen.launch,
+    )
+    return Prepared(record=record, runs=runs, engine=engine, notes=chosen.notes)
+
+
+def run_launch(prepared: Prepared, services: Services) -> Ended:
+    """Run in the foreground to its end, write down how it ended, and take it away.
+
+    What the user detached from goes on, and stays.
+
+    Raises:
+        CommandMissingError, CommandRefusedError, StartError: It was not started.
+    """
+    run, runs = prepared.record.run, prepared.runs
+    with _recorded(prepared, services):
+        ended = runs.run(prepared.launch)
+        if not ended.state.running:
+            end_run(prepared.record, ended.state, services)
+            runs.remove(run)
+    return ended
+
+
+def start_launch(prepared: Prepared, services: Services) -> RunState:
+    """Start in the background.
+
+    Raises:
+        CommandMissingError, CommandRefusedError, StartError: It was not started.
+    """
+    with _recorded(prepared, services):
+        return prepared.runs.start(prepared.launch)
+
+
+def end_run(record: RunRecord, state: RunState, services: Services) -> RunEnd:
+    """Write down how a run ended."""
+    end = RunEnd(
+        exit_code=state.exit_code,
+        finished=state.finished or now(),
+        out_of_memory=state.out_of_memory,
+    )
+    if services.state:
+        write_end(services.state, record.run, end)
+    return end
+
+
+def find_run(run: str, services: Services) -> tuple[RunRecord, Runs]:
+    """Return the record of a run, and what knows how it stands.
+
+    Raises:
+        NotFoundError: There is no such run.
+    """
+    record = read_record(services.state or Path(), run)
+    return record, services.containers if record.engine else services.processes
+
+
+@contextlib.contextmanager
+def _recorded(prepared: Prepared, services: Services) -> Iterator[None]:
+    """Write a run down for the block; where that fails, nothing is left of it."""
+    run, results = prepared.record.run, Path(prepared.record.results or ".")
+    made = _make_results(prepared, results)
+    if services.state:
+        write_record(services.state, prepared.record)
+    try:
+        yield
+    except BaseException:
+        prepared.runs.remove(run)
+        if services.state:
+            forget(services.state, run)
+        raise
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # where nothing was written
+
+
+def _make_results(prepared: Prepared, results: Path) -> list[Path]:
+    """Make the folder for results as its user, where it is mounted; return what was made."""
+    launch = prepared.launch
+    if not any(one.source == str(results) for one in launch.mounts):
+        return []
+    missing = [one for one in (results, *results.parents) if not one.exists()]
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(results, error.strerror) from error
+    return missing
+
+
+def _refuse_folders(request: LaunchRequest) -> None:
+    """Refuse folders that are not there, and results that cannot be written."""
+    for folder in (request.folder, *request.data):
+        if not folder.is_dir():
+            raise NotFoundError(
+                f"there is no folder {folder}", hint="Check its path; nothing was started."
+            )
+    for mount in request.mounts:
+        if mount.kind == "bind" and not Path(mount.source).exists():
+            raise NotFoundError(
+                f"there is no {mount.source} to mount", hint="Check its path; nothing was started."
+            )
+    above = next(one for one in (request.runs, *request.runs.parents) if one.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise _unwritable(request.runs, "Permission denied" if above.is_dir() else "not a folder")
+
+
+def _unwritable(results: Path, why: str | None) -> WriteError:
+    return WriteError(
+        f"results cannot be written to {results}: {why}",
+        hint="Name a folder of your own: --runs DIR",
+    )
+
+
+def _known(asked: LaunchRequest, services: Services) -> Known:
+    """Find the environment that a REF names, and what is known of it."""
+    named = Path(asked.ref).expanduser()
+    if _is_venv(named):
+        return _known_venv(named.absolute(), asked, services)
+    if asked.engine == "venv":
+        if not _is_venv(asked.into):
+            raise NotFoundError(
+                f"{asked.ref} is not restored in {asked.into}",
+                hint=f"Run: snapenv restore {asked.ref} --engine venv --into {asked.into}",
+            )
+        return _known_venv(asked.into.absolute(), asked, services)
+    found = restored_image(asked.ref, asked.repository, services)
+    return Known(
+        place=InImage(id=found.image.id, name=str(found.ref)),
+        snapshot=found.image.labels[SNAPSHOT_LABEL],
+        variables=found.image.variables,
+        settings=_settings(
+            found.image.id,
+            lambda: services.engine.image_target(found.image, python=IMAGE_PYTHON, gpus=None),
+            services,
+        ),
+        scratch=SCRATCH,
+    )
+
+
+def restored_image(ref: str, repository: str, services: Services) -> LocalImage:
+    """Return the local image that a REF names; nothing is pulled.
+
+    Raises:
+        NotFoundError: It was never restored here, or is none of snapenv's.
+        EngineMissingError: No engine answers.
+    """
+    source = resolve_source(ref, repository=repository, services=services)
+    if isinstance(source, RegistryImage):
+        raise source.engine_error or _not_restored(ref)
+    if not isinstance(source, LocalImage):
+        snapshot = read_source(source, services)
+        named = ImageRef(repository=repository, tag=snapshot.lock.tag)
+        image = services.engine.find(str(named))
+        if image is None or image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
+            raise _not_restored(ref)
+        return LocalImage(named, image)
+    if not source.image.labels.get(SNAPSHOT_LABEL):
+        raise no_snapshot(source.ref)
+    return source
+
+
+def _not_restored(ref: str) -> NotFoundError:
+    return NotFoundError(
+        f"{ref} is not restored on this machine", hint=f"Run: snapenv restore {ref}"
+    )
+
+
+def _is_venv(folder: Path) -> bool:
+    return (folder / "bin" / "python").is_file() and not (folder / SUMS_FILE).exists()
+
+
+def _known_venv(folder: Path, asked: LaunchRequest, services: Services) -> Known:
+    scratch = str(run_folder(services.state or Path(), asked.run) / "scratch")
+    changed = [
+        str(one.stat().st_mtime_ns) for one in sorted(folder.glob("lib/python*/site-packages"))
+    ]
+    return Known(
+        place=InVenv(folder=str(folder)),
+        variables=os.environ,
+        settings=_settings(
+            f"{folder} {changed}", lambda: services.local(str(folder / "bin" / "python")), services
+        ),
+        scratch=scratch,
+    )
+
+
+def _settings(key: str, target: Callable[[], Target], services: Services) -> Settings | None:
+    """Return the settings that the environment's ultralytics writes, asked for once."""
+    kept = services.made()
+    name = kept.namer()("settings of ultralytics", ASK, key)
+    answer = kept.find(name)
+    if answer is not None:
+        return msgspec.json.decode(answer, type=Settings | None)
+    with services.progress.task("Asking ultralytics for its settings"):
+        asking = target()
+        done = asking.run((asking.python, "-B", "-c", ASK))
+    try:
+        settings = parse_answer(done.stdout)
+    except ValueError as error:
+        last = done.stderr.strip().splitlines()[-1:] or ["it says nothing"]
+        raise StartError(
+            f"ultralytics cannot be imported in the environment: {last[0]}",
+            hint="See that it is whole: snapenv verify",
+        ) from error
+    kept.keep(name, msgspec.json.encode(settings))
+    return settings
+
+
+def _machine(engine: HostEngine | None, services: Services) -> Machine:
+    local = engine is None or engine.local
+    return Machine(
+        engine=engine,
+        cpus=engine.cpus if engine else os.cpu_count(),
+        memory_bytes=engine.memory_bytes if engine else None,
+        gpus=services.gpus() if local else (),
+    )
+
+
+def _caller() -> Caller:
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:  # as in a container that names nobody
+        name = f"user{uid}"
+    groups = tuple(os.getgroups()) if uid else ()
+    return Caller(uid=uid, gid=gid, name=name, groups=groups)

@@ -1,0 +1,382 @@
+"""Runs in a venv: processes of this machine, known by their folder in the user's state folder.
+
+``process.json`` holds what finds a process again, ``output.log`` what one in the background
+printed, and ``exit-code`` how it ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from snapenv.content import replace_file
+from snapenv.errors import (
+    CommandMissingError,
+    CommandRefusedError,
+    NotFoundError,
+    StartError,
+    WriteError,
+)
+from snapenv.model.launch import RUN_ID, Ended, Launch, RunState
+from snapenv.ownership.leftovers import remove
+from snapenv.ports import Completed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from snapenv.ports import Frame
+
+_PROCESS, _LOG, _CODE = "process.json", "output.log", "exit-code"
+_SCRATCH = "scratch"
+_HANDED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_BY_TERMINAL = 0x80  # SI_KERNEL of asm-generic/siginfo.h: the terminal told the whole group
+_POLL_S = 0.1
+# Waits for the program whatever signals its group gets, which the program hears as usual.
+_SUPERVISE = """
+trap : INT TERM HUP QUIT
+"$@"
+code=$?
+echo "$code" > "$0.new" && mv "$0.new" "$0"
+"""
+
+
+class _Process(Struct, frozen=True, kw_only=True):
+    """What finds a process again: a number is given to another one some day."""
+
+    pid: int
+    ticks: int  # when it began, as the kernel counts since the boot
+    started: str
+    launch: Launch
+    group: bool  # it leads a process group of its own
+    exit_code: int | None = None
+    finished: str | None = None
+
+
+class VenvRuns(Struct, frozen=True):
+    """Processes, as ``ports.Runs`` says; ``state`` is the user's state folder."""
+
+    state_folder: Path
+
+    def refused_limits(self) -> tuple[str, ...]:
+        """Return none: a process keeps the limits of its caller."""
+        return ()
+
+    def run(self, launch: Launch) -> Ended:
+        """Run in the foreground; on a terminal it hears Ctrl-C and Ctrl-Z as if called there."""
+        got = list[int]()
+        with _blocked() as heard:
+            process = self._start(launch, own_group=not launch.tty)
+            while process.poll() is None:
+                info = signal.sigtimedwait({*heard, signal.SIGCHLD}, _POLL_S * 10)
+                if info is None or info.si_signo == signal.SIGCHLD:
+                    continue
+                got.append(info.si_signo)
+                if not (launch.tty and info.si_code == _BY_TERMINAL):
+                    _send(process.pid, info.si_signo, group=not launch.tty)
+        code = process.returncode if process.returncode >= 0 else 128 - process.returncode
+        found = self._read(launch.run)
+        if found:
+            self._write(launch.run, replace(found, exit_code=code, finished=_now()))
+        state = self.state(launch.run) or RunState(run=launch.run, status="exited", exit_code=code)
+        return Ended(state=state, output=b"", signals=tuple(got))
+
+    def start(self, launch: Launch) -> RunState:
+        """Start in the background."""
+        self._start(launch, own_group=True, background=True)
+        state = self.wait(launch.run, 2 * _POLL_S)
+        return state or RunState(run=launch.run, status="exited")
+
+    def attach(self, run: str) -> Ended:
+        """Show what a run prints until it ends; Ctrl-C goes to the run."""
+        if not self._is_running(run):
+            raise _not_running(run)
+        tail = bytearray()
+        while True:
+            try:
+                for out, _ in self.logs(run, follow=True, tail=0 if not tail else None):
+                    tail += out or b""
+                    os.write(1, out or b"")
+                break
+            except KeyboardInterrupt:
+                self.signal(run, signal.SIGINT)
+        state = self.state(run) or RunState(run=run, status="exited")
+        return Ended(state=state, output=bytes(tail[-64 * 1024 :]))
+
+    def state(self, run: str) -> RunState | None:
+        """Return how a run stands."""
+        found = self._read(run)
+        if found is None:
+            return None
+        running = _ticks(found.pid) == found.ticks and found.exit_code is None
+        code, finished = found.exit_code, found.finished
+        if code is None and not running:
+            code, finished = self._ended(run)
+        return RunState(
+            run=run,
+            status="running" if running else "exited",
+            pid=found.pid,
+            exit_code=code,
+            started=found.started,
+            finished=finished,
+            labels=found.launch.labels,
+        )
+
+    def list_runs(self) -> tuple[RunState, ...]:
+        """Return how each run stands, the newest first."""
+        folder = self.state_folder / "runs"
+        names = [one.parent.name for one in folder.glob(f"*/{_PROCESS}")]
+        states = filter(None, map(self.state, names))
+        return tuple(sorted(states, key=lambda one: one.started or "", reverse=True))
+
+    def logs(self, run: str, *, follow: bool, tail: int | None) -> Iterator[Frame]:
+        """Yield what a run in the background has printed."""
+        path = self._folder(run) / _LOG
+        if not path.exists():
+            raise NotFoundError(
+                f"no output of {run} is kept", hint="Only a run with --detach keeps what it prints."
+            )
+        with path.open("rb") as file:
+            text = file.read()
+            if tail is not None:
+                text = b"".join(text.splitlines(keepends=True)[-tail:] if tail else ())
+            while True:
+                running = self._is_running(run)
+                if text:
+                    yield text, None
+                text = file.read()
+                if not text:
+                    if not follow or not running:
+                        return
+                    time.sleep(_POLL_S)
+
+    def signal(self, run: str, number: int) -> None:
+        """Send a signal to the process group of a run."""
+        found = self._read(run)
+        if found and _ticks(found.pid) == found.ticks:
+            _send(found.pid, number, group=found.group)
+
+    def wait(self, run: str, timeout_s: float | None = None) -> RunState | None:
+        """Wait for the end of a run."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            state = self.state(run)
+            if not (state and state.running) or (until and time.monotonic() >= until):
+                return state
+            time.sleep(_POLL_S)
+
+    def stop(self, run: str, grace_s: int) -> RunState | None:
+        """Send its stop signal, and SIGKILL after so many seconds."""
+        found = self._read(run)
+        if found:
+            self.signal(run, signal.Signals[found.launch.stop_signal])
+            state = self.wait(run, grace_s)
+            if state and state.running:
+                self.signal(run, signal.SIGKILL)
+                return self.wait(run, 2.0)
+        return self.state(run)
+
+    def execute(
+        self, run: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> Completed:
+        """Run one more program in the venv of a run, and in its folder."""
+        found = self._read(run)
+        if found is None or not self._is_running(run):
+            raise _not_running(run)
+        variables = {**_variables(found.launch), **(environment or {})}
+        with _start_errors(argv[0], found.launch):
+            done = subprocess.run(
+                list(argv),
+                cwd=found.launch.folder,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+            )
+        return Completed(
+            exit_code=done.returncode,
+            stdout=done.stdout.decode(errors="replace"),
+            stderr=done.stderr.decode(errors="replace"),
+        )
+
+    def put(self, run: str, files: Mapping[str, bytes]) -> None:
+        """Write files, each in a folder that only its user may read."""
+        del run
+        try:
+            for path, content in files.items():
+                Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                replace_file(Path(path), content)
+        except OSError as error:
+            raise WriteError(
+                f"cannot write {error.filename}: {error.strerror}", hint="Free some space."
+            ) from error
+
+    def remove(self, run: str) -> None:
+        """End a run at once, and take away what is left of it but its record."""
+        self.signal(run, signal.SIGKILL)
+        folder = self._folder(run)
+        for name in (_PROCESS, _LOG, _CODE, _SCRATCH):
+            with contextlib.suppress(FileNotFoundError):
+                remove(folder / name)
+
+    def _start(
+        self, launch: Launch, *, own_group: bool, background: bool = False
+    ) -> subprocess.Popen[bytes]:
+        folder = self._folder(launch.run)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(
+                f"cannot write {folder}: {error.strerror}", hint="Free some space."
+            ) from error
+        self.put(launch.run, launch.files)
+        variables = _variables(launch)
+        _refuse_missing(launch, variables)
+        supervised = ("sh", "-c", _SUPERVISE, str(folder / _CODE), *launch.argv)
+        with _start_errors(launch.argv[0], launch), contextlib.ExitStack() as open_files:
+            log = open_files.enter_context((folder / _LOG).open("wb")) if background else None
+            process = subprocess.Popen(
+                supervised if background else launch.argv,
+                cwd=launch.folder,
+                env=variables,
+                stdin=subprocess.DEVNULL if background or not launch.stdin else None,
+                stdout=log,
+                stderr=log,
+                start_new_session=own_group,
+                preexec_fn=_unblock,  # noqa: PLW1509 - no other thread runs
+            )
+        found = _Process(
+            pid=process.pid,
+            ticks=_ticks(process.pid) or 0,
+            started=_now(),
+            launch=launch,
+            group=own_group,
+        )
+        self._write(launch.run, found)
+        return process
+
+    def _folder(self, run: str) -> Path:
+        if not RUN_ID.fullmatch(run):
+            raise NotFoundError(f"{run!r} is no run", hint="See snapenv ps --all.")
+        return self.state_folder / "runs" / run
+
+    def _read(self, run: str) -> _Process | None:
+        try:
+            return msgspec.json.decode((self._folder(run) / _PROCESS).read_bytes(), type=_Process)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def _write(self, run: str, process: _Process) -> None:
+        replace_file(self._folder(run) / _PROCESS, msgspec.json.encode(process))
+
+    def _ended(self, run: str) -> tuple[int | None, str | None]:
+        """Return the exit code that was written down, and when; None where nobody was there."""
+        path = self._folder(run) / _CODE
+        try:
+            return int(path.read_text()), _rfc3339(path.stat().st_mtime)
+        except (OSError, ValueError):
+            return None, None
+
+    def _is_running(self, run: str) -> bool:
+        state = self.state(run)
+        return state is not None and state.running
+
+
+@contextlib.contextmanager
+def _blocked() -> Iterator[set[signal.Signals]]:
+    """Let signals wait until they are asked for, but for those that are ignored."""
+    heard = {one for one in _HANDED_ON if signal.getsignal(one) is not signal.SIG_IGN}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heard, signal.SIGCHLD})
+    try:
+        yield heard
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+
+
+def _send(pid: int, number: int, *, group: bool) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        (os.killpg if group else os.kill)(pid, number)
+
+
+def _ticks(pid: int) -> int | None:
+    """Return when a process began; None where there is none, or only what it left to its parent.
+
+    Source: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def _variables(launch: Launch) -> dict[str, str]:
+    variables: dict[str, str | None] = {**os.environ, **launch.variables}
+    return {name: value for name, value in variables.items() if value is not None}
+
+
+def _refuse_missing(launch: Launch, variables: Mapping[str, str]) -> None:
+    """Tell a program that is not there from one that may not be executed, before it is started."""
+    program = launch.argv[0]
+    places = [""] if "/" in program else variables.get("PATH", "").split(":")
+    found = [
+        path for place in places if (path := Path(launch.folder or "", place, program)).exists()
+    ]
+    if not found:
+        raise CommandMissingError(
+            f"there is no command {program} in {_venv(launch)}",
+            hint="Check its name; a file of this folder is called by its path: ./NAME",
+        )
+    if not any(path.is_file() and os.access(path, os.X_OK) for path in found):
+        raise CommandRefusedError(
+            f"{found[0]} cannot be executed",
+            hint="Check that it is a program, and may be executed: ls -l",
+        )
+
+
+@contextlib.contextmanager
+def _start_errors(program: str, launch: Launch) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise CommandMissingError(
+            f"there is no command {program} in {_venv(launch)}", hint="Check its name."
+        ) from error
+    except PermissionError as error:
+        raise CommandRefusedError(
+            f"{program} cannot be executed: {error.strerror}", hint="See who may: ls -l"
+        ) from error
+    except OSError as error:
+        raise StartError(
+            f"{program} was not started: {error.strerror}", hint="See ulimit -a, and free memory."
+        ) from error
+
+
+def _venv(launch: Launch) -> str:
+    return getattr(launch.place, "folder", sys.prefix)
+
+
+def _now() -> str:
+    return _rfc3339(time.time())
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _not_running(run: str) -> NotFoundError:
+    return NotFoundError(f"no run {run} is running", hint="See snapenv ps.")
