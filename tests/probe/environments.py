@@ -9,6 +9,7 @@ import http.server
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import zipfile
 from contextlib import contextmanager
@@ -19,14 +20,20 @@ from typing import TYPE_CHECKING
 import pytest
 import uv
 
+from snapenv.kept import Kept
+from snapenv.ports import Target
 from snapenv.probe.probe import probe
 from snapenv.targets.local import LocalTarget
+from snapenv.travel.pack import pack, pack_compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import BinaryIO
 
+    from snapenv.model.carried import Content
     from snapenv.model.facts import Facts
     from snapenv.model.python import Distribution, Files
+    from snapenv.ports import Completed
 
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 INSTALLERS = ("uv", "pip")
@@ -70,7 +77,7 @@ class Venv:
         run_uv("pip", "install", *copied, *offline, "--python", self.python, *what)
 
     def look(self) -> Facts:
-        return probe(LocalTarget(self.python))
+        return probe(_Compiled(LocalTarget(self.python)))
 
     def find(self, name: str) -> Distribution:
         """Look, and give one distribution."""
@@ -79,8 +86,47 @@ class Venv:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A target to which the probe comes with its bytecode, as it does where its answers are kept.
+
+    Compiling it takes longer than what it does in a small environment.
+    """
+
+    target: Target
+
+    @property
+    def python(self) -> str:
+        return self.target.python
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Mapping[str, Content] | None = None,
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> Completed:
+        compiled = _compiled(Path(self.python).resolve())
+        probe, sent = pack("snapenv_probe"), dict(files or {})
+        sent = {name: compiled if it == probe else it for name, it in sent.items()}
+        return self.target.run(
+            argv, files=sent, environment=environment, on_line=on_line, stdout=stdout
+        )
+
+
+@functools.cache
+def _compiled(python: Path) -> bytes:
+    compiled = pack_compiled("snapenv_probe", LocalTarget(str(python)), Kept(None))
+    assert compiled
+    return compiled
+
+
 def make_venv(folder: Path, *options: str) -> Venv:
-    run_uv("venv", "--offline", *options, folder)
+    # Where none is named uv asks each Python that it finds, however slow that is to start.
+    python = () if "--python" in options else ("--python", sys.executable)
+    run_uv("venv", "--offline", *python, *options, folder)
     return Venv(folder)
 
 
@@ -160,13 +206,21 @@ def bundled_pip() -> list[Path]:
     return wheels
 
 
+@functools.cache
+def _with_pip() -> tempfile.TemporaryDirectory[str]:
+    """Make an environment that holds pip, once; it goes with this process."""
+    place = tempfile.TemporaryDirectory(prefix="pip-of-tests-")
+    make_venv(Path(place.name)).install(*bundled_pip())
+    return place
+
+
 def install(venv: Venv, wheel: Path, installer: str) -> None:
     if installer == "uv":
         venv.install("--reinstall", wheel)
         return
-    venv.install(*bundled_pip())
-    pip = [venv.python, "-m", "pip", "install", "--no-index", "--force-reinstall", str(wheel)]
-    subprocess.run([*pip, "--disable-pip-version-check", "-q"], check=True)
+    pip = (Venv(Path(_with_pip().name)).python, "-m", "pip", "--python", venv.python)
+    offline = ("--no-index", "--force-reinstall", "--disable-pip-version-check", "-q")
+    subprocess.run([*pip, "install", *offline, str(wheel)], check=True)
 
 
 def edit(path: Path, old: str, new: str) -> None:

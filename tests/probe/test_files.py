@@ -16,9 +16,9 @@ from tests.probe.environments import (
     PLAIN,
     WHEEL,
     add_distribution,
-    bundled_pip,
     digest,
     files,
+    install,
     make_venv,
     record_hash,
     write_files,
@@ -62,12 +62,10 @@ def test_an_installed_wheel_is_described_whole(venv: Venv, tmp_path: Path) -> No
 
 def test_pip_and_uv_install_the_same_files(venv: Venv, tmp_path: Path) -> None:
     scripts = {"plain-1.0.dist-info/entry_points.txt": SCRIPT}
-    wheel = str(write_wheel(tmp_path, "plain", {**PLAIN, **scripts}))
+    wheel = write_wheel(tmp_path, "plain", {**PLAIN, **scripts})
     venv.install(wheel)
     by_uv = venv.find("plain")
-    venv.install("--reinstall", *bundled_pip())
-    pip = [venv.python, "-m", "pip", "install", "--no-index", "--force-reinstall", wheel]
-    subprocess.run([*pip, "--disable-pip-version-check", "-q"], check=True)
+    install(venv, wheel, "pip")
 
     by_pip = venv.find("plain")
 
