@@ -81,8 +81,8 @@ def parse_url(text: str, *, tls: bool) -> str:
     Raises:
         EngineMissingError: It is no address of an engine.
     """
-    scheme, found, rest = text.partition("://")
-    if not found:
+    scheme, separator, rest = text.partition("://")
+    if not separator:
         return parse_url(_with_scheme(text), tls=tls)
     scheme = scheme.lower()
     if scheme == "unix":

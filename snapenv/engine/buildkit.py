@@ -105,8 +105,8 @@ def parse_trace(encoded: str) -> Trace:
     return Trace(
         vertexes=tuple(_vertex(vertex) for vertex in response.vertexes),
         statuses=tuple(
-            Status(id=one.ID, vertex=one.vertex, current=one.current, total=one.total)
-            for one in response.statuses
+            Status(id=status.ID, vertex=status.vertex, current=status.current, total=status.total)
+            for status in response.statuses
         ),
         logs=tuple(Log(vertex=log.vertex, text=log.msg) for log in response.logs),
     )
@@ -195,7 +195,9 @@ class Steps:
 
     def _count(self, statuses: tuple[Status, ...]) -> None:
         known = [status for status in statuses if status.total]
-        self._bytes |= {(one.vertex, one.id): (one.current, one.total) for one in known}
+        self._bytes |= {
+            (status.vertex, status.id): (status.current, status.total) for status in known
+        }
         if known:
             done, total = (sum(column) for column in zip(*self._bytes.values(), strict=True))
             self._task.count(done, total)

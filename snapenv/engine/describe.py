@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -44,8 +45,8 @@ def describe(
         buildkit=buildkit,
         architecture=str(version.get("Arch") or "amd64"),
         root=str(info.get("DockerRootDir") or "/var/lib/docker"),
-        free_bytes=_least(info, _free_bytes_at) if here else None,
-        free_inodes=_least(info, _free_inodes_at) if here else None,
+        free_bytes=_least(info, _free_bytes) if here else None,
+        free_inodes=_least(info, _free_inodes) if here else None,
         runtimes=tuple(sorted(info.get("Runtimes") or ())),
         cdi=bool(info.get("CDISpecDirs")),
         cdi_devices=tuple(_cdi_devices(info)),
@@ -72,43 +73,35 @@ def is_here(address: str, info: Mapping[str, Any]) -> bool:
 
 
 def _has_option(info: Mapping[str, Any], name: str) -> bool:
-    return any(one.startswith(name) for one in info.get("SecurityOptions") or ())
+    return any(option.startswith(name) for option in info.get("SecurityOptions") or ())
 
 
 def _has_seccomp(info: Mapping[str, Any]) -> bool:
     """Return whether system calls are filtered; an engine that says nothing of its security may."""
     options = info.get("SecurityOptions") or ("name=seccomp",)
-    return any(one.startswith(_SECCOMP) and _UNFILTERED not in one for one in options)
+    return any(option.startswith(_SECCOMP) and _UNFILTERED not in option for option in options)
 
 
-def _least(info: Mapping[str, Any], free_at: Callable[[str], int | None]) -> int | None:
+def _least(info: Mapping[str, Any], free: Callable[[os.statvfs_result], int | None]) -> int | None:
     """Return what is free where an image is kept, the least of the places that take part."""
-    found = [free for place in _places(info) if (free := free_at(place)) is not None]
-    return min(found, default=None)
-
-
-def _places(info: Mapping[str, Any]) -> Iterator[str]:
-    yield str(info.get("DockerRootDir") or "/var/lib/docker")
+    places = [str(info.get("DockerRootDir") or "/var/lib/docker")]
     containerd = (info.get("Containerd") or {}).get("Address") or ""
     if _is_containerd_store(info) and containerd.startswith(_SYSTEM_CONTAINERD):
-        yield _CONTAINERD_ROOT
+        places.append(_CONTAINERD_ROOT)
+    known = []
+    for place in places:
+        with suppress(OSError):
+            known.append(free(os.statvfs(place)))
+    return min((size for size in known if size is not None), default=None)
 
 
-def _free_bytes_at(place: str) -> int | None:
-    try:
-        found = os.statvfs(place)
-    except OSError:
-        return None
-    return found.f_bavail * found.f_frsize
+def _free_bytes(system: os.statvfs_result) -> int:
+    return system.f_bavail * system.f_frsize
 
 
-def _free_inodes_at(place: str) -> int | None:
+def _free_inodes(system: os.statvfs_result) -> int | None:
     """Return the free inodes; btrfs and others have no fixed number, and say 0 of 0."""
-    try:
-        found = os.statvfs(place)
-    except OSError:
-        return None
-    return found.f_favail if found.f_files else None
+    return system.f_favail if system.f_files else None
 
 
 def _is_containerd_store(info: Mapping[str, Any]) -> bool:
@@ -116,11 +109,11 @@ def _is_containerd_store(info: Mapping[str, Any]) -> bool:
 
 
 def _cdi_devices(info: Mapping[str, Any]) -> Iterator[str]:
-    for one in info.get("DiscoveredDevices") or ():
-        if one.get("Source") == "cdi" and one.get("ID"):
-            yield str(one["ID"])
+    for device in info.get("DiscoveredDevices") or ():
+        if device.get("Source") == "cdi" and device.get("ID"):
+            yield str(device["ID"])
 
 
 def _pair(text: object) -> tuple[int, int] | None:
-    found = _PAIR.match(str(text or ""))
-    return (int(found[1]), int(found[2])) if found else None
+    numbers = _PAIR.match(str(text or ""))
+    return (int(numbers[1]), int(numbers[2])) if numbers else None

@@ -158,17 +158,17 @@ class DockerEngine:
         Sorted by name; the time is RFC 3339. An image without a name is not in it.
         """
         with engine_errors():
-            found = self.client.images(filters={"label": label})
-        named = ((name, one["Created"]) for one in found for name in one["RepoTags"] or ())
+            images = self.client.images(filters={"label": label})
+        named = ((name, image["Created"]) for image in images for name in image["RepoTags"] or ())
         return tuple(sorted((name, _utc(at)) for name, at in named if name != _UNNAMED))
 
     def is_insecure(self, host: str) -> bool:
         """Return whether the engine is configured to take http from a registry by this name."""
         with engine_errors():
             known = self.client.info().get("RegistryConfig") or {}
-        found = (known.get("IndexConfigs") or {}).get(host) or {}
+        registry = (known.get("IndexConfigs") or {}).get(host) or {}
         networks = known.get("InsecureRegistryCIDRs") or ()
-        return found.get("Secure") is False or _is_within(host.partition(":")[0], networks)
+        return registry.get("Secure") is False or _is_within(host.partition(":")[0], networks)
 
     def resolve(self, ref: ImageRef, task: Task) -> ImageRef:
         """Pin a name by its registry, else by what the local image came with."""
@@ -231,12 +231,12 @@ class DockerEngine:
                         image = message["aux"]["ID"]
             except StreamError as error:
                 raise _build_failure(str(error), steps) from error
-        found = self.find(image) if image else None
-        if found is None:
+        built = self.find(image) if image else None
+        if built is None:
             raise EngineError(
                 "the build ended without an image and without an error", hint="Build again."
             )
-        return found
+        return built
 
     def tag(self, image: Image, ref: ImageRef) -> None:
         """Give a local image a name."""
@@ -303,15 +303,15 @@ class DockerEngine:
         """Make a target of a running container."""
         with engine_errors():
             try:
-                found = self.client.inspect_container(name)
+                container = self.client.inspect_container(name)
             except NotFound:
-                found = None
-        if found is None or not found["State"]["Running"]:
+                container = None
+        if container is None or not container["State"]["Running"]:
             raise EnvironmentMissingError(
                 f"no container {name} is running at {find_address().url}",
                 hint="See docker ps, and give one of its names.",
             )
-        return ContainerTarget(client=self.client, id=found["Id"], name=name, python=python)
+        return ContainerTarget(client=self.client, id=container["Id"], name=name, python=python)
 
     @contextlib.contextmanager
     def _naming_full_disks(self) -> Iterator[None]:
@@ -345,11 +345,11 @@ class DockerEngine:
 
     def _resolve_here(self, ref: ImageRef, failure: SnapenvError) -> ImageRef:
         """Pin a name by the local image where the registry did not do it."""
-        here = self.find(ref.tagged)
-        known = here.digest_in(ref.repository) if here else None
+        local = self.find(ref.tagged)
+        known = local.digest_in(ref.repository) if local else None
         if known and isinstance(failure, RegistryError):
             return ref.at(known)
-        if known or here is None:
+        if known or local is None:
             raise failure
         raise NotFoundError(
             f"{ref} is on this machine alone, no registry gave it a digest: {failure.message}",
@@ -385,23 +385,25 @@ class DockerEngine:
         if self._registry is None:
             return
         try:
-            there = self._registry.read(ref, machine=image.platform)
+            remote = self._registry.read(ref, machine=image.platform)
         except (NotFoundError, RegistryError) as error:
             self._warn(f"not compared with the registry: {error.message}")
             return
-        if there.diff_ids != image.diff_ids:
+        if remote.diff_ids != image.diff_ids:
             raise _not_what(ref, "has other layers than the registry serves")
-        if image.id not in {there.config_digest, there.ref.digest, ref.digest}:
-            raise _not_what(ref, f"is {image.id}, and the registry serves {there.config_digest}")
+        if image.id not in {remote.config_digest, remote.ref.digest, ref.digest}:
+            raise _not_what(ref, f"is {image.id}, and the registry serves {remote.config_digest}")
 
     def _build_messages(self, context: BuildContext, task: Task) -> Iterator[Mapping[str, Any]]:
         """Ask for a build; closing the answer, on Ctrl-C too, ends the build."""
         client = self.client
+        configured = load_general_config().get("proxies")
+        proxies = choose_proxies(configured, os.environ, address=find_address().url)
         parameters = {
             "version": _BUILDKIT,
             "dockerfile": context.dockerfile,
             "labels": json.dumps(dict(sorted(context.labels.items()))),
-            "buildargs": json.dumps(self._proxies()),
+            "buildargs": json.dumps(proxies),
             "rm": "1",
         }
         with client.post(
@@ -414,10 +416,6 @@ class DockerEngine:
         ) as response:
             refuse_failed(response)
             yield from parse_messages(response.iter_lines())
-
-    def _proxies(self) -> Mapping[str, str]:
-        configured = load_general_config().get("proxies")
-        return choose_proxies(configured, os.environ, address=find_address().url)
 
     def _read_archive(self, container: str, path: str) -> Mapping[str, bytes]:
         """Read a folder of a container.
@@ -461,9 +459,9 @@ def _not_what(ref: ImageRef, what: str) -> RegistryError:
 def _build_failure(text: str, steps: Steps) -> SnapenvError:
     failed = steps.failed
     lines = steps.lines(failed, last=_HINT_LINES) if failed else ()
-    told = "\n".join((text, *lines))
-    if is_full(told):
-        return engine_failure(told)
+    words = "\n".join((text, *lines))
+    if is_full(words):
+        return engine_failure(words)
     if failed is None:
         return BuildError(f"the build failed: {one_line(text)}", hint="See the Dockerfile.")
     code = _EXIT_CODE.search(str(failed.error))
@@ -474,18 +472,18 @@ def _build_failure(text: str, steps: Steps) -> SnapenvError:
     )
 
 
-def _image(found: Mapping[str, Any]) -> Image:
-    config = found.get("Config") or {}
+def _image(inspected: Mapping[str, Any]) -> Image:
+    config = inspected.get("Config") or {}
     variables = (line.partition("=") for line in config.get("Env") or ())
     return Image(
-        id=found["Id"],
-        diff_ids=tuple((found.get("RootFS") or {}).get("Layers") or ()),
-        digests=tuple(sorted(found.get("RepoDigests") or ())),
+        id=inspected["Id"],
+        diff_ids=tuple((inspected.get("RootFS") or {}).get("Layers") or ()),
+        digests=tuple(sorted(inspected.get("RepoDigests") or ())),
         labels=config.get("Labels") or {},
         variables={name: value for name, _, value in variables},
-        machine=found["Architecture"],
-        variant=found.get("Variant") or None,
-        size_bytes=found["Size"],
+        machine=inspected["Architecture"],
+        variant=inspected.get("Variant") or None,
+        size_bytes=inspected["Size"],
         entrypoint=tuple(config.get("Entrypoint") or ()),
         triggers=tuple(config.get("OnBuild") or ()),
     )

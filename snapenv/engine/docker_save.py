@@ -67,11 +67,11 @@ class Content:
             tarfile.ReadError: The tar breaks off before.
         """
         wanted = self._left if size < 0 else min(size, self._left)
-        found = self._source.read(wanted)
-        if len(found) < wanted:
+        content = self._source.read(wanted)
+        if len(content) < wanted:
             raise _broken_off()
         self._left -= wanted
-        return found
+        return content
 
     def pieces(self) -> Iterator[bytes]:
         """Yield what is left in the pieces that it comes in, without copying them.

@@ -160,14 +160,7 @@ def registry_failure(text: str, ref: ImageRef) -> SnapenvError:
         return full_disk(text)
     if "does not exist locally" in low or "tag does not exist" in low:
         return NotFoundError(f"there is no local image {ref.tagged}", hint="Build it first.")
-    error = _registry_error(text, ref, host)
-    if error is None and any(word in low for word in _ABSENT):
-        return NotFoundError(f"{host} has no {ref}", hint="Check that the name and tag are right.")
-    return error or engine_failure(text)
-
-
-def _registry_error(text: str, ref: ImageRef, host: str) -> RegistryError | None:
-    low, cause = text.lower(), find_in_words(text, host=host, machine=_ENGINES_MACHINE)
+    cause = find_in_words(text, host=host, machine=_ENGINES_MACHINE)
     if cause:
         hint = cause.hint or _MENDS[cause.kind].replace("HOST", host)
         return RegistryError(f"{host} {cause.what}: {one_line(text)}", hint=hint)
@@ -176,26 +169,24 @@ def _registry_error(text: str, ref: ImageRef, host: str) -> RegistryError | None
             f"{host} refuses {ref}: {one_line(text)}",
             hint=f"Log in, or see that the name is right: docker login {host}",
         )
-    if any(word in low for word in _DAMAGED) or _BUSY.search(low):
-        return _damaged_or_busy(text, ref, host)
+    if _BUSY.search(low):
+        return RegistryError(
+            f"{host} has too many requests: {one_line(text)}",
+            hint=f"Try again in a while, or log in: docker login {host}",
+        )
+    if any(word in low for word in _DAMAGED):
+        return RegistryError(
+            f"{host} serves other bytes than it should for {ref}: {one_line(text)}",
+            hint="Push the image again; if it stays so, the registry is damaged.",
+        )
     if any(word in low for word in _SILENT):
         return RegistryError(
             f"{host} does not answer: {one_line(text)}",
             hint=f"Check that {host} can be reached from the machine the engine runs on.",
         )
-    return None
-
-
-def _damaged_or_busy(text: str, ref: ImageRef, host: str) -> RegistryError:
-    if _BUSY.search(text.lower()):
-        return RegistryError(
-            f"{host} has too many requests: {one_line(text)}",
-            hint=f"Try again in a while, or log in: docker login {host}",
-        )
-    return RegistryError(
-        f"{host} serves other bytes than it should for {ref}: {one_line(text)}",
-        hint="Push the image again; if it stays so, the registry is damaged.",
-    )
+    if any(word in low for word in _ABSENT):
+        return NotFoundError(f"{host} has no {ref}", hint="Check that the name and tag are right.")
+    return engine_failure(text)
 
 
 def is_passing(text: str) -> bool:
@@ -206,7 +197,7 @@ def is_passing(text: str) -> bool:
 def is_timeout(error: BaseException) -> bool:
     """Tell whether no message arrived for too long; requests hides it while a body comes."""
     timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError)
-    return any(isinstance(one, timeouts) for one in (error, *error.args))
+    return any(isinstance(cause, timeouts) for cause in (error, *error.args))
 
 
 def start_failure(text: str, program: str, where: str) -> SnapenvError:

@@ -49,14 +49,14 @@ def read_leaving(
     """
     with engine_errors():
         try:
-            found = client.inspect_image(image_id)  # type: ignore[no-untyped-call]
+            inspected = client.inspect_image(image_id)  # type: ignore[no-untyped-call]
             history = client.history(image_id)  # type: ignore[no-untyped-call]
         except NotFound as error:
             raise NotFoundError(
                 f"there is no local image {image_id}", hint="Build it first."
             ) from error
-    yield from _configuration(found, history)
-    diff_ids = tuple((found.get("RootFS") or {}).get("Layers") or ())
+    yield from _configuration(inspected, history)
+    diff_ids = tuple((inspected.get("RootFS") or {}).get("Layers") or ())
     with engine_errors():
         yield from read_layers(
             lambda: saved_image(client, image_id), diff_ids, base_diff_ids=base_diff_ids
@@ -90,16 +90,18 @@ def read_layers(
 
 
 def _configuration(
-    found: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
+    inspected: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
 ) -> Iterator[Leaving]:
     steps = (f"{step.get('CreatedBy') or ''} {step.get('Comment') or ''}" for step in history[::-1])
     yield Location(name="history"), iter(["\n".join(steps).encode()])
-    config = dict(found.get("Config") or {})
+    config = dict(inspected.get("Config") or {})
     for name, value in sorted((config.pop("Labels", None) or {}).items()):
         yield Location(name=f"label {name}"), iter([f"{name}={value}".encode()])
     for line in config.pop("Env", None) or ():
         yield Location(name=f"variable {line.partition('=')[0]}"), iter([line.encode()])
-    rest = {name: found.get(name) for name in ("Author", "Comment", "ContainerConfig", "RepoTags")}
+    rest = {
+        name: inspected.get(name) for name in ("Author", "Comment", "ContainerConfig", "RepoTags")
+    }
     text = json.dumps({**rest, "Config": config}, indent=1)
     yield Location(name="config"), iter([text.encode()])
 

@@ -53,18 +53,15 @@ def take_away(process: str, entry: Sequence[str]) -> bool:
         with contextlib.closing(connect(address)) as client:
             client.timeout = _TIMEOUT_S
             if entry[0] == _MADE:
-                _remove_containers(client, process)
+                of_process = {"label": f"{LABEL}={process}"}
+                for container in client.containers(all=True, filters=of_process):
+                    with contextlib.suppress(NotFound):
+                        client.remove_container(container["Id"], v=True, force=True)
             elif entry[0] == _RUN:
                 end_program(client, entry[2], entry[3])
     except (DockerException, EngineMissingError, OSError):
         return False
     return True
-
-
-def _remove_containers(client: APIClient, process: str) -> None:
-    for found in client.containers(all=True, filters={"label": f"{LABEL}={process}"}):
-        with contextlib.suppress(NotFound):
-            client.remove_container(found["Id"], v=True, force=True)
 
 
 def end_program(client: APIClient, container: str, folder: str) -> None:

@@ -47,8 +47,8 @@ def choose_proxies(
 
 def _of_configuration(configured: object, address: str) -> Mapping[str, str]:
     by_engine = configured if isinstance(configured, dict) else {}
-    found = by_engine.get(address, by_engine.get("default"))
-    values = found if isinstance(found, dict) else {}
+    of_engine = by_engine.get(address, by_engine.get("default"))
+    values = of_engine if isinstance(of_engine, dict) else {}
     return {
         name: values[key]
         for name, key in _KEYS.items()

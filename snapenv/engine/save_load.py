@@ -63,8 +63,8 @@ def load(client: APIClient, tar: Iterable[bytes], find: Callable[[str], Image | 
     loaded = None
     try:
         for message in drain(_load_messages(client, tar)):
-            found = _LOADED.search(str(message.get("stream", "")))
-            loaded = found[1] if found else loaded
+            named = _LOADED.search(str(message.get("stream", "")))
+            loaded = named[1] if named else loaded
     except StreamError as error:
         raise engine_failure(str(error)) from error
     image = find(loaded) if loaded else None

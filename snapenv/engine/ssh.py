@@ -104,7 +104,7 @@ class _Pool(HTTPConnectionPool):
 
 class _Program(Struct, frozen=True):
     process: subprocess.Popen[bytes]
-    said: IO[bytes]  # what it writes on stderr
+    stderr: IO[bytes]  # what it writes on stderr
 
     def last_words(self) -> str | None:
         """Return what it said at its end; None while it goes on."""
@@ -112,13 +112,13 @@ class _Program(Struct, frozen=True):
             self.process.wait(_FAREWELL_S)
         except subprocess.TimeoutExpired:
             return None
-        self.said.seek(0)
-        return self.said.read()[-_LAST_BYTES:].decode(errors="replace").strip()
+        self.stderr.seek(0)
+        return self.stderr.read()[-_LAST_BYTES:].decode(errors="replace").strip()
 
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
-        self.said.close()
+        self.stderr.close()
 
 
 def start_ssh(argv: tuple[str, ...]) -> tuple[_Program, socket.socket]:
@@ -130,21 +130,21 @@ def start_ssh(argv: tuple[str, ...]) -> tuple[_Program, socket.socket]:
         SshError: It is not there or cannot be executed.
     """
     ours, theirs = socket.socketpair()
-    said = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the connection
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the connection
     try:
         with theirs:
             process = subprocess.Popen(
                 argv,
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
-                stderr=said,
+                stderr=stderr,
                 start_new_session=True,
             )
     except OSError as error:
         ours.close()
-        said.close()
+        stderr.close()
         raise SshError(f"cannot run ssh: {error.strerror}") from error
-    return _Program(process, said), ours
+    return _Program(process, stderr), ours
 
 
 class _Connection(HTTPConnection):

@@ -184,7 +184,7 @@ def find_cause(text: str) -> Cause | None:
             f"(or {_WRITE_CDI}), and restart Docker. {advice.OR_CPU}",
         )
     for rule in _RULES:
-        found = re.search(rule.words, text, re.IGNORECASE)
-        if found:
-            return Cause(message=rule.message, hint=rule.hint, words=text[found.start() :])
+        match = re.search(rule.words, text, re.IGNORECASE)
+        if match:
+            return Cause(message=rule.message, hint=rule.hint, words=text[match.start() :])
     return None

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
     from snapenv.ports import Task
 
-Message = "Mapping[str, Any]"  # one JSON object of a stream
-
 _SILENCE = "no message arrived for too long"  # 20.10 cannot leave what hangs: no other try helps
 _MOVING = ("Downloading", "Pushing")
 _MOVED = ("Download complete", "Pull complete", "Pushed")
@@ -79,16 +77,13 @@ def drain(messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     with engine_errors():
         for message in messages:
             if "error" in message or "errorDetail" in message:
-                failed = failed or _error(message)
+                detail = message.get("errorDetail") or {}
+                words = detail.get("message") or message.get("error") or "no reason given"
+                failed = failed or str(words)
             else:
                 yield message
     if failed is not None:
         raise StreamError(failed)
-
-
-def _error(message: Mapping[str, Any]) -> str:
-    detail = message.get("errorDetail") or {}
-    return str(detail.get("message") or message.get("error") or "no reason given")
 
 
 def ask_registry(act: Callable[[], Answer], ref: ImageRef, patience: Patience) -> Answer:
@@ -117,7 +112,8 @@ def open_request(
         LoginError: There may be a login, and it cannot be had.
     """
     url = f"{client.base_url}/v{client.api_version}/{path}"
-    headers = _login(ref)
+    login = find_login(ref.registry or DEFAULT_REGISTRY)
+    headers = {"X-Registry-Auth": auth.encode_header(login or {})}
     try:
         with client.request(
             method, url, params=query, headers=headers, timeout=timeout_s, stream=True
@@ -144,11 +140,6 @@ def read_messages(response: Response) -> Iterator[Mapping[str, Any]]:
         if not is_timeout(error):
             raise
         raise StreamError(_SILENCE) from error
-
-
-def _login(ref: ImageRef) -> Mapping[str, bytes]:
-    found = find_login(ref.registry or DEFAULT_REGISTRY)
-    return {"X-Registry-Auth": auth.encode_header(found or {})}
 
 
 class Layers:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from snapenv.engine.address import Address
-    from snapenv.network.cause import Cause, Kind
+    from snapenv.network.cause import Kind
 
 _START = "Start Docker, or set DOCKER_HOST; --engine venv needs none."
 _HANGS = (
@@ -43,7 +43,7 @@ _Why = tuple[str, str]  # what follows a colon, and what mends it
 def explain(address: Address, error: BaseException, *, waited_s: float) -> EngineMissingError:
     """Say why no engine answers, by what lies behind an error."""
     chain = tuple(causes(error))
-    if any(isinstance(one, PermissionError) for one in chain):
+    if any(isinstance(cause, PermissionError) for cause in chain):
         return EngineMissingError(
             f"you have no permission to use the Docker engine at {address.url}",
             hint="Join the group docker and log in again, or use --engine venv, which needs none.",
@@ -60,7 +60,7 @@ def explain(address: Address, error: BaseException, *, waited_s: float) -> Engin
 
 
 def _of_ssh(url: str, chain: tuple[BaseException, ...]) -> _Why | None:
-    words = next((str(one) for one in chain if isinstance(one, SshError)), None)
+    words = next((str(cause) for cause in chain if isinstance(cause, SshError)), None)
     if words is None:
         return None
     return (
@@ -71,9 +71,9 @@ def _of_ssh(url: str, chain: tuple[BaseException, ...]) -> _Why | None:
 
 def _of_answer(chain: tuple[BaseException, ...]) -> _Why | None:
     """Say why an answer that came is none of an engine's."""
-    if any(isinstance(one, InvalidVersion) for one in chain):
+    if any(isinstance(cause, InvalidVersion) for cause in chain):
         return "it is too old", "Update Docker to 20.10 or newer."
-    failed = next((one for one in chain if isinstance(one, APIError)), None)
+    failed = next((cause for cause in chain if isinstance(cause, APIError)), None)
     if failed and _WANTS_TLS in engine_message(failed):
         return (
             "it requires TLS",
@@ -93,7 +93,9 @@ def _of_answer(chain: tuple[BaseException, ...]) -> _Why | None:
 
 
 def _of_silence(error: BaseException, waited_s: float) -> _Why | None:
-    if not is_timeout(error) and not any(isinstance(one, TimeoutError) for one in causes(error)):
+    if not is_timeout(error) and not any(
+        isinstance(cause, TimeoutError) for cause in causes(error)
+    ):
         return None
     return f"no answer within {waited_s:g} s", _HANGS
 
@@ -102,9 +104,9 @@ def _of_socket(url: str, chain: tuple[BaseException, ...]) -> _Why | None:
     parts = urlsplit(url)
     if parts.scheme != "unix":
         return None
-    if any(isinstance(one, (FileNotFoundError, NotADirectoryError)) for one in chain):
+    if any(isinstance(cause, (FileNotFoundError, NotADirectoryError)) for cause in chain):
         return "there is no such socket", _START
-    if any(isinstance(one, ConnectionRefusedError) for one in chain):
+    if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
         is_socket = stat.S_ISSOCK(Path(parts.path).stat().st_mode)
         return ("nothing listens at this socket", _RESTART) if is_socket else _NO_SOCKET
     return None
@@ -113,10 +115,8 @@ def _of_socket(url: str, chain: tuple[BaseException, ...]) -> _Why | None:
 def _of_network(url: str, error: BaseException) -> _Why | None:
     parts = urlsplit(url)
     cause = find_cause(error, host=parts.hostname or "", proxy=find_proxy(url))
-    return _told(cause) if cause else None
-
-
-def _told(cause: Cause) -> _Why:
+    if cause is None:
+        return None
     what = cause.what.removeprefix("does not answer: ")
     return (
         what if what != cause.what else f"it {what}",
