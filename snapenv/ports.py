@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from snapenv.model.carried import Content
+    from snapenv.model.clean import Freeable
     from snapenv.model.host import HostEngine
     from snapenv.model.image import BuildContext, Image, ImageRef, RemoteImage
     from snapenv.model.launch import Ended, Launch, RunState
@@ -169,6 +170,23 @@ class Engine(Protocol):
 
     def remove(self, ref: str) -> None:
         """Take a local name or image away, if it is there."""
+        ...
+
+    def list_made(self) -> tuple[Freeable, ...]:
+        """List the images that snapenv has made, and what its builds keep.
+
+        Raises:
+            EngineMissingError: Nothing answers.
+            EngineError: The engine failed.
+        """
+        ...
+
+    def remove_made(self, made: Freeable) -> None:
+        """Remove one of those with all its names, if it is there.
+
+        Raises:
+            EngineError: A container has begun to use it, or the engine failed.
+        """
         ...
 
     def read_folder(self, image: Image, path: str) -> Mapping[str, bytes]:

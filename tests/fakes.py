@@ -25,6 +25,7 @@ from snapenv.errors import (
     RegistryError,
     SnapenvError,
 )
+from snapenv.model.clean import Freeable
 from snapenv.model.host import HostEngine
 from snapenv.model.image import BuildContext, Image, ImageRef
 from snapenv.model.launch import Ended, Launch, RunState
@@ -145,6 +146,7 @@ class FakeEngine:
     leaving: dict[Location, bytes] = field(default_factory=dict)  # of every image
     layers: dict[str, bytes] = field(default_factory=dict)  # of built and loaded images, by diff id
     described: HostEngine = DESCRIBED
+    freeable: list[Freeable] = field(default_factory=list)
 
     def check(self) -> str:
         return f"Docker {self.described.version} at {self.described.address}"
@@ -163,6 +165,12 @@ class FakeEngine:
         made = "2026-03-01T12:00:00+00:00"
         names = (name for name, image in self.images.items() if label in image.labels)
         return tuple(sorted((name, made) for name in names if not name.startswith("sha256:")))
+
+    def list_made(self) -> tuple[Freeable, ...]:
+        return tuple(self.freeable)
+
+    def remove_made(self, made: Freeable) -> None:
+        self.freeable[:] = [one for one in self.freeable if one.id != made.id]
 
     def is_insecure(self, host: str) -> bool:
         return host == self.registry

@@ -42,6 +42,7 @@ _COMMANDS = {
     "bases": ("bases", "bases"),
     "export": ("export", "export"),
     "import": ("import_", "import_"),
+    "clean": ("clean", "clean"),
     "list": ("list", "list_"),
     "show": ("show", "show"),
     "run": ("run", "run"),

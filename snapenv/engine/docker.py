@@ -24,6 +24,7 @@ from snapenv.engine.archive import unpack_folder
 from snapenv.engine.connection import QUESTION_S, connect
 from snapenv.engine.containers import ContainerTarget, ImageTarget
 from snapenv.engine.describe import describe
+from snapenv.engine.disk import list_made, remove_made
 from snapenv.engine.entrypoint import RESET, starts_commands
 from snapenv.engine.failures import (
     engine_errors,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
     from snapenv.engine.buildkit import Steps
+    from snapenv.model.clean import Freeable
     from snapenv.model.host import HostEngine
     from snapenv.model.image import BuildContext
     from snapenv.ports import Registry, Target, Task
@@ -247,6 +249,14 @@ class DockerEngine:
         """Take a local name or image away, if it is there."""
         with engine_errors(), contextlib.suppress(NotFound):
             self.client.remove_image(ref)
+
+    def list_made(self) -> tuple[Freeable, ...]:
+        """List what snapenv has made, as ``ports.Engine`` says."""
+        return tuple(list_made(self.client))
+
+    def remove_made(self, made: Freeable) -> None:
+        """Remove what snapenv has made, as ``ports.Engine`` says."""
+        remove_made(self.client, made)
 
     def read_folder(self, image: Image, path: str) -> Mapping[str, bytes]:
         """Read the plain files directly in a folder, from a container that never starts."""

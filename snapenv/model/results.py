@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from snapenv.model.clean import Freeable
 from snapenv.model.fingerprint import Fingerprint, Speed, Tier
 from snapenv.model.host import Host, Needs
 from snapenv.model.launch import Port, Status
@@ -245,6 +246,21 @@ class StopResult(Result, Struct, frozen=True, kw_only=True):
     was_running: bool  # until now
     exit_code: int | None  # None where nobody saw its end
     results: str | None  # a folder
+
+
+class CleanedThing(Struct, frozen=True, kw_only=True):
+    """One thing that snapenv has made."""
+
+    thing: Freeable  # what it is, and how large
+    chosen: bool  # to be freed, by the options
+    freed: bool  # now
+
+
+class CleanResult(Result, Struct, frozen=True, kw_only=True):
+    """What snapenv has made on this machine, and what of it was freed."""
+
+    things: tuple[CleanedThing, ...]  # those in use, too
+    freed_bytes: int  # at least: what two images share goes with the second
 
 
 class Row(Struct, frozen=True, kw_only=True):

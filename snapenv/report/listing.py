@@ -11,7 +11,14 @@ from snapenv.sizes import counted, size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from snapenv.model.results import Baseline, ListedPackage, ListResult, PsResult, ShowResult
+    from snapenv.model.results import (
+        Baseline,
+        CleanResult,
+        ListedPackage,
+        ListResult,
+        PsResult,
+        ShowResult,
+    )
 
 _COMMAND = 60  # characters
 _UNKNOWN = "unknown"
@@ -42,6 +49,25 @@ def run_lines(result: PsResult) -> Iterator[str]:
         ports = "".join(f" {port.address}:{port.host}->{port.inside}" for port in one.ports)
         command = shlex.join(one.command)
         yield printable(f"{one.run}  {status:<10}  {one.ref}{ports}  {command[:_COMMAND]}")
+
+
+def clean_lines(result: CleanResult) -> Iterator[str]:
+    """Yield a line for each thing that snapenv has made, and what was or would be freed."""
+    for row in result.things:
+        thing = row.thing
+        state = "freed" if row.freed else "in use" if thing.in_use else "free" if row.chosen else ""
+        day = (thing.last_used or thing.created or _UNKNOWN)[:10]
+        yield printable(
+            f"{thing.kind:<11}  {size(thing.size_bytes):>8}  {day:<10}  {state:<6}  {thing.name}"
+        )
+    chosen = [row for row in result.things if row.chosen]
+    if any(row.freed for row in chosen):
+        yield f"freed {size(result.freed_bytes)}"
+    elif chosen:
+        bytes_ = sum(row.thing.size_bytes for row in chosen)
+        yield f"{size(bytes_)} can be freed; nothing was, without --yes"
+    else:
+        yield "nothing to free"
 
 
 def card_lines(card: ShowResult, *, packages: bool) -> Iterator[str]:

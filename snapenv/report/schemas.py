@@ -20,6 +20,7 @@ from snapenv.model.results import (
     BasesResult,
     BuildResult,
     CaptureResult,
+    CleanResult,
     DiffResult,
     DoctorResult,
     ListResult,
@@ -47,6 +48,7 @@ RESULTS: Mapping[str, type[Result]] = {
     "import": ArchiveResult,
     "list": ListResult,
     "show": ShowResult,
+    "clean": CleanResult,
     "ps": PsResult,
     "stop": StopResult,
 }

@@ -24,6 +24,7 @@ from tests.samples import TAG, sample_facts, sample_lock, sample_native
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from snapenv.model.clean import Freeable
     from snapenv.model.facts import Facts
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.host import HostEngine
@@ -93,6 +94,9 @@ class NoEngine(EngineWithBase):
 
     def list_names(self, *, label: str) -> tuple[tuple[str, str], ...]:
         del label
+        raise _missing()
+
+    def list_made(self) -> tuple[Freeable, ...]:
         raise _missing()
 
     def __post_init__(self) -> None:
