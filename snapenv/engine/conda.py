@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.engine.full_disk import could_not_make
 from snapenv.errors import InstallError, WriteError
-from snapenv.model.snapshot import CONDA_LOCK_FILE, INSTALL_CONDA
+from snapenv.model.snapshot import INSTALL_CONDA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,17 +36,18 @@ def check_rattler() -> None:
         )
 
 
-def install_conda_packages(program: Target, files: Path, into: Path) -> None:
-    """Install the packages of the lock in a folder of a snapshot's files into a new prefix.
+def install_conda_packages(program: Target, files: Path, lock: str, into: Path) -> None:
+    """Install the packages of a lock into a new prefix.
 
+    ``files`` is a folder with a snapshot's files, ``lock`` is the name of one of these, and
     ``program`` runs snapenv's own Python.
 
     Raises:
         InstallError: An archive cannot be had or is another one, or does not fit there.
         WriteError: The disk is full.
     """
-    script, lock = (str(files / name) for name in (INSTALL_CONDA, CONDA_LOCK_FILE))
-    done = program.run((sys.executable, "-B", script, lock, str(into)))
+    script = str(files / INSTALL_CONDA)
+    done = program.run((sys.executable, "-B", script, str(files / lock), str(into)))
     if done.exit_code != 0:
         raise _failed(done, into)
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Completed, Task
 
 _STAGED_LOCK = f"{STAGED}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
+_STAGED_CONDA_LOCK = f"{STAGED}/{CONDA_LOCK_FILE}"
 _NO_SPACE = "No space left on device"
 
 
@@ -91,7 +92,8 @@ class UvVenvs(Struct, frozen=True):
         task.note("installing conda's packages")
         wanted = _below(files, CONDA_LOCK_FILE, INSTALL_CONDA, VENDOR, STAGED)
         with _laid_out(wanted, within=into) as folder:
-            install_conda_packages(self.local(sys.executable), folder, into)
+            lock = _STAGED_CONDA_LOCK if _STAGED_CONDA_LOCK in files else CONDA_LOCK_FILE
+            install_conda_packages(self.local(sys.executable), folder, lock, into)
 
     def _install(
         self, target: Target, files: Mapping[str, Content], into: Path, task: Task

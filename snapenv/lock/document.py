@@ -35,6 +35,7 @@ _HEAD = "# Written by snapenv. SHA256SUMS beside it proves it unchanged."
 _COMMENTS = {
     "base": "The image that the Dockerfile starts from, and why.",
     "installer": "The uv that installs in the image.",
+    "conda_installer": "The py-rattler that installs conda's packages there.",
     "hardware": "The machine that was captured.",
     "variables": "Environment variables that change training.",
     "startup": "What variables such as PYTHONPATH and LD_PRELOAD put before the environment's own.",

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from snapenv.conda_lock import write_conda_lock
 from snapenv.errors import WriteError
 from snapenv.kept import KeptFiles
 from snapenv.model.carried import Content
-from snapenv.model.snapshot import PYLOCK_FILE, STAGED
-from snapenv.model.wheels import IndexWheel, Locked, Pinned
+from snapenv.model.snapshot import CONDA_LOCK_FILE, PYLOCK_FILE, STAGED, Lock
+from snapenv.model.wheels import IndexWheel, Pinned
 from snapenv.ownership.leftovers import scratch_folder
 from snapenv.ports import Task
 from snapenv.pylock import write_pylock
@@ -79,62 +80,93 @@ def fetch_wheels(
 
 
 class Staged(Struct, frozen=True, kw_only=True):
-    """Files beside a snapshot's own, while it is built; none where all can be had by anyone."""
+    """Files beside a snapshot's own, while it is built; none where all can be had by anyone.
 
-    packages: Mapping[str, Locked]  # of the lock, with the places of what is staged
+    The lock has the places of what is staged; so has each tool whose wheel is.
+    """
+
+    lock: Lock
     files: Mapping[str, Content] = field(default_factory=dict)
-    uv: str | None = None  # the wheel of uv among them
 
 
 def stage_private_wheels(snapshot: Snapshot, into: Path, services: Services) -> Staged:
-    """Fetch the wheels that lie where this machine has a credential, checked by their hashes.
+    """Fetch the wheels, and conda's packages, that lie where this machine has a credential.
 
-    They are kept in the user's cache folder: uv, which is handed files, would not keep them.
+    They are kept in the user's cache folder: uv and py-rattler, which are handed files, would not
+    keep them.
 
     Raises:
         PackageIndexError: One cannot be had, or is not what its hash says.
     """
     lock = snapshot.lock
-    uv = _wheel_of(lock.installer)
-    private = {
-        name: locked
-        for name, locked in lock.packages.items()
-        if isinstance(locked, Pinned)
-        and locked.file is None
-        and services.wheels.is_private(locked.wheel)
-    }
-    with_uv = lock.installer.file is None and services.wheels.is_private(uv)
-    if not private and not with_uv:
-        return Staged(packages=lock.packages)
+    wanted = [wheel for wheel in _fetched_wheels(lock) if services.wheels.is_private(wheel)]
+    if not wanted:
+        return Staged(lock=lock)
     with services.progress.task("Fetching what needs a credential") as task:
-        wheels = [locked.wheel for locked in private.values()]
-        wanted, kept = [*wheels, *([uv] if with_uv else [])], KeptFiles(services.kept("wheels"))
+        kept = KeptFiles(services.kept("wheels"))
         fetched = fetch_wheels(wanted, into, services, task, kept=kept)
-    packages = {
-        **lock.packages,
-        **{
-            name: replace(locked, file=f"{STAGED}/{locked.wheel.filename}")
-            for name, locked in private.items()
-        },
-    }
+    lock = _with_places(lock, {wheel.url: f"{STAGED}/{wheel.filename}" for wheel in wanted})
     pylock = write_pylock(
-        packages,
+        lock.packages,
         machine=lock.hardware.system.machine,
         python=lock.environment.interpreter.minor,
         folder=STAGED,
     )
     return Staged(
-        packages=packages,
+        lock=lock,
         files={
             f"{STAGED}/{PYLOCK_FILE}": pylock,
+            **({f"{STAGED}/{CONDA_LOCK_FILE}": write_conda_lock(lock.conda)} if lock.conda else {}),
             **{f"{STAGED}/{name}": path for name, path in fetched.items()},
         },
-        uv=f"{STAGED}/{uv.filename}" if with_uv else None,
     )
 
 
-def _wheel_of(uv: Installer) -> IndexWheel:
-    return IndexWheel(name="uv", version=uv.version, url=uv.url, sha256=uv.sha256)
+def _fetched_wheels(lock: Lock) -> Iterator[IndexWheel]:
+    """Yield all that is fetched to make an environment: of pip, of conda, and the tools for it."""
+    for locked in lock.packages.values():
+        if isinstance(locked, Pinned) and locked.file is None:
+            yield locked.wheel
+    conda = lock.conda
+    for package, archive in conda.each() if conda else ():
+        if archive.url and archive.sha256 and archive.file is None:
+            yield IndexWheel(
+                name=package.name,
+                version=package.version,
+                url=archive.url,
+                sha256=archive.sha256,
+                size_bytes=archive.size_bytes,
+            )
+    for name, tool in (("uv", lock.installer), ("py-rattler", lock.conda_installer)):
+        if tool and tool.file is None:
+            yield IndexWheel(name=name, version=tool.version, url=tool.url, sha256=tool.sha256)
+
+
+def _with_places(lock: Lock, places: Mapping[str, str]) -> Lock:
+    """Return a lock in which what is named lies at ``places``, by its address."""
+
+    def placed(tool: Installer) -> Installer:
+        return replace(tool, file=places.get(tool.url, tool.file))
+
+    packages = {
+        name: (
+            replace(locked, file=places.get(locked.wheel.url, locked.file))
+            if isinstance(locked, Pinned)
+            else locked
+        )
+        for name, locked in lock.packages.items()
+    }
+    archives = {
+        name: replace(archive, file=places.get(archive.url or "", archive.file))
+        for name, archive in (lock.conda.archives if lock.conda else {}).items()
+    }
+    return replace(
+        lock,
+        installer=placed(lock.installer),
+        conda_installer=lock.conda_installer and placed(lock.conda_installer),
+        packages=packages,
+        conda=lock.conda and replace(lock.conda, archives=archives),
+    )
 
 
 class _Part(Struct, frozen=True, kw_only=True):

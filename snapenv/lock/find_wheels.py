@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _FORM = 3  # of the answers that are kept
 _DAY_S = 24 * 60 * 60.0
+_RATTLER = "py-rattler"
+_PYTHON_OF_TOOLS = "3.12.0"  # uv's wheels are for any Python, py-rattler's for any from 3.10 on
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -43,6 +46,7 @@ class Found(Struct, frozen=True, kw_only=True):
     pinned: Mapping[str, Pinned]
     absent: frozenset[str]  # pins that no index gives back as they are installed
     uv: IndexWheel  # of the uv that is running here, for an image
+    rattler: IndexWheel | None = None  # of the py-rattler here, where the environment is conda's
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -60,7 +64,7 @@ def find_wheels(facts: Facts, services: Services, *, how: Prove, anew: bool, tas
     proved, uv answers from what it has kept, and the tags of the wheel's name decide.
 
     Raises:
-        LockError: The index does not answer or refuses, or does not have this uv.
+        LockError: The index does not answer or refuses, or does not have this uv or py-rattler.
         PackageIndexError: A wheel's RECORD cannot be had.
     """
     uv = Uv(
@@ -70,7 +74,8 @@ def find_wheels(facts: Facts, services: Services, *, how: Prove, anew: bool, tas
         offline=how == "off",
     )
     pins = pinned(facts.environment)
-    asking = _Asking(facts=facts, uv=uv, task=task, record=services.wheels.record)
+    rattler = _rattler() if facts.conda else None
+    asking = _Asking(facts=facts, uv=uv, rattler=rattler, task=task, record=services.wheels.record)
     own = _program_key(uv.program)
     answers = _answers(pins, own, asking, services.made(), anew=anew)
     own_wheel = answers[own].wheel
@@ -85,12 +90,14 @@ def find_wheels(facts: Facts, services: Services, *, how: Prove, anew: bool, tas
         },
         absent=frozenset(name for name, answer in of_pins.items() if answer.wheel is None),
         uv=own_wheel,
+        rattler=answers[key(rattler)].wheel if rattler else None,
     )
 
 
 class _Asking(Struct, frozen=True, kw_only=True):
     facts: Facts
     uv: Uv
+    rattler: Distribution | None
     task: Task
     record: Callable[[IndexWheel], WheelRecord]
 
@@ -98,14 +105,17 @@ class _Asking(Struct, frozen=True, kw_only=True):
 def _answers(
     pins: Sequence[Distribution], own: str, asking: _Asking, kept: Kept, *, anew: bool
 ) -> Mapping[str, Answer]:
-    """Return the answers by the keys of pins, and by ``own`` that for the uv that is running."""
+    """Return the answers by the keys of pins and tools; ``own`` is the key of the uv here."""
     offline, now = asking.uv.offline, time.time()
     named = question(asking.facts, asking.uv, kept)
     known = {} if anew else read_answers(kept, named, since=0 if offline else now - _DAY_S)
     unknown = [pin for pin in pins if key(pin) not in known]
     wheels = _ask(unknown, asking) if unknown else {}
     if own not in known:
-        wheels[own] = _ask_for_uv(asking)
+        wheels[own] = _ask_for_tool("uv", asking.uv.version(), asking)
+    rattler = asking.rattler
+    if rattler and key(rattler) not in known:
+        wheels[key(rattler)] = _ask_for_tool(rattler.name, rattler.version, asking)
     answers = {
         name: Answer(wheel=wheel, proved=not offline, asked_at=now)
         for name, wheel in wheels.items()
@@ -126,13 +136,32 @@ def _ask(pins: Sequence[Distribution], asking: _Asking) -> dict[str, IndexWheel 
     return {key(pin): wheels[pin.name] for pin in pins}
 
 
-def _ask_for_uv(asking: _Asking) -> IndexWheel:
-    own = Distribution(name="uv", version=asking.uv.version(), origin="index")
-    offered = ask_index([own], asking.facts, asking.uv, asking.task)[own.name]
+def _rattler() -> Distribution:
+    """Return the py-rattler that is installed beside snapenv.
+
+    Raises:
+        LockError: It is not installed.
+    """
+    try:
+        return Distribution(name=_RATTLER, version=version(_RATTLER), origin="index")
+    except PackageNotFoundError as error:
+        raise LockError(
+            f"{_RATTLER}, which installs conda's packages, is not installed beside snapenv",
+            hint="Install it: pip install 'snapenv[conda]'.",
+        ) from error
+
+
+def _ask_for_tool(name: str, number: str, asking: _Asking) -> IndexWheel:
+    """Return the wheel of a tool for an image, whatever Python the environment has."""
+    own = Distribution(name=name, version=number, origin="index")
+    environment = asking.facts.environment
+    interpreter = replace(environment.interpreter, version=_PYTHON_OF_TOOLS)
+    facts = replace(asking.facts, environment=replace(environment, interpreter=interpreter))
+    offered = ask_index([own], facts, asking.uv, asking.task)[name]
     if not offered:
         raise LockError(
-            f"the index does not have uv {own.version}, which is running here",
-            hint="Install a uv that it has, with pip install uv in the environment of snapenv.",
+            f"the index does not have {name} {number}, which is installed beside snapenv",
+            hint=f"Install one that it has, with pip install {name} in the environment of snapenv.",
         )
     if asking.uv.offline:
         return offered[0]

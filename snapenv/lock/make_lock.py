@@ -65,6 +65,7 @@ def make_lock(  # noqa: PLR0913 - all but three by name
         tag=str(tag),
         base=base,
         installer=packages.installer,
+        conda_installer=packages.conda_installer,
         hardware=facts.hardware,
         variables=facts.variables,
         image=facts.image,

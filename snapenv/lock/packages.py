@@ -54,6 +54,7 @@ class Packages(Struct, frozen=True, kw_only=True):
     pylock: bytes
     uv: IndexWheel
     installer: Installer
+    conda_installer: Installer | None = None  # py-rattler, where the environment is conda's
     overlay: tuple[str, ...]  # what is put over the packages, as "site/x.py"
     allowed: tuple[str, ...]  # of the files that travel, those that had to be allowed
     carried: Mapping[str, Content]  # the files of vendor/ and overlay/, by their names
@@ -91,13 +92,15 @@ def lock_packages(
         anew=options.anew,
     )
     plan = replace(plan, files=tuple(sorted(carried.files)))
-    wheels = (*(pin.wheel for pin in found.pinned.values()), found.uv)
+    tools = (found.uv, *((found.rattler,) if found.rattler else ()))
+    wheels = (*(pin.wheel for pin in found.pinned.values()), *tools)
     locked = _locked(environment, found, carried, all_travel=all_travel)
     return Packages(
         locked=locked,
         pylock=_pylock(facts, locked, services.made()),
         uv=found.uv,
         installer=_installer(found.uv, travels=all_travel),
+        conda_installer=(_installer(found.rattler, travels=all_travel) if found.rattler else None),
         overlay=plan.names,
         allowed=carried.allowed,
         carried={
@@ -158,9 +161,9 @@ def _pylock(facts: Facts, locked: Mapping[str, Locked], made: Kept) -> bytes:
     return written
 
 
-def _installer(uv: IndexWheel, *, travels: bool) -> Installer:
-    file = f"{VENDOR}/{uv.filename}" if travels else None
-    return Installer(version=uv.version, url=uv.url, sha256=uv.sha256, file=file)
+def _installer(tool: IndexWheel, *, travels: bool) -> Installer:
+    file = f"{VENDOR}/{tool.filename}" if travels else None
+    return Installer(version=tool.version, url=tool.url, sha256=tool.sha256, file=file)
 
 
 def _fetch(wheels: Sequence[IndexWheel], into: Path, services: Services) -> Mapping[str, Content]:

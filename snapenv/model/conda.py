@@ -5,7 +5,7 @@ Source: https://github.com/conda/ceps/blob/main/cep-0034.md and cep-0032.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from msgspec import Struct, field
@@ -91,3 +91,8 @@ class CondaLock(Struct, frozen=True, kw_only=True):
     schema: int = 1
     environment: CondaEnvironment
     archives: Mapping[str, CondaArchive]
+
+    def each(self) -> Iterator[tuple[CondaPackage, CondaArchive]]:
+        """Yield each package with its archive, by name."""
+        for package in self.environment.packages:
+            yield package, self.archives[package.name]

@@ -30,7 +30,8 @@ OVERLAY = "overlay"  # the folder of files that were edited or added by hand
 STAGED = "staged"  # a folder beside a snapshot while it is built: wheels of private indexes
 APPLY_OVERLAY = "overlay/apply.py"
 
-IMAGE_PYTHON = "/opt/snapenv/venv/bin/python"
+IMAGE_PREFIX = "/opt/snapenv/venv"  # of a venv and of conda's alike
+IMAGE_PYTHON = f"{IMAGE_PREFIX}/bin/python"
 IMAGE_SNAPSHOT = "/opt/snapenv/snapshot"
 SNAPSHOT_LABEL = "io.snapenv.snapshot"  # a label that holds the snapshot's digest
 VERSION_LABEL = "io.snapenv.version"  # of the snapenv that captured
@@ -59,7 +60,7 @@ class Base(Struct, frozen=True, kw_only=True):
 
 
 class Installer(Struct, frozen=True, kw_only=True):
-    """The uv that installs in the image: its version, and its wheel's URL and sha256 (hex)."""
+    """A tool that installs in the image: its version, and its wheel's URL and sha256 (hex)."""
 
     version: str
     url: str
@@ -82,7 +83,7 @@ class Lock(Struct, frozen=True, kw_only=True):
     snapenv: str  # the version that wrote it
     tag: str
     base: Base
-    installer: Installer
+    installer: Installer  # uv
     hardware: Hardware
     variables: Mapping[str, str] = field(default_factory=dict)
     image: Mapping[str, str] = field(default_factory=dict)
@@ -97,6 +98,7 @@ class Lock(Struct, frozen=True, kw_only=True):
     environment: Environment
     packages: Mapping[str, Locked] = field(default_factory=dict)  # by distribution
     conda: CondaLock | None = None  # where the environment is a prefix of conda
+    conda_installer: Installer | None = None  # py-rattler, likewise
 
     @property
     def facts(self) -> Facts:

@@ -5,8 +5,10 @@ Source: https://docs.docker.com/reference/dockerfile/
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,22 +17,31 @@ from packaging.version import Version
 from snapenv.errors import LockError
 from snapenv.model.facts import NEUTRAL_VARIABLES
 from snapenv.model.image import ImageRef, Tag
-from snapenv.model.snapshot import PYLOCK_FILE, STAGED, VENDOR
+from snapenv.model.snapshot import (
+    CONDA_LOCK_FILE,
+    EXPLICIT_FILE,
+    IMAGE_PREFIX,
+    INSTALL_CONDA,
+    PYLOCK_FILE,
+    STAGED,
+    VENDOR,
+)
 from snapenv.model.wheels import Vendored
-from snapenv.render.layers import whole_pylock
+from snapenv.render.layers import whole_locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from snapenv.model.facts import Native, NativeLibrary
-    from snapenv.model.snapshot import Lock
+    from snapenv.model.snapshot import Installer, Lock
     from snapenv.render.layers import PinLayer
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _URL = re.compile(r"(?:https?|file)://[A-Za-z0-9._~:/%+@=&?,-]+", re.ASCII)
-_FILE = re.compile(rf"(?:{VENDOR}|{STAGED})/uv-[A-Za-z0-9._+-]+\.whl", re.ASCII)
+_FILE = re.compile(rf"(?:{VENDOR}|{STAGED})/(?:uv|py_rattler)-[A-Za-z0-9._+-]+\.whl", re.ASCII)
+_WHEEL = re.compile(r"[A-Za-z0-9._+-]+\.whl", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_IN_CONTEXT = re.compile(rf"(?:(?:{VENDOR}|{STAGED})/)?[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
+_IN_CONTEXT = re.compile(rf"(?:(?:{VENDOR}|{STAGED})/_?)?[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
 
 _SONAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\.so[0-9.]*", re.ASCII)
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+", re.ASCII)
@@ -47,6 +58,8 @@ _WHY = {  # by the name of a layer
     "ultralytics": "ultralytics, apart: it changes most often, and is small.",
     "vendored": "What no index gives back, as wheels that travel with this file.",
     "all": "Every pinned package.",
+    "conda": "Conda's packages that were built in {year}.",
+    "all conda": "Every package of conda.",
 }
 
 
@@ -56,6 +69,16 @@ class LayerView(Struct, frozen=True, kw_only=True):
     why: str
     file: str
     mounts: tuple[str, ...]
+    of_conda: bool
+
+
+class ToolView(Struct, frozen=True, kw_only=True):
+    """A tool that installs, as its wheel: it lies in the context as ``file``, or at ``url``."""
+
+    url: str
+    file: str | None
+    sha256: str
+    filename: str
 
 
 class DockerfileView(Struct, frozen=True, kw_only=True):
@@ -72,10 +95,10 @@ class DockerfileView(Struct, frozen=True, kw_only=True):
     system_site: bool
     sees: str
     pythons: tuple[str, ...]  # the first that uv has or can fetch is taken
-    uv_url: str
-    uv_file: str | None
-    uv_sha256: str
-    variables: tuple[tuple[str, str], ...]  # (name, quoted value), sorted
+    uv: ToolView
+    rattler: ToolView | None  # where the environment is conda's
+    active: tuple[tuple[str, str], ...]  # what activating it sets, as (name, quoted value), sorted
+    variables: tuple[tuple[str, str], ...]  # likewise
     resets_entrypoint: bool = False
 
 
@@ -103,8 +126,13 @@ def render_dockerfile(
 
 
 def _whole(lock: Lock) -> tuple[PinLayer, ...]:
-    vendored = _travels(lock) or any(isinstance(each, Vendored) for each in lock.packages.values())
-    return whole_pylock(mounts=(VENDOR,) if vendored else ())
+    archives = lock.conda.archives.values() if lock.conda else ()
+    vendored = (
+        _travels(lock)
+        or any(isinstance(each, Vendored) for each in lock.packages.values())
+        or any(archive.file for archive in archives)
+    )
+    return whole_locks(lock, mounts=(VENDOR,) if vendored else ())
 
 
 def _view(lock: Lock, layers: Sequence[PinLayer], kept: Sequence[str]) -> DockerfileView:
@@ -117,14 +145,14 @@ def _view(lock: Lock, layers: Sequence[PinLayer], kept: Sequence[str]) -> Docker
             reasons=tuple(_one_line(reason) for reason in lock.base.reasons),
             libraries=apt_libraries(lock.native),
             layers=tuple(_layer(layer) for layer in layers),
-            kept=tuple(_matched(_IN_CONTEXT, name) for name in (PYLOCK_FILE, *kept)),
+            kept=tuple(_matched(_IN_CONTEXT, name) for name in (*_texts(lock), *kept)),
             overlay=bool(lock.overlay),
             system_site=inherits,
             sees="those of the base image" if inherits else "nothing of the base image's",
             pythons=_pythons(lock),
-            uv_url=_matched(_URL, lock.installer.url),
-            uv_file=lock.installer.file and _matched(_FILE, lock.installer.file),
-            uv_sha256=_matched(_SHA256, lock.installer.sha256),
+            uv=_tool(lock.installer),
+            rattler=_tool(lock.conda_installer) if lock.conda_installer else None,
+            active=_quoted(_activation(lock)),
             variables=_quoted({**NEUTRAL_VARIABLES, **lock.variables}),
         )
     except ValueError as error:
@@ -146,10 +174,40 @@ def _pythons(lock: Lock) -> tuple[str, ...]:
 
 def _layer(layer: PinLayer) -> LayerView:
     return LayerView(
-        why=_WHY[layer.name],
+        why=_WHY[layer.name].format(year=layer.year or "years that nobody has written down"),
         file=_matched(_IN_CONTEXT, layer.file),
         mounts=tuple(_matched(_IN_CONTEXT, place) for place in layer.mounts),
+        of_conda=layer.name in ("conda", "all conda"),
     )
+
+
+def _tool(installer: Installer) -> ToolView:
+    return ToolView(
+        url=_matched(_URL, installer.url),
+        file=installer.file and _matched(_FILE, installer.file),
+        sha256=_matched(_SHA256, installer.sha256),
+        filename=_matched(_WHEEL, posixpath.basename(urlsplit(installer.url).path)),
+    )
+
+
+def _texts(lock: Lock) -> tuple[str, ...]:
+    """Name the texts that the image keeps of any such snapshot."""
+    of_conda = (CONDA_LOCK_FILE, EXPLICIT_FILE, INSTALL_CONDA)
+    return (PYLOCK_FILE, *(of_conda if lock.conda else ()))
+
+
+def _activation(lock: Lock) -> Mapping[str, str]:
+    """Return the variables that activating the environment sets, where they are constant."""
+    if lock.conda is None:
+        return {"VIRTUAL_ENV": IMAGE_PREFIX}
+    environment = lock.conda.environment
+    named = {**environment.activation, **environment.variables}
+    return {
+        **{name: value.replace("$CONDA_PREFIX", IMAGE_PREFIX) for name, value in named.items()},
+        "CONDA_PREFIX": IMAGE_PREFIX,
+        "CONDA_DEFAULT_ENV": IMAGE_PREFIX,
+        "CONDA_SHLVL": "1",
+    }
 
 
 def _travels(lock: Lock) -> bool:

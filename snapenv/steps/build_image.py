@@ -145,17 +145,14 @@ def _context(snapshot: Snapshot, staged: Staged, services: Services) -> BuildCon
     The lock files of the layers are made anew: those of the snapshot, where it has them, do not
     know what is staged.
     """
-    lock, base = snapshot.lock, services.engine.find(snapshot.lock.base.image)
-    uv = replace(lock.installer, file=staged.uv or lock.installer.file)
-    layers = split_lock(
-        replace(lock, packages=staged.packages), folder=STAGED if staged.files else ""
-    )
+    lock, base = staged.lock, services.engine.find(snapshot.lock.base.image)
+    layers = split_lock(lock, folder=STAGED if staged.files else "")
     files = {
         **snapshot.files,
         **staged.files,
         **{layer.file: layer.content for layer in layers},
         _PINNED_DOCKERFILE: render_dockerfile(
-            replace(lock, installer=uv),
+            lock,
             layers,
             kept=_kept(snapshot),
             resets_entrypoint=base is not None and not services.engine.starts_commands(base),

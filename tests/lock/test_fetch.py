@@ -50,7 +50,7 @@ def test_what_a_credential_opens_is_fetched_here_and_named_by_its_path(tmp_path:
 
     uv = locked.lock.installer.url.rpartition("/")[2]
     assert set(staged.files) == {"staged/pylock.toml", f"staged/{NUMPY.filename}", f"staged/{uv}"}
-    assert staged.uv == f"staged/{uv}"
+    assert staged.lock.installer.file == f"staged/{uv}"
     pylock = tomlkit.parse(staged.files["staged/pylock.toml"].decode()).unwrap()  # type: ignore[union-attr]
     wheels_of = {package["name"]: package["wheels"][0] for package in pylock["packages"]}
     assert wheels_of["numpy"]["path"] == NUMPY.filename

@@ -21,6 +21,8 @@ from snapenv.render.layers import PinLayer, split_lock
 from tests.samples import (
     EXACT_BASE,
     sample_base_lock,
+    sample_conda_lock,
+    sample_conda_package,
     sample_facts,
     sample_lock,
     sample_native,
@@ -56,6 +58,28 @@ def with_variables(variables: Mapping[str, str]) -> Lock:
     return sample_lock(facts=sample_facts(variables=variables))
 
 
+def with_conda() -> Lock:
+    old = sample_conda_package("zlib", timestamp_ms=1_640_000_000_000)
+    new = sample_conda_package("python", timestamp_ms=1_740_000_000_000)
+    pure = sample_conda_package(
+        "six", noarch="python", subdir="noarch", timestamp_ms=1_650_000_000_000
+    )
+    conda = sample_conda_lock(new, pure, old, variables={"OURS": "$CONDA_PREFIX/share"})
+    archives = {**conda.archives}
+    archives["zlib"] = replace(archives["zlib"], file="vendor/zlib-1.3-h1_0.conda")
+    activation = replace(conda.environment, activation={"ZOO_GREETING": "hello there"})
+    rattler = replace(
+        sample_lock().installer,
+        version="0.28.0",
+        url="https://files.example.com/py_rattler-0.28.0-cp310-abi3-manylinux_2_17_x86_64.whl",
+    )
+    return replace(
+        sample_lock(),
+        conda=replace(conda, archives=archives, environment=activation),
+        conda_installer=rattler,
+    )
+
+
 LOCKS = {
     "exact": sample_lock(),
     "base": sample_base_lock(),
@@ -64,8 +88,9 @@ LOCKS = {
         sample_lock(), packages={"numpy": Vendored()}, overlay=("site/torch/nn/functional.py",)
     ),
     "layers": replace(sample_lock(), native=sample_native()),
+    "conda": with_conda(),
 }
-LAYERS = {"layers": split_lock(sample_lock())}
+LAYERS = {"layers": split_lock(sample_lock()), "conda": split_lock(with_conda())}
 FIELDS: Mapping[str, Callable[[str], Lock]] = {
     "tag": lambda text: replace(sample_lock(), tag=text),
     "snapenv": lambda text: replace(sample_lock(), snapenv=text),
@@ -125,12 +150,14 @@ def test_a_dockerfile_has_these_instructions_and_no_more() -> None:
     exact = [*of_base, "ENV", *stages]
     home, end = ["WORKDIR", "RUN"], ["ENV", "ENV", "COPY", "ENV", "USER"]
     venv = packages = overlay = apt = ["RUN"]
+    rattler = ["FROM", "RUN", "RUN"]
     assert seen == {
         "base": [*of_base, *stages, "FROM", *home, *venv, *packages, "ENV", *end],
         "exact": [*exact, "FROM", *home, *venv, *packages, "ENV", "ENV", *end],
         "variables": [*exact, "FROM", *home, *venv, *packages, "ENV", "ENV", *end],
         "carried": [*exact, "FROM", *home, *venv, *packages, *overlay, "ENV", "ENV", *end],
         "layers": [*exact, "FROM", *home, *apt, *venv, *packages * 3, "ENV", "ENV", *end],
+        "conda": [*exact, *rattler, "FROM", *home, *packages * 5, "ENV", "ENV", *end],
     }
 
 

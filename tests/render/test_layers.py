@@ -7,9 +7,10 @@ import tomlkit
 from msgspec.structs import replace
 from packaging.pylock import Pylock, is_valid_pylock_path
 
+from snapenv.conda_lock import parse_conda_lock
 from snapenv.model.wheels import FromBase, Pinned, Vendored, VendoredWheel
 from snapenv.render.layers import is_layer_file, split_lock
-from tests.samples import sample_lock, sample_wheel
+from tests.samples import sample_conda_lock, sample_conda_package, sample_lock, sample_wheel
 
 if TYPE_CHECKING:
     from snapenv.model.snapshot import Lock
@@ -101,3 +102,54 @@ def test_what_lies_beside_a_lock_in_a_folder_is_found_from_the_context() -> None
 def test_the_lock_files_of_layers_are_known_by_their_names() -> None:
     assert not is_layer_file("pylock.toml")
     assert not is_layer_file("pylock.other.toml")
+
+
+def conda_lock(*built: tuple[str, int | None, Any]) -> Lock:
+    """Return a lock of packages by name, when each was built, and for which Python."""
+    packages = (
+        sample_conda_package(name, timestamp_ms=day and day * 86_400_000, noarch=noarch)
+        for name, day, noarch in built
+    )
+    return replace(sample_lock(), packages={}, conda=sample_conda_lock(*packages))
+
+
+def test_conda_s_packages_are_parted_by_the_year_that_they_were_built_in() -> None:
+    lock = conda_lock(
+        ("zlib", 18_000, None),  # 2019
+        ("python", 19_000, None),  # 2022
+        ("fonts", 18_001, "generic"),
+        ("six", 18_002, "python"),
+        ("yaml", 19_001, None),
+        ("ancient", None, None),
+    )
+
+    layers = {layer.file: parse_conda_lock(layer.content) for layer in split_lock(lock)}
+
+    named = {file: [package.name for package, _ in layer.each()] for file, layer in layers.items()}
+    assert named == {
+        "conda-lock.0000.json": ["ancient"],
+        "conda-lock.2019.json": ["zlib", "fonts"],
+        "conda-lock.2022.json": ["python", "six", "yaml"],  # six needs this Python before it
+    }
+    assert all(is_layer_file(file) for file in layers)
+
+
+def test_a_new_package_leaves_the_layers_of_other_years_as_they_are() -> None:
+    before = split_lock(conda_lock(("zlib", 18_000, None), ("yaml", 19_000, None)))
+
+    after = split_lock(
+        conda_lock(("zlib", 18_000, None), ("yaml", 19_000, None), ("new", 20_000, None))
+    )
+
+    assert after[: len(before)] == before
+
+
+def test_archives_that_travel_are_mounted_for_their_layer() -> None:
+    lock = conda_lock(("zlib", 18_000, None), ("yaml", 19_000, None))
+    assert lock.conda
+    archives = {**lock.conda.archives}
+    archives["zlib"] = replace(archives["zlib"], file="vendor/zlib.conda")
+
+    layers = split_lock(replace(lock, conda=replace(lock.conda, archives=archives)))
+
+    assert [layer.mounts for layer in layers] == [("vendor/zlib.conda",), ()]
