@@ -32,10 +32,10 @@ def compare_facts(expected: Facts, actual: Facts) -> tuple[Check, ...]:
     environment lives, who installed it and on which machine it runs are no part of it. Of
     compiled code only what both sides looked at is compared: an older snapshot does not hold it.
     """
-    found = find_differences(expected, actual)
+    findings = find_differences(expected, actual)
 
     def of(topic: Topic) -> list[Finding]:
-        return [one for one in found if one.topic == topic]
+        return [finding for finding in findings if finding.topic == topic]
 
     return (
         _python(of("python"), expected.environment, actual.environment),
@@ -61,25 +61,27 @@ def loaded_lines(startup: _Startup | None) -> tuple[str, ...]:
     )
 
 
-def _python(found: list[Finding], expected: Environment, actual: Environment) -> Check:
+def _python(findings: list[Finding], expected: Environment, actual: Environment) -> Check:
     """Compare the interpreters; another patch of one version is a warning."""
     python, other = expected.interpreter, actual.interpreter
     is_near = (python.implementation, python.minor) == (other.implementation, other.minor)
     return Check(
         id="python",
-        ok=not found,
+        ok=not findings,
         expected=f"{python.implementation} {python.version}",
         actual=f"{other.implementation} {other.version}",
         fix=f"Install Python {python.version} (uv python install {python.request}) and restore "
         "again, or name one with --python PATH."
-        if found
+        if findings
         else None,
-        severity="warning" if found and is_near else "error",
+        severity="warning" if findings and is_near else "error",
         topic="python",
     )
 
 
-def _startup(found: list[Finding], captured: _Startup | None, actual: _Startup) -> Iterator[Check]:
+def _startup(
+    findings: list[Finding], captured: _Startup | None, actual: _Startup
+) -> Iterator[Check]:
     """Name each variable that brings what it did not at the capture, and each that brings less.
 
     The first is a no, but a warning of a folder of libraries, from which only some may be taken,
@@ -87,7 +89,7 @@ def _startup(found: list[Finding], captured: _Startup | None, actual: _Startup) 
     had in memory besides the environment does not travel.
     """
     expected = captured or {}
-    for name in (one.difference.subject for one in found):
+    for name in (finding.difference.subject for finding in findings):
         before, now = expected.get(name, ()), actual.get(name, ())
         is_more = not {*now} <= {*before}
         is_known = captured is not None or name.startswith("PYTHON")
@@ -111,14 +113,14 @@ def _listing(names: Collection[str]) -> str:
     return ", ".join(ordered[:_MODULES]) + more if ordered else "nothing"
 
 
-def _frameworks(found: list[Finding], expected: Environment, actual: Environment) -> Check:
+def _frameworks(findings: list[Finding], expected: Environment, actual: Environment) -> Check:
     return Check(
         id="frameworks",
-        ok=not found,
+        ok=not findings,
         expected=_describe_frameworks(expected),
         actual=_describe_frameworks(actual),
         fix="Restore again; these come with torch and its CUDA wheels, or with the base image."
-        if found
+        if findings
         else None,
         topic="frameworks",
     )
@@ -135,12 +137,14 @@ def _describe_frameworks(environment: Environment) -> str:
     return ", ".join(f"{name} {version or _ABSENT}" for name, version in versions.items())
 
 
-def _packages(found: list[Finding], expected: Environment, actual: Environment) -> Iterator[Check]:
+def _packages(
+    findings: list[Finding], expected: Environment, actual: Environment
+) -> Iterator[Check]:
     """Yield one check over all, and one for each distribution that differs."""
     by_name: dict[str, list[Finding]] = {}
-    for one in found:
-        by_name.setdefault(one.package or "", []).append(one)
-    hashed = sum(one.files.count for one in actual.distributions if one.files)
+    for finding in findings:
+        by_name.setdefault(finding.package or "", []).append(finding)
+    hashed = sum(package.files.count for package in actual.distributions if package.files)
     yield Check(
         id="distributions",
         ok=not by_name,
@@ -155,7 +159,7 @@ def _packages(found: list[Finding], expected: Environment, actual: Environment) 
 
 
 def _package(
-    name: str, found: list[Finding], expected: Distribution | None, actual: Distribution | None
+    name: str, findings: list[Finding], expected: Distribution | None, actual: Distribution | None
 ) -> Check:
     """Name the first thing that differs: the version, else the content, else who may run it."""
     versions = [side.version if side else _ABSENT for side in (expected, actual)]
@@ -165,10 +169,10 @@ def _package(
     elif _digest(files[0]) != _digest(files[1]):
         words = [_describe_files(side) for side in files]
     else:
-        differences = [one.difference for one in found[:_NAMED]]
+        differences = [finding.difference for finding in findings[:_NAMED]]
         words = [
-            ", ".join(f"{one.subject} {one.left}" for one in differences),
-            ", ".join(f"{one.subject} {one.right}" for one in differences),
+            ", ".join(f"{difference.subject} {difference.left}" for difference in differences),
+            ", ".join(f"{difference.subject} {difference.right}" for difference in differences),
         ]
     return Check(
         id=f"distribution.{name}",
@@ -199,7 +203,7 @@ def _describe_files(files: Files | None) -> str:
 
 
 def _import_path(
-    found: list[Finding], expected: Environment, actual: Environment
+    findings: list[Finding], expected: Environment, actual: Environment
 ) -> Iterator[Check]:
     """Compare where modules come from; the order of what follows site-packages is for a warning."""
     paths = (expected.import_path, actual.import_path)
@@ -207,10 +211,10 @@ def _import_path(
         return
     yield Check(
         id="import-path",
-        ok=not found,
+        ok=not findings,
         expected=", ".join(paths[0]),
-        actual=", ".join(paths[1]) if found else "the same",
-        fix="Unset PYTHONPATH, or restore again." if found else None,
+        actual=", ".join(paths[1]) if findings else "the same",
+        fix="Unset PYTHONPATH, or restore again." if findings else None,
         severity="warning" if _in_front(paths[0]) == _in_front(paths[1]) else "error",
         topic="import-path",
     )
@@ -222,44 +226,51 @@ def _in_front(path: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]:
     return path[:site], frozenset(path)
 
 
-def _files(found: list[Finding], expected: Sequence[UntrackedFile]) -> Iterator[Check]:
+def _files(findings: list[Finding], expected: Sequence[UntrackedFile]) -> Iterator[Check]:
     """Compare the files that belong to no package; nothing is said where there are none."""
-    if not (found or expected):
+    if not (findings or expected):
         return
-    differences = [one.difference for one in found[:_NAMED]]
+    differences = [finding.difference for finding in findings[:_NAMED]]
     same = f"{counted(len(expected), 'file')} of no package"
     yield Check(
         id="untracked",
-        ok=not found,
-        expected=", ".join(f"{one.subject} {one.left or _ABSENT}" for one in differences) or same,
-        actual=", ".join(f"{one.subject} {one.right or _ABSENT}" for one in differences) or same,
-        fix="Restore again, or revert these: " + ", ".join(one.subject for one in differences)
-        if found
+        ok=not findings,
+        expected=", ".join(
+            f"{difference.subject} {difference.left or _ABSENT}" for difference in differences
+        )
+        or same,
+        actual=", ".join(
+            f"{difference.subject} {difference.right or _ABSENT}" for difference in differences
+        )
+        or same,
+        fix="Restore again, or revert these: "
+        + ", ".join(difference.subject for difference in differences)
+        if findings
         else None,
         topic="files",
     )
 
 
 def _kernels(
-    found: list[Finding], expected: Native | None, actual: Native | None
+    findings: list[Finding], expected: Native | None, actual: Native | None
 ) -> Iterator[Check]:
     if expected is None or actual is None:
         return
-    names = [one.package for one in found if one.package is not None][:_NAMED]
+    names = [finding.package for finding in findings if finding.package is not None][:_NAMED]
     yield Check(
         id="kernels",
-        ok=not found,
+        ok=not findings,
         expected=_describe_kernels(expected, names),
         actual=_describe_kernels(actual, names),
         fix="Restore again; the kernels come with the compiled packages, cuBLAS with torch."
-        if found
+        if findings
         else None,
         topic="kernels",
     )
 
 
 def _describe_kernels(native: Native, names: Sequence[str]) -> str:
-    architectures = {one.distribution or "": one.architectures for one in native.kernels}
+    architectures = {kernel.distribution or "": kernel.architectures for kernel in native.kernels}
     odd = [
         f"{name or 'untracked files'}: {' '.join(architectures.get(name, ())) or _ABSENT}"
         for name in names
@@ -268,11 +279,11 @@ def _describe_kernels(native: Native, names: Sequence[str]) -> str:
 
 
 def _libraries(
-    found: list[Finding], expected: Native | None, actual: Native | None
+    findings: list[Finding], expected: Native | None, actual: Native | None
 ) -> Iterator[Check]:
     if expected is None or actual is None:
         return
-    sonames = [one.difference.subject for one in found]
+    sonames = [finding.difference.subject for finding in findings]
     missing = [library for library in expected.libraries if library.soname in sonames]
     yield Check(
         id="system-libraries",
@@ -300,15 +311,19 @@ def _install(missing: list[NativeLibrary]) -> str:
     return " ".join(fixes)
 
 
-def _variables(found: list[Finding]) -> Check:
-    differences = [one.difference for one in found]
-    names = " ".join(one.subject for one in differences)
+def _variables(findings: list[Finding]) -> Check:
+    differences = [finding.difference for finding in findings]
+    names = " ".join(difference.subject for difference in differences)
     return Check(
         id="variables",
-        ok=not found,
-        expected=", ".join(_value(one.subject, one.left) for one in differences) or "the same",
-        actual=", ".join(_value(one.subject, one.right) for one in differences) or "the same",
-        fix=f"Set or unset them as captured: {names}" if found else None,
+        ok=not findings,
+        expected=", ".join(
+            _value(difference.subject, difference.left) for difference in differences
+        )
+        or "the same",
+        actual=", ".join(_value(difference.subject, difference.right) for difference in differences)
+        or "the same",
+        fix=f"Set or unset them as captured: {names}" if findings else None,
         topic="variables",
     )
 

@@ -98,12 +98,12 @@ def _explain(trained: Fingerprint) -> str:
 
 def _shorten(error: str) -> str:
     """Return CUDA's own error out of what torch says around it, else the first sentence."""
-    found = re.search(r"Error \d+: .*", error)
-    return found[0] if found else re.split(r"(?<=[a-z])[.:] ", error)[0].rstrip(".")
+    named = re.search(r"Error \d+: .*", error)
+    return named[0] if named else re.split(r"(?<=[a-z])[.:] ", error)[0].rstrip(".")
 
 
 def _fix(trained: Fingerprint, hardware: Sequence[Hardware], why: str) -> str:
-    fault = next((one.driver_fault for one in hardware if one.driver_fault), None)
+    fault = next((machine.driver_fault for machine in hardware if machine.driver_fault), None)
     if fault:
         return f"NVML says {fault.error}: check that nvidia-smi works."
     if trained.cuda and trained.cuda.built_for is None:

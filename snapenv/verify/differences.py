@@ -155,7 +155,7 @@ def differences(left: Facts, right: Facts) -> tuple[Difference, ...]:
     it. Within a group, the parts come in one order: Python, torch, libraries, packages by name,
     files by path, variables, settings, the machine.
     """
-    listed = [one.difference for one in find_differences(left, right) if one.listed]
+    listed = [finding.difference for finding in find_differences(left, right) if finding.listed]
     order = list(CONSEQUENCES)
     return tuple(sorted(listed, key=lambda difference: order.index(difference.group)))
 
@@ -164,14 +164,14 @@ def find_differences(left: Facts, right: Facts) -> tuple[Finding, ...]:
     """Return everything that differs, with the check which it fails, part by part."""
     environments = (left.environment, right.environment)
     return (
-        *_judged("python", _python(*(one.interpreter for one in environments))),
+        *_judged("python", _python(*(side.interpreter for side in environments))),
         *_judged("frameworks", _frameworks(*environments)),
-        *_judged(None, _torch_commit(*(one.torch for one in environments))),
+        *_judged(None, _torch_commit(*(side.torch for side in environments))),
         *_native(left, right),
         *_distributions(*environments),
-        *_loose(*(one.untracked for one in environments)),
-        *_judged(None, _outside(*(one.outside for one in environments))),
-        *_judged("import-path", _import_path(*(one.import_path for one in environments))),
+        *_untracked(*(side.untracked for side in environments)),
+        *_judged(None, _outside(*(side.outside for side in environments))),
+        *_judged("import-path", _import_path(*(side.import_path for side in environments))),
         *_judged("variables", _variables(left.variables, right.variables)),
         *_startup(left.startup, right.startup),
         *_judged(None, _settings(left.settings, right.settings)),
@@ -180,13 +180,13 @@ def find_differences(left: Facts, right: Facts) -> tuple[Finding, ...]:
     )
 
 
-def sections(found: Sequence[Difference]) -> tuple[Section, ...]:
+def sections(differing: Sequence[Difference]) -> tuple[Section, ...]:
     """Group differences by what follows from them; a group without any is there, too."""
-    return tuple(_section(group, found) for group in CONSEQUENCES)
+    return tuple(_section(group, differing) for group in CONSEQUENCES)
 
 
-def _section(group: Group, found: Sequence[Difference]) -> Section:
-    of_group = tuple(difference for difference in found if difference.group == group)
+def _section(group: Group, differing: Sequence[Difference]) -> Section:
+    of_group = tuple(difference for difference in differing if difference.group == group)
     consequence = CONSEQUENCES[group]
     return Section(
         title=consequence.title,
@@ -198,12 +198,12 @@ def _section(group: Group, found: Sequence[Difference]) -> Section:
 
 def _judged(
     topic: Topic | None,
-    found: Iterable[Difference],
+    differing: Iterable[Difference],
     *,
     package: str | None = None,
     listed: bool = True,
 ) -> Iterator[Finding]:
-    for difference in found:
+    for difference in differing:
         yield Finding(difference=difference, topic=topic, package=package, listed=listed)
 
 
@@ -263,18 +263,20 @@ def _native(left: Facts, right: Facts) -> Iterator[Finding]:
 
 def _kernels(left: Facts, right: Facts) -> Iterator[Finding]:
     """Compare the GPU architectures; those of a package on one side alone go without saying."""
-    installed = [{one.name for one in side.environment.distributions} for side in (left, right)]
+    installed = [
+        {package.name for package in side.environment.distributions} for side in (left, right)
+    ]
     shared = {"", *(installed[0] & installed[1])}
     architectures = [
-        {one.distribution or "": one.architectures for one in side.native.kernels}
+        {kernels.distribution or "": kernels.architectures for kernels in side.native.kernels}
         if side.native
         else {}
         for side in (left, right)
     ]
     for name in sorted(architectures[0].keys() | architectures[1].keys()):
         of_name = (side.get(name, ()) for side in architectures)
-        found = _only("abi", f"kernels of {name or 'untracked files'}", *of_name)
-        yield from _judged("kernels", found, package=name, listed=name in shared)
+        differing = _only("abi", f"kernels of {name or 'untracked files'}", *of_name)
+        yield from _judged("kernels", differing, package=name, listed=name in shared)
 
 
 def _only(
@@ -303,9 +305,9 @@ def _system_libraries(
             continue
         other = by_soname.get(library.soname)
         is_missing = library.required and library.found and not (other and other.found)
-        found = _library(library, other or replace(library, found=False, package=None))
+        differing = _library(library, other or replace(library, found=False, package=None))
         yield from _judged(
-            "libraries" if is_missing else None, found, listed=library.soname in by_soname
+            "libraries" if is_missing else None, differing, listed=library.soname in by_soname
         )
 
 
@@ -322,21 +324,22 @@ def _package_of(library: NativeLibrary) -> str | None:
 
 
 def _distributions(left: Environment, right: Environment) -> Iterator[Finding]:
-    sides = [{one.name: one for one in side.distributions} for side in (left, right)]
+    sides = [{package.name: package for package in side.distributions} for side in (left, right)]
     shared = sorted(sides[0].keys() & sides[1].keys())
     same_python = _abi(left.interpreter) == _abi(right.interpreter)
     # torch tells its own version better than METADATA does.
-    told = {"torch"} if left.torch or right.torch else set()
+    named = {"torch"} if left.torch or right.torch else set()
     for name in sorted(sides[0].keys() | sides[1].keys()):
         pair = (sides[0].get(name), sides[1].get(name))
-        yield from _judged("packages", _version(name, *pair), package=name, listed=name not in told)
+        yield from _judged(
+            "packages", _version(name, *pair), package=name, listed=name not in named
+        )
         if name in shared:
             both = (sides[0][name], sides[1][name])
             yield from _content(*both, same_python=same_python)
-    pairs = {name: (sides[0][name], sides[1][name]) for name in shared}
-    origins = {name: (_origin(one), _origin(other)) for name, (one, other) in pairs.items()}
+    origins = {name: (_origin(sides[0][name]), _origin(sides[1][name])) for name in shared}
     yield from _judged(None, _shared("origin", origins))
-    tools = {name: (one.installer, other.installer) for name, (one, other) in pairs.items()}
+    tools = {name: (sides[0][name].installer, sides[1][name].installer) for name in shared}
     yield from _judged(None, _shared("installer", tools))
 
 
@@ -358,8 +361,8 @@ def _content(left: Distribution, right: Distribution, *, same_python: bool) -> I
     if left.version == right.version:
         yield from _judged(None, _tags(left, right, same_python=same_python))
         comparable = same_python or set(left.tags) == set(right.tags)
-        found = _bytes(left, right, told=bool(by_hand))
-        yield from _judged("packages", found, package=left.name, listed=comparable)
+        differing = _bytes(left, right, named=bool(by_hand))
+        yield from _judged("packages", differing, package=left.name, listed=comparable)
     bits = _executable(left.files, right.files)
     yield from _judged("packages", (*by_hand, *bits), package=left.name)
 
@@ -374,12 +377,12 @@ def _tags(left: Distribution, right: Distribution, *, same_python: bool) -> Iter
     yield from _only("abi" if is_compiled else "cosmetic", f"tags of {left.name}", *tags)
 
 
-def _bytes(left: Distribution, right: Distribution, *, told: bool) -> Iterator[Difference]:
-    """Compare hashes; ``told`` where single files are named that can be all there is."""
+def _bytes(left: Distribution, right: Distribution, *, named: bool) -> Iterator[Difference]:
+    """Compare hashes; ``named`` where single files are named that can be all there is."""
     files = (left.files, right.files)
     if files[0] and files[1]:
         same = files[0].sha256 == files[1].sha256
-        if same or (told and not _other_build(files[0], files[1])):
+        if same or (named and not _other_build(files[0], files[1])):
             return
     yield from _differ(_group_of(left.name), left.name, *map(_describe_files, files))
 
@@ -445,23 +448,24 @@ def _shared(what: str, pairs: Mapping[str, tuple[str | None, str | None]]) -> It
         yield from _differ("cosmetic", subject, left, right)
 
 
-def _loose(left: Sequence[UntrackedFile], right: Sequence[UntrackedFile]) -> Iterator[Finding]:
+def _untracked(left: Sequence[UntrackedFile], right: Sequence[UntrackedFile]) -> Iterator[Finding]:
     """Compare the files of no package.
 
     One that the right side alone has fails no check where it may come of the tools that restored
     the others: a newer one may write its scripts in a way that no list has, and uv makes the empty
     folders of a wheel, which pip leaves out.
     """
-    sides = [{file.path: file for file in files} for files in (left, right)]
+    sides = [{own.path: own for own in files} for files in (left, right)]
     for path in sorted(sides[0].keys() | sides[1].keys()):
         group: Group = "numerics" if path.partition("/")[0] in _NUMERICS_FOLDERS else "behaviour"
-        one, other = sides[0].get(path), sides[1].get(path)
-        by_tool = one is None and other and (other.folder or _BY_TOOLS.fullmatch(path))
-        found = _differ(group, path, _describe_loose(one, other), _describe_loose(other, one))
-        yield from _judged(None if by_tool else "files", found)
+        expected, actual = sides[0].get(path), sides[1].get(path)
+        by_tool = expected is None and actual and (actual.folder or _BY_TOOLS.fullmatch(path))
+        words = (_describe_untracked(expected, actual), _describe_untracked(actual, expected))
+        differing = _differ(group, path, *words)
+        yield from _judged(None if by_tool else "files", differing)
 
 
-def _describe_loose(file: UntrackedFile | None, other: UntrackedFile | None) -> str | None:
+def _describe_untracked(file: UntrackedFile | None, other: UntrackedFile | None) -> str | None:
     """Describe a file beside ``other``, with what is told only where the two differ in it."""
     if file is None:
         return None
@@ -507,8 +511,8 @@ def _startup(left: _Startup, right: _Startup) -> Iterator[Finding]:
         less = {*(brought[0] or ())} - {*(brought[1] or ())}
         counts = more or (less and right is not None and name in IN_MEMORY)
         texts = (f"brings {', '.join(names)}" if names is not None else None for names in brought)
-        found = _differ("behaviour", name, *texts)
-        yield from _judged("startup" if counts else None, found, listed=looked)
+        differing = _differ("behaviour", name, *texts)
+        yield from _judged("startup" if counts else None, differing, listed=looked)
 
 
 def _settings(left: Mapping[str, bool], right: Mapping[str, bool]) -> Iterator[Difference]:
@@ -526,14 +530,14 @@ def _settings(left: Mapping[str, bool], right: Mapping[str, bool]) -> Iterator[D
 
 
 def _machine(left: Hardware, right: Hardware) -> Iterator[Difference]:
-    one, other = left.system, right.system
-    yield from _differ("abi", "glibc", one.glibc, other.glibc)
-    yield from _differ("abi", "architecture", one.machine, other.machine)
-    yield from _differ("cosmetic", "operating system", one.os, other.os)
-    yield from _differ("cosmetic", "container", one.container, other.container)
-    yield from _differ("cosmetic", "processor", one.cpu, other.cpu)
-    yield from _differ("cosmetic", "processors", str(one.cpu_count), str(other.cpu_count))
-    yield from _differ("cosmetic", "CUDA toolkit", one.cuda_toolkit, other.cuda_toolkit)
+    system, other = left.system, right.system
+    yield from _differ("abi", "glibc", system.glibc, other.glibc)
+    yield from _differ("abi", "architecture", system.machine, other.machine)
+    yield from _differ("cosmetic", "operating system", system.os, other.os)
+    yield from _differ("cosmetic", "container", system.container, other.container)
+    yield from _differ("cosmetic", "processor", system.cpu, other.cpu)
+    yield from _differ("cosmetic", "processors", str(system.cpu_count), str(other.cpu_count))
+    yield from _differ("cosmetic", "CUDA toolkit", system.cuda_toolkit, other.cuda_toolkit)
     yield from _differ("cosmetic", "driver", _driver(left), _driver(right))
     yield from _differ("cosmetic", "GPUs", _gpus(left), _gpus(right))
 

@@ -181,12 +181,12 @@ def _kind(failure: str) -> str:
 
 def _explain(failure: str) -> tuple[str, str]:
     """Return the cause, empty where it is unknown, and what to do."""
-    for says, cause, fix in _FAILURES:
+    for says, known, fix in _FAILURES:
         if says.search(failure):
-            return cause, fix
-    found = find_cause(failure)
-    if found:
-        return found.reason, found.fix
+            return known, fix
+    general = find_cause(failure)
+    if general:
+        return general.reason, general.fix
     return "", "Train for one epoch in this environment yourself, and read the whole error."
 
 

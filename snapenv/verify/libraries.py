@@ -79,30 +79,30 @@ def _compare_versions(
 def _by_stem(libraries: Sequence[MappedLibrary]) -> dict[str, list[MappedLibrary]]:
     """Group those whose version changes results by their name without a version."""
     grouped: dict[str, list[MappedLibrary]] = defaultdict(list)
-    for one in libraries:
-        if _ARITHMETIC.match(one.soname):
-            grouped[_STEM.sub("", one.soname)].append(one)
+    for library in libraries:
+        if _ARITHMETIC.match(library.soname):
+            grouped[_STEM.sub("", library.soname)].append(library)
     return grouped
 
 
 def _versions(libraries: Sequence[MappedLibrary]) -> set[tuple[str, str | None]]:
-    return {(one.soname, one.version) for one in libraries}
+    return {(library.soname, library.version) for library in libraries}
 
 
 def _kinds(libraries: Sequence[MappedLibrary]) -> set[bool]:
     """Return whether they are files of the environment, or of the system below it."""
-    return {one.path.startswith("/") for one in libraries}
+    return {library.path.startswith("/") for library in libraries}
 
 
 def _unknown(libraries: Sequence[MappedLibrary]) -> bool:
-    return any(one.version is None for one in libraries)
+    return any(library.version is None for library in libraries)
 
 
 def _describe(libraries: Mapping[str, list[MappedLibrary]], stems: Sequence[str]) -> str:
     return ", ".join(
-        f"{one.soname} {one.version or 'of unknown version'} from {one.path}"
+        f"{library.soname} {library.version or 'of unknown version'} from {library.path}"
         for stem in stems[:_NAMED]
-        for one in libraries[stem]
+        for library in libraries[stem]
     )
 
 
@@ -127,9 +127,9 @@ def _loaded_twice(
 def _copies(libraries: Sequence[MappedLibrary]) -> dict[str, list[str]]:
     """Return the paths of each library that is mapped from more than one, sorted."""
     paths: dict[str, set[str]] = defaultdict(set)
-    for one in libraries:
-        if one.soname.startswith("lib") and not _stands_alone(one):
-            paths[one.soname].add(one.path)
+    for library in libraries:
+        if library.soname.startswith("lib") and not _stands_alone(library):
+            paths[library.soname].add(library.path)
     return {soname: sorted(found) for soname, found in sorted(paths.items()) if len(found) > 1}
 
 

@@ -61,7 +61,7 @@ class _Pair(Struct, frozen=True, kw_only=True):
         return self.name.rpartition(" ")[2]
 
     @property
-    def told(self) -> str:
+    def described(self) -> str:
         """The operation as a line names it."""
         if self.distance is None:
             return f"{self.name} (not possible {self.error})"
@@ -78,14 +78,17 @@ def compare_operators(
     that are identical make any difference a warning: training does not use that operation.
     """
     by_name = {operator.name: operator for operator in actual.operators}
-    pairs = [_pair(one, by_name[one.name]) for one in expected.operators if one.name in by_name]
+    shared = [operator for operator in expected.operators if operator.name in by_name]
+    pairs = [_pair(operator, by_name[operator.name]) for operator in shared]
     if not pairs:
         return ()
     strict = same_hardware and all(
         getattr(expected.conditions, name) == getattr(actual.conditions, name)
         for name in ("torch", "cudnn", "numpy")
     )
-    far, near = ([one for one in pairs if one.likeness == kind] for kind in ("different", "near"))
+    far, near = (
+        [pair for pair in pairs if pair.likeness == kind] for kind in ("different", "near")
+    )
     same_losses = bool(actual.losses) and expected.losses == actual.losses
     worst = next(iter([*far, *(near if strict else ())]), None)
     on_gpu = actual.conditions.device != _CPU
@@ -135,7 +138,9 @@ def _distance(expected: Operator, actual: Operator) -> float:
     if len(values[0]) != len(values[1]) or not all(map(math.isfinite, every)):
         return math.inf
     scale = max(map(abs, every), default=0.0)
-    apart = max((abs(one - other) for one, other in zip(*values, strict=True)), default=math.inf)
+    apart = max(
+        (abs(value - other) for value, other in zip(*values, strict=True)), default=math.inf
+    )
     return apart / scale if scale else apart
 
 
@@ -146,7 +151,7 @@ def _tolerance(precision: str) -> float:
 
 def _names(likeness: Likeness, pairs: Sequence[_Pair]) -> str:
     more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
-    names = ", ".join(pair.told for pair in pairs[:_NAMED])
+    names = ", ".join(pair.described for pair in pairs[:_NAMED])
     return f"{likeness}: {names}{more}" if pairs else ""
 
 

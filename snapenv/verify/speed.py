@@ -160,5 +160,5 @@ def _lower(expected: float | None, actual: float | None) -> bool:
 
 def _lanes(link: str | None) -> float | None:
     """Return what a PCIe link carries, as a number to compare: each generation doubles a lane."""
-    found = _LINK.fullmatch(link or "")
-    return float(2 ** int(found[1]) * int(found[2])) if found else None
+    link_parts = _LINK.fullmatch(link or "")
+    return float(2 ** int(link_parts[1]) * int(link_parts[2])) if link_parts else None
