@@ -108,7 +108,8 @@ def rebase(base: Base, *, image: str | None, mirror: str | None) -> Base:
 
 def choose_site_packages(facts: Facts) -> tuple[SitePackages, str]:
     """Tell whether packages of an NVIDIA image are seen, and why that is so."""
-    from_base = [found.name for found in facts.environment.distributions if found.origin == "base"]
+    packages = facts.environment.distributions
+    from_base = [package.name for package in packages if package.origin == "base"]
     if from_base and "NVIDIA_PYTORCH_VERSION" in facts.image:
         torch = "torch" if "torch" in from_base else from_base[0]
         return (
@@ -123,7 +124,7 @@ def _unknown(facts: Facts, catalogue: Catalogue, site_packages: SitePackages) ->
     torch = facts.environment.torch
     if torch is None or site_packages == "inherited":
         return
-    known = {major_minor(one.version) for one in catalogue.torch}
+    known = {major_minor(build.version) for build in catalogue.torch}
     if known and major_minor(torch.version) not in known:
         yield f"torch {torch.version} is not in the catalogue of {catalogue.date}"
     if is_jetson(facts.hardware):
@@ -175,16 +176,16 @@ def _others(facts: Facts, catalogue: Catalogue, own: Candidate) -> tuple[Candida
     left = tuple(image for image in catalogue.images if image.tag != own.image.tag)
     ranked = rank_images(facts, replace(catalogue, images=left))
     reason = "the packages are not this image's"
-    return tuple(replace(one, reason=reason) if one is ranked[0] else one for one in ranked)
+    return tuple(replace(image, reason=reason) if image is ranked[0] else image for image in ranked)
 
 
 def _another_release(facts: Facts, release: str) -> tuple[str, ...]:
     """Warn where torch names a release of its own that is not the image's."""
     torch = facts.environment.torch
-    found = _OF_RELEASE.search(torch.version) if torch else None
-    if found is None:
+    parts = _OF_RELEASE.search(torch.version) if torch else None
+    if parts is None:
         return ()
-    named = f"{found[1]}.{int(found[2]):02}"
+    named = f"{parts[1]}.{int(parts[2]):02}"
     if named == release:
         return ()
     return (f"torch is that of release {named}, but the image says {release}",)

@@ -64,8 +64,8 @@ def parse_seen(text: str) -> ImageMetadata:
         python, torch, cuda = (seen.get(name) for name in ("python", "torch", "cuda"))
     except (ValueError, AttributeError) as error:
         raise _unreadable(text) from error
-    given = [one for one in (python, torch, cuda) if one is not None]
-    if python is None or not all(isinstance(one, str) and major_minor(one) for one in given):
+    given = [text for text in (python, torch, cuda) if text is not None]
+    if python is None or not all(isinstance(text, str) and major_minor(text) for text in given):
         raise _unreadable(text)
     return ImageMetadata(python=python, torch=torch, cuda=cuda)
 

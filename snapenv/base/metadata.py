@@ -43,8 +43,8 @@ def read_metadata(variables: Mapping[str, str], labels: Mapping[str, str]) -> Im
     """Read what an image says of itself; a variable, which programs see, beats a label."""
 
     def version(variable: str, name: str) -> str | None:
-        found = (variables.get(variable, ""), labels.get(f"com.nvidia.{name}.version", ""))
-        return next((text for text in found if major_minor(text)), None)
+        written = (variables.get(variable, ""), labels.get(f"com.nvidia.{name}.version", ""))
+        return next((text for text in written if major_minor(text)), None)
 
     cuda = variables.get("CUDA_VERSION", "")
     return ImageMetadata(

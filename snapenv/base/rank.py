@@ -127,14 +127,14 @@ def _service(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> _Mark
             value=_UNKNOWN, fails="its CUDA is not known", warning=warning if driver else None
         )
     cuda = f"CUDA {dotted(image.cuda)}"
-    found = serve(facts.hardware, image.cuda, catalogue, branches=image.datacenter_branches)
-    if driver and found in {None, "perhaps"}:
+    served = serve(facts.hardware, image.cuda, catalogue, branches=image.datacenter_branches)
+    if driver and served in {None, "perhaps"}:
         unknown = f"it is not known whether {named} serves {cuda} of this base"
         return _Mark(value=_UNKNOWN, fails=unknown, warning=unknown)
-    if found == "no":
+    if served == "no":
         fails = f"{named} does not serve its {cuda}"
         return _Mark(value=_NOT, fails=fails, warning=f"{named} does not serve {cuda} of this base")
-    if found == "forward":
+    if served == "forward":
         by = "only by forward compatibility"
         return _Mark(
             value=_FORWARD,
@@ -142,7 +142,7 @@ def _service(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> _Mark
             fails=f"{named} serves its {cuda} {by}",
             warning=f"{named} serves {cuda} of this base {by} (cuda-compat)",
         )
-    family = f", as every {image.cuda[0]}.x" if found == "minor" else ""
+    family = f", as every {image.cuda[0]}.x" if served == "minor" else ""
     return _Mark(value=0, fits=f"{named} serves its {cuda}{family}" if driver else None)
 
 

@@ -130,8 +130,8 @@ def load_catalogue() -> Catalogue:
 
 def major_minor(version: str) -> Pair | None:
     """Read the first two numbers of a version, or None where it does not begin with them."""
-    found = re.match(r"(\d{1,6})\.(\d{1,6})", version, re.ASCII)
-    return (int(found[1]), int(found[2])) if found else None
+    parts = re.match(r"(\d{1,6})\.(\d{1,6})", version, re.ASCII)
+    return (int(parts[1]), int(parts[2])) if parts else None
 
 
 def dotted(pair: Pair) -> str:

@@ -65,15 +65,15 @@ def own_cuda(driver: Driver, catalogue: Catalogue) -> Pair | None:
     580.00 is older than the first 580 of the catalogue). Inside of an image, a
     forward-compatibility package answers in the driver's place, and names its own CUDA.
     """
-    version, told = numbers(driver.version), driver.cuda
-    known = [(one.driver, one.cuda) for one in catalogue.cuda if one.driver]
+    version, reported = numbers(driver.version), driver.cuda
+    known = [(row.driver, row.cuda) for row in catalogue.cuda if row.driver]
     older = [cuda for paired, cuda in known if version and paired <= version]
-    majors = {one.cuda[0] for one in catalogue.cuda}
-    older += [(one, 0) for one in majors if _reaches_family(driver, (one, 0), catalogue)]
+    majors = {row.cuda[0] for row in catalogue.cuda}
+    older += [(major, 0) for major in majors if _reaches_family(driver, (major, 0), catalogue)]
     if version is None or not older or version > max(known)[0]:
-        return told
+        return reported
     newest = max(older)
-    return told if told and told[0] == newest[0] else newest
+    return reported if reported and reported[0] == newest[0] else newest
 
 
 def is_data_center(gpu: Gpu) -> bool | None:
@@ -86,7 +86,7 @@ def is_data_center(gpu: Gpu) -> bool | None:
 def _reaches_family(driver: Driver, cuda: Pair, catalogue: Catalogue) -> bool:
     """Return whether a driver is new enough for every minor version of its own major one."""
     version = numbers(driver.version)
-    lowest = [one.lowest_driver for one in catalogue.cuda if one.cuda[0] == cuda[0]]
+    lowest = [row.lowest_driver for row in catalogue.cuda if row.cuda[0] == cuda[0]]
     return version is None or all(version >= each for each in lowest)
 
 
@@ -94,17 +94,17 @@ def last_branch(gpu: Gpu, catalogue: Catalogue) -> int | None:
     """Return the last branch of the driver that supports a GPU; None where there is no last yet."""
     capability = gpu.compute_capability
     known = [
-        one
-        for one in catalogue.architectures
-        if capability and one.capability[0] == capability[0] and one.capability <= capability
+        row
+        for row in catalogue.architectures
+        if capability and row.capability[0] == capability[0] and row.capability <= capability
     ]
-    return max(known, key=lambda one: one.capability).last_branch if known else None
+    return max(known, key=lambda row: row.capability).last_branch if known else None
 
 
 def _has_ended(gpu: Gpu, cuda: Pair, catalogue: Catalogue) -> bool:
     """Return whether no driver of a CUDA supports a GPU, nor does any library of such a driver."""
     last = last_branch(gpu, catalogue)
-    lowest = [one.lowest_driver for one in catalogue.cuda if one.cuda[0] == cuda[0]]
+    lowest = [row.lowest_driver for row in catalogue.cuda if row.cuda[0] == cuda[0]]
     return last is not None and any(last < each[0] for each in lowest)
 
 
@@ -116,12 +116,14 @@ def _is_forward(
     NVIDIA's table leaves out branches at their end of life, which notes of an image may name.
     """
     branch, served = _branch(driver), (catalogue.forward or {}).get(cuda)
-    if branch in branches or any(branch in one for one in served or ()):
+    if branch in branches or any(branch in row for row in served or ()):
         return True
     if branches and branch:
         return False
-    told = branch in {*catalogue.forward_listed, *catalogue.never_forward}
-    return False if served is not None and told and not _is_noted(branch, cuda, catalogue) else None
+    listed = branch in {*catalogue.forward_listed, *catalogue.never_forward}
+    return (
+        False if served is not None and listed and not _is_noted(branch, cuda, catalogue) else None
+    )
 
 
 def is_past_support(driver: Driver, cuda: Pair, catalogue: Catalogue) -> bool:
@@ -130,8 +132,10 @@ def is_past_support(driver: Driver, cuda: Pair, catalogue: Catalogue) -> bool:
     It may run all the same, as it did before.
     """
     branch, rows = _branch(driver), catalogue.forward or {}
-    told = branch in {*catalogue.forward_listed, *catalogue.never_forward}
-    return branch is not None and cuda in rows and not (told or _is_noted(branch, cuda, catalogue))
+    listed = branch in {*catalogue.forward_listed, *catalogue.never_forward}
+    return (
+        branch is not None and cuda in rows and not (listed or _is_noted(branch, cuda, catalogue))
+    )
 
 
 def _branch(driver: Driver) -> int | None:
@@ -142,4 +146,4 @@ def _branch(driver: Driver) -> int | None:
 def _is_noted(branch: int | None, cuda: Pair, catalogue: Catalogue) -> bool:
     """Return whether the notes of an image with a CUDA allow a branch."""
     noted = (image.datacenter_branches for image in catalogue.images if image.cuda == cuda)
-    return any(branch in one for one in noted)
+    return any(branch in row for row in noted)

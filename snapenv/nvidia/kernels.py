@@ -48,10 +48,10 @@ def cover(kernels: Kernels, gpu: Pair | None) -> Coverage | None:
 
 def cover_by_name(architectures: Sequence[str], gpu: Pair | None) -> Coverage | None:
     """Tell the same of names such as ``sm_90a``; None also where no name can be read."""
-    found = [match for name in architectures if (match := _ARCHITECTURE.fullmatch(name))]
-    if not found or gpu is None:
+    codes = [match for name in architectures if (match := _ARCHITECTURE.fullmatch(name))]
+    if not codes or gpu is None:
         return None
-    covered = {match["kind"] for match in found if _covers(match, gpu)}
+    covered = {match["kind"] for match in codes if _covers(match, gpu)}
     return "code" if "sm" in covered else "ptx" if covered else "none"
 
 
@@ -62,18 +62,18 @@ def cover_by_image(
 
     What is not known counts as a yes.
     """
-    told = (image.kernels or {}).get(machine)
+    published = (image.kernels or {}).get(machine)
     if gpu is None:
         return True
-    if told:
-        return cover(told, gpu) == "code"
-    known = [one for one in catalogue.architectures if _runs(one.capability, gpu)]
+    if published:
+        return cover(published, gpu) == "code"
+    known = [row for row in catalogue.architectures if _runs(row.capability, gpu)]
     if image.cuda is None or not known:
         return True
     return any(
-        (one.first_cuda is None or one.first_cuda <= image.cuda)
-        and (one.dropped_in is None or image.cuda < one.dropped_in)
-        for one in known
+        (row.first_cuda is None or row.first_cuda <= image.cuda)
+        and (row.dropped_in is None or image.cuda < row.dropped_in)
+        for row in known
     )
 
 
@@ -88,8 +88,8 @@ def cover_by_release(
     pair = major_minor(cuda or "")
     if pair is None or local not in {"", f"cu{pair[0]}{pair[1]}"}:
         return None
-    same = (one for one in catalogue.torch if (one.version, one.cuda) == (version, pair))
-    kernels = next((one.kernels for one in same), None)
+    same = (row for row in catalogue.torch if (row.version, row.cuda) == (version, pair))
+    kernels = next((row.kernels for row in same), None)
     return cover(kernels, gpu) if kernels else None
 
 
@@ -109,7 +109,7 @@ def name_build(cuda: Pair) -> str:
 
 
 def _built(gpu: Gpu, cuda: Pair, machine: str, catalogue: Catalogue) -> bool:
-    released = [one.kernels for one in catalogue.torch if one.cuda == cuda and one.kernels]
+    released = [row.kernels for row in catalogue.torch if row.cuda == cuda and row.kernels]
     if machine == "amd64" and released:
         return any(cover(kernels, gpu.compute_capability) == "code" for kernels in released)
     image = CatalogueImage(tag=name_build(cuda), cuda=cuda)

@@ -70,7 +70,7 @@ def new_folder(path: Path) -> Iterator[NewFolder]:
 def _make(path: Path) -> list[Path]:
     """Make a folder and those above it; give those that were not there, the topmost first."""
     try:
-        missing = [one for one in (path, *path.parents) if not one.exists()][::-1]
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()][::-1]
         for folder in missing:
             folder.mkdir(exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -107,15 +107,15 @@ def _take(path: Path) -> LockFile:
 
 def _names(path: Path) -> list[Path]:
     try:
-        return [one for one in path.iterdir() if one.name != UNFINISHED]
+        return [entry for entry in path.iterdir() if entry.name != UNFINISHED]
     except OSError as error:
         raise _cannot_write(path, error) from error
 
 
 def _empty(path: Path) -> None:
     """Remove all that is in a folder but its mark."""
-    for one in _names(path):
-        remove(one)
+    for entry in _names(path):
+        remove(entry)
 
 
 def _remove_empty(path: Path) -> None:

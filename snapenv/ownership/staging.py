@@ -41,7 +41,7 @@ def refuse_unwritable(path: Path) -> None:
     try:
         with contextlib.suppress(FileNotFoundError):
             path.lstat()  # a name that is too long, a file in the place of a folder
-        above = next(one for one in path.absolute().parents if os.path.lexists(one))
+        above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
         with tempfile.TemporaryFile(dir=above):
             pass
     except OSError as error:

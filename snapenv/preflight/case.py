@@ -63,7 +63,9 @@ class Case(Struct, frozen=True, kw_only=True):
         return replace(
             self.hardware,
             gpus=tuple(gpu for _, gpu in wanted.gpus),
-            gpu_faults=tuple(one for one in self.hardware.gpu_faults if wanted.has(one.number)),
+            gpu_faults=tuple(
+                fault for fault in self.hardware.gpu_faults if wanted.has(fault.number)
+            ),
         )
 
     @property
@@ -91,7 +93,7 @@ class Case(Struct, frozen=True, kw_only=True):
     @property
     def states(self) -> tuple[GpuState, ...]:
         """What the GPUs that it is to run on are doing now, as far as they tell."""
-        return tuple(one for one in self.host.gpu_states if one.number in self.numbers)
+        return tuple(state for state in self.host.gpu_states if state.number in self.numbers)
 
     @property
     def gpu_engine(self) -> HostEngine | None:

@@ -56,13 +56,13 @@ def _compare_driver(case: Case) -> Iterator[Check]:
         if case.gpu_engine and not case.gpu_engine.cdi_devices:
             yield failed("gpu.cdi", expected, "none", advice.write_cdi())
         return
-    found = [one for name in _asked(case) if (one := resolve(name, case.specs))]
-    old = next((one for one in found if loaded and one.driver not in {None, loaded}), None)
+    specs = [spec for name in _asked(case) if (spec := resolve(name, case.specs))]
+    old = next((spec for spec in specs if loaded and spec.driver not in {None, loaded}), None)
     if old:
         actual = f"{old.path} is of driver {old.driver}"
         yield failed("gpu.cdi", expected, actual, advice.write_cdi(old.path))
-    elif found:
-        yield passed("gpu.cdi", expected, found[0].path)
+    elif specs:
+        yield passed("gpu.cdi", expected, specs[0].path)
 
 
 def check_names(case: Case) -> Iterator[Check]:

@@ -58,7 +58,7 @@ def check_glibc(case: Case) -> Iterator[Check]:
     """Warn where a venv comes to an older C library than it was captured on."""
     if not case.needs.venv:
         return
-    versions = [one or "" for one in (case.needs.glibc, case.host.hardware.system.glibc)]
+    versions = [version or "" for version in (case.needs.glibc, case.host.hardware.system.glibc)]
     captured, current = map(major_minor, versions)
     if captured is None or current is None:
         return
@@ -119,20 +119,20 @@ def allows(requirement: str, driver: Driver, gpu: Gpu) -> bool:
 
 
 def _holds(condition: str, driver: Driver, gpu: Gpu) -> bool:
-    found = _CONDITION.fullmatch(condition)
-    if found is None:
+    parts = _CONDITION.fullmatch(condition)
+    if parts is None:
         return True
-    if found["what"] == "brand":
-        return found["how"] != "=" or _is_brand(gpu, found["value"])
+    if parts["what"] == "brand":
+        return parts["how"] != "=" or _is_brand(gpu, parts["value"])
     actual: dict[str, _Numbers | None] = {
         "cuda": driver.cuda,
         "driver": numbers(driver.version),
         "arch": gpu.compute_capability,
     }
-    value, required = actual.get(found["what"]), numbers(found["value"])
+    value, required = actual.get(parts["what"]), numbers(parts["value"])
     if value is None or required is None:
         return True
-    return _COMPARE[found["how"]](value, required)
+    return _COMPARE[parts["how"]](value, required)
 
 
 def _is_brand(gpu: Gpu, brand: str) -> bool:

@@ -53,18 +53,18 @@ def choose(words: Sequence[str], hardware: Hardware, states: Sequence[GpuState])
     silent = {fault.number for fault in hardware.gpu_faults}
     if not words or not (every or silent):
         return Chosen(gpus=every)
-    found = {word: _find(word, every, silent, states) for word in words}
-    absent = tuple(word for word, some in found.items() if some == ())
-    if None in found.values():
+    named = {word: _find(word, every, silent, states) for word in words}
+    absent = tuple(word for word, of_word in named.items() if of_word == ())
+    if None in named.values():
         return Chosen(gpus=every, absent=absent)
-    places = [place for some in found.values() for place in some or ()]
+    places = [place for of_word in named.values() for place in of_word or ()]
     return Chosen(
         gpus=tuple(
-            (number, _narrow(gpu, [one.instance for one in places if one.number == number]))
+            (number, _narrow(gpu, [place.instance for place in places if place.number == number]))
             for number, gpu in every
-            if any(one.number == number for one in places)
+            if any(place.number == number for place in places)
         ),
-        numbers=frozenset(one.number for one in places),
+        numbers=frozenset(place.number for place in places),
         absent=absent,
     )
 
@@ -89,9 +89,9 @@ def _find(
         return (_Device(number),) if number in silent or number in dict(every) else ()
     if not word.startswith((_WHOLE, _INSTANCE)):
         return None
-    found = tuple(_by_uuid(word.lower(), states))
+    by_uuid = tuple(_by_uuid(word.lower(), states))
     untold = silent or len(states) < len(every) or not all(map(_tells, states))
-    return None if untold and not found else found
+    return None if untold and not by_uuid else by_uuid
 
 
 def _by_uuid(word: str, states: Sequence[GpuState]) -> Iterator[_Device]:

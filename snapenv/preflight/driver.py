@@ -119,17 +119,17 @@ def check_cuda(case: Case) -> Iterator[Check]:
     hardware = case.gpu_hardware
     if hardware is None or hardware.driver is None or case.cuda is None:
         return
-    found, cuda = service(case), dotted(case.cuda)
+    served, cuda = service(case), dotted(case.cuda)
     expected = f"a driver for CUDA {cuda}: {lowest_driver(case.catalogue, case.cuda)}"
     actual = describe_driver(hardware.driver, case.catalogue)
     past = is_past_support(hardware.driver, case.cuda, case.catalogue)
-    if found == "no" or (found == "perhaps" and past and not case.needs.compat):
+    if served == "no" or (served == "perhaps" and past and not case.needs.compat):
         yield failed("driver.cuda", expected, actual, _newer_driver(case, case.cuda))
-    elif found in {None, "perhaps"}:
+    elif served in {None, "perhaps"}:
         unknown = f", and it is not known whether it serves {cuda}"
         yield warning("driver.cuda", expected, actual + unknown, _newer_driver(case, case.cuda))
-    elif found != "forward":
-        rule = f", and {cuda} as every {case.cuda[0]}.x" if found == "minor" else ""
+    elif served != "forward":
+        rule = f", and {cuda} as every {case.cuda[0]}.x" if served == "minor" else ""
         yield passed("driver.cuda", expected, actual + rule)
     elif case.needs.compat:
         by = f", and {cuda} by the image's forward-compatibility package"
@@ -157,7 +157,7 @@ def lowest_driver(catalogue: Catalogue, cuda: Pair) -> str:
 
 def _lowest(catalogue: Catalogue, cuda: Pair) -> tuple[int, ...]:
     """Return the lowest driver for every CUDA of a major version; empty is unknown."""
-    known = (one.lowest_driver for one in catalogue.cuda if one.cuda[0] == cuda[0])
+    known = (row.lowest_driver for row in catalogue.cuda if row.cuda[0] == cuda[0])
     return max(known, default=())
 
 

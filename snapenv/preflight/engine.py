@@ -120,14 +120,14 @@ def check_layers(case: Case) -> Iterator[Check]:
     version = _version(engine.version) if engine else None
     if engine is None or version is None or engine.containerd_store:
         return
-    if _CALENDAR <= version < _KNOWS_ZSTD and any(one.endswith("zstd") for one in types):
+    if _CALENDAR <= version < _KNOWS_ZSTD and any(kind.endswith("zstd") for kind in types):
         yield failed(
             "engine.layers",
             "Docker 23.0 or newer, as layers of the image are packed with zstd",
             f"Docker {engine.version}, which does not unpack it",
             "Update Docker to 23.0 or newer, or push the image with layers packed by gzip.",
         )
-    odd = sorted(one for one in types if one and not _LAYER.fullmatch(one))
+    odd = sorted(kind for kind in types if kind and not _LAYER.fullmatch(kind))
     if odd:
         yield warning(
             "engine.layers-unknown",
@@ -138,8 +138,8 @@ def check_layers(case: Case) -> Iterator[Check]:
 
 
 def _version(text: str) -> tuple[int, int, int] | None:
-    found = _DOTTED.match(text)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else None
+    parts = _DOTTED.match(text)
+    return (int(parts[1]), int(parts[2]), int(parts[3])) if parts else None
 
 
 def check_snap(case: Case) -> Iterator[Check]:

@@ -54,7 +54,7 @@ def check_silent(case: Case) -> Iterator[Check]:
     hardware = case.gpu_hardware
     if hardware is None or hardware.driver_fault or not hardware.gpu_faults:
         return
-    actual = "; ".join(f"GPU {one.number}: {one.error}" for one in hardware.gpu_faults)
+    actual = "; ".join(f"GPU {fault.number}: {fault.error}" for fault in hardware.gpu_faults)
     others = ",".join(map(str, case.numbers))
     go_on = f"Use --device {others}, and see" if others else "See"
     fix = f"{go_on} {advice.KERNEL_LOG} for what failed; a reboot may bring it back."
@@ -64,7 +64,7 @@ def check_silent(case: Case) -> Iterator[Check]:
 
 def check_mode(case: Case) -> Iterator[Check]:
     """Say that no program may compute on a GPU: an error where there is no other."""
-    closed = [one.number for one in case.states if one.compute_mode == _PROHIBITED]
+    closed = [state.number for state in case.states if state.compute_mode == _PROHIBITED]
     if not closed:
         return
     others = ",".join(str(number) for number in case.numbers if number not in closed)
@@ -84,13 +84,13 @@ def check_free(case: Case) -> Iterator[Check]:
     Of a GPU that MIG divides, NVML tells the memory of all instances together.
     """
     gpus = dict(zip(case.numbers, case.gpus, strict=True))
-    for one in case.states:
-        memory, free = gpus[one.number].memory_mib, one.free_mib
-        if gpus[one.number].mig or memory is None or free is None or 2 * free >= memory:
+    for state in case.states:
+        memory, free = gpus[state.number].memory_mib, state.free_mib
+        if gpus[state.number].mig or memory is None or free is None or 2 * free >= memory:
             continue
         yield warning(
             "gpu.free",
-            f"most of the {memory / 1024:.0f} GiB of GPU {one.number} free",
+            f"most of the {memory / 1024:.0f} GiB of GPU {state.number} free",
             f"{free / 1024:.1f} GiB: other programs hold the rest",
             "See which with nvidia-smi, and end them, or name another GPU with --device.",
         )
@@ -140,7 +140,9 @@ def check_torch(case: Case) -> Iterator[Check]:
 
 def check_mig(case: Case) -> Iterator[Check]:
     """Return whether MIG leaves something for CUDA, which uses one instance (pytorch#130181)."""
-    divided = [one for one in zip(case.numbers, case.gpus, strict=True) if one[1].mig]
+    divided = [
+        numbered for numbered in zip(case.numbers, case.gpus, strict=True) if numbered[1].mig
+    ]
     if not divided:
         return
     instances = [name for gpu in case.gpus for name in gpu.mig_devices]

@@ -33,8 +33,8 @@ def check_kernels(case: Case) -> Iterator[Check]:
 
     A Jetson has a check of its own, since its machine code is its own too.
     """
-    found = [(gpu, torch_coverage(case, gpu)) for gpu in case.gpus]
-    known = [(gpu, coverage) for gpu, coverage in found if coverage]
+    coverages = [(gpu, torch_coverage(case, gpu)) for gpu in case.gpus]
+    known = [(gpu, coverage) for gpu, coverage in coverages if coverage]
     if not known or case.jetson:
         return
     expected = f"torch with code for {_names([gpu for gpu, _ in known])}"
@@ -43,18 +43,20 @@ def check_kernels(case: Case) -> Iterator[Check]:
         by = "PTX" if any(coverage == "ptx" for _, coverage in known) else "machine code"
         yield passed("gpu.kernels", expected, by, part="image")
         return
-    torch = next((one for one in case.needs.kernels if one.distribution == "torch"), None)
+    torch = next(
+        (kernels for kernels in case.needs.kernels if kernels.distribution == "torch"), None
+    )
     but = f", but for {' '.join(built_for(torch))}" if torch else ""
     actual = f"none for {_names(missing)}{but}"
-    if len(missing) == len(found):
+    if len(missing) == len(coverages):
         machine = case.host.hardware.system.architecture
         builds = map(name_build, builds_for(missing[:1], machine, case.catalogue))
         named = " or ".join(builds) or "a build for it"
         fix = f"Use an environment whose torch runs on this GPU: {named}."
         yield failed("gpu.kernels", expected, actual, fix, part="image")
     else:
-        numbered = zip(case.numbers, found, strict=True)
-        usable = ",".join(str(i) for i, (_, one) in numbered if one != "none")
+        numbered = zip(case.numbers, coverages, strict=True)
+        usable = ",".join(str(i) for i, (_, coverage) in numbered if coverage != "none")
         yield warning("gpu.kernels", expected, actual, f"Use --device {usable}.", part="image")
 
 
@@ -82,22 +84,23 @@ def check_ptx(case: Case) -> Iterator[Check]:
 def check_extensions(case: Case) -> Iterator[Check]:
     """Return whether compiled packages beside torch hold code for the GPUs that torch runs on."""
     extensions = [
-        one
-        for one in case.needs.kernels
-        if one.distribution != "torch" and not (one.distribution or "").startswith(_OF_NVIDIA)
+        kernels
+        for kernels in case.needs.kernels
+        if kernels.distribution != "torch"
+        and not (kernels.distribution or "").startswith(_OF_NVIDIA)
     ]
     gpus = [gpu for gpu in case.gpus if torch_coverage(case, gpu) != "none"]
     if not extensions or not gpus or case.jetson:
         return
     expected = f"code for {_names(gpus)} in every compiled package"
     lacking = {
-        one.distribution or "files of no package": bare
-        for one in extensions
+        kernels.distribution or "files of no package": bare
+        for kernels in extensions
         if (
             bare := [
                 gpu
                 for gpu in gpus
-                if cover_by_name(built_for(one), gpu.compute_capability) == "none"
+                if cover_by_name(built_for(kernels), gpu.compute_capability) == "none"
             ]
         )
     }
@@ -154,9 +157,9 @@ def torch_coverage(case: Case, gpu: Gpu) -> Coverage | None:
 
     None where neither is known.
     """
-    for one in case.needs.kernels:
-        if one.distribution == "torch":
-            return cover_by_name(built_for(one), gpu.compute_capability)
+    for kernels in case.needs.kernels:
+        if kernels.distribution == "torch":
+            return cover_by_name(built_for(kernels), gpu.compute_capability)
     needs = case.needs
     if needs.architecture != "amd64":
         return None

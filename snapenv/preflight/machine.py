@@ -91,8 +91,8 @@ def _describe(gpu: Gpu) -> str:
 
 def _newest_image(hardware: Hardware, catalogue: Catalogue) -> str | None:
     newest_first = sorted(catalogue.images, key=lambda image: image.tag, reverse=True)
-    fitting = (one for one in newest_first if _runs(one, hardware, catalogue))
-    return next((one.reference for one in fitting), None)
+    fitting = (image for image in newest_first if _runs(image, hardware, catalogue))
+    return next((image.reference for image in fitting), None)
 
 
 def _runs(image: CatalogueImage, hardware: Hardware, catalogue: Catalogue) -> bool:

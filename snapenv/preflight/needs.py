@@ -132,16 +132,16 @@ def _with_image(needs: Needs, variables: Mapping[str, str], known: CatalogueImag
 
 def _glibc(labels: Mapping[str, str], known: CatalogueImage | None) -> str | None:
     """Return an image's C library by its Ubuntu, as Ubuntu's labels name it, else the catalogue."""
-    told = labels.get(_VERSION_LABEL) if labels.get(_NAME_LABEL) == "ubuntu" else None
-    return _GLIBC_OF_UBUNTU.get(told or (known.ubuntu if known else None) or "")
+    named = labels.get(_VERSION_LABEL) if labels.get(_NAME_LABEL) == "ubuntu" else None
+    return _GLIBC_OF_UBUNTU.get(named or (known.ubuntu if known else None) or "")
 
 
 def _of_variables(image: Image | RemoteImage, ref: ImageRef, catalogue: Catalogue) -> Needs:
     """Read an image that snapenv did not build; its CUDA counts as that of what runs in it."""
     variables, known = image.variables, _find(ref, catalogue)
     cuda = variables.get("CUDA_VERSION") or (dotted(known.cuda) if known and known.cuda else None)
-    told = read_kernels(variables.get("TORCH_CUDA_ARCH_LIST", ""), separator=" ")
-    capabilities = told or ((known.kernels or {}).get(image.machine) if known else None)
+    named = read_kernels(variables.get("TORCH_CUDA_ARCH_LIST", ""), separator=" ")
+    capabilities = named or ((known.kernels or {}).get(image.machine) if known else None)
     names = _architectures(capabilities, catalogue) if capabilities else ()
     return Needs(
         name=ref.tagged,

@@ -63,7 +63,7 @@ def read_label(labels: Mapping[str, str]) -> NeedsLabel | None:
 def _label(lock: Lock) -> NeedsLabel:
     environment, hardware = lock.environment, lock.hardware
     torch = environment.torch
-    versions = {one.name: one.version for one in environment.distributions}
+    versions = {package.name: package.version for package in environment.distributions}
     kernels = lock.native.kernels if lock.native else ()
     return NeedsLabel(
         python=environment.interpreter.version,
@@ -73,7 +73,7 @@ def _label(lock: Lock) -> NeedsLabel:
         packages=len(versions),
         driver=hardware.driver,
         gpus=tuple(dict.fromkeys(gpu.name for gpu in hardware.gpus)),
-        kernels=tuple(_row(one) for one in sorted(kernels, key=_torch_first)),
+        kernels=tuple(_row(row) for row in sorted(kernels, key=_torch_first)),
     )
 
 

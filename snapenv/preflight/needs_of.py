@@ -51,14 +51,14 @@ def needs_of_snapshot(
         needs = replace(of_image(needs, image, base, catalogue), local=True)
         return for_device(needs, options.device)
     base = base.mirrored(options.mirror) if options.mirror else base
-    found = find_local(base, services) or _try_registry(
+    base_image = find_local(base, services) or _try_registry(
         base, services, machine=str(needs.architecture)
     )
-    if isinstance(found, Unread):
-        needs = replace(needs, base_unread=found)
-    elif isinstance(found, RemoteImage):
-        needs = replace(needs, missing=found.layers)
-    known = None if isinstance(found, Unread) else found
+    if isinstance(base_image, Unread):
+        needs = replace(needs, base_unread=base_image)
+    elif isinstance(base_image, RemoteImage):
+        needs = replace(needs, missing=base_image.layers)
+    known = None if isinstance(base_image, Unread) else base_image
     needs = of_base(needs, snapshot.lock, known, catalogue)
     return for_device(replace(needs, builds=True), options.device)
 
@@ -123,9 +123,9 @@ def find_local(ref: ImageRef, services: Services) -> Image | None:
         return None  # a check of its own says so
 
 
-def missing_layers(image: RemoteImage, here: Sequence[Image]) -> tuple[Layer, ...]:
+def missing_layers(image: RemoteImage, local_images: Sequence[Image]) -> tuple[Layer, ...]:
     """Return the layers of a registry's image that no local image has below the same layers."""
-    held = max((_common(image.diff_ids, one.diff_ids) for one in here), default=0)
+    held = max((_count_common(image.diff_ids, local.diff_ids) for local in local_images), default=0)
     return image.layers[held:]
 
 
@@ -140,8 +140,8 @@ def _ask_registry(ref: ImageRef, services: Services, *, machine: str) -> RemoteI
         return services.registry.read(ref, machine=machine)
     except NotFoundError:
         for other in _MACHINES:
-            if other != machine and (found := _read(ref, services, other)):
-                return found
+            if other != machine and (image := _read(ref, services, other)):
+                return image
         raise
 
 
@@ -149,10 +149,10 @@ def relatives(labels: Mapping[str, str], ref: ImageRef, services: Services) -> t
     """Find local images that may have layers of an image: its base, and those of its repository."""
     try:
         names = [*_base_names(labels), *_newest_names(ref, services)]
-        found = [services.engine.find(name) for name in dict.fromkeys(names)]
+        images = [services.engine.find(name) for name in dict.fromkeys(names)]
     except EngineMissingError:
         return ()
-    return tuple(image for image in found if image)
+    return tuple(image for image in images if image)
 
 
 def _read(ref: ImageRef, services: Services, machine: str) -> RemoteImage | None:
@@ -176,8 +176,10 @@ def _newest_names(ref: ImageRef, services: Services) -> list[str]:
     return [name for _, name in sorted(ours, reverse=True)[:_ASKED]]
 
 
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+def _count_common(left: Sequence[str], right: Sequence[str]) -> int:
+    return sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False))
+    )
 
 
 def _try_registry(ref: ImageRef, services: Services, *, machine: str) -> RemoteImage | Unread:

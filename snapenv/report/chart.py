@@ -108,7 +108,9 @@ def difference_chart(
     decades = _decades([*positive, *(limits or ())])
     y_of = _scale(decades[0], decades[-1], BOTTOM - _ROW, TOP + _ROW)
     x_of = _step_scale(len(differences))
-    logarithms = [math.log10(one) if 0 < one < math.inf else math.nan for one in differences]
+    logarithms = [
+        math.log10(number) if 0 < number < math.inf else math.nan for number in differences
+    ]
     return Plot(
         x_ticks=_step_ticks(len(differences)),
         y_ticks=_decade_ticks(decades, y_of, differences),
@@ -144,7 +146,7 @@ def round_ticks(low: float, high: float) -> tuple[float, ...]:
         low, high = low - around, high + around
     rough = (high - low) / (_MOST_LABELS - 2)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * one for one in _ROUND if power * one >= rough * (1 - 1e-9))
+    step = next(power * size for size in _ROUND if power * size >= rough * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return tuple(index * step for index in range(first, last + 1))
 
@@ -170,7 +172,7 @@ def _decades(values: Sequence[float]) -> tuple[int, ...]:
 def _decade_ticks(
     decades: Sequence[int], y_of: Callable[[float], float], differences: Sequence[float]
 ) -> tuple[Tick, ...]:
-    ticks = [Tick(at=_text(y_of(one)), label=f"1e{one}" if one else "1") for one in decades]
+    ticks = [Tick(at=_text(y_of(power)), label=f"1e{power}" if power else "1") for power in decades]
     if 0 in differences:
         ticks.insert(0, Tick(at=_text(BOTTOM), label="0"))
     if not all(map(math.isfinite, differences)):
@@ -223,7 +225,7 @@ def _runs(
     steps = enumerate(values, start=1)
     return tuple(
         tuple(_point(x_of(step), y_of(value)) for step, value in run)
-        for drawable, run in groupby(steps, key=lambda one: _drawable(one[1]))
+        for drawable, run in groupby(steps, key=lambda step: _drawable(step[1]))
         if drawable
     )
 
@@ -248,14 +250,14 @@ def _text(number: float) -> str:
 
 def _describe(expected: Sequence[float], actual: Sequence[float], first: int | None) -> str:
     sides = (("at capture", expected), ("now", actual))
-    said = [
+    sentences = [
         f"{name}: {len(losses)} steps, from {losses[0]:.6g} to {losses[-1]:.6g}"
         for name, losses in sides
         if losses
     ]
     if expected and actual:
-        said.append(f"they part at step {first}" if first else "the same at every step")
-    return "; ".join(said) + "."
+        sentences.append(f"they part at step {first}" if first else "the same at every step")
+    return "; ".join(sentences) + "."
 
 
 def _describe_differences(differences: Sequence[float]) -> str:

@@ -79,7 +79,9 @@ def card_lines(card: ShowResult, *, packages: bool) -> Iterator[str]:
 
 def _package_lines(packages: Sequence[ListedPackage]) -> Iterator[str]:
     """Yield a line for each package: name, version, where it comes from, how that is proved."""
-    rows = [(one.name, one.version, one.source, one.proof or "") for one in packages]
+    rows = [
+        (package.name, package.version, package.source, package.proof or "") for package in packages
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(f"{word:<{width}}" for word, width in zip(row, widths, strict=True))

@@ -48,7 +48,7 @@ def _after_doctor(outcome: Outcome[Result]) -> tuple[str, ...] | None:
 
 def _after_diff(outcome: Outcome[Result]) -> tuple[str, ...] | None:
     result = cast("DiffResult", outcome.result)
-    stored = [one.place for one in (result.left, result.right) if one.kind != "environment"]
+    stored = [side.place for side in (result.left, result.right) if side.kind != "environment"]
     return ("restore", stored[0]) if stored and not outcome.ok else None
 
 

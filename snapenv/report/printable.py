@@ -10,8 +10,8 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() else _escape(one) for one in text)
+    return "".join(sign if sign.isprintable() else _escape(sign) for sign in text)
 
 
-def _escape(one: str) -> str:
-    return one.encode("unicode_escape").decode()
+def _escape(sign: str) -> str:
+    return sign.encode("unicode_escape").decode()

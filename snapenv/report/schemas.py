@@ -59,7 +59,7 @@ def command_schema(command: str) -> dict[str, object]:
     (result, check, verdict), components = msgspec.json.schema_components(
         (RESULTS[command], Check, Verdict), ref_template="#/$defs/{name}"
     )
-    structs = {one.__name__: one for one in _structs((RESULTS[command], Check, Verdict))}
+    structs = {struct.__name__: struct for struct in _structs((RESULTS[command], Check, Verdict))}
     error = {"$ref": "#/$defs/Error"}
     properties = {
         "schema": {"const": JSON_SCHEMA, "description": "The version of these keys."},

@@ -105,15 +105,15 @@ def _section_table(section: Section) -> Table:
         title=section.title,
         reason=section.reason,
         rows=tuple(
-            sides(Row(label=one.subject, expected=one.left, actual=one.right))
-            for one in section.differences
+            sides(Row(label=difference.subject, expected=difference.left, actual=difference.right))
+            for difference in section.differences
         ),
     )
 
 
 def condition_rows(report: Report) -> Iterator[SidesRow]:
     """Yield all conditions, where both sides have trained."""
-    return _of_both(report, lambda one: _condition_texts(one.conditions))
+    return _of_both(report, lambda fingerprint: _condition_texts(fingerprint.conditions))
 
 
 def _condition_texts(conditions: Conditions) -> dict[str, str]:
@@ -142,8 +142,8 @@ def _operators(report: Report) -> Iterator[SidesRow]:
 
 def _operator_texts(fingerprint: Fingerprint) -> dict[str, str]:
     return {
-        one.name: one.error or f"sha256 {one.sha256[:_HASH_DIGITS]}"
-        for one in fingerprint.operators
+        operator.name: operator.error or f"sha256 {operator.sha256[:_HASH_DIGITS]}"
+        for operator in fingerprint.operators
     }
 
 
@@ -154,9 +154,9 @@ def _libraries(report: Report) -> Iterator[SidesRow]:
 def _library_texts(fingerprint: Fingerprint) -> dict[str, str]:
     """Return each soname with where it was loaded from; two copies stand side by side."""
     texts: dict[str, list[str]] = {}
-    for one in fingerprint.libraries:
-        version = f"{one.version}, " if one.version else ""
-        texts.setdefault(one.soname, []).append(f"{version}{one.path}")
+    for library in fingerprint.libraries:
+        version = f"{library.version}, " if library.version else ""
+        texts.setdefault(library.soname, []).append(f"{version}{library.path}")
     return {soname: "; ".join(copies) for soname, copies in texts.items()}
 
 
@@ -164,7 +164,7 @@ def _of_both(
     report: Report, texts: Callable[[Fingerprint], Mapping[str, str]]
 ) -> Iterator[SidesRow]:
     """Yield a row for each name, those of the expected side first; none where a side has none."""
-    expected, actual = (texts(one) if one else {} for one in (report.expected, report.actual))
+    expected, actual = (texts(side) if side else {} for side in (report.expected, report.actual))
     for name in dict.fromkeys((*expected, *actual)) if expected and actual else ():
         yield sides(Row(label=name, expected=expected.get(name), actual=actual.get(name)))
 

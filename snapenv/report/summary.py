@@ -40,9 +40,9 @@ def summarize(lock: Lock, *, path: str, digest: str, python: str) -> CaptureResu
         digest=digest,
         python=python,
         packages=len(distributions),
-        origins=dict(sorted(Counter(one.origin for one in distributions).items())),
-        edited_files=sum(len(one.files.edited) for one in distributions if one.files),
-        missing_files=sum(len(one.files.missing) for one in distributions if one.files),
+        origins=dict(sorted(Counter(package.origin for package in distributions).items())),
+        edited_files=sum(len(package.files.edited) for package in distributions if package.files),
+        missing_files=sum(len(package.files.missing) for package in distributions if package.files),
         carried_packages=sum(isinstance(each, Vendored) for each in lock.packages.values()),
         carried_files=sum(not file.folder for file in lock.environment.untracked),
         not_importable=_not_importable(lock),
@@ -90,13 +90,13 @@ def list_packages(lock: Lock) -> tuple[ListedPackage, ...]:
 
     return tuple(
         ListedPackage(
-            name=one.name,
-            version=one.version,
-            origin=one.origin,
-            source=one.url or _ORIGINS[one.origin],
-            proof=_proof(lock.packages[one.name]),
+            name=package.name,
+            version=package.version,
+            origin=package.origin,
+            source=package.url or _ORIGINS[package.origin],
+            proof=_proof(lock.packages[package.name]),
         )
-        for one in lock.environment.distributions
+        for package in lock.environment.distributions
     )
 
 

@@ -97,7 +97,9 @@ def _section_lines(section: Section) -> Iterator[Text]:
     yield Text.assemble(
         (mark, style), " ", (f"{section.title:<{_TITLE_WIDTH}}", "bold"), (section.reason, "dim")
     )
-    widest = max((len(printable(one.subject)) for one in section.differences), default=0)
+    widest = max(
+        (len(printable(difference.subject)) for difference in section.differences), default=0
+    )
     for difference in section.differences:
         yield _difference_line(difference, width=min(widest, _SUBJECT_WIDTH))
 

@@ -58,8 +58,8 @@ def list_gpus(driver: Path = _DRIVER) -> tuple[Gpu, ...]:
     Empty without a driver, and in WSL, which has no such files.
     Source: https://download.nvidia.com/XFree86/Linux-x86_64/550.54.14/README/procinterface.html
     """
-    texts = (one.read_text() for one in sorted(driver.glob("gpus/*/information")))
-    uuids = (found[1] for text in texts if (found := _UUID.search(text)))
+    texts = (path.read_text() for path in sorted(driver.glob("gpus/*/information")))
+    uuids = (match[1] for text in texts if (match := _UUID.search(text)))
     return tuple(Gpu(number=number, uuid=uuid) for number, uuid in enumerate(uuids))
 
 

@@ -105,13 +105,13 @@ def _frames(
             for key, _ in selector.select():
                 if key.fileobj is process.stdin:
                     rest = _send(key.fd, rest, pieces)
-                    said, ended = b"", not rest
+                    output, ended = b"", not rest
                 else:
-                    said = _read(key)
-                    ended = not said
+                    output = _read(key)
+                    ended = not output
                 if ended:
                     selector.unregister(key.fileobj)
-                yield (said, b"") if key.fileobj is out else (b"", said)
+                yield (output, b"") if key.fileobj is out else (b"", output)
 
 
 def _read(key: selectors.SelectorKey) -> bytes:

@@ -148,8 +148,8 @@ class _Output:
         if self._begun:
             self.into.write(chunk)
             return
-        before, found, after = (self._before + chunk).partition(self.mark + b"\n")
-        self._before, self._begun = before[-_GREETING:], bool(found)
+        before, mark_found, after = (self._before + chunk).partition(self.mark + b"\n")
+        self._before, self._begun = before[-_GREETING:], bool(mark_found)
         self.into.write(after)
 
     @property
@@ -171,10 +171,10 @@ class _Errors:
 
     def hear(self, line: bytes) -> None:
         """Take a line with its line break."""
-        said, found, answer = line.partition(self.mark)
-        text = said.decode(errors="replace")
+        above, mark_found, answer = line.partition(self.mark)
+        text = above.decode(errors="replace")
         if not self.begun:
-            self.begun = bool(found)
+            self.begun = bool(mark_found)
             self.greeting.append(text)
         else:
             self.answer = answer.decode().strip()
