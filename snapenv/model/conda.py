@@ -21,7 +21,8 @@ class CondaPackage(Struct, frozen=True, kw_only=True):
 
     ``files`` are named from site-packages, as RECORD names those of a distribution:
     ``../../../lib/libz.so``. A file that is as the package brought it counts by the hash that it
-    has in the package, so that the digest is the same whatever folder the environment lies in.
+    has in the package, and one that holds the prefix by no size, so that they say the same whatever
+    folder the environment lies in.
     What pip or another package wrote over it since counts as theirs.
     """
 
@@ -63,6 +64,9 @@ class CondaEnvironment(Struct, frozen=True, kw_only=True):
     """Those of ``conda-meta/state``, which a user has set for this environment."""
     activation: Mapping[str, str] = field(default_factory=dict)
     """Constants that the scripts of ``etc/conda/activate.d`` export."""
+    damaged: tuple[str, ...] = ()  # records that cannot be read, in words; never written down
+    cached: Mapping[str, str] = field(default_factory=dict)
+    """Where the package's own file lies on the target, by package; never written down."""
     scripts: tuple[str, ...] = ()
     """The scripts of ``etc/conda/activate.d`` that do more than that, from the prefix, sorted."""
 

@@ -7,10 +7,13 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given
+from msgspec import convert
 
-from snapenv_probe import origins
+from snapenv.model.conda import CondaPackage
+from snapenv_probe import conda
 from tests.probe.fuzz_readers.hostile import (
     BATCH,
     CONDA,
@@ -21,6 +24,7 @@ from tests.probe.fuzz_readers.hostile import (
     write_distribution,
 )
 from tests.probe.fuzz_readers.readers import look
+from tests.samples import sample_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,9 +103,12 @@ def test_any_record_of_conda_names_files_or_nothing(
         path.unlink(missing_ok=True)
         path.write_bytes(one.content)
 
-        names = origins._conda_record(str(path))
+        record = conda._read(str(path)) or {}
 
-        assert all(type(name) is str for name in names)
+        assert all(type(name) is str for name in conda._named(record))
+        known = {**record, "name": "a", "version": "1", "build": "0"}
+        package = conda.Package("a", known, [*conda._files(record)])
+        convert(conda.facts(package, msgspec.to_builtins(sample_files())), CondaPackage)
 
 
 @pytest.mark.parametrize(

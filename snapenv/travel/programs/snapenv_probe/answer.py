@@ -38,7 +38,7 @@ def document() -> str:
     kept = kept_answer.Kept(place and place + ".answer", path)
     files = kept.libraries()
     cuda = libraries.ask(files)  # they load while files are looked at
-    tree = file_tree.walk(import_path.own_folders(), file_tree.venv())  # before anything is read
+    tree = file_tree.walk(import_path.own_folders(), file_tree.root())  # before anything is read
     seen = _see(path, tree, kept, place)
     if seen["cuda"] != files:
         cuda = libraries.ask(seen["cuda"])
@@ -50,6 +50,7 @@ def document() -> str:
         "startup": startup.look(tree),
         "image": settings.of_image(),
         "native": seen["native"],
+        "conda": seen["conda"],
         "places": placeholders.places(),
         "environment": {
             **seen["environment"],

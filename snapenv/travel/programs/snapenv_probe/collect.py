@@ -132,7 +132,7 @@ def _reached(
     everything: list[Distribution], visible: list[Distribution], carry: list[str]
 ) -> _Members:
     """Return what lies outside, or is written anew, by the names that it is asked for by."""
-    tree = file_tree.walk(import_path.own_folders(), file_tree.venv())
+    tree = file_tree.walk(import_path.own_folders(), file_tree.root())
     reach = reachable.find(tree, everything, visible, carry)
     members = {_asked(entry.path): _Member(entry.file, is_script=False) for entry in reach.files}
     for name, text in reach.texts.items():

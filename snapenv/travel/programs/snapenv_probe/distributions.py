@@ -51,6 +51,11 @@ def visible(everything: list[Distribution]) -> list[Distribution]:
     return [_sorted_out(first[name]) for name in sorted(first)]
 
 
+def is_of_package(found: Distribution) -> bool:
+    """Return whether a package of conda, which sums up its files, holds a distribution."""
+    return import_path.conda() is not None and origins.of(found)["origin"] == "conda"
+
+
 def _sorted_out(found: Distribution) -> Distribution:
     is_editable = origins.of(found)["origin"] == "editable"
     sources = editable.of(found) if is_editable else None
@@ -83,13 +88,14 @@ def facts(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, object]:
     """Describe one as snapenv's ``Distribution``."""
     installer = _WORD.match(found.read("INSTALLER") or "")
     wheel = found.read("WHEEL")
+    is_summed_up = is_of_package(found)
     return {
         "name": found.name,
         "version": found.version,
         "installer": installer.group() if installer else None,
         "tags": sorted(set(re.findall(r"^Tag: *([!-~]+)", wheel or "", re.MULTILINE))),
         "compiled": wheel is None and unrecorded.has_machine_code(found.entries or ()),
-        "files": _files(found, hashed),
+        "files": None if is_summed_up else _files(found, hashed),
         **origins.of(found),
     }
 
@@ -141,6 +147,7 @@ def _is_script(entry: record_file.Entry) -> bool:
 def _in_folder(folder: str) -> list[Distribution]:
     """List those of one folder by name; of two of one name, as a broken upgrade leaves, the first.
 
+    Conda leaves pip's where it installs over it, and then the one of conda counts.
     A name that starts with ``~`` is what pip leaves of a removal that failed.
     """
     if folder.endswith(".egg"):
@@ -150,9 +157,9 @@ def _in_folder(folder: str) -> list[Distribution]:
         infos = [name for name in inside if name.endswith((".dist-info", ".egg-info"))]
     found = (_distribution(folder, info) for info in infos if not info.startswith("~"))
     first: dict[str, Distribution] = {}
-    for one in found:
-        if one:
-            first.setdefault(one.name, one)
+    for one in filter(None, found):
+        if one.name not in first or (import_path.conda() and origins.is_of_conda(one)):
+            first[one.name] = one
     return list(first.values())
 
 

@@ -66,15 +66,20 @@ def find(found: Distribution) -> list[Script]:
 
     Programs that are no text are files as any other.
     """
-    points = _entry_points(found.read("entry_points.txt") or "")
-    scripts = (_script(entry, points) for entry in found.scripts)
+    by_name = points(found)
+    scripts = (_script(entry, by_name) for entry in found.scripts)
     return [script for script in scripts if script]
 
 
 def made(found: Distribution) -> frozenset[str]:
     """Return the paths that installers make of entry points, edited and removed ones too."""
-    points = _entry_points(found.read("entry_points.txt") or "") if found.scripts else {}
-    return frozenset(one.path for one in found.scripts if _point(one, points))
+    by_name = points(found) if found.scripts else {}
+    return frozenset(one.path for one in found.scripts if _point(one, by_name))
+
+
+def points(found: Distribution) -> dict[str, tuple[str, str]]:
+    """Return module and attribute of each script that an installer makes, by name."""
+    return _entry_points(found.read("entry_points.txt") or "")
 
 
 def _point(entry: Entry, points: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
@@ -113,7 +118,7 @@ def claimed(found: Distribution) -> set[str]:
 
 def named(found: Distribution) -> set[str]:
     """Name the scripts that a distribution's metadata speaks of."""
-    return {*_entry_points(found.read("entry_points.txt") or ""), *found.names("scripts")}
+    return {*points(found), *found.names("scripts")}
 
 
 def is_program(file: str) -> bool:

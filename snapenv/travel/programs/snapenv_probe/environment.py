@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from snapenv_probe import (
     answer_inputs,
+    conda_files,
     distributions,
     hashing,
     native_code,
@@ -35,11 +36,14 @@ def look(
     native = Apart(
         native_code.look, visible, tree, reach
     )  # forked before the first thread is there
-    untracked_files = untracked.find(tree, everything, reach)
+    prefix = conda_files.find(tree.statuses())
+    relinked = prefix.relinked if prefix else frozenset()
+    untracked_files = untracked.find(tree, everything, reach, relinked)
     hashed = hashing.hash_files(
         {
             *(entry.file for found in visible for entry in found.digested),
             *(one.file for one in untracked_files if one.is_file),
+            *(prefix.files.values() if prefix else ()),
         },
         index,
         tree.statuses(),
@@ -59,6 +63,7 @@ def look(
     environment["notes"] = [*reach.notes, *(compiled["notes"] if compiled else ())]
     seen = {
         "environment": environment,
+        "conda": conda_files.facts(prefix, visible, hashed) if prefix else None,
         "native": compiled
         and {
             "kernels": compiled["kernels"],

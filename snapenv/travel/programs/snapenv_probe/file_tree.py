@@ -21,13 +21,20 @@ from snapenv_probe.file_status import MODE
 
 TYPE_CHECKING = False  # as mypy knows it: typing takes long to import, and nothing here needs it
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterable, Iterator
+    from typing import Any, Callable, Dict, Iterable, Iterator
 
     from snapenv_probe.file_status import Status
     from snapenv_probe.listing import Listed, Listing
 
     Statuses = Dict[str, Status]  # by path, absolute; of a link its own
 
+# What conda, mamba and pixi keep in a prefix for themselves: records, caches, other environments.
+_OF_CONDA = frozenset(
+    [
+        *("conda-meta", "pkgs", "envs", "conda-bld", "locks", ".condarc", "CACHEDIR.TAG"),
+        *(".pixi", ".mamba", ".nonadmin", ".messages", "_conda"),
+    ]
+)
 _AROUND = ("bin", "etc", "include", "lib", "share")
 # Folders that every venv has; what tools put into the others is known by what it holds.
 _OF_TOOLS = re.compile(
@@ -44,7 +51,7 @@ class Tree:
 
     ``listed`` are the folders of each site-packages, which is all that a look needs that finds
     nothing changed. ``around`` are the files of a venv beside its site-packages and what every
-    venv has.
+    venv has, and those of a prefix of conda beside what conda keeps for itself.
     """
 
     def __init__(self, listed: dict[str, Listed], around: Statuses) -> None:
@@ -79,15 +86,15 @@ class Tree:
 def walk(folders: list[str], root: str | None = None) -> Tree:
     """List everything below some folders; links are files here, wherever they lead.
 
-    ``root`` is the folder of a venv whose own files are listed too.
+    ``root`` is the folder of a venv, or of a prefix of conda, whose own files are listed too.
     """
     listed = {folder: listing.walk(folder) for folder in folders}
     return Tree(listed, _around(root) if root else {})
 
 
-def venv() -> str | None:
-    """Return the folder of the venv that this runs in, resolved; None outside of one."""
-    return import_path.prefix() if sys.prefix != sys.base_prefix else None
+def root() -> str | None:
+    """Return the folder of the venv or of conda's prefix that this runs in; None outside of one."""
+    return import_path.prefix() if sys.prefix != sys.base_prefix else import_path.conda()
 
 
 def from_site(file: str) -> str:
@@ -97,8 +104,10 @@ def from_site(file: str) -> str:
 
 
 def is_around(place: str, root: str) -> bool:
-    """Return whether what is in a folder of the venv at ``root`` is among what lies around."""
+    """Return whether what is in a folder of the environment at ``root`` lies around."""
     below = os.path.relpath(place, root).split("/")
+    if import_path.conda():
+        return import_path.is_below(place, root) and below[0] not in _OF_CONDA
     ways = (os.path.join(root, *below[:count]) for count in range(1, len(below) + 1))
     return below[0] in _AROUND and not any(_is_of_tools(way, len(root) + 1) for way in ways)
 
@@ -112,18 +121,27 @@ def _is_of_tools(folder: str, start: int) -> bool:
 
 
 def _around(root: str) -> Statuses:
-    listings: list[Listing] = []
-    places = (os.path.join(root, name) for name in _AROUND)
-    queue = [place for place in places if os.path.isdir(place) and not os.path.islink(place)]
     start = len(root) + 1
+    if import_path.conda():
+        left_out = {*import_path.own_folders(), *(f"{root}/{name}" for name in _OF_CONDA)}
+        found = _files(_below([root], left_out.__contains__))
+        return {file: one for file, one in found if file not in left_out}
+    places = (os.path.join(root, name) for name in _AROUND)
+    tops = [place for place in places if os.path.isdir(place) and not os.path.islink(place)]
+    found = _files(_below(tops, lambda folder: _is_of_tools(folder, start)))
+    return {file: one for file, one in found if not _is_of_python(file, one, start)}
+
+
+def _below(queue: list[str], is_left_out: Callable[[str], bool]) -> list[Listing]:
+    listings: list[Listing] = []
     while queue:
         folder: str = queue.pop()
         found: list[Any] = []
         listings.append((folder, found, False, None))
         with contextlib.suppress(OSError):
             inner = listing.read_folder(folder, found)
-            queue += [below for below in inner if not _is_of_tools(below, start)]
-    return {file: one for file, one in _files(listings) if not _is_of_python(file, one, start)}
+            queue += [below for below in inner if not is_left_out(below)]
+    return listings
 
 
 def _is_of_python(file: str, status: Status, start: int) -> bool:

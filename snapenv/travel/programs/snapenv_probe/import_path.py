@@ -71,6 +71,17 @@ def prefix() -> str:
     return os.path.realpath(sys.prefix)
 
 
+@functools.lru_cache(maxsize=None)
+def conda() -> str | None:
+    """Return the folder that the environment lies in where it is a prefix of conda; else None.
+
+    A venv that a Python of conda made is none, nor is what came with NVIDIA's image.
+    """
+    root = prefix()
+    is_own = sys.prefix == sys.base_prefix and not is_of_image(root)
+    return root if is_own and os.path.isdir(os.path.join(root, "conda-meta")) else None
+
+
 def root_of(folder: str) -> str:
     """Return the folder that holds bin and share for what is installed in ``folder``.
 

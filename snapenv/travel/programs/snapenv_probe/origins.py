@@ -4,21 +4,19 @@ Source: https://packaging.python.org/en/latest/specifications/direct-url/
 """
 
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH113, PTH118, PTH123, PTH207
+# ruff: noqa: PTH118
 
 from __future__ import annotations
 
-import functools
-import glob
 import json
 import os
 import posixpath
 import re
 import sys
-from typing import TYPE_CHECKING, Any, Iterable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from snapenv_probe import import_path, record_file
+from snapenv_probe import conda, import_path, record_file
 
 if TYPE_CHECKING:
     from snapenv_probe.distribution import Distribution
@@ -31,7 +29,7 @@ def of(found: Distribution) -> dict[str, str | None]:
     """Return ``origin`` and ``url``, the first that holds of: base, conda, direct URL, system."""
     if import_path.is_of_image(found.folder):
         return {"origin": "base", "url": None}
-    if _is_of_conda(found):
+    if is_of_conda(found):
         return {"origin": "conda", "url": None}
     direct = _direct_url(found)
     if direct:
@@ -56,42 +54,12 @@ def _is_in_venv(found: Distribution) -> bool:
     return sys.prefix != sys.base_prefix and import_path.is_below(found.folder, sys.prefix)
 
 
-def _is_of_conda(found: Distribution) -> bool:
+def is_of_conda(found: Distribution) -> bool:
+    """Return whether conda installed a distribution, which nothing else did since."""
     installer = (found.read("INSTALLER") or "").strip()
     info = os.path.join(found.folder, found.info)
     named = (os.path.join(info, "METADATA"), os.path.join(info, "PKG-INFO"), info)
-    return installer == "conda" or (not installer and not conda_files().isdisjoint(named))
-
-
-@functools.lru_cache(maxsize=None)
-def conda_files() -> frozenset[str]:
-    """Return every file that conda says it put into this environment, absolute."""
-    return frozenset().union(*_conda_records())
-
-
-def conda_record_with(files: Iterable[str]) -> frozenset[str] | None:
-    """Return the files that conda installed together with one of these; None where it did not."""
-    return next((one for one in _conda_records() if not one.isdisjoint(files)), None)
-
-
-@functools.lru_cache(maxsize=None)
-def _conda_records() -> list[frozenset[str]]:
-    prefix = os.path.realpath(sys.prefix)
-    records = sorted(glob.glob(os.path.join(glob.escape(prefix), "conda-meta", "*.json")))
-    return [
-        frozenset(os.path.join(prefix, name) for name in _conda_record(record))
-        for record in records
-    ]
-
-
-def _conda_record(path: str) -> list[str]:
-    try:
-        if not os.path.isfile(path):  # a pipe would never end
-            return []
-        with open(path, encoding="utf-8") as file:
-            return [name for name in json.load(file)["files"] if isinstance(name, str)]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return []
+    return installer == "conda" or (not installer and not conda.files().isdisjoint(named))
 
 
 def _is_in_place(found: Distribution) -> bool:

@@ -1,8 +1,9 @@
 """Files of which the environment's own folder is a part: it is taken out of them where they travel.
 
-That is so in the forms that are known to mean it: ``.pth`` files, Jupyter's ``kernel.json``, and
-what a shell reads when an environment is activated. In its place stands a placeholder, and
-``apply.py`` of the overlay puts in the folder of the environment that it runs in.
+That is so in the forms that are known to mean it: ``.pth`` files, Jupyter's ``kernel.json``, what
+a shell reads when an environment is activated, and the texts that conda put the folder into. In its
+place stands a placeholder, and ``apply.py`` of the overlay puts in the folder of the environment
+that it runs in.
 Sources: https://docs.python.org/3/library/site.html
 https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs
 https://docs.conda.io/projects/conda-build/en/stable/resources/activate-scripts.html
@@ -18,7 +19,7 @@ import os
 import re
 import sys
 
-from snapenv_probe import import_path
+from snapenv_probe import conda, import_path
 
 MARK = b"@snapenv:"
 _SITE, _PREFIX, _ITSELF = MARK + b"site@", MARK + b"prefix@", MARK + b"@"
@@ -36,7 +37,7 @@ _AFTER = rb"(?!\.?[\w+~-]|[\x80-\xff])"
 
 def is_known(path: str) -> bool:
     """Return whether a file, by its path from site-packages, is of a form that is translated."""
-    return _KNOWN.fullmatch(path) is not None
+    return _KNOWN.fullmatch(path) is not None or path in conda.texts()
 
 
 def take_out(content: bytes) -> bytes:

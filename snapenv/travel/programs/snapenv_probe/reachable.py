@@ -279,8 +279,8 @@ def _inside(place: str) -> str | None:
             return SITE
         if import_path.is_below(os.path.realpath(place), folder):
             return f"{SITE}/{os.path.relpath(os.path.realpath(place), os.path.realpath(folder))}"
-    root = file_tree.venv()
-    if root and file_tree.is_around(place, root):
+    root = file_tree.root()
+    if root and not is_of_python(place) and file_tree.is_around(place, root):
         return f"prefix/{os.path.relpath(place, root)}"
     return None
 

@@ -122,13 +122,13 @@ def files(
     """
     listed = sorted(entries)
     present = [entry for entry in listed if entry.file in hashed]
-    edited = [one for one in present if scripts.get(one.path, _is_edited(one, hashed))]
+    edited = [one for one in present if scripts.get(one.path, is_edited(one, hashed))]
     missing = [entry for entry in listed if _is_missing(entry, hashed)]
     sums = {entry.path: hashed[entry.file].sha256 for entry in present}
     return {
         "count": len(present),
         "size_bytes": sum(hashed[entry.file].size_bytes for entry in present),
-        "sha256": _digest(sums),
+        "sha256": digest(sums),
         "edited": [named(entry.path) for entry in edited],
         "missing": [named(entry.path) for entry in missing],
         "recorded": _recorded(sums, [*edited, *missing], made),
@@ -152,10 +152,10 @@ def _recorded(sums: Mapping[str, str], changed: list[Entry], made: frozenset[str
     if not changed or None in told.values():
         return None
     kept = {path: sha256 for path, sha256 in sums.items() if path not in made}
-    return _digest({**kept, **told})
+    return digest({**kept, **told})
 
 
-def _digest(sums: Mapping[str, str | None]) -> str:
+def digest(sums: Mapping[str, str | None] | Mapping[str, str]) -> str:
     """Hash the lines of ``Files.sha256``; ``sums`` are hashes in hex by path."""
     lines = "".join(f"{path}\0{sums[path]}\n" for path in sorted(sums))
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
@@ -176,7 +176,8 @@ def _is_missing(entry: Entry, hashed: Mapping[str, Hashed]) -> bool:
     return entry.file not in hashed and not os.path.isdir(entry.file)
 
 
-def _is_edited(entry: Entry, hashed: Mapping[str, Hashed]) -> bool:
+def is_edited(entry: Entry, hashed: Mapping[str, Hashed]) -> bool:
+    """Return whether a file that was hashed is not what RECORD says."""
     if entry.hash.startswith("sha256="):
         return _encoded(bytes.fromhex(hashed[entry.file].sha256)) != _expected(entry)
     if not entry.hash.startswith(_OTHER_HASHES):

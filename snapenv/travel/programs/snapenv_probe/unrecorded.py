@@ -17,7 +17,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Iterable, Iterator
 
-from snapenv_probe import entry_scripts, import_path, origins, record_file
+from snapenv_probe import conda, entry_scripts, import_path, record_file
 from snapenv_probe.record_file import Entry
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def _listed(found: Distribution, base: str) -> Iterable[str] | None:
     listed = (found.read("installed-files.txt") or "").splitlines()
     if listed:
         return [os.path.normpath(os.path.join(base, name)) for name in listed if name.strip()]
-    by_conda: frozenset[str] | None
-    by_conda = origins.conda_record_with((base, *metadata_files(found)))
+    by_conda: frozenset[str] | None = conda.record_with((base, *metadata_files(found)))
     return by_conda
 
 

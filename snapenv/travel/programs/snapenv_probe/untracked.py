@@ -15,10 +15,10 @@ import socket
 from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple
 
 from snapenv_probe import (
+    conda,
     entry_scripts,
     file_tree,
     import_path,
-    origins,
     placeholders,
     reachable,
     record_file,
@@ -51,13 +51,18 @@ class UntrackedFile(NamedTuple):
         return self.link is None and self.text is None and not self.is_folder
 
 
-def find(tree: Tree, everything: list[Distribution], reach: Reach) -> list[UntrackedFile]:
+def find(
+    tree: Tree,
+    everything: list[Distribution],
+    reach: Reach,
+    relinked: frozenset[str] = frozenset(),
+) -> list[UntrackedFile]:
     """List all of them by path, as import finds them; also those that cannot be carried.
 
     What is reached outside is among them, where it will lie; and empty folders that can be
-    imported, as namespaces.
+    imported, as namespaces. ``relinked`` are links that stand where conda put something else.
     """
-    first = _inside(tree, everything, reach)
+    first = _inside(tree, everything, reach, relinked)
     for entry in reach.files:
         first.setdefault(entry.path, UntrackedFile(entry.path, entry.file, None))
     site = reachable.site_folder()
@@ -67,8 +72,10 @@ def find(tree: Tree, everything: list[Distribution], reach: Reach) -> list[Untra
     return [first[path] for path in sorted(first)]
 
 
-def _inside(tree: Tree, everything: list[Distribution], reach: Reach) -> dict[str, UntrackedFile]:
-    owned = origins.conda_files().union(reach.links, *map(_owned, everything))
+def _inside(
+    tree: Tree, everything: list[Distribution], reach: Reach, relinked: frozenset[str]
+) -> dict[str, UntrackedFile]:
+    owned = conda.files().difference(relinked).union(reach.links, *map(_owned, everything))
     first: dict[str, UntrackedFile] = {}
     for folder, files in tree.folders.items():
         for file in files.keys() - owned:
