@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from snapenv.cli.streams import answering, echo, print_stderr, print_text, warn
+from snapenv.network.address import AUTHORITY_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from snapenv.secrets.model import Secret
 
 _SHORTEST_SECRET = 8  # characters; shorter ones stand in words
-_CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 
 
 @dataclass
@@ -238,7 +238,7 @@ def without_secrets(text: str) -> str:
 
 def _certificates() -> bytes | None:
     """Read the authorities that this machine is told to trust beside the usual ones."""
-    for name in _CERTIFICATES:
+    for name in AUTHORITY_VARIABLES:
         path = Path(os.environ.get(name, ""))
         if path.is_file():
             return path.read_bytes()

@@ -66,11 +66,9 @@ class Trust(Struct, frozen=True, kw_only=True):
 
 
 def choose_trust(pip: Mapping[str, str], environment: Mapping[str, str]) -> Trust:
-    """Trust whom variables name, pip's before all others, else pip's files."""
+    """Trust whom variables name, else pip's files."""
     return Trust(
-        bundle=choose_authorities(
-            environment, first=environment.get("PIP_CERT"), last=pip.get("cert")
-        ),
+        bundle=choose_authorities(environment, last=pip.get("cert")),
         hosts=frozenset(host.partition(":")[0] for host in pip.get("trusted-host", "").split()),
     )
 

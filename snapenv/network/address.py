@@ -1,8 +1,11 @@
-"""What the address of a server tells."""
+"""What the address of a server tells, and the variables that name whom to trust."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
+
+AUTHORITY_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+"""Each names certificates to trust: those of one program before what is meant for all."""
 
 
 def realm(url: str) -> tuple[str, str, int | None]:

@@ -22,7 +22,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import InsecureRequestWarning, InvalidHeader, MaxRetryError
 
 from snapenv import __version__
-from snapenv.network.address import realm
+from snapenv.network.address import AUTHORITY_VARIABLES, realm
 from snapenv.network.cause import Kind, find_cause, may_pass, refuse_socks
 from snapenv.network.repeat import FailedError
 
@@ -275,10 +275,9 @@ def choose_authorities(
 ) -> str | None:
     """Choose whose certificates to trust in place of the usual authorities: a file or a folder.
 
-    The variables of requests, curl and OpenSSL, in this order, stand between the other two.
+    The variables stand between the other two.
     """
-    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-    paths = (first, *map(environment.get, names), last)
+    paths = (first, *map(environment.get, AUTHORITY_VARIABLES), last)
     return next((path for path in paths if path and Path(path).exists()), None)
 
 

@@ -177,8 +177,7 @@ class RegistrySession:
     def _verify(self) -> bool | str:
         if self._repository.may_speak_http:
             return False
-        own = find_authority(self._repository.host) or os.environ.get("SSL_CERT_FILE")
-        return choose_authorities(os.environ, first=own) or True
+        return choose_authorities(os.environ, first=find_authority(self._repository.host)) or True
 
 
 def _with_login(headers: Mapping[str, str], authorization: str | None) -> Mapping[str, str]:
@@ -195,7 +194,7 @@ def _advice(host: str) -> Advice:
             f'{{"insecure-registries": ["{host}"]}} in its daemon.json, and '
             "restart Docker; snapenv then uses it too.",
             "unknown-authority": f"Put its authority into /etc/docker/certs.d/{host}/ca.crt, or "
-            "name it in SSL_CERT_FILE.",
+            "name it in REQUESTS_CA_BUNDLE or SSL_CERT_FILE.",
             "client-certificate": "Put client.cert and client.key into "
             f"/etc/docker/certs.d/{host}.",
         },

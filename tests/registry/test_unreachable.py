@@ -11,6 +11,7 @@ import pytest
 
 from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.image import ImageRef
+from snapenv.network.address import AUTHORITY_VARIABLES
 from snapenv.network.session import Patience
 from snapenv.registry.client import RegistryClient
 from tests.certificates import OPENSSL, make_certificates, serve
@@ -32,7 +33,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in AUTHORITY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -79,10 +82,11 @@ def test_each_fault_of_tls_has_a_text_and_a_mend_of_its_own(  # noqa: PLR0913
 
 
 @needs_openssl
+@pytest.mark.parametrize("variable", ["PIP_CERT", "SSL_CERT_FILE"])
 def test_a_certificate_without_fault_is_taken(
-    certificates: Path, monkeypatch: pytest.MonkeyPatch
+    certificates: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.crt"))
+    monkeypatch.setenv(variable, str(certificates / "ca.crt"))
     with serve(certificates / "good.crt") as host, pytest.raises(NotFoundError):
         RegistryClient(patience=QUICK).read(ImageRef.parse(f"{host}/team/env:1"))
 
