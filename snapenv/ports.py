@@ -118,7 +118,8 @@ class Engine(Protocol):
     def list_names(self, *, label: str) -> tuple[tuple[str, str], ...]:
         """List the names of local images that have a label, with when each was made.
 
-        Sorted by name; the time is RFC 3339. An image without a name is not in it.
+        Sorted by name; the time is RFC 3339. An image without a name is not in it, nor one whose
+        label is empty: it cannot take off what its base has.
         """
         ...
 
@@ -405,9 +406,17 @@ class Runs(Protocol):
         ...
 
     def execute(
-        self, run: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None
+        self,
+        run: str,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        connected: bool = False,
     ) -> Completed:
         """Run one more program in a running run, as its user and in its folder.
+
+        It is ``connected`` with this process's own stdin, stdout and stderr, or has no stdin, and
+        what it prints is given back.
 
         Raises:
             NotFoundError: No such run is running.

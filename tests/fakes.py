@@ -447,9 +447,15 @@ class FakeRuns:
         return self.state(run)
 
     def execute(
-        self, run: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None
+        self,
+        run: str,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        connected: bool = False,
     ) -> Completed:
         assert environment is None or argv
+        assert connected in {False, True}
         if run not in self.states:
             raise NotFoundError(f"no run {run} is running", hint="See snapenv ps.")
         return Completed(exit_code=0, stdout="", stderr="")

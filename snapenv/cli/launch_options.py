@@ -207,13 +207,6 @@ _OPTIONS = (
         help="Run as this user.  [default: you]",
     ),
     option(
-        "--tty/--no-tty",
-        default=None,
-        envvar="SNAPENV_TTY",
-        group="Program",
-        help="Give the program a terminal.  [default: where stdin and stdout are one]",
-    ),
-    option(
         "--stop-timeout",
         "grace_s",
         type=click.IntRange(0),
@@ -292,6 +285,15 @@ _OPTIONS = (
 )
 
 
+tty_option = option(
+    "--tty/--no-tty",
+    default=None,
+    envvar="SNAPENV_TTY",
+    group="Program",
+    help="Give the program a terminal.  [default: where stdin and stdout are one]",
+)
+
+
 def launch_options(command: F) -> F:
     """Add every option of a launch, in the order in which help lists them."""
     return functools.reduce(lambda decorated, add: add(decorated), reversed(_OPTIONS), command)
@@ -299,7 +301,8 @@ def launch_options(command: F) -> F:
 
 def asked(options: dict[str, Any], *, stdin: bool = True) -> dict[str, Any]:
     """Return the fields of a request from the options: absolute paths, and the terminal."""
-    folder, tty, ipc = options.pop("workdir").absolute(), options.pop("tty"), options.pop("ipc")
+    folder, ipc = options.pop("workdir").absolute(), options.pop("ipc")
+    tty = options.pop("tty", None)
     return {
         **options,
         "folder": folder,

@@ -51,10 +51,15 @@ _COMMANDS = {
     "logs": ("runs", "logs"),
     "attach": ("runs", "attach"),
     "stop": ("runs", "stop"),
+    "up": ("workspace", "up"),
+    "down": ("workspace", "down"),
+    "ssh-proxy": ("workspace", "ssh_proxy"),
 }
 
 # Their stdout is what a program writes, and no answer of ours.
-HANDING_OVER = ("run", "shell", "logs", "attach")
+HANDING_OVER = ("run", "shell", "logs", "attach", "ssh-proxy")
+
+_FOR_PROGRAMS = ("ssh-proxy",)  # that no person types
 
 _EXAMPLES = (
     "snapenv capture",
@@ -67,9 +72,9 @@ class _LazyGroup(click.Group):
     """A group that imports a command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of their use."""
+        """Return the names that people type, in the order of their use."""
         del ctx
-        return list(_COMMANDS)
+        return [name for name in _COMMANDS if name not in _FOR_PROGRAMS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; None where there is none of the name."""

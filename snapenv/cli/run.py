@@ -8,7 +8,7 @@ import click
 
 from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
-from snapenv.cli.launch_options import RunCommand, asked, launch_options
+from snapenv.cli.launch_options import RunCommand, asked, launch_options, tty_option
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App
@@ -37,6 +37,7 @@ _SHELL = "if command -v bash >/dev/null; then exec bash; else exec sh; fi"
     help="Start in the background, and print the run's id.",
 )
 @launch_options
+@tty_option
 @click.pass_obj
 def run(app: App, /, *, argv: tuple[str, ...], detached: bool, **options: Any) -> None:  # noqa: ANN401 - as asked() reads them
     """Run COMMAND in a restored environment, as you, in the current folder.
@@ -59,6 +60,7 @@ def run(app: App, /, *, argv: tuple[str, ...], detached: bool, **options: Any) -
 @command(examples=("snapenv shell train-yolov8.4.190-base-cu130",))
 @click.argument("ref", type=RefType())
 @launch_options
+@tty_option
 @click.pass_obj
 def shell(app: App, /, **options: Any) -> None:  # noqa: ANN401 - as asked() reads them
     """Open a shell in a restored environment, as you, in the current folder.

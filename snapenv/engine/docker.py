@@ -160,7 +160,8 @@ class DockerEngine:
         Sorted by name; the time is RFC 3339. An image without a name is not in it.
         """
         with engine_errors():
-            images = self.client.images(filters={"label": label})
+            found = self.client.images(filters={"label": label})
+        images = (image for image in found if (image["Labels"] or {}).get(label))
         named = ((name, image["Created"]) for image in images for name in image["RepoTags"] or ())
         return tuple(sorted((name, _utc(at)) for name, at in named if name != _UNNAMED))
 

@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import re
+import socket
 import tarfile
 from collections.abc import Callable
 from pathlib import PurePosixPath
@@ -45,7 +46,6 @@ from snapenv.model.launch import RUN_LABEL, Ended, InImage, Port, RunState
 from snapenv.ports import Completed
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator, Mapping, Sequence
 
     from snapenv.model.launch import Launch, User
@@ -157,22 +157,41 @@ class DockerRuns(Struct, frozen=True):
         return self.state(run)
 
     def execute(
-        self, run: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None
+        self,
+        run: str,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        connected: bool = False,
     ) -> Completed:
         """Run one more program in a run, as its user and in its folder."""
-        client = self.client()
+        client, out, err = self.client(), "", ""
         try:
             with engine_errors():
                 made = client.exec_create(
-                    _name(run), list(argv), environment=dict(environment or {})
+                    _name(run), list(argv), environment=dict(environment or {}), stdin=connected
                 )
-                out, err = listen(client.exec_start(made["Id"], stream=True, demux=True), None)
+                if connected:
+                    self._connect_exec(made["Id"])
+                else:
+                    printed = client.exec_start(made["Id"], stream=True, demux=True)
+                    out, err = listen(printed, None)
                 code = client.exec_inspect(made["Id"])["ExitCode"]
         except SnapenvError as error:
             if self._is_running(run):
                 raise
             raise _not_running(run) from error
         return Completed(exit_code=code, stdout=out, stderr=err)
+
+    def _connect_exec(self, exec_id: str) -> None:
+        """Connect this process's streams; the engine hands no signal to such a program."""
+        connection = _socket(self.client().exec_start(exec_id, socket=True))
+        controls = Controls(
+            signal=lambda _: connection.shutdown(socket.SHUT_RDWR),
+            resize=lambda _rows, _columns: None,
+            abandoned=lambda: connection.shutdown(socket.SHUT_RDWR),
+        )
+        connect_streams(connection, controls, is_tty=False, stdin=True)
 
     def put(self, run: str, files: Mapping[str, bytes]) -> None:
         """Write files into a run."""
@@ -307,10 +326,7 @@ class DockerRuns(Struct, frozen=True):
 
     def _attach(self, run: str, *, stdin: bool) -> socket.socket:
         parameters = {"stdin": int(stdin), "stdout": 1, "stderr": 1, "stream": 1}
-        connection = self.client().attach_socket(_name(run), params=parameters)
-        connection_of = getattr(connection, "_sock", connection)
-        connection_of.settimeout(None)
-        return cast("socket.socket", connection_of)
+        return _socket(self.client().attach_socket(_name(run), params=parameters))
 
     def _connect(self, launch: Launch, connection: socket.socket) -> Seen:
         controls = self._controls(launch.run)
@@ -381,6 +397,13 @@ class _File(Struct, frozen=True):
     content: bytes
     owner: tuple[int, int] = (0, 0)
     mode: int = 0o600
+
+
+def _socket(connection: object) -> socket.socket:
+    """Return the socket of what docker-py wraps differently by how the engine is reached."""
+    plain = cast("socket.socket", getattr(connection, "_sock", connection))
+    plain.settimeout(None)
+    return plain
 
 
 def _name(run: str) -> str:

@@ -37,7 +37,8 @@ def list_tags(timeout_s: float) -> tuple[str, ...]:
         connection.sock.connect(path)
         connection.request("GET", f"/images/json?filters={filters}")
         images = json.loads(connection.getresponse().read())
-    names = (name for image in images for name in image.get("RepoTags") or ())
+    environments = (one for one in images if (one.get("Labels") or {}).get(SNAPSHOT_LABEL))
+    names = (name for one in environments for name in one.get("RepoTags") or ())
     return tuple(sorted({name.rpartition(":")[2] for name in names}))
 
 

@@ -60,14 +60,23 @@ class Uv(Struct, frozen=True, kw_only=True):
         """Return its version, such as ``0.9.3``."""
         return self.machine.run((self.program, "--version")).stdout.split()[1]
 
-    def compile(self, requirements: str, *words: str) -> Completed:
-        """Resolve requirements; the Python that uv needs for that is snapenv's own."""
+    def compile(
+        self, requirements: str, *words: str, files: Mapping[str, bytes] | None = None
+    ) -> Completed:
+        """Resolve requirements; the Python that uv needs for that is snapenv's own.
+
+        ``files`` are what the words name.
+        """
         arguments = ("pip", "compile", "requirements.in", "--python", sys.executable, *words)
         return self.machine.run(
             self.settings.words(
                 self.program, *arguments, *(("--offline",) if self.offline else ())
             ),
-            files={"requirements.in": requirements.encode(), **self.settings.files},
+            files={
+                "requirements.in": requirements.encode(),
+                **(files or {}),
+                **self.settings.files,
+            },
             environment=self.settings.variables,
         )
 
@@ -131,7 +140,7 @@ def _see_that_all_answered(pins: Sequence[Distribution], facts: Facts, uv: Uv) -
             pins, facts, replace(uv, settings=dataclasses.replace(uv.settings, variables=alone))
         )
         if done.exit_code != 0 and _NO_ANSWER.search(" ".join(done.stderr.split())):
-            raise _not_locked(" ".join(done.stderr.split()))
+            raise not_locked(" ".join(done.stderr.split()))
 
 
 def _can_be_asked(pin: Distribution) -> bool:
@@ -202,11 +211,11 @@ def _without_wheel(done: Completed, pins: Iterable[Distribution]) -> frozenset[s
         named = frozenset(pin.name for pin in pins if _is_named(pin, said))
         if named:
             return named
-    raise _not_locked(said)
+    raise not_locked(said)
 
 
-def _not_locked(said: str) -> LockError | PackageIndexError:
-    """Say in uv's first words why it gave no lock: what comes first is what went wrong."""
+def not_locked(said: str) -> LockError | PackageIndexError:
+    """Return the error that uv gave no lock, in its first words: they say what went wrong."""
     why = first_words(said)
     if _UNREACHED.search(said):
         return PackageIndexError(

@@ -263,6 +263,28 @@ class CleanResult(Result, Struct, frozen=True, kw_only=True):
     freed_bytes: int  # at least: what two images share goes with the second
 
 
+class UpResult(Result, Struct, frozen=True, kw_only=True):
+    """A workspace, and how to reach it; what it does not serve is None."""
+
+    name: str  # of the workspace
+    ref: str  # the environment, as it was named
+    runs: str | None  # the folder of results
+    started: bool = False  # by this command
+    container: str | None = None  # its name in the engine
+    jupyter: str | None = None  # an address that lets in: it holds the token
+    tensorboard: str | None = None  # an address
+    ssh: str | None = None  # a command
+    command: str | None = None  # of a dry run: what would be started
+
+
+class DownResult(Result, Struct, frozen=True, kw_only=True):
+    """A workspace that is gone."""
+
+    name: str  # of the workspace
+    was_running: bool  # until now
+    runs: str | None  # the folder of results, which stay
+
+
 class Row(Struct, frozen=True, kw_only=True):
     """One fact of both sides, as people read it; None where a side does not have it."""
 

@@ -23,11 +23,13 @@ from snapenv.model.results import (
     CleanResult,
     DiffResult,
     DoctorResult,
+    DownResult,
     ListResult,
     ProofResult,
     PsResult,
     ShowResult,
     StopResult,
+    UpResult,
 )
 from snapenv.report.document import JSON_SCHEMA
 
@@ -51,6 +53,8 @@ RESULTS: Mapping[str, type[Result]] = {
     "clean": CleanResult,
     "ps": PsResult,
     "stop": StopResult,
+    "up": UpResult,
+    "down": DownResult,
 }
 
 

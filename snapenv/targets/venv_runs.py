@@ -187,7 +187,12 @@ class VenvRuns(Struct, frozen=True):
         return self.state(run)
 
     def execute(
-        self, run: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None
+        self,
+        run: str,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        connected: bool = False,
     ) -> Completed:
         """Run one more program in the venv of a run, and in its folder."""
         found = self._read(run)
@@ -199,14 +204,14 @@ class VenvRuns(Struct, frozen=True):
                 list(argv),
                 cwd=found.launch.folder,
                 env=variables,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdin=None if connected else subprocess.DEVNULL,
+                capture_output=not connected,
                 check=False,
             )
         return Completed(
             exit_code=done.returncode,
-            stdout=done.stdout.decode(errors="replace"),
-            stderr=done.stderr.decode(errors="replace"),
+            stdout=(done.stdout or b"").decode(errors="replace"),
+            stderr=(done.stderr or b"").decode(errors="replace"),
         )
 
     def put(self, run: str, files: Mapping[str, bytes]) -> None:

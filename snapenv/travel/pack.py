@@ -1,4 +1,4 @@
-"""A program that travels, as a zipapp: its package, NVIDIA's pynvml, and ``__main__.py``.
+"""A program that travels, as a zipapp: its package, ``__main__.py``, and NVIDIA's pynvml.
 
 Python writes no bytecode into a zipapp, so that it would compile the modules each time. For an
 environment of this machine they are compiled once, by its own Python, and kept.
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from snapenv.kept import Kept
     from snapenv.ports import Target
 
-Program = Literal["snapenv_probe", "snapenv_resume", "snapenv_train"]
+Program = Literal["snapenv_probe", "snapenv_resume", "snapenv_train", "snapenv_workspace"]
 
 PROGRAMS = Path(__file__).with_name("programs")
+_WITH_PYNVML: tuple[Program, ...] = ("snapenv_probe", "snapenv_train")
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 _SOURCES = "sources.pyz"
 _MARK = b"\nsnapenv-program:\n"
@@ -96,7 +97,8 @@ def _sources(program: Program) -> Iterator[tuple[str, bytes]]:
     for module in (PROGRAMS / program).glob("*.py"):
         is_main = module.name == "__main__.py"
         yield module.name if is_main else f"{program}/{module.name}", module.read_bytes()
-    yield "snapenv_pynvml.py", pynvml_file().read_bytes()
+    if program in _WITH_PYNVML:
+        yield "snapenv_pynvml.py", pynvml_file().read_bytes()
 
 
 def pynvml_file() -> Path:

@@ -26,7 +26,9 @@ def test_each_option_is_listed_once_in_a_group(name: str) -> None:
 
     for param in COMMANDS[name].params:
         if isinstance(param, click.Option):
-            assert len(re.findall(rf"^  (?:-\w, )?{param.opts[-1]}\b", text, re.MULTILINE)) == 1
+            assert (
+                len(re.findall(rf"^  (?:-\w, )?{param.opts[-1]}(?![\w-])", text, re.MULTILINE)) == 1
+            )
     assert "\nOptions:" not in text
     assert text.index("\nOther options:\n") < text.index("\nExamples:\n  snapenv ")
 

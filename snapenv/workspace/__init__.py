@@ -1,0 +1,1 @@
+"""What lies beside an environment while someone works in it, and what is told to clients of it."""
