@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
-PAGES = (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))
+PAGES = (
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *ROOT.glob("examples/*.md"),
+)
 # https://www.apache.org/licenses/LICENSE-2.0.txt
 APACHE_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
 LARGEST_PICTURE = 200_000  # bytes
@@ -85,7 +89,10 @@ def test_every_command_that_is_shown_can_be_typed(page: Path) -> None:
 
 
 def _commands(text: str) -> Iterator[str]:
-    for line in re.findall(r"^(?:    |\$ )(snapenv .*)$", text, re.MULTILINE):
+    for lines in re.findall(
+        r"^(?:    |\$ )(snapenv .*)$|`(snapenv [a-z]+ [^`]+)`", text, re.MULTILINE
+    ):
+        line = "".join(lines)
         if line.split()[1] in {"--version", "[OPTIONS]"} or "[OPTIONS]" in line:
             continue
         yield line
