@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.base.rank import rank_images
@@ -43,7 +44,7 @@ def test_the_first_has_all_that_fits_as_its_reason() -> None:
     best = rank_images(FACTS, KNOWN)[0]
 
     assert best.image.tag == "25.06-py3"
-    assert best.reason == (
+    assert best.reason == wording(
         "it has Python 3.12; driver 575.57.08 serves its CUDA 12.9; "
         "its torch 2.8 is the nearest; the newest of these"
     )
@@ -52,15 +53,17 @@ def test_the_first_has_all_that_fits_as_its_reason() -> None:
 
 def test_another_python_is_the_reason_for_a_lower_rank() -> None:
     assert below(replace(BEST, tag="26.01-py3", python="3.10"))[0] == "Python 3.10, not 3.12"
-    assert below(replace(BEST, tag="26.01-py3", python=None))[0] == "its Python is not known"
+    assert below(replace(BEST, tag="26.01-py3", python=None))[0] == wording(
+        "its Python is not known"
+    )
 
 
 def test_a_cuda_that_is_not_known_is_the_reason_for_a_lower_rank() -> None:
     reason, warnings = below(replace(BEST, tag="26.01-py3", cuda=None))
 
-    assert reason == "its CUDA is not known"
+    assert reason == wording("its CUDA is not known")
     assert warnings == (
-        "it is not known which CUDA 26.01-py3 has: driver 575.57.08 may not serve it",
+        wording("it is not known which CUDA 26.01-py3 has: driver 575.57.08 may not serve it"),
     )
 
 
@@ -70,7 +73,7 @@ def test_a_cuda_that_is_not_served_is_the_reason_for_a_lower_rank() -> None:
 
     reason, warnings = below(replace(BEST, tag="26.01-py3", cuda=(13, 0)), facts)
 
-    assert reason == "driver 575.57.08 does not serve its CUDA 13.0"
+    assert reason == wording("driver 575.57.08 does not serve its CUDA 13.0")
     assert "driver 575.57.08 does not serve CUDA 13.0 of this base" in warnings
 
 
@@ -79,7 +82,7 @@ def test_a_cuda_by_forward_compatibility_is_the_reason_for_a_lower_rank() -> Non
 
     reason, _ = below(replace(BEST, tag="26.01-py3", cuda=(13, 0)), facts)
 
-    assert reason == "driver 570.124.06 serves its CUDA 13.0 only by forward compatibility"
+    assert reason == wording("driver 570.124.06 serves its CUDA 13.0 only by forward compatibility")
 
 
 def test_a_cuda_of_which_nvidia_says_nothing_is_the_reason_for_a_lower_rank() -> None:
@@ -90,10 +93,10 @@ def test_a_cuda_of_which_nvidia_says_nothing_is_the_reason_for_a_lower_rank() ->
 
 
 def test_a_farther_torch_is_the_reason_for_a_lower_rank() -> None:
-    assert below(replace(BEST, tag="26.01-py3", torch=(2, 7)))[0] == (
+    assert below(replace(BEST, tag="26.01-py3", torch=(2, 7)))[0] == wording(
         "torch 2.7 is farther from 2.8"
     )
-    assert below(replace(BEST, tag="26.01-py3", torch=None))[0] == "its torch is not known"
+    assert below(replace(BEST, tag="26.01-py3", torch=None))[0] == wording("its torch is not known")
 
 
 def test_missing_kernels_are_the_reason_for_a_lower_rank() -> None:
@@ -101,12 +104,12 @@ def test_missing_kernels_are_the_reason_for_a_lower_rank() -> None:
 
     reason, warnings = below(replace(BEST, tag="26.01-py3", kernels=from_turing_on))
 
-    assert reason == "it was not built for Tesla V100 (7.0)"
+    assert reason == wording("it was not built for Tesla V100 (7.0)")
     assert "its entrypoint may refuse to start" in warnings[0]
 
 
 def test_age_is_the_reason_where_all_else_is_equal() -> None:
-    assert below(replace(BEST, tag="25.05-py3"))[0] == "as good as 25.06, and older"
+    assert below(replace(BEST, tag="25.05-py3"))[0] == wording("as good as 25.06, and older")
 
 
 def test_an_image_that_is_not_known_for_this_machine_stands_below() -> None:
@@ -117,7 +120,7 @@ def test_an_image_that_is_not_known_for_this_machine_stands_below() -> None:
     best, worse = rank_images(facts, only(BEST, known))
 
     assert best.image == known
-    assert worse.reason == "not known to exist for arm64"
+    assert worse.reason == wording("not known to exist for arm64")
     assert "it is not known whether 25.06-py3 exists for arm64" in worse.warnings
 
 
@@ -128,7 +131,7 @@ def test_an_image_that_its_registry_does_not_have_stands_last() -> None:
     ranked = rank_images(FACTS, only(absent, other))
 
     assert [one.image for one in ranked] == [other, absent]
-    assert ranked[1].reason == "its registry has none for amd64"
+    assert ranked[1].reason == wording("its registry has none for amd64")
 
 
 def test_every_image_of_the_catalogue_is_ranked_once_and_has_a_reason() -> None:

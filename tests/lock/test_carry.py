@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.content import read_chunks
@@ -247,8 +248,12 @@ def test_what_was_allowed_once_is_refused_when_it_is_not(around: Services) -> No
 
     assert carried(machine, secretive, allow=["site"]) == before
     assert before.allowed == ("site/edited.py", "site/loose.bin", "site/ours.py", "site/theirs.py")
-    with pytest.raises(LeakError, match="holds the password of index.example.com"):
+    with pytest.raises(LeakError) as caught:
         carried(machine, secretive)
+
+    assert str(caught.value) == wording(
+        "site/ours.py line 1 holds the password of index.example.com; site/theirs.py line 1 holds the password of index.example.com; site/edited.py line 1 holds the password of index.example.com; site/loose.bin line 1 holds the password of index.example.com"
+    )
     assert machine.asked == []
 
 

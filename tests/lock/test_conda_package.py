@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import rattler
 import zstandard
+from inline_snapshot import snapshot as wording
 from rattler.package_streaming import extract
 
 from snapenv.content import sha256_of
@@ -148,8 +149,12 @@ def test_a_file_that_was_edited_is_named(prefix: Path, tmp_path: Path) -> None:
     path.unlink()  # the cache holds it too
     path.write_text(f"{before}edited\n")
     try:
-        with pytest.raises(LockError, match=r"libzoo 1.0 h0_0 .* etc/zoo.conf is not as it was"):
+        with pytest.raises(LockError) as caught:
             build(prefix, "libzoo", tmp_path)
+
+        assert str(caught.value) == wording(
+            "conda's package libzoo 1.0 h0_0 is in no channel, and cannot be rebuilt: etc/zoo.conf is not as it was installed"
+        )
     finally:
         path.write_text(before)
 

@@ -11,6 +11,7 @@ import pytest
 import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot as wording
 from msgspec.structs import fields, replace
 
 from snapenv.conda_lock import write_conda_lock
@@ -263,7 +264,7 @@ def test_another_schema_is_refused_and_the_hint_names_who_wrote_it(line: str, sa
         lock_from_toml(newer, b"", where="there")
 
     assert caught.value.message == f"there/snapenv.toml: {said}"
-    assert caught.value.hint == "Read it with snapenv 7.1.0 or newer."
+    assert caught.value.hint == wording("Read it with snapenv 7.1.0 or newer.")
 
 
 @pytest.mark.parametrize("writer", ["7\\u001b[2J", "x" * 99, "", "1 or\\nhint: run this"])
@@ -274,7 +275,7 @@ def test_a_version_that_is_none_is_not_repeated(writer: str) -> None:
     with pytest.raises(SnapshotVersionError) as caught:
         lock_from_toml(newer, b"", where="there")
 
-    assert caught.value.hint == "It is no snapshot."
+    assert caught.value.hint == wording("It is no snapshot.")
     assert caught.value.message.isprintable()
 
 
@@ -282,7 +283,7 @@ def test_some_other_toml_is_no_snapshot() -> None:
     with pytest.raises(SnapshotVersionError) as caught:
         lock_from_toml(b'[project]\nname = "a"\n', b"", where="there")
 
-    assert caught.value.hint == "It is no snapshot."
+    assert caught.value.hint == wording("It is no snapshot.")
 
 
 @pytest.mark.parametrize(

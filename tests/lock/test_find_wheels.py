@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import LockError
@@ -132,8 +133,12 @@ def test_what_was_proved_before_holds_offline_too(tmp_path: Path) -> None:
 
 
 def test_a_uv_that_the_index_does_not_have_is_named() -> None:
-    with pytest.raises(LockError, match=r"the index does not have uv 0\.9\.3"):
+    with pytest.raises(LockError) as caught:
         find(machine(NUMPY, BUILT_HERE), FakeWheels(RECORDS), None)
+
+    assert str(caught.value) == wording(
+        "the index does not have uv 0.9.3, which is installed beside snapenv"
+    )
 
 
 CANARY = "hunter2-canary"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 from uv import find_uv_bin
 
@@ -221,7 +222,7 @@ def test_a_file_that_is_not_what_the_probe_saw_is_named(files: Mapping[str, Carr
     with pytest.raises(LockError) as caught:
         make_overlay(plan, files)
 
-    assert caught.value.message == "site/mine.py changed while it was captured"
+    assert caught.value.message == wording("site/mine.py changed while it was captured")
 
 
 names = st.from_regex(r"[a-z]{1,3}\.py", fullmatch=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import LockError
@@ -76,7 +77,7 @@ def test_a_package_of_another_package_manager_is_refused_by_name(
     error = refusal(with_one_more(sample_distribution("our-tool", "1.2", origin=origin, tags=tags)))
 
     assert error.message == f"our-tool 1.2 {said}"
-    assert error.hint == "Make a venv of its own and install it there from an index."
+    assert error.hint == wording("Make a venv of its own and install it there from an index.")
 
 
 def test_a_pure_python_package_of_conda_is_vendored() -> None:
@@ -116,7 +117,7 @@ def test_a_file_whose_name_no_line_can_hold_is_refused(name: str) -> None:
 def test_what_leads_out_of_the_environment_is_refused_by_name() -> None:
     error = refusal(with_environment(outside=("ours.pth: ~/project",)))
 
-    assert error.message == "ours.pth: ~/project leads out of the environment"
+    assert error.message == wording("ours.pth: ~/project leads out of the environment")
     assert "pip install" in error.hint
 
 

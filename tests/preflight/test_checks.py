@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.model.hardware import Driver
@@ -77,8 +78,8 @@ def test_an_engine_that_is_missing_says_why_in_its_own_words() -> None:
     )
     check = preflight(down, CU130, KNOWN)[0]
 
-    assert check.actual == "you have no permission to use the Docker engine"
-    assert check.fix == "Join the group docker."
+    assert check.actual == wording("you have no permission to use the Docker engine")
+    assert check.fix == wording("Join the group docker.")
 
 
 def test_a_kernel_module_that_is_not_told_is_compared_with_nothing() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.nvidia.catalogue import load_catalogue
@@ -43,12 +44,12 @@ def test_a_newcomer_is_told_what_a_machine_is_and_runs() -> None:
     machine = host(H200, "580.95.05", replace(E28, free_bytes=123_400_000_000))
 
     assert describe_machine(machine, KNOWN).lines == (
-        "NVIDIA H200, 141 GiB, compute capability 9.0",
-        "driver 580.95.05 serves CUDA 13.0",
+        wording("NVIDIA H200, 141 GiB, compute capability 9.0"),
+        wording("driver 580.95.05 serves CUDA 13.0"),
         f"newest NVIDIA PyTorch image that runs here: {PYTORCH}:26.09-py3",
-        "torch builds that run here: cu118, cu126, cu128, cu130, cu132",
-        "containers get the GPU by NVIDIA's container toolkit 1.17.8",
-        "123.4 GB free for images",
+        wording("torch builds that run here: cu118, cu126, cu128, cu130, cu132"),
+        wording("containers get the GPU by NVIDIA's container toolkit 1.17.8"),
+        wording("123.4 GB free for images"),
     )
 
 
@@ -56,9 +57,9 @@ def test_a_machine_without_a_gpu_runs_what_there_is_on_its_cpu() -> None:
     report = describe_machine(host(plumbing=UNKNOWN), KNOWN)
 
     assert report.lines == (
-        "no NVIDIA GPU: everything here trains on the CPU",
+        wording("no NVIDIA GPU: everything here trains on the CPU"),
         f"newest NVIDIA PyTorch image that runs here: {PYTORCH}:26.09-py3",
-        "200.0 GB free for images",
+        wording("200.0 GB free for images"),
     )
 
 

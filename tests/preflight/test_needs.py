@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, RegistryError
@@ -104,9 +105,11 @@ def test_an_engine_that_is_missing_is_a_fact_of_the_host() -> None:
     host = inspect_host(services(NoEngine()))
 
     assert host.engine is None
-    assert (host.engine_error, host.engine_hint) == (
-        "no Docker engine answers at x",
-        "Start Docker.",
+    assert (host.engine_error, host.engine_hint) == wording(
+        (
+            "no Docker engine answers at x",
+            "Start Docker.",
+        )
     )
 
 
@@ -206,8 +209,12 @@ def test_an_image_for_another_machine_is_told_as_one() -> None:
 def test_an_image_that_is_nowhere_is_not_found() -> None:
     with pytest.raises(NotFoundError, match="there is no"):
         told(ImageRef.parse(NAME), services())
-    with pytest.raises(NotFoundError, match="no local image snapenv:x"):
+    with pytest.raises(NotFoundError) as caught:
         told(ImageRef.parse("snapenv:x"), services())
+
+    assert str(caught.value) == wording(
+        "there is no snapshot folder, no archive and no local image snapenv:x"
+    )
 
 
 def test_nvidias_own_image_tells_by_its_variables() -> None:

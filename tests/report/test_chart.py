@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot as wording
 
 from snapenv.report.chart import (
     BOTTOM,
@@ -85,7 +86,7 @@ def test_the_description_says_what_the_curves_show() -> None:
     plot = loss_chart((3.0, 2.0), (3.0, 2.5), first=2)
 
     assert plot is not None
-    assert plot.description == (
+    assert plot.description == wording(
         "at capture: 2 steps, from 3 to 2; now: 2 steps, from 3 to 2.5; they part at step 2."
     )
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+from inline_snapshot import snapshot as wording
+
 from snapenv.errors import LockError
 from snapenv.model.outcome import Check, Outcome, Result, Verdict
 from snapenv.model.results import ProofResult
@@ -35,7 +37,7 @@ def test_a_check_is_written_with_all_its_keys() -> None:
             "ok": False,
             "expected": "3.11",
             "actual": "3.12",
-            "fix": "Use a Python 3.11.",
+            "fix": wording("Use a Python 3.11."),
             "part": "environment",
             "severity": "error",
             "topic": None,

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.report.html import report_html
 from tests.report.reports import (
@@ -111,12 +112,14 @@ def test_the_answer_and_the_next_step_come_first() -> None:
 
     start = texts.index("✗ different")
     assert "is not train-yolov8.4.190-base-cu130" in texts[start + 1]
-    assert texts[start + 2 : start + 6] == [
-        "The cause lies in the",
-        "environment",
-        "(check",
-        "distribution.numpy",
-    ]
+    assert texts[start + 2 : start + 6] == wording(
+        [
+            "The cause lies in the",
+            "environment",
+            "(check",
+            "distribution.numpy",
+        ]
+    )
     assert texts.index("Next:") < texts.index("Tag")
 
 

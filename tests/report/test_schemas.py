@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.cli.main import HANDING_OVER
@@ -53,7 +54,7 @@ def test_every_key_is_described(command: str) -> None:
     described = dict(_descriptions(command_schema(command)))
 
     assert [path for path, text in described.items() if not text] == []
-    assert described["Check.fix"] == "what to do; None where it passed"
+    assert described["Check.fix"] == wording("what to do; None where it passed")
 
 
 def _descriptions(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.model.python import Distribution, Files, OriginKind, UntrackedFile
@@ -104,9 +105,11 @@ def test_each_package_is_listed_with_its_source_and_its_proof() -> None:
 
     listed = list_packages(lock(*packages, a=proved))
 
-    assert [(one.name, one.source, one.proof) for one in listed] == [
-        ("a", "from an index", "proved by RECORD"),
-        ("b", "from a local file", "carried"),
-        ("c", "from an index", "not proved"),
-        ("d", "of the base image", "in the base image"),
-    ]
+    assert [(one.name, one.source, one.proof) for one in listed] == wording(
+        [
+            ("a", "from an index", "proved by RECORD"),
+            ("b", "from a local file", "carried"),
+            ("c", "from an index", "not proved"),
+            ("d", "of the base image", "in the base image"),
+        ]
+    )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from inline_snapshot import snapshot as wording
+
 from snapenv.errors import LockError
 from snapenv.model.outcome import Check, Outcome, Result, Verdict
 from snapenv.report.text import error_text, outcome_text
@@ -29,26 +31,30 @@ def test_a_check_that_failed_says_both_sides_and_what_to_do() -> None:
         Outcome(command="restore", result=Result(), checks=(FAILED,), lines=("no",))
     )
 
-    assert text.plain.splitlines() == [
-        "✗ distribution.numpy expected: 2.4.6; actual: absent",
-        "  fix: Reinstall numpy.",
-        "no",
-    ]
+    assert text.plain.splitlines() == wording(
+        [
+            "✗ distribution.numpy expected: 2.4.6; actual: absent",
+            "  fix: Reinstall numpy.",
+            "no",
+        ]
+    )
 
 
 def test_square_brackets_in_a_message_are_not_taken_for_markup() -> None:
     text = error_text(LockError("gpus[0] of [bold]x[/bold]", hint="See [1]."))
 
-    assert text.plain == "error: gpus[0] of [bold]x[/bold]\nhint: See [1]."
+    assert text.plain == wording("error: gpus[0] of [bold]x[/bold]\nhint: See [1].")
 
 
 def test_what_to_look_out_for_has_a_mark_of_its_own() -> None:
     text = outcome_text(Outcome(command="restore", result=Result(), checks=(SLOW,)))
 
-    assert text.plain.splitlines() == [
-        "! speed            expected: 170 images/s; actual: 151",
-        "  fix: Raise the power limit.",
-    ]
+    assert text.plain.splitlines() == wording(
+        [
+            "! speed            expected: 170 images/s; actual: 151",
+            "  fix: Raise the power limit.",
+        ]
+    )
     assert next(str(span.style) for span in text.spans) == "yellow"
 
 
@@ -72,10 +78,12 @@ def test_what_failed_stands_last_beside_the_verdict() -> None:
     )
 
     assert [line[0] for line in text.plain.splitlines() if line[0] != " "] == list("✓!!✗i✗")
-    assert text.plain.splitlines()[-2:] == [
-        "✗ environment: numpy is another one",
-        "  next: snapenv restore train-x",
-    ]
+    assert text.plain.splitlines()[-2:] == wording(
+        [
+            "✗ environment: numpy is another one",
+            "  next: snapenv restore train-x",
+        ]
+    )
 
 
 def test_a_yes_needs_no_part_and_no_next_step() -> None:
@@ -83,7 +91,7 @@ def test_a_yes_needs_no_part_and_no_next_step() -> None:
 
     text = outcome_text(Outcome(command="restore", result=Result(), verdict=verdict))
 
-    assert text.plain == "✓ train-x is back: tier identical"
+    assert text.plain == wording("✓ train-x is back: tier identical")
 
 
 def test_a_check_cannot_steer_the_terminal_or_make_a_line_of_its_own() -> None:

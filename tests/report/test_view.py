@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.model.fingerprint import Speed
@@ -118,7 +119,7 @@ def test_checks_stand_by_the_part_that_they_ask_and_are_counted() -> None:
         ("!", "speed"),
         ("✓", "fingerprint"),
     ]
-    assert page.counts == "1 failed, 1 warning, 6 passed"
+    assert page.counts == wording("1 failed, 1 warning, 6 passed")
 
 
 def test_only_what_differs_is_among_the_differences() -> None:

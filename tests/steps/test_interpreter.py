@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.errors import EnvironmentMissingError, InterpreterError
 from snapenv.steps.interpreter import find_in_container, find_interpreter
@@ -107,8 +108,10 @@ def test_without_an_active_environment_python3_of_path_is_taken(env: Path) -> No
 
 
 def test_the_environment_of_snapenv_itself_is_not_taken_from_path(env: Path) -> None:
-    with pytest.raises(EnvironmentMissingError, match="PATH has no other python3"):
+    with pytest.raises(EnvironmentMissingError) as caught:
         find_interpreter(None, {"PATH": str(env / "bin")}, own_prefix=str(env))
+
+    assert str(caught.value) == wording("no environment is active, and PATH has no other python3")
 
 
 @pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
@@ -160,5 +163,7 @@ def test_a_container_without_a_shell_has_python3() -> None:
 
 
 def test_a_python_that_is_not_there_is_named() -> None:
-    with pytest.raises(InterpreterError, match="no Python at python4"):
+    with pytest.raises(InterpreterError) as caught:
         find_interpreter("python4", {"PATH": "/nowhere"}, own_prefix="/own")
+
+    assert str(caught.value) == wording("there is no Python at python4")

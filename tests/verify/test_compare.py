@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import docker
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.engine.docker import DockerEngine
@@ -92,9 +93,11 @@ def test_a_library_that_torch_loads_is_named_with_both_versions() -> None:
 
     (check,) = (check for check in checks if not check.ok)
     assert check.id == "frameworks"
-    assert (check.expected, check.actual) == (
-        "torch 2.11.0+cu130, CUDA 13.0, cuDNN 9.19.0, NCCL 2.28.9",
-        "torch 2.11.0+cu130, CUDA 13.0, cuDNN 9.10.2, NCCL 2.28.9",
+    assert (check.expected, check.actual) == wording(
+        (
+            "torch 2.11.0+cu130, CUDA 13.0, cuDNN 9.19.0, NCCL 2.28.9",
+            "torch 2.11.0+cu130, CUDA 13.0, cuDNN 9.10.2, NCCL 2.28.9",
+        )
     )
 
 
@@ -184,7 +187,7 @@ def test_files_that_belong_to_no_package_hold_where_they_are_the_same() -> None:
 
     assert failed(checks) == []
     assert [check.actual for check in checks if check.id == "untracked"] == [
-        "2 files of no package"
+        wording("2 files of no package")
     ]
 
 
@@ -243,7 +246,9 @@ def test_a_file_whose_placeholder_was_not_filled_in_is_named() -> None:
         check for check in compare_facts(with_loose(named), with_loose(PATCH)) if not check.ok
     ]
 
-    assert check.expected == "patch.py content abababababab, which names the environment's folder"
+    assert check.expected == wording(
+        "patch.py content abababababab, which names the environment's folder"
+    )
     assert check.actual == "patch.py content abababababab"
 
 
@@ -411,7 +416,7 @@ def test_a_library_that_an_import_needs_is_missed_with_the_package_that_holds_it
 
     (check,) = [check for check in checks if not check.ok]
     assert (check.id, check.actual) == ("system-libraries", "no libGL.so.1")
-    assert check.fix == "Install them: apt-get install libgl1"
+    assert check.fix == wording("Install them: apt-get install libgl1")
 
 
 @pytest.mark.parametrize("library", [CUDA, RDMA], ids=["of the driver", "of a plugin alone"])
@@ -438,7 +443,7 @@ def test_a_variable_that_is_gone_is_named() -> None:
         ok=False,
         expected="OMP_NUM_THREADS=4",
         actual="OMP_NUM_THREADS unset",
-        fix="Set or unset them as captured: OMP_NUM_THREADS",
+        fix=wording("Set or unset them as captured: OMP_NUM_THREADS"),
         topic="variables",
     )
 
@@ -513,6 +518,6 @@ def test_a_container_that_installs_a_package_while_it_runs_is_found_out(
     checks = compare_facts(captured, probe(target))
     assert done.exit_code == 0, done.output
     assert failed(checks) == ["distributions", "distribution.pi-heif"]
-    assert judge(checks, passed="", failed="it changed").summary == (
+    assert judge(checks, passed="", failed="it changed").summary == wording(
         "it changed: pi-heif is 1.1.0, not absent"
     )

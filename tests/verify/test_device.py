@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.model.fingerprint import Cuda
@@ -131,7 +132,9 @@ def test_why_an_engine_hands_on_no_gpu_is_told() -> None:
     check = check_device(on_cpu("Found no NVIDIA driver"), [NONE], refused="nvml error: unknown")
 
     assert check
-    assert (check.severity, check.actual) == (
-        "warning",
-        "it trained on the CPU: nvml error: unknown",
+    assert (check.severity, check.actual) == wording(
+        (
+            "warning",
+            "it trained on the CPU: nvml error: unknown",
+        )
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.model.hardware import DriverFault, GpuFault
@@ -321,7 +322,7 @@ def test_content_that_one_side_does_not_know_is_a_difference() -> None:
     found = differences(holding(unknown), holding(sample_distribution("numpy", "1.0")))
 
     assert [(each.group, each.left) for each in found] == [
-        ("numerics", "content unknown, no RECORD")
+        wording(("numerics", "content unknown, no RECORD"))
     ]
     assert differences(holding(unknown), holding(unknown)) == ()
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.model.fingerprint import Operator
@@ -154,12 +155,12 @@ def test_each_condition_that_differs_is_named_with_both_values() -> None:
     match = compare_fingerprints(fingerprint(), actual, same_packages=True)
 
     assert tuple(map(str, match.differing)) == (
-        "device cpu → NVIDIA H200",
+        wording("device cpu → NVIDIA H200"),
         "threads 1 → 2",
         "torch 2.11.0+cu130 → 2.6.0",
         "albumentations absent → 2.0.8",
         "lr0 absent → 0.1",
-        'optimizer "SGD" → absent',
+        wording('optimizer "SGD" → absent'),
         f"images {fingerprint().conditions.images_sha256[:12]} → 000000000000",
     )
 
@@ -255,8 +256,8 @@ def test_the_check_of_identical_losses_holds_and_needs_no_fix() -> None:
     assert fingerprint_check(match) == Check(
         id="fingerprint",
         ok=True,
-        expected="every loss bit for bit",
-        actual="identical: all 3 losses are the same",
+        expected=wording("every loss bit for bit"),
+        actual=wording("identical: all 3 losses are the same"),
         part="workload",
     )
 
@@ -267,7 +268,7 @@ def test_the_check_of_close_losses_says_where_and_by_how_much() -> None:
     check = fingerprint_check(match)
 
     assert check.ok
-    assert check.actual == "close: the losses differ from step 2 of 3, by at most 3.0e-07"
+    assert check.actual == wording("close: the losses differ from step 2 of 3, by at most 3.0e-07")
 
 
 def test_the_check_of_a_gpu_says_that_its_tolerances_are_not_measured() -> None:
@@ -287,9 +288,9 @@ def test_the_check_of_different_losses_fails_and_names_what_differs() -> None:
     assert check == Check(
         id="fingerprint",
         ok=False,
-        expected="the losses of the capture",
-        actual="different: the losses differ from step 1 of 3, by at most 3.3e-01",
-        fix="These differ: torch 2.11.0+cu130 → 2.6.0. Restore them as captured.",
+        expected=wording("the losses of the capture"),
+        actual=wording("different: the losses differ from step 1 of 3, by at most 3.3e-01"),
+        fix=wording("These differ: torch 2.11.0+cu130 → 2.6.0. Restore them as captured."),
     )
 
 
@@ -324,7 +325,7 @@ def test_facts_that_fail_are_the_likely_cause() -> None:
     check = fingerprint_check(match, facts=(count, frameworks, edited, slow))
 
     assert check.part == "environment"
-    assert check.fix == (
+    assert check.fix == wording(
         "These differ: frameworks, ultralytics content 1 → edited ultralytics/utils/loss.py. "
         "Restore them as captured."
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.model.fingerprint import MappedLibrary
@@ -40,7 +41,7 @@ def test_the_libraries_of_the_capture_hold() -> None:
     (check,) = compare_libraries(fingerprint(*CAPTURED), fingerprint(*CAPTURED))
 
     assert (check.ok, check.fix) == (True, None)
-    assert check.actual == "2 libraries of CUDA and arithmetic, as mapped"
+    assert check.actual == wording("2 libraries of CUDA and arithmetic, as mapped")
 
 
 def test_of_an_older_baseline_nothing_is_said() -> None:
@@ -105,7 +106,7 @@ def test_two_copies_of_one_library_are_an_error_that_names_both_paths() -> None:
 
     assert twice.id == "libraries.libnvJitLink.so.13"
     assert twice.fails
-    assert twice.actual == (
+    assert twice.actual == wording(
         "2 copies are mapped: /usr/local/cuda/lib64/libnvJitLink.so.13 "
         "and site/nvidia/cu13/lib/libnvJitLink.so.13"
     )
@@ -117,7 +118,7 @@ def test_two_copies_that_the_capture_had_too_are_a_warning() -> None:
 
     (check,) = compare(*both, at_capture=both)
 
-    assert (check.fails, check.expected) == (False, "two copies, as at the capture")
+    assert (check.fails, check.expected) == wording((False, "two copies, as at the capture"))
 
 
 def test_two_copies_of_what_does_no_arithmetic_are_a_warning() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.model.fingerprint import Operator
@@ -143,7 +144,7 @@ def test_on_other_hardware_near_is_expected() -> None:
     check = only(compare_operators(fingerprint(), actual, same_hardware=False))
 
     assert check.ok
-    assert check.actual == "near: matmul fp32 (by 1.0e-06)"
+    assert check.actual == wording("near: matmul fp32 (by 1.0e-06)")
 
 
 def test_on_the_same_hardware_near_is_a_warning_that_names_the_cause() -> None:
@@ -152,7 +153,7 @@ def test_on_the_same_hardware_near_is_a_warning_that_names_the_cause() -> None:
     check = only(compare_operators(fingerprint(), actual))
 
     assert (check.ok, check.fails) == (False, False)
-    assert check.fix == (
+    assert check.fix == wording(
         "convolution fp32 differs first; the likely cause is "
         "another cuDNN, or another choice of its algorithm."
     )
@@ -173,7 +174,7 @@ def test_a_far_operation_is_a_no(*, same_hardware: bool) -> None:
 
     assert check.fails
     assert check.part == ("environment" if same_hardware else "host")
-    assert check.actual == "different: reduction fp32 (by 1.0e-02)"
+    assert check.actual == wording("different: reduction fp32 (by 1.0e-02)")
 
 
 def test_a_far_operation_that_training_does_not_use_is_a_warning() -> None:

@@ -11,6 +11,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.causes import find_cause
 from snapenv.errors import SmokeTrainError
@@ -179,7 +180,7 @@ def test_a_failure_after_the_last_step_is_told_and_the_losses_count(
 
     seen = plant(AT_THE_END.format(fault=f"raise RuntimeError({text})"))
 
-    assert seen.afterwards == "RuntimeError: Weights only load failed: work"
+    assert seen.afterwards == wording("RuntimeError: Weights only load failed: work")
     assert seen.losses == trained.losses
     assert seen.conditions == trained.conditions
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.model.fingerprint import Speed
@@ -50,7 +51,7 @@ def test_as_fast_as_the_capture_holds_and_says_so() -> None:
 
     assert check
     assert (check.id, check.ok, check.fix, check.part) == ("speed", True, None, "host")
-    assert check.actual == "210.0 images/s, 105% of the capture's"
+    assert check.actual == wording("210.0 images/s, 105% of the capture's")
 
 
 @pytest.mark.parametrize(("images_per_s", "ok"), [(160.0, True), (159.9, False)])
@@ -59,7 +60,7 @@ def test_slower_than_eighty_percent_is_a_warning(images_per_s: float, *, ok: boo
 
     assert check
     assert (check.ok, check.severity, check.fails) == (ok, "warning", False)
-    assert check.expected == "at least 80% of 200.0 images/s"
+    assert check.expected == wording("at least 80% of 200.0 images/s")
 
 
 @pytest.mark.parametrize("device", ["cpu", "NVIDIA A100-SXM4-80GB"])
@@ -139,8 +140,8 @@ def test_a_kilowatt_hour_has_the_factors_grams() -> None:
 def test_energy_is_told_with_the_factor_and_its_source() -> None:
     energy, co2 = energy_lines(BEFORE)
 
-    assert energy == "1.75 J an image at 350 W, of the whole GPU"
-    assert co2 == (
+    assert energy == wording("1.75 J an image at 350 W, of the whole GPU")
+    assert co2 == wording(
         "about 216 g CO2 a million images, at 445 g/kWh "
         "(the world's average of 2024, IEA, Electricity 2025)"
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.verify.compare import compare_facts, loaded_lines
@@ -82,7 +83,7 @@ def test_a_side_on_which_nobody_looked_misses_nothing() -> None:
 
 def test_a_capture_says_what_is_in_memory_and_does_not_travel() -> None:
     assert loaded_lines({**PYTHONPATH, **FOLDER, **PRELOAD}) == (
-        "LD_PRELOAD loads libtcmalloc.so.4 into each program here: it does not travel",
+        wording("LD_PRELOAD loads libtcmalloc.so.4 into each program here: it does not travel"),
     )
     assert loaded_lines(None) == loaded_lines({}) == ()
 
@@ -92,9 +93,11 @@ def test_a_check_says_what_is_brought_and_how_to_be_rid_of_it() -> None:
 
     (check,) = compare({}, {"PYTHONPATH": names})
 
-    assert check.expected == "nothing before the environment's own"
-    assert check.actual == "m0, m1, m2, m3, m4 and 2 more before the environment's own"
-    assert check.fix == ("Unset PYTHONPATH in your shell, or remove it from the image's ENV.")
+    assert check.expected == wording("nothing before the environment's own")
+    assert check.actual == wording("m0, m1, m2, m3, m4 and 2 more before the environment's own")
+    assert check.fix == wording(
+        "Unset PYTHONPATH in your shell, or remove it from the image's ENV."
+    )
 
 
 def test_a_comparison_lists_each_variable_where_both_sides_were_looked_at() -> None:

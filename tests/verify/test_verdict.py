@@ -4,6 +4,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.model.fingerprint import Operator, Speed
@@ -67,12 +68,12 @@ def verdict(*checks: Check, diff: str | None = DIFF) -> Verdict:
 
 
 def test_all_held_is_told_with_the_tier() -> None:
-    assert verdict(HELD) == Verdict(ok=True, summary="train is back in .venv: tier close")
+    assert verdict(HELD) == Verdict(ok=True, summary=wording("train is back in .venv: tier close"))
 
 
 def test_without_a_tier_the_summary_is_as_given() -> None:
     assert judge([HELD], passed="this machine can run it", failed="") == Verdict(
-        ok=True, summary="this machine can run it"
+        ok=True, summary=wording("this machine can run it")
     )
 
 
@@ -140,9 +141,11 @@ def test_without_a_command_the_fix_is_next() -> None:
 def test_a_package_decides_before_the_count_of_those_that_differ() -> None:
     found = verdict(COUNT, NUMPY)
 
-    assert (found.check, found.summary) == (
-        "distribution.numpy",
-        ".venv is not train: numpy is that, not this",
+    assert (found.check, found.summary) == wording(
+        (
+            "distribution.numpy",
+            ".venv is not train: numpy is that, not this",
+        )
     )
 
 
@@ -180,7 +183,7 @@ def test_a_proof_gives_the_verdict_with_all_that_a_report_shows() -> None:
     assert (proved.tier, proved.limits) == ("identical", None)
     assert (proved.fingerprint, proved.baseline) == (TRAINED, TRAINED)
     assert [check.id for check in proved.checks][-2:] == ["fingerprint", "operators"]
-    assert proved.energy[0] == "3.60 J an image, of the whole GPU"
+    assert proved.energy[0] == wording("3.60 J an image, of the whole GPU")
 
 
 def test_a_proof_without_a_smoke_train_says_so() -> None:

@@ -5,6 +5,7 @@ from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.base.inspect_image import MARK
@@ -81,7 +82,7 @@ def test_the_images_for_a_snapshot_are_listed_best_first_with_their_reasons(fold
         size_bytes=9_840_000_000,
         local=False,
         inspected=False,
-        reason=(
+        reason=wording(
             "it has Python 3.12; driver 580.95.05 serves its CUDA 13.1, as every 13.x; "
             "its torch 2.11 is the nearest; the newest of these"
         ),
@@ -95,17 +96,19 @@ def test_people_get_a_table_of_60_columns(folder: Path) -> None:
 
     outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=1), services(registry=registry))
 
-    assert outcome.lines == (
-        "Python 3.12.3, torch 2.11.0+cu130, driver 580.95.05, NVIDIA",
-        "H200, amd64",
-        "no package is a base image's own: all are installed from the",
-        "lock",
-        f"images of {MIRRORED}, best first",
-        "    tag             Python  CUDA   torch  size",
-        " 1  26.02-py3       3.12    13.1   2.11   9.8 GB",
-        "    it has Python 3.12; driver 580.95.05 serves its CUDA",
-        "    13.1, as every 13.x; its torch 2.11 is the nearest; the",
-        "    newest of these",
+    assert outcome.lines == wording(
+        (
+            "Python 3.12.3, torch 2.11.0+cu130, driver 580.95.05, NVIDIA",
+            "H200, amd64",
+            "no package is a base image's own: all are installed from the",
+            "lock",
+            "images of localhost:5000/nvidia/pytorch, best first",
+            "    tag             Python  CUDA   torch  size",
+            " 1  26.02-py3       3.12    13.1   2.11   9.8 GB",
+            "    it has Python 3.12; driver 580.95.05 serves its CUDA",
+            "    13.1, as every 13.x; its torch 2.11 is the nearest; the",
+            "    newest of these",
+        )
     )
 
 
@@ -126,8 +129,10 @@ def test_no_active_environment_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
 
-    with pytest.raises(EnvironmentMissingError, match="no environment is active"):
+    with pytest.raises(EnvironmentMissingError) as caught:
         bases(Bases(), services())
+
+    assert str(caught.value) == wording("no environment is active, and PATH has no other python3")
 
 
 def test_a_folder_without_a_snapshot_is_named(tmp_path: Path) -> None:
@@ -141,7 +146,7 @@ def test_a_silent_registry_costs_the_sizes_and_is_said_once(folder: Path) -> Non
     assert outcome.exit_code == 0
     assert len(listed(outcome)) == 8
     assert {one.size_bytes for one in listed(outcome)} == {None}
-    assert outcome.warnings == ("not every size is known: nvcr.io does not answer",)
+    assert outcome.warnings == (wording("not every size is known: nvcr.io does not answer"),)
     assert all(line.endswith("?") for line in outcome.lines if "-py3" in line)
 
 
@@ -151,7 +156,7 @@ def test_an_image_that_the_registry_does_not_have_stands_last(folder: Path) -> N
     outcome = bases(Bases(snapshot=folder, mirror=REGISTRY, limit=80), services(registry=registry))
 
     assert listed(outcome)[0].image == f"{MIRRORED}:26.06-py3"
-    assert listed(outcome)[-7].reason == "its registry has none for amd64"
+    assert listed(outcome)[-7].reason == wording("its registry has none for amd64")
     assert all("its registry has none" in one.warnings[0] for one in listed(outcome)[-7:])
     assert (
         "a capture, which asks no registry, takes 26.02-py3: take the first of these with --base"
@@ -239,9 +244,11 @@ def test_the_first_is_looked_into_where_it_is_here_and_that_is_said(folder: Path
 
     assert [one.inspected for one in listed(outcome)] == [True] + [False] * 7
     assert engine.gpus == [None]
-    assert outcome.lines[7:9] == (
-        "    a container of it ran for a moment: Python 3.12.9, torch",
-        "    2.11.0a0",
+    assert outcome.lines[7:9] == wording(
+        (
+            "    a container of it ran for a moment: Python 3.12.9, torch",
+            "    2.11.0a0",
+        )
     )
 
 
@@ -263,7 +270,7 @@ def test_an_image_that_does_not_run_is_said_and_no_failure(folder: Path) -> None
 
     assert outcome.exit_code == 0
     assert listed(outcome)[0].inspected is False
-    assert outcome.warnings[-1] == (
+    assert outcome.warnings[-1] == wording(
         "26.02-py3 cannot be looked into: python3 of the image exited with 1: no memory"
     )
 
@@ -305,7 +312,7 @@ def test_an_environment_of_an_nvidia_image_has_that_image_first(tmp_path: Path) 
     assert outcome.result.site_packages == "inherited"
     first, second = listed(outcome)[:2]
     assert first.reason == "NVIDIA_PYTORCH_VERSION names 25.01-py3"
-    assert second.reason == "the packages are not this image's"
+    assert second.reason == wording("the packages are not this image's")
 
 
 @pytest.mark.parametrize(("limit", "asked"), [(1, 1), (3, 3), (20, 8)])

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import EnvironmentMissingError, InterpreterError, NotFoundError
@@ -88,7 +89,7 @@ def test_what_is_cosmetic_alone_is_a_yes_and_listed(folder: Path, venv: Path) ->
     outcome = diff(between(folder, venv), services(here=target(BY_UV)))
 
     assert outcome.exit_code == 0
-    assert outcome.lines == ("the same environment; 3 cosmetic",)
+    assert outcome.lines == (wording("the same environment; 3 cosmetic"),)
     assert [check.actual for check in outcome.checks][-1] == "3 different"
 
 
@@ -115,8 +116,10 @@ def test_no_active_environment_is_said(folder: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
 
-    with pytest.raises(EnvironmentMissingError, match="no environment is active"):
+    with pytest.raises(EnvironmentMissingError) as caught:
         diff(between(folder, "live"), services())
+
+    assert str(caught.value) == wording("no environment is active, and PATH has no other python3")
 
 
 def test_a_tag_is_read_out_of_its_image_without_running_it(folder: Path) -> None:
@@ -137,8 +140,12 @@ def test_a_tag_is_read_out_of_its_image_without_running_it(folder: Path) -> None
 def test_an_image_without_a_snapshot_is_named(folder: Path) -> None:
     engine = EngineWithBase(images={f"{REPOSITORY}:old": BASE})
 
-    with pytest.raises(NotFoundError, match="was not built by snapenv"):
+    with pytest.raises(NotFoundError) as caught:
         diff(between(folder, f"{REPOSITORY}:old"), services(engine))
+
+    assert str(caught.value) == wording(
+        "localhost:5000/team/env:old holds no snapshot: it was not built by snapenv"
+    )
 
 
 @pytest.mark.parametrize("rehash", [False, True])
@@ -164,5 +171,9 @@ def test_an_interpreter_that_is_not_there_is_no_image(folder: Path, name: str) -
 
 
 def test_a_folder_that_holds_neither_is_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="neither a snapshot nor an environment"):
+    with pytest.raises(NotFoundError) as caught:
         diff(between(folder, tmp_path), services())
+
+    assert str(caught.value).replace(str(tmp_path), "TMP") == wording(
+        "TMP holds neither a snapshot nor an environment: there is no SHA256SUMS and no bin/python"
+    )

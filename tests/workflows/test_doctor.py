@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.docker_login import LoginError
@@ -46,7 +47,7 @@ def test_a_machine_that_can_run_an_image_is_a_yes_and_nothing_is_pulled() -> Non
     assert outcome.exit_code == 0
     assert outcome.verdict is not None
     assert outcome.verdict.summary == f"{NAME} runs here"
-    assert outcome.lines == ("300 B of layers are to be fetched",)
+    assert outcome.lines == (wording("300 B of layers are to be fetched"),)
     assert engine.find(NAME) is None
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import EngineMissingError, NotFoundError, RegistryError, UsageError
@@ -98,7 +99,7 @@ class Counter:
 
 
 def test_nothing_here_is_said_in_a_line() -> None:
-    assert Counter().lines() == ("no local image of snapenv",)
+    assert Counter().lines() == (wording("no local image of snapenv"),)
 
 
 def test_what_is_here_is_listed_by_repository_and_tag() -> None:
@@ -270,8 +271,8 @@ def test_an_image_of_a_registry_is_shown_without_a_pull() -> None:
         "base       nvcr.io/nvidia/pytorch:25.10-py3",
         f"           @{DIGEST}",
         "CUDA       13.0",
-        "written by snapenv 1.0",
-        "The packages, sources and baseline lie in the image.",
+        wording("written by snapenv 1.0"),
+        wording("The packages, sources and baseline lie in the image."),
         f"To see them: docker pull {NAME}, then snapenv show once more",
     )
     assert outcome.result.packages is None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import (
@@ -166,8 +167,12 @@ def test_a_snapshot_without_a_baseline_cannot_be_trained_against(tmp_path: Path)
     write_snapshot(sample_snapshot(), tmp_path / "plain")
     request = by_tag(ref=str(tmp_path / "plain"), engine="venv", smoke=True)
 
-    with pytest.raises(SmokeTrainError, match="captured without a smoke-train"):
+    with pytest.raises(SmokeTrainError) as caught:
         restore(request, services())
+
+    assert str(caught.value) == wording(
+        "train-yolov8.4.190-base-cu130 was captured without a smoke-train: there are no losses to compare with"
+    )
 
 
 @pytest.mark.parametrize(
@@ -387,9 +392,12 @@ def test_an_image_of_somebody_else_is_named_before_it_is_pulled() -> None:
     engine.push(ImageRef(repository=REPOSITORY, tag=TAG), FakeTask())
     engine.remove(f"{REPOSITORY}:{TAG}")
 
-    with pytest.raises(NotFoundError, match="was not built by snapenv"):
+    with pytest.raises(NotFoundError) as caught:
         restore(by_tag(), services(engine))
 
+    assert str(caught.value) == wording(
+        "localhost:5000/team/env:train-yolov8.4.190-base-cu130 holds no snapshot: it was not built by snapenv"
+    )
     assert engine.find(f"{REPOSITORY}:{TAG}") is None
 
 
@@ -466,8 +474,12 @@ def test_an_image_of_another_snapshot_is_not_the_one_of_a_folder(
     restore(by_tag(), services(engine))
     write_snapshot(sample_snapshot(), tmp_path / "other")
 
-    with pytest.raises(NotFoundError, match="built of another snapshot"):
+    with pytest.raises(NotFoundError) as caught:
         verify(by_tag(ref=str(tmp_path / "other")), services(engine))
+
+    assert str(caught.value).replace(str(tmp_path), "TMP") == wording(
+        "localhost:5000/team/env:train-yolov8.4.190-base-cu130 is here, and was built of another snapshot than TMP/other"
+    )
 
 
 def test_a_venv_that_is_here_is_proved_by_its_own_python(folder: Path, tmp_path: Path) -> None:
@@ -484,15 +496,23 @@ def test_a_venv_that_is_here_is_proved_by_its_own_python(folder: Path, tmp_path:
 
 
 def test_a_venv_that_is_not_here_is_not_found(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="there is no environment"):
+    with pytest.raises(NotFoundError) as caught:
         verify(by_tag(ref=str(folder), engine="venv", into=tmp_path / "gone"), services())
+
+    assert str(caught.value).replace(str(tmp_path), "TMP") == wording(
+        "there is no environment TMP/gone"
+    )
 
 
 def test_an_image_without_a_snapshot_is_named() -> None:
     engine = EngineWithBase(images={f"{REPOSITORY}:{TAG}": BASE})
 
-    with pytest.raises(NotFoundError, match="was not built by snapenv"):
+    with pytest.raises(NotFoundError) as caught:
         restore(by_tag(), services(engine))
+
+    assert str(caught.value) == wording(
+        "localhost:5000/team/env:train-yolov8.4.190-base-cu130 holds no snapshot: it was not built by snapenv"
+    )
 
 
 def test_an_image_that_names_another_snapshot_than_it_holds_is_refused(
