@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from snapenv.model.host import Needs
 from snapenv.model.outcome import Check
+from snapenv.model.results import Machine
 from snapenv.nvidia.catalogue import dotted
 from snapenv.nvidia.driver import own_cuda, serve
 from snapenv.nvidia.kernels import builds_for, cover_by_image, name_build
@@ -31,28 +32,11 @@ THIS_MACHINE = Needs(name="this machine", builds=True)
 
 
 class MachineReport(Struct, frozen=True, kw_only=True):
-    """What a machine is and can run; None is unknown, or not there.
+    """What a machine can run, with the checks that need no environment."""
 
-    ``image`` is the newest of NVIDIA's PyTorch images that is known to run here, on the CPU where
-    there is no driver. ``torch_builds`` are the names of torch's indexes: ``cu126``. ``containers``
-    says how a container gets the GPU; None is not at all.
-    """
-
+    machine: Machine
     checks: tuple[Check, ...]
-    gpus: tuple[str, ...]
-    driver: str | None = None
-    cuda: str | None = None
-    image: str | None = None
-    torch_builds: tuple[str, ...] = ()
-    containers: str | None = None
-    free_bytes: int | None = None
-    venv: bool = False  # asked for venvs alone
-    driver_found: bool = False  # whether it answers or not
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The same for people, a line each."""
-        return tuple(_lines(self))
+    lines: tuple[str, ...]  # the same for people
 
 
 def describe_machine(
@@ -66,8 +50,7 @@ def describe_machine(
     hardware, engine = host.hardware, host.engine
     driver = hardware.driver
     own = own_cuda(driver, catalogue) if driver else None
-    return MachineReport(
-        checks=preflight(host, needs, catalogue),
+    machine = Machine(
         gpus=tuple(map(_describe, hardware.gpus)),
         driver=driver.version if driver else None,
         cuda=dotted(own) if own else None,
@@ -75,8 +58,12 @@ def describe_machine(
         torch_builds=tuple(_builds(host, catalogue)),
         containers=_containers(Case(host=host, needs=needs, catalogue=catalogue)),
         free_bytes=engine.free_bytes if engine else None,
-        venv=needs.venv,
-        driver_found=bool(driver or hardware.driver_fault),
+    )
+    checks = preflight(host, needs, catalogue)
+    return MachineReport(
+        machine=machine,
+        checks=checks,
+        lines=tuple(_lines(machine, venv=needs.venv, fault=hardware.driver_fault is not None)),
     )
 
 
@@ -128,16 +115,17 @@ def _containers(case: Case) -> str | None:
     return {"cdi": "CDI", "legacy": named, "none": None}[case.injection]
 
 
-def _lines(report: MachineReport) -> Iterator[str]:
-    yield from report.gpus or (_NO_GPU[report.driver_found],)
-    if report.driver and report.cuda:
-        yield f"driver {report.driver} serves CUDA {report.cuda}"
-    if report.image:
-        yield f"newest NVIDIA PyTorch image that runs here: {report.image}"
-    if report.gpus:
-        builds = ", ".join(report.torch_builds)
+def _lines(machine: Machine, *, venv: bool, fault: bool) -> Iterator[str]:
+    """Yield what a machine can run; a driver with a ``fault`` is there and does not answer."""
+    yield from machine.gpus or (_NO_GPU[machine.driver is not None or fault],)
+    if machine.driver and machine.cuda:
+        yield f"driver {machine.driver} serves CUDA {machine.cuda}"
+    if machine.image:
+        yield f"newest NVIDIA PyTorch image that runs here: {machine.image}"
+    if machine.gpus:
+        builds = ", ".join(machine.torch_builds)
         yield f"torch builds that run here: {builds or 'none is known'}"
-    if report.gpus and not report.venv:
-        yield f"containers get the GPU by {report.containers or 'nothing yet: see the checks'}"
-    if report.free_bytes is not None:
-        yield f"{size(report.free_bytes)} free for images"
+    if machine.gpus and not venv:
+        yield f"containers get the GPU by {machine.containers or 'nothing yet: see the checks'}"
+    if machine.free_bytes is not None:
+        yield f"{size(machine.free_bytes)} free for images"

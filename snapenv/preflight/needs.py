@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from snapenv.model.facts import Kernels
 from snapenv.model.host import Needs
 from snapenv.model.image import ImageRef
+from snapenv.model.needs_label import read_label, read_row
 from snapenv.model.snapshot import BASE_NAME_LABEL
 from snapenv.nvidia.catalogue import dotted, read_kernels
-from snapenv.preflight.needs_label import read_label, read_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

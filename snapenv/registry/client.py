@@ -28,15 +28,13 @@ from snapenv.registry.documents import (
     parse,
     parse_manifest,
 )
-from snapenv.registry.login import find_login
-from snapenv.registry.repository import find_repository
+from snapenv.registry.repository import find_login, find_repository
 from snapenv.registry.session import RegistrySession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from snapenv.registry.login import Login
-    from snapenv.registry.repository import Repository
+    from snapenv.registry.repository import Login, Repository
     from snapenv.registry.session import Body
 
 _ANY = "*/*"

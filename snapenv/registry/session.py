@@ -24,16 +24,20 @@ from snapenv.network.session import (
     choose_authorities,
 )
 from snapenv.registry.documents import Token, parse
-from snapenv.registry.login import Basic, Bearer, parse_challenge
-from snapenv.registry.repository import find_authority, find_client_certificate
+from snapenv.registry.repository import (
+    Basic,
+    Bearer,
+    find_authority,
+    find_client_certificate,
+    parse_challenge,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from snapenv.network.cause import Kind
     from snapenv.network.session import Patience
-    from snapenv.registry.login import Login
-    from snapenv.registry.repository import Repository
+    from snapenv.registry.repository import Login, Repository
 
 _CHUNK_BYTES = 64 << 10
 _WHOLE_S = 120.0  # for one answer

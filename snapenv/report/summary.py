@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from snapenv.model.results import CaptureResult
-from snapenv.model.wheels import FromBase, FromConda, Pinned, Vendored
+from snapenv.model.wheels import Pinned, Vendored
 from snapenv.sizes import counted
 
 if TYPE_CHECKING:
@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.python import Distribution, OriginKind
-    from snapenv.model.results import ListedPackage
     from snapenv.model.snapshot import Lock
-    from snapenv.model.wheels import Locked
 
-_ORIGINS: Mapping[OriginKind, str] = {
+ORIGINS: Mapping[OriginKind, str] = {
     "index": "from an index",
     "url": "from a URL",
     "vcs": "from version control",
@@ -53,7 +51,7 @@ def summary_lines(result: CaptureResult) -> Iterator[str]:
     """Yield what was looked at, and then only what is not as an index gave it."""
     told = ", ".join(
         words if len(result.origins) == 1 else f"{result.origins[kind]} {words}"
-        for kind, words in _ORIGINS.items()
+        for kind, words in ORIGINS.items()
         if kind in result.origins
     )
     packages = counted(result.packages, "package")
@@ -82,34 +80,6 @@ def summary_warnings(result: CaptureResult) -> Iterator[str]:
             f"cannot be imported, here and after a restore: {', '.join(lost[:_NAMED])}{more}: "
             "their files are gone; install the packages again, or leave them out"
         )
-
-
-def list_packages(lock: Lock) -> tuple[ListedPackage, ...]:
-    """Return each package: name, version, origin, where it comes from, and how that is proved."""
-    from snapenv.model.results import ListedPackage
-
-    return tuple(
-        ListedPackage(
-            name=package.name,
-            version=package.version,
-            origin=package.origin,
-            source=package.url or _ORIGINS[package.origin],
-            proof=_proof(lock.packages[package.name]),
-        )
-        for package in lock.environment.distributions
-    )
-
-
-def _proof(locked: Locked) -> str:
-    match locked:
-        case Pinned(proof=proof):
-            return "proved by RECORD" if proof == "record" else "not proved"
-        case Vendored():
-            return "carried"
-        case FromBase():
-            return "in the base image"
-        case FromConda():
-            return "of a conda package"
 
 
 def _special(result: CaptureResult) -> Iterator[str]:

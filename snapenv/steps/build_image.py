@@ -12,6 +12,7 @@ from snapenv.errors import BuildError, LeakError, TagTakenError
 from snapenv.lock.fetch import Staged, stage_private_wheels, temporary_folder
 from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.image import BuildContext, ImageRef
+from snapenv.model.needs_label import make_label
 from snapenv.model.snapshot import (
     BASE_DIGEST_LABEL,
     BASE_NAME_LABEL,
@@ -23,7 +24,6 @@ from snapenv.model.snapshot import (
     VERSION_LABEL,
 )
 from snapenv.ownership.claim import claim
-from snapenv.preflight.needs_label import make_label
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import is_layer_file, split_lock
 from snapenv.secrets.refuse import refuse_leaking_image

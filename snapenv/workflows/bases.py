@@ -12,8 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.base.choose import rank_bases
-from snapenv.base.inspect_image import inspect_image
-from snapenv.base.metadata import ImageMetadata, correct, read_metadata
+from snapenv.base.metadata import ImageMetadata, correct, inspect_image, read_metadata
 from snapenv.errors import NotFoundError, SnapenvError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import Image, ImageRef, RemoteImage

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError
@@ -32,19 +31,11 @@ if TYPE_CHECKING:
     from snapenv.ports import Services
 
 
-class Build(Struct, frozen=True, kw_only=True):
+class Build(BuildOptions, frozen=True, kw_only=True):
     """What a user may ask of a build."""
 
     repository: str
-    base: str | None = None
-    mirror: str | None = None
     push: bool = False
-    replace: bool = False
-
-    @property
-    def options(self) -> BuildOptions:
-        """How the image is made."""
-        return BuildOptions(base=self.base, mirror=self.mirror, replace=self.replace)
 
 
 def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResult]:
@@ -52,9 +43,9 @@ def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResu
     snapshot = read_snapshot(resolve_folder(folder).path)
     services.engine.check()
     ref = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
-    image = find_image(snapshot, ref, request.options, services)
+    image = find_image(snapshot, ref, request, services)
     if image is None:
-        image = make_image(snapshot, ref, request.options, services)
+        image = make_image(snapshot, ref, request, services)
     elif image_differences(image, snapshot, services):
         raise tag_taken(ref, f"{image.id}, changed after it was built,", snapshot.digest)
     digest = _push(ref, image, request, services) if request.push else image.id

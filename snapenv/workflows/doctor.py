@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.docker_login import LoginError
@@ -12,7 +11,7 @@ from snapenv.errors import RegistryError, SnapenvError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
-from snapenv.model.results import DoctorResult, Machine
+from snapenv.model.results import DoctorResult
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.machine import THIS_MACHINE, describe_machine
@@ -45,14 +44,11 @@ if TYPE_CHECKING:
     from snapenv.steps.source import Source
 
 
-class Doctor(Struct, frozen=True, kw_only=True):
+class Doctor(RunOptions, frozen=True, kw_only=True):
     """What a user may ask of a look at this machine."""
 
     ref: str | None = None  # a tag, an image reference, an archive, a snapshot folder
     repository: str
-    mirror: str | None = None
-    device: str = "auto"
-    venv: bool = False  # no container is to be made
 
 
 def doctor(request: Doctor, services: Services) -> Outcome[DoctorResult]:
@@ -66,8 +62,7 @@ def doctor(request: Doctor, services: Services) -> Outcome[DoctorResult]:
         return _describe(inspect_host(services, engine=not request.venv), request)
     source = resolve_source(request.ref, repository=request.repository, services=services)
     host = inspect_host(services, engine=not request.venv)
-    options = RunOptions(device=request.device, mirror=request.mirror, venv=request.venv)
-    needs = needs_of(source, services, host=host, options=options, repository=request.repository)
+    needs = needs_of(source, services, host=host, options=request, repository=request.repository)
     moved = "loaded" if isinstance(source, Archive) else "fetched"
     return _outcome(host, needs, about=str(source), moved=moved)
 
@@ -130,19 +125,7 @@ def _describe(host: Host, request: Doctor) -> Outcome[DoctorResult]:
     report = describe_machine(host, load_catalogue(), needs=needs)
     return Outcome(
         command="doctor",
-        result=DoctorResult(
-            ref=None,
-            host=_without_uuids(host),
-            machine=Machine(
-                gpus=report.gpus,
-                driver=report.driver,
-                cuda=report.cuda,
-                image=report.image,
-                torch_builds=report.torch_builds,
-                containers=report.containers,
-                free_bytes=report.free_bytes,
-            ),
-        ),
+        result=DoctorResult(ref=None, host=_without_uuids(host), machine=report.machine),
         checks=report.checks,
         lines=report.lines,
         verdict=judge(

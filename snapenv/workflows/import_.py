@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from msgspec import Struct
 
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import ArchiveResult
@@ -16,25 +13,14 @@ if TYPE_CHECKING:
     from snapenv.ports import Services
 
 
-class Import(Struct, frozen=True, kw_only=True):
+class Import(Loading, frozen=True, kw_only=True):
     """What a user may ask of an import."""
-
-    file: Path
-    repository: str
-    mirror: str | None = None
-    replace: bool = False
 
 
 def import_image(request: Import, services: Services) -> Outcome[ArchiveResult]:
     """Check an archive whole, load its image, and name it by the convention."""
     archived, _ = read_archive(request.file, services)
-    loading = Loading(
-        file=request.file,
-        repository=request.repository,
-        mirror=request.mirror,
-        replace=request.replace,
-    )
-    image, ref = load_archive(loading, archived, services)
+    image, ref = load_archive(request, archived, services)
     return Outcome(
         command="import",
         result=ArchiveResult(

@@ -1,7 +1,35 @@
 from __future__ import annotations
 
-from snapenv.base.metadata import ImageMetadata, correct, read_metadata
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from inline_snapshot import snapshot as wording
+
+from snapenv.base.metadata import (
+    MARK,
+    ImageMetadata,
+    correct,
+    inspect_image,
+    parse_seen,
+    read_metadata,
+)
+from snapenv.engine.docker import DockerEngine
+from snapenv.errors import ProbeError
+from snapenv.lock.store import write_snapshot
+from snapenv.model.image import ImageRef
+from snapenv.model.python import Torch
 from snapenv.nvidia.catalogue import CatalogueImage, Kernels
+from snapenv.ports import Completed
+from snapenv.targets.local import LocalTarget
+from tests.command import Command
+from tests.fakes import FakeTarget, FakeTask
+from tests.samples import sample_environment, sample_facts, sample_lock, sample_snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 IMAGE = CatalogueImage(tag="25.10-py3", python="3.12", cuda=(13, 0), torch=(2, 9))
 LABELS = {
@@ -62,3 +90,78 @@ def test_what_was_seen_counts_more_than_what_was_said() -> None:
     assert seen.over(read_metadata({}, LABELS)) == ImageMetadata(
         python="3.12.3", torch="2.9.1", cudnn="9.14.0.64", nccl="2.27.7"
     )
+
+
+def answering(stdout: str, *, exit_code: int = 0) -> FakeTarget:
+    done = Completed(exit_code=exit_code, stdout=stdout, stderr="Traceback\nit broke\n")
+    return FakeTarget(python="python3", answers={"python3": done})
+
+
+def test_an_answer_is_found_below_a_banner() -> None:
+    told = {"python": "3.12.3", "torch": "2.9.0a0+145a3a7.nv25.10", "cuda": "13.0"}
+
+    seen = inspect_image(answering(f"== PyTorch ==\n\n{MARK}{json.dumps(told)}\n"))
+
+    assert seen == ImageMetadata(python="3.12.3", torch="2.9.0a0+145a3a7.nv25.10", cuda="13.0")
+
+
+def test_a_program_that_fails_is_named_with_its_last_word() -> None:
+    with pytest.raises(ProbeError) as caught:
+        inspect_image(answering("", exit_code=1))
+
+    assert str(caught.value) == wording("python3 of the image exited with 1: it broke")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"python": 3}', '{"python": "three"}', '{"python": "3.12", "torch": 2}'],
+)
+def test_an_answer_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ProbeError, match="reported its versions as"):
+        parse_seen(text)
+
+
+@pytest.mark.parametrize(
+    ("lines", "cuda"),
+    [
+        ("__version__ = '2.11.0'\ncuda: Optional[str] = '13.0'\n", "13.0"),
+        ("__version__ = '2.11.0'\ncuda = None\nraise SystemExit('it is not to be run')\n", None),
+    ],
+)
+def test_torch_is_read_and_never_imported(lines: str, cuda: str | None, tmp_path: Path) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "torch" / "version.py").write_text(lines)
+    target = LocalTarget(python=sys.executable)
+
+    class Here:
+        python = target.python
+
+        def run(self, argv: tuple[str, ...], **_: object) -> Completed:
+            return target.run(argv, environment={"PYTHONPATH": str(tmp_path)})
+
+    seen = inspect_image(Here())  # type: ignore[arg-type]  # it is asked for nothing else
+
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert seen == ImageMetadata(python=version, torch="2.11.0", cuda=cuda)
+
+
+@pytest.mark.docker
+def test_a_real_image_that_is_here_is_looked_into_and_its_python_found(
+    base_image: str, tmp_path: Path
+) -> None:
+    """The catalogue says that 25.01 has Python 3.12; the stand-in under that name has Debian's."""
+    DockerEngine().pull(ImageRef.parse(base_image), FakeTask())
+    environment = sample_environment(python="3.12.3", torch=Torch(version="2.6.0", cuda="12.8"))
+    lock = sample_lock(facts=sample_facts(environment=environment))
+    write_snapshot(sample_snapshot(lock), tmp_path / "snapshot")
+    mirror = base_image.partition("/")[0]
+
+    result = Command().result(
+        "bases", str(tmp_path / "snapshot"), "--mirror", mirror, "--limit", "80"
+    )
+
+    found = next(one for one in result["bases"] if one["image"] == base_image)
+    assert (found["inspected"], found["local"]) == (True, True)
+    assert (found["python"], found["torch"]) == ("3.13", "2.6")
+    assert found["rank"] > 1

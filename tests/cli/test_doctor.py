@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from snapenv.lock.store import write_snapshot
 from snapenv.model.host import NEEDS_LABEL
+from snapenv.model.needs_label import make_label
 from snapenv.model.snapshot import SNAPSHOT_LABEL
-from snapenv.preflight.needs_label import make_label
 from tests.command import Command
 from tests.engines.newer_engine import NEWER, start_newer
 from tests.engines.provide import provide

@@ -83,35 +83,35 @@ def test_what_runs_follows_from_driver_and_gpu(
 ) -> None:
     report = describe_machine(host(gpu, driver), KNOWN)
 
-    assert report.image == f"{PYTORCH}:{image}"
-    assert report.torch_builds == tuple(builds.split())
+    assert report.machine.image == f"{PYTORCH}:{image}"
+    assert report.machine.torch_builds == tuple(builds.split())
 
 
 def test_every_gpu_of_a_machine_must_run_what_is_named() -> None:
     report = describe_machine(host((RTX5090, GTX1080), "580.95.05"), KNOWN)
 
-    assert report.torch_builds == ()
+    assert report.machine.torch_builds == ()
     assert "torch builds that run here: none is known" in report.lines
 
 
 def test_a_driver_that_is_too_old_for_everything_is_told_so() -> None:
     report = describe_machine(host(GTX1080, "390.157"), KNOWN)
 
-    assert report.cuda == "9.1"
-    assert report.torch_builds == ()
+    assert report.machine.cuda == "9.1"
+    assert report.machine.torch_builds == ()
 
 
 def test_on_arm64_only_images_are_named_that_are_known_to_exist_for_it() -> None:
     report = describe_machine(host(GB10, "580.95.05", ARM28), KNOWN)
 
-    assert report.image == f"{PYTORCH}:26.07-py3"
-    assert report.torch_builds == ("cu128", "cu130", "cu132")
+    assert report.machine.image == f"{PYTORCH}:26.07-py3"
+    assert report.machine.torch_builds == ("cu128", "cu130", "cu132")
 
 
 def test_a_jetson_is_promised_none_of_torch_s_own_builds() -> None:
     report = describe_machine(host(ORIN, "540.4.0", ARM28, JETSON), KNOWN)
 
-    assert report.torch_builds == ()
+    assert report.machine.torch_builds == ()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_the_way_of_the_gpu_into_a_container_is_named(
 ) -> None:
     machine = replace(host(A100, "580.95.05"), engine=engine, plumbing=plumbing)
 
-    assert describe_machine(machine, KNOWN).containers == way
+    assert describe_machine(machine, KNOWN).machine.containers == way
 
 
 def test_without_a_way_into_containers_the_checks_say_what_to_do() -> None:

@@ -13,10 +13,10 @@ from snapenv.model.facts import Kernels, Native
 from snapenv.model.hardware import Driver
 from snapenv.model.host import NEEDS_LABEL, GpuPlumbing, HostEngine, Unread
 from snapenv.model.image import ImageRef, RemoteImage
+from snapenv.model.needs_label import make_label, read_label
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import dotted, load_catalogue
 from snapenv.preflight.needs import for_device, of_labels, of_lock
-from snapenv.preflight.needs_label import make_label, read_label
 from snapenv.preflight.needs_of import RunOptions, missing_layers, needs_of_archive
 from snapenv.steps.host import inspect_host, judge_host
 from snapenv.steps.source import resolve_source

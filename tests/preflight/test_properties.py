@@ -106,7 +106,7 @@ def test_every_machine_can_be_described(host: Host) -> None:
     report = describe_machine(host, KNOWN)
 
     assert report.lines
-    assert len(report.gpus) == len(host.hardware.gpus)
+    assert len(report.machine.gpus) == len(host.hardware.gpus)
 
 
 @given(host=HOSTS | REAL, needs=NEEDS | ENVIRONMENTS)

@@ -5,8 +5,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.model.image import ImageRef
-from snapenv.registry.login import Basic, Bearer, parse_challenge
-from snapenv.registry.repository import Repository, find_authority, find_repository
+from snapenv.registry.repository import (
+    Basic,
+    Bearer,
+    Repository,
+    find_authority,
+    find_repository,
+    parse_challenge,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

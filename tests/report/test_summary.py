@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from snapenv.model.python import Distribution, Files, OriginKind, UntrackedFile
 from snapenv.model.wheels import Pinned
+from snapenv.report.card import list_packages
 from snapenv.report.summary import (
-    list_packages,
     summarize,
     summary_lines,
     summary_warnings,

@@ -8,7 +8,7 @@ import pytest
 from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
-from snapenv.base.inspect_image import MARK
+from snapenv.base.metadata import MARK
 from snapenv.errors import EngineMissingError, EnvironmentMissingError, NotFoundError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage

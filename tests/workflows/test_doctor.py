@@ -11,7 +11,7 @@ from snapenv.docker_login import LoginError
 from snapenv.errors import RegistryError
 from snapenv.model.hardware import Driver, DriverFault
 from snapenv.model.host import NEEDS_LABEL, GpuPlumbing
-from snapenv.preflight.needs_label import make_label
+from snapenv.model.needs_label import make_label
 from snapenv.workflows.doctor import Doctor, doctor
 from tests.samples import sample_facts, sample_hardware
 from tests.workflows.services import (

@@ -12,8 +12,8 @@ from snapenv.lock.make_lock import base_source
 from snapenv.lock.store import write_snapshot
 from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
+from snapenv.model.needs_label import make_label
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL, Source
-from snapenv.preflight.needs_label import make_label
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.list import Listing, list_images
 from snapenv.workflows.show import show
