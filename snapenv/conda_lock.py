@@ -105,7 +105,7 @@ def in_install_order(packages: Sequence[CondaPackage]) -> tuple[CondaPackage, ..
     """
     by_name = {package.name: package for package in packages}
     needs = {
-        package.name: sorted({_named(spec) for spec in package.depends} & by_name.keys())
+        package.name: sorted({needed_name(spec) for spec in package.depends} & by_name.keys())
         for package in sorted(packages, key=lambda package: package.name)
     }
     while True:
@@ -119,6 +119,7 @@ def in_install_order(packages: Sequence[CondaPackage]) -> tuple[CondaPackage, ..
             return tuple(by_name[name] for name in order)
 
 
-def _named(spec: str) -> str:
+def needed_name(spec: str) -> str:
+    """Return the name of the package that a match spec asks for; ``__`` starts a virtual one."""
     match = _NAME.match(spec)
     return match[1].lower() if match else ""

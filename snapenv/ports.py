@@ -333,6 +333,14 @@ class Wheels(Protocol):
         """
         ...
 
+    def is_offered(self, wheel: IndexWheel) -> bool:
+        """Return whether its host still has a file; nothing of it is read. Many may ask at once.
+
+        Raises:
+            PackageIndexError: The host does not answer or refuses.
+        """
+        ...
+
     def is_private(self, wheel: IndexWheel) -> bool:
         """Return whether this machine has a credential for where the wheel lies."""
         ...

@@ -17,7 +17,7 @@ from snapenv.index.download import Download
 from snapenv.index.range_reader import open_remote
 from snapenv.index.record import ARCHIVE_ERRORS, read_record
 from snapenv.index.session import IndexSession, NoRangesError, choose_trust
-from snapenv.network.session import Patience, RequestError
+from snapenv.network.session import ABSENT, Patience, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +48,27 @@ def read_remote_record(wheel: IndexWheel, session: IndexSession) -> WheelRecord:
         return session.repeat(wheel, lambda: _record_of_parts(wheel, session))
     except NoRangesError:
         return _record_of_whole(wheel, session)
+
+
+def is_offered(wheel: IndexWheel, session: IndexSession) -> bool:
+    """Return whether its host still has a file; nothing of it is read.
+
+    Raises:
+        PackageIndexError: The host does not answer or refuses.
+    """
+
+    def ask() -> bool:
+        try:
+            with session.get(wheel, part="bytes=0-0"):
+                return True
+        except NoRangesError:
+            return True
+        except RequestError as error:
+            if error.status in ABSENT:
+                return False
+            raise
+
+    return session.repeat(wheel, ask)
 
 
 def download_wheel(wheel: IndexWheel, into: Path, session: IndexSession, task: Task) -> None:

@@ -133,6 +133,16 @@ class IndexWheels:
 
         download_wheel(wheel, into, self._session(), task)
 
+    def is_offered(self, wheel: IndexWheel) -> bool:
+        """Return whether its host still has a file; nothing of it is read.
+
+        Raises:
+            PackageIndexError: The host does not answer or refuses.
+        """
+        from snapenv.index.fetching import is_offered
+
+        return is_offered(wheel, self._session())
+
     def is_private(self, wheel: IndexWheel) -> bool:
         """Return whether this machine has a credential for where the wheel lies."""
         return self._credentials.is_known(wheel.url)

@@ -24,9 +24,10 @@ from snapenv.kept import Kept, KeptFiles
 from snapenv.lock.overlay import OverlayPlan
 from snapenv.lock.paths import place_in_environment
 from snapenv.model.carried import CarriedFile, Content
+from snapenv.model.conda import CondaPackage
 from snapenv.model.facts import Facts
 from snapenv.model.python import Distribution
-from snapenv.model.snapshot import VENDOR
+from snapenv.model.snapshot import VENDOR, Prove, Vendor
 from snapenv.model.wheels import Vendored, VendoredWheel
 from snapenv.program import program_digest
 from snapenv.secrets.model import Leak, Location
@@ -45,6 +46,17 @@ _TEXT_BYTES = 8192  # a NUL among the first says that it is none
 _GOES_ON = b"-._~+"  # beside letters and digits, what makes a name longer
 
 
+class VendorOptions(Struct, frozen=True, kw_only=True):
+    """How much is proved, how much travels, and where what is fetched for that is put."""
+
+    prove: Prove = "record"
+    vendor: Vendor = "missing"
+    anew: bool = False  # ask the index even for what it has answered today
+    allow: tuple[str, ...] = ()  # files that may travel although they look as if with a secret
+    beside: tuple[str, ...] = ()  # paths beside the sources of packages that travel, too
+    into: Path
+
+
 class Travelling(Struct, frozen=True, kw_only=True):
     """What must travel: distributions as wheels, and the files of the overlay's plan.
 
@@ -54,6 +66,7 @@ class Travelling(Struct, frozen=True, kw_only=True):
     distributions: tuple[Distribution, ...]
     plan: OverlayPlan
     facts: Facts
+    packages: tuple[CondaPackage, ...] = ()  # of conda
     beside: tuple[str, ...] = ()  # paths beside the sources of packages that travel, too
     into: Path  # a folder for files that are large, and for wheels that are kept
 
@@ -173,8 +186,10 @@ def _identities(travelling: Travelling) -> dict[str, object]:
     environment = travelling.facts.environment
     minor = environment.interpreter.minor
     untracked = {name: found for name, found in _untracked(environment).items() if found.sha256}
-    owners: dict[str, list[Distribution]] = {}
-    for found in environment.distributions:
+    conda = travelling.facts.conda
+    owners: dict[str, list[Distribution | CondaPackage]] = {}
+    packages: tuple[Distribution | CondaPackage, ...] = conda.packages if conda else ()
+    for found in (*packages, *environment.distributions):
         for path in found.files.edited if found.files else ():
             owners.setdefault(place_in_environment(found.name, path, minor), []).append(found)
     return {

@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from snapenv import __version__
+from snapenv.lock.conda import channel_sources
 from snapenv.model.image import ImageRef, Tag, tag_part
 from snapenv.model.snapshot import VENDOR, Base, Lock, Source
-from snapenv.model.wheels import Pinned, Vendored, VendoredWheel
+from snapenv.model.wheels import IndexWheel, Pinned, Vendored, VendoredWheel
 from snapenv.sizes import counted, size
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
-    from snapenv.lock.packages import Packages, VendorOptions
+    from snapenv.lock.carry import VendorOptions
+    from snapenv.lock.packages import Packages
+    from snapenv.model.conda import CondaLock
     from snapenv.model.facts import Facts
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.python import Environment, Interpreter
-    from snapenv.model.wheels import IndexWheel, Locked
+    from snapenv.model.wheels import Locked
 
 _GONE_INDEX = (
     "No image can be built and no venv made; an image that is built already stays. "
@@ -77,28 +80,47 @@ def make_lock(  # noqa: PLR0913 - all but three by name
         sources=list_sources(
             base,
             packages.locked.values(),
-            packages.uv,
+            _tools(packages),
+            conda=packages.conda,
             python=facts.environment.interpreter,
             travels=packages.installer.file is not None,
         ),
         environment=replace(facts.environment, notes=()),
         packages=packages.locked,
+        conda=packages.conda,
         allowed=packages.allowed,
         overlay=packages.overlay,
     )
 
 
-def list_sources(
-    base: Base, packages: Collection[Locked], uv: IndexWheel, *, python: Interpreter, travels: bool
-) -> tuple[Source, ...]:
-    """Name each place: hosts of wheels by name, the snapshot, of Python, then the base's registry.
+def _tools(packages: Packages) -> tuple[IndexWheel, ...]:
+    rattler = packages.conda_installer
+    if rattler is None:
+        return (packages.uv,)
+    of_conda = IndexWheel(
+        name="py-rattler", version=rattler.version, url=rattler.url, sha256=rattler.sha256
+    )
+    return packages.uv, of_conda
 
-    ``uv`` is needed to build; it ``travels`` where the wheels of the index do.
+
+def list_sources(  # noqa: PLR0913 - all but three by name
+    base: Base,
+    packages: Collection[Locked],
+    tools: Sequence[IndexWheel],
+    *,
+    python: Interpreter,
+    travels: bool,
+    conda: CondaLock | None = None,
+) -> tuple[Source, ...]:
+    """Name each place: hosts of wheels and channels by name, the snapshot, Python's, the registry.
+
+    ``tools`` are needed to build; they ``travel`` where the wheels of the index do. Python is a
+    package of ``conda`` where that is given. The registry of the base image is the last.
     """
     by_host: dict[str, list[IndexWheel]] = {}
-    carried = int(travels)
-    if not travels:
-        by_host[uv.host] = [uv]
+    carried = len(tools) if travels else 0
+    for tool in () if travels else tools:
+        by_host.setdefault(tool.host, []).append(tool)
     for locked in packages:
         match locked:
             case Pinned(wheel=wheel, file=None):
@@ -112,8 +134,9 @@ def list_sources(
             Source(place=host, holds=_describe(wheels), when_gone=_GONE_INDEX)
             for host, wheels in sorted(by_host.items())
         ),
-        *((_carried_source(carried),) if carried else ()),
-        *((_python_source(python),) if base.site_packages == "isolated" else ()),
+        *(channel_sources(conda) if conda else ()),
+        *_carried_sources(carried, conda),
+        *((_python_source(python),) if base.site_packages == "isolated" and not conda else ()),
         base_source(ImageRef.parse(base.image)),
     )
 
@@ -136,8 +159,12 @@ def _python_source(python: Interpreter) -> Source:
     )
 
 
-def _carried_source(count: int) -> Source:
-    return Source(place=f"{VENDOR}/", holds=_wheels(count), when_gone=_NEVER_GONE)
+def _carried_sources(wheels: int, conda: CondaLock | None) -> Iterator[Source]:
+    packages = [archive for archive in conda.archives.values() if archive.file] if conda else []
+    held = ((wheels, "wheel"), (len(packages), "conda package"))
+    holds = " and ".join(counted(number, noun) for number, noun in held if number)
+    if holds:
+        yield Source(place=f"{VENDOR}/", holds=holds, when_gone=_NEVER_GONE)
 
 
 def _describe(wheels: Sequence[IndexWheel]) -> str:

@@ -18,9 +18,10 @@ from snapenv.lock.paths import place_in_environment
 from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from snapenv.model.carried import CarriedFile, Content
+    from snapenv.model.conda import CondaPackage
     from snapenv.model.python import Distribution, Environment, Files
 
 _SCRIPT = Path(__file__).with_name("in_snapshot") / "apply_overlay.py"
@@ -54,12 +55,14 @@ def plan_overlay(
     *,
     executable: Mapping[str, tuple[str, ...] | None] = MappingProxyType({}),
     cut_scripts: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    packages: Sequence[CondaPackage] = (),
 ) -> OverlayPlan:
     """Decide what the overlay holds; ``pinned`` names the distributions that an index gives back.
 
     ``executable`` are the files that the wheels of some of them let be run, where that is known.
     Where other files may be run now, the overlay sees to it. ``cut_scripts`` are those that the
     wheels of some hold with options in their first line, which another installer would bring.
+    ``packages`` are those of conda, each of which comes back as its channel has it.
 
     A vendored wheel holds its files as they are. Only console scripts, which an installer
     makes from entry points, would come back other than they were: edited or deleted, they are
@@ -71,6 +74,11 @@ def plan_overlay(
     minor = environment.interpreter.minor
     edited, missing = (
         {
+            place_in_environment(package.name, path, minor)
+            for package in packages
+            for path in _listed(package.files, what)
+        }
+        | {
             name
             for found in environment.distributions
             if found.files and found.origin != "base"
@@ -82,6 +90,7 @@ def plan_overlay(
         }
         for what in ("edited", "missing")
     )
+    owners: tuple[Distribution | CondaPackage, ...] = (*environment.distributions, *packages)
     untracked = {
         place_in_environment("site-packages", found.path, minor): found
         for found in environment.untracked
@@ -110,7 +119,7 @@ def plan_overlay(
                 *(name for name, found in untracked.items() if found.placeholders),
                 *(
                     place_in_environment(found.name, path, minor)
-                    for found in environment.distributions
+                    for found in owners
                     for path in (found.files.placeholders if found.files else ())
                 ),
             )

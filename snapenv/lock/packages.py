@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,13 +11,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.lock.carry import Travelling, carry
+from snapenv.lock.conda import lock_conda
 from snapenv.lock.fetch import fetch_wheels
 from snapenv.lock.find_wheels import find_wheels
 from snapenv.lock.overlay import make_overlay, plan_overlay
 from snapenv.lock.pins import refuse_vendored, vendored
 from snapenv.model.carried import Content
-from snapenv.model.snapshot import VENDOR, Installer, Prove, Vendor
-from snapenv.model.wheels import FromBase, IndexWheel, Locked, Pinned
+from snapenv.model.conda import CondaLock
+from snapenv.model.snapshot import VENDOR, Installer
+from snapenv.model.wheels import FromBase, FromConda, IndexWheel, Locked, Pinned
 from snapenv.program import program_digest
 from snapenv.pylock import write_pylock
 from snapenv.sizes import counted
@@ -27,24 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from snapenv.kept import Kept
-    from snapenv.lock.carry import Carried, Fetch
+    from snapenv.lock.carry import Carried, Fetch, VendorOptions
     from snapenv.lock.find_wheels import Found
     from snapenv.model.facts import Facts
     from snapenv.model.python import Environment
     from snapenv.ports import Services
 
 _NAMED = 10  # texts that name folders of this machine
-
-
-class VendorOptions(Struct, frozen=True, kw_only=True):
-    """How much is proved, how much travels, and where what is fetched for that is put."""
-
-    prove: Prove = "record"
-    vendor: Vendor = "missing"
-    anew: bool = False  # ask the index even for what it has answered today
-    allow: tuple[str, ...] = ()  # files that may travel although they look as if with a secret
-    beside: tuple[str, ...] = ()  # paths beside the sources of packages that travel, too
-    into: Path
 
 
 class Packages(Struct, frozen=True, kw_only=True):
@@ -55,6 +45,7 @@ class Packages(Struct, frozen=True, kw_only=True):
     uv: IndexWheel
     installer: Installer
     conda_installer: Installer | None = None  # py-rattler, where the environment is conda's
+    conda: CondaLock | None = None  # where the environment is a prefix of conda
     overlay: tuple[str, ...]  # what is put over the packages, as "site/x.py"
     allowed: tuple[str, ...]  # of the files that travel, those that had to be allowed
     carried: Mapping[str, Content]  # the files of vendor/ and overlay/, by their names
@@ -69,6 +60,7 @@ def lock_packages(
     environment, all_travel = facts.environment, options.vendor == "all"
     with services.progress.task("Asking the index for hashes") as task:
         found = find_wheels(facts, services, how=options.prove, anew=options.anew, task=task)
+    conda = lock_conda(facts, options, fetch, services)
     own = vendored(environment, found.absent)
     if options.vendor == "none":
         refuse_vendored(own)
@@ -77,6 +69,7 @@ def lock_packages(
         found.pinned.keys(),
         executable={name: pin.wheel.executable for name, pin in found.pinned.items()},
         cut_scripts={name: pin.wheel.cut_scripts for name, pin in found.pinned.items()},
+        packages=facts.conda.packages if facts.conda else (),
     )
     carried = carry(
         Travelling(
@@ -102,9 +95,11 @@ def lock_packages(
         installer=_installer(found.uv, travels=all_travel),
         conda_installer=(_installer(found.rattler, travels=all_travel) if found.rattler else None),
         overlay=plan.names,
-        allowed=carried.allowed,
+        conda=conda.lock if conda else None,
+        allowed=(*carried.allowed, *(conda.allowed if conda else ())),
         carried={
             **carried.wheels,
+            **(conda.carried if conda else {}),
             **(_fetch(wheels, options.into, services) if all_travel else {}),
             **make_overlay(plan, carried.files),
         },
@@ -113,7 +108,7 @@ def lock_packages(
             for package in carried.vendored.values()
             if package.wheel
         },
-        warnings=_warnings(carried),
+        warnings=(*(conda.warnings if conda else ()), *_warnings(carried)),
     )
 
 
@@ -130,7 +125,9 @@ def _locked(
         for name, pin in found.pinned.items()
     }
     return {
-        each.name: carried.vendored.get(each.name) or pinned.get(each.name) or FromBase()
+        each.name: carried.vendored.get(each.name)
+        or pinned.get(each.name)
+        or (FromConda() if each.origin == "conda" else FromBase())
         for each in environment.distributions
     }
 

@@ -80,10 +80,16 @@ def refuse_what_cannot_be_carried(facts: Facts) -> None:
     environment = facts.environment
     _refuse_malicious(environment)
     _refuse(
+        facts.conda.damaged if facts.conda else (),
+        hint="Install its package again with conda, or remove it, and capture again.",
+    )
+    _refuse(
         (
             f"{found.name} {found.version} {_CANNOT_CARRY[found.origin]}"
             for found in environment.distributions
-            if found.origin in _CANNOT_CARRY and not _is_pure_conda(found)
+            if found.origin in _CANNOT_CARRY
+            and not _is_pure_conda(found)
+            and not (facts.conda and found.files is None)  # a package of conda holds it
         ),
         hint="Make a venv of its own and install it there from an index.",
     )

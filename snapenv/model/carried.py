@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 Content: TypeAlias = bytes | Path
 """What a file holds: its bytes, or a file of ours, read when and only when it is needed.
@@ -27,6 +27,19 @@ class CarriedFile(Struct, frozen=True, kw_only=True):
         return self.content if isinstance(self.content, bytes) else b""
 
 
+class CollectedPackage(Struct, frozen=True, kw_only=True):
+    """A package of conda: its own file where conda has kept it, else what it was installed as.
+
+    Files are by their paths from the ``prefix`` that it was installed into, byte for byte.
+    """
+
+    archive: Content | None = None
+    prefix: str = ""
+    paths: tuple[Mapping[str, Any], ...] = ()  # paths_data.paths of its record in conda-meta
+    links: Mapping[str, str] = field(default_factory=dict)  # where each points
+    files: Mapping[str, CarriedFile] = field(default_factory=dict)
+
+
 class Collected(Struct, frozen=True, kw_only=True):
     """What was fetched.
 
@@ -38,3 +51,4 @@ class Collected(Struct, frozen=True, kw_only=True):
 
     distributions: Mapping[str, Mapping[str, CarriedFile]]
     files: Mapping[str, CarriedFile]
+    packages: Mapping[str, CollectedPackage] = field(default_factory=dict)  # of conda

@@ -11,15 +11,18 @@ import mmap
 import re
 import tarfile
 import tempfile
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
 
 from snapenv.content import CHUNK_BYTES, write_all
 from snapenv.errors import ProbeError
-from snapenv.model.carried import CarriedFile, Collected
+from snapenv.model.carried import CarriedFile, Collected, CollectedPackage
 from snapenv.travel.answer import last_line, run
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from snapenv.model.carried import Content
@@ -33,31 +36,41 @@ _REQUEST = "request.json"
 _OF_DISTRIBUTION = re.compile(
     r"dist/(?P<name>[a-z0-9-]+)/(?P<path>(?:site|scripts|data)/.+)", re.DOTALL
 )
+_OF_PACKAGE = re.compile(
+    r"conda/(?P<name>[^/]+)/(?:(?P<kind>archive|record\.json)|prefix/(?P<path>.+))", re.DOTALL
+)
 _BY_NAME = re.compile(r"files/(?P<path>(?:site|prefix)/.+)", re.DOTALL)
 
 
-def collect(
+def collect(  # noqa: PLR0913 - all but one by name
     target: Target,
     *,
     distributions: Sequence[str],
     files: Sequence[str],
+    packages: Sequence[str] = (),
     carry: Sequence[str] = (),
     into: Path | None = None,
 ) -> Collected:
     """Fetch the files of distributions, by normalised name, and single files.
 
-    A single file is named ``site/PATH`` or ``prefix/PATH``. What changed since the probe looked
-    comes as it is now; compare it by its hash. ``carry`` are the paths that the probe had.
-    Large files are put into the folder ``into``, if there is one, and are Paths then.
+    A single file is named ``site/PATH`` or ``prefix/PATH``. ``packages`` are conda's, by name. What
+    changed since the probe looked comes as it is now; compare it by its hash. ``carry`` are the
+    paths that the probe had. Large files are put into the folder ``into``, if there is one, and are
+    Paths then.
 
     Raises:
         ProbeError: Something that is asked for is not there, or what came cannot be used.
     """
     for path in files:
         _check_path(path)
-    if not distributions and not files:
+    if not distributions and not files and not packages:
         return Collected(distributions={}, files={})
-    asked = {"distributions": [*distributions], "files": [*files], "carry": [*carry]}
+    asked = {
+        "distributions": [*distributions],
+        "files": [*files],
+        "packages": [*packages],
+        "carry": [*carry],
+    }
     request = json.dumps(asked).encode()
     with tempfile.TemporaryFile(prefix="snapenv-") as stream:
         done = run(
@@ -69,30 +82,69 @@ def collect(
         )
         if done.exit_code != 0:
             raise _failed(last_line(done.stderr).removeprefix("snapenv-collect: "))
-        return _sort(_members(stream, into), distributions, files)
+        return _sort(_members(stream, into), distributions, files, packages)
 
 
 def _sort(
     members: Iterable[tuple[str, CarriedFile]],
     distributions: Collection[str],
     files: Collection[str],
+    packages: Collection[str] = (),
 ) -> Collected:
     """Sort what came by what it was asked for; everything is there, and nothing else."""
     whole: dict[str, dict[str, CarriedFile]] = {name: {} for name in distributions}
     single: dict[str, CarriedFile] = {}
+    of_conda: dict[str, dict[str, CarriedFile]] = {name: {} for name in packages}
     for member, file in members:
+        of_package = _OF_PACKAGE.fullmatch(member)
         of_distribution, by_name = _OF_DISTRIBUTION.fullmatch(member), _BY_NAME.fullmatch(member)
         if of_distribution and of_distribution["name"] in whole:
             _check_path(of_distribution["path"])
             whole[of_distribution["name"]][of_distribution["path"]] = file
         elif by_name and by_name["path"] in files:
             single[by_name["path"]] = file
+        elif of_package and of_package["name"] in of_conda:
+            _check_path(of_package["path"] or "x")
+            of_conda[of_package["name"]][member.split("/", 2)[2]] = file
         else:
             raise _failed(f"{member!r} came, and was not asked for")
-    missing = [*(name for name in whole if not whole[name]), *(set(files) - single.keys())]
+    missing = [
+        *(name for named in (whole, of_conda) for name in named if not named[name]),
+        *(set(files) - single.keys()),
+    ]
     if missing:
         raise _failed(f"{min(missing)} did not come")
-    return Collected(distributions=whole, files=single)
+    return Collected(
+        distributions=whole,
+        files=single,
+        packages={name: _package(name, found) for name, found in of_conda.items()},
+    )
+
+
+class _Record(Struct, frozen=True):
+    prefix: str
+    paths: tuple[dict[str, Any], ...]
+    links: dict[str, str]
+
+
+def _package(name: str, found: Mapping[str, CarriedFile]) -> CollectedPackage:
+    """Read what came of a package of conda: its own file, or a record and files of the prefix."""
+    if "archive" in found:
+        return CollectedPackage(archive=found["archive"].content)
+    try:
+        record = msgspec.json.decode(found["record.json"].text, type=_Record)
+    except (KeyError, ValueError, RecursionError) as error:
+        raise _failed(f"the record of {name} cannot be read") from error
+    return CollectedPackage(
+        prefix=record.prefix,
+        paths=record.paths,
+        links=record.links,
+        files={
+            path.removeprefix("prefix/"): file
+            for path, file in found.items()
+            if path.startswith("prefix/")
+        },
+    )
 
 
 def _members(stream: IO[bytes], into: Path | None) -> Iterator[tuple[str, CarriedFile]]:

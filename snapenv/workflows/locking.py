@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from snapenv.base.choose import choose_base
 from snapenv.errors import SmokeTrainError
+from snapenv.lock.carry import VendorOptions
 from snapenv.lock.fetch import temporary_folder
 from snapenv.lock.make_lock import make_lock, name_environment
-from snapenv.lock.packages import Packages, VendorOptions, lock_packages
+from snapenv.lock.packages import Packages, lock_packages
 from snapenv.lock.pins import refuse_what_cannot_be_carried
 from snapenv.lock.store import make_snapshot, write_lock, write_measured, write_snapshot
 from snapenv.model.facts import Facts
@@ -109,13 +110,15 @@ def fetch_from(target: Target, services: Services) -> Fetch:
         from snapenv.probe.collect import collect
 
         distributions, files = missing.distributions, missing.plan.files
-        counts = ((len(distributions), "package"), (len(files), "file"))
+        packages = missing.packages
+        counts = ((len(distributions) + len(packages), "package"), (len(files), "file"))
         what = " and ".join(counted(number, noun) for number, noun in counts if number)
         with services.progress.task(f"Fetching {what}"):
             return collect(
                 target,
                 distributions=[found.name for found in distributions],
                 files=files,
+                packages=[package.name for package in packages],
                 carry=missing.beside,
                 into=missing.into,
             )

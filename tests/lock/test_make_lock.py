@@ -51,7 +51,7 @@ def told(*others: Locked, base: Base = EXACT_BASE, travels: bool = False) -> lis
     file = f"vendor/{NUMPY.filename}" if travels else None
     packages = (Pinned(wheel=NUMPY, proof="record", file=file), FromBase(), Vendored(), *others)
     python = Interpreter(implementation="cpython", version="3.11.7")
-    found = list_sources(base, packages, UV, python=python, travels=travels)
+    found = list_sources(base, packages, [UV], python=python, travels=travels)
     assert all(source.when_gone for source in found)
     return [f"{source.place}: {source.holds}" for source in found]
 

@@ -10,7 +10,8 @@ from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import LockError
-from snapenv.lock.packages import Packages, VendorOptions, lock_packages
+from snapenv.lock.carry import VendorOptions
+from snapenv.lock.packages import Packages, lock_packages
 from snapenv.lock.prove import installed_digest
 from snapenv.model.carried import CarriedFile, Collected
 from snapenv.model.wheels import FromBase, Pinned, Vendored, VendoredWheel

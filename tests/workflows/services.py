@@ -144,6 +144,10 @@ class FakeWheels:
         task.count(len(content), len(content))
         into.write_bytes(content)
 
+    def is_offered(self, wheel: IndexWheel) -> bool:
+        self.asked.append(wheel.filename)
+        return wheel.url in self.contents
+
     def is_private(self, wheel: IndexWheel) -> bool:
         return wheel.host in self.private
 

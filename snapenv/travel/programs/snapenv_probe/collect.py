@@ -7,7 +7,7 @@ where it names the environment's own interpreter.
 """
 
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH113, PTH116, PTH118, PTH120, PTH123
+# ruff: noqa: PTH113, PTH116, PTH118, PTH120, PTH123, PTH114
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import tarfile
 from typing import TYPE_CHECKING, BinaryIO, Dict, NamedTuple, NoReturn
 
 from snapenv_probe import (
+    conda,
     distributions,
     entry_scripts,
     file_tree,
@@ -63,6 +64,8 @@ def send(request: str) -> None:
             _refuse(f"{name} is not installed")
         members.update(_of_distribution(known[name]))
     members.update(_single(asked, everything, visible))
+    for name in asked.get("packages", ()):
+        members.update(_of_package(name))
     sys.stdout.flush()
     sys.stdout.buffer.write(MARK)
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as archive:
@@ -104,6 +107,31 @@ def _of_distribution(found: Distribution) -> _Members:
             member = f"dist/{found.name}/{_place(found, entry.path, entry.file)}"
             members[member] = _Member(entry.file, is_script, has_folders=_is_translated(entry))
     return members
+
+
+def _of_package(name: str) -> _Members:
+    """Name the file of a package of conda where it is kept whole, else what was installed of it."""
+    package = next((one for one in conda.packages()[0] if one.name == name), None)
+    if package is None:
+        _refuse(f"{name} is not installed")
+    archive = conda.cached(package)
+    if archive and conda.is_own_archive(package, archive):
+        return {f"conda/{name}/archive": _Member(archive, is_script=False)}
+    root = import_path.prefix()
+    places = {one.path: os.path.join(root, one.path) for one in package.files}
+    record = {
+        "prefix": root,
+        "paths": conda.paths(package.record),
+        "links": {path: os.readlink(file) for path, file in places.items() if os.path.islink(file)},
+    }
+    return {
+        f"conda/{name}/record.json": _Member("", is_script=False, text=json.dumps(record)),
+        **{
+            f"conda/{name}/prefix/{path}": _Member(file, is_script=False)
+            for path, file in places.items()
+            if os.path.isfile(file) and not os.path.islink(file)
+        },
+    }
 
 
 def _is_translated(entry: Entry) -> bool:

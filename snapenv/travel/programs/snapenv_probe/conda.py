@@ -11,6 +11,7 @@ https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environme
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -124,15 +125,17 @@ def _read(path: str) -> Record | None:
     return record if isinstance(record, dict) else None
 
 
-def _files(record: Record) -> Iterator[File]:
-    """Yield the files of a record, with what ``paths_data`` tells of them where it is there."""
+def paths(record: Record) -> list[Record]:
+    """Return what ``paths_data`` tells of the files of a record; an old conda wrote none."""
     data = record.get("paths_data")
     listed = data.get("paths") if isinstance(data, dict) else None
-    told = {
-        one["_path"]: one
-        for one in (listed if isinstance(listed, list) else ())
-        if isinstance(one, dict) and _is_text(one.get("_path"))
-    }
+    found = listed if isinstance(listed, list) else []
+    return [one for one in found if isinstance(one, dict) and _is_text(one.get("_path"))]
+
+
+def _files(record: Record) -> Iterator[File]:
+    """Yield the files of a record, with what ``paths_data`` tells of them where it is there."""
+    told = {one["_path"]: one for one in paths(record)}
     for path in dict.fromkeys([*_named(record), *told]):
         one = told.get(path, {})
         kind = one.get("path_type", FILE)
@@ -213,6 +216,22 @@ def cached(package: Package) -> str | None:
         unquote(url.path) if url.scheme == "file" else None,
     ]
     return next((one for one in places if one and os.path.isfile(one)), None)
+
+
+def is_own_archive(package: Package, file: str) -> bool:
+    """Return whether a file is the very one that a package was installed from."""
+    for algorithm, form in (("sha256", _SHA256), ("md5", _MD5)):
+        told = _hash(package.record.get(algorithm), form)
+        if told:
+            digest = hashlib.new(algorithm)
+            try:
+                with open(file, "rb") as stream:
+                    for chunk in iter(lambda: stream.read(1 << 20), b""):
+                        digest.update(chunk)
+            except OSError:
+                return False
+            return digest.hexdigest() == told
+    return False
 
 
 def variables() -> tuple[dict[str, str], list[str]]:
