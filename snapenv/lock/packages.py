@@ -26,6 +26,7 @@ from snapenv.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from snapenv.kept import Kept
     from snapenv.lock.carry import Carried, Fetch, VendorOptions

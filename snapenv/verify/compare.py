@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from snapenv.model.outcome import Check
 from snapenv.sizes import counted
-from snapenv.verify.differences import IN_MEMORY, find_differences
+from snapenv.verify.differences import CONDA, IN_MEMORY, find_differences
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from snapenv.model.conda import CondaEnvironment
     from snapenv.model.facts import Facts, Native, NativeLibrary
-    from snapenv.model.outcome import Topic
+    from snapenv.model.outcome import Difference, Topic
     from snapenv.model.python import Distribution, Environment, Files, UntrackedFile
     from snapenv.verify.differences import Finding
 
@@ -42,7 +43,12 @@ def compare_facts(expected: Facts, actual: Facts) -> tuple[Check, ...]:
         # What these bring shows in what follows.
         *_startup(of("startup"), expected.startup, actual.startup or {}),
         _frameworks(of("frameworks"), expected.environment, actual.environment),
-        *_packages(of("packages"), expected.environment, actual.environment),
+        *_packages(
+            [one for one in of("packages") if not _is_of_conda(one)],
+            expected.environment,
+            actual.environment,
+        ),
+        *_conda([one for one in of("packages") if _is_of_conda(one)], expected.conda),
         *_import_path(of("import-path"), expected.environment, actual.environment),
         *_files(of("files"), expected.environment.untracked),
         *_kernels(of("kernels"), expected.native, actual.native),
@@ -156,6 +162,41 @@ def _packages(
     )
     for name, of_package in by_name.items():
         yield _package(name, of_package, expected.find(name), actual.find(name))
+
+
+def _is_of_conda(finding: Finding) -> bool:
+    return (finding.package or "").startswith(CONDA)
+
+
+def _conda(findings: list[Finding], expected: CondaEnvironment | None) -> Iterator[Check]:
+    """Yield one check over all packages of conda, and one for each that differs."""
+    if expected is None and not findings:
+        return
+    by_name: dict[str, list[Difference]] = {}
+    for finding in findings:
+        by_name.setdefault(finding.package or "", []).append(finding.difference)
+    count = counted(len(expected.packages) if expected else 0, "package")
+    yield Check(
+        id="conda",
+        ok=not by_name,
+        expected=f"{count} of conda, 0 different",
+        actual=f"{len(by_name)} different",
+        fix="See the packages listed below." if by_name else None,
+        topic="packages",
+    )
+    for package, differing in by_name.items():
+        name = package.removeprefix(CONDA)
+        yield Check(
+            id=f"conda.{name}",
+            ok=False,
+            expected=", ".join(
+                f"{one.subject} {one.left or _ABSENT}" for one in differing[:_NAMED]
+            ),
+            actual=", ".join(f"{one.subject} {one.right or _ABSENT}" for one in differing[:_NAMED]),
+            fix="Restore again: conda's packages come back as they were.",
+            topic="packages",
+            package=name,
+        )
 
 
 def _package(

@@ -29,10 +29,12 @@ from msgspec.structs import replace
 
 from snapenv.model.facts import NEUTRAL_VARIABLES as _NEUTRAL
 from snapenv.model.outcome import Difference, Group, Section, Topic
+from snapenv.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from snapenv.model.conda import CondaEnvironment, CondaPackage
     from snapenv.model.facts import Facts, NativeLibrary
     from snapenv.model.hardware import Hardware
     from snapenv.model.python import (
@@ -83,7 +85,12 @@ CONSEQUENCES: Mapping[Group, Consequence] = {
 _NUMERICS = re.compile(
     r"torch|torchvision|ultralytics|numpy|scipy|pillow|pillow-simd|opencv-.+|albumentationsx?"
     r"|albucore|triton|pytorch-triton|mkl|intel-openmp|nvidia-(?!ml-py$).+"
+    r"|cudnn|cuda-.+|libcu.+|libblas|liblapack|libopenblas|openblas|llvm-openmp|libgomp|nccl"
 )
+# Of conda alone: what other packages are compiled against, and what computes under other names.
+_ABI_OF_CONDA = frozenset(("python", "pytorch", "libtorch", "python_abi", "cudatoolkit"))
+CONDA = "conda/"
+"""How the ``package`` of a finding begins that is a package of conda, and no distribution."""
 # Their folders in site-packages: a file of no package in there is part of what is imported.
 _NUMERICS_FOLDERS = frozenset(
     (
@@ -169,6 +176,7 @@ def find_differences(left: Facts, right: Facts) -> tuple[Finding, ...]:
         *_judged(None, _torch_commit(*(side.torch for side in environments))),
         *_native(left, right),
         *_distributions(*environments),
+        *_conda(left.conda, right.conda),
         *_untracked(*(side.untracked for side in environments)),
         *_judged(None, _outside(*(side.outside for side in environments))),
         *_judged("import-path", _import_path(*(side.import_path for side in environments))),
@@ -343,6 +351,45 @@ def _distributions(left: Environment, right: Environment) -> Iterator[Finding]:
     yield from _judged(None, _shared("installer", tools))
 
 
+def _conda(left: CondaEnvironment | None, right: CondaEnvironment | None) -> Iterator[Finding]:
+    """Compare the packages of two prefixes; whose other side is none is one difference."""
+    if left is None or right is None:
+        counts = [
+            counted(len(side.packages), "package") if side else None for side in (left, right)
+        ]
+        yield from _judged("packages", _differ("abi", "conda", *counts), package=f"{CONDA}conda")
+        return
+    sides = [{package.name: package for package in side.packages} for side in (left, right)]
+    for name in sorted(sides[0].keys() | sides[1].keys()):
+        yield from _judged(
+            "packages",
+            _of_conda(name, sides[0].get(name), sides[1].get(name)),
+            package=CONDA + name,
+        )
+    yield from _judged("variables", _set_by_conda(left.variables, right.variables))
+
+
+def _of_conda(
+    name: str, left: CondaPackage | None, right: CondaPackage | None
+) -> Iterator[Difference]:
+    """Compare version and build, and of the same ones the files."""
+    group: Group = "abi" if name in _ABI_OF_CONDA else _group_of(name)
+    builds = [f"{side.version} {side.build}" if side else None for side in (left, right)]
+    if builds[0] != builds[1] or left is None or right is None:
+        yield from _differ(group, f"{name} (conda)", *builds)
+        return
+    edits = tuple(_edits(group, left.files, right.files))
+    yield from edits
+    if left.files.sha256 != right.files.sha256 and not edits:
+        contents = map(_describe_files, (left.files, right.files))
+        yield from _differ(group, f"{name} (conda)", *contents)
+
+
+def _set_by_conda(left: Mapping[str, str], right: Mapping[str, str]) -> Iterator[Difference]:
+    for name in sorted(left.keys() | right.keys()):
+        yield from _differ("behaviour", f"{name} (conda)", left.get(name), right.get(name))
+
+
 def _group_of(name: str) -> Group:
     return "numerics" if _NUMERICS.fullmatch(name) else "behaviour"
 
@@ -389,15 +436,20 @@ def _bytes(left: Distribution, right: Distribution, *, named: bool) -> Iterator[
 
 def _by_hand(left: Distribution, right: Distribution) -> Iterator[Difference]:
     """Name the files that were edited or deleted on one side, and not so on the other."""
-    if left.files is None or right.files is None or left.files.sha256 == right.files.sha256:
+    if left.files and right.files:
+        yield from _edits(_group_of(left.name), left.files, right.files)
+
+
+def _edits(group: Group, left: Files, right: Files) -> Iterator[Difference]:
+    if left.sha256 == right.sha256:
         return
     states = [
         {**dict.fromkeys(files.missing), **dict.fromkeys(files.edited, "edited")}
-        for files in (left.files, right.files)
+        for files in (left, right)
     ]
     for path in sorted(states[0].keys() | states[1].keys()):
         of_path = (side.get(path, "as installed") for side in states)
-        yield from _differ(_group_of(left.name), path, *of_path)
+        yield from _differ(group, path, *of_path)
 
 
 def _other_build(left: Files, right: Files) -> bool:
