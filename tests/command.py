@@ -59,7 +59,7 @@ class Command:
             if folder:
                 patch.chdir(folder)
             _forget()
-            with _redirected("stdout", out), _redirected("stderr", err):
+            with redirected("stdout", out), redirected("stderr", err):
                 code = main(words)
             return subprocess.CompletedProcess(words, code, _text(out), _text(err))
 
@@ -113,7 +113,7 @@ def _forget() -> None:
 
 
 @contextlib.contextmanager
-def _redirected(name: str, into: IO[bytes]) -> Iterator[None]:
+def redirected(name: str, into: IO[bytes]) -> Iterator[None]:
     """Let a standard stream and its descriptor write into a file until the block ends."""
     descriptor = {"stdout": 1, "stderr": 2}[name]
     getattr(sys, name).flush()

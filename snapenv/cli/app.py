@@ -174,8 +174,7 @@ def _containers(engine: Engine, warn: Callable[[str], None], cache: Path) -> Run
     from snapenv.kept import Kept
 
     docker = cast("DockerEngine", engine)
-    described = functools.cache(docker.describe)
-    return DockerRuns(lambda: docker.client, described, warn, Kept(cache / "made"))
+    return DockerRuns(lambda: docker.client, docker.describe, warn, Kept(cache / "made"))
 
 
 def _processes(state: Path) -> Runs:

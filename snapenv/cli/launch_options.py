@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -316,15 +315,13 @@ def asked(options: dict[str, Any], *, stdin: bool = True) -> dict[str, Any]:
 
 
 def _is_terminal() -> bool:
-    return _isatty(sys.stdin) and _isatty(sys.stdout)
+    return os.isatty(0) and os.isatty(1)
 
 
 def _may_read_stdin() -> bool:
     """Tell whether stdin is there, and is no terminal that a job in the background may not read."""
-    if sys.stdin is None or sys.stdin.closed:
+    try:
+        os.fstat(0)
+    except OSError:  # it is closed
         return False
-    return not _isatty(sys.stdin) or os.tcgetpgrp(0) == os.getpgrp()
-
-
-def _isatty(stream: Any) -> bool:  # noqa: ANN401 - a standard stream, or None
-    return stream is not None and os.isatty(stream.fileno())
+    return not os.isatty(0) or os.tcgetpgrp(0) == os.getpgrp()

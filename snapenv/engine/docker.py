@@ -139,7 +139,11 @@ class DockerEngine:
         return f"Docker {version} at {find_address().url}"
 
     def describe(self) -> HostEngine:
-        """Say what the engine is and can do, as ``ports.Engine`` says."""
+        """Say what the engine is and can do, as ``ports.Engine`` says; it is asked once."""
+        return self._description
+
+    @functools.cached_property
+    def _description(self) -> HostEngine:
         client = self.client
         with engine_errors():
             version, info = client.version(), client.info()

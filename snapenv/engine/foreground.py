@@ -41,7 +41,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """What passed through: the last of it, what init said in its place, and signals handed on."""
 
     output: bytes
-    refused: str | None
+    refused: str  # empty where the program was started
     signals: tuple[int, ...]
 
 
@@ -66,7 +66,11 @@ def connect_streams(
         chunks = iter(lambda: connection.recv(_CHUNK_BYTES), b"")
         for out, err in ((chunk, None) for chunk in chunks) if is_tty else frames(chunks):
             output.take(out, err)
-    return Seen(output=bytes(output.tail), refused=output.refused, signals=tuple(got))
+    return Seen(
+        output=bytes(output.tail),
+        refused=output.refused.decode(errors="replace").strip(),
+        signals=tuple(got),
+    )
 
 
 def frames(chunks: Iterable[bytes]) -> Iterator[Frame]:
@@ -95,12 +99,12 @@ class _Output:
         self._abandoned = abandoned
         self._closed = set[int]()
         self.tail = bytearray()
-        self.refused: str | None = None
+        self.refused = b""
 
     def take(self, out: bytes | None, err: bytes | None) -> None:
         piece = out or err or b""
-        if piece.startswith(REFUSED):
-            self.refused = piece.decode(errors="replace").strip()
+        if not self.tail and (self.refused or piece).startswith(REFUSED):
+            self.refused += piece  # it comes in several pieces, and nothing after it
             return
         self.tail += piece
         del self.tail[:-TAIL_BYTES]

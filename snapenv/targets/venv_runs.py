@@ -44,6 +44,7 @@ _BY_TERMINAL = 0x80  # SI_KERNEL of asm-generic/siginfo.h: the terminal told the
 _POLL_S = 0.1
 # Waits for the program whatever signals its group gets, which the program hears as usual.
 _SUPERVISE = """
+cd "$1" && shift || exit
 trap : INT TERM HUP QUIT
 "$@"
 code=$?
@@ -76,7 +77,9 @@ class VenvRuns(Struct, frozen=True):
         """Run in the foreground; on a terminal it hears Ctrl-C and Ctrl-Z as if called there."""
         got = list[int]()
         with _blocked() as heard:
-            process = self._start(launch, own_group=not launch.tty)
+            self._prepare(launch)
+            process = _spawn(launch)
+            self._note(launch, process.pid, group=not launch.tty)
             while process.poll() is None:
                 info = signal.sigtimedwait({*heard, signal.SIGCHLD}, _POLL_S * 10)
                 if info is None or info.si_signo == signal.SIGCHLD:
@@ -93,7 +96,9 @@ class VenvRuns(Struct, frozen=True):
 
     def start(self, launch: Launch) -> RunState:
         """Start in the background."""
-        self._start(launch, own_group=True, background=True)
+        self._prepare(launch)
+        folder = self._folder(launch.run)
+        self._note(launch, _spawn_supervised(launch, folder / _CODE, folder / _LOG), group=True)
         state = self.wait(launch.run, 2 * _POLL_S)
         return state or RunState(run=launch.run, status="exited")
 
@@ -234,9 +239,8 @@ class VenvRuns(Struct, frozen=True):
             with contextlib.suppress(FileNotFoundError):
                 remove(folder / name)
 
-    def _start(
-        self, launch: Launch, *, own_group: bool, background: bool = False
-    ) -> subprocess.Popen[bytes]:
+    def _prepare(self, launch: Launch) -> None:
+        """Make the folder of a run and write its files; refuse what cannot be started."""
         folder = self._folder(launch.run)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -245,30 +249,13 @@ class VenvRuns(Struct, frozen=True):
                 f"cannot write {folder}: {error.strerror}", hint="Free some space."
             ) from error
         self.put(launch.run, launch.files)
-        variables = _variables(launch)
-        _refuse_missing(launch, variables)
-        supervised = ("sh", "-c", _SUPERVISE, str(folder / _CODE), *launch.argv)
-        with _start_errors(launch.argv[0], launch), contextlib.ExitStack() as open_files:
-            log = open_files.enter_context((folder / _LOG).open("wb")) if background else None
-            process = subprocess.Popen(
-                supervised if background else launch.argv,
-                cwd=launch.folder,
-                env=variables,
-                stdin=subprocess.DEVNULL if background or not launch.stdin else None,
-                stdout=log,
-                stderr=log,
-                start_new_session=own_group,
-                preexec_fn=_unblock,  # noqa: PLW1509 - no other thread runs
-            )
-        found = _Process(
-            pid=process.pid,
-            ticks=_ticks(process.pid) or 0,
-            started=_now(),
-            launch=launch,
-            group=own_group,
-        )
-        self._write(launch.run, found)
-        return process
+        _refuse_missing(launch)
+
+    def _note(self, launch: Launch, pid: int, *, group: bool) -> None:
+        """Write down what finds a process again."""
+        ticks = _ticks(pid) or 0
+        process = _Process(pid=pid, ticks=ticks, started=_now(), launch=launch, group=group)
+        self._write(launch.run, process)
 
     def _folder(self, run: str) -> Path:
         if not RUN_ID.fullmatch(run):
@@ -308,6 +295,37 @@ def _blocked() -> Iterator[set[signal.Signals]]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _spawn(launch: Launch) -> subprocess.Popen[bytes]:
+    """Start a program with the streams of this process; without a terminal in its own group."""
+    with _start_errors(launch.argv[0], launch):
+        return subprocess.Popen(
+            launch.argv,
+            cwd=launch.folder,
+            env=_variables(launch),
+            stdin=None if launch.stdin else subprocess.DEVNULL,
+            start_new_session=not launch.tty,
+            preexec_fn=_unblock,  # noqa: PLW1509 - no other thread runs
+        )
+
+
+def _spawn_supervised(launch: Launch, code: Path, log: Path) -> int:
+    """Start a program that outlives this process, and writes down its exit code."""
+    words = ("sh", "-c", _SUPERVISE, str(code), launch.folder or ".", *launch.argv)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with _start_errors(launch.argv[0], launch):
+        return os.posix_spawn(
+            "/bin/sh",
+            words,
+            _variables(launch),
+            file_actions=(
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ),
+            setsid=True,
+        )
+
+
 def _unblock() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
@@ -334,9 +352,9 @@ def _variables(launch: Launch) -> dict[str, str]:
     return {name: value for name, value in variables.items() if value is not None}
 
 
-def _refuse_missing(launch: Launch, variables: Mapping[str, str]) -> None:
+def _refuse_missing(launch: Launch) -> None:
     """Tell a program that is not there from one that may not be executed, before it is started."""
-    program = launch.argv[0]
+    program, variables = launch.argv[0], _variables(launch)
     places = [""] if "/" in program else variables.get("PATH", "").split(":")
     found = [
         path for place in places if (path := Path(launch.folder or "", place, program)).exists()
