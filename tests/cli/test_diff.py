@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.lock.store import write_snapshot
 from snapenv.model.python import UntrackedFile
@@ -90,34 +91,38 @@ def test_what_differs_stands_below_its_consequence(plain: str, other: str) -> No
 
     assert done.returncode == 1
     assert done.stderr == f"next: snapenv restore {plain}\n"
-    assert done.stdout.splitlines() == [
-        f"left   {plain}",
-        f"right  {other}",
-        "✗ ABI        compiled code of one may not load in the other",
-        "  glibc  2.36 → 2.39",
-        "✗ numerics   the same training may give different losses",
-        "  numpy                      2.4.6 → 2.3.0",
-        "  ultralytics/utils/loss.py  as installed → edited",
-        "✗ behaviour  code may behave differently; same losses",
-        "  ours.py  absent → content abababababab",
-        "✓ cosmetic   names, origins, the machine; it runs the same",
-        "  driver  580.95.05 → absent",
-        "  GPUs    1 x NVIDIA H200 → absent",
-        "different: 1 ABI, 2 numerics, 1 behaviour, 2 cosmetic",
-    ]
+    sides, consequences = done.stdout.splitlines()[:2], done.stdout.splitlines()[2:]
+    assert sides == [f"left   {plain}", f"right  {other}"]
+    assert consequences == wording(
+        [
+            "✗ ABI        compiled code of one may not load in the other",
+            "  glibc  2.36 → 2.39",
+            "✗ numerics   the same training may give different losses",
+            "  numpy                      2.4.6 → 2.3.0",
+            "  ultralytics/utils/loss.py  as installed → edited",
+            "✗ behaviour  code may behave differently; same losses",
+            "  ours.py  absent → content abababababab",
+            "✓ cosmetic   names, origins, the machine; it runs the same",
+            "  driver  580.95.05 → absent",
+            "  GPUs    1 x NVIDIA H200 → absent",
+            "different: 1 ABI, 2 numerics, 1 behaviour, 2 cosmetic",
+        ]
+    )
 
 
 def test_two_equal_snapshots_are_a_yes(plain: str) -> None:
     done = Command(NOWHERE).run("diff", plain, plain)
 
     assert done.returncode == 0
-    assert done.stdout.splitlines()[2:] == [
-        "✓ ABI        the same",
-        "✓ numerics   the same",
-        "✓ behaviour  the same",
-        "✓ cosmetic   the same",
-        "the same environment",
-    ]
+    assert done.stdout.splitlines()[2:] == wording(
+        [
+            "✓ ABI        the same",
+            "✓ numerics   the same",
+            "✓ behaviour  the same",
+            "✓ cosmetic   the same",
+            "the same environment",
+        ]
+    )
 
 
 def test_the_groups_and_what_differs_fit_60_columns(plain: str, other: str) -> None:

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.cli.main import HANDING_OVER
 from snapenv.lock.store import write_snapshot
@@ -75,10 +76,12 @@ def test_an_error_is_two_lines_on_stderr_and_nothing_on_stdout() -> None:
     done = Program().run("restore", "/nowhere")
 
     assert done.stdout == ""
-    assert done.stderr.splitlines() == [
-        "error: there is no snapshot folder and no archive /nowhere",
-        "hint: Name a folder that snapenv capture wrote, an archive, a tag, or an image.",
-    ]
+    assert done.stderr.splitlines() == wording(
+        [
+            "error: there is no snapshot folder and no archive /nowhere",
+            "hint: Name a folder that snapenv capture wrote, an archive, a tag, or an image.",
+        ]
+    )
 
 
 def test_help_lists_the_commands_in_the_order_of_their_use() -> None:

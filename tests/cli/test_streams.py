@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.lock.store import write_snapshot
 from tests.command import EXIT_CODES, Command
@@ -55,10 +56,12 @@ def test_an_answer_that_finds_no_room_is_said(folder: Path, words: tuple[str, ..
     with Path("/dev/full").open("wb") as full:
         done = run(folder, *words, stdout=full)
 
-    assert done.stderr.decode().splitlines()[-2:] == [
-        "error: cannot write the answer to stdout: No space left on device",
-        "hint: Free some space, or send it to another place.",
-    ]
+    assert done.stderr.decode().splitlines()[-2:] == wording(
+        [
+            "error: cannot write the answer to stdout: No space left on device",
+            "hint: Free some space, or send it to another place.",
+        ]
+    )
     assert done.returncode == EXIT_CODES["write"]
 
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.engine.address import Address, find_address
 from snapenv.engine.docker import DockerEngine, has_buildkit
@@ -74,15 +75,21 @@ def test_a_context_that_is_not_there_is_named(
     assert contexts.exists()
     monkeypatch.setenv("DOCKER_CONTEXT", "gone")
 
-    with pytest.raises(EngineMissingError, match="no docker context gone"):
+    with pytest.raises(EngineMissingError) as caught:
         find_address()
+
+    assert str(caught.value) == wording("there is no docker context gone")
 
 
 def test_nothing_is_connected_before_the_first_question() -> None:
     engine = DockerEngine()
 
-    with pytest.raises(EngineMissingError, match="no Docker engine answers at unix:///nonexist"):
+    with pytest.raises(EngineMissingError) as caught:
         engine.check()
+
+    assert str(caught.value) == wording(
+        "no Docker engine answers at unix:///nonexistent/docker.sock: there is no such socket"
+    )
 
 
 def test_without_an_engine_each_question_says_so() -> None:

@@ -10,6 +10,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.engine.containers import choose_user, listen
 from snapenv.errors import EngineError, EnvironmentMissingError, InterpreterError
@@ -317,7 +318,9 @@ def test_gpus_that_the_engine_cannot_give_are_an_error_with_a_next_step(
         with pytest.raises(EngineError) as caught:
             engine.image_target(image, python="python3", gpus=gpus).run(["python3", "-V"])
 
-        assert caught.value.message == "the Docker engine has no way to give a container GPUs"
+        assert caught.value.message == wording(
+            "the Docker engine has no way to give a container GPUs"
+        )
         assert "--device cpu" in caught.value.hint
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.engine.failures import engine_failure, is_passing, registry_failure
@@ -46,7 +47,7 @@ def test_what_could_not_be_made_where_few_inodes_are_is_told_as_inodes(text: str
 def test_what_could_not_be_written_is_told_as_bytes(text: str) -> None:
     error = with_inodes(failure(text), ROOM)
 
-    assert error.message == "the disk of the Docker engine is full"
+    assert error.message == wording("the disk of the Docker engine is full")
 
 
 def test_no_inodes_at_all_are_told_whatever_failed() -> None:
@@ -57,7 +58,7 @@ def test_no_inodes_at_all_are_told_whatever_failed() -> None:
 def test_where_inodes_are_not_scarce_or_not_seen_both_are_named(inodes: int | None) -> None:
     error = with_inodes(failure(MAKES[0]), replace(ROOM, free_inodes=inodes))
 
-    assert error.message == "the disk of the Docker engine is full, of bytes or of inodes"
+    assert error.message == wording("the disk of the Docker engine is full, of bytes or of inodes")
     assert "df -h and df -i" in error.hint
     assert with_inodes(failure(MAKES[0]), None).message == error.message
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.engine.failures import start_failure
 from snapenv.engine.start_causes import _RULES, find_cause
@@ -190,4 +191,4 @@ def test_what_is_not_the_engines_fault_is_left_to_others(text: str) -> None:
 def test_a_gpu_that_the_toolkit_does_not_know_is_named() -> None:
     error = start_failure(f"{CLI}device error: unknown device id: MIG-7", "/x/python", "image a")
 
-    assert error.message == "the Docker engine knows no GPU MIG-7"
+    assert error.message == wording("the Docker engine knows no GPU MIG-7")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from docker.tls import TLSConfig
+from inline_snapshot import snapshot as wording
 
 from snapenv.engine.address import Address
 from snapenv.engine.connection import connect
@@ -80,8 +81,12 @@ def test_an_engine_that_answers_no_more_is_told(
     monkeypatch.setattr("snapenv.engine.connection.QUESTION_S", QUICK_S)
     with answering(tmp_path / "s", hangs_at="/info") as url:
         monkeypatch.setenv("DOCKER_HOST", url)
-        with pytest.raises(EngineError, match="does not answer any more") as caught:
+        with pytest.raises(EngineError) as caught:
             DockerEngine().describe()
+
+        assert str(caught.value) == wording(
+            "the Docker engine does not answer any more: no answer arrived for too long"
+        )
 
     assert "systemctl restart docker" in caught.value.hint
 

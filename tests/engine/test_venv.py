@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from uv import find_uv_bin
 
 from snapenv.engine.venv import UvVenvs, _indexes, _split
@@ -70,9 +71,12 @@ def test_a_second_venv_in_the_same_place_is_refused_and_the_first_stays(
         {PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / "venv", task=Silent()
     )
 
-    with pytest.raises(PlaceTakenError, match="exists and is no empty folder"):
+    with pytest.raises(PlaceTakenError) as caught:
         venvs.create({PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / "venv", task=Silent())
 
+    assert str(caught.value).replace(str(tmp_path), "TMP") == wording(
+        "TMP/venv exists and is no empty folder"
+    )
     assert target.run((target.python, "-c", "")).exit_code == 0
 
 
@@ -85,9 +89,12 @@ def test_an_empty_folder_is_a_free_place(venvs: UvVenvs, tmp_path: Path) -> None
 def test_a_file_is_no_place_for_a_venv(venvs: UvVenvs, tmp_path: Path) -> None:
     (tmp_path / "venv").write_text("mine")
 
-    with pytest.raises(PlaceTakenError, match="exists and is no empty folder"):
+    with pytest.raises(PlaceTakenError) as caught:
         venvs.create({PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / "venv", task=Silent())
 
+    assert str(caught.value).replace(str(tmp_path), "TMP") == wording(
+        "TMP/venv exists and is no empty folder"
+    )
     assert (tmp_path / "venv").read_text() == "mine"
 
 
@@ -400,7 +407,9 @@ def test_a_uv_that_says_the_disk_is_full_is_understood(tmp_path: Path) -> None:
     uv.write_text(f"#!{sys.executable}\nraise SystemExit('error: No space left on device (28)')\n")
     uv.chmod(0o755)
 
-    with pytest.raises(WriteError, match="the disk is full"):
+    with pytest.raises(WriteError) as caught:
         UvVenvs(str(uv), LocalTarget).create(
             {PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / "venv", task=Silent()
         )
+
+    assert str(caught.value) == wording("the disk is full: uv could not write the packages")

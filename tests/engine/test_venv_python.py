@@ -6,6 +6,7 @@ The texts are those of uv 0.13.9.
 from __future__ import annotations
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.engine.venv_python import attempts, is_not_here, no_python
 
@@ -78,4 +79,4 @@ def test_why_there_is_none_is_said_with_where_uv_looked(last: str, why: str) -> 
 def test_a_path_that_is_no_python_is_named() -> None:
     error = no_python("/opt/python", ["error: No interpreter found at path `/opt/python`"])
 
-    assert error.message == "/opt/python is no Python that a venv can be made with"
+    assert error.message == wording("/opt/python is no Python that a venv can be made with")

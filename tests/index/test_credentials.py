@@ -6,6 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from uv import find_uv_bin
 
 from snapenv.errors import PackageIndexError
@@ -273,7 +274,7 @@ def test_every_form_of_a_login_is_a_secret(home: Path) -> None:
 
     found = {secret.value: secret.what for secret in IndexWheels(None).secrets()}
 
-    assert found[CANARY] == "the password of example.com in pip.conf"
+    assert found[CANARY] == wording("the password of example.com in pip.conf")
     assert QUOTED in found
     assert f"me:{QUOTED}" in found
     assert any(in_header.startswith(value) and len(value) > 20 for value in found)

@@ -9,6 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.errors import PackageIndexError
 from snapenv.index.session import choose_trust
@@ -57,8 +58,12 @@ def test_an_authority_of_this_network_is_trusted_once_it_is_named(
         monkeypatch.delenv(name, raising=False)
     certificate = make_certificate(tmp_path)
     for wheel in serve_tls(certificate):
-        with pytest.raises(PackageIndexError, match="an authority that is not trusted") as caught:
+        with pytest.raises(PackageIndexError) as caught:
             quick_wheels().record(wheel)
+
+        assert str(caught.value) == wording(
+            "demo 1.0: 127.0.0.1 has a certificate from an authority that is not trusted"
+        )
         monkeypatch.setenv(variable, str(certificate))
 
         assert quick_wheels().record(wheel).text

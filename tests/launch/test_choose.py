@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, UsageError
@@ -138,8 +139,12 @@ def test_an_engine_elsewhere_mounts_nothing_and_that_is_said() -> None:
 
     assert (chosen.launch.mounts, chosen.launch.folder) == ((), None)
     assert "the engine is on another machine" in chosen.notes[0]
-    with pytest.raises(UsageError, match="/data is on this machine"):
+    with pytest.raises(UsageError) as caught:
         choose(replace(ASKED, data=(Path("/data"),)), machine=machine)
+
+    assert str(caught.value) == wording(
+        "/data is on this machine, and the engine is on another one, memory"
+    )
 
 
 def test_a_venv_is_activated_and_nothing_leads_its_python_elsewhere() -> None:
@@ -154,8 +159,12 @@ def test_a_venv_is_activated_and_nothing_leads_its_python_elsewhere() -> None:
 def test_what_only_a_container_has_is_refused_of_a_venv() -> None:
     asked = replace(ASKED, ports=(Port(inside=8888),))
 
-    with pytest.raises(UsageError, match="--port is of containers"):
+    with pytest.raises(UsageError) as caught:
         choose(asked, known=VENV, machine=replace(MACHINE, engine=None))
+
+    assert str(caught.value) == wording(
+        "--port is of containers, and a venv runs on this machine as it is"
+    )
 
 
 def test_the_settings_of_ultralytics_are_its_own_with_ours_replaced() -> None:

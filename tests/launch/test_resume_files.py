@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv_resume.files import (
     damage,
@@ -55,7 +56,7 @@ def test_a_cut_and_a_flipped_byte_are_damage(tmp_path: Path) -> None:
     (tmp_path / "flipped.pt").write_bytes(flipped)
 
     assert "cut off" in (damage(tmp_path / "cut.pt") or "")
-    assert damage(tmp_path / "flipped.pt") == "it is damaged at archive/data.pkl"
+    assert damage(tmp_path / "flipped.pt") == wording("it is damaged at archive/data.pkl")
 
 
 def test_a_copy_is_no_link_and_is_made_once(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot as wording
 
 from snapenv.errors import LeakError
 from snapenv.secrets.model import Leak, Location, Secret
@@ -268,7 +269,7 @@ def test_what_stands_before_a_border_counts_beyond_it() -> None:
     apart = find_leaks(X, [line[:-1] + b" " + token], ())
     part_of_a_word = find_leaks(X, [line[:-1] + b"x" + token], ())
 
-    assert [leak.what for leak in apart] == ["a Hugging Face token"]
+    assert [leak.what for leak in apart] == [wording("a Hugging Face token")]
     assert part_of_a_word == ()
 
 
@@ -322,7 +323,7 @@ def test_a_leak_stops_with_its_place_and_what_to_do() -> None:
         refuse_leaks([leak("site/x.py"), leak("site/y.so", None)], allowed=())
 
     assert raised.value.exit_code == 5
-    assert raised.value.message == (
+    assert raised.value.message == wording(
         "site/x.py line 3 holds a GitHub token; site/y.so holds a GitHub token"
     )
     assert raised.value.hint.endswith("--allow site/x.py")
