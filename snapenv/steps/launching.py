@@ -157,21 +157,22 @@ def _recorded(prepared: Prepared, services: Services) -> Iterator[None]:
         prepared.runs.remove(run)
         if services.state:
             forget(services.state, run)
-        raise
-    finally:
         for folder in made:
             with contextlib.suppress(OSError):
-                folder.rmdir()  # where nothing was written
+                folder.rmdir()
+        raise
 
 
 def _make_results(prepared: Prepared, results: Path) -> list[Path]:
-    """Make the folder for results as its user, where it is mounted; return what was made."""
+    """Make the folder for results, its user's own, where it is mounted; return what was made."""
     launch = prepared.launch
     if not any(one.source == str(results) for one in launch.mounts):
         return []
     missing = [one for one in (results, *results.parents) if not one.exists()]
     try:
         results.mkdir(parents=True, exist_ok=True)
+        if missing and launch.user and os.geteuid() == 0:
+            os.chown(results, launch.user.uid, launch.user.gid)
     except OSError as error:
         raise _unwritable(results, error.strerror) from error
     return missing
