@@ -116,6 +116,11 @@ def choose_site_packages(facts: Facts) -> tuple[SitePackages, str]:
             "inherited",
             f"{torch} is the base image's own, one of its {counted(len(from_base), 'package')}",
         )
+    if facts.conda:
+        return (
+            "isolated",
+            "conda's packages bring Python and all libraries; they come from the lock",
+        )
     return "isolated", "no package is a base image's own: all are installed from the lock"
 
 

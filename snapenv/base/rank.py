@@ -148,6 +148,8 @@ def _service(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> _Mark
 
 def _python(image: CatalogueImage, facts: Facts, catalogue: Catalogue) -> _Mark:
     minor = facts.environment.interpreter.minor
+    if facts.conda:  # which brings its own
+        return _Mark(value=0)
     if image.python == minor:
         return _Mark(value=0, fits=f"it has Python {minor}")
     known = any(each.python == minor for each in catalogue.images)

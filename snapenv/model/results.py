@@ -32,6 +32,7 @@ class CaptureResult(Result, Struct, frozen=True, kw_only=True):
     carried_packages: int  # rebuilt as wheels of the snapshot: no index has them
     carried_files: int  # that belong to no package
     not_importable: tuple[str, ...]  # modules whose files are gone
+    conda_packages: int = 0  # of a prefix of conda, how many were locked
 
 
 class BuildResult(Result, Struct, frozen=True, kw_only=True):
@@ -190,6 +191,16 @@ class ListedPackage(Struct, frozen=True, kw_only=True):
     proof: str | None  # how that it is the same is proved
 
 
+class ListedCondaPackage(Struct, frozen=True, kw_only=True):
+    """A package of conda, and where it comes from."""
+
+    name: str  # as conda has it
+    version: str  # as its record has it
+    build: str  # "py311h64a7726_0"
+    channel: str | None  # its address, without credentials
+    carried: bool  # it lies in the snapshot
+
+
 class ShowResult(Result, Struct, frozen=True, kw_only=True):
     """What is known of one environment; None is unknown."""
 
@@ -214,6 +225,7 @@ class ShowResult(Result, Struct, frozen=True, kw_only=True):
     more: str | None = None  # how to know more
     labels: Mapping[str, str] = field(default_factory=dict)  # of the image
     distributions: tuple[ListedPackage, ...] | None = None  # by name, with --packages
+    conda: tuple[ListedCondaPackage, ...] | None = None  # packages of conda by name, if it is one
 
 
 class ListedRun(Struct, frozen=True, kw_only=True):

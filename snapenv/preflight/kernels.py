@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from snapenv.nvidia.catalogue import CatalogueImage, dotted, major_minor
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from snapenv.nvidia.kernels import Coverage
 
 _TRAINS = ("torchvision",)  # its NMS is part of every training
-_OF_NVIDIA = "nvidia-"  # NVIDIA's own libraries make code for new GPUs while they run
+# NVIDIA's own libraries, as wheels and in conda, make code for new GPUs while they run.
+_OF_NVIDIA = re.compile(r"nvidia-.+|(?:cuda|cudnn|cudatoolkit|cutensor|nccl|libcu|libnv|libnpp).*")
 
 
 def check_kernels(case: Case) -> Iterator[Check]:
@@ -86,8 +88,7 @@ def check_extensions(case: Case) -> Iterator[Check]:
     extensions = [
         kernels
         for kernels in case.needs.kernels
-        if kernels.distribution != "torch"
-        and not (kernels.distribution or "").startswith(_OF_NVIDIA)
+        if kernels.distribution != "torch" and not _OF_NVIDIA.fullmatch(kernels.distribution or "")
     ]
     gpus = [gpu for gpu in case.gpus if torch_coverage(case, gpu) != "none"]
     if not extensions or not gpus or case.jetson:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from snapenv.model.image import Tag
 from snapenv.model.needs_label import NeedsLabel, read_label
-from snapenv.model.results import Baseline, ListedPackage, ShowResult
+from snapenv.model.results import Baseline, ListedCondaPackage, ListedPackage, ShowResult
 from snapenv.model.snapshot import (
     BASE_DIGEST_LABEL,
     BASE_NAME_LABEL,
@@ -24,6 +24,7 @@ from snapenv.sizes import counted, size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from snapenv.model.conda import CondaLock
     from snapenv.model.image import Image, ImageRef, RemoteImage
     from snapenv.model.snapshot import Lock, Snapshot, Source
     from snapenv.model.wheels import Locked
@@ -61,6 +62,7 @@ def snapshot_card(snapshot: Snapshot, *, kind: str, name: str) -> ShowResult:
         sources=_name_sources(lock.sources),
         snapenv=lock.snapenv,
         distributions=list_packages(lock),
+        conda=_list_conda(lock.conda) if lock.conda else None,
     )
 
 
@@ -147,6 +149,19 @@ def list_packages(lock: Lock) -> tuple[ListedPackage, ...]:
     )
 
 
+def _list_conda(conda: CondaLock) -> tuple[ListedCondaPackage, ...]:
+    return tuple(
+        ListedCondaPackage(
+            name=package.name,
+            version=package.version,
+            build=package.build,
+            channel=package.channel,
+            carried=conda.archives[package.name].file is not None,
+        )
+        for package in conda.environment.packages
+    )
+
+
 def _proof(locked: Locked) -> str:
     match locked:
         case Pinned(proof=proof):
@@ -163,14 +178,24 @@ def card_lines(card: ShowResult, *, packages: bool) -> Iterator[str]:
     """Yield what is known of an environment, and with ``packages`` a line for each of them."""
     yield from _fact_lines(card)
     if packages:
-        yield from _package_lines(card.distributions or ())
+        yield from _package_lines(
+            (package.name, package.version, package.source, package.proof or "")
+            for package in card.distributions or ()
+        )
+        if card.conda:
+            yield "packages of conda:"
+            yield from _package_lines(
+                (
+                    *(package.name, package.version, package.build, package.channel or ""),
+                    "carried" if package.carried else "",
+                )
+                for package in card.conda
+            )
 
 
-def _package_lines(packages: Sequence[ListedPackage]) -> Iterator[str]:
-    """Yield a line for each package: name, version, where it comes from, how that is proved."""
-    rows = [
-        (package.name, package.version, package.source, package.proof or "") for package in packages
-    ]
+def _package_lines(packages: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Yield a line for each package, in columns."""
+    rows = list(packages)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(f"{word:<{width}}" for word, width in zip(row, widths, strict=True))
@@ -191,6 +216,7 @@ def _fact_lines(card: ShowResult) -> Iterator[str]:
         ("torch", (card.torch,)),
         ("CUDA", (card.cuda,)),
         ("packages", (_packages_line(card),)),
+        ("conda", (counted(len(card.conda), "package") if card.conda else None,)),
         ("hardware", (", ".join(card.gpus or ()), card.driver and f"driver {card.driver}")),
         ("baseline", (_baseline_line(card.baseline),)),
         ("sources", card.sources or ()),

@@ -12,6 +12,7 @@ from snapenv.sizes import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from snapenv.model.conda import CondaEnvironment
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.python import Distribution, OriginKind
     from snapenv.model.snapshot import Lock
@@ -26,12 +27,24 @@ ORIGINS: Mapping[OriginKind, str] = {
     "system": "of the operating system",
     "base": "of the base image",
 }
+# What other packages of conda run on, or are linked with, by the names it has had.
+_OF_CONDA = frozenset(
+    [
+        *("python", "openssl", "libstdcxx", "libstdcxx-ng", "mkl", "openblas", "libopenblas"),
+        *("cudatoolkit", "cuda-version", "cuda-cudart", "cudnn", "nccl", "pytorch", "libtorch"),
+    ]
+)
 _NAMED = 3  # modules in a line
 
 
 def summarize(lock: Lock, *, path: str, digest: str, python: str) -> CaptureResult:
     """Return what was locked in ``path``; ``python`` is the interpreter that was looked at."""
     distributions = lock.environment.distributions
+    of_conda = lock.conda.environment.packages if lock.conda else ()
+    files = [
+        *(package.files for package in distributions if package.files),
+        *(package.files for package in of_conda),
+    ]
     return CaptureResult(
         path=path,
         tag=lock.tag,
@@ -39,8 +52,9 @@ def summarize(lock: Lock, *, path: str, digest: str, python: str) -> CaptureResu
         python=python,
         packages=len(distributions),
         origins=dict(sorted(Counter(package.origin for package in distributions).items())),
-        edited_files=sum(len(package.files.edited) for package in distributions if package.files),
-        missing_files=sum(len(package.files.missing) for package in distributions if package.files),
+        edited_files=sum(len(one.edited) for one in files),
+        missing_files=sum(len(one.missing) for one in files),
+        conda_packages=len(of_conda),
         carried_packages=sum(isinstance(each, Vendored) for each in lock.packages.values()),
         carried_files=sum(not file.folder for file in lock.environment.untracked),
         not_importable=_not_importable(lock),
@@ -56,6 +70,8 @@ def summary_lines(result: CaptureResult) -> Iterator[str]:
     )
     packages = counted(result.packages, "package")
     yield f"looked at {result.python}: {packages}" + (f", {told}" if told else "")
+    if result.conda_packages:
+        yield f"{counted(result.conda_packages, 'package')} of conda"
     special = tuple(_special(result))
     if special:
         yield f"special: {', '.join(special)}"
@@ -64,6 +80,8 @@ def summary_lines(result: CaptureResult) -> Iterator[str]:
 def lock_lines(lock: Lock) -> Iterator[str]:
     """Yield what was locked: versions, base image, baseline, and where packages come from."""
     yield _describe(lock)
+    if lock.conda:
+        yield from _describe_conda(lock.conda.environment)
     yield f"base image {lock.base.image}: {'; '.join(lock.base.reasons)}"
     yield _describe_baseline(lock.baseline)
     yield from _describe_sources(lock)
@@ -124,6 +142,13 @@ def _describe(lock: Lock) -> str:
     parts.append(hardware.driver_label)
     parts += [gpu.name for gpu in hardware.gpus]
     return ", ".join(parts)
+
+
+def _describe_conda(conda: CondaEnvironment) -> Iterator[str]:
+    """Name what other code runs on or is linked with, and is conda's here."""
+    named = [f"{one.name} {one.version}" for one in conda.packages if one.name in _OF_CONDA]
+    if named:
+        yield f"of conda: {', '.join(named)}"
 
 
 def _describe_sources(lock: Lock) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snapenv.errors import ProbeError
 from snapenv.model.facts import Facts
+from snapenv.probe.collect import collect
 from snapenv.probe.probe import probe
 from snapenv.targets.local import LocalTarget
 from tests.conda.channel import make_environment
@@ -266,10 +269,16 @@ def test_what_conda_wrote_over_pip_is_condas_and_pips_rest_is_nobodys(small: Pat
         ("state", b'{"env_vars": {"A": 1}}', "variables"),
     ],
 )
-def test_a_damaged_record_is_named(small: Path, name: str, content: bytes, word: str) -> None:
-    (small / "conda-meta" / name).write_bytes(content)
-
-    damaged = conda_of(look(small)).damaged
+def test_a_damaged_record_is_named(looks: Looks, name: str, content: bytes, word: str) -> None:
+    record = looks.prefix / "conda-meta" / name
+    before = record.read_bytes() if record.exists() else None
+    record.write_bytes(content)
+    try:
+        damaged = conda_of(look(looks.prefix)).damaged
+    finally:
+        record.unlink()
+        if before is not None:
+            record.write_bytes(before)
 
     assert any(name in one and word in one for one in damaged)
 
@@ -280,3 +289,29 @@ def test_a_venv_that_condas_python_made_is_no_prefix(small: Path) -> None:
     subprocess.run([os.fspath(one) for one in argv], check=True)
 
     assert look(venv).conda is None
+
+
+def test_a_package_is_fetched_as_its_channel_has_it_else_as_it_was_installed(
+    small: Path, conda_channel: Path
+) -> None:
+    target = LocalTarget(python=str(small / "bin" / "python"))
+    record = small / "conda-meta" / "zoopure-1.0-pyh0_0.json"
+    kept = json.loads(record.read_text())
+    python = small / "conda-meta" / f"python-{platform.python_version()}-h0_0.json"
+    python.write_text(json.dumps({**json.loads(python.read_text()), "sha256": "0" * 64}))
+
+    whole = collect(target, distributions=[], files=[], packages=["zoopure"]).packages["zoopure"]
+    record.write_text(json.dumps({**kept, "sha256": "0" * 64}))  # so it is another file
+    both = collect(target, distributions=[], files=[], packages=["zoopure", "python"]).packages
+    found, linked = both["zoopure"], both["python"]
+
+    assert whole.archive == (conda_channel / "noarch" / kept["fn"]).read_bytes()
+    assert found.archive is None
+    assert found.prefix == str(small)
+    assert [one["_path"] for one in found.paths] == kept["files"]
+    assert found.files.keys() == {*kept["files"]}
+    assert found.files["bin/zoo-roar"].executable
+    assert linked.links["bin/python3"] == f"python{MINOR}"
+    assert "bin/python3" not in linked.files
+    with pytest.raises(ProbeError, match="absent is not installed"):
+        collect(target, distributions=[], files=[], packages=["absent"])

@@ -81,6 +81,7 @@ def _named(record: Record | None) -> list[str]:
     return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
 
 
+@functools.lru_cache(maxsize=None)
 def packages() -> tuple[list[Package], list[str]]:
     """Return the packages of a prefix of conda by name, and what is damaged, in words."""
     found: dict[str, Package] = {}

@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Iterable, Iterator, Mapping, NamedTuple
 
-from snapenv_probe import elf_file, fatbin, file_tree, import_path, loader, record_file
+from snapenv_probe import conda, elf_file, fatbin, file_tree, import_path, loader, record_file
 
 if TYPE_CHECKING:
     from snapenv_probe.distribution import Distribution
@@ -31,6 +31,7 @@ _TAGGED_MODULE = re.compile(r".+\.(cpython-|pypy|abi3)[^/]*\.so|[^.]+\.so")
 _FOLDERS_OF_LIBRARIES = re.compile(r"(lib|lib64|.*\.libs)")
 
 
+_OF_TORCH = ("pytorch", "libtorch")  # of conda-forge, which parts torch in two
 _OF_SYSTEM = ("/lib", "/usr/lib")  # also lib32, lib64
 _OF_DRIVER = re.compile(r"lib(cuda|nvidia-.+|nvcuvid|nvoptix)\.so.*")
 
@@ -80,8 +81,25 @@ def _shared_objects(
     others = [folder for folder in import_path.site_folders() if folder not in tree.folders]
     walked = {**tree.statuses(), **file_tree.walk(others).statuses()}
     walked.update((entry.file, (0, 0, 0, 0, 0, 0)) for entry in reach.files)
-    untracked = {file: None for file in walked if ".so" in file and _SHARED_OBJECT.fullmatch(file)}
+    of_conda = _owners_of_conda()
+    untracked = {
+        file: of_conda.get(file)
+        for file in walked
+        if ".so" in file and _SHARED_OBJECT.fullmatch(file)
+    }
     return dict(sorted({**untracked, **owned}.items()))
+
+
+def _owners_of_conda() -> dict[str, str]:
+    """Return the package of conda that each file in there is of; those of torch are torch's."""
+    root = import_path.conda()
+    packages = conda.packages()[0] if root else []
+    return {
+        f"{root}/{one.path}": "torch" if package.name in _OF_TORCH else package.name
+        for package in packages
+        for one in package.files
+        if ".so" in one.path
+    }
 
 
 def _read(file: str, owner: str | None) -> Compiled | None:
