@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,27 +17,43 @@ from tests.command import Command
 pytestmark = pytest.mark.exact
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the demo has printed and left: a capture, and a restore without Docker."""
+
+    printed: str
+    snapshot: Path
+
+
 @pytest.fixture(scope="module")
-def snapshot(exact_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exact") / "snapshot"
-    words = ("capture", "--python", str(exact_python), "--smoke", "--device", "cpu")
-    captured = Command().result(*words, "-o", str(folder))
-    assert captured["path"] == str(folder)
-    assert captured["tag"] == "train-yolov8.4.190-base-cu130"
-    return folder
-
-
-def test_the_venv_engine_brings_it_back_identical(snapshot: Path, tmp_path: Path) -> None:
-    into = tmp_path / "venv"
-
-    restored = Command().result(
-        "restore", str(snapshot), "--engine", "venv", "--into", str(into), "--device", "cpu"
+def demo(exact_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    folder = tmp_path_factory.mktemp("exact")
+    done = subprocess.run(
+        [sys.executable, str(Path("examples", "demo.py").absolute())],
+        env={**os.environ, "DEMO_PYTHON": str(exact_python)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Shown(done.stdout, folder / "build" / "demo" / "snapshot")
 
-    assert restored["tier"] == "identical"
-    assert restored["path"] == str(into)
-    assert len(restored["losses"]) == 10
-    assert restored["speed"]["images_per_s"] > 0
+
+@pytest.fixture
+def snapshot(demo: Shown) -> Path:
+    return demo.snapshot
+
+
+def test_the_venv_engine_brings_it_back_identical(demo: Shown) -> None:
+    assert "train-yolov8.4.190-base-cu130 is locked in build/demo/snapshot\n" in demo.printed
+    assert "identical: all 10 losses are the same\n" in demo.printed
+    assert "is back in build/demo/restored: tier identical\n" in demo.printed
+    assert demo.snapshot.with_name("restored").joinpath("bin", "python").exists()
+
+
+def test_the_demo_ends_with_the_seconds_of_each_step(demo: Shown) -> None:
+    assert re.search(r"\n\ncapture +[0-9.]+ s\nrestore +[0-9.]+ s\n$", demo.printed)
 
 
 def test_the_lock_alone_is_enough_for_uv(snapshot: Path) -> None:
@@ -63,20 +81,3 @@ def test_a_second_capture_differs_only_in_when_it_was_and_how_fast(
     assert sums[1:] == sums_before[1:]
     assert sums[0].startswith("# captured at ")
     assert read_snapshot(again).digest == read_snapshot(snapshot).digest
-
-
-def test_the_demo_ends_with_the_verdict_and_the_seconds(exact_python: Path, tmp_path: Path) -> None:
-    demo = Path("examples", "demo.py").absolute()
-
-    done = subprocess.run(
-        [sys.executable, str(demo)],
-        env={**os.environ, "DEMO_PYTHON": str(exact_python)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "tier identical" in done.stdout
-    assert "\nrestore " in done.stdout

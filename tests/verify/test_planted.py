@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from snapenv.model.carried import Content
+    from snapenv.model.facts import Facts
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.outcome import Check
     from snapenv.ports import Completed
@@ -55,6 +56,12 @@ def clone(exact_python: Path) -> Iterator[Path]:
     subprocess.run(("cp", "-al", str(folder), str(place)), check=True)
     yield place
     shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module")
+def facts(exact_python: Path) -> Facts:
+    """Return what the probe sees of the environment as it is."""
+    return probe(LocalTarget(str(exact_python)))
 
 
 def runnable(python: str) -> Runnable:
@@ -145,9 +152,9 @@ def judge_losses(reference: Fingerprint, actual: Fingerprint) -> Check:
 
 
 def test_an_edited_loss_file_is_proved_different_and_named(
-    trained: Fingerprint, exact_python: Path, clone: Path
+    trained: Fingerprint, facts: Facts, clone: Path
 ) -> None:
-    lock = sample_lock(facts=probe(LocalTarget(str(exact_python))), baseline=trained)
+    lock = sample_lock(facts=facts, baseline=trained)
     loss = site(clone) / "ultralytics" / "utils" / "loss.py"
     edit(loss, "loss[0] *= self.hyp.box", "loss[0] *= self.hyp.box * 1.0001")
     python = str(clone / "bin" / "python")
@@ -165,21 +172,28 @@ def test_an_edited_loss_file_is_proved_different_and_named(
     )
 
 
-def test_another_opencv_and_albumentations_are_named(trained: Fingerprint, clone: Path) -> None:
+def test_other_packages_and_a_second_copy_of_a_library_of_cuda_are_named(
+    trained: Fingerprint, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install(clone, "opencv-python-headless==4.12.0.88")
     plant_albumentations(site(clone))
+    (original,) = site(clone).glob("nvidia/*/lib/libcudart.so.*")
+    shutil.copy(original, tmp_path)
+    monkeypatch.setenv("LD_PRELOAD", str(tmp_path / original.name))
 
     actual = train(LocalTarget(str(clone / "bin" / "python")))
 
     check = judge_losses(trained, actual)
     assert (check.ok, check.part) == (False, "environment")
     assert "opencv 5.0.0 → 4.12.0, albumentations absent → 2.0.8" in (check.fix or "")
+    (twice,) = (check for check in compare_libraries(trained, actual) if check.fails)
+    assert twice.id == f"libraries.{original.name}"
+    assert str(tmp_path / original.name) in twice.actual
+    assert f"site/{original.relative_to(site(clone))}" in twice.actual
 
 
-def test_another_cudnn_is_named_by_what_the_library_itself_says(
-    exact_python: Path, clone: Path
-) -> None:
-    lock = sample_lock(facts=probe(LocalTarget(str(exact_python))))
+def test_another_cudnn_is_named_by_what_the_library_itself_says(facts: Facts, clone: Path) -> None:
+    lock = sample_lock(facts=facts)
     library = site(clone) / "nvidia" / "cudnn" / "lib" / "libcudnn.so.9"
     library.unlink()
     compile_library(library, "unsigned long cudnnGetVersion(void) { return 90100; }")
@@ -203,18 +217,3 @@ def test_another_number_of_threads_is_named(trained: Fingerprint, exact_python: 
     check = judge_losses(trained, actual)
     assert (check.ok, check.part) == (False, "environment")
     assert "threads 1 → 2" in (check.fix or "")
-
-
-def test_a_second_copy_of_a_library_of_cuda_is_an_error_that_names_both(
-    trained: Fingerprint, exact_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (original,) = site(exact_python.parents[1]).glob("nvidia/*/lib/libcudart.so.*")
-    shutil.copy(original, tmp_path)
-    monkeypatch.setenv("LD_PRELOAD", str(tmp_path / original.name))
-
-    actual = train(LocalTarget(str(exact_python)))
-
-    (twice,) = (check for check in compare_libraries(trained, actual) if not check.ok)
-    assert (twice.id, twice.fails) == (f"libraries.{original.name}", True)
-    assert str(tmp_path / original.name) in twice.actual
-    assert f"site/{original.relative_to(site(exact_python.parents[1]))}" in twice.actual
