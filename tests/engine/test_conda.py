@@ -89,6 +89,7 @@ def test_a_prefix_comes_back_at_another_path(name: str, original: Path, tmp_path
     assert record["url"].startswith("file://")
     assert record["depends"] == [*json.loads(original_record(original))["depends"]]
     assert (into / "conda-meta" / "history").is_file()
+    assert all(path.stat().st_mode & 0o004 for path in into.rglob("*") if path.is_file())
 
 
 def original_record(prefix: Path) -> str:

@@ -126,6 +126,7 @@ def _name_origin(meta: Path, package: dict[str, Any], archive: dict[str, Any]) -
         requested_specs=package.get("requested", []),
     )
     path.write_text(json.dumps(record, indent=2), encoding="utf-8")
+    path.chmod(0o644)  # py-rattler lets nobody else read it
 
 
 if __name__ == "__main__":
