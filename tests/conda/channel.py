@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,14 +14,10 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-import rattler
-import rattler.index
-from rattler.platform import Subdir
-
-from tests.conda import packages
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from tests.conda import packages
 
 
 def make_channel(folder: Path, made: Iterable[packages.Package]) -> Path:
@@ -28,7 +25,7 @@ def make_channel(folder: Path, made: Iterable[packages.Package]) -> Path:
     for package in made:
         package.write(folder)
     (folder / "noarch").mkdir(parents=True, exist_ok=True)
-    asyncio.run(rattler.index.index_fs(folder, write_zst=False, write_shards=False, force=True))
+    run_rattler("index", folder)
     return folder
 
 
@@ -36,25 +33,17 @@ def make_environment(
     prefix: Path, channels: Sequence[str], specs: Sequence[str], *, cache: Path
 ) -> Path:
     """Install what is asked for from channels into a new prefix, by py-rattler, as pixi does."""
-
-    async def install() -> None:
-        records = await rattler.solve(
-            sources=list(channels),
-            specs=list(specs),
-            platforms=[Subdir(packages.SUBDIR), Subdir("noarch")],
-            virtual_packages=[],
-            gateway=rattler.Gateway(cache_dir=cache / "repodata", show_progress=False),
-        )
-        await rattler.install(
-            records,
-            target_prefix=prefix,
-            cache_dir=cache,
-            show_progress=False,
-        )
-
-    asyncio.run(install())
-    (prefix / "conda-meta" / "history").touch()
+    run_rattler("solve", prefix, cache, ",".join(channels), *specs)
     return prefix
+
+
+def run_rattler(*words: object) -> None:
+    """Run the program beside this, in a process of its own."""
+    argv = (sys.executable, "-m", "tests.conda.with_rattler", *map(str, words))
+    done = subprocess.run(
+        argv, check=False, capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @dataclass(kw_only=True)

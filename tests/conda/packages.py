@@ -5,6 +5,7 @@ Source: https://docs.conda.io/projects/conda-build/en/stable/resources/package-s
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -219,12 +220,24 @@ def _found_beside(program: bytes, prefix: Path) -> bytes:
     return program.replace(there, b"$ORIGIN/../lib".ljust(len(there), b"\0"))
 
 
-def _distribution(name: str, version: str = "1.0", *, site: str = SITE) -> dict[str, bytes | Link]:
-    info = f"{site}/{name}-{version}.dist-info"
-    return {
+def _distribution(
+    name: str, version: str, files: Mapping[str, bytes], *, site: str = SITE
+) -> dict[str, bytes | Link]:
+    """Return the files of a distribution in site-packages, with its metadata and RECORD."""
+    info = f"{name}-{version}.dist-info"
+    whole = {
+        **files,
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
-        f"{info}/INSTALLER": b"conda",
+        f"{info}/INSTALLER": b"conda\n",
     }
+    record = "".join(f"{path},{_recorded(content)}\n" for path, content in whole.items())
+    whole[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
+    return {f"{site}/{path}": content for path, content in whole.items()}
+
+
+def _recorded(content: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+    return f"sha256={digest},{len(content)}"
 
 
 def library(extension: Literal[".conda", ".tar.bz2"] = ".tar.bz2") -> Package:
@@ -262,7 +275,6 @@ def library(extension: Literal[".conda", ".tar.bz2"] = ".tar.bz2") -> Package:
 
 def compiled(version: str = "1.0") -> Package:
     """Make a package of a compiled module, which carries the prefix behind what is loaded of it."""
-    name = f"{SITE}/zoocext/_speedups.so"
     module = Path(_speedups.__file__).read_bytes() + f"prefix={PLACEHOLDER}/lib".encode() + b"\0"
     init = """\
 from pathlib import Path
@@ -275,19 +287,18 @@ PREFIX = Path(_speedups.__file__).read_bytes().rpartition(b"prefix=")[2].split(b
         version=version,
         build=f"py{MINOR.replace('.', '')}_0",
         depends=(f"python {MINOR}.*", "libzoo"),
-        files={
-            f"{SITE}/zoocext/__init__.py": init.encode(),
-            name: module,
-            **_distribution("zoocext", version),
-        },
-        prefixes={name: "binary"},
+        files=_distribution(
+            "zoocext",
+            version,
+            {"zoocext/__init__.py": init.encode(), "zoocext/_speedups.so": module},
+        ),
+        prefixes={f"{SITE}/zoocext/_speedups.so": "binary"},
         timestamp=_MADE_AT + 86400,
     )
 
 
 def noarch_python(version: str = "1.0") -> Package:
     """Make a package for any Python, with a program that conda writes where it installs."""
-    site = "site-packages"
     code = f"VERSION = {version!r}\ndef main():\n    print('roar', VERSION)\n"
     points = b"[console_scripts]\nzoo-roar = zoopure:main\n"
     return Package(
@@ -295,16 +306,34 @@ def noarch_python(version: str = "1.0") -> Package:
         version=version,
         build="pyh0_0",
         depends=("python >=3.8",),
-        files={
-            f"{site}/zoopure/__init__.py": code.encode(),
-            f"{site}/zoopure/data.txt": b"data\n",
-            **_distribution("zoopure", version, site=site),
-            f"{site}/zoopure-{version}.dist-info/entry_points.txt": points,
-        },
+        files=_distribution(
+            "zoopure",
+            version,
+            {
+                "zoopure/__init__.py": code.encode(),
+                "zoopure/data.txt": b"data\n",
+                f"zoopure-{version}.dist-info/entry_points.txt": points,
+            },
+            site="site-packages",
+        ),
         noarch="python",
         entry_points=("zoo-roar = zoopure:main",),
         subdir="noarch",
         timestamp=_MADE_AT + 2 * 86400,
+    )
+
+
+def six() -> Package:
+    """Make a package that pip has too, in other versions."""
+    code = b"__version__ = '1.15.0'\nOF_CONDA = True\n"
+    return Package(
+        name="six",
+        version="1.15.0",
+        build="pyh0_0",
+        depends=("python",),
+        files=_distribution("six", "1.15.0", {"six.py": code}, site="site-packages"),
+        noarch="python",
+        subdir="noarch",
     )
 
 
@@ -320,7 +349,15 @@ def hooked() -> Package:
 
 def usual() -> tuple[Package, ...]:
     """Return the packages that most tests use."""
-    return (python(), library(), compiled(), noarch_python(), hooked(), of_another_platform())
+    return (
+        python(),
+        library(),
+        compiled(),
+        noarch_python(),
+        hooked(),
+        six(),
+        of_another_platform(),
+    )
 
 
 def of_another_platform() -> Package:

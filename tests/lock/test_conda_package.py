@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import tarfile
@@ -10,7 +9,6 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import rattler
 import zstandard
 from inline_snapshot import snapshot as wording
 from rattler.package_streaming import extract
@@ -19,7 +17,7 @@ from snapenv.content import sha256_of
 from snapenv.errors import LockError
 from snapenv.lock.conda_package import PrefixFile, build_conda_package
 from snapenv.model.conda import CondaPackage
-from tests.conda.channel import make_environment
+from tests.conda.channel import make_environment, run_rattler
 from tests.samples import sample_files
 
 if TYPE_CHECKING:
@@ -116,11 +114,7 @@ def test_what_is_rebuilt_can_be_installed_again(prefix: Path, tmp_path: Path) ->
     archive = build(prefix, "libzoo", tmp_path)
     again = tmp_path / "again"
 
-    async def install() -> None:
-        record = await rattler.RepoDataRecord.from_package_archive(tmp_path / archive.file_name)
-        await rattler.install([record], again, cache_dir=tmp_path / "cache", show_progress=False)
-
-    asyncio.run(install())
+    run_rattler("archive", again, tmp_path / "cache", tmp_path / archive.file_name)
 
     shebang = (again / "bin" / "zoo-config").read_text().splitlines()[0]
     assert shebang == f"#!{again}/bin/python"

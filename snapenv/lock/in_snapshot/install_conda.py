@@ -83,9 +83,7 @@ def _record(package: dict[str, Any], archive: dict[str, Any]) -> rattler.RepoDat
         described = rattler.PackageRecord.from_index_json(
             path, size=archive.get("size_bytes"), **hashes
         )
-    return rattler.RepoDataRecord(
-        described, archive["file_name"], url, package.get("channel") or ""
-    )
+    return rattler.RepoDataRecord(described, archive["file_name"], url, url)
 
 
 def _checked(path: Path, archive: dict[str, Any]) -> Path:
@@ -120,8 +118,8 @@ def _name_origin(meta: Path, package: dict[str, Any], archive: dict[str, Any]) -
     path = meta / f"{stem}.json"
     record = json.loads(path.read_text(encoding="utf-8"))
     record.update(
-        url=package.get("url") or archive.get("url"),
-        channel=package.get("channel"),
+        url=package.get("url") or archive.get("url") or f"file:///{package['file_name']}",
+        channel=package.get("channel") or "<unknown>",  # conda's own word
         fn=package["file_name"],
         requested_specs=package.get("requested", []),
     )
@@ -135,4 +133,6 @@ if __name__ == "__main__":
     except (Refused, OSError, InstallerError) as error:
         first, *causes = str(error).splitlines()
         last = [cause.removeprefix("Caused by: ") for cause in causes[-1:]]
-        sys.exit(f"conda: {': '.join([first, *last])}")
+        sys.stderr.write(f"conda: {': '.join([first, *last])}\n")
+        os._exit(1)
+    os._exit(0)  # threads of py-rattler may still run, and would crash a Python that ends as usual

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _OF_CONDA = frozenset(
     [
         *("conda-meta", "pkgs", "envs", "conda-bld", "locks", ".condarc", "CACHEDIR.TAG"),
+        ".snapenv-unfinished",  # while a restore makes it
         *(".pixi", ".mamba", ".nonadmin", ".messages", "_conda"),
     ]
 )
