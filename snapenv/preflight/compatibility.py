@@ -122,8 +122,9 @@ def _holds(condition: str, driver: Driver, gpu: Gpu) -> bool:
     parts = _CONDITION.fullmatch(condition)
     if parts is None:
         return True
-    if parts["what"] == "brand":
-        return parts["how"] != "=" or _is_brand(gpu, parts["value"])
+    if parts["what"] == "brand":  # only a GeForce's name tells NVML's brand
+        is_geforce = "GeForce" in gpu.name
+        return parts["how"] != "=" or parts["value"].startswith("geforce") == is_geforce
     actual: dict[str, _Numbers | None] = {
         "cuda": driver.cuda,
         "driver": numbers(driver.version),
@@ -133,11 +134,6 @@ def _holds(condition: str, driver: Driver, gpu: Gpu) -> bool:
     if value is None or required is None:
         return True
     return _COMPARE[parts["how"]](value, required)
-
-
-def _is_brand(gpu: Gpu, brand: str) -> bool:
-    """Tell a GeForce from the others by its name; of the others no name tells NVML's brand."""
-    return brand.startswith("geforce") if "GeForce" in gpu.name else not brand.startswith("geforce")
 
 
 def check_compat(case: Case) -> Iterator[Check]:

@@ -15,7 +15,6 @@ from snapenv.preflight.cdi import is_unread
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from snapenv.model.host import HostEngine
     from snapenv.model.outcome import Check
 
 _CDI_SINCE = 25  # Docker's first major version with features.cdi
@@ -32,7 +31,9 @@ def check_plumbing(case: Case) -> Iterator[Check]:
     if engine is None or (case.snap and case.injection == "none"):
         return
     major = (major_minor(engine.version) or (0, 0))[0]
-    file, restart = _daemon(engine)
+    file, restart = "/etc/docker/daemon.json", "sudo systemctl restart docker"
+    if engine.rootless:
+        file, restart = "$HOME/.config/docker/daemon.json", "systemctl --user restart docker"
     if case.specs and not (engine.cdi or case.hook) and major >= _CDI_SINCE:
         yield failed(
             "gpu.cdi-feature",
@@ -49,7 +50,10 @@ def check_plumbing(case: Case) -> Iterator[Check]:
             f"{advice.configure_runtime(file, rootless=engine.rootless)} && {restart}",
         )
     elif case.injection != "none":
-        yield passed("gpu.plumbing", "NVIDIA's container toolkit, or CDI", _way(case, engine))
+        toolkit = case.plumbing.toolkit
+        way = f"container toolkit {toolkit}" if toolkit else f"a runtime of Docker {engine.version}"
+        way = "CDI" if case.injection == "cdi" else way
+        yield passed("gpu.plumbing", "NVIDIA's container toolkit, or CDI", way)
 
 
 def check_char_links(case: Case) -> Iterator[Check]:
@@ -91,17 +95,3 @@ def check_uvm(case: Case) -> Iterator[Check]:
         say = failed if case.injection == "cdi" else warning
         fix = f"{advice.LOAD_UVM} && sudo nvidia-modprobe -c 0 -u"
         yield say("gpu.uvm", _UVM, "not there: CUDA may say unknown error", fix)
-
-
-def _way(case: Case, engine: HostEngine) -> str:
-    if case.injection == "cdi":
-        return "CDI"
-    toolkit = case.plumbing.toolkit
-    return f"container toolkit {toolkit}" if toolkit else f"a runtime of Docker {engine.version}"
-
-
-def _daemon(engine: HostEngine) -> tuple[str, str]:
-    """Return the engine's configuration file, and the command that starts it again."""
-    if engine.rootless:
-        return "$HOME/.config/docker/daemon.json", "systemctl --user restart docker"
-    return "/etc/docker/daemon.json", "sudo systemctl restart docker"

@@ -90,7 +90,8 @@ def _find(
     if not word.startswith((_WHOLE, _INSTANCE)):
         return None
     by_uuid = tuple(_by_uuid(word.lower(), states))
-    untold = silent or len(states) < len(every) or not all(map(_tells, states))
+    told = all(state.uuid and all(state.mig_uuids) for state in states)
+    untold = silent or len(states) < len(every) or not told
     return None if untold and not by_uuid else by_uuid
 
 
@@ -102,7 +103,3 @@ def _by_uuid(word: str, states: Sequence[GpuState]) -> Iterator[_Device]:
         for index, uuid in enumerate(state.mig_uuids):
             if (uuid or "").lower().startswith(word):
                 yield _Device(state.number, index)
-
-
-def _tells(state: GpuState) -> bool:
-    return bool(state.uuid) and all(state.mig_uuids)

@@ -168,8 +168,9 @@ def check_rootless(case: Case) -> Iterator[Check]:
     elif case.plumbing.no_cgroups:
         yield passed("engine.rootless", expected, "rootless, with no-cgroups = true")
     else:
-        say = warning if case.plumbing.no_cgroups is None else failed
-        yield say("engine.rootless", expected, _cgroups(case), _ROOTLESS_FIX)
+        unknown = case.plumbing.no_cgroups is None
+        actual = "rootless, without CDI, no-cgroups" + (" unknown" if unknown else " = false")
+        yield (warning if unknown else failed)("engine.rootless", expected, actual, _ROOTLESS_FIX)
 
 
 _ROOTLESS_FIX = (
@@ -177,8 +178,3 @@ _ROOTLESS_FIX = (
     '{"features": {"cdi": true}} in ~/.config/docker/daemon.json, then: '
     "systemctl --user restart docker"
 )
-
-
-def _cgroups(case: Case) -> str:
-    known = {False: "no-cgroups = false", None: "no-cgroups unknown"}
-    return f"rootless, without CDI, {known.get(case.plumbing.no_cgroups, '')}"

@@ -11,7 +11,6 @@ from snapenv.preflight.driver import is_without_library
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from snapenv.model.hardware import Driver
     from snapenv.model.outcome import Check
 
 _GPU = "an NVIDIA GPU"
@@ -33,20 +32,20 @@ def check_present(case: Case) -> Iterator[Check]:
         yield failed("gpu.present", asked, f"no GPU {', '.join(case.absent)}", fix)
     elif hardware.gpus:
         yield passed("gpu.present", _GPU, ", ".join(gpu.name for gpu in hardware.gpus))
-    elif not hardware.gpu_faults and not is_without_library(case):
-        yield _none(case, hardware.driver)
-
-
-def _none(case: Case, driver: Driver | None) -> Check:
-    none = f"driver {driver.version} shows none" if driver else "no NVIDIA driver"
-    if case.plumbing.jetson and driver is None:
+    elif hardware.gpu_faults or is_without_library(case):
+        return
+    elif case.plumbing.jetson and hardware.driver is None:
         fix = "Update JetPack to 6 or newer, which has NVML, or ignore this warning."
-        return warning("gpu.present", _GPU, "a Jetson without NVML: its GPU was not detected", fix)
-    if case.needs.gpu_required:
-        fix = f"Check that lspci | grep -i nvidia lists it. {advice.OR_CPU}"
-        return failed("gpu.present", _GPU, none, fix)
-    fix = f"Use a machine with an NVIDIA GPU and its driver. {advice.OR_CPU}"
-    return warning("gpu.present", _GPU, f"{none}: it trains on the CPU", fix)
+        yield warning("gpu.present", _GPU, "a Jetson without NVML: its GPU was not detected", fix)
+    else:
+        driver = hardware.driver
+        none = f"driver {driver.version} shows none" if driver else "no NVIDIA driver"
+        if case.needs.gpu_required:
+            fix = f"Check that lspci | grep -i nvidia lists it. {advice.OR_CPU}"
+            yield failed("gpu.present", _GPU, none, fix)
+        else:
+            fix = f"Use a machine with an NVIDIA GPU and its driver. {advice.OR_CPU}"
+            yield warning("gpu.present", _GPU, f"{none}: it trains on the CPU", fix)
 
 
 def check_silent(case: Case) -> Iterator[Check]:
@@ -140,16 +139,22 @@ def check_torch(case: Case) -> Iterator[Check]:
 
 def check_mig(case: Case) -> Iterator[Check]:
     """Return whether MIG leaves something for CUDA, which uses one instance (pytorch#130181)."""
-    divided = [
-        numbered for numbered in zip(case.numbers, case.gpus, strict=True) if numbered[1].mig
-    ]
-    if not divided:
+    if not any(gpu.mig for gpu in case.gpus):
         return
     instances = [name for gpu in case.gpus for name in gpu.mig_devices]
-    empty = [number for number, gpu in divided if not gpu.mig_devices]
+    numbered = zip(case.numbers, case.gpus, strict=True)
+    empty = [number for number, gpu in numbered if gpu.mig and not gpu.mig_devices]
     named = any(not device.isdecimal() for device in case.needs.devices)
     if empty:
-        yield _undivided(case, empty)
+        others = any(gpu.mig_devices or not gpu.mig for gpu in case.gpus)
+        say = warning if others else failed
+        yield say(
+            "gpu.mig",
+            "a MIG instance on each GPU in MIG mode",
+            f"GPU {', '.join(map(str, empty))} in MIG mode without one: CUDA does not see it",
+            f"Disable MIG: sudo nvidia-smi -i {empty[0]} -mig 0; or create an instance: "
+            "sudo nvidia-smi mig -cgi 0 -C",
+        )
     if len(instances) > 1 and not named:
         yield warning(
             "gpu.mig-several",
@@ -159,16 +164,3 @@ def check_mig(case: Case) -> Iterator[Check]:
         )
     elif not empty:
         yield passed("gpu.mig", "a MIG instance", ", ".join(instances))
-
-
-def _undivided(case: Case, empty: list[int]) -> Check:
-    """Name the GPUs in MIG mode without an instance: an error where there is no other GPU."""
-    others = any(gpu.mig_devices or not gpu.mig for gpu in case.gpus)
-    say = warning if others else failed
-    return say(
-        "gpu.mig",
-        "a MIG instance on each GPU in MIG mode",
-        f"GPU {', '.join(map(str, empty))} in MIG mode without one: CUDA does not see it",
-        f"Disable MIG: sudo nvidia-smi -i {empty[0]} -mig 0; or create an instance: "
-        "sudo nvidia-smi mig -cgi 0 -C",
-    )

@@ -142,14 +142,14 @@ def check_jetson(case: Case) -> Iterator[Check]:
     gpus = case.gpus
     if not case.jetson or not gpus:
         return
-    found = [torch_coverage(case, gpu) for gpu in gpus]
+    coverages = [torch_coverage(case, gpu) for gpu in gpus]
     expected = f"torch built for {_names(gpus)}"
     fix = "Capture in an image of NVIDIA's whose tag ends in -igpu, on a Jetson."
-    if "none" in found:
+    if "none" in coverages:
         yield failed("gpu.jetson", expected, "built for other GPUs", fix, part="image")
-    elif None in found and case.needs.cuda:
+    elif None in coverages and case.needs.cuda:
         yield warning("gpu.jetson", expected, "not known what it was built for", fix, part="image")
-    elif None not in found:
+    elif None not in coverages:
         yield passed("gpu.jetson", expected, "built for it", part="image")
 
 

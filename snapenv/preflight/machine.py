@@ -50,11 +50,14 @@ def describe_machine(
     hardware, engine = host.hardware, host.engine
     driver = hardware.driver
     own = own_cuda(driver, catalogue) if driver else None
+    images = sorted(catalogue.images, key=lambda image: image.tag, reverse=True)
     machine = Machine(
         gpus=tuple(map(_describe, hardware.gpus)),
         driver=driver.version if driver else None,
         cuda=dotted(own) if own else None,
-        image=_newest_image(hardware, catalogue),
+        image=next(
+            (image.reference for image in images if _runs(image, hardware, catalogue)), None
+        ),
         torch_builds=tuple(_builds(host, catalogue)),
         containers=_containers(Case(host=host, needs=needs, catalogue=catalogue)),
         free_bytes=engine.free_bytes if engine else None,
@@ -74,12 +77,6 @@ def _describe(gpu: Gpu) -> str:
     if gpu.compute_capability:
         parts.append(f"compute capability {dotted(gpu.compute_capability)}")
     return ", ".join([*parts, *(f"MIG {profile}" for profile in gpu.mig_devices)])
-
-
-def _newest_image(hardware: Hardware, catalogue: Catalogue) -> str | None:
-    newest_first = sorted(catalogue.images, key=lambda image: image.tag, reverse=True)
-    fitting = (image for image in newest_first if _runs(image, hardware, catalogue))
-    return next((image.reference for image in fitting), None)
 
 
 def _runs(image: CatalogueImage, hardware: Hardware, catalogue: Catalogue) -> bool:

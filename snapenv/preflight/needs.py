@@ -160,7 +160,7 @@ def _architectures(capabilities: Capabilities, catalogue: Catalogue) -> tuple[st
     """Write compute capabilities as compiled code has them: ``sm_90``, ``compute_120``."""
     lowest = capabilities.at_least
     codes = capabilities.codes or tuple(
-        one.capability for one in catalogue.architectures if lowest and one.capability >= lowest
+        row.capability for row in catalogue.architectures if lowest and row.capability >= lowest
     )
     ptx = capabilities.ptx
     return (
@@ -177,12 +177,12 @@ def read_requirements(variables: Mapping[str, str]) -> Mapping[str, str]:
     """
     if variables.get("NVIDIA_DISABLE_REQUIRE") in _TRUE:
         return {}
-    found = {
+    required = {
         name: variables[name]
         for name in sorted(variables)
         if name.startswith(_REQUIRE) and not name.startswith(_REQUIRE_JETPACK)
     }
     version = _VERSION.fullmatch(variables.get("CUDA_VERSION", ""))
-    if version and not found.get(_REQUIRE_CUDA):
-        found["CUDA_VERSION"] = f"cuda>={version[1]}.{version[2]}"
-    return found
+    if version and not required.get(_REQUIRE_CUDA):
+        required["CUDA_VERSION"] = f"cuda>={version[1]}.{version[2]}"
+    return required

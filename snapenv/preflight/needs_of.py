@@ -5,6 +5,7 @@ A registry is asked for a manifest and a config, which are a few kB; no layer mo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.needs import for_device, of_base, of_image, of_labels, of_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from snapenv.model.host import Host
@@ -104,7 +105,7 @@ def needs_of_unread(error: RegistryError, ref: ImageRef, *, options: RunOptions)
 
 
 def ask_for(ref: ImageRef, services: Services, *, host: Host) -> RemoteImage:
-    """Read what a registry says of an image, for this kind of machine if it can.
+    """Read what a registry says of an image, for this kind of machine, else for another one.
 
     Raises:
         NotFoundError: The registry has no such image at all.
@@ -112,7 +113,14 @@ def ask_for(ref: ImageRef, services: Services, *, host: Host) -> RemoteImage:
     """
     machine = host.engine.architecture if host.engine else host.hardware.system.architecture
     with services.progress.task(f"Asking for {ref}"):
-        return _ask_registry(ref, services, machine=machine)
+        try:
+            return services.registry.read(ref, machine=machine)
+        except NotFoundError:
+            for other in _MACHINES:
+                with suppress(NotFoundError, RegistryError):
+                    if other != machine:
+                        return services.registry.read(ref, machine=other)
+            raise
 
 
 def find_local(ref: ImageRef, services: Services) -> Image | None:
@@ -129,51 +137,18 @@ def missing_layers(image: RemoteImage, local_images: Sequence[Image]) -> tuple[L
     return image.layers[held:]
 
 
-def _ask_registry(ref: ImageRef, services: Services, *, machine: str) -> RemoteImage:
-    """Read an image for a kind of machine, else for another one, so that this can be told.
-
-    Raises:
-        NotFoundError: The registry has no such image at all.
-        RegistryError: It does not answer, or refuses.
-    """
-    try:
-        return services.registry.read(ref, machine=machine)
-    except NotFoundError:
-        for other in _MACHINES:
-            if other != machine and (image := _read(ref, services, other)):
-                return image
-        raise
-
-
 def relatives(labels: Mapping[str, str], ref: ImageRef, services: Services) -> tuple[Image, ...]:
     """Find local images that may have layers of an image: its base, and those of its repository."""
+    base, digest = labels.get(BASE_NAME_LABEL), labels.get(BASE_DIGEST_LABEL)
+    names = [f"{base}@{digest}", base] if base and digest else [base] if base else []
     try:
-        names = [*_base_names(labels), *_newest_names(ref, services)]
+        named = services.engine.list_names(label=SNAPSHOT_LABEL)
+        ours = [(at, name) for name, at in named if name.startswith(f"{ref.repository}:")]
+        names += [name for _, name in sorted(ours, reverse=True)[:_ASKED]]
         images = [services.engine.find(name) for name in dict.fromkeys(names)]
     except EngineMissingError:
         return ()
     return tuple(image for image in images if image)
-
-
-def _read(ref: ImageRef, services: Services, machine: str) -> RemoteImage | None:
-    try:
-        return services.registry.read(ref, machine=machine)
-    except (NotFoundError, RegistryError):
-        return None
-
-
-def _base_names(labels: Mapping[str, str]) -> Iterator[str]:
-    name, digest = labels.get(BASE_NAME_LABEL), labels.get(BASE_DIGEST_LABEL)
-    if name and digest:
-        yield f"{name}@{digest}"
-    if name:
-        yield name
-
-
-def _newest_names(ref: ImageRef, services: Services) -> list[str]:
-    named = services.engine.list_names(label=SNAPSHOT_LABEL)
-    ours = [(at, name) for name, at in named if name.startswith(f"{ref.repository}:")]
-    return [name for _, name in sorted(ours, reverse=True)[:_ASKED]]
 
 
 def _count_common(left: Sequence[str], right: Sequence[str]) -> int:
