@@ -34,7 +34,9 @@ def _read_members(archive: tarfile.TarFile, where: str) -> Mapping[str, bytes]:
     files: dict[str, bytes] = {}
     for number, member in enumerate(archive):
         if number == 0 and not member.isdir():
-            raise NotFoundError(f"{where} is no folder", hint="Check that it is the right image.")
+            raise NotFoundError(
+                f"{where} is not a folder", hint="Check that it is the right image."
+            )
         if len(files) >= MAX_FILES or number >= _MAX_MEMBERS:
             raise _refused(f"{where} holds more than {MAX_FILES} files")
         _, _, name = member.name.partition("/")
@@ -48,7 +50,7 @@ def _read_members(archive: tarfile.TarFile, where: str) -> Mapping[str, bytes]:
 
 
 def _refused(message: str) -> EngineError:
-    return EngineError(message, hint="This is no folder that snapenv wrote; do not trust it.")
+    return EngineError(message, hint="snapenv did not write this folder; do not trust it.")
 
 
 class _Reader(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""An engine on another machine, through the user's own ssh and the docker command over there.
+"""An engine on another machine, through the user's own ssh and the docker command there.
 
 docker-py's own way needs paramiko, which knows neither the user's configuration nor their agent as
 ssh does. Source: https://docs.docker.com/reference/cli/docker/system/dial-stdio/
@@ -33,7 +33,7 @@ _LAST_BYTES = 2000  # of what ssh says
 
 
 class SshError(OSError):
-    """ssh, or the docker command over there, ended before the engine answered; in their words."""
+    """ssh, or the remote docker command, ended before the engine answered; in their words."""
 
 
 def ssh_words(url: str) -> tuple[str, ...]:

@@ -83,8 +83,8 @@ def _no_reference(text: str) -> str:
     last, colon, tag = name.partition(":")
     lower = f"{above}{slash}{last}".lower() + colon + tag
     if _REFERENCE.fullmatch(lower):
-        return f"{text!r} is no image reference: a repository is of small letters, as in {lower}"
-    return f"{text[:160]!r} is no image reference, such as example.com/team/env:tag"
+        return f"{text!r} is not an image reference: a repository is in lower case, as in {lower}"
+    return f"{text[:160]!r} is not an image reference, such as example.com/team/env:tag"
 
 
 class Tag(Struct, frozen=True, kw_only=True):
@@ -103,7 +103,7 @@ class Tag(Struct, frozen=True, kw_only=True):
         """
         text = str(self)
         if len(text) > _TAG_LENGTH or self.purpose == "latest" or not _TAG.fullmatch(text):
-            raise ValueError(f"{text!r} is no tag of the form purpose-framework-level-compute")
+            raise ValueError(f"{text!r} is not a tag of the form purpose-framework-level-compute")
 
     @classmethod
     def parse(cls, text: str) -> Tag:
@@ -114,7 +114,7 @@ class Tag(Struct, frozen=True, kw_only=True):
         """
         found = _TAG.fullmatch(text)
         if found is None:
-            raise ValueError(f"{text!r} is no tag of the form purpose-framework-level-compute")
+            raise ValueError(f"{text!r} is not a tag of the form purpose-framework-level-compute")
         return cls(**found.groupdict())
 
     def __str__(self) -> str:

@@ -42,7 +42,7 @@ def probe_host(target: Target, *, root: str = "/") -> Machine:
 def _parse(done: Completed, python: str) -> Machine:
     if done.exit_code or not done.stdout:
         raise ProbeError(
-            f"the look at this machine exited with {done.exit_code} on {python}: "
+            f"the probe of this machine exited with {done.exit_code} on {python}: "
             f"{last_line(done.stderr)}",
             hint=f"See that {python} -c 'import json, ctypes' works.",
         )
@@ -50,6 +50,6 @@ def _parse(done: Completed, python: str) -> Machine:
         return read_answer(done.stdout, MARK, Machine)
     except AnswerError as error:
         raise ProbeError(
-            f"the look at this machine cannot be read: {error}",
+            f"the answer of the probe of this machine cannot be read: {error}",
             hint="This is a bug in snapenv; please report it with this message.",
         ) from error

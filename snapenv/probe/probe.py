@@ -97,7 +97,7 @@ def _refuse_interpreter(target: Target) -> None:
     if found is None:
         _refuse_home(target, done.stderr)
         raise InterpreterError(
-            f"{target.python} is no Python",
+            f"{target.python} is not Python",
             hint="Name the environment's interpreter, such as --python ENV/bin/python.",
         )
     major, minor = map(int, found.groups())

@@ -34,7 +34,7 @@ def refuse_leaks(leaks: Iterable[Leak], *, allowed: Collection[str]) -> tuple[st
         more = f", and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise LeakError(
             "; ".join(_describe(leak) for leak in refused[:_NAMED]) + more,
-            hint=f"Take it out; what is no secret passes with --allow {refused[0].location}",
+            hint=f"Remove it; what is not a secret passes with --allow {refused[0].location}",
         )
     return tuple(sorted(passed))
 

@@ -1,10 +1,10 @@
 """Another machine, by the user's own ssh: their configuration, keys, agent and jump hosts.
 
-A run is one round trip. What the login shell over there is given is the same few words each
+A run is one round trip. What the remote login shell is given is the same few words each
 time, whatever shell it is; all else travels on stdin: one line that a POSIX shell reads and
-obeys (``over_there.sh``), then the files as a tar. So neither variables nor files are ever words
+obeys (``remote_run.sh``), then the files as a tar. So neither variables nor files are ever words
 of a command line. Stdin stays open until the program has ended: when it closes early, nobody
-waits any more, and the shell over there ends the program and removes its folder.
+waits any more, and the remote shell ends the program and removes its folder.
 
 Login shells greet. A mark on both streams says where the program begins, and the same mark on
 stderr how it ended: without it, an exit code of 255 is ssh's own.
@@ -47,12 +47,12 @@ _OPTIONS = (
     "-oRemoteCommand=none",
 )
 _OBEY = """exec sh -c 'IFS= read -r line && eval "$(printf %b "$line")"'"""
-_OVER_THERE = "over_there.sh"
+_SCRIPT = "remote_run.sh"
 _NOT_RUN = (126, 127)  # a shell's, for what cannot be executed
 _UNWRITTEN = "unwritten"
 _OF_SSH = 255  # ssh's own exit code
 _GREETING = 4096  # bytes that are kept of a greeting
-_FAREWELL_S = 5.0  # for the program over there to end after an interruption
+_FAREWELL_S = 5.0  # for the remote program to end after an interruption
 
 
 class SshTarget(Struct, frozen=True):
@@ -70,7 +70,7 @@ class SshTarget(Struct, frozen=True):
         on_line: Callable[[str], None] | None = None,
         stdout: BinaryIO | None = None,
     ) -> Completed:
-        """Run a program as ``ports.Target`` says; an interruption ends it over there too.
+        """Run a program as ``ports.Target`` says; an interruption ends it on the other machine too.
 
         Raises:
             SshError: ssh is not here, the host does not answer, refuses, or runs
@@ -115,7 +115,7 @@ class SshTarget(Struct, frozen=True):
         if exit_code in _NOT_RUN:
             raise InterpreterError(
                 f"cannot run {program} on {self.host}: {_last(err.lines).rpartition(': ')[2]}",
-                hint="Give the path of a Python that is over there with --python.",
+                hint="Give the path of a Python on that machine with --python.",
             )
         return exit_code
 
@@ -193,7 +193,7 @@ def _order(
     files: Mapping[str, Content],
     environment: Mapping[str, str],
 ) -> Iterator[bytes]:
-    """Yield what is sent, in pieces: a line for the shell over there, and the files.
+    """Yield what is sent, in pieces: a line for the remote shell, and the files.
 
     ``own`` are the mark and the Python that unpacks the files where there is no tar.
     """
@@ -207,7 +207,7 @@ def _order(
         f"export {variables}" if variables else "",
         *argv,
     )
-    program = (importlib.resources.files("snapenv.targets") / _OVER_THERE).read_text("utf-8")
+    program = (importlib.resources.files("snapenv.targets") / _SCRIPT).read_text("utf-8")
     yield _one_line(f"set -- {shlex.join(words)}\n{program}")
     yield from packed
 

@@ -54,7 +54,7 @@ def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResu
 
 
 def _push(ref: ImageRef, image: Image, request: Build, services: Services) -> str:
-    """Send the image unless its name is another's over there; give the registry's digest."""
+    """Send the image unless its name is another's in the registry; return the digest there."""
     engine = services.engine
     with services.progress.task(f"Pushing {ref.tagged}") as task:
         if not request.replace:

@@ -171,4 +171,4 @@ def test_a_repository_of_large_letters_is_said_to_be_so(folder: Path) -> None:
     done = run(folder, "list", "--repository", "example.com/Team/Env")
 
     assert done.returncode == 2
-    assert b"a repository is of small letters, as in example.com/team/env" in done.stderr
+    assert b"a repository is in lower case, as in example.com/team/env" in done.stderr

@@ -76,7 +76,7 @@ def test_a_file_in_the_place_of_the_folder_is_not_found() -> None:
     with pytest.raises(NotFoundError) as caught:
         unpack_folder(archive(member("kept", size=3)), where="/kept")
 
-    assert str(caught.value) == wording("/kept is no folder")
+    assert str(caught.value) == wording("/kept is not a folder")
 
 
 @pytest.mark.parametrize("keep", [0, 100, 1600])

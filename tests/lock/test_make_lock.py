@@ -36,7 +36,7 @@ def test_without_torch_python_names_it() -> None:
 
 
 def test_a_level_that_cannot_stand_in_a_tag_is_refused() -> None:
-    with pytest.raises(ValueError, match="no tag of the form"):
+    with pytest.raises(ValueError, match="not a tag of the form"):
         name(level="a-b")
 
 

@@ -144,7 +144,7 @@ def test_a_tag_may_be_as_long_as_a_registry_allows_and_no_longer() -> None:
     level = "x" * (128 - len("train-py3.11--cpu"))
 
     assert len(str(Tag(framework="py3.11", level=level, compute="cpu"))) == 128
-    with pytest.raises(ValueError, match="is no tag"):
+    with pytest.raises(ValueError, match="is not a tag"):
         Tag(framework="py3.11", level=f"{level}x", compute="cpu")
 
 
@@ -225,5 +225,5 @@ def test_a_digest_pins_a_name_and_is_no_part_of_what_an_engine_calls_it() -> Non
 
 
 def test_a_long_text_is_refused_without_delay() -> None:
-    with pytest.raises(ValueError, match="is no image reference"):
+    with pytest.raises(ValueError, match="is not an image reference"):
         ImageRef.parse("a-" * 50_000 + "!")

@@ -129,7 +129,7 @@ def test_a_program_that_is_no_python_is_named(program: str) -> None:
     path = shutil.which(program)
     assert path
 
-    with pytest.raises(InterpreterError, match=f"{program} is no Python"):
+    with pytest.raises(InterpreterError, match=f"{program} is not Python"):
         probe(LocalTarget(path))
 
 

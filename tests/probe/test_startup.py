@@ -151,5 +151,5 @@ def test_a_pythonhome_that_leads_nowhere_is_named(venv: Venv, tmp_path: Path) ->
 def test_what_is_no_python_is_still_no_python() -> None:
     silent = Completed(exit_code=1, stdout="", stderr="PYTHONHOME")
 
-    with pytest.raises(InterpreterError, match="is no Python"):
+    with pytest.raises(InterpreterError, match="is not Python"):
         probe(FakeTarget(answers={"/env/bin/python": silent}))

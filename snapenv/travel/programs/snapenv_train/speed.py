@@ -45,7 +45,7 @@ class Stopwatch:
 
 
 def describe_place() -> dict[str, object]:
-    """Say what the machine lends to the process."""
+    """Describe what the process has of the machine."""
     return {"shm_bytes": _shm_bytes(), "cpu_count": _cpu_count()}
 
 
