@@ -214,8 +214,8 @@ def _forget_old(folder: Path, most_bytes: int) -> None:
         OSError: The folder cannot be read, or another snapenv was quicker.
     """
     with os.scandir(folder) as entries:
-        found = [(entry.stat(follow_symlinks=False), entry.path) for entry in entries]
-    newest_first = sorted(found, key=lambda one: one[0].st_mtime, reverse=True)
+        aged = [(entry.stat(follow_symlinks=False), entry.path) for entry in entries]
+    newest_first = sorted(aged, key=lambda entry: entry[0].st_mtime, reverse=True)
     total, oldest = 0, time.time() - KEPT_S
     for status, path in newest_first:
         total += status.st_size

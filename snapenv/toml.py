@@ -133,8 +133,8 @@ def _text(text: str) -> str:
     return f'"{text}"' if _PLAIN_TEXT.fullmatch(text) else f'"{_ESCAPED.sub(_escape, text)}"'
 
 
-def _escape(found: re.Match[str]) -> str:
-    return _ESCAPES.get(found[0]) or f"\\u{ord(found[0]):04x}"
+def _escape(sign: re.Match[str]) -> str:
+    return _ESCAPES.get(sign[0]) or f"\\u{ord(sign[0]):04x}"
 
 
 def _other(value: object) -> str:

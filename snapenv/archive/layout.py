@@ -182,7 +182,9 @@ def parse_archive(members: Mapping[str, Sum], kept: Mapping[str, bytes]) -> Arch
     if kept.get(LAYOUT_FILE) != OCI_LAYOUT:
         raise ValueError(f"{LAYOUT_FILE} is of another version")
     index = _decode(INDEX_FILE, kept.get(INDEX_FILE, b""), Index)
-    _refuse_newer(index)
+    schema = index.annotations.get(_SCHEMA_KEY, "")
+    if schema.isdecimal() and len(schema) < BLOCK and int(schema) > ARCHIVE_SCHEMA:
+        raise ValueError("it was written by a newer snapenv")
     if len(index.manifests) != 1:
         raise ValueError(f"{INDEX_FILE} names {len(index.manifests)} images")
     manifest_name = blob_name(index.manifests[0].digest)
@@ -251,12 +253,6 @@ def _count_absent(
     if absent and not (labels.get(BASE_NAME_LABEL) and labels.get(BASE_DIGEST_LABEL)):
         raise ValueError(f"layer {layers[0].digest} is missing, and no base image is named")
     return absent
-
-
-def _refuse_newer(index: Index) -> None:
-    schema = index.annotations.get(_SCHEMA_KEY, "")
-    if schema.isdecimal() and len(schema) < BLOCK and int(schema) > ARCHIVE_SCHEMA:
-        raise ValueError("it was written by a newer snapenv")
 
 
 def _refuse_other_forms(archived: Archived, manifest: bytes, index: bytes) -> None:

@@ -89,8 +89,8 @@ class Credentials:
         configuration = self._configuration
         chosen = [url for url in (configuration.pip_default, *configuration.pip_extra) if url]
         lacks = any(not _is_whole(self.known(url)) for url in chosen)
-        told = configuration.asks_keyring
-        return configuration.variables(keyring=has_keyring() and (lacks if told is None else told))
+        asks = configuration.asks_keyring
+        return configuration.variables(keyring=has_keyring() and (lacks if asks is None else asks))
 
     def secrets(self) -> tuple[Secret, ...]:
         """List each credential that was found, in each form in which it may turn up."""
@@ -102,8 +102,8 @@ class Credentials:
 
     def _indexes(self, url: str) -> list[Index]:
         """List what is configured for the host of an address, the nearest to its path first."""
-        there = [index for index in self._configuration.indexes if _serves(index.address, url)]
-        return sorted(there, key=lambda index: -shared_path(index.address, url))
+        serving = [index for index in self._configuration.indexes if _serves(index.address, url)]
+        return sorted(serving, key=lambda index: -shared_path(index.address, url))
 
     def _ask(self, url: str, index: str | None) -> Login | None:
         if self._configuration.asks_keyring is False:
@@ -118,12 +118,12 @@ class Credentials:
 
     def _values(self) -> Iterator[tuple[str, str]]:
         texts = self._configuration.texts
-        told = {name: value for name, value in texts.environment.items() if _is_ours(name)}
+        of_variables = {name: value for name, value in texts.environment.items() if _is_ours(name)}
         named = [(file.source, file.text) for file in (*texts.pip, *texts.uv)]
-        for source, text in (*named, *told.items()):
+        for source, text in (*named, *of_variables.items()):
             for user_info, host in _USER_INFO.findall(text):
                 yield from _of_user_info(user_info, f"{host} in {source}")
-        for name, value in told.items():
+        for name, value in of_variables.items():
             if _UV_PASSWORD.fullmatch(name):
                 yield from _forms(Login(user="", password=value), name)
         for index in self._configuration.indexes:
@@ -211,10 +211,10 @@ def ask_keyring(service: str, user: str | None) -> Login | None:
     None where the program is not there, does not know, or does not answer within a minute.
     """
     words = ("get", service, user) if user else ("get", "--mode", "creds", service)
-    said = _run(words)
-    if said is None:
+    output = _run(words)
+    if output is None:
         return None
-    lines = said.splitlines()
+    lines = output.splitlines()
     if user:
         return Login(user=user, password=lines[0]) if lines and lines[0] else None
     return Login(user=lines[0], password=lines[1]) if len(lines) > 1 else None
@@ -241,8 +241,8 @@ def _run(words: tuple[str, ...]) -> str | None:
 def read_netrc(environment: Mapping[str, str]) -> Netrc:
     """Read the netrc file of this machine; without one, or with a broken one, no host is known."""
     home = Path(environment.get("HOME") or Path.home())
-    told = environment.get("NETRC")
-    paths = (Path(told).expanduser(),) if told else (home / ".netrc", home / "_netrc")
+    named = environment.get("NETRC")
+    paths = (Path(named).expanduser(),) if named else (home / ".netrc", home / "_netrc")
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return Netrc()

@@ -81,9 +81,9 @@ class Download:
 
 def _continues(response: Response, done: int) -> bool:
     """Return whether an answer begins where the last one broke off; at the start, any does."""
-    told = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    goes_on = response.status_code == HTTPStatus.PARTIAL_CONTENT and told
-    return int(told[1]) == done if goes_on and told else done == 0
+    begin = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    goes_on = response.status_code == HTTPStatus.PARTIAL_CONTENT and begin
+    return int(begin[1]) == done if goes_on and begin else done == 0
 
 
 def _other_bytes(what: str) -> RequestError:

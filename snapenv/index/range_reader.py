@@ -92,13 +92,13 @@ class _Parts:
 
 def _place(response: Response, total: int | None) -> tuple[int, int, int | None]:
     """Read which part came: its first byte, its size, and the size of the whole."""
-    told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if response.status_code != HTTPStatus.PARTIAL_CONTENT or not told:
+    part = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if response.status_code != HTTPStatus.PARTIAL_CONTENT or not part:
         raise NoRangesError(refused=False)
-    if total is not None and told[3] not in ("*", str(total)):
+    if total is not None and part[3] not in ("*", str(total)):
         raise RequestError("serves another file: its size differs")
-    whole = total if told[3] == "*" else int(told[3])
-    return int(told[1]), int(told[2]) - int(told[1]) + 1, whole
+    whole = total if part[3] == "*" else int(part[3])
+    return int(part[1]), int(part[2]) - int(part[1]) + 1, whole
 
 
 def _read(response: Response, limit: int) -> bytes:

@@ -89,12 +89,12 @@ def is_meant(variable: str, call: Call) -> bool:
     return not variable.startswith("UV_") or is_login or variable in _VARIABLES[call]
 
 
-def uv_settings(configuration: Configuration, told: dict[str, str], *, call: Call) -> UvSettings:
-    """Return what a call of uv gets of this machine; ``told`` is what pip's configuration adds."""
+def uv_settings(configuration: Configuration, of_pip: dict[str, str], *, call: Call) -> UvSettings:
+    """Return what a call of uv gets of this machine; ``of_pip`` is what pip adds."""
     texts = configuration.texts
     meant = {
         name: value
-        for name, value in (told | _own(texts.environment)).items()
+        for name, value in (of_pip | _own(texts.environment)).items()
         if value and is_meant(name, call)
     }
     return UvSettings(

@@ -85,7 +85,10 @@ class RegistryClient:
             manifest, digest = self._manifest(repository, ref.digest or ref.tag or "latest")
             if isinstance(manifest, Index):
                 manifest, digest = self._chosen(repository, ref, manifest, machine)
-            config = self._config(repository, manifest.config.digest)
+            digest_of_config = manifest.config.digest
+            path = f"{repository.path}/blobs/{digest_of_config}"
+            body = self._get(repository, path, digest=digest_of_config)
+            config = parse(body.content, Config, what="config")
         if config.architecture != machine.partition("/")[0]:
             raise _other_machine(ref, repository, machine, (config.architecture,))
         return _image(ref.at(digest), manifest, config)
@@ -112,10 +115,6 @@ class RegistryClient:
         manifest = parse_manifest(body.content, body.headers.get("Content-Type", ""))
         return manifest, sha256_digest(body.content)
 
-    def _config(self, repository: Repository, digest: str) -> Config:
-        body = self._get(repository, f"{repository.path}/blobs/{digest}", digest=digest)
-        return parse(body.content, Config, what="config")
-
     def _get(
         self, repository: Repository, path: str, *, accept: str = _ANY, digest: str | None = None
     ) -> Body:
@@ -125,7 +124,11 @@ class RegistryClient:
             body = self._session(repository).get(
                 path, repository=repository.path, accept=accept, max_bytes=_MAX_BYTES
             )
-            _check_bytes(body, digest or body.headers.get(_DIGEST_HEADER))
+            known = digest or body.headers.get(_DIGEST_HEADER) or ""
+            if known.startswith("sha256:") and sha256_digest(body.content) != known:
+                raise RequestError(
+                    f"serves other bytes for {known}", hint=_PUSH_AGAIN, passing=True
+                )
             return body
 
         try:
@@ -169,13 +172,6 @@ def _named(ref: ImageRef, repository: Repository) -> Iterator[None]:
         ) from error
 
 
-def _check_bytes(body: Body, digest: str | None) -> None:
-    if digest is None or not digest.startswith("sha256:"):
-        return
-    if sha256_digest(body.content) != digest:
-        raise RequestError(f"serves other bytes for {digest}", hint=_PUSH_AGAIN, passing=True)
-
-
 def _below(link: str) -> str:
     """Return what a link to the next page asks for, of this registry and no other."""
     parts = urlsplit(link)
@@ -186,10 +182,10 @@ def _below(link: str) -> str:
 
 
 def _other_machine(
-    ref: ImageRef, repository: Repository, machine: str, there: tuple[str, ...]
+    ref: ImageRef, repository: Repository, machine: str, available: tuple[str, ...]
 ) -> NotFoundError:
     return NotFoundError(
-        f"{repository.host} has {ref} for {', '.join(there) or 'no machine'}, "
+        f"{repository.host} has {ref} for {', '.join(available) or 'no machine'}, "
         f"and not for {machine}",
         hint="Build it on a machine of this kind.",
     )

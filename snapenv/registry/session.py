@@ -152,6 +152,10 @@ class RegistrySession:
         form: Mapping[str, str] | None = None,
     ) -> Body:
         """Read an answer to its end."""
+        verify: bool | str = False
+        if not self._repository.may_speak_http:
+            own = find_authority(self._repository.host)
+            verify = choose_authorities(os.environ, first=own) or True
         with self._session.ask(
             url,
             host=self._repository.host,
@@ -161,7 +165,7 @@ class RegistrySession:
             data=form,
             headers=headers,
             allow_redirects=not form,
-            verify=self._verify(),
+            verify=verify,
             cert=find_client_certificate(self._repository.host),
         ) as response:
             if not self._has_answered:
@@ -177,11 +181,6 @@ class RegistrySession:
             return Body(
                 content=bytes(content), headers=response.headers, status=response.status_code
             )
-
-    def _verify(self) -> bool | str:
-        if self._repository.may_speak_http:
-            return False
-        return choose_authorities(os.environ, first=find_authority(self._repository.host)) or True
 
 
 def _with_login(headers: Mapping[str, str], authorization: str | None) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from snapenv.model.results import Row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from snapenv.model.fingerprint import Conditions, Fingerprint, Speed
+    from snapenv.model.fingerprint import Conditions, Fingerprint
     from snapenv.model.outcome import Section
     from snapenv.model.results import Report
 
@@ -64,16 +64,14 @@ def speed_rows(report: Report) -> Iterator[SidesRow]:
             texts = [None if value is None else write(value) for value in (expected, actual)]
             row = Row(label=label, expected=texts[0], actual=texts[1])
             yield sides(row, _change(expected, actual))
-    throttled = [_throttled(speed) for speed in speeds]
+    throttled = [
+        (", ".join(speed.throttled) or _NOT_THROTTLED) if speed else None for speed in speeds
+    ]
     if not set(throttled) <= {None, _NOT_THROTTLED}:
         yield sides(Row(label="throttled", expected=throttled[0], actual=throttled[1]))
     links = [speed.pcie if speed else None for speed in speeds]
     if any(links):
         yield sides(Row(label="PCIe", expected=links[0], actual=links[1]))
-
-
-def _throttled(speed: Speed | None) -> str | None:
-    return (", ".join(speed.throttled) or _NOT_THROTTLED) if speed else None
 
 
 def _change(expected: float | None, actual: float | None) -> str | None:
@@ -88,13 +86,13 @@ def _change(expected: float | None, actual: float | None) -> str | None:
 
 def difference_tables(report: Report, conditions: Sequence[SidesRow]) -> Iterator[Table]:
     """Yield what differs, and nothing of what is the same."""
-    found = (
+    tables = (
         *map(_section_table, report.differences),
         Table(title="conditions of the smoke-train", rows=tuple(conditions)),
-        Table(title="operators", rows=tuple(_operators(report))),
-        Table(title="libraries in memory", rows=tuple(_libraries(report))),
+        Table(title="operators", rows=tuple(_of_both(report, _operator_texts))),
+        Table(title="libraries in memory", rows=tuple(_of_both(report, _library_texts))),
     )
-    for table in found:
+    for table in tables:
         rows = tuple(row for row in table.rows if row.differs)
         if rows:
             yield replace(table, rows=rows)
@@ -136,19 +134,11 @@ def _cudnn(number: int | None) -> str | None:
     return f"{major}.{rest // 100}.{rest % 100}"
 
 
-def _operators(report: Report) -> Iterator[SidesRow]:
-    return _of_both(report, _operator_texts)
-
-
 def _operator_texts(fingerprint: Fingerprint) -> dict[str, str]:
     return {
         operator.name: operator.error or f"sha256 {operator.sha256[:_HASH_DIGITS]}"
         for operator in fingerprint.operators
     }
-
-
-def _libraries(report: Report) -> Iterator[SidesRow]:
-    return _of_both(report, _library_texts)
 
 
 def _library_texts(fingerprint: Fingerprint) -> dict[str, str]:

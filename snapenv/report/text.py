@@ -32,7 +32,7 @@ def outcome_text(outcome: Outcome[Result]) -> Text:
     if _compares(outcome):
         lines = list(_comparison_lines(outcome))
     else:
-        checks = sorted(outcome.checks, key=_weight)
+        checks = sorted(outcome.checks, key=lambda check: (check.fails, not check.ok))
         lines = [line for check in checks for line in _check_lines(check, outcome.verdict)]
     verdict = _verdict_lines(outcome.verdict) if outcome.verdict else ()
     return Text("\n").join([*lines, *(Text(line) for line in outcome.lines), *verdict])
@@ -59,10 +59,6 @@ def error_text(error: SnapenvError) -> Text:
     return Text.assemble(
         ("error: ", "bold red"), error.message, "\n", ("hint: ", "cyan"), error.hint
     )
-
-
-def _weight(check: Check) -> tuple[bool, bool]:
-    return check.fails, not check.ok
 
 
 def _check_lines(check: Check, verdict: Verdict | None) -> Iterator[Text]:

@@ -67,11 +67,11 @@ def known_secrets(
     Of a folder its ``.env``, its configuration of pip and uv, and that of its git repository are
     read; None is the current one. Nothing is raised.
     """
-    found: dict[str, str] = {}
+    named: dict[str, str] = {}
     for value, what in _all(environ, home, folders):
-        if value and value not in found:
-            found[value] = what
-    return tuple(Secret(value=value, what=what) for value, what in found.items())
+        if value and value not in named:
+            named[value] = what
+    return tuple(Secret(value=value, what=what) for value, what in named.items())
 
 
 def _all(environ: Mapping[str, str], home: Path, folders: Iterable[Path] | None) -> Iterator[Named]:
@@ -99,12 +99,12 @@ def of_variables(environ: Mapping[str, str]) -> Iterator[Named]:
 def of_text(text: str) -> Iterator[Named]:
     """Read a text of lines such as ``name = value``, and the URLs and headers in it."""
     yield from of_urls(text)
-    for found in _HEADER.finditer(text):
-        yield from ((value, "an Authorization header") for value in _logins(found[1]))
-    for found in _ASSIGNMENT.finditer(text):
-        name, value = found[1], found[2] or found[3] or found[4]
+    for match in _HEADER.finditer(text):
+        yield from ((value, "an Authorization header") for value in _logins(match[1]))
+    for match in _ASSIGNMENT.finditer(text):
+        name, value = match[1], match[2] or match[3] or match[4]
         if _is_secret(name, value) and "://" not in value:
-            yield from ((one, name.strip("_")) for one in _plain_or_encoded(name, value))
+            yield from ((secret, name.strip("_")) for secret in _plain_or_encoded(name, value))
 
 
 def of_urls(text: str) -> Iterator[Named]:
@@ -118,9 +118,9 @@ def of_urls(text: str) -> Iterator[Named]:
 
 def of_netrc(text: str) -> Iterator[Named]:
     """Read the passwords of a .netrc, also where other lines of it are broken."""
-    for found in _NETRC.finditer(text):
-        for password in _NETRC_PASSWORD.findall(found["rest"]):
-            yield password.strip("\"'"), f"the password of {found['host'] or 'any host'}"
+    for entry in _NETRC.finditer(text):
+        for password in _NETRC_PASSWORD.findall(entry["rest"]):
+            yield password.strip("\"'"), f"the password of {entry['host'] or 'any host'}"
 
 
 def of_json(text: str) -> Iterator[Named]:
@@ -143,7 +143,7 @@ def _leaves(document: object) -> Iterator[Named]:
             waiting += [(name, below) for below in value]
         elif isinstance(value, str):
             if _is_secret(name, value):
-                yield from ((one, name) for one in _plain_or_encoded(name, value))
+                yield from ((secret, name) for secret in _plain_or_encoded(name, value))
             yield from of_urls(value)
             yield from _of_key(value)
 

@@ -106,7 +106,7 @@ def _is_in_venv(location: Location) -> bool:
 
 
 def _is_allowed(name: str, allowed: Collection[str]) -> bool:
-    return any(name == one or name.startswith(f"{one.rstrip('/')}/") for one in allowed)
+    return any(name == place or name.startswith(f"{place.rstrip('/')}/") for place in allowed)
 
 
 def _describe(leak: Leak) -> str:

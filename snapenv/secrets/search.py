@@ -62,7 +62,7 @@ def find_leaks(
     or a word such as ``anonymous``, is no secret. Without ``forms`` nothing else is looked for.
     """
     groups = _group(tuple(secrets))
-    found: dict[tuple[int | None, str], None] = {}
+    leaks: dict[tuple[int | None, str], None] = {}
     line: int | None = 1
     for window in _windows(chunks):
         if window.data.find(b"\0", window.start, window.end) >= 0:
@@ -72,10 +72,10 @@ def find_leaks(
             line = line and line + window.data.count(b"\n", done, at)
             done = at
             if what is not None:
-                found[line, what] = None
-        if len(found) >= _MOST:
+                leaks[line, what] = None
+        if len(leaks) >= _MOST:
             break
-    return tuple(Leak(location=location, line=line, what=what) for line, what in found)[:_MOST]
+    return tuple(Leak(location=location, line=line, what=what) for line, what in leaks)[:_MOST]
 
 
 class _Window(Struct, frozen=True, kw_only=True):
@@ -165,8 +165,8 @@ def _group(secrets: tuple[Secret, ...]) -> tuple[_Values, ...]:
         if len(secret.value) >= SHORTEST_VALUE and secret.value.lower() not in _NO_SECRETS:
             for value in _disguises(secret.value):
                 what.setdefault(value[:_LONGEST_VALUE], secret.what)
-    long = {v: said for v, said in what.items() if len(v) >= SHORTEST and not v.strip(_TEXT)}
-    short = {v: said for v, said in what.items() if v not in long}
+    long = {v: name for v, name in what.items() if len(v) >= SHORTEST and not v.strip(_TEXT)}
+    short = {v: name for v, name in what.items() if v not in long}
     groups = [_values(long, size=_LONG, characters=_TEXT, shortest=SHORTEST)] if long else []
     if short:
         least = min(len(value) for value in short)
@@ -203,9 +203,9 @@ def _find_forms(data: bytes, start: int, end: int) -> Iterator[_Found]:
     """Yield where forms begin between ``start`` and ``end``."""
     anchors, stop = _anchors(), min(end + _ANCHOR, len(data))
     for pattern in anchors.patterns:
-        for found in pattern.finditer(data, start, stop):
-            last = found.end()
-            for size in (4, 3) if found[0] in _DASHES else (last - found.start(),):
+        for anchor in pattern.finditer(data, start, stop):
+            last = anchor.end()
+            for size in (4, 3) if anchor[0] in _DASHES else (last - anchor.start(),):
                 for length, form in anchors.by_end.get(data[last - size : last], ()):
                     at = last - length
                     if start <= at < end and _holds(form, data, at):
@@ -213,8 +213,8 @@ def _find_forms(data: bytes, start: int, end: int) -> Iterator[_Found]:
 
 
 def _holds(form: Form, data: bytes, at: int) -> bool:
-    found = form.pattern.match(data, at)
-    return found is not None and form.judge(found[1])
+    match = form.pattern.match(data, at)
+    return match is not None and form.judge(match[1])
 
 
 def _places(data: bytes, value: bytes, start: int, end: int) -> Iterator[int]:

@@ -102,8 +102,8 @@ def _is_login(value: bytes) -> bool:
 
 def _is_key(value: bytes) -> bool:
     """Judge what follows the first line of a private key; programs name that line too."""
-    found = _KEY_RUN.search(value)
-    return found is not None and is_drawn(found[0])
+    run = _KEY_RUN.search(value)
+    return run is not None and is_drawn(run[0])
 
 
 def _has_stairs(value: bytes) -> bool:

@@ -93,13 +93,10 @@ def _explain(trained: Fingerprint) -> str:
     if cuda is None or cuda.error is None:
         return "torch.cuda.is_available() is False, without a reason"
     hidden = f", with CUDA_VISIBLE_DEVICES={cuda.visible!r}" if cuda.visible is not None else ""
-    return f"{_shorten(cuda.error)}{hidden}"
-
-
-def _shorten(error: str) -> str:
-    """Return CUDA's own error out of what torch says around it, else the first sentence."""
-    named = re.search(r"Error \d+: .*", error)
-    return named[0] if named else re.split(r"(?<=[a-z])[.:] ", error)[0].rstrip(".")
+    # CUDA's own error out of what torch says around it, else the first sentence.
+    named = re.search(r"Error \d+: .*", cuda.error)
+    words = named[0] if named else re.split(r"(?<=[a-z])[.:] ", cuda.error)[0].rstrip(".")
+    return f"{words}{hidden}"
 
 
 def _fix(trained: Fingerprint, hardware: Sequence[Hardware], why: str) -> str:

@@ -130,20 +130,12 @@ def explain_failure(done: Completed, *, python: str) -> SmokeTrainError:
     """Say why a smoke-train ended without an answer."""
     detail = _last_line(done.stderr)
     known = _REASONS.get(done.exit_code)
-    if known is None:
-        return _explain_crash(done, detail)
-    cause = find_cause(detail) if done.exit_code == _NO_GPU else None
-    return SmokeTrainError(
-        known.message.format(python=python, detail=detail),
-        hint=f"{cause.fix} {advice.OR_CPU}" if cause else known.hint,
-    )
-
-
-def _explain_crash(done: Completed, detail: str) -> SmokeTrainError:
-    """Tell a training that failed by the words of its error, or by the signal that ended it.
-
-    What ends by a signal says at times before why: a thread that could not be started.
-    """
+    if known:
+        cause = find_cause(detail) if done.exit_code == _NO_GPU else None
+        return SmokeTrainError(
+            known.message.format(python=python, detail=detail),
+            hint=f"{cause.fix} {advice.OR_CPU}" if cause else known.hint,
+        )
     number = -done.exit_code if done.exit_code < 0 else done.exit_code - 128  # shell's, engine's
     if number not in signal.valid_signals():
         cause = find_cause(detail)
@@ -151,6 +143,7 @@ def _explain_crash(done: Completed, detail: str) -> SmokeTrainError:
         return SmokeTrainError(
             f"the smoke-train failed{why}: {detail}", hint=cause.fix if cause else _CRASH_HINT
         )
+    # What ends by a signal says at times before why: a thread that could not be started.
     cause = find_cause(_tail(done.stderr)) or find_cause(signal.strsignal(number) or "")
     name = signal.Signals(number).name
     why = f", as {cause.reason}" if cause else ""

@@ -84,21 +84,14 @@ def _without_mig(device: str) -> str:
 
 
 def _fix(devices: tuple[str, str], expected: Speed, actual: Speed) -> str:
-    causes = [
-        *_mig(devices),
-        *_gpu(expected, actual),
-        *_data(expected, actual),
-        *_waiting(expected, actual),
-    ]
+    causes = [*_gpu(expected, actual), *_data(expected, actual), *_waiting(expected, actual)]
+    if devices[0] != devices[1]:
+        parts = " → ".join(devices)
+        cause = f"MIG gives another part of the GPU ({parts}): use one of the same size."
+        causes.insert(0, cause)
     if not causes:
         return "No figure explains it: look for other programs with nvidia-smi and top."
     return " ".join(causes[:2])
-
-
-def _mig(devices: tuple[str, str]) -> Iterator[str]:
-    if devices[0] != devices[1]:
-        parts = " → ".join(devices)
-        yield f"MIG gives another part of the GPU ({parts}): use one of the same size."
 
 
 def _gpu(expected: Speed, actual: Speed) -> Iterator[str]:

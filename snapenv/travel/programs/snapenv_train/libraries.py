@@ -36,8 +36,8 @@ def list_mapped(paths: Paths) -> list[dict[str, object]]:
     One soname that is there from two files is there twice.
     """
     with open(_MAPS, encoding="utf-8", errors="replace") as file:
-        found = [_describe(path, paths) for path in mapped_files(file)]
-    return sorted(found, key=lambda library: (str(library["soname"]), str(library["path"])))
+        libraries = [_describe(path, paths) for path in mapped_files(file)]
+    return sorted(libraries, key=lambda library: (str(library["soname"]), str(library["path"])))
 
 
 def mapped_files(maps: Iterable[str]) -> set[str]:

@@ -61,14 +61,14 @@ def _trials(device: str) -> Iterator[_Trial]:
 def _fingerprint(trial: _Trial, device: str) -> dict[str, object]:
     import torch
 
-    told: dict[str, object] = {"name": f"{trial.name} {trial.numbers}"}
+    named: dict[str, object] = {"name": f"{trial.name} {trial.numbers}"}
     dtype = torch.bfloat16 if trial.numbers == "bf16" else torch.float32
     try:
         with _tf32(allowed=trial.numbers == "tf32"):
             results = [result.detach().cpu() for result in trial.operate(device, dtype)]
-        return {**told, "sha256": _hash(results), "values": _describe(results)}
+        return {**named, "sha256": _hash(results), "values": _describe(results)}
     except Exception as error:  # noqa: BLE001 - whatever a device cannot do is the answer
-        return {**told, "error": traceback.format_exception_only(type(error), error)[-1].strip()}
+        return {**named, "error": traceback.format_exception_only(type(error), error)[-1].strip()}
 
 
 def _multiply(device: str, dtype: Any) -> Sequence[Tensor]:  # noqa: ANN401

@@ -104,8 +104,8 @@ def choose_device(wanted: str) -> tuple[str, dict[str, object] | None]:
         torch.cuda.init()
         return "cuda", cuda
     if wanted == "cuda":
-        said = f"torch {torch.__version__}, CUDA {torch.version.cuda}"
-        raise failures.NoGpuError(f"{said}: {cuda['error']}" if cuda["error"] else said)
+        version = f"torch {torch.__version__}, CUDA {torch.version.cuda}"
+        raise failures.NoGpuError(f"{version}: {cuda['error']}" if cuda["error"] else version)
     return "cpu", cuda
 
 

@@ -38,8 +38,8 @@ def is_tf32_allowed() -> bool:
 
 def _find_new(names: Iterable[str]) -> list[Any]:
     """Return those places below ``torch.backends`` that have a precision of their own."""
-    found = (_find(name) for name in names)
-    return [place for place in found if hasattr(place, "fp32_precision")]
+    places = (_find(name) for name in names)
+    return [place for place in places if hasattr(place, "fp32_precision")]
 
 
 def _find(name: str) -> Any:  # noqa: ANN401
