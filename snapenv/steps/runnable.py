@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from snapenv.errors import EngineError
 from snapenv.model.hardware import Hardware
-from snapenv.model.host import NVIDIA_DEVICE
 from snapenv.model.image import Image
 from snapenv.model.outcome import Check
 from snapenv.model.results import ProofResult
@@ -21,7 +20,7 @@ from snapenv.steps.interpreter import venv_home
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from snapenv.model.host import Host, HostEngine
+    from snapenv.model.host import Host
     from snapenv.model.image import ImageRef
     from snapenv.ports import Services
 
@@ -53,22 +52,10 @@ def in_image(
         name=str(ref),
         image=image,
         result=ProofResult(image=str(ref), digest=image.digest_in(ref.repository) or image.id),
-        usage=f"docker run --rm -it {_words(gpus, host().engine) if gpus else ''}{ref}",
+        usage=f"snapenv shell {ref}",
         below=found.below,
         refused=found.refused,
     )
-
-
-def _words(gpus: str, engine: HostEngine | None) -> str:
-    """Return the words that hand GPUs on, in the way that the engine has.
-
-    Source: https://docs.docker.com/reference/cli/docker/container/run/#gpus
-    """
-    if engine and engine.injects == "cdi":
-        asked = " ".join(f"--device {NVIDIA_DEVICE}{name}" for name in gpus.split(","))
-    else:
-        asked = "--gpus all" if gpus == "all" else f"--gpus '\"device={gpus}\"'"
-    return f"{asked} --shm-size 1g "
 
 
 class _Gpus(Struct, frozen=True, kw_only=True):

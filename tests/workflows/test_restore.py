@@ -294,33 +294,10 @@ def with_refusal(engine: EngineWithBase) -> EngineWithBase:
     return refusing
 
 
-CDI = ("nvidia.com/gpu=all", "nvidia.com/gpu=0")
+def test_an_image_that_is_back_says_how_to_use_it(engine: EngineWithBase) -> None:
+    outcome = restore(by_tag(device="cpu", preflight=False), services(engine))
 
-
-@pytest.mark.parametrize(
-    ("device", "runtimes", "words"),
-    [
-        ("cpu", ("nvidia", "runc"), ""),
-        ("all", ("nvidia", "runc"), "--gpus all --shm-size 1g "),
-        ("0,1", ("nvidia", "runc"), "--gpus '\"device=0,1\"' --shm-size 1g "),
-        ("all", ("runc",), "--device nvidia.com/gpu=all --shm-size 1g "),
-        (
-            "0,1",
-            ("runc",),
-            "--device nvidia.com/gpu=0 --device nvidia.com/gpu=1 --shm-size 1g ",
-        ),
-    ],
-)
-def test_the_words_to_use_it_hand_gpus_on_as_the_engine_does(
-    engine: EngineWithBase, device: str, runtimes: tuple[str, ...], words: str
-) -> None:
-    engine.described = replace(
-        engine.described, version="28.5.2", runtimes=runtimes, cdi=True, cdi_devices=CDI
-    )
-
-    outcome = restore(by_tag(device=device, preflight=False), services(engine))
-
-    assert f"use it: docker run --rm -it {words}{REPOSITORY}:{TAG}" in outcome.lines
+    assert f"use it: snapenv shell {REPOSITORY}:{TAG}" in outcome.lines
 
 
 OLD_DRIVER = sample_hardware(driver=Driver(version="470.57.02", cuda=(11, 4)))
