@@ -6,7 +6,7 @@ https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environme
 """
 
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
-# ruff: noqa: PTH113, PTH117, PTH118, PTH119, PTH120, PTH123
+# ruff: noqa: PTH113, PTH118, PTH119, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ _EXPORT = re.compile(
       | (?P<bare>(?:[\w./:,@%+=-]|\$CONDA_PREFIX\b|\$\{CONDA_PREFIX\})*) )[ ]*;?""",
     re.VERBOSE,
 )
+_LINK_SCRIPT = re.compile(r"bin/\..+-(?:pre|post)-(?:link|unlink)\.sh")
+_UNKNOWN = "<unknown>"  # as conda writes it, of a package that it was given as a file
 _ARCHIVES = (".conda", ".tar.bz2")
 
 
@@ -104,7 +106,7 @@ def packages() -> tuple[list[Package], list[str]]:
 
 
 def _leads_out(path: str) -> bool:
-    return os.path.isabs(path) or ".." in path.split("/")
+    return path.startswith("/") or (".." in path and ".." in path.split("/"))
 
 
 @functools.lru_cache(maxsize=None)
@@ -295,7 +297,7 @@ def _public(url: str | None) -> str | None:
     except ValueError:
         return None
     if parts.scheme not in ("https", "http"):
-        return None if "/" in (url or "") else url  # the channel's name alone
+        return None if "/" in (url or "") or url == _UNKNOWN else url  # the channel's name alone
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, _TOKEN.sub("", parts.path, count=1), "", ""))
 
@@ -316,7 +318,7 @@ def _requested(record: Record) -> list[str]:
 
 
 def _is_link_script(path: str) -> bool:
-    return bool(re.fullmatch(r"bin/\..+-(?:pre|post)-(?:link|unlink)\.sh", path))
+    return path.startswith("bin/.") and bool(_LINK_SCRIPT.fullmatch(path))
 
 
 def _hash(value: object, form: re.Pattern[str]) -> str | None:
