@@ -20,6 +20,7 @@ from tests.engines.exact import make_exact
 from tests.engines.place import Place, install
 from tests.engines.provide import provide
 from tests.engines.registry import start_registry
+from tests.engines.small_base import push_small_base
 from tests.engines.ssh import start_sshd
 from tests.sampling import load_profile
 
@@ -114,7 +115,13 @@ def registry() -> str:
 
 @pytest.fixture(scope="session")
 def base_image(engine_host: str, registry: str) -> str:
-    """Return the reference of the stand-in for NVIDIA's PyTorch image, in the registry."""
+    """Return the reference of a stand-in for NVIDIA's image, without torch, in the registry."""
+    return provide(lambda place: push_small_base(place, engine=engine_host, registry=registry))
+
+
+@pytest.fixture(scope="session")
+def torch_image(engine_host: str, registry: str) -> str:
+    """Return the reference of the stand-in with a torch of its own, in the registry."""
     return provide(lambda place: push_base(place, engine=engine_host, registry=registry))
 
 

@@ -148,20 +148,20 @@ def test_torch_is_read_and_never_imported(lines: str, cuda: str | None, tmp_path
 
 @pytest.mark.docker
 def test_a_real_image_that_is_here_is_looked_into_and_its_python_found(
-    base_image: str, tmp_path: Path
+    torch_image: str, tmp_path: Path
 ) -> None:
     """The catalogue says that 25.01 has Python 3.12; the stand-in under that name has Debian's."""
-    DockerEngine().pull(ImageRef.parse(base_image), FakeTask())
+    DockerEngine().pull(ImageRef.parse(torch_image), FakeTask())
     environment = sample_environment(python="3.12.3", torch=Torch(version="2.6.0", cuda="12.8"))
     lock = sample_lock(facts=sample_facts(environment=environment))
     write_snapshot(sample_snapshot(lock), tmp_path / "snapshot")
-    mirror = base_image.partition("/")[0]
+    mirror = torch_image.partition("/")[0]
 
     result = Command().result(
         "bases", str(tmp_path / "snapshot"), "--mirror", mirror, "--limit", "80"
     )
 
-    found = next(one for one in result["bases"] if one["image"] == base_image)
+    found = next(one for one in result["bases"] if one["image"] == torch_image)
     assert (found["inspected"], found["local"]) == (True, True)
     assert (found["python"], found["torch"]) == ("3.13", "2.6")
     assert found["rank"] > 1

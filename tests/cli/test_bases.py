@@ -80,15 +80,15 @@ def test_no_active_environment_is_said() -> None:
 
 @pytest.mark.docker
 def test_a_real_registry_tells_the_size_and_what_the_image_says(
-    base_image: str, tmp_path: Path
+    torch_image: str, tmp_path: Path
 ) -> None:
     write_snapshot(sample_snapshot(sample_lock(facts=sample_base_facts())), tmp_path / "own")
-    host = base_image.partition("/")[0]
+    host = torch_image.partition("/")[0]
 
     result = Command().result("bases", str(tmp_path / "own"), "--mirror", host, "--limit", "2")
 
     first, second = result["bases"]
-    assert first["image"] == base_image
+    assert first["image"] == torch_image
     assert first["digest"].startswith("sha256:")
     assert first["size_bytes"] > 100_000_000
     assert (second["size_bytes"], second["local"]) == (None, False)

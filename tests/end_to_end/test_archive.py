@@ -372,15 +372,16 @@ class Archives:
 
 @pytest.fixture(scope="module")
 def archives(
-    engine_host: str, base_image: str, registry: str, tmp_path_factory: pytest.TempPathFactory
+    engine_host: str, base_image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Archives:
     command, folder = Command({"DOCKER_HOST": engine_host}), tmp_path_factory.mktemp("archives")
     named = ("--repository", f"archive-{uuid.uuid4().hex}")
     with Working(DockerClient(base_url=engine_host, timeout=600), base_image) as container:
         run_in(container, "python3 -m venv --system-site-packages /mine")
         there = ("--container", str(container.name), "--python", "/mine/bin/python")
-        tag = command.result("capture", *there, "--no-smoke", "-o", str(folder / "snapshot"))["tag"]
-    image = command.result("build", str(folder / "snapshot"), "--mirror", registry, *named)["image"]
+        words = ("--no-smoke", "--base", base_image, "-o", str(folder / "snapshot"))
+        tag = command.result("capture", *there, *words)["tag"]
+    image = command.result("build", str(folder / "snapshot"), *named)["image"]
     paths = {kind: folder / kind for kind in ("whole", "delta")}
     exported = {
         kind: command.result(
@@ -413,11 +414,11 @@ def test_an_environment_on_a_base_comes_back_and_is_restored(
 
 @pytest.mark.parametrize(("newer", "kind"), [(NEWER, "delta"), (CONTAINERD, "whole")])
 def test_an_archive_of_one_engine_is_restored_from_its_file_on_another(
-    newer: Newer, kind: str, archives: Archives, registry: str
+    newer: Newer, kind: str, archives: Archives
 ) -> None:
     address = provide(lambda place: start_newer(place, newer))
     command, repository = Command({"DOCKER_HOST": address}), f"archive-{uuid.uuid4().hex}"
-    words = ("--repository", repository, "--device", "cpu", "--no-smoke", "--mirror", registry)
+    words = ("--repository", repository, "--device", "cpu", "--no-smoke")
 
     restored = command.result("restore", str(archives.paths[kind]), *words)
 

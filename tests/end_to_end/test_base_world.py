@@ -54,10 +54,10 @@ def client(engine_host: str) -> Iterator[DockerClient]:
 
 
 @pytest.fixture(scope="module")
-def working(client: DockerClient, base_image: str) -> Iterator[Container]:
+def working(client: DockerClient, torch_image: str) -> Iterator[Container]:
     """A container that someone has been pip-installing into."""
     container = client.containers.run(
-        base_image, ["sleep", "3600"], detach=True, network_mode="host", init=True
+        torch_image, ["sleep", "3600"], detach=True, network_mode="host", init=True
     )
     try:
         _install(container)

@@ -145,11 +145,10 @@ def test_an_image_is_built_without_the_password_reaching_the_engine(
         with working(client, base_image, private.server) as container:
             command.result(
                 *("capture", "--container", container, "--python", "/env/bin/python"),
-                *("--no-smoke", "-o", snapshot),
+                *("--no-smoke", "--base", base_image, "-o", snapshot),
             )
         built = command.result(
-            *("build", snapshot, "--repository", f"{registry}/team/private"),
-            *("--mirror", registry, "--replace"),
+            *("build", snapshot, "--repository", f"{registry}/team/private", "--replace"),
         )
 
         image = client.images.get(built["image"])

@@ -12,6 +12,7 @@ from tests.engines.exact import make_exact
 from tests.engines.newer_engine import CONTAINERD, NEWER, start_newer, stop_newer
 from tests.engines.place import Place, UnavailableError, install, say
 from tests.engines.registry import start_registry, stop_registry
+from tests.engines.small_base import push_small_base
 from tests.engines.ssh import start_sshd, stop_sshd
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def start(place: Place) -> None:
     engine = start_engine(place)
     registry = start_registry(place)
     base = push_base(place, engine=engine, registry=registry)
+    push_small_base(place, engine=engine, registry=registry)
     python = make_exact(place)
     start_sshd(place)
     browser = find_browser(place)
