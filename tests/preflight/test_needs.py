@@ -414,10 +414,10 @@ def test_the_gpus_that_are_named_are_told(device: str, devices: tuple[str, ...])
 @pytest.mark.parametrize(
     ("device", "seen"),
     [
-        ("all", "none for Tesla P100 (6.0)"),
-        ("0,1", "none for Tesla P100 (6.0)"),
-        ("1", "none for Tesla P100 (6.0)"),
-        ("GPU-8de47821", "none for Tesla P100 (6.0)"),
+        ("all", wording("none for Tesla P100 (6.0)")),
+        ("0,1", wording("none for Tesla P100 (6.0)")),
+        ("1", wording("none for Tesla P100 (6.0)")),
+        ("GPU-8de47821", wording("none for Tesla P100 (6.0)")),
         ("0", "machine code"),
     ],
 )

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.errors import InterpreterError, ProbeError
 from snapenv.model.hardware import DriverFault
@@ -269,12 +270,20 @@ def test_a_python_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize(
     ("code", "stdout", "words"),
     [
-        (1, "", "exited with 1 on /env/bin/python: boom"),
-        (0, "snapenv-host: {}\n", "cannot be read"),
+        (1, "", wording("the look at this machine exited with 1 on /env/bin/python: boom")),
+        (
+            0,
+            "snapenv-host: {}\n",
+            wording(
+                "the look at this machine cannot be read: Object missing required field `hardware`"
+            ),
+        ),
     ],
 )
 def test_an_answer_that_is_none_is_named(code: int, stdout: str, words: str) -> None:
     done = Completed(exit_code=code, stdout=stdout, stderr="boom\n")
 
-    with pytest.raises(ProbeError, match=words):
+    with pytest.raises(ProbeError) as caught:
         probe_host(FakeTarget(answers={"--host": done}))
+
+    assert str(caught.value) == words

@@ -55,14 +55,14 @@ def summary(given: Lock) -> CaptureResult:
             lock(package("a"), package("b"), package("c", "editable")),
             [
                 f"looked at {PYTHON}: 3 packages, 2 from an index, 1 editable",
-                "special: 1 package carried",
+                wording("special: 1 package carried"),
             ],
         ),
         (
             lock(package("a", edited=("a/x.py", "a/y.py"), missing=("a/z.py",)), loose=1),
             [
                 f"looked at {PYTHON}: 1 package, from an index",
-                "special: 2 files edited, 1 file missing, 1 file of no package carried",
+                wording("special: 2 files edited, 1 file missing, 1 file of no package carried"),
             ],
         ),
     ],

@@ -45,16 +45,16 @@ def test_the_verdict_is_named_by_its_tier() -> None:
 @pytest.mark.parametrize(
     ("proof", "report"),
     [
-        ("All 10 losses are the same, bit for bit.", identical()),
-        ("The losses differ from step 2 of 10, by at most 2.7e-06.", close()),
-        ("The losses differ from step 5 of 10, by at most 6.0e-04.", different()),
-        ("No smoke-train was run: this rests on the facts alone.", facts_alone()),
+        (wording("All 10 losses are the same, bit for bit."), identical()),
+        (wording("The losses differ from step 2 of 10, by at most 2.7e-06."), close()),
+        (wording("The losses differ from step 5 of 10, by at most 6.0e-04."), different()),
+        (wording("No smoke-train was run: this rests on the facts alone."), facts_alone()),
         (
-            "There are no losses of the capture to compare with.",
+            wording("There are no losses of the capture to compare with."),
             replace(identical(), expected=None),
         ),
         (
-            "The losses differ from step 9 of 10, and are not all comparable.",
+            wording("The losses differ from step 9 of 10, and are not all comparable."),
             replace(identical(), actual=train(LOSSES[:8])),
         ),
     ],
