@@ -13,6 +13,7 @@ from snapenv.model.results import (
     DiffResult,
     DoctorResult,
     ListResult,
+    ProofResult,
     ShowResult,
 )
 
@@ -33,6 +34,8 @@ def _words(outcome: Outcome[Result]) -> tuple[str, ...]:
         case BuildResult(image=image, pushed=pushed):
             # Another machine restores what is in a registry; here the image is proved.
             return ("restore" if pushed else "verify", image)
+        case ProofResult(image=str(place)) | ProofResult(path=str(place)) if outcome.ok:
+            return ("shell", place)
         case ArchiveResult(path=path, image=image):
             return ("import", path) if outcome.command == "export" else ("verify", image)
         case ListResult(images=images):

@@ -64,7 +64,6 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
         diff=f"snapenv diff {source} {runnable.name}" if is_folder else None,
     )
     actual = proved.fingerprint
-    usage = (f"use it: {runnable.usage}",) if proved.verdict.ok else ()
     outcome = Outcome(
         command=command,
         result=replace(
@@ -76,7 +75,7 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
             speed=actual.speed if actual else None,
         ),
         checks=(*runnable.checked, *proved.checks),
-        lines=(*proved.notes, *proved.energy, *usage),
+        lines=(*proved.notes, *proved.energy),
         warnings=services.warnings(),
         verdict=proved.verdict,
     )

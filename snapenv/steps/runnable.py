@@ -32,7 +32,6 @@ class Runnable(Struct, frozen=True, kw_only=True):
     device: str
     name: str
     result: ProofResult = ProofResult()  # as far as it is known before the proof
-    usage: str = ""  # a command
     image: Image | None = None
     base_python: Path | None = None  # the folder of the Python that a venv was made with
     checked: tuple[Check, ...] = ()  # what the preflight found to be looked out for
@@ -52,7 +51,6 @@ def in_image(
         name=str(ref),
         image=image,
         result=ProofResult(image=str(ref), digest=image.digest_in(ref.repository) or image.id),
-        usage=f"snapenv shell {ref}",
         below=found.below,
         refused=found.refused,
     )
@@ -92,6 +90,5 @@ def in_venv(target: Target, *, into: Path, device: str) -> Runnable:
         device=device,
         name=str(into),
         result=ProofResult(path=str(into)),
-        usage=f"{into}/bin/python",
         base_python=venv_home(into),
     )

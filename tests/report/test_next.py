@@ -97,8 +97,8 @@ def listed(*names: str) -> ListResult:
         ("capture", CAPTURE, "snapenv build 'my snapshots/tag'"),
         ("build", BUILD, f"snapenv restore {IMAGE}"),
         ("build", replace(BUILD, pushed=False), f"snapenv verify {IMAGE}"),
-        ("restore", ProofResult(), None),  # its answer ends with how to use it
-        ("verify", ProofResult(), None),
+        ("restore", ProofResult(image=IMAGE), f"snapenv shell {IMAGE}"),
+        ("verify", ProofResult(path="a venv"), "snapenv shell 'a venv'"),
         ("doctor", DoctorResult(ref=None, host=HOST), "snapenv capture"),
         ("doctor", DoctorResult(ref=IMAGE, host=HOST), f"snapenv restore {IMAGE}"),
         (
@@ -131,6 +131,7 @@ def test_what_follows_an_answer(command: str, result: Result, following: str | N
     ("command", "result", "following"),
     [
         ("doctor", DoctorResult(ref=IMAGE, host=HOST), None),  # the verdict says what to do
+        ("restore", ProofResult(image=IMAGE), None),
         ("diff", diff(SNAPSHOT, LIVE), "snapenv restore snapshot"),
         ("diff", diff(LIVE, SNAPSHOT), "snapenv restore snapshot"),
         ("diff", diff(LIVE, LIVE), None),

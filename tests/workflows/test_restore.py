@@ -294,12 +294,6 @@ def with_refusal(engine: EngineWithBase) -> EngineWithBase:
     return refusing
 
 
-def test_an_image_that_is_back_says_how_to_use_it(engine: EngineWithBase) -> None:
-    outcome = restore(by_tag(device="cpu", preflight=False), services(engine))
-
-    assert f"use it: snapenv shell {REPOSITORY}:{TAG}" in outcome.lines
-
-
 OLD_DRIVER = sample_hardware(driver=Driver(version="470.57.02", cuda=(11, 4)))
 
 
