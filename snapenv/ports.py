@@ -458,6 +458,7 @@ class Services(Struct, frozen=True, kw_only=True):
     cache: Path | None = None  # a folder of the user's for what is known already; None keeps none
     secrets: Callable[[], tuple[Secret, ...]] = tuple  # the credentials that this machine uses
     missing_helpers: Callable[[], tuple[str, ...]] = tuple  # docker-credential-…, named and absent
+    kernel_log: Callable[[float], tuple[str, ...]] = lambda _: ()  # since seconds of the epoch
     warnings: Callable[[], tuple[str, ...]] = tuple  # what adapters have to say so far
     certificates: bytes | None = None  # PEM; of this network's own authority, given to a build
 

@@ -110,6 +110,7 @@ def _connect(*, say: Callable[[str], None] | None = None) -> Services:
         cache=cache,
         secrets=_secrets,
         missing_helpers=_missing_helpers,
+        kernel_log=_kernel_log,
         certificates=_certificates(),
         warnings=lambda: tuple(warnings),
     )
@@ -204,6 +205,12 @@ def _is_insecure(engine: Engine, host: str) -> bool:
         return engine.is_insecure(host)
     except (EngineError, EngineMissingError):
         return False
+
+
+def _kernel_log(since_s: float) -> tuple[str, ...]:
+    from snapenv.targets.kernel_log import read_kernel_log
+
+    return read_kernel_log(since_s)
 
 
 def _missing_helpers() -> tuple[str, ...]:

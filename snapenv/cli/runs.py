@@ -71,7 +71,7 @@ def attach(app: App, *, run: str) -> None:
     app.hand_over(lambda services, say: connect(run, services, say))
 
 
-@command(examples=("snapenv stop RUN", "snapenv stop RUN --stop-timeout 10"))
+@command(examples=("snapenv stop RUN", "snapenv stop RUN --pause"))
 @click.argument("run")
 @option(
     "--stop-timeout",
@@ -82,10 +82,17 @@ def attach(app: App, *, run: str) -> None:
     group="Program",
     help="Wait so long before it is killed.  [default: as it was started]",
 )
+@option(
+    "--pause",
+    is_flag=True,
+    envvar="SNAPENV_PAUSE",
+    group="Program",
+    help="Wait for the next checkpoint first, and keep a copy of it.",
+)
 @json_option
 @click.pass_obj
-def stop(app: App, *, run: str, grace_s: int | None) -> None:
+def stop(app: App, *, run: str, grace_s: int | None, pause: bool) -> None:
     """Stop a run: send SIGINT, wait, and take its container away."""
     from snapenv.workflows.stop import stop as end
 
-    app.run(lambda services: end(run, services, grace_s=grace_s))
+    app.run(lambda services: end(run, services, grace_s=grace_s, pause=pause))

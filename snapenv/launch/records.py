@@ -5,26 +5,24 @@ Only the user may read them: variables that were given to a run may hold a secre
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from snapenv.content import replace_file
 from snapenv.errors import NotFoundError, WriteError
 from snapenv.model.launch import RUN_ID, RunEnd, RunRecord
 from snapenv.ownership.leftovers import remove
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from msgspec import Struct
-
-_RECORD, _END = "run.json", "end.json"
+_RECORD, _END, _STOPPED = "run.json", "end.json", "stopped"
 _PRIVATE = 0o700
 
-T = TypeVar("T", RunRecord, RunEnd)
+T = TypeVar("T", bound=Struct)
 
 
 def now() -> str:
@@ -87,6 +85,32 @@ def read_record(state: Path, run: str) -> RunRecord:
 def read_end(state: Path, run: str) -> RunEnd | None:
     """Read how a run ended; None while nobody has seen it end."""
     return _read(run_folder(state, run) / _END, RunEnd)
+
+
+def mark_stopped(state: Path, run: str) -> None:
+    """Write down that somebody stops a run, before its end is seen."""
+    with contextlib.suppress(OSError):
+        (run_folder(state, run) / _STOPPED).touch(mode=0o600)
+
+
+def was_stopped(state: Path, run: str) -> bool:
+    """Return whether somebody has stopped a run."""
+    return (run_folder(state, run) / _STOPPED).exists()
+
+
+class Resumed(Struct, frozen=True):
+    """What the program that continues trainings has written in the training's folder."""
+
+    checkpoint: str | None = None
+    epoch: int | None = None  # how many are done
+    epochs: int | None = None  # of so many
+    problem: str | None = None  # why nothing is continued
+    hint: str | None = None
+
+
+def read_resumed(training: str) -> Resumed | None:
+    """Read what a run has said of the training that it continued."""
+    return _read(Path(training, "snapenv", "resumed.json"), Resumed)
 
 
 def list_records(state: Path) -> tuple[RunRecord, ...]:

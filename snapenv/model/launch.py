@@ -157,6 +157,7 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     detached: bool
     launch: Launch
     resumed_from: str | None = None  # the id of the run that this one continues
+    training: str | None = None  # the folder of the training that it continues
 
 
 class RunEnd(Struct, frozen=True, kw_only=True):
@@ -165,5 +166,7 @@ class RunEnd(Struct, frozen=True, kw_only=True):
     exit_code: int | None
     finished: str
     out_of_memory: bool = False
+    stopped: bool = False  # somebody asked for its end
     cause: str | None = None  # one line, where it is known
     hint: str | None = None
+    continued: str | None = None  # of a training that was continued: from what

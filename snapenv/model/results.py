@@ -258,6 +258,7 @@ class StopResult(Result, Struct, frozen=True, kw_only=True):
     was_running: bool  # until now
     exit_code: int | None  # None where nobody saw its end
     results: str | None  # a folder
+    checkpoint: str | None = None  # the copy that was kept, where that was asked for
 
 
 class CleanedThing(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,30 +13,40 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from snapenv.causes import Cause
 from snapenv.errors import NotFoundError, StartError, WriteError
 from snapenv.launch.choose import SCRATCH, Asked, Caller, Known, Machine, choose_launch
+from snapenv.launch.ending import Ending, explain_end, find_victims, find_xids
 from snapenv.launch.records import (
     forget,
     new_run_id,
     now,
     read_record,
+    read_resumed,
     run_folder,
+    was_stopped,
     write_end,
     write_record,
 )
 from snapenv.launch.settings import ASK, Settings, parse_answer
 from snapenv.model.host import HostEngine
 from snapenv.model.image import ImageRef
-from snapenv.model.launch import Ended, InImage, InVenv, Launch, RunEnd, RunRecord, RunState
+from snapenv.model.launch import InImage, InVenv, Launch, RunEnd, RunRecord, RunState
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, SUMS_FILE
 from snapenv.ports import Runs
 from snapenv.steps.snapshots import no_snapshot, read_source
 from snapenv.steps.source import LocalImage, RegistryImage, resolve_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from snapenv.launch.records import Resumed
     from snapenv.ports import Services, Target
+
+
+_NOTHING_TO_RESUME = 3  # an exit code of snapenv_resume
+_LAST_LINES = 50
+_FULL_BYTES = 1 << 20
 
 
 class LaunchRequest(Asked, frozen=True, kw_only=True):
@@ -95,10 +106,10 @@ def prepare(request: LaunchRequest, services: Services) -> Prepared:
     return Prepared(record=record, runs=runs, engine=engine, notes=chosen.notes)
 
 
-def run_launch(prepared: Prepared, services: Services) -> Ended:
+def run_launch(prepared: Prepared, services: Services) -> RunEnd | None:
     """Run in the foreground to its end, write down how it ended, and take it away.
 
-    What the user detached from goes on, and stays.
+    What the user detached from goes on, and stays: None.
 
     Raises:
         CommandMissingError, CommandRefusedError, StartError: It was not started.
@@ -106,10 +117,13 @@ def run_launch(prepared: Prepared, services: Services) -> Ended:
     run, runs = prepared.record.run, prepared.runs
     with _recorded(prepared, services):
         ended = runs.run(prepared.launch)
-        if not ended.state.running:
-            end_run(prepared.record, ended.state, services)
-            runs.remove(run)
-    return ended
+        if ended.state.running:
+            return None
+        end = end_run(
+            prepared.record, ended.state, services, output=ended.output, signals=ended.signals
+        )
+        runs.remove(run)
+    return end
 
 
 def start_launch(prepared: Prepared, services: Services) -> RunState:
@@ -122,16 +136,96 @@ def start_launch(prepared: Prepared, services: Services) -> RunState:
         return prepared.runs.start(prepared.launch)
 
 
-def end_run(record: RunRecord, state: RunState, services: Services) -> RunEnd:
-    """Write down how a run ended."""
+def end_run(
+    record: RunRecord,
+    state: RunState,
+    services: Services,
+    *,
+    output: bytes = b"",
+    signals: Sequence[int] = (),
+) -> RunEnd:
+    """Write down how a run ended, and why.
+
+    ``output`` is the end of what it printed, ``signals`` are those that this process handed on.
+    """
+    stopped = services.state is not None and was_stopped(services.state, record.run)
+    asked = bool(signals) or stopped
+    resumed = read_resumed(record.training) if record.training else None
+    if resumed and resumed.problem and state.exit_code == _NOTHING_TO_RESUME:
+        cause: Cause | None = Cause(resumed.problem, resumed.hint or "")
+    else:
+        cause = explain_end(_ending(record, state, services, output, asked=asked))
     end = RunEnd(
         exit_code=state.exit_code,
         finished=state.finished or now(),
         out_of_memory=state.out_of_memory,
+        stopped=asked,
+        cause=cause.reason if cause else None,
+        hint=cause.fix if cause else None,
+        continued=_continued(resumed),
     )
     if services.state:
         write_end(services.state, record.run, end)
     return end
+
+
+def end_unseen(record: RunRecord, runs: Runs, state: RunState, services: Services) -> RunEnd:
+    """Write down how a run ended that nobody watched, and why, by what is kept of its output."""
+    output = bytearray()
+    with contextlib.suppress(NotFoundError):
+        for out, err in runs.logs(record.run, follow=False, tail=_LAST_LINES):
+            output += out or err or b""
+    return end_run(record, state, services, output=bytes(output))
+
+
+def say_end(end: RunEnd, say: Callable[[str], None]) -> None:
+    """Tell a person why a run ended, where that is known, and what mends it."""
+    if end.cause:
+        say(f"exit code {end.exit_code}: {end.cause}")
+    if end.hint:
+        say(end.hint)
+
+
+def _ending(
+    record: RunRecord, state: RunState, services: Services, output: bytes, *, asked: bool
+) -> Ending:
+    """Look at what tells why a run ended: the kernel's log, and file systems that are full.
+
+    A shell's last words are those of the programs in it.
+    """
+    began = datetime.fromisoformat((state.started or record.created)[:19] + "+00:00")
+    log = () if state.exit_code == 0 else services.kernel_log(began.timestamp())
+    launch = record.launch
+    return Ending(
+        exit_code=state.exit_code or 0,
+        out_of_memory=state.out_of_memory,
+        memory_bytes=launch.memory_bytes,
+        shm_bytes=launch.shm_bytes,
+        victims=tuple(find_victims(log, container=state.container, pid=state.pid)),
+        xids=tuple(find_xids(log)) if launch.gpus else (),
+        full=tuple(filter(_is_full, (record.results,) if record.results else ())),
+        output="" if record.kind == "shell" else output.decode(errors="replace"),
+        asked=asked,
+    )
+
+
+def _is_full(folder: str) -> bool:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < _FULL_BYTES or (
+        status.f_files > 0 and status.f_favail == 0
+    )
+
+
+def _continued(resumed: Resumed | None) -> str | None:
+    if resumed is None or resumed.checkpoint is None:
+        return None
+    return (
+        f"{resumed.epoch} of {resumed.epochs} epochs in {resumed.checkpoint}: continued, not "
+        "identical"
+    )
 
 
 def find_run(run: str, services: Services) -> tuple[RunRecord, Runs]:

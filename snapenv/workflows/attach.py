@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from snapenv.model.outcome import Handed
-from snapenv.steps.launching import end_run, find_run
+from snapenv.steps.launching import end_run, find_run, say_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ def attach(run: str, services: Services, say: Callable[[str], None]) -> Handed:
     if ended.state.running:
         say(f"{run} goes on; come back with: snapenv attach {run}")
         return Handed(exit_code=0)
-    end_run(record, ended.state, services)
+    say_end(end_run(record, ended.state, services, output=ended.output), say)
     runs.remove(run)
     return Handed(exit_code=ended.state.exit_code or 0)
 

@@ -9,6 +9,7 @@ from snapenv.launch.records import list_records, read_end
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import ListedRun, PsResult
 from snapenv.report.listing import run_lines
+from snapenv.steps.launching import end_unseen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,9 @@ def _states(
 
 def _row(record: RunRecord, state: RunState | None, services: Services) -> ListedRun:
     end = read_end(services.state, record.run) if services.state else None
+    if end is None and state and state.status == "exited" and record.kind != "up":
+        runs = services.containers if record.engine else services.processes
+        end = end_unseen(record, runs, state, services)
     code = state.exit_code if state else None
     return ListedRun(
         run=record.run,

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from snapenv.launch.command import files_note, shell_command
+from snapenv.launch.records import new_run_id, now
+from snapenv.launch.training import Changes, same_launch
 from snapenv.model.outcome import Handed
-from snapenv.steps.launching import LaunchRequest, prepare, run_launch, start_launch
+from snapenv.steps.launching import LaunchRequest, prepare, run_launch, say_end, start_launch
+from snapenv.steps.resuming import find_training, prepare_resumed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +24,9 @@ class Run(LaunchRequest, frozen=True, kw_only=True):
     """What a user may ask of a run."""
 
     dry_run: bool = False
+    resume: str | None = None  # the id of the run to continue, instead of what is asked for
+    changes: Changes = Changes()  # of that
+    restarts: int = 0  # after a failure, at most
 
 
 def run(request: Run, services: Services, say: Callable[[str], None]) -> Handed:
@@ -31,17 +39,42 @@ def run(request: Run, services: Services, say: Callable[[str], None]) -> Handed:
         NotFoundError: The REF was never restored here, or a folder is not there.
         UsageError: More is asked for than there is.
     """
-    prepared = prepare(request, services)
+    prepared = (
+        prepare_resumed(request.resume, request.changes, services, detached=request.detached)
+        if request.resume
+        else prepare(request, services)
+    )
     for note in prepared.notes:
         say(note)
     if request.dry_run:
         return _shown(prepared, say)
     if request.detached:
         return Handed(exit_code=0, answer=start_launch(prepared, services).run)
-    state = run_launch(prepared, services).state
-    if state.running:
-        say(f"{state.run} goes on; come back with: snapenv attach {state.run}")
-    return Handed(exit_code=state.exit_code or 0)
+    end = run_launch(prepared, services)
+    for number in range(1, request.restarts + 1):
+        if end is None or end.stopped or not end.exit_code:
+            break
+        say_end(end, say)
+        prepared = _again(prepared, services)
+        how = f"from {prepared.record.training}" if prepared.record.training else "from the start"
+        say(f"restart {number} of {request.restarts}, {how}: run {prepared.record.run}")
+        end = run_launch(prepared, services)
+    if end is None:
+        run = prepared.record.run
+        say(f"{run} goes on; come back with: snapenv attach {run}")
+        return Handed(exit_code=0)
+    say_end(end, say)
+    return Handed(exit_code=end.exit_code or 0)
+
+
+def _again(prepared: Prepared, services: Services) -> Prepared:
+    """Return what goes on where a run has ended, or starts it anew where it left no checkpoint."""
+    record = prepared.record
+    if find_training(record):
+        return prepare_resumed(record.run, Changes(), services, detached=False)
+    run, created = new_run_id(), now()
+    launch = same_launch(record.launch, run=run, created=created)
+    return replace(prepared, record=replace(record, run=run, created=created, launch=launch))
 
 
 def _shown(prepared: Prepared, say: Callable[[str], None]) -> Handed:

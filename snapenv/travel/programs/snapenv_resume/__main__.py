@@ -46,7 +46,6 @@ def _resume(save_dir: Path, moved: list[tuple[str, str]]) -> int:
         checkpoint = _prepare(save_dir, moved)
     except NothingToResumeError as error:
         write_answer(save_dir, {"problem": error.message, "hint": error.hint})
-        _say(error.message)
         return _NOTHING
     from ultralytics import YOLO
 

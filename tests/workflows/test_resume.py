@@ -1,0 +1,199 @@
+"""Runs that fail are continued, or started anew: with runs in memory, and real folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import replace
+
+from snapenv.errors import NotFoundError, PlaceBusyError
+from snapenv.launch.records import mark_stopped, read_end, read_record, write_record
+from snapenv.model.launch import InImage, Launch, Mount, RunRecord, RunState
+from snapenv.steps.resuming import find_training
+from snapenv.workflows.run import Run, run
+from tests.fakes import FakeRuns
+from tests.workflows.services import services
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snapenv.model.launch import Ended
+    from snapenv.ports import Services
+
+
+@dataclass
+class Failing(FakeRuns):
+    """Each run ends with the next of ``codes``, after ``before_end`` was done."""
+
+    codes: list[int] = field(default_factory=list)
+    before_end: Callable[[str], None] = lambda _: None
+
+    def run(self, launch: Launch) -> Ended:
+        self.exit_code = self.codes.pop(0)
+        ended = super().run(launch)
+        self.before_end(launch.run)
+        return ended
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> tuple[Failing, Services]:
+    runs = Failing()
+    return runs, replace(services(), containers=runs, state=tmp_path / "state")
+
+
+def record(project: Path, run_: str = "first") -> RunRecord:
+    mounts = (Mount(source=str(project), target=str(project)),)
+    launch = Launch(
+        run=run_,
+        place=InImage(id="sha256:a", name="tag"),
+        argv=("train",),
+        folder=str(project),
+        mounts=mounts,
+        variables={"SNAPENV_SCRATCH": "/tmp/snapenv"},
+    )
+    return RunRecord(
+        run=run_,
+        kind="run",
+        ref="tag",
+        snapshot=None,
+        created="2026-01-01T00:00:00Z",
+        engine="unix:///x",
+        results=str(project / "runs"),
+        detached=False,
+        launch=launch,
+    )
+
+
+def checkpoint(folder: Path, *, at: int = 1_800_000_000) -> Path:
+    last = folder / "weights" / "last.pt"
+    last.parent.mkdir(parents=True)
+    last.touch()
+    os.utime(last, (at, at))
+    return folder
+
+
+def request(project: Path, **fields: object) -> Run:
+    asked = Run(ref="", repository="x", argv=(), folder=project, runs=project / "runs")
+    return replace(asked, **fields)
+
+
+def test_the_newest_training_of_a_run_is_found(project: Path) -> None:
+    checkpoint(project / "runs" / "train")
+    newest = checkpoint(project / "else" / "train2", at=1_900_000_000)
+    checkpoint(project / ".hidden" / "train3", at=1_950_000_000)
+    checkpoint(project / "runs" / "before", at=1_700_000_000)
+
+    assert find_training(record(project)) == newest
+
+
+def test_without_a_checkpoint_since_its_start_there_is_none(project: Path) -> None:
+    checkpoint(project / "runs" / "before", at=1_700_000_000)
+
+    assert find_training(record(project)) is None
+
+
+def test_a_run_is_continued_and_its_record_says_of_what(
+    failing: tuple[Failing, Services], project: Path
+) -> None:
+    runs, services_ = failing
+    training = checkpoint(project / "runs" / "train")
+    assert services_.state
+    write_record(services_.state, record(project))
+    runs.codes = [137, 0]
+    said: list[str] = []
+
+    handed = run(request(project, resume="first", restarts=3), services_, said.append)
+
+    first, second = (read_record(services_.state, one.run) for one in runs.launches)
+    assert handed.exit_code == 0
+    assert (first.resumed_from, first.training) == ("first", str(training))
+    assert (second.resumed_from, second.training) == (first.run, str(training))
+    assert first.launch.argv[-1] == second.launch.argv[-1] == str(training)
+    assert said[0].startswith("exit code 137: it was killed")
+    assert said[2] == f"restart 1 of 3, from {training}: run {second.run}"
+
+
+def test_what_left_no_checkpoint_is_not_continued(
+    failing: tuple[Failing, Services], project: Path
+) -> None:
+    _, services_ = failing
+    assert services_.state
+    write_record(services_.state, record(project))
+
+    with pytest.raises(NotFoundError, match="run first has left no checkpoint"):
+        run(request(project, resume="first"), services_, lambda _: None)
+    with pytest.raises(NotFoundError, match="no run second"):
+        run(request(project, resume="second"), services_, lambda _: None)
+
+
+def test_what_goes_on_is_not_continued(failing: tuple[Failing, Services], project: Path) -> None:
+    runs, services_ = failing
+    assert services_.state
+    write_record(services_.state, record(project))
+    runs.states["first"] = RunState(run="first", status="running")
+
+    with pytest.raises(PlaceBusyError, match="run first goes on"):
+        run(request(project, resume="first"), services_, lambda _: None)
+
+
+def test_a_problem_of_the_continued_is_the_cause_of_its_end(
+    failing: tuple[Failing, Services], project: Path
+) -> None:
+    runs, services_ = failing
+    training = checkpoint(project / "runs" / "train")
+    (training / "snapenv").mkdir()
+    answer = '{"problem": "it is finished", "hint": "Start a new one."}'
+    (training / "snapenv" / "resumed.json").write_text(answer)
+    assert services_.state
+    write_record(services_.state, record(project))
+    runs.codes = [3]
+    said: list[str] = []
+
+    handed = run(request(project, resume="first"), services_, said.append)
+
+    end = read_end(services_.state, runs.launches[0].run)
+    assert handed.exit_code == 3
+    assert said == ["exit code 3: it is finished", "Start a new one."]
+    assert end
+    assert (end.cause, end.hint) == ("it is finished", "Start a new one.")
+
+
+def test_what_somebody_stops_is_not_restarted(
+    failing: tuple[Failing, Services], project: Path
+) -> None:
+    runs, services_ = failing
+    checkpoint(project / "runs" / "train")
+    state = services_.state
+    assert state
+    write_record(state, record(project))
+    runs.codes = [130]
+    runs.before_end = lambda one: mark_stopped(state, one)
+    said: list[str] = []
+
+    handed = run(request(project, resume="first", restarts=3), services_, said.append)
+
+    assert (handed.exit_code, said) == (130, [])
+
+
+def test_restarts_have_an_end(failing: tuple[Failing, Services], project: Path) -> None:
+    runs, services_ = failing
+    checkpoint(project / "runs" / "train")
+    assert services_.state
+    write_record(services_.state, record(project))
+    runs.codes = [1, 1, 1]
+
+    handed = run(request(project, resume="first", restarts=2), services_, lambda _: None)
+
+    assert handed.exit_code == 1
+    assert len(runs.launches) == 3
