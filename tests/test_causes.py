@@ -7,6 +7,7 @@ import signal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot as wording
 
 from snapenv.causes import find_cause
 from snapenv.ports import Completed
@@ -125,7 +126,9 @@ def test_what_a_package_says_before_a_signal_goes_before_the_signal() -> None:
 
     error = explain_failure(done, python="python3")
 
-    assert error.message.endswith("SIGSEGV, as no more threads or processes may be started")
+    assert error.message == wording(
+        "the smoke-train was killed by SIGSEGV, as no more threads or processes may be started"
+    )
 
 
 def test_a_gpu_that_was_asked_for_and_is_not_shown_has_the_mend_of_torchs_words() -> None:
@@ -133,5 +136,7 @@ def test_a_gpu_that_was_asked_for_and_is_not_shown_has_the_mend_of_torchs_words(
 
     error = explain_failure(Completed(exit_code=6, stdout="", stderr=said), python="python3")
 
-    assert error.message.startswith("a GPU was asked for and torch sees none: torch 2.11.0")
+    assert error.message == wording(
+        "a GPU was asked for and torch sees none: torch 2.11.0, CUDA 13.0: No CUDA GPUs are available"
+    )
     assert "CUDA_VISIBLE_DEVICES" in error.hint

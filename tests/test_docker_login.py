@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.docker_login import LoginError, find_login, missing_helpers
 
@@ -71,8 +72,12 @@ def test_a_helper_that_never_answers_is_named_within_its_time(config: Path) -> N
     with pytest.raises(LoginError, match="docker-credential-here gives no login") as caught:
         find_login("example.com", limit_s=0.2)
 
-    assert "no answer within 0.2 s" in caught.value.message
-    assert "echo example.com | docker-credential-here get" in caught.value.hint
+    assert caught.value.message == wording(
+        "docker-credential-here gives no login for example.com: no answer within 0.2 s"
+    )
+    assert caught.value.hint == wording(
+        "Check that this works: echo example.com | docker-credential-here get; or take it out of credsStore and credHelpers in ~/.docker/config.json, then: docker login"
+    )
 
 
 @pytest.mark.parametrize("script", ["echo canary; exit 1", "echo '{canary'", "echo '[]'", "exit 7"])

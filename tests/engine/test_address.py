@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.engine.address import find_address, parse_url, tls_config
 from snapenv.errors import EngineMissingError
@@ -47,24 +48,76 @@ def test_the_usual_port_with_certificates_is_another_one() -> None:
 @pytest.mark.parametrize(
     ("text", "why", "hint"),
     [
-        ("/x/y.sock", "has no scheme", "DOCKER_HOST=unix:///x/y.sock"),
-        ("docker", "has no scheme", "tcp://HOST:PORT"),
-        ("fd://", "what systemd starts the engine with", "unix://"),
-        ("npipe:////./pipe/docker_engine", "a pipe of Windows", "unset DOCKER_HOST"),
-        ("foo://bar", "foo:// is no way to one", "ssh://USER@HOST"),
-        ("tcp://example.com:x", "no address", "tcp://HOST:2375"),
-        ("tcp://example.com:99999", "no address", "tcp://HOST:2375"),
-        ("tcp://[::1", "no address", "tcp://HOST:2375"),
-        ("tcp://me:canary@example.com:1", "holds a password", "tcp://HOST:2375"),
-        ("ssh://me:canary@example.com", "holds a password", "ssh://HOST:22"),
-        ("ssh://", "has no host", "ssh://USER@HOST"),
+        (
+            "/x/y.sock",
+            wording("DOCKER_HOST names no Docker engine: it has no scheme"),
+            "DOCKER_HOST=unix:///x/y.sock",
+        ),
+        (
+            "docker",
+            wording("DOCKER_HOST names no Docker engine: it has no scheme"),
+            "tcp://HOST:PORT",
+        ),
+        (
+            "fd://",
+            wording(
+                "DOCKER_HOST names no Docker engine: fd:// is what systemd starts the engine with, and no address of it"
+            ),
+            "unix://",
+        ),
+        (
+            "npipe:////./pipe/docker_engine",
+            wording(
+                "DOCKER_HOST names no Docker engine: npipe:// is a pipe of Windows, and this is Linux"
+            ),
+            "unset DOCKER_HOST",
+        ),
+        (
+            "foo://bar",
+            wording("DOCKER_HOST names no Docker engine: foo:// is no way to one"),
+            "ssh://USER@HOST",
+        ),
+        (
+            "tcp://example.com:x",
+            wording(
+                "DOCKER_HOST names no Docker engine: it is no address (Port could not be cast to integer value as 'x')"
+            ),
+            "tcp://HOST:2375",
+        ),
+        (
+            "tcp://example.com:99999",
+            wording(
+                "DOCKER_HOST names no Docker engine: it is no address (Port out of range 0-65535)"
+            ),
+            "tcp://HOST:2375",
+        ),
+        (
+            "tcp://[::1",
+            wording("DOCKER_HOST names no Docker engine: it is no address (Invalid IPv6 URL)"),
+            "tcp://HOST:2375",
+        ),
+        (
+            "tcp://me:canary@example.com:1",
+            wording("DOCKER_HOST holds a password, which no engine takes"),
+            "tcp://HOST:2375",
+        ),
+        (
+            "ssh://me:canary@example.com",
+            wording("DOCKER_HOST holds a password, which no engine takes"),
+            "ssh://HOST:22",
+        ),
+        (
+            "ssh://",
+            wording("DOCKER_HOST names no Docker engine: it has no host"),
+            "ssh://USER@HOST",
+        ),
     ],
 )
 def test_what_is_no_address_is_told_with_what_to_write(text: str, why: str, hint: str) -> None:
     with pytest.raises(EngineMissingError) as caught:
         parse_url(text, tls=False)
 
-    assert why in caught.value.message
+    assert caught.value.message == why
     assert hint in caught.value.hint
     assert "canary" not in caught.value.message + caught.value.hint
 

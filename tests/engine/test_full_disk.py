@@ -66,14 +66,20 @@ def test_where_inodes_are_not_scarce_or_not_seen_both_are_named(inodes: int | No
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("failed to create directory `/x/lib`", "of bytes or of inodes"),
-        ("failed to write to file `/x/lib/creating`", "the disk is full: uv"),
+        (
+            "failed to create directory `/x/lib`",
+            wording("the disk is full, of bytes or of inodes: uv could not write the packages"),
+        ),
+        (
+            "failed to write to file `/x/lib/creating`",
+            wording("the disk is full: uv could not write the packages"),
+        ),
     ],
 )
 def test_what_uv_could_not_make_may_be_for_want_of_inodes(words: str, message: str) -> None:
     stderr = f"error: {words}: No space left on device (os error 28)"
 
-    assert message in _failed(Completed(exit_code=2, stdout="", stderr=stderr)).message
+    assert _failed(Completed(exit_code=2, stdout="", stderr=stderr)).message == message
 
 
 @pytest.mark.parametrize("name", ["timeout", "denied", "not found", "x509: ", "429"])

@@ -125,7 +125,9 @@ def test_a_torch_without_cuda_is_a_warning_that_says_so() -> None:
 
     assert check
     assert (check.ok, check.severity) == (False, "warning")
-    assert "is built without CUDA" in check.actual
+    assert check.actual == wording(
+        "it trained on the CPU: torch 2.11.0+cu130 is built without CUDA"
+    )
 
 
 def test_why_an_engine_hands_on_no_gpu_is_told() -> None:

@@ -222,7 +222,9 @@ def test_a_crash_of_unknown_cause_is_told_by_its_own_words() -> None:
     error = explain_failure(Completed(exit_code=1, stdout="", stderr=stderr), python="python3")
 
     assert error.message == wording("the smoke-train failed: KeyError: 'x'")
-    assert "Train for one epoch" in error.hint
+    assert error.hint == wording(
+        "Train for one epoch in this environment yourself: it does not train."
+    )
 
 
 @pytest.mark.parametrize("exit_code", [-signal.SIGKILL, 128 + signal.SIGKILL])

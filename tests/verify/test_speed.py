@@ -106,7 +106,9 @@ def test_reasons_that_the_capture_had_too_explain_nothing() -> None:
     check = compare_speed(capped, fingerprint(images_per_s=100.0, throttled=("power cap",)))
 
     assert check
-    assert "No figure explains it" in (check.fix or "")
+    assert check.fix == wording(
+        "No figure explains it: look for other programs with nvidia-smi and top."
+    )
 
 
 def test_figures_that_one_side_does_not_have_explain_nothing() -> None:

@@ -141,7 +141,9 @@ def test_a_registry_that_answers_the_engine_alone_is_a_warning() -> None:
     assert (check.id, check.severity, check.ok) == ("registry", "warning", False)
     assert "does not answer" in check.actual
     assert outcome.verdict is not None
-    assert "could not be read" in outcome.verdict.summary
+    assert outcome.verdict.summary == wording(
+        "no problem was found for localhost:5000/team/env:train-yolov8.4.190-base-cu130, whose requirements could not be read"
+    )
     assert engine.find(NAME) is None
 
 
