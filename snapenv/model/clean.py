@@ -6,9 +6,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-Kind = Literal["environment", "workspace", "build-cache", "run", "cache"]
-"""An image with a snapshot; an image of ``snapenv up``; what uv has downloaded in builds; the
-record of a run, with the container that is left of it; a folder of what can be made anew."""
+Kind = Literal["environment", "workspace", "tools", "build-cache", "run", "cache"]
+"""An image with a snapshot; an image of ``snapenv up``, or its folder of tools beside a venv; what
+uv has downloaded in builds; the record of a run, with the container that is left of it; a folder of
+what can be made anew."""
 
 
 class Freeable(Struct, frozen=True, kw_only=True):

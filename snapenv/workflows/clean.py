@@ -17,6 +17,7 @@ from snapenv.model.image import ImageRef
 from snapenv.model.launch import InImage
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import CleanedThing, CleanResult
+from snapenv.ownership.leftovers import remove
 from snapenv.report.listing import clean_lines
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _CACHES = ("hashes", "made", "records", "wheels")  # folders of services.cache
 _BEING_MADE_S = 3600  # an image has no name until it is proved
-_MADE_ANEW = {"workspace", "build-cache", "cache"}  # when they are needed again
+_MADE_ANEW = {"workspace", "tools", "build-cache", "cache"}  # when they are needed again
 
 
 class Cleaning(Struct, frozen=True, kw_only=True):
@@ -51,7 +52,12 @@ def clean(request: Cleaning, services: Services) -> Outcome[CleanResult]:
     records = list_records(services.state) if services.state else ()
     made, warnings = _of_engine(services, records)
     with services.progress.task("Measuring"):
-        things = (*made, *_runs(records, services), *_caches(request, services))
+        things = (
+            *made,
+            *_runs(records, services),
+            *_tools(records, services),
+            *_caches(request, services),
+        )
     chosen = choose(things, request, now=datetime.now(timezone.utc))
     if request.yes and chosen:
         with services.progress.task("Freeing") as task:
@@ -174,6 +180,23 @@ def _state(record: RunRecord, services: Services) -> RunState | None:
         return None
 
 
+def _tools(records: Sequence[RunRecord], services: Services) -> Iterator[Freeable]:
+    """Yield the folders of tools that workspaces beside a venv use."""
+    above = services.kept("workspaces")
+    for folder in sorted(above.iterdir()) if above and above.is_dir() else ():
+        users = (one for one in records if any(str(folder) in word for word in one.launch.argv))
+        states = [_state(record, services) for record in users]
+        files = _files(folder)
+        yield Freeable(
+            kind="tools",
+            id=str(folder),
+            names=(str(folder),),
+            size_bytes=sum(status.st_size for _, status in files),
+            created=_utc(folder.stat().st_mtime),
+            in_use=any(state is not None and state.running for state in states),
+        )
+
+
 def _caches(request: Cleaning, services: Services) -> Iterator[Freeable]:
     """Yield the folders of what can be had again; with an age, as far as it is older."""
     for name in _CACHES:
@@ -219,5 +242,7 @@ def _free(thing: Freeable, request: Cleaning, services: Services) -> None:
     elif thing.kind == "cache":
         for path, _ in _old_files(Path(thing.id), request):
             path.unlink(missing_ok=True)
+    elif thing.kind == "tools":
+        remove(Path(thing.id))
     else:
         services.engine.remove_made(thing)

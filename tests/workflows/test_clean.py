@@ -101,7 +101,15 @@ def made(tmp_path: Path) -> Services:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"12345")
         os.utime(path, (path.stat().st_mtime - age_s,) * 2)
-    return replace(services(engine), containers=containers, state=state, cache=cache)
+    for name in ("used", "unused"):
+        (cache / "workspaces" / name).mkdir(parents=True)
+    up = record("up", image="")
+    argv = ("python", str(cache / "workspaces" / "used" / "workspace.pyz"))
+    write_record(state, replace(up, kind="up", engine=None, launch=replace(up.launch, argv=argv)))
+    processes = FakeRuns(states={"up": RunState(run="up", status="running")})
+    return replace(
+        services(engine), containers=containers, processes=processes, state=state, cache=cache
+    )
 
 
 def test_all_is_listed_and_nothing_freed(made: Services) -> None:
@@ -114,7 +122,10 @@ def test_all_is_listed_and_nothing_freed(made: Services) -> None:
         ("workspace", False, True),
         ("environment", True, False),
         ("run", True, False),
+        ("run", True, False),
         ("run", False, False),
+        ("tools", False, True),
+        ("tools", True, False),
         ("cache", False, True),
     ]
     assert outcome.result.things[0].thing.last_used == "2026-03-30T12:00:00Z"
@@ -122,18 +133,23 @@ def test_all_is_listed_and_nothing_freed(made: Services) -> None:
     assert outcome.lines[-1] == "20 B can be freed; nothing was, without --yes"
     assert len(made.engine.list_made()) == 4
     assert made.state
-    assert len(list_records(made.state)) == 2
+    assert len(list_records(made.state)) == 3
 
 
 def test_what_is_chosen_is_freed_and_nothing_else(made: Services) -> None:
     outcome = clean(Cleaning(yes=True), made)
 
-    assert [row.thing.kind for row in outcome.result.things if row.freed] == ["workspace", "cache"]
+    assert [row.thing.kind for row in outcome.result.things if row.freed] == [
+        "workspace",
+        "tools",
+        "cache",
+    ]
     assert outcome.lines[-1] == "freed 20 B"
     assert made.engine.list_made() == (OLD, NEW, BUSY)
     assert made.cache
     assert sorted(path.name for path in made.cache.rglob("?")) == ["a"]
     assert (made.cache / "locks" / "a").exists()
+    assert [path.name for path in (made.cache / "workspaces").iterdir()] == ["used"]
 
 
 def test_with_an_age_runs_go_too_but_for_those_that_go_on(made: Services) -> None:
@@ -141,7 +157,7 @@ def test_with_an_age_runs_go_too_but_for_those_that_go_on(made: Services) -> Non
 
     assert made.state
     assert made.cache
-    assert [one.run for one in list_records(made.state)] == ["on"]
+    assert sorted(one.run for one in list_records(made.state)) == ["on", "up"]
     assert isinstance(made.containers, FakeRuns)
     assert made.containers.removed == ["ended"]
     assert sorted(path.name for path in (made.cache / "wheels").iterdir()) == ["b"]
@@ -151,5 +167,5 @@ def test_with_an_age_runs_go_too_but_for_those_that_go_on(made: Services) -> Non
 def test_without_an_engine_the_rest_is_freed(made: Services) -> None:
     outcome = clean(Cleaning(yes=True), replace(made, engine=NoEngine()))
 
-    assert [row.thing.kind for row in outcome.result.things if row.freed] == ["cache"]
+    assert [row.thing.kind for row in outcome.result.things if row.freed] == ["tools", "cache"]
     assert outcome.warnings == ("no Docker engine answers at x: images are not listed",)
