@@ -65,18 +65,18 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 def find_victims(log: Iterable[str], *, container: str | None, pid: int | None) -> list[Victim]:
     """Return who of a container, or which process, the kernel says that it ended for memory."""
-    found = (_VICTIM.search(line) for line in log)
+    matches = (_VICTIM.search(line) for line in log)
     return [
-        Victim(task=one["task"], whole_machine=one["whole"] is not None)
-        for one in found
-        if one and ((container and container in one["group"]) or int(one["pid"]) == pid)
+        Victim(task=match["task"], whole_machine=match["whole"] is not None)
+        for match in matches
+        if match and ((container and container in match["group"]) or int(match["pid"]) == pid)
     ]
 
 
 def find_xids(log: Iterable[str]) -> list[Xid]:
     """Return what NVIDIA's kernel module says of GPUs."""
-    found = (_XID.search(line) for line in log)
-    return [Xid(number=int(one["number"]), gpu=one["gpu"]) for one in found if one]
+    matches = (_XID.search(line) for line in log)
+    return [Xid(number=int(match["number"]), gpu=match["gpu"]) for match in matches if match]
 
 
 def explain_end(ending: Ending) -> Cause | None:
@@ -153,6 +153,6 @@ def _ended_by_signal(exit_code: int) -> Cause | None:
             "it was killed: by docker kill, by a stop after its grace time, or by somebody here",
             "Where it was not you, see docker events and the kernel's log: sudo dmesg.",
         )
-    if number in {one.value for one in signal.Signals}:
+    if number in {each.value for each in signal.Signals}:
         return Cause(f"it was ended by {signal.Signals(number).name}", "See its last lines.")
     return None

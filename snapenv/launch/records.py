@@ -116,9 +116,10 @@ def read_resumed(training: str) -> Resumed | None:
 def list_records(state: Path) -> tuple[RunRecord, ...]:
     """Return the records of all runs, the newest first; what cannot be read is left out."""
     folder = state / "runs"
-    names = sorted((one.name for one in folder.iterdir()), reverse=True) if folder.is_dir() else []
+    entries = folder.iterdir() if folder.is_dir() else ()
+    names = sorted((entry.name for entry in entries), reverse=True)
     read = (_read(folder / name / _RECORD, RunRecord) for name in names)
-    return tuple(sorted(filter(None, read), key=lambda one: one.created, reverse=True))
+    return tuple(sorted(filter(None, read), key=lambda record: record.created, reverse=True))
 
 
 def forget(state: Path, run: str) -> None:

@@ -48,7 +48,9 @@ class Native(Struct, frozen=True, kw_only=True):
 
     def find_kernels(self, distribution: str) -> Kernels | None:
         """Return the kernels of a distribution, if it holds any."""
-        return next((one for one in self.kernels if one.distribution == distribution), None)
+        return next(
+            (kernels for kernels in self.kernels if kernels.distribution == distribution), None
+        )
 
 
 class Facts(Struct, frozen=True, kw_only=True):

@@ -113,7 +113,7 @@ class Fingerprint(Struct, frozen=True, kw_only=True):
         return next((step for step, (loss, another) in pairs if loss != another), None)
 
 
-def _relative_difference(one: float, other: float) -> float:
-    if not (math.isfinite(one) and math.isfinite(other)):
+def _relative_difference(loss: float, other: float) -> float:
+    if not (math.isfinite(loss) and math.isfinite(other)):
         return math.inf
-    return abs(one - other) / max(abs(one), abs(other)) if one != other else 0.0
+    return abs(loss - other) / max(abs(loss), abs(other)) if loss != other else 0.0

@@ -89,10 +89,10 @@ class HostEngine(Struct, frozen=True, kw_only=True):
     @property
     def tells_devices(self) -> bool:
         """Whether it says which CDI devices it has found."""
-        found = _VERSION.match(self.version)
+        version = _VERSION.match(self.version)
         if self.cdi_devices:
             return True
-        return found is not None and (int(found[1]), int(found[2])) >= _TELLS_DEVICES
+        return version is not None and (int(version[1]), int(version[2])) >= _TELLS_DEVICES
 
     @property
     def injects(self) -> Literal["cdi", "runtime"] | None:
@@ -103,8 +103,8 @@ class HostEngine(Struct, frozen=True, kw_only=True):
         engine from 25 to 28.1 does not say which devices it knows; but CDI is on there only where
         somebody turned it on.
         """
-        found = any(device.startswith(NVIDIA_DEVICE) for device in self.cdi_devices)
-        serves = self.cdi and (found or not self.tells_devices)
+        has_device = any(device.startswith(NVIDIA_DEVICE) for device in self.cdi_devices)
+        serves = self.cdi and (has_device or not self.tells_devices)
         if serves and (self.rootless or not self.has_runtime):
             return "cdi"
         return "runtime" if self.has_runtime else None

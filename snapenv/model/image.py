@@ -45,10 +45,10 @@ class ImageRef(Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: The text is not of the reference grammar.
         """
-        found = _REFERENCE.fullmatch(text)
-        if found is None:
+        parts = _REFERENCE.fullmatch(text)
+        if parts is None:
             raise ValueError(_no_reference(text))
-        return cls(**found.groupdict())
+        return cls(**parts.groupdict())
 
     @property
     def registry(self) -> str | None:
@@ -112,10 +112,10 @@ class Tag(Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: The text is not of the convention.
         """
-        found = _TAG.fullmatch(text)
-        if found is None:
+        parts = _TAG.fullmatch(text)
+        if parts is None:
             raise ValueError(f"{text!r} is not a tag of the form purpose-framework-level-compute")
-        return cls(**found.groupdict())
+        return cls(**parts.groupdict())
 
     def __str__(self) -> str:
         return f"{self.purpose}-{self.framework}-{self.level}-{self.compute}"

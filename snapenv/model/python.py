@@ -119,4 +119,6 @@ class Environment(Struct, frozen=True, kw_only=True):
 
     def find(self, name: str) -> Distribution | None:
         """Return the distribution of this normalised name, if it is installed."""
-        return next((found for found in self.distributions if found.name == name), None)
+        return next(
+            (distribution for distribution in self.distributions if distribution.name == name), None
+        )

@@ -34,10 +34,10 @@ class UvSettings:
         return {UV_CONFIG: self.config}
 
 
-_SAID = 300  # characters
+_LENGTH = 300  # characters
 
 
 def first_words(stderr: str) -> str:
     """Return the beginning of why uv failed, on one line; its last words are but its advice."""
-    said = " ".join(stderr.split())
-    return (said.partition("error: ")[2] or said)[:_SAID]
+    words = " ".join(stderr.split())
+    return (words.partition("error: ")[2] or words)[:_LENGTH]

@@ -115,7 +115,7 @@ def load_catalogue() -> Catalogue:
     return Catalogue(
         date=CATALOGUE_DATE,
         images=tuple(_image(row) for row in _rows("images")),
-        cuda=tuple(sorted((_cuda(row) for row in _rows("cuda")), key=lambda one: one.cuda)),
+        cuda=tuple(sorted((_cuda(row) for row in _rows("cuda")), key=lambda row: row.cuda)),
         torch=tuple(_torch(row) for row in _rows("torch")),
         architectures=tuple(_architecture(row) for row in _rows("architectures")),
         forward={
@@ -188,7 +188,7 @@ def _kernels(cell: str) -> Mapping[str, Kernels] | None:
     if ":" in cell:
         each = (part.partition(":") for part in cell.split(";"))
         read = ((_ONE_MACHINE[machine], read_kernels(listed)) for machine, _, listed in each)
-        return {machine: found for machine, found in read if found}
+        return {machine: kernels for machine, kernels in read if kernels}
     lowest = Kernels(at_least=major_minor(cell))
     return {"amd64": lowest, "arm64": lowest}
 

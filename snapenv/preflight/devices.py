@@ -90,8 +90,8 @@ def _find(
     if not word.startswith((_WHOLE, _INSTANCE)):
         return None
     by_uuid = tuple(_by_uuid(word.lower(), states))
-    told = all(state.uuid and all(state.mig_uuids) for state in states)
-    untold = silent or len(states) < len(every) or not told
+    all_known = all(state.uuid and all(state.mig_uuids) for state in states)
+    untold = silent or len(states) < len(every) or not all_known
     return None if untold and not by_uuid else by_uuid
 
 

@@ -93,14 +93,14 @@ def _refuse_interpreter(target: Target) -> None:
         InterpreterError: It is none, or too old.
     """
     done = target.run((target.python, "-c", _ASK_VERSION))
-    found = re.search(r"snapenv-python: (\d+) (\d+)", done.stdout)
-    if found is None:
+    version = re.search(r"snapenv-python: (\d+) (\d+)", done.stdout)
+    if version is None:
         _refuse_home(target, done.stderr)
         raise InterpreterError(
             f"{target.python} is not Python",
             hint="Name the environment's interpreter, such as --python ENV/bin/python.",
         )
-    major, minor = map(int, found.groups())
+    major, minor = map(int, version.groups())
     if (major, minor) < _OLDEST:
         raise InterpreterError(
             f"{target.python} is Python {major}.{minor}; 3.8 is the oldest that works",
@@ -114,10 +114,10 @@ def _refuse_home(target: Target, stderr: str) -> None:
     Raises:
         InterpreterError: That is so.
     """
-    found = re.search(r"^ *PYTHONHOME = '(.*)'", stderr, re.MULTILINE)
-    if found:
+    home = re.search(r"^ *PYTHONHOME = '(.*)'", stderr, re.MULTILINE)
+    if home:
         raise InterpreterError(
-            f"{target.python} does not start: PYTHONHOME leads it to {found[1]}",
+            f"{target.python} does not start: PYTHONHOME leads it to {home[1]}",
             hint="Unset PYTHONHOME: in a shell by unset PYTHONHOME, in an image by ENV "
             'PYTHONHOME="".',
         )

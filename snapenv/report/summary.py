@@ -63,13 +63,13 @@ def summarize(lock: Lock, *, path: str, digest: str, python: str) -> CaptureResu
 
 def summary_lines(result: CaptureResult) -> Iterator[str]:
     """Yield what was looked at, and then only what is not as an index gave it."""
-    told = ", ".join(
+    origins = ", ".join(
         words if len(result.origins) == 1 else f"{result.origins[kind]} {words}"
         for kind, words in ORIGINS.items()
         if kind in result.origins
     )
     packages = counted(result.packages, "package")
-    yield f"looked at {result.python}: {packages}" + (f", {told}" if told else "")
+    yield f"looked at {result.python}: {packages}" + (f", {origins}" if origins else "")
     if result.conda_packages:
         yield f"{counted(result.conda_packages, 'package')} of conda"
     special = tuple(_special(result))
@@ -114,8 +114,12 @@ def _special(result: CaptureResult) -> Iterator[str]:
 
 def _not_importable(lock: Lock) -> tuple[str, ...]:
     """Name the top-level modules that an installed package should have, and that are gone."""
-    found = (name for one in lock.environment.distributions for name in _lost_modules(one))
-    return tuple(dict.fromkeys(found))
+    modules = (
+        name
+        for distribution in lock.environment.distributions
+        for name in _lost_modules(distribution)
+    )
+    return tuple(dict.fromkeys(modules))
 
 
 def _lost_modules(distribution: Distribution) -> Iterator[str]:

@@ -36,12 +36,15 @@ def inspecting_host(services: Services, *, engine: bool = True) -> Iterator[Call
         described = pool.submit(_describe, services) if engine else None
 
         def result() -> Host:
-            seen, (found, error) = machine.result(), described.result() if described else _NONE
+            seen, (engine_described, error) = (
+                machine.result(),
+                described.result() if described else _NONE,
+            )
             return Host(
                 hardware=seen.hardware,
                 gpu_states=seen.gpu_states,
                 plumbing=seen.plumbing,
-                engine=found,
+                engine=engine_described,
                 engine_error=error.message if error else None,
                 engine_hint=error.hint if error else None,
                 missing_helpers=helpers,

@@ -48,13 +48,13 @@ def find_interpreter(named: str | None, environment: Mapping[str, str], *, own_p
             _refuse_own(variable, environment[variable], own_prefix)
             return _active(variable, environment[variable])
     folders = (folder for folder in path.split(os.pathsep) if not _is_in(folder, own_prefix))
-    found = shutil.which("python3", path=os.pathsep.join(folders))
-    if found is None:
+    python = shutil.which("python3", path=os.pathsep.join(folders))
+    if python is None:
         raise EnvironmentMissingError(
             "no environment is active, and PATH has no other python3",
             hint="Activate the environment, or name it: --python ENV/bin/python.",
         )
-    return found
+    return python
 
 
 def _refuse_own(variable: str, folder: str, own_prefix: str) -> None:
@@ -77,13 +77,13 @@ def _named(named: str, path: str) -> str:
     _refuse_gone(place)
     if place.is_file():
         return str(place)
-    found = None if is_folder else shutil.which(named, path=path)
-    if found is None:
+    program = None if is_folder else shutil.which(named, path=path)
+    if program is None:
         raise InterpreterError(
             f"there is no Python at {place if is_folder else named}",
             hint="Give the path of a Python, such as --python ENV/bin/python.",
         )
-    return str(Path(found).absolute())
+    return str(Path(program).absolute())
 
 
 def _refuse_gone(python: Path) -> None:

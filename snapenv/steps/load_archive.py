@@ -136,13 +136,13 @@ def _base(archived: Archived, request: Loading, services: Services) -> Image:
 def _is_same(image: Image, archived: Archived) -> bool:
     """Compare identities; where an engine's ids are of its own, all that is known of an image."""
     known = (image.diff_ids, dict(image.labels), dict(image.variables), image.machine)
-    told = (
+    archived_as = (
         archived.diff_ids,
         dict(archived.labels),
         dict(archived.variables),
         archived.machine,
     )
-    return known == told
+    return known == archived_as
 
 
 def _taken(ref: ImageRef, there: Image, here: str) -> TagTakenError:

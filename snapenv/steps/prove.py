@@ -165,8 +165,8 @@ def _device(actual: Fingerprint, facts: Facts, runnable: Runnable) -> tuple[Chec
     """Judge whether a GPU was left unused, unless the preflight has said so already."""
     hardware = (facts.hardware, *((runnable.below,) if runnable.below else ()))
     check = check_device(actual, hardware, refused=runnable.refused)
-    told = {one.id for one in runnable.checked}
-    return (check,) if check and (check.fails or _NO_CUDA not in told) else ()
+    checked = {check.id for check in runnable.checked}
+    return (check,) if check and (check.fails or _NO_CUDA not in checked) else ()
 
 
 def _inspect(

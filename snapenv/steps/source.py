@@ -247,7 +247,7 @@ def _not_found(what: str, near: Iterable[str], otherwise: str = _KINDS) -> NotFo
 def _near_path(path: Path) -> list[str]:
     """Return what lies in the same folder and is called nearly so, and the snapshots that are."""
     name = _shown(path.name)
-    beside = (str(path.parent / one) for one in _near(name, _names(path.parent)))
+    beside = (str(path.parent / similar) for similar in _near(name, _names(path.parent)))
     return [*beside, *_near(name, _snapshots())]
 
 

@@ -44,11 +44,11 @@ def compare_facts(expected: Facts, actual: Facts) -> tuple[Check, ...]:
         *_startup(of("startup"), expected.startup, actual.startup or {}),
         _frameworks(of("frameworks"), expected.environment, actual.environment),
         *_packages(
-            [one for one in of("packages") if not _is_of_conda(one)],
+            [finding for finding in of("packages") if not _is_of_conda(finding)],
             expected.environment,
             actual.environment,
         ),
-        *_conda([one for one in of("packages") if _is_of_conda(one)], expected.conda),
+        *_conda([finding for finding in of("packages") if _is_of_conda(finding)], expected.conda),
         *_import_path(of("import-path"), expected.environment, actual.environment),
         *_files(of("files"), expected.environment.untracked),
         *_kernels(of("kernels"), expected.native, actual.native),
@@ -59,11 +59,11 @@ def compare_facts(expected: Facts, actual: Facts) -> tuple[Check, ...]:
 
 def loaded_lines(startup: _Startup | None) -> tuple[str, ...]:
     """Return what is in the memory of each program of an environment, and does not travel."""
-    brought = startup or {}
+    loaded = startup or {}
     return tuple(
-        f"{name} loads {_listing(brought[name])} into each program here: it does not travel"
+        f"{name} loads {_listing(loaded[name])} into each program here: it does not travel"
         for name in IN_MEMORY
-        if name in brought
+        if name in loaded
     )
 
 
@@ -190,9 +190,13 @@ def _conda(findings: list[Finding], expected: CondaEnvironment | None) -> Iterat
             id=f"conda.{name}",
             ok=False,
             expected=", ".join(
-                f"{one.subject} {one.left or _ABSENT}" for one in differing[:_NAMED]
+                f"{difference.subject} {difference.left or _ABSENT}"
+                for difference in differing[:_NAMED]
             ),
-            actual=", ".join(f"{one.subject} {one.right or _ABSENT}" for one in differing[:_NAMED]),
+            actual=", ".join(
+                f"{difference.subject} {difference.right or _ABSENT}"
+                for difference in differing[:_NAMED]
+            ),
             fix="Restore again: conda's packages come back as they were.",
             topic="packages",
             package=name,

@@ -558,11 +558,11 @@ def _startup(left: _Startup, right: _Startup) -> Iterator[Finding]:
     """
     looked = left is not None and right is not None
     for name in sorted({*(left or {}), *(right or {})}):
-        brought = [side.get(name) if side else None for side in (left, right)]
-        more = {*(brought[1] or ())} - {*(brought[0] or ())}
-        less = {*(brought[0] or ())} - {*(brought[1] or ())}
+        named = [side.get(name) if side else None for side in (left, right)]
+        more = {*(named[1] or ())} - {*(named[0] or ())}
+        less = {*(named[0] or ())} - {*(named[1] or ())}
         counts = more or (less and right is not None and name in IN_MEMORY)
-        texts = (f"brings {', '.join(names)}" if names is not None else None for names in brought)
+        texts = (f"brings {', '.join(names)}" if names is not None else None for names in named)
         differing = _differ("behaviour", name, *texts)
         yield from _judged("startup" if counts else None, differing, listed=looked)
 

@@ -130,7 +130,7 @@ def _copies(libraries: Sequence[MappedLibrary]) -> dict[str, list[str]]:
     for library in libraries:
         if library.soname.startswith("lib") and not _stands_alone(library):
             paths[library.soname].add(library.path)
-    return {soname: sorted(found) for soname, found in sorted(paths.items()) if len(found) > 1}
+    return {soname: sorted(places) for soname, places in sorted(paths.items()) if len(places) > 1}
 
 
 def _stands_alone(library: MappedLibrary) -> bool:

@@ -80,13 +80,15 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
     catalogue = load_catalogue()
     ranking = rank_bases(facts, catalogue)
     first = ranking.candidates[: min(ASKED, request.limit)]
-    answers = _ask([one.image for one in first], facts, request, services)
+    answers = _ask([candidate.image for candidate in first], facts, request, services)
     learned = rank_bases(facts, _learn(catalogue, facts, answers))
     inspected, unseen = _inspect_first(learned, answers, facts, services)
     if inspected is not answers:
         answers, learned = inspected, rank_bases(facts, _learn(catalogue, facts, inspected))
     shown = learned.candidates[: request.limit]
-    ranked = {one.image.tag: answers.get(one.image.tag, _Answer()) for one in shown}
+    ranked = {
+        candidate.image.tag: answers.get(candidate.image.tag, _Answer()) for candidate in shown
+    }
     result = BasesResult(
         snapshot=str(request.snapshot) if request.snapshot else None,
         site_packages=learned.site_packages,
@@ -94,14 +96,14 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
         machine=facts.hardware.system.architecture,
         catalogue=catalogue.date,
         bases=tuple(
-            _ranked(rank, one, ranked[one.image.tag], facts, request)
-            for rank, one in enumerate(shown, start=1)
+            _ranked(rank, candidate, ranked[candidate.image.tag], facts, request)
+            for rank, candidate in enumerate(shown, start=1)
         ),
     )
     return Outcome(
         command="bases",
         result=result,
-        lines=tuple(bases_lines(result, facts, told=[_told(one) for one in ranked.values()])),
+        lines=tuple(bases_lines(result, facts, told=[_told(answer) for answer in ranked.values()])),
         warnings=(
             *shown[0].warnings,
             *learned.warnings,
@@ -139,24 +141,24 @@ def _ask(
         services.progress.task(f"Asking {refs[0].registry} for sizes"),
         ThreadPoolExecutor(max_workers=ASKED) as pool,
     ):
-        told = list(pool.map(read, refs))
+        read_images = list(pool.map(read, refs))
     return {
         image.tag: _Answer(
             here=here.get(str(ref)),
             remote=None if isinstance(answer, SnapenvError) else answer,
             error=answer if isinstance(answer, SnapenvError) else None,
         )
-        for image, ref, answer in zip(images, refs, told, strict=True)
+        for image, ref, answer in zip(images, refs, read_images, strict=True)
     }
 
 
 def _find(refs: Sequence[ImageRef], services: Services) -> Mapping[str, Image]:
     """Return the images that are here already; none where no engine answers."""
     try:
-        found = {str(ref): services.engine.find(str(ref)) for ref in refs}
+        local = {str(ref): services.engine.find(str(ref)) for ref in refs}
     except SnapenvError:
         return {}
-    return {name: image for name, image in found.items() if image}
+    return {name: image for name, image in local.items() if image}
 
 
 def _inspect_first(

@@ -57,14 +57,14 @@ def diff(request: Diff, services: Services) -> Comparison:
     """
     left, left_facts = _inspect(request.left, request, services)
     right, right_facts = _inspect(request.right, request, services)
-    found = differences(left_facts, right_facts)
-    counts = Counter(one.group for one in found)
+    differing = differences(left_facts, right_facts)
+    counts = Counter(difference.group for difference in differing)
     return Comparison(
         command="diff",
-        result=DiffResult(left=left, right=right, differences=found),
+        result=DiffResult(left=left, right=right, differences=differing),
         checks=tuple(_check(group, counts[group]) for group in CONSEQUENCES),
         lines=(_verdict(counts),),
-        sections=sections(found),
+        sections=sections(differing),
     )
 
 
@@ -114,9 +114,9 @@ def _check(group: Group, count: int) -> Check:
 
 def _verdict(counts: Counter[Group]) -> str:
     """Count what differs by group; what is cosmetic alone is no difference."""
-    told = ", ".join(
+    counted = ", ".join(
         f"{counts[group]} {CONSEQUENCES[group].title}" for group in CONSEQUENCES if counts[group]
     )
     if counts.keys() <= {"cosmetic"}:
-        return f"the same environment; {told}" if told else "the same environment"
-    return f"different: {told}"
+        return f"the same environment; {counted}" if counted else "the same environment"
+    return f"different: {counted}"

@@ -153,7 +153,7 @@ def _outcome(host: Host, needs: Needs, *, about: str, moved: str) -> Outcome[Doc
 
 def _without_uuids(host: Host) -> Host:
     """Leave out what names the very GPUs of a machine: answers are shown to others."""
-    states = (replace(one, uuid=None, mig_uuids=()) for one in host.gpu_states)
+    states = (replace(state, uuid=None, mig_uuids=()) for state in host.gpu_states)
     return replace(host, gpu_states=tuple(states))
 
 

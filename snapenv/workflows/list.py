@@ -38,11 +38,11 @@ def list_images(request: Listing, services: Services) -> Outcome[ListResult]:
     rows = {(row.repository, row.tag): row for row, _ in here}
     if request.remote:
         images = {(row.repository, row.tag): image for row, image in here}
-        there, missing = _there(request.repository, services)
+        remote, missing = _there(request.repository, services)
         warnings += missing
-        for ref, found in there.items():
+        for ref, remote_image in remote.items():
             place = (ref.repository, str(ref.tag))
-            rows[place] = _joined(rows.get(place), images.get(place), ref, found)
+            rows[place] = _joined(rows.get(place), images.get(place), ref, remote_image)
         rows = {place: _asked(row, request.repository) for place, row in rows.items()}
     result = ListResult(
         repository=request.repository,
@@ -64,7 +64,9 @@ def _here(
         if not may_miss:
             raise
         return (), (f"{error.message}: local images are not listed",)
-    found = ((ImageRef.parse(name), created, services.engine.find(name)) for name, created in named)
+    images = (
+        (ImageRef.parse(name), created, services.engine.find(name)) for name, created in named
+    )
     return tuple(
         (
             ListedImage(
@@ -77,7 +79,7 @@ def _here(
             ),
             image,
         )
-        for ref, created, image in found
+        for ref, created, image in images
         if image
     ), ()
 
@@ -97,9 +99,9 @@ def _there(
         task.note(counted(len(refs), "tag"))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             read = tuple(pool.map(lambda ref: _read(ref, services), refs))
-    there = dict(zip(refs, read, strict=True))
-    missing = (ref.tag for ref, found in there.items() if found is None)
-    return there, tuple(f"{tag} is not for this kind of machine, or is gone" for tag in missing)
+    images = dict(zip(refs, read, strict=True))
+    missing = (ref.tag for ref, image in images.items() if image is None)
+    return images, tuple(f"{tag} is not for this kind of machine, or is gone" for tag in missing)
 
 
 def _read(ref: ImageRef, services: Services) -> RemoteImage | None:
@@ -118,20 +120,20 @@ def _is_ours(tag: str) -> bool:
 
 
 def _joined(
-    row: ListedImage | None, image: Image | None, ref: ImageRef, there: RemoteImage | None
+    row: ListedImage | None, image: Image | None, ref: ImageRef, remote: RemoteImage | None
 ) -> ListedImage:
     if row is None or image is None:
         return ListedImage(
             name=ref.tagged,
             repository=ref.repository,
             tag=str(ref.tag),
-            size_bytes=there.size_bytes if there else None,
-            created=there.created if there else None,
+            size_bytes=remote.size_bytes if remote else None,
+            created=remote.created if remote else None,
             remote=True,
         )
-    same = there is not None and (image.diff_ids, dict(image.labels)) == (
-        there.diff_ids,
-        dict(there.labels),
+    same = remote is not None and (image.diff_ids, dict(image.labels)) == (
+        remote.diff_ids,
+        dict(remote.labels),
     )
     return replace(row, remote=True, same=same)
 

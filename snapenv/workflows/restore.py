@@ -65,7 +65,7 @@ class Restore(ProofRequest, frozen=True, kw_only=True):
         return RunOptions(device=self.device, mirror=self.mirror, venv=self.engine == "venv")
 
 
-class _Found(Struct, frozen=True, kw_only=True):
+class _Contents(Struct, frozen=True, kw_only=True):
     """What a source holds before anything was fetched for it; ``ref`` is its image's name.
 
     ``snapshot`` is None where it lies in a registry, and ``image`` where it is not here.
@@ -102,75 +102,79 @@ def _restore(
 ) -> Outcome[ProofResult]:
     """Restore into a venv's folder that is held, or, without one, as an image."""
     with inspecting_host(services, engine=request.engine == "docker") as host:
-        found = _find(request, source, services)
-        checks = _preflight(request, found, host, services) if request.preflight else ()
+        contents = _read(request, source, services)
+        checks = _preflight(request, contents, host, services) if request.preflight else ()
         if any(check.fails for check in checks):
-            return _refused(request, found, checks, services)
+            return _refused(request, contents, checks, services)
         if place:
-            snapshot, runnable = _restore_venv(request, found, services)
+            snapshot, runnable = _restore_venv(request, contents, services)
             place.whole = True
         else:
-            snapshot, image, ref = _provide_image(request, found, services)
+            snapshot, image, ref = _provide_image(request, contents, services)
             runnable = in_image(image, ref, request.device, host, services)
     runnable = replace(runnable, checked=checks)
     return proof_outcome(request, source, snapshot, runnable, command="restore", services=services)
 
 
-def _find(request: Restore, source: Source, services: Services) -> _Found:
+def _read(request: Restore, source: Source, services: Services) -> _Contents:
     """Read what is named, where it is here."""
     match source:
         case SnapshotFolder(path):
             snapshot = read_snapshot(path)
             named = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
             if request.engine == "venv":
-                return _Found(source=source, ref=named, snapshot=snapshot)
+                return _Contents(source=source, ref=named, snapshot=snapshot)
             services.engine.check()
             image = find_image(snapshot, named, BuildOptions(mirror=request.mirror), services)
-            return _Found(source=source, ref=named, snapshot=snapshot, image=image)
+            return _Contents(source=source, ref=named, snapshot=snapshot, image=image)
         case Archive(path):
             archived, snapshot = read_archive(path, services)
             named = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
-            return _Found(source=source, ref=named, archived=archived, snapshot=snapshot)
+            return _Contents(source=source, ref=named, archived=archived, snapshot=snapshot)
         case LocalImage(ref, image):
             services.engine.check()
             snapshot = read_image(image, ref, services)
-            return _Found(source=source, ref=ref, snapshot=snapshot, image=image)
+            return _Contents(source=source, ref=ref, snapshot=snapshot, image=image)
         case RegistryImage(ref):
             services.engine.check()
-            return _Found(source=source, ref=ref)
+            return _Contents(source=source, ref=ref)
 
 
 def _preflight(
-    request: Restore, found: _Found, host: Callable[[], Host], services: Services
+    request: Restore, contents: _Contents, host: Callable[[], Host], services: Services
 ) -> tuple[Check, ...]:
     """Check this machine; give what is to be looked out for, and what is in the way."""
-    needs = _needs(request, found, host, services)
+    needs = _needs(request, contents, host, services)
     return tuple(check for check in judge_host(host(), needs) if not check.ok)
 
 
-def _needs(request: Restore, found: _Found, host: Callable[[], Host], services: Services) -> Needs:
+def _needs(
+    request: Restore, contents: _Contents, host: Callable[[], Host], services: Services
+) -> Needs:
     """Tell what is needed; the registry may answer the engine alone, which is to pull anyway."""
     options = request.run_options
-    if found.snapshot and isinstance(found.source, Archive):
-        return needs_of_archive(found.snapshot, found.source.path, services, options=options)
-    if found.snapshot:
+    if contents.snapshot and isinstance(contents.source, Archive):
+        return needs_of_archive(contents.snapshot, contents.source.path, services, options=options)
+    if contents.snapshot:
         return needs_of_snapshot(
-            found.snapshot, request.ref, services, image=found.image, options=options
+            contents.snapshot, request.ref, services, image=contents.image, options=options
         )
     try:
-        described = ask_for(found.ref, services, host=host())
+        described = ask_for(contents.ref, services, host=host())
     except LoginError:
         raise
     except RegistryError as error:
-        return needs_of_unread(error, found.ref, options=options)
+        return needs_of_unread(error, contents.ref, options=options)
     if SNAPSHOT_LABEL not in described.labels:
-        raise no_snapshot(found.ref)
-    return needs_of_remote(described, found.ref, services, options=options)
+        raise no_snapshot(contents.ref)
+    return needs_of_remote(described, contents.ref, services, options=options)
 
 
-def _restore_venv(request: Restore, found: _Found, services: Services) -> tuple[Snapshot, Runnable]:
-    ref = found.ref
-    snapshot = found.snapshot or read_image(fetch_image(ref, services), ref, services)
+def _restore_venv(
+    request: Restore, contents: _Contents, services: Services
+) -> tuple[Snapshot, Runnable]:
+    ref = contents.ref
+    snapshot = contents.snapshot or read_image(fetch_image(ref, services), ref, services)
     lock = snapshot.lock
     if lock.base.site_packages == "inherited":
         raise InstallError(
@@ -196,15 +200,15 @@ def _restore_venv(request: Restore, found: _Found, services: Services) -> tuple[
 
 
 def _provide_image(
-    request: Restore, found: _Found, services: Services
+    request: Restore, contents: _Contents, services: Services
 ) -> tuple[Snapshot, Image, ImageRef]:
     """Make what was found an image that is here."""
-    ref, snapshot, image = found.ref, found.snapshot, found.image
-    if found.archived and isinstance(found.source, Archive):
+    ref, snapshot, image = contents.ref, contents.snapshot, contents.image
+    if contents.archived and isinstance(contents.source, Archive):
         loading = Loading(
-            file=found.source.path, repository=request.repository, mirror=request.mirror
+            file=contents.source.path, repository=request.repository, mirror=request.mirror
         )
-        image, ref = load_archive(loading, found.archived, services)
+        image, ref = load_archive(loading, contents.archived, services)
         return read_image(image, ref, services), image, ref
     if snapshot:
         options = BuildOptions(mirror=request.mirror)
@@ -214,10 +218,10 @@ def _provide_image(
 
 
 def _refused(
-    request: Restore, found: _Found, checks: tuple[Check, ...], services: Services
+    request: Restore, contents: _Contents, checks: tuple[Check, ...], services: Services
 ) -> Outcome[ProofResult]:
     """Answer that this machine cannot run it; nothing was fetched."""
-    snapshot, verdict = found.snapshot, judge(checks, passed="", failed=_NOT.format(request.ref))
+    snapshot, verdict = contents.snapshot, judge(checks, passed="", failed=_NOT.format(request.ref))
     outcome = Outcome(
         command="restore",
         result=ProofResult(
