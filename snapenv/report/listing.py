@@ -38,7 +38,7 @@ def list_lines(result: ListResult) -> Iterator[str]:
 
 
 def run_lines(result: PsResult) -> Iterator[str]:
-    """Yield a line for each run."""
+    """Yield a line for each run, and below it why it ended."""
     if not result.runs:
         yield "nothing of yours is running"
     for one in result.runs:
@@ -46,6 +46,8 @@ def run_lines(result: PsResult) -> Iterator[str]:
         ports = "".join(f" {port.address}:{port.host}->{port.inside}" for port in one.ports)
         command = shlex.join(one.command)
         yield printable(f"{one.run}  {status:<10}  {one.ref}{ports}  {command[:_COMMAND]}")
+        if one.cause:
+            yield printable(f"  {one.cause}")
 
 
 def clean_lines(result: CleanResult) -> Iterator[str]:

@@ -15,6 +15,7 @@ from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
 from snapenv.verify.smoke_train import parse_fingerprint
 from tests.command import Command, certificates
 from tests.end_to_end.containers import pip, run_in
+from tests.end_to_end.projects import EPOCHS, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -273,3 +274,23 @@ def _install(container: Container) -> None:
         pip(f"ultralytics=={ULTRALYTICS}"),
     ):
         run_in(container, command)
+
+
+@pytest.mark.full
+def test_a_training_that_is_killed_in_a_container_goes_on(built: Built, tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", built.reference)
+    words = ("--restart", "on-failure:1", "--", "python", "train.py", str(EPOCHS))
+    with project.running(project.environment, *words) as process:
+        project.wait_for_epochs(2, process)
+        run = project.written("run.json")[0]["run"]
+        built.client.containers.get(f"snapenv-{run}").kill("KILL")
+        _, err = process.communicate()
+
+    assert process.returncode == 0, err
+    assert "note: exit code 137: it was killed" in err
+    assert "continued, not identical" in err
+    assert project.epochs() == list(range(1, EPOCHS + 1))
+    runs = [one["run"] for one in project.written("run.json")]
+    assert len(runs) == 2
+    left = built.client.containers.list(all=True)
+    assert not {f"snapenv-{one}" for one in runs} & {one.name for one in left}
