@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from snapenv.cli.completion import RefType
-from snapenv.cli.help import command
+from snapenv.cli.help import command, option
 from snapenv.cli.options import (
     device_option,
     engine_option,
@@ -30,11 +30,19 @@ if TYPE_CHECKING:
     examples=(
         "snapenv verify train-yolov8.4.190-base-cu130",
         "snapenv verify snapshots/train-yolov8.4.190-base-cu130 --engine venv --into .venv",
+        "snapenv verify train-yolov8.4.190-base-cu130 --container snapenv-project",
     )
 )
 @click.argument("ref", type=RefType())
 @engine_option
 @into_option("verify the one in this folder")
+@option(
+    "--container",
+    metavar="NAME",
+    envvar="SNAPENV_VERIFY_CONTAINER",
+    group="Engine",
+    help="Verify this running container, such as one of snapenv up.",
+)
 @repository_option
 @smoke_option
 @device_option
@@ -48,6 +56,7 @@ def verify(
     *,
     engine: Literal["docker", "venv"],
     into: Path,
+    container: str | None,
     repository: ImageRef,
     smoke: bool | None,
     device: str,
@@ -66,6 +75,7 @@ def verify(
         ref=ref,
         engine=engine,
         into=into,
+        container=container,
         repository=str(repository),
         device=device,
         smoke=smoke,

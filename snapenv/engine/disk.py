@@ -14,7 +14,7 @@ from docker.errors import NotFound
 
 from snapenv.engine.failures import engine_errors
 from snapenv.model.clean import Freeable
-from snapenv.model.launch import KIND_LABEL
+from snapenv.model.launch import KIND_LABEL, WORKSPACE_LAYER
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from snapenv.model.clean import Kind
 
-WORKSPACE_KIND = "workspace-layer"  # the value of KIND_LABEL of an image of snapenv up
 _OURS = "/opt/snapenv/"  # where builds of no one else install
 _CACHE_MOUNT = "exec.cachemount"
 _TIMEOUT_S = 600  # an engine with thousands of layers adds them up for a minute
@@ -85,7 +84,7 @@ def remove_made(client: APIClient, made: Freeable) -> None:
 
 
 def _image_kind(labels: dict[str, Any]) -> Kind | None:
-    if labels.get(KIND_LABEL) == WORKSPACE_KIND:
+    if labels.get(KIND_LABEL) == WORKSPACE_LAYER:
         return "workspace"
     return "environment" if labels.get(SNAPSHOT_LABEL) else None
 

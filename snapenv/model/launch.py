@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct, field
 
 KIND_LABEL = "io.snapenv.kind"  # of a container: "run", "shell", "up"
+WORKSPACE_LAYER = "workspace-layer"  # its value for the image of a workspace
 RUN_LABEL = "io.snapenv.run"  # its run's id
 USER_LABEL = "io.snapenv.user"  # the login name of who started it
 PROJECT_LABEL = "io.snapenv.project"

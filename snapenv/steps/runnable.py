@@ -83,6 +83,15 @@ def _choose_gpus(image: Image, host: Host, services: Services) -> _Gpus:
     return _Gpus(named="all" if shown else None, below=below)
 
 
+def in_container(target: Target, name: str, *, device: str) -> Runnable:
+    """Return a running container to run in; its GPUs are those that it was given."""
+    return Runnable(
+        target=target,
+        device=device if device in {"auto", "cpu"} else "all",
+        name=f"container {name}",
+    )
+
+
 def in_venv(target: Target, *, into: Path, device: str) -> Runnable:
     """Return a venv to run in."""
     return Runnable(

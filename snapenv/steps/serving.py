@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Runs, Services
 
 WORKSPACE = "up"  # the kind of its run
-READY_S = 60.0
+READY_S = 120.0
 _LOG_LINES = 5
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with
 

@@ -39,6 +39,8 @@ from snapenv.workspace.layer import (
     tools_digest,
 )
 
+TOOLS = "workspaces"  # a folder of the user's cache: of each environment a folder of tools
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -104,7 +106,7 @@ def tools_folder(target: Target, services: Services) -> Path:
         WriteError: The disk is full or the folder cannot be written.
     """
     installed = _ask(target)
-    above = services.kept("workspaces")
+    above = services.kept(TOOLS)
     if above is None:
         raise WriteError("there is no folder for the tools", hint="Set XDG_CACHE_HOME.")
     folder = above / tools_digest(installed, target.python)[:12]

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.errors import EngineError, EngineMissingError, NotFoundError
-from snapenv.launch.records import forget, list_records, read_end, read_record, run_folder
+from snapenv.launch.records import list_records, read_end, read_record, run_folder
 from snapenv.model.clean import Freeable
 from snapenv.model.image import ImageRef
 from snapenv.model.launch import InImage
@@ -19,6 +19,8 @@ from snapenv.model.outcome import Outcome
 from snapenv.model.results import CleanedThing, CleanResult
 from snapenv.ownership.leftovers import remove
 from snapenv.report.listing import clean_lines
+from snapenv.steps.serving import take_away
+from snapenv.steps.workspace import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -182,7 +184,7 @@ def _state(record: RunRecord, services: Services) -> RunState | None:
 
 def _tools(records: Sequence[RunRecord], services: Services) -> Iterator[Freeable]:
     """Yield the folders of tools that workspaces beside a venv use."""
-    above = services.kept("workspaces")
+    above = services.kept(TOOLS)
     for folder in sorted(above.iterdir()) if above and above.is_dir() else ():
         users = (one for one in records if any(str(folder) in word for word in one.launch.argv))
         states = [_state(record, services) for record in users]
@@ -238,7 +240,7 @@ def _free(thing: Freeable, request: Cleaning, services: Services) -> None:
     if thing.kind == "run" and services.state:
         record = read_record(services.state, thing.id)
         (services.containers if record.engine else services.processes).remove(thing.id)
-        forget(services.state, thing.id)
+        take_away(thing.id, services)
     elif thing.kind == "cache":
         for path, _ in _old_files(Path(thing.id), request):
             path.unlink(missing_ok=True)

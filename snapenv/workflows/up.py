@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[^a-z0-9_.-]+")
 _NAME_LENGTH = 63
+_END_S = 10  # for what does not answer
 
 
 class Up(LaunchRequest, frozen=True, kw_only=True):
@@ -98,6 +99,7 @@ def up(request: Up, services: Services, confirm: Callable[[str], bool]) -> Outco
     try:
         outcome = _addresses(request, services, confirm, started=True)
     except BaseException:
+        serving.runs.stop(request.run, _END_S)
         serving.runs.remove(request.run)
         take_away(request.run, services)
         raise
@@ -249,6 +251,11 @@ def _addresses(
     if lacking:
         warnings.append(
             f"{record.run} runs without {' and '.join(lacking)}: for that, first snapenv down"
+        )
+    if record.engine and not services.engine.describe().local:
+        warnings.append(
+            f"the engine is on another machine, {record.engine}: so are the addresses. "
+            "ssh -L makes one an address of this machine"
         )
     result = UpResult(
         name=record.run,

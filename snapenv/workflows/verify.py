@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from snapenv.errors import NotFoundError
 from snapenv.model.image import ImageRef
-from snapenv.model.snapshot import SNAPSHOT_LABEL
+from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL
 from snapenv.report.html import check_place
 from snapenv.steps.host import inspect_host
 from snapenv.steps.proof import ProofRequest, proof_outcome
-from snapenv.steps.runnable import in_image, in_venv
+from snapenv.steps.runnable import in_container, in_image, in_venv
 from snapenv.steps.snapshots import read_source
 from snapenv.steps.source import (
     LocalImage,
@@ -35,11 +35,14 @@ _RESTORE = "Run snapenv list to see local images, or snapenv restore to get it."
 class Verify(ProofRequest, frozen=True, kw_only=True):
     """What a user may ask of a proof of what is here."""
 
+    container: str | None = None  # a running one, in the place of a fresh one of the image
 
-def verify(request: ProofRequest, services: Services) -> Outcome[ProofResult]:
-    """Compare a local image, or the venv at ``into``, with a snapshot, and train in it.
+
+def verify(request: Verify, services: Services) -> Outcome[ProofResult]:
+    """Compare a local image, a running container, or a venv, with a snapshot, and train in it.
 
     Raises:
+        EnvironmentMissingError: No such container is running.
         NotFoundError: There is no such image, or no such venv, here.
         WriteError: The report cannot be written where it is wanted; nothing was done.
     """
@@ -48,7 +51,10 @@ def verify(request: ProofRequest, services: Services) -> Outcome[ProofResult]:
     if isinstance(source, RegistryImage):
         raise source.engine_error or no_local_image(source.ref, otherwise=_RESTORE)
     snapshot = read_source(source, services)
-    if request.engine == "venv":
+    if request.container:
+        target = services.engine.container_target(request.container, python=IMAGE_PYTHON)
+        runnable = in_container(target, request.container, device=request.device)
+    elif request.engine == "venv":
         target = services.local(str(_python(request.into)))
         runnable = in_venv(target, into=request.into, device=request.device)
     else:

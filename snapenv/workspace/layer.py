@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from snapenv.model.carried import Content
 from snapenv.model.image import BuildContext, ImageRef
-from snapenv.model.launch import KIND_LABEL
+from snapenv.model.launch import KIND_LABEL, WORKSPACE_LAYER
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL
 from snapenv.templating import template_environment
 from snapenv.travel.pack import pack
@@ -57,6 +57,15 @@ print({MARK!r} + json.dumps(answer))
 
 _TEMPLATE = "workspace.Dockerfile.j2"
 _KERNEL_FILE = "kernels/kernels/python3/kernel.json"
+_LAB_FILE = "share/jupyter/lab/settings/overrides.json"
+_LAB_SETTINGS = """\
+{
+  "@jupyterlab/apputils-extension:notification": {
+    "fetchNews": "false",
+    "checkForUpdates": false
+  }
+}
+"""
 _PROFILE = """\
 # A login shell of a workspace keeps the PATH of its container.
 if [ -n "$SNAPENV_PATH" ]; then PATH=$SNAPENV_PATH; export PATH; fi
@@ -170,6 +179,7 @@ def tool_files(tools: Tools, *, python: str, folder: str) -> Mapping[str, Conten
         WORK_LOCK: tools.locks.work.encode(),
         KERNEL_LOCK: tools.locks.kernel.encode(),
         f"work/{_KERNEL_FILE}": kernel_spec(python, folder),
+        f"work/{_LAB_FILE}": _LAB_SETTINGS.encode(),
         **{f"work/{name}": content for name, content in tools.work.items()},
         **{f"kernel/{name}": content for name, content in tools.kernel.items()},
     }
@@ -181,12 +191,12 @@ def layer_digest(environment: Image, parts: Parts) -> str:
     So the one that is here stays in use, whatever an index has meanwhile.
     """
     template = template_environment().get_template(_TEMPLATE).render(v=_view("environment", parts))
-    return _digest(template, _PROFILE, *environment.diff_ids)
+    return _digest(template, _PROFILE, _LAB_SETTINGS, *environment.diff_ids)
 
 
 def tools_digest(installed: Installed, python: str) -> str:
     """Return what a folder of tools is known by: all that it is made of but its packages."""
-    return _digest(python, constraints(installed), *lock_words(installed))
+    return _digest(python, _LAB_SETTINGS, constraints(installed), *lock_words(installed))
 
 
 def _digest(*parts: str) -> str:
@@ -224,7 +234,7 @@ def layer_context(
         files["profile.sh"] = _PROFILE.encode()
     if certificates:
         files["ca.pem"] = certificates
-    labels = {LAYER_LABEL: digest, KIND_LABEL: "workspace-layer"}
+    labels = {LAYER_LABEL: digest, KIND_LABEL: WORKSPACE_LAYER}
     return BuildContext(files=files, labels=labels)
 
 

@@ -32,7 +32,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     address: str = "127.0.0.1"  # of this machine, where it listens
     ssh_port: int | None = None  # of this machine; without one ssh goes through the engine
     keys: tuple[str, ...] = ()  # that may log in by ssh
-    allow_root: bool = False  # of an engine without root, whose root is the user
+    allow_root: bool = False  # where root is the user: of an engine without root, or of a venv
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -73,7 +73,6 @@ def serve_in_container(launch: Launch, wanted: Wanted, image: str) -> Launch:
         *("--address", "0.0.0.0", "--contained"),  # noqa: S104 - published at another one
         *(("--ssh", f"{FOLDER}/ssh", "--keys", KEYS) if ssh else ()),
         *(("--ssh-port", str(PORTS["ssh"])) if ssh and wanted.ssh_port is not None else ()),
-        *(("--allow-root",) if wanted.allow_root else ()),
     ]
     name = launch.place.name if isinstance(launch.place, InImage) else ""
     keys = {KEYS: "".join(f"{key}\n" for key in wanted.keys).encode()} if ssh else {}
@@ -112,4 +111,4 @@ def _words(wanted: Wanted, at: Mapping[Service, int]) -> list[str]:
     served: tuple[Service, ...] = ("jupyter", "tensorboard")
     names = [name for name in served if name in wanted.services]
     ports = (word for name in names for word in (f"--{name}", str(at[name])))
-    return ["--runs", wanted.runs, *ports]
+    return ["--runs", wanted.runs, *ports, *(("--allow-root",) if wanted.allow_root else ())]

@@ -22,7 +22,7 @@ from snapenv.model.image import ImageRef
 from snapenv.steps.source import SnapshotFolder, parse_image, resolve_source
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.restore import Restore, restore
-from snapenv.workflows.verify import verify
+from snapenv.workflows.verify import Verify, verify
 from tests.fakes import FakeEngine, FakeTarget, FakeTask
 from tests.samples import (
     TAG,
@@ -85,6 +85,10 @@ def by_tag(**options: object) -> Restore:
     return replace(Restore(ref=TAG, repository=REPOSITORY, device="cpu"), **options)
 
 
+def to_verify(**options: object) -> Verify:
+    return replace(Verify(ref=TAG, repository=REPOSITORY, device="cpu"), **options)
+
+
 @pytest.mark.parametrize(
     ("text", "reference"),
     [
@@ -138,7 +142,7 @@ def test_an_entrypoint_that_starts_no_command_is_a_no_of_the_image(engine: Engin
     name = f"{REPOSITORY}:{TAG}"
     engine.images[name] = replace(engine.images[name], entrypoint=("jupyter",))
 
-    outcome = verify(by_tag(), services(engine))
+    outcome = verify(to_verify(), services(engine))
 
     (check,) = (check for check in outcome.checks if check.id == "entrypoint")
     assert (check.fails, check.part) == (True, "image")
@@ -275,7 +279,7 @@ def test_a_venv_that_leaves_a_gpu_unused_is_a_no_unless_the_cpu_was_asked_for(
 
 def verify_here(engine: EngineWithBase, here: FakeTarget) -> Outcome[ProofResult]:
     restore(by_tag(), services(engine))
-    return verify(by_tag(device="auto"), services(engine, here=here))
+    return verify(to_verify(device="auto"), services(engine, here=here))
 
 
 @dataclass(kw_only=True)
@@ -409,7 +413,7 @@ def test_an_image_that_is_here_is_proved_alone(engine: EngineWithBase) -> None:
     restore(by_tag(), services(engine))
     engine.served.clear()
 
-    outcome = verify(by_tag(), services(engine))
+    outcome = verify(to_verify(), services(engine))
 
     assert outcome.ok
     assert (outcome.command, outcome.result.tier) == ("verify", "identical")
@@ -417,7 +421,7 @@ def test_an_image_that_is_here_is_proved_alone(engine: EngineWithBase) -> None:
 
 def test_a_proof_alone_never_pulls(engine: EngineWithBase) -> None:
     with pytest.raises(NotFoundError, match="no local image"):
-        verify(by_tag(), services(engine))
+        verify(to_verify(), services(engine))
 
     assert engine.find(f"{REPOSITORY}:{TAG}") is None
 
@@ -430,13 +434,15 @@ def test_a_proof_of_an_image_without_an_engine_says_that_none_answers() -> None:
     without = replace(services(), engine=NoEngine())
 
     with pytest.raises(EngineMissingError, match="nothing answers"):
-        verify(by_tag(ref=f"example.com/team/env:{TAG}"), without)
+        verify(to_verify(ref=f"example.com/team/env:{TAG}"), without)
 
 
 def test_a_folder_is_proved_by_the_image_of_its_name(engine: EngineWithBase, folder: Path) -> None:
     restore(by_tag(), services(engine))
 
-    assert verify(by_tag(ref=str(folder)), services(engine)).result.image == f"{REPOSITORY}:{TAG}"
+    assert (
+        verify(to_verify(ref=str(folder)), services(engine)).result.image == f"{REPOSITORY}:{TAG}"
+    )
 
 
 def test_an_image_of_another_snapshot_is_not_the_one_of_a_folder(
@@ -446,7 +452,7 @@ def test_an_image_of_another_snapshot_is_not_the_one_of_a_folder(
     write_snapshot(sample_snapshot(), tmp_path / "other")
 
     with pytest.raises(NotFoundError) as caught:
-        verify(by_tag(ref=str(tmp_path / "other")), services(engine))
+        verify(to_verify(ref=str(tmp_path / "other")), services(engine))
 
     assert str(caught.value).replace(str(tmp_path), "TMP") == wording(
         "localhost:5000/team/env:train-yolov8.4.190-base-cu130 is here, and was built of another snapshot than TMP/other"
@@ -459,7 +465,7 @@ def test_a_venv_that_is_here_is_proved_by_its_own_python(folder: Path, tmp_path:
     python.touch()
 
     outcome = verify(
-        by_tag(ref=str(folder), engine="venv", into=tmp_path / "env"), services(here=SAME)
+        to_verify(ref=str(folder), engine="venv", into=tmp_path / "env"), services(here=SAME)
     )
 
     assert outcome.result.path == str(tmp_path / "env")
@@ -468,7 +474,7 @@ def test_a_venv_that_is_here_is_proved_by_its_own_python(folder: Path, tmp_path:
 
 def test_a_venv_that_is_not_here_is_not_found(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError) as caught:
-        verify(by_tag(ref=str(folder), engine="venv", into=tmp_path / "gone"), services())
+        verify(to_verify(ref=str(folder), engine="venv", into=tmp_path / "gone"), services())
 
     assert str(caught.value).replace(str(tmp_path), "TMP") == wording(
         "there is no environment TMP/gone"
@@ -519,3 +525,16 @@ def test_the_venv_engine_refuses_packages_of_a_base_image(tmp_path: Path) -> Non
 
     with pytest.raises(InstallError, match="stands on nvcr"):
         restore(by_tag(ref=str(tmp_path / "base"), engine="venv"), services())
+
+
+def test_a_running_container_is_looked_into_in_the_place_of_its_image(
+    engine: EngineWithBase,
+) -> None:
+    restore(by_tag(), services(engine))
+    other = sample_environment(distributions=[sample_distribution("numpy", "1.0")])
+    engine.targets["work"] = target(sample_facts(environment=other), BASELINE)
+
+    outcome = verify(to_verify(container="work"), services(engine))
+
+    assert outcome.verdict is not None
+    assert outcome.verdict.summary.startswith(f"container work is not {TAG}: numpy is 1.0")

@@ -194,3 +194,17 @@ def test_a_workspace_is_called_as_its_folder(tmp_path: Path) -> None:
     assert workspace_name(tmp_path / "My Project (2)") == "my-project-2"
     with pytest.raises(UsageError, match="no name"):
         workspace_name(tmp_path / "日本")
+
+
+def test_of_an_engine_elsewhere_the_addresses_are_too(
+    there: Services, runs: AnsweringRuns, tmp_path: Path
+) -> None:
+    up(request(tmp_path), there, refuse)
+    engine = there.engine
+    assert isinstance(engine, EngineWithBase)
+    engine.described = replace(engine.described, local=False)
+
+    again = up(request(tmp_path), there, refuse)
+
+    assert len(runs.launches) == 1
+    assert "is on another machine" in again.warnings[0]

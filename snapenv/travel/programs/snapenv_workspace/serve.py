@@ -49,7 +49,6 @@ class _Keeper:
                 self._program.argv,
                 env={**os.environ, **self._program.environment},
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,
             )
 
     def end(self) -> None:

@@ -82,7 +82,7 @@ def programs(served: Served) -> list[Program]:
             "ServerApp.allow_root": served.allow_root,
             "ServerApp.open_browser": False,
             "KernelSpecManager.ensure_native_kernel": False,
-            "LabApp.news_url": None,
+            "LabApp.extension_manager": "readonly",
         }
         words = [f"--{name}={value}" for name, value in options.items()]
         environment = {
