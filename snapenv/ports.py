@@ -334,7 +334,9 @@ class Wheels(Protocol):
         ...
 
     def is_offered(self, wheel: IndexWheel) -> bool:
-        """Return whether its host still has a file; nothing of it is read. Many may ask at once.
+        """Return whether its host still has a file, of its size; nothing of it is read.
+
+        Many may ask at once.
 
         Raises:
             PackageIndexError: The host does not answer or refuses.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from snapenv.index.configuration import Configuration
     from snapenv.index.credentials import Credentials
     from snapenv.model.wheels import IndexWheel, WheelRecord
+    from snapenv.network.session import Response
     from snapenv.ports import Task
 
 
@@ -51,7 +52,7 @@ def read_remote_record(wheel: IndexWheel, session: IndexSession) -> WheelRecord:
 
 
 def is_offered(wheel: IndexWheel, session: IndexSession) -> bool:
-    """Return whether its host still has a file; nothing of it is read.
+    """Return whether its host still has a file, of its size; nothing of it is read.
 
     Raises:
         PackageIndexError: The host does not answer or refuses.
@@ -59,8 +60,9 @@ def is_offered(wheel: IndexWheel, session: IndexSession) -> bool:
 
     def ask() -> bool:
         try:
-            with session.get(wheel, part="bytes=0-0"):
-                return True
+            with session.get(wheel, part="bytes=0-0") as response:
+                size_bytes = _size_of_whole(response)
+                return None in (size_bytes, wheel.size_bytes) or size_bytes == wheel.size_bytes
         except NoRangesError:
             return True
         except RequestError as error:
@@ -69,6 +71,14 @@ def is_offered(wheel: IndexWheel, session: IndexSession) -> bool:
             raise
 
     return session.repeat(wheel, ask)
+
+
+def _size_of_whole(response: Response) -> int | None:
+    """Return how large a file is of which one byte was asked for; None where nothing tells."""
+    told = response.headers.get("Content-Range", "").rpartition("/")[2]
+    if not told and response.headers.get("Content-Encoding") is None:
+        told = response.headers.get("Content-Length", "")
+    return int(told) if told.isascii() and told.isdecimal() else None
 
 
 def download_wheel(wheel: IndexWheel, into: Path, session: IndexSession, task: Task) -> None:

@@ -134,7 +134,7 @@ class IndexWheels:
         download_wheel(wheel, into, self._session(), task)
 
     def is_offered(self, wheel: IndexWheel) -> bool:
-        """Return whether its host still has a file; nothing of it is read.
+        """Return whether its host still has a file, of its size; nothing of it is read.
 
         Raises:
             PackageIndexError: The host does not answer or refuses.

@@ -103,7 +103,7 @@ def lock_conda(
             archive, content = _take(package, collected[package.name], options.into)
             archives[package.name] = archive
             carried[archive.file or ""] = content
-    lock = CondaLock(environment=replace(conda, cached={}, damaged=()), archives=archives)
+    lock = CondaLock(environment=replace(conda, damaged=()), archives=archives)
     return LockedConda(
         lock=lock,
         carried=carried,

@@ -65,8 +65,6 @@ class CondaEnvironment(Struct, frozen=True, kw_only=True):
     activation: Mapping[str, str] = field(default_factory=dict)
     """Constants that the scripts of ``etc/conda/activate.d`` export."""
     damaged: tuple[str, ...] = ()  # records that cannot be read, in words; never written down
-    cached: Mapping[str, str] = field(default_factory=dict)
-    """Where the package's own file lies on the target, by package; never written down."""
     scripts: tuple[str, ...] = ()
     """The scripts of ``etc/conda/activate.d`` that do more than that, from the prefix, sorted."""
 

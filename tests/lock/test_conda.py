@@ -69,7 +69,7 @@ def lock(
         found = {package.name: collected for package in missing.packages}
         return Collected(distributions={}, files={}, packages=found)
 
-    conda = CondaEnvironment(packages=packages, cached={"own": "/home/me/pkgs/own.conda"})
+    conda = CondaEnvironment(packages=packages)
     facts = replace(sample_facts(), conda=conda)
     options = VendorOptions(vendor=vendor, prove=prove, into=into)
     around = replace(services(wheels=wheels), secrets=lambda: tuple(secrets))
@@ -112,7 +112,6 @@ def test_what_no_channel_has_travels_as_conda_has_kept_it(
         )
     }
     assert locked.carried == {file: b"conda's own file"}
-    assert locked.lock.environment.cached == {}
 
 
 def test_what_conda_has_not_kept_is_rebuilt(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from snapenv.model.facts import Facts
 from snapenv.probe.collect import collect
 from snapenv.probe.probe import probe
 from snapenv.targets.local import LocalTarget
+from snapenv_probe import cache, kept_answer
 from tests.conda.channel import make_environment
 from tests.conda.packages import MINOR, SITE, SUBDIR
 from tests.probe.conftest import OF_THE_MACHINE
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from snapenv.model.conda import CondaEnvironment, CondaPackage
     from snapenv.model.python import UntrackedFile
 
+JUST_S = 2.1  # for so long something has just changed
 SPECS = ("python", "zoocext", "zoopure", "zoohook")
 
 
@@ -196,12 +199,10 @@ def test_addresses_are_told_without_credentials(looks: Looks) -> None:
     assert found.requested == ("zoohook",)
 
 
-def test_a_package_of_a_folder_has_no_address_and_lies_in_it(
-    looks: Looks, conda_channel: Path
-) -> None:
-    assert package(looks.before, "libzoo").url is None
-    place = conda_channel / SUBDIR / "libzoo-1.0-h0_0.tar.bz2"
-    assert conda_of(looks.before).cached["libzoo"] == str(place)
+def test_a_package_of_a_folder_has_no_address(looks: Looks) -> None:
+    found = package(looks.before, "libzoo")
+
+    assert (found.url, found.channel) == (None, None)
 
 
 @pytest.fixture
@@ -315,3 +316,26 @@ def test_a_package_is_fetched_as_its_channel_has_it_else_as_it_was_installed(
     assert "bin/python3" not in linked.files
     with pytest.raises(ProbeError, match="absent is not installed"):
         collect(target, distributions=[], files=[], packages=["absent"])
+
+
+def test_an_answer_is_given_again_until_a_file_or_a_record_changes(small: Path) -> None:
+    hashes, target = small.parent / "hashes", LocalTarget(python=str(small / "bin" / "python"))
+    time.sleep(JUST_S)  # so that nothing has only just changed
+    probe(target, hashes=hashes)
+    (kept,) = hashes.glob("*.answer")
+    document = json.loads(cache.read(str(kept), kept_answer.MAGIC))
+    document["seen"]["conda"]["packages"][0]["version"] = "lie"
+    lie = json.dumps(document).encode()
+    changes = (
+        lambda: None,
+        lambda: (small / "conda-meta" / "state").write_text('{"env_vars": {}}'),
+        lambda: (small / "lib" / f"python{MINOR}" / "mine.py").write_text(""),
+    )
+
+    versions = []
+    for change in changes:
+        cache.write(str(kept), kept_answer.MAGIC, lie)
+        change()
+        versions.append(conda_of(probe(target, hashes=hashes)).packages[0].version)
+
+    assert [version == "lie" for version in versions] == [True, False, False]

@@ -1,8 +1,9 @@
 """What the answer of a look hangs on besides the files of the site-packages that it walked.
 
 Only of an environment that leads nowhere else is that known: one without links, editable
-installations, ``.pth`` lines to folders, PYTHONPATH, conda, and packages of an operating system
-or of an image. Most environments that pip and uv make are such.
+installations, ``.pth`` lines to folders, PYTHONPATH, and packages of an operating system or of an
+image; in a prefix of conda, links may lead to other files of it. Most environments that pip and uv
+make are such.
 """
 
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
@@ -15,7 +16,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Iterable, Iterator
 
-from snapenv_probe import entry_scripts, import_path, pth, reachable
+from snapenv_probe import conda, entry_scripts, import_path, pth, reachable
 from snapenv_probe.file_status import MODE
 
 if TYPE_CHECKING:
@@ -31,12 +32,15 @@ def find(
         any(found.folder not in tree.folders for found in everything)
         or any(found.sources for found in visible)
         or any(folder not in tree.folders and not _is_known(folder, tree) for folder in path)
-        or _has_link(tree.statuses())
+        or any(_leads_out(file) for file in _links(tree.statuses()))
         or any(pth.names_folders(file) for file in _path_files(tree))
-        or os.path.lexists(_conda())
+        or (os.path.lexists(_conda()) and not import_path.conda())
         or "NVIDIA_PYTORCH_VERSION" in os.environ
     )
-    return None if leads_out else {_conda(), *_of_path(path, tree), *_of_files(tree, everything)}
+    if leads_out:
+        return None
+    of_conda = conda.looked_at() if import_path.conda() else []
+    return {_conda(), *of_conda, *_of_path(path, tree), *_of_files(tree, everything)}
 
 
 def _is_known(folder: str, tree: Tree) -> bool:
@@ -44,8 +48,14 @@ def _is_known(folder: str, tree: Tree) -> bool:
     return inside or reachable.is_of_python(folder)
 
 
-def _has_link(files: Statuses) -> bool:
-    return any(stat.S_ISLNK(status[MODE]) for status in files.values())
+def _links(files: Statuses) -> Iterator[str]:
+    return (file for file, status in files.items() if stat.S_ISLNK(status[MODE]))
+
+
+def _leads_out(link: str) -> bool:
+    """Return whether a link may lead where nobody looks: in a prefix of conda, out of it."""
+    root = import_path.conda()
+    return root is None or not import_path.is_below(os.path.realpath(link), root)
 
 
 def _path_files(tree: Tree) -> Iterator[str]:

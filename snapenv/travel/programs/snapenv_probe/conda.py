@@ -109,6 +109,12 @@ def _leads_out(path: str) -> bool:
     return path.startswith("/") or (".." in path and ".." in path.split("/"))
 
 
+def looked_at() -> list[str]:
+    """Name the files beside the tree of the prefix that the answers of this module hang on."""
+    folder = os.path.join(import_path.prefix(), "conda-meta")
+    return [os.path.join(folder, name) for name in (*_records(), "state")]
+
+
 @functools.lru_cache(maxsize=None)
 def _records() -> dict[str, Record | None]:
     """Read the records by their names, sorted; None stands for one that is damaged."""

@@ -87,9 +87,6 @@ def facts(
         "activation": constants,
         "scripts": scripts,
         "damaged": [*prefix.damaged, *damaged],
-        "cached": {
-            one.name: place for one in prefix.packages for place in [conda.cached(one)] if place
-        },
     }
 
 
