@@ -393,6 +393,31 @@ def test_a_folder_of_this_machine_is_no_index(tmp_path: Path) -> None:
         quick_wheels().record(wheel_at(url))
 
 
+@pytest.mark.parametrize("ranges", ["all", "ignored"])
+def test_a_file_is_offered_as_long_as_it_is_there_and_of_its_size(
+    server: IndexServer, ranges: Ranges
+) -> None:
+    server.ranges = ranges
+    wheel, wheels = server.wheel(DEMO), quick_wheels()
+
+    found = [wheels.is_offered(one) for one in (wheel, replace(wheel, size_bytes=None))]
+    other = wheels.is_offered(replace(wheel, size_bytes=1))
+    server.faults = [Fault(status=404), Fault(status=410)]
+    gone = [wheels.is_offered(wheel) for _ in server.faults[:]]
+
+    assert (found, other, gone) == ([True, True], False, [False, False])
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_whether_a_file_is_offered_is_not_known_where_its_host_refuses(
+    server: IndexServer, status: int
+) -> None:
+    server.faults = [Fault(status=status)] * 3
+
+    with pytest.raises(PackageIndexError, match=f"demo 1.0: 127.0.0.1 .* with {status}"):
+        quick_wheels().is_offered(server.wheel(DEMO))
+
+
 def wheel_at(url: str) -> IndexWheel:
     return IndexWheel(name="x", version="1.0", url=url, sha256="0" * 64)
 
