@@ -48,7 +48,11 @@ def compare_facts(expected: Facts, actual: Facts) -> tuple[Check, ...]:
             expected.environment,
             actual.environment,
         ),
-        *_conda([finding for finding in of("packages") if _is_of_conda(finding)], expected.conda),
+        *_conda(
+            [finding for finding in of("packages") if _is_of_conda(finding)],
+            expected.conda,
+            actual.conda,
+        ),
         *_import_path(of("import-path"), expected.environment, actual.environment),
         *_files(of("files"), expected.environment.untracked),
         *_kernels(of("kernels"), expected.native, actual.native),
@@ -168,19 +172,24 @@ def _is_of_conda(finding: Finding) -> bool:
     return (finding.package or "").startswith(CONDA)
 
 
-def _conda(findings: list[Finding], expected: CondaEnvironment | None) -> Iterator[Check]:
+def _conda(
+    findings: list[Finding], expected: CondaEnvironment | None, actual: CondaEnvironment | None
+) -> Iterator[Check]:
     """Yield one check over all packages of conda, and one for each that differs."""
     if expected is None and not findings:
         return
     by_name: dict[str, list[Difference]] = {}
     for finding in findings:
         by_name.setdefault(finding.package or "", []).append(finding.difference)
-    count = counted(len(expected.packages) if expected else 0, "package")
+    counts = [
+        f"{counted(len(side.packages) if side else 0, 'package')} of conda"
+        for side in (expected, actual)
+    ]
     yield Check(
         id="conda",
         ok=not by_name,
-        expected=f"{count} of conda, 0 different",
-        actual=f"{len(by_name)} different",
+        expected=f"{counts[0]}, 0 different",
+        actual=f"{counts[1]}, {len(by_name)} different",
         fix="See the packages listed below." if by_name else None,
         topic="packages",
     )
