@@ -14,7 +14,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.causes import Cause
-from snapenv.errors import NotFoundError, StartError, WriteError
+from snapenv.errors import (
+    EngineError,
+    EngineMissingError,
+    NotFoundError,
+    StartError,
+    WriteError,
+)
 from snapenv.launch.choose import SCRATCH, Asked, Caller, Known, Machine, choose_launch
 from snapenv.launch.ending import Ending, explain_end, find_victims, find_xids
 from snapenv.launch.records import (
@@ -193,8 +199,7 @@ def _ending(
 
     A shell's last words are those of the programs in it.
     """
-    began = datetime.fromisoformat((state.started or record.created)[:19] + "+00:00")
-    log = () if state.exit_code == 0 else services.kernel_log(began.timestamp())
+    log = () if state.exit_code == 0 else _kernel_log(record, state, services)
     launch = record.launch
     return Ending(
         exit_code=state.exit_code or 0,
@@ -207,6 +212,15 @@ def _ending(
         output="" if record.kind == "shell" else output.decode(errors="replace"),
         asked=asked,
     )
+
+
+def _kernel_log(record: RunRecord, state: RunState, services: Services) -> tuple[str, ...]:
+    """Return what the kernel has said since a run began; of another machine nothing is known."""
+    began = datetime.fromisoformat((state.started or record.created)[:19] + "+00:00")
+    with contextlib.suppress(EngineMissingError, EngineError):
+        if record.engine is None or services.engine.describe().local:
+            return services.kernel_log(began.timestamp())
+    return ()
 
 
 def _is_full(folder: str) -> bool:

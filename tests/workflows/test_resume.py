@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from snapenv.errors import NotFoundError, PlaceBusyError
 from snapenv.launch.records import mark_stopped, read_end, read_record, write_record
 from snapenv.model.launch import InImage, Launch, Mount, RunRecord, RunState
+from snapenv.steps.launching import end_run
 from snapenv.steps.resuming import find_training
 from snapenv.workflows.run import Run, run
-from tests.fakes import FakeRuns
-from tests.workflows.services import services
+from tests.fakes import DESCRIBED, FakeRuns
+from tests.workflows.services import EngineWithBase, services
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,3 +198,17 @@ def test_restarts_have_an_end(failing: tuple[Failing, Services], project: Path) 
 
     assert handed.exit_code == 1
     assert len(runs.launches) == 3
+
+
+@pytest.mark.parametrize(("local", "cause"), [(True, "the GPU 0 failed"), (False, None)])
+def test_the_kernel_of_this_machine_is_asked_for_its_own_containers(
+    tmp_path: Path, *, local: bool, cause: str | None
+) -> None:
+    engine = EngineWithBase(described=replace(DESCRIBED, local=local))
+    here = replace(services(engine), kernel_log=lambda _: ("NVRM: Xid (0): 79, gone",))
+    started = record(tmp_path)
+    with_gpu = replace(started, launch=replace(started.launch, gpus="all"))
+
+    end = end_run(with_gpu, RunState(run="first", status="exited", exit_code=1), here)
+
+    assert (end.cause and end.cause.partition(":")[0]) == cause
