@@ -33,6 +33,8 @@ from snapenv.sizes import counted
 from snapenv.steps.source import SNAPSHOTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from snapenv.kept import Kept
     from snapenv.lock.carry import Fetch, Travelling
     from snapenv.model.carried import Collected
@@ -89,6 +91,7 @@ def _lock(
         *facts.environment.notes,
         *_loaded(facts),
         *_unused_gpu(baseline, facts),
+        *_link_scripts(facts),
     )
     return replace(outcome, warnings=(*outcome.warnings, *told))
 
@@ -196,6 +199,16 @@ def _loaded(facts: Facts) -> tuple[str, ...]:
     from snapenv.verify.compare import loaded_lines
 
     return loaded_lines(facts.startup)
+
+
+def _link_scripts(facts: Facts) -> Iterator[str]:
+    """Name what conda ran when it installed packages, and a restore does not run."""
+    for package in facts.conda.packages if facts.conda else ():
+        if package.link_scripts:
+            yield (
+                f"{package.name} has scripts that conda ran: {', '.join(package.link_scripts)}; "
+                "a restore does not run them, and what they made travels as files"
+            )
 
 
 def _unused_gpu(baseline: Fingerprint | None, facts: Facts) -> tuple[str, ...]:

@@ -187,6 +187,11 @@ def _restore_venv(
             "which its image was built with and does not hold",
             hint="Restore from the snapshot folder, or with --engine docker.",
         )
+    if lock.conda and request.python:
+        raise InstallError(
+            f"{lock.tag} is conda's and has a Python of its own among its packages",
+            hint="Leave --python out.",
+        )
     with temporary_folder(services) as fetched:
         staged = stage_private_wheels(snapshot, fetched, services)
         with services.progress.task(f"Making {request.into}") as task:

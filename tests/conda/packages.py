@@ -42,6 +42,9 @@ _LEFT_OUT = {
     "ensurepip",
     "turtledemo",
 }
+_OF_THE_SYSTEM = {  # modules that need libraries which a slim image has not
+    *("_crypt", "_curses", "_curses_panel", "_dbm", "_gdbm", "_tkinter", "nis", "readline"),
+}
 _MADE_AT = 1_700_000_000  # seconds
 
 
@@ -211,7 +214,11 @@ def python() -> Package:
 def _standard_library(library: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(library):
         folders[:] = [name for name in folders if name not in _LEFT_OUT and name[:7] != "config-"]
-        yield from (Path(folder, name) for name in names if not name.startswith("_test"))
+        yield from (
+            Path(folder, name)
+            for name in names
+            if not name.startswith("_test") and name.partition(".")[0] not in _OF_THE_SYSTEM
+        )
 
 
 def _found_beside(program: bytes, prefix: Path) -> bytes:

@@ -34,11 +34,15 @@ _FIRST_LINE = re.compile(rb"\A#!(?:[^\n]*P/bin/python[^\n]*|/bin/sh\n'''exec'[^\
 
 @dataclass(frozen=True)
 class Prefix:
-    """A conda environment at ``folder``, made of ``channels`` with a cache of packages."""
+    """A conda environment at ``folder``, made of ``channels`` with a cache of packages.
+
+    ``named`` is the folder that its files name, where it was copied out of an image.
+    """
 
     folder: Path
-    channels: tuple[str, ...]
-    cache: Path
+    channels: tuple[str, ...] = ()
+    cache: Path = Path()
+    named: str | None = None
 
     @property
     def python(self) -> Path:
@@ -94,8 +98,9 @@ class Prefix:
         if path.is_symlink():
             return f"-> {path.readlink()}"
         content = path.read_bytes()
-        if str(self.folder).encode() in content:  # what follows in a binary is filled up with 0
-            content = content.replace(str(self.folder).encode(), b"P")
+        prefix = (self.named or str(self.folder)).encode()
+        if prefix in content:  # what follows in a binary is filled up with 0
+            content = content.replace(prefix, b"P")
             content = re.sub(rb"\0+", b"\0", _FIRST_LINE.sub(b"#!python\n", content))
         return hashlib.sha256(content).hexdigest(), os.access(path, os.X_OK)
 

@@ -38,7 +38,7 @@ def capture(prefix: Prefix, snapshot: Path, *more: str) -> None:
 def restore(snapshot: Path, into: Path, **environment: str) -> Prefix:
     words = ("restore", str(snapshot), "--engine", "venv", "--into", str(into))
     Command(environment).result(*words)
-    return Prefix(into, (), into)
+    return Prefix(into)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,21 @@ def test_a_package_of_another_platform_is_named(prefix: Prefix, tmp_path: Path) 
     assert not (tmp_path / "back").exists()
 
 
+def test_scripts_that_conda_ran_are_named_and_a_python_is_refused(
+    prefix: Prefix, tmp_path: Path
+) -> None:
+    snapshot, into = tmp_path / "snapshot", tmp_path / "back"
+    words = ("--python", str(prefix.make("zoohook").python), "--no-smoke", "-o", str(snapshot))
+    warnings = Command().document("capture", *words)["warnings"]
+    assert [line for line in warnings if "bin/.zoohook-post-link.sh" in line]
+
+    restoring = ("restore", str(snapshot), "--engine", "venv", "--into", str(into))
+    said = Command().error("install", *restoring, "--python", "3.11")
+
+    assert "Leave --python out" in said
+    assert not into.exists()
+
+
 def test_the_explicit_file_installs_conda_s_packages_alone(
     conda_channel: Path, conda_cache: Path, tmp_path: Path
 ) -> None:
@@ -132,4 +147,4 @@ def test_the_explicit_file_installs_conda_s_packages_alone(
 
         run_rattler("explicit", into, tmp_path / "cache", snapshot / "conda-explicit.txt")
 
-    assert Prefix(into, (), into).look() == before
+    assert Prefix(into).look() == before

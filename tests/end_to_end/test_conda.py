@@ -1,0 +1,94 @@
+"""An environment of conda, with pip's packages on top and edits by hand, as an image."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from docker import DockerClient
+
+from tests.command import Command
+from tests.zoo.conda_cases import Prefix, everything
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.docker
+
+INSIDE = "/opt/snapenv/venv"
+
+
+@dataclass(frozen=True)
+class Built:
+    client: DockerClient
+    image: str
+    before: Mapping[str, object]  # as the prefix was where it was captured
+    restored: dict[str, object]
+
+
+@pytest.fixture(scope="module")
+def built(  # noqa: PLR0913, PLR0917 - all that it is made of
+    engine_host: str,
+    registry: str,
+    base_image: str,
+    conda_channel: Path,
+    conda_cache: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Built]:
+    folder = tmp_path_factory.mktemp("conda")
+    prefix = Prefix(folder / "working", (conda_channel.as_uri(),), conda_cache / "pkgs")
+    everything(prefix)
+    command, snapshot = Command({"DOCKER_HOST": engine_host}), str(folder / "snapshot")
+    words = ("--python", str(prefix.python), "--no-smoke", "--base", base_image)
+    command.result("capture", *words, "-o", snapshot)
+    repository = f"{registry}/team/conda"
+    restored = command.result("restore", snapshot, "--repository", repository, "--no-preflight")
+    client = DockerClient(base_url=engine_host, timeout=600)
+    image = f"{repository}:{restored['tag']}"
+    yield Built(client, image, prefix.look(), restored)
+    client.images.remove(image, force=True)
+    client.close()
+
+
+def run(built: Built, command: str) -> list[str]:
+    said = built.client.containers.run(built.image, ["sh", "-c", command], remove=True)
+    return said.decode().splitlines()
+
+
+def test_every_file_is_the_same_but_for_the_prefix(built: Built, tmp_path: Path) -> None:
+    container = built.client.containers.create(built.image)
+    try:
+        stream, _ = container.get_archive(INSIDE)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+            tar.extractall(tmp_path, filter="fully_trusted")
+    finally:
+        container.remove()
+
+    assert Prefix(tmp_path / "venv", named=INSIDE).look() == built.before
+
+
+def test_the_environment_is_active_in_every_command(built: Built) -> None:
+    lines = run(
+        built,
+        "command -v python; command -v zoo-roar; zoo-roar; zoo-config;"
+        'echo "$CONDA_PREFIX $ZOO_THREADS $ZOO_GREETING $ZOO_HOME"',
+    )
+
+    assert lines[-5:] == [
+        f"{INSIDE}/bin/python",
+        f"{INSIDE}/bin/zoo-roar",
+        "roar 1.0",
+        f"zoo-config of {INSIDE}",
+        f"{INSIDE} 4 hello there {INSIDE}/share/zoo",
+    ]
+
+
+def test_nothing_that_installed_it_is_in_the_image(built: Built) -> None:
+    lines = run(built, "ls -A /mnt; find / -xdev -name '*rattler*' 2>&- || true")
+
+    assert not [line for line in lines if line.startswith("/") or "rattler" in line]
