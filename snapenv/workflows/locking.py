@@ -91,7 +91,7 @@ def _lock(
         *facts.environment.notes,
         *_loaded(facts),
         *_unused_gpu(baseline, facts),
-        *_link_scripts(facts),
+        *_conda_scripts(facts),
     )
     return replace(outcome, warnings=(*outcome.warnings, *told))
 
@@ -201,14 +201,20 @@ def _loaded(facts: Facts) -> tuple[str, ...]:
     return loaded_lines(facts.startup)
 
 
-def _link_scripts(facts: Facts) -> Iterator[str]:
-    """Name what conda ran when it installed packages, and a restore does not run."""
-    for package in facts.conda.packages if facts.conda else ():
+def _conda_scripts(facts: Facts) -> Iterator[str]:
+    """Name the scripts of conda's packages that are not run at a restore, or by an image."""
+    conda = facts.conda
+    for package in conda.packages if conda else ():
         if package.link_scripts:
             yield (
-                f"{package.name} has scripts that conda ran: {', '.join(package.link_scripts)}; "
+                f"{package.name} has scripts that conda runs: {', '.join(package.link_scripts)}; "
                 "a restore does not run them, and what they made travels as files"
             )
+    for script in conda.scripts if conda else ():
+        yield (
+            f"{script} does more than set constants: a container does it only in a shell "
+            "that reads it"
+        )
 
 
 def _unused_gpu(baseline: Fingerprint | None, facts: Facts) -> tuple[str, ...]:
