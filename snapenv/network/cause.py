@@ -12,7 +12,7 @@ import importlib.util
 import re
 import socket
 import ssl
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -23,7 +23,7 @@ from snapenv.network.address import show_address
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Kind = Literal[
+TlsKind = Literal[
     "plain-http",
     "expired",
     "not-yet-valid",
@@ -31,6 +31,9 @@ Kind = Literal[
     "unknown-authority",
     "client-certificate",
     "tls",
+]
+Kind = Literal[
+    TlsKind,
     "proxy",
     "proxy-login",
     "proxy-refusal",
@@ -42,17 +45,7 @@ Kind = Literal[
     "cut",
 ]
 
-TLS_KINDS: frozenset[Kind] = frozenset(
-    {
-        "plain-http",
-        "expired",
-        "not-yet-valid",
-        "other-name",
-        "unknown-authority",
-        "client-certificate",
-        "tls",
-    }
-)
+TLS_KINDS: frozenset[Kind] = frozenset(get_args(TlsKind))
 LASTING: frozenset[Kind] = TLS_KINDS | {"socks", "proxy-login", "proxy-refusal"}
 HERE = "this machine"
 

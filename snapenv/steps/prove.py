@@ -30,8 +30,6 @@ from snapenv.verify.speed import compare_speed, energy_lines
 from snapenv.verify.verdict import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from snapenv.model.image import Image
     from snapenv.model.outcome import Topic
     from snapenv.model.snapshot import Lock
@@ -139,11 +137,17 @@ def prove(  # noqa: PLR0913 - all but two by name
         actual = smoke_train(runnable.target, device=runnable.device, task=task)
     same_packages = not any(check.fails for check in checks if check.topic in _PACKAGES)
     match = compare_fingerprints(baseline, actual, same_packages=same_packages)
-    same_hardware = _same_hardware(lock.facts, facts, baseline, actual)
+    devices = (baseline.conditions.device, actual.conditions.device)
+    same_hardware = devices[0] == devices[1]
+    if devices == (_CPU, _CPU):  # whose name no training tells
+        same_hardware = lock.hardware.system.cpu == facts.hardware.system.cpu
+    others = (afterwards_check(baseline, actual), compare_speed(baseline, actual))
     trained = (
         *checks,
         fingerprint_check(match, facts=checks),
-        *_compare_runs(baseline, actual, same_hardware=same_hardware),
+        *compare_operators(baseline, actual, same_hardware=same_hardware),
+        *compare_libraries(baseline, actual),
+        *(check for check in others if check),
         *_device(actual, facts, runnable),
     )
     return Proved(
@@ -179,23 +183,3 @@ def _inspect(
             return probe(runnable.target, hashes=hashes, rehash=rehash, fresh=not existed), ()
         inspection = inspect_image(runnable.image, runnable.target, services, rehash=rehash)
         return inspection.facts, (_READ.format(inspection.day),) if inspection.again else ()
-
-
-def _same_hardware(
-    captured: Facts, current: Facts, expected: Fingerprint, actual: Fingerprint
-) -> bool:
-    """Return whether both trained on one model of GPU, or of CPU, whose name no training tells."""
-    devices = (expected.conditions.device, actual.conditions.device)
-    if devices != (_CPU, _CPU):
-        return devices[0] == devices[1]
-    return captured.hardware.system.cpu == current.hardware.system.cpu
-
-
-def _compare_runs(
-    expected: Fingerprint, actual: Fingerprint, *, same_hardware: bool
-) -> Iterator[Check]:
-    """Compare all of two smoke-trains but their losses."""
-    yield from compare_operators(expected, actual, same_hardware=same_hardware)
-    yield from compare_libraries(expected, actual)
-    last = (afterwards_check(expected, actual), compare_speed(expected, actual))
-    yield from (check for check in last if check)

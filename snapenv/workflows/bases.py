@@ -213,8 +213,10 @@ def _ref(image: CatalogueImage, request: Bases) -> ImageRef:
     return ref.mirrored(request.mirror) if request.mirror else ref
 
 
-def _ranked(rank: int, one: Candidate, answer: _Answer, facts: Facts, request: Bases) -> RankedBase:
-    image = one.image
+def _ranked(
+    rank: int, candidate: Candidate, answer: _Answer, facts: Facts, request: Bases
+) -> RankedBase:
+    image = candidate.image
     metadata = answer.metadata(facts.hardware.system.architecture) or ImageMetadata()
     return RankedBase(
         rank=rank,
@@ -228,8 +230,8 @@ def _ranked(rank: int, one: Candidate, answer: _Answer, facts: Facts, request: B
         size_bytes=answer.remote.size_bytes if answer.remote else None,
         local=answer.here is not None,
         inspected=answer.inspected is not None,
-        reason=one.reason,
-        warnings=one.warnings,
+        reason=candidate.reason,
+        warnings=candidate.warnings,
     )
 
 

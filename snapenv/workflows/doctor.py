@@ -103,19 +103,13 @@ def _needs_of_registry(
     except LoginError:
         raise
     except RegistryError as error:
-        if not _is_reached_by_engine(ref, services):
-            raise
+        try:
+            with services.progress.task(f"Asking for {ref} through the engine") as task:
+                services.engine.resolve(ref, task)
+        except SnapenvError:
+            raise error from None
         return needs_of_unread(error, ref, options=options)
     return needs_of_remote(described, ref, services, options=options)
-
-
-def _is_reached_by_engine(ref: ImageRef, services: Services) -> bool:
-    try:
-        with services.progress.task(f"Asking for {ref} through the engine") as task:
-            services.engine.resolve(ref, task)
-    except SnapenvError:
-        return False
-    return True
 
 
 def _describe(host: Host, request: Doctor) -> Outcome[DoctorResult]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -43,7 +44,12 @@ def list_images(request: Listing, services: Services) -> Outcome[ListResult]:
         for ref, remote_image in remote.items():
             place = (ref.repository, str(ref.tag))
             rows[place] = _joined(rows.get(place), images.get(place), ref, remote_image)
-        rows = {place: _asked(row, request.repository) for place, row in rows.items()}
+        rows = {
+            place: replace(row, remote=False)  # the registry did not name it
+            if row.remote is None and row.repository == request.repository
+            else row
+            for place, row in rows.items()
+        }
     result = ListResult(
         repository=request.repository,
         remote=request.remote,
@@ -94,8 +100,10 @@ def _there(
             hint="Name one of a registry: --repository example.com/team/env",
         )
     with services.progress.task(f"Asking {repository}") as task:
-        tags = [tag for tag in services.registry.tags(repository) if _is_ours(tag)]
-        refs = [ImageRef(repository=repository, tag=tag) for tag in tags]
+        refs = []
+        for tag in services.registry.tags(repository):
+            with suppress(ValueError):  # a tag of another convention is not ours
+                refs.append(ImageRef(repository=repository, tag=str(Tag.parse(tag))))
         task.note(counted(len(refs), "tag"))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             read = tuple(pool.map(lambda ref: _read(ref, services), refs))
@@ -109,14 +117,6 @@ def _read(ref: ImageRef, services: Services) -> RemoteImage | None:
         return services.registry.read(ref)
     except NotFoundError:
         return None
-
-
-def _is_ours(tag: str) -> bool:
-    try:
-        Tag.parse(tag)
-    except ValueError:
-        return False
-    return True
 
 
 def _joined(
@@ -136,10 +136,3 @@ def _joined(
         dict(remote.labels),
     )
     return replace(row, remote=True, same=same)
-
-
-def _asked(row: ListedImage, repository: str) -> ListedImage:
-    """Note that the registry has not what it did not name."""
-    if row.remote is None and row.repository == repository:
-        return replace(row, remote=False)
-    return row
