@@ -206,18 +206,18 @@ def _without_wheel(done: Completed, pins: Iterable[Distribution]) -> frozenset[s
     Raises:
         LockError: It refused for another reason.
     """
-    said = " ".join(done.stderr.split())
-    if "No solution found" in said and not _NO_ANSWER.search(said):
-        named = frozenset(pin.name for pin in pins if _is_named(pin, said))
+    words = " ".join(done.stderr.split())
+    if "No solution found" in words and not _NO_ANSWER.search(words):
+        named = frozenset(pin.name for pin in pins if _is_named(pin, words))
         if named:
             return named
-    raise not_locked(said)
+    raise not_locked(words)
 
 
-def not_locked(said: str) -> LockError | PackageIndexError:
+def not_locked(words: str) -> LockError | PackageIndexError:
     """Return the error that uv gave no lock, in its first words: they say what went wrong."""
-    why = first_words(said)
-    if _UNREACHED.search(said):
+    why = first_words(words)
+    if _UNREACHED.search(words):
         return PackageIndexError(
             f"a package index cannot be asked: {why}",
             hint="See that this machine reaches the index of pip's or uv's configuration. "
@@ -229,10 +229,10 @@ def not_locked(said: str) -> LockError | PackageIndexError:
     )
 
 
-def _is_named(pin: Distribution, said: str) -> bool:
+def _is_named(pin: Distribution, words: str) -> bool:
     name, version = re.escape(pin.name), re.escape(str(Version(pin.version)))
     return bool(
-        re.search(rf"(?<![\w.-]){name}(?:=={version}(?![\w+!]|\.\w)| was not found in)", said)
+        re.search(rf"(?<![\w.-]){name}(?:=={version}(?![\w+!]|\.\w)| was not found in)", words)
     )
 
 

@@ -138,7 +138,7 @@ def carry(
 def _together(
     travelling: Travelling, parts: Mapping[str, _Part], allowed: tuple[str, ...]
 ) -> Carried:
-    own = {found.name: parts[found.name] for found in travelling.distributions}
+    own = {package.name: parts[package.name] for package in travelling.distributions}
     files = {name: parts[name] for name in travelling.plan.files}
     gone = {*travelling.plan.deleted, *travelling.plan.links}
     return Carried(
@@ -185,15 +185,15 @@ def _identities(travelling: Travelling) -> dict[str, object]:
     """
     environment = travelling.facts.environment
     minor = environment.interpreter.minor
-    untracked = {name: found for name, found in _untracked(environment).items() if found.sha256}
+    untracked = {name: file for name, file in _untracked(environment).items() if file.sha256}
     conda = travelling.facts.conda
     owners: dict[str, list[Distribution | CondaPackage]] = {}
     packages: tuple[Distribution | CondaPackage, ...] = conda.packages if conda else ()
-    for found in (*packages, *environment.distributions):
-        for path in found.files.edited if found.files else ():
-            owners.setdefault(place_in_environment(found.name, path, minor), []).append(found)
+    for package in (*packages, *environment.distributions):
+        for path in package.files.edited if package.files else ():
+            owners.setdefault(place_in_environment(package.name, path, minor), []).append(package)
     return {
-        **{found.name: found for found in travelling.distributions if found.files},
+        **{package.name: package for package in travelling.distributions if package.files},
         **{
             name: untracked.get(name) or owners.get(name) or environment
             for name in travelling.plan.files
@@ -205,8 +205,8 @@ def _untracked(environment: Environment) -> Mapping[str, UntrackedFile]:
     """Return what belongs to no distribution, by its place."""
     minor = environment.interpreter.minor
     return {
-        place_in_environment("site-packages", found.path, minor): found
-        for found in environment.untracked
+        place_in_environment("site-packages", file.path, minor): file
+        for file in environment.untracked
     }
 
 
@@ -229,8 +229,8 @@ class _KeptParts(Struct, frozen=True, kw_only=True):
 
     def find(self, names: Mapping[str, str]) -> dict[str, _Part]:
         """Return the parts that are kept whole, by part; their wheels are put into ``into``."""
-        found = {part: self._find(name) for part, name in names.items()}
-        return {name: part for name, part in found.items() if part}
+        parts = {part: self._find(name) for part, name in names.items()}
+        return {name: part for name, part in parts.items() if part}
 
     def keep(self, name: str, part: _Part) -> None:
         """Keep a part; of one that is no wheel, nothing that is large."""
@@ -290,7 +290,7 @@ def _without(travelling: Travelling, parts: Collection[str]) -> Travelling:
     distributions, plan = travelling.distributions, travelling.plan
     return replace(
         travelling,
-        distributions=tuple(found for found in distributions if found.name not in parts),
+        distributions=tuple(package for package in distributions if package.name not in parts),
         plan=replace(plan, files=tuple(name for name in plan.files if name not in parts)),
     )
 
@@ -309,14 +309,14 @@ def _search(collected: Collected, services: Services) -> _Leaks:
     count = sum(map(len, parts.values()))
     with services.progress.task(f"Looking for secrets in {counted(count, 'file')}"):
         secrets = services.secrets()
-        found = {
+        leaks_of_part = {
             part: (
                 find_leaks(Location(name=place), _pieces(file), secrets)
                 for place, file in files.items()
             )
             for part, files in parts.items()
         }
-        return {part: tuple(chain(*leaks)) for part, leaks in found.items()}
+        return {part: tuple(chain(*leaks)) for part, leaks in leaks_of_part.items()}
 
 
 def _named(
@@ -341,22 +341,22 @@ def _make(missing: Travelling, collected: Collected, leaks: _Leaks) -> Iterator[
         machine=system.machine,
         glibc=system.glibc,
     )
-    for found in missing.distributions:
-        files = collected.distributions[found.name]
+    for package in missing.distributions:
+        files = collected.distributions[package.name]
         try:
-            filename, content = make_wheel(found, files, platform, into=missing.into)
+            filename, content = make_wheel(package, files, platform, into=missing.into)
             wheel = VendoredWheel(
                 file=f"{VENDOR}/{filename}",
                 sha256=sha256_of(content).hexdigest(),
                 size_bytes=size_bytes(content),
             )
-            part = _Part(content=content, leaks=leaks[found.name], wheel=wheel)
+            part = _Part(content=content, leaks=leaks[package.name], wheel=wheel)
         except NoWheelError:
             untracked = _untracked(missing.facts.environment)
             part = _Part(
-                content=b"", leaks=leaks[found.name], files=as_files(files, untracked=untracked)
+                content=b"", leaks=leaks[package.name], files=as_files(files, untracked=untracked)
             )
-        yield found.name, part
+        yield package.name, part
     for name in missing.plan.files:
         file = collected.files[name]
         yield name, _Part(content=file.content, leaks=leaks[name], executable=file.executable)
@@ -386,13 +386,14 @@ def find_folders(
     """
     if b"\0" in content[:_TEXT_BYTES]:
         return ()
-    found: dict[int, str] = {}
+    named: dict[int, str] = {}
     for what, places in folders.items():
-        for at in sorted(at for one in places for at in _at(content, one.encode(errors="replace"))):
-            if at not in found:
-                found[at] = what
+        words = [folder.encode(errors="replace") for folder in places]
+        for at in sorted(at for word in words for at in _at(content, word)):
+            if at not in named:
+                named[at] = what
     first: dict[str, int] = {}
-    for at, what in sorted(found.items()):
+    for at, what in sorted(named.items()):
         first.setdefault(what, content.count(b"\n", 0, at) + 1)
     return tuple(NamedFolder(place=place, line=line, what=what) for what, line in first.items())
 

@@ -40,7 +40,7 @@ _RATTLER = "py-rattler"
 _PYTHON_OF_TOOLS = "3.12.0"  # uv's wheels are for any Python, py-rattler's for any from 3.10 on
 
 
-class Found(Struct, frozen=True, kw_only=True):
+class OnIndex(Struct, frozen=True, kw_only=True):
     """What the index gives back, by distribution."""
 
     pinned: Mapping[str, Pinned]
@@ -57,7 +57,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     asked_at: float  # seconds since the epoch
 
 
-def find_wheels(facts: Facts, services: Services, *, how: Prove, anew: bool, task: Task) -> Found:
+def find_wheels(facts: Facts, services: Services, *, how: Prove, anew: bool, task: Task) -> OnIndex:
     """Ask the index for what it has not said today, or for all ``anew``.
 
     A wheel of a pin is one whose own RECORD lists the installed files. Where nothing is to be
@@ -82,7 +82,7 @@ def find_wheels(facts: Facts, services: Services, *, how: Prove, anew: bool, tas
     if own_wheel is None:
         raise ValueError("the answer for uv has always a wheel")
     of_pins = {pin.name: answers[key(pin)] for pin in pins}
-    return Found(
+    return OnIndex(
         pinned={
             name: Pinned(wheel=answer.wheel, proof="record" if answer.proved else "none")
             for name, answer in of_pins.items()

@@ -80,23 +80,23 @@ def plan_overlay(
         }
         | {
             name
-            for found in environment.distributions
-            if found.files and found.origin != "base"
-            for path in _listed(found.files, what)
-            for name in (place_in_environment(found.name, path, minor),)
-            if found.name in pinned
+            for package in environment.distributions
+            if package.files and package.origin != "base"
+            for path in _listed(package.files, what)
+            for name in (place_in_environment(package.name, path, minor),)
+            if package.name in pinned
             or name.startswith("prefix/bin/")
-            or path in found.files.placeholders
+            or path in package.files.placeholders
         }
         for what in ("edited", "missing")
     )
     owners: tuple[Distribution | CondaPackage, ...] = (*environment.distributions, *packages)
     untracked = {
-        place_in_environment("site-packages", found.path, minor): found
-        for found in environment.untracked
+        place_in_environment("site-packages", file.path, minor): file
+        for file in environment.untracked
     }
-    links = {name: found.link for name, found in untracked.items() if found.link is not None}
-    folders = {name for name, found in untracked.items() if found.folder}
+    links = {name: file.link for name, file in untracked.items() if file.link is not None}
+    folders = {name for name, file in untracked.items() if file.folder}
     cut = {
         place_in_environment(name, path, minor)
         for name, paths in cut_scripts.items()
@@ -109,22 +109,22 @@ def plan_overlay(
         folders=tuple(sorted(folders)),
         modes={
             name: mode
-            for found in environment.distributions
-            for name, mode in _changed_modes(found, executable.get(found.name), minor)
+            for package in environment.distributions
+            for name, mode in _changed_modes(package, executable.get(package.name), minor)
             if name not in files | missing
         },
         deleted=tuple(sorted(missing - edited - untracked.keys())),
         placeholders=frozenset(
             (
-                *(name for name, found in untracked.items() if found.placeholders),
+                *(name for name, file in untracked.items() if file.placeholders),
                 *(
-                    place_in_environment(found.name, path, minor)
-                    for found in owners
-                    for path in (found.files.placeholders if found.files else ())
+                    place_in_environment(package.name, path, minor)
+                    for package in owners
+                    for path in (package.files.placeholders if package.files else ())
                 ),
             )
         ),
-        sha256={name: found.sha256 for name, found in sorted(untracked.items()) if found.sha256},
+        sha256={name: file.sha256 for name, file in sorted(untracked.items()) if file.sha256},
     )
 
 
@@ -164,13 +164,13 @@ def make_overlay(plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> Mapping
 
 
 def _changed_modes(
-    found: Distribution, given: tuple[str, ...] | None, minor: str
+    package: Distribution, given: tuple[str, ...] | None, minor: str
 ) -> Iterator[tuple[str, bool]]:
     """Yield the files whose bit is not what the installed wheel gives them, and what it is."""
-    own = found.files.executable if found.files else None
+    own = package.files.executable if package.files else None
     if own is not None and given is not None:
         for path in sorted(set(own).symmetric_difference(given)):
-            yield place_in_environment(found.name, path, minor), path in own
+            yield place_in_environment(package.name, path, minor), path in own
 
 
 def _listed(files: Files, what: str) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from snapenv.kept import Kept
     from snapenv.lock.carry import Carried, Fetch, VendorOptions
-    from snapenv.lock.find_wheels import Found
+    from snapenv.lock.find_wheels import OnIndex
     from snapenv.model.facts import Facts
     from snapenv.model.python import Environment
     from snapenv.ports import Services
@@ -60,16 +60,16 @@ def lock_packages(
     """Ask the index, then ``fetch`` from the target what the index does not have."""
     environment, all_travel = facts.environment, options.vendor == "all"
     with services.progress.task("Asking the index for hashes") as task:
-        found = find_wheels(facts, services, how=options.prove, anew=options.anew, task=task)
+        on_index = find_wheels(facts, services, how=options.prove, anew=options.anew, task=task)
     conda = lock_conda(facts, options, fetch, services)
-    own = vendored(environment, found.absent)
+    own = vendored(environment, on_index.absent)
     if options.vendor == "none":
         refuse_vendored(own)
     plan = plan_overlay(
         environment,
-        found.pinned.keys(),
-        executable={name: pin.wheel.executable for name, pin in found.pinned.items()},
-        cut_scripts={name: pin.wheel.cut_scripts for name, pin in found.pinned.items()},
+        on_index.pinned.keys(),
+        executable={name: pin.wheel.executable for name, pin in on_index.pinned.items()},
+        cut_scripts={name: pin.wheel.cut_scripts for name, pin in on_index.pinned.items()},
         packages=facts.conda.packages if facts.conda else (),
     )
     carried = carry(
@@ -86,15 +86,17 @@ def lock_packages(
         anew=options.anew,
     )
     plan = replace(plan, files=tuple(sorted(carried.files)))
-    tools = (found.uv, *((found.rattler,) if found.rattler else ()))
-    wheels = (*(pin.wheel for pin in found.pinned.values()), *tools)
-    locked = _locked(environment, found, carried, all_travel=all_travel)
+    tools = (on_index.uv, *((on_index.rattler,) if on_index.rattler else ()))
+    wheels = (*(pin.wheel for pin in on_index.pinned.values()), *tools)
+    locked = _locked(environment, on_index, carried, all_travel=all_travel)
     return Packages(
         locked=locked,
         pylock=_pylock(facts, locked, services.made()),
-        uv=found.uv,
-        installer=_installer(found.uv, travels=all_travel),
-        conda_installer=(_installer(found.rattler, travels=all_travel) if found.rattler else None),
+        uv=on_index.uv,
+        installer=_installer(on_index.uv, travels=all_travel),
+        conda_installer=(
+            _installer(on_index.rattler, travels=all_travel) if on_index.rattler else None
+        ),
         overlay=plan.names,
         conda=conda.lock if conda else None,
         allowed=(*carried.allowed, *(conda.allowed if conda else ())),
@@ -114,7 +116,7 @@ def lock_packages(
 
 
 def _locked(
-    environment: Environment, found: Found, carried: Carried, *, all_travel: bool
+    environment: Environment, on_index: OnIndex, carried: Carried, *, all_travel: bool
 ) -> Mapping[str, Locked]:
     """Say of each distribution how it comes back, and of its wheel what a lock file does."""
     pinned = {
@@ -123,7 +125,7 @@ def _locked(
             proof=pin.proof,
             file=f"{VENDOR}/{pin.wheel.filename}" if all_travel else None,
         )
-        for name, pin in found.pinned.items()
+        for name, pin in on_index.pinned.items()
     }
     return {
         each.name: carried.vendored.get(each.name)
@@ -135,9 +137,9 @@ def _locked(
 
 def _warnings(carried: Carried) -> tuple[str, ...]:
     """Name the texts that name folders of this machine, as many as anybody reads."""
-    told = [str(named) for named in carried.named]
-    more = len(told) - _NAMED
-    return (*told[:_NAMED], *((f"and {more} more such places",) if more > 0 else ()))
+    named_folders = [str(named) for named in carried.named]
+    more = len(named_folders) - _NAMED
+    return (*named_folders[:_NAMED], *((f"and {more} more such places",) if more > 0 else ()))
 
 
 def _pylock(facts: Facts, locked: Mapping[str, Locked], made: Kept) -> bytes:

@@ -28,7 +28,7 @@ _NAMED = 5  # culprits in one message
 
 def pinned(environment: Environment) -> tuple[Distribution, ...]:
     """Return the distributions that came from an index, which may still give them back."""
-    return tuple(found for found in environment.distributions if found.origin == "index")
+    return tuple(package for package in environment.distributions if package.origin == "index")
 
 
 def vendored(
@@ -39,21 +39,21 @@ def vendored(
     ``not_on_index`` are the names of those that came from an index and that it does not have.
     """
     return tuple(
-        found
-        for found in environment.distributions
-        if found.origin in _VENDORED
-        or _is_pure_conda(found)
-        or (found.origin == "index" and found.name in not_on_index)
+        package
+        for package in environment.distributions
+        if package.origin in _VENDORED
+        or _is_pure_conda(package)
+        or (package.origin == "index" and package.name in not_on_index)
     )
 
 
-def _is_pure_conda(found: Distribution) -> bool:
+def _is_pure_conda(package: Distribution) -> bool:
     """Return whether conda installed what would run anywhere."""
     return (
-        found.origin == "conda"
-        and found.files is not None
-        and not found.compiled
-        and all(tag.endswith("-none-any") for tag in found.tags)
+        package.origin == "conda"
+        and package.files is not None
+        and not package.compiled
+        and all(tag.endswith("-none-any") for tag in package.tags)
     )
 
 
@@ -64,7 +64,10 @@ def refuse_vendored(own: Iterable[Distribution]) -> None:
         LockError: A distribution cannot be had from an index.
     """
     _refuse(
-        (f"no index gives {found.name} {found.version} back as it is installed" for found in own),
+        (
+            f"no index gives {package.name} {package.version} back as it is installed"
+            for package in own
+        ),
         hint="Let its bytes travel with --vendor=missing, or reinstall it from the index.",
     )
 
@@ -85,11 +88,11 @@ def refuse_what_cannot_be_carried(facts: Facts) -> None:
     )
     _refuse(
         (
-            f"{found.name} {found.version} {_CANNOT_CARRY[found.origin]}"
-            for found in environment.distributions
-            if found.origin in _CANNOT_CARRY
-            and not _is_pure_conda(found)
-            and not (facts.conda and found.files is None)  # a package of conda holds it
+            f"{package.name} {package.version} {_CANNOT_CARRY[package.origin]}"
+            for package in environment.distributions
+            if package.origin in _CANNOT_CARRY
+            and not _is_pure_conda(package)
+            and not (facts.conda and package.files is None)  # a package of conda holds it
         ),
         hint="Make a venv of its own and install it there from an index.",
     )
@@ -106,17 +109,17 @@ def refuse_what_cannot_be_carried(facts: Facts) -> None:
 
 
 def _refuse_malicious(environment: Environment) -> None:
-    for found in environment.distributions:
-        if (found.name, found.version) in MALICIOUS:
+    for package in environment.distributions:
+        if (package.name, package.version) in MALICIOUS:
             raise LockError(
-                f"{found.name} {found.version} is a known malicious release",
+                f"{package.name} {package.version} is a known malicious release",
                 hint="Install another version, and treat this machine as compromised.",
             )
 
 
 def _refuse(culprits: Iterable[str], *, hint: str) -> None:
-    found = list(culprits)
-    if not found:
+    named = list(culprits)
+    if not named:
         return
-    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    raise LockError("; ".join(found[:_NAMED]) + more, hint=hint)
+    more = f"; and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    raise LockError("; ".join(named[:_NAMED]) + more, hint=hint)

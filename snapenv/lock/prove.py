@@ -125,8 +125,8 @@ def installed_executables(record: WheelRecord, *, name: str, python: str) -> tup
 
 
 def _is_script(path: str) -> bool:
-    found = _DATA.fullmatch(path)
-    return found is not None and found["scheme"] == "scripts"
+    match = _DATA.fullmatch(path)
+    return match is not None and match["scheme"] == "scripts"
 
 
 def _rows(record: str) -> Iterator[tuple[str, str]]:
@@ -156,12 +156,12 @@ def _hex(hashed: str) -> str | None:
 
 def _installed(path: str, name: str, python: str) -> str:
     """Say where a file of a wheel lies once it is installed, from site-packages."""
-    found = _DATA.fullmatch(path)
-    if not found:
+    match = _DATA.fullmatch(path)
+    if not match:
         return path
-    if found["scheme"] == "headers":
-        return f"../../../include/site/python{python}/{name}/{found['path']}"
-    return _from_site(_PLACES.get(found["scheme"], "") + found["path"], python)
+    if match["scheme"] == "headers":
+        return f"../../../include/site/python{python}/{name}/{match['path']}"
+    return _from_site(_PLACES.get(match["scheme"], "") + match["path"], python)
 
 
 def _from_site(path: str, python: str) -> str:

@@ -282,9 +282,9 @@ def _parse_sums(content: bytes, where: str) -> tuple[re.Match[str], Mapping[str,
     """Read the first line and the sums by name; only what ``make_snapshot`` writes is taken."""
     lines = content.decode(errors="replace").split("\n")
     head = _DATE_LINE.fullmatch(lines[0])
-    found = [_SUM_LINE.fullmatch(line) for line in lines[1:-1]]
-    sums = {line[2]: line[1] for line in found if line}
-    if head is None or not _is_whole(head) or lines[-1] or len(sums) != len(found):
+    matches = [_SUM_LINE.fullmatch(line) for line in lines[1:-1]]
+    sums = {line[2]: line[1] for line in matches if line}
+    if head is None or not _is_whole(head) or lines[-1] or len(sums) != len(matches):
         raise _damaged(f"{where}/{SUMS_FILE} is not of its form")
     return head, sums
 

@@ -44,13 +44,16 @@ class Platform(Struct, frozen=True, kw_only=True):
         return f"{minor}-{minor}-linux_{self.machine}"
 
     def _is_here(self, platform: str) -> bool:
-        found = _MANYLINUX.fullmatch(platform)
-        if not found:
+        tag_parts = _MANYLINUX.fullmatch(platform)
+        if not tag_parts:
             return platform == f"linux_{self.machine}" or platform.startswith("musllinux_")
-        needed = _OLD_GLIBC.get(found["old"]) or (int(found["major"]), int(found["minor"]))
-        there = re.fullmatch(r"(\d+)\.(\d+)", self.glibc or "")
-        is_old_enough = not there or needed <= (int(there[1]), int(there[2]))
-        return found[4] == self.machine and is_old_enough
+        needed = _OLD_GLIBC.get(tag_parts["old"]) or (
+            int(tag_parts["major"]),
+            int(tag_parts["minor"]),
+        )
+        own_glibc = re.fullmatch(r"(\d+)\.(\d+)", self.glibc or "")
+        is_old_enough = not own_glibc or needed <= (int(own_glibc[1]), int(own_glibc[2]))
+        return tag_parts[4] == self.machine and is_old_enough
 
 
 def tags_of(wheel_file: bytes) -> frozenset[Tag]:

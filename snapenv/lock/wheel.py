@@ -162,8 +162,8 @@ def _is_of(stem: str, name: str) -> bool:
 
     Its version may be another than that of the metadata: installers take the metadata's.
     """
-    found, _, version = stem.partition("-")
-    return canonicalize_name(found) == name and bool(version)
+    name_in_stem, _, version = stem.partition("-")
+    return canonicalize_name(name_in_stem) == name and bool(version)
 
 
 def _installed_info(distribution: Distribution, files: Mapping[str, CarriedFile]) -> str:
@@ -178,17 +178,17 @@ def _installed_info(distribution: Distribution, files: Mapping[str, CarriedFile]
 
 def _metadata_file(files: Mapping[str, CarriedFile], info: str) -> bytes | None:
     for name in ("/METADATA", "/PKG-INFO", ""):
-        found = files.get(f"site/{info}{name}")
-        if found:
-            return found.text
+        file = files.get(f"site/{info}{name}")
+        if file:
+            return file.text
     return None
 
 
 def _metadata(distribution: Distribution, files: Mapping[str, CarriedFile], info: str) -> bytes:
-    found = _metadata_file(files, info)
-    if found is None:
+    content = _metadata_file(files, info)
+    if content is None:
         raise _no_metadata(distribution)
-    return found
+    return content
 
 
 def _version(distribution: Distribution, metadata: bytes) -> Version:
@@ -201,8 +201,8 @@ def _version(distribution: Distribution, metadata: bytes) -> Version:
 
 def _header(metadata: bytes, name: str) -> str:
     headers = re.split(rb"\r?\n\r?\n", metadata, maxsplit=1)[0].decode(errors="replace")
-    found = re.search(rf"^{name}:[ \t]*(\S+)[ \t\r]*$", headers, re.MULTILINE | re.IGNORECASE)
-    return found[1] if found else ""
+    line = re.search(rf"^{name}:[ \t]*(\S+)[ \t\r]*$", headers, re.MULTILINE | re.IGNORECASE)
+    return line[1] if line else ""
 
 
 def _members(

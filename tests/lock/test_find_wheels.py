@@ -12,7 +12,7 @@ from snapenv.index.configuration import SourceText, Texts, parse_configuration
 from snapenv.index.uv_isolation import uv_settings
 from snapenv.kept import Kept
 from snapenv.lock.ask import Uv
-from snapenv.lock.find_wheels import Answer, Found, find_wheels, key, question, read_answers
+from snapenv.lock.find_wheels import Answer, OnIndex, find_wheels, key, question, read_answers
 from snapenv.lock.prove import installed_digest
 from snapenv.model.uv import UvSettings
 from snapenv.ports import Completed
@@ -65,7 +65,7 @@ def find(
     *,
     how: Prove = "record",
     anew: bool = False,
-) -> Found:
+) -> OnIndex:
     environment = sample_environment(torch=None, distributions=(NUMPY, BUILT_HERE))
     around = replace(services(here=here, wheels=wheels), cache=cache)
     facts = sample_facts(environment=environment)
