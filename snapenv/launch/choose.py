@@ -102,6 +102,7 @@ class Known(Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str] = field(default_factory=dict)  # that its image sets
     settings: Settings | None = None  # of ultralytics, where it has that
     scratch: str = SCRATCH  # of a venv a folder of the run's own
+    bytecode: str | None = None  # where Python keeps that of a venv, which stays as it is
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
@@ -364,7 +365,7 @@ def _venv_variables(folder: str, known: Known) -> Mapping[str, str | None]:
         "PATH": f"{folder}/bin:{path}",
         "PYTHONPATH": None,
         "PYTHONHOME": None,
-        "PYTHONPYCACHEPREFIX": f"{known.scratch}/pycache",
+        "PYTHONPYCACHEPREFIX": known.bytecode,
     }
 
 

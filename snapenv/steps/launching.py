@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -369,6 +370,7 @@ def _is_venv(folder: Path) -> bool:
 
 
 def _known_venv(folder: Path, asked: LaunchRequest, services: Services) -> Known:
+    cache, name = services.cache, sha256(os.fsencode(folder)).hexdigest()[:16]
     scratch = str(run_folder(services.state or Path(), asked.run) / "scratch")
     changed = [
         str(one.stat().st_mtime_ns) for one in sorted(folder.glob("lib/python*/site-packages"))
@@ -380,6 +382,7 @@ def _known_venv(folder: Path, asked: LaunchRequest, services: Services) -> Known
             f"{folder} {changed}", lambda: services.local(str(folder / "bin" / "python")), services
         ),
         scratch=scratch,
+        bytecode=str(cache / "bytecode" / name) if cache else None,
     )
 
 

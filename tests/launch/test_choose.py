@@ -26,7 +26,13 @@ KNOWN = Known(
     variables={"HOME": "/home/snapenv"},
     settings=Settings("Ultralytics/settings.json", '{"runs_dir": "runs", "sync": true}'),
 )
-VENV = replace(KNOWN, place=InVenv(folder="/srv/env"), variables={"PATH": "/bin"}, scratch="/s")
+VENV = replace(
+    KNOWN,
+    place=InVenv(folder="/srv/env"),
+    variables={"PATH": "/bin"},
+    scratch="/s",
+    bytecode="/kept",
+)
 MACHINE = Machine(engine=DESCRIBED, cpus=8, memory_bytes=64 << 30)
 GPUS = (Gpu(number=0, uuid="GPU-a"), Gpu(number=1, uuid="GPU-b"))
 ANN = Caller(uid=4242, gid=4243, name="ann", groups=(4243, 100))
@@ -152,7 +158,7 @@ def test_a_venv_is_activated_and_nothing_leads_its_python_elsewhere() -> None:
 
     assert launch.variables["PATH"] == "/srv/env/bin:/bin"
     assert launch.variables["PYTHONPATH"] is None
-    assert launch.variables["PYTHONPYCACHEPREFIX"] == "/s/pycache"
+    assert launch.variables["PYTHONPYCACHEPREFIX"] == "/kept"
     assert (launch.mounts, launch.user, launch.limits) == ((), None, ())
 
 
