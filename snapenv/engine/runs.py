@@ -235,7 +235,9 @@ class DockerRuns(Struct, frozen=True):
         client, name = self.client(), _name(launch.run)
         self._create(launch, engine)
         try:
-            client.put_archive(name, "/", _tar(self._files(launch)))
+            files = self._files(launch)
+            if files:
+                client.put_archive(name, "/", _tar(files))
             connection = self._attach(launch.run, stdin=launch.stdin) if attached else None
             client.start(name)
         except BaseException:

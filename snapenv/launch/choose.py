@@ -158,7 +158,7 @@ def scratch_folder(launch: Launch) -> str:
 
 
 def _in_venv(launch: Launch, asked: Asked) -> Launch:
-    """Leave out what only a container has.
+    """Leave out what only a container has, and let CUDA show the GPUs that were asked for.
 
     Raises:
         UsageError: It was asked for.
@@ -177,7 +177,17 @@ def _in_venv(launch: Launch, asked: Asked) -> Launch:
                 f"{option} is of containers, and a venv runs on this machine as it is",
                 hint=f"Leave {option} out, or use --engine docker.",
             )
-    return replace(launch, mounts=(), user=None, shm_bytes=None, limits=(), security=())
+    visible = launch.gpus or ""
+    gpus = {} if asked.device in {"auto", "all"} else {"CUDA_VISIBLE_DEVICES": visible}
+    return replace(
+        launch,
+        variables={**gpus, **launch.variables},
+        mounts=(),
+        user=None,
+        shm_bytes=None,
+        limits=(),
+        security=(),
+    )
 
 
 def _refuse_too_much(asked: Asked, machine: Machine) -> None:

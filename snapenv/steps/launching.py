@@ -41,7 +41,6 @@ from snapenv.model.image import ImageRef
 from snapenv.model.launch import InImage, InVenv, Launch, RunEnd, RunRecord, RunState
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, SUMS_FILE
 from snapenv.ports import Runs
-from snapenv.steps.snapshots import no_snapshot, read_source
 from snapenv.steps.source import LocalImage, RegistryImage, resolve_source
 
 if TYPE_CHECKING:
@@ -345,18 +344,21 @@ def restored_image(ref: str, repository: str, services: Services) -> LocalImage:
         EngineMissingError: No engine answers.
     """
     source = resolve_source(ref, repository=repository, services=services)
+    if isinstance(source, LocalImage) and source.image.labels.get(SNAPSHOT_LABEL):
+        return source
     if isinstance(source, RegistryImage):
         raise source.engine_error or _not_restored(ref)
-    if not isinstance(source, LocalImage):
-        snapshot = read_source(source, services)
-        named = ImageRef(repository=repository, tag=snapshot.lock.tag)
-        image = services.engine.find(str(named))
-        if image is None or image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
-            raise _not_restored(ref)
-        return LocalImage(named, image)
-    if not source.image.labels.get(SNAPSHOT_LABEL):
+
+    from snapenv.steps.snapshots import no_snapshot, read_source  # most runs need not wait for it
+
+    if isinstance(source, LocalImage):
         raise no_snapshot(source.ref)
-    return source
+    snapshot = read_source(source, services)
+    named = ImageRef(repository=repository, tag=snapshot.lock.tag)
+    image = services.engine.find(str(named))
+    if image is None or image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
+        raise _not_restored(ref)
+    return LocalImage(named, image)
 
 
 def _not_restored(ref: str) -> NotFoundError:

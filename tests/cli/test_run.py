@@ -173,6 +173,15 @@ def test_stdin_is_the_programs(words: Command, image: str) -> None:
 
 @pytest.mark.docker
 @isolated
+def test_a_shell_reads_its_commands(words: Command, image: str, tmp_path: Path) -> None:
+    process = start(words, "shell", image, stdin=subprocess.PIPE, cwd=tmp_path)
+    out, _ = process.communicate(b"pwd\nexit 3\n")
+
+    assert (process.returncode, out.decode()) == (3, f"{tmp_path}\n")
+
+
+@pytest.mark.docker
+@isolated
 def test_a_terminal_has_its_size_and_ctrl_c(words: Command, image: str) -> None:
     script = "import os, time; print(os.get_terminal_size(), flush=True); time.sleep(60)"
     ours, theirs = pty.openpty()

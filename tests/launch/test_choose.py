@@ -162,6 +162,15 @@ def test_a_venv_is_activated_and_nothing_leads_its_python_elsewhere() -> None:
     assert (launch.mounts, launch.user, launch.limits) == ((), None, ())
 
 
+@pytest.mark.parametrize(("device", "visible"), [("auto", None), ("cpu", ""), ("1", "GPU-b")])
+def test_a_venv_shows_the_gpus_that_were_asked_for(device: str, visible: str | None) -> None:
+    machine = replace(MACHINE, engine=None, gpus=GPUS)
+
+    launch = choose(replace(ASKED, device=device), known=VENV, machine=machine)
+
+    assert launch.variables.get("CUDA_VISIBLE_DEVICES") == visible
+
+
 def test_what_only_a_container_has_is_refused_of_a_venv() -> None:
     asked = replace(ASKED, ports=(Port(inside=8888),))
 
