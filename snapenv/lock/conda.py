@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Services
 
 _ASKING = 8  # requests at once
+_DAY_S = 24 * 60 * 60
 _NAMED = 5  # packages in one message
 _GONE_CHANNEL = (
     "No image can be built and no environment made; an image that is built already stays. "
@@ -83,7 +85,7 @@ def lock_conda(
                 f"{package.file_name!r} is no name that the file of a conda package can have",
                 hint=f"Install {package.name} again, and capture again.",
             )
-    offered = _offered(packages, services, ask=options.prove != "off")
+    offered = _offered(packages, services, ask=options.prove != "off", anew=options.anew)
     own = tuple(package for package in packages if package.name not in offered)
     if options.vendor == "none":
         _refuse(own)
@@ -141,9 +143,12 @@ def _by_channel(conda: CondaLock) -> Mapping[str, list[CondaArchive]]:
 
 
 def _offered(
-    packages: Sequence[CondaPackage], services: Services, *, ask: bool
+    packages: Sequence[CondaPackage], services: Services, *, ask: bool, anew: bool
 ) -> Mapping[str, IndexWheel]:
-    """Return the packages that a channel has, as what is asked for, by name."""
+    """Return the packages that a channel has, as what is asked for, by name.
+
+    Where channels had all of them today, they are not asked again, unless ``anew``.
+    """
     named = {
         package.name: IndexWheel(
             name=package.name,
@@ -156,14 +161,20 @@ def _offered(
         for package in packages
         if package.url and package.sha256
     }
-    if not ask or not named:
+    kept, now = services.made(), time.time()
+    asked = (f"{one.url} {one.sha256} {one.size_bytes}" for one in named.values())
+    name = kept.namer()("channels", *asked)
+    asked_at = None if anew else kept.find_value(name, float)
+    if not ask or not named or (asked_at is not None and 0 <= now - asked_at < _DAY_S):
         return named
     with (
         services.progress.task(f"Asking channels for {counted(len(named), 'package')}"),
         ThreadPoolExecutor(_ASKING) as pool,
     ):
-        answers = pool.map(services.wheels.is_offered, named.values())
-        return {name: named[name] for name, found in zip(named, answers, strict=True) if found}
+        answers = list(pool.map(services.wheels.is_offered, named.values()))
+    if all(answers):
+        kept.keep_value(name, now)
+    return {one: named[one] for one, is_there in zip(named, answers, strict=True) if is_there}
 
 
 def _archive(conda: CondaEnvironment, name: str) -> CondaArchive:

@@ -159,6 +159,18 @@ def test_no_channel_is_asked_where_nothing_is_proved(tmp_path: Path) -> None:
     assert locked.lock.archives["gone"].url == GONE.url
 
 
+def test_channels_that_had_all_today_are_not_asked_again_unless_anew(tmp_path: Path) -> None:
+    facts = replace(sample_facts(), conda=CondaEnvironment(packages=(ZLIB,)))
+    wheels = FakeWheels(contents={str(ZLIB.url): b"the package"})
+    around = replace(services(wheels=wheels), cache=tmp_path)
+    options = VendorOptions(into=tmp_path)
+
+    for chosen in (options, options, replace(options, anew=True)):
+        assert lock_conda(facts, chosen, nothing, around)
+
+    assert wheels.asked == [ZLIB.file_name] * 2
+
+
 def test_dependencies_that_are_not_there_are_named_but_for_virtual_ones(tmp_path: Path) -> None:
     locked, _ = lock(tmp_path, ZLIB, GONE)
 
