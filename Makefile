@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Without bytecode each worker, and each program that a test starts, compiles everything anew.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
-PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder --durations=20 --durations-min=1
+PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder --durations=20 --durations-min=1
 
 .PHONY: help demo test test-all wording check docs engines clean
 

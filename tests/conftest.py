@@ -22,6 +22,7 @@ from tests.engines.provide import provide
 from tests.engines.registry import start_registry
 from tests.engines.small_base import push_small_base
 from tests.engines.ssh import start_sshd
+from tests.grouping import group_of, missing_mark, place_in_line, short_id
 from tests.sampling import load_profile
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from tests.engines.browser import Browser
 
 NOWHERE = "unix:///nonexistent/docker.sock"
-_SHARED = ("docker", "exact", "ssh")  # by mark: parts that tests would dispute with each other
 _OF_THE_USER = ("DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
 
 Part = TypeVar("Part")
@@ -45,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Hear Ctrl-C also where a shell started the tests in the background: programs inherit it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     load_profile(full=config.getoption("full"))
+    if config.getoption("dist", "no") not in {"no", "loadgroup"}:
+        raise pytest.UsageError("tests that share a part stay together: add --dist loadgroup")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
@@ -58,7 +60,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not _is_full(item)]
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=_place_in_line)
+    items.sort(key=lambda item: place_in_line(_group(item)))
 
 
 def _is_full(item: pytest.Item) -> bool:
@@ -66,15 +68,26 @@ def _is_full(item: pytest.Item) -> bool:
 
 
 def _group(item: pytest.Item) -> str:
-    shared = next((name for name in _SHARED if item.get_closest_marker(name)), None)
-    return shared or item.nodeid.partition("::")[0]
+    """Return the group of a test.
+
+    Raises:
+        UsageError: It would use a part that tests share, and not be in the group of those.
+    """
+    assert isinstance(item, pytest.Function)
+    marks = {mark.name for mark in item.iter_markers()}
+    missing = missing_mark(marks=marks, fixtures=item.fixturenames)
+    if missing:
+        raise pytest.UsageError(f"{item.nodeid} lacks the mark {missing}")
+    return group_of(
+        marks=marks,
+        fixtures=item.fixturenames,
+        params=item.callspec.params.values() if hasattr(item, "callspec") else (),
+        module=item.nodeid.partition("::")[0],
+    )
 
 
-def _place_in_line(item: pytest.Item) -> int:
-    marker = item.get_closest_marker("xdist_group")
-    assert marker
-    group = marker.args[0]
-    return _SHARED.index(group) if group in _SHARED else len(_SHARED)
+def pytest_make_parametrize_id(val: object) -> str | None:
+    return short_id(val)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,17 +1,10 @@
-"""How the tests are sampled and grouped."""
+"""How the tests are sampled."""
 
 from __future__ import annotations
-
-import os
 
 import pytest
 
 from tests.sampling import is_full, sample
-
-
-@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="not on a worker of xdist")
-def test_a_module_is_a_group_of_tests_that_one_worker_runs(request: pytest.FixtureRequest) -> None:
-    assert request.node.nodeid.endswith("@tests/test_sampling.py")
 
 
 @pytest.mark.skipif(is_full(), reason="a full run leaves nothing out")
