@@ -96,18 +96,13 @@ class IndexWheels:
         return self._credentials.variables()
 
     def uv_settings(self, call: Call) -> UvSettings:
-        """Return what a call of uv gets of this machine's configuration, and what it must not get.
-
-        It may hold a credential.
-        """
+        """Return what a call of uv gets of this machine's configuration, and what it must not."""
         from snapenv.index.uv_isolation import uv_settings
 
         return uv_settings(self._configuration, self._credentials.variables(), call=call)
 
     def record(self, wheel: IndexWheel) -> WheelRecord:
-        """Return a wheel's own RECORD and size, of a few kB where the server can.
-
-        Many may ask at once.
+        """Return a wheel's own RECORD and size, once asked for ever.
 
         Raises:
             PackageIndexError: The host does not answer or refuses, or it is no wheel.

@@ -84,13 +84,17 @@ def make_page(report: Report) -> Page:
     if report.expected and report.actual:
         differences = report.expected.relative_differences(report.actual)
         first = report.expected.first_differing_step(report.actual)
-    lines = tuple(_line(check) for check in report.checks)
+    lines = []
+    for check in report.checks:
+        of_check = "passed" if check.ok else "failed" if check.fails else "warning"
+        lines.append(Line(kind=of_check, mark=_MARKS[of_check], check=check))
+    word = "not the same" if report.restored_in else "not restored"
     conditions = tuple(condition_rows(report))
     return Page(
         report=report,
         kind=kind,
         mark=_MARKS[kind],
-        word=report.tier or _word(report),
+        word=report.tier or ("the same" if report.verdict.ok else word),
         facts=tuple(_facts(report)),
         losses=loss_chart(expected, actual, first=first),
         differences=difference_chart(differences, first=first, limits=report.limits),
@@ -103,12 +107,6 @@ def make_page(report: Report) -> Page:
         conditions=conditions,
         machines=tuple(sides(row) for row in report.machines),
     )
-
-
-def _word(report: Report) -> str:
-    if report.verdict.ok:
-        return "the same"
-    return "not the same" if report.restored_in else "not restored"
 
 
 def _losses(fingerprint: Fingerprint | None) -> tuple[float, ...]:
@@ -154,20 +152,9 @@ def _steps(
             number=number,
             expected="absent" if loss is None else f"{loss:.9g}",
             actual="absent" if actual_loss is None else f"{actual_loss:.9g}",
-            difference=_difference(difference),
+            difference="" if difference is None else f"{difference:.1e}" if difference else "0",
             differs=bool(difference),
         )
-
-
-def _difference(difference: float | None) -> str:
-    if difference is None:
-        return ""
-    return f"{difference:.1e}" if difference else "0"
-
-
-def _line(check: Check) -> Line:
-    kind = "passed" if check.ok else "failed" if check.fails else "warning"
-    return Line(kind=kind, mark=_MARKS[kind], check=check)
 
 
 def _groups(lines: Sequence[Line]) -> Iterator[Group]:

@@ -44,7 +44,7 @@ _TF32_SWITCHED = (
 )
 
 
-class _Pair(Struct, frozen=True, kw_only=True):
+class OperatorPair(Struct, frozen=True, kw_only=True):
     """The same operation on both sides."""
 
     name: str
@@ -79,7 +79,7 @@ def compare_operators(
     """
     by_name = {operator.name: operator for operator in actual.operators}
     shared = [operator for operator in expected.operators if operator.name in by_name]
-    pairs = [_pair(operator, by_name[operator.name]) for operator in shared]
+    pairs = [compare_operator(operator, by_name[operator.name]) for operator in shared]
     if not pairs:
         return ()
     strict = same_hardware and all(
@@ -109,17 +109,13 @@ def compare_operators(
     )
 
 
-def compare_operator(expected: Operator, actual: Operator) -> Likeness:
+def compare_operator(expected: Operator, actual: Operator) -> OperatorPair:
     """Say how like one another two results of one operation are; both failing is identical."""
-    return _pair(expected, actual).likeness
-
-
-def _pair(expected: Operator, actual: Operator) -> _Pair:
     name, error = expected.name, actual.error or expected.error
     if error:
         side = "now" if actual.error else "at the capture"
         likeness: Likeness = "identical" if expected.error and actual.error else "different"
-        return _Pair(name=name, likeness=likeness, distance=None, error=f"{side}: {error}")
+        return OperatorPair(name=name, likeness=likeness, distance=None, error=f"{side}: {error}")
     distance = _distance(expected, actual)
     family, _, precision = name.rpartition(" ")
     if expected.sha256 == actual.sha256:
@@ -128,7 +124,7 @@ def _pair(expected: Operator, actual: Operator) -> _Pair:
         likeness = "different"
     else:
         likeness = "near"
-    return _Pair(name=name, likeness=likeness, distance=distance)
+    return OperatorPair(name=name, likeness=likeness, distance=distance)
 
 
 def _distance(expected: Operator, actual: Operator) -> float:
@@ -149,13 +145,13 @@ def _tolerance(precision: str) -> float:
     return _TOLERANCES.get(precision, _TOLERANCES["fp32"])
 
 
-def _names(likeness: Likeness, pairs: Sequence[_Pair]) -> str:
+def _names(likeness: Likeness, pairs: Sequence[OperatorPair]) -> str:
     more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
     names = ", ".join(pair.described for pair in pairs[:_NAMED])
     return f"{likeness}: {names}{more}" if pairs else ""
 
 
-def _cause(worst: _Pair, pairs: Sequence[_Pair], *, on_gpu: bool) -> str:
+def _cause(worst: OperatorPair, pairs: Sequence[OperatorPair], *, on_gpu: bool) -> str:
     """Name TF32 where it alone is apart, or fp32 is as far apart as TF32 rounds."""
     odd = {pair.precision for pair in pairs if pair.likeness != "identical"}
     is_rounded = worst.precision == "fp32" and worst.likeness == "different"

@@ -37,7 +37,7 @@ YOLO("yolov8n.yaml").train(data={data!r}, project={project!r}, device="cpu", **{
 """
 MAKE_IMAGES = """
 import sys; sys.path.insert(0, sys.argv[1])
-import pathlib, snapenv_train.images as images, snapenv_train.plan as plan
+import pathlib, snapenv_train.images as images, snapenv_train.training as plan
 print(images.make_data(pathlib.Path(sys.argv[2]), plan.IMAGES)[0])
 """
 

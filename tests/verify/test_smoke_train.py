@@ -324,7 +324,7 @@ print(other.recv(4).decode())
 
 def test_an_old_ultralytics_is_given_no_argument_that_it_does_not_know(program: Path) -> None:
     code = (
-        "import snapenv_train.plan as p; "
+        "import snapenv_train.training as p; "
         "print(sorted(p.choose_arguments({'lr0', 'batch', 'hydra'}).items()))"
     )
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.exact
 # Torch is imported once, and every code runs in a child of its own.
 SEE = """
 import json, os, sys; sys.path.insert(0, {program!r})
-import torch, snapenv_train.tf32 as tf32
+import torch, snapenv_train.surroundings as tf32
 def off():
     tf32.allow_tf32(allowed=False)
 def see():

@@ -18,8 +18,7 @@ from snapenv_train import failures, surroundings
 from snapenv_train.images import make_data
 from snapenv_train.libraries import Paths, list_mapped
 from snapenv_train.operators import fingerprint_operators
-from snapenv_train.plan import IMAGES
-from snapenv_train.training import tell, train
+from snapenv_train.training import IMAGES, tell, train
 
 _PREFIX = "snapenv-smoke-train: "
 

@@ -13,7 +13,7 @@ import math
 import traceback
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
-from snapenv_train.tf32 import allow_tf32
+from snapenv_train.surroundings import allow_tf32
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
