@@ -42,7 +42,7 @@ def document() -> str:
     seen = _see(path, tree, kept, place)
     if seen["cuda"] != files:
         cuda = libraries.ask(seen["cuda"])
-    names = {found["name"] for found in seen["environment"]["distributions"]}
+    names = {package["name"] for package in seen["environment"]["distributions"]}
     facts = {
         "schema": SCHEMA,
         "settings": settings.of_ultralytics() if "ultralytics" in names else {},

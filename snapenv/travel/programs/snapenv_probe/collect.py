@@ -58,7 +58,7 @@ def send(request: str) -> None:
     everything = distributions.find(import_path.folders())
     visible = distributions.visible(everything)
     members: _Members = {}
-    known = {found.name: found for found in visible}
+    known = {package.name: package for package in visible}
     for name in asked["distributions"]:
         if name not in known:
             _refuse(f"{name} is not installed")
@@ -81,8 +81,8 @@ def _single(
     is_whole = all(named.values()) and not any(path.endswith(".pth") for path in named)
     reached = {} if is_whole else _reached(everything, visible, asked.get("carry", []))
     members = {
-        f"files/{path}": reached.get(path) or found or _refuse(f"{path} is not there")
-        for path, found in named.items()
+        f"files/{path}": reached.get(path) or file or _refuse(f"{path} is not there")
+        for path, file in named.items()
     }
     return {
         name: member._replace(has_folders=placeholders.is_known(_from_site(name)))
@@ -96,15 +96,15 @@ def _from_site(member: str) -> str:
     return below if root == "site" else f"../../../{below}"
 
 
-def _of_distribution(found: Distribution) -> _Members:
+def _of_distribution(package: Distribution) -> _Members:
     """Name the files that make up one; what is missing is left out."""
-    edited = {script.entry.path for script in entry_scripts.find(found)}
+    edited = {script.entry.path for script in entry_scripts.find(package)}
     members: _Members = {}
-    for entry in found.counted():
-        is_script = os.path.dirname(entry.file) == os.path.join(_root(found), "bin")
-        is_made = entry in found.scripts and entry.path not in edited
+    for entry in package.counted():
+        is_script = os.path.dirname(entry.file) == os.path.join(_root(package), "bin")
+        is_made = entry in package.scripts and entry.path not in edited
         if os.path.isfile(entry.file) and not is_made:
-            member = f"dist/{found.name}/{_place(found, entry.path, entry.file)}"
+            member = f"dist/{package.name}/{_place(package, entry.path, entry.file)}"
             members[member] = _Member(entry.file, is_script, has_folders=_is_translated(entry))
     return members
 
@@ -141,18 +141,18 @@ def _is_translated(entry: Entry) -> bool:
     return bool(record_file.is_other(entry, entry_scripts.read(entry.file) or b""))
 
 
-def _place(found: Distribution, path: str, file: str) -> str:
+def _place(package: Distribution, path: str, file: str) -> str:
     if not path.startswith(("../", "/")):
         return f"site/{path}"
-    below = os.path.relpath(file, _root(found))
+    below = os.path.relpath(file, _root(package))
     if below.startswith("../"):
-        _refuse(f"{found.name} has a file outside of the environment")
+        _refuse(f"{package.name} has a file outside of the environment")
     folder, _, name = below.partition("/")
     return f"scripts/{name}" if folder == "bin" and "/" not in name else f"data/{below}"
 
 
-def _root(found: Distribution) -> str:
-    root: str = import_path.root_of(found.folder)
+def _root(package: Distribution) -> str:
+    root: str = import_path.root_of(package.folder)
     return root
 
 
@@ -180,12 +180,12 @@ def _by_name(path: str, visible: list[Distribution]) -> _Member | None:
     """Find a file below site-packages, or below the prefix, the one that a look sees."""
     root, _, below = path.partition("/")
     if root == "site":
-        owned = (entry for found in visible for entry in found.counted())
+        owned = (entry for package in visible for entry in package.counted())
         places = [entry.file for entry in owned if entry.path == below]
         places += [os.path.join(folder, below) for folder in import_path.own_folders()]
     else:
         roots = dict.fromkeys([*map(_root, visible), import_path.prefix()])
-        places = [os.path.join(one, below) for one in roots]
+        places = [os.path.join(folder, below) for folder in roots]
     file = next(filter(os.path.isfile, places), None)
     if file is None:
         return None

@@ -37,7 +37,7 @@ _WORD = re.compile(r"[!-~]+")
 
 def find(path: list[str]) -> list[Distribution]:
     """List the distributions in the order of the import path, also those that others shadow."""
-    everything = [found for folder in path for found in _in_folder(folder)]
+    everything = [package for folder in path for package in _in_folder(folder)]
     completed: list[Distribution] = unrecorded.complete(everything)
     return completed
 
@@ -47,36 +47,38 @@ def visible(everything: list[Distribution]) -> list[Distribution]:
 
     Those that are installed editable get their sources.
     """
-    first = {found.name: found for found in reversed(everything)}
+    first = {package.name: package for package in reversed(everything)}
     return [_sorted_out(first[name]) for name in sorted(first)]
 
 
-def is_of_package(found: Distribution) -> bool:
+def is_of_package(package: Distribution) -> bool:
     """Return whether a package of conda, which sums up its files, holds a distribution."""
-    return import_path.conda() is not None and origins.of(found)["origin"] == "conda"
+    return import_path.conda() is not None and origins.of(package)["origin"] == "conda"
 
 
-def _sorted_out(found: Distribution) -> Distribution:
-    is_editable = origins.of(found)["origin"] == "editable"
-    sources = editable.of(found) if is_editable else None
-    counted = _counted(found, sources)
+def _sorted_out(package: Distribution) -> Distribution:
+    is_editable = origins.of(package)["origin"] == "editable"
+    sources = editable.of(package) if is_editable else None
+    counted = _counted(package, sources)
     scripts = {entry for entry in counted if _is_script(entry)}
-    return found._replace(
+    return package._replace(
         sources=sources,
         digested=tuple(entry for entry in counted if entry not in scripts),
         scripts=tuple(entry for entry in counted if entry in scripts),
     )
 
 
-def _counted(found: Distribution, sources: Sources | None) -> list[record_file.Entry]:
+def _counted(package: Distribution, sources: Sources | None) -> list[record_file.Entry]:
     """Of an editable installation, its sources count and what leads to them does not.
 
     Nor does a WHEEL that snapenv made for what had none.
     """
-    named = [entry for entry in found.entries or () if record_file.is_counted(entry, found.info)]
+    named = [
+        entry for entry in package.entries or () if record_file.is_counted(entry, package.info)
+    ]
     own = [inner for entry in named for inner in editable.followed(entry)]
-    if _MADE in (found.read("WHEEL") or ""):
-        own = [entry for entry in own if entry.path != f"{found.info}/WHEEL"]
+    if _MADE in (package.read("WHEEL") or ""):
+        own = [entry for entry in own if entry.path != f"{package.info}/WHEEL"]
     if sources is None:
         return own
     kept = [entry for entry in own if entry.file not in sources.wiring]
@@ -84,53 +86,53 @@ def _counted(found: Distribution, sources: Sources | None) -> list[record_file.E
     return kept + [entry for entry in sources.entries if entry.path not in places]
 
 
-def facts(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, object]:
+def facts(package: Distribution, hashed: dict[str, Hashed]) -> dict[str, object]:
     """Describe one as snapenv's ``Distribution``."""
-    installer = _WORD.match(found.read("INSTALLER") or "")
-    wheel = found.read("WHEEL")
-    is_summed_up = is_of_package(found)
+    installer = _WORD.match(package.read("INSTALLER") or "")
+    wheel = package.read("WHEEL")
+    is_summed_up = is_of_package(package)
     return {
-        "name": found.name,
-        "version": found.version,
+        "name": package.name,
+        "version": package.version,
         "installer": installer.group() if installer else None,
         "tags": sorted(set(re.findall(r"^Tag: *([!-~]+)", wheel or "", re.MULTILINE))),
-        "compiled": wheel is None and unrecorded.has_machine_code(found.entries or ()),
-        "files": None if is_summed_up else _files(found, hashed),
-        **origins.of(found),
+        "compiled": wheel is None and unrecorded.has_machine_code(package.entries or ()),
+        "files": None if is_summed_up else _files(package, hashed),
+        **origins.of(package),
     }
 
 
-def _files(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, object] | None:
+def _files(package: Distribution, hashed: dict[str, Hashed]) -> dict[str, object] | None:
     """Sum up its files; None where nothing says which they are."""
-    if found.entries is None and found.sources is None:
+    if package.entries is None and package.sources is None:
         return None
-    scripts = entry_scripts.find(found)
-    translated = _translated(found, hashed)
-    bin_folder = os.path.join(import_path.root_of(found.folder), "bin")
-    removed = [one for one in found.scripts if not os.path.lexists(one.file)]
+    scripts = entry_scripts.find(package)
+    translated = _translated(package, hashed)
+    bin_folder = os.path.join(import_path.root_of(package.folder), "bin")
+    removed = [script for script in package.scripts if not os.path.lexists(script.file)]
     files: dict[str, object] = record_file.files(
         [
-            *found.digested,
-            *(one.entry for one in scripts),
-            *(one for one in removed if os.path.dirname(one.file) == bin_folder),
+            *package.digested,
+            *(script.entry for script in scripts),
+            *(script for script in removed if os.path.dirname(script.file) == bin_folder),
         ],
-        ChainMap({one.entry.file: one.hashed() for one in scripts}, translated, hashed)
+        ChainMap({script.entry.file: script.hashed() for script in scripts}, translated, hashed)
         if scripts or translated
         else hashed,
         scripts={
-            **{one.entry.path: one.is_edited for one in scripts},
-            **{one.path: True for one in found.digested if one.file in translated},
+            **{script.entry.path: script.is_edited for script in scripts},
+            **{script.path: True for script in package.digested if script.file in translated},
         },
-        made=entry_scripts.made(found),
+        made=entry_scripts.made(package),
     )
-    named = [one.path for one in found.digested if one.file in translated]
+    named = [script.path for script in package.digested if script.file in translated]
     return {**files, "placeholders": sorted(map(record_file.named, named))}
 
 
-def _translated(found: Distribution, hashed: dict[str, Hashed]) -> dict[str, Hashed]:
+def _translated(package: Distribution, hashed: dict[str, Hashed]) -> dict[str, Hashed]:
     """Hash the edited files that name the environment as they travel, by where they lie."""
     translated = {}
-    for entry in found.digested:
+    for entry in package.digested:
         if entry.file in hashed and placeholders.is_known(entry.path):
             content = entry_scripts.read(entry.file) or b""
             travels = placeholders.take_out(content)
@@ -155,11 +157,11 @@ def _in_folder(folder: str) -> list[Distribution]:
     else:
         inside = import_path.names(folder)
         infos = [name for name in inside if name.endswith((".dist-info", ".egg-info"))]
-    found = (_distribution(folder, info) for info in infos if not info.startswith("~"))
+    packages = (_distribution(folder, info) for info in infos if not info.startswith("~"))
     first: dict[str, Distribution] = {}
-    for one in filter(None, found):
-        if one.name not in first or (import_path.conda() and origins.is_of_conda(one)):
-            first[one.name] = one
+    for package in filter(None, packages):
+        if package.name not in first or (import_path.conda() and origins.is_of_conda(package)):
+            first[package.name] = package
     return list(first.values())
 
 
@@ -177,5 +179,5 @@ def _distribution(folder: str, info: str) -> Distribution | None:
 
 
 def _header(headers: str, name: str) -> str | None:
-    found = re.search(rf"^{name}:[ \t]*([!-~]+)[ \t\r]*$", headers, re.MULTILINE | re.IGNORECASE)
-    return found.group(1) if found else None
+    line = re.search(rf"^{name}:[ \t]*([!-~]+)[ \t\r]*$", headers, re.MULTILINE | re.IGNORECASE)
+    return line.group(1) if line else None

@@ -42,12 +42,12 @@ _OF_PROJECT = frozenset(
 )
 
 
-def of(found: Distribution) -> Sources:
+def of(package: Distribution) -> Sources:
     """Find the sources of an editable installation."""
-    if found.entries is None:
-        inside = [*unrecorded.metadata(found), *_of_root(found.folder, found)]
-        return Sources(inside, [found.folder], frozenset(), is_found=True)
-    tops = {entry.path: entry.file for entry in found.entries if "/" not in entry.path}
+    if package.entries is None:
+        inside = [*unrecorded.metadata(package), *_of_root(package.folder, package)]
+        return Sources(inside, [package.folder], frozenset(), is_found=True)
+    tops = {entry.path: entry.file for entry in package.entries if "/" not in entry.path}
     leads: list[str] = []
     entries: dict[str, Entry] = {}
     wiring: set[str] = set()
@@ -55,10 +55,10 @@ def of(found: Distribution) -> Sources:
     for hook in hooks:
         for line in pth.lines(hook):
             finder = tops.get(f"{line.module}.py")
-            if line.place and not import_path.is_below(line.place, found.folder):
+            if line.place and not import_path.is_below(line.place, package.folder):
                 leads.append(line.place)
                 wiring.add(hook)
-                entries.update((entry.path, entry) for entry in _of_root(line.place, found))
+                entries.update((entry.path, entry) for entry in _of_root(line.place, package))
             elif finder:
                 mapped = _of_finder(finder)
                 entries.update((entry.path, entry) for entry in mapped)
@@ -69,7 +69,7 @@ def of(found: Distribution) -> Sources:
 
 def roots(visible: list[Distribution]) -> set[str]:
     """Return the folders that editable installations lead to."""
-    return {root for found in visible if found.sources for root in found.sources.roots}
+    return {root for package in visible if package.sources for root in package.sources.roots}
 
 
 def is_linked_folder(entry: Entry) -> bool:
@@ -142,8 +142,8 @@ def _at(path: str, place: str) -> list[Entry]:
     ]
 
 
-def _of_root(root: str, found: Distribution) -> Iterator[Entry]:
-    for name in _names(root, found):
+def _of_root(root: str, package: Distribution) -> Iterator[Entry]:
+    for name in _names(root, package):
         yield from _at_top(root, name)
 
 
@@ -155,7 +155,7 @@ def _at_top(root: str, name: str) -> Iterator[Entry]:
         yield Entry(name, place, "")
 
 
-def _names(root: str, found: Distribution) -> list[str]:
+def _names(root: str, package: Distribution) -> list[str]:
     """List what of a folder is the distribution's: modules with their endings, and packages.
 
     In the folder of a project, that is what the distribution says; where it says nothing, all
@@ -164,10 +164,10 @@ def _names(root: str, found: Distribution) -> list[str]:
     names = [name for name in import_path.names(root) if _is_importable(os.path.join(root, name))]
     if not any(os.path.isfile(os.path.join(root, name)) for name in PROJECT):
         return names
-    own = _top_level(root, found)
+    own = _top_level(root, package)
     if own:
         return [name for name in names if name.split(".")[0] in own]
-    return [name for name in names if _is_of_package(root, name, found)]
+    return [name for name in names if _is_of_package(root, name, package)]
 
 
 def _is_importable(place: str) -> bool:
@@ -182,24 +182,24 @@ def _has_module(place: str) -> bool:
     return any(entry.path.endswith(_MODULE) for entry in below("", place))
 
 
-def _is_of_package(root: str, name: str, found: Distribution) -> bool:
+def _is_of_package(root: str, name: str, package: Distribution) -> bool:
     stem = name.split(".", maxsplit=1)[0]
-    if _normal(stem) == found.name:
+    if _normal(stem) == package.name:
         return True
     is_file = os.path.isfile(os.path.join(root, name))
     is_package = is_file or os.path.isfile(os.path.join(root, name, "__init__.py"))
     return is_package and stem not in _OF_PROJECT
 
 
-def _top_level(root: str, found: Distribution) -> set[str]:
+def _top_level(root: str, package: Distribution) -> set[str]:
     """Return the names that setuptools wrote down, beside the metadata or beside the sources."""
-    told = found.read("top_level.txt")
-    if told is None:
+    listed = package.read("top_level.txt")
+    if listed is None:
         for name in import_path.names(root):
             stem = name[: -len(".egg-info")]
-            if name.endswith(".egg-info") and _normal(stem) == found.name:
-                told = _read(os.path.join(root, name, "top_level.txt"))
-    return set((told or "").split())
+            if name.endswith(".egg-info") and _normal(stem) == package.name:
+                listed = _read(os.path.join(root, name, "top_level.txt"))
+    return set((listed or "").split())
 
 
 def below(path: str, place: str, above: tuple[str, ...] = ()) -> Iterator[Entry]:

@@ -86,12 +86,12 @@ def _segments(
 ) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:
     """Return the loaded segments as (address, offset, size), and the dynamic entries."""
     table = _table(descriptor, offset, count * _SEGMENT.size)
-    found = list(_SEGMENT.iter_unpack(table))
-    loads = [(one[3], one[2], one[5]) for one in found if one[0] == _LOAD]
+    segments = list(_SEGMENT.iter_unpack(table))
+    loads = [(segment[3], segment[2], segment[5]) for segment in segments if segment[0] == _LOAD]
     entries: list[tuple[int, int]] = []
-    for one in found:
-        if one[0] == _DYNAMIC_SEGMENT:
-            content = _table(descriptor, one[2], one[5] // _DYNAMIC.size * _DYNAMIC.size)
+    for segment in segments:
+        if segment[0] == _DYNAMIC_SEGMENT:
+            content = _table(descriptor, segment[2], segment[5] // _DYNAMIC.size * _DYNAMIC.size)
             entries += _DYNAMIC.iter_unpack(content)
     return loads, entries
 
@@ -109,7 +109,11 @@ def _sections(descriptor: int, *, offset: int, count: int, names: int) -> list[S
     if names >= len(table):
         return []
     text = _table(descriptor, table[names][4], table[names][5])
-    return [Section(_text(text[one[0] :]), one[4], one[5]) for one in table if one[1] != _NO_BITS]
+    return [
+        Section(_text(text[section[0] :]), section[4], section[5])
+        for section in table
+        if section[1] != _NO_BITS
+    ]
 
 
 def _table(descriptor: int, offset: int, size_bytes: int) -> bytes:

@@ -61,25 +61,25 @@ class Script(NamedTuple):
         return hashing.Hashed(digest, len(self.content), _is_executable(self.entry.file))
 
 
-def find(found: Distribution) -> list[Script]:
+def find(package: Distribution) -> list[Script]:
     """Return those scripts of a distribution that no installer would make of its entry points.
 
     Programs that are no text are files as any other.
     """
-    by_name = points(found)
-    scripts = (_script(entry, by_name) for entry in found.scripts)
+    by_name = points(package)
+    scripts = (_script(entry, by_name) for entry in package.scripts)
     return [script for script in scripts if script]
 
 
-def made(found: Distribution) -> frozenset[str]:
+def made(package: Distribution) -> frozenset[str]:
     """Return the paths that installers make of entry points, edited and removed ones too."""
-    by_name = points(found) if found.scripts else {}
-    return frozenset(one.path for one in found.scripts if _point(one, by_name))
+    by_name = points(package) if package.scripts else {}
+    return frozenset(script.path for script in package.scripts if _point(script, by_name))
 
 
-def points(found: Distribution) -> dict[str, tuple[str, str]]:
+def points(package: Distribution) -> dict[str, tuple[str, str]]:
     """Return module and attribute of each script that an installer makes, by name."""
-    return _entry_points(found.read("entry_points.txt") or "")
+    return _entry_points(package.read("entry_points.txt") or "")
 
 
 def _point(entry: Entry, points: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
@@ -111,14 +111,14 @@ def is_in_bin(file: str) -> bool:
     return os.path.dirname(file) == os.path.join(import_path.prefix(), "bin")
 
 
-def claimed(found: Distribution) -> set[str]:
+def claimed(package: Distribution) -> set[str]:
     """Name the scripts of a distribution of which nothing lists them."""
-    return set() if found.entries is not None else named(found)
+    return set() if package.entries is not None else named(package)
 
 
-def named(found: Distribution) -> set[str]:
+def named(package: Distribution) -> set[str]:
     """Name the scripts that a distribution's metadata speaks of."""
-    return {*points(found), *found.names("scripts")}
+    return {*points(package), *package.names("scripts")}
 
 
 def is_program(file: str) -> bool:
@@ -198,9 +198,9 @@ def _entry_points(text: str) -> dict[str, tuple[str, str]]:
         if line.startswith("["):
             section = line
         elif section in ("[console_scripts]", "[gui_scripts]"):
-            found = _POINT.fullmatch(line)
-            if found:
-                points[found[1]] = (found[2], found[3])
+            point = _POINT.fullmatch(line)
+            if point:
+                points[point[1]] = (point[2], point[3])
     return points
 
 

@@ -41,8 +41,8 @@ def look(
     untracked_files = untracked.find(tree, everything, reach, relinked)
     hashed = hashing.hash_files(
         {
-            *(entry.file for found in visible for entry in found.digested),
-            *(one.file for one in untracked_files if one.is_file),
+            *(entry.file for package in visible for entry in package.digested),
+            *(file.file for file in untracked_files if file.is_file),
             *(prefix.files.values() if prefix else ()),
         },
         index,
@@ -52,7 +52,7 @@ def look(
     torch = torch_build.describe(folder)
     of_cuda = folder if torch and torch["cuda"] else None
     environment = {
-        "distributions": [distributions.facts(found, hashed) for found in visible],
+        "distributions": [distributions.facts(package, hashed) for package in visible],
         "unowned": untracked.facts(untracked_files, hashed),
         "outside": outside.find(visible, reach, untracked_files, hashed),
         "import_path": reach.path,

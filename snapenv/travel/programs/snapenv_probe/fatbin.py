@@ -38,9 +38,9 @@ def architectures(descriptor: int, offset: int, size_bytes: int) -> Iterator[set
             continue
         start = offset + max(header_bytes, _CONTAINER.size)
         offset, padding = start + entries_bytes, 0
-        found = set(_entries(descriptor, start, min(offset, end)))
-        if found:
-            yield found
+        named = set(_entries(descriptor, start, min(offset, end)))
+        if named:
+            yield named
 
 
 def _entries(descriptor: int, offset: int, end: int) -> Iterator[str]:

@@ -31,15 +31,15 @@ def why_not(place: str) -> str | None:
     """Say whose a resolved path is that must not travel; None where it may."""
     if import_path.is_below(place, import_path.prefix()):
         return None
-    if _is_of_python(place) or any(_is_of_environment(*one) for one in _splits(place)):
+    if _is_of_python(place) or any(_is_of_environment(*split) for split in _splits(place)):
         return OF_ANOTHER
     return OF_SYSTEM if _is_of_system(place) else None
 
 
 def _is_of_python(place: str) -> bool:
     """Return whether a path is below the library of a Python, and not only of a ``--prefix``."""
-    found = _LIBRARY.fullmatch(place)
-    python = os.path.join(found[1] or "/", "bin", "python3") if found else ""
+    match = _LIBRARY.fullmatch(place)
+    python = os.path.join(match[1] or "/", "bin", "python3") if match else ""
     return os.path.exists(python)
 
 

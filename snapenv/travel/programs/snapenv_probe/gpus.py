@@ -122,7 +122,7 @@ def _state(number: int, handle: Any) -> dict[str, object]:  # noqa: ANN401
     return {
         "number": number,
         "uuid": asked(pynvml.nvmlDeviceGetUUID, handle),
-        "mig_uuids": [asked(pynvml.nvmlDeviceGetUUID, one) for one in _instances(handle)],
+        "mig_uuids": [asked(pynvml.nvmlDeviceGetUUID, instance) for instance in _instances(handle)],
         "free_mib": memory.free // _MIB if memory else None,
         "compute_mode": dict(enumerate(_COMPUTE_MODES)).get(mode),
     }
@@ -131,10 +131,10 @@ def _state(number: int, handle: Any) -> dict[str, object]:  # noqa: ANN401
 def _topology(devices: dict[int, Any]) -> dict[str, list[str]]:
     """Return the pairs of GPUs by the way between them, as snapenv's ``Hardware`` has it."""
     ways: dict[str, list[str]] = {}
-    for (one, first), (other, second) in combinations(devices.items(), 2):
+    for (device, first), (other, second) in combinations(devices.items(), 2):
         way = _way(first, second)
         if way:
-            ways.setdefault(way, []).append("%d-%d" % (one, other))  # noqa: UP031
+            ways.setdefault(way, []).append("%d-%d" % (device, other))  # noqa: UP031
     return ways
 
 
@@ -162,17 +162,19 @@ def _instances(handle: Any) -> list[Any]:  # noqa: ANN401
 
     count = asked(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle)
     numbers = range(_MOST_INSTANCES if count is None else count)
-    found = (asked(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, one) for one in numbers)
-    return [instance for instance in found if instance]
+    handles = (
+        asked(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, number) for number in numbers
+    )
+    return [instance for instance in handles if instance]
 
 
 def _profile(instance: Any) -> str:  # noqa: ANN401
     """Name the profile of a MIG instance, by its name, else by its size: ``3g.40gb``."""
     import snapenv_pynvml as pynvml
 
-    found = re.search(r"\bMIG (\S+)", asked(pynvml.nvmlDeviceGetName, instance) or "")
-    if found:
-        return found.group(1)
+    match = re.search(r"\bMIG (\S+)", asked(pynvml.nvmlDeviceGetName, instance) or "")
+    if match:
+        return match.group(1)
     size = asked(pynvml.nvmlDeviceGetAttributes, instance)
     if size is None:
         return "unknown"

@@ -37,7 +37,7 @@ def hash_files(
     are those that were asked for before, and are not asked for again.
     """
     index = index or hash_index.Index(None)
-    found: dict[str, Hashed] = {}
+    known: dict[str, Hashed] = {}
     unknown: dict[str, Status] = {}
     asked = statuses or {}
     for path in paths:
@@ -45,20 +45,20 @@ def hash_files(
         if status is None or not file_status.is_plain(status):  # a link may lead to a plain one
             status = file_status.ask(path)
         if status is not None and file_status.is_plain(status):
-            known = index.find(path, status)
-            if known:
-                found[path] = Hashed(known, status[SIZE], file_status.is_executable(status))
+            sha256 = index.find(path, status)
+            if sha256:
+                known[path] = Hashed(sha256, status[SIZE], file_status.is_executable(status))
             else:
                 unknown[path] = status
-    _on_all_processors(unknown, found, index)
-    return found
+    _on_all_processors(unknown, known, index)
+    return known
 
 
-def _on_all_processors(unknown: dict[str, Status], found: dict[str, Hashed], index: Index) -> None:
+def _on_all_processors(unknown: dict[str, Status], known: dict[str, Hashed], index: Index) -> None:
     # The end is taken first: the largest.
     queue = sorted(unknown.items(), key=lambda item: item[1][SIZE])
     threads = [
-        threading.Thread(target=_drain, args=(queue, found, index))
+        threading.Thread(target=_drain, args=(queue, known, index))
         for _ in range(min(len(queue), machine.cpu_count()))
     ]
     for thread in threads:
@@ -67,7 +67,7 @@ def _on_all_processors(unknown: dict[str, Status], found: dict[str, Hashed], ind
         thread.join()
 
 
-def _drain(queue: list[tuple[str, Status]], found: dict[str, Hashed], index: Index) -> None:
+def _drain(queue: list[tuple[str, Status]], known: dict[str, Hashed], index: Index) -> None:
     buffer = bytearray(BUFFER_BYTES)
     while True:
         try:
@@ -76,10 +76,10 @@ def _drain(queue: list[tuple[str, Status]], found: dict[str, Hashed], index: Ind
             return
         try:
             hashed = _hash_file(path, buffer)
-            found[path] = hashed._replace(is_executable=file_status.is_executable(before))
+            known[path] = hashed._replace(is_executable=file_status.is_executable(before))
         except OSError:
             continue
-        index.learn(path, found[path].sha256, before)
+        index.learn(path, known[path].sha256, before)
 
 
 def _hash_file(path: str, buffer: bytearray) -> Hashed:

@@ -98,8 +98,8 @@ def _toolkit() -> str | None:
     for program, version in _TOOLKIT:
         path = shutil.which(program)
         if path:
-            found = version.search(_ask(path))
-            return found.group(1) if found else _UNKNOWN
+            match = version.search(_ask(path))
+            return match.group(1) if match else _UNKNOWN
     return None
 
 
@@ -148,8 +148,8 @@ def cdi_devices(text: str) -> list[str]:
     try:
         kind, names = _of_json(json.loads(text))
     except (ValueError, RecursionError):
-        found = _KIND.search(text)
-        kind, names = _unquoted(found.group(1)) if found else "", _names_of_yaml(text)
+        match = _KIND.search(text)
+        kind, names = _unquoted(match.group(1)) if match else "", _names_of_yaml(text)
     return [f"{kind}={name}" for name in names] if kind else []
 
 
@@ -157,7 +157,7 @@ def _of_json(document: Any) -> tuple[str, list[str]]:  # noqa: ANN401 - anything
     kind, devices = document.get("kind"), document.get("devices")
     if not isinstance(kind, str) or not isinstance(devices, list):
         return "", []
-    names = (one.get("name") for one in devices if isinstance(one, dict))
+    names = (device.get("name") for device in devices if isinstance(device, dict))
     return kind, [name for name in names if isinstance(name, str)]
 
 
@@ -171,9 +171,9 @@ def _names_of_yaml(text: str) -> list[str]:
             items = len(item.group(1))
             keys = items + 1 + len(item.group(2))
             line = " " * keys + item.group(3)  # noqa: PLW2901 - as if the dash were a space
-        found = _NAME.fullmatch(line)
-        if found and len(found.group(1)) == keys:
-            names.append(_unquoted(found.group(2)))
+        match = _NAME.fullmatch(line)
+        if match and len(match.group(1)) == keys:
+            names.append(_unquoted(match.group(2)))
     return names
 
 

@@ -107,11 +107,11 @@ def _sites() -> dict[str, str]:
     """
     own = site.getusersitepackages() if site.ENABLE_USER_SITE else None
     names = [_below_real_root(way) for way in (*_installed_into(), own) if way]
-    found: dict[str, str] = {}
+    sites: dict[str, str] = {}
     for name in names:
         real = os.path.realpath(name)
-        found.setdefault(real, real if real in names else name)
-    return found
+        sites.setdefault(real, real if real in names else name)
+    return sites
 
 
 def _installed_into() -> list[str]:

@@ -125,12 +125,12 @@ def _finish(process: int, answer: int) -> Listed:
 
 def _list(folder: str) -> tuple[Listing, list[str]]:
     """List one folder, and give the folders in it."""
-    found: list[Any] = []
+    entries: list[Any] = []
     try:
-        folders = read_folder(folder, found)
+        folders = read_folder(folder, entries)
     except OSError:
-        return (folder, found, False, file_status.ask(folder, follow=False) or _NONE), []
-    return (folder, found, bool(folders), None), folders
+        return (folder, entries, False, file_status.ask(folder, follow=False) or _NONE), []
+    return (folder, entries, bool(folders), None), folders
 
 
 def read_folder(folder: str, found: list[Any]) -> list[str]:

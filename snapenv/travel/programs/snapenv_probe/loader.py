@@ -22,10 +22,10 @@ _CACHE_ENTRY = struct.Struct("<iIIIQ")  # flags, soname, path (both from the mag
 _LISTS = "/var/lib/dpkg/info"
 
 
-def looked_at(sonames: Mapping[str, Iterable[str]], found: Mapping[str, str]) -> list[str]:
+def looked_at(sonames: Mapping[str, Iterable[str]], files: Mapping[str, str]) -> list[str]:
     """Name the files and folders on which it hangs what is found, and who owns it."""
     return [
-        *(_CACHE, _LISTS, *found.values()),
+        *(_CACHE, _LISTS, *files.values()),
         *(path for places in _places(sonames).values() for path in places),
     ]
 
@@ -49,23 +49,23 @@ def find(sonames: Mapping[str, Iterable[str]], machine: int) -> dict[str, str]:
 
     Only what is built for the same processor counts; what is not found is left out.
     """
-    found: dict[str, str] = {}
+    files: dict[str, str] = {}
     for soname, places in _places(sonames).items():
         path = next((path for path in places if elf_file.machine(path) == machine), None)
         if path:
-            found[soname] = path
-    return found
+            files[soname] = path
+    return files
 
 
 def owners(paths: Iterable[str]) -> dict[str, str]:
     """Return the package that owns each path, where dpkg's lists name it."""
     names = {name.encode(): path for path in paths for name in _spellings(path)}
-    found: dict[str, str] = {}
+    packages: dict[str, str] = {}
     for package, content in _lists():
         if b".so" in content:
             for line in names.keys() & set(content.split(b"\n")):
-                found.setdefault(names[line], package)
-    return found
+                packages.setdefault(names[line], package)
+    return packages
 
 
 def is_packaged(path: str) -> bool:
@@ -93,12 +93,12 @@ def _cached() -> dict[str, list[str]]:
 def _parse_cache(content: bytes) -> dict[str, list[str]]:
     content = content[content.index(_CACHE_MAGIC) :]  # an older form may stand before it
     _, count, _ = _CACHE_HEADER.unpack_from(content)
-    found: dict[str, list[str]] = {}
+    files: dict[str, list[str]] = {}
     for index in range(count):
         at = _CACHE_HEADER.size + index * _CACHE_ENTRY.size
         _, soname, path, _, _ = _CACHE_ENTRY.unpack_from(content, at)
-        found.setdefault(_text(content, soname), []).append(_text(content, path))
-    return found
+        files.setdefault(_text(content, soname), []).append(_text(content, path))
+    return files
 
 
 def _text(content: bytes, offset: int) -> str:
@@ -111,8 +111,11 @@ def _spellings(path: str) -> set[str]:
     spelled = {path, os.path.join(os.path.realpath(folder), name), os.path.realpath(path)}
     return {
         name
-        for one in spelled
-        for name in (one, one[len("/usr") :] if one.startswith("/usr/lib") else "/usr" + one)
+        for spelling in spelled
+        for name in (
+            spelling,
+            spelling[len("/usr") :] if spelling.startswith("/usr/lib") else "/usr" + spelling,
+        )
     }
 
 

@@ -50,8 +50,8 @@ def _glibc() -> str | None:
 
 
 def _cpu() -> str | None:
-    found = re.search(r"^model name\s*:\s*(.*\S)", _read("/proc/cpuinfo"), re.MULTILINE)
-    return found.group(1) if found else None
+    match = re.search(r"^model name\s*:\s*(.*\S)", _read("/proc/cpuinfo"), re.MULTILINE)
+    return match.group(1) if match else None
 
 
 def cpu_count() -> int:
@@ -83,16 +83,16 @@ def _container() -> str | None:
         return "podman"
     if os.path.exists("/.dockerenv"):
         return "docker"
-    told = os.environ.get("container") or _read("/run/systemd/container").strip()  # noqa: SIM112
-    return container_of(told=told, cgroup=_read("/proc/1/cgroup"))
+    named = os.environ.get("container") or _read("/run/systemd/container").strip()  # noqa: SIM112
+    return container_of(named=named, cgroup=_read("/proc/1/cgroup"))
 
 
-def container_of(*, told: str, cgroup: str) -> str | None:
+def container_of(*, named: str, cgroup: str) -> str | None:
     """Name the container from what its manager set, or from the cgroup of its first process."""
     marks = {"kubepods": "kubernetes", "docker": "docker", "libpod": "podman", "lxc": "lxc"}
     known = {"oci": "container", **{name: name for name in marks.values()}}
-    if told:
-        return known.get(told, "container")
+    if named:
+        return known.get(named, "container")
     return next((name for mark, name in marks.items() if mark in cgroup), None)
 
 
@@ -116,8 +116,8 @@ def _of_json(text: str) -> str | None:
 
 def _of_text(text: str) -> str | None:
     """Find the version in ``CUDA Version 10.2.89`` and in ``/usr/local/cuda-12.4``."""
-    found = re.search(r"(?:CUDA Version |/cuda-)(\d+(?:\.\d+)+)", text)
-    return found.group(1) if found else None
+    match = re.search(r"(?:CUDA Version |/cuda-)(\d+(?:\.\d+)+)", text)
+    return match.group(1) if match else None
 
 
 def _read(path: str) -> str:

@@ -35,8 +35,8 @@ def offered(root: str, owned: Collection[str] = ()) -> list[Entry]:
     Raises:
         CannotTravel: It is more than a snapshot should hold.
     """
-    found = checked(entry for entry in _offered(root, "", [0]) if entry.file not in owned)
-    return found if any(_is_module(entry.path) for entry in found) else []
+    entries = checked(entry for entry in _offered(root, "", [0]) if entry.file not in owned)
+    return entries if any(_is_module(entry.path) for entry in entries) else []
 
 
 def checked(entries: Iterable[Entry]) -> list[Entry]:
@@ -45,13 +45,13 @@ def checked(entries: Iterable[Entry]) -> list[Entry]:
     Raises:
         CannotTravel: They are too many, or too large together.
     """
-    found = list(itertools.islice(entries, LIMIT_FILES + 1))
-    if len(found) > LIMIT_FILES:
+    files = list(itertools.islice(entries, LIMIT_FILES + 1))
+    if len(files) > LIMIT_FILES:
         raise CannotTravel(f"more than {LIMIT_FILES} files{_TOO_MUCH}")
-    size_bytes = sum(os.path.getsize(entry.file) for entry in found)
+    size_bytes = sum(os.path.getsize(entry.file) for entry in files)
     if size_bytes > LIMIT_BYTES:
         raise CannotTravel(f"{size_bytes / (1 << 30):.1f} GiB{_TOO_MUCH}")
-    return found
+    return files
 
 
 def has_module(place: str) -> bool:

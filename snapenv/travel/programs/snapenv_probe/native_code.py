@@ -51,7 +51,9 @@ def look(distributions: list[Distribution], tree: Tree, reach: Reach) -> dict[st
     ``looked_at`` are the paths besides the environment's own that this hangs on.
     """
     owners = _shared_objects(distributions, tree, reach)
-    read = [one for file, owner in owners.items() for one in [_read(file, owner)] if one]
+    read = [
+        compiled for file, owner in owners.items() for compiled in [_read(file, owner)] if compiled
+    ]
     users = _users(read, set(map(_base, owners)))
     runpaths = _runpaths(users)
     paths: dict[str, str] = loader.find(runpaths, _machine(users))
@@ -61,8 +63,12 @@ def look(distributions: list[Distribution], tree: Tree, reach: Reach) -> dict[st
         "kernels": _kernels(read),
         "libraries": libraries,
         "notes": [
-            *(_left_behind(one, users, paths) for one in libraries if one["outside"]),
-            *_bound(one for one in read if one.file in required),
+            *(
+                _left_behind(compiled, users, paths)
+                for compiled in libraries
+                if compiled["outside"]
+            ),
+            *_bound(compiled for compiled in read if compiled.file in required),
         ],
         "looked_at": loader.looked_at(runpaths, paths),
     }
@@ -73,9 +79,9 @@ def _shared_objects(
 ) -> dict[str, str | None]:
     """Return the files with the distribution that each belongs to, sorted by file."""
     owned: dict[str, str | None] = {
-        entry.file: found.name
-        for found in distributions
-        for entry in (*(found.entries or ()), *found.digested)
+        entry.file: package.name
+        for package in distributions
+        for entry in (*(package.entries or ()), *package.digested)
         if _SHARED_OBJECT.fullmatch(entry.file)
     }
     others = [folder for folder in import_path.site_folders() if folder not in tree.folders]
@@ -111,10 +117,10 @@ def _read(file: str, owner: str | None) -> Compiled | None:
             if elf is None:
                 return None
             containers = [
-                found
+                names
                 for section in elf.sections
                 if section.name in fatbin.SECTIONS
-                for found in fatbin.architectures(
+                for names in fatbin.architectures(
                     stream.fileno(), section.offset, section.size_bytes
                 )
             ]
@@ -135,7 +141,7 @@ def _kernels(read: list[Compiled]) -> list[dict[str, object]]:
 
 
 def _summed(containers: list[set[str]]) -> dict[str, object]:
-    counts = Counter(name for found in containers for name in found)
+    counts = Counter(name for container in containers for name in container)
     names = sorted(counts, key=fatbin.sort_key)
     common = [name for name in names if 2 * counts[name] >= len(containers)]
     return {"architectures": names, "common": common}
@@ -148,10 +154,10 @@ def _users(read: list[Compiled], shipped: set[str]) -> dict[str, list[Compiled]]
     """
     shipped = shipped | _of_conda()
     users: dict[str, list[Compiled]] = {}
-    for one in read:
-        for soname in one.elf.needed:
+    for compiled in read:
+        for soname in compiled.elf.needed:
             if soname not in shipped and not _OF_INTERPRETER.fullmatch(soname):
-                users.setdefault(_base(soname), []).append(one)
+                users.setdefault(_base(soname), []).append(compiled)
     return users
 
 
@@ -159,26 +165,26 @@ def _libraries(
     users: Mapping[str, list[Compiled]], paths: Mapping[str, str], required: set[str]
 ) -> list[dict[str, object]]:
     packages = loader.owners(paths.values())
-    found: list[dict[str, object]] = []
+    libraries: list[dict[str, object]] = []
     for soname in sorted(users):
         path = paths.get(soname)
         package, is_required = packages.get(path or ""), _is_any(users[soname], required)
         is_outside = path is not None and package is None and _is_of_nobody(path)
-        found.append(
+        libraries.append(
             {
                 "soname": soname,
                 "package": package,
                 "found": path is not None,
                 "required": is_required,
-                "needed_by": sorted({one.distribution or "" for one in users[soname]} - {""}),
+                "needed_by": sorted({user.distribution or "" for user in users[soname]} - {""}),
                 "outside": is_outside and is_required,
             }
         )
-    return found
+    return libraries
 
 
 def _is_any(compiled: list[Compiled], files: set[str]) -> bool:
-    return any(one.file in files for one in compiled)
+    return any(library.file in files for library in compiled)
 
 
 def _is_of_nobody(path: str) -> bool:
@@ -205,22 +211,24 @@ def _left_behind(
 def _bound(compiled: Iterable[Compiled]) -> Iterator[str]:
     """Name what finds a library only by an RPATH that holds the place of this environment."""
     inside = import_path.prefix() + os.sep
-    for one in compiled:
-        bound = {told for told in one.elf.runpath if os.path.normpath(told).startswith(inside)}
-        held = {soname: _holders(one, soname) for soname in one.elf.needed} if bound else {}
+    for library in compiled:
+        bound = {
+            folder for folder in library.elf.runpath if os.path.normpath(folder).startswith(inside)
+        }
+        held = {soname: _holders(library, soname) for soname in library.elf.needed} if bound else {}
         for soname in [soname for soname in held if held[soname] and held[soname] <= bound]:
             yield (
-                f"{_base(one.file)} finds {soname} by an absolute RPATH into this environment, "
+                f"{_base(library.file)} finds {soname} by an absolute RPATH into this environment, "
                 "and will not find it elsewhere: build it with an RPATH of $ORIGIN"
             )
 
 
-def _holders(one: Compiled, soname: str) -> set[str]:
+def _holders(library: Compiled, soname: str) -> set[str]:
     """Return those folders of a RUNPATH, as it is written, that hold a library."""
     return {
-        told
-        for told in one.elf.runpath
-        if os.path.exists(os.path.join(_expanded(told, one.file), soname))
+        folder
+        for folder in library.elf.runpath
+        if os.path.exists(os.path.join(_expanded(folder, library.file), soname))
     }
 
 
@@ -234,8 +242,8 @@ def _runpaths(users: Mapping[str, list[Compiled]]) -> dict[str, list[str]]:
     return {
         soname: [
             path
-            for one in used
-            for path in (_expanded(folder, one.file) for folder in one.elf.runpath)
+            for user in used
+            for path in (_expanded(folder, user.file) for folder in user.elf.runpath)
             if path.startswith("/")
         ]
         for soname, used in users.items()
@@ -244,22 +252,22 @@ def _runpaths(users: Mapping[str, list[Compiled]]) -> dict[str, list[str]]:
 
 def _machine(users: Mapping[str, list[Compiled]]) -> int:
     """Return the processor that most are for."""
-    counts = Counter(one.elf.machine for used in users.values() for one in used)
+    counts = Counter(user.elf.machine for used in users.values() for user in used)
     return max(counts, key=counts.__getitem__, default=0)
 
 
 def _required(read: list[Compiled]) -> set[str]:
     """Return the files that an import loads: extension modules, and what those need in turn."""
     by_name: dict[str, list[Compiled]] = {}
-    for one in read:
-        by_name.setdefault(_base(one.file), []).append(one)
+    for compiled in read:
+        by_name.setdefault(_base(compiled.file), []).append(compiled)
     reached: set[str] = set()
-    queue = [one for one in read if _is_module(one.file)]
+    queue = [compiled for compiled in read if _is_module(compiled.file)]
     while queue:
-        one = queue.pop()
-        if one.file not in reached:
-            reached.add(one.file)
-            queue += [other for name in one.elf.needed for other in by_name.get(name, ())]
+        compiled = queue.pop()
+        if compiled.file not in reached:
+            reached.add(compiled.file)
+            queue += [other for name in compiled.elf.needed for other in by_name.get(name, ())]
     return reached
 
 

@@ -173,21 +173,21 @@ def _driver() -> dict[str, object]:
 
 def kernel_module(text: str) -> str | None:
     """Find the version in ``NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue …``."""
-    found = re.search(r"^NVRM version:.*?\s(\d+(?:\.\d+)+)\s", text, re.MULTILINE)
-    return found.group(1) if found else None
+    match = re.search(r"^NVRM version:.*?\s(\d+(?:\.\d+)+)\s", text, re.MULTILINE)
+    return match.group(1) if match else None
 
 
 def library_version(text: str) -> str | None:
     """Find the driver's version in the first name of a library of its: ``libcuda.so.550.54.15``."""
-    found = re.search(r"\blib(?:cuda|nvidia-ml)\.so\.(" + _VERSION + r")(?![\w.])", text)
-    return found.group(1) if found else None
+    match = re.search(r"\blib(?:cuda|nvidia-ml)\.so\.(" + _VERSION + r")(?![\w.])", text)
+    return match.group(1) if match else None
 
 
 def _loaded_library(maps: str) -> str | None:
     """Find the version in the name of the file that the loader took for NVML."""
     paths = (line.split(maxsplit=5)[-1] for line in maps.splitlines() if "libnvidia-ml" in line)
     names = (os.path.basename(os.path.realpath(path)) for path in paths)
-    return next((found for name in names if (found := library_version(name))), None)
+    return next((version for name in names if (version := library_version(name))), None)
 
 
 def _read(path: str) -> str:

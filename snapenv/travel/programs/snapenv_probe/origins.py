@@ -25,56 +25,56 @@ _OF_SYSTEM = ("debian", "rpm")
 _FINDER = re.compile(r"_?_editable_?_.*\.pth")
 
 
-def of(found: Distribution) -> dict[str, str | None]:
+def of(package: Distribution) -> dict[str, str | None]:
     """Return ``origin`` and ``url``, the first that holds of: base, conda, direct URL, system."""
-    if import_path.is_of_image(found.folder):
+    if import_path.is_of_image(package.folder):
         return {"origin": "base", "url": None}
-    if is_of_conda(found):
+    if is_of_conda(package):
         return {"origin": "conda", "url": None}
-    direct = _direct_url(found)
+    direct = _direct_url(package)
     if direct:
         return {"origin": _kind(direct), "url": _url(direct)}
-    return {"origin": _without_url(found), "url": None}
+    return {"origin": _without_url(package), "url": None}
 
 
-def _without_url(found: Distribution) -> str:
-    if _is_in_place(found):
+def _without_url(package: Distribution) -> str:
+    if _is_in_place(package):
         return "editable"
     is_system = (
-        found.entries is None
-        or ((found.read("INSTALLER") or "").strip() in _OF_SYSTEM and not _is_in_venv(found))
-        or found.folder.startswith("/usr/lib/python3/")
+        package.entries is None
+        or ((package.read("INSTALLER") or "").strip() in _OF_SYSTEM and not _is_in_venv(package))
+        or package.folder.startswith("/usr/lib/python3/")
     )
     if is_system:
         return "system"
-    return "index" if found.info.endswith(".dist-info") else "local"  # an index has no .egg-info
+    return "index" if package.info.endswith(".dist-info") else "local"  # an index has no .egg-info
 
 
-def _is_in_venv(found: Distribution) -> bool:
-    return sys.prefix != sys.base_prefix and import_path.is_below(found.folder, sys.prefix)
+def _is_in_venv(package: Distribution) -> bool:
+    return sys.prefix != sys.base_prefix and import_path.is_below(package.folder, sys.prefix)
 
 
-def is_of_conda(found: Distribution) -> bool:
+def is_of_conda(package: Distribution) -> bool:
     """Return whether conda installed a distribution, which nothing else did since."""
-    installer = (found.read("INSTALLER") or "").strip()
-    info = os.path.join(found.folder, found.info)
+    installer = (package.read("INSTALLER") or "").strip()
+    info = os.path.join(package.folder, package.info)
     named = (os.path.join(info, "METADATA"), os.path.join(info, "PKG-INFO"), info)
     return installer == "conda" or (not installer and not conda.files().isdisjoint(named))
 
 
-def _is_in_place(found: Distribution) -> bool:
+def _is_in_place(package: Distribution) -> bool:
     """Return whether its sources are imported where they lie, by a way that leaves no URL.
 
     That is a finder in RECORD, or setuptools' old .egg-info beside the sources themselves.
     """
-    if found.entries is None:
-        return not found.folder.endswith(("-packages", ".egg"))
-    return any(_FINDER.fullmatch(entry.path) for entry in found.entries)
+    if package.entries is None:
+        return not package.folder.endswith(("-packages", ".egg"))
+    return any(_FINDER.fullmatch(entry.path) for entry in package.entries)
 
 
-def _direct_url(found: Distribution) -> dict[str, Any] | None:
+def _direct_url(package: Distribution) -> dict[str, Any] | None:
     try:
-        direct = json.loads(found.read("direct_url.json") or "null")
+        direct = json.loads(package.read("direct_url.json") or "null")
     except (ValueError, RecursionError):
         return None
     return direct if isinstance(direct, dict) and isinstance(direct.get("url"), str) else None

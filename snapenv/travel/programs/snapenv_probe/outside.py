@@ -26,38 +26,38 @@ def find(
     hashed: Mapping[str, Hashed],
 ) -> list[str]:
     """Name it all, each once, sorted, at most ``LIMIT``."""
-    told = {
+    words_of = {
         *_untracked(files, hashed),
         *reach.told,
-        *(words for found in visible if _is_carried(found) for words in _installed(found)),
+        *(words for package in visible if _is_carried(package) for words in _installed(package)),
     }
-    return sorted(told)[:LIMIT]
+    return sorted(words_of)[:LIMIT]
 
 
 def _untracked(files: list[UntrackedFile], hashed: Mapping[str, Hashed]) -> Iterator[str]:
-    for one in files:
-        why = untracked.why_not(one, hashed)
+    for file in files:
+        why = untracked.why_not(file, hashed)
         if why:
-            yield f"{record_file.shown(one.path)}: {why}"
+            yield f"{record_file.shown(file.path)}: {why}"
 
 
-def _is_carried(found: Distribution) -> bool:
-    return origins.of(found)["origin"] not in ("base", "conda", "system")
+def _is_carried(package: Distribution) -> bool:
+    return origins.of(package)["origin"] not in ("base", "conda", "system")
 
 
-def _installed(found: Distribution) -> Iterator[str]:
+def _installed(package: Distribution) -> Iterator[str]:
     """Name what a distribution installed that has no place in an environment."""
-    if found.sources and not found.sources.is_found:
-        yield f"{found.name}: it is installed editable in a way that is not known"
-    for link in filter(editable.is_linked_folder, found.entries or ()):
+    if package.sources and not package.sources.is_found:
+        yield f"{package.name}: it is installed editable in a way that is not known"
+    for link in filter(editable.is_linked_folder, package.entries or ()):
         target = os.path.realpath(link.file)
         why = foreign_folders.why_not(target)
         if why:
-            yield f"{found.name}: {record_file.shown(target)} ({why})"
-    for entry in found.counted():
+            yield f"{package.name}: {record_file.shown(target)} ({why})"
+    for entry in package.counted():
         if not record_file.is_plain(entry.path):
-            yield f"{found.name}: {record_file.shown(entry.path)}: {untracked.UNWRITABLE}"
-    inside = (import_path.root_of(found.folder) + os.sep, found.folder + os.sep)
-    for entry in found.entries or ():
+            yield f"{package.name}: {record_file.shown(entry.path)}: {untracked.UNWRITABLE}"
+    inside = (import_path.root_of(package.folder) + os.sep, package.folder + os.sep)
+    for entry in package.entries or ():
         if not entry.file.startswith(inside) and os.path.isfile(entry.file):
-            yield f"{found.name}: {record_file.shown(entry.file)}"
+            yield f"{package.name}: {record_file.shown(entry.file)}"

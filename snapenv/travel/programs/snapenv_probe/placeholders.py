@@ -53,8 +53,8 @@ def places() -> dict[str, list[str]]:
     return {"this environment's folder": sorted({*own}), "your home folder": sorted({*homes})}
 
 
-def _placeholder(found: re.Match[bytes]) -> bytes:
-    return _folders()[found[0]]
+def _placeholder(match: re.Match[bytes]) -> bytes:
+    return _folders()[match[0]]
 
 
 @functools.lru_cache(maxsize=None)
@@ -75,12 +75,12 @@ def _forms(folder: str) -> set[bytes]:
 
 
 def _sites() -> list[str]:
-    written = [one for one in sys.path if os.path.realpath(one) in _own()]
+    written = [folder for folder in sys.path if os.path.realpath(folder) in _own()]
     return [*written, *_own()]
 
 
 def _own() -> list[str]:
-    return [os.path.realpath(one) for one in import_path.own_folders()]
+    return [os.path.realpath(folder) for folder in import_path.own_folders()]
 
 
 def _prefixes() -> list[str]:
@@ -88,7 +88,7 @@ def _prefixes() -> list[str]:
     seen = [sys.prefix]
     if any(import_path.is_below(site, sys.base_prefix) for site in _own()):
         seen.append(sys.base_prefix)
-    return [one for prefix in seen for one in _both(prefix) if one not in _SHARED]
+    return [spelling for prefix in seen for spelling in _both(prefix) if spelling not in _SHARED]
 
 
 def _both(folder: str) -> list[str]:

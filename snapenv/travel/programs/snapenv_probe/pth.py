@@ -42,7 +42,7 @@ def lines(file: str) -> list[Line]:
 def places(file: str) -> set[str]:
     """Return the places that a ``.pth`` file leads to or its code names in quotes, resolved."""
     quoted = (_QUOTED.findall(line) for line in _read(file).splitlines())
-    named = {os.path.realpath(path) for found in quoted for _, path in found}
+    named = {os.path.realpath(path) for quotes in quoted for _, path in quotes}
     return named.union(line.place for line in lines(file) if line.place)
 
 
@@ -54,7 +54,7 @@ def without(file: str, moved: Mapping[str, str | None]) -> str | None:
     file that then does nothing more.
     """
     kept = [line for line in _read(file).splitlines() if _leads_to(line, file) not in moved]
-    text = "".join(f"{_QUOTED.sub(lambda one: _moved(one, moved), line)}\n" for line in kept)
+    text = "".join(f"{_QUOTED.sub(lambda quote: _moved(quote, moved), line)}\n" for line in kept)
     return None if all(line.startswith("#") or not line.strip() for line in kept) else text
 
 
@@ -66,9 +66,9 @@ def _leads_to(line: str, file: str) -> str:
     )
 
 
-def _moved(found: re.Match[str], moved: Mapping[str, str | None]) -> str:
-    path = moved.get(os.path.realpath(found["place"]))
-    return f"(sitedir + {'/' + path!r})" if path else found[0]
+def _moved(quote: re.Match[str], moved: Mapping[str, str | None]) -> str:
+    path = moved.get(os.path.realpath(quote["place"]))
+    return f"(sitedir + {'/' + path!r})" if path else quote[0]
 
 
 def names_folders(file: str) -> bool:
@@ -90,8 +90,8 @@ def _read(file: str) -> str:
 
 def _line(text: str, folder: str) -> Line:
     if text.startswith(_IMPORTS):
-        found = _IMPORT.match(text)
-        return Line(None, found[1] if found else None)
+        match = _IMPORT.match(text)
+        return Line(None, match[1] if match else None)
     if text.startswith("#") or not text.strip() or "\0" in text:
         return Line(None, None)
     path = os.path.join(folder, text.rstrip())

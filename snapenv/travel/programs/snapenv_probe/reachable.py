@@ -57,11 +57,14 @@ class _Walk:
     """Adds to a reach, place by place."""
 
     def __init__(self, everything: list[Distribution], visible: list[Distribution]) -> None:
-        self.folders = {found.folder for found in everything}
+        self.folders = {package.folder for package in everything}
         self.roots = editable.roots(visible)
-        self.owned = {entry.file for found in everything for entry in found.entries or ()}
+        self.owned = {entry.file for package in everything for entry in package.entries or ()}
         self.owned.update(
-            entry.file for found in visible if found.sources for entry in found.sources.entries
+            entry.file
+            for package in visible
+            if package.sources
+            for entry in package.sources.entries
         )
         self.causes = _causes()
         self.files: list[Entry] = []
@@ -109,21 +112,21 @@ class _Walk:
         archive, why = import_path.archive(place), foreign_folders.why_not(place)
         if why and self._cause(place).endswith(".pth"):
             raise modules.CannotTravel(why)
-        found = [record_file.Entry("", archive, "")] if archive else self._offered(place)
-        if why and found:
+        entries = [record_file.Entry("", archive, "")] if archive else self._offered(place)
+        if why and entries:
             raise modules.CannotTravel(why)
-        return self._place(archive or place, found, place) if found else None
+        return self._place(archive or place, entries, place) if entries else None
 
     def _offered(self, place: str) -> list[Entry]:
-        found: list[Entry] = modules.offered(place, self.owned)
-        return found
+        entries: list[Entry] = modules.offered(place, self.owned)
+        return entries
 
-    def _place(self, top: str, found: list[Entry], place: str) -> str:
+    def _place(self, top: str, entries: list[Entry], place: str) -> str:
         if top not in self._tops:
             wanted = f"{FOLDER}/{os.path.basename(top) or 'root'}"
-            self._tops[top] = led = wanted if _is_there(wanted, found) else self._name(wanted)
-            paths = (f"{led}/{entry.path}".rstrip("/") for entry in found)
-            self.files += [entry._replace(path=path) for path, entry in zip(paths, found)]
+            self._tops[top] = led = wanted if _is_there(wanted, entries) else self._name(wanted)
+            paths = (f"{led}/{entry.path}".rstrip("/") for entry in entries)
+            self.files += [entry._replace(path=path) for path, entry in zip(paths, entries)]
             if os.path.isdir(top):
                 name = record_file.shown(top)
                 self.anchors.append(surroundings.Anchor(top, led, name))
@@ -166,10 +169,10 @@ class _Walk:
         foreign = foreign_folders.why_not(target)
         if foreign:
             raise modules.CannotTravel(foreign)
-        found = modules.checked(editable.below(path, link))
+        entries = modules.checked(editable.below(path, link))
         if not link.endswith(_INFOS) and not modules.has_module(link):
             raise modules.CannotTravel("no folder of modules")
-        return [entry for entry in found if entry.file not in self.owned]
+        return [entry for entry in entries if entry.file not in self.owned]
 
 
 def _told(place: str, why: object) -> str:
@@ -192,7 +195,7 @@ def find(
     for link, path in _linked_folders(tree, walk):
         walk.follow(link, path)
     anchors = [*_anchors(visible), *walk.anchors]
-    sources = {os.path.realpath(one) for one in _outside(walk, visible)} if anchors else set()
+    sources = {os.path.realpath(place) for place in _outside(walk, visible)} if anchors else set()
     carried = surroundings.carry(carry, anchors, sources)
     sources.update(os.path.realpath(entry.file) for entry in carried.files)
     return Reach(
@@ -209,37 +212,37 @@ def find(
 
 def _anchors(visible: list[Distribution]) -> Iterator[Anchor]:
     """Yield the folders that the sources of editable and linked distributions lie in."""
-    for found in visible:
+    for package in visible:
         links = {
             os.path.dirname(os.path.realpath(entry.file))
-            for entry in found.entries or ()
+            for entry in package.entries or ()
             if editable.is_linked_folder(entry)
         }
-        entries = found.sources.entries if found.sources else ()
+        entries = package.sources.entries if package.sources else ()
         tops = {
             os.path.realpath(entry.file[: -len(entry.path) - 1])
             for entry in entries
             if entry.file.endswith(f"/{entry.path}")
         }
         for folder in sorted(links | tops):
-            yield surroundings.Anchor(folder, ".", found.name)
+            yield surroundings.Anchor(folder, ".", package.name)
 
 
 def _outside(walk: _Walk, visible: list[Distribution]) -> Iterator[str]:
     """Yield the files outside that travel."""
     yield from (entry.file for entry in walk.files)
-    for found in visible:
-        yield from (entry.file for entry in (found.sources.entries if found.sources else ()))
-        for entry in found.entries or ():
+    for package in visible:
+        yield from (entry.file for entry in (package.sources.entries if package.sources else ()))
+        for entry in package.entries or ():
             if editable.is_linked_folder(entry):
                 yield from (inner.file for inner in editable.followed(entry))
 
 
 def _relative() -> Iterator[str]:
     """Name what PYTHONPATH has that is another place wherever a program starts."""
-    for one in os.environ.get("PYTHONPATH", "").split(os.pathsep):
-        if one and not os.path.isabs(one):
-            shown = record_file.shown(one)
+    for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        if folder and not os.path.isabs(folder):
+            shown = record_file.shown(folder)
             yield f"PYTHONPATH names {shown}, which hangs on where a program starts: left out"
 
 
@@ -252,7 +255,7 @@ def site_folder() -> str:
 def is_of_python(place: str) -> bool:
     """Return whether a place is Python's own library, an operating system's or an image's."""
     library = [os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
-    dynload = [os.path.join(one, "lib-dynload") for one in library]
+    dynload = [os.path.join(folder, "lib-dynload") for folder in library]
     return (
         place in (*library, *dynload)
         or (import_path.is_site(place) and import_path.is_of_system(place))
@@ -260,15 +263,15 @@ def is_of_python(place: str) -> bool:
     )
 
 
-def _is_there(path: str, found: list[Entry]) -> bool:
+def _is_there(path: str, entries: list[Entry]) -> bool:
     """Return whether these very files have travelled before, to a path below site-packages."""
     top = os.path.join(site_folder(), path)
-    names = {entry.path for entry in found if entry.path}
+    names = {entry.path for entry in entries if entry.path}
     kept = {entry.path for entry in editable.below("", top)}
     return kept == names and all(
         os.path.isfile(os.path.join(top, entry.path).rstrip("/"))
         and filecmp.cmp(entry.file, os.path.join(top, entry.path).rstrip("/"), shallow=False)
-        for entry in found
+        for entry in entries
     )
 
 
@@ -288,10 +291,10 @@ def _inside(place: str) -> str | None:
 def _causes() -> dict[str, list[str]]:
     """Return the places that each ``.pth`` of the environment, and PYTHONPATH, lead to."""
     listed = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    found = {"PYTHONPATH": [os.path.realpath(one) for one in listed if one]}
+    causes = {"PYTHONPATH": [os.path.realpath(folder) for folder in listed if folder]}
     for file in _path_files():
-        found[os.path.basename(file)] = [*pth.places(file)]
-    return found
+        causes[os.path.basename(file)] = [*pth.places(file)]
+    return causes
 
 
 def _path_files() -> Iterator[str]:
@@ -342,12 +345,12 @@ def _texts(walk: _Walk) -> dict[str, str | None]:
 def _lines(moved: list[str], path: list[str]) -> list[str]:
     """Write the lines of a ``.pth``; what stood before site-packages is put to the front."""
     first = path.index(SITE) if SITE in path else len(path)
-    front = [one for one in moved if f"{SITE}/{one}" in path[:first]]
+    front = [folder for folder in moved if f"{SITE}/{folder}" in path[:first]]
     lines = [
-        f"import sys; sys.path.insert({number}, sitedir + {'/' + one!r})"
-        for number, one in enumerate(front)
+        f"import sys; sys.path.insert({number}, sitedir + {'/' + folder!r})"
+        for number, folder in enumerate(front)
     ]
-    return lines + [_appended(one) for one in moved if one not in front]
+    return lines + [_appended(folder) for folder in moved if folder not in front]
 
 
 def _appended(path: str) -> str:

@@ -55,7 +55,7 @@ class Entry(NamedTuple):
 def parse(text: str, folder: str) -> list[Entry]:
     """Read RECORD; a path that is named twice counts once."""
     entries = (_entry(row, folder) for row in _rows(text.replace("\0", "")) if row)
-    return list({one.path: one for one in entries if one}.values())
+    return list({entry.path: entry for entry in entries if entry}.values())
 
 
 def _rows(text: str) -> Iterable[list[str]]:
@@ -69,14 +69,14 @@ def _rows(text: str) -> Iterable[list[str]]:
 
 def _entry(row: list[str], folder: str) -> Entry | None:
     """Return the file that a row names; None for a folder, and for a file of the kernel."""
-    path, told = row[0], row[1] if len(row) > 1 else ""
+    path, digest = row[0], row[1] if len(row) > 1 else ""
     if path[:1] in _NOT_CLEAN or "/." in path or "//" in path or path[-1] == "/":
         if path.endswith("/"):
             return None
         file = os.path.normpath(os.path.join(folder, path))
         is_of_kernel = file.startswith(_KERNEL)
-        return None if is_of_kernel else Entry(_name(path, file, folder), file, told)
-    return Entry(path, f"{folder}/{path}", told)
+        return None if is_of_kernel else Entry(_name(path, file, folder), file, digest)
+    return Entry(path, f"{folder}/{path}", digest)
 
 
 def _name(path: str, file: str, folder: str) -> str:
@@ -122,7 +122,7 @@ def files(
     """
     listed = sorted(entries)
     present = [entry for entry in listed if entry.file in hashed]
-    edited = [one for one in present if scripts.get(one.path, is_edited(one, hashed))]
+    edited = [entry for entry in present if scripts.get(entry.path, is_edited(entry, hashed))]
     missing = [entry for entry in listed if _is_missing(entry, hashed)]
     sums = {entry.path: hashed[entry.file].sha256 for entry in present}
     return {
@@ -132,14 +132,14 @@ def files(
         "edited": [named(entry.path) for entry in edited],
         "missing": [named(entry.path) for entry in missing],
         "recorded": _recorded(sums, [*edited, *missing], made),
-        "executable": _executable([(one, hashed[one.file].is_executable) for one in present]),
+        "executable": _executable([(entry, hashed[entry.file].is_executable) for entry in present]),
     }
 
 
 def _executable(files: list[tuple[Entry, bool]]) -> list[str] | None:
     """Name those that may be run; None where all may, as on a file system without such a bit."""
-    found = [named(entry.path) for entry, is_executable in files if is_executable]
-    return None if found and len(found) == len(files) else found
+    paths = [named(entry.path) for entry, is_executable in files if is_executable]
+    return None if paths and len(paths) == len(files) else paths
 
 
 def _recorded(sums: Mapping[str, str], changed: list[Entry], made: frozenset[str]) -> str | None:
@@ -148,11 +148,11 @@ def _recorded(sums: Mapping[str, str], changed: list[Entry], made: frozenset[str
     None too where RECORD names no SHA-256 of it. Of a wheel's own script RECORD may name the hash
     with the first line as the installer wrote it: the digest is then none that a wheel gives.
     """
-    told = {entry.path: _sha256(entry) for entry in changed if entry.path not in made}
-    if not changed or None in told.values():
+    digests = {entry.path: _sha256(entry) for entry in changed if entry.path not in made}
+    if not changed or None in digests.values():
         return None
     kept = {path: sha256 for path, sha256 in sums.items() if path not in made}
-    return digest({**kept, **told})
+    return digest({**kept, **digests})
 
 
 def digest(sums: Mapping[str, str | None] | Mapping[str, str]) -> str:
@@ -211,7 +211,7 @@ def is_plain(path: str) -> bool:
 
 def named(path: str) -> str:
     """Return a path as it is, less what cannot be written, with a home folder as ``~``."""
-    return _UNWRITABLE.sub(lambda found: _printable(found[0]), _without_home(path))
+    return _UNWRITABLE.sub(lambda sign: _printable(sign[0]), _without_home(path))
 
 
 def shown(path: str) -> str:

@@ -37,12 +37,12 @@ def look(tree: Tree) -> dict[str, list[str]]:
         "PYTHONPATH": _modules,
         "PYTHONWARNINGS": _errors,
     }
-    found = {
+    named = {
         name: sorted(set(answer(os.environ[name])))[:_LIMIT]
         for name, answer in answers.items()
         if os.environ.get(name)
     }
-    return {name: names for name, names in found.items() if names}
+    return {name: names for name, names in named.items() if names}
 
 
 def _loaded(value: str) -> Iterator[str]:
@@ -71,10 +71,10 @@ def _modules(value: str) -> set[str]:
     """Name the modules that come before those of the same name in the environment or Python."""
     import sysconfig  # seldom needed
 
-    brought = {name for place in _outside(value.split(os.pathsep)) for name in _offered(place)}
+    offered = {name for place in _outside(value.split(os.pathsep)) for name in _offered(place)}
     library = sysconfig.get_path("stdlib")
     own = {name for folder in (*import_path.site_folders(), library) for name in _offered(folder)}
-    return brought & {*own, *sys.builtin_module_names, *_ALWAYS}
+    return offered & {*own, *sys.builtin_module_names, *_ALWAYS}
 
 
 def _offered(place: str) -> set[str]:
@@ -111,7 +111,7 @@ def _outside(places: Iterable[str]) -> Iterator[str]:
     own = (import_path.prefix(), *import_path.own_folders())
     for place in places:
         real = os.path.realpath(place) if place else ""
-        inside = any(real == one or import_path.is_below(real, one) for one in own)
+        inside = any(real == folder or import_path.is_below(real, folder) for folder in own)
         if real and not inside and not import_path.is_of_image(real):
             yield real
 

@@ -61,11 +61,13 @@ def carry(asked: Iterable[str], anchors: list[Anchor], owned: Collection[str]) -
 
 def _add(path: str, anchors: list[Anchor], owned: Collection[str], carried: Carried) -> None:
     try:
-        found = _files(path, anchors)
+        entries = _files(path, anchors)
     except modules.CannotTravel as why:
         carried.told.append(f"{record_file.shown(path)}: {why}")
     else:
-        carried.files.extend(entry for entry in found if os.path.realpath(entry.file) not in owned)
+        carried.files.extend(
+            entry for entry in entries if os.path.realpath(entry.file) not in owned
+        )
 
 
 def left(anchors: list[Anchor], taken: Collection[str]) -> Iterator[str]:
@@ -76,9 +78,9 @@ def left(anchors: list[Anchor], taken: Collection[str]) -> Iterator[str]:
         project = _project(anchor.folder)
         if project not in seen:
             seen.add(project)
-            counted = {one: _count(project, one, taken) for one in _beside(project, folders)}
+            counted = {name: _count(project, name, taken) for name in _beside(project, folders)}
             yield from _note(
-                anchor.name, {one: count for one, count in counted.items() if count[0]}
+                anchor.name, {name: count for name, count in counted.items() if count[0]}
             )
 
 
@@ -94,19 +96,19 @@ def _files(path: str, anchors: list[Anchor]) -> list[Entry]:
         raise modules.CannotTravel(foreign)
     if not anchors:
         raise modules.CannotTravel("no package has its sources outside of the environment")
-    nearest = min(anchors, key=lambda one: os.path.relpath(place, one.folder).count("../"))
+    nearest = min(anchors, key=lambda anchor: os.path.relpath(place, anchor.folder).count("../"))
     target = os.path.normpath(os.path.join(nearest.path, os.path.relpath(place, nearest.folder)))
     if target.startswith(f"{_DEEPEST}/.."):
         raise modules.CannotTravel(f"too far from {nearest.name} to keep its place beside it")
-    found: list[Entry] = modules.checked(_below(target, place))
-    return [entry._replace(path=_from_site(entry.path)) for entry in found]
+    entries: list[Entry] = modules.checked(_below(target, place))
+    return [entry._replace(path=_from_site(entry.path)) for entry in entries]
 
 
 def _below(target: str, place: str) -> Iterator[Entry]:
     if not os.path.isdir(place):
         return iter([Entry(target, place, "")])
-    found: Iterator[Entry] = editable.below("" if target == "." else target, place)
-    return found
+    entries: Iterator[Entry] = editable.below("" if target == "." else target, place)
+    return entries
 
 
 def _find(path: str, anchors: list[Anchor]) -> str:
@@ -145,7 +147,11 @@ def _beside(project: str, folders: Collection[str]) -> Iterator[str]:
         if not _OF_TOOLS.fullmatch(name) and not _is_environment(place):
             is_source = os.path.realpath(place) in folders
             inner = import_path.names(place) if is_source and not _is_package(place) else []
-            yield from (f"{name}/{one}" for one in inner if not _OF_TOOLS.fullmatch(one))
+            yield from (
+                f"{name}/{inner_name}"
+                for inner_name in inner
+                if not _OF_TOOLS.fullmatch(inner_name)
+            )
             if not is_source:
                 yield name
 
@@ -155,7 +161,7 @@ def _is_package(place: str) -> bool:
 
 
 def _is_environment(place: str) -> bool:
-    return any(os.path.exists(os.path.join(place, one)) for one in ("pyvenv.cfg", "conda-meta"))
+    return any(os.path.exists(os.path.join(place, mark)) for mark in ("pyvenv.cfg", "conda-meta"))
 
 
 def _count(project: str, name: str, taken: Collection[str]) -> tuple[int, int]:
@@ -169,13 +175,13 @@ def _count(project: str, name: str, taken: Collection[str]) -> tuple[int, int]:
 
 def _folders(taken: Collection[str]) -> set[str]:
     """Return all folders that hold any of some files."""
-    found: set[str] = set()
+    folders: set[str] = set()
     for file in taken:
         folder = os.path.dirname(file)
-        while folder not in found and folder != os.path.dirname(folder):
-            found.add(folder)
+        while folder not in folders and folder != os.path.dirname(folder):
+            folders.add(folder)
             folder = os.path.dirname(folder)
-    return found
+    return folders
 
 
 def _note(name: str, counted: dict[str, tuple[int, int]]) -> Iterator[str]:
@@ -183,7 +189,7 @@ def _note(name: str, counted: dict[str, tuple[int, int]]) -> Iterator[str]:
         return
     count = sum(files for files, _ in counted.values())
     more = "more than " if any(files > _LIMIT_FILES for files, _ in counted.values()) else ""
-    names = sorted(counted, key=lambda one: -counted[one][1])
+    names = sorted(counted, key=lambda other: -counted[other][1])
     others = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     yield (
         f"{more}{count} {'file' if count == 1 else 'files'}, "

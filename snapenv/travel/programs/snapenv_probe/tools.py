@@ -63,11 +63,11 @@ def masked(content: bytes) -> bytes:
 
 def _is_installer(file: str, name: str) -> bool:
     """Return whether a file is the script of an installer that is not, or no longer, there."""
-    found = _INSTALLER.fullmatch(name)
-    if found is None:
+    match = _INSTALLER.fullmatch(name)
+    if match is None:
         return False
     content = _read(file)
-    return any(entry_scripts.is_generated(content, *main) for main in _MAINS[found[1]])
+    return any(entry_scripts.is_generated(content, *main) for main in _MAINS[match[1]])
 
 
 def _read(file: str) -> bytes:
@@ -98,5 +98,5 @@ def _prompt() -> str | None:
     config = (entry_scripts.read(os.path.join(import_path.prefix(), "pyvenv.cfg")) or b"").decode(
         errors="replace"
     )
-    found = re.search(r"^prompt = (['\"]?)(.*)\1$", config, re.MULTILINE)
-    return found[2] if found else None
+    match = re.search(r"^prompt = (['\"]?)(.*)\1$", config, re.MULTILINE)
+    return match[2] if match else None

@@ -26,8 +26,8 @@ def describe(folder: Path | None) -> dict[str, str | None] | None:
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return None
     values = {name: value for name, value in _literals(tree) if value.isprintable()}
-    found = {name: values.get(variable) for name, variable in _NAMES.items()}
-    return found if found["version"] else None
+    facts = {name: values.get(variable) for name, variable in _NAMES.items()}
+    return facts if facts["version"] else None
 
 
 def _literals(tree: ast.Module) -> Iterator[tuple[str, str]]:

@@ -35,22 +35,22 @@ _MACHINE_CODE = re.compile(r"\.(?:so|pyd|dylib)(?:\.\d+)*$")
 
 def complete(everything: list[Distribution]) -> list[Distribution]:
     """Give each distribution of the environment's own that has no RECORD its files."""
-    if all(found.entries is not None for found in everything):
+    if all(package.entries is not None for package in everything):
         return everything
-    owned = {entry.file for found in everything for entry in found.entries or ()}
+    owned = {entry.file for package in everything for entry in package.entries or ()}
     done = []
-    for found in everything:
-        entries = found.entries
-        if entries is None and _is_own(found.folder):
-            entries = list({entry.path: entry for entry in _entries(found, owned)}.values())
+    for package in everything:
+        entries = package.entries
+        if entries is None and _is_own(package.folder):
+            entries = list({entry.path: entry for entry in _entries(package, owned)}.values())
             owned.update(entry.file for entry in entries)
-        done.append(found._replace(entries=entries))
+        done.append(package._replace(entries=entries))
     return done
 
 
-def is_egg(found: Distribution) -> bool:
+def is_egg(package: Distribution) -> bool:
     """Return whether a distribution is a folder of its own that holds its metadata too."""
-    return str(found.folder).endswith(".egg")
+    return str(package.folder).endswith(".egg")
 
 
 def has_machine_code(entries: Iterable[Entry]) -> bool:
@@ -58,14 +58,14 @@ def has_machine_code(entries: Iterable[Entry]) -> bool:
     return any(_MACHINE_CODE.search(entry.path) for entry in entries)
 
 
-def metadata(found: Distribution) -> Iterator[Entry]:
+def metadata(package: Distribution) -> Iterator[Entry]:
     """Name the files of a distribution's metadata as a .dist-info has them."""
-    base = os.path.join(found.folder, found.info)
-    if found.info.endswith(".dist-info"):
+    base = os.path.join(package.folder, package.info)
+    if package.info.endswith(".dist-info"):
         for name, file in _below(base):
-            yield Entry(f"{found.info}/{name}", file, "")
+            yield Entry(f"{package.info}/{name}", file, "")
         return
-    info = f"{found.name.replace('-', '_')}-{found.version}.dist-info"
+    info = f"{package.name.replace('-', '_')}-{package.version}.dist-info"
     if os.path.isfile(base):  # of distutils
         yield Entry(f"{info}/METADATA", base, "")
     for name, file in _below(base):
@@ -73,9 +73,9 @@ def metadata(found: Distribution) -> Iterator[Entry]:
             yield Entry(f"{info}/{'METADATA' if name == 'PKG-INFO' else name}", file, "")
 
 
-def metadata_files(found: Distribution) -> list[str]:
+def metadata_files(package: Distribution) -> list[str]:
     """Return every file of its .egg-info or .dist-info, absolute."""
-    return [file for _, file in _below(os.path.join(found.folder, found.info))]
+    return [file for _, file in _below(os.path.join(package.folder, package.info))]
 
 
 def _is_own(folder: str) -> bool:
@@ -85,36 +85,36 @@ def _is_own(folder: str) -> bool:
     )
 
 
-def _entries(found: Distribution, owned: set[str]) -> Iterator[Entry]:
+def _entries(package: Distribution, owned: set[str]) -> Iterator[Entry]:
     """Yield its metadata, its scripts and its modules; of two for one path the last counts."""
-    base = os.path.join(found.folder, found.info)
-    listed = _listed(found, base)
-    files = _found(found, owned) if listed is None else listed
+    base = os.path.join(package.folder, package.info)
+    listed = _listed(package, base)
+    files = _found(package, owned) if listed is None else listed
     for file in files:
         if not file.startswith(base + os.sep) and file != base:
-            yield Entry(os.path.relpath(file, found.folder), file, "")
-    yield from metadata(found)
-    folder = os.path.join(import_path.root_of(found.folder), "bin")
-    for name in sorted(entry_scripts.named(found)):
+            yield Entry(os.path.relpath(file, package.folder), file, "")
+    yield from metadata(package)
+    folder = os.path.join(import_path.root_of(package.folder), "bin")
+    for name in sorted(entry_scripts.named(package)):
         if os.path.isfile(os.path.join(folder, name)):
             yield Entry(f"../../../bin/{name}", os.path.join(folder, name), "")
 
 
-def _listed(found: Distribution, base: str) -> Iterable[str] | None:
+def _listed(package: Distribution, base: str) -> Iterable[str] | None:
     """Return the files that an installer has listed; None where none has."""
-    listed = (found.read("installed-files.txt") or "").splitlines()
+    listed = (package.read("installed-files.txt") or "").splitlines()
     if listed:
         return [os.path.normpath(os.path.join(base, name)) for name in listed if name.strip()]
-    by_conda: frozenset[str] | None = conda.record_with((base, *metadata_files(found)))
+    by_conda: frozenset[str] | None = conda.record_with((base, *metadata_files(package)))
     return by_conda
 
 
-def _found(found: Distribution, owned: set[str]) -> Iterator[str]:
+def _found(package: Distribution, owned: set[str]) -> Iterator[str]:
     """Look for the modules of a distribution; links are left to those who carry untracked files."""
-    is_whole = is_egg(found)
-    tops = None if is_whole else _tops(found)
-    for name in import_path.names(found.folder):
-        place = os.path.join(found.folder, name)
+    is_whole = is_egg(package)
+    tops = None if is_whole else _tops(package)
+    for name in import_path.names(package.folder):
+        place = os.path.join(package.folder, name)
         stem = name.split(".", maxsplit=1)[0]
         is_own = stem in (tops or ()) and not name.endswith("-info")
         if is_whole or is_own:
@@ -122,10 +122,12 @@ def _found(found: Distribution, owned: set[str]) -> Iterator[str]:
             yield from (file for file in files if file not in owned and not os.path.islink(file))
 
 
-def _tops(found: Distribution) -> set[str]:
-    listed = set((found.read("top_level.txt") or "").replace("/", " ").split())
-    stems = {name.split(".", maxsplit=1)[0] for name in import_path.names(found.folder)}
-    return listed or {stem for stem in stems if re.sub(r"[-_.]+", "-", stem).lower() == found.name}
+def _tops(package: Distribution) -> set[str]:
+    listed = set((package.read("top_level.txt") or "").replace("/", " ").split())
+    stems = {name.split(".", maxsplit=1)[0] for name in import_path.names(package.folder)}
+    return listed or {
+        stem for stem in stems if re.sub(r"[-_.]+", "-", stem).lower() == package.name
+    }
 
 
 def _below(top: str) -> Iterator[tuple[str, str]]:

@@ -88,7 +88,11 @@ def _inside(
                 or tools.is_of_tool(file, path)
             ):
                 first.setdefault(path, UntrackedFile(path, file, _link(file, folder)))
-        first.update((one.path, one) for one in _namespaces(folder, tree) if one.path not in first)
+        first.update(
+            (namespace.path, namespace)
+            for namespace in _namespaces(folder, tree)
+            if namespace.path not in first
+        )
     scripts = set().union(*map(entry_scripts.claimed, everything))
     for file in tree.around.keys() - owned:
         is_claimed = entry_scripts.is_in_bin(file) and os.path.basename(file) in scripts
@@ -109,15 +113,15 @@ def facts(files: list[UntrackedFile], hashed: Mapping[str, Hashed]) -> list[dict
     """Describe them as snapenv's ``LooseFile``, without what cannot be carried."""
     return [
         {
-            "path": one.path,
-            "sha256": None if one.link or one.is_folder else _sha256(one, hashed),
-            "link": one.link,
-            "folder": one.is_folder,
-            "executable": None if one.link or one.is_folder else _is_executable(one, hashed),
-            "placeholders": _has_placeholders(one),
+            "path": file.path,
+            "sha256": None if file.link or file.is_folder else _sha256(file, hashed),
+            "link": file.link,
+            "folder": file.is_folder,
+            "executable": None if file.link or file.is_folder else _is_executable(file, hashed),
+            "placeholders": _has_placeholders(file),
         }
-        for one in files
-        if why_not(one, hashed) is None
+        for file in files
+        if why_not(file, hashed) is None
     ]
 
 
@@ -165,13 +169,13 @@ def _is_executable(entry: UntrackedFile, hashed: Mapping[str, Hashed]) -> bool:
     return entry.is_file and bool(hashed[entry.file].is_executable)
 
 
-def _owned(found: Distribution) -> set[str]:
-    info = os.path.join(found.folder, found.info)
+def _owned(package: Distribution) -> set[str]:
+    info = os.path.join(package.folder, package.info)
     return {
         info,
         *(os.path.join(info, name) for name in record_file.OF_INSTALLER),
-        *(entry.file for entry in found.entries or ()),
-        *(() if found.info.endswith(".dist-info") else unrecorded.metadata_files(found)),
+        *(entry.file for entry in package.entries or ()),
+        *(() if package.info.endswith(".dist-info") else unrecorded.metadata_files(package)),
     }
 
 
