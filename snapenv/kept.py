@@ -25,7 +25,7 @@ from snapenv.content import replace_file, sha256_of
 from snapenv.errors import SnapshotDamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -233,13 +233,9 @@ def _is_safe(folder: Path) -> bool:
     """Return whether nobody else could put a file into a folder, or another folder in its place."""
     try:
         place = folder.resolve(strict=True)
-        return _is_own(place.stat()) and all(map(_keeps, _statuses(place.parents)))
+        return _is_own(place.stat()) and all(_keeps(above.stat()) for above in place.parents)
     except OSError:
         return False
-
-
-def _statuses(folders: Iterable[Path]) -> Iterable[os.stat_result]:
-    return (folder.stat() for folder in folders)
 
 
 def _is_own(status: os.stat_result) -> bool:

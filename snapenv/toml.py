@@ -12,9 +12,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
-_SAID = 300  # characters of what a parser says
+_LONGEST = 300  # characters of what a parser says
 _SHORT = 2  # longer arrays get a line an item
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _PLAIN_TEXT = re.compile(r"[ !#-\[\]-~]*")  # nothing that a TOML string must escape
@@ -64,7 +64,7 @@ def parse_any_toml(text: str) -> Any:  # noqa: ANN401 - any TOML value
 def one_line(text: str) -> str:
     """Put what a file may have made up on one short line that is safe to show."""
     line = "".join(letter if letter.isprintable() else " " for letter in text)
-    return line if len(line) <= _SAID else f"{line[: _SAID - 1]}…"
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
 def _refuse_deep(text: str) -> None:
@@ -84,8 +84,12 @@ def _lines(table: Mapping[str, Any], comments: Mapping[str, str], path: str = ""
     """Yield a table's own values, then the tables below it, each with its whole path."""
     below = {key: value for key, value in table.items() if _is_tables(value)}
     for key, value in table.items():
-        if key not in below and value is not None:
-            yield f"{_key(key)} = {_array(value) if _is_long(value) else _value(value)}"
+        if key in below or value is None:
+            continue
+        if isinstance(value, tuple | list) and len(value) > _SHORT:
+            yield "\n".join((f"{_key(key)} = [", *(f"    {_value(each)}," for each in value), "]"))
+        else:
+            yield f"{_key(key)} = {_value(value)}"
     for key, value in below.items():
         name = f"{path}{_key(key)}"
         if isinstance(value, dict):
@@ -100,14 +104,6 @@ def _is_tables(value: object) -> bool:
     if isinstance(value, tuple | list):
         return bool(value) and isinstance(value[0], dict)
     return isinstance(value, dict)
-
-
-def _is_long(value: object) -> bool:
-    return isinstance(value, tuple | list) and len(value) > _SHORT
-
-
-def _array(values: Sequence[Any]) -> str:
-    return "\n".join(("[", *(f"    {_value(value)}," for value in values), "]"))
 
 
 def _pairs(table: Mapping[str, Any]) -> Iterator[str]:
@@ -126,7 +122,9 @@ def _value(value: Any) -> str:  # noqa: ANN401 - any TOML value
         return f"{{{', '.join(_pairs(value))}}}"
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_value, value))}]"
-    return _other(value)
+    if isinstance(value, dt.date | dt.time):  # of another program's configuration
+        return value.isoformat()
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _text(text: str) -> str:
@@ -135,9 +133,3 @@ def _text(text: str) -> str:
 
 def _escape(sign: re.Match[str]) -> str:
     return _ESCAPES.get(sign[0]) or f"\\u{ord(sign[0]):04x}"
-
-
-def _other(value: object) -> str:
-    if isinstance(value, dt.date | dt.time):  # of another program's configuration
-        return value.isoformat()
-    return str(value).lower() if isinstance(value, bool) else str(value)
