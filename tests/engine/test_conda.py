@@ -76,7 +76,11 @@ def texts(prefix: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", ["back", "a longer name with spaces"])
 def test_a_prefix_comes_back_at_another_path(name: str, original: Path, tmp_path: Path) -> None:
-    into = make(tmp_path / name, lock_of(original), **{PYLOCK_FILE: locked("click")})
+    lock = lock_of(original)
+    lock = replace(
+        lock, environment=replace(lock.environment, variables={"ZOO": "$CONDA_PREFIX/zoo:1"})
+    )
+    into = make(tmp_path / name, lock, **{PYLOCK_FILE: locked("click")})
 
     assert say(into, "python", "-c", "import zoocext; print(zoocext.PREFIX)") == f"{into}/lib"
     assert say(into, "zoo-config") == f"zoo-config of {into}"
@@ -89,6 +93,8 @@ def test_a_prefix_comes_back_at_another_path(name: str, original: Path, tmp_path
     assert record["url"].startswith("file://")
     assert record["depends"] == [*json.loads(original_record(original))["depends"]]
     assert (into / "conda-meta" / "history").is_file()
+    state = json.loads((into / "conda-meta" / "state").read_text())
+    assert state["env_vars"] == {"ZOO": f"{into}/zoo:1"}
     assert all(path.stat().st_mode & 0o004 for path in into.rglob("*") if path.is_file())
 
 

@@ -57,6 +57,7 @@ def main(lock_file: str, prefix: str) -> None:
     )
     for package in packages:
         _name_origin(meta, package, archives[package["name"]])
+    _set_variables(meta, lock["environment"].get("variables") or {}, prefix)
     (meta / "history").touch()  # conda takes a folder for an environment by this
 
 
@@ -125,6 +126,14 @@ def _name_origin(meta: Path, package: dict[str, Any], archive: dict[str, Any]) -
     )
     path.write_text(json.dumps(record, indent=2), encoding="utf-8")
     path.chmod(0o644)  # py-rattler lets nobody else read it
+
+
+def _set_variables(meta: Path, variables: dict[str, str], prefix: str) -> None:
+    """Set variables as ``conda env config vars set`` does; their values name the prefix."""
+    if variables:
+        values = {name: value.replace("$CONDA_PREFIX", prefix) for name, value in variables.items()}
+        state = json.dumps({"version": 1, "env_vars": values}, indent=2)
+        (meta / "state").write_text(state, encoding="utf-8")
 
 
 if __name__ == "__main__":
