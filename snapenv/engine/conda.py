@@ -6,8 +6,10 @@ py-rattler runs in a program of its own, the one that an image is made with too.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.engine.full_disk import could_not_make
@@ -15,7 +17,7 @@ from snapenv.errors import InstallError, WriteError
 from snapenv.model.snapshot import INSTALL_CONDA
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from snapenv.ports import Completed, Target
 
@@ -47,9 +49,20 @@ def install_conda_packages(program: Target, files: Path, lock: str, into: Path) 
         WriteError: The disk is full.
     """
     script = str(files / INSTALL_CONDA)
-    done = program.run((sys.executable, "-B", script, str(files / lock), str(into)))
+    words = (sys.executable, "-B", script, str(files / lock), str(into))
+    done = program.run(words, environment=_trusted(os.environ))
     if done.exit_code != 0:
         raise _failed(done, into)
+
+
+def _trusted(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the variable by which py-rattler trusts the authorities that this machine trusts."""
+    from snapenv.network.session import choose_authorities
+
+    path = choose_authorities(environment)
+    if path is None:
+        return {}
+    return {"SSL_CERT_DIR" if Path(path).is_dir() else "SSL_CERT_FILE": path}
 
 
 def _failed(done: Completed, into: Path) -> InstallError | WriteError:

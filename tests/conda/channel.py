@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
+
+from tests.certificates import ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -67,14 +70,23 @@ class ChannelServer:
 
 @contextmanager
 def serve_channel(
-    folder: Path, *, token: str | None = None, authorization: str | None = None
+    folder: Path,
+    *,
+    token: str | None = None,
+    authorization: str | None = None,
+    certificates: Path | None = None,
 ) -> Iterator[ChannelServer]:
-    """Serve a channel on loopback until the block ends."""
+    """Serve a channel on loopback until the block ends, over TLS with the good certificate."""
     state = ChannelServer(folder=folder, token=token, authorization=authorization)
     handler = type("Handler", (_Handler,), {"state": state})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         state.address = f"http://127.0.0.1:{server.server_port}/zoo"
+        if certificates:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificates / "good.crt", certificates / "key")
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            state.address = f"https://{ADDRESS}:{server.server_port}/zoo"
         thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:

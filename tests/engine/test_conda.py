@@ -15,6 +15,7 @@ from snapenv.errors import InstallError
 from snapenv.model.snapshot import PYLOCK_FILE
 from snapenv.ownership.new_folder import new_folder
 from snapenv.targets.local import LocalTarget
+from tests.certificates import make_certificates
 from tests.conda.channel import make_environment, serve_channel
 from tests.conda.locks import files_of, lock_of
 from tests.conda.packages import OTHER_SUBDIR, PLACEHOLDER, SITE
@@ -184,6 +185,19 @@ def test_a_hash_that_differs_over_http_is_named(
         pytest.raises(InstallError, match=r"failed to fetch zoopure-.*: hash mismatch"),
     ):
         make(tmp_path / "back", wrong_hash(lock_of(original, address=server.address)))
+
+
+def test_the_authority_that_this_machine_trusts_is_trusted(
+    original: Path, conda_channel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates = make_certificates(tmp_path / "certificates")
+    monkeypatch.setenv("RATTLER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_CERT", str(certificates / "ca.crt"))
+
+    with serve_channel(conda_channel, certificates=certificates) as server:
+        into = make(tmp_path / "back", lock_of(original, address=server.address))
+
+    assert say(into, "zoo-roar") == "roar 1.0"
 
 
 def test_a_prefix_longer_than_the_packages_leave_room_for_is_named(

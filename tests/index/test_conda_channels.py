@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -68,7 +68,7 @@ WAYS = {
 
 @pytest.mark.parametrize(("asked_for", "tell"), WAYS.values(), ids=WAYS)
 def test_what_is_known_of_a_channel_is_sent_to_it(
-    asked_for: dict[str, str],
+    asked_for: dict[str, Any],
     tell: Callable[[Path, ChannelServer], None],
     home: Path,
     tmp_path: Path,
