@@ -123,12 +123,14 @@ def _base(archived: Archived, request: Loading, services: Services) -> Image:
     except ValueError as error:
         raise not_an_export(request.file, str(error)) from error
     ref = ref.mirrored(request.mirror) if request.mirror else ref
-    base = find_base(ref.tagged, digest, services) or fetch_image(ref, services)
     expected = archived.diff_ids[: archived.absent]
+    base = find_base(ref.tagged, digest, services)
+    if base is None or base.diff_ids[: len(expected)] != expected:  # a tag may have been moved
+        base = fetch_image(ref, services)
     if base.diff_ids[: len(expected)] != expected:
         raise BaseError(
-            f"{request.file} lacks the layers of {ref}, which has others here",
-            hint="Pull the base image by its digest, or export without --delta.",
+            f"{request.file} lacks the layers of {ref}, which has others",
+            hint="Export without --delta.",
         )
     return base
 

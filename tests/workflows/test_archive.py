@@ -228,14 +228,28 @@ def test_a_mirror_gives_the_base_too(engine: FakeEngine, other: Pulling, tmp_pat
     assert other.pulled[0].startswith("example.com/mirror/nvidia/pytorch:25.10-py3@sha256:")
 
 
-def test_a_base_that_has_other_layers_here_is_refused(
+def test_a_base_whose_tag_was_moved_here_is_pulled_by_its_digest(
+    engine: FakeEngine, other: Pulling, tmp_path: Path
+) -> None:
+    export_image(by_tag(tmp_path / "a", delta=True), services(engine))
+    other.tag(build(other, "FROM scratch\nCOPY Dockerfile /"), BASE)
+
+    import_image(file(tmp_path / "a"), services(other))
+
+    assert len(other.pulled) == 1
+    assert f"here:{TAG}" in other.images
+
+
+def test_a_base_that_has_other_layers_is_refused(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
     export_image(by_tag(tmp_path / "a", delta=True), services(engine))
     wrong = build(other, "FROM scratch\nCOPY Dockerfile /")
     other.tag(wrong, BASE)
+    other.served = dict.fromkeys(other.served, wrong)
+    other.remote = other.layers
 
-    with pytest.raises(BaseError, match="which has others here"):
+    with pytest.raises(BaseError, match="which has others$"):
         import_image(file(tmp_path / "a"), services(other))
 
     assert f"here:{TAG}" not in other.images
