@@ -42,6 +42,7 @@ def list_made(client: APIClient) -> Iterator[Freeable]:
         )
         answer.raise_for_status()
         usage = answer.json()
+    parents = {image["ParentId"] for image in usage["Images"] or ()}
     for image in usage["Images"] or ():
         kind = _image_kind(image["Labels"] or {})
         if kind:
@@ -51,7 +52,7 @@ def list_made(client: APIClient) -> Iterator[Freeable]:
                 names=tuple(name for name in image["RepoTags"] or () if name != _UNNAMED),
                 size_bytes=image["Size"] - max(image["SharedSize"], 0),
                 created=_utc(image["Created"]),
-                in_use=image["Containers"] > 0,
+                in_use=image["Containers"] > 0 or image["Id"] in parents,
             )
     for record in usage["BuildCache"] or ():
         if record["Type"] == _CACHE_MOUNT and _OURS in record["Description"]:

@@ -21,7 +21,7 @@ class Freeable(Struct, frozen=True, kw_only=True):
     size_bytes: int  # that removing it alone gives back: what other images share stays
     created: str | None = None  # when it was made
     last_used: str | None = None  # of an environment, by a run of this user
-    in_use: bool = False  # by a container, or it is a run that goes on
+    in_use: bool = False  # by a container or another image, or it is a run that goes on
 
     @property
     def name(self) -> str:

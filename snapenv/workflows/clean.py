@@ -45,11 +45,11 @@ class Cleaning(Struct, frozen=True, kw_only=True):
 def clean(request: Cleaning, services: Services) -> Outcome[CleanResult]:
     """List what snapenv has made with what each thing takes up, and free what is chosen.
 
-    Without an engine the rest is done, with a warning.
+    Without an engine the rest is done, with a warning, and so where it does not let go of an image.
 
     Raises:
         NotFoundError: There is no environment of a name that is to be kept.
-        EngineError: The engine failed.
+        EngineError: The engine does not say what it has.
     """
     records = list_records(services.state) if services.state else ()
     made, warnings = _of_engine(services, records)
@@ -61,14 +61,18 @@ def clean(request: Cleaning, services: Services) -> Outcome[CleanResult]:
             *_caches(request, services),
         )
     chosen = choose(things, request, now=datetime.now(timezone.utc))
+    freed = list[Freeable]()
     if request.yes and chosen:
         with services.progress.task("Freeing") as task:
             for thing in sorted(chosen, key=lambda one: one.kind != "workspace"):  # before its base
                 task.note(thing.name)
-                _free(thing, request, services)
+                try:
+                    _free(thing, request, services)
+                    freed.append(thing)
+                except EngineError as error:
+                    warnings += (f"{thing.name} stays: {error.message}",)
     rows = tuple(
-        CleanedThing(thing=thing, chosen=thing in chosen, freed=request.yes and thing in chosen)
-        for thing in things
+        CleanedThing(thing=thing, chosen=thing in chosen, freed=thing in freed) for thing in things
     )
     result = CleanResult(
         things=rows, freed_bytes=sum(row.thing.size_bytes for row in rows if row.freed)

@@ -35,6 +35,11 @@ def test_images_of_snapenv_are_listed_and_go_with_all_their_names() -> None:
         ),
         FakeTask(),
     )
+    container = engine.client.create_container(environment.id, ["/none"])
+    child = engine.client.commit(container["Id"])["Id"]
+    engine.client.remove_container(container["Id"])
+    with_child = {one.id: one for one in engine.list_made()}[environment.id]
+    engine.remove(child)
     foreign = engine.build(BuildContext(files=files | {"x": os.urandom(9)}, labels={}), FakeTask())
 
     made = {one.id: one for one in engine.list_made()}
@@ -49,6 +54,7 @@ def test_images_of_snapenv_are_listed_and_go_with_all_their_names() -> None:
     assert made[environment.id].size_bytes == 0
     assert alone.size_bytes == SIZE
     assert not alone.in_use
+    assert with_child.in_use
     assert foreign.id not in made
     assert engine.find(environment.id) is None
     assert engine.find(foreign.id)

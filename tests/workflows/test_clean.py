@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from snapenv.errors import NotFoundError
+from snapenv.errors import EngineError, NotFoundError
 from snapenv.launch.records import list_records, write_end, write_record
 from snapenv.model.clean import Freeable
 from snapenv.model.launch import InImage, Launch, RunEnd, RunRecord, RunState
@@ -162,6 +162,20 @@ def test_with_an_age_runs_go_too_but_for_those_that_go_on(made: Services) -> Non
     assert made.containers.removed == ["ended"]
     assert sorted(path.name for path in (made.cache / "wheels").iterdir()) == ["b"]
     assert made.engine.list_made() == (OLD, BUSY)
+
+
+class Holding(EngineWithBase):
+    """Has begun to use each image."""
+
+    def remove_made(self, made: Freeable) -> None:
+        raise EngineError(f"conflict: {made.id} is in use", hint="Try again.")
+
+
+def test_what_the_engine_does_not_let_go_of_stays(made: Services) -> None:
+    outcome = clean(Cleaning(yes=True), replace(made, engine=Holding(freeable=[LAYER])))
+
+    assert [row.thing.kind for row in outcome.result.things if row.freed] == ["tools", "cache"]
+    assert outcome.warnings == ("example.com/team/env:w stays: conflict: sha256:w is in use",)
 
 
 def test_without_an_engine_the_rest_is_freed(made: Services) -> None:
