@@ -88,7 +88,8 @@ class Credentials:
         """Return what uv must be told; it is let ask a keyring where a password is missing."""
         configuration = self._configuration
         chosen = [url for url in (configuration.pip_default, *configuration.pip_extra) if url]
-        lacks = any(not _is_whole(self.known(url)) for url in chosen)
+        logins = [self.known(url) for url in chosen]
+        lacks = any(login is None or login.password is None for login in logins)
         asks = configuration.asks_keyring
         return configuration.variables(keyring=has_keyring() and (lacks if asks is None else asks))
 
@@ -118,7 +119,11 @@ class Credentials:
 
     def _values(self) -> Iterator[tuple[str, str]]:
         texts = self._configuration.texts
-        of_variables = {name: value for name, value in texts.environment.items() if _is_ours(name)}
+        of_variables = {
+            name: value
+            for name, value in texts.environment.items()
+            if name.startswith(("PIP_", "UV_"))
+        }
         named = [(file.source, file.text) for file in (*texts.pip, *texts.uv)]
         for source, text in (*named, *of_variables.items()):
             for user_info, host in _USER_INFO.findall(text):
@@ -154,14 +159,6 @@ def _serves(address: str, url: str) -> bool:
             f".{urlsplit(url).hostname}".endswith(above)
         )
     return realm(address) == realm(url)
-
-
-def _is_ours(name: str) -> bool:
-    return name.startswith(("PIP_", "UV_"))
-
-
-def _is_whole(login: Login | None) -> bool:
-    return login is not None and login.password is not None
 
 
 def _of_user_info(user_info: str, where: str) -> Iterator[tuple[str, str]]:
@@ -246,8 +243,10 @@ def read_netrc(environment: Mapping[str, str]) -> Netrc:
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return Netrc()
-    words = _netrc_words(path)
+    words: tuple[str, ...] = ()
     try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        words = tuple(_NETRC_PASSWORD.findall(text))
         hosts = netrc.netrc(str(path)).hosts
     except (netrc.NetrcParseError, OSError, ValueError):
         return Netrc(words=words)
@@ -257,10 +256,3 @@ def read_netrc(environment: Mapping[str, str]) -> Netrc:
     }
     default = logins.pop("default", None)
     return Netrc(logins=logins, default=default, words=words)
-
-
-def _netrc_words(path: Path) -> tuple[str, ...]:
-    try:
-        return tuple(_NETRC_PASSWORD.findall(path.read_text(encoding="utf-8", errors="replace")))
-    except OSError:
-        return ()

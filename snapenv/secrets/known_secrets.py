@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import re
 import stat
@@ -156,20 +157,9 @@ def _of_key(text: str) -> Iterator[Named]:
     """Yield a line of each private key that no other file has but a copy of it."""
     for body in _BODY_OF_KEY.findall(text):
         lines = [line for line in body.replace("\\n", "\n").split() if _BASE64.fullmatch(line)]
-        if lines:
-            yield _own_line(lines), "the private key"
-
-
-def _own_line(lines: list[str]) -> str:
-    """Return the last line that is long enough; the first ones say only of what kind a key is."""
-    return lines[-1] if len(lines[-1]) >= _KEY_LINE else lines[-2:][0]
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return base64.b64decode(text)
-    except binascii.Error:
-        return b""
+        if lines:  # the last that is long enough: the first ones say only of what kind a key is
+            is_long = len(lines[-1]) >= _KEY_LINE
+            yield lines[-1] if is_long else lines[-2:][0], "the private key"
 
 
 class _SecretFile(Struct, frozen=True, kw_only=True):
@@ -311,9 +301,11 @@ def _plain_or_encoded(name: str, value: str) -> Iterator[str]:
 def _logins(value: str) -> Iterator[str]:
     """Yield a value, and the password if it is the base64 of ``user:password``."""
     yield value
-    _, _, password = _decode(value + "==").decode(errors="replace").partition(":")
-    if password.isprintable():
-        yield password
+    with contextlib.suppress(binascii.Error):
+        login = base64.b64decode(value + "==").decode(errors="replace")
+        _, _, password = login.partition(":")
+        if password.isprintable():
+            yield password
 
 
 def _is_path(value: str) -> bool:

@@ -93,16 +93,17 @@ def refuse_leaking_image(
             count(done)
 
     leaks = (
-        find_leaks(location, counted(chunks), secrets, forms=not _is_in_venv(location))
+        find_leaks(
+            location,
+            counted(chunks),
+            secrets,
+            forms=location.layer is None or not location.name.startswith(_VENV),
+        )
         for location, chunks in leaving
     )
     refuse_leaks(
         (leak for leak in chain(*leaks) if not leak.location.name.endswith(allowed)), allowed=()
     )
-
-
-def _is_in_venv(location: Location) -> bool:
-    return location.layer is not None and location.name.startswith(_VENV)
 
 
 def _is_allowed(name: str, allowed: Collection[str]) -> bool:
