@@ -120,7 +120,16 @@ def tools_folder(target: Target, services: Services) -> Path:
         python = (target.python, "-I", "-S", "-B", "-m")
         for words in (
             ("venv", "--without-pip", str(folder / "work")),
-            ("compileall", "-q", "-j", "0", str(folder / "work" / "lib"), str(folder / "kernel")),
+            (
+                "compileall",
+                "-q",
+                "-j",
+                "0",
+                "-x",
+                "/tests/",
+                str(folder / "work" / "lib"),
+                str(folder / "kernel"),
+            ),
         ):
             done = target.run((*python, *words))
             if done.exit_code != 0:

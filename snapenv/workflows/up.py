@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -41,7 +42,6 @@ from snapenv.workspace.serving import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from snapenv.model.launch import Launch
     from snapenv.ports import Services
@@ -176,12 +176,18 @@ def _wanted(request: Up, prepared: Prepared, services: Services) -> Wanted:
 
 
 def _dry_run(prepared: Prepared, wanted: Wanted) -> Outcome[UpResult]:
-    """Show the equal command, with the environment's name in the place of the image to be made."""
-    serving = _in_container(prepared, wanted, image="") if prepared.engine else prepared
+    """Show the equal command, but for what has to be made first."""
+    if prepared.engine:
+        serving = _in_container(prepared, wanted, image="")
+        name = getattr(prepared.launch.place, "name", "")
+        made = f"an image of the workspace is made on top of {name}, and runs in its place"
+    else:
+        serving = _in_venv(prepared, wanted, Path("TOOLS"))
+        made = "TOOLS stands for a folder of the user's cache, which is made"
     command = shell_command(serving.launch, prepared.engine, detached=True)
     record = prepared.record
     result = UpResult(name=record.run, ref=record.ref, runs=record.results, command=command)
-    notes = filter(None, (files_note(serving.launch),))
+    notes = filter(None, (made, files_note(serving.launch)))
     return Outcome(
         command="up", result=result, lines=(command,), warnings=(*prepared.notes, *notes)
     )

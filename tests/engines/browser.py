@@ -27,7 +27,7 @@ _PACKAGES = {
     "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
     "util-linux": "unshare",
 }
-_ARGUMENTS = (
+ARGUMENTS = (
     "--headless",
     "--no-sandbox",  # root has none
     "--no-first-run",
@@ -91,7 +91,7 @@ class Browser:
 
     def _run(self, folder: str, *arguments: str, dark: bool) -> str:
         return call(
-            *("unshare", "--net", self.program, *_ARGUMENTS, f"--user-data-dir={folder}/profile"),
+            *("unshare", "--net", self.program, *ARGUMENTS, f"--user-data-dir={folder}/profile"),
             f"--blink-settings=preferredColorScheme={0 if dark else 1}",
             *arguments,
             environment={"HOME": folder},

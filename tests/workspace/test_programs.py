@@ -27,7 +27,7 @@ def test_the_last_row_of_an_epoch_counts() -> None:
     assert parse_results(f"{RESULTS} 2, 1.0, x\n")[2] == {"train/box_loss": 1.0}
 
 
-@pytest.mark.parametrize("rest", [" 3, 0.9", " 3, 0.9\n", "\n"])
+@pytest.mark.parametrize("rest", [" 3, 0.9, 1", " 3, 0.9\n", "\n"])
 def test_a_row_that_is_being_written_waits(rest: str) -> None:
     assert list(parse_results(RESULTS + rest)) == [1, 2]
 
