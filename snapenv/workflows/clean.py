@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from snapenv.model.launch import RunRecord, RunState
     from snapenv.ports import Services
 
-_CACHES = ("hashes", "made", "records", "wheels")  # folders of services.cache
+_CACHES = ("bytecode", "hashes", "made", "records", "wheels")  # folders of services.cache
 _BEING_MADE_S = 3600  # an image has no name until it is proved
 _MADE_ANEW = {"workspace", "tools", "build-cache", "cache"}  # when they are needed again
 

@@ -96,7 +96,12 @@ def made(tmp_path: Path) -> Services:
     write_record(state, record("ended", image=OLD.id))
     write_end(state, "ended", RunEnd(exit_code=0, finished="2026-03-30T13:00:00Z"))
     write_record(state, record("on", image=NEW.id))
-    for name, age_s in (("wheels/a", 10 * DAY_S), ("wheels/b", 0), ("locks/a", 10 * DAY_S)):
+    for name, age_s in (
+        ("bytecode/env/c", 0),
+        ("wheels/a", 10 * DAY_S),
+        ("wheels/b", 0),
+        ("locks/a", 10 * DAY_S),
+    ):
         path = cache / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"12345")
@@ -127,10 +132,11 @@ def test_all_is_listed_and_nothing_freed(made: Services) -> None:
         ("tools", False, True),
         ("tools", True, False),
         ("cache", False, True),
+        ("cache", False, True),
     ]
     assert outcome.result.things[0].thing.last_used == "2026-03-30T12:00:00Z"
     assert outcome.result.freed_bytes == 0
-    assert outcome.lines[-1] == "20 B can be freed; nothing was, without --yes"
+    assert outcome.lines[-1] == "25 B can be freed; nothing was, without --yes"
     assert len(made.engine.list_made()) == 4
     assert made.state
     assert len(list_records(made.state)) == 3
@@ -143,8 +149,9 @@ def test_what_is_chosen_is_freed_and_nothing_else(made: Services) -> None:
         "workspace",
         "tools",
         "cache",
+        "cache",
     ]
-    assert outcome.lines[-1] == "freed 20 B"
+    assert outcome.lines[-1] == "freed 25 B"
     assert made.engine.list_made() == (OLD, NEW, BUSY)
     assert made.cache
     assert sorted(path.name for path in made.cache.rglob("?")) == ["a"]
@@ -174,12 +181,20 @@ class Holding(EngineWithBase):
 def test_what_the_engine_does_not_let_go_of_stays(made: Services) -> None:
     outcome = clean(Cleaning(yes=True), replace(made, engine=Holding(freeable=[LAYER])))
 
-    assert [row.thing.kind for row in outcome.result.things if row.freed] == ["tools", "cache"]
+    assert [row.thing.kind for row in outcome.result.things if row.freed] == [
+        "tools",
+        "cache",
+        "cache",
+    ]
     assert outcome.warnings == ("example.com/team/env:w stays: conflict: sha256:w is in use",)
 
 
 def test_without_an_engine_the_rest_is_freed(made: Services) -> None:
     outcome = clean(Cleaning(yes=True), replace(made, engine=NoEngine()))
 
-    assert [row.thing.kind for row in outcome.result.things if row.freed] == ["tools", "cache"]
+    assert [row.thing.kind for row in outcome.result.things if row.freed] == [
+        "tools",
+        "cache",
+        "cache",
+    ]
     assert outcome.warnings == ("no Docker engine answers at x: images are not listed",)
