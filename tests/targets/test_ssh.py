@@ -22,6 +22,7 @@ from snapenv.errors import (
 from snapenv.ports import Completed, Target
 from snapenv.targets.ssh import SshTarget
 from tests.engines.ssh import BARE, GREETING, HOST, REFUSING, SHELLS, STRANGER
+from tests.sampling import is_full
 from tests.targets.processes import all_end
 
 BLOCK = "bytes(range(256)) * 4096"  # 1 MiB
@@ -117,7 +118,7 @@ def test_a_program_is_given_its_three_streams_and_no_other(there: Target) -> Non
 
 
 def test_programs_that_end_at_once_do_not_stop_the_shell_over_there(there: Target) -> None:
-    for _ in range(20):
+    for _ in range(20 if is_full() else 5):
         assert there.run(("false",)) == Completed(exit_code=1, stdout="", stderr="")
 
 

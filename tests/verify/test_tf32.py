@@ -67,6 +67,7 @@ torch.backends.cudnn.conv.fp32_precision = 'tf32'
 torch.backends.cudnn.rnn.fp32_precision = 'tf32'
 """,
 }
+SWITCH_OFF = "see(); off(); see(); see_old()"
 OFF, OFF_OLD = [False, "ieee", "ieee", "ieee"], ["highest", False, False]
 ON, ON_OLD = [True, "tf32", "tf32", "tf32"], ["high", True, True]
 FROM_OFF_TO_ON = "off(); tf32.allow_tf32(allowed=True); see(); see_old(); off(); see(); see_old()"
@@ -89,16 +90,21 @@ def see(python: Path, folder: Path, codes: Sequence[str]) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.fixture(scope="module")
+def seen(exact_python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return what each code saw, by the code."""
+    switched = [f"{way}\n{SWITCH_OFF}" for way in WAYS.values()]
+    codes = [*switched, FROM_OFF_TO_ON, *(ONE.format(switch) for switch in SWITCHES)]
+    return dict(zip(codes, see(exact_python, tmp_path_factory.mktemp("tf32"), codes), strict=True))
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_tf32_is_told_and_can_be_switched_off_whatever_switched_it_on(
-    exact_python: Path, tmp_path: Path
+    way: str, seen: dict[str, Any]
 ) -> None:
-    codes = [f"{way}\nsee(); off(); see(); see_old()" for way in WAYS.values()]
+    before, *after = seen[f"{WAYS[way]}\n{SWITCH_OFF}"]
 
-    seen = dict(zip(WAYS, see(exact_python, tmp_path, codes), strict=True))
-
-    assert {way: (before[0], *after) for way, (before, *after) in seen.items()} == dict.fromkeys(
-        WAYS, (True, OFF, OFF_OLD)
-    )
+    assert (before[0], *after) == (True, OFF, OFF_OLD)
 
 
 def test_an_image_that_asks_for_tf32_by_its_environment_does_not_get_it(
@@ -111,12 +117,12 @@ def test_an_image_that_asks_for_tf32_by_its_environment_does_not_get_it(
     assert seen == [ON, OFF, OFF_OLD]
 
 
-def test_tf32_is_on_where_it_is_tried_and_one_switch_alone_is_told(
-    exact_python: Path, tmp_path: Path
-) -> None:
-    alone = [ONE.format(switch) for switch in SWITCHES]
+def test_tf32_is_on_where_it_is_tried(seen: dict[str, Any]) -> None:
+    assert seen[FROM_OFF_TO_ON] == [ON, ON_OLD, OFF, OFF_OLD]
 
-    tried, *ones = see(exact_python, tmp_path, [FROM_OFF_TO_ON, *alone])
 
-    assert tried == [ON, ON_OLD, OFF, OFF_OLD]
-    assert [one[0] for (one,) in ones] == [True, True, True]
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_one_switch_alone_is_told(switch: str, seen: dict[str, Any]) -> None:
+    ((allowed, *_),) = seen[ONE.format(switch)]
+
+    assert allowed is True
