@@ -125,29 +125,37 @@ def test_a_socket_that_we_may_not_open_is_told_apart() -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "why", "hint"),
     [
-        (
-            "Client sent an HTTP request to an HTTPS server.",
-            400,
-            wording("no Docker engine answers at URL: it requires TLS"),
-            "TLS_VERIFY=1",
+        wording(
+            (
+                "Client sent an HTTP request to an HTTPS server.",
+                400,
+                "no Docker engine answers at URL: it requires TLS",
+                "TLS_VERIFY=1",
+            )
         ),
-        (
-            "denied",
-            403,
-            wording("no Docker engine answers at URL: what answers refuses with 403"),
-            "pass /version",
+        wording(
+            (
+                "denied",
+                403,
+                "no Docker engine answers at URL: what answers refuses with 403",
+                "pass /version",
+            )
         ),
-        (
-            "<html>",
-            404,
-            wording("no Docker engine answers at URL: what answers there is not a Docker engine"),
-            "right port",
+        wording(
+            (
+                "<html>",
+                404,
+                "no Docker engine answers at URL: what answers there is not a Docker engine",
+                "right port",
+            )
         ),
-        (
-            "<html>",
-            200,
-            wording("no Docker engine answers at URL: what answers there is not a Docker engine"),
-            "right port",
+        wording(
+            (
+                "<html>",
+                200,
+                "no Docker engine answers at URL: what answers there is not a Docker engine",
+                "right port",
+            )
         ),
         (
             {},
@@ -282,7 +290,7 @@ def test_an_engine_is_reached_through_ssh(tmp_path: Path, monkeypatch: pytest.Mo
         name, described = engine.check(), engine.describe()
         engine.client.close()
 
-    assert name == f"Docker 28.5.2 at {url}"
+    assert name == wording("Docker 28.5.2 at ssh://me@there/over/there")
     assert not described.local
 
 

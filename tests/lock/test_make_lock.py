@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.lock.make_lock import list_sources, name_environment
@@ -60,7 +61,7 @@ def test_each_host_of_wheels_is_named_with_what_it_holds_and_the_registry_of_the
     assert told() == [
         "files.example.com: 2 wheels, 2.0 MB",
         PYTHON,
-        f"nvcr.io: the base image {EXACT_BASE.image}",
+        wording("nvcr.io: the base image nvcr.io/nvidia/pytorch:25.10-py3"),
     ]
 
 
@@ -72,7 +73,7 @@ def test_where_all_travel_no_host_is_needed_but_that_of_the_base() -> None:
     assert told(OURS, travels=True) == [
         "vendor/: 3 wheels",
         PYTHON,
-        f"nvcr.io: the base image {EXACT_BASE.image}",
+        wording("nvcr.io: the base image nvcr.io/nvidia/pytorch:25.10-py3"),
     ]
 
 

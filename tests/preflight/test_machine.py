@@ -43,23 +43,27 @@ PYTORCH = "nvcr.io/nvidia/pytorch"
 def test_a_newcomer_is_told_what_a_machine_is_and_runs() -> None:
     machine = host(H200, "580.95.05", replace(E28, free_bytes=123_400_000_000))
 
-    assert describe_machine(machine, KNOWN).lines == (
-        wording("NVIDIA H200, 141 GiB, compute capability 9.0"),
-        wording("driver 580.95.05 serves CUDA 13.0"),
-        f"newest NVIDIA PyTorch image that runs here: {PYTORCH}:26.09-py3",
-        wording("torch builds that run here: cu118, cu126, cu128, cu130, cu132"),
-        wording("containers get the GPU by NVIDIA's container toolkit 1.17.8"),
-        wording("123.4 GB free for images"),
+    assert describe_machine(machine, KNOWN).lines == wording(
+        (
+            "NVIDIA H200, 141 GiB, compute capability 9.0",
+            "driver 580.95.05 serves CUDA 13.0",
+            "newest NVIDIA PyTorch image that runs here: nvcr.io/nvidia/pytorch:26.09-py3",
+            "torch builds that run here: cu118, cu126, cu128, cu130, cu132",
+            "containers get the GPU by NVIDIA's container toolkit 1.17.8",
+            "123.4 GB free for images",
+        )
     )
 
 
 def test_a_machine_without_a_gpu_runs_what_there_is_on_its_cpu() -> None:
     report = describe_machine(host(plumbing=UNKNOWN), KNOWN)
 
-    assert report.lines == (
-        wording("no NVIDIA GPU: everything here trains on the CPU"),
-        f"newest NVIDIA PyTorch image that runs here: {PYTORCH}:26.09-py3",
-        wording("200.0 GB free for images"),
+    assert report.lines == wording(
+        (
+            "no NVIDIA GPU: everything here trains on the CPU",
+            "newest NVIDIA PyTorch image that runs here: nvcr.io/nvidia/pytorch:26.09-py3",
+            "200.0 GB free for images",
+        )
     )
 
 

@@ -96,7 +96,9 @@ def test_a_package_whose_modules_are_gone_is_named(
 def test_an_environment_of_no_packages_is_warned_of() -> None:
     (warning,) = summary_warnings(summary(lock()))
 
-    assert warning == f"{PYTHON} has 0 packages: see that it is the Python that is meant"
+    assert warning == wording(
+        "/envs/x/bin/python has 0 packages: see that it is the Python that is meant"
+    )
 
 
 def test_each_package_is_listed_with_its_source_and_its_proof() -> None:

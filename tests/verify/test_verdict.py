@@ -13,7 +13,6 @@ from snapenv.steps.prove import prove
 from snapenv.steps.runnable import Runnable
 from snapenv.verify.verdict import PARTS, judge
 from tests.samples import (
-    TAG,
     sample_distribution,
     sample_environment,
     sample_facts,
@@ -179,7 +178,9 @@ def proof(
 def test_a_proof_gives_the_verdict_with_all_that_a_report_shows() -> None:
     proved = proof()
 
-    assert proved.verdict == Verdict(ok=True, summary=f"{TAG} is back in .venv: tier identical")
+    assert proved.verdict == Verdict(
+        ok=True, summary=wording("train-yolov8.4.190-base-cu130 is back in .venv: tier identical")
+    )
     assert (proved.tier, proved.limits) == ("identical", None)
     assert (proved.fingerprint, proved.baseline) == (TRAINED, TRAINED)
     assert [check.id for check in proved.checks][-2:] == ["fingerprint", "operators"]
@@ -189,7 +190,9 @@ def test_a_proof_gives_the_verdict_with_all_that_a_report_shows() -> None:
 def test_a_proof_without_a_smoke_train_says_so() -> None:
     proved = proof(smoke=False)
 
-    assert proved.verdict.summary == (f"{TAG} is back in .venv: verified without a smoke-train")
+    assert proved.verdict.summary == wording(
+        "train-yolov8.4.190-base-cu130 is back in .venv: verified without a smoke-train"
+    )
     assert (proved.fingerprint, proved.baseline) == (None, TRAINED)
 
 

@@ -110,10 +110,10 @@ def test_what_is_here_is_listed_by_repository_and_tag() -> None:
 
     assert counter.lines() == (
         REPOSITORY,
-        f"  {OTHER_TAG}            2.0 GB  2026-03-01 local",
-        f"  {TAG}    2.0 GB  2026-03-01 local",
+        wording("  train-py3.11-base-cpu            2.0 GB  2026-03-01 local"),
+        wording("  train-yolov8.4.190-base-cu130    2.0 GB  2026-03-01 local"),
         "snapenv",
-        f"  {OTHER_TAG}            2.0 GB  2026-03-01 local",
+        wording("  train-py3.11-base-cpu            2.0 GB  2026-03-01 local"),
     )
     assert max(map(len, counter.lines())) <= 60
 
@@ -140,7 +140,10 @@ def test_only_tags_of_the_convention_are_asked_for() -> None:
 
     lines = counter.lines(remote=True)
 
-    assert lines == (REPOSITORY, f"  {TAG}  700.0 MB  2026-03-01 remote")
+    assert lines == (
+        REPOSITORY,
+        wording("  train-yolov8.4.190-base-cu130  700.0 MB  2026-03-01 remote"),
+    )
     assert counter.registry.asked == [REPOSITORY, NAME]
 
 
@@ -180,7 +183,9 @@ def test_an_image_for_another_machine_is_listed_with_a_warning() -> None:
     )
 
     assert outcome.lines[1].split() == [TAG, "unknown", "unknown", "remote"]
-    assert outcome.warnings == (f"{TAG} is not for this kind of machine, or is gone",)
+    assert outcome.warnings == (
+        wording("train-yolov8.4.190-base-cu130 is not for this kind of machine, or is gone"),
+    )
 
 
 def test_a_repository_of_no_registry_is_not_asked_for() -> None:
@@ -273,7 +278,9 @@ def test_an_image_of_a_registry_is_shown_without_a_pull() -> None:
         "CUDA       13.0",
         wording("written by snapenv 1.0"),
         wording("The packages, sources and baseline lie in the image."),
-        f"To see them: docker pull {NAME}, then snapenv show once more",
+        wording(
+            "To see them: docker pull localhost:5000/team/env:train-yolov8.4.190-base-cu130, then snapenv show once more"
+        ),
     )
     assert outcome.result.packages is None
     assert engine.find(NAME) is None
@@ -338,7 +345,11 @@ def test_an_image_that_snapenv_did_not_make_is_not_shown() -> None:
 
 
 def test_a_tag_that_is_nowhere_is_not_found() -> None:
-    with pytest.raises(NotFoundError, match=f"no local image snapenv:{TAG}"):
+    with pytest.raises(NotFoundError) as caught:
         show(TAG, services(Shelf()), repository="snapenv")
+
+    assert str(caught.value) == wording(
+        "there is no snapshot folder, no archive and no local image snapenv:train-yolov8.4.190-base-cu130"
+    )
     with pytest.raises(NotFoundError):
         show(TAG, services(Shelf()), repository=REPOSITORY)
