@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import tomlkit
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 from packaging.pylock import Pylock
 
@@ -175,8 +176,10 @@ def test_a_lock_file_that_lacks_what_a_restore_needs_is_damaged(
 
 
 def test_a_pin_that_no_package_names_is_named() -> None:
-    with pytest.raises(SnapshotDamagedError, match=r"^pylock\.toml: numpy is missing"):
+    with pytest.raises(SnapshotDamagedError) as caught:
         read_packages({"numpy": "none"}, parse_pylock(written({})))
+
+    assert str(caught.value) == wording("pylock.toml: numpy is missing")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.engine.docker import DockerEngine
@@ -83,7 +84,7 @@ def test_a_program_that_the_kernel_ended_for_memory(end_of: Callable[[str], RunE
     end = end_of(f"exec {TOO_MUCH}")
 
     assert (end.exit_code, end.out_of_memory) == (137, True)
-    assert end.cause == "the kernel ended it, as its memory of 21.0 MB was full"
+    assert end.cause == wording("the kernel ended it, as its memory of 21.0 MB was full")
 
 
 def test_a_child_that_the_kernel_ended_has_its_name(end_of: Callable[[str], RunEnd]) -> None:
@@ -92,7 +93,7 @@ def test_a_child_that_the_kernel_ended_has_its_name(end_of: Callable[[str], RunE
     end = end_of(f"{TOO_MUCH}; exit 9")
 
     assert (end.exit_code, end.out_of_memory) == (9, True)
-    assert end.cause == "the kernel ended dd, as its memory of 21.0 MB was full"
+    assert end.cause == wording("the kernel ended dd, as its memory of 21.0 MB was full")
 
 
 def test_a_child_that_was_not_needed(end_of: Callable[[str], RunEnd]) -> None:

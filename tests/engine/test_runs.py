@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import docker
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.engine.docker import DockerEngine
@@ -197,7 +198,9 @@ def test_a_limit_that_the_engine_may_not_raise_is_left_out_and_remembered(side: 
     ended, out, _ = side.run(launch)
 
     assert (ended.state.exit_code, out) == (0, "started\n")
-    assert side.warnings == ["the engine may not raise the limit nofile, which stays as it is"]
+    assert side.warnings == [
+        wording("the engine may not raise the limit nofile, which stays as it is")
+    ]
     assert side.runs.refused_limits() == ("nofile",)
 
 

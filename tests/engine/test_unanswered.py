@@ -125,37 +125,29 @@ def test_a_socket_that_we_may_not_open_is_told_apart() -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "why", "hint"),
     [
-        wording(
-            (
-                "Client sent an HTTP request to an HTTPS server.",
-                400,
-                "no Docker engine answers at URL: it requires TLS",
-                "TLS_VERIFY=1",
-            )
+        (
+            wording("Client sent an HTTP request to an HTTPS server."),
+            400,
+            wording("no Docker engine answers at URL: it requires TLS"),
+            "TLS_VERIFY=1",
         ),
-        wording(
-            (
-                "denied",
-                403,
-                "no Docker engine answers at URL: what answers refuses with 403",
-                "pass /version",
-            )
+        (
+            "denied",
+            403,
+            wording("no Docker engine answers at URL: what answers refuses with 403"),
+            "pass /version",
         ),
-        wording(
-            (
-                "<html>",
-                404,
-                "no Docker engine answers at URL: what answers there is not a Docker engine",
-                "right port",
-            )
+        (
+            "<html>",
+            404,
+            wording("no Docker engine answers at URL: what answers there is not a Docker engine"),
+            "right port",
         ),
-        wording(
-            (
-                "<html>",
-                200,
-                "no Docker engine answers at URL: what answers there is not a Docker engine",
-                "right port",
-            )
+        (
+            "<html>",
+            200,
+            wording("no Docker engine answers at URL: what answers there is not a Docker engine"),
+            "right port",
         ),
         (
             {},

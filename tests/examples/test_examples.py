@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from tests.command import EXIT_CODES, Command
 from tests.engines.index_server import build_wheel, serve_index
@@ -115,7 +116,10 @@ def snapshot(environment: Venv) -> Path:
 def test_ci_passes_with_what_was_captured(snapshot: Path, tmp_path: Path) -> None:
     done = run("ci.sh", str(snapshot), "back", folder=tmp_path)
 
-    assert (done.returncode, done.stdout) == (0, "the environment is the one that was captured\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        wording("the environment is the one that was captured\n"),
+    )
     assert json.loads((tmp_path / "result.json").read_text())["ok"] is True
     assert "<html" in (tmp_path / "report.html").read_text()
 
@@ -124,7 +128,7 @@ def test_ci_fails_where_the_restore_does(tmp_path: Path) -> None:
     done = run("ci.sh", str(tmp_path / "none"), "back", folder=tmp_path)
 
     assert done.returncode == EXIT_CODES["not-found"]
-    assert done.stdout == "the restore failed: see result.json\n"
+    assert done.stdout == wording("the restore failed: see result.json\n")
     assert json.loads((tmp_path / "result.json").read_text())["error"]["kind"] == "not-found"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import UsageError
@@ -85,5 +86,7 @@ def test_memory_and_data_may_be_others() -> None:
 
 
 def test_which_data_moved_must_be_clear() -> None:
-    with pytest.raises(UsageError, match="the run had 1 --data, and 2 are named now"):
+    with pytest.raises(UsageError) as caught:
         continued(IN_IMAGE, Changes(data=(Path("/a"), Path("/b"))))
+
+    assert str(caught.value) == wording("the run had 1 --data, and 2 are named now")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import tomlkit
+from inline_snapshot import snapshot as wording
 
 from tests.command import EXIT_CODES, Command
 from tests.zoo.cases import SETUPTOOLS, wheel
@@ -129,7 +130,7 @@ def test_in_json_the_error_names_the_place_and_not_the_secret(venv: Venv, tmp_pa
 
     assert document["exit_code"] == 5
     assert document["error"]["kind"] == "leak"
-    assert document["error"]["message"] == "site/ours.py line 3 holds a GitHub token"
+    assert document["error"]["message"] == wording("site/ours.py line 3 holds a GitHub token")
     assert TOKEN not in json.dumps(document)
 
 

@@ -105,11 +105,9 @@ def test_an_engine_that_is_missing_is_a_fact_of_the_host() -> None:
     host = inspect_host(services(NoEngine()))
 
     assert host.engine is None
-    assert (host.engine_error, host.engine_hint) == wording(
-        (
-            "no Docker engine answers at x",
-            "Start Docker.",
-        )
+    assert (host.engine_error, host.engine_hint) == (
+        wording("no Docker engine answers at x"),
+        "Start Docker.",
     )
 
 

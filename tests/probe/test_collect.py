@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.content import read_chunks
 from snapenv.errors import ProbeError
@@ -264,8 +265,12 @@ def test_an_answer_that_was_not_asked_for_is_refused(why: str, answer: bytes) ->
 def test_more_than_a_snapshot_can_hold_is_refused_before_it_is_read() -> None:
     header = member("files/site/x.py", size=LIMIT_BYTES + 1).tobuf()
 
-    with pytest.raises(ProbeError, match="more came than a snapshot can hold"):
+    with pytest.raises(ProbeError) as caught:
         collect(Told(MARK + header), distributions=[], files=["site/x.py"])
+
+    assert str(caught.value) == wording(
+        "the environment's files cannot be fetched: more came than a snapshot can hold"
+    )
 
 
 def test_only_who_may_run_a_file_is_kept_of_its_mode(venv: Venv) -> None:

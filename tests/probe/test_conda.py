@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.errors import ProbeError
 from snapenv.model.facts import Facts
@@ -314,8 +315,12 @@ def test_a_package_is_fetched_as_its_channel_has_it_else_as_it_was_installed(
     assert found.files["bin/zoo-roar"].executable
     assert linked.links["bin/python3"] == f"python{MINOR}"
     assert "bin/python3" not in linked.files
-    with pytest.raises(ProbeError, match="absent is not installed"):
+    with pytest.raises(ProbeError) as caught:
         collect(target, distributions=[], files=[], packages=["absent"])
+
+    assert str(caught.value) == wording(
+        "the environment's files cannot be fetched: absent is not installed"
+    )
 
 
 def test_an_answer_is_given_again_until_a_file_or_a_record_changes(small: Path) -> None:

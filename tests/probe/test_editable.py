@@ -9,6 +9,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.lock.tags import Platform
 from snapenv.lock.wheel import make_wheel
@@ -121,7 +122,7 @@ def test_what_leads_to_sources_in_an_unknown_way_is_named(venv: Venv, tmp_path: 
     install_editable(venv, tmp_path / "project", "import _plain_editable_loader", loader)
 
     assert venv.look().environment.outside == (
-        "plain: it is installed editable in a way that is not known",
+        wording("plain: it is installed editable in a way that is not known"),
     )
 
 
@@ -229,7 +230,7 @@ def test_a_file_of_the_sources_that_no_list_can_hold_is_named(venv: Venv, tmp_pa
     install_editable(venv, project, project / "src")
 
     assert venv.look().environment.outside == (
-        r"plain: plain/two\nlines.txt: its name has a control character, or is no UTF-8",
+        wording(r"plain: plain/two\nlines.txt: its name has a control character, or is no UTF-8"),
     )
 
 

@@ -136,7 +136,7 @@ def test_a_gpu_at_which_nvml_hangs_costs_that_gpu_alone(look: Look) -> None:
     seen = look(STUB_HANG_AT=" 1 ")
 
     assert [gpu["name"] for gpu in seen["gpus"]] == [GPUS[0], *GPUS[2:]]
-    assert seen["gpu_faults"] == [{"number": 1, "error": "NVML gave no answer within 1 s"}]
+    assert seen["gpu_faults"] == [{"number": 1, "error": wording("NVML gave no answer within 1 s")}]
 
 
 @pytest.mark.parametrize(

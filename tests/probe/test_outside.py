@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from tests.probe.environments import write_files
 
@@ -90,7 +91,7 @@ def test_a_name_that_no_list_can_hold_is_named_in_printable_words(
 def test_what_is_no_file_is_named(venv: Venv) -> None:
     os.mkfifo(venv.site / "pipe")
 
-    assert outside(venv) == ("pipe: no file that can be read",)
+    assert outside(venv) == (wording("pipe: no file that can be read"),)
 
 
 def test_a_file_of_a_distribution_outside_of_the_environment_is_named(

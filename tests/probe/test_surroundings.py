@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.probe.collect import collect
 from snapenv.probe.probe import probe
@@ -59,8 +60,10 @@ def test_data_beside_the_package_of_a_project_is_named_with_its_size(
 
     (note,) = look(venv).notes
     told, _, advice = note.partition("; ")
-    assert told == "3 files, 6 B, beside the sources of plain do not travel: configs, weights.pt"
-    assert advice == "--carry PATH takes them"
+    assert told == wording(
+        "3 files, 6 B, beside the sources of plain do not travel: configs, weights.pt"
+    )
+    assert advice == wording("--carry PATH takes them")
 
 
 def test_a_project_of_packages_and_tools_alone_is_not_worth_a_word(
@@ -144,5 +147,5 @@ def test_a_relative_path_of_pythonpath_is_told(venv: Venv, monkeypatch: pytest.M
     monkeypatch.setenv("PYTHONPATH", "src:")
 
     assert look(venv).notes == (
-        "PYTHONPATH names src, which hangs on where a program starts: left out",
+        wording("PYTHONPATH names src, which hangs on where a program starts: left out"),
     )

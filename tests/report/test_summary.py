@@ -107,11 +107,9 @@ def test_each_package_is_listed_with_its_source_and_its_proof() -> None:
 
     listed = list_packages(lock(*packages, a=proved))
 
-    assert [(one.name, one.source, one.proof) for one in listed] == wording(
-        [
-            ("a", "from an index", "proved by RECORD"),
-            ("b", "from a local file", "carried"),
-            ("c", "from an index", "not proved"),
-            ("d", "of the base image", "in the base image"),
-        ]
-    )
+    assert [(one.name, one.source, one.proof) for one in listed] == [
+        ("a", "from an index", "proved by RECORD"),
+        ("b", "from a local file", "carried"),
+        ("c", "from an index", "not proved"),
+        ("d", wording("of the base image"), wording("in the base image")),
+    ]

@@ -95,11 +95,9 @@ def test_a_library_that_torch_loads_is_named_with_both_versions() -> None:
 
     (check,) = (check for check in checks if not check.ok)
     assert check.id == "frameworks"
-    assert (check.expected, check.actual) == wording(
-        (
-            "torch 2.11.0+cu130, CUDA 13.0, cuDNN 9.19.0, NCCL 2.28.9",
-            "torch 2.11.0+cu130, CUDA 13.0, cuDNN 9.10.2, NCCL 2.28.9",
-        )
+    assert (check.expected, check.actual) == (
+        wording("torch 2.11.0+cu130, CUDA 13.0, cuDNN 9.19.0, NCCL 2.28.9"),
+        wording("torch 2.11.0+cu130, CUDA 13.0, cuDNN 9.10.2, NCCL 2.28.9"),
     )
 
 

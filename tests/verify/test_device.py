@@ -134,9 +134,7 @@ def test_why_an_engine_hands_on_no_gpu_is_told() -> None:
     check = check_device(on_cpu("Found no NVIDIA driver"), [NONE], refused="nvml error: unknown")
 
     assert check
-    assert (check.severity, check.actual) == wording(
-        (
-            "warning",
-            "it trained on the CPU: nvml error: unknown",
-        )
+    assert (check.severity, check.actual) == (
+        "warning",
+        wording("it trained on the CPU: nvml error: unknown"),
     )

@@ -118,7 +118,7 @@ def test_two_copies_that_the_capture_had_too_are_a_warning() -> None:
 
     (check,) = compare(*both, at_capture=both)
 
-    assert (check.fails, check.expected) == wording((False, "two copies, as at the capture"))
+    assert (check.fails, check.expected) == (False, wording("two copies, as at the capture"))
 
 
 def test_two_copies_of_what_does_no_arithmetic_are_a_warning() -> None:

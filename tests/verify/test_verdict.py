@@ -140,11 +140,9 @@ def test_without_a_command_the_fix_is_next() -> None:
 def test_a_package_decides_before_the_count_of_those_that_differ() -> None:
     found = verdict(COUNT, NUMPY)
 
-    assert (found.check, found.summary) == wording(
-        (
-            "distribution.numpy",
-            ".venv is not train: numpy is that, not this",
-        )
+    assert (found.check, found.summary) == (
+        "distribution.numpy",
+        wording(".venv is not train: numpy is that, not this"),
     )
 
 

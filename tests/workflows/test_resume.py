@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, PlaceBusyError
@@ -132,8 +133,10 @@ def test_what_left_no_checkpoint_is_not_continued(
     assert services_.state
     write_record(services_.state, record(project))
 
-    with pytest.raises(NotFoundError, match="run first has left no checkpoint"):
+    with pytest.raises(NotFoundError) as caught:
         run(request(project, resume="first"), services_, lambda _: None)
+
+    assert str(caught.value) == wording("run first has left no checkpoint that could be continued")
     with pytest.raises(NotFoundError, match="no run second"):
         run(request(project, resume="second"), services_, lambda _: None)
 
@@ -144,8 +147,10 @@ def test_what_goes_on_is_not_continued(failing: tuple[Failing, Services], projec
     write_record(services_.state, record(project))
     runs.states["first"] = RunState(run="first", status="running")
 
-    with pytest.raises(PlaceBusyError, match="run first goes on"):
+    with pytest.raises(PlaceBusyError) as caught:
         run(request(project, resume="first"), services_, lambda _: None)
+
+    assert str(caught.value) == wording("run first goes on")
 
 
 def test_a_problem_of_the_continued_is_the_cause_of_its_end(
@@ -165,9 +170,9 @@ def test_a_problem_of_the_continued_is_the_cause_of_its_end(
 
     end = read_end(services_.state, runs.launches[0].run)
     assert handed.exit_code == 3
-    assert said == ["exit code 3: it is finished", "Start a new one."]
+    assert said == wording(["exit code 3: it is finished", "Start a new one."])
     assert end
-    assert (end.cause, end.hint) == ("it is finished", "Start a new one.")
+    assert (end.cause, end.hint) == ("it is finished", wording("Start a new one."))
 
 
 def test_what_somebody_stops_is_not_restarted(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, PlaceTakenError, StartError, UsageError
@@ -129,15 +130,19 @@ def test_what_has_ended_is_started_anew(
     again = up(request(tmp_path), there, refuse)
 
     assert again.result.started
-    assert again.warnings == ("w had ended with exit code 137, and is started anew",)
+    assert again.warnings == (wording("w had ended with exit code 137, and is started anew"),)
 
 
 def test_a_name_that_is_taken_is_not_taken_away(there: Services, tmp_path: Path) -> None:
     up(request(tmp_path), there, refuse)
     (tmp_path / "other").mkdir()
 
-    with pytest.raises(PlaceTakenError, match="w is a workspace of"):
+    with pytest.raises(PlaceTakenError) as caught:
         up(request(tmp_path / "other"), there, refuse)
+
+    assert str(caught.value).replace(str(tmp_path), "TMP") == wording(
+        "w is a workspace of localhost:5000/team/env:train-yolov8.4.190-base-cu130 in TMP"
+    )
 
 
 def test_nothing_is_left_of_what_does_not_answer(
@@ -145,9 +150,10 @@ def test_nothing_is_left_of_what_does_not_answer(
 ) -> None:
     runs.said = {**READY, "waiting": ["jupyter"]}
 
-    with pytest.raises(StartError, match="jupyter did not answer") as failure:
+    with pytest.raises(StartError) as failure:
         up(request(tmp_path), there, refuse)
 
+    assert str(failure.value) == wording("jupyter did not answer within 120 s")
     assert failure.value.hint == "out"
     assert runs.removed == ["w"]
     assert not (tmp_path / "state" / "runs" / "w").exists()
@@ -158,8 +164,10 @@ def test_root_is_taken_for_the_owner_of_the_folder_or_refused(
 ) -> None:
     if os.getuid():
         pytest.skip("only root may be asked")
-    with pytest.raises(UsageError, match="does not run as root"):
+    with pytest.raises(UsageError) as caught:
         up(request(tmp_path, user=None), there, refuse)
+
+    assert str(caught.value) == wording("a workspace does not run as root")
     os.chown(tmp_path, 4242, 4243)
 
     up(request(tmp_path, user=None), there, refuse)
@@ -186,8 +194,10 @@ def test_down_takes_away_the_workspace_and_what_is_known_of_it(
 
     assert result.was_running
     assert runs.removed == ["w"]
-    with pytest.raises(NotFoundError, match="there is no workspace w"):
+    with pytest.raises(NotFoundError) as caught:
         down("w", there, grace_s=None)
+
+    assert str(caught.value) == wording("there is no workspace w")
 
 
 def test_a_workspace_is_called_as_its_folder(tmp_path: Path) -> None:
