@@ -35,9 +35,10 @@ check: .venv/ready-dev
 	PYTHONPATH=snapenv/travel/programs $(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
 
-# One process: pytest-xdist cannot write into tests.
+# In one process, as pytest-xdist does not let tests be written. A test whose text was rewritten counts as an error.
 wording: .venv/ready-dev
-	$(PYTEST) -q --inline-snapshot=create,fix $(TESTS)
+	-$(PYTEST) -q --inline-snapshot=create,fix $(TESTS)
+	$(BIN)/ruff format -q tests
 
 docs: .venv/ready-dev
 	$(BIN)/python -m docs.generate
