@@ -30,6 +30,18 @@ def _address(ctx: click.Context, param: click.Parameter, value: str) -> str:
         raise click.BadParameter(f"{value!r} is not an IP address", ctx, param) from error
 
 
+def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    from snapenv.model.launch import RUN_ID
+
+    if value is not None and not RUN_ID.fullmatch(value):
+        raise click.BadParameter(
+            f"{value!r} is not of lower case letters, digits, dots, dashes and underscores",
+            ctx,
+            param,
+        )
+    return value
+
+
 @command(
     examples=(
         "snapenv up train-yolov8.4.190-base-cu130",
@@ -78,6 +90,7 @@ def _address(ctx: click.Context, param: click.Parameter, value: str) -> str:
 )
 @option(
     "--name",
+    callback=_name,
     envvar="SNAPENV_NAME",
     group="Service",
     help="Name the workspace.  [default: as the folder]",
