@@ -131,9 +131,11 @@ class _Engine(BaseHTTPRequestHandler):
     """Answers with the images that carry the label: https://docs.docker.com/reference/api/engine/."""
 
     def do_GET(self) -> None:
+        labels, workspace = {SNAPSHOT_LABEL: "sha256:1"}, {SNAPSHOT_LABEL: ""}
         images = [
-            {"RepoTags": [f"snapenv:{OTHER}", f"example.com/env:{OTHER}"]},
-            {"RepoTags": None},
+            {"RepoTags": [f"snapenv:{OTHER}", f"example.com/env:{OTHER}"], "Labels": labels},
+            {"RepoTags": ["snapenv:inside-a-workspace"], "Labels": workspace},
+            {"RepoTags": None, "Labels": labels},
         ]
         body = json.dumps(images if SNAPSHOT_LABEL in self.path else []).encode()
         self.send_response(200)
