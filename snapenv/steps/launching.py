@@ -19,6 +19,7 @@ from snapenv.errors import (
     EngineError,
     EngineMissingError,
     NotFoundError,
+    SnapenvError,
     StartError,
     WriteError,
 )
@@ -254,21 +255,36 @@ def find_run(run: str, services: Services) -> tuple[RunRecord, Runs]:
 
 @contextlib.contextmanager
 def _recorded(prepared: Prepared, services: Services) -> Iterator[None]:
-    """Write a run down for the block; where that fails, nothing is left of it."""
+    """Write a run down for the block; where that fails, nothing is left of it.
+
+    What goes on although its engine was lost stays, and is listed: it may be days of training.
+    """
     run, results = prepared.record.run, Path(prepared.record.results or ".")
     made = _make_results(prepared, results)
-    if services.state:
-        write_record(services.state, prepared.record)
     try:
+        if services.state:
+            write_record(services.state, prepared.record)
         yield
-    except BaseException:
-        prepared.runs.remove(run)
+    except BaseException as error:
+        if isinstance(error, EngineError) and _may_go_on(prepared):
+            raise
+        with contextlib.suppress(SnapenvError):
+            prepared.runs.remove(run)
         if services.state:
             forget(services.state, run)
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def _may_go_on(prepared: Prepared) -> bool:
+    """Return whether a run goes on; where its engine cannot be asked, it may."""
+    try:
+        state = prepared.runs.state(prepared.record.run)
+    except SnapenvError:
+        return True
+    return state is not None and state.running
 
 
 def _make_results(prepared: Prepared, results: Path) -> list[Path]:

@@ -49,6 +49,8 @@ def test_a_program_runs_as_its_caller_in_the_callers_folder() -> None:
     assert launch.mounts == (Mount(source=str(FOLDER), target=str(FOLDER)),)
     assert launch.folder == str(FOLDER)
     assert launch.variables["HOME"] == "/home/snapenv"
+    assert launch.variables["YOLO_AUTOINSTALL"] == "false"
+    assert launch.variables["PYTHONNOUSERSITE"] == "1"
 
 
 def test_data_is_read_only_and_results_outside_of_the_folder_are_mounted_too() -> None:

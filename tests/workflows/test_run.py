@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import replace
+
+from snapenv.errors import EngineError, StartError
+from snapenv.launch.records import list_records
+from snapenv.launch.settings import MARK
+from snapenv.ports import Completed, Services
+from snapenv.workflows.run import Run, run
+from tests.fakes import FakeRuns, FakeTarget
+from tests.workflows.services import services
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snapenv.model.launch import Ended, Launch
+
+
+class LostRuns(FakeRuns):
+    """Its connection is lost while the program goes on."""
+
+    def run(self, launch: Launch) -> Ended:
+        self._begin(launch)
+        raise EngineError("the engine went away", hint="See it.")
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> Run:
+    """A run in a venv, with results in another folder."""
+    python = tmp_path / "env/bin/python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    return Run(
+        ref=str(tmp_path / "env"),
+        repository="snapenv",
+        argv=("true",),
+        folder=tmp_path,
+        runs=tmp_path / "runs",
+    )
+
+
+def with_runs(runs: FakeRuns, tmp_path: Path) -> Services:
+    answer = Completed(exit_code=0, stdout=f"a banner\n{MARK}null\n", stderr="")
+    here = FakeTarget(answers={"/env/bin/python": answer})
+    return replace(services(here=here), processes=runs, state=tmp_path / "state")
+
+
+def test_a_run_ends_with_its_code_and_is_written_down(request_: Run, tmp_path: Path) -> None:
+    runs = FakeRuns(exit_code=7)
+    given = with_runs(runs, tmp_path)
+
+    handed = run(request_, given, lambda _: None)
+
+    (record,) = list_records(tmp_path / "state")
+    assert (handed.exit_code, handed.answer) == (7, None)
+    assert runs.removed == [record.run]
+    assert record.launch == runs.launches[0]
+
+
+def test_what_was_not_started_leaves_nothing(request_: Run, tmp_path: Path) -> None:
+    runs = FakeRuns(refusal=StartError("it did not start", hint="See it."))
+
+    with pytest.raises(StartError):
+        run(request_, with_runs(runs, tmp_path), lambda _: None)
+    assert list_records(tmp_path / "state") == ()
+
+
+def test_what_goes_on_although_its_engine_was_lost_stays(request_: Run, tmp_path: Path) -> None:
+    runs = LostRuns()
+
+    with pytest.raises(EngineError):
+        run(request_, with_runs(runs, tmp_path), lambda _: None)
+    (record,) = list_records(tmp_path / "state")
+    assert runs.removed == []
+    assert runs.states[record.run].running
+
+
+def test_an_engine_that_is_lost_before_the_start_leaves_nothing(
+    request_: Run, tmp_path: Path
+) -> None:
+    runs = FakeRuns(refusal=EngineError("the engine went away", hint="See it."))
+
+    with pytest.raises(EngineError):
+        run(request_, with_runs(runs, tmp_path), lambda _: None)
+    assert list_records(tmp_path / "state") == ()
+
+
+def test_a_dry_run_writes_and_starts_nothing(request_: Run, tmp_path: Path) -> None:
+    runs = FakeRuns()
+
+    handed = run(replace(request_, dry_run=True), with_runs(runs, tmp_path), lambda _: None)
+
+    assert handed.answer
+    assert handed.answer.endswith(" true")
+    assert (runs.launches, list_records(tmp_path / "state")) == ([], ())
