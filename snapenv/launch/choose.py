@@ -103,6 +103,8 @@ class Known(Struct, frozen=True, kw_only=True):
     settings: Settings | None = None  # of ultralytics, where it has that
     scratch: str = SCRATCH  # of a venv a folder of the run's own
     bytecode: str | None = None  # where Python keeps that of a venv, which stays as it is
+    # What activating a prefix of conda sets; None where it is none.
+    activation: Mapping[str, str | None] | None = None
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
@@ -367,15 +369,21 @@ def _variables(asked: Asked, known: Known, user: User) -> Mapping[str, str | Non
     return {**variables, **asked.variables}
 
 
+def path_with(folder: str, variables: Mapping[str, str]) -> str:
+    """Return PATH with the programs of a venv or a prefix of conda before those of the machine."""
+    return f"{folder}/bin:{variables.get('PATH', '/usr/local/bin:/usr/bin:/bin')}"
+
+
 def _venv_variables(folder: str, known: Known) -> Mapping[str, str | None]:
     """Activate a venv; its own bytecode stays as it is, and nothing leads Python elsewhere."""
-    path = known.variables.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+    of_conda = known.activation is not None
     return {
-        "VIRTUAL_ENV": folder,
-        "PATH": f"{folder}/bin:{path}",
+        "VIRTUAL_ENV": None if of_conda else folder,
+        "PATH": path_with(folder, known.variables),
         "PYTHONPATH": None,
         "PYTHONHOME": None,
         "PYTHONPYCACHEPREFIX": known.bytecode,
+        **(known.activation or {}),
     }
 
 

@@ -23,7 +23,16 @@ from snapenv.errors import (
     StartError,
     WriteError,
 )
-from snapenv.launch.choose import SCRATCH, Asked, Caller, Known, Machine, choose_launch
+from snapenv.launch.activation import ACTIVATE, parse_activated, parse_state, prefix_variables
+from snapenv.launch.choose import (
+    SCRATCH,
+    Asked,
+    Caller,
+    Known,
+    Machine,
+    choose_launch,
+    path_with,
+)
 from snapenv.launch.ending import Ending, explain_end, find_victims, find_xids
 from snapenv.launch.records import (
     forget,
@@ -45,7 +54,7 @@ from snapenv.ports import Runs
 from snapenv.steps.source import LocalImage, RegistryImage, resolve_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from snapenv.launch.records import Resumed
     from snapenv.ports import Services, Target
@@ -395,6 +404,7 @@ def _known_venv(folder: Path, asked: LaunchRequest, services: Services) -> Known
     ]
     return Known(
         place=InVenv(folder=str(folder)),
+        activation=_activation(folder, services) if (folder / "conda-meta").is_dir() else None,
         variables=os.environ,
         settings=_settings(
             f"{folder} {changed}", lambda: services.local(str(folder / "bin" / "python")), services
@@ -402,6 +412,30 @@ def _known_venv(folder: Path, asked: LaunchRequest, services: Services) -> Known
         scratch=scratch,
         bytecode=str(cache / "bytecode" / name) if cache else None,
     )
+
+
+def _activation(prefix: Path, services: Services) -> Mapping[str, str | None]:
+    """Return what activating a prefix of conda sets, as its scripts do it now.
+
+    Raises:
+        StartError: A script ends the shell, or what conda knows of the prefix is damaged.
+    """
+    state = prefix / "conda-meta" / "state"
+    try:
+        own = parse_state(state.read_bytes()) if state.exists() else {}
+        variables = {
+            **own,
+            **prefix_variables(str(prefix)),
+            "PATH": path_with(str(prefix), os.environ),
+        }
+        target = services.local(str(prefix / "bin" / "python"))
+        done = target.run(("bash", "-c", ACTIVATE), environment=variables)
+        return {**variables, **parse_activated(done.stdout)}
+    except (OSError, ValueError) as error:
+        raise StartError(
+            f"{prefix} cannot be activated: {error}",
+            hint=f"Look into {state} and the scripts of {prefix}/etc/conda/activate.d.",
+        ) from error
 
 
 def _settings(key: str, target: Callable[[], Target], services: Services) -> Settings | None:

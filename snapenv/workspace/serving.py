@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from snapenv.model.launch import InImage, Port
+from snapenv.model.launch import InImage, InVenv, Port
 from snapenv.model.snapshot import IMAGE_PYTHON
 from snapenv.workspace.layer import FOLDER, PROGRAM
 
@@ -89,7 +89,7 @@ def serve_in_venv(
 ) -> Launch:
     """Return a launch that serves beside a venv, with the tools in ``folder``, at these ports."""
     where = ("--state", state, "--work", f"{folder}/work", "--address", wanted.address)
-    python = f"{launch.variables['VIRTUAL_ENV']}/bin/python"
+    python = f"{launch.place.folder}/bin/python" if isinstance(launch.place, InVenv) else "python"
     words = (*program(python, folder), "serve", *_words(wanted, at), *where)
     return replace(launch, argv=words)
 

@@ -164,6 +164,14 @@ def test_a_venv_is_activated_and_nothing_leads_its_python_elsewhere() -> None:
     assert (launch.mounts, launch.user, launch.limits) == ((), None, ())
 
 
+def test_a_prefix_of_conda_is_activated_as_conda_does_it() -> None:
+    launch = choose(known=replace(VENV, activation={"CONDA_PREFIX": "/srv/env", "MKL": None}))
+
+    assert launch.variables["CONDA_PREFIX"] == "/srv/env"
+    assert launch.variables["PATH"] == "/srv/env/bin:/bin"
+    assert (launch.variables["VIRTUAL_ENV"], launch.variables["MKL"]) == (None, None)
+
+
 @pytest.mark.parametrize(("device", "visible"), [("auto", None), ("cpu", ""), ("1", "GPU-b")])
 def test_a_venv_shows_the_gpus_that_were_asked_for(device: str, visible: str | None) -> None:
     machine = replace(MACHINE, engine=None, gpus=GPUS)

@@ -18,7 +18,7 @@ from snapenv.report.html import check_place, write_report
 from snapenv.secrets.model import Secret
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.restore import Restore, restore
-from snapenv.workflows.verify import verify
+from snapenv.workflows.verify import Verify, verify
 from tests.samples import (
     TAG,
     sample_distribution,
@@ -62,11 +62,17 @@ def asked(report: Path, **options: object) -> Restore:
     return replace(request, **options)
 
 
-@pytest.mark.parametrize("work", [restore, verify])
+@pytest.mark.parametrize("command", ["restore", "verify"])
 def test_a_proof_leaves_a_page_with_verdict_tier_checks_and_both_curves(
-    engine: EngineWithBase, tmp_path: Path, work: Work
+    engine: EngineWithBase, tmp_path: Path, command: str
 ) -> None:
-    outcome = work(asked(tmp_path / "page.html"), services(engine))
+    page_place = tmp_path / "page.html"
+    request = Verify(ref=TAG, repository=REPOSITORY, device="cpu", report=page_place)
+    work = {
+        "restore": lambda: restore(asked(page_place), services(engine)),
+        "verify": lambda: verify(request, services(engine)),
+    }
+    outcome = work[command]()
 
     page = (tmp_path / "page.html").read_text()
     assert outcome.ok

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.command import Command
+from tests.command import Command, Program
 from tests.conda.channel import move_away, remove_package, run_rattler, serve_channel
 from tests.zoo.conda_cases import CASES, Prefix, gone, other_platform
 
@@ -134,6 +134,18 @@ def test_scripts_that_conda_ran_are_named_and_a_python_is_refused(
 
     assert "Leave --python out" in said
     assert not into.exists()
+
+
+def test_a_program_finds_a_prefix_activated(prefix: Prefix, tmp_path: Path) -> None:
+    folder = prefix.make("libzoo").folder
+    (folder / "conda-meta" / "state").write_text('{"env_vars": {"OWN": "1"}, "version": 1}')
+    ask = "printenv OWN CONDA_PREFIX ZOO_HOME ZOO_GREETING"
+    environment = {"HOME": str(tmp_path / "home"), "XDG_STATE_HOME": str(tmp_path / "state")}
+
+    done = Program(environment).run("run", str(folder), "--", *ask.split(), folder=tmp_path)
+
+    said = ["1", str(folder), f"{folder}/share/zoo", "hello there"]
+    assert (done.stdout.splitlines(), done.returncode) == (said, 0)
 
 
 def test_the_explicit_file_installs_conda_s_packages_alone(
