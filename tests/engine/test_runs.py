@@ -76,9 +76,11 @@ class Side:
     def run(self, launch: Launch) -> tuple[Ended, str, str]:
         """Run in the foreground, and return how it ended with what it wrote."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            with redirected("stdout", out), redirected("stderr", err):
-                ended = self.runs.run(launch)
-            self.runs.remove(launch.run)
+            try:
+                with redirected("stdout", out), redirected("stderr", err):
+                    ended = self.runs.run(launch)
+            finally:
+                self.runs.remove(launch.run)
             texts = [os.pread(one.fileno(), 1 << 20, 0).decode() for one in (out, err)]
         return ended, texts[0], texts[1]
 
