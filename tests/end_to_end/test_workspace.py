@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -19,7 +19,6 @@ from docker import DockerClient
 
 from tests.command import Command
 from tests.end_to_end.containers import Working, pip, run_in
-from tests.engines.newer_engine import NEWER, start_newer
 from tests.engines.page import open_page
 from tests.engines.place import install
 from tests.engines.provide import provide
@@ -42,10 +41,6 @@ print(json.dumps([sys.prefix, tools, os.environ.get("PYTHONPATH", ""), os.getuid
 """
 SEEN = ["/opt/snapenv/venv", [], "", UID]
 ALL = ("--jupyter", "--tensorboard", "--ssh")
-NEWER_TOO = [
-    pytest.param(False, id="docker20"),
-    pytest.param(True, id=NEWER.name, marks=pytest.mark.full),
-]
 
 
 @dataclass(frozen=True)
@@ -94,9 +89,8 @@ class World:
         return ("-F", str(config), "-i", str(self.home / ".ssh" / key), "-o", "BatchMode=yes")
 
 
-@pytest.fixture(scope="module", params=NEWER_TOO)
+@pytest.fixture(scope="module")
 def world(
-    request: pytest.FixtureRequest,
     engine_host: str,
     base_image: str,
     tmp_path_factory: pytest.TempPathFactory,
@@ -109,16 +103,7 @@ def world(
     command = Command({"DOCKER_HOST": engine_host, **variables})
     with contextlib.closing(DockerClient(base_url=engine_host, timeout=600)) as client:
         image = _build(client, command, base_image, folder / "snapshot")
-        older = World(client, command, project, folder / "home", image)
-        if request.param:
-            address = provide(lambda place: start_newer(place, NEWER))
-            with contextlib.closing(DockerClient(base_url=address, timeout=600)) as other:
-                _carry_over(older, other)
-                command = Command({**command.environment, "DOCKER_HOST": address})
-                yield replace(older, client=other, command=command)
-                _remove_images(other, image)
-        else:
-            yield older
+        yield World(client, command, project, folder / "home", image)
         _remove_images(client, image)
 
 
@@ -143,18 +128,6 @@ def _build(client: DockerClient, command: Command, base: str, snapshot: Path) ->
         )
     words = ("build", str(snapshot), "--repository", REPOSITORY, "--replace")
     return str(command.result(*words)["image"])
-
-
-def _carry_over(older: World, other: DockerClient) -> None:
-    """Make the images of workspaces where builds have a network, and move all of them."""
-    for words in (ALL, ("--ssh",)):
-        older.up(*words, "--name", "made")
-        older.command.result("down", "made")
-    images = [older.image, *_workspace_images(older.client)]
-    saved = older.client.api.get(
-        f"{older.client.api.base_url}/images/get", params={"names": images}, stream=True
-    )
-    other.images.load(saved.raw)
 
 
 def _workspace_images(client: DockerClient) -> list[str]:
