@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -23,6 +24,11 @@ def program_digest() -> str:
     A checkout has its templates beside the package.
     """
     return code_digest(_PACKAGE, _PACKAGE.parent / "templates")
+
+
+def has_rattler() -> bool:
+    """Return whether py-rattler is installed beside snapenv, as the extra ``conda`` does it."""
+    return importlib.util.find_spec("rattler") is not None
 
 
 def code_digest(*places: Path) -> str:

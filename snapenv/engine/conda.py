@@ -5,7 +5,6 @@ py-rattler runs in a program of its own, the one that an image is made with too.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from snapenv.engine.full_disk import could_not_make
 from snapenv.errors import InstallError, WriteError
 from snapenv.model.snapshot import INSTALL_CONDA
+from snapenv.program import has_rattler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ def check_rattler() -> None:
     Raises:
         InstallError: py-rattler is not installed beside snapenv.
     """
-    if importlib.util.find_spec("rattler") is None:
+    if not has_rattler():
         raise InstallError(
             "py-rattler, which installs conda's packages, is not installed beside snapenv",
             hint="Install it: pip install 'snapenv[conda]'; or restore with --engine docker.",

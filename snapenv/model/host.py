@@ -120,6 +120,7 @@ class Host(Struct, frozen=True, kw_only=True):
     engine_error: str | None = None  # why none answers
     engine_hint: str | None = None  # what to do about that
     missing_helpers: tuple[str, ...] = ()  # docker-credential-… that a configuration names
+    rattler: bool = True  # py-rattler is installed beside snapenv
 
 
 class Unread(Struct, frozen=True, kw_only=True):
@@ -144,6 +145,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()  # that the user named, numbers or UUIDs; empty for all
     builds: bool = False  # an image is to be built
     venv: bool = False  # it is to be made as a venv: no engine takes part
+    conda: bool = False  # it has packages of conda
     torch: str | None = None  # its version
     cuda: str | None = None  # that torch was built for: "13.0"
     kernels: tuple[Kernels, ...] = ()  # of torch and of every compiled extension

@@ -62,6 +62,7 @@ RULES = (
     storage.check_inodes,
     storage.check_shm,
     compatibility.check_glibc,
+    compatibility.check_conda,
 )
 """Each gives checks of one subject, or none where it does not apply."""
 

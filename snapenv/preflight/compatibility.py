@@ -74,6 +74,22 @@ def check_glibc(case: Case) -> Iterator[Check]:
         )
 
 
+def check_conda(case: Case) -> Iterator[Check]:
+    """Return whether conda's packages can be installed on this machine; an image brings its own."""
+    if not (case.needs.venv and case.needs.conda):
+        return
+    expected = "py-rattler, which installs conda's packages"
+    if case.host.rattler:
+        yield passed("conda", expected, "installed")
+    else:
+        yield failed(
+            "conda",
+            expected,
+            "not installed beside snapenv",
+            "Install it: pip install 'snapenv[conda]'; or use --engine docker.",
+        )
+
+
 def check_requirement(case: Case) -> Iterator[Check]:
     """Return whether NVIDIA's runtime lets the image start (``unsatisfied condition: cuda>=…``).
 

@@ -57,6 +57,7 @@ def of_facts(facts: Facts, name: str) -> Needs:
         captured_driver=hardware.driver,
         captured_gpus=tuple(dict.fromkeys(gpu.name for gpu in hardware.gpus)),
         glibc=hardware.system.glibc,
+        conda=facts.conda is not None,
     )
 
 

@@ -12,6 +12,7 @@ from snapenv.model.host import Host
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.preflight.checks import preflight
 from snapenv.probe.host import probe_host
+from snapenv.program import has_rattler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +49,7 @@ def inspecting_host(services: Services, *, engine: bool = True) -> Iterator[Call
                 engine_error=error.message if error else None,
                 engine_hint=error.hint if error else None,
                 missing_helpers=helpers,
+                rattler=has_rattler(),
             )
 
         yield result

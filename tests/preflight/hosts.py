@@ -362,6 +362,7 @@ CDI_NO_UVM = replace(spec("580.95.05"), devices=("/dev/nvidia0", "/dev/nvidiactl
 NO_CGROUPS = replace(TOOLKIT, no_cgroups=True)
 WANTED = replace(CU130, gpu_required=True)
 VENV = replace(CU130, venv=True, glibc="2.36")
+CONDA = replace(VENV, conda=True)
 FLASH = replace(CU130, kernels=(*CU130.kernels, built("flash-attn", "sm_80 sm_90")))
 VISION = replace(CU130, kernels=(built("torch", "sm_120"), built("torchvision", "sm_80 sm_90")))
 CUFFT = replace(CU130, kernels=(*CU130.kernels, built("nvidia-cufft", "sm_75")))
@@ -682,6 +683,13 @@ ROWS = (
     Row("old glibc, a venv", small(2**34, "2.31"), VENV, "?platform.glibc"),
     Row("the same glibc, a venv", small(2**34, "2.36"), VENV),
     Row("glibc untold, a venv", small(2**34, "2.31"), replace(VENV, glibc=None)),
+    Row("conda without py-rattler", replace(small(2**34), rattler=False), CONDA, "conda"),
+    Row("conda with py-rattler", small(2**34), CONDA),
+    Row(
+        "conda in a container",
+        replace(small(2**34), rattler=False),
+        replace(CU130, conda=True),
+    ),
     Row("old glibc, a container", small(2**34, "2.31"), replace(CU130, glibc="2.36")),
     # an image that says nothing of itself
     Row("untold on 4090", host(RTX4090, "580.95.05"), UNTOLD),

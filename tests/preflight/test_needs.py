@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, RegistryError
 from snapenv.lock.store import write_snapshot
+from snapenv.model.conda import CondaEnvironment, CondaLock
 from snapenv.model.facts import Kernels, Native
 from snapenv.model.hardware import Driver
 from snapenv.model.host import NEEDS_LABEL, GpuPlumbing, HostEngine, Unread
@@ -70,6 +71,13 @@ def told(ref: ImageRef | Path, there: Services, **asked: object) -> Needs:
     source = resolve_source(str(ref), repository=REPOSITORY, services=there)
     host = inspect_host(there)
     return needs_of(source, there, host=host, options=options, repository=REPOSITORY)
+
+
+def test_a_lock_with_packages_of_conda_says_so() -> None:
+    locked = CondaLock(environment=CondaEnvironment(packages=()), archives={})
+    conda = replace(sample_lock(), conda=locked)
+
+    assert [of_lock(lock, "x").conda for lock in (conda, sample_lock())] == [True, False]
 
 
 def test_a_host_is_hardware_plumbing_engine_and_the_helpers_that_are_missing() -> None:

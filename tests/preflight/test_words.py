@@ -106,6 +106,12 @@ EXAMPLES = (
         wording("Use --engine docker, whose image brings its own glibc."),
     ),
     (
+        "conda without py-rattler",
+        "conda",
+        wording("not installed beside snapenv"),
+        wording("Install it: pip install 'snapenv[conda]'; or use --engine docker."),
+    ),
+    (
         "NVML does not start",
         "driver.fault",
         wording("Failed to initialize NVML: Unknown Error"),
