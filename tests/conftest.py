@@ -42,8 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hear Ctrl-C also where a shell started the tests in the background: programs inherit it."""
+    """Hear signals also where the tests were started in the background, or by nohup.
+
+    Programs that tests start inherit it.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     load_profile(full=config.getoption("full"))
     if config.getoption("dist", "no") not in {"no", "loadgroup"}:
         raise pytest.UsageError("tests that share a part stay together: add --dist loadgroup")

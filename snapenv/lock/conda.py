@@ -17,7 +17,6 @@ from snapenv.conda_lock import needed_name
 from snapenv.content import read_chunks, sha256_of, size_bytes
 from snapenv.errors import LockError
 from snapenv.lock.carry import Travelling
-from snapenv.lock.conda_package import PrefixFile, build_conda_package
 from snapenv.lock.overlay import OverlayPlan
 from snapenv.model.carried import Content
 from snapenv.model.conda import CondaArchive, CondaLock
@@ -212,6 +211,8 @@ def _take(
     package: CondaPackage, collected: CollectedPackage, into: Path
 ) -> tuple[CondaArchive, Content]:
     """Return the file of a package that travels: conda's own where it is kept, else rebuilt."""
+    from snapenv.lock.conda_package import PrefixFile, build_conda_package  # imports zipfile
+
     if collected.archive is not None:
         archive = CondaArchive(
             file_name=package.file_name,

@@ -10,7 +10,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,6 +141,8 @@ def _rattler() -> Distribution:
     Raises:
         LockError: It is not installed.
     """
+    from importlib.metadata import PackageNotFoundError, version  # 10 ms, and for conda alone
+
     try:
         return Distribution(name=_RATTLER, version=version(_RATTLER), origin="index")
     except PackageNotFoundError as error:

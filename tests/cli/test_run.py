@@ -183,11 +183,16 @@ def test_a_shell_reads_its_commands(words: Command, image: str, tmp_path: Path) 
 @pytest.mark.docker
 @isolated
 def test_a_terminal_has_its_size_and_ctrl_c(words: Command, image: str) -> None:
-    script = "import os, time; print(os.get_terminal_size(), flush=True); time.sleep(60)"
+    script = (
+        "import os, time\n"
+        "while os.get_terminal_size().lines != 33: time.sleep(0.1)\n"
+        "print(os.get_terminal_size(), flush=True)\n"
+        "time.sleep(60)"
+    )
     ours, theirs = pty.openpty()
     subprocess.run(["stty", "rows", "33", "cols", "99"], stdin=theirs, check=True)
     process = start(
-        words, "run", image, "--", "python", "-c", f"import time; time.sleep(1); {script}",
+        words, "run", image, "--", "python", "-c", script,
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=_own_terminal
     )  # fmt: skip
     os.close(theirs)

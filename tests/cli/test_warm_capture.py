@@ -35,7 +35,8 @@ import snapenv.lock.find_wheels as pins
 from snapenv.model.wheels import IndexWheel
 url = "https://example.com/uv-0.9.3-py3-none-any.whl"
 wheel = IndexWheel(name="uv", version="0.9.3", url=url, sha256="0" * 64, size_bytes=1)
-pins._ask_for_uv = lambda *_: wheel
+assert pins._ask_for_tool
+pins._ask_for_tool = lambda *_: wheel
 """
 CAPTURE = """
 import json, sys

@@ -270,12 +270,12 @@ def test_a_python_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize(
     ("code", "stdout", "words"),
     [
-        (1, "", wording("the look at this machine exited with 1 on /env/bin/python: boom")),
+        (1, "", wording("the probe of this machine exited with 1 on /env/bin/python: boom")),
         (
             0,
             "snapenv-host: {}\n",
             wording(
-                "the look at this machine cannot be read: Object missing required field `hardware`"
+                "the answer of the probe of this machine cannot be read: Object missing required field `hardware`"
             ),
         ),
     ],
