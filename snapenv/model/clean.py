@@ -26,4 +26,5 @@ class Freeable(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return ", ".join(self.names) or self.id.removeprefix("sha256:")[:12]
+        digest = self.id.removeprefix("sha256:")
+        return ", ".join(self.names) or (self.id if digest == self.id else digest[:12])

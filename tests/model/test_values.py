@@ -5,12 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from snapenv.model.clean import Freeable
 from snapenv.model.outcome import Check, Outcome, Result
 from snapenv.model.python import Interpreter
 from tests.samples import sample_environment, sample_facts, sample_fingerprint, sample_lock
 
 HELD = Check(id="python", ok=True, expected="3.11", actual="3.11")
 FAILED = Check(id="python", ok=False, expected="3.11", actual="3.12", fix="Use Python 3.11.")
+
+
+@pytest.mark.parametrize(
+    ("identifier", "name"),
+    [(f"sha256:{'ab' * 32}", "abababababab"), ("261128-213218-3d49", "261128-213218-3d49")],
+)
+def test_what_could_be_freed_has_a_name_that_commands_take(identifier: str, name: str) -> None:
+    assert Freeable(kind="run", id=identifier, size_bytes=1).name == name
 
 
 @given(st.lists(st.floats(allow_nan=False), min_size=1))
