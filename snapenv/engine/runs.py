@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 _RLIMITS = {"3": "stack", "7": "nofile", "8": "memlock"}  # of Linux, by number
 _RLIMIT = re.compile(r"rlimit type (\d+)")
+_NO_ADDRESS = "cannot assign requested address"
 _TAKEN = ("port is already allocated", "address already in use")
 _SCRATCH = PurePosixPath("/tmp/snapenv")  # noqa: S108 - in the container
 _DETACHED_S = 1.0  # a container that has ended says so by then
@@ -510,6 +511,12 @@ def _not_started(text: str, launch: Launch) -> SnapenvError:
 
 
 def _start_error(message: str, launch: Launch) -> SnapenvError:
+    if _NO_ADDRESS in message:
+        wanted = ", ".join(sorted({port.address for port in launch.ports}))
+        return StartError(
+            f"the engine's machine has no address {wanted} to listen at",
+            hint="See ip address, and name one that it has, or 0.0.0.0 for all.",
+        )
     error = start_failure(message, launch.argv[0], "the image")
     if isinstance(error, InterpreterError):
         return _not_started(message, launch)

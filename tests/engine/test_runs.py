@@ -221,6 +221,13 @@ def test_a_port_that_is_taken_gives_way_to_another(side: Side) -> None:
     assert state.ports[0].host != port
 
 
+def test_an_address_that_the_machine_does_not_have_is_named(side: Side) -> None:
+    launch = side.launch("true", ports=(Port(inside=8888, address="192.0.2.1"),))
+
+    with pytest.raises(StartError, match=r"has no address 192\.0\.2\.1 to listen at"):
+        side.runs.start(launch)
+
+
 def test_a_run_in_the_background_is_found_heard_and_stopped(side: Side) -> None:
     launch = side.launch(
         "trap 'echo bye; exit 9' INT; echo hello; echo world >&2; while :; do sleep 0.1; done"
