@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 import select
-import shutil
 import signal
 import struct
 import termios
@@ -172,7 +171,8 @@ def _signals(controls: Controls, *, resizing: bool) -> Iterator[list[int]]:
 
 
 def _size() -> tuple[int, int]:
-    columns, rows = shutil.get_terminal_size()
+    """Return the terminal's rows and columns as they are now; COLUMNS and LINES may be older."""
+    columns, rows = os.get_terminal_size(_STDIN)
     return rows, columns
 
 

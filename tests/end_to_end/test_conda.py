@@ -29,6 +29,7 @@ INSIDE = "/opt/snapenv/venv"
 class Built:
     client: DockerClient
     image: str
+    command: Command
     before: Mapping[str, object]  # as the prefix was where it was captured
     restored: dict[str, object]
 
@@ -52,7 +53,7 @@ def built(  # noqa: PLR0913, PLR0917 - all that it is made of
     restored = command.result("restore", snapshot, "--repository", repository, "--no-preflight")
     client = DockerClient(base_url=engine_host, timeout=600)
     image = f"{repository}:{restored['tag']}"
-    yield Built(client, image, prefix.look(), restored)
+    yield Built(client, image, command, prefix.look(), restored)
     client.images.remove(image, force=True)
     client.close()
 
@@ -104,3 +105,10 @@ def test_nothing_that_installed_it_is_in_the_image(running: Container) -> None:
     lines = run(running, "ls -A /mnt; find / -xdev -name '*rattler*' 2>&- || true")
 
     assert lines == []
+
+
+def test_verify_compares_conda_s_packages_once_more(built: Built) -> None:
+    checks = built.command.document("verify", built.image, "--device", "cpu")["checks"]
+
+    assert [check["id"] for check in checks if not check["ok"]] == []
+    assert "conda" in {check["id"] for check in checks}
