@@ -302,6 +302,8 @@ def asked(options: dict[str, Any], *, stdin: bool = True) -> dict[str, Any]:
     """Return the fields of a request from the options: absolute paths, and the terminal."""
     folder, ipc = options.pop("workdir").absolute(), options.pop("ipc")
     tty = options.pop("tty", None)
+    if stdin and tty and not _is_terminal():
+        raise click.UsageError("--tty hands on a terminal, and stdin or stdout is none")
     return {
         **options,
         "folder": folder,
