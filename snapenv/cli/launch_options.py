@@ -143,6 +143,23 @@ def _positive(ctx: click.Context, param: click.Parameter, value: float | None) -
     return value
 
 
+def stop_timeout_option(
+    text: str, *, group: str = "Program", default: int | None = None
+) -> Callable[[F], F]:
+    """Make the option that says how long a program may take to end, in seconds."""
+    return option(
+        "--stop-timeout",
+        "grace_s",
+        type=click.IntRange(0),
+        metavar="SECONDS",
+        default=default,
+        show_default=default is not None,
+        envvar="SNAPENV_STOP_TIMEOUT",
+        group=group,
+        help=text,
+    )
+
+
 _FOLDER = click.Path(path_type=Path)
 _OPTIONS = (
     engine_option,
@@ -205,17 +222,7 @@ _OPTIONS = (
         group="Program",
         help="Run as this user.  [default: you]",
     ),
-    option(
-        "--stop-timeout",
-        "grace_s",
-        type=click.IntRange(0),
-        metavar="SECONDS",
-        default=120,
-        show_default=True,
-        envvar="SNAPENV_STOP_TIMEOUT",
-        group="Program",
-        help="Wait so long after SIGINT before it is killed.",
-    ),
+    stop_timeout_option("Wait so long after SIGINT before it is killed.", default=120),
     option(
         "--project",
         metavar="NAME",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snapenv.cli.help import command, option
+from snapenv.cli.launch_options import stop_timeout_option
 from snapenv.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -73,15 +74,7 @@ def attach(app: App, *, run: str) -> None:
 
 @command(examples=("snapenv stop RUN", "snapenv stop RUN --pause"))
 @click.argument("run")
-@option(
-    "--stop-timeout",
-    "grace_s",
-    type=click.IntRange(0),
-    metavar="SECONDS",
-    envvar="SNAPENV_STOP_TIMEOUT",
-    group="Program",
-    help="Wait so long before it is killed.  [default: as it was started]",
-)
+@stop_timeout_option("Wait so long before it is killed.  [default: as it was started]")
 @option(
     "--pause",
     is_flag=True,

@@ -11,7 +11,7 @@ import click
 
 from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
-from snapenv.cli.launch_options import asked, launch_options
+from snapenv.cli.launch_options import asked, launch_options, stop_timeout_option
 from snapenv.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -130,14 +130,8 @@ def up(app: App, /, *, name: str | None, yes: bool, **options: Any) -> None:  # 
 
 @command(examples=("snapenv down", "snapenv down NAME --stop-timeout 10"))
 @click.argument("name", required=False)
-@option(
-    "--stop-timeout",
-    "grace_s",
-    type=click.IntRange(0),
-    metavar="SECONDS",
-    envvar="SNAPENV_STOP_TIMEOUT",
-    group="Service",
-    help="Wait so long after SIGINT before all is killed.  [default: as of snapenv up]",
+@stop_timeout_option(
+    "Wait so long after SIGINT before all is killed.  [default: as of snapenv up]", group="Service"
 )
 @json_option
 @click.pass_obj
