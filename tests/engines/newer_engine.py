@@ -1,25 +1,21 @@
 """The Docker of Debian sid, with buildx, beside the system's own: in a root folder of its own.
 
-A plain chroot is not enough: BuildKit mounts / anew. So each dockerd gets a mount namespace and
-changes its root. Its sockets and data lie where everyone sees them.
+Its sockets and data lie where everyone sees them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.content import replace_file
-from tests.engines.base import debootstrap
 from tests.engines.engine import Bridge, answers, make_bridge, storage_driver
 from tests.engines.place import Service, UnavailableError, install, say
+from tests.engines.sid import enter_words, make_sid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,24 +23,6 @@ if TYPE_CHECKING:
     from tests.engines.place import Place
 
 _PACKAGES = ("ca-certificates", "docker-buildx", "docker-cli", "docker.io", "iptables")
-_ENTER = """\
-root=$1 place=$2 run=$3; shift 3
-mount --bind "$root" "$root"
-for folder in dev proc sys; do mount --rbind "/$folder" "$root/$folder"; done
-mount -t tmpfs tmpfs "$root/run"
-mount -t tmpfs tmpfs "$root/tmp"
-for folder in "$place" "$run"; do
-    mkdir -p "$root$folder"
-    mount --bind "$folder" "$root$folder"
-done
-cat /etc/resolv.conf > "$root/etc/resolv.conf"
-mkdir -p "$root/before"
-cd "$root"
-pivot_root . before
-cd /
-umount -l /before
-exec "$@"
-"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,26 +47,6 @@ def newer_address(place: Place, newer: Newer) -> str:
     return f"unix://{place.run}/{newer.name}.sock"
 
 
-def make_sid(place: Place) -> Path:
-    """Return a root folder with sid's Docker, made if it is not there.
-
-    Raises:
-        UnavailableError: It cannot be made here.
-    """
-    key = hashlib.sha256(repr(_PACKAGES).encode()).hexdigest()[:12]
-    root = place.folder / f"sid-{key}"
-    if root.exists():
-        return root
-    say("making a root folder with sid's Docker; about a minute")
-    for old in place.folder.glob("sid-*"):
-        shutil.rmtree(old)
-    with tempfile.TemporaryDirectory(prefix="making-sid-", dir=place.folder) as folder:
-        made = Path(folder, "root")
-        debootstrap("sid", made, _PACKAGES)
-        made.rename(root)
-    return root
-
-
 def start_newer(place: Place, newer: Newer) -> str:
     """Return the address of an engine of sid's, started if it does not run.
 
@@ -101,14 +59,11 @@ def start_newer(place: Place, newer: Newer) -> str:
         return address
     service.stop()
     install({"iptables": "iptables", "iproute2": "ip", "util-linux": "unshare"})
-    root = make_sid(place)
+    root = make_sid(place, "sid", _PACKAGES)
     make_bridge(newer.bridge)
     say(f"starting sid's dockerd at {address}")
-    enter = ("unshare", "--mount", "--propagation", "private", "sh", "-euc", _ENTER, "sh")
-    service.start(
-        (*enter, str(root), str(place.folder), str(place.run), *_dockerd(place, newer)),
-        answers=lambda: answers(address),
-    )
+    enter = enter_words(root, (place.folder, place.run))
+    service.start((*enter, *_dockerd(place, newer)), answers=lambda: answers(address))
     return address
 
 
