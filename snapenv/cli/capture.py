@@ -134,8 +134,8 @@ def capture(
     """
     if container and ssh:
         raise click.UsageError("--container and --ssh cannot be used together.")
+    from snapenv.workflows.capture import Capture
     from snapenv.workflows.capture import capture as run
-    from snapenv.workflows.capture_request import Capture
 
     request = Capture(
         python=python,

@@ -15,6 +15,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote
 
+from snapenv.model.image import is_kept_tag
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 
 _SOCKET = "unix:///var/run/docker.sock"
@@ -22,6 +23,8 @@ _SOCKET = "unix:///var/run/docker.sock"
 
 def list_tags(timeout_s: float) -> tuple[str, ...]:
     """Return the tags of snapenv's images, sorted; none where no socket here is the engine's.
+
+    Tags that only keep what lost its own are left out.
 
     Raises:
         OSError: The engine does not answer.
@@ -39,7 +42,8 @@ def list_tags(timeout_s: float) -> tuple[str, ...]:
         images = json.loads(connection.getresponse().read())
     environments = (one for one in images if (one.get("Labels") or {}).get(SNAPSHOT_LABEL))
     names = (name for one in environments for name in one.get("RepoTags") or ())
-    return tuple(sorted({name.rpartition(":")[2] for name in names}))
+    tags = {name.rpartition(":")[2] for name in names}
+    return tuple(sorted(tag for tag in tags if not is_kept_tag(tag)))
 
 
 def _address() -> str:

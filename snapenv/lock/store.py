@@ -219,6 +219,14 @@ def read_snapshot(folder: Path) -> Snapshot:
     return parse_snapshot(contents, where=str(folder))
 
 
+def read_digest(folder: Path) -> str | None:
+    """Return the digest that a snapshot folder says it has, unchecked; None where it has none."""
+    try:
+        return _digest(_parse_sums((folder / SUMS_FILE).read_bytes(), str(folder))[1])
+    except (OSError, SnapshotDamagedError):
+        return None
+
+
 def _read_folder(folder: Path, above: str = "") -> Iterator[tuple[str, Content]]:
     """Yield all that lies in a snapshot folder and in its two folders, by its names.
 

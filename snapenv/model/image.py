@@ -29,6 +29,7 @@ _TAG = re.compile(
     re.ASCII,
 )
 _TAG_LENGTH = 128  # of the reference grammar
+_KEPT = "replaced-"
 
 
 class ImageRef(Struct, frozen=True, kw_only=True):
@@ -124,6 +125,19 @@ class Tag(Struct, frozen=True, kw_only=True):
 def tag_part(text: str) -> str:
     """Replace what a part of a tag may not hold by ``_``: ``2.6.0+debian`` is ``2.6.0_debian``."""
     return re.sub(r"[^A-Za-z0-9_.]", "_", text)
+
+
+def kept_tag(digest: str) -> str:
+    """Return the tag that keeps what lost its own: ``replaced-`` and the digits of a digest.
+
+    In a registry that is the manifest's digest, in an engine the image's id.
+    """
+    return f"{_KEPT}{digest.removeprefix('sha256:')}"
+
+
+def is_kept_tag(tag: str) -> bool:
+    """Return whether a tag keeps what lost its own, and so is no name that people use."""
+    return tag.startswith(_KEPT)
 
 
 class BuildContext(Struct, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ IMAGE_PREFIX = "/opt/snapenv/venv"  # of a venv and of conda's alike
 IMAGE_PYTHON = f"{IMAGE_PREFIX}/bin/python"
 IMAGE_SNAPSHOT = "/opt/snapenv/snapshot"
 SNAPSHOT_LABEL = "io.snapenv.snapshot"  # a label that holds the snapshot's digest
+PARENT_LABEL = "io.snapenv.parent"  # the digest of the snapshot that it was made of by an update
 VERSION_LABEL = "io.snapenv.version"  # of the snapenv that captured
 # https://specs.opencontainers.org/image-spec/annotations/
 TAG_LABEL = "org.opencontainers.image.version"
@@ -82,6 +83,7 @@ class Lock(Struct, frozen=True, kw_only=True):
     schema: int = SNAPSHOT_SCHEMA
     snapenv: str  # the version that wrote it
     tag: str
+    parent: str | None = None  # the digest of the snapshot that it was made of by an update
     base: Base
     installer: Installer  # uv
     hardware: Hardware

@@ -18,6 +18,7 @@ from snapenv.model.snapshot import (
     BASE_NAME_LABEL,
     IMAGE_PYTHON,
     MEASURED_FILE,
+    PARENT_LABEL,
     SNAPSHOT_LABEL,
     STAGED,
     TAG_LABEL,
@@ -27,6 +28,7 @@ from snapenv.ownership.claim import claim
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import is_layer_file, split_lock
 from snapenv.secrets.refuse import refuse_leaking_image
+from snapenv.steps.names import name_image
 from snapenv.steps.prove import prove_image
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ def _make_image(
             hint="It was not named. Choose a base that fits with --base, or capture again.",
         )
     _refuse_leaks(image, pinned, services)
-    services.engine.tag(image, ref)
+    name_image(image, ref, services)
     return image
 
 
@@ -179,6 +181,7 @@ def _labels(snapshot: Snapshot, base: ImageRef) -> Mapping[str, str]:
         BASE_NAME_LABEL: base.tagged,
         BASE_DIGEST_LABEL: base.digest or "",
         NEEDS_LABEL: make_label(snapshot.lock),
+        **({PARENT_LABEL: snapshot.lock.parent} if snapshot.lock.parent else {}),
     }
 
 

@@ -12,6 +12,7 @@ from snapenv.errors import BaseError, EngineError, TagTakenError
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
 from snapenv.ownership.claim import claim
+from snapenv.steps.names import name_image
 from snapenv.steps.snapshots import fetch_image, not_an_export
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _load_archive(
     image = _load(archived, request, services)
     if there and image.id == archived.config_digest != there.id:
         raise _taken(ref, there, image.id)
-    services.engine.tag(image, ref)
+    name_image(image, ref, services)
     return image, ref
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 from snapenv.errors import EngineMissingError, NotFoundError
-from snapenv.model.image import Image, ImageRef, Tag
-from snapenv.model.snapshot import SNAPSHOT_LABEL, SUMS_FILE
+from snapenv.lock.store import read_digest
+from snapenv.model.image import Image, ImageRef, Tag, is_kept_tag
+from snapenv.model.snapshot import SNAPSHOT_LABEL, SUMS_FILE, TAG_LABEL
 from snapenv.steps.interpreter import find_interpreter
 
 if TYPE_CHECKING:
@@ -89,7 +91,9 @@ def resolve_source(text: str, *, repository: str, services: Services) -> Source:
     """Find out what REF names: a folder or file that exists, a bare tag, or an image.
 
     A bare tag is an image of ``repository``, else the one local image that has this tag, else the
-    folder of this name among ``snapshots``. What may lie in a registry is not asked for.
+    folder of this name among ``snapshots``. ``@sha256:…`` behind a name is the digest that its
+    registry gave it, a local image's id, or that of the snapshot. What may lie in a registry is
+    not asked for.
 
     Raises:
         NotFoundError: It is nowhere; the hint names what is called nearly so.
@@ -104,10 +108,11 @@ def resolve_source(text: str, *, repository: str, services: Services) -> Source:
     try:
         return _resolve_image(ref, text, services)
     except EngineMissingError as error:
+        folder = _find_folder(ref, text)
+        if folder and (ref.digest or not _may_lie_in_a_registry(ref, text)):
+            return SnapshotFolder(folder)
         if _may_lie_in_a_registry(ref, text):
             return RegistryImage(ref, error)
-        if _is_snapshot(text):
-            return SnapshotFolder(Path(SNAPSHOTS, text))
         if ref.tag:
             hint = _did_you_mean(_near(text, _snapshots()), error.hint)
             raise EngineMissingError(error.message, hint=hint) from error
@@ -116,9 +121,12 @@ def resolve_source(text: str, *, repository: str, services: Services) -> Source:
 
 def _resolve_image(ref: ImageRef, text: str, services: Services) -> Source:
     """Find what an engine that answers has by this name or tag, else a snapshot of this name."""
-    image = services.engine.find(str(ref))
+    image = services.engine.find(str(ref)) or (_find_pinned(ref, services) if ref.digest else None)
     if image:
         return LocalImage(ref, image)
+    folder = _find_folder(ref, text)
+    if folder and ref.digest:
+        return SnapshotFolder(folder)
     if _may_lie_in_a_registry(ref, text):
         return RegistryImage(ref)
     names = [name for name, _ in services.engine.list_names(label=SNAPSHOT_LABEL)]
@@ -126,9 +134,28 @@ def _resolve_image(ref: ImageRef, text: str, services: Services) -> Source:
     image = services.engine.find(same[0]) if len(same) == 1 else None
     if image:
         return LocalImage(ImageRef.parse(same[0]), image)
-    if _is_snapshot(text):
-        return SnapshotFolder(Path(SNAPSHOTS, text))
-    raise _nowhere(ref, text, names)
+    if folder:
+        return SnapshotFolder(folder)
+    raise _nowhere(ref, text, [name for name in names if not is_kept_tag(name.rpartition(":")[2])])
+
+
+def _find_pinned(ref: ImageRef, services: Services) -> Image | None:
+    """Return the local image of a tag whose id, or whose snapshot's digest, is that of the name."""
+    for name, _ in services.engine.list_names(label=SNAPSHOT_LABEL):
+        image = services.engine.find(name)
+        if image is None or image.labels.get(TAG_LABEL) != ref.tag:
+            continue
+        if ref.digest in {image.id, image.labels[SNAPSHOT_LABEL]}:
+            return image
+    return None
+
+
+def _find_folder(ref: ImageRef, text: str) -> Path | None:
+    """Return the snapshot among ``snapshots`` of a name, or of a digest."""
+    if ref.digest is None:
+        return Path(SNAPSHOTS, text) if _is_snapshot(text) else None
+    folders = (Path(SNAPSHOTS, name) for name in _snapshots())
+    return next((folder for folder in folders if read_digest(folder) == ref.digest), None)
 
 
 def _nowhere(ref: ImageRef, text: str, names: Sequence[str]) -> NotFoundError:
@@ -172,15 +199,14 @@ def resolve_folder(named: Path) -> SnapshotFolder:
 
 
 def parse_image(text: str, *, repository: str) -> ImageRef:
-    """Read a bare tag of ``repository``, or a reference of an image.
+    """Read a bare tag of ``repository``, with a digest or without, or a reference of an image.
 
     Raises:
         NotFoundError: It is neither.
     """
-    try:
-        return ImageRef(repository=repository, tag=str(Tag.parse(text)))
-    except ValueError:
-        pass
+    with contextlib.suppress(ValueError):
+        Tag.parse(text.partition("@")[0])
+        return ImageRef.parse(f"{repository}:{text}")
     try:
         return ImageRef.parse(text)
     except ValueError as error:

@@ -43,6 +43,7 @@ def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResu
     snapshot = read_snapshot(resolve_folder(folder).path)
     services.engine.check()
     ref = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
+    before = services.engine.find(ref.tagged)
     image = find_image(snapshot, ref, request, services)
     if image is None:
         image = make_image(snapshot, ref, request, services)
@@ -50,6 +51,9 @@ def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResu
         raise tag_taken(ref, f"{image.id}, changed after it was built,", snapshot.digest)
     digest = _push(ref, image, request, services) if request.push else image.id
     outcome = _outcome(snapshot, ref, image, digest=digest, pushed=request.push)
+    if before and before.id != image.id:
+        kept = f"the image before it stays as {ref.tagged}@{before.id}"
+        outcome = replace(outcome, lines=(*outcome.lines, kept))
     return replace(outcome, warnings=(*outcome.warnings, *_warnings_of_base(image, services)))
 
 

@@ -15,17 +15,19 @@ from msgspec.structs import replace
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
 from snapenv.probe.probe import probe
+from snapenv.steps.capture_request import Capture
 from snapenv.steps.interpreter import find_in_container, find_interpreter
 
 if TYPE_CHECKING:
     from snapenv.model.outcome import Outcome
     from snapenv.model.results import CaptureResult
     from snapenv.ports import Services, Target
-    from snapenv.workflows.capture_request import Capture
+
+__all__ = ["Capture", "capture"]
 
 _HEAD_START_S = 0.01  # of the probe: imports beside it hold the interpreter's lock
 _LATER = (
-    "snapenv.workflows.locking",
+    "snapenv.steps.locking",
     "snapenv.report.text",
     "snapenv.report.document",
     "rich.console",
@@ -59,7 +61,7 @@ def _capture(request: Capture, services: Services) -> Outcome[CaptureResult]:
         hashes = None if request.container or request.ssh else services.kept("hashes")
         facts = probe(target, hashes=hashes, rehash=request.rehash, carry=request.carry)
         beside.join()
-    from snapenv.workflows.locking import lock_environment
+    from snapenv.steps.locking import lock_environment
 
     return lock_environment(request, facts, target, services)
 

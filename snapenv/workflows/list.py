@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.errors import EngineMissingError, NotFoundError, UsageError
-from snapenv.model.image import ImageRef, Tag
+from snapenv.model.image import ImageRef, Tag, is_kept_tag
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import ListedImage, ListResult
 from snapenv.model.snapshot import SNAPSHOT_LABEL
@@ -86,7 +86,7 @@ def _here(
             image,
         )
         for ref, created, image in images
-        if image
+        if image and not is_kept_tag(str(ref.tag))
     ), ()
 
 

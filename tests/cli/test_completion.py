@@ -136,6 +136,7 @@ class _Engine(BaseHTTPRequestHandler):
             {"RepoTags": [f"snapenv:{OTHER}", f"example.com/env:{OTHER}"], "Labels": labels},
             {"RepoTags": ["snapenv:inside-a-workspace"], "Labels": workspace},
             {"RepoTags": None, "Labels": labels},
+            {"RepoTags": ["snapenv:replaced-1"], "Labels": labels},
         ]
         body = json.dumps(images if SNAPSHOT_LABEL in self.path else []).encode()
         self.send_response(200)

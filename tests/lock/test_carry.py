@@ -25,7 +25,7 @@ from snapenv.model.python import UntrackedFile
 from snapenv.ports import Completed, Services
 from snapenv.probe.collect import MARK
 from snapenv.secrets.model import Secret
-from snapenv.workflows.locking import fetch_from
+from snapenv.steps.locking import fetch_from
 from tests.samples import sample_distribution, sample_environment, sample_facts, sample_files
 from tests.workflows.services import services
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from snapenv.errors import EngineMissingError, NotFoundError, SnapenvError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import Image, ImageRef
-from snapenv.model.snapshot import SNAPSHOT_LABEL
+from snapenv.model.snapshot import SNAPSHOT_LABEL, TAG_LABEL
 from snapenv.steps.source import (
     Archive,
     LocalImage,
@@ -19,7 +19,6 @@ from snapenv.steps.source import (
     resolve_folder,
     resolve_source,
 )
-from tests.fakes import FakeEngine
 from tests.samples import TAG, sample_snapshot
 from tests.workflows.services import EngineWithBase, services
 
@@ -44,8 +43,10 @@ def local(name: str) -> LocalImage:
     return LocalImage(ImageRef.parse(name), OURS)
 
 
-class NoEngine(FakeEngine):
+class NoEngine(EngineWithBase):
     """Does not answer."""
+
+    def __post_init__(self) -> None: ...
 
     def find(self, ref: str) -> Image | None:
         raise EngineMissingError(f"nothing answers for {ref}", hint="Start it.")
@@ -142,3 +143,52 @@ def test_a_folder_is_found_by_its_path_or_its_name(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError) as caught:
         resolve_folder(tmp_path / "mein")
     assert f"Did you mean {tmp_path}/mine?" in caught.value.hint
+
+
+HEX = "5" * 64
+PINNED = f"{TAG}@sha256:{HEX}"
+
+
+@pytest.mark.parametrize("what", ["id", "snapshot", "digest"])
+@pytest.mark.parametrize("name", [PINNED, f"snapenv:{PINNED}"])
+def test_a_digest_names_an_image_that_lost_its_tag(what: str, name: str) -> None:
+    digest, kept = f"sha256:{HEX}", "snapenv:replaced-1"
+    image = replace(
+        OURS,
+        id=digest if what == "id" else OURS.id,
+        labels={SNAPSHOT_LABEL: digest if what == "snapshot" else "sha256:2", TAG_LABEL: TAG},
+    )
+    engine = EngineWithBase()
+    engine.images |= {f"snapenv:{TAG}": OURS, kept: image}
+    engine.images |= {f"snapenv@{digest}": image} if what == "digest" else {}
+
+    found = resolve_source(name, repository="snapenv", services=services(engine))
+
+    assert found == LocalImage(ImageRef.parse(f"snapenv:{PINNED}"), image)
+
+
+@pytest.mark.parametrize("engine", [EngineWithBase(), NoEngine()])
+@pytest.mark.parametrize("repository", ["snapenv", "localhost:5000/team/env"])
+def test_a_digest_names_a_snapshot_among_the_folders(
+    engine: EngineWithBase, repository: str
+) -> None:
+    digest = sample_snapshot().digest
+
+    found = resolve_source(f"{TAG}@{digest}", repository=repository, services=services(engine))
+
+    assert found == SNAPSHOT
+
+
+def test_a_digest_that_is_not_here_may_lie_in_the_registry() -> None:
+    found = resolve_source(PINNED, repository="example.com/team/env", services=holding())
+
+    assert found == RegistryImage(ImageRef.parse(f"example.com/team/env:{PINNED}"))
+
+
+def test_a_kept_tag_is_not_offered_as_a_name() -> None:
+    with pytest.raises(NotFoundError) as caught:
+        resolve_source(
+            "snapenv:replaced", repository="snapenv", services=holding("snapenv:replaced-1")
+        )
+
+    assert "replaced-1" not in caught.value.hint

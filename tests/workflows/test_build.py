@@ -10,7 +10,9 @@ from snapenv.errors import BuildError, TagTakenError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.fingerprint import Speed
 from snapenv.model.image import Image, ImageRef
+from snapenv.model.snapshot import SNAPSHOT_LABEL, TAG_LABEL
 from snapenv.workflows.build import Build, build
+from snapenv.workflows.list import Listing, list_images
 from tests.fakes import FakeTask
 from tests.samples import (
     TAG,
@@ -247,3 +249,22 @@ def test_a_tag_in_the_registry_is_moved_where_that_is_asked_for(snapshot: Path) 
     build(snapshot, replace(REQUEST, push=True, replace=True), services(engine))
 
     assert engine.served[NAME].id != OTHER.id
+
+
+def test_the_image_that_loses_its_tag_keeps_a_name_and_comes_back_by_its_id(
+    snapshot: Path,
+) -> None:
+    engine = EngineWithBase()
+    before = replace(OTHER, labels={SNAPSHOT_LABEL: "sha256:2", TAG_LABEL: TAG})
+    engine.images[NAME] = engine.images[before.id] = before
+    outside = services(engine)
+
+    done = build(snapshot, Build(repository=REPOSITORY, mirror=REGISTRY, replace=True), outside)
+
+    assert engine.images[f"{REPOSITORY}:replaced-other"] == before
+    assert engine.images[NAME].id == done.result.digest != before.id
+    assert done.lines[-1] == wording(
+        "the image before it stays as localhost:5000/team/env:train-yolov8.4.190-base-cu130@sha256:other"
+    )
+    listed = list_images(Listing(repository=REPOSITORY), outside).result.images
+    assert [row.tag for row in listed] == [TAG]

@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from snapenv.errors import SnapenvError
+from snapenv.steps.capture_request import Capture
 from snapenv.steps.prove import prove
 from snapenv.steps.runnable import Runnable
 from snapenv.workflows.capture import capture
-from snapenv.workflows.capture_request import Capture
 from tests.samples import sample_facts, sample_lock
 from tests.workflows.services import EngineWithBase, services, target
 

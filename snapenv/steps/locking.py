@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from snapenv.model.results import CaptureResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services, Target
-    from snapenv.workflows.capture_request import Capture
+    from snapenv.steps.capture_request import Capture
 
 
 class _Plan(Struct, frozen=True, kw_only=True):
