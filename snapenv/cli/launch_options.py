@@ -115,7 +115,10 @@ class MountType(click.ParamType["Mount"]):
         return Mount(source=place, target=os.path.normpath(target), read_only=read_only)
 
 
-def _user(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+def user_numbers(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Read numbers of a user and a group, or end in a usage error."""
     if value is None:
         return None
     found = _USER.fullmatch(value)
@@ -160,20 +163,83 @@ def stop_timeout_option(
     )
 
 
+data_option = option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    multiple=True,
+    envvar="SNAPENV_DATA",
+    group="Folder",
+    help="Let the program read this folder, at its own path. May be repeated.",
+)
+env_option = option(
+    "-e",
+    "--env",
+    "variables",
+    metavar="NAME[=VALUE]",
+    multiple=True,
+    callback=_variables,
+    envvar="SNAPENV_ENV",
+    group="Program",
+    help="Set a variable; without a value, to what it is here. May be repeated.",
+)
+grace_option = stop_timeout_option("Wait so long after SIGINT before it is killed.", default=120)
+project_option = option(
+    "--project",
+    metavar="NAME",
+    envvar="SNAPENV_PROJECT",
+    group="Program",
+    help="Note this project in the record of the run.",
+)
+cpus_option = option(
+    "--cpus",
+    type=float,
+    callback=_positive,
+    envvar="SNAPENV_CPUS",
+    group="Resource",
+    help="Limit the CPUs, and threads and workers with them.",
+)
+memory_option = option(
+    "--memory",
+    "memory_bytes",
+    type=SizeType(),
+    envvar="SNAPENV_MEMORY",
+    group="Resource",
+    help="Limit memory and swap together, such as 16g.",
+)
+shm_option = option(
+    "--shm-size",
+    "shm_bytes",
+    type=SizeType(),
+    envvar="SNAPENV_SHM_SIZE",
+    group="Resource",
+    help="Size of /dev/shm.  [default: 8g, or a quarter of the memory]",
+)
+ipc_option = option(
+    "--ipc",
+    type=click.Choice(("private", "host")),
+    default="private",
+    show_default=True,
+    envvar="SNAPENV_IPC",
+    group="Resource",
+    help="Have a /dev/shm of its own, or that of the machine.",
+)
+port_option = option(
+    "-p",
+    "--port",
+    "ports",
+    type=PortType(),
+    multiple=True,
+    envvar="SNAPENV_PORT",
+    group="Network",
+    help="Publish a port, on 127.0.0.1 unless an address is given. May be repeated.",
+)
 _FOLDER = click.Path(path_type=Path)
 _OPTIONS = (
     engine_option,
     into_option("run in the one in this folder"),
     repository_option,
-    option(
-        "--data",
-        type=_FOLDER,
-        metavar="DIR",
-        multiple=True,
-        envvar="SNAPENV_DATA",
-        group="Folder",
-        help="Let the program read this folder, at its own path. May be repeated.",
-    ),
+    data_option,
     option(
         "--runs",
         type=_FOLDER,
@@ -203,77 +269,23 @@ _OPTIONS = (
         group="Folder",
         help="Mount a folder or a volume too. May be repeated.",
     ),
-    option(
-        "-e",
-        "--env",
-        "variables",
-        metavar="NAME[=VALUE]",
-        multiple=True,
-        callback=_variables,
-        envvar="SNAPENV_ENV",
-        group="Program",
-        help="Set a variable; without a value, to what it is here. May be repeated.",
-    ),
+    env_option,
     option(
         "--user",
         metavar="UID[:GID]",
-        callback=_user,
+        callback=user_numbers,
         envvar="SNAPENV_USER",
         group="Program",
         help="Run as this user.  [default: you]",
     ),
-    stop_timeout_option("Wait so long after SIGINT before it is killed.", default=120),
-    option(
-        "--project",
-        metavar="NAME",
-        envvar="SNAPENV_PROJECT",
-        group="Program",
-        help="Note this project in the record of the run.",
-    ),
+    grace_option,
+    project_option,
     device_option,
-    option(
-        "--cpus",
-        type=float,
-        callback=_positive,
-        envvar="SNAPENV_CPUS",
-        group="Resource",
-        help="Limit the CPUs, and threads and workers with them.",
-    ),
-    option(
-        "--memory",
-        "memory_bytes",
-        type=SizeType(),
-        envvar="SNAPENV_MEMORY",
-        group="Resource",
-        help="Limit memory and swap together, such as 16g.",
-    ),
-    option(
-        "--shm-size",
-        "shm_bytes",
-        type=SizeType(),
-        envvar="SNAPENV_SHM_SIZE",
-        group="Resource",
-        help="Size of /dev/shm.  [default: 8g, or a quarter of the memory]",
-    ),
-    option(
-        "--ipc",
-        type=click.Choice(("private", "host")),
-        default="private",
-        show_default=True,
-        envvar="SNAPENV_IPC",
-        group="Resource",
-        help="Have a /dev/shm of its own, or that of the machine.",
-    ),
-    option(
-        "-p",
-        "--port",
-        "ports",
-        type=PortType(),
-        multiple=True,
-        envvar="SNAPENV_PORT",
-        group="Network",
-        help="Publish a port, on 127.0.0.1 unless an address is given. May be repeated.",
-    ),
+    cpus_option,
+    memory_option,
+    shm_option,
+    ipc_option,
+    port_option,
     option(
         "--network",
         metavar="NAME",

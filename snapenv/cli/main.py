@@ -53,6 +53,7 @@ _COMMANDS = {
     "stop": ("runs", "stop"),
     "up": ("workspace", "up"),
     "down": ("workspace", "down"),
+    "render": ("render", "render"),
     "ssh-proxy": ("workspace", "ssh_proxy"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,7 +157,8 @@ engine_option = option(
 )
 
 
-def _device(ctx: click.Context, param: click.Parameter, value: str) -> str:
+def check_device(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Return words for GPUs, or end in a usage error."""
     if value in {"auto", "cpu", "all"} or all(map(_DEVICE.fullmatch, value.split(","))):
         return value
     words = f"{value!r} is not auto, cpu, all, numbers such as 0,1, or UUIDs of GPUs"
@@ -168,11 +170,19 @@ device_option = option(
     default="auto",
     show_default=True,
     metavar="[auto|cpu|all|0,1]",
-    callback=_device,
+    callback=check_device,
     envvar="SNAPENV_DEVICE",
     group="Training",
     help="Train on this device; auto takes the GPU if there is one.",
 )
+
+
+def check_address(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Return an IP address, or end in a usage error."""
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not an IP address", ctx, param) from error
 
 
 def into_option(does: str) -> Callable[[F], F]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import click
 from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
 from snapenv.cli.launch_options import asked, launch_options, stop_timeout_option
-from snapenv.cli.options import json_option
+from snapenv.cli.options import check_address, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
     from snapenv.workspace.serving import Service
 
 _LAST_PORT = 65535
-
-
-def _address(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not an IP address", ctx, param) from error
 
 
 def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -83,7 +75,7 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     metavar="ADDRESS",
     default="127.0.0.1",
     show_default=True,
-    callback=_address,
+    callback=check_address,
     envvar="SNAPENV_BIND",
     group="Service",
     help="Listen at this address of the machine.",

@@ -35,10 +35,12 @@ from snapenv.sizes import size
 
 SCRATCH = "/tmp/snapenv"  # noqa: S108 - in the container; what we give a program lies there
 
+STACK = Limit(name="stack", soft=64 << 20, hard=64 << 20)
+
 _SHM_BYTES = 8 << 30
 _LIMITS = (  # NVIDIA's for its framework images, and enough files for many workers
     Limit(name="memlock", soft=-1, hard=-1),
-    Limit(name="stack", soft=64 << 20, hard=64 << 20),
+    STACK,
     Limit(name="nofile", soft=1 << 20, hard=1 << 20),
 )
 _HIDING = ("/", "/usr", "/opt", "/home", "/var", "/tmp")  # noqa: S108 - what is below them is fine
@@ -125,7 +127,7 @@ def choose_launch(asked: Asked, known: Known, machine: Machine, caller: Caller) 
     gpus, uuids = _gpus(asked.device, machine)
     user = _user(asked, known, machine, caller)
     mounts, unmounted = _mounts(asked, known, machine)
-    argv, limited = _with_cpus(asked)
+    argv, limited = with_cpus(asked.argv, asked.cpus)
     launch = Launch(
         run=asked.run,
         place=known.place,
@@ -139,7 +141,9 @@ def choose_launch(asked: Asked, known: Known, machine: Machine, caller: Caller) 
         gpu_uuids=uuids,
         cpus=asked.cpus,
         memory_bytes=asked.memory_bytes,
-        shm_bytes=None if asked.host_ipc else _shm_bytes(asked, machine),
+        shm_bytes=None
+        if asked.host_ipc
+        else shm_bytes(asked.shm_bytes, asked.memory_bytes or machine.memory_bytes),
         limits=_limits(machine),
         ports=asked.ports,
         network=asked.network,
@@ -201,15 +205,24 @@ def _refuse_too_much(asked: Asked, machine: Machine) -> None:
                 f"{option} asks for {size(wanted)}, and the machine has {has}",
                 hint=f"Ask for less, or leave {option} out.",
             )
-    if asked.memory_bytes and asked.shm_bytes and asked.shm_bytes > asked.memory_bytes:
-        raise UsageError(
-            "--shm-size is more than --memory, which counts it too",
-            hint="Ask for less shared memory, or for more memory.",
-        )
+    refuse_small_memory(asked.memory_bytes, asked.shm_bytes)
     if asked.cpus and machine.cpus and asked.cpus > machine.cpus:
         raise UsageError(
             f"--cpus asks for {asked.cpus:g}, and the machine has {machine.cpus}",
             hint="Ask for fewer, or leave --cpus out.",
+        )
+
+
+def refuse_small_memory(memory_bytes: int | None, shm: int | None) -> None:
+    """Refuse more shared memory than memory.
+
+    Raises:
+        UsageError: It is so.
+    """
+    if memory_bytes and shm and shm > memory_bytes:
+        raise UsageError(
+            "--shm-size is more than --memory, which counts it too",
+            hint="Ask for less shared memory, or for more memory.",
         )
 
 
@@ -269,7 +282,7 @@ def _mounts(
                 hint="Name a folder of that machine: --mount SOURCE:TARGET:ro",
             )
         for mount in asked.mounts:
-            _refuse_target(mount.target, "--mount")
+            refuse_target(mount.target, "--mount")
         note = (
             f"the engine is on another machine, {machine.engine.address}: {asked.folder} is not "
             "there, and what the program writes is lost at its end, but for a --mount"
@@ -282,11 +295,16 @@ def _mounts(
     mounts = {mount.target: mount for mount in (*folders, *data, *asked.mounts)}
     if isinstance(known.place, InImage):
         for mount in mounts.values():
-            _refuse_target(mount.target, mount.source)
+            refuse_target(mount.target, mount.source)
     return tuple(mounts.values()), ()
 
 
-def _refuse_target(target: str, named: str) -> None:
+def refuse_target(target: str, named: str) -> None:
+    """Refuse a mount that would hide parts of the image.
+
+    Raises:
+        UsageError: It is at such a place, or below it.
+    """
     place = PurePosixPath(target)
     if target in _HIDING or any(_is_below(place, PurePosixPath(one)) for one in _SYSTEM):
         raise UsageError(
@@ -305,13 +323,12 @@ def _folder(asked: Asked, *, unmounted: bool) -> str | None:
     return None if unmounted else str(asked.folder)
 
 
-def _with_cpus(asked: Asked) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def with_cpus(argv: tuple[str, ...], cpus: float | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Give ultralytics as many workers as there are CPUs, which it cannot see, and say so."""
-    if asked.cpus is None:
-        return asked.argv, ()
-    count = _threads(asked.cpus)
-    said = f"--cpus {asked.cpus:g}: OMP_NUM_THREADS={count} PYTHON_CPU_COUNT={count}"
-    argv = asked.argv
+    if cpus is None:
+        return argv, ()
+    count = _threads(cpus)
+    said = f"--cpus {cpus:g}: OMP_NUM_THREADS={count} PYTHON_CPU_COUNT={count}"
     is_yolo = bool(argv) and PurePosixPath(argv[0]).name == "yolo"
     trains = any(word in _YOLO_TRAINS or word.startswith("mode=") for word in argv)
     if is_yolo and trains and not any(word.startswith("workers=") for word in argv):
@@ -323,10 +340,17 @@ def _threads(cpus: float) -> int:
     return max(1, math.ceil(cpus))
 
 
-def _shm_bytes(asked: Asked, machine: Machine) -> int:
+def thread_variables(cpus: float | None) -> Mapping[str, str]:
+    """Return the variables that tell libraries of a limit which they cannot see."""
+    if cpus is None:
+        return {}
+    count = str(_threads(cpus))
+    return {"OMP_NUM_THREADS": count, "PYTHON_CPU_COUNT": count}
+
+
+def shm_bytes(wanted: int | None, memory_bytes: int | None) -> int:
     """Return 8 GiB or a quarter of the memory: enough for batches, and a limit, not a use."""
-    memory = asked.memory_bytes or machine.memory_bytes
-    return asked.shm_bytes or min(_SHM_BYTES, (memory or 4 * _SHM_BYTES) // 4)
+    return wanted or min(_SHM_BYTES, (memory_bytes or 4 * _SHM_BYTES) // 4)
 
 
 def _limits(machine: Machine) -> tuple[Limit, ...]:
@@ -345,15 +369,19 @@ def _security(machine: Machine) -> tuple[str, ...]:
     return ("no-new-privileges", *labels)
 
 
-def _variables(asked: Asked, known: Known, user: User) -> Mapping[str, str | None]:
-    config = f"{known.scratch}/config"
-    variables: dict[str, str | None] = {
+def ultralytics_variables(scratch: str = SCRATCH) -> Mapping[str, str]:
+    """Return what keeps Python and ultralytics to what the environment and the project hold."""
+    return {
         "PYTHONNOUSERSITE": "1",
-        "SNAPENV_SCRATCH": known.scratch,
-        "YOLO_CONFIG_DIR": config,
+        "SNAPENV_SCRATCH": scratch,
+        "YOLO_CONFIG_DIR": f"{scratch}/config",
         "YOLO_AUTOINSTALL": "false",
         "YOLO_OFFLINE": "true",
     }
+
+
+def _variables(asked: Asked, known: Known, user: User) -> Mapping[str, str | None]:
+    variables: dict[str, str | None] = {**ultralytics_variables(known.scratch)}
     if isinstance(known.place, InVenv):
         variables |= _venv_variables(known.place.folder, known)
     else:
@@ -363,10 +391,7 @@ def _variables(asked: Asked, known: Known, user: User) -> Mapping[str, str | Non
             "LOGNAME": user.name,
             "TINI_KILL_PROCESS_GROUP": "1",  # its init signals shells and launchers alone else
         }
-    if asked.cpus is not None:
-        count = str(_threads(asked.cpus))
-        variables |= {"OMP_NUM_THREADS": count, "PYTHON_CPU_COUNT": count}
-    return {**variables, **asked.variables}
+    return {**variables, **thread_variables(asked.cpus), **asked.variables}
 
 
 def path_with(folder: str, variables: Mapping[str, str]) -> str:

@@ -298,6 +298,26 @@ class DownResult(Result, Struct, frozen=True, kw_only=True):
     runs: str | None  # the folder of results, which stay
 
 
+class WrittenFile(Struct, frozen=True, kw_only=True):
+    """One file that was rendered."""
+
+    path: str  # where it is, or would be
+    executable: bool  # for everyone
+    replaced: bool  # another file stood there
+    content: str | None = None  # of a dry run, which writes nothing
+
+
+class RenderResult(Result, Struct, frozen=True, kw_only=True):
+    """Files for another system, each of which names the image by tag and digest."""
+
+    target: str  # what they are for
+    image: str  # "example.com/team/env:train-yolov8.4.190-base-cu130@sha256:…"
+    snapshot: str | None  # the digest of the snapshot in it
+    folder: str  # that they are written to
+    files: tuple[WrittenFile, ...]  # in the order in which a person reads them
+    start: str  # the command that starts them, typed in this folder
+
+
 class Row(Struct, frozen=True, kw_only=True):
     """One fact of both sides, as people read it; None where a side does not have it."""
 

@@ -33,6 +33,7 @@ APPLY_OVERLAY = "overlay/apply.py"
 IMAGE_PREFIX = "/opt/snapenv/venv"  # of a venv and of conda's alike
 IMAGE_PYTHON = f"{IMAGE_PREFIX}/bin/python"
 IMAGE_SNAPSHOT = "/opt/snapenv/snapshot"
+IMAGE_CHECK = "/opt/snapenv/bin/snapenv-check"  # says whether the environment is as locked
 SNAPSHOT_LABEL = "io.snapenv.snapshot"  # a label that holds the snapshot's digest
 PARENT_LABEL = "io.snapenv.parent"  # the digest of the snapshot that it was made of by an update
 VERSION_LABEL = "io.snapenv.version"  # of the snapenv that captured

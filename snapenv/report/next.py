@@ -14,6 +14,7 @@ from snapenv.model.results import (
     DoctorResult,
     ListResult,
     ProofResult,
+    RenderResult,
     ShowResult,
 )
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 def next_command(outcome: Outcome[Result]) -> str | None:
     """Return a command line; None where nothing follows, or where the verdict says what does."""
+    result = outcome.result
+    if isinstance(result, RenderResult):  # a command of another program
+        folder = shlex.quote(result.folder)
+        return result.start if folder == "." else f"cd {folder} && {result.start}"
     words = _words(outcome)
     return shlex.join(("snapenv", *words)) if words else None
 

@@ -1,0 +1,115 @@
+"""``snapenv render``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snapenv.cli.completion import RefType
+from snapenv.cli.help import option
+from snapenv.cli.launch_options import RunCommand
+from snapenv.cli.options import ImageRefType, json_option, repository_option
+from snapenv.cli.render_options import options_of, render_options
+from snapenv.model.rendering import TARGETS
+
+if TYPE_CHECKING:
+    from snapenv.cli.app import App
+    from snapenv.model.image import ImageRef
+
+
+@click.command(
+    cls=RunCommand,
+    options_metavar="",
+    examples=(
+        "snapenv render example.com/team/env:train-yolov8.4.190-base-cu130 --as compose",
+        "snapenv render TAG --as compose --data /datasets/coco -- yolo train data=coco.yaml",
+    ),
+)
+@click.argument("ref", type=RefType())
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS] [--] [COMMAND...]")
+@option(
+    "--as",
+    "target",
+    type=click.Choice(tuple(TARGETS)),
+    required=True,
+    envvar="SNAPENV_RENDER_AS",
+    group="Target",
+    help="; ".join(f"{name}: {what}" for name, what in TARGETS.items()) + ".",
+)
+@option(
+    "--image",
+    type=ImageRefType(),
+    metavar="NAME:TAG@sha256:…",
+    envvar="SNAPENV_IMAGE",
+    group="Image",
+    help="Name the image of a snapshot folder or an archive, as it was pushed.",
+)
+@repository_option
+@render_options
+@option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    default=Path(),
+    show_default="the current folder",
+    envvar="SNAPENV_OUTPUT",
+    group="Output",
+    help="Write the files into this folder.",
+)
+@option(
+    "--force",
+    is_flag=True,
+    envvar="SNAPENV_FORCE",
+    group="Output",
+    help="Replace files that are there.",
+)
+@option(
+    "--dry-run",
+    is_flag=True,
+    envvar="SNAPENV_DRY_RUN",
+    group="Output",
+    help="Print the files, and write nothing.",
+)
+@json_option
+@click.pass_obj
+def render(
+    app: App,
+    /,
+    *,
+    ref: str,
+    target: str,
+    image: ImageRef | None,
+    repository: ImageRef,
+    output: Path,
+    force: bool,
+    dry_run: bool,
+    ipc: str,
+    data: tuple[Path, ...],
+    **options: Any,  # noqa: ANN401 - of a launch, and of the target
+) -> None:
+    """Write the files that run an environment where people work, without snapenv.
+
+    REF is a tag, an image that was pushed, or, with --image, a snapshot folder or an archive.
+    COMMAND is what is to run; without one, the files open a workspace or check the environment.
+    """
+    from snapenv.workflows.render import Render
+    from snapenv.workflows.render import render as write
+
+    own = options_of(target, options)
+    request = Render(
+        ref=ref,
+        target=target,
+        image=image,
+        repository=str(repository),
+        output=output,
+        force=force,
+        dry_run=dry_run,
+        options=own,
+        host_ipc=ipc == "host",
+        data=tuple(map(str, data)),
+        **options,
+    )
+    app.run(lambda services: write(request, services))

@@ -1,0 +1,164 @@
+"""The options of ``snapenv render``: of every target, and of one alone."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from snapenv.cli.help import Option, option
+from snapenv.cli.launch_options import (
+    MountType,
+    cpus_option,
+    data_option,
+    env_option,
+    grace_option,
+    ipc_option,
+    memory_option,
+    port_option,
+    shm_option,
+    user_numbers,
+)
+from snapenv.cli.options import check_address, check_device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
+
+    from snapenv.model.launch import Mount
+
+    F = TypeVar("F", bound=Callable[..., object])
+
+
+class TargetOption(Option):
+    """An option of one target, or of a few that are alike."""
+
+    def __init__(self, *args: Any, targets: Sequence[str] = (), **attributes: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **attributes)
+        self.targets = tuple(targets)
+
+
+def target_option(*words: str, targets: Sequence[str], **attributes: Any) -> Callable[[F], F]:  # noqa: ANN401
+    """Make an option of ``targets`` alone; its parameter is a field of the options of each."""
+    long = next(word for word in words if word.startswith("--")).partition("/")[0]
+    variable = f"SNAPENV_{targets[0]}_{long.lstrip('-')}".upper().replace("-", "_")
+    return click.option(
+        *words, cls=TargetOption, targets=targets, **{"envvar": variable, **attributes}
+    )
+
+
+class _ForeignMountType(MountType):
+    """A mount whose source is on another machine."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Mount:
+        """Return it, or end in a usage error."""
+        source = str(value).partition(":")[0]
+        if "/" in source and not os.path.isabs(source):  # noqa: PTH117 - another machine's
+            self.fail(f"{source!r} is no absolute path, and is on another machine", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_LAUNCH_OPTIONS = (
+    data_option,
+    option(
+        "--runs",
+        metavar="DIR",
+        envvar="SNAPENV_RUNS",
+        group="Folder",
+        help="Let ultralytics write its results here.  [default: runs, in the project]",
+    ),
+    option(
+        "--workdir",
+        "folder",
+        metavar="DIR",
+        envvar="SNAPENV_WORKDIR",
+        group="Folder",
+        help="Start in this folder of that machine.  [default: as the target has it]",
+    ),
+    option(
+        "--mount",
+        "mounts",
+        type=_ForeignMountType(),
+        multiple=True,
+        envvar="SNAPENV_MOUNT",
+        group="Folder",
+        help="Mount a folder or a volume too. May be repeated.",
+    ),
+    env_option,
+    option(
+        "--user",
+        metavar="UID[:GID]",
+        callback=user_numbers,
+        envvar="SNAPENV_USER",
+        group="Program",
+        help="Run as this user.  [default: as the target has it]",
+    ),
+    grace_option,
+    option(
+        "--project",
+        metavar="NAME",
+        envvar="SNAPENV_PROJECT",
+        group="Program",
+        help="Label what runs with this project.",
+    ),
+    option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="[auto|cpu|all|0,1]",
+        callback=check_device,
+        envvar="SNAPENV_DEVICE",
+        group="Resource",
+        help="Ask for these GPUs; auto asks for all where torch is built for CUDA.",
+    ),
+    cpus_option,
+    memory_option,
+    shm_option,
+    ipc_option,
+    port_option,
+)
+
+TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    target_option(
+        "--bind",
+        targets=("compose",),
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        show_default=True,
+        callback=check_address,
+        group="Compose",
+        help="Let Jupyter and TensorBoard listen at this address of the machine.",
+    ),
+)
+
+
+def render_options(command: F) -> F:
+    """Add the options of a launch, then those of each target, in the order of help."""
+    every = (*_LAUNCH_OPTIONS, *TARGET_OPTIONS)
+    return functools.reduce(lambda decorated, add: add(decorated), reversed(every), command)
+
+
+def options_of(target: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Take what belongs to a target, or to others, out of ``values``; return its own.
+
+    Raises:
+        UsageError: An option of another target is on the command line.
+    """
+    context = click.get_current_context()
+    own = {}
+    for param in context.command.params:
+        if isinstance(param, TargetOption):
+            name = str(param.name)
+            value = values.pop(name)
+            if target in param.targets:
+                own[name] = value
+            elif context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise click.UsageError(
+                    f"{param.opts[-1]} is of --as {' and '.join(param.targets)}, not of {target}"
+                )
+    return own

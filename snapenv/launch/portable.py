@@ -1,0 +1,126 @@
+"""Decide how a program runs on a machine that is not known: a Launch to render files from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from snapenv.errors import UsageError
+from snapenv.launch.choose import (
+    STACK,
+    refuse_small_memory,
+    refuse_target,
+    shm_bytes,
+    thread_variables,
+    ultralytics_variables,
+    with_cpus,
+)
+from snapenv.model.launch import PROJECT_LABEL, InImage, Launch, Mount, Port, User
+from snapenv.model.rendering import PROJECT
+
+if TYPE_CHECKING:
+    from snapenv.model.image import ImageRef
+    from snapenv.model.needs_label import NeedsLabel
+
+_HOME = "/tmp"  # noqa: S108 - in the container; whoever runs can write there
+
+
+class PortableRequest(Struct, frozen=True, kw_only=True):
+    """What a user may ask of a program on another machine, whose paths these are."""
+
+    argv: tuple[str, ...] = ()
+    folder: str | None = None  # the project: at its own path
+    runs: str | None = None  # for results; None is below the project
+    data: tuple[str, ...] = ()  # read-only, each at its own path
+    mounts: tuple[Mount, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    device: str = "auto"  # or "cpu", "all", numbers, UUIDs
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    shm_bytes: int | None = None
+    host_ipc: bool = False
+    ports: tuple[Port, ...] = ()
+    user: tuple[int, int] | None = None
+    grace_s: int = 120
+    project: str | None = None
+
+
+def portable_launch(asked: PortableRequest, *, image: ImageRef, label: NeedsLabel) -> Launch:
+    """Decide what can be decided without the machine.
+
+    Raises:
+        UsageError: A path is not absolute or would hide the environment, or sizes do not fit.
+    """
+    refuse_small_memory(asked.memory_bytes, asked.shm_bytes)
+    argv, _ = with_cpus(asked.argv, asked.cpus)
+    return Launch(
+        run="",
+        place=InImage(id=str(image.digest), name=str(image)),
+        argv=argv,
+        mounts=_mounts(asked),
+        folder=_absolute("--workdir", asked.folder) if asked.folder else PROJECT,
+        user=_user(asked.user),
+        variables={
+            **ultralytics_variables(),
+            "HOME": _HOME,
+            **thread_variables(asked.cpus),
+            **asked.variables,
+        },
+        gpus=_gpus(asked.device, label),
+        cpus=asked.cpus,
+        memory_bytes=asked.memory_bytes,
+        shm_bytes=None if asked.host_ipc else shm_bytes(asked.shm_bytes, asked.memory_bytes),
+        limits=(STACK,),
+        ports=asked.ports,
+        grace_s=asked.grace_s,
+        labels={PROJECT_LABEL: asked.project} if asked.project else {},
+    )
+
+
+def _gpus(device: str, label: NeedsLabel) -> str | None:
+    if device == "auto":
+        return "all" if label.cuda else None
+    return None if device == "cpu" else device
+
+
+def _user(numbers: tuple[int, int] | None) -> User | None:
+    if numbers is None:
+        return None
+    uid, gid = numbers
+    return User(uid=uid, gid=gid, name="root" if uid == 0 else f"user{uid}", home=_HOME)
+
+
+def _mounts(asked: PortableRequest) -> tuple[Mount, ...]:
+    project = PurePosixPath(asked.folder or PROJECT)
+    data = (_same("--data", path, read_only=True) for path in asked.data)
+    runs = [_same("--runs", asked.runs)] if asked.runs else []
+    outside = (one for one in runs if project not in PurePosixPath(one.target).parents)
+    mounts = {one.target: one for one in (*data, *outside, *asked.mounts)}
+    for mount in mounts.values():
+        refuse_target(mount.target, mount.source)
+    if asked.folder:
+        refuse_target(asked.folder, asked.folder)
+    return tuple(mounts.values())
+
+
+def _same(option: str, path: str, *, read_only: bool = False) -> Mount:
+    place = _absolute(option, path)
+    return Mount(source=place, target=place, read_only=read_only)
+
+
+def _absolute(option: str, path: str) -> str:
+    """Return a path of another machine.
+
+    Raises:
+        UsageError: It leans on a folder of this machine.
+    """
+    place = PurePosixPath(path)
+    if not place.is_absolute() or ".." in place.parts:
+        raise UsageError(
+            f"{option} {path} is no absolute path, and the files are for another machine",
+            hint=f"Name it as that machine has it: {option} /datasets/coco",
+        )
+    return str(place)

@@ -1,0 +1,231 @@
+"""Files for Docker Compose: a workspace in the environment, with or without GPUs.
+
+One file runs anywhere, a second one adds the GPUs, and ``.env`` says whether it counts: no number
+in ``.env`` turns a reservation off. Sources: https://docs.docker.com/reference/compose-file/ and
+https://docs.docker.com/compose/how-tos/environment-variables/envvars/
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from snapenv.model.launch import Limit
+from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
+from snapenv.model.snapshot import IMAGE_CHECK
+from snapenv.render.head import head_lines
+from snapenv.templating import render_template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from snapenv.model.launch import Port
+    from snapenv.model.rendering import Workload
+
+_UID = 1000  # of the first user of most machines
+_CHECK = f"[ ! -x {IMAGE_CHECK} ] || exec {IMAGE_CHECK}"  # an older image has none
+_PLAIN = re.compile(r"[\w/.:@+-]+", re.ASCII)
+
+
+class ComposeOptions(TargetOptions, frozen=True, kw_only=True):
+    """What a user may ask of files for Docker Compose."""
+
+    bind: str = "127.0.0.1"  # the address of the machine where Jupyter and TensorBoard listen
+
+
+class _Mount(Struct, frozen=True, kw_only=True):
+    kind: Literal["bind", "volume"]
+    source: str
+    target: str
+    read_only: bool
+
+
+class _View(Struct, frozen=True, kw_only=True):
+    """What the templates read; a dollar that is meant stands doubled."""
+
+    head: tuple[str, ...]
+    gpu_head: tuple[str, ...]
+    env_head: tuple[str, ...]
+    image: str
+    uid: int
+    gid: int
+    folder: str
+    variables: tuple[tuple[str, str], ...]
+    labels: tuple[tuple[str, str], ...]
+    mounts: tuple[_Mount, ...]
+    volumes: tuple[str, ...]
+    stop_signal: str
+    grace_s: int
+    shm_size: str | None
+    limits: tuple[Limit, ...]
+    cpus: str | None
+    memory_bytes: int | None
+    ports: tuple[str, ...]
+    address: str
+    command: tuple[str, ...]
+    check: str
+    jupyter: tuple[str, ...]
+    jupyter_answers: tuple[str, ...]
+    tensorboard: tuple[str, ...]
+    tensorboard_answers: tuple[str, ...]
+    gpus: bool
+    device_ids: tuple[str, ...]
+    with_gpus: tuple[str, ...]
+    settings: tuple[tuple[str, str, str], ...]  # of .env: name, why, value
+
+
+def render_compose(work: Workload, options: ComposeOptions) -> Rendered:
+    """Return ``compose.yaml``, ``.env``, and ``compose.gpu.yaml`` where GPUs are asked for."""
+    view = _view(work, options)
+    gpu_file = RenderedFile(
+        name="compose.gpu.yaml", content=render_template("compose/compose.gpu.yaml.j2", view)
+    )
+    return Rendered(
+        files=(
+            RenderedFile(
+                name="compose.yaml", content=render_template("compose/compose.yaml.j2", view)
+            ),
+            *((gpu_file,) if view.gpus else ()),
+            RenderedFile(name=".env", content=render_template("compose/env.j2", view)),
+        ),
+        start="docker compose run --rm run" if view.command else "docker compose up -d --wait",
+    )
+
+
+def _view(work: Workload, options: ComposeOptions) -> _View:
+    launch = work.launch
+    user = launch.user
+    mounts, settings = _mounts(work)
+    named = launch.gpus not in {None, "all"}
+    program = ("run",) if launch.argv else ()
+    return _View(
+        head=_head(work),
+        gpu_head=head_lines(work, how=("The GPUs; .env says whether this file counts.",)),
+        env_head=head_lines(
+            work, how=("Read by docker compose; a variable of the shell goes first.",)
+        ),
+        image=str(work.image),
+        uid=user.uid if user else _UID,
+        gid=user.gid if user else _UID,
+        folder=_literal(str(launch.folder)),
+        variables=_literals(_variables(work)),
+        labels=_literals(sorted(launch.labels.items())),
+        mounts=mounts,
+        volumes=tuple(sorted(one.source for one in mounts if one.kind == "volume")),
+        stop_signal=launch.stop_signal,
+        grace_s=launch.grace_s,
+        shm_size=_size(launch.shm_bytes) if launch.shm_bytes else None,
+        limits=launch.limits,
+        cpus=f"{launch.cpus:g}" if launch.cpus else None,
+        memory_bytes=launch.memory_bytes,
+        ports=tuple(map(_publish, launch.ports)),
+        address=_address(options.bind),
+        command=tuple(map(_literal, launch.argv)),
+        check=_CHECK,
+        jupyter=(
+            *("python", "-m", "jupyterlab", "--no-browser", "--ip=0.0.0.0", "--port=8888"),
+            "--ServerApp.port_retries=0",
+        ),
+        jupyter_answers=_answers("8888/api"),
+        tensorboard=(
+            *("python", "-m", "tensorboard.main", "--logdir", _literal(work.runs)),
+            *("--bind_all", "--port", "6006"),
+        ),
+        tensorboard_answers=_answers("6006/"),
+        gpus=launch.gpus is not None,
+        device_ids=tuple(launch.gpus.split(",")) if named and launch.gpus else (),
+        with_gpus=("workspace", *program, "jupyter"),
+        settings=settings,
+    )
+
+
+def _head(work: Workload) -> tuple[str, ...]:
+    run = ("Run:         docker compose run --rm run",) if work.launch.argv else ()
+    return head_lines(
+        work,
+        how=(
+            "",
+            "Start:       docker compose up -d --wait",
+            "Enter:       docker compose exec workspace bash",
+            *run,
+            "JupyterLab:  docker compose --profile jupyter up -d --wait",
+            "             its address: docker compose logs jupyter",
+            "TensorBoard: docker compose --profile tensorboard up -d --wait",
+            "End:         docker compose --profile '*' down",
+            "",
+            "JupyterLab and TensorBoard are those of the environment, if it has them.",
+        ),
+    )
+
+
+def _variables(work: Workload) -> Iterable[tuple[str, str]]:
+    launch = work.launch
+    name = launch.user.name if launch.user else "user"
+    own = {"USER": name, "LOGNAME": name, "TINI_KILL_PROCESS_GROUP": "1"}
+    hidden = {} if launch.gpus else {"NVIDIA_VISIBLE_DEVICES": "void"}
+    given = {key: value for key, value in launch.variables.items() if value is not None}
+    return sorted({**own, **hidden, **given}.items())
+
+
+def _mounts(work: Workload) -> tuple[tuple[_Mount, ...], tuple[tuple[str, str, str], ...]]:
+    """Return what is mounted, and the lines of ``.env`` that say from where."""
+    launch = work.launch
+    project = _Mount(
+        kind="bind",
+        source=f"${{SNAPENV_WORKDIR:-{_literal(work.project_folder or '.')}}}",
+        target=_literal(str(launch.folder)),
+        read_only=False,
+    )
+    mounts, settings = [project], list[tuple[str, str, str]]()
+    for mount in launch.mounts:
+        source = _literal(mount.source)
+        if mount.read_only and mount.source == mount.target:
+            number = "" if not settings else f"_{len(settings) + 1}"
+            name = f"SNAPENV_DATA{number}"
+            settings.append((name, f"What programs read at {mount.target}", _word(mount.source)))
+            source = f"${{{name}:-{source}}}"
+        mounts.append(
+            _Mount(
+                kind=mount.kind,
+                source=source,
+                target=_literal(mount.target),
+                read_only=mount.read_only,
+            )
+        )
+    return tuple(mounts), tuple(settings)
+
+
+def _literals(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, _literal(value)) for name, value in pairs)
+
+
+def _literal(text: str) -> str:
+    """Return text in which a dollar stands for itself."""
+    return text.replace("$", "$$")
+
+
+def _word(text: str) -> str:
+    """Return a value of ``.env``, in single quotes where it is more than a plain path."""
+    return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "\\'") + "'"
+
+
+def _size(size_bytes: int) -> str:
+    for power, letter in ((30, "g"), (20, "m"), (10, "k")):
+        if size_bytes % (1 << power) == 0:
+            return f"{size_bytes >> power}{letter}"
+    return str(size_bytes)
+
+
+def _publish(port: Port) -> str:
+    return f"{_address(port.address)}:{port.host or ''}:{port.inside}"
+
+
+def _address(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _answers(place: str) -> tuple[str, ...]:
+    ask = f"import urllib.request as ask; ask.urlopen('http://127.0.0.1:{place}')"
+    return ("CMD", "python", "-c", ask)

@@ -1,0 +1,34 @@
+"""What can be rendered for other systems: each target with its options and its renderer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from snapenv.model.rendering import Rendered, TargetOptions, Workload
+from snapenv.render.compose import ComposeOptions, render_compose
+
+
+class Renderer(Struct, frozen=True):
+    """A target: the kind of its options, and the function that takes them."""
+
+    options: type[TargetOptions]
+    render: Callable[[Workload, Any], Rendered]
+
+
+RENDERERS: Mapping[str, Renderer] = {
+    "compose": Renderer(ComposeOptions, render_compose),
+}
+"""By the name of the target, as of ``model.rendering.TARGETS``."""
+
+
+def render(target: str, work: Workload, options: Mapping[str, object]) -> Rendered:
+    """Return the files of a target; ``options`` are of this target alone.
+
+    Raises:
+        UsageError: An option holds what the target's grammar refuses, or what it does not have.
+    """
+    renderer = RENDERERS[target]
+    return renderer.render(work, renderer.options(**options))

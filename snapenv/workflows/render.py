@@ -1,0 +1,121 @@
+"""Write files that run an environment on other systems, or show them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import field
+
+from snapenv import __version__
+from snapenv.launch.portable import PortableRequest, portable_launch
+from snapenv.model.outcome import Outcome
+from snapenv.model.rendering import Workload
+from snapenv.model.results import RenderResult, WrittenFile
+from snapenv.ownership.file_set import refuse_existing, write_files
+from snapenv.render.registry import render as render_target
+from snapenv.secrets.model import Location
+from snapenv.secrets.refuse import refuse_leaks
+from snapenv.secrets.search import find_leaks
+from snapenv.steps.pinned_image import pinned_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from snapenv.model.image import ImageRef
+    from snapenv.model.rendering import RenderedFile
+    from snapenv.ports import Services
+
+
+class Render(PortableRequest, frozen=True, kw_only=True):
+    """What a user may ask of files for another system."""
+
+    ref: str
+    target: str
+    repository: str
+    image: ImageRef | None = None  # of a snapshot folder or an archive
+    output: Path = Path()
+    force: bool = False
+    dry_run: bool = False
+    options: Mapping[str, object] = field(default_factory=dict)  # of the target
+
+
+def render(request: Render, services: Services) -> Outcome[RenderResult]:
+    """Render all files of a target, and write them, or none.
+
+    Raises:
+        LeakError: A file would hold a credential of this machine.
+        NotFoundError: The REF is nowhere, or was never pushed.
+        PlaceTakenError: A file is there already.
+        RegistryError: The registry does not answer, or refuses.
+        UsageError: A value is not of the target's grammar, or is of this machine alone.
+        WriteError: A file cannot be written.
+    """
+    image = pinned_image(
+        request.ref, repository=request.repository, image=request.image, services=services
+    )
+    launch = portable_launch(request, image=image.ref, label=image.label)
+    work = Workload(
+        image=image.ref,
+        snapshot=image.snapshot,
+        launch=launch,
+        label=image.label,
+        program=f"snapenv {__version__}",
+        runs=request.runs or f"{launch.folder}/runs",
+        project_folder=request.folder,
+    )
+    rendered = render_target(request.target, work, request.options)
+    _refuse_secrets(rendered.files, services)
+    names = [file.name for file in rendered.files]
+    if request.dry_run:
+        replaced: tuple[str, ...] = ()
+    else:
+        replaced = refuse_existing(request.output, names, force=request.force)
+        write_files(
+            request.output,
+            {file.name: file.content.encode() for file in rendered.files},
+            executable=[file.name for file in rendered.files if file.executable],
+        )
+    result = RenderResult(
+        target=request.target,
+        image=str(image.ref),
+        snapshot=image.snapshot,
+        folder=str(request.output),
+        files=tuple(
+            WrittenFile(
+                path=str(request.output / file.name),
+                executable=file.executable,
+                replaced=file.name in replaced,
+                content=file.content if request.dry_run else None,
+            )
+            for file in rendered.files
+        ),
+        start=rendered.start,
+    )
+    return Outcome(
+        command="render",
+        result=result,
+        lines=tuple(_texts(rendered.files) if request.dry_run else _paths(result)),
+        warnings=rendered.notes,
+    )
+
+
+def _refuse_secrets(files: Sequence[RenderedFile], services: Services) -> None:
+    """Refuse to write a credential that this machine uses, such as one of ``--env``."""
+    secrets = services.secrets()
+    for file in files:
+        leaks = find_leaks(Location(name=file.name), [file.content.encode()], secrets)
+        refuse_leaks(leaks, allowed=())
+
+
+def _texts(files: Sequence[RenderedFile]) -> Iterator[str]:
+    """Yield each file, with its name above it where there are several."""
+    for file in files:
+        if len(files) > 1:
+            yield f"==> {file.name} <=="
+        yield file.content.rstrip("\n")
+
+
+def _paths(result: RenderResult) -> Iterator[str]:
+    for file in result.files:
+        yield f"{file.path} is {'replaced' if file.replaced else 'written'}"
