@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
 import sys
+from typing import NoReturn
 
 _OBJECTS = 100_000  # imports alone make as many, and would set the collector off again and again
 
@@ -23,8 +26,15 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         code = 130
-    gc.freeze()  # else all that was imported is looked through once more, which takes 20 ms
-    sys.exit(code)
+    end(code)
+
+
+def end(code: int) -> NoReturn:
+    """End this process without taking its modules apart one by one, which takes 30 ms."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed, and said so before
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

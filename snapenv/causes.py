@@ -220,12 +220,10 @@ _CAUSES = (  # with the words, in any case, by which each is known; the first co
         "A package wants the network for training: see its settings.",
     ),
 )
-_KNOWN = tuple(
-    (re.compile(words, re.IGNORECASE | re.MULTILINE), Cause(reason, fix))
-    for words, reason, fix in _CAUSES
-)
 
 
 def find_cause(text: str) -> Cause | None:
     """Return what is behind a text that a training ended with; None where that is not known."""
-    return next((cause for words, cause in _KNOWN if words.search(text)), None)
+    flags = re.IGNORECASE | re.MULTILINE
+    known = (Cause(reason, fix) for words, reason, fix in _CAUSES if re.search(words, text, flags))
+    return next(known, None)

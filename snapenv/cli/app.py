@@ -92,6 +92,7 @@ def _connect(*, say: Callable[[str], None] | None = None) -> Services:
 
     cache, warnings = user_cache_path("snapenv"), list[str]()
     state = user_state_path("snapenv")
+    warn_of_run = say or warnings.append
     engine = cast("Engine", _Lazy(lambda: _docker(registry, warnings.append)))
     registry = cast("Registry", _Lazy(lambda: _registry(engine)))
     return Services(
@@ -100,7 +101,9 @@ def _connect(*, say: Callable[[str], None] | None = None) -> Services:
         engine=engine,
         registry=registry,
         venvs=cast("Venvs", _Lazy(_venvs)),
-        containers=cast("Runs", _Lazy(lambda: _containers(engine, say or warnings.append, cache))),
+        containers=cast(
+            "Runs", _Lazy(lambda: _containers(engine, warn_of_run, cache / "made", state))
+        ),
         processes=cast("Runs", _Lazy(lambda: _processes(state))),
         gpus=list_gpus,
         state=state,
@@ -170,12 +173,12 @@ def _docker(registry: Registry, warn: Callable[[str], None]) -> Engine:
     return DockerEngine(registry=registry, warn=warn)
 
 
-def _containers(engine: Engine, warn: Callable[[str], None], cache: Path) -> Runs:
+def _containers(engine: Engine, warn: Callable[[str], None], kept: Path, state: Path) -> Runs:
     from snapenv.engine.runs import DockerRuns
     from snapenv.kept import Kept
 
     docker = cast("DockerEngine", engine)
-    return DockerRuns(lambda: docker.client, docker.describe, warn, Kept(cache / "made"))
+    return DockerRuns(lambda: docker.client, docker.describe, warn, Kept(kept), state)
 
 
 def _processes(state: Path) -> Runs:

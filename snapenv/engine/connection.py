@@ -5,6 +5,7 @@ Source: https://docs.docker.com/reference/api/engine/
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -37,8 +38,11 @@ _ERRORS = (DockerException, RequestException, OSError, LookupError, TypeError, V
 class Client(APIClient):
     """docker-py's client, which waits for the answer to a small question no longer than is due.
 
-    The certificates that it was given count, whatever REQUESTS_CA_BUNDLE says.
+    The certificates that it was given count, whatever REQUESTS_CA_BUNDLE says. ``engine_version``
+    is what the engine said of itself when it was connected.
     """
+
+    engine_version: Mapping[str, Any]
 
     def request(
         self,
@@ -54,7 +58,7 @@ class Client(APIClient):
         return super()._get(url, **{"timeout": QUESTION_S, **kwargs})  # type: ignore[misc]
 
 
-def connect(address: Address, *, first_answer_s: float = FIRST_ANSWER_S) -> APIClient:
+def connect(address: Address, *, first_answer_s: float = FIRST_ANSWER_S) -> Client:
     """Connect to an engine, see that it is Docker's, and agree on the version of its API.
 
     Raises:
@@ -70,14 +74,20 @@ def connect(address: Address, *, first_answer_s: float = FIRST_ANSWER_S) -> APIC
         _refuse_podman(answer, address)
         if adapter is None:
             asking.close()
-        return _open(address, adapter, version=answer["ApiVersion"])
+        return _open(address, adapter, version=answer["ApiVersion"], engine_version=answer)
     except _ERRORS as error:
         if asking:
             asking.close()
         raise explain(address, error, waited_s=first_answer_s) from error
 
 
-def _open(address: Address, adapter: SshAdapter | None, *, version: str) -> Client:
+def _open(
+    address: Address,
+    adapter: SshAdapter | None,
+    *,
+    version: str,
+    engine_version: Mapping[str, Any] = MappingProxyType({}),
+) -> Client:
     """Make a client, which asks nothing yet."""
     client = Client(
         base_url=DEFAULT_URL if adapter else address.url,
@@ -88,6 +98,7 @@ def _open(address: Address, adapter: SshAdapter | None, *, version: str) -> Clie
     if adapter:
         client.base_url = BASE_URL
         client.mount(MOUNTED, adapter)
+    client.engine_version = engine_version
     return client
 
 

@@ -25,6 +25,7 @@ _CONTAINERD_ROOT = "/var/lib/containerd"
 _SECCOMP = "name=seccomp"
 _UNFILTERED = "profile=unconfined"
 _ROOTLESS = "name=rootless"  # may go on: ",…"
+_USERNS = "name=userns"
 _SELINUX = "name=selinux"
 
 
@@ -52,6 +53,7 @@ def describe(
         cdi_devices=tuple(_cdi_devices(info)),
         cgroup_driver=str(info.get("CgroupDriver") or "none"),
         rootless=_has_option(info, _ROOTLESS),
+        userns_remap=_has_option(info, _USERNS),
         seccomp=_has_seccomp(info),
         selinux=_has_option(info, _SELINUX),
         containerd_store=_is_containerd_store(info),

@@ -63,9 +63,8 @@ from snapenv.model.image import Image, ImageRef
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from docker import APIClient
-
     from snapenv.engine.buildkit import Steps
+    from snapenv.engine.connection import Client
     from snapenv.model.clean import Freeable
     from snapenv.model.host import HostEngine
     from snapenv.model.image import BuildContext
@@ -112,13 +111,13 @@ class DockerEngine:
         self._starts: dict[str, bool] = {}  # whether they start commands, by the ids of images
 
     @property
-    def client(self) -> APIClient:
+    def client(self) -> Client:
         if isinstance(self._connection, EngineMissingError):
             raise self._connection
         return self._connection
 
     @functools.cached_property
-    def _connection(self) -> APIClient | EngineMissingError:
+    def _connection(self) -> Client | EngineMissingError:
         """The one connection; who has not answered once is not waited for again."""
         try:
             return connect(find_address())
@@ -129,7 +128,7 @@ class DockerEngine:
         """Name the engine, and see that it has BuildKit."""
         client = self.client
         with engine_errors():
-            version = client.version()["Version"]
+            version = client.engine_version["Version"]
             headers = client.get(f"{client.base_url}/_ping", timeout=QUESTION_S).headers
         if not has_buildkit(headers):
             raise BuildKitMissingError(
@@ -146,9 +145,14 @@ class DockerEngine:
     def _description(self) -> HostEngine:
         client = self.client
         with engine_errors():
-            version, info = client.version(), client.info()
+            info = client.info()
             headers = client.get(f"{client.base_url}/_ping", timeout=QUESTION_S).headers
-        return describe(info, version, address=find_address().url, buildkit=has_buildkit(headers))
+        return describe(
+            info,
+            client.engine_version,
+            address=find_address().url,
+            buildkit=has_buildkit(headers),
+        )
 
     def find(self, ref: str) -> Image | None:
         """Return a local image; of a name with a digest, the digest alone counts."""

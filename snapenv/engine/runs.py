@@ -8,16 +8,18 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
 import socket
 import tarfile
 from collections.abc import Callable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
 from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound
-from docker.types import Mount, Ulimit
+from docker.types import Mount as DockerMount
+from docker.types import Ulimit
 from msgspec import Struct
 from msgspec.structs import replace
 from requests import RequestException
@@ -39,10 +41,12 @@ from snapenv.errors import (
     NotFoundError,
     SnapenvError,
     StartError,
+    WriteError,
 )
 from snapenv.kept import Kept
 from snapenv.model.host import HostEngine
-from snapenv.model.launch import RUN_LABEL, Ended, InImage, Port, RunState
+from snapenv.model.launch import RUN_LABEL, Ended, InImage, Mount, Port, RunState
+from snapenv.ownership.leftovers import remove
 from snapenv.ports import Completed
 
 if TYPE_CHECKING:
@@ -56,6 +60,8 @@ _RLIMIT = re.compile(r"rlimit type (\d+)")
 _NO_ADDRESS = "cannot assign requested address"
 _TAKEN = ("port is already allocated", "address already in use")
 _SCRATCH = PurePosixPath("/tmp/snapenv")  # noqa: S108 - in the container
+_STAGED = "inside"  # of a run's folder: what its container sees of it
+_NAMES = ("/etc/passwd", "/etc/group")
 _DETACHED_S = 1.0  # a container that has ended says so by then
 _REFUSED_S = 0.2  # until init has said that there is no such program
 _MOST_BYTES = 1 << 20  # of an image's /etc/passwd
@@ -63,12 +69,16 @@ _IN_BACKGROUND = {"created": "created", "exited": "exited", "dead": "exited"}
 
 
 class DockerRuns(Struct, frozen=True):
-    """Containers, as ``ports.Runs`` says; ``kept`` remembers what an engine refuses."""
+    """Containers, as ``ports.Runs`` says.
+
+    ``kept`` remembers what an engine refuses; ``state_folder`` is the user's.
+    """
 
     client: Callable[[], APIClient]
     describe: Callable[[], HostEngine]
     warn: Callable[[str], None]
     kept: Kept
+    state_folder: Path
 
     def run(self, launch: Launch) -> Ended:
         """Run in the foreground."""
@@ -205,9 +215,10 @@ class DockerRuns(Struct, frozen=True):
             self.client().put_archive(_name(run), "/", _tar(_private(files, owner)))
 
     def remove(self, run: str) -> None:
-        """End a run at once and take its container away."""
+        """End a run at once and take its container away, with what was staged for it."""
         with engine_errors(), contextlib.suppress(NotFound):
             self.client().remove_container(_name(run), v=True, force=True)
+        remove(self._staging_folder(run))
 
     def refused_limits(self) -> tuple[str, ...]:
         """Return the limits that this engine has refused before."""
@@ -218,25 +229,42 @@ class DockerRuns(Struct, frozen=True):
 
         Return the launch as it was started.
         """
-        engine = self.describe()
+        staged = self._can_stage(launch)
         while True:
             with engine_errors():
                 try:
-                    return launch, self._try_start(launch, engine, attached=attached)
+                    return launch, self._try_start(launch, staged=staged, attached=attached)
                 except APIError as error:
                     message = engine_message(error)
+                    if staged and str(self._staging_folder(launch.run)) in message:
+                        staged = False  # the engine sees other files than this process
+                        continue
                     smaller = self._without_refused(launch, message)
                     if smaller is None:
                         raise _start_error(message, launch) from error
                     launch = smaller
 
-    def _try_start(
-        self, launch: Launch, engine: HostEngine, *, attached: bool
-    ) -> socket.socket | None:
+    def _can_stage(self, launch: Launch) -> bool:
+        """Return whether files of this machine can be those of a container, with their owner.
+
+        An engine needs 80 ms to unpack what is sent instead. Not before the names in the image
+        are known, which its container tells.
+        """
+        engine, user = self.describe(), launch.user
+        as_owner = os.geteuid() == 0 or (user is not None and user.uid == os.getuid())
+        same_owners = engine.local and not engine.rootless and not engine.userns_remap
+        known = (self.kept.find(self._content_name(launch, path)) for path in _NAMES)
+        return as_owner and same_owners and None not in known
+
+    def _staging_folder(self, run: str) -> Path:
+        return self.state_folder / "runs" / run / _STAGED
+
+    def _try_start(self, launch: Launch, *, staged: bool, attached: bool) -> socket.socket | None:
         client, name = self.client(), _name(launch.run)
-        self._create(launch, engine)
+        mounts = _stage(self._files(launch), self._staging_folder(launch.run)) if staged else ()
+        self._create(replace(launch, mounts=(*launch.mounts, *mounts)))
         try:
-            files = self._files(launch)
+            files = {} if staged else self._files(launch)
             if files:
                 client.put_archive(name, "/", _tar(files))
             connection = self._attach(launch.run, stdin=launch.stdin) if attached else None
@@ -247,10 +275,10 @@ class DockerRuns(Struct, frozen=True):
             raise
         return connection
 
-    def _create(self, launch: Launch, engine: HostEngine) -> None:
+    def _create(self, launch: Launch) -> None:
         if not isinstance(launch.place, InImage):
             raise TypeError(launch.place)
-        gpus, user = choose_gpus(launch.gpus, engine), launch.user
+        gpus, user = choose_gpus(launch.gpus, self.describe()), launch.user
         variables = {**gpus.variables, **launch.variables}
         client = self.client()
         client.create_container(
@@ -289,7 +317,7 @@ class DockerRuns(Struct, frozen=True):
                     for port in launch.ports
                 },
                 mounts=[
-                    Mount(one.target, one.source, type=one.kind, read_only=one.read_only)
+                    DockerMount(one.target, one.source, type=one.kind, read_only=one.read_only)
                     for one in launch.mounts
                 ],
             ),
@@ -301,7 +329,7 @@ class DockerRuns(Struct, frozen=True):
         if user is None:
             return _private(launch.files, (0, 0))
         files = _private(launch.files, (user.uid, user.gid))
-        for path, line in (("/etc/passwd", _passwd_line(user)), ("/etc/group", _group_line(user))):
+        for path, line in zip(_NAMES, (_passwd_line(user), _group_line(user)), strict=True):
             content = _with_line(self._read(launch, path), line)
             if content is not None:
                 files[path] = _File(content, mode=0o644)
@@ -309,13 +337,16 @@ class DockerRuns(Struct, frozen=True):
 
     def _read(self, launch: Launch, path: str) -> bytes:
         """Read a file of the image, which has the same content for ever."""
-        place = cast("InImage", launch.place)
-        name = self.kept.namer()("file of an image", place.id, path)
+        name = self._content_name(launch, path)
         content = self.kept.find(name)
         if content is None:
             content = self._fetch(launch.run, path)
             self.kept.keep(name, content)
         return content
+
+    def _content_name(self, launch: Launch, path: str) -> str:
+        place = cast("InImage", launch.place)
+        return self.kept.namer()("file of an image", place.id, path)
 
     def _fetch(self, run: str, path: str) -> bytes:
         try:
@@ -417,28 +448,70 @@ def _private(files: Mapping[str, bytes], owner: tuple[int, int]) -> dict[str, _F
     return {path: _File(content, owner) for path, content in files.items()}
 
 
+def _stage(files: Mapping[str, _File], folder: Path) -> tuple[Mount, ...]:
+    """Write files by absolute path below a folder of this machine; return what to mount of it.
+
+    Raises:
+        WriteError: They cannot be written.
+    """
+    remove(folder)
+    places = {path: folder / path.lstrip("/") for path in files}
+    try:
+        for path, owner in _scratch_folders(files).items():
+            _own(_made(folder / path.lstrip("/")), owner, mode=0o700)
+        for path, file in files.items():
+            _made(places[path].parent)
+            places[path].write_bytes(file.content)
+            _own(places[path], file.owner, mode=file.mode)
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {error.filename or folder}: {error.strerror}",
+            hint="Free some space, or name another state folder: XDG_STATE_HOME.",
+        ) from error
+    scratch = folder / str(_SCRATCH).lstrip("/")
+    shared = (Mount(source=str(scratch), target=str(_SCRATCH)),) if scratch.is_dir() else ()
+    names = (path for path in _NAMES if path in files)
+    return *shared, *(Mount(source=str(places[p]), target=p, read_only=True) for p in names)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _own(path: Path, owner: tuple[int, int], *, mode: int) -> None:
+    path.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(path, *owner)
+
+
+def _scratch_folders(files: Mapping[str, _File]) -> dict[str, tuple[int, int]]:
+    """Return the folders from ``/tmp/snapenv`` on, the outer first, and who owns them."""
+    folders = dict[str, tuple[int, int]]()
+    for path, file in files.items():
+        for parent in reversed(PurePosixPath(path).parents):
+            if parent == _SCRATCH or _SCRATCH in parent.parents:
+                folders.setdefault(str(parent), file.owner)
+    return folders
+
+
 def _tar(files: Mapping[str, _File]) -> bytes:
     """Return files by absolute path as a tar for ``/``; the scratch folder is their owner's."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
-        folders = dict[str, _File]()
+        for path, owner in _scratch_folders(files).items():
+            archive.addfile(_member(path, owner, kind=tarfile.DIRTYPE, mode=0o700))
         for path, file in files.items():
-            for parent in reversed(PurePosixPath(path).parents):
-                if parent == _SCRATCH or _SCRATCH in parent.parents:
-                    folders.setdefault(str(parent), file)
-        for path, file in folders.items():
-            archive.addfile(_member(path, file, kind=tarfile.DIRTYPE, mode=0o700))
-        for path, file in files.items():
-            member = _member(path, file, kind=tarfile.REGTYPE, mode=file.mode)
+            member = _member(path, file.owner, kind=tarfile.REGTYPE, mode=file.mode)
             member.size = len(file.content)
             archive.addfile(member, io.BytesIO(file.content))
     return stream.getvalue()
 
 
-def _member(path: str, file: _File, *, kind: bytes, mode: int) -> tarfile.TarInfo:
+def _member(path: str, owner: tuple[int, int], *, kind: bytes, mode: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(path.lstrip("/"))
     member.type, member.mode = kind, mode
-    member.uid, member.gid = file.owner
+    member.uid, member.gid = owner
     return member
 
 

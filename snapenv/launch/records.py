@@ -6,7 +6,7 @@ Only the user may read them: variables that were given to a run may hold a secre
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
@@ -33,7 +33,7 @@ def now() -> str:
 def new_run_id() -> str:
     """Return the id of a run that begins now; ids sort as the runs began."""
     moment = datetime.now(timezone.utc).strftime("%y%m%d-%H%M%S")
-    return f"{moment}-{secrets.token_hex(2)}"
+    return f"{moment}-{os.urandom(2).hex()}"
 
 
 def run_folder(state: Path, run: str) -> Path:

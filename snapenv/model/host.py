@@ -74,6 +74,7 @@ class HostEngine(Struct, frozen=True, kw_only=True):
     cdi_devices: tuple[str, ...] = ()  # those that it has found itself, where it says so
     cgroup_driver: str = "cgroupfs"  # "cgroupfs" or "systemd"
     rootless: bool = False  # it runs without root
+    userns_remap: bool = False  # root of its containers is another user outside
     seccomp: bool = True  # its filter of system calls is on
     selinux: bool = False  # it labels containers
     containerd_store: bool = False  # images lie in containerd's store

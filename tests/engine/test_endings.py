@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,6 @@ from tests.workflows.services import services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.docker
 
@@ -46,7 +46,9 @@ def place(engine_host: str) -> Iterator[InImage]:
 def end_of(place: InImage, tmp_path: Path) -> Callable[[str], RunEnd]:
     """Return what runs a script in 20 MB of memory, and says how it ended."""
     engine = DockerEngine()
-    runs = DockerRuns(lambda: engine.client, engine.describe, lambda _: None, Kept(None))
+    runs = DockerRuns(
+        lambda: engine.client, engine.describe, lambda _: None, Kept(None), Path("/nowhere")
+    )
 
     def run(script: str) -> RunEnd:
         name = uuid.uuid4().hex[:12]

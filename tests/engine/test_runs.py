@@ -58,8 +58,13 @@ class Side:
             image = engine.build(small_context("RUN mkdir -p /home /tmp"), FakeTask())
         self.place = InImage(id=image.id, name="small")
         self.kept = Kept(Path(tempfile.mkdtemp()))
+        self.state_folder = Path(tempfile.mkdtemp())
         self.runs = DockerRuns(
-            lambda: engine.client, engine.describe, self.warnings.append, self.kept
+            lambda: engine.client,
+            engine.describe,
+            self.warnings.append,
+            self.kept,
+            self.state_folder,
         )
 
     def launch(self, script: str, **fields: object) -> Launch:
@@ -178,6 +183,51 @@ def test_the_callers_numbers_have_names_inside(side: Side) -> None:
     assert out.splitlines()[1:] == ["4242:4243 600", "known"]
     assert out.startswith("uid=4242(ann) gid=4243(ann) groups=")
     assert "100" in out.splitlines()[0]
+
+
+def test_files_of_a_later_run_are_those_of_this_machine_and_gone_with_it(old: Side) -> None:
+    script = (
+        "busybox stat -c '%n %u:%g %a' /tmp/snapenv /tmp/snapenv/a /tmp/snapenv/a/secret;"
+        "busybox grep -c ann /etc/passwd; echo more >> /tmp/snapenv/a/secret; busybox sleep 60"
+    )
+    launch = old.launch(script, user=ANN, files={"/tmp/snapenv/a/secret": b"known\n"})
+    old.run(replace(old.launch("true", user=ANN)))  # the names in the image are known from now on
+
+    old.runs.start(launch)
+    folder = old.state_folder / "runs" / launch.run / "inside"
+    mounts = old.left(launch)[0].attrs["Mounts"]
+    old.runs.put(launch.run, {"/tmp/snapenv/later": b"later"})
+    later = old.runs.execute(launch.run, ("cat", "/tmp/snapenv/later"))
+    out = b"".join(part or b"" for part, _ in old.runs.logs(launch.run, follow=False, tail=None))
+    written = (folder / "tmp/snapenv/a/secret").read_bytes()
+    old.runs.remove(launch.run)
+
+    assert {one["Destination"]: one["RW"] for one in mounts} == {
+        "/tmp/snapenv": True,
+        "/etc/passwd": False,
+        "/etc/group": False,
+    }
+    assert out.decode().splitlines() == [
+        "/tmp/snapenv 4242:4243 700",
+        "/tmp/snapenv/a 4242:4243 700",
+        "/tmp/snapenv/a/secret 4242:4243 600",
+        "1",
+    ]
+    assert (later.stdout, written) == ("later", b"known\nmore\n")
+    assert not folder.exists()
+
+
+def test_an_engine_that_sees_other_files_is_sent_them() -> None:
+    newer = Side("28")  # its / is another one
+    newer.run(newer.launch("true", user=ANN))
+
+    _, out, _ = newer.run(
+        newer.launch("cat /tmp/snapenv/a", user=ANN, files={"/tmp/snapenv/a": b"known\n"})
+    )
+
+    assert out == "known\n"
+    assert newer.warnings == []
+    newer.witness.close()
 
 
 def test_a_name_that_the_image_has_already_stays(side: Side) -> None:
