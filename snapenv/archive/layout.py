@@ -49,10 +49,10 @@ MAX_MEMBERS = 512  # an engine allows 127 layers
 MAX_TEXT_BYTES = 16 << 20  # as much as is read of a snapshot's file out of an image
 MAX_DOCUMENT_BYTES = 4 << 20  # of an image's manifest or config
 
-_SCHEMA_KEY = "io.snapenv.archive"
+SCHEMA_KEY = "io.snapenv.archive"
 _HEX = "[0-9a-f]{64}"
 _BINARY = 0x80  # the first byte of a number that is not octal
-_NAME = re.compile(
+NAMES = re.compile(
     rf"{LAYOUT_FILE}|{INDEX_FILE}|{SUMS_FILE}|{BLOBS}{_HEX}"
     rf"|{SNAPSHOT}[A-Za-z0-9][A-Za-z0-9._+!-]{{0,79}}",
     re.ASCII,
@@ -112,14 +112,14 @@ def make_header(name: str, size: int) -> bytes:
     return member.tobuf(tarfile.GNU_FORMAT)
 
 
-def parse_header(block: bytes) -> tuple[str, int]:
-    """Return the name and the size of a member.
+def parse_header(block: bytes, names: re.Pattern[str] = NAMES) -> tuple[str, int]:
+    """Return the name, one of ``names``, and the size of a member.
 
     Raises:
         ValueError: It is not as ``make_header`` makes it, or the name is none of an archive.
     """
     name = block[:100].rstrip(b"\0").decode("ascii", errors="replace")
-    if not _NAME.fullmatch(name):
+    if not names.fullmatch(name):
         raise ValueError(f"it holds {name[:99]!r}, which does not belong in an archive")
     size = _parse_size(block[124:136])
     if make_header(name, size) != block:
@@ -165,7 +165,7 @@ def make_index(manifest: bytes, *, tag: str, snapshot: str, machine: str) -> byt
             schema_version=SCHEMA,
             media_type=OCI_INDEX,
             manifests=(image,),
-            annotations={_SCHEMA_KEY: str(ARCHIVE_SCHEMA), SNAPSHOT_LABEL: snapshot},
+            annotations={SCHEMA_KEY: str(ARCHIVE_SCHEMA), SNAPSHOT_LABEL: snapshot},
         )
     )
 
@@ -181,14 +181,12 @@ def parse_archive(members: Mapping[str, Sum], kept: Mapping[str, bytes]) -> Arch
         raise ValueError(f"its files are not what {SUMS_FILE} says")
     if kept.get(LAYOUT_FILE) != OCI_LAYOUT:
         raise ValueError(f"{LAYOUT_FILE} is of another version")
-    index = _decode(INDEX_FILE, kept.get(INDEX_FILE, b""), Index)
-    schema = index.annotations.get(_SCHEMA_KEY, "")
-    if schema.isdecimal() and len(schema) < BLOCK and int(schema) > ARCHIVE_SCHEMA:
-        raise ValueError("it was written by a newer snapenv")
+    index = decode(INDEX_FILE, kept.get(INDEX_FILE, b""), Index)
+    refuse_newer(index)
     if len(index.manifests) != 1:
         raise ValueError(f"{INDEX_FILE} names {len(index.manifests)} images")
     manifest_name = blob_name(index.manifests[0].digest)
-    manifest = _decode("the manifest", kept.get(manifest_name, b""), Manifest)
+    manifest = decode("the manifest", kept.get(manifest_name, b""), Manifest)
     if not 0 < len(manifest.layers) <= MAX_MEMBERS:
         raise ValueError(f"the image has {len(manifest.layers)} layers")
     config_name = blob_name(manifest.config.digest)
@@ -200,13 +198,24 @@ def parse_archive(members: Mapping[str, Sum], kept: Mapping[str, bytes]) -> Arch
     return archived
 
 
+def refuse_newer(index: Index) -> None:
+    """Refuse what a newer snapenv wrote in another form.
+
+    Raises:
+        ValueError: It is so.
+    """
+    schema = index.annotations.get(SCHEMA_KEY, "")
+    if schema.isdecimal() and len(schema) < BLOCK and int(schema) > ARCHIVE_SCHEMA:
+        raise ValueError("it was written by a newer snapenv")
+
+
 def machine_and_labels(config: bytes) -> tuple[str, Mapping[str, str]]:
     """Read of an image's config for which machine it is, and its labels.
 
     Raises:
         ValueError: It is no config of an image for Linux.
     """
-    parsed = _decode("the image's config", config, Config)
+    parsed = decode("the image's config", config, Config)
     return parsed.architecture, parsed.labels
 
 
@@ -218,7 +227,7 @@ def _archived(
     index: Index,
     kept: Mapping[str, bytes],
 ) -> Archived:
-    parsed = _decode("the image's config", config, Config)
+    parsed = decode("the image's config", config, Config)
     if tuple(layer.digest for layer in layers) != parsed.rootfs.diff_ids:
         raise ValueError("the image's layers are not those of its config")
     return Archived(
@@ -291,7 +300,7 @@ def _describe(document: bytes, media_type: str) -> Descriptor:
     return Descriptor(digest=sha256_digest(document), size=len(document), media_type=media_type)
 
 
-def _decode(what: str, text: bytes, kind: type[Decoded]) -> Decoded:
+def decode(what: str, text: bytes, kind: type[Decoded]) -> Decoded:
     """Read a document of someone else.
 
     Raises:

@@ -18,6 +18,7 @@ from snapenv.archive.layout import (
     MAX_DOCUMENT_BYTES,
     MAX_MEMBERS,
     MAX_TEXT_BYTES,
+    NAMES,
     Sum,
     make_header,
     padding,
@@ -28,6 +29,7 @@ from snapenv.errors import ArchiveError, NotFoundError
 from snapenv.model.snapshot import SUMS_FILE
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
@@ -44,11 +46,11 @@ def check_archive(path: Path, task: Task) -> Archived:
         ArchiveError: It is damaged, or is none.
         NotFoundError: There is no such file.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         size = measure_frame(file)
         unpacked = Unpacked(file, lambda done: task.count(done, size))
         contents = _Contents()
-        for name, size_bytes, chunks in _read_members(unpacked):
+        for name, size_bytes, chunks in read_members(unpacked):
             contents.take(name, size_bytes, chunks)
         return parse_archive(contents.members, contents.kept)
 
@@ -60,8 +62,8 @@ def read_layers(path: Path, archived: Archived) -> Iterator[Part]:
         ArchiveError: It is not what it was when it was checked.
     """
     wanted = {digest.removeprefix("sha256:") for digest in archived.diff_ids}
-    with _opened(path) as file:
-        for name, size, chunks in _read_members(Unpacked(file, lambda _: None)):
+    with opened(path) as file:
+        for name, size, chunks in read_members(Unpacked(file, lambda _: None)):
             sha256 = name.removeprefix(BLOBS)
             if sha256 in wanted:
                 yield f"sha256:{sha256}", size, chunks
@@ -107,14 +109,16 @@ class _Contents:
             raise ValueError(f"{name} is larger than such a file can be")
 
 
-def _read_members(unpacked: Unpacked) -> Iterator[Part]:
-    """Yield each member; its bytes are to be read before the next is asked for.
+def read_members(unpacked: Unpacked, names: re.Pattern[str] = NAMES) -> Iterator[Part]:
+    """Yield each member, whose name is one of ``names``.
+
+    Its bytes are to be read before the next is asked for.
 
     Raises:
         ValueError: It is no tar as archives are.
     """
     while (block := unpacked.take(BLOCK)) != END[:BLOCK]:
-        name, size = parse_header(block)
+        name, size = parse_header(block, names)
         yield name, size, unpacked.chunks(size)
         if unpacked.take(len(padding(size))) != padding(size):
             raise ValueError(f"something stands after {name}")
@@ -123,7 +127,7 @@ def _read_members(unpacked: Unpacked) -> Iterator[Part]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[IO[bytes]]:
     """Open an archive, and name it in every complaint about it."""
     try:
         with path.open("rb") as file:

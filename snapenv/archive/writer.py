@@ -32,7 +32,7 @@ from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SUMS_FILE
 from snapenv.ownership.staging import staged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from zstandard import ZstdCompressionWriter
@@ -71,23 +71,42 @@ def write_archive(path: Path, export: Export, parts: Iterable[Part], task: Task)
         WriteError: The disk is full or the place cannot be written.
         EngineError: A part is missing, or is not what its digest says.
     """
+    config_digest = ""
+
+    def write(out: Members) -> None:
+        nonlocal config_digest
+        try:
+            config_digest = _write_members(out, export, parts)
+        except ValueError as error:
+            raise _unlike(str(error)) from error
+
+    size = write_members(path, write, task, total=export.image.size_bytes)
+    return Written(size_bytes=size, config_digest=config_digest)
+
+
+def write_members(path: Path, write: Callable[[Members], None], task: Task, *, total: int) -> int:
+    """Write a file of members, SHA256SUMS the last; return its size in bytes.
+
+    Raises:
+        PlaceTakenError: Something stands there already.
+        WriteError: The disk is full or the place cannot be written.
+    """
     with staged(path) as temporary:
         with (
             temporary.open("wb") as file,  # buffered, so that nothing is written in part
             packer().stream_writer(file, closefd=False) as packed,
         ):
-            config_digest = _write_members(packed, export, parts, task)
+            out = Members(packed, task, total=total)
+            out.add(LAYOUT_FILE, OCI_LAYOUT)
+            write(out)
+            out.add(SUMS_FILE, make_sums(out.members))
+            packed.write(END)
         temporary.chmod(0o644)
-        size = temporary.stat().st_size
-    return Written(size_bytes=size, config_digest=config_digest)
+        return temporary.stat().st_size
 
 
-def _write_members(
-    packed: ZstdCompressionWriter, export: Export, parts: Iterable[Part], task: Task
-) -> str:
-    """Write all members; give the digest of the image's config."""
-    out = _Members(packed, task, total=export.image.size_bytes)
-    out.add(LAYOUT_FILE, OCI_LAYOUT)
+def _write_members(out: Members, export: Export, parts: Iterable[Part]) -> str:
+    """Write what an image has; give the digest of its config."""
     for name, content in sorted(export.files.items()):
         out.add(SNAPSHOT + name, content)
     config, layers = _write_layers(out, export, parts)
@@ -97,13 +116,11 @@ def _write_members(
     machine, _ = machine_and_labels(config)
     index = make_index(manifest, tag=export.tag, snapshot=export.snapshot, machine=machine)
     out.add(INDEX_FILE, index)
-    out.add(SUMS_FILE, make_sums(out.members))
-    packed.write(END)
     return sha256_digest(config)
 
 
 def _write_layers(
-    out: _Members, export: Export, parts: Iterable[Part]
+    out: Members, export: Export, parts: Iterable[Part]
 ) -> tuple[bytes, tuple[Layer, ...]]:
     """Write the layers that are not left out; give the config, and all layers in their order."""
     config, sizes, diff_ids = b"", dict[str, int](), export.image.diff_ids
@@ -133,7 +150,7 @@ def _refuse_unreadable(config: bytes, export: Export) -> None:
         )
 
 
-class _Members:
+class Members:
     """Members as they are packed, and what each one was."""
 
     def __init__(self, packed: ZstdCompressionWriter, task: Task, *, total: int) -> None:
@@ -149,7 +166,7 @@ class _Members:
         """Write a file as it comes; give its digest.
 
         Raises:
-            EngineError: It is not of this size.
+            ValueError: It is not of this size.
         """
         digest, left = hashlib.sha256(), size
         self._packed.write(make_header(name, size))
@@ -160,7 +177,7 @@ class _Members:
             self._count(len(piece))
         self._tell()
         if left:
-            raise _unlike(f"gave {size - left} bytes instead of {size} for {name}")
+            raise ValueError(f"gave {size - left} bytes instead of {size} for {name}")
         self._packed.write(padding(size))
         self.members[name] = Sum(size, digest.hexdigest())
         return f"sha256:{digest.hexdigest()}"

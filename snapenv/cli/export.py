@@ -14,12 +14,14 @@ from snapenv.cli.options import json_option, repository_option
 if TYPE_CHECKING:
     from snapenv.cli.app import App
     from snapenv.model.image import ImageRef
+    from snapenv.model.snapshot import Vendor
 
 
 @command(
     examples=(
         "snapenv export train-yolov8.4.190-base-cu130 -o env.tar.zst",
         "snapenv export train-yolov8.4.190-base-cu130 -o env.tar.zst --delta",
+        "snapenv export snapshots/train-yolov8.4.190-base-cu130 -o env.tar.zst --vendor=all",
     )
 )
 @click.argument("ref", type=RefType())
@@ -39,16 +41,29 @@ if TYPE_CHECKING:
     group="Output",
     help="Leave out the layers of the base image; the import pulls them.",
 )
+@option(
+    "--vendor",
+    type=click.Choice(["missing", "all"]),
+    default="missing",
+    show_default=True,
+    envvar="SNAPENV_VENDOR",
+    group="Packages",
+    help="Of a snapshot folder: add all wheels, so that a restore needs no network.",
+)
 @repository_option
 @json_option
 @click.pass_obj
-def export(app: App, ref: str, *, output: Path, delta: bool, repository: ImageRef) -> None:
-    """Write an image and its snapshot to a file.
+def export(
+    app: App, ref: str, *, output: Path, delta: bool, vendor: Vendor, repository: ImageRef
+) -> None:
+    """Write an image and its snapshot, or a snapshot alone, to a file.
 
-    REF is a tag such as train-yolov8.4.190-base-cu130, an image, or a snapshot folder. snapenv
-    import reads the file, and so does snapenv restore.
+    REF is a tag such as train-yolov8.4.190-base-cu130, an image, or a snapshot folder, which is
+    written without an engine and without an image. snapenv import reads the file, and so does
+    snapenv restore.
     """
-    from snapenv.workflows.export import Export, export_image
+    from snapenv.workflows.export import Export
+    from snapenv.workflows.export import export as run
 
-    request = Export(ref=ref, output=output, repository=str(repository), delta=delta)
-    app.run(lambda services: export_image(request, services))
+    request = Export(ref=ref, output=output, repository=str(repository), delta=delta, vendor=vendor)
+    app.run(lambda services: run(request, services))

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     examples=("snapenv import env.tar.zst",),
 )
 @click.argument("file", type=click.Path(path_type=Path))
+@option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    envvar="SNAPENV_OUTPUT",
+    group="Output",
+    help="Write the snapshot of FILE to this new folder.  [default: snapshots/TAG]",
+)
 @repository_option
 @mirror_option
 @option(
@@ -32,13 +40,26 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def import_(
-    app: App, file: Path, *, repository: ImageRef, mirror: str | None, replace: bool
+    app: App,
+    file: Path,
+    *,
+    output: Path | None,
+    repository: ImageRef,
+    mirror: str | None,
+    replace: bool,
 ) -> None:
-    """Load the image of an archive.
+    """Load the image of an archive, or write its snapshot to a folder.
 
-    All of FILE is checked before the engine gets any of it.
+    All of FILE is checked before the engine gets any of it. An archive of a snapshot alone needs
+    no engine.
     """
-    from snapenv.workflows.import_ import Import, import_image
+    from snapenv.workflows.import_ import Import, import_archive
 
-    request = Import(file=file, repository=str(repository), mirror=mirror, replace=replace)
-    app.run(lambda services: import_image(request, services))
+    request = Import(
+        file=file,
+        output=output,
+        repository=str(repository),
+        mirror=mirror,
+        replace=replace,
+    )
+    app.run(lambda services: import_archive(request, services))

@@ -99,13 +99,13 @@ def stage_private_wheels(snapshot: Snapshot, into: Path, services: Services) -> 
         PackageIndexError: One cannot be had, or is not what its hash says.
     """
     lock = snapshot.lock
-    wanted = [wheel for wheel in _fetched_wheels(lock) if services.wheels.is_private(wheel)]
+    wanted = [wheel for wheel in fetched_wheels(lock) if services.wheels.is_private(wheel)]
     if not wanted:
         return Staged(lock=lock)
     with services.progress.task("Fetching what needs a credential") as task:
         kept = KeptFiles(services.kept("wheels"))
         fetched = fetch_wheels(wanted, into, services, task, kept=kept)
-    lock = _with_places(lock, {wheel.url: f"{STAGED}/{wheel.filename}" for wheel in wanted})
+    lock = with_places(lock, {wheel.url: f"{STAGED}/{wheel.filename}" for wheel in wanted})
     pylock = write_pylock(
         lock.packages,
         machine=lock.hardware.system.machine,
@@ -122,7 +122,7 @@ def stage_private_wheels(snapshot: Snapshot, into: Path, services: Services) -> 
     )
 
 
-def _fetched_wheels(lock: Lock) -> Iterator[IndexWheel]:
+def fetched_wheels(lock: Lock) -> Iterator[IndexWheel]:
     """Yield all that is fetched to make an environment: of pip, of conda, and the tools for it."""
     for locked in lock.packages.values():
         if isinstance(locked, Pinned) and locked.file is None:
@@ -142,7 +142,7 @@ def _fetched_wheels(lock: Lock) -> Iterator[IndexWheel]:
             yield IndexWheel(name=name, version=tool.version, url=tool.url, sha256=tool.sha256)
 
 
-def _with_places(lock: Lock, places: Mapping[str, str]) -> Lock:
+def with_places(lock: Lock, places: Mapping[str, str]) -> Lock:
     """Return a lock in which what is named lies at ``places``, by its address."""
 
     def placed(tool: Installer) -> Installer:

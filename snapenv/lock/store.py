@@ -194,8 +194,11 @@ def _write(place: Path, content: Content, scratch: Path | None) -> None:
     write_content(place, content)
 
 
-def read_snapshot(folder: Path) -> Snapshot:
+def read_snapshot(folder: Path, *, where: str | None = None, carried: bool = True) -> Snapshot:
     """Read and check a snapshot folder; what may be large stays in its files, as Paths.
+
+    ``where`` is what it is called in errors, if not by its path. Without ``carried``, what lies in
+    ``vendor/`` and ``overlay/`` may be missing.
 
     Raises:
         NotFoundError: There is no snapshot.
@@ -216,7 +219,7 @@ def read_snapshot(folder: Path) -> Snapshot:
             f"{folder} holds no snapshot: {SUMS_FILE} is missing",
             hint="Name a folder that snapenv capture wrote.",
         )
-    return parse_snapshot(contents, where=str(folder))
+    return parse_snapshot(contents, where=where or str(folder), in_image=not carried)
 
 
 def read_digest(folder: Path) -> str | None:

@@ -16,6 +16,8 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"  # not packed
+OCI_EMPTY = "application/vnd.oci.empty.v1+json"  # the config of what is no image
+EMPTY_CONFIG = b"{}"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 MANIFESTS = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST)
@@ -23,6 +25,8 @@ MANIFESTS = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST)
 SCHEMA = 2
 LINUX = "linux"
 REF_NAME = "org.opencontainers.image.ref.name"  # an annotation: the tag
+TITLE = "org.opencontainers.image.title"  # an annotation of a layer: the name of its file
+CREATED = "org.opencontainers.image.created"  # an annotation: RFC 3339
 
 Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 
@@ -46,12 +50,14 @@ class Descriptor(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class Manifest(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """The manifest of one image; layers bottom first."""
+    """The manifest of one image, layers bottom first; or of an artifact, which names its type."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
     media_type: str | None = None
     schema_version: int = 0
+    artifact_type: str | None = None
+    annotations: dict[str, str] = {}
 
 
 class Index(Struct, frozen=True, omit_defaults=True, rename="camel"):

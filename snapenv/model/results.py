@@ -60,15 +60,16 @@ class ProofResult(Result, Struct, frozen=True, kw_only=True):
 
 
 class ArchiveResult(Result, Struct, frozen=True, kw_only=True):
-    """An image and its archive; of export and import."""
+    """An archive, and the image or the snapshot alone that it holds; of export and import."""
 
     path: str  # of the file
-    image: str  # its reference
-    digest: str  # the image's id
-    config: str  # the digest of the image's config in the archive
+    image: str | None = None  # its reference; None where it holds a snapshot alone
+    digest: str | None = None  # the image's id
+    config: str | None = None  # the digest of the image's config in the archive
     snapshot: str  # the digest of the snapshot in it
-    delta: bool  # the base image's layers are left out
-    size_bytes: int  # of the file that was written, or of the image that was loaded
+    delta: bool = False  # the base image's layers are left out
+    size_bytes: int  # of the file that was written, or of what was loaded
+    folder: str | None = None  # of the snapshot that was exported, or that was written
 
 
 class DiffSide(Struct, frozen=True, kw_only=True):

@@ -41,8 +41,8 @@ def _words(outcome: Outcome[Result]) -> tuple[str, ...]:
             return ("restore" if pushed else "verify", image)
         case ProofResult(image=str(place)) | ProofResult(path=str(place)) if outcome.ok:
             return ("shell", place)
-        case ArchiveResult(path=path, image=image):
-            return ("import", path) if outcome.command == "export" else ("verify", image)
+        case ArchiveResult() as archive:
+            return _after_archive(archive, exported=outcome.command == "export")
         case ListResult(images=images):
             return ("show", images[0].name) if images else ("capture",)
         case ShowResult(name=name):
@@ -57,3 +57,12 @@ def _words(outcome: Outcome[Result]) -> tuple[str, ...]:
             engine = ("--engine", "venv") if needs and needs.venv else ()
             return ("restore", ref, *engine) if ref else ("capture",)
     return ()
+
+
+def _after_archive(archive: ArchiveResult, *, exported: bool) -> tuple[str, ...]:
+    """Return what follows an archive: of a snapshot alone, what needs no engine."""
+    if exported:
+        return ("import", archive.path)
+    if archive.image:
+        return ("verify", archive.image)
+    return ("restore", str(archive.folder), "--engine", "venv")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from snapenv.archive.reader import check_archive
 from snapenv.errors import ArchiveError, NotFoundError, SnapshotDamagedError
 from snapenv.lock.store import parse_snapshot, read_snapshot
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
 from snapenv.steps.source import Archive, LocalImage, RegistryImage, SnapshotFolder
+from snapenv.steps.unpack import unpacked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +34,12 @@ def read_source(source: Source, services: Services) -> Snapshot:
         SnapshotVersionError: A newer snapenv wrote it.
     """
     match source:
-        case SnapshotFolder(path):
-            return read_snapshot(path)
+        case SnapshotFolder(path, name):
+            return read_snapshot(path, where=name)
         case Archive(path):
+            with unpacked(source, services, packages=False) as opened:
+                if isinstance(opened, SnapshotFolder):
+                    return _read_lock(opened)
             return read_archive(path, services)[1]
         case LocalImage(ref, image):
             return read_image(image, ref, services)
@@ -41,8 +47,15 @@ def read_source(source: Source, services: Services) -> Snapshot:
             return read_image(fetch_image(ref, services), ref, services)
 
 
+def _read_lock(folder: SnapshotFolder) -> Snapshot:
+    """Read and check a snapshot whose files are not there for long: those of its lock alone."""
+    snapshot = read_snapshot(folder.path, where=folder.name, carried=False)
+    small = {name: file for name, file in snapshot.files.items() if isinstance(file, bytes)}
+    return replace(snapshot, files=small)
+
+
 def read_archive(file: Path, services: Services) -> tuple[Archived, Snapshot]:
-    """Check an archive whole, and return what it holds with its snapshot, without an engine.
+    """Check an image's archive whole, and return what it holds with its snapshot.
 
     Raises:
         ArchiveError: It is damaged, or is none.

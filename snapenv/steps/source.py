@@ -33,13 +33,17 @@ _PYTHON = re.compile(r".*/bin/python[0-9.]*")
 
 
 class SnapshotFolder(Struct, frozen=True):
-    """A folder that is there; nothing has read it."""
+    """A folder that is there; nothing has read it.
+
+    One that was unpacked for a moment has the name of what it was unpacked from.
+    """
 
     path: Path
+    name: str | None = None
 
     def __str__(self) -> str:
-        """Return its path."""
-        return str(self.path)
+        """Return its name, or its path."""
+        return self.name or str(self.path)
 
 
 class Archive(Struct, frozen=True):
@@ -181,14 +185,14 @@ def resolve_side(text: str, *, repository: str, services: Services) -> Source | 
     return resolve_source(text, repository=repository, services=services)
 
 
-def resolve_folder(named: Path) -> SnapshotFolder:
-    """Find a snapshot folder that is named by its path, or by its name among ``snapshots``.
+def resolve_snapshot(named: Path) -> SnapshotFolder | Archive:
+    """Find a snapshot's folder by its path or by its name among ``snapshots``, or its archive.
 
     Raises:
         NotFoundError: There is none; the hint names what is called nearly so.
     """
     if _exists(named):
-        return SnapshotFolder(named)
+        return Archive(named) if named.is_file() else SnapshotFolder(named)
     if _is_snapshot(str(named)):
         return SnapshotFolder(Path(SNAPSHOTS, named))
     what, otherwise = (

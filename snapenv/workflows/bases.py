@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from snapenv.base.choose import rank_bases
 from snapenv.base.metadata import ImageMetadata, correct, inspect_image, read_metadata
 from snapenv.errors import NotFoundError, SnapenvError
-from snapenv.lock.store import read_snapshot
 from snapenv.model.image import Image, ImageRef, RemoteImage
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import BasesResult, RankedBase
@@ -23,7 +22,8 @@ from snapenv.preflight.captured import captured_warnings
 from snapenv.probe.probe import probe
 from snapenv.report.bases import bases_lines
 from snapenv.steps.interpreter import find_interpreter
-from snapenv.steps.source import resolve_folder
+from snapenv.steps.snapshots import read_source
+from snapenv.steps.source import resolve_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -117,7 +117,7 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
 
 def _facts(request: Bases, services: Services) -> Facts:
     if request.snapshot:
-        return read_snapshot(resolve_folder(request.snapshot).path).lock.facts
+        return read_source(resolve_snapshot(request.snapshot), services).lock.facts
     python = find_interpreter(None, os.environ, own_prefix=sys.prefix)
     with services.progress.task(f"Looking at {python}"):
         return probe(services.local(python), hashes=services.kept("hashes"))

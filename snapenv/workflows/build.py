@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from snapenv.errors import NotFoundError
+from snapenv.errors import NotFoundError, UsageError
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
@@ -20,7 +20,8 @@ from snapenv.steps.build_image import (
     make_image,
     tag_taken,
 )
-from snapenv.steps.source import resolve_folder
+from snapenv.steps.source import SnapshotFolder, resolve_snapshot
+from snapenv.steps.unpack import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +40,18 @@ class Build(BuildOptions, frozen=True, kw_only=True):
 
 
 def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResult]:
-    """Build the image of a snapshot folder, name it by the convention, push it if asked."""
-    snapshot = read_snapshot(resolve_folder(folder).path)
+    """Build the image of a snapshot, name it by the convention, push it if asked."""
+    with unpacked(resolve_snapshot(folder), services) as source:
+        if not isinstance(source, SnapshotFolder):
+            raise UsageError(
+                f"{folder} is the archive of an image, which is built already",
+                hint=f"Load it: snapenv import {folder}",
+            )
+        snapshot = read_snapshot(source.path, where=source.name)
+        return _build(snapshot, request, services)
+
+
+def _build(snapshot: Snapshot, request: Build, services: Services) -> Outcome[BuildResult]:
     services.engine.check()
     ref = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
     before = services.engine.find(ref.tagged)

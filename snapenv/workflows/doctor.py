@@ -36,6 +36,7 @@ from snapenv.steps.source import (
     SnapshotFolder,
     resolve_source,
 )
+from snapenv.steps.unpack import unpacked
 from snapenv.verify.verdict import judge
 
 if TYPE_CHECKING:
@@ -60,9 +61,12 @@ def doctor(request: Doctor, services: Services) -> Outcome[DoctorResult]:
     """
     if request.ref is None:
         return _describe(inspect_host(services, engine=not request.venv), request)
-    source = resolve_source(request.ref, repository=request.repository, services=services)
+    named = resolve_source(request.ref, repository=request.repository, services=services)
     host = inspect_host(services, engine=not request.venv)
-    needs = needs_of(source, services, host=host, options=request, repository=request.repository)
+    with unpacked(named, services) as source:
+        needs = needs_of(
+            source, services, host=host, options=request, repository=request.repository
+        )
     moved = "loaded" if isinstance(source, Archive) else "fetched"
     return _outcome(host, needs, about=str(source), moved=moved)
 
@@ -77,13 +81,13 @@ def needs_of(
         RegistryError: The registry does not answer, or refuses, and the engine does not reach it.
     """
     match source:
-        case SnapshotFolder(path):
-            snapshot = read_snapshot(path)
+        case SnapshotFolder(path, name):
+            snapshot = read_snapshot(path, where=name)
             named = ImageRef(repository=repository, tag=snapshot.lock.tag)
             image = None if options.venv else find_local(named, services)
             if image and image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
                 image = None
-            return needs_of_snapshot(snapshot, str(path), services, image=image, options=options)
+            return needs_of_snapshot(snapshot, str(source), services, image=image, options=options)
         case Archive(path):
             _, snapshot = read_archive(path, services)
             return needs_of_archive(snapshot, path, services, options=options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -40,6 +41,7 @@ from snapenv.steps.source import (
     Source,
     resolve_source,
 )
+from snapenv.steps.unpack import unpacked
 from snapenv.verify.verdict import judge
 
 if TYPE_CHECKING:
@@ -90,11 +92,12 @@ def restore(request: Restore, services: Services) -> Outcome[ProofResult]:
         WriteError: The venv or the report cannot be written where it is wanted; nothing was done.
     """
     check_place(request.report)
-    source = resolve_source(request.ref, repository=request.repository, services=services)
-    if request.engine == "venv":
-        with new_folder(request.into.absolute()) as place:
-            return _restore(request, source, place, services)
-    return _restore(request, source, None, services)
+    named = resolve_source(request.ref, repository=request.repository, services=services)
+    with contextlib.ExitStack() as held:
+        venv = request.engine == "venv"
+        place = held.enter_context(new_folder(request.into.absolute())) if venv else None
+        source = held.enter_context(unpacked(named, services))
+        return _restore(request, source, place, services)
 
 
 def _restore(
@@ -119,8 +122,8 @@ def _restore(
 def _read(request: Restore, source: Source, services: Services) -> _Contents:
     """Read what is named, where it is here."""
     match source:
-        case SnapshotFolder(path):
-            snapshot = read_snapshot(path)
+        case SnapshotFolder(path, name):
+            snapshot = read_snapshot(path, where=name)
             named = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
             if request.engine == "venv":
                 return _Contents(source=source, ref=named, snapshot=snapshot)

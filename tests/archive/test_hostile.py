@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from snapenv.archive.layout import END, make_header
 from snapenv.errors import ArchiveError
-from snapenv.workflows.import_ import Import, import_image
+from snapenv.workflows.import_ import Import, import_archive
 from tests.archive.making import (
     LAYERS,
     blob,
@@ -93,7 +93,7 @@ def refuse(tmp_path: Path) -> Callable[[bytes], str]:
     def refuse(content: bytes) -> str:
         path.write_bytes(content)
         with pytest.raises(ArchiveError) as caught:
-            import_image(Import(file=path, repository="snapenv"), closed())
+            import_archive(Import(file=path, repository="snapenv"), closed())
         assert str(path) in caught.value.message
         assert "again from where" in caught.value.hint
         return caught.value.message
@@ -107,7 +107,7 @@ def test_the_whole_archive_comes_to_the_engine(whole: bytes, tmp_path: Path) -> 
 
     for name in "ab":
         with pytest.raises(AssertionError):
-            import_image(Import(file=tmp_path / name, repository="snapenv"), closed())
+            import_archive(Import(file=tmp_path / name, repository="snapenv"), closed())
 
 
 def test_every_truncation_is_refused(whole: bytes, refuse: Callable[[bytes], str]) -> None:
@@ -389,7 +389,7 @@ def test_documents_that_say_the_same_are_taken(whole: bytes, tmp_path: Path) -> 
     (tmp_path / "a").write_bytes(change_documents(whole, lambda _i, _m, _c: None))
 
     with pytest.raises(AssertionError):
-        import_image(Import(file=tmp_path / "a", repository="snapenv"), closed())
+        import_archive(Import(file=tmp_path / "a", repository="snapenv"), closed())
 
 
 def test_a_layer_missing_elsewhere_than_at_the_bottom_is_refused(

@@ -16,7 +16,7 @@ from snapenv.engine.docker import DockerEngine
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
-from snapenv.workflows.export import Export, export_image
+from snapenv.workflows.export import Export, export
 from tests.command import Command
 from tests.fakes import FakeEngine, FakeTask
 from tests.registry.pushed import Shelf
@@ -117,7 +117,7 @@ def test_an_archive_is_shown_without_an_engine(tmp_path: Path) -> None:
     )
     engine.tag(engine.build(context, FakeTask()), ImageRef(repository="here", tag=TAG))
     request = Export(ref=TAG, output=tmp_path / "a", repository="here")
-    export_image(request, replace(services(), engine=engine))
+    export(request, replace(services(), engine=engine))
 
     result = Command(NOWHERE).result("show", str(tmp_path / "a"))
 

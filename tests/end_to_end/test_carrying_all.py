@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import tomlkit
 
+from snapenv.lock.store import read_snapshot
 from tests.command import EXIT_CODES, Command
 from tests.zoo.environment import Venv
 
@@ -93,6 +94,29 @@ def test_where_only_the_missing_travel_the_rest_needs_the_network(
     assert done.returncode == EXIT_CODES["install"]
     assert json.loads(done.stdout)["error"]["kind"] == "install"
     assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a network namespace")
+def test_one_file_with_all_wheels_brings_a_venv_back_without_any_interface(
+    environment: Venv, snapshot: Path, tmp_path: Path
+) -> None:
+    few, file, into = tmp_path / "few", tmp_path / "env.tar.zst", tmp_path / "back"
+    words = ("capture", "--no-smoke", "--python", str(environment.python), "-o", str(few))
+    Command().result(*words)
+
+    exported = Command().result("export", str(few), "-o", str(file), "--vendor=all")
+    done = without_network(
+        "restore", str(file), "--engine", "venv", "--into", str(into), home=tmp_path
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Venv(into).look() == environment.look()
+    # the very snapshot that a capture with all wheels writes
+    assert exported["snapshot"] == read_snapshot(snapshot).digest
+    imported = Command().result("import", str(file), "-o", str(tmp_path / "folder"))
+    assert imported["snapshot"] == exported["snapshot"]
+    names = {path.name for path in (snapshot / "vendor").iterdir()}
+    assert {path.name for path in (tmp_path / "folder" / "vendor").iterdir()} == names
 
 
 def test_the_wheels_of_the_index_keep_their_hash_and_tell_their_address(snapshot: Path) -> None:

@@ -90,11 +90,11 @@ def test_a_private_index(private: tuple[Venv, str], tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a network namespace")
 def test_an_air_gap(environment: Venv, tmp_path: Path) -> None:
-    packed = run("air_gap.sh", "pack", str(environment.python), "env.tar", folder=tmp_path)
+    packed = run("air_gap.sh", "pack", str(environment.python), "env.tar.zst", folder=tmp_path)
     assert packed.returncode == 0, packed.stderr
 
     done = run(
-        *("air_gap.sh", "unpack", "env.tar", "back"),
+        *("air_gap.sh", "unpack", "env.tar.zst", "back"),
         folder=tmp_path,
         before=("unshare", "--net"),
         HOME=str(tmp_path),

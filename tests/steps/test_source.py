@@ -16,7 +16,7 @@ from snapenv.steps.source import (
     RegistryImage,
     SnapshotFolder,
     Source,
-    resolve_folder,
+    resolve_snapshot,
     resolve_source,
 )
 from tests.samples import TAG, sample_snapshot
@@ -138,10 +138,10 @@ def test_an_image_that_no_engine_can_tell_of_says_so() -> None:
 
 
 def test_a_folder_is_found_by_its_path_or_its_name(tmp_path: Path) -> None:
-    assert resolve_folder(Path("mine")) == SnapshotFolder(Path("mine"))
-    assert resolve_folder(Path(TAG)) == SNAPSHOT
+    assert resolve_snapshot(Path("mine")) == SnapshotFolder(Path("mine"))
+    assert resolve_snapshot(Path(TAG)) == SNAPSHOT
     with pytest.raises(NotFoundError) as caught:
-        resolve_folder(tmp_path / "mein")
+        resolve_snapshot(tmp_path / "mein")
     assert f"Did you mean {tmp_path}/mine?" in caught.value.hint
 
 

@@ -15,13 +15,12 @@ from snapenv.errors import (
     SnapshotDamagedError,
     TagTakenError,
 )
-from snapenv.lock.store import write_snapshot
 from snapenv.model.image import BuildContext, Image, ImageRef
 from snapenv.model.results import ArchiveResult
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
 from snapenv.workflows.doctor import Doctor, doctor
-from snapenv.workflows.export import Export, export_image
-from snapenv.workflows.import_ import Import, import_image
+from snapenv.workflows.export import Export, export
+from snapenv.workflows.import_ import Import, import_archive
 from snapenv.workflows.restore import Restore, restore
 from snapenv.workflows.show import show
 from tests.fakes import FakeEngine, FakeTask, SilentProgress
@@ -129,8 +128,8 @@ def file(path: Path, **options: object) -> Import:
 def test_an_image_comes_back_on_another_machine(
     engine: FakeEngine, other: FakeEngine, tmp_path: Path
 ) -> None:
-    exported = export_image(by_tag(tmp_path / "a"), services(engine))
-    imported = import_image(file(tmp_path / "a"), services(other))
+    exported = export(by_tag(tmp_path / "a"), services(engine))
+    imported = import_archive(file(tmp_path / "a"), services(other))
 
     there, here = engine.images[f"{REPOSITORY}:{TAG}"], other.images[f"here:{TAG}"]
     assert (here.diff_ids, here.labels) == (there.diff_ids, there.labels)
@@ -148,20 +147,12 @@ def test_an_image_comes_back_on_another_machine(
     assert imported.result.snapshot == SNAPSHOT.digest
 
 
-def test_a_snapshot_folder_names_its_image(engine: FakeEngine, tmp_path: Path) -> None:
-    write_snapshot(SNAPSHOT, tmp_path / "snapshot")
-
-    done = export_image(by_tag(tmp_path / "a", ref=str(tmp_path / "snapshot")), services(engine))
-
-    assert done.result.image == f"{REPOSITORY}:{TAG}"
-
-
 def test_an_image_that_only_the_registry_has_is_pulled(engine: FakeEngine, tmp_path: Path) -> None:
     ref = ImageRef(repository=REPOSITORY, tag=TAG)
     engine.push(ref, FakeTask())
     engine.remove(ref.tagged)
 
-    export_image(by_tag(tmp_path / "a"), services(engine))
+    export(by_tag(tmp_path / "a"), services(engine))
 
     assert (tmp_path / "a").exists()
 
@@ -169,10 +160,10 @@ def test_an_image_that_only_the_registry_has_is_pulled(engine: FakeEngine, tmp_p
 def test_a_delta_is_small_and_takes_the_base_from_the_registry(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "whole"), services(engine))
-    export_image(by_tag(tmp_path / "delta", delta=True), services(engine))
+    export(by_tag(tmp_path / "whole"), services(engine))
+    export(by_tag(tmp_path / "delta", delta=True), services(engine))
 
-    done = import_image(file(tmp_path / "delta"), services(other))
+    done = import_archive(file(tmp_path / "delta"), services(other))
 
     assert done.result.delta is True
     assert f"here:{TAG}" in other.images
@@ -184,11 +175,11 @@ def test_a_delta_is_small_and_takes_the_base_from_the_registry(
 def test_a_delta_takes_the_base_from_the_engine_where_it_has_it(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a", delta=True), services(engine))
+    export(by_tag(tmp_path / "a", delta=True), services(engine))
     other.pull(engine.resolve(BASE, FakeTask()), FakeTask())
     other.pulled.clear()
 
-    import_image(file(tmp_path / "a"), services(other))
+    import_archive(file(tmp_path / "a"), services(other))
 
     assert other.pulled == []
 
@@ -208,22 +199,22 @@ class Complete(Pulling):
 def test_an_engine_that_wants_every_layer_gets_the_base_too(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a", delta=True), services(engine))
+    export(by_tag(tmp_path / "a", delta=True), services(engine))
     complete = Complete(served=other.served, remote=other.remote)
 
-    done = import_image(file(tmp_path / "a"), services(complete))
+    done = import_archive(file(tmp_path / "a"), services(complete))
 
     assert done.result.image == f"here:{TAG}"
 
 
 def test_a_mirror_gives_the_base_too(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
-    export_image(by_tag(tmp_path / "a", delta=True), services(engine))
+    export(by_tag(tmp_path / "a", delta=True), services(engine))
     other.registry = "example.com"
     other.served = {
         name.replace(REGISTRY, "example.com/mirror"): image for name, image in other.served.items()
     }
 
-    import_image(file(tmp_path / "a", mirror="example.com/mirror"), services(other))
+    import_archive(file(tmp_path / "a", mirror="example.com/mirror"), services(other))
 
     assert other.pulled[0].startswith("example.com/mirror/nvidia/pytorch:25.10-py3@sha256:")
 
@@ -231,10 +222,10 @@ def test_a_mirror_gives_the_base_too(engine: FakeEngine, other: Pulling, tmp_pat
 def test_a_base_whose_tag_was_moved_here_is_pulled_by_its_digest(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a", delta=True), services(engine))
+    export(by_tag(tmp_path / "a", delta=True), services(engine))
     other.tag(build(other, "FROM scratch\nCOPY Dockerfile /"), BASE)
 
-    import_image(file(tmp_path / "a"), services(other))
+    import_archive(file(tmp_path / "a"), services(other))
 
     assert len(other.pulled) == 1
     assert f"here:{TAG}" in other.images
@@ -243,14 +234,14 @@ def test_a_base_whose_tag_was_moved_here_is_pulled_by_its_digest(
 def test_a_base_that_has_other_layers_is_refused(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a", delta=True), services(engine))
+    export(by_tag(tmp_path / "a", delta=True), services(engine))
     wrong = build(other, "FROM scratch\nCOPY Dockerfile /")
     other.tag(wrong, BASE)
     other.served = dict.fromkeys(other.served, wrong)
     other.remote = other.layers
 
     with pytest.raises(BaseError, match="which has others$"):
-        import_image(file(tmp_path / "a"), services(other))
+        import_archive(file(tmp_path / "a"), services(other))
 
     assert f"here:{TAG}" not in other.images
 
@@ -260,14 +251,14 @@ def test_a_delta_of_a_base_that_is_gone_is_refused(engine: FakeEngine, tmp_path:
         del engine.images[name]
 
     with pytest.raises(BaseError, match="the base image of .* is not here: localhost:5000/nvidia"):
-        export_image(by_tag(tmp_path / "a", delta=True), services(engine))
+        export(by_tag(tmp_path / "a", delta=True), services(engine))
 
     assert not list(tmp_path.iterdir())
 
 
 def test_an_image_without_a_snapshot_is_not_exported(engine: FakeEngine, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="holds no snapshot"):
-        export_image(by_tag(tmp_path / "a", ref=BASE.tagged), services(engine))
+        export(by_tag(tmp_path / "a", ref=BASE.tagged), services(engine))
 
     assert not list(tmp_path.iterdir())
 
@@ -276,29 +267,29 @@ def test_a_file_that_is_there_is_refused_before_the_engine_is_asked(tmp_path: Pa
     (tmp_path / "a").touch()
 
     with pytest.raises(PlaceTakenError):
-        export_image(by_tag(tmp_path / "a"), replace(usual(), engine=None))
+        export(by_tag(tmp_path / "a"), replace(usual(), engine=None))
 
 
 def test_a_tag_is_not_moved_without_being_asked(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a"), services(engine))
+    export(by_tag(tmp_path / "a"), services(engine))
     old = build(other, "FROM scratch\nCOPY Dockerfile /")
     other.tag(old, ImageRef(repository="here", tag=TAG))
 
     with pytest.raises(TagTakenError, match=f"here:{TAG} is {old.id} already"):
-        import_image(file(tmp_path / "a"), services(other))
+        import_archive(file(tmp_path / "a"), services(other))
     assert other.images == {old.id: old, f"here:{TAG}": old}
-    import_image(file(tmp_path / "a", replace=True), services(other))
+    import_archive(file(tmp_path / "a", replace=True), services(other))
 
     assert other.images[f"here:{TAG}"].labels[SNAPSHOT_LABEL] == SNAPSHOT.digest
 
 
 def test_a_second_import_does_no_harm(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
-    export_image(by_tag(tmp_path / "a"), services(engine))
+    export(by_tag(tmp_path / "a"), services(engine))
 
-    first = import_image(file(tmp_path / "a"), services(other))
-    second = import_image(file(tmp_path / "a"), services(other))
+    first = import_archive(file(tmp_path / "a"), services(other))
+    second = import_archive(file(tmp_path / "a"), services(other))
 
     assert first == second
 
@@ -315,11 +306,11 @@ class Changing(Pulling):
 def test_an_image_that_is_not_the_archives_gets_no_name(
     engine: FakeEngine, other: Pulling, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a"), services(engine))
+    export(by_tag(tmp_path / "a"), services(engine))
     changing = Changing(served=other.served, remote=other.remote)
 
     with pytest.raises(ArchiveError, match="the engine made sha256:.* of it"):
-        import_image(file(tmp_path / "a"), services(changing))
+        import_archive(file(tmp_path / "a"), services(changing))
 
     assert changing.images == {}
 
@@ -331,7 +322,7 @@ def test_a_snapshot_that_the_image_does_not_name_is_not_exported(
     engine.images[f"{REPOSITORY}:{TAG}"] = replace(image, labels={SNAPSHOT_LABEL: "sha256:x"})
 
     with pytest.raises(SnapshotDamagedError, match="says it holds snapshot sha256:x"):
-        export_image(by_tag(tmp_path / "a"), services(engine))
+        export(by_tag(tmp_path / "a"), services(engine))
 
     assert not list(tmp_path.iterdir())
 
@@ -342,13 +333,13 @@ def test_an_engine_that_fails_while_it_saves_leaves_no_file(
     engine.layers = dict.fromkeys(engine.layers, b"other")
 
     with pytest.raises(EngineError, match="gave other bytes for layer"):
-        export_image(by_tag(tmp_path / "a"), services(engine))
+        export(by_tag(tmp_path / "a"), services(engine))
 
     assert not list(tmp_path.iterdir())
 
 
 def test_an_archive_is_restored(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
-    export_image(by_tag(tmp_path / "a"), services(engine))
+    export(by_tag(tmp_path / "a"), services(engine))
     request = Restore(ref=str(tmp_path / "a"), repository="here", device="cpu", smoke=False)
 
     done = restore(request, services(other))
@@ -361,7 +352,7 @@ def test_an_archive_is_restored(engine: FakeEngine, other: Pulling, tmp_path: Pa
 def test_an_archive_is_restored_as_a_venv_without_an_engine(
     engine: FakeEngine, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a"), services(engine))
+    export(by_tag(tmp_path / "a"), services(engine))
     request = Restore(ref=str(tmp_path / "a"), repository="here", engine="venv", smoke=False)
 
     done = restore(request, replace(usual(), engine=None))
@@ -374,7 +365,7 @@ def test_an_archive_is_restored_as_a_venv_without_an_engine(
 def test_an_archive_that_is_restored_is_checked_once(
     engine: FakeEngine, other: Pulling, tmp_path: Path, engine_name: EngineName
 ) -> None:
-    export_image(by_tag(tmp_path / "a"), services(engine))
+    export(by_tag(tmp_path / "a"), services(engine))
     request = Restore(
         ref=str(tmp_path / "a"), repository="here", engine=engine_name, device="cpu", smoke=False
     )
@@ -388,7 +379,7 @@ def test_an_archive_that_is_restored_is_checked_once(
 def test_of_an_archive_layers_are_to_be_loaded_and_none_fetched(
     engine: FakeEngine, tmp_path: Path
 ) -> None:
-    export_image(by_tag(tmp_path / "a"), services(engine))
+    export(by_tag(tmp_path / "a"), services(engine))
 
     outcome = doctor(Doctor(ref=str(tmp_path / "a"), repository="here"), services(engine))
 
@@ -397,7 +388,7 @@ def test_of_an_archive_layers_are_to_be_loaded_and_none_fetched(
 
 
 def test_an_archive_is_shown_without_an_engine(engine: FakeEngine, tmp_path: Path) -> None:
-    export_image(by_tag(tmp_path / "a"), services(engine))
+    export(by_tag(tmp_path / "a"), services(engine))
 
     outcome = show(str(tmp_path / "a"), services(Silent()), repository="here")
 
@@ -409,7 +400,7 @@ def test_an_archive_is_shown_without_an_engine(engine: FakeEngine, tmp_path: Pat
 
 
 def test_a_damaged_archive_is_not_shown(engine: FakeEngine, tmp_path: Path) -> None:
-    export_image(by_tag(tmp_path / "a"), services(engine))
+    export(by_tag(tmp_path / "a"), services(engine))
     content = bytearray((tmp_path / "a").read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "a").write_bytes(content)
@@ -420,8 +411,8 @@ def test_a_damaged_archive_is_not_shown(engine: FakeEngine, tmp_path: Path) -> N
 
 def test_progress_is_told_by_bytes(engine: FakeEngine, other: Pulling, tmp_path: Path) -> None:
     progress = SilentProgress()
-    export_image(by_tag(tmp_path / "a"), replace(services(engine), progress=progress))
-    import_image(file(tmp_path / "a"), replace(services(other), progress=progress))
+    export(by_tag(tmp_path / "a"), replace(services(engine), progress=progress))
+    import_archive(file(tmp_path / "a"), replace(services(other), progress=progress))
 
     assert progress.titles == [
         f"Exporting {REPOSITORY}:{TAG}",
