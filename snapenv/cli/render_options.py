@@ -22,7 +22,7 @@ from snapenv.cli.launch_options import (
     shm_option,
     user_numbers,
 )
-from snapenv.cli.options import check_address, check_device
+from snapenv.cli.options import ImageRefType, check_address, check_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,7 +132,15 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         show_default=True,
         callback=check_address,
         group="Compose",
-        help="Let Jupyter and TensorBoard listen at this address of the machine.",
+        help="Let JupyterLab and TensorBoard listen at this address of the machine.",
+    ),
+    target_option(
+        "--tools-image",
+        targets=("compose",),
+        type=ImageRefType(),
+        metavar="NAME:TAG@sha256:…",
+        group="Compose",
+        help="Serve JupyterLab and TensorBoard from this image.  [default: the environment's own]",
     ),
 )
 

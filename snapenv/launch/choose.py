@@ -37,6 +37,12 @@ SCRATCH = "/tmp/snapenv"  # noqa: S108 - in the container; what we give a progra
 
 STACK = Limit(name="stack", soft=64 << 20, hard=64 << 20)
 
+LOCKED_IN = {  # a program takes nothing but what the environment holds
+    "PYTHONNOUSERSITE": "1",
+    "YOLO_AUTOINSTALL": "false",
+    "YOLO_OFFLINE": "true",
+}
+
 _SHM_BYTES = 8 << 30
 _LIMITS = (  # NVIDIA's for its framework images, and enough files for many workers
     Limit(name="memlock", soft=-1, hard=-1),
@@ -369,19 +375,12 @@ def _security(machine: Machine) -> tuple[str, ...]:
     return ("no-new-privileges", *labels)
 
 
-def ultralytics_variables(scratch: str = SCRATCH) -> Mapping[str, str]:
-    """Return what keeps Python and ultralytics to what the environment and the project hold."""
-    return {
-        "PYTHONNOUSERSITE": "1",
-        "SNAPENV_SCRATCH": scratch,
-        "YOLO_CONFIG_DIR": f"{scratch}/config",
-        "YOLO_AUTOINSTALL": "false",
-        "YOLO_OFFLINE": "true",
-    }
-
-
 def _variables(asked: Asked, known: Known, user: User) -> Mapping[str, str | None]:
-    variables: dict[str, str | None] = {**ultralytics_variables(known.scratch)}
+    variables: dict[str, str | None] = {
+        **LOCKED_IN,
+        "SNAPENV_SCRATCH": known.scratch,
+        "YOLO_CONFIG_DIR": f"{known.scratch}/config",
+    }
     if isinstance(known.place, InVenv):
         variables |= _venv_variables(known.place.folder, known)
     else:

@@ -10,12 +10,12 @@ from msgspec import Struct, field
 
 from snapenv.errors import UsageError
 from snapenv.launch.choose import (
+    LOCKED_IN,
     STACK,
     refuse_small_memory,
     refuse_target,
     shm_bytes,
     thread_variables,
-    ultralytics_variables,
     with_cpus,
 )
 from snapenv.model.launch import PROJECT_LABEL, InImage, Launch, Mount, Port, User
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
     from snapenv.model.needs_label import NeedsLabel
 
-_HOME = "/tmp"  # noqa: S108 - in the container; whoever runs can write there
+_HOME = "/home/snapenv"  # of the image, for whoever runs
 
 
 class PortableRequest(Struct, frozen=True, kw_only=True):
@@ -63,12 +63,7 @@ def portable_launch(asked: PortableRequest, *, image: ImageRef, label: NeedsLabe
         mounts=_mounts(asked),
         folder=_absolute("--workdir", asked.folder) if asked.folder else PROJECT,
         user=_user(asked.user),
-        variables={
-            **ultralytics_variables(),
-            "HOME": _HOME,
-            **thread_variables(asked.cpus),
-            **asked.variables,
-        },
+        variables={**LOCKED_IN, **thread_variables(asked.cpus), **asked.variables},
         gpus=_gpus(asked.device, label),
         cpus=asked.cpus,
         memory_bytes=asked.memory_bytes,

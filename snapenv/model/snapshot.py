@@ -34,6 +34,7 @@ IMAGE_PREFIX = "/opt/snapenv/venv"  # of a venv and of conda's alike
 IMAGE_PYTHON = f"{IMAGE_PREFIX}/bin/python"
 IMAGE_SNAPSHOT = "/opt/snapenv/snapshot"
 IMAGE_CHECK = "/opt/snapenv/bin/snapenv-check"  # says whether the environment is as locked
+IMAGE_WORKSPACE = "/opt/snapenv/workspace"  # of the image of a workspace: its tools
 SNAPSHOT_LABEL = "io.snapenv.snapshot"  # a label that holds the snapshot's digest
 PARENT_LABEL = "io.snapenv.parent"  # the digest of the snapshot that it was made of by an update
 VERSION_LABEL = "io.snapenv.version"  # of the snapenv that captured

@@ -7,32 +7,41 @@ https://docs.docker.com/compose/how-tos/environment-variables/envvars/
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from snapenv.model.launch import Limit
+from snapenv.errors import UsageError
+from snapenv.model.launch import Launch
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
-from snapenv.model.snapshot import IMAGE_CHECK
+from snapenv.model.snapshot import IMAGE_CHECK, IMAGE_WORKSPACE
 from snapenv.render.head import head_lines
 from snapenv.templating import render_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from snapenv.model.image import ImageRef
     from snapenv.model.launch import Port
     from snapenv.model.rendering import Workload
 
+_INIT = {"TINI_KILL_PROCESS_GROUP": "1"}  # else its init signals shells and launchers alone
 _UID = 1000  # of the first user of most machines
 _CHECK = f"[ ! -x {IMAGE_CHECK} ] || exec {IMAGE_CHECK}"  # an older image has none
+_TOOLS = {
+    True: ("JupyterLab and TensorBoard come from an image of their own.",),
+    False: ("JupyterLab and TensorBoard are those of the environment, if it has them.",),
+}
 _PLAIN = re.compile(r"[\w/.:@+-]+", re.ASCII)
 
 
 class ComposeOptions(TargetOptions, frozen=True, kw_only=True):
     """What a user may ask of files for Docker Compose."""
 
-    bind: str = "127.0.0.1"  # the address of the machine where Jupyter and TensorBoard listen
+    bind: str = "127.0.0.1"  # the address of the machine where JupyterLab and TensorBoard listen
+    tools_image: ImageRef | None = None  # that serves them, instead of the environment's own
 
 
 class _Mount(Struct, frozen=True, kw_only=True):
@@ -49,6 +58,7 @@ class _View(Struct, frozen=True, kw_only=True):
     gpu_head: tuple[str, ...]
     env_head: tuple[str, ...]
     image: str
+    launch: Launch
     uid: int
     gid: int
     folder: str
@@ -56,39 +66,31 @@ class _View(Struct, frozen=True, kw_only=True):
     labels: tuple[tuple[str, str], ...]
     mounts: tuple[_Mount, ...]
     volumes: tuple[str, ...]
-    stop_signal: str
-    grace_s: int
     shm_size: str | None
-    limits: tuple[Limit, ...]
     cpus: str | None
-    memory_bytes: int | None
     ports: tuple[str, ...]
     address: str
     command: tuple[str, ...]
-    check: str
+    tools_image: str | None
     jupyter: tuple[str, ...]
     jupyter_answers: tuple[str, ...]
     tensorboard: tuple[str, ...]
     tensorboard_answers: tuple[str, ...]
-    gpus: bool
     device_ids: tuple[str, ...]
     with_gpus: tuple[str, ...]
     settings: tuple[tuple[str, str, str], ...]  # of .env: name, why, value
+    check: str = _CHECK
+    tools: str = f"{IMAGE_WORKSPACE}/work"  # where an image of a workspace has JupyterLab
 
 
 def render_compose(work: Workload, options: ComposeOptions) -> Rendered:
     """Return ``compose.yaml``, ``.env``, and ``compose.gpu.yaml`` where GPUs are asked for."""
     view = _view(work, options)
-    gpu_file = RenderedFile(
-        name="compose.gpu.yaml", content=render_template("compose/compose.gpu.yaml.j2", view)
-    )
+    names = ("compose.yaml", *(("compose.gpu.yaml",) if work.launch.gpus else ()), ".env")
     return Rendered(
-        files=(
-            RenderedFile(
-                name="compose.yaml", content=render_template("compose/compose.yaml.j2", view)
-            ),
-            *((gpu_file,) if view.gpus else ()),
-            RenderedFile(name=".env", content=render_template("compose/env.j2", view)),
+        files=tuple(
+            RenderedFile(name=name, content=render_template(f"compose/{name}.j2", view))
+            for name in names
         ),
         start="docker compose run --rm run" if view.command else "docker compose up -d --wait",
     )
@@ -101,12 +103,13 @@ def _view(work: Workload, options: ComposeOptions) -> _View:
     named = launch.gpus not in {None, "all"}
     program = ("run",) if launch.argv else ()
     return _View(
-        head=_head(work),
+        head=_head(work, options.tools_image),
         gpu_head=head_lines(work, how=("The GPUs; .env says whether this file counts.",)),
         env_head=head_lines(
             work, how=("Read by docker compose; a variable of the shell goes first.",)
         ),
         image=str(work.image),
+        launch=launch,
         uid=user.uid if user else _UID,
         gid=user.gid if user else _UID,
         folder=_literal(str(launch.folder)),
@@ -114,34 +117,23 @@ def _view(work: Workload, options: ComposeOptions) -> _View:
         labels=_literals(sorted(launch.labels.items())),
         mounts=mounts,
         volumes=tuple(sorted(one.source for one in mounts if one.kind == "volume")),
-        stop_signal=launch.stop_signal,
-        grace_s=launch.grace_s,
         shm_size=_size(launch.shm_bytes) if launch.shm_bytes else None,
-        limits=launch.limits,
         cpus=f"{launch.cpus:g}" if launch.cpus else None,
-        memory_bytes=launch.memory_bytes,
         ports=tuple(map(_publish, launch.ports)),
         address=_address(options.bind),
         command=tuple(map(_literal, launch.argv)),
-        check=_CHECK,
-        jupyter=(
-            *("python", "-m", "jupyterlab", "--no-browser", "--ip=0.0.0.0", "--port=8888"),
-            "--ServerApp.port_retries=0",
-        ),
-        jupyter_answers=_answers("8888/api"),
-        tensorboard=(
-            *("python", "-m", "tensorboard.main", "--logdir", _literal(work.runs)),
-            *("--bind_all", "--port", "6006"),
-        ),
-        tensorboard_answers=_answers("6006/"),
-        gpus=launch.gpus is not None,
+        tools_image=_tools_image(options.tools_image),
+        jupyter=_jupyter(options.bind),
+        jupyter_answers=_answers(8888, "/api"),
+        tensorboard=("--logdir", _literal(work.runs), "--bind_all", "--port", "6006"),
+        tensorboard_answers=_answers(6006, "/"),
         device_ids=tuple(launch.gpus.split(",")) if named and launch.gpus else (),
         with_gpus=("workspace", *program, "jupyter"),
         settings=settings,
     )
 
 
-def _head(work: Workload) -> tuple[str, ...]:
+def _head(work: Workload, tools_image: ImageRef | None) -> tuple[str, ...]:
     run = ("Run:         docker compose run --rm run",) if work.launch.argv else ()
     return head_lines(
         work,
@@ -155,18 +147,16 @@ def _head(work: Workload) -> tuple[str, ...]:
             "TensorBoard: docker compose --profile tensorboard up -d --wait",
             "End:         docker compose --profile '*' down",
             "",
-            "JupyterLab and TensorBoard are those of the environment, if it has them.",
+            *_TOOLS[tools_image is not None],
         ),
     )
 
 
 def _variables(work: Workload) -> Iterable[tuple[str, str]]:
     launch = work.launch
-    name = launch.user.name if launch.user else "user"
-    own = {"USER": name, "LOGNAME": name, "TINI_KILL_PROCESS_GROUP": "1"}
     hidden = {} if launch.gpus else {"NVIDIA_VISIBLE_DEVICES": "void"}
     given = {key: value for key, value in launch.variables.items() if value is not None}
-    return sorted({**own, **hidden, **given}.items())
+    return sorted({**_INIT, **hidden, **given}.items())
 
 
 def _mounts(work: Workload) -> tuple[tuple[_Mount, ...], tuple[tuple[str, str, str], ...]]:
@@ -226,6 +216,32 @@ def _address(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _answers(place: str) -> tuple[str, ...]:
-    ask = f"import urllib.request as ask; ask.urlopen('http://127.0.0.1:{place}')"
-    return ("CMD", "python", "-c", ask)
+def _jupyter(bind: str) -> tuple[str, ...]:
+    """Return the options of JupyterLab; other machines may ask it only where it listens to them."""
+    options = {
+        "ip": "0.0.0.0",  # noqa: S104 - published at ``bind``
+        "port": 8888,
+        "port_retries": 0,
+        "open_browser": False,
+        "allow_remote_access": not ipaddress.ip_address(bind).is_loopback,
+    }
+    return (
+        *(f"--ServerApp.{name}={value}" for name, value in options.items()),
+        "--KernelSpecManager.ensure_native_kernel=False",
+    )
+
+
+def _tools_image(image: ImageRef | None) -> str | None:
+    if image is not None and (image.tag is None or image.digest is None):
+        raise UsageError(
+            f"--tools-image {image} is not pinned",
+            hint="Name its tag and digest: NAME:TAG@sha256:…",
+        )
+    return str(image) if image else None
+
+
+def _answers(port: int, path: str) -> tuple[str, ...]:
+    """Return a health check that goes through no proxy."""
+    ask = f"c = HTTPConnection('127.0.0.1', {port}, timeout=5); c.request('GET', '{path}')"
+    judge = "exit(c.getresponse().status != 200)"
+    return ("CMD", "python", "-c", f"from http.client import HTTPConnection; {ask}; {judge}")

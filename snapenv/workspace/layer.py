@@ -19,14 +19,14 @@ from packaging.version import InvalidVersion, Version
 from snapenv.model.carried import Content
 from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.launch import KIND_LABEL, WORKSPACE_LAYER
-from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL
+from snapenv.model.snapshot import IMAGE_PYTHON, IMAGE_WORKSPACE, SNAPSHOT_LABEL
 from snapenv.templating import template_environment
 from snapenv.travel.pack import pack
 
 if TYPE_CHECKING:
     from snapenv.model.image import Image
 
-FOLDER = "/opt/snapenv/workspace"
+FOLDER = IMAGE_WORKSPACE
 PROGRAM = "workspace.pyz"
 LAYER_LABEL = "io.snapenv.workspace"  # what an image of a workspace is made of, as a digest
 REPOSITORY = "snapenv-workspace"
