@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 import pytest
-from msgspec.structs import fields
 
 from snapenv.cli.render import render as command
 from snapenv.cli.render_options import TargetOption
@@ -30,7 +29,7 @@ def test_the_options_of_a_target_are_those_of_the_command_line(target: str) -> N
     options = RENDERERS[target].options
     own = {param.name: param for param in OPTIONS if target in param.targets}
 
-    assert {field.name for field in fields(options)} == set(own)
+    assert set(options.__struct_fields__) == set(own)
     assert options() == options(**{name: param.get_default(CONTEXT) for name, param in own.items()})
 
 
