@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TARGETS: Mapping[str, str] = MappingProxyType(
     {
         "compose": "a workspace with Docker Compose",
+        "kubernetes": "a Job, a check of every GPU node, and a workspace",
     }
 )
 """What files can be rendered for, in the order in which help lists it."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from snapenv.model.rendering import Rendered, TargetOptions, Workload
 from snapenv.render.compose import ComposeOptions, render_compose
+from snapenv.render.kubernetes import KubernetesOptions, render_kubernetes
 
 
 class Renderer(Struct, frozen=True):
@@ -20,6 +21,7 @@ class Renderer(Struct, frozen=True):
 
 RENDERERS: Mapping[str, Renderer] = {
     "compose": Renderer(ComposeOptions, render_compose),
+    "kubernetes": Renderer(KubernetesOptions, render_kubernetes),
 }
 """By the name of the target, as of ``model.rendering.TARGETS``."""
 
