@@ -67,6 +67,7 @@ class _View(Struct, frozen=True, kw_only=True):
     mounts: tuple[_Mount, ...]
     volumes: tuple[str, ...]
     shm_size: str | None
+    memory: str | None  # and swap
     cpus: str | None
     ports: tuple[str, ...]
     address: str
@@ -118,6 +119,7 @@ def _view(work: Workload, options: ComposeOptions) -> _View:
         mounts=mounts,
         volumes=tuple(sorted(one.source for one in mounts if one.kind == "volume")),
         shm_size=_size(launch.shm_bytes) if launch.shm_bytes else None,
+        memory=_size(launch.memory_bytes) if launch.memory_bytes else None,
         cpus=f"{launch.cpus:g}" if launch.cpus else None,
         ports=tuple(map(_publish, launch.ports)),
         address=_address(options.bind),
@@ -164,18 +166,20 @@ def _mounts(work: Workload) -> tuple[tuple[_Mount, ...], tuple[tuple[str, str, s
     launch = work.launch
     project = _Mount(
         kind="bind",
-        source=f"${{SNAPENV_WORKDIR:-{_literal(work.project_folder or '.')}}}",
+        source="${SNAPENV_WORKDIR:-.}",
         target=_literal(str(launch.folder)),
         read_only=False,
     )
     mounts, settings = [project], list[tuple[str, str, str]]()
+    if work.project_folder:
+        settings.append(("SNAPENV_WORKDIR", "The project", _word(work.project_folder)))
     for mount in launch.mounts:
         source = _literal(mount.source)
         if mount.read_only and mount.source == mount.target:
-            number = "" if not settings else f"_{len(settings) + 1}"
-            name = f"SNAPENV_DATA{number}"
+            count = sum(name.startswith("SNAPENV_DATA") for name, _, _ in settings)
+            name = f"SNAPENV_DATA_{count + 1}" if count else "SNAPENV_DATA"
             settings.append((name, f"What programs read at {mount.target}", _word(mount.source)))
-            source = f"${{{name}:-{source}}}"
+            source = f"${{{name}:?is set by .env}}"
         mounts.append(
             _Mount(
                 kind=mount.kind,
