@@ -124,6 +124,8 @@ _LAUNCH_OPTIONS = (
     port_option,
 )
 
+_SLURM = ("slurm",)
+
 TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     target_option(
         "--bind",
@@ -145,7 +147,7 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     target_option(
         "--gpus",
-        targets=("kubernetes",),
+        targets=("kubernetes", "slurm"),
         type=click.IntRange(0),
         metavar="N",
         default=1,
@@ -249,6 +251,74 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         show_default=True,
         group="Kubernetes",
         help="Let pods of one node at a time use it, or those of many.",
+    ),
+    target_option(
+        "--runtime",
+        targets=_SLURM,
+        type=click.Choice(("apptainer", "docker", "pyxis")),
+        default="apptainer",
+        show_default=True,
+        group="Slurm",
+        help="Start the container by this program, which the nodes must have.",
+    ),
+    target_option(
+        "--gpu-type",
+        targets=_SLURM,
+        metavar="NAME",
+        group="Slurm",
+        help="Ask for GPUs of this kind, as the cluster calls it, such as h100.",
+    ),
+    target_option(
+        "--job-name",
+        targets=_SLURM,
+        metavar="NAME",
+        group="Slurm",
+        help="Name the job so.  [default: the tag]",
+    ),
+    target_option(
+        "--time",
+        targets=_SLURM,
+        metavar="LIMIT",
+        group="Slurm",
+        help="End the job after this time, such as 08:00:00 or 2-00.  [default: the partition's]",
+    ),
+    target_option(
+        "--partition", targets=_SLURM, metavar="NAME", group="Slurm", help="Run in this partition."
+    ),
+    target_option(
+        "--account", targets=_SLURM, metavar="NAME", group="Slurm", help="Charge this account."
+    ),
+    target_option(
+        "--qos",
+        targets=_SLURM,
+        metavar="NAME",
+        group="Slurm",
+        help="Ask for this quality of service.",
+    ),
+    target_option(
+        "--signal-before",
+        targets=_SLURM,
+        type=click.IntRange(60, 65535),
+        metavar="SECONDS",
+        default=300,
+        show_default=True,
+        group="Slurm",
+        help="Interrupt the training so long before the time limit.",
+    ),
+    target_option(
+        "--requeue/--no-requeue",
+        targets=_SLURM,
+        default=True,
+        show_default=True,
+        group="Slurm",
+        help="Put an interrupted training back into the queue, where it resumes.",
+    ),
+    target_option(
+        "--archive",
+        targets=("apptainer",),
+        metavar="FILE",
+        group="Apptainer",
+        help="Build from this file of snapenv export, instead of the registry.",
     ),
 )
 

@@ -18,6 +18,8 @@ TARGETS: Mapping[str, str] = MappingProxyType(
     {
         "compose": "a workspace with Docker Compose",
         "kubernetes": "a Job, a check of every GPU node, and a workspace",
+        "slurm": "a job of Slurm",
+        "apptainer": "a definition of Apptainer",
     }
 )
 """What files can be rendered for, in the order in which help lists it."""

@@ -8,8 +8,10 @@ from typing import Any
 from msgspec import Struct
 
 from snapenv.model.rendering import Rendered, TargetOptions, Workload
+from snapenv.render.apptainer import ApptainerOptions, render_apptainer
 from snapenv.render.compose import ComposeOptions, render_compose
 from snapenv.render.kubernetes import KubernetesOptions, render_kubernetes
+from snapenv.render.slurm import SlurmOptions, render_slurm
 
 
 class Renderer(Struct, frozen=True):
@@ -22,6 +24,8 @@ class Renderer(Struct, frozen=True):
 RENDERERS: Mapping[str, Renderer] = {
     "compose": Renderer(ComposeOptions, render_compose),
     "kubernetes": Renderer(KubernetesOptions, render_kubernetes),
+    "slurm": Renderer(SlurmOptions, render_slurm),
+    "apptainer": Renderer(ApptainerOptions, render_apptainer),
 }
 """By the name of the target, as of ``model.rendering.TARGETS``."""
 

@@ -32,7 +32,7 @@ while [ "$1" != -- ]; do
     shift
 done
 shift
-cat /etc/resolv.conf > "$root/etc/resolv.conf"
+for file in hosts resolv.conf; do cat "/etc/$file" > "$root/etc/$file"; done
 mkdir -p "$root/before"
 cd "$root"
 pivot_root . before
