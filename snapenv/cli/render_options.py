@@ -126,6 +126,59 @@ _LAUNCH_OPTIONS = (
 
 _SLURM = ("slurm",)
 
+
+def _ci_option(*words: str, **attributes: Any) -> Callable[[F], F]:  # noqa: ANN401
+    variable = f"SNAPENV_CI_{words[0].lstrip('-')}".upper().replace("-", "_")
+    return target_option(
+        *words, targets=("github", "gitlab"), group="CI", envvar=variable, **attributes
+    )
+
+
+_CI_OPTIONS = (
+    _ci_option(
+        "--snapshot-folder",
+        metavar="PATH",
+        help="Build when this folder of the repository changes.  [default: snapshots/TAG]",
+    ),
+    _ci_option(
+        "--watch",
+        multiple=True,
+        metavar="PATH",
+        default=("train.yaml", "data.yaml", "data/"),
+        show_default=True,
+        help="Train when this file or folder of the repository changes. May be repeated.",
+    ),
+    _ci_option(
+        "--branch",
+        metavar="NAME",
+        default="main",
+        show_default=True,
+        help="Build and train when this branch changes.",
+    ),
+    _ci_option(
+        "--runner",
+        multiple=True,
+        metavar="LABEL",
+        help="Run on runners with this label or tag. May be repeated.  [default: gpu]",
+    ),
+    _ci_option(
+        "--install",
+        metavar="REQUIREMENT",
+        help="Let pip install snapenv from this.  [default: this version]",
+    ),
+    _ci_option(
+        "--max-drop",
+        type=float,
+        metavar="NUMBER",
+        help="Fail where mAP50-95 falls by more than this, such as 0.01.",
+    ),
+    _ci_option(
+        "--baseline",
+        metavar="FILE",
+        help="Compare with this results.csv of the repository.  [default: the last run]",
+    ),
+)
+
 TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     target_option(
         "--bind",
@@ -320,6 +373,7 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         group="Apptainer",
         help="Build from this file of snapenv export, instead of the registry.",
     ),
+    *_CI_OPTIONS,
 )
 
 

@@ -20,6 +20,8 @@ TARGETS: Mapping[str, str] = MappingProxyType(
         "kubernetes": "a Job, a check of every GPU node, and a workspace",
         "slurm": "a job of Slurm",
         "apptainer": "a definition of Apptainer",
+        "github": "workflows that build and train",
+        "gitlab": "pipelines that build and train",
     }
 )
 """What files can be rendered for, in the order in which help lists it."""

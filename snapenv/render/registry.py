@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from snapenv.model.rendering import Rendered, TargetOptions, Workload
 from snapenv.render.apptainer import ApptainerOptions, render_apptainer
+from snapenv.render.ci import CiOptions, render_github, render_gitlab
 from snapenv.render.compose import ComposeOptions, render_compose
 from snapenv.render.kubernetes import KubernetesOptions, render_kubernetes
 from snapenv.render.slurm import SlurmOptions, render_slurm
@@ -26,6 +27,8 @@ RENDERERS: Mapping[str, Renderer] = {
     "kubernetes": Renderer(KubernetesOptions, render_kubernetes),
     "slurm": Renderer(SlurmOptions, render_slurm),
     "apptainer": Renderer(ApptainerOptions, render_apptainer),
+    "github": Renderer(CiOptions, render_github),
+    "gitlab": Renderer(CiOptions, render_gitlab),
 }
 """By the name of the target, as of ``model.rendering.TARGETS``."""
 
