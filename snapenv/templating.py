@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).parent
 # What stands for itself in YAML, in a flow list too.
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+-]*(?::[A-Za-z0-9_./@+-]+)*", re.ASCII)
+_UNREADABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML wants them escaped
 _NOT_TEXT = re.compile(r"y|n|yes|no|on|off|true|false|null", re.IGNORECASE)  # of YAML 1.1 too
 
 
@@ -57,7 +58,8 @@ def yaml_value(value: object) -> str:
 
 def json_value(value: object) -> str:
     """Return a value as JSON on one line, which YAML reads alike."""
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    return _UNREADABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def shell_words(value: str | Sequence[str]) -> str:

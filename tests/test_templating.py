@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import json
+
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from jinja2 import UndefinedError
 from jinja2.exceptions import SecurityError
 
-from snapenv.templating import template_environment
+from snapenv.templating import json_value, template_environment, yaml_value
 
 
 def test_a_name_that_is_not_given_is_an_error_and_no_empty_text() -> None:
@@ -26,3 +31,29 @@ def test_what_a_value_holds_is_never_read_as_a_template() -> None:
     template = template_environment().from_string("{{ v }}\n")
 
     assert template.render(v="{{ 1 + 1 }} {% raw %} <&>") == "{{ 1 + 1 }} {% raw %} <&>\n"
+
+
+TEXT = st.text(st.characters(codec="utf-8")) | st.sampled_from(
+    (
+        "yes",
+        "null",
+        "1e3",
+        "0x10",
+        "~",
+        "a: b",
+        "- a",
+        "a #b",
+        "\x7f",
+        "\x85",
+        "\u2028",
+        "\ufeff",
+        "😀",
+    )
+)
+
+
+@given(TEXT | st.lists(TEXT) | st.booleans() | st.none() | st.integers())
+def test_a_value_in_yaml_and_in_json_is_read_as_it_was(value: object) -> None:
+    assert yaml.safe_load(yaml_value(value)) == value
+    assert yaml.safe_load(f"[{yaml_value(value)}, b]") == [value, "b"]
+    assert json.loads(json_value(value)) == value

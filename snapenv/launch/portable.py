@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
     from snapenv.model.needs_label import NeedsLabel
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")  # what Python makes of bytes that are no UTF-8
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HOME = "/home/snapenv"  # of the image, for whoever runs
 
 
@@ -52,8 +56,10 @@ def portable_launch(asked: PortableRequest, *, image: ImageRef, label: NeedsLabe
     """Decide what can be decided without the machine.
 
     Raises:
-        UsageError: A path is not absolute or would hide the environment, or sizes do not fit.
+        UsageError: A path is not absolute or would hide the environment, sizes do not fit, or
+            something cannot be written into a text file.
     """
+    _refuse_what_no_text_holds(asked)
     refuse_small_memory(asked.memory_bytes, asked.shm_bytes)
     argv, _ = with_cpus(asked.argv, asked.cpus)
     return Launch(
@@ -73,6 +79,34 @@ def portable_launch(asked: PortableRequest, *, image: ImageRef, label: NeedsLabe
         grace_s=asked.grace_s,
         labels={PROJECT_LABEL: asked.project} if asked.project else {},
     )
+
+
+def _refuse_what_no_text_holds(asked: PortableRequest) -> None:
+    for name in asked.variables:
+        if not _VARIABLE.fullmatch(name):
+            raise UsageError(
+                f"--env {_shown(name)} is no name of a variable",
+                hint="Use letters, digits and _, with no digit first.",
+            )
+    mounts = (path for mount in asked.mounts for path in (mount.source, mount.target))
+    paths = (asked.folder or "", asked.runs or "", *asked.data, *mounts)
+    for path in paths:
+        if _NO_TEXT.search(path) or _CONTROL.search(path):
+            raise UsageError(
+                f"the path {_shown(path)} has control characters, or is not UTF-8",
+                hint="Name another path: these cannot be written into the files.",
+            )
+    for text in (*asked.argv, *asked.variables.values()):
+        if _NO_TEXT.search(text):
+            raise UsageError(
+                f"{_shown(text)} is not UTF-8, and the files are",
+                hint="Name it in UTF-8, or put it into a file that the command reads.",
+            )
+
+
+def _shown(text: str) -> str:
+    """Return text as it can be printed: as bytes are, what is not ASCII by its number."""
+    return repr(text.encode(errors="surrogateescape"))[1:]
 
 
 def _gpus(device: str, label: NeedsLabel) -> str | None:
