@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TARGETS: Mapping[str, str] = MappingProxyType(
     {
         "compose": "a workspace with Docker Compose",
+        "devcontainer": "a workspace in VS Code and other editors",
         "kubernetes": "a Job, a check of every GPU node, and a workspace",
         "slurm": "a job of Slurm",
         "apptainer": "a definition of Apptainer",

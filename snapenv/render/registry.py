@@ -11,6 +11,7 @@ from snapenv.model.rendering import Rendered, TargetOptions, Workload
 from snapenv.render.apptainer import ApptainerOptions, render_apptainer
 from snapenv.render.ci import CiOptions, render_github, render_gitlab
 from snapenv.render.compose import ComposeOptions, render_compose
+from snapenv.render.devcontainer import DevcontainerOptions, render_devcontainer
 from snapenv.render.kubernetes import KubernetesOptions, render_kubernetes
 from snapenv.render.slurm import SlurmOptions, render_slurm
 
@@ -24,6 +25,7 @@ class Renderer(Struct, frozen=True):
 
 RENDERERS: Mapping[str, Renderer] = {
     "compose": Renderer(ComposeOptions, render_compose),
+    "devcontainer": Renderer(DevcontainerOptions, render_devcontainer),
     "kubernetes": Renderer(KubernetesOptions, render_kubernetes),
     "slurm": Renderer(SlurmOptions, render_slurm),
     "apptainer": Renderer(ApptainerOptions, render_apptainer),
