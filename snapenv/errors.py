@@ -24,6 +24,7 @@
     ├── WriteError                4   the disk is full, or the place cannot be written
     ├── LockError                 5   something in the environment cannot be locked
     ├── LeakError                 5   something that would leave this machine holds a secret
+    ├── ConflictError             5   an update does not fit what is to stay as it is
     ├── SnapshotDamagedError      6   files are missing or are not what SHA256SUMS says
     ├── SnapshotVersionError      6   the snapshot was written by a newer snapenv
     ├── ArchiveError              6   a file is damaged, or is not an archive
@@ -160,6 +161,11 @@ class LockError(SnapenvError):
 class LeakError(SnapenvError):
     exit_code = 5
     slug = "leak"
+
+
+class ConflictError(SnapenvError):
+    exit_code = 5
+    slug = "conflict"
 
 
 class SnapshotDamagedError(SnapenvError):

@@ -39,6 +39,7 @@ _COMMANDS = {
     "verify": ("verify", "verify"),
     "doctor": ("doctor", "doctor"),
     "diff": ("diff", "diff"),
+    "update": ("update", "update"),
     "bases": ("bases", "bases"),
     "export": ("export", "export"),
     "import": ("import_", "import_"),

@@ -13,7 +13,7 @@ from msgspec import Struct
 from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 _MANYLINUX = re.compile(r"manylinux(?:_(?P<major>\d+)_(?P<minor>\d+)|(?P<old>1|2010|2014))_(.+)")
 _OLD_GLIBC = {"1": (2, 5), "2010": (2, 12), "2014": (2, 17)}
@@ -30,11 +30,22 @@ class Platform(Struct, frozen=True, kw_only=True):
     def fits(self, tag: Tag) -> bool:
         """Return whether an installer there takes a wheel with this tag."""
         platform = tag.platform
-        if platform != "any":
-            if not self._is_here(platform):
-                return False
-            platform = _PLATFORM
-        return Tag(tag.interpreter, tag.abi, platform) in _tags(self.python)
+        if platform != "any" and not self._is_here(platform):
+            return False
+        return Tag(tag.interpreter, tag.abi, _on(platform)) in _order(self.python)
+
+    def rank(self, tags: Collection[Tag]) -> tuple[int, int] | None:
+        """Return how well a wheel with these tags fits, the least best; None where it does not.
+
+        First counts how special it is to this Python, then how new a glibc it is for.
+        """
+        order = _order(self.python)
+        ranks = (
+            (order[Tag(tag.interpreter, tag.abi, _on(tag.platform))], -_glibc_minor(tag.platform))
+            for tag in tags
+            if self.fits(tag)
+        )
+        return min(ranks, default=None)
 
     def made_tag(self, *, compiled: bool) -> str:
         """Return a tag that fits."""
@@ -72,18 +83,29 @@ def compressed(tags: Collection[Tag]) -> str:
     return "-".join(".".join(sorted(part)) for part in parts)
 
 
+def _on(platform: str) -> str:
+    return platform if platform == "any" else _PLATFORM
+
+
+def _glibc_minor(platform: str) -> int:
+    """Return N of ``manylinux_2_N``; 0 of any other platform."""
+    tag_parts = _MANYLINUX.fullmatch(platform)
+    if not tag_parts:
+        return 0
+    return int(tag_parts["minor"]) if tag_parts["minor"] else _OLD_GLIBC[tag_parts["old"]][1]
+
+
 @functools.cache
-def _tags(python: str) -> frozenset[Tag]:
-    """List what a Python takes; of PyPy and of a build without the GIL too, by their names."""
+def _order(python: str) -> Mapping[Tag, int]:
+    """Return what a Python takes, the best first; of PyPy and of a build without the GIL too."""
     major, minor = map(int, python.split(".")[:2])
     digits = f"{major}{minor}"
     abis = [f"cp{digits}", f"cp{digits}t"]
     version = (major, minor)
-    return frozenset(
-        (
-            *cpython_tags(version, abis, [_PLATFORM]),
-            *compatible_tags(version, f"cp{digits}", [_PLATFORM]),
-            *compatible_tags(version, f"pp{digits}", [_PLATFORM]),
-            *(Tag(f"pp{digits}", f"pypy{digits}_pp73", name) for name in (_PLATFORM, "any")),
-        )
+    tags = (
+        *cpython_tags(version, abis, [_PLATFORM]),
+        *(Tag(f"pp{digits}", f"pypy{digits}_pp73", name) for name in (_PLATFORM, "any")),
+        *compatible_tags(version, f"cp{digits}", [_PLATFORM]),
+        *compatible_tags(version, f"pp{digits}", [_PLATFORM]),
     )
+    return {tag: place for place, tag in enumerate(dict.fromkeys(tags))}

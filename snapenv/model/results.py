@@ -16,6 +16,7 @@ from snapenv.model.fingerprint import Fingerprint, Speed, Tier
 from snapenv.model.host import Host, Needs
 from snapenv.model.launch import Port, Status
 from snapenv.model.outcome import Check, Difference, Outcome, Result, Section, Verdict
+from snapenv.model.update import LossesSideBySide, Move
 
 
 class CaptureResult(Result, Struct, frozen=True, kw_only=True):
@@ -92,6 +93,44 @@ class Comparison(Outcome[DiffResult], Struct, frozen=True, kw_only=True):
     """The answer of a comparison, for people by group."""
 
     sections: tuple[Section, ...]
+
+
+class UpdateResult(Result, Struct, frozen=True, kw_only=True):
+    """What an update has changed; without a change, no snapshot was written."""
+
+    parent: str  # the digest of the snapshot that was updated
+    moves: tuple[Move, ...]  # packages that are another version, new or gone
+    path: str | None = None  # the new snapshot's folder
+    tag: str | None = None  # of the image that is built of it
+    digest: str | None = None  # of the new snapshot
+    differences: tuple[Difference, ...] = ()  # from the parent, gravest consequence first
+    losses: LossesSideBySide | None = None  # None where either was not trained
+    dropped: tuple[str, ...] = ()  # edited files that went with their packages: "site/x.py"
+
+
+class UpdateOutcome(Outcome[UpdateResult], Struct, frozen=True, kw_only=True):
+    """The answer of an update, for people by group."""
+
+    sections: tuple[Section, ...] = ()
+
+
+class LogEntry(Struct, frozen=True, kw_only=True):
+    """One snapshot of a line of ancestors; what is not known is None."""
+
+    digest: str  # of the snapshot
+    parent: str | None  # the digest of the one that it was made of; None: it was captured
+    place: str | None  # a folder, an archive, or a reference; None: it was found nowhere
+    tag: str | None = None  # of the image that is built of it
+    captured_at: str | None = None  # RFC 3339
+    changes: tuple[str, ...] | None = None  # from its parent, in words: "numpy 1.26.4 → 2.4.1"
+    losses: str | None = None  # compared with its parent's, in words: "losses identical"
+
+
+class LogResult(Result, Struct, frozen=True, kw_only=True):
+    """A snapshot and what it was made of."""
+
+    entries: tuple[LogEntry, ...]  # the newest first
+    searched: tuple[str, ...]  # where ancestors were looked for
 
 
 class RankedBase(Struct, frozen=True, kw_only=True):

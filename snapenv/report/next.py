@@ -16,6 +16,7 @@ from snapenv.model.results import (
     ProofResult,
     RenderResult,
     ShowResult,
+    UpdateResult,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def next_command(outcome: Outcome[Result]) -> str | None:
 
 def _words(outcome: Outcome[Result]) -> tuple[str, ...]:
     match outcome.result:
-        case CaptureResult(path=path):
+        case CaptureResult(path=path) | UpdateResult(path=str(path)):
             return ("build", path)
         case BuildResult(image=image, pushed=pushed):
             # Another machine restores what is in a registry; here the image is proved.

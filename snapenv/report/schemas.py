@@ -30,6 +30,7 @@ from snapenv.model.results import (
     RenderResult,
     ShowResult,
     StopResult,
+    UpdateResult,
     UpResult,
 )
 from snapenv.report.document import JSON_SCHEMA
@@ -46,6 +47,7 @@ RESULTS: Mapping[str, type[Result]] = {
     "verify": ProofResult,
     "doctor": DoctorResult,
     "diff": DiffResult,
+    "update": UpdateResult,
     "bases": BasesResult,
     "export": ArchiveResult,
     "import": ArchiveResult,

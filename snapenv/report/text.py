@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeGuard
 
 from rich.text import Text
@@ -13,10 +14,12 @@ if TYPE_CHECKING:
 
     from snapenv.errors import SnapenvError
     from snapenv.model.outcome import Check, Difference, Outcome, Result, Section, Verdict
-    from snapenv.model.results import Comparison
+    from snapenv.model.results import Comparison, UpdateOutcome
+    from snapenv.model.update import LossesSideBySide
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red")}
 _WARNING = ("!", "yellow")
+_CHANGED = ("•", "cyan")  # on purpose, so neither right nor wrong
 _ID_WIDTH = 16
 _TITLE_WIDTH = 11
 _SUBJECT_WIDTH = 26  # of a longer one, what differs stands on the same line, not aligned
@@ -27,10 +30,13 @@ def outcome_text(outcome: Outcome[Result]) -> Text:
 
     Checks that passed come first, then warnings, then what failed, so that the most
     important stands last, beside the verdict; what that says to do next is not said twice. Of a
-    comparison, give each group with its differences instead, one line each.
+    comparison, give each group with its differences instead, one line each; of an update, those
+    that have some, and the losses of both.
     """
     if _compares(outcome):
         lines = list(_comparison_lines(outcome))
+    elif _updates(outcome):
+        lines = list(_update_lines(outcome))
     else:
         checks = sorted(outcome.checks, key=lambda check: (check.fails, not check.ok))
         lines = [line for check in checks for line in _check_lines(check, outcome.verdict)]
@@ -40,6 +46,10 @@ def outcome_text(outcome: Outcome[Result]) -> Text:
 
 def _compares(outcome: Outcome[Result]) -> TypeGuard[Comparison]:
     return outcome.command == "diff"
+
+
+def _updates(outcome: Outcome[Result]) -> TypeGuard[UpdateOutcome]:
+    return outcome.command == "update" and outcome.ok
 
 
 def warnings_text(outcome: Outcome[Result]) -> Text:
@@ -88,10 +98,31 @@ def _comparison_lines(comparison: Comparison) -> Iterator[Text]:
         yield from _section_lines(section)
 
 
-def _section_lines(section: Section) -> Iterator[Text]:
-    mark, style = _MARKS[section.ok]
+def _update_lines(update: UpdateOutcome) -> Iterator[Text]:
+    for section in update.sections:
+        if section.differences:
+            yield from _section_lines(section, mark=_CHANGED)
+    if update.result.losses:
+        yield from _losses_lines(update.result.losses)
+
+
+def _losses_lines(losses: LossesSideBySide) -> Iterator[Text]:
     yield Text.assemble(
-        (mark, style), " ", (f"{section.title:<{_TITLE_WIDTH}}", "bold"), (section.reason, "dim")
+        _CHANGED, " ", (f"{'losses':<{_TITLE_WIDTH}}", "bold"), ("step by step", "dim")
+    )
+    pairs = zip_longest(losses.before, losses.after)
+    for number, (before, after) in enumerate(pairs, start=1):
+        values = ["absent" if value is None else f"{value:.6f}" for value in (before, after)]
+        style = "dim" if before == after else "yellow"
+        yield Text.assemble(f"  {number:>2}  {values[0]:>12}  ", (f"{values[1]:>12}", style))
+
+
+def _section_lines(section: Section, *, mark: tuple[str, str] | None = None) -> Iterator[Text]:
+    yield Text.assemble(
+        mark or _MARKS[section.ok],
+        " ",
+        (f"{section.title:<{_TITLE_WIDTH}}", "bold"),
+        (section.reason, "dim"),
     )
     widest = max(
         (len(printable(difference.subject)) for difference in section.differences), default=0

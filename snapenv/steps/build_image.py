@@ -88,11 +88,7 @@ def make_image(
 def _make_image(
     snapshot: Snapshot, ref: ImageRef, options: BuildOptions, services: Services
 ) -> Image:
-    pinned = _pin_base(snapshot, options, services)
-    with temporary_folder(services) as fetched:
-        context = _context(pinned, stage_private_wheels(pinned, fetched, services), services)
-        with services.progress.task(f"Building {ref.tag}") as task:
-            image = services.engine.build(context, task)
+    pinned, image = _build(snapshot, options, services)
     different = image_differences(image, snapshot, services)
     if different:
         services.engine.remove(image.id)
@@ -107,6 +103,25 @@ def _make_image(
     _refuse_leaks(image, pinned, services)
     name_image(image, ref, services)
     return image
+
+
+def build_unnamed(snapshot: Snapshot, options: BuildOptions, services: Services) -> Image:
+    """Build the image of a snapshot, compare it with nothing, and give it no name.
+
+    Raises:
+        BuildError: A step failed.
+    """
+    services.engine.check()
+    return _build(snapshot, options, services)[1]
+
+
+def _build(snapshot: Snapshot, options: BuildOptions, services: Services) -> tuple[Snapshot, Image]:
+    """Build, and return the snapshot as it was built: with its base pinned."""
+    pinned = _pin_base(snapshot, options, services)
+    with temporary_folder(services) as fetched:
+        context = _context(pinned, stage_private_wheels(pinned, fetched, services), services)
+        with services.progress.task(f"Building {snapshot.lock.tag}") as task:
+            return pinned, services.engine.build(context, task)
 
 
 def _refuse_leaks(image: Image, pinned: Snapshot, services: Services) -> None:

@@ -51,19 +51,34 @@ class _Plan(Struct, frozen=True, kw_only=True):
     facts: Facts
     tag: Tag
     base: Base
+    parent: str | None  # the digest of the snapshot that it was made of
+
+
+class Parent(Struct, frozen=True, kw_only=True):
+    """What a new snapshot takes over from the one that it was made of."""
+
+    digest: str
+    base: Base | None = None  # None: it is chosen anew
 
 
 def lock_environment(
-    request: Capture, facts: Facts, target: Target, services: Services
+    request: Capture,
+    facts: Facts,
+    target: Target,
+    services: Services,
+    *,
+    parent: Parent | None = None,
 ) -> Outcome[CaptureResult]:
     """Lock an environment, and write the snapshot whole or not at all.
+
+    The caller holds ``request.output``, where that is given.
 
     Raises:
         PlaceTakenError: The folder exists already.
         LockError: Something cannot be carried; it is named.
         BaseError: No base image fits.
     """
-    plan = _plan(request, facts)
+    plan = _plan(request, facts, parent)
     if request.output:
         return _lock(request, plan, request.output, target, services)
     folder = Path(SNAPSHOTS, str(plan.tag))
@@ -82,6 +97,7 @@ def _lock(
         packages = lock_packages(facts, options, fetch_from(target, services), services)
         baseline = _baseline(request, facts, target, services)
         lock = make_lock(facts, packages, options, tag=plan.tag, base=plan.base, baseline=baseline)
+        lock = replace(lock, parent=plan.parent)
         snapshot = _snapshot(lock, packages, services)
         refuse_leaking_texts(snapshot, services.secrets(), services.made())
         write_snapshot(snapshot, folder, scratch=fetched)
@@ -96,14 +112,20 @@ def _lock(
     return replace(outcome, warnings=(*outcome.warnings, *told))
 
 
-def _plan(request: Capture, facts: Facts) -> _Plan:
+def _plan(request: Capture, facts: Facts, parent: Parent | None) -> _Plan:
     tag = name_environment(facts.environment, purpose=request.purpose, level=request.level)
     from snapenv.preflight.captured import captured_warnings
 
     catalogue = load_catalogue()
-    base = choose_base(facts, catalogue, image=request.base)
+    own = parent.base if parent else None
+    base = own or choose_base(facts, catalogue, image=request.base)
     warnings = captured_warnings(facts, catalogue, site_packages=base.site_packages)
-    return _Plan(facts=facts, tag=tag, base=replace(base, warnings=(*base.warnings, *warnings)))
+    return _Plan(
+        facts=facts,
+        tag=tag,
+        base=replace(base, warnings=tuple(dict.fromkeys((*base.warnings, *warnings)))),
+        parent=parent.digest if parent else None,
+    )
 
 
 def fetch_from(target: Target, services: Services) -> Fetch:

@@ -410,8 +410,9 @@ def _content(left: Distribution, right: Distribution, *, same_python: bool) -> I
         comparable = same_python or set(left.tags) == set(right.tags)
         differing = _bytes(left, right, named=bool(by_hand))
         yield from _judged("packages", differing, package=left.name, listed=comparable)
-    bits = _executable(left.files, right.files)
-    yield from _judged("packages", (*by_hand, *bits), package=left.name)
+        bits = _executable(left.files, right.files)
+        yield from _judged("packages", bits, package=left.name, listed=comparable)
+    yield from _judged("packages", by_hand, package=left.name)
 
 
 def _tags(left: Distribution, right: Distribution, *, same_python: bool) -> Iterator[Difference]:

@@ -110,17 +110,19 @@ def serve_index(*wheels: tuple[str, bytes]) -> Iterator[IndexServer]:
             thread.join()
 
 
-def build_wheel(
+def build_wheel(  # noqa: PLR0913 - all but two by name
     name: str,
     version: str = "1.0",
     *,
     files: Mapping[str, bytes] | None = None,
     stored: bool = False,
     executable: Collection[str] = (),
+    requires: Collection[str] = (),
 ) -> tuple[str, bytes]:
     """Make a wheel, and give its file name and its bytes; RECORD is its last file."""
     folder = f"{name}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    needs = "".join(f"Requires-Dist: {each}\n" for each in requires)
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
     contents = {
         **(files or {f"{name}.py": b"x = 1\n"}),
         f"{folder}/METADATA": metadata.encode(),
