@@ -18,6 +18,7 @@ from snapenv.errors import LockError
 from snapenv.model.facts import NEUTRAL_VARIABLES
 from snapenv.model.image import ImageRef, Tag
 from snapenv.model.snapshot import (
+    CHECK_PROGRAM,
     CONDA_LOCK_FILE,
     EXPLICIT_FILE,
     IMAGE_PREFIX,
@@ -99,6 +100,7 @@ class DockerfileView(Struct, frozen=True, kw_only=True):
     rattler: ToolView | None  # where the environment is conda's
     active: tuple[tuple[str, str], ...]  # what activating it sets, as (name, quoted value), sorted
     variables: tuple[tuple[str, str], ...]  # likewise
+    check: str | None = None  # the program of the snapshot that tells whether all is as locked
     resets_entrypoint: bool = False
 
 
@@ -154,6 +156,7 @@ def _view(lock: Lock, layers: Sequence[PinLayer], kept: Sequence[str]) -> Docker
             rattler=_tool(lock.conda_installer) if lock.conda_installer else None,
             active=_quoted(_activation(lock)),
             variables=_quoted({**NEUTRAL_VARIABLES, **lock.variables}),
+            check=CHECK_PROGRAM if CHECK_PROGRAM in kept else None,
         )
     except ValueError as error:
         raise LockError(

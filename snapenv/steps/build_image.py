@@ -16,6 +16,7 @@ from snapenv.model.needs_label import make_label
 from snapenv.model.snapshot import (
     BASE_DIGEST_LABEL,
     BASE_NAME_LABEL,
+    CHECK_FILES,
     IMAGE_PYTHON,
     MEASURED_FILE,
     PARENT_LABEL,
@@ -183,7 +184,8 @@ def _context(snapshot: Snapshot, staged: Staged, services: Services) -> BuildCon
 
 def _kept(snapshot: Snapshot) -> tuple[str, ...]:
     """Return what the image holds of the snapshot, where this has it, beside what each has."""
-    kept = (name for name in snapshot.files if is_layer_file(name) or name == MEASURED_FILE)
+    others = (*CHECK_FILES, MEASURED_FILE)
+    kept = (name for name in snapshot.files if is_layer_file(name) or name in others)
     return tuple(sorted(kept))
 
 

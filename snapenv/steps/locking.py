@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from snapenv.base.choose import choose_base
 from snapenv.errors import SmokeTrainError
 from snapenv.lock.carry import VendorOptions
+from snapenv.lock.check_files import check_files
 from snapenv.lock.fetch import temporary_folder
 from snapenv.lock.make_lock import make_lock, name_environment
 from snapenv.lock.packages import Packages, lock_packages
@@ -22,7 +23,14 @@ from snapenv.lock.store import make_snapshot, write_lock, write_measured, write_
 from snapenv.model.facts import Facts
 from snapenv.model.image import Tag
 from snapenv.model.outcome import Outcome
-from snapenv.model.snapshot import DOCKERFILE, LOCK_FILE, MEASURED_FILE, Base, Lock
+from snapenv.model.snapshot import (
+    CHECK_FILES,
+    DOCKERFILE,
+    LOCK_FILE,
+    MEASURED_FILE,
+    Base,
+    Lock,
+)
 from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
@@ -164,13 +172,18 @@ def _vendor_options(request: Capture, fetched: Path) -> VendorOptions:
 
 def _snapshot(lock: Lock, packages: Packages, services: Services) -> Snapshot:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    texts = _rendered(lock, services.made())
+    made = services.made()
+    texts = _rendered(lock, made)
     return make_snapshot(
         lock,
         pylock=packages.pylock,
         dockerfile=texts.pop(DOCKERFILE).encode(),
         captured_at=now,
-        carried={**packages.carried, **{name: text.encode() for name, text in texts.items()}},
+        carried={
+            **packages.carried,
+            **{name: text.encode() for name, text in texts.items()},
+            **check_files(lock, made),
+        },
         hashed=packages.hashed,
     )
 
@@ -189,7 +202,8 @@ def _rendered(lock: Lock, made: Kept) -> dict[str, str]:
         measured = write_measured(lock)
         if measured:
             files[MEASURED_FILE] = measured.decode()
-        dockerfile = render_dockerfile(lock, layers, kept=list(files))
+        kept = (*files, *CHECK_FILES)
+        dockerfile = render_dockerfile(lock, layers, kept=kept)
         written = {LOCK_FILE: write_lock(lock).decode(), DOCKERFILE: dockerfile.decode()}
         texts = {**written, **files}
         made.keep_value(name, texts)

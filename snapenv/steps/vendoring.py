@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from snapenv.lock.fetch import fetch_wheels, fetched_wheels, with_places
 from snapenv.lock.make_lock import list_sources
 from snapenv.lock.store import make_snapshot
-from snapenv.model.snapshot import MEASURED_FILE, VENDOR
+from snapenv.model.snapshot import CHECK_FILES, MEASURED_FILE, VENDOR
 from snapenv.model.wheels import FromBase, IndexWheel
 from snapenv.pylock import write_pylock
 from snapenv.render.dockerfile import render_dockerfile
@@ -42,14 +42,18 @@ def vendor_all(snapshot: Snapshot, into: Path, services: Services) -> Snapshot:
     lock = _with_sources(with_places(snapshot.lock, places))
     layers = split_lock(lock)
     texts = {layer.file: layer.content for layer in layers}
-    kept = (*texts, *((MEASURED_FILE,) if MEASURED_FILE in snapshot.files else ()))
+    others = [name for name in (MEASURED_FILE, *CHECK_FILES) if name in snapshot.files]
     return make_snapshot(
         lock,
         pylock=_pylock(lock),
-        dockerfile=render_dockerfile(lock, layers, kept=kept),
+        dockerfile=render_dockerfile(lock, layers, kept=(*texts, *others)),
         captured_at=snapshot.captured_at,
         carried={
-            **{name: file for name, file in snapshot.files.items() if "/" in name},
+            **{
+                name: file
+                for name, file in snapshot.files.items()
+                if "/" in name or name in CHECK_FILES
+            },
             **texts,
             **{f"{VENDOR}/{name}": path for name, path in fetched.items()},
         },

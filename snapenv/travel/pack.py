@@ -1,4 +1,4 @@
-"""A program that travels, as a zipapp: its package, ``__main__.py``, and NVIDIA's pynvml.
+"""A program that travels, as a zipapp: its package, those that it uses, and NVIDIA's pynvml.
 
 Python writes no bytecode into a zipapp, so that it would compile the modules each time. For an
 environment of this machine they are compiled once, by its own Python, and kept.
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from snapenv.kept import Kept
     from snapenv.ports import Target
 
-Program = Literal["snapenv_probe", "snapenv_resume", "snapenv_train", "snapenv_workspace"]
+Program = Literal[
+    "snapenv_check", "snapenv_probe", "snapenv_resume", "snapenv_train", "snapenv_workspace"
+]
 
 PROGRAMS = Path(__file__).with_name("programs")
 _WITH_PYNVML: tuple[Program, ...] = ("snapenv_probe", "snapenv_train")
+_WITH: dict[Program, tuple[Program, ...]] = {"snapenv_check": ("snapenv_probe", "snapenv_train")}
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 _SOURCES = "sources.pyz"
 _MARK = b"\nsnapenv-program:\n"
@@ -94,9 +97,11 @@ def _is_made_of(program: Program, compiled: bytes) -> bool:
 
 def _sources(program: Program) -> Iterator[tuple[str, bytes]]:
     """Yield the files by their names in the zipapp, which hide no package of an environment."""
-    for module in (PROGRAMS / program).glob("*.py"):
-        is_main = module.name == "__main__.py"
-        yield module.name if is_main else f"{program}/{module.name}", module.read_bytes()
+    for package in (program, *_WITH.get(program, ())):
+        for module in (PROGRAMS / package).glob("*.py"):
+            if module.name != "__main__.py":
+                yield f"{package}/{module.name}", module.read_bytes()
+    yield "__main__.py", (PROGRAMS / program / "__main__.py").read_bytes()
     if program in _WITH_PYNVML:
         yield "snapenv_pynvml.py", pynvml_file().read_bytes()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MARK = "snapenv-smoke-train: "  # before the answer on stdout, and each of our lines on stderr
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     # No network, no package that changes itself, no window.
     "YOLO_OFFLINE": "true",
     "YOLO_AUTOINSTALL": "false",
@@ -101,7 +101,7 @@ def smoke_train(target: Target, *, device: str, task: Task) -> Fingerprint:
         target,
         "snapenv_train",
         ("--device", word),
-        environment={**_ENVIRONMENT, **visible},
+        environment={**ENVIRONMENT, **visible},
         on_line=lambda line: _note(line, task),
     )
     if done.exit_code != 0:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.targets.local import LocalTarget
 from snapenv.travel.pack import pack
-from snapenv.verify.smoke_train import _ENVIRONMENT, smoke_train
+from snapenv.verify.smoke_train import ENVIRONMENT, smoke_train
 from tests.benchmarks.measure import Work, run
 from tests.engines.exact import make_exact
 from tests.engines.place import Place, call
@@ -68,7 +68,7 @@ def snapenvs(python: str, program: Path, folder: Path) -> Work:
     """Return our own program as a target runs it: in a folder of its own each time."""
     work = folder / "ours"
     words = f"rm -rf {work} && mkdir {work} && cd {work} && exec {python} -B {program} --device cpu"
-    return Work(name="snapenv", argv=("sh", "-c", words), environment=_ENVIRONMENT)
+    return Work(name="snapenv", argv=("sh", "-c", words), environment=ENVIRONMENT)
 
 
 def by_hand(python: str, program: Path, folder: Path) -> tuple[Work, Work]:
@@ -91,7 +91,7 @@ def by_hand(python: str, program: Path, folder: Path) -> tuple[Work, Work]:
 def _at_home(home: Path) -> dict[str, str]:
     """Return the variables that lead the packages' caches into one folder."""
     return {
-        **_ENVIRONMENT,
+        **ENVIRONMENT,
         "HOME": str(home),
         "MPLCONFIGDIR": str(home),
         "XDG_CACHE_HOME": str(home),

@@ -14,6 +14,7 @@ import pytest
 import requests
 from docker import DockerClient
 
+from snapenv.model.snapshot import IMAGE_CHECK
 from tests.command import Command, certificates
 from tests.end_to_end.containers import Working, pip, run_in
 from tests.engines.newer_engine import NEWER as NEWER_ENGINE
@@ -130,14 +131,53 @@ def test_nothing_that_the_build_needed_is_left_in_the_image(two: Two) -> None:
     assert said in (b"", b"/mnt:\n")
 
 
+@pytest.mark.parametrize("user", ["1000:1000", "12345:54321"])
+def test_an_image_tells_that_it_is_as_locked_as_whoever_it_runs(two: Two, user: str) -> None:
+    document = _check(two.client, two.images[NEWER], user=user)
+
+    assert (document["ok"], document["by"], document["packages"]) == (True, "record", 3)
+
+
+def test_a_container_names_what_is_no_longer_as_locked(two: Two) -> None:
+    edit = """
+for file in /opt/snapenv/venv/lib/python3*/site-packages/six.py; do
+    touch -r $file /tmp/time; sed -i s/Copyright/copyright/ $file; touch -r /tmp/time $file
+done
+"""
+    container = two.client.containers.run(
+        two.images[NEWER],
+        ["sleep", "600"],
+        entrypoint=[],
+        user="0",
+        network_mode="none",
+        detach=True,
+        init=True,
+    )
+    try:
+        before = _execute(container, IMAGE_CHECK, "--json")
+        _execute(container, "sh", "-c", f"touch /dev/termination-log; {edit}")
+        after = _execute(container, IMAGE_CHECK, "--json")
+        _, message = _execute(container, "cat", "/dev/termination-log")
+    finally:
+        container.remove(force=True)
+
+    document = json.loads(after[1])
+    assert (before[0], json.loads(before[1])["by"]) == (0, "record")
+    assert (after[0], document["by"]) == (1, "files")
+    assert [each["package"] for each in document["findings"]] == ["six"]
+    assert message == document["summary"] + "\n"
+
+
 def test_a_plain_docker_build_of_the_snapshot_gives_the_same_environment(two: Two) -> None:
     name = "snapenv-image-world:plain"
 
     _plain_build(two.client, _context(two.snapshots[NEWER]), name)
     plain, ours = (_installed(two.client, image) for image in (name, two.images[NEWER]))
+    document = _check(two.client, name)
 
     two.client.images.remove(name, force=True)
     assert plain == ours
+    assert (document["ok"], document["by"]) == (True, "record")
     assert ["ultralytics", NEWER] in ours
 
 
@@ -218,6 +258,27 @@ def _installed(client: DockerClient, image: str) -> list[list[str]]:
     said = client.containers.run(image, ["python", "-c", code], entrypoint=[], remove=True)
     installed: list[list[str]] = json.loads(said)
     return installed
+
+
+def _check(client: DockerClient, image: str, *, user: str | None = None) -> dict[str, Any]:
+    """Return what snapenv-check answers in a container that can neither write nor reach anyone."""
+    said = client.containers.run(
+        image,
+        [IMAGE_CHECK, "--json"],
+        entrypoint=[],
+        user=user,
+        network_mode="none",
+        read_only=True,
+        remove=True,
+    )
+    document: dict[str, Any] = json.loads(said)
+    return document
+
+
+def _execute(container: Container, *words: str) -> tuple[int | None, str]:
+    done = container.exec_run([*words])
+    assert isinstance(done.output, bytes)
+    return done.exit_code, done.output.decode()
 
 
 def _plain_build(client: DockerClient, context: bytes, name: str) -> None:

@@ -147,11 +147,15 @@ ENV YOLO_AUTOINSTALL="false" \
     MPLCONFIGDIR="/tmp/matplotlib"
 
 # The snapshot itself: what snapenv restore compares with.
-COPY snapenv.toml pylock.toml pylock.torch.toml pylock.pins.toml pylock.ultralytics.toml Dockerfile SHA256SUMS /opt/snapenv/snapshot/
+COPY snapenv.toml pylock.toml pylock.torch.toml pylock.pins.toml pylock.ultralytics.toml snapenv-check.json snapenv-check.pyz Dockerfile SHA256SUMS /opt/snapenv/snapshot/
 
 # Not root, and nobody in particular: --user UID:GID of anyone needs no entry in /etc/passwd, as
 # names, settings and caches are found by these.
 ENV HOME="/home/snapenv" \
     USER="snapenv" \
     LOGNAME="snapenv"
+
+# snapenv-check tells in a container whether it still is what the lock says. Here it notes how all
+# files stand, so that it need not read again what has not changed.
+RUN /opt/snapenv/venv/bin/python -B /opt/snapenv/snapshot/snapenv-check.pyz --install
 USER 1000:1000

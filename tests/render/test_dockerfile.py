@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from snapenv.errors import LockError
 from snapenv.model.facts import NEUTRAL_VARIABLES
+from snapenv.model.snapshot import CHECK_FILE, CHECK_PROGRAM
 from snapenv.model.wheels import Vendored
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import PinLayer, split_lock
@@ -91,6 +92,7 @@ LOCKS = {
     "conda": with_conda(),
 }
 LAYERS = {"layers": split_lock(sample_lock()), "conda": split_lock(with_conda())}
+KEPT = {"layers": (CHECK_FILE, CHECK_PROGRAM)}
 FIELDS: Mapping[str, Callable[[str], Lock]] = {
     "tag": lambda text: replace(sample_lock(), tag=text),
     "snapenv": lambda text: replace(sample_lock(), snapenv=text),
@@ -111,7 +113,8 @@ fields = pytest.mark.parametrize("make", FIELDS.values(), ids=FIELDS)
 
 def dockerfile_of(name: str) -> bytes:
     layers = LAYERS.get(name)
-    return render_dockerfile(LOCKS[name], layers, kept=[layer.file for layer in layers or ()])
+    kept = [layer.file for layer in layers or ()]
+    return render_dockerfile(LOCKS[name], layers, kept=[*kept, *KEPT.get(name, ())])
 
 
 def instructions(dockerfile: bytes) -> list[str]:
@@ -150,13 +153,14 @@ def test_a_dockerfile_has_these_instructions_and_no_more() -> None:
     exact = [*of_base, "ENV", *stages]
     home, end = ["WORKDIR", "RUN"], ["ENV", "ENV", "COPY", "ENV", "USER"]
     venv = packages = overlay = apt = ["RUN"]
+    checked = [*end[:-1], "RUN", "USER"]
     rattler = ["FROM", "RUN", "RUN"]
     assert seen == {
         "base": [*of_base, *stages, "FROM", *home, *venv, *packages, "ENV", *end],
         "exact": [*exact, "FROM", *home, *venv, *packages, "ENV", "ENV", *end],
         "variables": [*exact, "FROM", *home, *venv, *packages, "ENV", "ENV", *end],
         "carried": [*exact, "FROM", *home, *venv, *packages, *overlay, "ENV", "ENV", *end],
-        "layers": [*exact, "FROM", *home, *apt, *venv, *packages * 3, "ENV", "ENV", *end],
+        "layers": [*exact, "FROM", *home, *apt, *venv, *packages * 3, "ENV", "ENV", *checked],
         "conda": [*exact, *rattler, "FROM", *home, *packages * 5, "ENV", "ENV", *end],
     }
 

@@ -54,7 +54,7 @@ def document() -> str:
         "places": placeholders.places(),
         "environment": {
             **seen["environment"],
-            "interpreter": _interpreter(),
+            "interpreter": interpreter(),
             "libraries": {name: asked.answer() for name, asked in cuda.items()},
         },
         "hardware": {"system": machine.system(), **hardware.answer()},
@@ -80,7 +80,8 @@ def _see(
     return seen
 
 
-def _interpreter() -> dict[str, str]:
+def interpreter() -> dict[str, str]:
+    """Return which Python this is."""
     version = sys.version_info
     stage = {"alpha": "a", "beta": "b", "candidate": "rc"}.get(version.releaselevel)
     return {

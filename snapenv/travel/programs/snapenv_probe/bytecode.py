@@ -22,17 +22,27 @@ _UNCHECKED = (1).to_bytes(4, "little")
 
 def send(program: str) -> None:
     """Write the zipapp ``program``, with bytecode in it, to stdout, after ``MARK``."""
+    sys.stdout.buffer.write(MARK + compiled(program))
+
+
+def compiled(program: str, *, with_sources: bool = True) -> bytes:
+    """Return the zipapp ``program`` with bytecode in it.
+
+    Without sources it is half as large, and no other Python can run it; docstrings are left out.
+    """
     with zipfile.ZipFile(program) as archive:
         sources = {name: archive.read(name) for name in sorted(archive.namelist())}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name, source in sources.items():
-            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), source)
-            archive.writestr(zipfile.ZipInfo(name + "c", _LONG_AGO), _bytecode(name, source))
-    sys.stdout.buffer.write(MARK + packed.getvalue())
+            if with_sources:
+                archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), source)
+            bytecode = _bytecode(name, source, optimize=-1 if with_sources else 2)
+            archive.writestr(zipfile.ZipInfo(name + "c", _LONG_AGO), bytecode)
+    return packed.getvalue()
 
 
-def _bytecode(name: str, source: bytes) -> bytes:
-    code = compile(source, name, "exec", dont_inherit=True)
+def _bytecode(name: str, source: bytes, *, optimize: int) -> bytes:
+    code = compile(source, name, "exec", dont_inherit=True, optimize=optimize)
     head = importlib.util.MAGIC_NUMBER + _UNCHECKED + importlib.util.source_hash(source)
     return head + marshal.dumps(code)

@@ -27,8 +27,9 @@ def look(
 ) -> tuple[dict[str, Any], set[str] | None]:
     """Return what is seen, and the paths besides the tree's that it hangs on.
 
-    That is ``environment`` and ``native`` as snapenv's ``Facts`` has them, and ``cuda``, the
-    libraries that can be asked. The paths are None where they cannot be named.
+    That is ``environment``, ``native`` and ``conda`` as snapenv's ``Facts`` has them, ``cuda``, the
+    libraries that can be asked, and ``loaded``, the files of those of the operating system. The
+    paths are None where they cannot be named.
     """
     everything = distributions.find(path)
     visible = distributions.visible(everything)
@@ -71,6 +72,7 @@ def look(
             "cublas": torch_build.find_cublas(path, of_cuda) if of_cuda else None,
         },
         "cuda": torch_build.find_libraries(path, of_cuda) if of_cuda else {},
+        "loaded": compiled["loaded"] if compiled else [],
     }
     is_alone = compiled and not reach.leads_out
     beside = answer_inputs.find(path, tree, everything, visible) if is_alone else None

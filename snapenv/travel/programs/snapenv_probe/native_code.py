@@ -70,6 +70,7 @@ def look(distributions: list[Distribution], tree: Tree, reach: Reach) -> dict[st
             ),
             *_bound(compiled for compiled in read if compiled.file in required),
         ],
+        "loaded": sorted(paths.values()),
         "looked_at": loader.looked_at(runpaths, paths),
     }
 

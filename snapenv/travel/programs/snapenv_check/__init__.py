@@ -1,0 +1,1 @@
+"""Tell, inside an image, whether its environment still is the locked one."""
