@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from tests.engines import slurm, spank
+from tests.engines.apptainer import make_root
 from tests.engines.base import push_base
 from tests.engines.browser import find_browser
 from tests.engines.engine import start_engine, stop_engine
@@ -52,6 +54,8 @@ def start(place: Place) -> None:
     push_small_base(place, engine=engine, registry=registry)
     python = make_exact(place)
     start_sshd(place)
+    install({**slurm.PACKAGES, **spank.PACKAGES})
+    make_root(place)
     browser = find_browser(place)
     newer = [start_newer(place, one) for one in (NEWER, CONTAINERD)]
     sys.stdout.write(

@@ -25,28 +25,38 @@ _PROGRAM = """\
 #!/bin/sh
 # Registries on loopback speak plain HTTP, and what is cached ends with the tests.
 export APPTAINER_NOHTTPS=1 APPTAINER_CACHEDIR={work}/.cache HOME=/home/user
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+chown -R {uid}:{uid} {work}  # what root made, too
 exec {enter} setpriv --reuid={uid} --regid={uid} --clear-groups \\
     sh -euc 'cd "$0"; exec apptainer "$@"' "$PWD" "$@"
 """
 
 
-def make_apptainer(place: Place, work: Path) -> Path:
-    """Return a program that runs apptainer, which sees ``work`` and the machine's network.
-
-    ``work`` becomes its user's own; the program lies in it.
+def make_root(place: Place) -> Path:
+    """Return a root folder of sid with apptainer and a user, made if it is not there.
 
     Raises:
         UnavailableError: It cannot be made here.
     """
     install({"util-linux": "unshare"})
     root = make_sid(place, "apptainer", _PACKAGES)
-    passwd = root / "etc" / "passwd"
+    passwd, home = root / "etc" / "passwd", root / "home" / "user"
     if _USER not in passwd.read_text():
         passwd.write_text(passwd.read_text() + _USER)
-    home = root / "home" / "user"
     home.mkdir(exist_ok=True)
-    for path in (home, work):
-        os.chown(path, UID, UID)
+    os.chown(home, UID, UID)
+    return root
+
+
+def make_apptainer(place: Place, work: Path) -> Path:
+    """Return a program that runs apptainer, which sees ``work`` and the machine's network.
+
+    All in ``work`` becomes its user's own; the program lies there too.
+
+    Raises:
+        UnavailableError: It cannot be made here.
+    """
+    root = make_root(place)
     program = work / "apptainer"
     enter = shlex.join(enter_words(root, (work,)))
     program.write_text(_PROGRAM.format(enter=enter, work=shlex.quote(str(work)), uid=UID))

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.engines.place import UnavailableError, install
+from tests.engines.place import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PACKAGES = {"slurmctld": "slurmctld", "slurmd": "slurmd", "slurm-client": "sbatch"}
+PACKAGES = {"slurmctld": "slurmctld", "slurmd": "slurmd", "slurm-client": "sbatch"}
 _CONFIG = """\
 ClusterName=tests
 SlurmctldHost={host}(127.0.0.1)
@@ -89,6 +89,20 @@ class Slurm:
             name: value for name, _, value in (word.partition("=") for word in told.split()) if name
         }
 
+    def interrupt(self, number: int) -> None:
+        """Send a job's script what Slurm sends it before its time limit."""
+        done = self.call("scancel", "--signal=INT", "--batch", str(number))
+        assert done.returncode == 0, done.stderr
+
+    def restart(self, number: int) -> None:
+        """Start a job of the queue that would wait for two minutes after its last run.
+
+        slurmd starts none in the second in which it ended.
+        """
+        time.sleep(1.5)
+        done = self.call("scontrol", "update", f"jobid={number}", "StartTime=now")
+        assert done.returncode == 0, done.stderr
+
     def wait(self, number: int, *states: str, within_s: float = 60.0) -> dict[str, str]:
         """Wait until a job is in one of these states, and return what is told of it."""
         until = time.monotonic() + within_s
@@ -100,14 +114,13 @@ class Slurm:
 
 @contextlib.contextmanager
 def run_slurm(folder: Path, *, more: str = "") -> Iterator[Slurm]:
-    """Yield a Slurm with its state below a folder, until the block ends.
+    """Yield a Slurm with its state below a folder, until the block ends; PACKAGES are there.
 
     ``more`` are further lines of its configuration.
 
     Raises:
         UnavailableError: It cannot run here.
     """
-    install(_PACKAGES)
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True)
     config = folder / "slurm.conf"
@@ -140,8 +153,15 @@ def _end(pid_file: Path) -> None:
         pid = int(pid_file.read_text())
         os.kill(pid, signal.SIGTERM)
         until = time.monotonic() + _WITHIN_S
-        while time.monotonic() < until and Path(f"/proc/{pid}").exists():
+        while time.monotonic() < until and _runs(pid):
             time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    """Return whether a process goes on; one that nobody has waited for does not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    return False
 
 
 def _free_ports() -> tuple[int, int]:

@@ -159,7 +159,7 @@ def test_an_older_ultralytics_may_load_its_checkpoints(
 ) -> None:
     text = script(label=replace(LABEL, ultralytics=version))
 
-    assert ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 yolo train resume=True" in text) == needed
+    assert ('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 "$1" train resume=True' in text) == needed
 
 
 @pytest.mark.parametrize(
