@@ -96,7 +96,7 @@ def _refuse_what_no_text_holds(asked: PortableRequest) -> None:
                 f"the path {_shown(path)} has control characters, or is not UTF-8",
                 hint="Name another path: these cannot be written into the files.",
             )
-    for text in (*asked.argv, *asked.variables.values()):
+    for text in (*asked.argv, *asked.variables.values(), asked.project or ""):
         if _NO_TEXT.search(text):
             raise UsageError(
                 f"{_shown(text)} is not UTF-8, and the files are",

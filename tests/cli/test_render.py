@@ -96,6 +96,8 @@ def test_where_one_file_cannot_be_written_none_is(project: Path) -> None:
         ((*AS_COMPOSE, "--mount", "/data:/opt/snapenv"), "/opt/snapenv"),
         ((*AS_COMPOSE, "--memory", "1g", "--shm-size", "2g"), "--shm-size"),
         ((*AS_COMPOSE, "--bind", "localhost"), "'localhost'"),
+        ((*AS_COMPOSE, "--namespace", "team"), "--namespace is of --as kubernetes"),
+        ((*AS_COMPOSE, "--gpus", "2"), "--gpus is of --as kubernetes and slurm, not of compose"),
     ],
 )
 def test_what_no_file_can_say_is_refused_before_anything_is_written(
@@ -112,3 +114,12 @@ def test_a_credential_of_this_machine_is_written_into_no_file(project: Path) -> 
 
     assert "compose.yaml line" in error
     assert written(project) == []
+
+
+def test_a_full_disk_takes_none_of_the_files(project: Path, full_disk: Path) -> None:
+    words = (*AS_COMPOSE[:1], str(project / "snapshot"), *AS_COMPOSE[2:])
+
+    error = Command().error("write", *words, "-o", str(full_disk))
+
+    assert "No space left on device" in error
+    assert written(full_disk) == ["filler"]

@@ -7,7 +7,8 @@ from inline_snapshot import snapshot as wording
 
 from snapenv.errors import UsageError
 from snapenv.launch.portable import PortableRequest, portable_launch
-from snapenv.model.launch import Launch, Mount
+from snapenv.model.launch import InImage, Launch, Limit, Mount
+from snapenv.model.needs_label import NeedsLabel
 from tests.render.workloads import IMAGE, LABEL
 
 NO_UTF8 = b"a\xff".decode(errors="surrogateescape")
@@ -68,3 +69,49 @@ def test_any_other_text_is_taken_as_it_is() -> None:
     assert made.argv == ("sh", "-c", "a\nb")
     assert made.variables["_A1"] == "é\n😀"
     assert made.folder == "/data/a b é"
+
+
+def test_nothing_of_this_machine_is_in_a_launch_that_asks_for_nothing() -> None:
+    assert launch() == Launch(
+        run="",
+        place=InImage(id=str(IMAGE.digest), name=str(IMAGE)),
+        argv=(),
+        folder="/workspace",
+        variables={"PYTHONNOUSERSITE": "1", "YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true"},
+        gpus="all",
+        shm_bytes=8 << 30,
+        limits=(Limit(name="stack", soft=64 << 20, hard=64 << 20),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus"),
+    [("auto", None), ("all", "all"), ("0,GPU-5e", "0,GPU-5e")],
+)
+def test_an_environment_for_the_cpu_gets_the_gpus_that_are_asked_for(
+    device: str, gpus: str | None
+) -> None:
+    label = NeedsLabel(torch="2.11.0+cpu")
+
+    made = portable_launch(PortableRequest(device=device), image=IMAGE, label=label)
+
+    assert made.gpus == gpus
+    assert launch(device="cpu").gpus is None
+
+
+def test_results_in_the_project_need_no_mount_of_their_own() -> None:
+    data = Mount(source="/data", target="/data", read_only=True)
+
+    within = launch(folder="/projects/yolo", runs="/projects/yolo/runs", data=("/data",))
+    outside = launch(folder="/projects/yolo", runs="/results", data=("/data",))
+
+    assert (within.folder, within.mounts) == ("/projects/yolo", (data,))
+    assert outside.mounts == (data, Mount(source="/results", target="/results"))
+
+
+def test_a_limit_of_cpus_is_told_to_the_libraries_and_to_ultralytics() -> None:
+    made = launch(argv=("yolo", "train"), cpus=3.5, memory_bytes=8 << 30)
+
+    assert made.argv == ("yolo", "train", "workers=4")
+    assert (made.variables["OMP_NUM_THREADS"], made.variables["PYTHON_CPU_COUNT"]) == ("4", "4")
+    assert made.shm_bytes == 2 << 30
