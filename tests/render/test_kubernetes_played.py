@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,12 +11,12 @@ import requests
 
 from snapenv.model.image import ImageRef
 from snapenv.render.kubernetes import KubernetesOptions, render_kubernetes
-from tests.engines.podman import play
+from tests.engines.podman import make_podman
 from tests.engines.provide import provide
 from tests.render.workloads import content, workload
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tests.engines.podman import Podman
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 SHOW = """\
@@ -34,8 +36,13 @@ def pinned(name: str) -> ImageRef:
     return image.at(answer.headers["Docker-Content-Digest"])
 
 
+@pytest.fixture(scope="module")
+def podman() -> Podman:
+    return provide(make_podman)
+
+
 @pytest.mark.docker
-def test_podman_runs_a_rendered_job_as_it_says(base_image: str, tmp_path: Path) -> None:
+def test_podman_runs_a_rendered_job_as_it_says(base_image: str, podman: Podman) -> None:
     words = ("$(WORDS)", "$$", "a  b", "")
     work = workload(
         *("sh", "-c", SHOW, "sh", *words),
@@ -45,7 +52,7 @@ def test_podman_runs_a_rendered_job_as_it_says(base_image: str, tmp_path: Path) 
     )
     job = content(render_kubernetes(work, KubernetesOptions(name="job")), "kubernetes/job.yaml")
 
-    played = provide(lambda place: play(place, tmp_path, job, container="job-pod-run"))
+    played = podman.play(job, container="job-pod-run")
 
     assert played.exit_code == 7
     assert "NVIDIA Release 25.01 (a stand-in)" in played.output  # its entrypoint
@@ -60,3 +67,28 @@ def test_podman_runs_a_rendered_job_as_it_says(base_image: str, tmp_path: Path) 
         "not process 1",
         "/dev/shm: tmpfs",
     ]
+
+
+@pytest.mark.docker
+def test_a_workspace_takes_files_and_ends_when_it_is_told_to(
+    base_image: str, podman: Podman
+) -> None:
+    work = workload(image=pinned(base_image), memory_bytes=256 << 20)
+    rendered = render_kubernetes(work, KubernetesOptions(name="env"))
+    objects = [content(rendered, f"kubernetes/{name}.yaml") for name in ("storage", "workspace")]
+    files = io.BytesIO()
+    with tarfile.open(fileobj=files, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("coco.yaml"))
+
+    played = podman.play(
+        "---\n".join(objects),
+        container="env-workspace-pod-workspace",
+        inside="tar x; ls -n; pwd",  # as the head of the file says
+        stdin=files.getvalue(),
+    )
+
+    _, listed, working = played.output.splitlines()
+    assert listed.split()[2:4] == ["1000", "1000"]
+    assert listed.split()[-1] == "coco.yaml"
+    assert working == "/workspace"
+    assert played.exit_code == 143  # at once, by SIGTERM: process 1 would ignore it
