@@ -40,6 +40,7 @@ _COMMANDS = {
     "doctor": ("doctor", "doctor"),
     "diff": ("diff", "diff"),
     "update": ("update", "update"),
+    "log": ("log", "log"),
     "bases": ("bases", "bases"),
     "export": ("export", "export"),
     "import": ("import_", "import_"),

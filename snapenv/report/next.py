@@ -13,6 +13,8 @@ from snapenv.model.results import (
     DiffResult,
     DoctorResult,
     ListResult,
+    LogEntry,
+    LogResult,
     ProofResult,
     RenderResult,
     ShowResult,
@@ -51,9 +53,8 @@ def _words(outcome: Outcome[Result]) -> tuple[str, ...]:
         case BasesResult(snapshot=snapshot, bases=bases):
             start = ("build", snapshot) if snapshot else ("capture",)
             return (*start, "--base", bases[0].image)
-        case DiffResult(left=left, right=right) if not outcome.ok:
-            stored = [side.place for side in (left, right) if side.kind != "environment"]
-            return ("restore", stored[0]) if stored else ()
+        case DiffResult() | LogResult():
+            return _after_comparing(outcome)
         case DoctorResult(ref=ref, needs=needs) if outcome.ok:
             engine = ("--engine", "venv") if needs and needs.venv else ()
             return ("restore", ref, *engine) if ref else ("capture",)
@@ -67,3 +68,13 @@ def _after_archive(archive: ArchiveResult, *, exported: bool) -> tuple[str, ...]
     if archive.image:
         return ("verify", archive.image)
     return ("restore", str(archive.folder), "--engine", "venv")
+
+
+def _after_comparing(outcome: Outcome[Result]) -> tuple[str, ...]:
+    match outcome.result:
+        case LogResult(entries=(LogEntry(place=str(newer)), LogEntry(place=str(older)), *_)):
+            return ("diff", older, newer)
+        case DiffResult(left=left, right=right) if not outcome.ok:
+            stored = [side.place for side in (left, right) if side.kind != "environment"]
+            return ("restore", stored[0]) if stored else ()
+    return ()

@@ -19,9 +19,12 @@ from snapenv.model.results import (
     DoctorResult,
     ListedImage,
     ListResult,
+    LogEntry,
+    LogResult,
     ProofResult,
     RankedBase,
     ShowResult,
+    UpdateResult,
 )
 from snapenv.report.next import next_command
 from tests.command import COMMANDS
@@ -54,6 +57,9 @@ ARCHIVE = ArchiveResult(
     delta=False,
     size_bytes=1,
 )
+UPDATED = UpdateResult(parent="sha256:1", moves=(), path="new")
+NEWER = LogEntry(digest="sha256:2", parent="sha256:1", place="new")
+OLDER = LogEntry(digest="sha256:1", parent=None, place="old")
 HOST = Host(hardware=sample_hardware())
 LIVE = DiffSide(kind="environment", place="/env/bin/python", digest=None)
 SNAPSHOT = DiffSide(kind="snapshot", place="snapshot", digest="sha256:1")
@@ -95,6 +101,10 @@ def listed(*names: str) -> ListResult:
     ("command", "result", "following"),
     [
         ("capture", CAPTURE, "snapenv build 'my snapshots/tag'"),
+        ("update", UPDATED, "snapenv build new"),
+        ("update", replace(UPDATED, path=None), None),
+        ("log", LogResult(entries=(NEWER, OLDER), searched=()), "snapenv diff old new"),
+        ("log", LogResult(entries=(NEWER,), searched=()), None),
         ("build", BUILD, f"snapenv restore {IMAGE}"),
         ("build", replace(BUILD, pushed=False), f"snapenv verify {IMAGE}"),
         ("restore", ProofResult(image=IMAGE), f"snapenv shell {IMAGE}"),

@@ -3,7 +3,9 @@ from __future__ import annotations
 from inline_snapshot import snapshot as wording
 
 from snapenv.errors import LockError
-from snapenv.model.outcome import Check, Outcome, Result, Verdict
+from snapenv.model.outcome import Check, Difference, Outcome, Result, Section, Verdict
+from snapenv.model.results import UpdateOutcome, UpdateResult
+from snapenv.model.update import LossesSideBySide
 from snapenv.report.text import error_text, outcome_text
 
 HELD = Check(id="python", ok=True, expected="cpython 3.11.7", actual="cpython 3.11.9")
@@ -117,3 +119,33 @@ def test_what_is_next_is_not_said_twice() -> None:
     )
 
     assert text.plain.count("Reinstall numpy.") == 1
+
+
+def test_an_update_shows_what_is_another_and_both_losses() -> None:
+    difference = Difference(group="numerics", subject="numpy", left="1.0", right="2.0")
+    losses = LossesSideBySide(
+        before=(1.5, 2.5),
+        after=(1.5, None),
+        first_differing_step=2,
+        largest_relative_difference=None,
+        devices=("cpu", "cpu"),
+        same_machine=True,
+    )
+    outcome = UpdateOutcome(
+        command="update",
+        result=UpdateResult(parent="sha256:1", moves=(), path="new", losses=losses),
+        sections=(
+            Section(title="ABI", ok=True, reason="the same"),
+            Section(title="numerics", ok=False, reason="other losses", differences=(difference,)),
+        ),
+        verdict=Verdict(ok=True, summary="numpy 1.0 → 2.0"),
+    )
+
+    assert outcome_text(outcome).plain == wording("""\
+• numerics   other losses
+  numpy  1.0 → 2.0
+• losses     step by step
+   1      1.500000      1.500000
+   2      2.500000        absent
+✓ numpy 1.0 → 2.0\
+""")
