@@ -399,6 +399,7 @@ def options_of(target: str, values: dict[str, Any]) -> dict[str, Any]:
                 own[name] = value
             elif context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 raise click.UsageError(
-                    f"{param.opts[-1]} is of --as {' and '.join(param.targets)}, not of {target}"
+                    f"{param.opts[-1]} is an option of --as {' and '.join(param.targets)}, "
+                    f"not of {target}"
                 )
     return own

@@ -150,6 +150,6 @@ def _absolute(option: str, path: str) -> str:
     if not place.is_absolute() or ".." in place.parts:
         raise UsageError(
             f"{option} {path} is no absolute path, and the files are for another machine",
-            hint=f"Name it as that machine has it: {option} /datasets/coco",
+            hint=f"Name it as that machine has it: {option} /data/{place.name or 'project'}",
         )
     return str(place)

@@ -34,9 +34,31 @@ _GITHUB_REGISTRY = "ghcr.io"  # takes the token of a job
 _COMMAND = ("yolo", "train", "cfg=train.yaml")
 _COMPARE = "compare_metrics.py"
 
-_PATH = re.compile(r"[A-Za-z0-9_.*@+,=][A-Za-z0-9_./*@+,=-]*", re.ASCII)
-_BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", re.ASCII)
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,254}", re.ASCII)
+
+class _Grammar(Struct, frozen=True):
+    """What a pipeline takes as a name, and how that is told to people."""
+
+    what: str
+    pattern: re.Pattern[str]
+    signs: str  # beside letters and digits
+    example: str
+
+
+_PATH = _Grammar(
+    "path",
+    re.compile(r"[A-Za-z0-9_.*@+,=][A-Za-z0-9_./*@+,=-]*", re.ASCII),
+    "_ . / * @ + , = -",
+    "snapshots/train",
+)
+_BRANCH = _Grammar(
+    "branch", re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", re.ASCII), "_ . / + -", "main"
+)
+_LABEL = _Grammar(
+    "label of a runner",
+    re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,254}", re.ASCII),
+    "_ . : -",
+    "gpu",
+)
 
 
 class CiOptions(TargetOptions, frozen=True, kw_only=True):
@@ -181,11 +203,10 @@ def _view(work: Workload, options: CiOptions, provider: _Provider) -> _View:
         password="${{ github.token }}" if own else "${{ secrets.REGISTRY_PASSWORD }}",
         snapshot=snapshot.rstrip("/"),
         snapshot_files=snapshot.rstrip("/") + provider.below,
-        branch=_matched("--branch", options.branch, _BRANCH, "main"),
+        branch=_matched("--branch", options.branch, _BRANCH),
         watched=tuple(_pattern(_path("--watch", path), provider.below) for path in options.watch),
         runner=tuple(
-            _matched("--runner", label, _LABEL, "gpu")
-            for label in options.runner or provider.runner
+            _matched("--runner", label, _LABEL) for label in options.runner or provider.runner
         ),
         requirement=_requirement(options.install or work.program.replace(" ", "==")),
         device=launch.gpus or "cpu",
@@ -227,16 +248,16 @@ def _refuse_breaking(text: str) -> None:
         )
 
 
-def _matched(option: str, value: str, grammar: re.Pattern[str], example: str) -> str:
+def _matched(option: str, value: str, grammar: _Grammar) -> str:
     """Return a value of its grammar.
 
     Raises:
         UsageError: It is not of that.
     """
-    if not grammar.fullmatch(value):
+    if not grammar.pattern.fullmatch(value):
         raise UsageError(
-            f"{option} {value!r} is not of the form {grammar.pattern}",
-            hint=f"Name it as in {option} {example}",
+            f"{option} {value!r} is no {grammar.what} that a pipeline takes",
+            hint=f"Use letters, digits and any of {grammar.signs}, as in {grammar.example}",
         )
     return value
 
@@ -247,13 +268,12 @@ def _path(option: str, value: str) -> str:
     Raises:
         UsageError: It leads out of that, or holds what a pattern of paths cannot.
     """
-    path = _matched(option, value, _PATH, "snapshots/train")
-    if ".." in PurePosixPath(path).parts:
+    if PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts:
         raise UsageError(
             f"{option} {value!r} leads out of the repository",
-            hint=f"Name a path below its top folder, as in {option} snapshots/train",
+            hint=f"Name a path below its top folder, as in {option} {_PATH.example}",
         )
-    return path
+    return _matched(option, value, _PATH)
 
 
 def _pattern(path: str, below: str) -> str:

@@ -96,8 +96,8 @@ def test_where_one_file_cannot_be_written_none_is(project: Path) -> None:
         ((*AS_COMPOSE, "--mount", "/data:/opt/snapenv"), "/opt/snapenv"),
         ((*AS_COMPOSE, "--memory", "1g", "--shm-size", "2g"), "--shm-size"),
         ((*AS_COMPOSE, "--bind", "localhost"), "'localhost'"),
-        ((*AS_COMPOSE, "--namespace", "team"), "--namespace is of --as kubernetes"),
-        ((*AS_COMPOSE, "--gpus", "2"), "--gpus is of --as kubernetes and slurm, not of compose"),
+        ((*AS_COMPOSE, "--namespace", "team"), "--namespace is an option of --as kubernetes, not"),
+        ((*AS_COMPOSE, "--gpus", "2"), "--gpus is an option of --as kubernetes and slurm"),
     ],
 )
 def test_what_no_file_can_say_is_refused_before_anything_is_written(
