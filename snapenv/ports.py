@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from snapenv.model.artifact import Artifact, RemoteSnapshot
     from snapenv.model.carried import Content
     from snapenv.model.clean import Freeable
     from snapenv.model.host import HostEngine
     from snapenv.model.image import BuildContext, Image, ImageRef, RemoteImage
     from snapenv.model.launch import Ended, Launch, RunState
+    from snapenv.model.oci import Descriptor
     from snapenv.model.uv import Call, UvSettings
     from snapenv.model.wheels import IndexWheel, WheelRecord
 
@@ -261,9 +263,14 @@ class Engine(Protocol):
 
 
 class Registry(Protocol):
-    """What registries say of their images, without moving a layer.
+    """What registries say of their images, without moving a layer; and snapshots that lie alone.
 
-    Credentials are those of docker's own configuration and its helpers.
+    Credentials are those of docker's own configuration and its helpers. Any of these fails so:
+
+    Raises:
+        NotFoundError: The registry has no such image, snapshot or repository.
+        RegistryError: The registry does not answer, refuses, or serves other bytes.
+        SnapshotVersionError: A newer snapenv wrote the snapshot.
     """
 
     def tags(self, repository: str) -> tuple[str, ...]:
@@ -282,6 +289,40 @@ class Registry(Protocol):
             NotFoundError: The registry has no such image, or not for this machine.
             RegistryError: The registry does not answer, refuses, or serves other bytes.
         """
+        ...
+
+    def describe(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage | RemoteSnapshot:
+        """Read what a name is: an image for one kind of machine, or a snapshot alone."""
+        ...
+
+    def find_snapshot(self, ref: ImageRef) -> RemoteSnapshot | None:
+        """Read the manifest of a snapshot that lies alone; None where the name is an image's."""
+        ...
+
+    def find_digest(self, ref: ImageRef) -> str | None:
+        """Return the digest that a tag has now; None where the registry has no such tag."""
+        ...
+
+    def fetch(self, ref: ImageRef, layer: Descriptor, into: Path, task: Task) -> None:
+        """Download a layer to a new file, whole and with its digest checked, or not at all.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        ...
+
+    def push(
+        self, ref: ImageRef, artifact: Artifact, task: Task, *, mount: ImageRef | None = None
+    ) -> str:
+        """Send an artifact under a tag; return its digest, which the registry then serves.
+
+        What the registry has is not sent; of that, ``mount`` names a repository that may have some.
+        The tag is moved, whatever it was.
+        """
+        ...
+
+    def retag(self, ref: ImageRef, tag: str) -> None:
+        """Give what a name is one more tag in its repository; its digest stays."""
         ...
 
 

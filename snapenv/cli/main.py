@@ -44,6 +44,8 @@ _COMMANDS = {
     "bases": ("bases", "bases"),
     "export": ("export", "export"),
     "import": ("import_", "import_"),
+    "push": ("push", "push"),
+    "pull": ("pull", "pull"),
     "clean": ("clean", "clean"),
     "list": ("list", "list_"),
     "show": ("show", "show"),

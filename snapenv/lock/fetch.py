@@ -71,7 +71,7 @@ def fetch_wheels(
         task.note(f"{wheel.filename}, {number} of {len(wheels)}")
         path = into / wheel.filename
         if not (kept and kept.find(wheel.sha256, path)):
-            services.wheels.fetch(wheel, path, _Part(task=task, before=done, total=total))
+            services.wheels.fetch(wheel, path, Part(task=task, before=done, total=total))
             if kept:
                 kept.keep(wheel.sha256, path)
         done += path.stat().st_size
@@ -169,7 +169,7 @@ def with_places(lock: Lock, places: Mapping[str, str]) -> Lock:
     )
 
 
-class _Part(Struct, frozen=True, kw_only=True):
+class Part(Struct, frozen=True, kw_only=True):
     """A task that counts as a part of another one."""
 
     task: Task

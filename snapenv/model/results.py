@@ -73,6 +73,30 @@ class ArchiveResult(Result, Struct, frozen=True, kw_only=True):
     folder: str | None = None  # of the snapshot that was exported, or that was written
 
 
+class PushResult(Result, Struct, frozen=True, kw_only=True):
+    """What a tag of a registry names after a push."""
+
+    kind: Literal["image", "snapshot"]  # what was sent: an image, or a snapshot alone
+    ref: str  # "example.com/team/env:train-yolov8.4.190-base-cu130"
+    digest: str  # of its manifest
+    snapshot: str  # the digest of the snapshot
+    size_bytes: int  # of the snapshot as it is sent, or of the image on disk
+    present: bool  # the tag named it already
+    replaced: str | None = None  # the digest of what the tag named before, which stays
+
+
+class PullResult(Result, Struct, frozen=True, kw_only=True):
+    """What was fetched from a registry."""
+
+    kind: Literal["image", "snapshot"]  # what the name holds: an image, or a snapshot alone
+    ref: str  # "example.com/team/env:train-yolov8.4.190-base-cu130"
+    digest: str | None = None  # of an image's manifest
+    snapshot: str  # the digest of the snapshot
+    folder: str | None = None  # where the snapshot was written
+    size_bytes: int  # on disk
+    present: bool = False  # it was on this machine already
+
+
 class DiffSide(Struct, frozen=True, kw_only=True):
     """One of the two that were compared."""
 

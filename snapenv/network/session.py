@@ -27,7 +27,7 @@ from snapenv.network.cause import Kind, find_cause, may_pass, refuse_socks
 from snapenv.network.repeat import FailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from types import TracebackType
 
     from typing_extensions import Self
@@ -39,8 +39,9 @@ Response: TypeAlias = requests.Response
 
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 ABSENT = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
-_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CONTENT = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 _BROKEN_OFF: frozenset[Kind] = frozenset({"timeout", "cut"})
 _CONNECTIONS = 32  # kept open to one host, for as many as ask at once
 _MAX_REDIRECTS = 10
@@ -119,7 +120,10 @@ class Session(requests.Session):
         super().__init__()
         self._advice, self._patience = advice, patience
         self._login_of, self._keeps_tls = login_of, keeps_tls
+        self._proxies: dict[tuple[str, str, int | None], dict[str, str]] = {}
         self.auth = _unchanged
+        self.trust_env = False  # it would look up the proxies anew for each request, which is slow
+        self.asks_proxies = True
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.max_redirects = _MAX_REDIRECTS
         # as it is stored: no encoding on the way
@@ -133,8 +137,8 @@ class Session(requests.Session):
         """Repeat requests that a busy server refuses, or that fail for one of these causes."""
         retry = _Retry(
             self._patience.retries,
-            status_forcelist=_BUSY,
-            allowed_methods=("GET", "POST"),  # a token is all that is asked for by POST
+            status_forcelist=BUSY,
+            allowed_methods=("GET", "HEAD", "POST"),  # a POST asks for a token, or begins an upload
             backoff_factor=self._patience.backoff_s,
             backoff_jitter=self._patience.backoff_s,
             backoff_max=self._patience.max_wait_s,
@@ -161,13 +165,16 @@ class Session(requests.Session):
         Raises:
             RequestError: It cannot be reached, does not answer, or breaks off.
         """
-        proxy = find_proxy(url) if self.trust_env else None
+        proxies = self._environ_proxies(url)
+        proxy = select_proxy(url, proxies)
         refused = refuse_socks(proxy, host=host)
         if refused:
             raise RequestError(refused.what, hint=refused.hint, kind=refused.kind)
         timeout = (self._patience.connect_s, first_s or self._patience.read_s)
         try:
-            response = self.request(method, url, stream=True, timeout=timeout, **options)
+            response = self.request(
+                method, url, stream=True, timeout=timeout, proxies={**proxies}, **options
+            )
         except _ERRORS as error:
             # not "from error": its text may hold an address
             raise self._failure(error, host, proxy, limit_s=first_s, begun=False) from None
@@ -179,8 +186,8 @@ class Session(requests.Session):
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 raise self._failure(error, host, proxy, limit_s=None, begun=True) from None
 
-    def check_status(self, status: int) -> None:
-        """Accept the status of an answer that brings content.
+    def check_status(self, status: int, accepted: Collection[int] = _CONTENT) -> None:
+        """Accept the status of an answer: one that brings content, or one of ``accepted``.
 
         Raises:
             RequestError: It is a refusal or a failure.
@@ -190,8 +197,8 @@ class Session(requests.Session):
         if status in ABSENT:
             what = f"does not have it: {status}"
             raise RequestError(what, hint=self._advice.absent, status=status)
-        if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-            hint = self._advice.busy if status in _BUSY else None
+        if status not in accepted:
+            hint = self._advice.busy if status in BUSY else None
             raise RequestError(f"answers with {status}", hint=hint, status=status)
 
     def get_redirect_target(self, resp: Response) -> str | None:
@@ -200,6 +207,24 @@ class Session(requests.Session):
         if target is not None:
             _skip_body(resp.raw)
         return target
+
+    def rebuild_proxies(
+        self, prepared_request: requests.PreparedRequest, proxies: Mapping[str, str] | None
+    ) -> dict[str, str]:
+        """Return the proxies of where an answer leads; requests would keep those of before."""
+        del proxies
+        own = dict(self._environ_proxies(prepared_request.url or ""))
+        rebuilt: dict[str, str] = super().rebuild_proxies(prepared_request, own)  # type: ignore[no-untyped-call]
+        return rebuilt
+
+    def _environ_proxies(self, url: str) -> dict[str, str]:
+        """Return the proxies that the variables name for a host, by scheme."""
+        if not self.asks_proxies:
+            return {}
+        host = realm(url)
+        if host not in self._proxies:
+            self._proxies[host] = get_environ_proxies(url)
+        return self._proxies[host]
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response

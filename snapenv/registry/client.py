@@ -9,15 +9,18 @@ Source: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
+from snapenv.content import write_all
 from snapenv.errors import NotFoundError, RegistryError
+from snapenv.model.artifact import RemoteSnapshot, artifact_layers, is_artifact
 from snapenv.model.image import ImageRef, Layer, RemoteImage
-from snapenv.model.oci import MANIFESTS, Config, Index, Manifest, sha256_digest
+from snapenv.model.oci import MANIFESTS, OCI_MANIFEST, Config, Index, Manifest, sha256_digest
 from snapenv.network.repeat import repeat
 from snapenv.network.session import ABSENT, Patience, RequestError
 from snapenv.registry.documents import (
@@ -30,14 +33,20 @@ from snapenv.registry.documents import (
 )
 from snapenv.registry.repository import find_login, find_repository
 from snapenv.registry.session import RegistrySession
+from snapenv.registry.upload import Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from snapenv.model.artifact import Artifact
+    from snapenv.model.oci import Descriptor
+    from snapenv.ports import Task
     from snapenv.registry.repository import Login, Repository
     from snapenv.registry.session import Body
 
 _ANY = "*/*"
+_NO_ARTIFACTS = frozenset({400, 405, 415, 422})  # of a manifest that is PUT
 _MAX_BYTES = 8 << 20  # of a manifest, a config, a page of tags
 _MAX_PAGES = 100
 _PAGE = 1000  # tags
@@ -80,11 +89,24 @@ class RegistryClient:
 
     def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
         """Read the manifest and the config of an image for one kind of machine."""
+        described = self.describe(ref, machine=machine)
+        if isinstance(described, RemoteSnapshot):
+            raise NotFoundError(
+                f"{ref} is a snapshot alone, and no image",
+                hint=f"Make its environment without an image: snapenv restore {ref} --engine venv; "
+                f"or build its image: snapenv build {ref}",
+            )
+        return described
+
+    def describe(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage | RemoteSnapshot:
+        """Read what a name is: an image for one kind of machine, or a snapshot alone."""
         repository = find_repository(ref)
         with _named(ref, repository):
             manifest, digest = self._manifest(repository, ref.digest or ref.tag or "latest")
             if isinstance(manifest, Index):
                 manifest, digest = self._chosen(repository, ref, manifest, machine)
+            if is_artifact(manifest):
+                return _snapshot(ref.at(digest), manifest)
             digest_of_config = manifest.config.digest
             path = f"{repository.path}/blobs/{digest_of_config}"
             body = self._get(repository, path, digest=digest_of_config)
@@ -92,6 +114,87 @@ class RegistryClient:
         if config.architecture != machine.partition("/")[0]:
             raise _other_machine(ref, repository, machine, (config.architecture,))
         return _image(ref.at(digest), manifest, config)
+
+    def find_snapshot(self, ref: ImageRef) -> RemoteSnapshot | None:
+        """Read a snapshot that lies alone; None where the name is an image's."""
+        repository = find_repository(ref)
+        with _named(ref, repository):
+            manifest, digest = self._manifest(repository, ref.digest or ref.tag or "latest")
+            if isinstance(manifest, Index) or not is_artifact(manifest):
+                return None
+            return _snapshot(ref.at(digest), manifest)
+
+    def fetch(self, ref: ImageRef, layer: Descriptor, into: Path, task: Task) -> None:
+        """Download a layer to a new file, whole and with its digest checked, or not at all."""
+        repository = find_repository(ref)
+        with _named(ref, repository):
+            repeat(lambda: self._fetch(repository, layer, into, task), self._patience.waits_s)
+
+    def _fetch(self, repository: Repository, layer: Descriptor, into: Path, task: Task) -> None:
+        digest, done = hashlib.sha256(), 0
+        try:
+            with into.open("xb", buffering=0) as file:
+
+                def take(chunk: bytes) -> None:
+                    nonlocal done
+                    write_all(file, (chunk,))
+                    digest.update(chunk)
+                    done += len(chunk)
+                    task.count(done, layer.size)
+
+                self._session(repository).get(
+                    f"{repository.path}/blobs/{layer.digest}",
+                    repository=repository.path,
+                    accept=_ANY,
+                    max_bytes=layer.size,
+                    take=take,
+                )
+            _refuse_other_bytes(f"sha256:{digest.hexdigest()}", layer.digest)
+        except BaseException:
+            into.unlink(missing_ok=True)
+            raise
+
+    def find_digest(self, ref: ImageRef) -> str | None:
+        """Return the digest that a name has now; None where the registry has none such."""
+        repository = find_repository(ref)
+        try:
+            with _named(ref, repository):
+                return self._manifest_bytes(repository, ref.tag or "latest")[1]
+        except NotFoundError:
+            return None
+
+    def retag(self, ref: ImageRef, tag: str) -> None:
+        """Give what a name is one more tag in its repository."""
+        repository = find_repository(ref)
+        with _named(ref, repository):
+            body, _ = self._manifest_bytes(repository, ref.digest or ref.tag or "latest")
+            media_type = body.headers.get("Content-Type", OCI_MANIFEST)
+            Uploads(self._session(repository), repository, self._patience).put_manifest(
+                tag, body.content, media_type
+            )
+
+    def push(
+        self, ref: ImageRef, artifact: Artifact, task: Task, *, mount: ImageRef | None = None
+    ) -> str:
+        """Send an artifact under a tag; return its digest, which the registry then serves."""
+        repository, tag = find_repository(ref), ref.tag or "latest"
+        other = find_repository(mount) if mount else None
+        with _named(ref, repository):
+            self._get(repository, "")  # where it is asked, and how
+            uploads = Uploads(self._session(repository), repository, self._patience)
+            uploads.put_blobs(
+                artifact.blobs,
+                task,
+                mount=other.path if other and other.host == repository.host else None,
+            )
+            try:
+                uploads.put_manifest(tag, artifact.manifest, OCI_MANIFEST)
+            except RequestError as error:
+                raise _refuses_artifacts(error) from error
+            digest = self._manifest_bytes(repository, tag)[1]
+            if digest != sha256_digest(artifact.manifest):
+                raise RequestError(f"serves {digest} for what was pushed", hint=_PUSH_AGAIN)
+            return digest
 
     def _chosen(
         self, repository: Repository, ref: ImageRef, index: Index, machine: str
@@ -106,14 +209,17 @@ class RegistryClient:
 
     def _manifest(self, repository: Repository, name: str) -> tuple[Manifest | Index, str]:
         """Return a manifest by tag or digest, and its digest."""
+        body, digest = self._manifest_bytes(repository, name)
+        return parse_manifest(body.content, body.headers.get("Content-Type", "")), digest
+
+    def _manifest_bytes(self, repository: Repository, name: str) -> tuple[Body, str]:
         body = self._get(
             repository,
             f"{repository.path}/manifests/{name}",
             accept=", ".join(MANIFESTS),
             digest=name if ":" in name else None,
         )
-        manifest = parse_manifest(body.content, body.headers.get("Content-Type", ""))
-        return manifest, sha256_digest(body.content)
+        return body, sha256_digest(body.content)
 
     def _get(
         self, repository: Repository, path: str, *, accept: str = _ANY, digest: str | None = None
@@ -125,10 +231,8 @@ class RegistryClient:
                 path, repository=repository.path, accept=accept, max_bytes=_MAX_BYTES
             )
             known = digest or body.headers.get(_DIGEST_HEADER) or ""
-            if known.startswith("sha256:") and sha256_digest(body.content) != known:
-                raise RequestError(
-                    f"serves other bytes for {known}", hint=_PUSH_AGAIN, passing=True
-                )
+            if known.startswith("sha256:"):
+                _refuse_other_bytes(sha256_digest(body.content), known)
             return body
 
         try:
@@ -172,6 +276,23 @@ def _named(ref: ImageRef, repository: Repository) -> Iterator[None]:
         ) from error
 
 
+def _refuses_artifacts(error: RequestError) -> RequestError:
+    """Say of the refusal of a manifest, whose blobs are all there, what it means."""
+    if error.status not in _NO_ARTIFACTS:
+        return error
+    return RequestError(
+        f"takes no artifacts: it answers with {error.status}",
+        hint="Push the image instead: snapenv build SNAPSHOT --push; or hand on a file: "
+        "snapenv export SNAPSHOT -o FILE",
+        status=error.status,
+    )
+
+
+def _refuse_other_bytes(actual: str, expected: str) -> None:
+    if actual != expected:
+        raise RequestError(f"serves other bytes for {expected}", hint=_PUSH_AGAIN, passing=True)
+
+
 def _below(link: str) -> str:
     """Return what a link to the next page asks for, of this registry and no other."""
     parts = urlsplit(link)
@@ -189,6 +310,14 @@ def _other_machine(
         f"and not for {machine}",
         hint="Build it on a machine of this kind.",
     )
+
+
+def _snapshot(ref: ImageRef, manifest: Manifest) -> RemoteSnapshot:
+    try:
+        layers = artifact_layers(manifest)
+    except ValueError as error:
+        raise DocumentError(str(error)) from error
+    return RemoteSnapshot(ref=ref, layers=layers, annotations=manifest.annotations)
 
 
 def _image(ref: ImageRef, manifest: Manifest, config: Config) -> RemoteImage:

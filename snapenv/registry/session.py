@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+from urllib.parse import urljoin, urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from snapenv.network.address import realm
 from snapenv.network.session import (
     Advice,
     RequestError,
@@ -33,16 +34,29 @@ from snapenv.registry.repository import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from snapenv.network.cause import Kind
     from snapenv.network.session import Patience
     from snapenv.registry.repository import Login, Repository
+
+Take: TypeAlias = Callable[[bytes], object]
+"""Is given a piece of an answer."""
 
 _CHUNK_BYTES = 64 << 10
 _WHOLE_S = 120.0  # for one answer
 _AT_FIRST: frozenset[Kind] = frozenset({"cut"})  # whoever has never answered is not waited for
 _LATER: frozenset[Kind] = frozenset({"cut", "timeout"})
+
+
+class Sendable(Protocol):
+    """A body of a request that is read as it is sent; its length is what is left of it."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return as many bytes, or what is left."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
 
 
 class Body(Struct, frozen=True, kw_only=True):
@@ -51,6 +65,20 @@ class Body(Struct, frozen=True, kw_only=True):
     content: bytes
     headers: Mapping[str, str]  # by names in any case
     status: int
+
+
+class _Request(Struct, frozen=True, kw_only=True):
+    """What is asked, beside its address and its headers."""
+
+    method: str = "GET"
+    query: Mapping[str, str] | None = None
+    form: Mapping[str, str] | None = None
+    content: Callable[[], Sendable] | None = None  # made anew for each try
+    take: Take | None = None  # is given the content of a good answer, a piece at a time
+    max_bytes: int = _CHUNK_BYTES  # of the answer
+
+
+_SMALL = _Request()
 
 
 class RegistrySession:
@@ -72,31 +100,81 @@ class RegistrySession:
             patience=replace(patience, connect_s=self._first_s),
             keeps_tls=True,
         )
-        self._session.trust_env = not repository.is_loopback  # no proxy is asked for this machine
+        self._session.asks_proxies = (
+            not repository.is_loopback
+        )  # no proxy is asked for this machine
         self._session.retry(_AT_FIRST)
 
-    def get(self, path: str, *, repository: str, accept: str, max_bytes: int) -> Body:
-        """Return the whole answer to one request below ``/v2/``.
+    def get(
+        self,
+        path: str,
+        *,
+        repository: str,
+        accept: str,
+        max_bytes: int,
+        take: Take | None = None,
+    ) -> Body:
+        """Return the whole answer to one request below ``/v2/``; ``take`` is given its content.
 
         Raises:
             RequestError: It cannot be reached, refuses, breaks off, or sends too much.
         """
-        url, headers = f"{self._find_base()}/v2/{path}", {"Accept": accept}
+        headers, request = {"Accept": accept}, _Request(max_bytes=max_bytes, take=take)
+        body = self._ask(f"{self._find_base()}/v2/{path}", headers, repository, request)
+        self.check_status(body)
+        return body
+
+    def check_status(self, body: Body, *accepted: int) -> None:
+        """Accept the status of an answer that brings content, or one of those that are named.
+
+        Raises:
+            RequestError: It is a refusal or a failure; one of a busy registry may pass.
+        """
+        self._session.check_status(body.status, accepted or (HTTPStatus.OK,))
+
+    def send(
+        self,
+        method: str,
+        place: str,
+        *,
+        repository: str,
+        headers: Mapping[str, str] | None = None,
+        content: Callable[[], Sendable] | None = None,
+    ) -> Body:
+        """Return the answer to a request that changes something, or asks for headers alone.
+
+        ``place`` is a path below ``/v2/``, or an address that the registry has named; another
+        host gets no login. A refusal is an answer, too.
+
+        Raises:
+            RequestError: It cannot be reached, or breaks off.
+        """
+        url = urljoin(f"{self._find_base()}/v2/", place)
+        if self._base.startswith("https:") and not url.startswith("https:"):
+            raise RequestError("names a place over an unencrypted connection")
+        request = _Request(method=method, content=content, max_bytes=_CHUNK_BYTES)
+        return self._ask(url, headers or {}, repository, request)
+
+    def _ask(
+        self, url: str, headers: Mapping[str, str], repository: str, request: _Request
+    ) -> Body:
+        """Ask with the login of a repository, where it is wanted."""
+        if realm(url) != realm(self._base):
+            return self._read(url, headers, request)
         known = self._authorizations.get(repository)
-        body = self._read(url, _with_login(headers, known), max_bytes)
+        body = self._read(url, _with_login(headers, known), request)
         if body.status == HTTPStatus.UNAUTHORIZED:
             answer = self._authorize(body, repository)
             if answer:
                 self._authorizations[repository] = answer
-                body = self._read(url, _with_login(headers, answer), max_bytes)
-        self._session.check_status(body.status)
+                body = self._read(url, _with_login(headers, answer), request)
         return body
 
     def _find_base(self) -> str:
         """Return where to ask: https, or http where docker takes that and https is not spoken."""
         if not self._is_known:
             try:
-                self._read(f"{self._base}/v2/", {}, _CHUNK_BYTES)
+                self._read(f"{self._base}/v2/", {}, _SMALL)
             except RequestError:
                 self._base = f"http://{self._repository.address}"
             self._is_known = True
@@ -127,10 +205,10 @@ class RegistrySession:
                 "refresh_token": login.identity,
                 "client_id": "snapenv",
             }
-            body = self._read(challenge.realm, {}, _CHUNK_BYTES, form=fields)
+            body = self._read(challenge.realm, {}, _Request(method="POST", form=fields))
         else:
             headers = _with_login({}, basic(login.user, login.password) if login else None)
-            body = self._read(challenge.realm, headers, _CHUNK_BYTES, query=fields)
+            body = self._read(challenge.realm, headers, _Request(query=fields))
         self._session.check_status(body.status)
         token = parse(body.content, Token, what="token")
         return token.token or token.access_token
@@ -142,15 +220,7 @@ class RegistrySession:
         if parts.scheme != "https" and not (parts.scheme == "http" and ours):
             raise RequestError("asks for a login over an unencrypted connection")
 
-    def _read(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        max_bytes: int,
-        *,
-        query: Mapping[str, str] | None = None,
-        form: Mapping[str, str] | None = None,
-    ) -> Body:
+    def _read(self, url: str, headers: Mapping[str, str], request: _Request) -> Body:
         """Read an answer to its end."""
         verify: bool | str = False
         if not self._repository.may_speak_http:
@@ -159,24 +229,29 @@ class RegistrySession:
         with self._session.ask(
             url,
             host=self._repository.host,
-            method="POST" if form else "GET",
+            method=request.method,
             first_s=None if self._has_answered else self._first_s,
-            params=query,
-            data=form,
+            params=request.query,
+            data=request.content() if request.content else request.form,
             headers=headers,
-            allow_redirects=not form,
+            allow_redirects=request.method in {"GET", "HEAD"},
             verify=verify,
             cert=find_client_certificate(self._repository.host),
         ) as response:
             if not self._has_answered:
                 self._has_answered = True
                 self._session.retry(_LATER)
-            until, content = time.monotonic() + _WHOLE_S, bytearray()
+            content = bytearray()
+            take = request.take if request.take and response.ok else content.extend
+            until, size = None if request.take else time.monotonic() + _WHOLE_S, 0
             for chunk in response.iter_content(_CHUNK_BYTES):
-                content += chunk
-                if len(content) > max_bytes:
-                    raise RequestError(f"sends more than {max_bytes >> 10} KiB, which is too much")
-                if time.monotonic() > until:
+                size += len(chunk)
+                if size > request.max_bytes:
+                    raise RequestError(
+                        f"sends more than {request.max_bytes >> 10} KiB, which is too much"
+                    )
+                take(chunk)
+                if until and time.monotonic() > until:
                     raise RequestError("sends too slowly", passing=True)
             return Body(
                 content=bytes(content), headers=response.headers, status=response.status_code

@@ -16,6 +16,8 @@ from snapenv.model.results import (
     LogEntry,
     LogResult,
     ProofResult,
+    PullResult,
+    PushResult,
     RenderResult,
     ShowResult,
     UpdateResult,
@@ -44,8 +46,8 @@ def _words(outcome: Outcome[Result]) -> tuple[str, ...]:
             return ("restore" if pushed else "verify", image)
         case ProofResult(image=str(place)) | ProofResult(path=str(place)) if outcome.ok:
             return ("shell", place)
-        case ArchiveResult() as archive:
-            return _after_archive(archive, exported=outcome.command == "export")
+        case ArchiveResult() | PushResult() | PullResult() as moved:
+            return _after_transfer(moved, exported=outcome.command == "export")
         case ListResult(images=images):
             return ("show", images[0].name) if images else ("capture",)
         case ShowResult(name=name):
@@ -61,15 +63,6 @@ def _words(outcome: Outcome[Result]) -> tuple[str, ...]:
     return ()
 
 
-def _after_archive(archive: ArchiveResult, *, exported: bool) -> tuple[str, ...]:
-    """Return what follows an archive: of a snapshot alone, what needs no engine."""
-    if exported:
-        return ("import", archive.path)
-    if archive.image:
-        return ("verify", archive.image)
-    return ("restore", str(archive.folder), "--engine", "venv")
-
-
 def _after_comparing(outcome: Outcome[Result]) -> tuple[str, ...]:
     match outcome.result:
         case LogResult(entries=(LogEntry(place=str(newer)), LogEntry(place=str(older)), *_)):
@@ -78,3 +71,20 @@ def _after_comparing(outcome: Outcome[Result]) -> tuple[str, ...]:
             stored = [side.place for side in (left, right) if side.kind != "environment"]
             return ("restore", stored[0]) if stored else ()
     return ()
+
+
+def _after_transfer(
+    moved: ArchiveResult | PushResult | PullResult, *, exported: bool
+) -> tuple[str, ...]:
+    """Return what follows: of a snapshot alone, what needs no engine."""
+    match moved:
+        case ArchiveResult(path=path) if exported:
+            return ("import", path)
+        case ArchiveResult(image=str(image)) | PullResult(kind="image", ref=image):
+            return ("verify", image)
+        case ArchiveResult(folder=folder) | PullResult(folder=folder):
+            return ("restore", str(folder), "--engine", "venv")
+        case PushResult(kind="image", ref=ref):
+            return ("restore", ref)
+        case PushResult(ref=ref):
+            return ("restore", ref, "--engine", "venv")

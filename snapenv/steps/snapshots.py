@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from snapenv.archive.reader import check_archive
 from snapenv.errors import ArchiveError, NotFoundError, SnapshotDamagedError
-from snapenv.lock.store import parse_snapshot, read_snapshot
+from snapenv.lock.store import parse_snapshot, read_snapshot, write_snapshot
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
-from snapenv.steps.source import Archive, LocalImage, RegistryImage, SnapshotFolder
+from snapenv.ownership.claim import claim_path
+from snapenv.ownership.staging import refuse_unwritable
+from snapenv.steps.source import SNAPSHOTS, Archive, LocalImage, RegistryImage, SnapshotFolder
 from snapenv.steps.unpack import unpacked
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from snapenv.archive.layout import Archived
     from snapenv.model.image import Image, ImageRef
     from snapenv.model.snapshot import Snapshot
@@ -34,24 +35,45 @@ def read_source(source: Source, services: Services) -> Snapshot:
         SnapshotVersionError: A newer snapenv wrote it.
     """
     match source:
-        case SnapshotFolder(path, name):
-            return read_snapshot(path, where=name)
-        case Archive(path):
-            with unpacked(source, services, packages=False) as opened:
-                if isinstance(opened, SnapshotFolder):
-                    return _read_lock(opened)
-            return read_archive(path, services)[1]
+        case SnapshotFolder():
+            return read_folder(source)
         case LocalImage(ref, image):
             return read_image(image, ref, services)
-        case RegistryImage(ref):
-            return read_image(fetch_image(ref, services), ref, services)
+        case Archive() | RegistryImage():
+            pass
+    with unpacked(source, services, packages=False) as opened:
+        if isinstance(opened, SnapshotFolder):
+            return read_folder(opened)
+    if isinstance(source, Archive):
+        return read_archive(source.path, services)[1]
+    return read_image(fetch_image(source.ref, services), source.ref, services)
 
 
-def _read_lock(folder: SnapshotFolder) -> Snapshot:
-    """Read and check a snapshot whose files are not there for long: those of its lock alone."""
-    snapshot = read_snapshot(folder.path, where=folder.name, carried=False)
+def read_folder(folder: SnapshotFolder) -> Snapshot:
+    """Read and check a snapshot folder; of one that is not whole, the files of its lock alone."""
+    snapshot = read_snapshot(folder.path, where=folder.name, carried=folder.whole)
+    if folder.whole:
+        return snapshot
     small = {name: file for name, file in snapshot.files.items() if isinstance(file, bytes)}
     return replace(snapshot, files=small)
+
+
+def save_folder(
+    source: SnapshotFolder, output: Path | None, services: Services
+) -> tuple[Snapshot, Path]:
+    """Write a snapshot that was unpacked to a new folder, its tag's among ``snapshots`` by default.
+
+    Raises:
+        PlaceBusyError: Another command writes there.
+        PlaceTakenError: Something stands there already.
+        WriteError: The folder cannot be written.
+    """
+    snapshot = read_folder(source)
+    folder = output or Path(SNAPSHOTS, snapshot.lock.tag)
+    refuse_unwritable(folder)
+    with claim_path(services.kept("locks"), folder):
+        write_snapshot(snapshot, folder, scratch=source.path)
+    return snapshot, folder
 
 
 def read_archive(file: Path, services: Services) -> tuple[Archived, Snapshot]:

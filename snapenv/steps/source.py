@@ -40,6 +40,7 @@ class SnapshotFolder(Struct, frozen=True):
 
     path: Path
     name: str | None = None
+    whole: bool = True  # nothing of it was left out
 
     def __str__(self) -> str:
         """Return its name, or its path."""
@@ -185,8 +186,12 @@ def resolve_side(text: str, *, repository: str, services: Services) -> Source | 
     return resolve_source(text, repository=repository, services=services)
 
 
-def resolve_snapshot(named: Path) -> SnapshotFolder | Archive:
+def resolve_snapshot(
+    named: Path, *, repository: str | None = None
+) -> SnapshotFolder | Archive | RegistryImage:
     """Find a snapshot's folder by its path or by its name among ``snapshots``, or its archive.
+
+    With a ``repository``, it may also lie alone in a registry, which is not asked.
 
     Raises:
         NotFoundError: There is none; the hint names what is called nearly so.
@@ -195,6 +200,11 @@ def resolve_snapshot(named: Path) -> SnapshotFolder | Archive:
         return Archive(named) if named.is_file() else SnapshotFolder(named)
     if _is_snapshot(str(named)):
         return SnapshotFolder(Path(SNAPSHOTS, named))
+    if repository is not None:
+        with contextlib.suppress(NotFoundError):
+            ref = parse_image(str(named), repository=repository)
+            if (ref.tag or ref.digest) and _may_lie_in_a_registry(ref, str(named)):
+                return RegistryImage(ref)
     what, otherwise = (
         f"no snapshot folder {_shown(str(named))}",
         "Name one that snapenv capture wrote.",

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from snapenv.errors import NotFoundError, UsageError
-from snapenv.lock.store import read_snapshot
+from snapenv.errors import UsageError
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import BuildResult
@@ -20,6 +19,8 @@ from snapenv.steps.build_image import (
     make_image,
     tag_taken,
 )
+from snapenv.steps.publish import push_image
+from snapenv.steps.snapshots import read_folder
 from snapenv.steps.source import SnapshotFolder, resolve_snapshot
 from snapenv.steps.unpack import unpacked
 
@@ -41,14 +42,14 @@ class Build(BuildOptions, frozen=True, kw_only=True):
 
 def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResult]:
     """Build the image of a snapshot, name it by the convention, push it if asked."""
-    with unpacked(resolve_snapshot(folder), services) as source:
+    named = resolve_snapshot(folder, repository=request.repository)
+    with unpacked(named, services, required=True) as source:
         if not isinstance(source, SnapshotFolder):
             raise UsageError(
-                f"{folder} is the archive of an image, which is built already",
-                hint=f"Load it: snapenv import {folder}",
+                f"{folder} is an image, which is built already",
+                hint=f"Fetch it and prove it: snapenv restore {folder}",
             )
-        snapshot = read_snapshot(source.path, where=source.name)
-        return _build(snapshot, request, services)
+        return _build(read_folder(source), request, services)
 
 
 def _build(snapshot: Snapshot, request: Build, services: Services) -> Outcome[BuildResult]:
@@ -60,27 +61,18 @@ def _build(snapshot: Snapshot, request: Build, services: Services) -> Outcome[Bu
         image = make_image(snapshot, ref, request, services)
     elif image_differences(image, snapshot, services):
         raise tag_taken(ref, f"{image.id}, changed after it was built,", snapshot.digest)
-    digest = _push(ref, image, request, services) if request.push else image.id
+    pushed = (
+        push_image(ref, image, replace=request.replace, services=services) if request.push else None
+    )
+    digest = pushed.digest if pushed else image.id
     outcome = _outcome(snapshot, ref, image, digest=digest, pushed=request.push)
     if before and before.id != image.id:
         kept = f"the image before it stays as {ref.tagged}@{before.id}"
         outcome = replace(outcome, lines=(*outcome.lines, kept))
+    if pushed and pushed.replaced:
+        kept = f"what it replaced stays as {ref.repository}@{pushed.replaced}"
+        outcome = replace(outcome, lines=(*outcome.lines, kept))
     return replace(outcome, warnings=(*outcome.warnings, *_warnings_of_base(image, services)))
-
-
-def _push(ref: ImageRef, image: Image, request: Build, services: Services) -> str:
-    """Send the image unless its name is another's in the registry; return the digest there."""
-    engine = services.engine
-    with services.progress.task(f"Pushing {ref.tagged}") as task:
-        if not request.replace:
-            try:
-                there = engine.resolve(ref, task)
-            except NotFoundError:
-                pass
-            else:
-                if f"{ref.repository}@{there.digest}" not in image.digests:
-                    raise tag_taken(ref, str(there.digest), image.id)
-        return str(engine.push(ref, task).digest)
 
 
 def _warnings_of_base(image: Image, services: Services) -> Iterator[str]:

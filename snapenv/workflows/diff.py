@@ -12,7 +12,7 @@ from snapenv.model.outcome import Check
 from snapenv.model.results import Comparison, DiffResult, DiffSide
 from snapenv.model.snapshot import SUMS_FILE
 from snapenv.probe.probe import probe
-from snapenv.steps.snapshots import read_source
+from snapenv.steps.snapshots import read_folder, read_source
 from snapenv.steps.source import (
     Archive,
     Environment,
@@ -22,6 +22,7 @@ from snapenv.steps.source import (
     Source,
     resolve_side,
 )
+from snapenv.steps.unpack import unpacked
 from snapenv.verify.differences import CONSEQUENCES, differences, sections
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.facts import Facts
     from snapenv.model.outcome import Group
+    from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services
 
 _KINDS: Mapping[type[Source], Literal["snapshot", "archive", "image"]] = {
@@ -92,9 +94,16 @@ def _inspect(text: str, request: Diff, services: Services) -> tuple[DiffSide, Fa
             f"there is no {SUMS_FILE} and no bin/python",
             hint="Name a folder that snapenv capture wrote, or an environment's.",
         )
+    if isinstance(source, RegistryImage):
+        with unpacked(source, services, packages=False) as opened:
+            if isinstance(opened, SnapshotFolder):
+                return _side(opened, read_folder(opened))
     if isinstance(source, LocalImage | RegistryImage):
         services.engine.check()
-    snapshot = read_source(source, services)
+    return _side(source, read_source(source, services))
+
+
+def _side(source: Source, snapshot: Snapshot) -> tuple[DiffSide, Facts]:
     side = DiffSide(kind=_KINDS[type(source)], place=str(source), digest=snapshot.digest)
     return side, snapshot.lock.facts
 

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from snapenv.docker_login import LoginError
 from snapenv.errors import RegistryError, SnapenvError
-from snapenv.lock.store import read_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import DoctorResult
@@ -28,7 +27,7 @@ from snapenv.preflight.needs_of import (
 )
 from snapenv.sizes import counted, size
 from snapenv.steps.host import inspect_host, judge_host
-from snapenv.steps.snapshots import read_archive, read_image
+from snapenv.steps.snapshots import read_archive, read_folder, read_image
 from snapenv.steps.source import (
     Archive,
     LocalImage,
@@ -63,7 +62,7 @@ def doctor(request: Doctor, services: Services) -> Outcome[DoctorResult]:
         return _describe(inspect_host(services, engine=not request.venv), request)
     named = resolve_source(request.ref, repository=request.repository, services=services)
     host = inspect_host(services, engine=not request.venv)
-    with unpacked(named, services) as source:
+    with unpacked(named, services, packages=False) as source:
         needs = needs_of(
             source, services, host=host, options=request, repository=request.repository
         )
@@ -81,8 +80,8 @@ def needs_of(
         RegistryError: The registry does not answer, or refuses, and the engine does not reach it.
     """
     match source:
-        case SnapshotFolder(path, name):
-            snapshot = read_snapshot(path, where=name)
+        case SnapshotFolder():
+            snapshot = read_folder(source)
             named = ImageRef(repository=repository, tag=snapshot.lock.tag)
             image = None if options.venv else find_local(named, services)
             if image and image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:

@@ -12,7 +12,6 @@ from snapenv.archive.writer import Export as Contents
 from snapenv.archive.writer import Written, write_archive
 from snapenv.errors import BaseError, UsageError
 from snapenv.lock.fetch import temporary_folder
-from snapenv.lock.store import read_snapshot
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import ArchiveResult
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, Vendor
@@ -21,7 +20,7 @@ from snapenv.ownership.staging import refuse_unwritable
 from snapenv.secrets.refuse import refuse_leaking_texts
 from snapenv.sizes import size
 from snapenv.steps.load_archive import find_base
-from snapenv.steps.snapshots import fetch_image, read_image
+from snapenv.steps.snapshots import fetch_image, read_folder, read_image
 from snapenv.steps.source import Archive, SnapshotFolder, resolve_source
 from snapenv.steps.unpack import unpacked
 from snapenv.steps.vendoring import vendor_all
@@ -70,7 +69,7 @@ def _export_snapshot(
             f"{source} is a snapshot, which has no layers to leave out",
             hint="Leave out --delta, or name the image by its tag.",
         )
-    snapshot = read_snapshot(source.path, where=source.name)
+    snapshot = read_folder(source)
     with temporary_folder(services) as scratch:
         if request.vendor == "all":
             snapshot = vendor_all(snapshot, scratch, services)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.content import size_bytes
 from snapenv.errors import UsageError
-from snapenv.lock.store import read_snapshot, write_snapshot
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import ArchiveResult
-from snapenv.ownership.claim import claim_path
-from snapenv.ownership.staging import refuse_unwritable
 from snapenv.steps.load_archive import Loading, load_archive
-from snapenv.steps.snapshots import read_archive
-from snapenv.steps.source import SNAPSHOTS, Archive, SnapshotFolder
+from snapenv.steps.snapshots import read_archive, save_folder
+from snapenv.steps.source import Archive, SnapshotFolder
 from snapenv.steps.unpack import unpacked
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snapenv.ports import Services
 
 
@@ -44,11 +42,7 @@ def _import_snapshot(
         PlaceTakenError: Something stands there already.
         WriteError: The folder cannot be written.
     """
-    snapshot = read_snapshot(source.path, where=source.name)
-    folder = request.output or Path(SNAPSHOTS, snapshot.lock.tag)
-    refuse_unwritable(folder)
-    with claim_path(services.kept("locks"), folder):
-        write_snapshot(snapshot, folder, scratch=source.path)
+    snapshot, folder = save_folder(source, request.output, services)
     return Outcome(
         command="import",
         result=ArchiveResult(

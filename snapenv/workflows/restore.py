@@ -12,7 +12,6 @@ from snapenv.archive.layout import Archived
 from snapenv.docker_login import LoginError
 from snapenv.errors import InstallError, RegistryError
 from snapenv.lock.fetch import stage_private_wheels, temporary_folder
-from snapenv.lock.store import read_snapshot
 from snapenv.model.image import Image, ImageRef
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import ProofResult, Report
@@ -32,7 +31,13 @@ from snapenv.steps.host import inspecting_host, judge_host
 from snapenv.steps.load_archive import Loading, load_archive
 from snapenv.steps.proof import ProofRequest, proof_outcome
 from snapenv.steps.runnable import Runnable, in_image, in_venv
-from snapenv.steps.snapshots import fetch_image, no_snapshot, read_archive, read_image
+from snapenv.steps.snapshots import (
+    fetch_image,
+    no_snapshot,
+    read_archive,
+    read_folder,
+    read_image,
+)
 from snapenv.steps.source import (
     Archive,
     LocalImage,
@@ -122,8 +127,8 @@ def _restore(
 def _read(request: Restore, source: Source, services: Services) -> _Contents:
     """Read what is named, where it is here."""
     match source:
-        case SnapshotFolder(path, name):
-            snapshot = read_snapshot(path, where=name)
+        case SnapshotFolder():
+            snapshot = read_folder(source)
             named = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
             if request.engine == "venv":
                 return _Contents(source=source, ref=named, snapshot=snapshot)

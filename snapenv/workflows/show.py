@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapenv.lock.make_lock import base_source
+from snapenv.model.artifact import RemoteSnapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import SNAPSHOT_LABEL
@@ -44,10 +45,14 @@ def show(
             card = image_card(snapshot, ref, image, sources=sources)
         case RegistryImage(ref):
             with services.progress.task(f"Asking for {ref}"):
-                remote = services.registry.read(ref)
-            if SNAPSHOT_LABEL not in remote.labels:
+                remote = services.registry.describe(ref)
+            if isinstance(remote, RemoteSnapshot):
+                snapshot = read_source(RegistryImage(remote.ref), services)
+                card = snapshot_card(snapshot, kind="snapshot", name=str(ref))
+            elif SNAPSHOT_LABEL not in remote.labels:
                 raise no_snapshot(remote.ref)
-            card = registry_card(remote)
+            else:
+                card = registry_card(remote)
         case _:
             kind = "archive" if isinstance(source, Archive) else "snapshot"
             card = snapshot_card(read_source(source, services), kind=kind, name=str(source))

@@ -19,6 +19,7 @@ from snapenv.steps.source import (
     no_local_image,
     resolve_source,
 )
+from snapenv.steps.unpack import unpacked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +49,13 @@ def verify(request: Verify, services: Services) -> Outcome[ProofResult]:
     """
     check_place(request.report)
     source = resolve_source(request.ref, repository=request.repository, services=services)
+    if request.engine == "docker":
+        return _verify(request, source, services)
+    with unpacked(source, services, packages=False) as opened:
+        return _verify(request, opened, services)
+
+
+def _verify(request: Verify, source: Source, services: Services) -> Outcome[ProofResult]:
     if isinstance(source, RegistryImage):
         raise source.engine_error or no_local_image(source.ref, otherwise=_RESTORE)
     snapshot = read_source(source, services)

@@ -37,6 +37,7 @@ class Fault:
     status: int | None = None  # is answered, and the registry hears nothing
     headers: Mapping[str, str] = field(default_factory=dict)
     hangs: bool = False  # no answer comes, as long as the proxy runs
+    silent: bool = False  # the registry does what is asked, and its answer is lost
     cut_after: int | None = None  # bytes of the answer's body, then the connection is cut
     cut_request_after: int | None = None  # bytes of the request's body
     flip: int | None = None  # the byte of the body that is changed
@@ -165,6 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
             far.request(self.command, self.path, body=body or None, headers=headers)
             answer = far.getresponse()
             content = answer.read()
+            if fault.silent:
+                raise _CutError
             self._answer(answer.status, dict(answer.getheaders()), content, fault)
         finally:
             far.close()

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from snapenv.content import read_chunks
 from snapenv.errors import EngineMissingError, NotFoundError, RegistryError
+from snapenv.model.artifact import RemoteSnapshot
 from snapenv.model.carried import Content
 from snapenv.model.host import GpuPlumbing
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
+from snapenv.model.oci import Manifest, sha256_digest
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.model.uv import Call, UvSettings
 from snapenv.model.wheels import WheelRecord
@@ -24,10 +27,12 @@ from tests.samples import TAG, sample_facts, sample_lock, sample_native
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from snapenv.model.artifact import Artifact
     from snapenv.model.clean import Freeable
     from snapenv.model.facts import Facts
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.host import HostEngine
+    from snapenv.model.oci import Descriptor
     from snapenv.model.wheels import IndexWheel
     from snapenv.ports import Task
 
@@ -163,6 +168,9 @@ class FakeRegistry:
     answers: tuple[str, ...] = (REGISTRY,)
     asked: list[str] = field(default_factory=list)
     pushed: Mapping[str, Image] = field(default_factory=dict)
+    snapshots: dict[str, RemoteSnapshot] = field(default_factory=dict)
+    blobs: dict[str, bytes] = field(default_factory=dict)  # of these, by digest
+    kept: dict[str, str] = field(default_factory=dict)  # digests, by the tags that keep them
 
     def tags(self, repository: str) -> tuple[str, ...]:
         self._ask(repository)
@@ -178,6 +186,39 @@ class FakeRegistry:
         if found is None or found.machine != machine:
             raise NotFoundError(f"there is no {ref} for {machine}", hint="See that it is right.")
         return found
+
+    def describe(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage | RemoteSnapshot:
+        return self.find_snapshot(ref) or self.read(ref, machine=machine)
+
+    def find_snapshot(self, ref: ImageRef) -> RemoteSnapshot | None:
+        self._ask(ref.tagged)
+        return self.snapshots.get(ref.tagged)
+
+    def find_digest(self, ref: ImageRef) -> str | None:
+        self._ask(ref.tagged)
+        snapshot, image = self.snapshots.get(ref.tagged), self.images.get(ref.tagged)
+        return snapshot.ref.digest if snapshot else image.ref.digest if image else None
+
+    def fetch(self, ref: ImageRef, layer: Descriptor, into: Path, task: Task) -> None:
+        self._ask(ref.tagged)
+        into.write_bytes(self.blobs[layer.digest])
+        task.count(layer.size, layer.size)
+
+    def push(
+        self, ref: ImageRef, artifact: Artifact, task: Task, *, mount: ImageRef | None = None
+    ) -> str:
+        del task, mount
+        self._ask(ref.tagged)
+        self.blobs |= {name: b"".join(read_chunks(one)) for name, one in artifact.blobs.items()}
+        manifest = msgspec.json.decode(artifact.manifest, type=Manifest)
+        digest = sha256_digest(artifact.manifest)
+        self.snapshots[ref.tagged] = RemoteSnapshot(
+            ref=ref.at(digest), layers=manifest.layers, annotations=manifest.annotations
+        )
+        return digest
+
+    def retag(self, ref: ImageRef, tag: str) -> None:
+        self.kept[tag] = str(ref.digest)
 
     def _ask(self, name: str) -> None:
         self.asked.append(name)
