@@ -18,6 +18,7 @@ from tests.engines.browser import find_browser
 from tests.engines.engine import engine_address, start_engine
 from tests.engines.exact import make_exact
 from tests.engines.place import Place, install
+from tests.engines.plain_base import push_plain_base
 from tests.engines.provide import provide
 from tests.engines.registry import start_registry
 from tests.engines.small_base import push_small_base
@@ -134,6 +135,22 @@ def registry() -> str:
 def base_image(engine_host: str, registry: str) -> str:
     """Return the reference of a stand-in for NVIDIA's image, without torch, in the registry."""
     return provide(lambda place: push_small_base(place, engine=engine_host, registry=registry))
+
+
+@pytest.fixture(scope="session")
+def plain_image(engine_host: str, registry: str) -> str:
+    """Return the reference of a plain Debian 13, without Python, in the registry."""
+    return provide(
+        lambda place: push_plain_base(place, "trixie", engine=engine_host, registry=registry)
+    )
+
+
+@pytest.fixture(scope="session")
+def plain_bookworm(engine_host: str, registry: str) -> str:
+    """Return the reference of a plain Debian 12, whose Python is 3.11, in the registry."""
+    return provide(
+        lambda place: push_plain_base(place, "bookworm", engine=engine_host, registry=registry)
+    )
 
 
 @pytest.fixture(scope="session")

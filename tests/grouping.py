@@ -16,6 +16,8 @@ _SHARED = ("docker", "exact", "ssh")  # by mark: parts that tests would dispute 
 _NEEDS = {  # fixtures of tests/conftest.py, and the mark that each needs
     "engine_host": "docker",
     "base_image": "docker",
+    "plain_image": "docker",
+    "plain_bookworm": "docker",
     "torch_image": "docker",
     "exact_python": "exact",
     "ssh": "ssh",

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from snapenv.base.metadata import corrected_by_variables
 from snapenv.base.rank import Candidate, rank_images, warnings_of
-from snapenv.errors import BaseError
+from snapenv.base.system_images import choose_system_image, first_packages
+from snapenv.errors import BaseError, UsageError
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import Base, SitePackages
 from snapenv.nvidia.catalogue import REPOSITORY, CatalogueImage, major_minor
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from snapenv.model.facts import Facts
+    from snapenv.model.snapshot import BaseFamily, Lock
     from snapenv.nvidia.catalogue import Catalogue
 
 _OF_RELEASE = re.compile(r"\.nv(\d\d)\.(\d{1,2})(?:\.|$)", re.ASCII)  # "nv24.3" and "nv24.03"
@@ -35,20 +37,31 @@ class Ranking(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def choose_base(facts: Facts, catalogue: Catalogue, *, image: str | None = None) -> Base:
-    """Return the image to start from; ``image`` is the user's own choice.
+def choose_base(
+    facts: Facts,
+    catalogue: Catalogue,
+    *,
+    image: str | None = None,
+    family: BaseFamily | None = None,
+) -> Base:
+    """Return the image to start from; ``image`` and ``family`` are the user's own choice.
 
     Raises:
-        BaseError: The catalogue is empty, and the environment names no image of its own.
+        UsageError: The environment uses packages of NVIDIA's image, and another family is asked.
+        BaseError: No image of the catalogue fits, or the environment names none of its own.
     """
-    if image:
-        site_packages, why = choose_site_packages(facts)
-        return Base(
-            image=image,
-            site_packages=site_packages,
-            reasons=(why, "chosen with --base"),
-            warnings=tuple(_unknown(facts, catalogue, site_packages)),
+    site_packages, why = choose_site_packages(facts)
+    if family not in (None, "pytorch") and site_packages == "inherited":
+        raise UsageError(
+            f"--base-family {family} is for an isolated environment, and here {why}",
+            hint="Leave it out: the packages are in NVIDIA's PyTorch image alone.",
         )
+    if image:
+        return _chosen(image, facts, catalogue, family=family)
+    if family not in (None, "pytorch"):
+        base = choose_system_image(facts, catalogue, family, why)
+        unknown = _unknown_torch(facts, catalogue)
+        return replace(base, warnings=(*base.warnings, *unknown))
     ranking = rank_bases(facts, catalogue)
     best = ranking.candidates[0]
     return Base(
@@ -57,6 +70,34 @@ def choose_base(facts: Facts, catalogue: Catalogue, *, image: str | None = None)
         reasons=(ranking.why, *best.fits),
         warnings=(*best.warnings, *ranking.warnings),
     )
+
+
+def _chosen(image: str, facts: Facts, catalogue: Catalogue, *, family: BaseFamily | None) -> Base:
+    """Return the base of a user's own image; it is of the family that is asked or that it names."""
+    site_packages, why = choose_site_packages(facts)
+    ref = ImageRef.parse(image)
+    family = family or family_of(ref, catalogue) or "pytorch"
+    if site_packages == "inherited":
+        family = "pytorch"
+    return Base(
+        image=image,
+        family=family,
+        site_packages=site_packages,
+        reasons=(why, "chosen with --base"),
+        warnings=tuple(_unknown(facts, catalogue, site_packages)),
+        packages=() if family == "pytorch" else first_packages(facts, catalogue.find_system(ref)),
+    )
+
+
+def family_of(ref: ImageRef, catalogue: Catalogue) -> BaseFamily | None:
+    """Tell what kind of base an image is by its name; None where this says nothing."""
+    path = f"/{ref.path}"
+    if path.endswith("/nvidia/pytorch"):
+        return "pytorch"
+    if path.endswith("/nvidia/cuda"):
+        return "cuda"
+    system = catalogue.find_system(ref)
+    return system.family if system else None
 
 
 def rank_bases(facts: Facts, catalogue: Catalogue) -> Ranking:
@@ -87,22 +128,29 @@ def rank_bases(facts: Facts, catalogue: Catalogue) -> Ranking:
     )
 
 
-def rebase(base: Base, *, image: str | None, mirror: str | None) -> Base:
-    """Apply what the user asks of a build: another image, or the same one from a mirror."""
-    if image:
-        base = Base(
-            image=image,
-            site_packages=base.site_packages,
-            reasons=(*base.reasons[:1], "chosen with --base"),
-        )
+def rebase(
+    lock: Lock,
+    catalogue: Catalogue,
+    *,
+    image: str | None = None,
+    family: BaseFamily | None = None,
+    mirror: str | None = None,
+) -> Base:
+    """Apply what the user asks of a build: another image or family, or the image of a mirror.
+
+    Raises:
+        UsageError: The environment uses packages of NVIDIA's image, and another family is asked.
+        BaseError: No image of the family fits.
+    """
+    base = lock.base
+    if image and family is None and base.site_packages == "isolated":
+        family = family_of(ImageRef.parse(image), catalogue) or base.family
+    if image or family:
+        base = choose_base(lock.facts, catalogue, image=image, family=family)
     if mirror:
         mirrored = str(ImageRef.parse(base.image).mirrored(mirror))
-        base = Base(
-            image=mirrored,
-            site_packages=base.site_packages,
-            reasons=(*base.reasons, f"taken from the mirror {mirror}"),
-            warnings=base.warnings,
-        )
+        reasons = (*base.reasons, f"taken from the mirror {mirror}")
+        base = replace(base, image=mirrored, reasons=reasons)
     return base
 
 
@@ -126,14 +174,18 @@ def choose_site_packages(facts: Facts) -> tuple[SitePackages, str]:
 
 def _unknown(facts: Facts, catalogue: Catalogue, site_packages: SitePackages) -> Iterator[str]:
     """Say what the catalogue does not know; a torch of the base image's own is that image's."""
-    torch = facts.environment.torch
-    if torch is None or site_packages == "inherited":
+    if site_packages == "inherited":
         return
-    known = {major_minor(build.version) for build in catalogue.torch}
-    if known and major_minor(torch.version) not in known:
-        yield f"torch {torch.version} is not in the catalogue of {catalogue.date}"
-    if is_jetson(facts.hardware):
+    yield from _unknown_torch(facts, catalogue)
+    if facts.environment.torch and is_jetson(facts.hardware):
         yield "NVIDIA's images for a Jetson's GPU are tagged -igpu: name one with --base"
+
+
+def _unknown_torch(facts: Facts, catalogue: Catalogue) -> Iterator[str]:
+    torch = facts.environment.torch
+    known = {major_minor(build.version) for build in catalogue.torch}
+    if torch and known and major_minor(torch.version) not in known:
+        yield f"torch {torch.version} is not in the catalogue of {catalogue.date}"
 
 
 def _own(facts: Facts, catalogue: Catalogue) -> Candidate:

@@ -9,22 +9,31 @@ import click
 
 from snapenv.cli.completion import SnapshotType
 from snapenv.cli.help import command, option
-from snapenv.cli.options import base_option, json_option, mirror_option, repository_option
+from snapenv.cli.options import (
+    base_family_option,
+    base_option,
+    json_option,
+    mirror_option,
+    repository_option,
+)
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App
     from snapenv.model.image import ImageRef
+    from snapenv.model.snapshot import BaseFamily
 
 
 @command(
     examples=(
         "snapenv build snapshots/train-yolov8.4.190-base-cu130",
+        "snapenv build SNAPSHOT --base-family slim",
         "snapenv build SNAPSHOT --repository example.com/team/env --push",
     )
 )
 @click.argument("snapshot", type=SnapshotType(path_type=Path))
 @repository_option
 @base_option
+@base_family_option
 @mirror_option
 @option(
     "--push",
@@ -48,6 +57,7 @@ def build(
     *,
     repository: ImageRef,
     base: ImageRef | None,
+    base_family: BaseFamily | None,
     mirror: str | None,
     push: bool,
     replace: bool,
@@ -62,6 +72,7 @@ def build(
     request = Build(
         repository=str(repository),
         base=str(base) if base else None,
+        base_family=base_family,
         mirror=mirror,
         push=push,
         replace=replace,

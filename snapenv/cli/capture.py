@@ -9,6 +9,7 @@ import click
 
 from snapenv.cli.help import command, option
 from snapenv.cli.options import (
+    base_family_option,
     base_option,
     device_option,
     json_option,
@@ -20,7 +21,7 @@ from snapenv.cli.options import (
 if TYPE_CHECKING:
     from snapenv.cli.app import App
     from snapenv.model.image import ImageRef
-    from snapenv.model.snapshot import Prove, Vendor
+    from snapenv.model.snapshot import BaseFamily, Prove, Vendor
 
 
 def _host(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -70,6 +71,7 @@ def _host(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 @tag_word("purpose", default="train", help="Set what the environment is for, a word of the tag.")
 @tag_word("level", default="base", help="Set how it is optimized, such as amp; a word of the tag.")
 @base_option
+@base_family_option
 @smoke_option
 @device_option
 @rehash_option
@@ -119,6 +121,7 @@ def capture(
     purpose: str,
     level: str,
     base: ImageRef | None,
+    base_family: BaseFamily | None,
     smoke: bool | None,
     device: str,
     rehash: bool,
@@ -145,6 +148,7 @@ def capture(
         purpose=purpose,
         level=level,
         base=str(base) if base else None,
+        base_family=base_family,
         smoke=smoke,
         device=device,
         rehash=rehash,

@@ -119,6 +119,14 @@ base_option = option(
     help="Start from this image instead of the chosen one.",
 )
 
+base_family_option = option(
+    "--base-family",
+    type=click.Choice(["pytorch", "slim", "cuda"]),
+    envvar="SNAPENV_BASE_FAMILY",
+    group="Image",
+    help="Start from NVIDIA's PyTorch, a plain Debian or Ubuntu, or NVIDIA's CUDA runtime.",
+)
+
 smoke_option = option(
     "--smoke/--no-smoke",
     default=None,

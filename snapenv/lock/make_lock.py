@@ -31,6 +31,7 @@ _GONE_INDEX = (
 _GONE_BASE = (
     "No image can be built, unless a mirror has the base (--mirror); one that is built stays."
 )
+_GONE_ARCHIVE = "No image can be built; one that is built stays, and a venv needs none of it."
 _PYTHONS = "github.com"  # https://docs.astral.sh/uv/concepts/python-versions/#cpython-distributions
 _NEVER_GONE = "They travel with this snapshot."
 
@@ -137,6 +138,7 @@ def list_sources(  # noqa: PLR0913 - all but three by name
         *(channel_sources(conda) if conda else ()),
         *_carried_sources(carried, conda),
         *((_python_source(python),) if base.site_packages == "isolated" and not conda else ()),
+        *((_apt_source(base.packages),) if base.packages else ()),
         base_source(ImageRef.parse(base.image)),
     )
 
@@ -156,6 +158,14 @@ def _python_source(python: Interpreter) -> Source:
         holds=f"Python {python.version}, if it is not installed,",
         when_gone=f"Another Python {python.minor} is taken where there is one, and a restore "
         "says so; else no image can be built and no venv made.",
+    )
+
+
+def _apt_source(packages: Sequence[str]) -> Source:
+    return Source(
+        place="the base image's apt archive",
+        holds=f"the packages {', '.join(packages)}",
+        when_gone=_GONE_ARCHIVE,
     )
 
 

@@ -72,8 +72,10 @@ class ImageRef(Struct, frozen=True, kw_only=True):
         return replace(self, digest=digest)
 
     def mirrored(self, mirror: str) -> ImageRef:
-        """Name the same image below a mirror's ``HOST[/PREFIX]``."""
-        return replace(self, repository=f"{mirror.rstrip('/')}/{self.path}")
+        """Name the same image below a mirror's ``HOST[/PREFIX]``; ``debian`` is library/debian."""
+        is_official = self.registry is None and "/" not in self.path
+        path = f"library/{self.path}" if is_official else self.path
+        return replace(self, repository=f"{mirror.rstrip('/')}/{path}")
 
     def __str__(self) -> str:
         return self.tagged + (f"@{self.digest}" if self.digest else "")

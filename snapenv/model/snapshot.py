@@ -56,13 +56,19 @@ SitePackages = Literal["inherited", "isolated"]
 """Which packages an environment sees: the base image's beside the lock's, or the lock's alone."""
 
 
+BaseFamily = Literal["pytorch", "slim", "cuda"]
+"""Kinds of base image: NVIDIA's PyTorch, a plain Debian or Ubuntu, NVIDIA's CUDA runtime."""
+
+
 class Base(Struct, frozen=True, kw_only=True):
     """The image that a Dockerfile starts from, and why this one."""
 
     image: str  # "nvcr.io/nvidia/pytorch:25.01-py3", with its digest where it is known
+    family: BaseFamily = "pytorch"
     site_packages: SitePackages
     reasons: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()  # of apt, that the image lacks and any environment needs
 
 
 class Installer(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What is known of NVIDIA's PyTorch images, of CUDA and of torch, as of one day.
+"""What is known of base images (NVIDIA's above all), of CUDA and of torch, as of one day.
 
 ``data/`` has a table for each; an empty cell is unknown, never a guess, and ``source`` says where
 a row comes from.
@@ -12,7 +12,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
+
+from snapenv.model.image import ImageRef
+from snapenv.model.snapshot import BaseFamily
 
 CATALOGUE_DATE = "2026-11-28"
 REPOSITORY = "nvcr.io/nvidia/pytorch"
@@ -61,6 +65,17 @@ class CatalogueImage(Struct, frozen=True, kw_only=True):
         return self.tag.partition("-")[0]
 
 
+class SystemImage(Struct, frozen=True, kw_only=True):
+    """An image that holds a distribution and no Python, or that and CUDA's libraries."""
+
+    reference: str  # "debian:13-slim"
+    family: BaseFamily
+    os: str  # "debian 13", as the probe names systems
+    python: str  # "3.13", what apt calls python3 there
+    glibc: Pair
+    cuda: Pair | None = None
+
+
 class CudaRelease(Struct, frozen=True, kw_only=True):
     """A CUDA toolkit, and the drivers that serve it; versions as tuples of numbers."""
 
@@ -96,6 +111,7 @@ class Catalogue(Struct, frozen=True, kw_only=True):
 
     date: str
     images: tuple[CatalogueImage, ...]
+    systems: tuple[SystemImage, ...] = ()  # newest distribution, then newest CUDA, first
     cuda: tuple[CudaRelease, ...] = ()
     torch: tuple[TorchRelease, ...] = ()
     architectures: tuple[Architecture, ...] = ()
@@ -107,6 +123,11 @@ class Catalogue(Struct, frozen=True, kw_only=True):
         """Return the release of this tag, if it is known."""
         return next((image for image in self.images if image.tag == tag), None)
 
+    def find_system(self, ref: ImageRef) -> SystemImage | None:
+        """Return what is known of an image with nothing but a system, by whatever mirror."""
+        name = f"/{ref.tagged}"
+        return next((one for one in self.systems if name.endswith(f"/{_own_path(one)}")), None)
+
 
 @functools.cache
 def load_catalogue() -> Catalogue:
@@ -115,6 +136,7 @@ def load_catalogue() -> Catalogue:
     return Catalogue(
         date=CATALOGUE_DATE,
         images=tuple(_image(row) for row in _rows("images")),
+        systems=tuple(_system(row) for row in _rows("systems")),
         cuda=tuple(sorted((_cuda(row) for row in _rows("cuda")), key=lambda row: row.cuda)),
         torch=tuple(_torch(row) for row in _rows("torch")),
         architectures=tuple(_architecture(row) for row in _rows("architectures")),
@@ -179,6 +201,23 @@ def _image(row: Mapping[str, str]) -> CatalogueImage:
             if branch
         ),
     )
+
+
+def _system(row: Mapping[str, str]) -> SystemImage:
+    return SystemImage(
+        reference=row["image"],
+        family=msgspec.convert(row["family"], BaseFamily),
+        os=row["os"],
+        python=row["python"],
+        glibc=major_minor(row["glibc"]) or (0, 0),
+        cuda=major_minor(row["cuda"]),
+    )
+
+
+def _own_path(image: SystemImage) -> str:
+    """Return a name without its registry: ``nvidia/cuda:13.0.2-runtime-ubuntu24.04``."""
+    ref = ImageRef.parse(image.reference)
+    return f"{ref.path}:{ref.tag}"
 
 
 def _kernels(cell: str) -> Mapping[str, Kernels] | None:

@@ -67,7 +67,7 @@ def of_base(needs: Needs, lock: Lock, base: Image | RemoteImage | None, known: C
     variables = dict(base.variables) if base else {}
     if lock.base.site_packages == "isolated":
         variables.pop("LD_LIBRARY_PATH", None)  # the image sets its own
-    needs = replace(needs, image_glibc=_glibc(base.labels if base else {}, _find(ref, known)))
+    needs = replace(needs, image_glibc=_glibc(base.labels if base else {}, ref, known))
     return _with_image(needs, variables, _find(ref, known))
 
 
@@ -81,7 +81,8 @@ def of_image(
     except ValueError:
         base = ref
     known = _find(base, catalogue)
-    needs = replace(needs, architecture=image.machine, image_glibc=_glibc(image.labels, known))
+    glibc = _glibc(image.labels, base, catalogue)
+    needs = replace(needs, architecture=image.machine, image_glibc=glibc)
     return _with_image(needs, image.variables, known)
 
 
@@ -131,8 +132,11 @@ def _with_image(needs: Needs, variables: Mapping[str, str], known: CatalogueImag
     )
 
 
-def _glibc(labels: Mapping[str, str], known: CatalogueImage | None) -> str | None:
+def _glibc(labels: Mapping[str, str], base: ImageRef, catalogue: Catalogue) -> str | None:
     """Return an image's C library by its Ubuntu, as Ubuntu's labels name it, else the catalogue."""
+    system, known = catalogue.find_system(base), _find(base, catalogue)
+    if system:
+        return dotted(system.glibc)
     named = labels.get(_VERSION_LABEL) if labels.get(_NAME_LABEL) == "ubuntu" else None
     return _GLIBC_OF_UBUNTU.get(named or (known.ubuntu if known else None) or "")
 

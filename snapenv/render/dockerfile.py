@@ -89,6 +89,9 @@ class DockerfileView(Struct, frozen=True, kw_only=True):
     snapenv: str
     base: str
     reasons: tuple[str, ...]
+    bare: bool  # the base has a distribution, and neither Python nor what https needs
+    tools: str  # the stage that has both
+    packages: tuple[str, ...]  # of apt, that are installed whatever the base has
     libraries: tuple[AptLibrary, ...]
     layers: tuple[LayerView, ...]
     kept: tuple[str, ...]  # files of the snapshot that the image keeps beside those of each
@@ -145,6 +148,9 @@ def _view(lock: Lock, layers: Sequence[PinLayer], kept: Sequence[str]) -> Docker
             snapenv=str(Version(lock.snapenv)),
             base=str(ImageRef.parse(lock.base.image)),
             reasons=tuple(_one_line(reason) for reason in lock.base.reasons),
+            bare=lock.base.family != "pytorch",
+            tools="base" if lock.base.family == "pytorch" else "tools",
+            packages=tuple(_matched(_PACKAGE, name) for name in lock.base.packages),
             libraries=apt_libraries(lock.native),
             layers=tuple(_layer(layer) for layer in layers),
             kept=tuple(_matched(_IN_CONTEXT, name) for name in (*_texts(lock), *kept)),

@@ -24,7 +24,9 @@ from snapenv.model.snapshot import (
     STAGED,
     TAG_LABEL,
     VERSION_LABEL,
+    BaseFamily,
 )
+from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.ownership.claim import claim
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import is_layer_file, split_lock
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.image import Image
     from snapenv.model.outcome import Check
-    from snapenv.model.snapshot import Snapshot
+    from snapenv.model.snapshot import Base, Snapshot
     from snapenv.ports import Services
 
 _PINNED_DOCKERFILE = "pinned.Dockerfile"
@@ -45,9 +47,10 @@ _NAMED = 3  # differences in one message
 
 
 class BuildOptions(Struct, frozen=True, kw_only=True):
-    """How an image is made; without ``base``, on the base of the lock."""
+    """How an image is made; without ``base`` and ``base_family``, on the base of the lock."""
 
     base: str | None = None
+    base_family: BaseFamily | None = None
     mirror: str | None = None
     replace: bool = False  # move a name that another image has
 
@@ -58,6 +61,8 @@ def find_image(
     """Return the local image that was built of this snapshot under this name, if it is there.
 
     Raises:
+        UsageError: The environment uses packages of NVIDIA's image, and another family is asked.
+        BaseError: No image of the family fits.
         TagTakenError: Another image has the name, and ``replace`` is not asked for.
     """
     there = services.engine.find(ref.tagged)
@@ -65,11 +70,28 @@ def find_image(
         return None
     if there.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
         raise tag_taken(ref, there.id, f"snapshot {snapshot.digest}")
-    if options.base and there.labels.get(BASE_NAME_LABEL) != ImageRef.parse(options.base).tagged:
-        raise tag_taken(
-            ref, f"{there.id} on {there.labels.get(BASE_NAME_LABEL)}", f"on {options.base}"
-        )
+    if options.base or options.base_family:
+        wanted = ImageRef.parse(wanted_base(snapshot, options).image).tagged
+        actual = there.labels.get(BASE_NAME_LABEL)
+        if actual != wanted:
+            raise tag_taken(ref, f"{there.id} on {actual}", f"on {wanted}")
     return there
+
+
+def wanted_base(snapshot: Snapshot, options: BuildOptions) -> Base:
+    """Return the base to build on, by name.
+
+    Raises:
+        UsageError: The environment uses packages of NVIDIA's image, and another family is asked.
+        BaseError: No image of the family fits.
+    """
+    return rebase(
+        snapshot.lock,
+        load_catalogue(),
+        image=options.base,
+        family=options.base_family,
+        mirror=options.mirror,
+    )
 
 
 def make_image(
@@ -147,8 +169,7 @@ def _refuse_leaks(image: Image, pinned: Snapshot, services: Services) -> None:
 
 def _pin_base(snapshot: Snapshot, options: BuildOptions, services: Services) -> Snapshot:
     """Fetch the base that is asked for, and give the snapshot with its digest in the lock."""
-    lock = snapshot.lock
-    base = rebase(lock.base, image=options.base, mirror=options.mirror)
+    lock, base = snapshot.lock, wanted_base(snapshot, options)
     engine = services.engine
     with services.progress.task(f"Base image {base.image}") as task:
         ref = engine.resolve(ImageRef.parse(base.image), task)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:  # the probe is on its way before the model is imported
-    from snapenv.model.snapshot import Prove, Vendor  # noqa: TC004
+    from snapenv.model.snapshot import BaseFamily, Prove, Vendor  # noqa: TC004
 
 
 class Capture(Struct, frozen=True, kw_only=True):
@@ -21,6 +21,7 @@ class Capture(Struct, frozen=True, kw_only=True):
     purpose: str = "train"
     level: str = "base"
     base: str | None = None
+    base_family: BaseFamily | None = None
     smoke: bool | None = None
     device: str = "auto"
     rehash: bool = False  # trust neither a hash nor an answer that an earlier capture kept

@@ -126,7 +126,7 @@ def _plan(request: Capture, facts: Facts, parent: Parent | None) -> _Plan:
 
     catalogue = load_catalogue()
     own = parent.base if parent else None
-    base = own or choose_base(facts, catalogue, image=request.base)
+    base = own or choose_base(facts, catalogue, image=request.base, family=request.base_family)
     warnings = captured_warnings(facts, catalogue, site_packages=base.site_packages)
     return _Plan(
         facts=facts,

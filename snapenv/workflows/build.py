@@ -18,6 +18,7 @@ from snapenv.steps.build_image import (
     image_differences,
     make_image,
     tag_taken,
+    wanted_base,
 )
 from snapenv.steps.publish import push_image
 from snapenv.steps.snapshots import read_folder
@@ -53,6 +54,7 @@ def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResu
 
 
 def _build(snapshot: Snapshot, request: Build, services: Services) -> Outcome[BuildResult]:
+    base = wanted_base(snapshot, request)
     services.engine.check()
     ref = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
     before = services.engine.find(ref.tagged)
@@ -66,6 +68,7 @@ def _build(snapshot: Snapshot, request: Build, services: Services) -> Outcome[Bu
     )
     digest = pushed.digest if pushed else image.id
     outcome = _outcome(snapshot, ref, image, digest=digest, pushed=request.push)
+    outcome = replace(outcome, warnings=base.warnings)
     if before and before.id != image.id:
         kept = f"the image before it stays as {ref.tagged}@{before.id}"
         outcome = replace(outcome, lines=(*outcome.lines, kept))
@@ -103,5 +106,4 @@ def _outcome(
             size_bytes=image.size_bytes,
         ),
         lines=(f"{ref.tagged} is built, {image.size_bytes / 1e9:.1f} GB", where),
-        warnings=snapshot.lock.base.warnings,
     )

@@ -7,7 +7,7 @@ from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.base.choose import choose_base, rank_bases, rebase
-from snapenv.errors import BaseError
+from snapenv.errors import BaseError, UsageError
 from snapenv.model.hardware import Driver
 from snapenv.model.python import Torch
 from snapenv.model.snapshot import Base
@@ -20,10 +20,12 @@ from tests.samples import (
     sample_environment,
     sample_facts,
     sample_hardware,
+    sample_lock,
 )
 
 if TYPE_CHECKING:
     from snapenv.model.facts import Facts
+    from snapenv.model.snapshot import BaseFamily, Lock
 
 REPOSITORY = "nvcr.io/nvidia/pytorch"
 OLD = CatalogueImage(tag="21.09-py3", python="3.8", cuda=(11, 4), torch=(1, 10))
@@ -37,6 +39,11 @@ def seen(cuda_major: int | None, python: str, torch: str | None) -> Facts:
     driver = Driver(version=DRIVERS[cuda_major], cuda=(cuda_major, 0)) if cuda_major else None
     environment = sample_environment(python=python, torch=Torch(version=torch) if torch else None)
     return sample_facts(hardware=sample_hardware(driver=driver), environment=environment)
+
+
+def on(base: Base) -> Lock:
+    facts = sample_base_facts() if base.site_packages == "inherited" else sample_facts()
+    return sample_lock(facts=facts, base=base)
 
 
 def only(*images: CatalogueImage) -> Catalogue:
@@ -185,13 +192,13 @@ def test_the_user_s_own_choice_changes_the_image_and_not_the_site_packages(facts
 
 
 def test_a_build_without_a_wish_keeps_the_base() -> None:
-    assert rebase(OWN_BASE, image=None, mirror=None) == OWN_BASE
+    assert rebase(on(OWN_BASE), KNOWN) == OWN_BASE
 
 
 def test_a_build_from_a_mirror_is_the_same_image_and_keeps_its_warnings() -> None:
     warned = replace(EXACT_BASE, warnings=("look out",))
 
-    base = rebase(warned, image=None, mirror="example.com:5000/nv/")
+    base = rebase(on(warned), KNOWN, mirror="example.com:5000/nv/")
 
     assert base == replace(
         warned,
@@ -201,7 +208,7 @@ def test_a_build_from_a_mirror_is_the_same_image_and_keeps_its_warnings() -> Non
 
 
 def test_a_build_on_another_image_loses_what_was_said_of_the_first() -> None:
-    base = rebase(replace(OWN_BASE, warnings=("look out",)), image="other:1", mirror=None)
+    base = rebase(on(replace(OWN_BASE, warnings=("look out",))), KNOWN, image="other:1")
 
     assert base == Base(
         image="other:1",
@@ -211,12 +218,59 @@ def test_a_build_on_another_image_loses_what_was_said_of_the_first() -> None:
 
 
 def test_another_image_can_come_from_a_mirror_too() -> None:
-    base = rebase(OWN_BASE, image="nvcr.io/nvidia/cuda:13.0", mirror="example.com")
+    image = "nvcr.io/nvidia/cuda:13.0"
+
+    base = rebase(on(OWN_BASE), KNOWN, image=image, mirror="example.com")
 
     assert base.image == "example.com/nvidia/cuda:13.0"
+    assert base.reasons[1:] == wording(("chosen with --base", "taken from the mirror example.com"))
 
 
-def test_a_base_without_reasons_can_be_changed() -> None:
-    base = rebase(replace(OWN_BASE, reasons=()), image="other:1", mirror="example.com")
+@pytest.mark.parametrize("family", ["slim", "cuda"])
+def test_packages_of_nvidia_s_image_want_that_image(family: BaseFamily) -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_base(sample_base_facts(), KNOWN, family=family)
 
-    assert base.reasons == wording(("chosen with --base", "taken from the mirror example.com"))
+    assert f"--base-family {family} is for an isolated environment" in str(caught.value)
+    assert choose_base(sample_base_facts(), KNOWN, family="pytorch").family == "pytorch"
+
+
+def test_a_build_may_change_the_family_and_take_the_image_from_a_mirror() -> None:
+    base = rebase(on(EXACT_BASE), KNOWN, family="slim", mirror="example.com/hub")
+
+    assert (base.family, base.image) == ("slim", "example.com/hub/library/debian:12-slim")
+    assert base.packages == ("ca-certificates", "python3")
+
+
+def test_a_build_may_go_back_to_nvidia_s() -> None:
+    slim = choose_base(sample_facts(), KNOWN, family="slim")
+
+    assert rebase(on(slim), KNOWN) == slim
+    assert rebase(on(slim), KNOWN, family="pytorch") == choose_base(sample_facts(), KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("image", "family", "packages"),
+    [
+        ("debian:12-slim", "slim", ("ca-certificates", "python3")),
+        ("example.com/hub/library/debian:13-slim", "slim", ("ca-certificates",)),
+        ("nvcr.io/nvidia/cuda:99.9-runtime", "cuda", ("ca-certificates",)),
+        ("nvcr.io/nvidia/pytorch:25.10-py3", "pytorch", ()),
+        ("example.com/team/base:1", "pytorch", ()),
+    ],
+)
+def test_the_name_of_the_user_s_own_image_tells_its_family(
+    image: str, family: str, packages: tuple[str, ...]
+) -> None:
+    base = choose_base(sample_facts(), KNOWN, image=image)
+
+    assert (base.image, base.family, base.packages) == (image, family, packages)
+
+
+def test_an_image_of_any_name_is_of_the_family_that_is_asked_or_else_of_the_lock_s() -> None:
+    asked = choose_base(sample_facts(), KNOWN, image="example.com/base:1", family="slim")
+    slim = choose_base(sample_facts(), KNOWN, family="slim")
+
+    assert (asked.family, asked.packages) == ("slim", ("ca-certificates",))
+    assert rebase(on(slim), KNOWN, image="example.com/base:1").family == "slim"
+    assert rebase(on(slim), KNOWN, image="nvcr.io/nvidia/pytorch:25.10-py3").family == "pytorch"

@@ -13,6 +13,7 @@ from tests.engines.engine import start_engine, stop_engine
 from tests.engines.exact import make_exact
 from tests.engines.newer_engine import CONTAINERD, NEWER, start_newer, stop_newer
 from tests.engines.place import Place, UnavailableError, install, say
+from tests.engines.plain_base import SUITES, push_plain_base
 from tests.engines.registry import start_registry, stop_registry
 from tests.engines.small_base import push_small_base
 from tests.engines.ssh import start_sshd, stop_sshd
@@ -52,6 +53,8 @@ def start(place: Place) -> None:
     registry = start_registry(place)
     base = push_base(place, engine=engine, registry=registry)
     push_small_base(place, engine=engine, registry=registry)
+    for suite in SUITES:
+        push_plain_base(place, suite, engine=engine, registry=registry)
     python = make_exact(place)
     start_sshd(place)
     install({**slurm.PACKAGES, **spank.PACKAGES})

@@ -80,7 +80,7 @@ RUN --mount=type=tmpfs,target=/mnt \
         set -- "$@" "$package"; \
     done; \
     apt-get install --quiet --yes --no-install-recommends "$@" \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb
 
 # A Python environment of its own, which sees nothing of the base image's. uv fetches a
 # Python 3.11.7 where the base has none; another patch of it is the last resort.

@@ -206,6 +206,7 @@ def test_a_port_is_not_taken_for_a_tag() -> None:
     [
         ("nvcr.io/nvidia/pytorch:25.01-py3", "example.com", "example.com/nvidia/pytorch:25.01-py3"),
         ("nvidia/pytorch", "localhost:5000", "localhost:5000/nvidia/pytorch"),
+        ("debian:13-slim", "example.com/hub", "example.com/hub/library/debian:13-slim"),
         ("nvcr.io/a/b:c", "example.com/mirror/", "example.com/mirror/a/b:c"),
         (f"nvcr.io/a/b@{DIGEST}", "example.com:5000/x", f"example.com:5000/x/a/b@{DIGEST}"),
     ],

@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from snapenv.base.choose import choose_base
 from snapenv.errors import LockError
 from snapenv.model.facts import NEUTRAL_VARIABLES
 from snapenv.model.snapshot import CHECK_FILE, CHECK_PROGRAM
 from snapenv.model.wheels import Vendored
+from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import PinLayer, split_lock
 from tests.samples import (
@@ -32,7 +34,8 @@ from tests.samples import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from snapenv.model.snapshot import Lock
+    from snapenv.model.facts import Native
+    from snapenv.model.snapshot import BaseFamily, Lock
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VARIABLES = {
@@ -81,6 +84,11 @@ def with_conda() -> Lock:
     )
 
 
+def on_family(family: BaseFamily, native: Native | None = None) -> Lock:
+    base = choose_base(sample_facts(), load_catalogue(), family=family)
+    return replace(sample_lock(base=base), native=native)
+
+
 LOCKS = {
     "exact": sample_lock(),
     "base": sample_base_lock(),
@@ -90,8 +98,14 @@ LOCKS = {
     ),
     "layers": replace(sample_lock(), native=sample_native()),
     "conda": with_conda(),
+    "slim": on_family("slim", native=sample_native()),
+    "cuda": on_family("cuda"),
 }
-LAYERS = {"layers": split_lock(sample_lock()), "conda": split_lock(with_conda())}
+LAYERS = {
+    "layers": split_lock(sample_lock()),
+    "conda": split_lock(with_conda()),
+    "slim": split_lock(sample_lock()),
+}
 KEPT = {"layers": (CHECK_FILE, CHECK_PROGRAM)}
 FIELDS: Mapping[str, Callable[[str], Lock]] = {
     "tag": lambda text: replace(sample_lock(), tag=text),
@@ -155,6 +169,8 @@ def test_a_dockerfile_has_these_instructions_and_no_more() -> None:
     venv = packages = overlay = apt = ["RUN"]
     checked = [*end[:-1], "RUN", "USER"]
     rattler = ["FROM", "RUN", "RUN"]
+    bare = [*of_base, "ENV", *stages, "FROM", "RUN", "FROM", *home, *apt, *venv]
+    toolkit = ["ENV"]
     assert seen == {
         "base": [*of_base, *stages, "FROM", *home, *venv, *packages, "ENV", *end],
         "exact": [*exact, "FROM", *home, *venv, *packages, "ENV", "ENV", *end],
@@ -162,6 +178,8 @@ def test_a_dockerfile_has_these_instructions_and_no_more() -> None:
         "carried": [*exact, "FROM", *home, *venv, *packages, *overlay, "ENV", "ENV", *end],
         "layers": [*exact, "FROM", *home, *apt, *venv, *packages * 3, "ENV", "ENV", *checked],
         "conda": [*exact, *rattler, "FROM", *home, *packages * 5, "ENV", "ENV", *end],
+        "slim": [*bare, *packages * 3, "ENV", "ENV", *toolkit, *end],
+        "cuda": [*bare, *packages, "ENV", "ENV", *toolkit, *end],
     }
 
 
@@ -278,7 +296,7 @@ def test_no_step_hangs_on_the_user_or_the_shell_that_a_base_ends_with(name: str)
     _, user, shell, *_ = lines
     assert (user, shell) == ("USER 0:0", 'SHELL ["/bin/sh", "-c"]')
     later = [line for line in lines[3:] if line.startswith("FROM") and "scratch" not in line]
-    assert {line.split()[1] for line in later} == {"base"}
+    assert {line.split()[1] for line in later} <= {"base", "tools"}
 
 
 @pytest.mark.parametrize("name", LOCKS)
