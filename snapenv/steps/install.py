@@ -100,7 +100,7 @@ def _as_known(each: Distribution, known: Distribution | None) -> Distribution:
         return known
     if known and known.files and each.files and known.files.sha256 == each.files.sha256:
         return replace(known, files=each.files)
-    return each
+    return replace(each, installer=known.installer) if known else each
 
 
 def _look(target: Target, services: Services, *, hashes: Path | None) -> Installed:
