@@ -294,6 +294,13 @@ _OPTIONS = (
         help="Use this network of the engine, such as none.",
     ),
     option(
+        "--strict",
+        is_flag=True,
+        envvar="SNAPENV_STRICT",
+        group="Check",
+        help="Start nothing in an environment that is not as locked.",
+    ),
+    option(
         "--dry-run",
         is_flag=True,
         envvar="SNAPENV_DRY_RUN",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _RESTART = re.compile(r"on-failure:(\d{1,4})", re.ASCII)
 _CHANGEABLE = (  # with --resume
     *("resume", "restarts", "detached", "memory_bytes", "shm_bytes", "data", "dry_run"),
+    "strict",
 )
 _SHELL = "if command -v bash >/dev/null; then exec bash; else exec sh; fi"
 

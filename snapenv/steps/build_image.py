@@ -33,6 +33,7 @@ from snapenv.render.layers import is_layer_file, split_lock
 from snapenv.secrets.refuse import refuse_leaking_image
 from snapenv.steps.names import name_image
 from snapenv.steps.prove import prove_image
+from snapenv.steps.still_locked import keep_as_locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,6 +126,7 @@ def _make_image(
         )
     _refuse_leaks(image, pinned, services)
     name_image(image, ref, services)
+    keep_as_locked(image.id, services)
     return image
 
 

@@ -75,6 +75,7 @@ class LaunchRequest(Asked, frozen=True, kw_only=True):
     engine: Literal["docker", "venv"] = "docker"
     into: Path = Path(".venv")
     detached: bool = False
+    strict: bool = False  # start nothing that is not as locked
 
 
 class Prepared(Struct, frozen=True, kw_only=True):

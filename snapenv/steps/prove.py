@@ -15,6 +15,7 @@ from snapenv.model.image import Image
 from snapenv.model.outcome import Check, Verdict
 from snapenv.probe.inspect_image import inspect_image
 from snapenv.probe.probe import probe
+from snapenv.steps.still_locked import keep_as_locked
 from snapenv.verify.compare import compare_facts
 from snapenv.verify.device import check_device
 from snapenv.verify.fingerprint import (
@@ -116,6 +117,8 @@ def prove(  # noqa: PLR0913 - all but two by name
         for check in compare_facts(lock.facts, facts)
     )
     checks = (*_entrypoint(runnable.image, services), *compared)
+    if runnable.image and not any(check.fails for check in checks):
+        keep_as_locked(runnable.image.id, services)
     about = (
         f"{runnable.name} is {lock.tag}" if existed else f"{lock.tag} is back in {runnable.name}"
     )

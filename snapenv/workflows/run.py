@@ -12,6 +12,7 @@ from snapenv.launch.training import Changes, same_launch
 from snapenv.model.outcome import Handed
 from snapenv.steps.launching import LaunchRequest, prepare, run_launch, say_end, start_launch
 from snapenv.steps.resuming import find_training, prepare_resumed
+from snapenv.steps.still_locked import check_before
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,7 @@ def run(request: Run, services: Services, say: Callable[[str], None]) -> Handed:
 
     Raises:
         CommandMissingError, CommandRefusedError, StartError: It was not started.
+        NotAsLockedError: It is not what its lock says, and --strict is given.
         NotFoundError: The REF was never restored here, or a folder is not there.
         UsageError: More is asked for than there is.
     """
@@ -48,6 +50,8 @@ def run(request: Run, services: Services, say: Callable[[str], None]) -> Handed:
         say(note)
     if request.dry_run:
         return _shown(prepared, say)
+    for note in check_before(prepared.record, request.repository, services, strict=request.strict):
+        say(note)
     if request.detached:
         return Handed(exit_code=0, answer=start_launch(prepared, services).run)
     end = run_launch(prepared, services)

@@ -29,6 +29,7 @@ from snapenv.steps.serving import (
     write_ssh_files,
 )
 from snapenv.steps.source import LocalImage
+from snapenv.steps.still_locked import check_before, check_running
 from snapenv.steps.workspace import find_workspace_image, make_workspace_image, tools_folder
 from snapenv.workspace.layer import Parts
 from snapenv.workspace.serving import (
@@ -83,17 +84,21 @@ def up(request: Up, services: Services, confirm: Callable[[str], bool]) -> Outco
     ``confirm`` asks the user whether their ssh configuration may be changed.
 
     Raises:
+        NotAsLockedError: It is not what its lock says, and --strict is given.
         PlaceTakenError: A workspace of something else, or a run, has the name.
         StartError: It did not start, or does not answer; nothing is left.
         UsageError: Something is asked for that is not to be had.
     """
     ended = _leftover(request, services)
     if ended is None:
-        return _addresses(request, services, confirm, started=False)
+        told = _still_locked(request, services)
+        outcome = _addresses(request, services, confirm, started=False)
+        return replace(outcome, warnings=(*told, *outcome.warnings))
     prepared = _as_somebody(prepare(request, services), request, services)
     wanted = _wanted(request, prepared, services)
     if request.dry_run:
         return _dry_run(prepared, wanted)
+    told = check_before(prepared.record, request.repository, services, strict=request.strict)
     serving = _serving(prepared, wanted, services)
     start_launch(serving, services)
     try:
@@ -103,7 +108,15 @@ def up(request: Up, services: Services, confirm: Callable[[str], bool]) -> Outco
         serving.runs.remove(request.run)
         take_away(request.run, services)
         raise
-    return replace(outcome, warnings=(*ended, *prepared.notes, *outcome.warnings))
+    return replace(outcome, warnings=(*ended, *prepared.notes, *told, *outcome.warnings))
+
+
+def _still_locked(request: Up, services: Services) -> tuple[str, ...]:
+    """Say of a workspace that runs already whether something in it has changed."""
+    record, runs = find_run(request.run, services)
+    if record.engine is None:
+        return check_before(record, request.repository, services, strict=request.strict)
+    return check_running(record, runs, strict=request.strict)
 
 
 def _leftover(request: Up, services: Services) -> tuple[str, ...] | None:
