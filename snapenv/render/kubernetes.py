@@ -123,10 +123,11 @@ def render_kubernetes(work: Workload, options: KubernetesOptions) -> Rendered:
     """
     _refuse_what_no_pod_has(work.launch)
     options = _parsed(work, options)
+    trains = ("--smoke-train",) if work.label.ultralytics else ()
     views = {
         "storage": _view(work, options, "storage"),
         "job": _view(work, options, "run", args=work.launch.argv),
-        "verify": _view(work, options, "verify", args=(IMAGE_CHECK, "--smoke-train")),
+        "verify": _view(work, options, "verify", args=(IMAGE_CHECK, *trains)),
         "workspace": _view(work, options, "workspace", args=("sleep", "infinity")),
     }
     if not work.launch.argv:

@@ -18,7 +18,7 @@ from snapenv.render.kubernetes import KubernetesOptions, render_kubernetes
 from snapenv.render.kubernetes_names import as_label, cpu_quantity, literal, parse_label, quantity
 from tests.render.kubernetes_objects import Object, faults
 from tests.render.kubernetes_objects import quantity as number
-from tests.render.workloads import IMAGE, content, differing, workload
+from tests.render.workloads import IMAGE, LABEL, content, differing, workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,6 +251,15 @@ def test_the_check_runs_once_on_each_node_and_no_retry_hides_one() -> None:
     ]
     # A claim that one node alone may mount would keep the others waiting.
     assert [each["name"] for each in pod(rendered, "verify")["volumes"]] == ["shm"]
+
+
+def test_without_ultralytics_nothing_is_trained() -> None:
+    work = workload(label=replace(LABEL, ultralytics=None))
+
+    rendered = render_kubernetes(work, KubernetesOptions())
+
+    assert container(rendered, "verify")["args"] == ["/opt/snapenv/bin/snapenv-check"]
+    assert "losses" not in content(rendered, "kubernetes/verify.yaml")
 
 
 def test_every_image_is_pinned_and_gpus_are_asked_for() -> None:
