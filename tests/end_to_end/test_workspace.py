@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -328,3 +330,52 @@ def test_without_a_network_ssh_works_and_down_leaves_nothing(world: World) -> No
     left = [path.name for path in (world.home / "state").rglob("*") if "apart" in path.name]
     assert left == []
     assert (world.project / "runs" / "train" / "results.csv").exists()
+
+
+@pytest.mark.full
+def test_its_image_serves_what_is_rendered_for_docker_compose(
+    world: World, up: Mapping[str, object], registry: str, tmp_path: Path
+) -> None:
+    image = _push(
+        world.client, world.image, f"{registry}/rendered/env:{world.image.partition(':')[2]}"
+    )
+    container = world.client.containers.get(str(up["container"]))
+    tools = _push(world.client, container.attrs["Image"], f"{registry}/rendered/env:workspace")
+    world.command.result(
+        *("render", image, "--as", "compose", "--tools-image", tools, "-o", str(tmp_path)),
+        *("--workdir", str(world.project), "--user", f"{UID}:{UID}"),
+    )
+
+    def compose(*words: str) -> str:
+        return subprocess.run(
+            [Path(sys.executable).parent / "docker-compose", *words],
+            cwd=tmp_path,
+            env={**os.environ, "SNAPENV_JUPYTER_PORT": "0", "SNAPENV_CHECK_INTERVAL": "1s"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    try:
+        compose("--profile", "jupyter", "up", "--detach", "--wait")
+        address = compose("port", "jupyter", "8888").strip()
+        token = re.search(r"token=([0-9a-f]+)", compose("logs", "jupyter"))
+        asked = f"http://{address}/api/kernelspecs"
+        refused = requests.get(asked, timeout=10)
+        answer = requests.get(asked, params={"token": token and token[1]}, timeout=10)
+    finally:
+        compose("--profile", "*", "down", "--timeout", "5")
+        for name in (image, tools):
+            world.client.images.remove(name.partition("@")[0])
+
+    assert refused.status_code == 403
+    spec = answer.json()["kernelspecs"]["python3"]["spec"]
+    assert spec["argv"][0] == "/opt/snapenv/venv/bin/python"
+
+
+def _push(client: DockerClient, image: str, name: str) -> str:
+    """Push an image under another name, and return that with its digest."""
+    client.images.get(image).tag(name)
+    pushed = client.api.push(name, stream=True, decode=True)
+    (digest,) = [line["aux"]["Digest"] for line in pushed if "aux" in line]
+    return f"{name}@{digest}"
