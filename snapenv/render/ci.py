@@ -129,7 +129,7 @@ def render_github(work: Workload, options: CiOptions) -> Rendered:
     Raises:
         UsageError: A name is not of its grammar, or something is asked that no job can give.
     """
-    _refuse("github", {"--port": work.launch.ports})
+    _refuse("github", {"--port": work.launch.ports, "--runs": _is_outside(work)})
     return Rendered(
         files=tuple(_files("github", _GITHUB, _view(work, options, _GITHUB))),
         start="git add .github && git commit -m 'Build and train in CI' && git push",
@@ -148,6 +148,7 @@ def render_gitlab(work: Workload, options: CiOptions) -> Rendered:
         "gitlab",
         {
             "--port": launch.ports,
+            "--runs": _is_outside(work),
             "--user": launch.user,
             "--workdir": work.project_folder,
             "--cpus": launch.cpus,
@@ -173,6 +174,11 @@ def _refuse(target: str, asked: Mapping[str, object]) -> None:
                 f"{option} has no place in a pipeline of --as {target}",
                 hint="Leave it out; what a runner gives a job is set where the runner is set up.",
             )
+
+
+def _is_outside(work: Workload) -> bool:
+    """Return whether results would lie where no job keeps them."""
+    return not PurePosixPath(work.runs).is_relative_to(str(work.launch.folder))
 
 
 def _files(templates: str, provider: _Provider, view: _View) -> Iterator[RenderedFile]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ruamel.yaml import YAML
 
 from snapenv.errors import UsageError
+from snapenv.model.launch import Port
 from snapenv.render.ci import CiOptions, render_github, render_gitlab
 from tests.render.workloads import IMAGE, content, differing, workload
 
@@ -266,6 +267,14 @@ def test_a_name_that_is_not_of_its_grammar_is_refused(
 def test_a_word_that_would_become_part_of_the_pipeline_is_refused(provider: str, word: str) -> None:
     with pytest.raises(UsageError, match="cannot stand in a pipeline"):
         RENDERERS[provider](workload("echo", word), CHOSEN)
+
+
+@providers
+def test_what_no_job_can_give_is_refused(provider: str) -> None:
+    with pytest.raises(UsageError, match="--port"):
+        RENDERERS[provider](workload(ports=(Port(inside=8888),)), CHOSEN)
+    with pytest.raises(UsageError, match="--runs"):
+        RENDERERS[provider](workload(runs="/results"), CHOSEN)
 
 
 @pytest.mark.parametrize(

@@ -132,9 +132,10 @@ def test_a_classification_is_judged_by_its_accuracy(tmp_path: Path) -> None:
         f"{COLUMNS}\n1,2,3,many,5,6\n",
         f"{COLUMNS}\n1,2,3\n",
         "metrics/mAP50-95(B)\n0.4\n",
+        f"{COLUMNS}\n{'1' * 200_000},2,3,4,5,6\n",
         "\x00\n",
     ],
-    ids=["nothing", "no epoch", "no metric", "words", "cut off", "no number", "binary"],
+    ids=["nothing", "no epoch", "no metric", "words", "cut off", "no number", "endless", "binary"],
 )
 def test_what_is_no_results_csv_is_named(text: str, tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
