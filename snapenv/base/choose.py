@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -13,19 +14,26 @@ from snapenv.base.rank import Candidate, rank_images, warnings_of
 from snapenv.base.system_images import choose_system_image, first_packages
 from snapenv.errors import BaseError, UsageError
 from snapenv.model.image import ImageRef
-from snapenv.model.snapshot import Base, SitePackages
+from snapenv.model.snapshot import Base, BaseFamily, SitePackages
 from snapenv.nvidia.catalogue import REPOSITORY, CatalogueImage, major_minor
 from snapenv.nvidia.kernels import is_jetson
 from snapenv.sizes import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from snapenv.model.facts import Facts
-    from snapenv.model.snapshot import BaseFamily, Lock
+    from snapenv.model.snapshot import Lock
     from snapenv.nvidia.catalogue import Catalogue
 
 _OF_RELEASE = re.compile(r"\.nv(\d\d)\.(\d{1,2})(?:\.|$)", re.ASCII)  # "nv24.3" and "nv24.03"
+
+
+USES: Mapping[BaseFamily, str] = {  # what one would choose each family for
+    "pytorch": "compilers and CUDA's tools: torch.compile, extensions built at run time",
+    "slim": "the smallest: the packages bring torch and its CUDA libraries",
+    "cuda": "extensions that load CUDA's libraries from the system",
+}
 
 
 class Ranking(Struct, frozen=True, kw_only=True):
@@ -70,6 +78,20 @@ def choose_base(
         reasons=(ranking.why, *best.fits),
         warnings=(*best.warnings, *ranking.warnings),
     )
+
+
+def families(facts: Facts, catalogue: Catalogue) -> tuple[Base, ...]:
+    """Return what each family would take that is possible for an environment, pytorch first.
+
+    Raises:
+        BaseError: The catalogue is empty, and the environment names no image of its own.
+    """
+    bases = [choose_base(facts, catalogue)]
+    if bases[0].site_packages == "isolated":
+        for family in ("slim", "cuda"):
+            with suppress(BaseError):
+                bases.append(choose_base(facts, catalogue, family=family))
+    return tuple(bases)
 
 
 def _chosen(image: str, facts: Facts, catalogue: Catalogue, *, family: BaseFamily | None) -> Base:

@@ -16,6 +16,7 @@ from snapenv.model.fingerprint import Fingerprint, Speed, Tier
 from snapenv.model.host import Host, Needs
 from snapenv.model.launch import Port, Status
 from snapenv.model.outcome import Check, Difference, Outcome, Result, Section, Verdict
+from snapenv.model.snapshot import BaseFamily
 from snapenv.model.update import LossesSideBySide, Move
 
 
@@ -175,6 +176,20 @@ class RankedBase(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]  # what speaks against it
 
 
+class FamilyBase(Struct, frozen=True, kw_only=True):
+    """The image that --base-family would take, and what it would move to this machine."""
+
+    family: BaseFamily
+    image: str  # its reference
+    digest: str | None  # None where no registry told
+    size_bytes: int | None  # of a pull of everything
+    missing_bytes: int | None  # of a pull, less the layers that the engine has
+    local: bool  # the engine has it
+    use: str  # what one would choose it for
+    reasons: tuple[str, ...]  # for this image of the family
+    warnings: tuple[str, ...]  # what speaks against it
+
+
 class BasesResult(Result, Struct, frozen=True, kw_only=True):
     """Base images for an environment, best first."""
 
@@ -185,6 +200,7 @@ class BasesResult(Result, Struct, frozen=True, kw_only=True):
     machine: str  # "amd64"
     catalogue: str  # its date
     bases: tuple[RankedBase, ...]  # best first
+    families: tuple[FamilyBase, ...]  # those that are possible; the default one first
 
 
 class Machine(Struct, frozen=True, kw_only=True):

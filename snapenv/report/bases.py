@@ -5,11 +5,13 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from snapenv.sizes import size
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from snapenv.model.facts import Facts
-    from snapenv.model.results import BasesResult, RankedBase
+    from snapenv.model.results import BasesResult, FamilyBase, RankedBase
 
 _WIDTH = 60
 _COLUMNS = "{:>2}  {:<15} {:<6}  {:<5}  {:<5}  {}"
@@ -37,6 +39,17 @@ def bases_lines(result: BasesResult, facts: Facts, *, told: Sequence[str | None]
         if inside:
             yield from _wrap(f"a container of it ran for a moment: {inside}", indent="    ")
         yield from _wrap(base.reason, indent="    ")
+    yield "what --base-family takes, and what would be pulled"
+    for family in result.families:
+        yield f"{family.family:<8}  {_missing(family):>8}"
+        yield f"    {family.image}"
+        yield from _wrap(family.use, indent="    ")
+
+
+def _missing(family: FamilyBase) -> str:
+    if family.local:
+        return "local"
+    return "?" if family.missing_bytes is None else size(family.missing_bytes)
 
 
 def _describe(facts: Facts) -> str:

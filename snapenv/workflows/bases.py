@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from snapenv.base.choose import rank_bases
+from snapenv.base.choose import USES, families, rank_bases
 from snapenv.base.metadata import ImageMetadata, correct, inspect_image, read_metadata
 from snapenv.errors import NotFoundError, SnapenvError
 from snapenv.model.image import Image, ImageRef, RemoteImage
 from snapenv.model.outcome import Outcome
-from snapenv.model.results import BasesResult, RankedBase
+from snapenv.model.results import BasesResult, FamilyBase, RankedBase
+from snapenv.model.snapshot import SNAPSHOT_LABEL, Base
 from snapenv.nvidia.catalogue import dotted, load_catalogue
 from snapenv.preflight.captured import captured_warnings
+from snapenv.preflight.needs_of import missing_layers
 from snapenv.probe.probe import probe
 from snapenv.report.bases import bases_lines
 from snapenv.steps.interpreter import find_interpreter
@@ -80,7 +82,10 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
     catalogue = load_catalogue()
     ranking = rank_bases(facts, catalogue)
     first = ranking.candidates[: min(ASKED, request.limit)]
-    answers = _ask([candidate.image for candidate in first], facts, request, services)
+    others = [base for base in families(facts, catalogue) if base.family != "pytorch"]
+    answers, of_others = _ask(
+        [candidate.image for candidate in first], others, facts, request, services
+    )
     learned = rank_bases(facts, _learn(catalogue, facts, answers))
     inspected, unseen = _inspect_first(learned, answers, facts, services)
     if inspected is not answers:
@@ -99,6 +104,7 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
             _ranked(rank, candidate, ranked[candidate.image.tag], facts, request)
             for rank, candidate in enumerate(shown, start=1)
         ),
+        families=_families(learned, others, ranked, of_others, request, services),
     )
     return Outcome(
         command="bases",
@@ -109,7 +115,7 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
             *learned.warnings,
             *captured_warnings(facts, catalogue, site_packages=learned.site_packages),
             *_otherwise(ranking.candidates[0], shown[0]),
-            *_silent(answers),
+            *_silent(answers, of_others),
             *unseen,
         ),
     )
@@ -124,11 +130,16 @@ def _facts(request: Bases, services: Services) -> Facts:
 
 
 def _ask(
-    images: Sequence[CatalogueImage], facts: Facts, request: Bases, services: Services
-) -> Mapping[str, _Answer]:
-    """Ask the engine, and the registry for all at once; give what they say by tag."""
+    images: Sequence[CatalogueImage],
+    others: Sequence[Base],
+    facts: Facts,
+    request: Bases,
+    services: Services,
+) -> tuple[Mapping[str, _Answer], Mapping[str, _Answer]]:
+    """Ask the engine, and the registries for all at once; give what they say by tag and image."""
     machine = facts.hardware.system.architecture
-    refs = [_ref(image, request) for image in images]
+    refs = [_ref(image.reference, request) for image in images]
+    refs += [_ref(base.image, request) for base in others]
     here = _find(refs, services)
 
     def read(ref: ImageRef) -> RemoteImage | SnapenvError:
@@ -139,17 +150,19 @@ def _ask(
 
     with (
         services.progress.task(f"Asking {refs[0].registry} for sizes"),
-        ThreadPoolExecutor(max_workers=ASKED) as pool,
+        ThreadPoolExecutor(max_workers=len(refs)) as pool,
     ):
         read_images = list(pool.map(read, refs))
-    return {
-        image.tag: _Answer(
+    answers = [
+        _Answer(
             here=here.get(str(ref)),
             remote=None if isinstance(answer, SnapenvError) else answer,
             error=answer if isinstance(answer, SnapenvError) else None,
         )
-        for image, ref, answer in zip(images, refs, read_images, strict=True)
-    }
+        for ref, answer in zip(refs, read_images, strict=True)
+    ]
+    by_tag = dict(zip([image.tag for image in images], answers, strict=False))
+    return by_tag, dict(zip([base.image for base in others], answers[len(images) :], strict=True))
 
 
 def _find(refs: Sequence[ImageRef], services: Services) -> Mapping[str, Image]:
@@ -208,8 +221,60 @@ def _corrected(
     return image
 
 
-def _ref(image: CatalogueImage, request: Bases) -> ImageRef:
-    ref = ImageRef.parse(image.reference)
+def _families(  # noqa: PLR0913, PLR0917 - what was ranked, and what was learned of it
+    ranking: Ranking,
+    others: Sequence[Base],
+    answers: Mapping[str, _Answer],
+    of_others: Mapping[str, _Answer],
+    request: Bases,
+    services: Services,
+) -> tuple[FamilyBase, ...]:
+    """Say of each family what it would take and move; the first is the best of the ranking."""
+    best = ranking.candidates[0]
+    pytorch = Base(
+        image=best.image.reference,
+        site_packages=ranking.site_packages,
+        reasons=best.fits,
+        warnings=best.warnings,
+    )
+    made = _made(services)
+    return tuple(
+        _family(base, answer, made, request)
+        for base, answer in (
+            (pytorch, answers[best.image.tag]),
+            *((base, of_others[base.image]) for base in others),
+        )
+    )
+
+
+def _family(base: Base, answer: _Answer, made: Sequence[Image], request: Bases) -> FamilyBase:
+    missing = missing_layers(answer.remote, made) if answer.remote else None
+    missing_bytes = None if missing is None else sum(layer.size_bytes for layer in missing)
+    return FamilyBase(
+        family=base.family,
+        image=str(_ref(base.image, request)),
+        digest=answer.remote.ref.digest if answer.remote else None,
+        size_bytes=answer.remote.size_bytes if answer.remote else None,
+        missing_bytes=0 if answer.here else missing_bytes,
+        local=answer.here is not None,
+        use=USES[base.family],
+        reasons=base.reasons,
+        warnings=base.warnings,
+    )
+
+
+def _made(services: Services) -> list[Image]:
+    """Return the newest images that snapenv made here: they may have the layers of a base."""
+    try:
+        names = sorted(services.engine.list_names(label=SNAPSHOT_LABEL), key=lambda pair: pair[1])
+        images = [services.engine.find(name) for name, _ in names[-ASKED:]]
+    except SnapenvError:
+        return []
+    return [image for image in images if image]
+
+
+def _ref(image: str, request: Bases) -> ImageRef:
+    ref = ImageRef.parse(image)
     return ref.mirrored(request.mirror) if request.mirror else ref
 
 
@@ -220,7 +285,7 @@ def _ranked(
     metadata = answer.metadata(facts.hardware.system.architecture) or ImageMetadata()
     return RankedBase(
         rank=rank,
-        image=str(_ref(image, request)),
+        image=str(_ref(image.reference, request)),
         digest=answer.remote.ref.digest if answer.remote else None,
         python=image.python,
         cuda=dotted(image.cuda) if image.cuda else None,
@@ -252,10 +317,11 @@ def _otherwise(chosen: Candidate, best: Candidate) -> Iterator[str]:
         )
 
 
-def _silent(answers: Mapping[str, _Answer]) -> Iterator[str]:
+def _silent(answers: Mapping[str, _Answer], of_others: Mapping[str, _Answer]) -> Iterator[str]:
     """Say once that sizes are not known, and why."""
     errors = [answer.error for answer in answers.values() if answer.error]
-    silent = [error for error in errors if not isinstance(error, NotFoundError)]
+    told = (*errors, *(answer.error for answer in of_others.values() if answer.error))
+    silent = [error for error in told if not isinstance(error, NotFoundError)]
     if silent:
         yield f"not every size is known: {silent[0].message}"
     elif errors and len(errors) == len(answers):

@@ -59,8 +59,37 @@ def test_the_document_has_the_usual_keys(folder: str) -> None:
         "machine",
         "catalogue",
         "bases",
+        "families",
     }
     assert [one["rank"] for one in document["result"]["bases"]] == [1, 2, 3]
+
+
+def test_each_family_is_listed_with_what_one_would_choose_it_for(folder: str) -> None:
+    document = Command(NOWHERE).document("bases", folder, "--mirror", SILENT)
+
+    assert [
+        (one["family"], one["image"], one["missing_bytes"], one["local"])
+        for one in document["result"]["families"]
+    ] == [
+        ("pytorch", f"{SILENT}/nvidia/pytorch:26.02-py3", None, False),
+        ("slim", f"{SILENT}/library/ubuntu:24.04", None, False),
+        ("cuda", f"{SILENT}/nvidia/cuda:13.0.2-runtime-ubuntu24.04", None, False),
+    ]
+
+
+@pytest.mark.docker
+def test_a_real_registry_tells_what_a_plain_debian_moves(
+    plain_bookworm: str, tmp_path: Path
+) -> None:
+    write_snapshot(sample_snapshot(sample_lock()), tmp_path / "snapshot")
+    host = plain_bookworm.partition("/")[0]
+
+    result = Command().result("bases", str(tmp_path / "snapshot"), "--mirror", host)
+
+    (slim,) = (one for one in result["families"] if one["family"] == "slim")
+    assert slim["image"] == plain_bookworm
+    assert 20_000_000 < slim["size_bytes"] < 100_000_000
+    assert slim["missing_bytes"] in (0, slim["size_bytes"])  # the engine may have it
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "many"])

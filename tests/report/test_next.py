@@ -85,6 +85,7 @@ BASES = BasesResult(
     machine="amd64",
     catalogue="",
     bases=(RANKED,),
+    families=(),
 )
 
 

@@ -13,6 +13,7 @@ from snapenv.errors import EngineMissingError, EnvironmentMissingError, NotFound
 from snapenv.lock.store import write_snapshot
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
 from snapenv.model.results import RankedBase
+from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.ports import Completed
 from snapenv.workflows.bases import Bases, bases
 from tests.fakes import FakeTarget
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.model.outcome import Outcome
-    from snapenv.model.results import BasesResult
+    from snapenv.model.results import BasesResult, FamilyBase
+    from snapenv.model.snapshot import BaseFamily
 
 MIRRORED = f"{REGISTRY}/nvidia/pytorch"
 PYTHON_312 = sample_facts(environment=sample_environment(python="3.12.3"))
@@ -51,6 +53,10 @@ def remote(tag: str, *, machine: str = "amd64", **variables: str) -> tuple[str, 
         machine=machine,
     )
     return name, image
+
+
+def of_family(outcome: Outcome[BasesResult], family: BaseFamily) -> FamilyBase:
+    return next(one for one in outcome.result.families if one.family == family)
 
 
 def listed(outcome: Outcome[BasesResult]) -> tuple[RankedBase, ...]:
@@ -108,6 +114,18 @@ def test_people_get_a_table_of_60_columns(folder: Path) -> None:
             "    it has Python 3.12; driver 580.95.05 serves its CUDA",
             "    13.1, as every 13.x; its torch 2.11 is the nearest; the",
             "    newest of these",
+            "what --base-family takes, and what would be pulled",
+            "pytorch     9.8 GB",
+            "    localhost:5000/nvidia/pytorch:26.02-py3",
+            "    compilers and CUDA's tools: torch.compile, extensions",
+            "    built at run time",
+            "slim             ?",
+            "    localhost:5000/library/ubuntu:24.04",
+            "    the smallest: the packages bring torch and its CUDA",
+            "    libraries",
+            "cuda             ?",
+            "    localhost:5000/nvidia/cuda:13.0.2-runtime-ubuntu24.04",
+            "    extensions that load CUDA's libraries from the system",
         )
     )
 
@@ -147,7 +165,7 @@ def test_a_silent_registry_costs_the_sizes_and_is_said_once(folder: Path) -> Non
     assert len(listed(outcome)) == 8
     assert {one.size_bytes for one in listed(outcome)} == {None}
     assert outcome.warnings == (wording("not every size is known: nvcr.io does not answer"),)
-    assert all(line.endswith("?") for line in outcome.lines if "-py3" in line)
+    assert all(line.endswith("?") for line in outcome.lines if "-py3 " in line)
 
 
 def test_an_image_that_the_registry_does_not_have_stands_last(folder: Path) -> None:
@@ -316,12 +334,15 @@ def test_an_environment_of_an_nvidia_image_has_that_image_first(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("limit", "asked"), [(1, 1), (3, 3), (20, 8)])
-def test_no_more_than_the_first_eight_are_asked_for(folder: Path, limit: int, asked: int) -> None:
+def test_no_more_than_the_first_eight_are_asked_for_and_one_of_each_other_family(
+    folder: Path, limit: int, asked: int
+) -> None:
     registry = FakeRegistry()
 
     outcome = bases(Bases(snapshot=folder, limit=limit), services(registry=registry))
 
-    assert len(registry.asked) == asked
+    assert len(registry.asked) == asked + 2
+    assert registry.asked[-1].startswith("nvcr.io/nvidia/cuda:")
     assert len(listed(outcome)) == limit
 
 
@@ -330,7 +351,7 @@ class Together(FakeRegistry):
     """Answers nobody until as many ask as there are to be."""
 
     def __post_init__(self) -> None:
-        self.gate = Barrier(8, timeout=30)
+        self.gate = Barrier(10, timeout=30)
 
     def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
         self.gate.wait()
@@ -358,3 +379,93 @@ def test_an_arm64_machine_is_asked_for_as_such(tmp_path: Path) -> None:
 
     assert outcome.result.machine == "arm64"
     assert listed(outcome)[0].image == f"{MIRRORED}:26.02-py3"
+
+
+SLIM = f"{REGISTRY}/library/ubuntu:24.04"
+
+
+def slim_of(*layers: int) -> RemoteImage:
+    """Return a plain Ubuntu whose layers have these sizes."""
+    digests = [f"sha256:{number:064}" for number in range(len(layers))]
+    return RemoteImage(
+        ref=ImageRef.parse(SLIM).at(digests[0]),
+        config_digest=digests[0],
+        layers=tuple(
+            Layer(digest=digest, size_bytes=size)
+            for digest, size in zip(digests, layers, strict=True)
+        ),
+        diff_ids=tuple(digests),
+        labels={},
+        variables={},
+        machine="amd64",
+    )
+
+
+def with_layers(*diff_ids: str, **labels: str) -> Image:
+    return Image(
+        id="sha256:of-ours",
+        diff_ids=diff_ids,
+        labels=labels,
+        variables={},
+        machine="amd64",
+        size_bytes=1,
+    )
+
+
+def test_each_family_is_told_with_what_it_moves_and_what_it_is_for(folder: Path) -> None:
+    registry = FakeRegistry(images={**dict([remote("26.02-py3")]), SLIM: slim_of(30_000_000)})
+
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), services(registry=registry))
+
+    assert [(one.family, one.missing_bytes, one.local) for one in outcome.result.families] == [
+        ("pytorch", 9_840_000_000, False),
+        ("slim", 30_000_000, False),
+        ("cuda", None, False),
+    ]
+    at = outcome.lines.index("what --base-family takes, and what would be pulled")
+    assert outcome.lines[at + 1 :] == wording(
+        (
+            "pytorch     9.8 GB",
+            "    localhost:5000/nvidia/pytorch:26.02-py3",
+            "    compilers and CUDA's tools: torch.compile, extensions",
+            "    built at run time",
+            "slim       30.0 MB",
+            "    localhost:5000/library/ubuntu:24.04",
+            "    the smallest: the packages bring torch and its CUDA",
+            "    libraries",
+            "cuda             ?",
+            "    localhost:5000/nvidia/cuda:13.0.2-runtime-ubuntu24.04",
+            "    extensions that load CUDA's libraries from the system",
+        )
+    )
+
+
+def test_layers_that_an_image_of_snapenv_s_has_are_not_pulled(folder: Path) -> None:
+    slim = slim_of(30_000_000, 2_000_000)
+    ours = with_layers(slim.diff_ids[0], "sha256:another", **{SNAPSHOT_LABEL: "sha256:1"})
+    engine = EngineWithBase(images={"snapenv:train-py3.12-base-cpu": ours})
+    request = Bases(snapshot=folder, mirror=REGISTRY)
+
+    outcome = bases(request, services(engine, registry=FakeRegistry(images={SLIM: slim})))
+
+    found = of_family(outcome, "slim")
+    assert (found.size_bytes, found.missing_bytes, found.local) == (32_000_000, 2_000_000, False)
+
+
+def test_an_image_that_the_engine_has_moves_nothing(folder: Path) -> None:
+    engine = EngineWithBase(images={SLIM: with_layers("sha256:0")})
+    registry = FakeRegistry(images={SLIM: slim_of(30_000_000)})
+
+    outcome = bases(Bases(snapshot=folder, mirror=REGISTRY), services(engine, registry=registry))
+
+    found = of_family(outcome, "slim")
+    assert (found.missing_bytes, found.local) == (0, True)
+
+
+def test_packages_of_nvidia_s_image_leave_no_other_family(tmp_path: Path) -> None:
+    write_snapshot(sample_snapshot(sample_lock(facts=sample_base_facts())), tmp_path / "own")
+
+    outcome = bases(Bases(snapshot=tmp_path / "own"), services())
+
+    assert [one.family for one in outcome.result.families] == ["pytorch"]
+    assert outcome.result.families[0].image == "nvcr.io/nvidia/pytorch:25.01-py3"
