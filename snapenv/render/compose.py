@@ -137,11 +137,15 @@ def _view(work: Workload, options: ComposeOptions) -> _View:
 
 def _head(work: Workload, tools_image: ImageRef | None) -> tuple[str, ...]:
     run = ("Run:         docker compose run --rm run",) if work.launch.argv else ()
+    no_gpus = (
+        ("No GPU:      write COMPOSE_FILE=compose.yaml into .env",) if work.launch.gpus else ()
+    )
     return head_lines(
         work,
         how=(
             "",
             "Start:       docker compose up -d --wait",
+            *no_gpus,
             "Enter:       docker compose exec workspace bash",
             *run,
             "JupyterLab:  docker compose --profile jupyter up -d --wait",
