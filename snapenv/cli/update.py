@@ -11,10 +11,17 @@ import click
 
 from snapenv.cli.completion import SnapshotType
 from snapenv.cli.help import command, option
-from snapenv.cli.options import device_option, json_option, mirror_option, smoke_option
+from snapenv.cli.options import (
+    device_option,
+    json_option,
+    mirror_option,
+    repository_option,
+    smoke_option,
+)
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App
+    from snapenv.model.image import ImageRef
     from snapenv.model.update import Edits, Wanted
 
 _PYTHON = re.compile(r"3\.\d{1,2}(?:\.\d{1,2})?", re.ASCII)
@@ -134,6 +141,7 @@ def _ask(text: str) -> bool:
 )
 @smoke_option
 @device_option
+@repository_option
 @mirror_option
 @json_option
 @click.pass_obj
@@ -150,10 +158,12 @@ def update(
     output: Path | None,
     smoke: bool | None,
     device: str,
+    repository: ImageRef,
     mirror: str | None,
 ) -> None:
     """Change packages of SNAPSHOT, and write a new snapshot.
 
+    SNAPSHOT is a folder, an archive of a snapshot, or one that lies alone in a registry.
     Every other package is held at its version. The new environment is installed from the index,
     proved and trained like a capture; the answer is how it differs from SNAPSHOT, with the losses
     of both. Exits with 1 if there is nothing to change.
@@ -168,6 +178,7 @@ def update(
     request = Update(
         snapshot=snapshot,
         changes=Changes(upgrade=upgrade, add=add, remove=remove, python=python),
+        repository=str(repository),
         output=output,
         allow_moves=allow_moves,
         confirm=_ask if is_watched else None,

@@ -21,6 +21,7 @@ from snapenv.steps.source import SNAPSHOTS, LocalImage, RegistryImage, SnapshotF
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from snapenv.model.artifact import RemoteSnapshot
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services
     from snapenv.steps.source import Source
@@ -50,7 +51,7 @@ class Search:
         own = source.ref.repository if isinstance(source, LocalImage | RegistryImage) else ""
         self._repository = own if "/" in own else repository
         self._images: Mapping[str, tuple[str, Image]] | None = None
-        self._remote: Mapping[str, RemoteImage] | None = None
+        self._remote: Mapping[str, RemoteImage | RemoteSnapshot] | None = None
         self.searched: list[str] = []
         self.warnings: list[str] = []
 
@@ -88,7 +89,7 @@ class Search:
             return
         self._note("local images")
 
-    def _remote_images(self) -> Iterator[tuple[str, RemoteImage]]:
+    def _remote_images(self) -> Iterator[tuple[str, RemoteImage | RemoteSnapshot]]:
         """Yield the images of the repository by the digests of their snapshots, kept ones too."""
         registry = self._services.registry
         try:
@@ -102,12 +103,12 @@ class Search:
             return
         self._note(self._repository)
         for image in found:
-            if image and image.labels.get(SNAPSHOT_LABEL):
-                yield image.labels[SNAPSHOT_LABEL], image
+            if image and labels_of(image).get(SNAPSHOT_LABEL):
+                yield labels_of(image)[SNAPSHOT_LABEL], image
 
-    def _read(self, ref: ImageRef) -> RemoteImage | None:
+    def _read(self, ref: ImageRef) -> RemoteImage | RemoteSnapshot | None:
         with contextlib.suppress(NotFoundError):
-            return self._services.registry.read(ref)
+            return self._services.registry.describe(ref)
         return None
 
     def _note(self, place: str) -> None:
@@ -123,8 +124,8 @@ def read_ancestor(source: Source, services: Services) -> Ancestor:
     """
     match source:
         case RegistryImage(ref):
-            remote = services.registry.read(ref)
-            if SNAPSHOT_LABEL not in remote.labels:
+            remote = services.registry.describe(ref)
+            if SNAPSHOT_LABEL not in labels_of(remote):
                 raise no_snapshot(ref)
             return of_remote(remote)
         case LocalImage(ref, image):
@@ -147,19 +148,25 @@ def of_snapshot(snapshot: Snapshot, place: str) -> Ancestor:
     )
 
 
-def of_remote(image: RemoteImage) -> Ancestor:
-    """Return what the labels of a registry's image say."""
-    tag = image.labels.get(TAG_LABEL)
-    ref = ImageRef(repository=image.ref.repository, tag=tag, digest=image.ref.digest)
+def of_remote(remote: RemoteImage | RemoteSnapshot) -> Ancestor:
+    """Return what a registry says of an image, or of a snapshot that lies alone."""
+    labels = labels_of(remote)
+    tag = labels.get(TAG_LABEL)
+    ref = ImageRef(repository=remote.ref.repository, tag=tag, digest=remote.ref.digest)
     return Ancestor(
-        digest=image.labels[SNAPSHOT_LABEL],
-        parent=image.labels.get(PARENT_LABEL) or None,
+        digest=labels[SNAPSHOT_LABEL],
+        parent=labels.get(PARENT_LABEL) or None,
         place=str(ref),
         tag=tag,
-        captured_at=image.created,
+        captured_at=remote.created,
         lock=None,
-        needs=read_label(image.labels),
+        needs=read_label(labels),
     )
+
+
+def labels_of(remote: RemoteImage | RemoteSnapshot) -> Mapping[str, str]:
+    """Return the labels of an image, which a snapshot that lies alone has as annotations."""
+    return remote.labels if isinstance(remote, RemoteImage) else remote.annotations
 
 
 def _pinned(name: str, image: Image) -> str:

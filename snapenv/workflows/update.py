@@ -31,6 +31,7 @@ from snapenv.pylock import write_pylock
 from snapenv.steps.capture_request import Capture
 from snapenv.steps.install import Installation, as_held, installed
 from snapenv.steps.locking import Parent, lock_environment
+from snapenv.steps.snapshots import read_folder
 from snapenv.steps.source import SnapshotFolder, resolve_snapshot
 from snapenv.steps.unpack import unpacked
 from snapenv.verify.differences import differences, sections
@@ -53,6 +54,7 @@ class Update(Struct, frozen=True, kw_only=True):
 
     snapshot: Path
     changes: Changes
+    repository: str
     output: Path | None = None
     allow_moves: bool = False
     confirm: Callable[[str], bool] | None = None
@@ -83,13 +85,14 @@ def update(request: Update, services: Services) -> UpdateOutcome:
         PlaceTakenError: The output exists already.
         InstallError: A package, or the Python, cannot be had.
     """
-    with unpacked(resolve_snapshot(request.snapshot), services) as source:
+    named = resolve_snapshot(request.snapshot, repository=request.repository)
+    with unpacked(named, services, required=True) as source:
         if not isinstance(source, SnapshotFolder):
             raise UsageError(
-                f"{request.snapshot} is the archive of an image",
-                hint="Name the snapshot: a folder that snapenv capture wrote, or a file of it.",
+                f"{request.snapshot} is an image",
+                hint="Name the snapshot: a folder that snapenv capture wrote, or an archive of it.",
             )
-        return _update(request, read_snapshot(source.path, where=source.name), services)
+        return _update(request, read_folder(source), services)
 
 
 def _update(request: Update, parent: Snapshot, services: Services) -> UpdateOutcome:
@@ -113,7 +116,7 @@ def _update(request: Update, parent: Snapshot, services: Services) -> UpdateOutc
                 services,
                 parent=Parent(
                     digest=parent.digest,
-                    base=None if _changes_minor(parent.lock, request.changes) else parent.lock.base,
+                    base=parent.lock.base if _keeps_base(parent.lock, request.changes) else None,
                 ),
             )
     return _outcome(parent, planned, captured)
@@ -241,6 +244,11 @@ def _changes_minor(lock: Lock, changes: Changes) -> bool:
     return changes.python is not None and not f"{changes.python}.".startswith(f"{minor}.")
 
 
+def _keeps_base(lock: Lock, changes: Changes) -> bool:
+    """Return whether the base stays as it is; one of another family has what the packages need."""
+    return lock.base.family == "pytorch" and not _changes_minor(lock, changes)
+
+
 def _changed(planned: _Planned) -> Snapshot:
     """Return the snapshot to install, which is not one that is written."""
     parent, kept = planned.parent, planned.kept
@@ -287,10 +295,13 @@ def _capture(request: Update, lock: Lock) -> Capture:
     """Ask for a capture of the kind that the snapshot was."""
     tag = Tag.parse(lock.tag)
     travels = any(isinstance(each, Pinned) and each.file for each in lock.packages.values())
+    is_system = lock.base.family != "pytorch"
     return Capture(
         output=request.output,
         purpose=tag.purpose,
         level=tag.level,
+        base=lock.base.image if is_system and not _changes_minor(lock, request.changes) else None,
+        base_family=lock.base.family if is_system else None,
         smoke=request.smoke,
         device=request.device,
         prove=lock.prove,

@@ -122,3 +122,21 @@ def test_the_python_and_the_packages_of_a_base_are_not_moved(updated: Updated) -
 
     for words in (("--python", "3.12"), ("--remove", "pyyaml")):
         updated.command.error("conflict", "update", snapshot, *words)
+
+
+def test_what_a_push_replaces_is_found_by_its_line(
+    updated: Updated, registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    repository = f"{registry}/update-line"
+    alone = Command({"DOCKER_HOST": "unix:///nonexistent/docker.sock"})
+    before, after = (str(updated.folder / name) for name in ("before", "after"))
+    alone.result("push", before, repository, "--replace")
+    replaced = alone.result("push", after, repository, "--replace")["replaced"]
+
+    newer, older = alone.result("log", f"{repository}:{TAG}")["entries"]
+
+    assert newer["digest"] == updated.updated["digest"]
+    assert older["digest"] == updated.captured["digest"]
+    assert older["place"] == f"{repository}:{TAG}@{replaced}"
+    assert alone.result("show", older["place"])["snapshot"] == updated.captured["digest"]
