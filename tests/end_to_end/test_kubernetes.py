@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,7 +62,7 @@ def _pushed(
         run_in(work, pip("six==1.17.0"))
         where = ("--container", str(work.name), "--python", "/env/bin/python")
         command.result("capture", *where, "--base", base, "-o", str(snapshot))
-    words = ("build", str(snapshot), "--repository", f"{registry}/kubernetes-world", "--push")
+    words = ("build", str(snapshot), "--repository", f"{registry}/nodes/{uuid.uuid4()}", "--push")
     return str(command.result(*words)["image"])
 
 
