@@ -144,10 +144,20 @@ def test_a_damaged_record_costs_only_time(unchanged: Checked, content: bytes | N
     assert (document["ok"], document["by"]) == (True, "files")
 
 
-def test_without_a_baseline_nothing_is_trained(unchanged: Checked) -> None:
+def test_without_a_baseline_nothing_is_trained_and_packages_are_compared(
+    unchanged: Checked,
+) -> None:
     document = unchanged.check("--smoke-train", "--device", "cpu", code=3)
 
+    assert (document["ok"], document["smoke_train"]) == (None, None)
+    assert document["packages"] > 0
+    assert ": as locked: " in document["summary"]
     assert "no losses to compare with" in document["summary"]
+
+    changed = unchanged.check("--smoke-train", code=1, OMP_NUM_THREADS="3")
+
+    assert changed["ok"] is False
+    assert "no losses to compare with" in changed["summary"]
 
 
 @contextmanager

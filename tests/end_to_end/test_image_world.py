@@ -165,7 +165,7 @@ done
     assert (before[0], json.loads(before[1])["by"]) == (0, "record")
     assert (after[0], document["by"]) == (1, "files")
     assert [each["package"] for each in document["findings"]] == ["six"]
-    assert message == document["summary"] + "\n"
+    assert message == document["summary"]
 
 
 def test_a_plain_docker_build_of_the_snapshot_gives_the_same_environment(two: Two) -> None:

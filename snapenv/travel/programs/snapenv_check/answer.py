@@ -27,19 +27,21 @@ Source: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reaso
 """
 
 
-def document(lock: Facts, examined: Examined, trained: Trained | None) -> Document:
-    """Return the answer to a check."""
+def document(
+    lock: Facts, examined: Examined, trained: Trained | None, untrained: str | None
+) -> Document:
+    """Return the answer to a check; ``untrained`` is why no losses can be compared."""
     no = [each for each in examined.findings if each.counts]
     ok = not no and (trained is None or trained.ok)
     return {
         "schema": _SCHEMA,
-        "ok": ok,
+        "ok": None if ok and untrained else ok,
         "tag": lock["tag"],
         "packages": examined.packages,
         "by": examined.by,
         "findings": [each._asdict() for each in examined.findings],
         "smoke_train": trained and trained._asdict(),
-        "summary": _summary(lock["tag"], examined, trained, no),
+        "summary": _summary(lock["tag"], examined, trained, untrained, no),
     }
 
 
@@ -77,13 +79,21 @@ def leave_message(answer: Document) -> None:
     if os.path.isfile(_MESSAGE):
         try:
             with open(_MESSAGE, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(answer["summary"] + "\n")
+                file.write(answer["summary"])  # an end of line would break a row of kubectl
         except OSError:
             pass
 
 
-def _summary(tag: str, examined: Examined, trained: Trained | None, no: list[Finding]) -> str:
+def _summary(
+    tag: str,
+    examined: Examined,
+    trained: Trained | None,
+    untrained: str | None,
+    no: list[Finding],
+) -> str:
     losses = f"; {trained.words}" if trained else ""
+    if untrained:
+        losses = f"; its training cannot be compared: {untrained}"
     if not no:
         state = "as locked" if trained is None or trained.ok else "as locked, but trains otherwise"
         return _one_line(f"snapenv-check: {tag}: {state}: {examined.packages} packages{losses}")

@@ -63,13 +63,18 @@ def _check(options: argparse.Namespace) -> int:
 
     lock = expected.read()
     examined = environment.examine(lock, rehash=options.rehash)
-    trained = None
+    trained = untrained = None
     if options.smoke_train:
         from snapenv_check import training
 
-        trained = training.compare_with_baseline(lock, options.device or "auto", examined.findings)
-    document = answer.document(lock, examined, trained)
-    return _tell(options, document, _IS_LOCKED if document["ok"] else _IS_NOT)
+        device = options.device or "auto"
+        try:
+            trained = training.compare_with_baseline(lock, device, examined.findings)
+        except expected.UnknownError as error:
+            untrained = str(error)
+    document = answer.document(lock, examined, trained, untrained)
+    codes = {True: _IS_LOCKED, False: _IS_NOT, None: _UNKNOWN}
+    return _tell(options, document, codes[document["ok"]])
 
 
 def _tell(options: argparse.Namespace, document: answer.Document, code: int) -> int:
