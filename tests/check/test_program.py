@@ -55,6 +55,18 @@ def test_its_last_line_says_it_all(unchanged: Checked) -> None:
     ]
 
 
+def test_the_threads_of_a_limit_of_cpus_are_only_told(unchanged: Checked) -> None:
+    document = unchanged.check(code=0, OMP_NUM_THREADS="3", PYTHON_CPU_COUNT="3")
+
+    (finding,) = document["findings"]
+    assert (finding["subject"], finding["actual"], finding["counts"]) == (
+        "OMP_NUM_THREADS",
+        "3",
+        False,
+    )
+    assert unchanged.check(code=1, OMP_NUM_THREADS="2", PYTHON_CPU_COUNT="3")["ok"] is False
+
+
 def test_rehash_reads_every_file(unchanged: Checked) -> None:
     assert unchanged.check("--rehash", code=0)["by"] == "files"
 

@@ -40,8 +40,17 @@ def examine(lock: Facts, *, rehash: bool) -> Examined:
         seen = _look(path, tree, rehash=rehash)
         findings, packages = compare.contents(lock["facts"], seen), count_packages(seen)
     now = {"variables": settings.of_training(), "startup": startup.look(tree)}
-    findings = [*findings, *compare.surroundings(lock["facts"], now, lock["neutral"])]
+    around = map(_of_limit, compare.surroundings(lock["facts"], now, lock["neutral"]))
+    findings = [*findings, *around]
     return Examined(findings, "record" if recorded else "files", packages)
+
+
+def _of_limit(finding: Finding) -> Finding:
+    """Only note the threads where this container has fewer CPUs, for which snapenv sets both."""
+    limited = finding.subject == "OMP_NUM_THREADS" and finding.actual is not None
+    if limited and finding.actual == os.environ.get("PYTHON_CPU_COUNT"):
+        return finding._replace(counts=False)
+    return finding
 
 
 def count_packages(seen: Facts) -> int:
