@@ -58,6 +58,7 @@ _COMMANDS = {
     "up": ("workspace", "up"),
     "down": ("workspace", "down"),
     "render": ("render", "render"),
+    "onboard": ("onboard", "onboard"),
     "ssh-proxy": ("workspace", "ssh_proxy"),
 }
 

@@ -398,6 +398,15 @@ class RenderResult(Result, Struct, frozen=True, kw_only=True):
     start: str  # the command that starts them, typed in this folder
 
 
+class OnboardResult(Result, Struct, frozen=True, kw_only=True):
+    """What was written for new colleagues."""
+
+    tag: str  # of the environment
+    snapshot: str  # the digest of its snapshot
+    ref: str  # what colleagues restore
+    files: tuple[str, ...]  # where they lie
+
+
 class Row(Struct, frozen=True, kw_only=True):
     """One fact of both sides, as people read it; None where a side does not have it."""
 

@@ -15,6 +15,7 @@ from snapenv.model.results import (
     ListResult,
     LogEntry,
     LogResult,
+    OnboardResult,
     ProofResult,
     PullResult,
     PushResult,
@@ -50,7 +51,7 @@ def _words(outcome: Outcome[Result]) -> tuple[str, ...]:
             return _after_transfer(moved, exported=outcome.command == "export")
         case ListResult(images=images):
             return ("show", images[0].name) if images else ("capture",)
-        case ShowResult(name=name):
+        case ShowResult(name=name) | OnboardResult(ref=name):
             return ("restore", name)
         case BasesResult(snapshot=snapshot, bases=bases):
             start = ("build", snapshot) if snapshot else ("capture",)
