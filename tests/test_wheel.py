@@ -42,21 +42,27 @@ def test_it_says_its_version(installed: Path) -> None:
     assert done.stdout == f"snapenv {__version__}\n"
 
 
-def test_it_renders_a_dockerfile_from_its_own_templates(installed: Path, tmp_path: Path) -> None:
+def test_it_renders_files_from_its_own_templates(installed: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     uv("venv", "--quiet", "--python", sys.executable, str(empty))
-    words = ("capture", "--python", str(empty / "bin" / "python"), "-o", "snapshot")
+    image = f"example.com/team/env:tag@sha256:{'5e' * 32}"
 
-    done = subprocess.run(
-        [installed / "bin" / "snapenv", *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    for words in (
+        ("capture", "--python", str(empty / "bin" / "python"), "-o", "snapshot"),
+        ("render", "snapshot", "--image", image, "--as", "compose"),
+    ):
+        done = subprocess.run(
+            [installed / "bin" / "snapenv", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
 
-    assert done.returncode == 0, done.stderr
     assert "FROM " in (tmp_path / "snapshot" / "Dockerfile").read_text(encoding="utf-8")
+    assert f"image: {image}" in (tmp_path / "compose.yaml").read_text(encoding="utf-8")
+    assert "SNAPENV_UID=1000" in (tmp_path / ".env").read_text(encoding="utf-8")
 
 
 def test_it_holds_what_others_read_of_it(installed: Path) -> None:

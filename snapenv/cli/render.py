@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     metavar="NAME:TAG@sha256:…",
     envvar="SNAPENV_IMAGE",
     group="Image",
-    help="Name the image of a snapshot folder or an archive, as it was pushed.",
+    help="Name the image of a snapshot alone, as it was pushed.",
 )
 @repository_option
 @render_options
@@ -92,7 +92,8 @@ def render(
 ) -> None:
     """Write the files that run an environment where people work, without snapenv.
 
-    REF is a tag, an image that was pushed, or, with --image, a snapshot folder or an archive.
+    REF is a tag, an image that was pushed, or, with --image, a snapshot folder, an archive, or a
+    snapshot in a registry.
     COMMAND is what is to run; without one, the files open a workspace or check the environment.
     """
     from snapenv.workflows.render import Render

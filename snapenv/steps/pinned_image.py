@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from snapenv.errors import NotFoundError, RegistryError, UsageError
+from snapenv.errors import NotFoundError, UsageError
+from snapenv.model.artifact import RemoteSnapshot
 from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.image import ImageRef
 from snapenv.model.needs_label import NeedsLabel, make_label, read_label
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.steps.snapshots import no_snapshot, read_source
-from snapenv.steps.source import Archive, LocalImage, RegistryImage, SnapshotFolder, resolve_source
+from snapenv.steps.source import LocalImage, RegistryImage, resolve_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,7 @@ def pinned_image(
 ) -> PinnedImage:
     """Find the image of a REF; nothing is pulled.
 
-    ``image`` names that of a snapshot folder or an archive, with tag and digest.
+    ``image`` names that of a snapshot alone, with tag and digest.
 
     Raises:
         NotFoundError: It is nowhere, or was never pushed, so that no other machine can pull it.
@@ -41,44 +42,53 @@ def pinned_image(
         UsageError: ``image`` is missing, is of another REF, or is not pinned.
     """
     source = resolve_source(text, repository=repository, services=services)
-    if isinstance(source, SnapshotFolder | Archive):
+    found: PinnedImage | None = None
+    if isinstance(source, RegistryImage):
+        found = _asked(source.ref, services)
+    elif isinstance(source, LocalImage):
+        found = _local(source, services)
+    if found is None:  # a snapshot, in a folder, an archive or a registry
         snapshot = read_source(source, services)
         label = read_label({NEEDS_LABEL: make_label(snapshot.lock)}) or NeedsLabel()
         return PinnedImage(ref=_named(image, text), snapshot=snapshot.digest, label=label)
     if image is not None:
         raise UsageError(
-            f"--image is for a snapshot folder or an archive, and {text} is an image itself",
-            hint="Leave --image out.",
+            f"--image is for a snapshot, and {text} is an image itself", hint="Leave --image out."
         )
-    ref, labels = _labels(source, services)
-    if SNAPSHOT_LABEL not in labels:
-        raise no_snapshot(ref)
-    return PinnedImage(
-        ref=ref, snapshot=labels[SNAPSHOT_LABEL], label=read_label(labels) or NeedsLabel()
-    )
+    return found
 
 
-def _labels(
-    source: LocalImage | RegistryImage, services: Services
-) -> tuple[ImageRef, Mapping[str, str]]:
-    """Return the name of an image with its digest, and its labels."""
-    ref = source.ref
+def _asked(ref: ImageRef, services: Services) -> PinnedImage | None:
+    """Return an image as its registry has it; None where that has a snapshot alone."""
+    with services.progress.task(f"Asking for {ref}"):
+        remote = services.registry.describe(ref)
+    if isinstance(remote, RemoteSnapshot):
+        return None
+    return _pinned(ref.at(ref.digest or str(remote.ref.digest)), remote.labels)
+
+
+def _local(source: LocalImage, services: Services) -> PinnedImage:
+    """Return a local image with the digest that a registry gave it."""
+    ref, labels = source.ref, source.image.labels
+    if ref.digest:
+        return _pinned(ref, labels)
+    digest = source.image.digest_in(ref.repository)
+    # containerd's store gives an image that was built here a digest too.
+    if digest and not services.engine.describe().containerd_store:
+        return _pinned(ref.at(digest), labels)
+    return _pinned(_served(source, services), labels)
+
+
+def _pinned(ref: ImageRef, labels: Mapping[str, str]) -> PinnedImage:
     if ref.tag is None:
         raise UsageError(
             f"{ref} has no tag, and files name an image by tag and digest",
             hint="Name it with its tag: NAME:TAG or NAME:TAG@sha256:…",
         )
-    if isinstance(source, RegistryImage):
-        with services.progress.task(f"Asking for {ref}"):
-            remote = services.registry.read(ref)
-        return ref.at(ref.digest or str(remote.ref.digest)), remote.labels
-    if ref.digest:
-        return ref, source.image.labels
-    digest = source.image.digest_in(ref.repository)
-    # containerd's store gives an image that was built here a digest too.
-    if digest and not services.engine.describe().containerd_store:
-        return ref.at(digest), source.image.labels
-    return _served(source, services), source.image.labels
+    if SNAPSHOT_LABEL not in labels:
+        raise no_snapshot(ref)
+    label = read_label(labels) or NeedsLabel()
+    return PinnedImage(ref=ref, snapshot=labels[SNAPSHOT_LABEL], label=label)
 
 
 def _served(source: LocalImage, services: Services) -> ImageRef:
@@ -93,7 +103,7 @@ def _served(source: LocalImage, services: Services) -> ImageRef:
     try:
         with services.progress.task(f"Asking for {ref}"):
             remote = services.registry.read(ref)
-    except (NotFoundError, RegistryError) as error:
+    except NotFoundError as error:
         raise _not_pushed(ref) from error
     if remote.diff_ids != source.image.diff_ids:
         raise _not_pushed(ref)

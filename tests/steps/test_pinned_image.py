@@ -14,6 +14,7 @@ from snapenv.model.image import Image, ImageRef
 from snapenv.model.needs_label import make_label
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.steps.pinned_image import PinnedImage, pinned_image
+from snapenv.workflows.push import Push, push
 from tests.fakes import DESCRIBED, FakeTask
 from tests.render.workloads import IMAGE
 from tests.samples import TAG, sample_lock, sample_snapshot
@@ -90,7 +91,7 @@ def test_a_digest_of_containerd_s_own_counts_only_where_the_registry_has_it() ->
     served = remote(name=f"{NAME}@sha256:{'7' * 64}", labels=LABELS, diff_ids=OURS.diff_ids)
 
     with pytest.raises(NotFoundError, match="is on this machine alone"):
-        pin(TAG, engine, registry=FakeRegistry())
+        pin(TAG, engine, registry=FakeRegistry(answers=("localhost",)))
 
     registry = FakeRegistry(images={NAME.tagged: served}, answers=("localhost",))
     assert pin(TAG, engine, registry=registry).ref == NAME.at(f"sha256:{'7' * 64}")
@@ -105,7 +106,7 @@ def test_an_image_in_a_registry_is_asked_for_and_not_pulled(engine: EngineWithBa
 
     assert pinned.ref == NAME.at(f"sha256:{'7' * 64}")
     assert pinned.label.torch == "2.11.0+cu130"
-    assert registry.asked == [NAME.tagged]
+    assert set(registry.asked) == {NAME.tagged}
     with pytest.raises(RegistryError):
         pin(f"example.com/team/env:{TAG}", engine, registry=registry)
 
@@ -126,5 +127,23 @@ def test_a_snapshot_is_of_the_image_that_is_named_with_tag_and_digest(tmp_path: 
     for image in (None, replace(IMAGE, tag=None), replace(IMAGE, digest=None)):
         with pytest.raises(UsageError, match="--image|no image that another machine"):
             pin(folder, engine, image=image)
-    with pytest.raises(UsageError, match="--image is for a snapshot folder"):
+    with pytest.raises(UsageError, match="--image is for a snapshot, and"):
         pin(TAG, holding(pushed=True), image=IMAGE)
+
+
+def test_a_snapshot_in_a_registry_is_of_the_image_that_is_named_too(tmp_path: Path) -> None:
+    write_snapshot(sample_snapshot(), tmp_path / "snapshot")
+    registry, engine = FakeRegistry(answers=("localhost",)), NoEngine()
+    request = Push(ref=str(tmp_path / "snapshot"), repository=REPOSITORY)
+    push(request, services(engine, registry=registry))
+
+    pinned = pin(str(NAME), engine, image=IMAGE, registry=registry)
+
+    assert (pinned.ref, pinned.snapshot) == (IMAGE, sample_snapshot().digest)
+    with pytest.raises(UsageError, match="is no image that another machine can pull"):
+        pin(str(NAME), engine, registry=registry)
+
+
+def test_a_registry_that_does_not_answer_is_no_image_that_was_never_pushed() -> None:
+    with pytest.raises(RegistryError, match="does not answer"):
+        pin(TAG, holding(), registry=FakeRegistry(answers=()))
