@@ -19,7 +19,7 @@ from snapenv.cli.options import (
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App
-    from snapenv.model.image import ImageRef
+    from snapenv.model.image import Compression, ImageRef
     from snapenv.model.snapshot import BaseFamily
 
 
@@ -49,6 +49,15 @@ if TYPE_CHECKING:
     group="Image",
     help="Rebuild, and move the tag from the image that has it.",
 )
+@option(
+    "--compression",
+    type=click.Choice(["gzip", "zstd"]),
+    default="gzip",
+    show_default=True,
+    envvar="SNAPENV_COMPRESSION",
+    group="Image",
+    help="Pack new layers like this; zstd is smaller, and wants Docker 23 or newer at a pull.",
+)
 @json_option
 @click.pass_obj
 def build(
@@ -61,6 +70,7 @@ def build(
     mirror: str | None,
     push: bool,
     replace: bool,
+    compression: Compression,
 ) -> None:
     """Build the image of SNAPSHOT, and tag it.
 
@@ -76,5 +86,6 @@ def build(
         mirror=mirror,
         push=push,
         replace=replace,
+        compression=compression,
     )
     app.run(lambda services: run(snapshot, request, services))

@@ -72,6 +72,11 @@ if TYPE_CHECKING:
     from snapenv.secrets.model import Location
 
 _BUILDKIT = "2"
+# Source: https://docs.docker.com/build/exporters/image-registry/; an engine without containerd's
+# store takes it and packs with gzip.
+_ZSTD_LAYERS = json.dumps(
+    [{"Type": "moby", "Attrs": {"compression": "zstd", "oci-mediatypes": "true"}}]
+)
 _BUILDKIT_SINCE = (1, 39)  # the version of the API of Docker 18.09
 _HINT_LINES = 30
 _STEP_LENGTH = 80
@@ -425,6 +430,8 @@ class DockerEngine:
             "buildargs": json.dumps(proxies),
             "rm": "1",
         }
+        if context.compression == "zstd":
+            parameters["outputs"] = _ZSTD_LAYERS
         with client.post(
             self._url("build"),
             params=parameters,

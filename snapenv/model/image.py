@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -142,12 +143,20 @@ def is_kept_tag(tag: str) -> bool:
     return tag.startswith(_KEPT)
 
 
+Compression = Literal["gzip", "zstd"]
+"""How the layers of an image are packed in a registry."""
+
+
 class BuildContext(Struct, frozen=True, kw_only=True):
-    """What a build is given: files by name, the Dockerfile among them, and labels."""
+    """What a build is given: files by name, the Dockerfile among them, and labels.
+
+    ``compression`` is that of new layers; a base's stay as they came.
+    """
 
     files: Mapping[str, Content]
     labels: Mapping[str, str]
     dockerfile: str = "Dockerfile"
+    compression: Compression = "gzip"
 
 
 class Image(Struct, frozen=True, kw_only=True):

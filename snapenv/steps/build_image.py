@@ -8,10 +8,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.base.choose import rebase
-from snapenv.errors import BuildError, LeakError, TagTakenError
+from snapenv.errors import BuildError, EngineError, LeakError, TagTakenError
 from snapenv.lock.fetch import Staged, stage_private_wheels, temporary_folder
 from snapenv.model.host import NEEDS_LABEL
-from snapenv.model.image import BuildContext, ImageRef
+from snapenv.model.image import BuildContext, Compression, ImageRef
 from snapenv.model.needs_label import make_label
 from snapenv.model.snapshot import (
     BASE_DIGEST_LABEL,
@@ -54,6 +54,7 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
     base_family: BaseFamily | None = None
     mirror: str | None = None
     replace: bool = False  # move a name that another image has
+    compression: Compression = "gzip"  # of the layers that are built
 
 
 def find_image(
@@ -142,11 +143,32 @@ def build_unnamed(snapshot: Snapshot, options: BuildOptions, services: Services)
 
 def _build(snapshot: Snapshot, options: BuildOptions, services: Services) -> tuple[Snapshot, Image]:
     """Build, and return the snapshot as it was built: with its base pinned."""
+    if options.compression == "zstd":
+        _refuse_zstd(services)
     pinned = _pin_base(snapshot, options, services)
     with temporary_folder(services) as fetched:
-        context = _context(pinned, stage_private_wheels(pinned, fetched, services), services)
+        context = replace(
+            _context(pinned, stage_private_wheels(pinned, fetched, services), services),
+            compression=options.compression,
+        )
         with services.progress.task(f"Building {snapshot.lock.tag}") as task:
             return pinned, services.engine.build(context, task)
+
+
+def _refuse_zstd(services: Services) -> None:
+    """Refuse to pack with zstd where the engine would pack with gzip and not say so.
+
+    Raises:
+        EngineError: It does not keep its images in containerd's store.
+    """
+    engine = services.engine.describe()
+    if not engine.containerd_store:
+        raise EngineError(
+            f"Docker {engine.version} packs layers with gzip alone: "
+            "it does not keep images in containerd's store",
+            hint='Put {"features": {"containerd-snapshotter": true}} into the daemon.json of '
+            "Docker 24 or newer and restart it, or leave out --compression.",
+        )
 
 
 def _refuse_leaks(image: Image, pinned: Snapshot, services: Services) -> None:

@@ -69,6 +69,9 @@ def _build(snapshot: Snapshot, request: Build, services: Services) -> Outcome[Bu
     digest = pushed.digest if pushed else image.id
     outcome = _outcome(snapshot, ref, image, digest=digest, pushed=request.push)
     outcome = replace(outcome, warnings=base.warnings)
+    if before and before.id == image.id and request.compression != "gzip":
+        unused = f"{ref.tagged} is built already: --compression is for a new image (--replace)"
+        outcome = replace(outcome, warnings=(*outcome.warnings, unused))
     if before and before.id != image.id:
         kept = f"the image before it stays as {ref.tagged}@{before.id}"
         outcome = replace(outcome, lines=(*outcome.lines, kept))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
+from msgspec.structs import replace
 
 from snapenv.content import Tar
 from snapenv.engine.docker import DockerEngine
-from snapenv.errors import BuildError
+from snapenv.errors import BuildError, RegistryError
+from snapenv.model.image import BuildContext, ImageRef
+from snapenv.registry.client import RegistryClient
 from tests.engines.busybox import small_context
 from tests.engines.engine import start_engine
 from tests.engines.newer_engine import CONTAINERD, NEWER, Newer, buildx, start_newer
@@ -111,3 +116,39 @@ def test_buildx_builds_what_we_build(newer: Newer) -> None:
     image = engine.find("snapenv-tests:buildx")
     assert image is not None
     engine.remove("snapenv-tests:buildx")
+
+
+def test_containerd_s_store_packs_new_layers_with_zstd_and_leaves_those_of_the_base(
+    registry: str, engine_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = uuid.uuid4().bytes * 1000  # of a layer that the engine has not packed before
+    ref = ImageRef(repository=f"{registry}/zstd/{uuid.uuid4().hex}", tag="base")
+    monkeypatch.setenv("DOCKER_HOST", provide(lambda place: start_newer(place, CONTAINERD)))
+    engine = DockerEngine()
+    engine.tag(engine.build(small_context(), FakeTask()), ref)
+    engine.push(ref, FakeTask())
+    on_base = BuildContext(
+        files={"Dockerfile": f"FROM {ref}\nCOPY x /made/\n".encode(), "x": content},
+        labels={},
+        compression="zstd",
+    )
+    packed = replace(ref, tag="zstd")
+
+    engine.tag(engine.build(on_base, FakeTask()), packed)
+    engine.push(packed, FakeTask())
+
+    *of_base, last = RegistryClient().read(packed).layers
+    assert [layer.digest for layer in of_base] == [
+        layer.digest for layer in RegistryClient().read(ref).layers
+    ]
+    assert (last.media_type or "").endswith("zstd")
+    for name in (ref, packed):
+        engine.remove(name.tagged)
+    pulling = provide(lambda place: start_newer(place, NEWER))
+    monkeypatch.setenv("DOCKER_HOST", pulling)
+    pulled = DockerEngine().pull(packed, FakeTask())
+    assert DockerEngine().read_folder(pulled, "/made") == {"x": content}
+    DockerEngine().remove(packed.tagged)
+    monkeypatch.setenv("DOCKER_HOST", engine_host)
+    with pytest.raises(RegistryError):
+        DockerEngine().pull(packed, FakeTask())

@@ -270,9 +270,13 @@ VERSION = "org.opencontainers.image.version"
         ({VERSION: "22.04"}, f"{REGISTRY}/nvidia/pytorch:25.10-py3", "2.39"),
         ({VERSION: "22.04"}, "example.com/team/env:1", None),
         ({UBUNTU: "ubuntu", VERSION: "77.04"}, "example.com/team/env:1", None),
+        ({}, "debian:12-slim", "2.36"),
+        ({}, f"{REGISTRY}/library/ubuntu:24.04", "2.39"),
+        ({}, f"{REGISTRY}/nvidia/cuda:12.4.1-runtime-ubuntu22.04", "2.35"),
+        ({}, "debian:77-slim", None),
     ],
 )
-def test_the_c_library_of_an_image_is_that_of_its_ubuntu(
+def test_the_c_library_of_an_image_is_that_of_its_distribution(
     labels: dict[str, str], name: str, glibc: str | None
 ) -> None:
     image = remote(labels=labels, name=name)

@@ -6,7 +6,7 @@ import pytest
 from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
-from snapenv.errors import BuildError, TagTakenError
+from snapenv.errors import BuildError, EngineError, TagTakenError, UsageError
 from snapenv.lock.store import write_snapshot
 from snapenv.model.fingerprint import Speed
 from snapenv.model.image import Image, ImageRef
@@ -16,6 +16,7 @@ from snapenv.workflows.list import Listing, list_images
 from tests.fakes import FakeTask
 from tests.samples import (
     TAG,
+    sample_base_lock,
     sample_distribution,
     sample_environment,
     sample_facts,
@@ -23,10 +24,20 @@ from tests.samples import (
     sample_lock,
     sample_snapshot,
 )
-from tests.workflows.services import BASE, REGISTRY, REPOSITORY, EngineWithBase, services, target
+from tests.workflows.services import (
+    BASE,
+    REGISTRY,
+    REPOSITORY,
+    EngineWithBase,
+    NoEngine,
+    services,
+    target,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from snapenv.model.snapshot import BaseFamily
 
 REQUEST = Build(repository=REPOSITORY, mirror=REGISTRY)
 NAME = f"{REPOSITORY}:{TAG}"
@@ -268,3 +279,77 @@ def test_the_image_that_loses_its_tag_keeps_a_name_and_comes_back_by_its_id(
     )
     listed = list_images(Listing(repository=REPOSITORY), outside).result.images
     assert [row.tag for row in listed] == [TAG]
+
+
+SLIM = ImageRef(repository=f"{REGISTRY}/library/debian", tag="12-slim")
+
+
+def engine_with_slim() -> EngineWithBase:
+    """Return an engine whose registry has a plain Debian too."""
+    engine = EngineWithBase()
+    engine.images[SLIM.tagged] = BASE
+    engine.push(SLIM, FakeTask())
+    engine.remove(SLIM.tagged)
+    return engine
+
+
+def test_a_snapshot_is_built_on_another_family_and_travels_as_it_was_captured(
+    snapshot: Path,
+) -> None:
+    engine = engine_with_slim()
+
+    outcome = build(snapshot, replace(REQUEST, base_family="slim"), services(engine))
+
+    (context,) = engine.built
+    dockerfile = bytes(context.files[context.dockerfile]).decode()
+    assert f"FROM {SLIM.tagged}@sha256:" in dockerfile
+    assert "FROM tools AS uv\n" in dockerfile
+    assert context.files["Dockerfile"] == (snapshot / "Dockerfile").read_bytes()
+    assert outcome.result.base == SLIM.tagged
+
+
+def test_the_image_of_one_family_is_not_taken_for_another_s(snapshot: Path) -> None:
+    engine = engine_with_slim()
+    build(snapshot, replace(REQUEST, base_family="slim"), services(engine))
+
+    build(snapshot, replace(REQUEST, base_family="slim"), services(engine))
+    with pytest.raises(TagTakenError, match=r"on .*/nvidia/pytorch:"):
+        build(snapshot, replace(REQUEST, base_family="pytorch"), services(engine))
+    assert len(engine.built) == 1
+
+
+@pytest.mark.parametrize("family", ["slim", "cuda"])
+def test_packages_of_nvidia_s_image_are_not_built_on_another_family(
+    family: BaseFamily, tmp_path: Path
+) -> None:
+    write_snapshot(sample_snapshot(sample_base_lock()), tmp_path / "own")
+
+    with pytest.raises(UsageError, match=f"--base-family {family} is for an isolated"):
+        build(tmp_path / "own", replace(REQUEST, base_family=family), services(NoEngine()))
+
+
+def test_layers_are_packed_with_zstd_where_the_engine_can(snapshot: Path) -> None:
+    engine = EngineWithBase()
+    engine.described = replace(engine.described, containerd_store=True)
+    request = replace(REQUEST, compression="zstd")
+
+    first, second = (build(snapshot, request, services(engine)) for _ in range(2))
+
+    assert [context.compression for context in engine.built] == ["zstd"]
+    assert not first.warnings
+    assert second.warnings == (
+        wording(
+            "localhost:5000/team/env:train-yolov8.4.190-base-cu130 is built already: "
+            "--compression is for a new image (--replace)"
+        ),
+    )
+
+
+def test_zstd_is_refused_where_the_engine_would_pack_with_gzip(snapshot: Path) -> None:
+    engine = EngineWithBase()
+
+    with pytest.raises(EngineError) as caught:
+        build(snapshot, replace(REQUEST, compression="zstd"), services(engine))
+
+    assert "containerd-snapshotter" in caught.value.hint
+    assert engine.built == []
