@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
 
 from snapenv.errors import UsageError
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
@@ -133,6 +134,7 @@ def render_github(work: Workload, options: CiOptions) -> Rendered:
     return Rendered(
         files=tuple(_files("github", _GITHUB, _view(work, options, _GITHUB))),
         start="git add .github && git commit -m 'Build and train in CI' && git push",
+        notes=tuple(_notes(work, options)),
     )
 
 
@@ -160,9 +162,12 @@ def render_gitlab(work: Workload, options: CiOptions) -> Rendered:
     return Rendered(
         files=tuple(_files("gitlab", _GITLAB, _view(work, options, _GITLAB))),
         start="git add .gitlab && git commit -m 'Build and train in CI' && git push",
-        notes=tuple(
-            f"a job cannot mount {mount.target}: name it under volumes in the runner's config.toml"
-            for mount in work.launch.mounts
+        notes=(
+            *_notes(work, options),
+            *(
+                f"no job can mount {mount.target}: add it to volumes in the runner's config.toml"
+                for mount in launch.mounts
+            ),
         ),
     )
 
@@ -174,6 +179,12 @@ def _refuse(target: str, asked: Mapping[str, object]) -> None:
                 f"{option} has no place in a pipeline of --as {target}",
                 hint="Leave it out; what a runner gives a job is set where the runner is set up.",
             )
+
+
+def _notes(work: Workload, options: CiOptions) -> Iterator[str]:
+    version = work.program.rpartition(" ")[2]
+    if options.install is None and Version(version).is_devrelease:
+        yield f"jobs install snapenv {version}: where no index has it, say --install REQUIREMENT"
 
 
 def _is_outside(work: Workload) -> bool:

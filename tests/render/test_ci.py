@@ -233,6 +233,17 @@ def test_a_job_gets_the_gpus_and_the_folders_that_were_named() -> None:
     assert "NVIDIA_VISIBLE_DEVICES=void" in str(without)
 
 
+@providers
+def test_a_version_that_no_index_may_have_is_named(provider: str) -> None:
+    development = replace(workload(), program="snapenv 0.2.0.dev0")
+
+    assert RENDERERS[provider](workload(), CHOSEN).notes == ()
+    (note,) = RENDERERS[provider](development, CHOSEN).notes
+    assert "0.2.0.dev0" in note
+    named = replace(CHOSEN, install="snapenv @ https://example.com/snapenv-0.2-py3-none-any.whl")
+    assert RENDERERS[provider](development, named).notes == ()
+
+
 def test_a_folder_that_a_runner_must_mount_is_named() -> None:
     rendered = render_gitlab(workload(data=("/datasets/coco",)), CHOSEN)
 
