@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from snapenv.model.facts import Kernels
 from snapenv.model.hardware import Driver
 from snapenv.model.host import NEEDS_LABEL
+from snapenv.model.snapshot import SitePackages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,10 @@ class NeedsLabel(Struct, frozen=True, kw_only=True):
     packages: int | None = None
     driver: Driver | None = None
     gpus: tuple[str, ...] = ()
+    machine: str | None = None  # "amd64"
+    glibc: str | None = None  # of the captured system
+    site_packages: SitePackages | None = None
+    conda: bool = False
     kernels: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -73,6 +78,10 @@ def _label(lock: Lock) -> NeedsLabel:
         packages=len(versions),
         driver=hardware.driver,
         gpus=tuple(dict.fromkeys(gpu.name for gpu in hardware.gpus)),
+        machine=hardware.system.architecture,
+        glibc=hardware.system.glibc,
+        site_packages=lock.base.site_packages,
+        conda=lock.conda is not None,
         kernels=tuple(_row(row) for row in sorted(kernels, key=_torch_first)),
     )
 

@@ -224,6 +224,14 @@ class DoctorResult(Result, Struct, frozen=True, kw_only=True):
     machine: Machine | None = None  # what this machine can run, where no REF was named
 
 
+class LastVerdict(Struct, frozen=True, kw_only=True):
+    """What the last proof on this machine said of a snapshot."""
+
+    ok: bool  # whether it is the environment that was captured
+    tier: Tier | None = None  # None where nothing was trained
+    at: str  # RFC 3339
+
+
 class ListedImage(Struct, frozen=True, kw_only=True):
     """One name of an image that is local, in its registry, or both."""
 
@@ -235,6 +243,13 @@ class ListedImage(Struct, frozen=True, kw_only=True):
     local: bool = False  # the engine has it
     remote: bool | None = None  # None where the registry was not asked
     same: bool | None = None  # whether both are one image; None where it is not in both
+    kind: Literal["image", "snapshot"] = "image"  # a snapshot may lie alone in a registry
+    digest: str | None = None  # of the manifest in the registry
+    gpus: tuple[str, ...] = ()  # names, of the machine that it was captured on
+    verified: LastVerdict | None = None  # of the last restore or verify on this machine
+    pull_bytes: int | None = None  # what a pull moves, less the layers that the engine has
+    runs: Literal["yes", "no", "unknown"] | None = None  # here; None where the registry has none
+    reason: str | None = None  # why it does not run here, or why that is not known
 
     @property
     def where(self) -> str:
@@ -249,6 +264,7 @@ class ListResult(Result, Struct, frozen=True, kw_only=True):
 
     repository: str  # that was listed
     remote: bool  # the registry was asked too
+    fits: str | None = None  # the newest that runs here, with its digest, where that was asked for
     images: tuple[ListedImage, ...]  # by name
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.facts import Facts
     from snapenv.model.image import Image, RemoteImage
+    from snapenv.model.needs_label import NeedsLabel
     from snapenv.model.snapshot import Lock
     from snapenv.nvidia.catalogue import Catalogue, CatalogueImage
     from snapenv.nvidia.catalogue import Kernels as Capabilities
@@ -88,19 +89,24 @@ def of_image(
 
 def of_labels(image: Image | RemoteImage, ref: ImageRef, catalogue: Catalogue) -> Needs:
     """Return what an image tells without a look into it: by our label, else by its variables."""
-    label, name = read_label(image.labels), str(ref.tagged)
-    if label:
-        needs = Needs(
-            name=name,
-            torch=label.torch,
-            cuda=label.cuda,
-            kernels=tuple(map(read_row, label.kernels)),
-            captured_driver=label.driver,
-            captured_gpus=label.gpus,
-        )
-    else:
-        needs = _of_variables(image, ref, catalogue)
-    return of_image(needs, image, ref, catalogue)
+    label = read_label(image.labels)
+    needs = of_label(label, ref.tagged) if label else _of_variables(image, ref, catalogue)
+    return of_image(replace(needs, glibc=None), image, ref, catalogue)  # it has its own
+
+
+def of_label(label: NeedsLabel, name: str) -> Needs:
+    """Return what our label tells; of the image that an environment is in, nothing."""
+    return Needs(
+        name=name,
+        architecture=label.machine,
+        torch=label.torch,
+        cuda=label.cuda,
+        kernels=tuple(map(read_row, label.kernels)),
+        captured_driver=label.driver,
+        captured_gpus=label.gpus,
+        glibc=label.glibc,
+        conda=label.conda,
+    )
 
 
 def for_device(needs: Needs, device: str, *, venv: bool = False) -> Needs:

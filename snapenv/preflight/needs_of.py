@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,14 +15,24 @@ from msgspec.structs import replace
 from snapenv.errors import EngineError, EngineMissingError, NotFoundError, RegistryError
 from snapenv.model.host import Needs, Unread
 from snapenv.model.image import ImageRef, Layer, RemoteImage
+from snapenv.model.needs_label import read_label
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import load_catalogue
-from snapenv.preflight.needs import for_device, of_base, of_image, of_labels, of_lock
+from snapenv.preflight.checks import preflight
+from snapenv.preflight.needs import (
+    for_device,
+    of_base,
+    of_image,
+    of_label,
+    of_labels,
+    of_lock,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from snapenv.model.artifact import RemoteSnapshot
     from snapenv.model.host import Host
     from snapenv.model.image import Image
     from snapenv.model.snapshot import Snapshot
@@ -30,6 +40,14 @@ if TYPE_CHECKING:
 
 _ASKED = 8  # local images that may have layers in common
 _MACHINES = ("amd64", "arm64")
+
+
+class Fit(Struct, frozen=True, kw_only=True):
+    """Whether a machine runs something, why it does not, and what it would have to fetch."""
+
+    runs: Literal["yes", "no", "unknown"]
+    reason: str | None = None  # where it does not, or nobody knows
+    missing: tuple[Layer, ...] = ()
 
 
 class RunOptions(Struct, frozen=True, kw_only=True):
@@ -149,6 +167,45 @@ def relatives(labels: Mapping[str, str], ref: ImageRef, services: Services) -> t
     except EngineMissingError:
         return ()
     return tuple(image for image in images if image)
+
+
+def judge_remote(
+    remote: RemoteImage | RemoteSnapshot,
+    host: Host,
+    *,
+    local_images: Sequence[Image],
+    options: RunOptions,
+) -> Fit:
+    """Tell whether this machine runs what lies in a registry, from its labels and facts alone.
+
+    A snapshot alone is to become a venv, or, where its packages are a base image's, an image.
+    Without our label nothing is known.
+    """
+    labels = remote.labels if isinstance(remote, RemoteImage) else remote.annotations
+    label = read_label(labels)
+    missing = _missing(remote, local_images)
+    if label is None:
+        return Fit(runs="unknown", reason="its labels do not say what it needs", missing=missing)
+    if isinstance(remote, RemoteImage):
+        needs = of_labels(remote, remote.ref, load_catalogue())
+        needs = for_device(replace(needs, missing=missing), options.device)
+    else:
+        venv = label.site_packages == "isolated"
+        needs = replace(of_label(label, str(remote.ref)), builds=not venv)
+        needs = for_device(needs, options.device, venv=venv)
+    failing = [check for check in preflight(host, needs, load_catalogue()) if check.fails]
+    if not failing:
+        return Fit(runs="yes", missing=missing)
+    reason = f"{failing[0].id}: {failing[0].actual}, needed: {failing[0].expected}"
+    return Fit(runs="no", reason=reason, missing=missing)
+
+
+def _missing(
+    remote: RemoteImage | RemoteSnapshot, local_images: Sequence[Image]
+) -> tuple[Layer, ...]:
+    if isinstance(remote, RemoteImage):
+        return missing_layers(remote, local_images)
+    return tuple(Layer(digest=layer.digest, size_bytes=layer.size) for layer in remote.layers)
 
 
 def _count_common(left: Sequence[str], right: Sequence[str]) -> int:

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
     from snapenv.model.results import (
         CleanResult,
+        ListedImage,
         ListResult,
         PsResult,
     )
 
 _COMMAND = 60  # characters
+_DIGEST = 12  # digits of it, as docker shows
 _UNKNOWN = "unknown"
 
 
@@ -35,6 +37,23 @@ def list_lines(result: ListResult) -> Iterator[str]:
         day = (image.created or _UNKNOWN)[:10]
         size_ = _UNKNOWN if image.size_bytes is None else size(image.size_bytes)
         yield f"  {image.tag:<{width}}  {size_:>8}  {day:<10} {image.where}"
+        if image.runs:
+            yield from map(printable, _remote_lines(image))
+
+
+def _remote_lines(image: ListedImage) -> Iterator[str]:
+    """Yield what lies in a registry: whether it runs here, what it is, and why it does not run."""
+    digest = (image.digest or _UNKNOWN).removeprefix("sha256:")[:_DIGEST]
+    captured = f" of {', '.join(image.gpus)}" if image.gpus else ""
+    yield f"    runs: {image.runs:<7}  {image.kind}{captured}  {digest}"
+    verdict = "unverified"
+    if image.verified:
+        tier = image.verified.tier or "verified"
+        verdict = f"{tier if image.verified.ok else 'different'} {image.verified.at[:10]}"
+    pull = "" if image.pull_bytes is None else f", {size(image.pull_bytes)} to pull"
+    yield f"    {verdict}{pull}"
+    if image.reason:
+        yield f"    {image.reason}"
 
 
 def run_lines(result: PsResult) -> Iterator[str]:

@@ -10,10 +10,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.model.outcome import Outcome
-from snapenv.model.results import Report, Row
+from snapenv.model.results import LastVerdict, Report, Row
 from snapenv.report.html import write_report
 from snapenv.steps.prove import Proved, prove
 from snapenv.steps.source import SnapshotFolder
+from snapenv.steps.verdicts import keep_verdict
 from snapenv.verify.differences import differences, sections
 
 if TYPE_CHECKING:
@@ -79,8 +80,13 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
         warnings=services.warnings(),
         verdict=proved.verdict,
     )
+    now = datetime.now(timezone.utc)
+    verdict = LastVerdict(
+        ok=proved.verdict.ok, tier=proved.tier, at=now.isoformat(timespec="seconds")
+    )
+    keep_verdict(services.state, snapshot.digest, verdict)
     if request.report:
-        where, now = f"{request.engine}, {runnable.name}", datetime.now(timezone.utc)
+        where = f"{request.engine}, {runnable.name}"
         report = _report(snapshot, proved, outcome, restored_in=where, now=now)
         write_report(request.report, report, services.secrets())
     return outcome

@@ -63,6 +63,22 @@ def test_a_colleague_without_docker_has_the_same_environment(
     assert Venv(into).say("import ours; print(ours.OURS)") == "1\n"
 
 
+def test_the_newest_that_runs_here_is_named_as_restore_wants_it(
+    handed: Handed, tmp_path: Path
+) -> None:
+    repository, into = handed.ref.repository, tmp_path / "back"
+    command = Command({**NOWHERE, "XDG_STATE_HOME": str(tmp_path / "state")})
+
+    (before,) = command.result("list", "--remote", repository)["images"]
+    (name,) = command.run("list", "--fits", repository).stdout.split()
+    command.result("restore", name, "--engine", "venv", "--into", str(into), "--no-smoke")
+    (after,) = command.result("list", "--remote", repository)["images"]
+
+    assert (before["kind"], before["runs"], before["verified"]) == ("snapshot", "yes", None)
+    assert name == f"{handed.ref}@{before['digest']}"
+    assert (after["verified"]["ok"], after["verified"]["tier"]) == (True, None)
+
+
 def test_a_name_in_the_registry_is_compared_shown_and_pulled(
     handed: Handed, tmp_path: Path
 ) -> None:

@@ -143,8 +143,11 @@ def test_only_tags_of_the_convention_are_asked_for() -> None:
     assert lines == (
         REPOSITORY,
         wording("  train-yolov8.4.190-base-cu130  700.0 MB  2026-03-01 remote"),
+        wording("    runs: unknown  image  111111111111"),
+        wording("    unverified, 700.0 MB to pull"),
+        wording("    its labels do not say what it needs"),
     )
-    assert counter.registry.asked == [REPOSITORY, NAME]
+    assert set(counter.registry.asked) == {REPOSITORY, NAME}
 
 
 def test_what_the_registry_did_not_name_is_here_alone() -> None:
@@ -169,23 +172,22 @@ def test_without_an_engine_the_registry_is_listed_with_a_warning() -> None:
 
     outcome = list_images(Listing(repository=REPOSITORY, remote=True), ask)
 
-    assert outcome.lines[1].endswith("remote")
+    assert [one.where for one in outcome.result.images] == ["remote"]
     assert "local images are not listed" in outcome.warnings[0]
     with pytest.raises(EngineMissingError):
         list_images(Listing(repository=REPOSITORY), ask)
 
 
-def test_an_image_for_another_machine_is_listed_with_a_warning() -> None:
+def test_an_image_for_another_machine_is_listed_with_the_reason() -> None:
     registry = FakeRegistry(images={NAME: there(machine="arm64")})
 
     outcome = list_images(
         Listing(repository=REPOSITORY, remote=True), services(Shelf(), registry=registry)
     )
 
-    assert outcome.lines[1].split() == [TAG, "unknown", "unknown", "remote"]
-    assert outcome.warnings == (
-        wording("train-yolov8.4.190-base-cu130 is not for this kind of machine, or is gone"),
-    )
+    (row,) = outcome.result.images
+    assert (row.tag, row.size_bytes, row.where, row.runs) == (TAG, None, "remote", "no")
+    assert f"there is no {NAME} for amd64" in str(row.reason)
 
 
 def test_a_repository_of_no_registry_is_not_asked_for() -> None:

@@ -1,0 +1,85 @@
+"""Measure ``list --remote --fits`` over a registry's tags, beside the same requests made by hand.
+
+``python -m tests.benchmarks.listing [TAGS] [ROUNDS]``; the registry is the tests' own, on loopback,
+and the images are small ones with configs of 11 kB. By hand means one session of requests and 16 threads, which read each manifest and each config, and
+decide nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from snapenv.model.host import NEEDS_LABEL
+from snapenv.model.needs_label import make_label
+from snapenv.model.oci import OCI_MANIFEST
+from snapenv.model.snapshot import SNAPSHOT_LABEL
+from tests.benchmarks.measure import Work, best, show
+from tests.engines.engine import engine_address
+from tests.engines.place import Place
+from tests.engines.registry import start_registry
+from tests.registry.pushed import Shelf
+from tests.samples import sample_lock
+
+NOWHERE = "unix:///nonexistent/docker.sock"
+BY_HAND = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import requests
+from requests.adapters import HTTPAdapter
+url, accept = sys.argv[1], {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+session = requests.Session()
+session.trust_env = False
+session.mount("http://", HTTPAdapter(pool_maxsize=16))
+def read(tag):
+    manifest = session.get(f"{url}/manifests/{tag}", headers=accept).json()
+    return session.get(f"{url}/blobs/{manifest['config']['digest']}").json()
+tags = session.get(f"{url}/tags/list?n=1000").json()["tags"]
+with ThreadPoolExecutor(16) as pool:
+    print(len(list(pool.map(read, tags))))
+"""
+
+
+def main(tags: int, rounds: int) -> None:
+    registry = start_registry(Place.default())
+    shelf = fill(registry, tags)
+    host, _, path = shelf.repository.partition("/")
+    engines = {"": engine_address(Place.default()), ", no Docker": NOWHERE}
+    python, snapenv = sys.executable, (sys.executable, "-m", "snapenv")
+    by_hand = Work(
+        name="by hand", argv=(python, "-c", BY_HAND, f"http://{host}/v2/{path}"), environment={}
+    )
+    works = [
+        Work(
+            name=f"snapenv list {word}{where}",
+            argv=(*snapenv, "list", word, shelf.repository),
+            environment={"DOCKER_HOST": address},
+        )
+        for word, where in (("--fits", ""), ("--remote", ""), ("--remote", ", no Docker"))
+        for address in (engines[where],)
+    ]
+    show(best([by_hand, *works], rounds=rounds), against=(by_hand.name,))
+
+
+def fill(registry: str, tags: int) -> Shelf:
+    """Push as many images, each with a config of its own."""
+    shelf = Shelf.new(registry)
+    labels = {SNAPSHOT_LABEL: f"sha256:{'a' * 64}", NEEDS_LABEL: make_label(sample_lock())}
+    first = shelf.push("first", media_type=OCI_MANIFEST, labels=labels, layer_bytes=1600)
+    manifest = json.loads(first.manifest)
+    for number in range(tags):
+        config = {
+            "architecture": "amd64",
+            "os": "linux",
+            "created": f"2026-03-01T12:{number // 60:02}:{number % 60:02}Z",
+            "config": {"Labels": {**labels, "padding": "x" * 10_000}},
+            "rootfs": {"type": "layers", "diff_ids": list(first.diff_ids)},
+        }
+        described = shelf.put_blob(json.dumps(config).encode(), manifest["config"]["mediaType"])
+        content = json.dumps({**manifest, "config": described}).encode()
+        shelf.put_manifest(f"train-yolov8.4.{number}-base-cu130", content, OCI_MANIFEST)
+    return shelf
+
+
+if __name__ == "__main__":
+    main(*(int(word) for word in (*sys.argv[1:], *("200", "5")[len(sys.argv) - 1 :])))
