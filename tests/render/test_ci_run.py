@@ -42,6 +42,8 @@ pytestmark = pytest.mark.docker
 
 PROGRAMS = Path(sys.executable).parent
 PROJECT = "https://github.com/team/project.git"  # act takes no other host
+GITLAB = {name: f".gitlab/snapenv-{name}.yml" for name in ("image", "train")}
+INCLUDED = [{"local": path} for path in GITLAB.values()]
 YOLO = """\
 #!/bin/sh
 set -eu
@@ -140,7 +142,7 @@ class Project:
         self.run("git", "add", "--all")  # a job gets what git knows
         return self.run(
             *program,
-            *("--file", f".gitlab/snapenv-{name}.yml", "--no-evaluate-rule-changes"),
+            *("--file", name, "--no-evaluate-rule-changes"),
             *("--variable", "CI_PIPELINE_SOURCE=push", *words),
             PATH=f"{Path(program[0]).parent}:{os.environ['PATH']}",
         )
@@ -294,10 +296,10 @@ def test_a_training_of_gitlab_runs_in_the_image_and_fails_where_metrics_fall(
     artifacts = pushed.folder / ".gitlab-ci-local" / "artifacts" / "snapenv-train"
     pushed.configure("0.41")
     with helper_image(engine_host, base_image) as helper:
-        first = pushed.gitlab("train", "--helper-image", helper)
+        first = pushed.gitlab(GITLAB["train"], "--helper-image", helper)
         kept = (artifacts / "metrics" / "results.csv").read_text()
         pushed.configure("0.38")
-        second = pushed.gitlab("train", "--helper-image", helper)
+        second = pushed.gitlab(GITLAB["train"], "--helper-image", helper)
 
     assert first.returncode == 0, first.stdout
     assert f"snapenv-train starting {pushed.image}" in first.stdout
@@ -307,9 +309,21 @@ def test_a_training_of_gitlab_runs_in_the_image_and_fails_where_metrics_fall(
     assert "| mAP50-95(B) | 0.4100 | 0.3800 | -0.0300 |" in second.stdout
 
 
+def test_one_file_may_include_both_pipelines_of_gitlab(pushed: Project) -> None:
+    (pushed.folder / ".gitlab-ci.yml").write_text(f"include: {json.dumps(INCLUDED)}\n")
+
+    done = pushed.gitlab(".gitlab-ci.yml", "--list-csv")
+
+    assert done.returncode == 0, done.stdout
+    assert re.findall(r"^(snapenv-\w+);", done.stdout, re.MULTILINE) == [
+        "snapenv-image",
+        "snapenv-train",
+    ]
+
+
 @pytest.mark.full
 def test_a_training_of_gitlab_does_not_run_outside_of_the_image(pushed: Project) -> None:
-    done = pushed.gitlab("train", "--force-shell-executor")
+    done = pushed.gitlab(GITLAB["train"], "--force-shell-executor")
 
     assert done.returncode == 1
     assert "not in the image" in done.stdout
@@ -332,7 +346,7 @@ def test_an_image_that_the_registry_has_is_not_built_again(
 @pytest.mark.full
 def test_gitlab_makes_the_same_image(pushed: Project) -> None:
     done = pushed.gitlab(
-        "image", "--force-shell-executor", "--variable", f"DOCKER_HOST={pushed.engine}"
+        GITLAB["image"], "--force-shell-executor", "--variable", f"DOCKER_HOST={pushed.engine}"
     )
 
     assert done.returncode == 0, done.stdout
