@@ -13,7 +13,7 @@ import io
 import posixpath
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from snapenv.ports import Completed, Task
 
 _LINE = re.compile(r"(?m)^(?P<name>[\w.-]+)==(?P<version>\S+)(?: +# via (?P<via>.*))?$")
-_INPUT = "-r requirements.in"
 _HELD = "held"  # the folder of wheels that no index has
 _PREFERENCES = "preferences.txt"
 _EXCLUDES, _OVERRIDES = "excludes.txt", "overrides.txt"
@@ -47,27 +46,37 @@ _NAMED = 12  # packages that a message names
 _CAUSE_LENGTH = 600  # characters
 
 
+class Price(Struct, frozen=True, kw_only=True):
+    """What else would have to move, in a sentence, and why, in uv's words where it has some."""
+
+    moves: str
+    cause: str
+
+    def refused(self) -> ConflictError:
+        """Return the error that it is not to be."""
+        return ConflictError(
+            f"{self.cause} {self.moves}".strip(),
+            hint="Let them move with --allow-moves, or name another version.",
+        )
+
+
 class Resolution(Struct, frozen=True, kw_only=True):
     """What an environment is to hold: a version of each distribution, and what moves."""
 
     versions: Mapping[str, str]  # by name, of those that uv resolved
     moves: tuple[Move, ...]  # by name, those that were asked for first
     warnings: tuple[str, ...] = ()
+    price: Price | None = None  # others move too, which nobody has allowed
 
 
 class Resolving(Struct, frozen=True, kw_only=True):
-    """What is resolved, and by what.
-
-    Other packages may move too where that is allowed, or where ``confirm``, which is told why and
-    what, says so.
-    """
+    """What is resolved, and by what; others may move too where that is allowed."""
 
     snapshot: Snapshot
     changes: Changes
     uv: Uv
     facts: Facts  # of the snapshot, with the Python that is wanted
     allow_moves: bool = False
-    confirm: Callable[[str], bool] | None = None
 
 
 class _Versions(Struct, frozen=True, kw_only=True):
@@ -89,11 +98,11 @@ class _Held(Struct, frozen=True, kw_only=True):
 
 
 def resolve(resolving: Resolving, task: Task) -> Resolution:
-    """Find versions for what is asked for that fit all that is held, and what else must move.
+    """Find versions for what is asked for that fit all that is held, else what else must move.
 
     Raises:
         NotFoundError: No index has a package, or this version of it, for this Python.
-        ConflictError: There is no solution, or one that needs other moves and they may not be.
+        ConflictError: There is no solution.
         PackageIndexError: An index does not answer.
     """
     task.note("asking for the versions")
@@ -145,12 +154,7 @@ def _choose(
         return replace(moved, warnings=(*moved.warnings, more))
     goal = farther or f"Python {resolving.changes.python or 'as it is'}"
     told = f"{goal} needs other packages to move too: {_named(others)}"
-    if resolving.confirm and resolving.confirm(told):
-        return price
-    raise ConflictError(
-        f"{hard.cause} {told}".strip(),
-        hint="Let them move with --allow-moves, or name another version.",
-    )
+    return replace(price, price=Price(moves=told, cause=hard.cause))
 
 
 def choose_wheels(

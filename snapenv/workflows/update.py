@@ -211,11 +211,13 @@ def _plan(request: Update, parent: Snapshot, services: Services) -> _Planned:
         uv=uv,
         facts=facts,
         allow_moves=request.allow_moves,
-        confirm=request.confirm,
     )
     with services.progress.task("Resolving") as task:
         resolution = resolve(resolving, task)
-        task.note("asking for the wheels")
+    price = resolution.price
+    if price and not (request.confirm and request.confirm(price.moves)):
+        raise price.refused()
+    with services.progress.task("Asking for the wheels") as task:
         wheels = choose_wheels(
             resolution, facts, uv, task, everything=_changes_minor(lock, changes)
         )

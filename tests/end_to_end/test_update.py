@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,6 +141,34 @@ def test_another_move_has_to_be_allowed(captured: Captured, tmp_path: Path) -> N
 
     assert "part 1.0 → 2.0" in told
     assert "--allow-moves" in told
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"y", 0), (b"n", 5)])
+def test_on_a_terminal_one_is_asked(
+    captured: Captured, tmp_path: Path, answer: bytes, code: int
+) -> None:
+    leader, follower = pty.openpty()
+    words = ("update", str(captured.snapshot), "--upgrade", "tool==2.0", "--edits", "drop")
+    with subprocess.Popen(
+        [sys.executable, "-m", "snapenv", *words, "-o", str(tmp_path / "after")],
+        env={**os.environ, **captured.command.environment},
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+    ) as program:
+        os.close(follower)
+        shown = b""
+        while b"Let them move?" not in shown:
+            shown += os.read(leader, 4096)
+        os.write(leader, answer + b"\n")
+        with contextlib.suppress(OSError):  # the other side has ended
+            while os.read(leader, 4096):
+                pass
+    os.close(leader)
+
+    assert b"part 1.0 \xe2\x86\x92 2.0" in shown
+    assert program.returncode == code
+    assert (tmp_path / "after").exists() == (code == 0)
 
 
 def test_nothing_to_change_is_a_no_and_writes_nothing(captured: Captured, tmp_path: Path) -> None:

@@ -128,39 +128,24 @@ def test_as_far_as_what_is_held_lets_it_and_the_rest_has_a_price(uv: Uv) -> None
     )
 
 
-def test_other_moves_are_named_with_the_cause_and_not_made(uv: Uv) -> None:
-    with pytest.raises(ConflictError) as caught:
-        resolved(holding(app="1.0", lib="1.0"), upgrade("app", "==2.0"), uv)
+def test_other_moves_are_a_price_with_its_cause(uv: Uv) -> None:
+    found = resolved(holding(app="1.0", lib="1.0"), upgrade("app", "==2.0"), uv)
 
-    assert caught.value.message == wording(
+    assert found.price
+    assert found.price.refused().message == wording(
         "Because app>=2.0 depends on lib>=2 and you require lib==1.0, we can conclude that your requirements and app>=2.0 are incompatible. And because you require app==2.0, we can conclude that your requirements are unsatisfiable. app 1.0 → 2.0 needs other packages to move too: lib 1.0 → 2.0"
     )
-    assert "--allow-moves" in caught.value.hint
-
-
-@pytest.mark.parametrize("how", ["allowed", "confirmed"])
-def test_other_moves_are_made_where_they_may(uv: Uv, how: str) -> None:
-    asked = list[str]()
-
-    def confirm(text: str) -> bool:
-        asked.append(text)
-        return True
-
-    snapshot = holding(app="1.0", lib="1.0")
-    resolving = Resolving(
-        snapshot=snapshot,
-        changes=upgrade("app", "==2.0"),
-        uv=uv,
-        facts=snapshot.lock.facts,
-        allow_moves=how == "allowed",
-        confirm=confirm,
-    )
-
-    found = resolve(resolving, FakeTask())
-
     assert moves(found) == ["app 1.0 → 2.0", "extra-part 1.0 added", "lib 1.0 → 2.0"]
     assert [move.requested for move in found.moves] == [True, False, False]
-    assert len(asked) == (0 if how == "allowed" else 1)
+
+
+def test_moves_that_are_allowed_have_no_price(uv: Uv) -> None:
+    snapshot = holding(app="1.0", lib="1.0")
+
+    found = resolved(snapshot, upgrade("app", "==2.0"), uv, allow_moves=True)
+
+    assert moves(found) == ["app 1.0 → 2.0", "extra-part 1.0 added", "lib 1.0 → 2.0"]
+    assert found.price is None
 
 
 def test_a_wheel_that_travels_is_held_whatever_may_move(uv: Uv) -> None:
