@@ -60,15 +60,25 @@ def test_the_exit_code_is_that_of_the_program(
     assert containers(engine_host, job) == []
 
 
-def test_a_cancelled_job_leaves_no_container(jobs: Jobs, image: ImageRef, engine_host: str) -> None:
-    job = jobs.submit(jobs.write("yolo", "train", "epochs=200", runtime="docker", image=image))
-    jobs.until(job, "from epoch 0 on")
+@pytest.mark.parametrize(
+    "program",
+    [
+        "echo up; exec sleep 100",
+        pytest.param("trap '' INT TERM; echo up; sleep 100", marks=pytest.mark.full),
+    ],
+    ids=["ends", "must be killed"],
+)
+def test_a_cancelled_job_leaves_no_container(
+    jobs: Jobs, image: ImageRef, engine_host: str, program: str
+) -> None:
+    job = jobs.submit(jobs.write("sh", "-c", program, runtime="docker", image=image))
+    jobs.until(job, "up")
     assert len(containers(engine_host, job)) == 1
 
     jobs.slurm.call("scancel", str(job))
 
     jobs.slurm.wait(job, "CANCELLED")
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while containers(engine_host, job):
         assert time.monotonic() < end
         time.sleep(0.1)
