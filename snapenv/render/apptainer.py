@@ -13,7 +13,7 @@ from msgspec import Struct
 from snapenv.errors import UsageError
 from snapenv.model.launch import PROJECT_LABEL
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
-from snapenv.model.snapshot import IMAGE_CHECK, SNAPSHOT_LABEL
+from snapenv.model.snapshot import IMAGE_CHECK
 from snapenv.render.head import head_lines
 from snapenv.templating import render_template
 
@@ -177,9 +177,9 @@ def _run_words(work: Workload, sif: str) -> list[str]:
 
 
 def _labels(work: Workload) -> tuple[tuple[str, str], ...]:
+    """Return what the image does not say of itself."""
     labels = {
         IMAGE_LABEL: str(work.image),
-        SNAPSHOT_LABEL: work.snapshot,
         PROJECT_LABEL: work.launch.labels.get(PROJECT_LABEL),
     }
     return tuple(

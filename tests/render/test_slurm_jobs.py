@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,7 @@ from tests.render.workloads import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TRAINING = ("yolo", "train", "epochs=100")
 ASKS_TO_GO_ON = "trap 'exit 75' INT; echo up; while :; do sleep 0.1; done"
@@ -105,13 +107,56 @@ def test_a_program_that_does_not_ask_has_its_exit_code(jobs: Jobs) -> None:
 
 
 def test_a_training_that_has_no_new_checkpoint_is_not_tried_for_ever(jobs: Jobs) -> None:
-    slow = put_program(jobs.folder / "slow" / "yolo", YOLO.replace("0.5", "60"))
+    slow = put_program(
+        jobs.folder / "slow" / "yolo", YOLO.replace("EPOCH_S, SAVE_S = 0.4", "EPOCH_S, SAVE_S = 60")
+    )
     job = jobs.submit(jobs.write(str(slow), "train", "epochs=9", runtime="docker"))
     jobs.until(job, "from epoch 0 on")
 
     jobs.slurm.interrupt(job)
 
     assert jobs.ended(job, "FAILED") == "130:0"
+
+
+def test_a_checkpoint_that_is_being_written_is_waited_for(jobs: Jobs) -> None:
+    slow = YOLO.replace("EPOCH_S, SAVE_S = 0.4, 0.1", "EPOCH_S, SAVE_S = 0.1, 1.5")
+    program = put_program(jobs.folder / "slow saving" / "yolo", slow)
+    job = jobs.submit(jobs.write(str(program), "train", "epochs=9", runtime="docker"))
+    checkpoint = jobs.folder / "runs" / f"job-{job}" / "weights" / "last.pt"
+    wait_for(checkpoint)
+
+    jobs.slurm.interrupt(job)
+
+    jobs.slurm.wait(job, "PENDING")
+    jobs.slurm.restart(job)
+    assert jobs.ended(job) == "0:0"
+    output = jobs.output(job)
+    assert "warning" not in output
+    assert output.count("from epoch 0 on") == 1  # the first save was waited for
+    assert "trained 9 epochs" in output
+    assert [path.name for path in checkpoint.parents[1].iterdir()] == ["weights"]
+
+
+def test_a_checkpoint_that_was_cut_off_is_replaced_by_the_kept_one(jobs: Jobs) -> None:
+    job = jobs.submit(jobs.write(*TRAINING, runtime="docker"))
+    checkpoint = jobs.folder / "runs" / f"job-{job}" / "weights" / "last.pt"
+    wait_for(checkpoint)
+    jobs.slurm.interrupt(job)
+    jobs.slurm.wait(job, "PENDING")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
+
+    jobs.slurm.restart(job)
+
+    assert jobs.ended(job) == "0:0"
+    assert f"resuming from {checkpoint}\n" in jobs.output(job)
+    assert "trained 100 epochs" in jobs.output(job)
+
+
+def wait_for(path: Path) -> None:
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_pyxis_is_told_of_image_and_folders_and_hands_on_the_signal(jobs: Jobs) -> None:
@@ -172,6 +217,7 @@ def test_a_training_is_interrupted_before_its_limit_and_resumed(jobs: Jobs, limi
     output = jobs.output(limited)
     checkpoint = jobs.folder / "runs" / f"job-{limited}" / "weights" / "last.pt"
     assert f"resuming from {checkpoint}\n" in output
-    interrupted = output.partition("interrupted after epoch ")[2].splitlines()[0]
-    assert f"from epoch {interrupted} on" in output
+    interrupted = int(output.partition("interrupted after epoch ")[2].splitlines()[0])
+    resumed = int(output.rpartition("from epoch ")[2].partition(" ")[0])
+    assert resumed in {interrupted, interrupted - 1}  # if a save was cut off, one epoch earlier
     assert "trained 100 epochs" in output
