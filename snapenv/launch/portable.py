@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _NO_TEXT = re.compile(r"[\ud800-\udfff]")  # what Python makes of bytes that are no UTF-8
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+", re.ASCII)  # as docker has it
 _HOME = "/home/snapenv"  # of the image, for whoever runs
 
 
@@ -129,6 +130,11 @@ def _mounts(asked: PortableRequest) -> tuple[Mount, ...]:
     outside = (one for one in runs if project not in PurePosixPath(one.target).parents)
     mounts = {one.target: one for one in (*data, *outside, *asked.mounts)}
     for mount in mounts.values():
+        if mount.kind == "volume" and not _VOLUME.fullmatch(mount.source):
+            raise UsageError(
+                f"--mount {mount.source}: {mount.source!r} is no name of a volume",
+                hint="Use letters, digits, _, . and -, with a letter or digit first.",
+            )
         refuse_target(mount.target, mount.source)
     if asked.folder:
         refuse_target(asked.folder, asked.folder)

@@ -16,7 +16,7 @@ from msgspec import Struct
 from snapenv.errors import UsageError
 from snapenv.model.launch import Launch
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
-from snapenv.model.snapshot import IMAGE_CHECK, IMAGE_WORKSPACE
+from snapenv.model.snapshot import IMAGE_CHECK, IMAGE_PYTHON, IMAGE_WORKSPACE
 from snapenv.render.head import head_lines
 from snapenv.templating import render_template
 
@@ -30,10 +30,9 @@ if TYPE_CHECKING:
 _INIT = {"TINI_KILL_PROCESS_GROUP": "1"}  # else its init signals shells and launchers alone
 _UID = 1000  # of the first user of most machines
 _CHECK = f"[ ! -x {IMAGE_CHECK} ] || exec {IMAGE_CHECK}"  # an older image has none
-_TOOLS = {
-    True: ("JupyterLab and TensorBoard come from an image of their own.",),
-    False: ("JupyterLab and TensorBoard are those of the environment, if it has them.",),
-}
+_TOOLS = f"{IMAGE_WORKSPACE}/work"
+_OWN_TOOLS = "JupyterLab and TensorBoard are those of the environment, if it has them."
+_OTHER_TOOLS = "JupyterLab and TensorBoard come from an image of their own."
 _PLAIN = re.compile(r"[\w/.:@+-]+", re.ASCII)
 
 
@@ -75,13 +74,17 @@ class _View(Struct, frozen=True, kw_only=True):
     tools_image: str | None
     jupyter: tuple[str, ...]
     jupyter_answers: tuple[str, ...]
+    serve: tuple[str, ...]
     tensorboard: tuple[str, ...]
     tensorboard_answers: tuple[str, ...]
     device_ids: tuple[str, ...]
     with_gpus: tuple[str, ...]
     settings: tuple[tuple[str, str, str], ...]  # of .env: name, why, value
     check: str = _CHECK
-    tools: str = f"{IMAGE_WORKSPACE}/work"  # where an image of a workspace has JupyterLab
+    # Where an image of a workspace has JupyterLab and TensorBoard, and what serves results there.
+    tools: str = _TOOLS
+    program: str = f"{IMAGE_WORKSPACE}/workspace.pyz"
+    python: str = IMAGE_PYTHON
 
 
 def render_compose(work: Workload, options: ComposeOptions) -> Rendered:
@@ -101,6 +104,7 @@ def _view(work: Workload, options: ComposeOptions) -> _View:
     launch = work.launch
     user = launch.user
     mounts, settings = _mounts(work)
+    runs = _literal(work.runs)
     named = launch.gpus not in {None, "all"}
     program = ("run",) if launch.argv else ()
     return _View(
@@ -127,7 +131,11 @@ def _view(work: Workload, options: ComposeOptions) -> _View:
         tools_image=_tools_image(options.tools_image),
         jupyter=_jupyter(options.bind),
         jupyter_answers=_answers(8888, "/api"),
-        tensorboard=("--logdir", _literal(work.runs), "--bind_all", "--port", "6006"),
+        serve=(
+            *("--runs", runs, "--tensorboard", "6006", "--address", "0.0.0.0"),  # noqa: S104
+            *("--state", f"{IMAGE_WORKSPACE}/state", "--work", _TOOLS, "--contained"),
+        ),
+        tensorboard=("--logdir", runs, "--bind_all", "--port", "6006"),
         tensorboard_answers=_answers(6006, "/"),
         device_ids=tuple(launch.gpus.split(",")) if named and launch.gpus else (),
         with_gpus=("workspace", *program, "jupyter"),
@@ -153,7 +161,7 @@ def _head(work: Workload, tools_image: ImageRef | None) -> tuple[str, ...]:
             "TensorBoard: docker compose --profile tensorboard up -d --wait",
             "End:         docker compose --profile '*' down",
             "",
-            *_TOOLS[tools_image is not None],
+            _OTHER_TOOLS if tools_image else _OWN_TOOLS,
         ),
     )
 

@@ -346,29 +346,37 @@ def test_its_image_serves_what_is_rendered_for_docker_compose(
         *("--workdir", str(world.project), "--user", f"{UID}:{UID}"),
     )
 
+    ports = {"SNAPENV_JUPYTER_PORT": "0", "SNAPENV_TENSORBOARD_PORT": "0"}
+
     def compose(*words: str) -> str:
         return subprocess.run(
             [Path(sys.executable).parent / "docker-compose", *words],
             cwd=tmp_path,
-            env={**os.environ, "SNAPENV_JUPYTER_PORT": "0", "SNAPENV_CHECK_INTERVAL": "1s"},
+            env={**os.environ, **ports, "SNAPENV_CHECK_INTERVAL": "1s"},
             capture_output=True,
             text=True,
             check=True,
         ).stdout
 
     try:
-        compose("--profile", "jupyter", "up", "--detach", "--wait")
+        compose("--profile", "*", "up", "--detach", "--wait")
         address = compose("port", "jupyter", "8888").strip()
         token = re.search(r"token=([0-9a-f]+)", compose("logs", "jupyter"))
         asked = f"http://{address}/api/kernelspecs"
         refused = requests.get(asked, timeout=10)
         answer = requests.get(asked, params={"token": token and token[1]}, timeout=10)
+        board = compose("port", "tensorboard", "6006").strip()
+        until = time.monotonic() + 60
+        while not (runs := requests.get(f"http://{board}/data/runs", timeout=10).json()):
+            assert time.monotonic() < until
+            time.sleep(0.5)
     finally:
         compose("--profile", "*", "down", "--timeout", "5")
         for name in (image, tools):
             world.client.images.remove(name.partition("@")[0])
 
     assert refused.status_code == 403
+    assert [run for run in runs if run.startswith("results")]  # of results.csv
     spec = answer.json()["kernelspecs"]["python3"]["spec"]
     assert spec["argv"][0] == "/opt/snapenv/venv/bin/python"
 

@@ -30,6 +30,7 @@ def launch(**wishes: Any) -> Launch:  # noqa: ANN401 - the fields of a PortableR
         {"runs": "/a\x7f"},
         {"data": ("/a\tb",)},
         {"mounts": (Mount(source="/a\rb", target="/c"),)},
+        {"mounts": (Mount(source="a b: c", target="/c", kind="volume"),)},
         {"mounts": (Mount(source="/a", target="/c\x85"),)},
     ],
 )

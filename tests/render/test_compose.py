@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from snapenv.errors import UsageError
 from snapenv.model.image import ImageRef
 from snapenv.model.launch import Mount, Port
 from snapenv.render.compose import ComposeOptions, render_compose
+from snapenv.workspace.serving import Wanted, serve_in_container
+from snapenv_workspace import served
 from tests.render.workloads import IMAGE, LABEL, content, differing, workload
 
 if TYPE_CHECKING:
@@ -182,6 +185,22 @@ def test_tools_of_another_image_serve_where_they_are_asked_for(tmp_path: Path) -
     }
     assert services["jupyter"]["ports"][0]["host_ip"] == "0.0.0.0"
     assert "--ServerApp.allow_remote_access=True" in services["jupyter"]["command"][2]
+
+
+def test_the_image_of_a_workspace_serves_results_as_it_does_of_itself(tmp_path: Path) -> None:
+    asked = workload(runs="/results")
+    services = resolved(render_compose(asked, OWN), tmp_path)
+    script = services["tensorboard"]["command"][2]
+    (line,) = (line for line in script.splitlines() if " serve " in line)
+    wanted = Wanted(services=("tensorboard",), runs="/results")
+
+    words = shlex.split(line.strip().removeprefix("exec "))
+    own = serve_in_container(asked.launch, wanted, "sha256:1").argv
+
+    assert words[: words.index("serve")] == list(own[: own.index("serve")])
+    assert served.parse(words[words.index("serve") + 1 :]) == served.parse(
+        list(own[own.index("serve") + 1 :])
+    )
 
 
 def test_tools_without_a_digest_are_refused() -> None:
