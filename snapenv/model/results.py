@@ -305,6 +305,7 @@ class ShowResult(Result, Struct, frozen=True, kw_only=True):
     tag: str | None = None  # that the snapshot proposes
     digest: str | None = None  # of the image; of a snapshot, its own
     snapshot: str | None = None  # the digest of the snapshot in it
+    parent: str | None = None  # the digest of the snapshot that it was made of by an update
     size_bytes: int | None = None  # on disk, or of a pull
     created: str | None = None  # RFC 3339
     base: str | None = None  # its base image

@@ -35,7 +35,18 @@ if TYPE_CHECKING:
     from snapenv.model.snapshot import Snapshot
 
 OURS = build_wheel("ours", "1.2+local", requires=["lib<2"])
+
+
+def compiled(name: str, version: str, minor: int) -> tuple[str, bytes]:
+    """Make a wheel for one minor version of CPython 3."""
+    tag = f"cp3{minor}-cp3{minor}-manylinux_2_17_{platform.machine()}"
+    return f"{name}-{version}-{tag}.whl", build_wheel(name, version)[1]
+
+
 WHEELS = (
+    compiled("solid", "1.0", 11),
+    compiled("solid", "1.1", 11),
+    compiled("solid", "1.1", 13),
     build_wheel("lib", "1.0"),
     build_wheel("lib", "1.1"),
     build_wheel("lib", "2.0"),
@@ -230,6 +241,36 @@ def test_the_wheels_of_what_moves_are_those_of_the_index(uv: Uv, index: IndexSer
         index.wheel(name).url for name in expected
     }
     assert wheels.keys() == {"app", "extra-part", "lib"}
+
+
+def test_another_python_moves_what_has_no_wheel_for_it(uv: Uv, index: IndexServer) -> None:
+    snapshot = holding(lib="1.0", solid="1.0")
+    environment = snapshot.lock.environment
+    with_python = {
+        version: replace(
+            snapshot.lock.facts,
+            environment=replace(
+                environment, interpreter=replace(environment.interpreter, version=version)
+            ),
+        )
+        for version in ("3.11", "3.13")
+    }
+    lock = replace(snapshot.lock, environment=with_python["3.11"].environment)
+    facts = with_python["3.13"]
+    resolving = Resolving(
+        snapshot=replace(snapshot, lock=lock), changes=Changes(python="3.13"), uv=uv, facts=facts
+    )
+
+    found = resolve(resolving, FakeTask())
+    wheels = choose_wheels(found, facts, uv, FakeTask(), everything=True)
+
+    assert moves(found) == ["solid 1.0 → 1.1"]
+    assert found.price
+    assert found.price.moves == wording(
+        "Python 3.13 needs other packages to move too: solid 1.0 → 1.1"
+    )
+    assert wheels["solid"].url == index.wheel(compiled("solid", "1.1", 13)[0]).url
+    assert wheels.keys() == {"lib", "solid"}
 
 
 def test_the_explanation_is_the_cause_without_the_head_and_the_advice() -> None:

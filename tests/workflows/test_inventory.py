@@ -355,3 +355,12 @@ def test_a_tag_that_is_nowhere_is_not_found() -> None:
     )
     with pytest.raises(NotFoundError):
         show(TAG, services(Shelf()), repository=REPOSITORY)
+
+
+def test_a_snapshot_names_what_it_was_made_of(tmp_path: Path) -> None:
+    write_snapshot(sample_snapshot(replace(sample_lock(), parent="sha256:1")), tmp_path / "s")
+
+    shown = show(str(tmp_path / "s"), services(), repository="snapenv")
+
+    assert shown.result.parent == "sha256:1"
+    assert "made of    sha256:1" in shown.lines
