@@ -59,6 +59,8 @@ def describe(
         containerd_store=_is_containerd_store(info),
         memory_bytes=info.get("MemTotal") or None,
         cpus=info.get("NCPU") or None,
+        limits_memory=info.get("MemoryLimit") is not False,
+        limits_cpus=info.get("CpuCfsQuota") is not False,
     )
 
 

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 _RLIMITS = {"3": "stack", "7": "nofile", "8": "memlock"}  # of Linux, by number
 _RLIMIT = re.compile(r"rlimit type (\d+)")
 _NO_ADDRESS = "cannot assign requested address"
+_CLOSED_FOLDER = re.compile(r"type \"bind\": stat (/.*): permission denied")
 _TAKEN = ("port is already allocated", "address already in use")
 _SCRATCH = PurePosixPath("/tmp/snapenv")  # noqa: S108 - in the container
 _STAGED = "inside"  # of a run's folder: what its container sees of it
@@ -281,7 +282,7 @@ class DockerRuns(Struct, frozen=True):
         gpus, user = choose_gpus(launch.gpus, self.describe()), launch.user
         variables = {**gpus.variables, **launch.variables}
         client = self.client()
-        client.create_container(
+        made = client.create_container(
             launch.place.id,
             command=list(launch.argv),
             name=_name(launch.run),
@@ -300,6 +301,7 @@ class DockerRuns(Struct, frozen=True):
                 network_mode=launch.network,
                 ipc_mode="host" if launch.shm_bytes is None else "private",
                 cap_drop=["ALL"],
+                cap_add=list(launch.capabilities) or None,
                 security_opt=list(launch.security),
                 shm_size=launch.shm_bytes,
                 init=launch.init,
@@ -322,6 +324,8 @@ class DockerRuns(Struct, frozen=True):
                 ],
             ),
         )
+        for warning in made.get("Warnings") or ():  # such as of a limit that it cannot hold
+            self.warn(f"the engine says: {one_line(warning)}")
 
     def _files(self, launch: Launch) -> Mapping[str, _File]:
         """Return what is put in before the start: the launch's files, and names for its numbers."""
@@ -589,6 +593,13 @@ def _start_error(message: str, launch: Launch) -> SnapenvError:
         return StartError(
             f"the engine's machine has no address {wanted} to listen at",
             hint="See ip address, and name one that it has, or 0.0.0.0 for all.",
+        )
+    closed = _CLOSED_FOLDER.search(message)
+    if closed:
+        return StartError(
+            f"the engine may not enter {closed[1]}",
+            hint="Check the modes of the folders above it: namei -l PATH. An engine without root "
+            "may go where its user may.",
         )
     error = start_failure(message, launch.argv[0], "the image")
     if isinstance(error, InterpreterError):

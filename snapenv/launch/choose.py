@@ -6,7 +6,7 @@ The numbers and their reasons: docs/running.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath, PurePosixPath
 
 from msgspec import Struct, field
@@ -161,7 +161,16 @@ def choose_launch(asked: Asked, known: Known, machine: Machine, caller: Caller) 
     )
     if isinstance(known.place, InVenv):
         return Chosen(launch=_in_venv(launch, asked), notes=limited)
-    return Chosen(launch=launch, notes=(*unmounted, *limited))
+    return Chosen(launch=launch, notes=(*unmounted, *limited, *_not_held(asked, machine)))
+
+
+def _not_held(asked: Asked, machine: Machine) -> Iterator[str]:
+    """Yield what to say of limits that the engine takes, and cannot hold a container to."""
+    engine = machine.engine
+    if engine and asked.memory_bytes and not engine.limits_memory:
+        yield f"--memory {size(asked.memory_bytes)} is not held: the engine has no cgroups for it"
+    if engine and asked.cpus and not engine.limits_cpus:
+        yield f"--cpus {asked.cpus:g} limits threads alone: the engine has no cgroups for it"
 
 
 def scratch_folder(launch: Launch) -> str:

@@ -49,6 +49,7 @@ def _options(launch: Launch, engine: HostEngine, *, detached: bool) -> Iterator[
         yield from ("--user", f"{launch.user.uid}:{launch.user.gid}")
         yield from _each("--group-add", map(str, launch.user.groups))
     yield from ("--cap-drop", "ALL")
+    yield from _each("--cap-add", launch.capabilities)
     yield from _each("--security-opt", launch.security)
     yield from _resources(launch, engine)
     yield from _each("--network", (launch.network,) if launch.network else ())

@@ -81,6 +81,8 @@ class HostEngine(Struct, frozen=True, kw_only=True):
     shm_bytes: int | None = None  # what a container gets that asks for nothing
     memory_bytes: int | None = None  # of the machine
     cpus: int | None = None  # of the machine
+    limits_memory: bool = True  # it can hold a container to a limit; without cgroups it cannot
+    limits_cpus: bool = True
 
     @property
     def has_runtime(self) -> bool:

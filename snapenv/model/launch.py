@@ -106,6 +106,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     stop_signal: str = "SIGINT"
     grace_s: int = 120
     security: tuple[str, ...] = ("no-new-privileges",)
+    capabilities: tuple[str, ...] = ()  # that are kept; all others are dropped
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -20,6 +20,8 @@ Service = Literal["jupyter", "tensorboard", "ssh"]
 
 PORTS: Mapping[Service, int] = {"jupyter": 8888, "tensorboard": 6006, "ssh": 2222}  # inside
 KEYS = f"{FOLDER}/authorized_keys"
+# What sshd needs where it is root, which parts its privileges; of an engine without root alone.
+_SSHD_AS_ROOT = ("CHOWN", "SETGID", "SETUID", "SYS_CHROOT")
 STATE = f"{FOLDER}/state"
 MARK = "snapenv-workspace: "  # how the line of an answer begins
 
@@ -81,6 +83,7 @@ def serve_in_container(launch: Launch, wanted: Wanted, image: str) -> Launch:
         place=InImage(id=image, name=name),
         argv=(*program(IMAGE_PYTHON, FOLDER), "serve", *words),
         files={**launch.files, **keys},
+        capabilities=_SSHD_AS_ROOT if ssh and wanted.allow_root else (),
     )
 
 

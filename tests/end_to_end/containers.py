@@ -8,8 +8,12 @@ from snapenv.index.wheels import IndexWheels
 from tests.command import certificates
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from docker import DockerClient
     from docker.models.containers import Container
+
+    from tests.command import Command
 
 
 class Working:
@@ -28,6 +32,21 @@ class Working:
 
     def __exit__(self, *_: object) -> None:
         self._container.remove(force=True)
+
+
+def build_environment(
+    client: DockerClient, command: Command, base: str, snapshot: Path, *, repository: str
+) -> str:
+    """Capture a small environment into a snapshot, and return the name of its image."""
+    with Working(client, base) as container:
+        run_in(container, pip("packaging==24.0 psutil==7.0.0"))
+        command.result(
+            "capture",
+            *("--container", str(container.name), "--python", "/env/bin/python"),
+            *("--no-smoke", "--base", base, "-o", str(snapshot)),
+        )
+    words = ("build", str(snapshot), "--repository", repository, "--replace")
+    return str(command.result(*words)["image"])
 
 
 def run_in(container: Container, command: str) -> None:

@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ import requests
 from docker import DockerClient
 
 from tests.command import Command
-from tests.end_to_end.containers import Working, pip, run_in
+from tests.end_to_end.containers import build_environment
+from tests.engines.newer_engine import NEWER, start_newer
 from tests.engines.page import open_page
 from tests.engines.place import install
 from tests.engines.provide import provide
@@ -91,21 +93,27 @@ class World:
         return ("-F", str(config), "-i", str(self.home / ".ssh" / key), "-o", "BatchMode=yes")
 
 
-@pytest.fixture(scope="module")
-def world(
-    engine_host: str,
-    base_image: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[World]:
+@pytest.fixture(
+    scope="module", params=["docker20", pytest.param("docker28", marks=pytest.mark.full)]
+)
+def world(request: pytest.FixtureRequest, engine_host: str, base_image: str) -> Iterator[World]:
     provide(lambda _: install({"openssh-client": "ssh"}))
-    folder = tmp_path_factory.mktemp("workspace")
-    project = folder / "project"
-    _make_project(project)
-    variables = _make_home(folder / "home")
-    command = Command({"DOCKER_HOST": engine_host, **variables})
-    with contextlib.closing(DockerClient(base_url=engine_host, timeout=600)) as client:
-        image = _build(client, command, base_image, folder / "snapshot")
-        yield World(client, command, project, folder / "home", image)
+    newer = request.param == NEWER.name
+    address = provide(lambda place: start_newer(place, NEWER)) if newer else engine_host
+    # Where the newer engine, whose / is another one, sees it too.
+    within = provide(lambda place: place.folder)
+    with (
+        tempfile.TemporaryDirectory(prefix="workspace-", dir=within) as name,
+        contextlib.closing(DockerClient(base_url=address, timeout=600)) as client,
+    ):
+        folder = Path(name)
+        folder.chmod(0o755)  # for the user of the workspace
+        _make_project(folder / "project")
+        command = Command({"DOCKER_HOST": address, **_make_home(folder / "home")})
+        image = build_environment(
+            client, command, base_image, folder / "snapshot", repository=REPOSITORY
+        )
+        yield World(client, command, folder / "project", folder / "home", image)
         _remove_images(client, image)
 
 
@@ -118,18 +126,6 @@ def _make_home(home: Path) -> Mapping[str, str]:
     (home / ".ssh" / "foreign.pub").unlink()
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return {"XDG_STATE_HOME": f"{home}/state", "XDG_CACHE_HOME": cache, "HOME": str(home)}
-
-
-def _build(client: DockerClient, command: Command, base: str, snapshot: Path) -> str:
-    with Working(client, base) as container:
-        run_in(container, pip("packaging==24.0 psutil==7.0.0"))
-        command.result(
-            "capture",
-            *("--container", str(container.name), "--python", "/env/bin/python"),
-            *("--no-smoke", "--base", base, "-o", str(snapshot)),
-        )
-    words = ("build", str(snapshot), "--repository", REPOSITORY, "--replace")
-    return str(command.result(*words)["image"])
 
 
 def _workspace_images(client: DockerClient) -> list[str]:

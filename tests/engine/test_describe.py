@@ -94,8 +94,11 @@ def test_runtimes_devices_and_rootlessness_are_told() -> None:
         ],
         SecurityOptions=["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"],
         CgroupDriver="systemd",
+        MemoryLimit=True,
+        CpuCfsQuota=False,
     )
 
+    assert (found.limits_memory, found.limits_cpus, found.userns_remap) == (True, False, False)
     assert found.runtimes == ("nvidia", "runc")
     assert (found.cdi, found.cdi_devices) == (True, ("nvidia.com/gpu=0",))
     assert (found.rootless, found.cgroup_driver, found.architecture) == (True, "systemd", "arm64")

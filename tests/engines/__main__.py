@@ -15,6 +15,7 @@ from tests.engines.newer_engine import CONTAINERD, NEWER, start_newer, stop_newe
 from tests.engines.place import Place, UnavailableError, install, say
 from tests.engines.plain_base import SUITES, push_plain_base
 from tests.engines.registry import start_registry, stop_registry
+from tests.engines.rootless import start_rootless, stop_rootless
 from tests.engines.small_base import push_small_base
 from tests.engines.ssh import start_sshd, stop_sshd
 
@@ -61,8 +62,9 @@ def start(place: Place) -> None:
     make_root(place)
     browser = find_browser(place)
     newer = [start_newer(place, one) for one in (NEWER, CONTAINERD)]
+    rootless = start_rootless(place).address
     sys.stdout.write(
-        f"export DOCKER_HOST={engine}\n# newer {' '.join(newer)}\n"
+        f"export DOCKER_HOST={engine}\n# newer {' '.join(newer)}\n# rootless {rootless}\n"
         f"# registry {registry}\n# base {base}\n# exact {python}\n# browser {browser.program}\n"
     )
 
@@ -73,6 +75,7 @@ def stop(place: Place) -> None:
         "engine": stop_engine,
         "newer engine": lambda place: stop_newer(place, NEWER),
         "newer engine with containerd's store": lambda place: stop_newer(place, CONTAINERD),
+        "rootless engine": stop_rootless,
         "registry": stop_registry,
         "sshd": stop_sshd,
     }

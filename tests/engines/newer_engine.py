@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.content import replace_file
 from tests.engines.engine import Bridge, answers, make_bridge, storage_driver
-from tests.engines.place import Service, UnavailableError, install, say
+from tests.engines.place import Service, UnavailableError, call, install, say
 from tests.engines.sid import enter_words, make_sid
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def start_newer(place: Place, newer: Newer) -> str:
     address = newer_address(place, newer)
     service = _service(place, newer)
     if service.pid() is not None and answers(address):
+        _let_out(newer.bridge)
         return address
     service.stop()
     install({"iptables": "iptables", "iproute2": "ip", "util-linux": "unshare"})
@@ -64,7 +65,22 @@ def start_newer(place: Place, newer: Newer) -> str:
     say(f"starting sid's dockerd at {address}")
     enter = enter_words(root, (place.folder, place.run))
     service.start((*enter, *_dockerd(place, newer)), answers=lambda: answers(address))
+    _let_out(newer.bridge)
     return address
+
+
+def _let_out(bridge: Bridge) -> None:
+    """Let containers reach the network, although each engine that starts takes such rules away.
+
+    None takes away those of the chain that is for a machine's owner.
+    Source: https://docs.docker.com/engine/network/packet-filtering-firewalls/
+    """
+    answered = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED")
+    for rule in (("-i", bridge.name), ("-o", bridge.name, *answered)):
+        words = ("DOCKER-USER", *rule, "-j", "ACCEPT")
+        known = subprocess.run(("iptables", "-C", *words), capture_output=True, check=False)
+        if known.returncode:
+            call("iptables", "-I", *words)
 
 
 def stop_newer(place: Place, newer: Newer) -> bool:

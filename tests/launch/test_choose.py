@@ -135,6 +135,21 @@ def test_an_engine_without_root_has_its_user_as_root_and_raises_few_limits() -> 
     assert [limit.name for limit in launch.limits] == ["stack"]
 
 
+def test_a_limit_that_the_engine_cannot_hold_is_said() -> None:
+    engine = replace(DESCRIBED, limits_memory=False, limits_cpus=False)
+    asked = replace(ASKED, cpus=2, memory_bytes=2 << 30)
+    without = replace(MACHINE, engine=engine)
+
+    notes = choose_launch(asked, KNOWN, without, ANN).notes
+
+    assert [note.partition(":")[0] for note in notes if "cgroups" in note] == [
+        "--memory 2.1 GB is not held",
+        "--cpus 2 limits threads alone",
+    ]
+    assert choose_launch(ASKED, KNOWN, without, ANN).notes == ()
+    assert len(choose_launch(asked, KNOWN, MACHINE, ANN).notes) == 1
+
+
 def test_with_selinux_the_container_goes_without_labels() -> None:
     launch = choose(machine=replace(MACHINE, engine=replace(DESCRIBED, selinux=True)))
 

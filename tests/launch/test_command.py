@@ -20,6 +20,7 @@ LAUNCH = Launch(
     files={"/tmp/snapenv/config/settings.json": b"{}"},
     shm_bytes=64,
     limits=(Limit(name="stack", soft=1, hard=2),),
+    capabilities=("SETUID",),
     ports=(Port(inside=8888), Port(inside=6006, host=6007, address="::1")),
     stdin=True,
 )
@@ -34,7 +35,8 @@ def test_the_command_says_all_that_the_engine_is_told() -> None:
     assert words() == [
         *("env", "-u", "GONE", "docker", "run", "--rm", "-i", "--name", "snapenv-a", "--init"),
         *("--stop-signal", "SIGINT", "--stop-timeout", "120", "--user", "4242:4243"),
-        *("--group-add", "100", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *("--group-add", "100", "--cap-drop", "ALL", "--cap-add", "SETUID"),
+        *("--security-opt", "no-new-privileges"),
         *("--ipc", "private", "--shm-size", "64", "--ulimit", "stack=1:2"),
         *("--env", "NVIDIA_VISIBLE_DEVICES=void"),
         *("--publish", "127.0.0.1::8888", "--publish", "[::1]:6007:6006"),

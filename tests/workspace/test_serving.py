@@ -37,7 +37,13 @@ def test_keys_are_files_and_the_image_is_that_of_the_workspace() -> None:
 
 def test_root_may_serve_only_where_the_engine_has_no_root() -> None:
     assert "--allow-root" not in serve_in_container(LAUNCH, ALL, "").argv
-    assert "--allow-root" in serve_in_container(LAUNCH, replace(ALL, allow_root=True), "").argv
+    root = serve_in_container(LAUNCH, replace(ALL, allow_root=True), "")
+    without_ssh = replace(ALL, allow_root=True, services=("jupyter",))
+
+    assert "--allow-root" in root.argv
+    assert root.capabilities == ("CHOWN", "SETGID", "SETUID", "SYS_CHROOT")
+    assert serve_in_container(LAUNCH, ALL, "").capabilities == ()
+    assert serve_in_container(LAUNCH, without_ssh, "").capabilities == ()
 
 
 def test_beside_a_venv_nobody_interrupts_all_processes() -> None:

@@ -1,4 +1,6 @@
-"""An sshd for one user who is not root: its keys, its configuration and its libraries.
+"""An sshd for one user: its keys, its configuration and its libraries.
+
+Where the user is root, of an engine without root, that is whoever runs the engine.
 
 Sources: https://man.openbsd.org/sshd_config and https://man.openbsd.org/sshd
 """
@@ -21,12 +23,13 @@ AuthorizedKeysFile {keys}
 AuthenticationMethods publickey
 PasswordAuthentication no
 KbdInteractiveAuthentication no
-PermitRootLogin no
+PermitRootLogin {root}
 UsePAM no
 X11Forwarding no
 PrintMotd no
 Subsystem sftp internal-sftp
 """
+_SEPARATED = "sshd:x:74:65534::/run/sshd:/usr/sbin/nologin"  # who sshd is until a login, if root
 _PROGRAMS = {"SshdSessionPath": "sshd-session", "SshdAuthPath": "sshd-auth"}  # since 9.8, 10.0
 
 
@@ -38,8 +41,21 @@ def prepare(programs: Path, state: Path, keys: str, environment: Mapping[str, st
         subprocess.run([*words, "-f", str(host_key)], env=_loading(programs), check=True)
     paths = {key: programs / name for key, name in _PROGRAMS.items()}
     extra = "".join(f"{key} {path}\n" for key, path in paths.items() if path.exists())
-    config = _CONFIG.format(state=state, keys=keys) + extra + set_env(environment)
+    is_root = os.getuid() == 0
+    root = "prohibit-password" if is_root else "no"
+    config = _CONFIG.format(state=state, keys=keys, root=root) + extra + set_env(environment)
     (state / "sshd_config").write_text(config)
+    if is_root:
+        _separate()
+
+
+def _separate() -> None:
+    """Make what sshd asks for where it is root: a user of its own, and an empty folder."""
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    users = Path("/etc/passwd")
+    known = users.read_text()
+    if not any(line.startswith("sshd:") for line in known.splitlines()):
+        users.write_text("{}\n{}\n".format(known.rstrip("\n"), _SEPARATED))
 
 
 def set_env(environment: Mapping[str, str]) -> str:
