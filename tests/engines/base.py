@@ -8,19 +8,15 @@ Source of the variables: ``docker inspect`` of nvcr.io/nvidia/pytorch:25.10-py3.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import re
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import requests
-
-from tests.engines.engine import connect
 from tests.engines.place import UnavailableError, call, install, say
+from tests.engines.push import Made, push_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +59,7 @@ VARIABLES = {
 _DEBIAN = "http://deb.debian.org/debian"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _TORCH_VERSION = "usr/lib/python3/dist-packages/torch/version.py"
-_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_CONTENT = (PACKAGES, CONSTRAINTS, ENTRYPOINT)
 
 
 def push_base(place: Place, *, engine: str, registry: str) -> str:
@@ -72,34 +68,31 @@ def push_base(place: Place, *, engine: str, registry: str) -> str:
     Raises:
         UnavailableError: It cannot be made here.
     """
-    name = f"{registry}/{NAME}:{TAG}"
-    pushed = place.folder / "base.json"
-    known = json.loads(pushed.read_text()) if pushed.exists() else {}
-    if known.get("recipe") == _recipe() and _served(registry) == known.get("digest"):
-        return name
-    tar, torch = _make_tar(place)
-    _import(tar, torch, name=name, engine=engine)
-    _push(name, engine=engine)
-    pushed.write_text(json.dumps({"recipe": _recipe(), "digest": _served(registry)}))
-    return name
 
+    def make(_: Path) -> Made:
+        tar, torch = _make_tar(place)
+        return Made(tar=tar, changes=changes(torch))
 
-def _recipe() -> str:
-    """Return what changes when this file does."""
-    return hashlib.sha256(inspect.getsource(sys.modules[__name__]).encode()).hexdigest()[:12]
-
-
-def _served(registry: str) -> str | None:
-    """Return the digest that our registry has under the base's name."""
-    answer = requests.head(
-        f"http://{registry}/v2/{NAME}/manifests/{TAG}", headers={"Accept": _MANIFEST}, timeout=10
+    return push_once(
+        place, f"{registry}/{NAME}:{TAG}", recipe=(_CONTENT, changes("")), engine=engine, make=make
     )
-    return answer.headers.get("Docker-Content-Digest") if answer.ok else None
+
+
+def changes(torch: str) -> tuple[str, ...]:
+    """Return what NVIDIA's image with a version of torch says of itself, as docker import takes it."""
+    variables = {**VARIABLES, "PYTORCH_VERSION": torch, "PYTORCH_BUILD_VERSION": torch}
+    return (
+        *(f"ENV {name}={json.dumps(value)}" for name, value in sorted(variables.items())),
+        "WORKDIR /workspace",
+        'ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh"]',
+        'CMD ["/bin/bash"]',
+        "LABEL com.nvidia.cuda.version=9.0",
+    )
 
 
 def _make_tar(place: Place) -> tuple[Path, str]:
     """Return the root file system as a tar, and torch's version in it."""
-    key = hashlib.sha256(repr((PACKAGES, CONSTRAINTS, ENTRYPOINT)).encode()).hexdigest()[:12]
+    key = hashlib.sha256(repr(_CONTENT).encode()).hexdigest()[:12]
     tar, version = (place.folder / f"base-{key}.{kind}" for kind in ("tar", "torch"))
     if tar.exists() and version.exists():
         return tar, version.read_text()
@@ -118,8 +111,8 @@ def _make_tar(place: Place) -> tuple[Path, str]:
 def _bootstrap(root: Path) -> None:
     say("making the stand-in base; about two minutes")
     debootstrap("trixie", root, PACKAGES)
-    _write(root / "etc/pip/constraint.txt", CONSTRAINTS, mode=0o644)
-    _write(root / "opt/nvidia/nvidia_entrypoint.sh", ENTRYPOINT, mode=0o755)
+    write(root / "etc/pip/constraint.txt", CONSTRAINTS, mode=0o644)
+    write(root / "opt/nvidia/nvidia_entrypoint.sh", ENTRYPOINT, mode=0o755)
     (root / "workspace").mkdir()
 
 
@@ -133,7 +126,7 @@ def debootstrap(suite: str, root: Path, packages: Sequence[str]) -> None:
     call(
         "debootstrap",
         "--variant=minbase",
-        f"--include={','.join(packages)}",
+        *((f"--include={','.join(packages)}",) if packages else ()),
         f"--keyring={_KEYRING}",
         suite,
         str(root),
@@ -175,32 +168,8 @@ def _torch_version(path: Path) -> str:
     return found[1]
 
 
-def _write(path: Path, text: str, *, mode: int) -> None:
+def write(path: Path, text: str, *, mode: int) -> None:
+    """Write a file of an image, and the folders that it lies in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(mode)
-
-
-def _import(tar: Path, torch: str, *, name: str, engine: str) -> None:
-    say(f"importing {name}")
-    variables = {**VARIABLES, "PYTORCH_VERSION": torch, "PYTORCH_BUILD_VERSION": torch}
-    changes = [f"ENV {key}={json.dumps(value)}" for key, value in sorted(variables.items())]
-    changes += [
-        "WORKDIR /workspace",
-        'ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh"]',
-        'CMD ["/bin/bash"]',
-        "LABEL com.nvidia.cuda.version=9.0",
-    ]
-    repository, _, tag = name.rpartition(":")
-    with connect(engine, timeout_s=1800) as client:
-        said = client.import_image(src=str(tar), repository=repository, tag=tag, changes=changes)
-    if '"error"' in said:
-        raise UnavailableError(f"the engine does not import the base: {said.strip()}")
-
-
-def _push(name: str, *, engine: str) -> None:
-    say(f"pushing {name}")
-    with connect(engine, timeout_s=1800) as client:
-        for message in client.push(name, stream=True, decode=True):
-            if "error" in message:
-                raise UnavailableError(f"the engine does not push the base: {message['error']}")

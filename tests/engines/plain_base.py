@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.engines.base import debootstrap
-from tests.engines.push import push_once
+from tests.engines.push import Made, pack, push_once
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.engines.place import Place
@@ -32,11 +31,12 @@ def push_plain_base(place: Place, suite: str, *, engine: str, registry: str) -> 
         UnavailableError: It cannot be made here.
     """
 
-    def make(root: Path) -> Sequence[str]:
-        debootstrap(suite, root, ("apt",))  # which is there anyway
+    def make(folder: Path) -> Made:
+        root = folder / "root"
+        debootstrap(suite, root, ())
         for name, text in _FILES.items():
             (root / name).write_text(text)
-        return _CHANGES
+        return Made(tar=pack(root), changes=_CHANGES)
 
     return push_once(
         place,
