@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from snapenv.errors import ConflictError
+from snapenv.errors import ConflictError, SnapshotDamagedError
 from snapenv.lock.paths import place_in_environment
 from snapenv.model.carried import Content
 from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY
@@ -51,6 +51,7 @@ def keep_edits(
     ``arriving`` are the new wheels by name. Edits of a package that is removed go with it.
 
     Raises:
+        SnapshotDamagedError: The overlay is not of its form.
         ConflictError: Files of a package that moves were edited, or a new wheel brings a file
             where one of the user's own lies; and ``edits`` does not say what becomes of them.
     """
@@ -62,7 +63,7 @@ def keep_edits(
     _refuse_edited_wheels(snapshot, gone, moves, edits)
     if _INDEX not in snapshot.files:
         return KeptEdits(files={}, names=())
-    entries: list[dict[str, Any]] = json.loads(snapshot.text(_INDEX))
+    entries = _entries(snapshot)
     own = _places_of_wheels(
         (locked.wheel for name in gone if isinstance(locked := lock.packages[name], Pinned)),
         read_record,
@@ -86,6 +87,34 @@ def keep_edits(
         names=tuple(sorted(map(_name, staying))),
         dropped=tuple(sorted(set(user_edits) & left_out)),
     )
+
+
+def _entries(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Read the overlay's index.
+
+    Raises:
+        SnapshotDamagedError: It is of another form, or names a file that is not there.
+    """
+    try:
+        entries: list[dict[str, Any]] = json.loads(snapshot.text(_INDEX))
+        names = [_content(entry) for entry in entries if _name(entry) and "sha256" in entry]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(type(error).__name__) from error
+    missing = [name for name in names if name not in snapshot.files]
+    if missing:
+        raise _damaged(f"{missing[0]} is missing")
+    return entries
+
+
+def _damaged(why: str) -> SnapshotDamagedError:
+    return SnapshotDamagedError(
+        f"{_INDEX} is not of its form: {why}",
+        hint="Get the snapshot again from where it was captured.",
+    )
+
+
+def _content(entry: Mapping[str, Any]) -> str:
+    return f"{OVERLAY}/{entry['sha256']}"
 
 
 def _edited_places(each: Distribution, minor: str) -> Iterator[str]:
@@ -162,7 +191,7 @@ def _name(entry: Mapping[str, Any]) -> str:
 def _overlay(snapshot: Snapshot, entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Content]:
     if not entries:
         return {}
-    held = {f"{OVERLAY}/{entry['sha256']}" for entry in entries if "sha256" in entry}
+    held = {_content(entry) for entry in entries if "sha256" in entry}
     index = json.dumps(entries, ensure_ascii=False, indent=1) + "\n"
     return {
         _INDEX: index.encode(),

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name, is_normalized_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from snapenv.content import read_chunks
-from snapenv.errors import ConflictError, NotFoundError
+from snapenv.errors import ConflictError, NotFoundError, SnapshotDamagedError
 from snapenv.lock.ask import Uv, ask_index, not_locked, python_platform
 from snapenv.lock.tags import Platform
 from snapenv.model.facts import Facts
@@ -34,6 +33,7 @@ from snapenv.model.wheels import Pinned, Vendored
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from snapenv.model.carried import Content
     from snapenv.model.wheels import IndexWheel
     from snapenv.ports import Completed, Task
 
@@ -224,7 +224,7 @@ def _hold(resolving: Resolving) -> tuple[_Held, tuple[str, ...]]:
     pins = {
         name: locked.wheel.version
         for name, locked in lock.packages.items()
-        if isinstance(locked, Pinned)
+        if isinstance(locked, Pinned) and is_normalized_name(name)
     }
     fixed, wheels = dict[str, str](), dict[str, bytes]()
     for each in lock.environment.distributions:
@@ -251,17 +251,45 @@ def _hold(resolving: Resolving) -> tuple[_Held, tuple[str, ...]]:
 
 
 def _wheel_of(each: Distribution, snapshot: Snapshot) -> tuple[str, str, bytes] | None:
-    """Return version, file name and bytes of what stands for a package that no index has."""
+    """Return version, file name and bytes of what stands for a package that no index has.
+
+    Of a wheel that travels, that is what it says of itself, without its files. None where a name or
+    version is not of its grammar, and could be an option to uv.
+
+    Raises:
+        SnapshotDamagedError: It is no wheel.
+    """
     locked = snapshot.lock.packages[each.name]
-    if isinstance(locked, Vendored) and locked.wheel:
-        filename = posixpath.basename(locked.wheel.file)
-        version = str(parse_wheel_filename(filename)[1])
-        return version, filename, b"".join(read_chunks(snapshot.files[locked.wheel.file]))
     try:
         version = str(Version(each.version))
     except InvalidVersion:
         return None
+    if not is_normalized_name(each.name):
+        return None
+    if isinstance(locked, Vendored) and locked.wheel:
+        filename = posixpath.basename(locked.wheel.file)
+        version = str(parse_wheel_filename(filename)[1])
+        return version, filename, _without_files(snapshot.files[locked.wheel.file], filename)
     return version, *_stub(each.name, version)
+
+
+def _without_files(wheel: Content, filename: str) -> bytes:
+    """Return a wheel of which only METADATA and WHEEL are left: uv reads no more to resolve."""
+    packed = io.BytesIO()
+    try:
+        with (
+            zipfile.ZipFile(io.BytesIO(wheel) if isinstance(wheel, bytes) else wheel) as whole,
+            zipfile.ZipFile(packed, "w") as archive,
+        ):
+            for name in whole.namelist():
+                if name.endswith((".dist-info/METADATA", ".dist-info/WHEEL")):
+                    archive.writestr(name, whole.read(name))
+    except (OSError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
+        raise SnapshotDamagedError(
+            f"{filename} is no wheel: {error}",
+            hint="Get the snapshot again from where it was captured.",
+        ) from error
+    return packed.getvalue()
 
 
 def _stub(name: str, version: str) -> tuple[str, bytes]:

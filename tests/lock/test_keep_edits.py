@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from snapenv.errors import ConflictError
+from snapenv.errors import ConflictError, SnapshotDamagedError
 from snapenv.lock.keep_edits import KeptEdits, installed_place, keep_edits
 from snapenv.model.update import Move
 from snapenv.model.wheels import Vendored
@@ -124,6 +124,17 @@ def test_edits_inside_a_wheel_that_travels_are_not_lost_unseen() -> None:
         with pytest.raises(ConflictError, match=r"tool 1\.0 travels as it is installed"):
             kept(UPGRADE, edits, own)
     assert kept(UPGRADE, "drop", own).dropped == ("site/loose.py", "site/tool.py")
+
+
+@pytest.mark.parametrize(
+    "index", [b"[", b"[1]", b'[{"root": "site"}]', b'[{"root": "a", "path": "b", "sha256": "c"}]']
+)
+def test_an_overlay_of_another_form_is_damage(index: bytes) -> None:
+    whole = edited()
+    snapshot = replace(whole, files={**whole.files, "overlay/index.json": index})
+
+    with pytest.raises(SnapshotDamagedError, match=r"overlay/index\.json is not of its form"):
+        kept(UPGRADE, "keep", snapshot)
 
 
 @pytest.mark.parametrize(

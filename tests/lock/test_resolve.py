@@ -11,7 +11,12 @@ from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 from uv import find_uv_bin
 
-from snapenv.errors import ConflictError, NotFoundError, PackageIndexError
+from snapenv.errors import (
+    ConflictError,
+    NotFoundError,
+    PackageIndexError,
+    SnapshotDamagedError,
+)
 from snapenv.lock.ask import Uv
 from snapenv.lock.resolve import Resolution, Resolving, choose_wheels, explain, resolve
 from snapenv.model.hardware import Hardware, System
@@ -167,6 +172,26 @@ def test_a_wheel_that_travels_is_held_whatever_may_move(uv: Uv) -> None:
 
     assert "ours" in caught.value.message
     assert moves(resolved(snapshot, upgrade("lib"), uv)) == ["lib 1.0 → 1.1"]
+
+
+def test_a_wheel_that_travels_and_is_none_is_damage(uv: Uv) -> None:
+    whole = holding(lib="1.0", own=True)
+    broken = replace(whole, files={**whole.files, f"vendor/{OURS[0]}": b"no zip"})
+
+    with pytest.raises(SnapshotDamagedError, match="ours-1.2"):
+        resolved(broken, upgrade("lib"), uv)
+
+
+def test_a_name_that_would_be_an_option_reaches_no_program(uv: Uv) -> None:
+    whole = holding(lib="1.0")
+    bad = sample_distribution("--index-url=http://127.0.0.1:9/\nlib", "1.0", origin="local")
+    environment = replace(
+        whole.lock.environment, distributions=(*whole.lock.environment.distributions, bad)
+    )
+    packages = {**whole.lock.packages, bad.name: Vendored()}
+    hostile = replace(whole, lock=replace(whole.lock, environment=environment, packages=packages))
+
+    assert moves(resolved(hostile, upgrade("lib", "==1.1"), uv)) == ["lib 1.0 → 1.1"]
 
 
 def test_what_an_environment_lives_without_is_not_brought_in(uv: Uv) -> None:

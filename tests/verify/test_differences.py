@@ -263,6 +263,21 @@ def test_an_edited_file_is_told_beside_another_version() -> None:
     assert [each.subject for each in found] == ["click", "click/core.py"]
 
 
+def test_which_files_may_be_run_is_told_of_one_version_alone() -> None:
+    sides = [
+        replace(sample_files(), executable=executable) for executable in (("a.so",), ("b.so",))
+    ]
+
+    same = differences(click(sides[0]), click(sides[1]))
+    another = differences(click(sides[0]), click(sides[1], "8.2"))
+
+    assert same == (
+        one("behaviour", "a.so", "executable", "not executable"),
+        one("behaviour", "b.so", "not executable", "executable"),
+    )
+    assert another == (one("behaviour", "click", "8.1", "8.2"),)
+
+
 def test_a_file_that_both_sides_edited_otherwise_is_named_with_the_package() -> None:
     left = sample_files("one hand", edited=("click/core.py",))
     right = sample_files("another hand", edited=("click/core.py",))
