@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from snapenv.docker_options import docker_options, gpus_option, mount_option, published_port
 from snapenv.model.host import NVIDIA_DEVICE
 from snapenv.model.launch import InImage
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from snapenv.model.host import HostEngine
-    from snapenv.model.launch import Launch, Mount, Port
+    from snapenv.model.launch import Launch
 
 
 def shell_command(launch: Launch, engine: HostEngine | None, *, detached: bool) -> str:
@@ -48,19 +49,17 @@ def _options(launch: Launch, engine: HostEngine, *, detached: bool) -> Iterator[
     if launch.user:
         yield from ("--user", f"{launch.user.uid}:{launch.user.gid}")
         yield from _each("--group-add", map(str, launch.user.groups))
-    yield from ("--cap-drop", "ALL")
-    yield from _each("--cap-add", launch.capabilities)
-    yield from _each("--security-opt", launch.security)
-    yield from _resources(launch, engine)
-    yield from _each("--network", (launch.network,) if launch.network else ())
-    yield from _each("--publish", map(_publish, launch.ports))
-    yield from _each("--mount", map(_mount, launch.mounts))
+    for pair in docker_options(launch):
+        yield from pair
+    yield from _gpus(launch.gpus, engine)
+    yield from _each("--publish", map(published_port, launch.ports))
+    for mount in launch.mounts:
+        yield from mount_option(mount)
     yield from _each("--workdir", (launch.folder,) if launch.folder else ())
     variables = launch.variables.items()
     yield from _each(
         "--env", (name if value is None else f"{name}={value}" for name, value in variables)
     )
-    yield from _each("--label", (f"{name}={value}" for name, value in launch.labels.items()))
 
 
 def _each(option: str, values: Iterable[str]) -> Iterator[str]:
@@ -68,34 +67,10 @@ def _each(option: str, values: Iterable[str]) -> Iterator[str]:
         yield from (option, value)
 
 
-def _resources(launch: Launch, engine: HostEngine) -> Iterator[str]:
-    if launch.shm_bytes is None:
-        yield from ("--ipc", "host")
-    else:
-        yield from ("--ipc", "private", "--shm-size", str(launch.shm_bytes))
-    for limit in launch.limits:
-        yield from ("--ulimit", f"{limit.name}={limit.soft}:{limit.hard}")
-    if launch.memory_bytes:
-        yield from ("--memory", str(launch.memory_bytes))
-        yield from ("--memory-swap", str(launch.memory_bytes))
-    if launch.cpus:
-        yield from ("--cpus", f"{launch.cpus:g}")
-    if launch.gpus is None:
+def _gpus(gpus: str | None, engine: HostEngine) -> Iterator[str]:
+    if gpus is None:
         yield from ("--env", "NVIDIA_VISIBLE_DEVICES=void")
     elif engine.injects == "cdi":
-        for name in launch.gpus.split(","):
-            yield from ("--device", f"{NVIDIA_DEVICE}{name}")
+        yield from _each("--device", (f"{NVIDIA_DEVICE}{name}" for name in gpus.split(",")))
     else:
-        yield from ("--gpus", "all" if launch.gpus == "all" else f'"device={launch.gpus}"')
-
-
-def _publish(port: Port) -> str:
-    address = f"[{port.address}]" if ":" in port.address else port.address
-    return f"{address}:{port.host or ''}:{port.inside}"
-
-
-def _mount(mount: Mount) -> str:
-    """Return the value of ``--mount``, which is CSV: a comma in a path is quoted."""
-    fields = [f"type={mount.kind}", f"source={mount.source}", f"target={mount.target}"]
-    quoted = (f'"{one}"' if "," in one else one for one in fields)
-    return ",".join((*quoted, *(("readonly",) if mount.read_only else ())))
+        yield from gpus_option(gpus)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from snapenv.docker_options import bracketed, published_port
 from snapenv.errors import UsageError
 from snapenv.model.launch import Launch
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from snapenv.model.image import ImageRef
-    from snapenv.model.launch import Port
     from snapenv.model.rendering import Workload
 
 _INIT = {"TINI_KILL_PROCESS_GROUP": "1"}  # else its init signals shells and launchers alone
@@ -125,8 +125,8 @@ def _view(work: Workload, options: ComposeOptions) -> _View:
         shm_size=_size(launch.shm_bytes) if launch.shm_bytes else None,
         memory=_size(launch.memory_bytes) if launch.memory_bytes else None,
         cpus=f"{launch.cpus:g}" if launch.cpus else None,
-        ports=tuple(map(_publish, launch.ports)),
-        address=_address(options.bind),
+        ports=tuple(map(published_port, launch.ports)),
+        address=bracketed(options.bind),
         command=tuple(map(_literal, launch.argv)),
         tools_image=_tools_image(options.tools_image),
         jupyter=_jupyter(options.bind),
@@ -222,14 +222,6 @@ def _size(size_bytes: int) -> str:
         if size_bytes % (1 << power) == 0:
             return f"{size_bytes >> power}{letter}"
     return str(size_bytes)
-
-
-def _publish(port: Port) -> str:
-    return f"{_address(port.address)}:{port.host or ''}:{port.inside}"
-
-
-def _address(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 def _jupyter(bind: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from snapenv.docker_options import docker_options, gpus_option, mount_option
 from snapenv.errors import UsageError
 from snapenv.model.launch import Launch
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
@@ -20,8 +21,6 @@ from snapenv.render.head import head_lines
 from snapenv.templating import render_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from snapenv.model.launch import Mount
     from snapenv.model.rendering import Workload
 
@@ -50,7 +49,7 @@ class _View(Struct, frozen=True, kw_only=True):
     image: str
     launch: Launch
     project: str
-    run_args: tuple[tuple[str, ...], ...]
+    run_args: tuple[tuple[str, str], ...]
     variables: tuple[tuple[str, str], ...]
     mounts: tuple[str, ...]
     ports: tuple[int, ...]
@@ -109,7 +108,7 @@ def _view(work: Workload, kind: str) -> _View:
         launch=launch,
         project=f"source={work.project_folder or '${localWorkspaceFolder}'},"
         f"target={launch.folder},type=bind",
-        run_args=tuple(_run_args(launch, kind)),
+        run_args=_run_args(launch, kind),
         variables=tuple((name, _literal("--env", value)) for name, value in (*given, *hidden)),
         mounts=tuple(map(_mount, launch.mounts)),
         ports=tuple(port.inside for port in launch.ports),
@@ -117,27 +116,12 @@ def _view(work: Workload, kind: str) -> _View:
     )
 
 
-def _run_args(launch: Launch, kind: str) -> Iterator[tuple[str, ...]]:
-    """Yield the options of ``docker run``, one with its value each."""
-    if kind == "gpu":
-        named = "all" if launch.gpus == "all" else f'"device={launch.gpus}"'
-        yield "--gpus", named
-    if launch.shm_bytes is None:
-        yield "--ipc", "host"
-    else:
-        yield "--shm-size", str(launch.shm_bytes)
-    for limit in launch.limits:
-        yield "--ulimit", f"{limit.name}={limit.soft}:{limit.hard}"
-    if launch.memory_bytes:
-        yield "--memory", str(launch.memory_bytes)
-        yield "--memory-swap", str(launch.memory_bytes)
-    if launch.cpus:
-        yield "--cpus", f"{launch.cpus:g}"
-    yield "--cap-drop", "ALL"
-    for word in launch.security:
-        yield "--security-opt", word
-    for name, value in sorted(launch.labels.items()):
-        yield "--label", f"{name}={_literal('--project', value)}"
+def _run_args(launch: Launch, kind: str) -> tuple[tuple[str, str], ...]:
+    """Return the options of ``docker run`` with their values."""
+    gpus = (gpus_option(launch.gpus),) if kind == "gpu" and launch.gpus else ()
+    # Of these values a user writes only the project's name, which is a label.
+    others = ((name, _literal("--project", value)) for name, value in docker_options(launch))
+    return (*gpus, *others)
 
 
 def _mount(mount: Mount) -> str:
@@ -151,9 +135,8 @@ def _mount(mount: Mount) -> str:
             f"a development container cannot mount {mount.source}: its path has a comma",
             hint="Rename the folder, or mount one above it.",
         )
-    read_only = ",readonly" if mount.read_only else ""
-    source = _literal("--mount", mount.source)
-    return f"type={mount.kind},source={source},target={mount.target}{read_only}"
+    _, option = mount_option(mount)
+    return _literal("--mount", option)
 
 
 def _literal(option: str, value: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from snapenv.docker_options import docker_options, gpus_option, mount_option
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -26,32 +28,13 @@ def docker_run_options(launch: Launch) -> tuple[str, ...]:
 def _options(launch: Launch) -> Iterator[str]:
     if launch.init:
         yield "--init --env TINI_KILL_PROCESS_GROUP=1"
-    for security in launch.security:
-        yield f"--security-opt {shlex.quote(security)}"
-    yield from _resources(launch)
     yield f"--stop-signal {launch.stop_signal} --stop-timeout {launch.grace_s}"
-    for name, value in sorted(launch.labels.items()):
-        yield f"--label {shlex.quote(f'{name}={value}')}"
-    for name, text in sorted(launch.variables.items()):
-        if text is not None:
-            yield f"--env {shlex.quote(f'{name}={text}')}"
-    for mount in launch.mounts:
-        words = f"type={mount.kind},source={mount.source},target={mount.target}"
-        yield f"--mount {shlex.quote(words + ',readonly' * mount.read_only)}"
-
-
-def _resources(launch: Launch) -> Iterator[str]:
+    yield from map(shlex.join, docker_options(launch))
     if launch.gpus is None:  # where the engine gives GPUs to every container that names none
         yield "--env NVIDIA_VISIBLE_DEVICES=void"
     else:
-        devices = launch.gpus if launch.gpus == "all" else f'"device={launch.gpus}"'
-        yield f"--gpus {shlex.quote(devices)}"
-    yield f"--shm-size {launch.shm_bytes}" if launch.shm_bytes else "--ipc host"
-    if launch.cpus:
-        yield f"--cpus {launch.cpus:g}"
-    if launch.memory_bytes:
-        yield f"--memory {launch.memory_bytes} --memory-swap {launch.memory_bytes}"
-    for limit in launch.limits:
-        yield f"--ulimit {limit.name}={limit.soft}:{limit.hard}"
-    if launch.network:
-        yield f"--network {shlex.quote(launch.network)}"
+        yield shlex.join(gpus_option(launch.gpus))
+    for name, text in sorted(launch.variables.items()):
+        if text is not None:
+            yield f"--env {shlex.quote(f'{name}={text}')}"
+    yield from map(shlex.join, map(mount_option, launch.mounts))

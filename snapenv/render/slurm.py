@@ -11,8 +11,10 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 from packaging.version import InvalidVersion, Version
 
+from snapenv.docker_options import docker_options, mount_option
 from snapenv.errors import UsageError
 from snapenv.model.launch import PROJECT_LABEL
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
@@ -22,8 +24,10 @@ from snapenv.render.head import head_lines
 from snapenv.templating import render_template, shell_words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from snapenv.model.image import ImageRef
-    from snapenv.model.launch import Launch, Mount
+    from snapenv.model.launch import Launch
     from snapenv.model.rendering import Workload
 
 Runtime = Literal["apptainer", "docker", "pyxis"]
@@ -257,27 +261,19 @@ def _local_image(image: ImageRef, runtime: Runtime) -> str:
 def _runtime_options(launch: Launch, runtime: Runtime) -> tuple[tuple[str, str], ...]:
     """Return the options of a runtime with their values, quoted where it is needed."""
     if runtime == "docker":
-        return (*map(_docker_mount, launch.mounts), *_docker_limits(launch))
+        return tuple(_docker_options(launch))
     option = {"apptainer": "--bind", "pyxis": "--container-mounts"}[runtime]
     return tuple((option, bind(one)) for one in launch.mounts)
 
 
-def _docker_mount(mount: Mount) -> tuple[str, str]:
-    bind(mount)
-    end = ",readonly" if mount.read_only else ""
-    return "--mount", f'"type={mount.kind},source={mount.source},target={mount.target}{end}"'
-
-
-def _docker_limits(launch: Launch) -> tuple[tuple[str, str], ...]:
-    shm = ("--shm-size", str(launch.shm_bytes)) if launch.shm_bytes else ("--ipc", "host")
-    pairs = (
-        shm,
-        *((("--network", launch.network),) if launch.network else ()),
-        *(("--ulimit", f"{one.name}={one.soft}:{one.hard}") for one in launch.limits),
-        *(("--security-opt", one) for one in launch.security),
-        *(("--label", f"{name}={value}") for name, value in sorted(launch.labels.items())),
-    )
-    return tuple((name, shell_words(value)) for name, value in pairs)
+def _docker_options(launch: Launch) -> Iterator[tuple[str, str]]:
+    """Yield options with their values, quoted; a job's CPUs and memory are known to Slurm."""
+    for mount in launch.mounts:
+        bind(mount)
+        name, value = mount_option(mount)
+        yield name, f'"{value}"'
+    for name, value in docker_options(replace(launch, cpus=None, memory_bytes=None)):
+        yield name, shell_words(value)
 
 
 def _loads_unsafely(ultralytics: str | None) -> bool:
