@@ -6,9 +6,10 @@ import contextlib
 import shutil
 import ssl
 import subprocess
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,18 +63,13 @@ def make_certificates(folder: Path) -> Path:
 @contextlib.contextmanager
 def serve(certificate: Path | None) -> Iterator[str]:
     """Answer each GET with 404, by TLS with a certificate or by plain http; give host and port."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Nothing) as server:
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate, certificate.with_name("key"))
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"{ADDRESS}:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Nothing)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, certificate.with_name("key"))
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    with serving(server):
+        yield f"{ADDRESS}:{server.server_port}"
 
 
 class _Nothing(BaseHTTPRequestHandler):

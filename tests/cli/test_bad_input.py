@@ -7,7 +7,6 @@ import signal
 import socketserver
 import subprocess
 import sys
-import threading
 import time
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from snapenv.lock.store import write_snapshot
 from snapenv.model.snapshot import LOCK_FILE, SNAPSHOT_SCHEMA, SUMS_FILE
 from tests.command import Command
 from tests.samples import TAG, sample_snapshot
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,10 +45,8 @@ def empty_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 def engine_without_buildkit(tmp_path: Path) -> Iterator[str]:
     """An engine that answers as one does on which BuildKit is not there."""
     socket = tmp_path / "engine.sock"
-    with socketserver.ThreadingUnixStreamServer(str(socket), _OldEngine) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(socketserver.ThreadingUnixStreamServer(str(socket), _OldEngine)):
         yield f"unix://{socket}"
-        server.shutdown()
 
 
 def refused(kind: str, *words: str, **environment: str) -> str:

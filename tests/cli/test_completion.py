@@ -16,7 +16,6 @@ import socketserver
 import subprocess
 import sys
 import tarfile
-import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from snapenv.model.snapshot import SNAPSHOT_LABEL
 from tests.engines.place import install
 from tests.engines.provide import provide
 from tests.samples import TAG
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -154,10 +154,8 @@ class _Engine(BaseHTTPRequestHandler):
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[str]:
     path = tmp_path / "engine.sock"
-    with socketserver.ThreadingUnixStreamServer(str(path), _Engine) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(socketserver.ThreadingUnixStreamServer(str(path), _Engine)):
         yield f"unix://{path}"
-        server.shutdown()
 
 
 def test_the_tags_of_images_are_offered_once(folder: Path, engine: str) -> None:

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from tests.certificates import ADDRESS
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -79,21 +79,15 @@ def serve_channel(
     """Serve a channel on loopback until the block ends, over TLS with the good certificate."""
     state = ChannelServer(folder=folder, token=token, authorization=authorization)
     handler = type("Handler", (_Handler,), {"state": state})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        state.address = f"http://127.0.0.1:{server.server_port}/zoo"
-        if certificates:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificates / "good.crt", certificates / "key")
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-            state.address = f"https://{ADDRESS}:{server.server_port}/zoo"
-        thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield state
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    state.address = f"http://127.0.0.1:{server.server_port}/zoo"
+    if certificates:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates / "good.crt", certificates / "key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        state.address = f"https://{ADDRESS}:{server.server_port}/zoo"
+    with serving(server):
+        yield state
 
 
 class _Handler(SimpleHTTPRequestHandler):

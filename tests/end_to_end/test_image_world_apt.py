@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import tarfile
-import threading
 import uuid
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, ClassVar
@@ -27,6 +26,7 @@ from tests.command import Command
 from tests.end_to_end.containers import Working, run_in
 from tests.engines.engine import BRIDGE
 from tests.fakes import FakeTask
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,10 +113,8 @@ def served(library: Path) -> Iterator[tuple[int, list[str], Path]]:
     package = _make_repository(root / "then", THEN, library)
     Archive.asked.clear()
     serve = functools.partial(Archive, directory=str(root))
-    with ThreadingHTTPServer(("0.0.0.0", 0), serve) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(ThreadingHTTPServer(("0.0.0.0", 0), serve)) as server:
         yield server.server_port, Archive.asked, package
-        server.shutdown()
 
 
 @pytest.fixture

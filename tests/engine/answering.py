@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingUnixStreamServer
 from typing import TYPE_CHECKING
 
+from tests.serving import serving
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -61,17 +63,13 @@ def answering(
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingUnixStreamServer(str(path), Handler) as server:
+    with serving(ThreadingUnixStreamServer(str(path), Handler)) as server:
         server.daemon_threads = True
         server.block_on_close = False
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
         try:
             yield f"unix://{path}"
         finally:
             released.set()
-            server.shutdown()
-            thread.join()
 
 
 @contextlib.contextmanager

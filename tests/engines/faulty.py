@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+from tests.serving import serving
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -91,16 +93,12 @@ def serve_faulty(behind: str) -> Iterator[FaultyRegistry]:
     """Stand in front of a registry at ``localhost:PORT`` until the block ends."""
     state = FaultyRegistry(behind=behind)
     handler = type("Handler", (_Handler,), {"state": state})
-    with _Server(("127.0.0.1", 0), handler) as server:
+    with serving(_Server(("127.0.0.1", 0), handler)) as server:
         state.name = f"localhost:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
         try:
             yield state
         finally:
             state.closed.set()
-            server.shutdown()
-            thread.join()
 
 
 class _Server(ThreadingHTTPServer):

@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Lock
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from snapenv.model.wheels import IndexWheel
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -98,16 +99,9 @@ def serve_index(*wheels: tuple[str, bytes]) -> Iterator[IndexServer]:
     """Serve an index of wheels until the block ends."""
     state = IndexServer(wheels=dict(wheels))
     handler = type("Handler", (_Handler,), {"state": state})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         state.address = f"http://127.0.0.1:{server.server_port}"
-        thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield state
-        finally:
-            server.shutdown()
-            thread.join()
+        yield state
 
 
 def build_wheel(  # noqa: PLR0913 - all but two by name

@@ -5,7 +5,6 @@ import shutil
 import ssl
 import subprocess
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,7 @@ from snapenv.index.session import choose_trust
 from snapenv.model.wheels import IndexWheel
 from tests.engines.index_server import build_wheel
 from tests.index.machine import DEMO, quick_wheels
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -107,13 +107,12 @@ def serve_tls(certificate: Path) -> Iterator[IndexWheel]:
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with serving(server):
         url = f"https://127.0.0.1:{server.server_port}/{DEMO}"
         yield IndexWheel(name="demo", version="1.0", url=url, sha256=sha256(content))
-        server.shutdown()
 
 
 def sha256(content: bytes) -> str:

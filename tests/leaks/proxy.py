@@ -8,8 +8,9 @@ import socket
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING
+
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,16 +35,9 @@ def run_proxy(login: str) -> Iterator[Proxy]:
     """Let those who know the login through to https hosts, until the block ends."""
     state = Proxy(login=login)
     handler = type("Handler", (_Handler,), {"state": state})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         state.port = server.server_port
-        thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield state
-        finally:
-            server.shutdown()
-            thread.join()
+        yield state
 
 
 class _Handler(BaseHTTPRequestHandler):

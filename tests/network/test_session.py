@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -15,6 +14,7 @@ import requests
 from snapenv import __version__
 from snapenv.network.repeat import FailedError, repeat
 from snapenv.network.session import Advice, Patience, RequestError, Session
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,10 +94,8 @@ def serve(**answers: list[tuple[int, dict[str, str]]]) -> Iterator[tuple[str, ty
     """Serve on loopback; a status of 0 closes the connection."""
     named = {f"/{path}": list(statuses) for path, statuses in answers.items()}
     handler = type("Served", (Handler,), {"answers": named, "heard": [], "sent": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}", handler
-        server.shutdown()
 
 
 @pytest.fixture(autouse=True)

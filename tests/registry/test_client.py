@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from snapenv.registry.client import RegistryClient
 from tests.engines import faulty as to
 from tests.engines.registry import PASSWORD, USER, serve_private
 from tests.registry.pushed import CREATED, INDEXES, Shelf, behind
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -421,10 +421,8 @@ class Authority(BaseHTTPRequestHandler):
 @contextmanager
 def serve_authority() -> Iterator[tuple[str, type[Authority]]]:
     handler = type("Handler", (Authority,), {"asked": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield f"http://localhost:{server.server_port}/token", handler
-        server.shutdown()
 
 
 def ask_for_a_token(faulty: FaultyRegistry, realm: str) -> None:
