@@ -5,6 +5,7 @@ A rule answers with checks that passed, failed or warn.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -28,7 +29,7 @@ Injection = Literal["cdi", "legacy", "none"]
 _SNAP = "/var/snap/"
 
 
-class Case(Struct, frozen=True, kw_only=True):
+class Case(Struct, frozen=True, kw_only=True, dict=True):
     """One question of the preflight."""
 
     host: Host
@@ -41,7 +42,7 @@ class Case(Struct, frozen=True, kw_only=True):
         engine = self.engine
         return self.host.hardware if engine is None or engine.local else None
 
-    @property
+    @functools.cached_property
     def engine(self) -> HostEngine | None:
         """The engine that is to run it; None for a venv, and where none answers."""
         return None if self.needs.venv else self.host.engine
@@ -51,7 +52,7 @@ class Case(Struct, frozen=True, kw_only=True):
         """How GPUs get into containers, as files show it; nothing is known of another machine."""
         return self.host.plumbing if self.hardware else GpuPlumbing()
 
-    @property
+    @functools.cached_property
     def gpu_hardware(self) -> Hardware | None:
         """The hardware where a GPU is wanted and it is known, with the GPUs that count; else None.
 
@@ -73,7 +74,7 @@ class Case(Struct, frozen=True, kw_only=True):
         """The numbers that the driver gives to ``gpus``."""
         return tuple(number for number, _ in self._chosen.gpus) if self.gpu_hardware else ()
 
-    @property
+    @functools.cached_property
     def _chosen(self) -> Chosen:
         hardware = self.hardware
         if hardware is None:

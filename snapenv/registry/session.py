@@ -6,6 +6,7 @@ machine itself, or where the engine is configured to do so.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -170,6 +171,15 @@ class RegistrySession:
                 body = self._read(url, _with_login(headers, answer), request)
         return body
 
+    @functools.cached_property
+    def _trust(self) -> tuple[bool | str, tuple[str, str] | None]:
+        """Whose certificates are trusted, and the one that is shown, as docker looks for both."""
+        host = self._repository.host
+        shown = find_client_certificate(host)
+        if self._repository.may_speak_http:
+            return False, shown
+        return choose_authorities(os.environ, first=find_authority(host)) or True, shown
+
     def _find_base(self) -> str:
         """Return where to ask: https, or http where docker takes that and https is not spoken."""
         if not self._is_known:
@@ -222,10 +232,7 @@ class RegistrySession:
 
     def _read(self, url: str, headers: Mapping[str, str], request: _Request) -> Body:
         """Read an answer to its end."""
-        verify: bool | str = False
-        if not self._repository.may_speak_http:
-            own = find_authority(self._repository.host)
-            verify = choose_authorities(os.environ, first=own) or True
+        verify, certificate = self._trust
         with self._session.ask(
             url,
             host=self._repository.host,
@@ -236,7 +243,7 @@ class RegistrySession:
             headers=headers,
             allow_redirects=request.method in {"GET", "HEAD"},
             verify=verify,
-            cert=find_client_certificate(self._repository.host),
+            cert=certificate,
         ) as response:
             if not self._has_answered:
                 self._has_answered = True

@@ -284,6 +284,16 @@ def test_a_size_is_not_believed(whole: bytes, refuse: Callable[[bytes], str]) ->
     assert "is not of the size that the manifest says" in refuse(forged(whole, change))
 
 
+def test_a_blob_of_other_bytes_than_its_name_says_is_refused(
+    whole: bytes, refuse: Callable[[bytes], str]
+) -> None:
+    def change(manifest: dict[str, Any], blobs: dict[str, bytes]) -> None:
+        layer = manifest["layers"][1]
+        blobs[layer["digest"]] = bytes(layer["size"])
+
+    assert "holds other bytes than its name says" in refuse(forged(whole, change))
+
+
 def test_another_wheel_under_the_same_name_is_found_by_the_sums(
     whole: bytes, refuse: Callable[[bytes], str]
 ) -> None:

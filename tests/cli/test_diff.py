@@ -202,7 +202,7 @@ def test_the_document_holds_both_sides_and_what_differs(plain: str, other: str) 
         ("interpreter", "gone/bin/python", "there is no Python at gone/bin/python"),
         ("interpreter", "/bin/false", "/bin/false"),
         ("environment-missing", "live", "no environment is active"),
-        ("engine-missing", "example.com/team/env:old", "/nonexistent/docker.sock"),
+        ("registry", "localhost:1/team/env:old", "localhost:1 does not answer"),
         ("not-found", "/gone", "/gone"),
         ("not-found", "/usr/share", "neither a snapshot nor an environment"),
     ],
