@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 from docker import DockerClient
 
 from snapenv.lock.store import read_snapshot
+from snapenv.model.snapshot import IMAGE_CHECK
 from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
 from snapenv.verify.smoke_train import parse_fingerprint
 from tests.command import Command, certificates
@@ -211,6 +213,40 @@ def test_the_venv_engine_refuses_what_only_the_base_image_has(built: Built, tmp_
 
     assert "--engine docker" in said
     assert not into.exists()
+
+
+def test_the_image_itself_trains_as_its_lock_says_without_network(built: Built) -> None:
+    said = built.client.containers.run(
+        built.reference,
+        [IMAGE_CHECK, "--smoke-train", "--device", "cpu", "--json"],
+        entrypoint=[],
+        network_mode="none",
+        remove=True,
+    )
+
+    document = json.loads(said)
+    trained = document["smoke_train"]
+    assert (document["ok"], document["by"], document["findings"]) == (True, "record", [])
+    assert (trained["tier"], trained["device"], trained["steps"]) == ("identical", "cpu", 10)
+    assert trained["first_differing_step"] is None
+
+
+def test_a_run_warns_of_an_edited_image_and_strict_starts_nothing(
+    built: Built, tmp_path: Path
+) -> None:
+    edited = f"{built.repository}:edited"
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    command = Command({**built.command.environment, **state})
+
+    warned = command.run("run", edited, "--", "echo", "ran", folder=tmp_path)
+    refused = command.run("run", "--strict", edited, "--", "echo", "ran", folder=tmp_path)
+    same = command.run("run", "--strict", built.reference, "--", "echo", "ran", folder=tmp_path)
+
+    assert (warned.returncode, refused.returncode, same.returncode) == (0, 5, 0)
+    assert "not as locked: ultralytics" in warned.stderr
+    assert "not as locked: ultralytics" in refused.stderr
+    assert "not as locked" not in same.stderr
+    assert ("ran" in warned.stdout, "ran" in refused.stdout) == (True, False)
 
 
 def test_building_twice_gives_the_image_that_is_there(built: Built) -> None:

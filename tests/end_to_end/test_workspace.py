@@ -316,8 +316,11 @@ def test_without_a_network_ssh_works_and_down_leaves_nothing(world: World) -> No
 
     said = world.ssh("apart.snapenv", "ls /sys/class/net", name="apart")
     config = (world.home / ".ssh" / "config").read_text()
+    same, changed = _up_again_after_a_change(world, *words)
     world.command.result("down", "apart")
 
+    assert not any("not as locked" in one for one in same)
+    assert any("not as locked: added.py" in one for one in changed)
     assert result["started"]
     assert result["ssh"] == "ssh apart.snapenv"
     assert config == f'Include "{world.home}/state/snapenv/ssh/*.conf"\n'
@@ -326,6 +329,18 @@ def test_without_a_network_ssh_works_and_down_leaves_nothing(world: World) -> No
     left = [path.name for path in (world.home / "state").rglob("*") if "apart" in path.name]
     assert left == []
     assert (world.project / "runs" / "train" / "results.csv").exists()
+
+
+def _up_again_after_a_change(world: World, *words: str) -> tuple[list[str], list[str]]:
+    """Return what an up says of a workspace that runs, before and after root adds a module."""
+    add = "for site in /opt/snapenv/venv/lib/python3*/site-packages; do touch $site/added.py; done"
+    user = ("--user", f"{UID}:{UID}", "--workdir", str(world.project))
+    before = world.command.document("up", world.image, *user, *words)
+    container = world.client.containers.get("snapenv-apart")
+    assert container.exec_run(["sh", "-c", add], user="0").exit_code == 0
+    after = world.command.document("up", world.image, *user, *words)
+    world.command.error("not-as-locked", "up", "--strict", world.image, *user, *words)
+    return before["warnings"], after["warnings"]
 
 
 @pytest.mark.full
