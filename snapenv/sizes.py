@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
@@ -11,6 +16,21 @@ def size(size_bytes: float) -> str:
         if size_bytes >= bytes_each:
             return f"{size_bytes / bytes_each:.1f} {unit}"
     return f"{size_bytes:.0f} B"
+
+
+def exact_size(size_bytes: int, units: Sequence[str] = ("g", "m", "k")) -> str:
+    """Write a size in the largest power of 1024 that divides it: ``8g``, ``1536m``."""
+    for power, unit in zip((30, 20, 10), units, strict=True):
+        if size_bytes % (1 << power) == 0:
+            return f"{size_bytes >> power}{unit}"
+    return str(size_bytes)
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Write the first names, and how many there are beside: ``a, b and 3 more``."""
+    more = len(names) - most
+    named = ", ".join(names[:most])
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

@@ -27,7 +27,7 @@ def shell_command(launch: Launch, engine: HostEngine | None, *, detached: bool) 
     if isinstance(launch.place, InImage) and engine:
         words = ("docker", "run", *_options(launch, engine, detached=detached))
         return shlex.join((*without, *words, launch.place.name, *launch.argv))
-    given = [f"{name}={value}" for name, value in launch.variables.items() if value is not None]
+    given = [f"{name}={value}" for name, value in launch.set_variables]
     words = (*(without or ("env",)), *given, *launch.argv)
     return f"cd {shlex.quote(launch.folder or '.')} && {shlex.join(words)}"
 

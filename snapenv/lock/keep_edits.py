@@ -15,9 +15,10 @@ from snapenv.lock.paths import place_in_environment
 from snapenv.model.carried import Content
 from snapenv.model.snapshot import APPLY_OVERLAY, OVERLAY
 from snapenv.model.wheels import Pinned
+from snapenv.sizes import first_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from snapenv.model.python import Distribution
     from snapenv.model.snapshot import Snapshot
@@ -139,7 +140,7 @@ def _refuse_edited_wheels(
         if is_own and name in moving and edits != "drop" and each.files and each.files.edited:
             raise ConflictError(
                 f"{name} {each.version} travels as it is installed, with edited files "
-                f"({_some(each.files.edited)}), and would be replaced by the index's",
+                f"({first_of(each.files.edited, _NAMED)}), and would be replaced by the index's",
                 hint="Give them up with --edits=drop, or put them on the new version yourself, "
                 "and capture again.",
             )
@@ -149,15 +150,9 @@ def _undecided(disputed: Sequence[str], owners: Mapping[str, str]) -> ConflictEr
     packages = " and ".join(sorted({owners[name] for name in disputed}))
     return ConflictError(
         f"{packages} would move, and these files of the snapshot lie over its own: "
-        f"{_some(disputed)}",
+        f"{first_of(disputed, _NAMED)}",
         hint="Put them over the new version with --edits=keep, or give them up with --edits=drop.",
     )
-
-
-def _some(names: Collection[str]) -> str:
-    more = len(names) - _NAMED
-    named = ", ".join(list(names)[:_NAMED])
-    return f"{named} and {more} more" if more > 0 else named
 
 
 def _places_of_wheels(

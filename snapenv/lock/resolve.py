@@ -29,9 +29,10 @@ from snapenv.model.python import Distribution
 from snapenv.model.snapshot import Snapshot
 from snapenv.model.update import Changes, Move
 from snapenv.model.wheels import Pinned, Vendored
+from snapenv.sizes import first_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from snapenv.model.carried import Content
     from snapenv.model.wheels import IndexWheel
@@ -142,7 +143,7 @@ def _choose(
     if soft.versions is None:
         return _resolution(resolving, held, hard, warnings)
     price = _resolution(resolving, held, soft, warnings)
-    others = tuple(move for move in price.moves if move.before and not move.requested)
+    others = [str(move) for move in price.moves if move.before and not move.requested]
     if not others or resolving.allow_moves:
         return price
     farther = ", ".join(str(move) for move in price.moves if move.requested)
@@ -150,10 +151,10 @@ def _choose(
     changed = {move.name for move in moved.moves} if moved else set()
     stuck = [each.name for each in resolving.changes.upgrade if each.name not in changed]
     if moved and not stuck:
-        more = f"{farther} needs others to move too (--allow-moves): {_named(others)}"
+        more = f"{farther} needs others to move too (--allow-moves): {first_of(others, _NAMED)}"
         return replace(moved, warnings=(*moved.warnings, more))
     goal = farther or f"Python {resolving.changes.python or 'as it is'}"
-    told = f"{goal} needs other packages to move too: {_named(others)}"
+    told = f"{goal} needs other packages to move too: {first_of(others, _NAMED)}"
     return replace(price, price=Price(moves=told, cause=hard.cause))
 
 
@@ -467,9 +468,3 @@ def _same(before: str | None, after: str | None) -> bool:
         return Version(before) == Version(after)
     except InvalidVersion:
         return before == after
-
-
-def _named(moves: Sequence[Move]) -> str:
-    more = len(moves) - _NAMED
-    named = ", ".join(map(str, moves[:_NAMED]))
-    return f"{named} and {more} more" if more > 0 else named

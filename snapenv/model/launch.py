@@ -109,6 +109,12 @@ class Launch(Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = ()  # that are kept; all others are dropped
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def set_variables(self) -> tuple[tuple[str, str], ...]:
+        """The variables that have a value, by name."""
+        given = self.variables.items()
+        return tuple(sorted((name, value) for name, value in given if value is not None))
+
 
 Status = Literal["created", "running", "exited"]
 

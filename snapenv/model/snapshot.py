@@ -37,6 +37,7 @@ IMAGE_PREFIX = "/opt/snapenv/venv"  # of a venv and of conda's alike
 IMAGE_PYTHON = f"{IMAGE_PREFIX}/bin/python"
 IMAGE_SNAPSHOT = "/opt/snapenv/snapshot"
 IMAGE_CHECK = "/opt/snapenv/bin/snapenv-check"  # says whether the environment is as locked
+CHECK_IF_PRESENT = f"[ ! -x {IMAGE_CHECK} ] || exec {IMAGE_CHECK}"  # older images have none
 IMAGE_WORKSPACE = "/opt/snapenv/workspace"  # of the image of a workspace: its tools
 SNAPSHOT_LABEL = "io.snapenv.snapshot"  # a label that holds the snapshot's digest
 PARENT_LABEL = "io.snapenv.parent"  # the digest of the snapshot that it was made of by an update

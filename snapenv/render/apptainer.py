@@ -65,8 +65,8 @@ def render_apptainer(work: Workload, options: ApptainerOptions) -> Rendered:
         labels=_labels(work),
         variables=tuple(
             (name, one_line(value, "--env"))
-            for name, value in sorted(work.launch.variables.items())
-            if name not in _OF_THE_CALLER and value is not None
+            for name, value in work.launch.set_variables
+            if name not in _OF_THE_CALLER
         ),
         command=tuple(one_line(word, "COMMAND") for word in work.launch.argv) or (IMAGE_CHECK,),
         check=IMAGE_CHECK,

@@ -235,9 +235,7 @@ def _view(work: Workload, options: CiOptions, provider: _Provider) -> _View:
         grace_s=launch.grace_s,
         user=f"{launch.user.uid}:{launch.user.gid}" if launch.user else None,
         folder=str(launch.folder),
-        variables=tuple(
-            (name, value) for name, value in sorted(launch.variables.items()) if value is not None
-        ),
+        variables=launch.set_variables,
         docker_run=docker_run_options(launch),
     )
 
@@ -246,7 +244,7 @@ def _texts(work: Workload) -> Iterator[str]:
     """Yield what a user has named freely, and what ends up in a shell's words."""
     launch = work.launch
     yield from launch.argv
-    yield from (f"{name}={value}" for name, value in launch.variables.items())
+    yield from (f"{name}={value}" for name, value in launch.set_variables)
     yield from launch.labels.values()
     yield from (text for mount in launch.mounts for text in (mount.source, mount.target))
     yield str(launch.folder)

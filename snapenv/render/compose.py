@@ -17,8 +17,9 @@ from snapenv.docker_options import bracketed, published_port
 from snapenv.errors import UsageError
 from snapenv.model.launch import Launch
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
-from snapenv.model.snapshot import IMAGE_CHECK, IMAGE_PYTHON, IMAGE_WORKSPACE
+from snapenv.model.snapshot import CHECK_IF_PRESENT, IMAGE_PYTHON, IMAGE_WORKSPACE
 from snapenv.render.head import head_lines
+from snapenv.sizes import exact_size
 from snapenv.templating import render_template
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _INIT = {"TINI_KILL_PROCESS_GROUP": "1"}  # else its init signals shells and launchers alone
 _UID = 1000  # of the first user of most machines
-_CHECK = f"[ ! -x {IMAGE_CHECK} ] || exec {IMAGE_CHECK}"  # an older image has none
 _TOOLS = f"{IMAGE_WORKSPACE}/work"
 _OWN_TOOLS = "JupyterLab and TensorBoard are those of the environment, if it has them."
 _OTHER_TOOLS = "JupyterLab and TensorBoard come from an image of their own."
@@ -80,7 +80,7 @@ class _View(Struct, frozen=True, kw_only=True):
     device_ids: tuple[str, ...]
     with_gpus: tuple[str, ...]
     settings: tuple[tuple[str, str, str], ...]  # of .env: name, why, value
-    check: str = _CHECK
+    check: str = CHECK_IF_PRESENT
     # Where an image of a workspace has JupyterLab and TensorBoard, and what serves results there.
     tools: str = _TOOLS
     program: str = f"{IMAGE_WORKSPACE}/workspace.pyz"
@@ -122,8 +122,8 @@ def _view(work: Workload, options: ComposeOptions) -> _View:
         labels=_literals(sorted(launch.labels.items())),
         mounts=mounts,
         volumes=tuple(sorted(one.source for one in mounts if one.kind == "volume")),
-        shm_size=_size(launch.shm_bytes) if launch.shm_bytes else None,
-        memory=_size(launch.memory_bytes) if launch.memory_bytes else None,
+        shm_size=exact_size(launch.shm_bytes) if launch.shm_bytes else None,
+        memory=exact_size(launch.memory_bytes) if launch.memory_bytes else None,
         cpus=f"{launch.cpus:g}" if launch.cpus else None,
         ports=tuple(map(published_port, launch.ports)),
         address=bracketed(options.bind),
@@ -169,8 +169,7 @@ def _head(work: Workload, tools_image: ImageRef | None) -> tuple[str, ...]:
 def _variables(work: Workload) -> Iterable[tuple[str, str]]:
     launch = work.launch
     hidden = {} if launch.gpus else {"NVIDIA_VISIBLE_DEVICES": "void"}
-    given = {key: value for key, value in launch.variables.items() if value is not None}
-    return sorted({**_INIT, **hidden, **given}.items())
+    return sorted({**_INIT, **hidden, **dict(launch.set_variables)}.items())
 
 
 def _mounts(work: Workload) -> tuple[tuple[_Mount, ...], tuple[tuple[str, str, str], ...]]:
@@ -215,13 +214,6 @@ def _literal(text: str) -> str:
 def _word(text: str) -> str:
     """Return a value of ``.env``, in single quotes where it is more than a plain path."""
     return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "\\'") + "'"
-
-
-def _size(size_bytes: int) -> str:
-    for power, letter in ((30, "g"), (20, "m"), (10, "k")):
-        if size_bytes % (1 << power) == 0:
-            return f"{size_bytes >> power}{letter}"
-    return str(size_bytes)
 
 
 def _jupyter(bind: str) -> tuple[str, ...]:

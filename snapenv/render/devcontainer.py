@@ -92,7 +92,6 @@ def _start(kind: str) -> str:
 
 def _view(work: Workload, kind: str) -> _View:
     launch = work.launch
-    given = sorted((name, value) for name, value in launch.variables.items() if value is not None)
     hidden = [] if kind == "gpu" else [("NVIDIA_VISIBLE_DEVICES", "void")]
     return _View(
         head=head_lines(
@@ -109,7 +108,9 @@ def _view(work: Workload, kind: str) -> _View:
         project=f"source={work.project_folder or '${localWorkspaceFolder}'},"
         f"target={launch.folder},type=bind",
         run_args=_run_args(launch, kind),
-        variables=tuple((name, _literal("--env", value)) for name, value in (*given, *hidden)),
+        variables=tuple(
+            (name, _literal("--env", value)) for name, value in (*launch.set_variables, *hidden)
+        ),
         mounts=tuple(map(_mount, launch.mounts)),
         ports=tuple(port.inside for port in launch.ports),
         user=f"{launch.user.uid}:{launch.user.gid}" if launch.user else None,

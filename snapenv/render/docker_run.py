@@ -34,7 +34,6 @@ def _options(launch: Launch) -> Iterator[str]:
         yield "--env NVIDIA_VISIBLE_DEVICES=void"
     else:
         yield shlex.join(gpus_option(launch.gpus))
-    for name, text in sorted(launch.variables.items()):
-        if text is not None:
-            yield f"--env {shlex.quote(f'{name}={text}')}"
+    for name, value in launch.set_variables:
+        yield f"--env {shlex.quote(f'{name}={value}')}"
     yield from map(shlex.join, map(mount_option, launch.mounts))

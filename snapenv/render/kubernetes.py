@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from snapenv.errors import UsageError
 from snapenv.model.launch import PROJECT_LABEL
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
-from snapenv.model.snapshot import IMAGE_CHECK
+from snapenv.model.snapshot import CHECK_IF_PRESENT, IMAGE_CHECK
 from snapenv.render.head import head_lines
 from snapenv.render.kubernetes_names import (
     as_label,
@@ -108,7 +108,7 @@ class _View(Struct, frozen=True, kw_only=True):
     memory: str
     node_selector: tuple[tuple[str, str], ...]
     grace_s: int
-    ready: str = f"[ ! -x {IMAGE_CHECK} ] || exec {IMAGE_CHECK}"  # an older image has none
+    ready: str = CHECK_IF_PRESENT
 
 
 def render_kubernetes(work: Workload, options: KubernetesOptions) -> Rendered:
@@ -262,8 +262,7 @@ def _variables(launch: Launch | None, *, gpus: int) -> tuple[tuple[str, str], ..
     """
     variables = {} if gpus else {"NVIDIA_VISIBLE_DEVICES": "void"}
     if launch:
-        given = launch.variables.items()
-        variables |= {name: literal(value) for name, value in given if value is not None}
+        variables |= {name: literal(value) for name, value in launch.set_variables}
     return tuple(sorted(variables.items()))
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 
 from snapenv.errors import UsageError
+from snapenv.sizes import exact_size
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _SUBDOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _VALUE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _NOT_OF_A_LABEL = re.compile(r"[^a-z0-9]+", re.ASCII)
 _EXPANDED = re.compile(r"\$(?=[$(])")
-_UNITS = ((1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki"))
 
 
 def parse_label(name: str, *, option: str, most: int = 63) -> str:
@@ -87,10 +87,7 @@ def as_label(text: str, *, most: int) -> str:
 
 def quantity(size_bytes: int) -> str:
     """Write a number of bytes in the largest unit that divides it: ``8Gi``, ``1536Mi``."""
-    for unit, suffix in _UNITS:
-        if size_bytes % unit == 0:
-            return f"{size_bytes // unit}{suffix}"
-    return str(size_bytes)
+    return exact_size(size_bytes, ("Gi", "Mi", "Ki"))
 
 
 def cpu_quantity(cpus: float) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Runtime = Literal["apptainer", "docker", "pyxis"]
 
+_OF_THE_JOB = {"OMP_NUM_THREADS", "PYTHON_CPU_COUNT"}  # as many as it has CPUs
 _CPUS = 8  # as many workers as ultralytics starts
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", re.ASCII)
 _NAMES = re.compile(rf"{_NAME.pattern}(?:,{_NAME.pattern})*", re.ASCII)
@@ -91,7 +92,11 @@ def render_slurm(work: Workload, options: SlurmOptions) -> Rendered:
         folder=work.project_folder and check_path(work.project_folder, "--workdir"),
         results=_results(work),
         command=work.launch.argv or (IMAGE_CHECK,),
-        variables=tuple(f"{name}={value}" for name, value in _variables(work.launch)),
+        variables=tuple(
+            f"{name}={value}"
+            for name, value in work.launch.set_variables
+            if name not in _OF_THE_JOB
+        ),
         image=_image(work.image, options.runtime),
         local_image=_local_image(work.image, options.runtime),
         options=_runtime_options(work.launch, options.runtime),
@@ -229,15 +234,6 @@ def _comment(work: Workload) -> str:
         f"{name}={_matched(_COMMENT, '--project', value)}"
         for name, value in sorted(labels.items())
         if value
-    )
-
-
-def _variables(launch: Launch) -> list[tuple[str, str]]:
-    of_slurm = {"OMP_NUM_THREADS", "PYTHON_CPU_COUNT"}  # as many as the job has CPUs
-    return sorted(
-        (name, value)
-        for name, value in launch.variables.items()
-        if value is not None and name not in of_slurm
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapenv.report.printable import printable
+from snapenv.sizes import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,5 @@ def _made(entry: LogEntry) -> str:
         return "captured"
     if entry.changes is None:
         return f"made of {entry.parent}"
-    more = len(entry.changes) - _NAMED
-    named = ", ".join(entry.changes[:_NAMED]) or "nothing that its labels tell"
-    changed = f"{named} and {more} more" if more > 0 else named
+    changed = first_of(entry.changes, _NAMED) or "nothing that its labels tell"
     return "; ".join(word for word in (changed, entry.losses) if word)

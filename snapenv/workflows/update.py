@@ -28,6 +28,7 @@ from snapenv.model.wheels import FromBase, IndexWheel, Pinned, Vendored
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
 from snapenv.pylock import write_pylock
+from snapenv.sizes import first_of
 from snapenv.steps.capture_request import Capture
 from snapenv.steps.install import Installation, as_held, installed
 from snapenv.steps.locking import Parent, lock_environment
@@ -369,7 +370,4 @@ def _outcome(
 def _named(moves: Sequence[Move], pythons: Sequence[str]) -> str:
     """Name what is another, Python first, then what was asked for."""
     python = (" → ".join(("Python " + pythons[0], pythons[1])),) if pythons[0] != pythons[1] else ()
-    changed = (*python, *map(str, moves))
-    more = len(changed) - _NAMED
-    named = ", ".join(changed[:_NAMED])
-    return f"{named} and {more} more" if more > 0 else named
+    return first_of((*python, *map(str, moves)), _NAMED)
