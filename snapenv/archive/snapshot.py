@@ -84,7 +84,9 @@ def pack_snapshot(snapshot: Snapshot, scratch: Path) -> Artifact:
     packages = {n: c for n, c in sorted(snapshot.files.items()) if n not in files}
     for name in files:
         if not _FILES.fullmatch(name):
-            raise LockError(f"{name} is no name that an archive can hold", hint="Capture it again.")
+            raise LockError(
+                f"{name} is not a name that an archive can hold", hint="Capture it again."
+            )
     layer = scratch / "files.tar.zst"
     with layer.open("wb") as file, packer().stream_writer(file, closefd=False) as packed:
         for chunk in _tar(files):

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     show_default=True,
     envvar="SNAPENV_COMPRESSION",
     group="Image",
-    help="Pack new layers like this; zstd is smaller, and wants Docker 23 or newer at a pull.",
+    help="Compress new layers with this; zstd is smaller, and needs Docker 23 or newer to pull.",
 )
 @json_option
 @click.pass_obj

@@ -183,7 +183,9 @@ env_option = option(
     group="Program",
     help="Set a variable; without a value, to what it is here. May be repeated.",
 )
-grace_option = stop_timeout_option("Wait so long after SIGINT before it is killed.", default=120)
+grace_option = stop_timeout_option(
+    "Wait this many seconds after SIGINT before killing it.", default=120
+)
 project_option = option(
     "--project",
     metavar="NAME",

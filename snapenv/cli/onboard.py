@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     show_default=True,
     envvar="SNAPENV_PREFLIGHT",
     group="Check",
-    help="Add what this machine answers.",
+    help="Include the answers of this machine.",
 )
 @option(
     "-o",

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     metavar="NAME:TAG@sha256:…",
     envvar="SNAPENV_IMAGE",
     group="Image",
-    help="Name the image of a snapshot alone, as it was pushed.",
+    help="Name the image that was built of REF and pushed, where REF is a snapshot.",
 )
 @repository_option
 @render_options

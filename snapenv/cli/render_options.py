@@ -60,7 +60,7 @@ class _ForeignMountType(MountType):
         """Return it, or end in a usage error."""
         source = str(value).partition(":")[0]
         if "/" in source and not os.path.isabs(source):  # noqa: PTH117 - another machine's
-            self.fail(f"{source!r} is no absolute path, and is on another machine", param, ctx)
+            self.fail(f"{source!r} is not an absolute path, and is on another machine", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -159,12 +159,12 @@ _CI_OPTIONS = (
         "--runner",
         multiple=True,
         metavar="LABEL",
-        help="Run on runners with this label or tag. May be repeated.  [default: gpu]",
+        help="Use runners with this label or tag. May be repeated.  [default: gpu]",
     ),
     _ci_option(
         "--install",
         metavar="REQUIREMENT",
-        help="Let pip install snapenv from this.  [default: this version]",
+        help="Install snapenv from this requirement.  [default: this version]",
     ),
     _ci_option(
         "--max-drop",
@@ -207,21 +207,21 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         show_default=True,
         envvar="SNAPENV_GPUS",
         group="Cluster",
-        help="Ask for so many GPUs, of whatever node has them.",
+        help="Request this many GPUs for each job or pod.",
     ),
     target_option(
         "--name",
         targets=("kubernetes",),
         metavar="NAME",
         group="Kubernetes",
-        help="Name the objects so.  [default: made of the tag]",
+        help="Give the objects this name.  [default: made from the tag]",
     ),
     target_option(
         "--namespace",
         targets=("kubernetes",),
         metavar="NAME",
         group="Kubernetes",
-        help="Put them into this namespace.  [default: that of whoever applies the files]",
+        help="Create the objects in this namespace.  [default: that of whoever applies the files]",
     ),
     target_option(
         "--nodes",
@@ -231,7 +231,7 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         default=1,
         show_default=True,
         group="Kubernetes",
-        help="Check the environment on so many nodes with GPUs.",
+        help="Check the environment on this many GPU nodes.",
     ),
     target_option(
         "--retries",
@@ -241,7 +241,7 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         default=2,
         show_default=True,
         group="Kubernetes",
-        help="Start a Job again that fails, up to so many times.",
+        help="Retry a failed Job up to this many times.",
     ),
     target_option(
         "--runtime-class",
@@ -255,14 +255,14 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         targets=("kubernetes",),
         metavar="NAME",
         group="Kubernetes",
-        help="Ask for GPUs by Dynamic Resource Allocation: gpu.nvidia.com.",
+        help="Request GPUs by Dynamic Resource Allocation, such as gpu.nvidia.com.",
     ),
     target_option(
         "--queue",
         targets=("kubernetes",),
         metavar="NAME",
         group="Kubernetes",
-        help="Wait in this queue of Kueue.",
+        help="Submit to this queue of Kueue.",
     ),
     target_option(
         "--pull-secret",
@@ -277,7 +277,7 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="KEY=VALUE",
         multiple=True,
         group="Kubernetes",
-        help="Run on nodes with this label alone. May be repeated.",
+        help="Run only on nodes with this label. May be repeated.",
     ),
     target_option(
         "--storage-class",
@@ -303,7 +303,7 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         default="ReadWriteOnce",
         show_default=True,
         group="Kubernetes",
-        help="Let pods of one node at a time use it, or those of many.",
+        help="Let pods on one node at a time, or on many, mount the storage.",
     ),
     target_option(
         "--runtime",
@@ -312,21 +312,21 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         default="apptainer",
         show_default=True,
         group="Slurm",
-        help="Start the container by this program, which the nodes must have.",
+        help="Start the container with this program, which the nodes must have.",
     ),
     target_option(
         "--gpu-type",
         targets=_SLURM,
         metavar="NAME",
         group="Slurm",
-        help="Ask for GPUs of this kind, as the cluster calls it, such as h100.",
+        help="Request GPUs of this type, as the cluster names it, such as h100.",
     ),
     target_option(
         "--job-name",
         targets=_SLURM,
         metavar="NAME",
         group="Slurm",
-        help="Name the job so.  [default: the tag]",
+        help="Give the job this name.  [default: the tag]",
     ),
     target_option(
         "--time",
@@ -346,7 +346,7 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         targets=_SLURM,
         metavar="NAME",
         group="Slurm",
-        help="Ask for this quality of service.",
+        help="Request this quality of service.",
     ),
     target_option(
         "--signal-before",
@@ -356,7 +356,7 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         default=300,
         show_default=True,
         group="Slurm",
-        help="Interrupt the training so long before the time limit.",
+        help="Interrupt the training this many seconds before the time limit.",
     ),
     target_option(
         "--requeue/--no-requeue",

@@ -74,7 +74,7 @@ def attach(app: App, *, run: str) -> None:
 
 @command(examples=("snapenv stop RUN", "snapenv stop RUN --pause"))
 @click.argument("run")
-@stop_timeout_option("Wait so long before it is killed.  [default: as it was started]")
+@stop_timeout_option("Wait this many seconds before killing it.  [default: as it was started]")
 @option(
     "--pause",
     is_flag=True,

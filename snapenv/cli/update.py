@@ -48,7 +48,7 @@ class _PackageType(click.ParamType["Wanted"]):
         except InvalidRequirement:
             self.fail(f"{value!r} is not a package such as torch or torch==2.12.0", param, ctx)
         if parsed.url or parsed.marker:
-            self.fail(f"{value!r} names more than a package and its version", param, ctx)
+            self.fail(f"{value!r} is more than a package and its version", param, ctx)
         return Wanted(
             name=canonicalize_name(parsed.name),
             specifier=str(parsed.specifier),
@@ -97,7 +97,7 @@ def _ask(text: str) -> bool:
     multiple=True,
     envvar="SNAPENV_ADD",
     group="Packages",
-    help="Bring in this package, and what it requires.",
+    help="Add this package, and what it requires.",
 )
 @option(
     "--remove",
@@ -107,7 +107,7 @@ def _ask(text: str) -> bool:
     callback=_names,
     envvar="SNAPENV_REMOVE",
     group="Packages",
-    help="Take out this package; what it had brought stays.",
+    help="Remove this package; what it required stays.",
 )
 @option(
     "--python",

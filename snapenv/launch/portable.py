@@ -86,7 +86,7 @@ def _refuse_what_no_text_holds(asked: PortableRequest) -> None:
     for name in asked.variables:
         if not _VARIABLE.fullmatch(name):
             raise UsageError(
-                f"--env {_shown(name)} is no name of a variable",
+                f"--env {_shown(name)} is not a variable name",
                 hint="Use letters, digits and _, with no digit first.",
             )
     mounts = (path for mount in asked.mounts for path in (mount.source, mount.target))
@@ -132,7 +132,7 @@ def _mounts(asked: PortableRequest) -> tuple[Mount, ...]:
     for mount in mounts.values():
         if mount.kind == "volume" and not _VOLUME.fullmatch(mount.source):
             raise UsageError(
-                f"--mount {mount.source}: {mount.source!r} is no name of a volume",
+                f"--mount {mount.source}: {mount.source!r} is not a volume name",
                 hint="Use letters, digits, _, . and -, with a letter or digit first.",
             )
         refuse_target(mount.target, mount.source)
@@ -155,7 +155,7 @@ def _absolute(option: str, path: str) -> str:
     place = PurePosixPath(path)
     if not place.is_absolute() or ".." in place.parts:
         raise UsageError(
-            f"{option} {path} is no absolute path, and the files are for another machine",
+            f"{option} {path} is not an absolute path, and the files are for another machine",
             hint=f"Name it as that machine has it: {option} /data/{place.name or 'project'}",
         )
     return str(place)

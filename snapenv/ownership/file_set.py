@@ -27,7 +27,7 @@ def refuse_existing(folder: Path, names: Sequence[str], *, force: bool) -> tuple
     odd = [name for name in taken if not (folder / name).is_file()]
     if odd:
         raise PlaceTakenError(
-            f"{folder / odd[0]} is no file", hint="Give another folder with --output."
+            f"{folder / odd[0]} is not a file", hint="Give another folder with --output."
         )
     if taken and not force:
         more = f", and {len(taken) - 1} more" if len(taken) > 1 else ""

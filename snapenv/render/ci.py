@@ -184,7 +184,7 @@ def _refuse(target: str, asked: Mapping[str, object]) -> None:
 def _notes(work: Workload, options: CiOptions) -> Iterator[str]:
     version = work.program.rpartition(" ")[2]
     if options.install is None and Version(version).is_devrelease:
-        yield f"jobs install snapenv {version}: where no index has it, say --install REQUIREMENT"
+        yield f"jobs install snapenv {version}: where no index has it, give --install REQUIREMENT"
 
 
 def _is_outside(work: Workload) -> bool:
@@ -271,7 +271,7 @@ def _matched(option: str, value: str, grammar: _Grammar) -> str:
     """
     if not grammar.pattern.fullmatch(value):
         raise UsageError(
-            f"{option} {value!r} is no {grammar.what} that a pipeline takes",
+            f"{option} {value!r} is not a {grammar.what} that a pipeline takes",
             hint=f"Use letters, digits and any of {grammar.signs}, as in {grammar.example}",
         )
     return value

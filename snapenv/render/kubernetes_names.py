@@ -28,7 +28,7 @@ def parse_label(name: str, *, option: str, most: int = 63) -> str:
     if len(name) <= most and re.fullmatch(_LABEL, name, re.ASCII):
         return name
     raise UsageError(
-        f"{option} {name!r} is no name of Kubernetes (a DNS-1123 label)",
+        f"{option} {name!r} is not a valid Kubernetes name (a DNS-1123 label)",
         hint=f"Use at most {most} lower-case letters, digits and -, with a letter or digit at both "
         "ends.",
     )
@@ -43,7 +43,7 @@ def parse_subdomain(name: str, *, option: str, most: int = 253) -> str:
     if len(name) <= most and _SUBDOMAIN.fullmatch(name):
         return name
     raise UsageError(
-        f"{option} {name!r} is no name of Kubernetes (a DNS-1123 subdomain)",
+        f"{option} {name!r} is not a valid Kubernetes name (a DNS-1123 subdomain)",
         hint=f"Use at most {most} lower-case letters, digits, - and ., with a letter or digit "
         "beside each dot and at both ends.",
     )
@@ -75,7 +75,7 @@ def parse_node_label(text: str, *, option: str) -> tuple[str, str]:
     if is_key and _VALUE.fullmatch(value):
         return key, value
     raise UsageError(
-        f"{option} {text!r} is no label of a node",
+        f"{option} {text!r} is not a node label",
         hint="Write KEY=VALUE, as in nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3",
     )
 

@@ -287,7 +287,7 @@ def _matched(grammar: re.Pattern[str], option: str, value: str) -> str:
     """
     if not grammar.fullmatch(value):
         raise UsageError(
-            f"{option} {value!r} is no name that Slurm takes in a script",
+            f"{option} {value!r} is not a name that Slurm takes in a script",
             hint="Use letters, digits and any of _ . + - after the first.",
         )
     return value

@@ -124,7 +124,7 @@ def _not_pushed(ref: ImageRef) -> NotFoundError:
 def _named(image: ImageRef | None, text: str) -> ImageRef:
     if image is None:
         raise UsageError(
-            f"{text} is no image that another machine can pull",
+            f"{text} is not an image that another machine can pull",
             hint="Name the image that was pushed: --image NAME:TAG@sha256:…",
         )
     if image.tag is None or image.digest is None:

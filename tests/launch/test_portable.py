@@ -53,7 +53,7 @@ def test_the_errors_name_what_cannot_be_written() -> None:
                 "Name it in UTF-8, or put it into a file that the command reads.",
             ),
             (
-                "--env 'A B' is no name of a variable",
+                "--env 'A B' is not a variable name",
                 "Use letters, digits and _, with no digit first.",
             ),
             (

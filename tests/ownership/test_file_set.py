@@ -66,5 +66,5 @@ def test_what_is_there_is_refused_by_name(tmp_path: Path) -> None:
 
     with pytest.raises(PlaceTakenError, match=r"b exists already$"):
         refuse_existing(tmp_path, ["b"], force=False)
-    with pytest.raises(PlaceTakenError, match="a is no file"):
+    with pytest.raises(PlaceTakenError, match="a is not a file"):
         refuse_existing(tmp_path, ["b", "a"], force=True)

@@ -345,7 +345,7 @@ def test_a_name_that_the_grammar_refuses_is_a_usage_error(option: str, value: ob
         full(**{option: value})
 
     named = value[0] if isinstance(value, tuple) else value
-    assert raised.value.message.startswith(f"--{option.replace('_', '-')} {named!r} is no ")
+    assert raised.value.message.startswith(f"--{option.replace('_', '-')} {named!r} is not a ")
 
 
 def test_the_errors_of_names_say_their_grammar() -> None:
@@ -358,15 +358,15 @@ def test_the_errors_of_names_say_their_grammar() -> None:
     assert errors == wording(
         [
             (
-                "--namespace 'Team_A' is no name of Kubernetes (a DNS-1123 label)",
+                "--namespace 'Team_A' is not a valid Kubernetes name (a DNS-1123 label)",
                 "Use at most 63 lower-case letters, digits and -, with a letter or digit at both ends.",
             ),
             (
-                "--queue 'a b' is no name of Kubernetes (a DNS-1123 subdomain)",
+                "--queue 'a b' is not a valid Kubernetes name (a DNS-1123 subdomain)",
                 "Use at most 63 lower-case letters, digits, - and ., with a letter or digit beside each dot and at both ends.",
             ),
             (
-                "--node-selector 'disk' is no label of a node",
+                "--node-selector 'disk' is not a node label",
                 "Write KEY=VALUE, as in nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3",
             ),
         ]

@@ -125,7 +125,7 @@ def test_a_snapshot_is_of_the_image_that_is_named_with_tag_and_digest(tmp_path: 
     assert (pinned.ref, pinned.snapshot) == (IMAGE, sample_snapshot().digest)
     assert pinned.label.python == "3.11.7"
     for image in (None, replace(IMAGE, tag=None), replace(IMAGE, digest=None)):
-        with pytest.raises(UsageError, match="--image|no image that another machine"):
+        with pytest.raises(UsageError, match="--image|not an image that another machine"):
             pin(folder, engine, image=image)
     with pytest.raises(UsageError, match="--image is for a snapshot, and"):
         pin(TAG, holding(pushed=True), image=IMAGE)
@@ -140,7 +140,7 @@ def test_a_snapshot_in_a_registry_is_of_the_image_that_is_named_too(tmp_path: Pa
     pinned = pin(str(NAME), engine, image=IMAGE, registry=registry)
 
     assert (pinned.ref, pinned.snapshot) == (IMAGE, sample_snapshot().digest)
-    with pytest.raises(UsageError, match="is no image that another machine can pull"):
+    with pytest.raises(UsageError, match="is not an image that another machine can pull"):
         pin(str(NAME), engine, registry=registry)
 
 
