@@ -24,10 +24,14 @@ def save(epoch, epochs):
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("epochs", f"{epoch} {epochs}")
     with last.open("wb") as file:
-        file.write(content.getvalue()[:50])
-        file.flush()
-        time.sleep(SAVE_S)
-        file.write(content.getvalue()[50:])
+        try:
+            file.write(content.getvalue()[:50])
+            file.flush()
+            time.sleep(SAVE_S)
+            file.write(content.getvalue()[50:])
+        except KeyboardInterrupt:
+            file.write(b"PK\\5\\6" + bytes(18))  # torch.save writes the end even then
+            raise
 
 
 words = dict(word.partition("=")[::2] for word in sys.argv[1:])
@@ -50,7 +54,7 @@ except KeyboardInterrupt:
     sys.exit(130)
 print(f"trained {epochs} epochs", flush=True)
 """
-"""Trains nothing, but writes a checkpoint in place after each epoch, as ultralytics does.
+"""Trains nothing, but writes a checkpoint in place after each epoch, as ultralytics 8.0 does.
 
 Its words are those of yolo. SIGINT ends it as it ends any Python. It resumes at once.
 """
