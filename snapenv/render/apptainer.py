@@ -15,6 +15,7 @@ from snapenv.model.launch import PROJECT_LABEL
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
 from snapenv.model.snapshot import IMAGE_CHECK
 from snapenv.render.head import head_lines
+from snapenv.render.refuse import refuse_named_gpus, refuse_options, refuse_volumes
 from snapenv.templating import render_template
 
 if TYPE_CHECKING:
@@ -86,24 +87,12 @@ def refuse_for_apptainer(launch: Launch) -> None:
     Raises:
         UsageError: It is asked for.
     """
-    for option, wanted in (("--user", launch.user), ("--port", launch.ports)):
-        if wanted:
-            raise UsageError(
-                f"{option} is not for Apptainer: a program runs as its caller, in the network of "
-                "its machine",
-                hint=f"Leave {option} out.",
-            )
-    if launch.gpus not in {None, "all"}:
-        raise UsageError(
-            f"--device {launch.gpus} names GPUs of one machine",
-            hint="Choose them where it runs, by CUDA_VISIBLE_DEVICES.",
-        )
-    for mount in launch.mounts:
-        if mount.kind == "volume":
-            raise UsageError(
-                f"{mount.source} is a volume of Docker, which Apptainer does not have",
-                hint="Name a folder by its absolute path: --mount /SOURCE:/TARGET",
-            )
+    refuse_options(
+        {"--user": launch.user, "--port": launch.ports},
+        why="is not for Apptainer: a program runs as its caller, in the network of its machine",
+    )
+    refuse_named_gpus(launch, hint="Choose them where it runs, by CUDA_VISIBLE_DEVICES.")
+    refuse_volumes(launch, program="Apptainer")
 
 
 def check_path(path: str, option: str) -> str:

@@ -21,10 +21,11 @@ from snapenv.errors import UsageError
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
 from snapenv.render.docker_run import docker_run_options
 from snapenv.render.head import head_lines
+from snapenv.render.refuse import refuse_options
 from snapenv.templating import render_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from snapenv.model.rendering import Workload
 
@@ -34,6 +35,7 @@ _UPLOAD = "actions/upload-artifact@b7c566a772e6b6bfb58ed0dc250532a479d7789f # v6
 _GITHUB_REGISTRY = "ghcr.io"  # takes the token of a job
 _COMMAND = ("yolo", "train", "cfg=train.yaml")
 _COMPARE = "compare_metrics.py"
+_SET_UP = "Leave it out; what a runner gives a job is set where the runner is set up."
 
 
 class _Grammar(Struct, frozen=True):
@@ -130,7 +132,11 @@ def render_github(work: Workload, options: CiOptions) -> Rendered:
     Raises:
         UsageError: A name is not of its grammar, or something is asked that no job can give.
     """
-    _refuse("github", {"--port": work.launch.ports, "--runs": _is_outside(work)})
+    refuse_options(
+        {"--port": work.launch.ports, "--runs": _is_outside(work)},
+        why="has no place in a workflow of GitHub Actions",
+        hint=_SET_UP,
+    )
     return Rendered(
         files=tuple(_files("github", _GITHUB, _view(work, options, _GITHUB))),
         start="git add .github && git commit -m 'Build and train in CI' && git push",
@@ -146,8 +152,7 @@ def render_gitlab(work: Workload, options: CiOptions) -> Rendered:
             a runner alone can give.
     """
     launch = work.launch
-    _refuse(
-        "gitlab",
+    refuse_options(
         {
             "--port": launch.ports,
             "--runs": _is_outside(work),
@@ -158,6 +163,8 @@ def render_gitlab(work: Workload, options: CiOptions) -> Rendered:
             "--ipc host": launch.shm_bytes is None,
             "--project": launch.labels,
         },
+        why="has no place in a pipeline of GitLab CI",
+        hint=_SET_UP,
     )
     return Rendered(
         files=tuple(_files("gitlab", _GITLAB, _view(work, options, _GITLAB))),
@@ -170,15 +177,6 @@ def render_gitlab(work: Workload, options: CiOptions) -> Rendered:
             ),
         ),
     )
-
-
-def _refuse(target: str, asked: Mapping[str, object]) -> None:
-    for option, value in asked.items():
-        if value:
-            raise UsageError(
-                f"{option} has no place in a pipeline of --as {target}",
-                hint="Leave it out; what a runner gives a job is set where the runner is set up.",
-            )
 
 
 def _notes(work: Workload, options: CiOptions) -> Iterator[str]:

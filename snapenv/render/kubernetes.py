@@ -29,6 +29,7 @@ from snapenv.render.kubernetes_names import (
     parse_subdomain,
     quantity,
 )
+from snapenv.render.refuse import refuse_named_gpus
 from snapenv.templating import render_template
 
 if TYPE_CHECKING:
@@ -153,11 +154,9 @@ def _refuse_what_no_pod_has(launch: Launch) -> None:
                 f"{mount.source} is a folder of one machine, which restricted pods cannot mount",
                 hint=f"Name a PersistentVolumeClaim: --mount CLAIM:{mount.target}",
             )
-    if launch.gpus not in {None, "all"}:
-        raise UsageError(
-            f"--device {launch.gpus} names GPUs of one machine, and Kubernetes chooses the node",
-            hint="Say how many GPUs a pod needs: --gpus 2",
-        )
+    refuse_named_gpus(
+        launch, hint="Kubernetes chooses the node. Say how many GPUs a pod needs: --gpus 2"
+    )
     if launch.shm_bytes is None:
         raise UsageError(
             "--ipc host is refused to restricted pods", hint="Name a size: --shm-size 16g"

@@ -21,6 +21,7 @@ from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
 from snapenv.model.snapshot import IMAGE_CHECK, SNAPSHOT_LABEL
 from snapenv.render.apptainer import IMAGE_LABEL, bind, check_path, file_of_image
 from snapenv.render.head import head_lines
+from snapenv.render.refuse import refuse_named_gpus, refuse_options, refuse_volumes
 from snapenv.templating import render_template, shell_words
 
 if TYPE_CHECKING:
@@ -122,24 +123,13 @@ def _refuse(launch: Launch, options: SlurmOptions) -> None:
     Raises:
         UsageError: It is asked for.
     """
-    if launch.user or launch.ports:
-        option = "--user" if launch.user else "--port"
-        raise UsageError(
-            f"{option} is not for a Slurm job: it runs as whoever submits it, on a node of "
-            "Slurm's choice",
-            hint=f"Leave {option} out.",
-        )
-    if launch.gpus not in {None, "all"}:
-        raise UsageError(
-            f"--device {launch.gpus} names GPUs of one machine, and Slurm chooses them",
-            hint="Say how many: --gpus 2",
-        )
-    for mount in launch.mounts:
-        if mount.kind == "volume" and options.runtime != "docker":
-            raise UsageError(
-                f"{mount.source} is a volume of Docker, which {options.runtime} does not have",
-                hint="Name a folder of the nodes by its absolute path: --mount /SOURCE:/TARGET",
-            )
+    refuse_options(
+        {"--user": launch.user, "--port": launch.ports},
+        why="is not for a Slurm job: it runs as whoever submits it, on a node of Slurm's choice",
+    )
+    refuse_named_gpus(launch, hint="Slurm chooses them. Say how many: --gpus 2")
+    if options.runtime != "docker":
+        refuse_volumes(launch, program=options.runtime)
 
 
 def _how(work: Workload, options: SlurmOptions, file: str) -> tuple[str, ...]:
@@ -209,13 +199,13 @@ def parse_time(text: str) -> int:
     Raises:
         UsageError: It is none of these.
     """
-    found = _TIME.fullmatch(text)
-    if found is None:
+    match = _TIME.fullmatch(text)
+    if match is None:
         raise UsageError(
             f"--time {text!r} is not a time limit of Slurm",
             hint="Write minutes, HOURS:MINUTES:SECONDS or DAYS-HOURS, such as 08:00:00 or 1-12.",
         )
-    days, first, second, third = (int(part) if part else None for part in found.groups())
+    days, first, second, third = (int(part) if part else None for part in match.groups())
     if days is not None:
         return ((days * 24 + (first or 0)) * 60 + (second or 0)) * 60 + (third or 0)
     if third is not None:

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 def name_image(image: Image, ref: ImageRef, services: Services) -> None:
     """Give a local image a name; the image that loses it gets ``REPOSITORY:replaced-ID`` first."""
-    engine = services.engine
-    before = engine.find(ref.tagged)
+    before = services.engine.find(ref.tagged)
     if before and before.id != image.id:
-        engine.tag(before, replace(ref, tag=kept_tag(before.id), digest=None))
-    engine.tag(image, ref)
+        keep_named(before, ref, services)
+    services.engine.tag(image, ref)
+
+
+def keep_named(image: Image, ref: ImageRef, services: Services) -> None:
+    """Give a local image that is about to lose a name another one: ``REPOSITORY:replaced-ID``."""
+    services.engine.tag(image, replace(ref, tag=kept_tag(image.id), digest=None))

@@ -42,12 +42,12 @@ def pinned_image(
         UsageError: ``image`` is missing, is of another REF, or is not pinned.
     """
     source = resolve_source(text, repository=repository, services=services)
-    found: PinnedImage | None = None
+    pinned: PinnedImage | None = None
     if isinstance(source, RegistryImage):
-        found = _asked(source.ref, services)
+        pinned = _remote(source.ref, services)
     elif isinstance(source, LocalImage):
-        found = _local(source, services)
-    if found is None:  # a snapshot, in a folder, an archive or a registry
+        pinned = _local(source, services)
+    if pinned is None:  # a snapshot, in a folder, an archive or a registry
         snapshot = read_source(source, services)
         label = read_label({NEEDS_LABEL: make_label(snapshot.lock)}) or NeedsLabel()
         return PinnedImage(ref=_named(image, text), snapshot=snapshot.digest, label=label)
@@ -55,10 +55,10 @@ def pinned_image(
         raise UsageError(
             f"--image is for a snapshot, and {text} is an image itself", hint="Leave --image out."
         )
-    return found
+    return pinned
 
 
-def _asked(ref: ImageRef, services: Services) -> PinnedImage | None:
+def _remote(ref: ImageRef, services: Services) -> PinnedImage | None:
     """Return an image as its registry has it; None where that has a snapshot alone."""
     with services.progress.task(f"Asking for {ref}"):
         remote = services.registry.describe(ref)

@@ -40,12 +40,14 @@ def push_image(ref: ImageRef, image: Image, *, replace: bool, services: Services
     engine = services.engine
     with services.progress.task(f"Pushing {ref.tagged}") as task:
         try:
-            there = engine.resolve(ref, task).digest
+            current = engine.resolve(ref, task).digest
         except NotFoundError:
-            there = None
-        is_same = f"{ref.repository}@{there}" in image.digests
+            current = None
+        is_same = f"{ref.repository}@{current}" in image.digests
         replaced = (
-            None if is_same else _make_way(ref, there, image.id, replace=replace, services=services)
+            None
+            if is_same
+            else _keep_named(ref, current, image.id, replace=replace, services=services)
         )
         return Published(
             digest=str(engine.push(ref, task).digest),
@@ -84,24 +86,24 @@ def push_snapshot(
         with writing(scratch):
             artifact = pack_snapshot(snapshot, scratch)
         digest = sha256_digest(artifact.manifest)
-        there = services.registry.find_digest(ref)
+        current = services.registry.find_digest(ref)
         size_bytes = sum(map(size_bytes_of, artifact.blobs.values()))
-        if there == digest:
+        if current == digest:
             return Published(digest=digest, present=True, size_bytes=size_bytes)
-        replaced = _make_way(
-            ref, there, f"snapshot {snapshot.digest}", replace=replace, services=services
+        replaced = _keep_named(
+            ref, current, f"snapshot {snapshot.digest}", replace=replace, services=services
         )
         services.registry.push(ref, artifact, task, mount=came_from)
         return Published(digest=digest, replaced=replaced, size_bytes=size_bytes)
 
 
-def _make_way(
-    ref: ImageRef, there: str | None, coming: str, *, replace: bool, services: Services
+def _keep_named(
+    ref: ImageRef, current: str | None, new: str, *, replace: bool, services: Services
 ) -> str | None:
-    """Keep what a tag names under another one; return its digest, None where there is nothing."""
-    if there is None:
+    """Keep what a tag names under another one; return its digest, None where it names nothing."""
+    if current is None:
         return None
     if not replace:
-        raise tag_taken(ref, there, coming)
-    services.registry.retag(ref.at(there), kept_tag(there))
-    return there
+        raise tag_taken(ref, current, new)
+    services.registry.retag(ref.at(current), kept_tag(current))
+    return current

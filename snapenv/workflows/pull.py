@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from snapenv.content import size_bytes
 from snapenv.errors import UsageError
-from snapenv.model.image import kept_tag
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import PullResult
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.sizes import size
 from snapenv.steps.build_image import tag_taken
+from snapenv.steps.names import keep_named
 from snapenv.steps.snapshots import no_snapshot, save_folder
 from snapenv.steps.source import (
     LocalImage,
@@ -26,7 +25,7 @@ from snapenv.steps.source import (
 from snapenv.steps.unpack import unpacked
 
 if TYPE_CHECKING:
-    from snapenv.model.image import Image, ImageRef
+    from snapenv.model.image import ImageRef
     from snapenv.ports import Services
 
 
@@ -92,7 +91,9 @@ def _pull_image(request: Pull, source: RegistryImage, services: Services) -> Out
         pinned = services.engine.resolve(ref, task)
         same = before and f"{ref.repository}@{pinned.digest}" in before.digests
         if before and not same:
-            _make_way(before, ref, str(pinned.digest), request, services)
+            if not request.replace:
+                raise tag_taken(ref, before.id, str(pinned.digest))
+            keep_named(before, ref, services)
         image = before if before and same else services.engine.pull(ref, task)
     if SNAPSHOT_LABEL not in image.labels:
         raise no_snapshot(ref)
@@ -111,10 +112,3 @@ def _pull_image(request: Pull, source: RegistryImage, services: Services) -> Out
             f"digest {pinned.digest}",
         ),
     )
-
-
-def _make_way(before: Image, ref: ImageRef, coming: str, request: Pull, services: Services) -> None:
-    """Keep the image that is about to lose its name under another one."""
-    if not request.replace:
-        raise tag_taken(ref, before.id, coming)
-    services.engine.tag(before, replace(ref, tag=kept_tag(before.id), digest=None))
