@@ -16,8 +16,7 @@ from snapenv.errors import WriteError
 from snapenv.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from snapenv.report.printable import printable
 from snapenv.report.view import make_page
-from snapenv.secrets.model import Location
-from snapenv.secrets.refuse import refuse_leaks
+from snapenv.secrets.refuse import refuse_leaking_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -62,10 +61,8 @@ def write_report(path: Path, report: Report, secrets: Collection[Secret]) -> Non
         LeakError: It would hold a secret.
         WriteError: It cannot be written.
     """
-    from snapenv.secrets.search import find_leaks
-
     page = report_html(report)
-    refuse_leaks(find_leaks(Location(name=str(path)), [page], secrets), allowed=())
+    refuse_leaking_files({str(path): page}, secrets)
     try:
         replace_file(path, page, mode=0o666)
     except OSError as error:

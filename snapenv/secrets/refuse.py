@@ -11,7 +11,7 @@ from snapenv.program import program_digest
 from snapenv.secrets.model import Location
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from snapenv.kept import Kept
     from snapenv.model.snapshot import Snapshot
@@ -57,11 +57,20 @@ def refuse_leaking_texts(snapshot: Snapshot, secrets: Sequence[Secret], made: Ke
     )
     if made.find(name) is not None:
         return
+    refuse_leaking_files(texts, secrets)
+    made.keep(name, b"")
+
+
+def refuse_leaking_files(files: Mapping[str, bytes], secrets: Collection[Secret]) -> None:
+    """Search the files that a command is about to write, by their names.
+
+    Raises:
+        LeakError: One holds a secret, which no option allows.
+    """
     from snapenv.secrets.search import find_leaks  # a warm capture does without
 
-    leaks = (find_leaks(Location(name=name), [text], secrets) for name, text in texts.items())
+    leaks = (find_leaks(Location(name=name), [text], secrets) for name, text in files.items())
     refuse_leaks(chain(*leaks), allowed=())
-    made.keep(name, b"")
 
 
 def refuse_leaking_image(

@@ -32,9 +32,7 @@ from snapenv.preflight.needs_of import (
 from snapenv.report.card import snapshot_card
 from snapenv.report.onboarding import Answers, Command, Onboarding, onboarding_files
 from snapenv.report.text import outcome_text
-from snapenv.secrets.model import Location
-from snapenv.secrets.refuse import refuse_leaks
-from snapenv.secrets.search import find_leaks
+from snapenv.secrets.refuse import refuse_leaking_files
 from snapenv.sizes import counted, size
 from snapenv.steps.host import inspect_host, judge_host
 from snapenv.steps.snapshots import read_source
@@ -99,9 +97,7 @@ def onboard(request: Onboard, services: Services) -> Outcome[OnboardResult]:
         answers=_answers(needs, name, services) if request.preflight else None,
     )
     files = onboarding_files(page)
-    secrets = services.secrets()
-    for file, content in files.items():
-        refuse_leaks(find_leaks(Location(name=file), [content], secrets), allowed=())
+    refuse_leaking_files(files, services.secrets())
     refuse_existing(request.output, [*files], force=request.force)
     write_files(request.output, files, executable=())
     paths = tuple(str(request.output / file) for file in files)

@@ -14,17 +14,16 @@ from snapenv.model.rendering import Workload
 from snapenv.model.results import RenderResult, WrittenFile
 from snapenv.ownership.file_set import refuse_existing, write_files
 from snapenv.render.registry import render as render_target
-from snapenv.secrets.model import Location
-from snapenv.secrets.refuse import refuse_leaks
-from snapenv.secrets.search import find_leaks
+from snapenv.secrets.refuse import refuse_leaking_files
 from snapenv.steps.pinned_image import pinned_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from snapenv.model.image import ImageRef
-    from snapenv.model.rendering import RenderedFile
+    from snapenv.model.rendering import Rendered, RenderedFile
     from snapenv.ports import Services
+    from snapenv.steps.pinned_image import PinnedImage
 
 
 class Render(PortableRequest, frozen=True, kw_only=True):
@@ -65,18 +64,26 @@ def render(request: Render, services: Services) -> Outcome[RenderResult]:
         project_folder=request.folder,
     )
     rendered = render_target(request.target, work, request.options)
-    _refuse_secrets(rendered.files, services)
-    names = [file.name for file in rendered.files]
-    if request.dry_run:
-        replaced: tuple[str, ...] = ()
-    else:
-        replaced = refuse_existing(request.output, names, force=request.force)
-        write_files(
-            request.output,
-            {file.name: file.content.encode() for file in rendered.files},
-            executable=[file.name for file in rendered.files if file.executable],
-        )
-    result = RenderResult(
+    files = {file.name: file.content.encode() for file in rendered.files}
+    refuse_leaking_files(files, services.secrets())
+    replaced: tuple[str, ...] = ()
+    if not request.dry_run:
+        replaced = refuse_existing(request.output, [*files], force=request.force)
+        executable = [file.name for file in rendered.files if file.executable]
+        write_files(request.output, files, executable=executable)
+    result = _result(request, image, rendered, replaced)
+    return Outcome(
+        command="render",
+        result=result,
+        lines=tuple(_texts(rendered.files) if request.dry_run else _paths(result)),
+        warnings=rendered.notes,
+    )
+
+
+def _result(
+    request: Render, image: PinnedImage, rendered: Rendered, replaced: Sequence[str]
+) -> RenderResult:
+    return RenderResult(
         target=request.target,
         image=str(image.ref),
         snapshot=image.snapshot,
@@ -92,20 +99,6 @@ def render(request: Render, services: Services) -> Outcome[RenderResult]:
         ),
         start=rendered.start,
     )
-    return Outcome(
-        command="render",
-        result=result,
-        lines=tuple(_texts(rendered.files) if request.dry_run else _paths(result)),
-        warnings=rendered.notes,
-    )
-
-
-def _refuse_secrets(files: Sequence[RenderedFile], services: Services) -> None:
-    """Refuse to write a credential that this machine uses, such as one of ``--env``."""
-    secrets = services.secrets()
-    for file in files:
-        leaks = find_leaks(Location(name=file.name), [file.content.encode()], secrets)
-        refuse_leaks(leaks, allowed=())
 
 
 def _texts(files: Sequence[RenderedFile]) -> Iterator[str]:
