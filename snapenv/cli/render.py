@@ -12,7 +12,7 @@ from snapenv.cli.help import option
 from snapenv.cli.launch_options import RunCommand
 from snapenv.cli.options import ImageRefType, json_option, repository_option
 from snapenv.cli.render_options import options_of, render_options
-from snapenv.model.rendering import TARGETS
+from snapenv.model.targets import TARGETS
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App

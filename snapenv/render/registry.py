@@ -32,7 +32,7 @@ RENDERERS: Mapping[str, Renderer] = {
     "github": Renderer(CiOptions, render_github),
     "gitlab": Renderer(CiOptions, render_gitlab),
 }
-"""By the name of the target, as of ``model.rendering.TARGETS``."""
+"""By the name of the target, as of ``model.targets.TARGETS``."""
 
 
 def render(target: str, work: Workload, options: Mapping[str, object]) -> Rendered:

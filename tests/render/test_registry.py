@@ -10,7 +10,7 @@ import pytest
 from snapenv.cli.render import render as command
 from snapenv.cli.render_options import TargetOption
 from snapenv.errors import UsageError
-from snapenv.model.rendering import TARGETS
+from snapenv.model.targets import TARGETS
 from snapenv.render.registry import RENDERERS, render
 from tests.render.workloads import IMAGE, workload
 
