@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,10 +14,13 @@ from snapenv.cli.options import (
     json_option,
     rehash_option,
     smoke_option,
+    snapshot_output_option,
     tag_word,
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snapenv.cli.app import App
     from snapenv.model.image import ImageRef
     from snapenv.model.snapshot import BaseFamily, Prove, Vendor
@@ -60,14 +62,7 @@ def _host(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     group="Environment",
     help="Capture on this machine over ssh; --python is a path on it.",
 )
-@option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    envvar="SNAPENV_OUTPUT",
-    group="Output",
-    help="Write the snapshot to this new folder.  [default: snapshots/TAG]",
-)
+@snapshot_output_option
 @tag_word("purpose", default="train", help="Set what the environment is for, a word of the tag.")
 @tag_word("level", default="base", help="Set how it is optimized, such as amp; a word of the tag.")
 @base_option

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from snapenv.cli.help import command, option
-from snapenv.cli.options import json_option, mirror_option, repository_option
+from snapenv.cli.options import (
+    json_option,
+    mirror_option,
+    repository_option,
+    snapshot_output_option,
+)
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App
@@ -20,14 +25,7 @@ if TYPE_CHECKING:
     examples=("snapenv import env.tar.zst",),
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    envvar="SNAPENV_OUTPUT",
-    group="Output",
-    help="Write the snapshot of FILE to this new folder.  [default: snapshots/TAG]",
-)
+@snapshot_output_option
 @repository_option
 @mirror_option
 @option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -13,11 +12,15 @@ from snapenv.cli.options import (
     ImageRefType,
     device_option,
     engine_option,
+    force_option,
     json_option,
+    output_folder_option,
     repository_option,
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snapenv.cli.app import App
     from snapenv.model.image import ImageRef
 
@@ -48,24 +51,8 @@ if TYPE_CHECKING:
     group="Check",
     help="Include the answers of this machine.",
 )
-@option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    default=Path(),
-    show_default="the current folder",
-    envvar="SNAPENV_OUTPUT",
-    group="Output",
-    help="Write the files into this folder.",
-)
-@option(
-    "--force",
-    is_flag=True,
-    envvar="SNAPENV_FORCE",
-    group="Output",
-    help="Replace files that are there.",
-)
+@output_folder_option
+@force_option
 @json_option
 @click.pass_obj
 def onboard(

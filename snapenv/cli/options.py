@@ -154,6 +154,36 @@ rehash_option = option(
 )
 
 
+snapshot_output_option = option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    envvar="SNAPENV_OUTPUT",
+    group="Output",
+    help="Write the snapshot to this new folder.  [default: snapshots/TAG]",
+)
+
+output_folder_option = option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    default=Path(),
+    show_default="the current folder",
+    envvar="SNAPENV_OUTPUT",
+    group="Output",
+    help="Write the files into this folder.",
+)
+
+force_option = option(
+    "--force",
+    is_flag=True,
+    envvar="SNAPENV_FORCE",
+    group="Output",
+    help="Replace files that are there.",
+)
+
+
 engine_option = option(
     "--engine",
     type=click.Choice(("docker", "venv")),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
-from snapenv.cli.options import json_option, repository_option
+from snapenv.cli.options import json_option, repository_option, snapshot_output_option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snapenv.cli.app import App
     from snapenv.model.image import ImageRef
 
@@ -23,14 +24,7 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("ref", type=RefType())
-@option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    envvar="SNAPENV_OUTPUT",
-    group="Output",
-    help="Write a snapshot to this new folder.  [default: snapshots/TAG]",
-)
+@snapshot_output_option
 @repository_option
 @option(
     "--replace",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,11 +9,19 @@ import click
 from snapenv.cli.completion import RefType
 from snapenv.cli.help import option
 from snapenv.cli.launch_options import RunCommand
-from snapenv.cli.options import ImageRefType, json_option, repository_option
+from snapenv.cli.options import (
+    ImageRefType,
+    force_option,
+    json_option,
+    output_folder_option,
+    repository_option,
+)
 from snapenv.cli.render_options import options_of, render_options
 from snapenv.model.targets import TARGETS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snapenv.cli.app import App
     from snapenv.model.image import ImageRef
 
@@ -48,24 +55,8 @@ if TYPE_CHECKING:
 )
 @repository_option
 @render_options
-@option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    default=Path(),
-    show_default="the current folder",
-    envvar="SNAPENV_OUTPUT",
-    group="Output",
-    help="Write the files into this folder.",
-)
-@option(
-    "--force",
-    is_flag=True,
-    envvar="SNAPENV_FORCE",
-    group="Output",
-    help="Replace files that are there.",
-)
+@output_folder_option
+@force_option
 @option(
     "--dry-run",
     is_flag=True,

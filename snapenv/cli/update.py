@@ -17,6 +17,7 @@ from snapenv.cli.options import (
     mirror_option,
     repository_option,
     smoke_option,
+    snapshot_output_option,
 )
 
 if TYPE_CHECKING:
@@ -131,14 +132,7 @@ def _ask(text: str) -> bool:
     group="Packages",
     help="Keep edited files of packages that move, over their new version, or drop them.",
 )
-@option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    envvar="SNAPENV_OUTPUT",
-    group="Output",
-    help="Write the new snapshot to this new folder.  [default: snapshots/TAG]",
-)
+@snapshot_output_option
 @smoke_option
 @device_option
 @repository_option
