@@ -474,8 +474,10 @@ def _stage(files: Mapping[str, _File], folder: Path) -> tuple[Mount, ...]:
         ) from error
     scratch = folder / str(_SCRATCH).lstrip("/")
     shared = (Mount(source=str(scratch), target=str(_SCRATCH)),) if scratch.is_dir() else ()
-    names = (path for path in _NAMES if path in files)
-    return *shared, *(Mount(source=str(places[p]), target=p, read_only=True) for p in names)
+    single = (path for path in files if _SCRATCH not in PurePosixPath(path).parents)
+    return *shared, *(
+        Mount(source=str(places[path]), target=path, read_only=path in _NAMES) for path in single
+    )
 
 
 def _made(folder: Path) -> Path:

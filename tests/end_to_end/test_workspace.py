@@ -22,7 +22,7 @@ from docker import DockerClient
 
 from tests.command import Command
 from tests.end_to_end.containers import build_environment
-from tests.engines.newer_engine import NEWER, start_newer
+from tests.engines.newer_engine import NEWER, SHARED, start_newer
 from tests.engines.page import open_page
 from tests.engines.place import install
 from tests.engines.provide import provide
@@ -100,10 +100,8 @@ def world(request: pytest.FixtureRequest, engine_host: str, base_image: str) -> 
     provide(lambda _: install({"openssh-client": "ssh"}))
     newer = request.param == NEWER.name
     address = provide(lambda place: start_newer(place, NEWER)) if newer else engine_host
-    # Where the newer engine, whose / is another one, sees it too.
-    within = provide(lambda place: place.folder)
     with (
-        tempfile.TemporaryDirectory(prefix="workspace-", dir=within) as name,
+        tempfile.TemporaryDirectory(prefix="workspace-", dir=SHARED) as name,
         contextlib.closing(DockerClient(base_url=address, timeout=600)) as client,
     ):
         folder = Path(name)

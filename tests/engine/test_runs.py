@@ -188,9 +188,11 @@ def test_the_callers_numbers_have_names_inside(side: Side) -> None:
 def test_files_of_a_later_run_are_those_of_this_machine_and_gone_with_it(old: Side) -> None:
     script = (
         "busybox stat -c '%n %u:%g %a' /tmp/snapenv /tmp/snapenv/a /tmp/snapenv/a/secret;"
-        "busybox grep -c ann /etc/passwd; echo more >> /tmp/snapenv/a/secret; busybox sleep 60"
+        "busybox grep -c ann /etc/passwd; cat /keys;"
+        "echo more >> /tmp/snapenv/a/secret; busybox sleep 60"
     )
-    launch = old.launch(script, user=ANN, files={"/tmp/snapenv/a/secret": b"known\n"})
+    files = {"/tmp/snapenv/a/secret": b"known\n", "/keys": b"of others\n"}
+    launch = old.launch(script, user=ANN, files=files)
     old.run(replace(old.launch("true", user=ANN)))  # the names in the image are known from now on
 
     old.runs.start(launch)
@@ -206,12 +208,14 @@ def test_files_of_a_later_run_are_those_of_this_machine_and_gone_with_it(old: Si
         "/tmp/snapenv": True,
         "/etc/passwd": False,
         "/etc/group": False,
+        "/keys": True,
     }
     assert out.decode().splitlines() == [
         "/tmp/snapenv 4242:4243 700",
         "/tmp/snapenv/a 4242:4243 700",
         "/tmp/snapenv/a/secret 4242:4243 600",
         "1",
+        "of others",
     ]
     assert (later.stdout, written) == ("later", b"known\nmore\n")
     assert not folder.exists()

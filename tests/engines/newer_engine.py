@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.engines.place import Place
 
+SHARED = Path("/var/tmp")  # seen by these engines too, and where any user may go
 _PACKAGES = ("ca-certificates", "docker-buildx", "docker-cli", "docker.io", "iptables")
 
 
@@ -63,7 +64,7 @@ def start_newer(place: Place, newer: Newer) -> str:
     root = make_sid(place, "sid", _PACKAGES)
     make_bridge(newer.bridge)
     say(f"starting sid's dockerd at {address}")
-    enter = enter_words(root, (place.folder, place.run))
+    enter = enter_words(root, (place.folder, place.run, SHARED))
     service.start((*enter, *_dockerd(place, newer)), answers=lambda: answers(address))
     _let_out(newer.bridge)
     return address
