@@ -243,20 +243,20 @@ def refuse_small_memory(memory_bytes: int | None, shm: int | None) -> None:
 
 def _gpus(device: str, machine: Machine) -> tuple[str | None, tuple[str, ...]]:
     """Return what the engine is asked for, and the UUIDs of that as far as they are known."""
-    engine, here = machine.engine, {gpu.uuid: gpu for gpu in machine.gpus}
+    engine, by_uuid = machine.engine, {gpu.uuid: gpu for gpu in machine.gpus}
     if device == "auto":
         able = engine is None or engine.injects is not None
-        seen = bool(here) or (engine is not None and not engine.local)
-        return ("all", tuple(here)) if seen and able else (None, ())
+        seen = bool(by_uuid) or (engine is not None and not engine.local)
+        return ("all", tuple(by_uuid)) if seen and able else (None, ())
     if device == "cpu":
         return None, ()
     if device == "all":
-        return "all", tuple(here)
+        return "all", tuple(by_uuid)
     by_number = {str(gpu.number): gpu.uuid for gpu in machine.gpus}
     uuids = tuple(by_number.get(name, name) for name in device.split(","))
     local = engine is None or engine.local
     for name, uuid in zip(device.split(","), uuids, strict=True):
-        if local and not uuid.startswith("MIG-") and uuid not in here:
+        if local and not uuid.startswith("MIG-") and uuid not in by_uuid:
             raise NotFoundError(
                 f"this machine has no GPU {name}",
                 hint="See nvidia-smi -L, or leave --device out.",
@@ -343,12 +343,12 @@ def with_cpus(argv: tuple[str, ...], cpus: float | None) -> tuple[tuple[str, ...
     if cpus is None:
         return argv, ()
     count = _threads(cpus)
-    said = f"--cpus {cpus:g}: OMP_NUM_THREADS={count} PYTHON_CPU_COUNT={count}"
+    note = f"--cpus {cpus:g}: OMP_NUM_THREADS={count} PYTHON_CPU_COUNT={count}"
     is_yolo = bool(argv) and PurePosixPath(argv[0]).name == "yolo"
     trains = any(word in _YOLO_TRAINS or word.startswith("mode=") for word in argv)
     if is_yolo and trains and not any(word.startswith("workers=") for word in argv):
-        return (*argv, f"workers={count}"), (f"{said} workers={count}",)
-    return argv, (said,)
+        return (*argv, f"workers={count}"), (f"{note} workers={count}",)
+    return argv, (note,)
 
 
 def _threads(cpus: float) -> int:

@@ -62,16 +62,16 @@ def installed(installation: Installation, services: Services) -> Iterator[Instal
     snapshot = installation.snapshot
     if snapshot.lock.base.site_packages == "inherited":
         with _in_image(installation, services) as target:
-            yield _look(target, services, hashes=None)
+            yield _probed(target, services, hashes=None)
         return
     target = _in_venv(installation, services)
-    here = _look(target, services, hashes=services.kept("hashes"))
-    unset = (*_OF_THIS_SHELL, *(here.facts.variables.keys() - snapshot.lock.variables.keys()))
+    probed = _probed(target, services, hashes=services.kept("hashes"))
+    unset = (*_OF_THIS_SHELL, *(probed.facts.variables.keys() - snapshot.lock.variables.keys()))
     yield Installed(
         target=_Conditioned(
             target=target, unset=tuple(sorted(unset)), variables=snapshot.lock.variables
         ),
-        facts=here.facts,
+        facts=probed.facts,
     )
 
 
@@ -103,7 +103,7 @@ def _as_known(each: Distribution, known: Distribution | None) -> Distribution:
     return replace(each, installer=known.installer) if known else each
 
 
-def _look(target: Target, services: Services, *, hashes: Path | None) -> Installed:
+def _probed(target: Target, services: Services, *, hashes: Path | None) -> Installed:
     bare = _Conditioned(target=target, unset=_OF_THIS_SHELL, variables={}) if hashes else target
     with services.progress.task("Looking at the environment"):
         return Installed(target=target, facts=probe(bare, hashes=hashes, fresh=hashes is not None))
@@ -133,8 +133,8 @@ def _refuse_other_python(target: Target, wanted: str) -> None:
     Raises:
         InstallError: It has not.
     """
-    asked = "import platform; print(platform.python_version())"
-    version = target.run((target.python, "-c", asked)).stdout.strip()
+    program = "import platform; print(platform.python_version())"
+    version = target.run((target.python, "-c", program)).stdout.strip()
     if version != wanted and not version.startswith(f"{wanted}."):
         raise InstallError(
             f"there is no Python {wanted} here, only {version}",

@@ -68,11 +68,11 @@ def _train(device: str) -> Facts:
             )
     except OSError as error:
         raise UnknownError(f"there is no folder to train in: {error}") from error
-    printed, said = (out.decode(errors="backslashreplace") for out in (done.stdout, done.stderr))
-    found = [line[len(_MARK) :] for line in printed.split("\n") if line.startswith(_MARK)]
-    if done.returncode != 0 or len(found) != 1:
-        raise UnknownError(f"the smoke-train ended with {done.returncode}: {_last_words(said)}")
-    fingerprint: Facts = json.loads(found[0])
+    stdout, stderr = (out.decode(errors="backslashreplace") for out in (done.stdout, done.stderr))
+    answers = [line[len(_MARK) :] for line in stdout.split("\n") if line.startswith(_MARK)]
+    if done.returncode != 0 or len(answers) != 1:
+        raise UnknownError(f"the smoke-train ended with {done.returncode}: {_last_words(stderr)}")
+    fingerprint: Facts = json.loads(answers[0])
     return fingerprint
 
 
