@@ -57,16 +57,10 @@ _SYSTEM = (  # neither, nor anything below
 _YOLO_TRAINS = ("train", "val")
 
 
-class Asked(Struct, frozen=True, kw_only=True):
-    """What a user may ask of a run; what is None is left to us. Paths are absolute."""
+class LaunchOptions(Struct, frozen=True, kw_only=True):
+    """What a user may ask of a program, wherever it runs; what is None is left to us."""
 
-    run: str  # the id that it is to have
-    created: str  # now: RFC 3339
-    kind: str = "run"
-    argv: tuple[str, ...]
-    folder: Path  # the project: mounted at its own path, and where the program starts
-    runs: Path  # for results; below ``folder``, or mounted too
-    data: tuple[Path, ...] = ()  # read-only, each at its own path
+    argv: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     device: str = "auto"  # or "cpu", "all", numbers, UUIDs
@@ -75,12 +69,23 @@ class Asked(Struct, frozen=True, kw_only=True):
     shm_bytes: int | None = None
     host_ipc: bool = False
     ports: tuple[Port, ...] = ()
-    network: str | None = None
     user: tuple[int, int] | None = None
-    tty: bool = False
-    stdin: bool = False
     grace_s: int = 120
     project: str | None = None
+
+
+class Asked(LaunchOptions, frozen=True, kw_only=True):
+    """What a user may ask of a run. Paths are absolute."""
+
+    run: str  # the id that it is to have
+    created: str  # now: RFC 3339
+    kind: str = "run"
+    folder: Path  # the project: mounted at its own path, and where the program starts
+    runs: Path  # for results; below ``folder``, or mounted too
+    data: tuple[Path, ...] = ()  # read-only, each at its own path
+    network: str | None = None
+    tty: bool = False
+    stdin: bool = False
 
 
 class Caller(Struct, frozen=True, kw_only=True):

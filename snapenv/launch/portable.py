@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
-
-from msgspec import Struct, field
 
 from snapenv.errors import UsageError
 from snapenv.launch.choose import (
     LOCKED_IN,
     STACK,
+    LaunchOptions,
     refuse_small_memory,
     refuse_target,
     shm_bytes,
     thread_variables,
     with_cpus,
 )
-from snapenv.model.launch import PROJECT_LABEL, InImage, Launch, Mount, Port, User
+from snapenv.model.launch import PROJECT_LABEL, InImage, Launch, Mount, User
 from snapenv.model.rendering import PROJECT
 
 if TYPE_CHECKING:
@@ -33,24 +31,12 @@ _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+", re.ASCII)  # as docker has i
 _HOME = "/home/snapenv"  # of the image, for whoever runs
 
 
-class PortableRequest(Struct, frozen=True, kw_only=True):
+class PortableRequest(LaunchOptions, frozen=True, kw_only=True):
     """What a user may ask of a program on another machine, whose paths these are."""
 
-    argv: tuple[str, ...] = ()
     folder: str | None = None  # the project: at its own path
     runs: str | None = None  # for results; None is below the project
     data: tuple[str, ...] = ()  # read-only, each at its own path
-    mounts: tuple[Mount, ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict)
-    device: str = "auto"  # or "cpu", "all", numbers, UUIDs
-    cpus: float | None = None
-    memory_bytes: int | None = None
-    shm_bytes: int | None = None
-    host_ipc: bool = False
-    ports: tuple[Port, ...] = ()
-    user: tuple[int, int] | None = None
-    grace_s: int = 120
-    project: str | None = None
 
 
 def portable_launch(asked: PortableRequest, *, image: ImageRef, label: NeedsLabel) -> Launch:
