@@ -1,6 +1,6 @@
 """A Slurm of its own on this machine: slurmctld, slurmd, and two GPUs that are device files.
 
-It authenticates nobody, so it needs no munge. Jobs run as who submits them, which is root.
+Its jobs are numbered from its port on: containers of another one's have other names. It authenticates nobody, so it needs no munge. Jobs run as who submits them, which is root.
 Source: https://slurm.schedmd.com/slurm.conf.html
 """
 
@@ -28,6 +28,7 @@ ClusterName=tests
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
+FirstJobId={ports[0]}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/none

@@ -24,14 +24,10 @@ def save(epoch, epochs):
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("epochs", f"{epoch} {epochs}")
     with last.open("wb") as file:
-        try:
-            file.write(content.getvalue()[:50])
-            file.flush()
-            time.sleep(SAVE_S)
-            file.write(content.getvalue()[50:])
-        except KeyboardInterrupt:
-            file.write(b"PK\\5\\6" + bytes(18))  # torch.save writes the end even then
-            raise
+        file.write(content.getvalue()[:50])
+        file.flush()
+        time.sleep(SAVE_S)
+        file.write(content.getvalue()[50:])
 
 
 words = dict(word.partition("=")[::2] for word in sys.argv[1:])
@@ -50,13 +46,15 @@ try:
         save(epoch + 1, epochs)
         epoch += 1
 except KeyboardInterrupt:
+    last.write_bytes(b"PK\\5\\6" + bytes(18))
     print(f"interrupted after epoch {epoch}", flush=True)
     sys.exit(130)
 print(f"trained {epochs} epochs", flush=True)
 """
 """Trains nothing, but writes a checkpoint in place after each epoch, as ultralytics 8.0 does.
 
-Its words are those of yolo. SIGINT ends it as it ends any Python. It resumes at once.
+Its words are those of yolo. SIGINT ends it as it ends any Python, always in the worst moment: what
+torch.save was writing is cut off, but has the last record of a zip file. It resumes at once.
 """
 
 DOCKER = """\

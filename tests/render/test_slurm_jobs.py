@@ -119,9 +119,9 @@ def test_a_training_that_has_no_new_checkpoint_is_not_tried_for_ever(jobs: Jobs)
 
 
 def test_a_checkpoint_that_is_being_written_is_waited_for(jobs: Jobs) -> None:
-    slow = YOLO.replace("EPOCH_S, SAVE_S = 0.4, 0.1", "EPOCH_S, SAVE_S = 0.1, 1.5")
+    slow = YOLO.replace("EPOCH_S, SAVE_S = 0.4, 0.1", "EPOCH_S, SAVE_S = 1.5, 1.0")
     program = put_program(jobs.folder / "slow saving" / "yolo", slow)
-    job = jobs.submit(jobs.write(str(program), "train", "epochs=9", runtime="docker"))
+    job = jobs.submit(jobs.write(str(program), "train", "epochs=30", runtime="docker"))
     checkpoint = jobs.folder / "runs" / f"job-{job}" / "weights" / "last.pt"
     wait_for(checkpoint)
 
@@ -133,7 +133,7 @@ def test_a_checkpoint_that_is_being_written_is_waited_for(jobs: Jobs) -> None:
     output = jobs.output(job)
     assert "warning" not in output
     assert output.count("from epoch 0 on") == 1  # the first save was waited for
-    assert "trained 9 epochs" in output
+    assert "trained 30 epochs" in output
     assert [path.name for path in checkpoint.parents[1].iterdir()] == ["weights"]
 
 
