@@ -9,7 +9,7 @@ import click
 
 from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
-from snapenv.cli.options import json_option, repository_option
+from snapenv.cli.options import json_option, repository_option, vendor_option
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App
@@ -41,15 +41,7 @@ if TYPE_CHECKING:
     group="Output",
     help="Leave out the layers of the base image; the import pulls them.",
 )
-@option(
-    "--vendor",
-    type=click.Choice(["missing", "all"]),
-    default="missing",
-    show_default=True,
-    envvar="SNAPENV_VENDOR",
-    group="Packages",
-    help="Of a snapshot folder: add all wheels, so that a restore needs no network.",
-)
+@vendor_option
 @repository_option
 @json_option
 @click.pass_obj

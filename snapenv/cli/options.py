@@ -175,6 +175,16 @@ output_folder_option = option(
     help="Write the files into this folder.",
 )
 
+vendor_option = option(
+    "--vendor",
+    type=click.Choice(("missing", "all")),
+    default="missing",
+    show_default=True,
+    envvar="SNAPENV_VENDOR",
+    group="Packages",
+    help="Of a snapshot: add all wheels, so that a restore needs no package index.",
+)
+
 force_option = option(
     "--force",
     is_flag=True,

@@ -8,7 +8,7 @@ import click
 
 from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
-from snapenv.cli.options import RepositoryType, json_option
+from snapenv.cli.options import RepositoryType, json_option, vendor_option
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App
@@ -24,15 +24,7 @@ if TYPE_CHECKING:
 )
 @click.argument("ref", type=RefType())
 @click.argument("repository", type=RepositoryType())
-@option(
-    "--vendor",
-    type=click.Choice(["missing", "all"]),
-    default="missing",
-    show_default=True,
-    envvar="SNAPENV_VENDOR",
-    group="Packages",
-    help="Of a snapshot: add all wheels, so that a restore needs no package index.",
-)
+@vendor_option
 @option(
     "--replace",
     is_flag=True,

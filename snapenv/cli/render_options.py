@@ -124,7 +124,8 @@ _LAUNCH_OPTIONS = (
     port_option,
 )
 
-_SLURM = ("slurm",)
+_kubernetes_option = functools.partial(target_option, targets=("kubernetes",), group="Kubernetes")
+_slurm_option = functools.partial(target_option, targets=("slurm",), group="Slurm")
 
 
 def _ci_option(*words: str, **attributes: Any) -> Callable[[F], F]:  # noqa: ANN401
@@ -209,161 +210,119 @@ TARGET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         group="Cluster",
         help="Request this many GPUs for each job or pod.",
     ),
-    target_option(
+    _kubernetes_option(
         "--name",
-        targets=("kubernetes",),
         metavar="NAME",
-        group="Kubernetes",
         help="Give the objects this name.  [default: made from the tag]",
     ),
-    target_option(
+    _kubernetes_option(
         "--namespace",
-        targets=("kubernetes",),
         metavar="NAME",
-        group="Kubernetes",
         help="Create the objects in this namespace.  [default: that of whoever applies the files]",
     ),
-    target_option(
+    _kubernetes_option(
         "--nodes",
-        targets=("kubernetes",),
         type=click.IntRange(1),
         metavar="N",
         default=1,
         show_default=True,
-        group="Kubernetes",
         help="Check the environment on this many GPU nodes.",
     ),
-    target_option(
+    _kubernetes_option(
         "--retries",
-        targets=("kubernetes",),
         type=click.IntRange(0),
         metavar="N",
         default=2,
         show_default=True,
-        group="Kubernetes",
         help="Retry a failed Job up to this many times.",
     ),
-    target_option(
+    _kubernetes_option(
         "--runtime-class",
-        targets=("kubernetes",),
         metavar="NAME",
-        group="Kubernetes",
         help="Run pods with this RuntimeClass, such as nvidia where that is not the default.",
     ),
-    target_option(
+    _kubernetes_option(
         "--device-class",
-        targets=("kubernetes",),
         metavar="NAME",
-        group="Kubernetes",
         help="Request GPUs by Dynamic Resource Allocation, such as gpu.nvidia.com.",
     ),
-    target_option(
+    _kubernetes_option(
         "--queue",
-        targets=("kubernetes",),
         metavar="NAME",
-        group="Kubernetes",
         help="Submit to this queue of Kueue.",
     ),
-    target_option(
+    _kubernetes_option(
         "--pull-secret",
-        targets=("kubernetes",),
         metavar="NAME",
-        group="Kubernetes",
         help="Pull the image with this Secret of the namespace.",
     ),
-    target_option(
+    _kubernetes_option(
         "--node-selector",
-        targets=("kubernetes",),
         metavar="KEY=VALUE",
         multiple=True,
-        group="Kubernetes",
         help="Run only on nodes with this label. May be repeated.",
     ),
-    target_option(
+    _kubernetes_option(
         "--storage-class",
-        targets=("kubernetes",),
         metavar="NAME",
-        group="Kubernetes",
         help="Keep the project in this StorageClass.  [default: the cluster's]",
     ),
-    target_option(
+    _kubernetes_option(
         "--storage-size",
         "storage_bytes",
-        targets=("kubernetes",),
         type=SizeType(),
         default="100g",
         show_default=True,
-        group="Kubernetes",
         help="Size of the project's storage.",
     ),
-    target_option(
+    _kubernetes_option(
         "--access-mode",
-        targets=("kubernetes",),
         type=click.Choice(("ReadWriteOnce", "ReadWriteMany")),
         default="ReadWriteOnce",
         show_default=True,
-        group="Kubernetes",
         help="Let pods on one node at a time, or on many, mount the storage.",
     ),
-    target_option(
+    _slurm_option(
         "--runtime",
-        targets=_SLURM,
         type=click.Choice(("apptainer", "docker", "pyxis")),
         default="apptainer",
         show_default=True,
-        group="Slurm",
         help="Start the container with this program, which the nodes must have.",
     ),
-    target_option(
+    _slurm_option(
         "--gpu-type",
-        targets=_SLURM,
         metavar="NAME",
-        group="Slurm",
         help="Request GPUs of this type, as the cluster names it, such as h100.",
     ),
-    target_option(
+    _slurm_option(
         "--job-name",
-        targets=_SLURM,
         metavar="NAME",
-        group="Slurm",
         help="Give the job this name.  [default: the tag]",
     ),
-    target_option(
+    _slurm_option(
         "--time",
-        targets=_SLURM,
         metavar="LIMIT",
-        group="Slurm",
         help="End the job after this time, such as 08:00:00 or 2-00.  [default: the partition's]",
     ),
-    target_option(
-        "--partition", targets=_SLURM, metavar="NAME", group="Slurm", help="Run in this partition."
-    ),
-    target_option(
-        "--account", targets=_SLURM, metavar="NAME", group="Slurm", help="Charge this account."
-    ),
-    target_option(
+    _slurm_option("--partition", metavar="NAME", help="Run in this partition."),
+    _slurm_option("--account", metavar="NAME", help="Charge this account."),
+    _slurm_option(
         "--qos",
-        targets=_SLURM,
         metavar="NAME",
-        group="Slurm",
         help="Request this quality of service.",
     ),
-    target_option(
+    _slurm_option(
         "--signal-before",
-        targets=_SLURM,
         type=click.IntRange(60, 65535),
         metavar="SECONDS",
         default=300,
         show_default=True,
-        group="Slurm",
         help="Interrupt the training this many seconds before the time limit.",
     ),
-    target_option(
+    _slurm_option(
         "--requeue/--no-requeue",
-        targets=_SLURM,
         default=True,
         show_default=True,
-        group="Slurm",
         help="Put an interrupted training back into the queue, where it resumes.",
     ),
     target_option(
