@@ -46,7 +46,8 @@ try:
         save(epoch + 1, epochs)
         epoch += 1
 except KeyboardInterrupt:
-    last.write_bytes(b"PK\\5\\6" + bytes(18))
+    if last.exists():
+        last.write_bytes(b"PK\\5\\6" + bytes(18))
     print(f"interrupted after epoch {epoch}", flush=True)
     sys.exit(130)
 print(f"trained {epochs} epochs", flush=True)
