@@ -24,8 +24,8 @@
     ├── WriteError                4   the disk is full, or the place cannot be written
     ├── LockError                 5   something in the environment cannot be locked
     ├── LeakError                 5   something that would leave this machine holds a secret
-    ├── NotAsLockedError          5   --strict: an environment is no longer what its lock says
     ├── ConflictError             5   an update does not fit what is to stay as it is
+    ├── NotAsLockedError          5   --strict: an environment is no longer what its lock says
     ├── SnapshotDamagedError      6   files are missing or are not what SHA256SUMS says
     ├── SnapshotVersionError      6   the snapshot was written by a newer snapenv
     ├── ArchiveError              6   a file is damaged, or is not an archive

@@ -18,7 +18,7 @@ CODES = {
         *("probe", "ssh", "engine-missing", "buildkit-missing", "engine", "build", "registry"),
         *("index", "install", "smoke-train", "write"),
     },
-    5: {"lock", "leak", "conflict"},
+    5: {"lock", "leak", "conflict", "not-as-locked"},
     6: {"snapshot-damaged", "snapshot-version", "archive"},
     70: {"bug"},  # EX_SOFTWARE of sysexits.h
     125: ("start",),

@@ -82,7 +82,7 @@ class HostEngine(Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None  # of the machine
     cpus: int | None = None  # of the machine
     limits_memory: bool = True  # it can hold a container to a limit; without cgroups it cannot
-    limits_cpus: bool = True
+    limits_cpus: bool = True  # likewise
 
     @property
     def has_runtime(self) -> bool:

@@ -179,7 +179,7 @@ class RankedBase(Struct, frozen=True, kw_only=True):
 class FamilyBase(Struct, frozen=True, kw_only=True):
     """The image that --base-family would take, and what it would move to this machine."""
 
-    family: BaseFamily
+    family: BaseFamily  # as --base-family takes it
     image: str  # its reference
     digest: str | None  # None where no registry told
     size_bytes: int | None  # of a pull of everything
