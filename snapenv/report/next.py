@@ -32,6 +32,8 @@ def next_command(outcome: Outcome[Result]) -> str | None:
     """Return a command line; None where nothing follows, or where the verdict says what does."""
     result = outcome.result
     if isinstance(result, RenderResult):  # a command of another program
+        if any(file.content is not None for file in result.files):  # nothing was written
+            return None
         folder = shlex.quote(result.folder)
         return result.start if folder == "." else f"cd {folder} && {result.start}"
     words = _words(outcome)

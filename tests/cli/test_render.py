@@ -56,6 +56,7 @@ def test_a_dry_run_prints_the_files_alone(project: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert [line[4:-4] for line in done.stdout.splitlines() if line.startswith("==> ")] == FILES
+    assert "next:" not in done.stderr
     assert written(project) == []
 
 
