@@ -13,7 +13,7 @@ from snapenv.model.launch import Gpu
 from snapenv.secrets.model import Location, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
     from contextlib import AbstractContextManager
 
     from snapenv.model.artifact import Artifact, RemoteSnapshot
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from snapenv.model.host import HostEngine
     from snapenv.model.image import BuildContext, Image, ImageRef, RemoteImage
     from snapenv.model.launch import Ended, Launch, RunState
-    from snapenv.model.oci import Descriptor
+    from snapenv.model.oci import Config, Descriptor
     from snapenv.model.uv import Call, UvSettings
     from snapenv.model.wheels import IndexWheel, WheelRecord
 
@@ -291,8 +291,17 @@ class Registry(Protocol):
         """
         ...
 
-    def describe(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage | RemoteSnapshot:
-        """Read what a name is: an image for one kind of machine, or a snapshot alone."""
+    def describe(
+        self,
+        ref: ImageRef,
+        *,
+        machine: str = "amd64",
+        configs: MutableMapping[str, Config] | None = None,
+    ) -> RemoteImage | RemoteSnapshot:
+        """Read what a name is: an image for one kind of machine, or a snapshot alone.
+
+        ``configs`` are those of images that were read before, by digest; it gets what is read now.
+        """
         ...
 
     def find_snapshot(self, ref: ImageRef) -> RemoteSnapshot | None:

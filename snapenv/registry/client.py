@@ -36,7 +36,7 @@ from snapenv.registry.session import RegistrySession
 from snapenv.registry.upload import Uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, MutableMapping
     from pathlib import Path
 
     from snapenv.model.artifact import Artifact
@@ -98,7 +98,13 @@ class RegistryClient:
             )
         return described
 
-    def describe(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage | RemoteSnapshot:
+    def describe(
+        self,
+        ref: ImageRef,
+        *,
+        machine: str = "amd64",
+        configs: MutableMapping[str, Config] | None = None,
+    ) -> RemoteImage | RemoteSnapshot:
         """Read what a name is: an image for one kind of machine, or a snapshot alone."""
         repository = find_repository(ref)
         with _named(ref, repository):
@@ -107,13 +113,21 @@ class RegistryClient:
                 manifest, digest = self._chosen(repository, ref, manifest, machine)
             if is_artifact(manifest):
                 return _snapshot(ref.at(digest), manifest)
-            digest_of_config = manifest.config.digest
-            path = f"{repository.path}/blobs/{digest_of_config}"
-            body = self._get(repository, path, digest=digest_of_config)
-            config = parse(body.content, Config, what="config")
+            config = self._config(repository, manifest.config.digest, configs)
         if config.architecture != machine.partition("/")[0]:
             raise _other_machine(ref, repository, machine, (config.architecture,))
         return _image(ref.at(digest), manifest, config)
+
+    def _config(
+        self, repository: Repository, digest: str, known: MutableMapping[str, Config] | None
+    ) -> Config:
+        if known is not None and digest in known:
+            return known[digest]
+        body = self._get(repository, f"{repository.path}/blobs/{digest}", digest=digest)
+        config = parse(body.content, Config, what="config")
+        if known is not None:
+            known[digest] = config
+        return config
 
     def find_snapshot(self, ref: ImageRef) -> RemoteSnapshot | None:
         """Read a snapshot that lies alone; None where the name is an image's."""

@@ -20,6 +20,7 @@ from snapenv.errors import (
 from snapenv.model.artifact import RemoteSnapshot
 from snapenv.model.image import ImageRef, RemoteImage, Tag, is_kept_tag
 from snapenv.model.needs_label import NeedsLabel, read_label
+from snapenv.model.oci import Config
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import ListedImage, ListResult
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
@@ -31,7 +32,7 @@ from snapenv.steps.load_archive import find_base
 from snapenv.steps.verdicts import last_verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
     from pathlib import Path
 
     from snapenv.model.image import Image
@@ -172,17 +173,27 @@ def _ask(
             with contextlib.suppress(ValueError):  # a tag of another convention is not ours
                 refs.append(ImageRef(repository=repository, tag=str(Tag.parse(tag))))
         task.note(counted(len(refs), "tag"))
+        kept = services.made()
+        name = kept.namer()("configs of images", repository)
+        known = kept.find_value(name, dict[str, Config]) or {}
+        configs = dict(known)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            answers = tuple(pool.map(lambda ref: _describe(ref, services), refs))
+            answers = tuple(pool.map(lambda ref: _describe(ref, services, configs), refs))
+        images = [answer for answer in answers if isinstance(answer, RemoteImage)]
+        used = {image.config_digest: configs[image.config_digest] for image in images}
+        if used.keys() != known.keys():
+            kept.keep_value(name, used)
     failed = [answer for answer in answers if isinstance(answer, RegistryError)]
     if failed and len(failed) == len(answers):
         raise failed[0]
     return dict(zip(refs, answers, strict=True))
 
 
-def _describe(ref: ImageRef, services: Services) -> _Remote | NotFoundError | RegistryError:
+def _describe(
+    ref: ImageRef, services: Services, configs: MutableMapping[str, Config]
+) -> _Remote | NotFoundError | RegistryError:
     try:
-        return services.registry.describe(ref)
+        return services.registry.describe(ref, configs=configs)
     except (NotFoundError, RegistryError) as error:
         return error
 

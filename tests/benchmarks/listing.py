@@ -1,8 +1,9 @@
 """Measure ``list --remote --fits`` over a registry's tags, beside the same requests made by hand.
 
 ``python -m tests.benchmarks.listing [TAGS] [ROUNDS]``; the registry is the tests' own, on loopback,
-and the images are small ones with configs of 11 kB. By hand means one session of requests and 16 threads, which read each manifest and each config, and
-decide nothing.
+and the images are small ones with configs of 11 kB. By hand means one session of requests and 16
+threads, which read each manifest and each config, and decide nothing. snapenv has read the configs
+in the round that is not counted, and reads the manifests anew.
 """
 
 from __future__ import annotations

@@ -12,10 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from inline_snapshot import snapshot as wording
+from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.image import ImageRef, Layer, RemoteImage
-from snapenv.model.oci import DOCKER_MANIFEST, OCI_MANIFEST
+from snapenv.model.oci import DOCKER_MANIFEST, OCI_MANIFEST, Config, RunConfig
 from snapenv.network.session import Patience
 from snapenv.registry.client import RegistryClient
 from tests.engines import faulty as to
@@ -89,6 +90,23 @@ def test_an_image_for_another_machine_is_not_found(client: RegistryClient, shelf
 
     with pytest.raises(NotFoundError, match="for arm64, and not for amd64"):
         client.read(there.ref)
+
+
+def test_a_config_that_is_known_is_not_read_again(client: RegistryClient, shelf: Shelf) -> None:
+    there = shelf.push(labels={"a": "b"})
+    configs = dict[str, Config]()
+
+    first = client.describe(there.ref, configs=configs)
+    changed = {
+        digest: replace(config, config=RunConfig(labels={"a": "kept"}))
+        for digest, config in configs.items()
+    }
+    second = client.describe(there.ref, configs=changed)
+
+    assert isinstance(first, RemoteImage)
+    assert isinstance(second, RemoteImage)
+    assert [*configs] == [there.config_digest]
+    assert (first.labels, second.labels) == ({"a": "b"}, {"a": "kept"})
 
 
 def test_tags_are_listed_in_order(client: RegistryClient, shelf: Shelf) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from snapenv.model.artifact import RemoteSnapshot
 from snapenv.model.carried import Content
 from snapenv.model.host import GpuPlumbing
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
-from snapenv.model.oci import Manifest, sha256_digest
+from snapenv.model.oci import Config, Manifest, RootFs, sha256_digest
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.model.uv import Call, UvSettings
 from snapenv.model.wheels import WheelRecord
@@ -187,8 +187,17 @@ class FakeRegistry:
             raise NotFoundError(f"there is no {ref} for {machine}", hint="See that it is right.")
         return found
 
-    def describe(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage | RemoteSnapshot:
-        return self.find_snapshot(ref) or self.read(ref, machine=machine)
+    def describe(
+        self,
+        ref: ImageRef,
+        *,
+        machine: str = "amd64",
+        configs: MutableMapping[str, Config] | None = None,
+    ) -> RemoteImage | RemoteSnapshot:
+        described = self.find_snapshot(ref) or self.read(ref, machine=machine)
+        if configs is not None and isinstance(described, RemoteImage):
+            configs.setdefault(described.config_digest, Config("amd64", RootFs(diff_ids=())))
+        return described
 
     def find_snapshot(self, ref: ImageRef) -> RemoteSnapshot | None:
         self._ask(ref.tagged)
