@@ -163,6 +163,31 @@ def stop_timeout_option(
     )
 
 
+def mount_option(kind: MountType) -> Callable[[F], F]:
+    """Make the option that mounts more; ``kind`` says whose paths it takes."""
+    return option(
+        "--mount",
+        "mounts",
+        type=kind,
+        multiple=True,
+        envvar="SNAPENV_MOUNT",
+        group="Folder",
+        help="Mount a folder or a volume too. May be repeated.",
+    )
+
+
+def user_option(default: str) -> Callable[[F], F]:
+    """Make the option that says who the program runs as; ``default`` says who else, in words."""
+    return option(
+        "--user",
+        metavar="UID[:GID]",
+        callback=user_numbers,
+        envvar="SNAPENV_USER",
+        group="Program",
+        help=f"Run as this user.  [default: {default}]",
+    )
+
+
 data_option = option(
     "--data",
     type=click.Path(path_type=Path),
@@ -262,24 +287,9 @@ _OPTIONS = (
         group="Folder",
         help="Start in this folder, which is the same inside.",
     ),
-    option(
-        "--mount",
-        "mounts",
-        type=MountType(),
-        multiple=True,
-        envvar="SNAPENV_MOUNT",
-        group="Folder",
-        help="Mount a folder or a volume too. May be repeated.",
-    ),
+    mount_option(MountType()),
     env_option,
-    option(
-        "--user",
-        metavar="UID[:GID]",
-        callback=user_numbers,
-        envvar="SNAPENV_USER",
-        group="Program",
-        help="Run as this user.  [default: you]",
-    ),
+    user_option("you"),
     grace_option,
     project_option,
     device_option,

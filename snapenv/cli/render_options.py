@@ -19,9 +19,10 @@ from snapenv.cli.launch_options import (
     grace_option,
     ipc_option,
     memory_option,
+    mount_option,
     port_option,
     shm_option,
-    user_numbers,
+    user_option,
 )
 from snapenv.cli.options import ImageRefType, check_address, check_device
 
@@ -81,24 +82,9 @@ _LAUNCH_OPTIONS = (
         group="Folder",
         help="Start in this folder of that machine.  [default: as the target has it]",
     ),
-    option(
-        "--mount",
-        "mounts",
-        type=_ForeignMountType(),
-        multiple=True,
-        envvar="SNAPENV_MOUNT",
-        group="Folder",
-        help="Mount a folder or a volume too. May be repeated.",
-    ),
+    mount_option(_ForeignMountType()),
     env_option,
-    option(
-        "--user",
-        metavar="UID[:GID]",
-        callback=user_numbers,
-        envvar="SNAPENV_USER",
-        group="Program",
-        help="Run as this user.  [default: as the target has it]",
-    ),
+    user_option("as the target has it"),
     grace_option,
     option(
         "--project",
