@@ -25,6 +25,7 @@ from tests.fakes import FakeTask
 from tests.samples import sample_snapshot
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
@@ -95,6 +96,27 @@ def make_archive(
 
 def unpack(packed: bytes) -> bytes:
     return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(packed)).read()
+
+
+def refused_flips(
+    whole: bytes, draw: random.Random, count: int, refuse: Callable[[bytes], str]
+) -> int:
+    """Flip a bit in so many places, one at a time; return in how many it changed what is inside.
+
+    Each of these has been given to ``refuse``.
+    """
+    refused, tar = 0, unpack(whole)
+    for place in draw.sample(range(len(whole)), count):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << draw.randrange(8)
+        try:
+            same = unpack(bytes(flipped)) == tar
+        except zstandard.ZstdError:
+            same = False
+        if not same:
+            refuse(bytes(flipped))
+            refused += 1
+    return refused
 
 
 def pack(tar: bytes) -> bytes:
