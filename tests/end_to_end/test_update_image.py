@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,7 @@ def test_what_a_push_replaces_is_found_by_its_line(
     updated: Updated, registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    repository = f"{registry}/update-line"
+    repository = f"{registry}/update-line-{uuid.uuid4().hex}"  # the registry outlives the run
     alone = Command({"DOCKER_HOST": "unix:///nonexistent/docker.sock"})
     before, after = (str(updated.folder / name) for name in ("before", "after"))
     alone.result("push", before, repository, "--replace")
