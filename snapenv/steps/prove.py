@@ -123,48 +123,58 @@ def prove(  # noqa: PLR0913 - all but two by name
         f"{runnable.name} is {lock.tag}" if existed else f"{lock.tag} is back in {runnable.name}"
     )
     failed = f"{runnable.name} is not {lock.tag}"
+    proved = Proved(
+        checks=checks,
+        verdict=judge(
+            (*runnable.checked, *checks),
+            passed=f"{about}: verified without a smoke-train",
+            failed=failed,
+            diff=diff,
+        ),
+        facts=facts,
+        baseline=baseline,
+        notes=notes,
+    )
     if smoke is False or baseline is None:
-        return Proved(
-            checks=checks,
-            verdict=judge(
-                (*runnable.checked, *checks),
-                passed=f"{about}: verified without a smoke-train",
-                failed=failed,
-                diff=diff,
-            ),
-            facts=facts,
-            baseline=baseline,
-            notes=notes,
-        )
+        return proved
     with services.progress.task("Smoke-train, for the proof") as task:
         actual = smoke_train(runnable.target, device=runnable.device, task=task)
     same_packages = not any(check.fails for check in checks if check.topic in _PACKAGES)
     match = compare_fingerprints(baseline, actual, same_packages=same_packages)
-    devices = (baseline.conditions.device, actual.conditions.device)
-    same_hardware = devices[0] == devices[1]
-    if devices == (_CPU, _CPU):  # whose name no training tells
-        same_hardware = lock.hardware.system.cpu == facts.hardware.system.cpu
-    others = (afterwards_check(baseline, actual), compare_speed(baseline, actual))
     trained = (
         *checks,
         fingerprint_check(match, facts=checks),
-        *compare_operators(baseline, actual, same_hardware=same_hardware),
-        *compare_libraries(baseline, actual),
-        *(check for check in others if check),
+        *_compare_trainings(
+            baseline, actual, (lock.hardware.system.cpu, facts.hardware.system.cpu)
+        ),
         *_device(actual, facts, runnable),
     )
-    return Proved(
+    return replace(
+        proved,
         checks=trained,
         verdict=judge(
             (*runnable.checked, *trained), passed=about, failed=failed, tier=match.tier, diff=diff
         ),
-        facts=facts,
         tier=match.tier,
         fingerprint=actual,
-        baseline=baseline,
         limits=tier_limits(match.tier),
         energy=energy_lines(actual.speed) if actual.speed else (),
-        notes=notes,
+    )
+
+
+def _compare_trainings(
+    expected: Fingerprint, actual: Fingerprint, cpus: tuple[str | None, str | None]
+) -> tuple[Check, ...]:
+    """Compare what two smoke-trains tell beside their losses; ``cpus`` are both machines'."""
+    devices = (expected.conditions.device, actual.conditions.device)
+    same_hardware = devices[0] == devices[1]
+    if devices == (_CPU, _CPU):  # whose name no training tells
+        same_hardware = cpus[0] == cpus[1]
+    others = (afterwards_check(expected, actual), compare_speed(expected, actual))
+    return (
+        *compare_operators(expected, actual, same_hardware=same_hardware),
+        *compare_libraries(expected, actual),
+        *(check for check in others if check),
     )
 
 
