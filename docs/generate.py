@@ -19,10 +19,11 @@ import msgspec
 
 from docs.imports import draw_imports
 from snapenv import errors
+from snapenv.cli.group import LazyGroup, listed_commands
 from snapenv.cli.help import Command
 from snapenv.cli.main import cli
 from snapenv.errors import SnapenvError
-from snapenv.report.schemas import RESULTS, command_schema
+from snapenv.report.schemas import RESULTS, command_schema, file_stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,18 +33,22 @@ DOCS = ROOT / "docs"
 RECORDED = DOCS / "recorded"
 _BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _DRAWN = re.compile(r"[├└]── (\w+) +\d+ +(.*)")
-_GROUP = click.Context(cli, info_name="snapenv")
+_SNAPENV = click.Context(cli, info_name="snapenv")
 
 
 def generated() -> dict[Path, str]:
     """Return the text of each file that is generated, or holds a part that is."""
     schemas = {
-        ROOT / "snapenv" / "schemas" / f"{command}.json": _json(command_schema(command))
+        ROOT / "snapenv" / "schemas" / f"{file_stem(command)}.json": _json(command_schema(command))
         for command in RESULTS
     }
-    commands = {DOCS / "commands" / f"{one.name}.md": _page(one) for one in _commands()}
+    references = {
+        DOCS / "commands" / f"{file_stem(_name(context))}.md": page(context)
+        for page, contexts in ((_page, _commands()), (_group_page, _groups()))
+        for context in contexts
+    }
     pages = {path: _filled(path) for path in _pages()}
-    return {**schemas, **commands, **pages}
+    return {**schemas, **references, **pages}
 
 
 def _pages() -> tuple[Path, ...]:
@@ -54,22 +59,47 @@ def _json(document: object) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _commands() -> Iterator[Command]:
-    for name in cli.list_commands(_GROUP):
-        command = cli.get_command(_GROUP, name)
-        assert isinstance(command, Command)  # noqa: S101 - all of ours are
-        yield command
+def _commands() -> tuple[click.Context, ...]:
+    return tuple(listed_commands(_SNAPENV))
 
 
-def _page(command: Command) -> str:
-    """Return the reference page of a command."""
-    context = click.Context(command, info_name=str(command.name), parent=_GROUP)
+def _name(context: click.Context) -> str:
+    """Return what people type after the program's name: ``usage report``."""
+    return context.command_path.partition(" ")[2]
+
+
+def _groups() -> Iterator[click.Context]:
+    """Return the groups of commands below the first one."""
+    for name in cli.list_commands(_SNAPENV):
+        group = cli.get_command(_SNAPENV, name)
+        if isinstance(group, LazyGroup):
+            yield click.Context(group, info_name=name, parent=_SNAPENV)
+
+
+def _group_page(context: click.Context) -> str:
+    """Return the reference page of a group: its commands, each with its own page."""
+    lines = (_command_line(one, "") for one in listed_commands(context))
+    table = "\n".join(("| command | |", "| --- | --- |", *lines))
+    return "\n\n".join((*_head(context), table)) + "\n"
+
+
+def _head(context: click.Context) -> tuple[str, ...]:
+    command = context.command
     usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
-    parts = [
+    return (
         "<!-- make docs writes this page from the command itself -->",
-        f"# snapenv {command.name}",
+        f"# {context.command_path}",
         *_paragraphs(command.help or ""),
         f"    {usage}",
+    )
+
+
+def _page(context: click.Context) -> str:
+    """Return the reference page of a command."""
+    command, name = context.command, _name(context)
+    assert isinstance(command, Command)  # noqa: S101 - all of ours are
+    parts = [
+        *_head(context),
         "## Examples",
         "\n".join(f"    {example}" for example in command.examples),
     ]
@@ -78,12 +108,12 @@ def _page(command: Command) -> str:
         if not rows:
             continue
         parts += [f"## {title} options", "\n".join(("| option | |", "| --- | --- |", *rows))]
-    if command.name in RESULTS:
-        schema = f"../../snapenv/schemas/{command.name}.json"
+    if name in RESULTS:
+        schema = f"../../snapenv/schemas/{file_stem(name)}.json"
         parts += [
             "## Result",
             f"With `--json`, `result` has these keys: [schema]({schema}), [JSON](../json.md).",
-            "\n".join(("| key | type |", "| --- | --- |", *_result_rows(str(command.name)))),
+            "\n".join(("| key | type |", "| --- | --- |", *_result_rows(name))),
         ]
     return "\n\n".join(parts) + "\n"
 
@@ -158,12 +188,12 @@ def _exit_codes() -> str:
 def _variables() -> str:
     """Return a table of the variables that set options, with the commands that have them."""
     names: dict[str, tuple[str, list[str]]] = {}
-    commands = tuple(_commands())
-    for command in commands:
-        for param in command.params:
+    commands = _commands()
+    for context in commands:
+        for param in context.command.params:
             if isinstance(param.envvar, str):
                 _, used = names.setdefault(param.envvar, (param.opts[-1], []))
-                used.append(f"[{command.name}](commands/{command.name}.md)")
+                used.append(f"[{_name(context)}](commands/{file_stem(_name(context))}.md)")
     lines = (
         f"| `{name}` | `{option}` | {', '.join(used) if len(used) < len(commands) else 'all'} |"
         for name, (option, used) in sorted(names.items())
@@ -173,10 +203,16 @@ def _variables() -> str:
 
 def _command_table() -> str:
     lines = (
-        f"| [`{one.name}`](docs/commands/{one.name}.md) | {one.get_short_help_str(limit=100)} |"
-        for one in _commands()
+        _command_line(click.Context(command, info_name=name, parent=_SNAPENV), "docs/commands/")
+        for name in cli.list_commands(_SNAPENV)
+        if (command := cli.get_command(_SNAPENV, name))
     )
     return "\n".join(("| command | |", "| --- | --- |", *lines)) + "\n"
+
+
+def _command_line(context: click.Context, folder: str) -> str:
+    name, text = _name(context), context.command.get_short_help_str(limit=100)
+    return f"| [`{name}`]({folder}{file_stem(name)}.md) | {text} |"
 
 
 def main() -> int:

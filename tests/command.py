@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ import click
 import pytest
 
 from snapenv.cli import app
+from snapenv.cli.group import listed_commands, typed_command
 from snapenv.cli.main import cli, main
 from snapenv.errors import SnapenvError
 from tests.schemas import validate
@@ -26,12 +27,23 @@ from tests.schemas import validate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CONTEXT = click.Context(cli)
+# By the words that are typed after the program's name: "usage report".
 COMMANDS = {
-    name: command
-    for name in cli.list_commands(_CONTEXT)
-    if (command := cli.get_command(_CONTEXT, name))
+    context.command_path.partition(" ")[2]: context.command
+    for context in listed_commands(click.Context(cli, info_name="snapenv"))
 }
+
+
+def parse(words: Sequence[str]) -> click.Context:
+    """Parse the words of a command line without the program's name, and run nothing.
+
+    Raises:
+        click.UsageError: The command does not take them.
+    """
+    name = typed_command(cli, words[:2])
+    assert name in COMMANDS, words
+    rest = list(words[len(name.split()) :])
+    return COMMANDS[name].make_context(name, rest, parent=click.Context(cli))
 
 
 EXIT_CODES = {error.slug: error.exit_code for error in SnapenvError.__subclasses__()}

@@ -9,12 +9,14 @@ from typing import Any
 
 import jsonschema
 
+from snapenv.report.schemas import file_stem
+
 SCHEMAS = resources.files("snapenv") / "schemas"
 
 
 @functools.cache
 def _validator(command: str) -> jsonschema.Draft202012Validator:
-    schema = json.loads(SCHEMAS.joinpath(f"{command}.json").read_text(encoding="utf-8"))
+    schema = json.loads(SCHEMAS.joinpath(f"{file_stem(command)}.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 

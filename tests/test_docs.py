@@ -11,15 +11,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-import click
 import pytest
 
 from docs.record import COMMANDS as RUN
 from docs.record import RECORDED
-from snapenv.cli.main import cli
 from snapenv.model.fingerprint import Tier
 from snapenv.verify.fingerprint import tier_limits
-from tests.command import COMMANDS
+from tests.command import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,9 +81,8 @@ def test_every_command_that_is_shown_can_be_typed(page: Path) -> None:
         words = [word for word in shlex.split(line, comments=True) if word != "--json"]
         end = next((at for at, word in enumerate(words) if word in {"|", ">"}), len(words))
 
-        command, arguments = COMMANDS[words[1]], words[2:end]
-        if "..." not in arguments:
-            command.make_context(words[1], arguments, parent=click.Context(cli))
+        if "..." not in words[:end]:
+            parse(words[1:end])
 
 
 def _commands(text: str) -> Iterator[str]:

@@ -7,14 +7,13 @@ import os
 import re
 import signal
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
 
 from snapenv import __version__
 from snapenv.cli.app import App, without_secrets
-from snapenv.cli.help import write_examples
+from snapenv.cli.group import LazyGroup, typed_command
 from snapenv.cli.options import json_option
 from snapenv.cli.streams import answering, cannot_answer, echo, print_stderr, warn
 from snapenv.errors import (
@@ -59,6 +58,7 @@ _COMMANDS = {
     "down": ("workspace", "down"),
     "render": ("render", "render"),
     "onboard": ("onboard", "onboard"),
+    "usage": ("usage", "usage"),
     "ssh-proxy": ("workspace", "ssh_proxy"),
 }
 
@@ -74,31 +74,11 @@ _EXAMPLES = (
 )
 
 
-class _LazyGroup(click.Group):
-    """A group that imports a command when it is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names that people type, in the order of their use."""
-        del ctx
-        return [name for name in _COMMANDS if name not in _FOR_PROGRAMS]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; None where there is none of the name."""
-        del ctx
-        if cmd_name not in _COMMANDS:
-            return None
-        module, function = _COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(f"snapenv.cli.{module}"), function)
-        return command
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the whole way as three commands."""
-        del ctx
-        write_examples(formatter, _EXAMPLES)
-
-
 @click.group(
-    cls=_LazyGroup,
+    cls=LazyGroup,
+    table=_COMMANDS,
+    for_programs=_FOR_PROGRAMS,
+    examples=_EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="snapenv %(version)s")
@@ -158,8 +138,7 @@ def _end(error: SnapenvError, *, app: App, words: Sequence[str]) -> int:
 
 def _answers_json(words: Sequence[str]) -> bool:
     """Tell whether stdout is for an answer, and not for what a program writes."""
-    command = next((word for word in words if word in _COMMANDS), "")
-    return command not in HANDING_OVER
+    return typed_command(cli, words) not in HANDING_OVER
 
 
 def _is_set(name: str) -> bool:
@@ -226,6 +205,5 @@ def _explain(error: SnapenvError, *, app: App, words: Sequence[str]) -> None:
     error.message, error.hint = without_secrets(error.message), without_secrets(error.hint)
     print_stderr(error_text(error))
     if app.json:
-        command = next((word for word in words if word in _COMMANDS), "")
         with answering():
-            echo(error_json(error, command=command))
+            echo(error_json(error, command=typed_command(cli, words)))

@@ -70,6 +70,11 @@ RESULTS: Mapping[str, type[Result]] = {
 }
 
 
+def file_stem(command: str) -> str:
+    """Return how the files that describe a command are called: ``usage-report``."""
+    return command.replace(" ", "-")
+
+
 def command_schema(command: str) -> dict[str, object]:
     """Return the schema of the one document that a command prints, whether it answers or fails."""
     (result, check, verdict), components = msgspec.json.schema_components(

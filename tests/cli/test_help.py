@@ -10,7 +10,7 @@ import pytest
 
 from snapenv.cli.help import Command as HelpfulCommand
 from snapenv.cli.main import cli
-from tests.command import COMMANDS
+from tests.command import COMMANDS, parse
 
 commands = pytest.mark.parametrize("name", COMMANDS)
 
@@ -37,14 +37,14 @@ def test_the_first_help_ends_with_the_whole_way() -> None:
     text = cli.get_help(click.Context(cli, info_name="snapenv"))
 
     _, _, examples = text.partition("\nExamples:\n")
-    words = [shlex.split(line) for line in examples.splitlines()]
-    assert [(program, name) for program, name, *_ in words] == [
+    lines = [shlex.split(line) for line in examples.splitlines()]
+    assert [(program, name) for program, name, *_ in lines] == [
         ("snapenv", "capture"),
         ("snapenv", "build"),
         ("snapenv", "restore"),
     ]
-    for _, name, *arguments in words:
-        COMMANDS[name].make_context(name, arguments, parent=click.Context(cli))
+    for _, *words in lines:
+        parse(words)
 
 
 @commands
@@ -54,7 +54,7 @@ def test_each_example_is_a_command_line(name: str) -> None:
     assert command.examples
 
     for example in command.examples:
-        program, word, *arguments = shlex.split(example)
+        program, *words = shlex.split(example)
 
-        assert (program, word) == ("snapenv", name)
-        command.make_context(name, arguments, parent=click.Context(cli))
+        assert program == "snapenv"
+        assert parse(words).info_name == name

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import shlex
 
-import click
 import pytest
 from msgspec.structs import replace
 
-from snapenv.cli.main import cli
 from snapenv.model.host import Host, Needs
 from snapenv.model.outcome import Check, Outcome, Result
 from snapenv.model.results import (
@@ -27,7 +25,7 @@ from snapenv.model.results import (
     UpdateResult,
 )
 from snapenv.report.next import next_command
-from tests.command import COMMANDS
+from tests.command import parse
 from tests.samples import sample_hardware
 
 IMAGE = "example.com/team/env:tag"
@@ -134,8 +132,7 @@ def listed(*names: str) -> ListResult:
 def test_what_follows_an_answer(command: str, result: Result, following: str | None) -> None:
     assert next_command(Outcome(command=command, result=result)) == following
     if following:
-        _, word, *arguments = shlex.split(following)
-        COMMANDS[word].make_context(word, arguments, parent=click.Context(cli))
+        parse(shlex.split(following)[1:])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from snapenv.errors import LockError
 from snapenv.model.outcome import Check, Outcome, Verdict
 from snapenv.model.results import ProofResult
 from snapenv.report.document import error_json, outcome_json
-from snapenv.report.schemas import RESULTS, command_schema
+from snapenv.report.schemas import RESULTS, command_schema, file_stem
 from tests.command import COMMANDS
 from tests.schemas import SCHEMAS, validate
 
@@ -43,7 +43,7 @@ def test_each_command_has_a_schema() -> None:
 
 @pytest.mark.parametrize("command", RESULTS)
 def test_the_schema_that_is_shipped_is_the_one_that_is_generated(command: str) -> None:
-    shipped = json.loads(SCHEMAS.joinpath(f"{command}.json").read_text(encoding="utf-8"))
+    shipped = json.loads(SCHEMAS.joinpath(f"{file_stem(command)}.json").read_text(encoding="utf-8"))
 
     jsonschema.Draft202012Validator.check_schema(shipped)
     assert shipped == command_schema(command)
