@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,11 +14,12 @@ from snapenv.report.chart import (
     RIGHT,
     TOP,
     Plot,
-    Point,
     difference_chart,
     loss_chart,
-    round_ticks,
 )
+
+if TYPE_CHECKING:
+    from snapenv.report.scales import Point
 
 _ANY = st.floats(allow_nan=True, allow_infinity=True)
 _SOME = st.lists(_ANY, max_size=15)
@@ -26,24 +28,6 @@ _SOME = st.lists(_ANY, max_size=15)
 def points(plot: Plot | None) -> list[Point]:
     curves = plot.curves if plot else ()
     return [point for curve in curves for run in (*curve.runs, curve.lone) for point in run]
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [
-        (59.93, 60.42, (59.8, 60.0, 60.2, 60.4, 60.6)),
-        (0.0, 100.0, (0.0, 50.0, 100.0)),
-        (1.0, 10.0, (0.0, 5.0, 10.0)),
-        (-3.0, 4.0, (-4.0, -2.0, 0.0, 2.0, 4.0)),
-        (2.0, 2.0, (1.9, 1.95, 2.0, 2.05, 2.1)),
-        (2.0, 2.000001, (1.8, 1.9, 2.0, 2.1, 2.2)),
-        (0.0, 0.0, (-1.0, -0.5, 0.0, 0.5, 1.0)),
-    ],
-)
-def test_an_axis_has_round_numbers_around_all_values(
-    low: float, high: float, ticks: tuple[float, ...]
-) -> None:
-    assert round_ticks(low, high) == pytest.approx(ticks)
 
 
 def test_both_sides_have_a_point_for_each_step_and_lie_over_one_another() -> None:
