@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from snapenv.model.image import BuildContext, Image, ImageRef, RemoteImage
     from snapenv.model.launch import Ended, Launch, RunState
     from snapenv.model.oci import Config, Descriptor
+    from snapenv.model.sampling import GpuReading, Load, Moment
     from snapenv.model.uv import Call, UvSettings
     from snapenv.model.wheels import IndexWheel, WheelRecord
 
@@ -492,6 +493,33 @@ class Runs(Protocol):
         ...
 
 
+class Sensors(Protocol):
+    """What the sampler reads of this machine, which runs know nothing of."""
+
+    def now(self) -> Moment:
+        """Return this moment."""
+        ...
+
+    def boot_id(self) -> str:
+        """Return what the kernel calls the time since its start."""
+        ...
+
+    def gpus(self, elapsed_ms: int) -> tuple[GpuReading, ...]:
+        """Look at every GPU and every MIG instance; ``elapsed_ms`` ago was the look before."""
+        ...
+
+    def load(self, pid: int, *, in_group: bool) -> Load | None:
+        """Look at what a process, and all that it has started, takes; None where it is gone.
+
+        ``in_group`` it has a control group of its own: it is the first of a container.
+        """
+        ...
+
+    def wait(self, seconds: float, pids: Sequence[int]) -> None:
+        """Wait until one of these processes has ended or a run begins or ends, or so long."""
+        ...
+
+
 class Services(Struct, frozen=True, kw_only=True):
     """The services that a workflow may use."""
 
@@ -511,6 +539,8 @@ class Services(Struct, frozen=True, kw_only=True):
     secrets: Callable[[], tuple[Secret, ...]] = tuple  # the credentials that this machine uses
     missing_helpers: Callable[[], tuple[str, ...]] = tuple  # docker-credential-…, named and absent
     kernel_log: Callable[[float], tuple[str, ...]] = lambda _: ()  # since seconds of the epoch
+    # Once a run is in the ledger, and once it has ended: starts or wakes the sampler, fails never.
+    start_sampler: Callable[[], None] = lambda: None
     warnings: Callable[[], tuple[str, ...]] = tuple  # what adapters have to say so far
     certificates: bytes | None = None  # PEM; of this network's own authority, given to a build
 
