@@ -29,6 +29,7 @@
     ├── SnapshotDamagedError      6   files are missing or are not what SHA256SUMS says
     ├── SnapshotVersionError      6   the snapshot was written by a newer snapenv
     ├── ArchiveError              6   a file is damaged, or is not an archive
+    ├── PriceListError            6   the price list is wrong, or has no price for a GPU and a day
     ├── StartError              125   the container or process was not started
     ├── CommandRefusedError     126   the command to run cannot be executed
     ├── CommandMissingError     127   there is no such command to run
@@ -187,6 +188,11 @@ class SnapshotVersionError(SnapenvError):
 class ArchiveError(SnapenvError):
     exit_code = 6
     slug = "archive"
+
+
+class PriceListError(SnapenvError):
+    exit_code = 6
+    slug = "price-list"
 
 
 class StartError(SnapenvError):

@@ -19,7 +19,7 @@ CODES = {
         *("index", "install", "smoke-train", "write"),
     },
     5: {"lock", "leak", "conflict", "not-as-locked"},
-    6: {"snapshot-damaged", "snapshot-version", "archive"},
+    6: {"snapshot-damaged", "snapshot-version", "archive", "price-list"},
     70: {"bug"},  # EX_SOFTWARE of sysexits.h
     125: ("start",),
     126: ("command-refused",),
