@@ -7,6 +7,7 @@ is a failure.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +20,7 @@ from tests.engines.engine import engine_address, start_engine
 from tests.engines.exact import make_exact
 from tests.engines.place import Place, install
 from tests.engines.plain_base import push_plain_base
+from tests.engines.postgres import run_postgres
 from tests.engines.provide import provide
 from tests.engines.registry import start_registry
 from tests.engines.small_base import push_small_base
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.engines.browser import Browser
+    from tests.engines.postgres import Postgres
 
 NOWHERE = "unix:///nonexistent/docker.sock"
 _OF_THE_USER = ("DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
@@ -191,6 +194,13 @@ def browser() -> Browser:
 def ssh_keygen() -> None:
     """See that the programs of the OpenSSH client are there."""
     provide(lambda _: install({"openssh-client": "ssh-keygen"}))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Return a PostgreSQL of this run; what a test stops it starts again."""
+    with contextlib.ExitStack() as running:
+        yield provide(lambda _: running.enter_context(run_postgres()))
 
 
 @pytest.fixture

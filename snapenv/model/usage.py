@@ -120,6 +120,31 @@ class RunGpu(Struct, frozen=True, kw_only=True):
     host_memory_peak_bytes: int | None = None  # likewise
 
 
+class UsageSum(Struct, frozen=True, kw_only=True):
+    """What runs did together in a month, for those who may not see each run of a team's ledger.
+
+    A project with one user in a month is not told apart: it is in the row of ``is_rest``, with
+    others like it. Managers get ``user`` and what follows; to finance all of that is None.
+    """
+
+    month: str  # "2026-11"
+    gpu_model: str
+    project: str | None  # None of runs that declare none, and where ``is_rest``
+    is_rest: bool = False
+    is_correction: bool = False  # differences that were added later; ``runs`` is 0 then
+    user: str | None = None  # a pseudonym, the same in all months
+    purpose: str | None = None  # None where ``is_rest``, as what follows
+    model: str | None = None
+    tag: str | None = None
+    snapshot: str | None = None  # the digest
+    failure: str | None = None
+    runs: int  # that had such a GPU in the month: one may be in several rows
+    allocated_ms: int
+    buckets: tuple[int, ...] = (0,) * BUCKETS  # milliseconds, see BUCKETS
+    energy_mj: int | None = None
+    util_sources: tuple[UtilSource, ...] = ()  # in order; none where nothing was seen
+
+
 class EpochRow(Struct, frozen=True, kw_only=True):
     """A finished epoch, as results.csv has it."""
 

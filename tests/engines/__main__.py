@@ -14,6 +14,7 @@ from tests.engines.exact import make_exact
 from tests.engines.newer_engine import CONTAINERD, NEWER, start_newer, stop_newer
 from tests.engines.place import Place, UnavailableError, install, say
 from tests.engines.plain_base import SUITES, push_plain_base
+from tests.engines.postgres import find_programs
 from tests.engines.registry import start_registry, stop_registry
 from tests.engines.rootless import start_rootless, stop_rootless
 from tests.engines.small_base import push_small_base
@@ -59,6 +60,7 @@ def start(place: Place) -> None:
     python = make_exact(place)
     start_sshd(place)
     install({**slurm.PACKAGES, **spank.PACKAGES})
+    find_programs()
     make_root(place)
     browser = find_browser(place)
     newer = [start_newer(place, one) for one in (NEWER, CONTAINERD)]
