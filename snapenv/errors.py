@@ -30,6 +30,8 @@
     ├── SnapshotVersionError      6   the snapshot was written by a newer snapenv
     ├── ArchiveError              6   a file is damaged, or is not an archive
     ├── PriceListError            6   the price list is wrong, or has no price for a GPU and a day
+    ├── LedgerError               6   the ledger of usage is damaged, or is not one
+    ├── LedgerVersionError        6   the ledger of usage was written by a newer snapenv
     ├── StartError              125   the container or process was not started
     ├── CommandRefusedError     126   the command to run cannot be executed
     ├── CommandMissingError     127   there is no such command to run
@@ -193,6 +195,16 @@ class ArchiveError(SnapenvError):
 class PriceListError(SnapenvError):
     exit_code = 6
     slug = "price-list"
+
+
+class LedgerError(SnapenvError):
+    exit_code = 6
+    slug = "ledger"
+
+
+class LedgerVersionError(SnapenvError):
+    exit_code = 6
+    slug = "ledger-version"
 
 
 class StartError(SnapenvError):

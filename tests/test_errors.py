@@ -19,7 +19,10 @@ CODES = {
         *("index", "install", "smoke-train", "write"),
     },
     5: {"lock", "leak", "conflict", "not-as-locked"},
-    6: {"snapshot-damaged", "snapshot-version", "archive", "price-list"},
+    6: {
+        *("snapshot-damaged", "snapshot-version", "archive"),
+        *("price-list", "ledger", "ledger-version"),
+    },
     70: {"bug"},  # EX_SOFTWARE of sysexits.h
     125: ("start",),
     126: ("command-refused",),

@@ -193,3 +193,30 @@ class MachineGpu(Struct, frozen=True, kw_only=True):
     model: str
     first_ms: int  # when it was first seen
     last_ms: int
+
+
+class Correction(Struct, frozen=True, kw_only=True):
+    """What is added to a RunGpu that turned out to be wrong; the row itself stays as it was.
+
+    Numbers are differences, so they may be negative; ``sum(buckets)`` is that of ``covered_ms``.
+    """
+
+    id: str  # a random UUID
+    key: str  # of the run
+    gpu: str
+    month: str  # "2026-11"
+    at_ms: int  # when it was added
+    allocated_ms: int = 0
+    buckets: tuple[int, ...] = (0,) * BUCKETS
+    energy_mj: int = 0
+    reason: str
+
+
+class Beat(Struct, frozen=True, kw_only=True):
+    """The last sign of life of the process that watches a run; kept on its own machine alone."""
+
+    key: str  # of the run
+    at_ms: int
+    boot_id: str  # of the kernel: another one after a restart of the machine
+    pid: int
+    ticks: int  # when the process started, in clock ticks since the boot: a PID is used again
