@@ -28,6 +28,7 @@ from snapenv.errors import (
     WriteError,
 )
 from snapenv.model.usage import Sample
+from snapenv.usage.reading import SharedReading
 from snapenv.usage.tables import (
     BEAT,
     CORRECTION,
@@ -129,7 +130,7 @@ def open_ledger(path: Path, *, read_only: bool = False) -> Ledger:
     return Ledger(path, connection)
 
 
-class Ledger:
+class Ledger(SharedReading):
     """An open ledger.
 
     Each method may raise LedgerError, PlaceBusyError and, when it writes, WriteError, with nothing
@@ -225,59 +226,9 @@ class Ledger:
 
     # Reading
 
-    def run(self, key: str) -> UsageRun | None:
-        """Return a run by its key."""
-        return self._read_one(RUN, "where key = ?", (key,))
-
-    def find_run(self, run: str) -> UsageRun | None:
-        """Return a run by its id, the latest where several machines have one of that id."""
-        return self._read_one(RUN, "where run = ? order by started_ms desc limit 1", (run,))
-
-    def open_runs(self) -> tuple[UsageRun, ...]:
-        """Return the runs without an end, in the order in which they started."""
-        return self._read(RUN, "where ended_ms is null order by started_ms, key")
-
-    def runs(self, since_ms: int, until_ms: int) -> tuple[UsageRun, ...]:
-        """Return the runs that went on in a time, in the order in which they started.
-
-        ``until_ms`` is exclusive. A run without an end still goes on.
-        """
-        where = (
-            "where started_ms < ? and (ended_ms is null or ended_ms > ? or started_ms >= ?)"
-            " order by started_ms, key"
-        )
-        return self._read(RUN, where, (until_ms, since_ms, since_ms))
-
-    def run_gpus(self, first_month: str, last_month: str) -> tuple[RunGpu, ...]:
-        """Return what GPUs did from one month to another, which is included: ``2026-11``."""
-        where = "where month between ? and ? order by month, key, gpu"
-        return self._read(RUN_GPU, where, (first_month, last_month))
-
-    def run_gpus_of(self, key: str) -> tuple[RunGpu, ...]:
-        """Return what the GPUs of a run did, by month and GPU."""
-        return self._read(RUN_GPU, "where key = ? order by month, gpu", (key,))
-
-    def corrections(self, first_month: str, last_month: str) -> tuple[Correction, ...]:
-        """Return the corrections of months, the last included, in the order of their making."""
-        where = "where month between ? and ? order by at_ms, id"
-        return self._read(CORRECTION, where, (first_month, last_month))
-
     def epochs(self, key: str) -> tuple[EpochRow, ...]:
         """Return the finished epochs of a run, by attempt and number."""
         return self._read(EPOCH, "where key = ? order by attempt, epoch", (key,))
-
-    def events(self, since_ms: int, until_ms: int) -> tuple[UsageEvent, ...]:
-        """Return the events of a time, in their order; ``until_ms`` is exclusive."""
-        where = "where at_ms >= ? and at_ms < ? order by at_ms, id"
-        return self._read(EVENT, where, (since_ms, until_ms))
-
-    def events_of(self, key: str) -> tuple[UsageEvent, ...]:
-        """Return the events of a run, in their order."""
-        return self._read(EVENT, "where key = ? order by at_ms, id", (key,))
-
-    def machine_gpus(self) -> tuple[MachineGpu, ...]:
-        """Return the GPUs that machines have had, by host and UUID."""
-        return self._read(MACHINE_GPU, "order by host, gpu")
 
     def beats(self) -> dict[str, Beat]:
         """Return the last beat of each run, by the run's key."""
@@ -353,9 +304,6 @@ class Ledger:
         rows = self._execute(f"select {table.names} from {table.name} {where}", values)  # noqa: S608 - own names
         with self._decoding(table.name):
             return tuple(table.from_row(row) for row in rows)
-
-    def _read_one(self, table: Table[T], where: str, values: Sequence[object]) -> T | None:
-        return next(iter(self._read(table, where, values)), None)
 
     def _execute(self, statement: str, values: Sequence[object]) -> list[Any]:
         with _translated(self.path):
