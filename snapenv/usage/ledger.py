@@ -337,7 +337,7 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
             connection.execute("pragma auto_vacuum = incremental")
             connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = normal")
-        if _version(connection) < VERSION:
+        if _number(connection, "pragma user_version") < VERSION:
             with _transaction(connection):
                 _create(connection)
     except BaseException:
@@ -407,28 +407,29 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     """Refuse what is not a ledger, or is one of a newer snapenv; a new file is neither."""
-    (application,) = connection.execute("pragma application_id").fetchone()
-    (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
+    with _transaction(connection, "deferred"):  # another process may be making it
+        application = _number(connection, "pragma application_id")
+        tables = _number(connection, "select count(*) from sqlite_master")
+        version = _number(connection, "pragma user_version")
     if application != APPLICATION_ID and (application or tables):
         raise LedgerError(
             f"{path} is a database, but not a ledger of usage",
             hint="Name another file in SNAPENV_LEDGER.",
         )
-    version = _version(connection)
     if version > VERSION:
         raise LedgerVersionError(
             f"{path} has version {version}; this snapenv knows {VERSION}", hint="Update snapenv."
         )
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    (version,) = connection.execute("pragma user_version").fetchone()
-    return int(version)
+def _number(connection: sqlite3.Connection, statement: str) -> int:
+    (number,) = connection.execute(statement).fetchone()
+    return int(number)
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("begin immediate")
+def _transaction(connection: sqlite3.Connection, how: str = "immediate") -> Iterator[None]:
+    connection.execute(f"begin {how}")
     try:
         yield
         connection.execute("commit")

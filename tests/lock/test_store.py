@@ -41,6 +41,7 @@ from tests.samples import (
     sample_snapshot,
 )
 from tests.sampling import sample
+from tests.small_disk import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -406,25 +407,12 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, place: str) -> 
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of 16 KiB; under CI a machine that cannot is a failure."""
     yield from mounted(tmp_path / "disk", "16k")
 
 
 @pytest.fixture
 def other_disk(tmp_path: Path) -> Iterator[Path]:
     yield from mounted(tmp_path / "disk", "1m")
-
-
-def mounted(disk: Path, size: str) -> Iterator[Path]:
-    disk.mkdir()
-    options = ("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk))
-    mount = shutil.which("mount") or "mount"
-    if os.geteuid() != 0 or subprocess.run((mount, *options), check=False).returncode != 0:
-        if "CI" in os.environ:
-            pytest.fail("a small disk cannot be mounted here, and CI must")
-        pytest.skip("mounting a small disk needs root")
-    yield disk
-    subprocess.run(("umount", str(disk)), check=True)
 
 
 def test_a_full_disk_is_said_and_nothing_is_left_behind(tiny_disk: Path) -> None:

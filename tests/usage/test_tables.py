@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from inline_snapshot import snapshot as wording
 
 from snapenv.usage.tables import MACHINE_GPU, RUN, RUN_GPU, TABLES, Table
-from tests.usage.values import any_of, sample_run_gpu, sample_usage_run
+from tests.usage.strategies import any_of
+from tests.usage.values import sample_run_gpu, sample_usage_run
 
 
 @given(data=st.data())
