@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     examples=(
         "snapenv render example.com/team/env:train-yolov8.4.190-base-cu130 --as compose",
         "snapenv render TAG --as compose --data /datasets/coco -- yolo train data=coco.yaml",
+        "snapenv render --as prometheus",
     ),
 )
-@click.argument("ref", type=RefType())
+@click.argument("ref", type=RefType(), required=False)
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS] [--] [COMMAND...]")
 @option(
     "--as",
@@ -70,7 +71,7 @@ def render(
     app: App,
     /,
     *,
-    ref: str,
+    ref: str | None,
     target: str,
     image: ImageRef | None,
     repository: ImageRef,
@@ -86,6 +87,7 @@ def render(
     REF is a tag, an image that was pushed, or, with --image, a snapshot folder, an archive, or a
     snapshot in a registry.
     COMMAND is what is to run; without one, the files open a workspace or check the environment.
+    Rules for Prometheus and a dashboard for Grafana are for the runs of all images: no REF.
     """
     from snapenv.workflows.render import Render
     from snapenv.workflows.render import render as write

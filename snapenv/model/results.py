@@ -405,10 +405,11 @@ class WrittenFile(Struct, frozen=True, kw_only=True):
 
 
 class RenderResult(Result, Struct, frozen=True, kw_only=True):
-    """Files for another system, each of which names the image by tag and digest."""
+    """Files for another system; those that run an image name it by tag and digest."""
 
     target: str  # what they are for
-    image: str  # "example.com/team/env:train-yolov8.4.190-base-cu130@sha256:…"
+    # "example.com/team/env:train-yolov8.4.190-base-cu130@sha256:…"; null of rules and dashboards
+    image: str | None
     snapshot: str | None  # the digest of the snapshot in it
     folder: str  # that they are written to
     files: tuple[WrittenFile, ...]  # in the order in which a person reads them

@@ -17,6 +17,8 @@ TARGETS: Mapping[str, str] = MappingProxyType(
         "apptainer": "a definition of Apptainer",
         "github": "workflows that build and train",
         "gitlab": "pipelines that build and train",
+        "prometheus": "rules and alerts for GPUs and their runs",
+        "grafana": "a dashboard of GPUs by run",
     }
 )
 """What files can be rendered for, in the order in which help lists it."""

@@ -13,6 +13,7 @@ from snapenv.render.ci import CiOptions, render_github, render_gitlab
 from snapenv.render.compose import ComposeOptions, render_compose
 from snapenv.render.devcontainer import DevcontainerOptions, render_devcontainer
 from snapenv.render.kubernetes import KubernetesOptions, render_kubernetes
+from snapenv.render.monitoring import render_grafana, render_prometheus
 from snapenv.render.slurm import SlurmOptions, render_slurm
 
 
@@ -33,6 +34,12 @@ RENDERERS: Mapping[str, Renderer] = {
     "gitlab": Renderer(CiOptions, render_gitlab),
 }
 """By the name of the target, as of ``model.targets.TARGETS``."""
+
+MONITORING: Mapping[str, Callable[[str], Rendered]] = {
+    "prometheus": render_prometheus,
+    "grafana": render_grafana,
+}
+"""Targets that are for all runs and name no image; each takes the program that renders."""
 
 
 def render(target: str, work: Workload, options: Mapping[str, object]) -> Rendered:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from msgspec import field
 
 from snapenv import __version__
+from snapenv.errors import UsageError
 from snapenv.launch.portable import PortableRequest, portable_launch
 from snapenv.model.outcome import Outcome
 from snapenv.model.rendering import Workload
 from snapenv.model.results import RenderResult, WrittenFile
 from snapenv.ownership.file_set import refuse_existing, write_files
+from snapenv.render.registry import MONITORING
 from snapenv.render.registry import render as render_target
 from snapenv.secrets.refuse import refuse_leaking_files
 from snapenv.steps.pinned_image import pinned_image
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 class Render(PortableRequest, frozen=True, kw_only=True):
     """What a user may ask of files for another system."""
 
-    ref: str
+    ref: str | None  # None of a target that names no image
     target: str
     repository: str
     image: ImageRef | None = None  # of a snapshot folder or an archive
@@ -50,20 +52,7 @@ def render(request: Render, services: Services) -> Outcome[RenderResult]:
         UsageError: A value is not of the target's grammar, or is of this machine alone.
         WriteError: A file cannot be written.
     """
-    image = pinned_image(
-        request.ref, repository=request.repository, image=request.image, services=services
-    )
-    launch = portable_launch(request, image=image.ref, label=image.label)
-    work = Workload(
-        image=image.ref,
-        snapshot=image.snapshot,
-        launch=launch,
-        label=image.label,
-        program=f"snapenv {__version__}",
-        runs=request.runs or f"{launch.folder}/runs",
-        project_folder=request.folder,
-    )
-    rendered = render_target(request.target, work, request.options)
+    image, rendered = _rendered(request, services)
     files = {file.name: file.content.encode() for file in rendered.files}
     refuse_leaking_files(files, services.secrets())
     replaced: tuple[str, ...] = ()
@@ -80,13 +69,49 @@ def render(request: Render, services: Services) -> Outcome[RenderResult]:
     )
 
 
+def _rendered(request: Render, services: Services) -> tuple[PinnedImage | None, Rendered]:
+    """Return the files, and the image that they run; None where they are for all runs.
+
+    Raises:
+        UsageError: An image is missing, or is named where none is run.
+    """
+    program = f"snapenv {__version__}"
+    monitoring = MONITORING.get(request.target)
+    if monitoring:
+        if request.ref or request.image:
+            raise UsageError(
+                f"--as {request.target} is for the runs of all images",
+                hint=f"Leave the image out: snapenv render --as {request.target}",
+            )
+        return None, monitoring(program)
+    if request.ref is None:
+        raise UsageError(
+            f"--as {request.target} needs the image that is to run",
+            hint="Name a tag, or an image that was pushed: snapenv list shows those that are here.",
+        )
+    image = pinned_image(
+        request.ref, repository=request.repository, image=request.image, services=services
+    )
+    launch = portable_launch(request, image=image.ref, label=image.label)
+    work = Workload(
+        image=image.ref,
+        snapshot=image.snapshot,
+        launch=launch,
+        label=image.label,
+        program=program,
+        runs=request.runs or f"{launch.folder}/runs",
+        project_folder=request.folder,
+    )
+    return image, render_target(request.target, work, request.options)
+
+
 def _result(
-    request: Render, image: PinnedImage, rendered: Rendered, replaced: Sequence[str]
+    request: Render, image: PinnedImage | None, rendered: Rendered, replaced: Sequence[str]
 ) -> RenderResult:
     return RenderResult(
         target=request.target,
-        image=str(image.ref),
-        snapshot=image.snapshot,
+        image=str(image.ref) if image else None,
+        snapshot=image.snapshot if image else None,
         folder=str(request.output),
         files=tuple(
             WrittenFile(

@@ -124,3 +124,33 @@ def test_a_full_disk_takes_none_of_the_files(project: Path, full_disk: Path) -> 
 
     assert "No space left on device" in error
     assert written(full_disk) == ["filler"]
+
+
+@pytest.mark.parametrize(
+    ("target", "file"),
+    [("prometheus", "snapenv.rules.yml"), ("grafana", "snapenv.dashboard.json")],
+)
+def test_monitoring_is_rendered_without_an_image(tmp_path: Path, target: str, file: str) -> None:
+    result = Command().result("render", "--as", target, "--output", str(tmp_path))
+
+    assert (result["image"], result["snapshot"]) == (None, None)
+    assert [one["path"] for one in result["files"]] == [str(tmp_path / file)]
+    assert written(tmp_path) == [file]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--as", "compose"),
+        (str(IMAGE), "--as", "grafana"),
+        ("--as", "grafana", "--image", str(IMAGE)),
+        ("--as", "prometheus", "--", "yolo", "train"),
+    ],
+)
+def test_an_image_is_named_where_one_is_run_and_nowhere_else(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = Command().run("render", *words, folder=tmp_path)
+
+    assert done.returncode == 2
+    assert written(tmp_path) == []

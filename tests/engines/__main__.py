@@ -15,6 +15,7 @@ from tests.engines.newer_engine import CONTAINERD, NEWER, start_newer, stop_newe
 from tests.engines.place import Place, UnavailableError, install, say
 from tests.engines.plain_base import SUITES, push_plain_base
 from tests.engines.postgres import find_programs
+from tests.engines.prometheus import make_prometheus
 from tests.engines.registry import start_registry, stop_registry
 from tests.engines.rootless import start_rootless, stop_rootless
 from tests.engines.small_base import push_small_base
@@ -62,6 +63,7 @@ def start(place: Place) -> None:
     install({**slurm.PACKAGES, **spank.PACKAGES})
     find_programs()
     make_root(place)
+    make_prometheus(place)
     browser = find_browser(place)
     newer = [start_newer(place, one) for one in (NEWER, CONTAINERD)]
     rootless = start_rootless(place).address

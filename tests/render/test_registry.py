@@ -11,7 +11,7 @@ from snapenv.cli.render import render as command
 from snapenv.cli.render_options import TargetOption
 from snapenv.errors import UsageError
 from snapenv.model.targets import TARGETS
-from snapenv.render.registry import RENDERERS, render
+from snapenv.render.registry import MONITORING, RENDERERS, render
 from tests.render.workloads import IMAGE, workload
 
 each = pytest.mark.parametrize("target", RENDERERS)
@@ -21,7 +21,7 @@ TRAINING = ("yolo", "train", "data=coco.yaml", "name=a b's $x")
 
 
 def test_help_names_the_targets_that_there_are() -> None:
-    assert list(TARGETS) == list(RENDERERS)
+    assert list(TARGETS) == [*RENDERERS, *MONITORING]
 
 
 @each
