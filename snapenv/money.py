@@ -73,15 +73,3 @@ def decimal_text(micros: int) -> str:
     whole, part = divmod(abs(micros), MICROS)
     decimals = f"{part:06}".rstrip("0").ljust(2, "0")
     return f"{sign}{whole}.{decimals}"
-
-
-def cents_text(cents: int) -> str:
-    """Write an amount for people, in units: ``12,345.60``."""
-    sign = "-" if cents < 0 else ""
-    whole, part = divmod(abs(cents), 100)
-    return f"{sign}{whole:,}.{part:02}"
-
-
-def amount_text(micros: int, currency: str) -> str:
-    """Write one amount for people, to the cent: ``45.20 EUR``."""
-    return f"{cents_text(to_cents((micros,))[0])} {currency}"

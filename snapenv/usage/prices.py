@@ -115,7 +115,7 @@ class PriceList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def stated_bill(self, month: str) -> int | None:
         """Return what a month came to, in millionths; None where the list does not state it."""
-        return next((_micros(one.amount) for one in self.bill if one.month == month), None)
+        return next((to_micros(one.amount) for one in self.bill if one.month == month), None)
 
 
 def read_prices(path: Path) -> PriceList:
@@ -208,11 +208,11 @@ _Model = TypeVar("_Model", GpuPrice, FleetSize)
 def _by_model(lines: Iterable[_Model]) -> dict[str, list[_Model]]:
     found: dict[str, list[_Model]] = {}
     for one in lines:
-        found.setdefault(_model(one.model), []).append(one)
+        found.setdefault(model_key(one.model), []).append(one)
     return found
 
 
-def _model(name: str) -> str:
+def model_key(name: str) -> str:
     """Write the name of a GPU's model as all lists and drivers may write it alike."""
     return " ".join(name.casefold().split()).removeprefix("nvidia ")
 
@@ -224,20 +224,25 @@ def _line_on(lines: Iterable[_Line], day: dt.date) -> _Line | None:
     return None if last is None or (last.until and last.until <= day) else last
 
 
+def gpu_line(prices: PriceList, model: str, day: dt.date) -> GpuPrice | None:
+    """Return the line of a GPU that holds on a day; None where the list has none."""
+    key = model_key(model)
+    return _line_on((one for one in prices.gpu if model_key(one.model) == key), day)
+
+
 def gpu_price(prices: PriceList, model: str, day: dt.date) -> int:
     """Return what an hour of a GPU costs on a day, in millionths.
 
     Raises:
         PriceListError: The list has no price for it.
     """
-    of_model = [one for one in prices.gpu if _model(one.model) == _model(model)]
-    line = _line_on(of_model, day)
+    line = gpu_line(prices, model, day)
     if line is None:
         raise PriceListError(
             f"{prices.path} has no price for {one_line(model)} on {day}",
             hint=f'Add a [[gpu]] with model = "{one_line(model)}" and from = {day} or earlier.',
         )
-    return _micros(line.per_hour)
+    return to_micros(line.per_hour)
 
 
 def fleet_on(prices: PriceList, day: dt.date) -> dict[str, int]:
@@ -282,7 +287,7 @@ def gpu_cost(prices: PriceList, model: str, since_ms: int, until_ms: int) -> int
 def power_cost(prices: PriceList, energy_mj: int, day: dt.date) -> int:
     """Return what the site paid on a day for what GPUs drew, in millionths; 0 where it is part."""
     power = power_on(prices, day)
-    return round(_micros(power.per_kwh) * power.pue * energy_mj / MJ_OF_A_KWH) if power else 0
+    return round(to_micros(power.per_kwh) * power.pue * energy_mj / MJ_OF_A_KWH) if power else 0
 
 
 def start_ms(day: dt.date) -> int:
@@ -295,5 +300,6 @@ def day_of(at_ms: int) -> dt.date:
     return dt.datetime.fromtimestamp(at_ms / 1000, dt.timezone.utc).date()
 
 
-def _micros(amount: float) -> int:
+def to_micros(amount: float) -> int:
+    """Return an amount of the list in millionths."""
     return round(amount * MICROS)

@@ -1,0 +1,206 @@
+"""What each run is charged for on each GPU in a month: time, before any price.
+
+A GPU that several runs had at once is divided evenly among them for as long as that went on, so
+that the charged time of a GPU never exceeds the time that passed. Corrections are added to what
+they correct. Pure: values of the ledger in, charges out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from snapenv.model.usage import (
+    BUCKETS,
+    Correction,
+    MachineGpu,
+    RunGpu,
+    UsageEvent,
+    UsageRun,
+    UsageSum,
+    UtilSource,
+)
+from snapenv.money import spread
+from snapenv.usage.months import month_span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+EFFECTIVE_FROM_PERCENT = 70
+"""A GPU is used effectively at a utilisation of at least that."""
+
+_FIRST_EFFECTIVE = EFFECTIVE_FROM_PERCENT * BUCKETS // 100
+
+
+class UsageRecords(Struct, frozen=True, kw_only=True):
+    """What a ledger holds of some months."""
+
+    runs: tuple[UsageRun, ...] = ()
+    run_gpus: tuple[RunGpu, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+    events: tuple[UsageEvent, ...] = ()
+    machine_gpus: tuple[MachineGpu, ...] = ()
+    sums: tuple[UsageSum, ...] = ()  # in the place of all of these, for whom it is
+
+
+class Charge(Struct, frozen=True, kw_only=True):
+    """What a run is charged for on one GPU in one month; of a ``UsageSum``, on all of a model."""
+
+    of: UsageRun | UsageSum
+    month: str
+    gpu: str | None  # the UUID
+    gpu_model: str
+    since_ms: int  # of the month, the part in which the run went on
+    until_ms: int
+    allocated_ms: int
+    charged_ms: int  # sum(buckets) is at most that
+    buckets: tuple[int, ...]
+    energy_mj: int | None
+    util_sources: tuple[UtilSource, ...]
+    memory_peak_bytes: int | None = None
+
+    @property
+    def effective_ms(self) -> int:
+        """Return the time at a utilisation of at least EFFECTIVE_FROM_PERCENT."""
+        return sum(self.buckets[_FIRST_EFFECTIVE:])
+
+    @property
+    def idle_ms(self) -> int:
+        """Return the time below it."""
+        return sum(self.buckets[:_FIRST_EFFECTIVE])
+
+    @property
+    def unseen_ms(self) -> int:
+        """Return the time without a sample."""
+        return self.charged_ms - sum(self.buckets)
+
+
+def charges_of(records: UsageRecords, now_ms: int) -> tuple[Charge, ...]:
+    """Return the charges of all runs, by month, GPU and start; a run without an end goes on."""
+    if records.sums:
+        return tuple(_of_sum(one, now_ms) for one in records.sums)
+    runs = {one.key: one for one in records.runs}
+    of_gpus = defaultdict[tuple[str, str], list[Charge]](list)
+    for row in corrected(records.run_gpus, records.corrections, runs):
+        if row.key in runs:
+            of_gpus[row.month, row.gpu].append(_whole_charge(runs[row.key], row, now_ms))
+    return tuple(one for place in sorted(of_gpus) for one in _divided(of_gpus[place]))
+
+
+def corrected(
+    run_gpus: Iterable[RunGpu], corrections: Iterable[Correction], runs: Mapping[str, UsageRun]
+) -> tuple[RunGpu, ...]:
+    """Add corrections to what they correct, or to nothing; no time gets below zero."""
+    rows = {(one.key, one.gpu, one.month): one for one in run_gpus}
+    for one in corrections:
+        place = (one.key, one.gpu, one.month)
+        row = rows.get(place) or _nothing(one, runs.get(one.key))
+        rows[place] = replace(
+            row,
+            allocated_ms=max(0, row.allocated_ms + one.allocated_ms),
+            buckets=tuple(max(0, a + b) for a, b in zip(row.buckets, one.buckets, strict=True)),
+            energy_mj=max(0, (row.energy_mj or 0) + one.energy_mj)
+            if one.energy_mj
+            else row.energy_mj,
+        )
+    return tuple(rows.values())
+
+
+def _nothing(correction: Correction, run: UsageRun | None) -> RunGpu:
+    models = {gpu.uuid: gpu.model for gpu in run.gpus} if run else {}
+    return RunGpu(
+        key=correction.key,
+        gpu=correction.gpu,
+        month=correction.month,
+        model=models.get(correction.gpu, "unknown"),
+        allocated_ms=0,
+    )
+
+
+def _whole_charge(run: UsageRun, row: RunGpu, now_ms: int) -> Charge:
+    """Return the charge of a run that has the GPU for itself."""
+    begin, end = month_span(row.month)
+    since_ms = min(max(run.started_ms, begin), end)
+    until_ms = max(min(now_ms if run.ended_ms is None else run.ended_ms, end), since_ms)
+    return Charge(
+        of=run,
+        month=row.month,
+        gpu=row.gpu,
+        gpu_model=row.model,
+        since_ms=since_ms,
+        until_ms=until_ms,
+        allocated_ms=row.allocated_ms,
+        charged_ms=row.allocated_ms,
+        buckets=_within(row.buckets, row.allocated_ms),
+        energy_mj=row.energy_mj,
+        util_sources=(row.util_source,) if row.util_source else (),
+        memory_peak_bytes=row.memory_peak_bytes,
+    )
+
+
+def _of_sum(one: UsageSum, now_ms: int) -> Charge:
+    begin, end = month_span(one.month)
+    return Charge(
+        of=one,
+        month=one.month,
+        gpu=None,
+        gpu_model=one.gpu_model,
+        since_ms=begin,
+        until_ms=max(begin, min(end, now_ms)),
+        allocated_ms=one.allocated_ms,
+        charged_ms=one.allocated_ms,
+        buckets=one.buckets,
+        energy_mj=one.energy_mj,
+        util_sources=one.util_sources,
+    )
+
+
+def _within(buckets: tuple[int, ...], limit_ms: int) -> tuple[int, ...]:
+    """Shorten the times of a histogram in proportion where they are longer than the whole."""
+    return spread(limit_ms, buckets) if sum(buckets) > limit_ms else buckets
+
+
+def _divided(of_gpu: Sequence[Charge]) -> Iterator[Charge]:
+    """Divide one GPU's time among the runs that had it at once."""
+    in_order = sorted(of_gpu, key=lambda one: (one.since_ms, one.until_ms))
+    shares = shares_of([(one.since_ms, one.until_ms) for one in in_order])
+    for charge, share in zip(in_order, shares, strict=True):
+        if share == 1:
+            yield charge
+            continue
+        seen = sum(charge.buckets)
+        yield replace(
+            charge,
+            charged_ms=int(charge.charged_ms * share),
+            buckets=spread(int(seen * share), charge.buckets),
+            energy_mj=None if charge.energy_mj is None else int(charge.energy_mj * share),
+        )
+
+
+def shares_of(spans: Sequence[tuple[int, int]]) -> tuple[Fraction, ...]:
+    """Return for each span, sorted by its beginning, what is left of it when it shares.
+
+    At each moment the spans that hold it have an equal part of it. An empty span is left whole.
+    """
+    if all(after[0] >= before[1] for before, after in pairwise(spans)):
+        return (Fraction(1),) * len(spans)
+    left = [Fraction(0)] * len(spans)
+    edges = sorted({edge for span in spans for edge in span})
+    begins = defaultdict[int, list[int]](list)
+    for at, (begin, end) in enumerate(spans):
+        if end > begin:
+            begins[begin].append(at)
+    active: list[int] = []
+    for edge, following in pairwise(edges):
+        active = [at for at in active if spans[at][1] > edge] + begins[edge]
+        for at in active:
+            left[at] += Fraction(following - edge, len(active))
+    return tuple(
+        part / (end - begin) if end > begin else Fraction(1)
+        for part, (begin, end) in zip(left, spans, strict=True)
+    )

@@ -1,0 +1,26 @@
+"""Months of UTC, as the ledger tells them apart: ``2026-11``."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+
+def month_of(at_ms: int) -> str:
+    """Return the month of a moment."""
+    return dt.datetime.fromtimestamp(at_ms / 1000, dt.timezone.utc).strftime("%Y-%m")
+
+
+def month_span(month: str) -> tuple[int, int]:
+    """Return the first moment of a month, and that of the next one."""
+    return _start_ms(month), _start_ms(shift_month(month, 1))
+
+
+def shift_month(month: str, by: int) -> str:
+    """Return the month that is so many later, or earlier."""
+    year, number = divmod(int(month[:4]) * 12 + int(month[5:]) - 1 + by, 12)
+    return f"{year:04}-{number + 1:02}"
+
+
+def _start_ms(month: str) -> int:
+    first = dt.datetime(int(month[:4]), int(month[5:]), 1, tzinfo=dt.timezone.utc)
+    return int(first.timestamp()) * 1000

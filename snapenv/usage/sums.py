@@ -1,0 +1,359 @@
+"""The report of a month: sums over charges, by user, project and so on. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct
+
+from snapenv.errors import PriceListError
+from snapenv.model.usage import BUCKETS, UsageRun, UsageSum
+from snapenv.model.usage_report import (
+    By,
+    Co2Factor,
+    FailureRow,
+    GpuRow,
+    PriceLine,
+    PricesUsed,
+    UsageMonth,
+    UsageReportResult,
+    UsageRow,
+    UsageTotals,
+)
+from snapenv.sizes import first_of
+from snapenv.usage.board import best_value
+from snapenv.usage.charges import EFFECTIVE_FROM_PERCENT, Charge, charges_of
+from snapenv.usage.costs import Cost, Machines, month_costs
+from snapenv.usage.months import month_of, month_span, shift_month
+from snapenv.usage.prices import co2_on, day_of, day_pieces, gpu_line, power_on, to_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from snapenv.usage.charges import UsageRecords
+    from snapenv.usage.costs import MonthCosts
+    from snapenv.usage.prices import PriceList
+
+MONTHS = 12
+"""Of the trend, with the one that is reported."""
+
+OTHERS = "(others)"
+"""The name of the projects that are told together, as each of them has one user alone."""
+
+_TAGS = 2  # of an environment, are named
+
+_Of: TypeAlias = UsageRun | UsageSum
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What is to be reported, and whose view of the ledger the records are."""
+
+    month: str
+    by: By
+    now_ms: int
+    source: Literal["machine", "team"] = "machine"
+    role: Literal["all", "member", "manager", "finance"] = "all"
+
+
+def first_month(month: str) -> str:
+    """Return the first month of the trend."""
+    return shift_month(month, 1 - MONTHS)
+
+
+def report_usage(
+    records: UsageRecords, prices: PriceList | None, asked: Asked
+) -> UsageReportResult:
+    """Sum up a month, with the trend up to it; the records are those of all its months.
+
+    Raises:
+        PriceListError: The list has no price for a GPU in this month.
+    """
+    months = all_costs(records, prices, asked)
+    runs = {month: _runs_in(month, records, asked.now_ms) for month in months}
+    now = months[asked.month]
+    begin, end = month_span(asked.month)
+    until_ms = max(begin, min(end, asked.now_ms))
+    total = _totals(now.costs, runs[asked.month], priced=now.priced)
+    trend = tuple(_month(month, one, runs[month]) for month, one in months.items())
+    row = trend[-1]
+    return UsageReportResult(
+        month=asked.month,
+        until=dt.datetime.fromtimestamp(until_ms / 1000, dt.timezone.utc).strftime(
+            "%Y-%m-%dT%H:%M:%SZ"
+        ),
+        source=asked.source,
+        role=asked.role,
+        by=asked.by,
+        threshold_percent=EFFECTIVE_FROM_PERCENT,
+        rows=rows_by(asked.by, now, runs[asked.month]),
+        total=total,
+        gpus=_gpu_rows(now, prices, until_ms),
+        capacity_ms=row.capacity_ms,
+        unallocated_ms=row.unallocated_ms,
+        unallocated_cost=row.unallocated_cost,
+        bill=row.bill,
+        prices=_prices_used(prices, now, asked.month),
+        co2=_factor(prices, until_ms),
+        months=trend,
+        failures=_failures(now, runs[asked.month], asked.month),
+        environments=rows_by("environment", now, runs[asked.month]),
+        board=best_value(
+            records.runs,
+            [cost for one in months.values() for cost in one.costs],
+            month=asked.month,
+        ),
+        running=sum(_goes_on(of) for of in runs[asked.month]),
+        gaps_ms=sum(
+            event.value or 0
+            for event in records.events
+            if event.kind == "gap" and begin <= event.at_ms < end
+        ),
+        corrections=sum(one.month == asked.month for one in records.corrections),
+    )
+
+
+def all_costs(
+    records: UsageRecords, prices: PriceList | None, asked: Asked
+) -> dict[str, MonthCosts]:
+    """Return the costs of each month from the first that has any to the one that is asked for.
+
+    An earlier month for which a price is missing has no costs.
+
+    Raises:
+        PriceListError: The list has no price for a GPU in the month that is asked for.
+    """
+    charges = defaultdict[str, list[Charge]](list)
+    for charge in charges_of(records, asked.now_ms):
+        charges[charge.month].append(charge)
+    seen = records.machine_gpus if asked.role == "all" else None
+    machines = Machines(seen, whole=asked.role != "member")
+    first = max(first_month(asked.month), _earliest(records, asked))
+    found = {}
+    for back in range(MONTHS - 1, -1, -1):
+        month = shift_month(asked.month, -back)
+        if month < first:
+            continue
+        try:
+            found[month] = month_costs(month, charges[month], machines, prices, asked.now_ms)
+        except PriceListError:
+            if month == asked.month:
+                raise
+            found[month] = month_costs(month, charges[month], machines, None, asked.now_ms)
+    return found
+
+
+def _earliest(records: UsageRecords, asked: Asked) -> str:
+    """Return the first month that the records tell of, and no later one than is asked for."""
+    begun = (month_of(one.started_ms) for one in records.runs)
+    return min([asked.month, *begun, *(one.month for one in records.sums)])
+
+
+def rows_by(by: By, costs: MonthCosts, ofs: Sequence[_Of]) -> tuple[UsageRow, ...]:
+    """Return a row for each user, project, and so on; the most GPU time first."""
+    group_costs = defaultdict[str | None, list[Cost]](list)
+    group_ofs = defaultdict[str | None, list[_Of]](list)
+    charged = set()
+    for cost in costs.costs:
+        name = _name(by, cost.charge.of, cost.charge.gpu_model)
+        group_costs[name].append(cost)
+        group_ofs[name].append(cost.charge.of)
+        charged.add(id(cost.charge.of))
+    for of in ofs:
+        if id(of) not in charged:
+            group_ofs[_name(by, of, None)].append(of)
+    rows = [
+        UsageRow(
+            name=name,
+            detail=_tags(of_group) if by == "environment" else None,
+            totals=_totals(group_costs[name], of_group, priced=costs.priced),
+        )
+        for name, of_group in group_ofs.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.totals.charged_ms, row.name or "")))
+
+
+def _name(by: By, of: _Of, gpu_model: str | None) -> str | None:
+    if by == "gpu":
+        return gpu_model
+    if by == "project" and isinstance(of, UsageSum) and of.is_rest:
+        return OTHERS
+    if by == "model" and of.model is None and isinstance(of, UsageRun) and of.training:
+        return of.training.model
+    names: Mapping[By, str | None] = {
+        "user": of.user,
+        "project": of.project,
+        "model": of.model,
+        "tag": of.tag,
+        "environment": of.snapshot,
+    }
+    return names[by]
+
+
+def _tags(ofs: Iterable[_Of]) -> str | None:
+    tags = sorted({of.tag for of in ofs if of.tag})
+    return first_of(tags, _TAGS) if tags else None
+
+
+def _totals(costs: Sequence[Cost], ofs: Iterable[_Of], *, priced: bool) -> UsageTotals:
+    charges = [cost.charge for cost in costs]
+    effective_ms = sum(one.effective_ms for one in charges)
+    idle_ms = sum(one.idle_ms for one in charges)
+    seen_ms = effective_ms + idle_ms
+    charged_ms = sum(one.charged_ms for one in charges)
+    return UsageTotals(
+        runs=_count(ofs),
+        allocated_ms=sum(one.allocated_ms for one in charges),
+        charged_ms=charged_ms,
+        effective_ms=effective_ms,
+        idle_ms=idle_ms,
+        unseen_ms=charged_ms - seen_ms,
+        density=effective_ms / seen_ms if seen_ms > 0 else None,
+        util_sources=tuple(sorted({source for one in charges for source in one.util_sources})),
+        buckets=tuple(sum(one.buckets[at] for one in charges) for at in range(BUCKETS)),
+        energy_mj=_sum(one.energy_mj for one in charges),
+        co2_mg=_sum(cost.co2_mg for cost in costs),
+        cost=sum(one.cost or 0 for one in costs) if priced else None,
+        effective_cost=sum(one.effective_cost or 0 for one in costs) if priced else None,
+        idle_cost=sum(one.idle_cost or 0 for one in costs) if priced else None,
+        unseen_cost=sum(one.unseen_cost or 0 for one in costs) if priced else None,
+    )
+
+
+def _count(ofs: Iterable[_Of]) -> int:
+    """Count runs: one that is there several times counts once, as far as it is told apart."""
+    told = list(ofs)
+    keys = {of.key for of in told if isinstance(of, UsageRun)}
+    return len(keys) + sum(of.runs for of in told if isinstance(of, UsageSum))
+
+
+def _sum(amounts: Iterable[int | None]) -> int | None:
+    """Add up what is known; None where nothing is."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if known else None
+
+
+def _runs_in(month: str, records: UsageRecords, now_ms: int) -> tuple[_Of, ...]:
+    begin, end = month_span(month)
+    runs = (
+        run
+        for run in records.runs
+        if run.started_ms < end and (_end_ms(run, now_ms) > begin or run.started_ms >= begin)
+    )
+    return (*runs, *(one for one in records.sums if one.month == month))
+
+
+def _end_ms(run: UsageRun, now_ms: int) -> int:
+    return now_ms if run.ended_ms is None else run.ended_ms
+
+
+def _goes_on(of: _Of) -> bool:
+    return isinstance(of, UsageRun) and of.ended_ms is None
+
+
+def _month(month: str, costs: MonthCosts, ofs: Sequence[_Of]) -> UsageMonth:
+    models = costs.models
+    unallocated = None
+    if models is not None and costs.bill is not None:
+        unallocated = sum(one.unallocated_cost or 0 for one in models)
+    return UsageMonth(
+        month=month,
+        totals=_totals(costs.costs, ofs, priced=costs.priced),
+        capacity_ms=None if models is None else sum(one.capacity_ms for one in models),
+        unallocated_ms=None if models is None else sum(one.unallocated_ms for one in models),
+        unallocated_cost=unallocated,
+        bill=costs.bill,
+    )
+
+
+def _gpu_rows(costs: MonthCosts, prices: PriceList | None, until_ms: int) -> tuple[GpuRow, ...]:
+    own = defaultdict[str, list[Cost]](list)
+    for cost in costs.costs:
+        own[cost.charge.gpu_model].append(cost)
+    last_day = day_of(until_ms - 1)
+    rows = []
+    for one in costs.models or ():
+        line = gpu_line(prices, one.model, last_day) if prices else None
+        rows.append(
+            GpuRow(
+                model=one.model,
+                gpus=one.gpus,
+                capacity_ms=one.capacity_ms,
+                charged_ms=one.charged_ms,
+                unallocated_ms=one.unallocated_ms,
+                per_hour=to_micros(line.per_hour) if line else None,
+                cost=sum(cost.cost or 0 for cost in own[one.model]) if costs.priced else None,
+                unallocated_cost=one.unallocated_cost,
+            )
+        )
+    return tuple(sorted(rows, key=lambda row: (-row.capacity_ms, row.model)))
+
+
+def _prices_used(prices: PriceList | None, costs: MonthCosts, month: str) -> PricesUsed | None:
+    if prices is None:
+        return None
+    begin, end = month_span(month)
+    models = {cost.charge.gpu_model for cost in costs.costs} | {
+        one.model for one in costs.models or ()
+    }
+    days = [day for day, _ in day_pieces(prices, begin, end)]
+    lines = {
+        PriceLine(gpu=model, since=line.since.isoformat(), per_hour=to_micros(line.per_hour))
+        for model in models
+        for day in days
+        if (line := gpu_line(prices, model, day))
+    }
+    power = power_on(prices, days[-1])
+    return PricesUsed(
+        path=prices.path,
+        currency=prices.currency,
+        gpus=tuple(sorted(lines, key=lambda line: (line.gpu, line.since))),
+        per_kwh=to_micros(power.per_kwh) if power else None,
+        pue=power.pue if power else None,
+        bill_stated=prices.stated_bill(month) is not None and costs.bill is not None,
+    )
+
+
+def _factor(prices: PriceList | None, until_ms: int) -> Co2Factor | None:
+    factor = co2_on(prices, day_of(until_ms - 1)) if prices else None
+    if factor is None:
+        return None
+    return Co2Factor(
+        grams_per_kwh=factor.grams_per_kwh,
+        place=factor.place,
+        year=factor.year,
+        source=factor.source,
+    )
+
+
+def _failures(costs: MonthCosts, ofs: Sequence[_Of], month: str) -> tuple[FailureRow, ...]:
+    """Return a row for each cause of the runs that ended in the month, the dearest first."""
+    own = defaultdict[int, list[Cost]](list)
+    for cost in costs.costs:
+        own[id(cost.charge.of)].append(cost)
+    failed = defaultdict[str | None, list[_Of]](list)
+    for of in ofs:
+        if _has_failed(of, month):
+            failed[of.failure].append(of)
+    rows = []
+    for failure, of_cause in failed.items():
+        their = [cost for of in of_cause for cost in own[id(of)]]
+        causes = (of.cause for of in of_cause if isinstance(of, UsageRun) and of.cause)
+        rows.append(
+            FailureRow(
+                failure=failure,
+                example=next(causes, None),
+                runs=_count(of_cause),
+                charged_ms=sum(cost.charge.charged_ms for cost in their),
+                cost=sum(cost.cost or 0 for cost in their) if costs.priced else None,
+            )
+        )
+    return tuple(sorted(rows, key=lambda row: (-(row.cost or 0), -row.charged_ms, -row.runs)))
+
+
+def _has_failed(of: _Of, month: str) -> bool:
+    if isinstance(of, UsageSum):
+        return of.failure is not None
+    ended = of.ended_ms is not None and month_of(of.ended_ms) == month
+    return ended and (of.failure is not None or of.exit_code not in {None, 0})
