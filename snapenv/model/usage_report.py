@@ -3,7 +3,7 @@
 Money is whole millionths of the currency of the price list, and None where no price is known.
 A bill is ``cost`` and ``unallocated_cost`` together, and a cost is its effective, idle and unseen
 parts together, each to the millionth; a table that shows cents rounds them by
-``snapenv.usage.money.to_cents``, so that its lines still sum up to its total.
+``snapenv.money.to_cents``, so that its lines still sum up to its total.
 """
 
 from __future__ import annotations

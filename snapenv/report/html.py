@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from snapenv.content import replace_file
 from snapenv.errors import WriteError
 from snapenv.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
-from snapenv.report.printable import printable
+from snapenv.report.escaped import render_page
 from snapenv.report.view import make_page
 from snapenv.secrets.refuse import refuse_leaking_files
 
@@ -77,15 +77,4 @@ def _cannot_write(path: Path, error: OSError) -> WriteError:
 
 def report_html(report: Report) -> bytes:
     """Return the page in UTF-8; the same report gives the same bytes."""
-    from snapenv.templating import template_environment  # Jinja takes longer than all before it
-
-    escaping = template_environment().overlay(
-        autoescape=True, finalize=_harmless, trim_blocks=True, lstrip_blocks=True
-    )
-    template = escaping.get_template("report.html.j2")
-    return template.render(v=make_page(report), frame=_FRAME).encode()
-
-
-def _harmless(value: object) -> object:
-    """Return text that hides nothing; what the template itself has made stays."""
-    return value if hasattr(value, "__html__") else printable(str(value))
+    return render_page("report.html.j2", v=make_page(report), frame=_FRAME)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from snapenv.model.outcome import Check, Verdict
+from snapenv.report.escaped import render_page
 from snapenv.report.printable import printable
 
 if TYPE_CHECKING:
@@ -87,12 +88,7 @@ def _markdown(page: Onboarding) -> bytes:
 
 
 def _html(page: Onboarding) -> bytes:
-    from snapenv.templating import template_environment
-
-    escaping = template_environment().overlay(
-        autoescape=True, finalize=_harmless, trim_blocks=True, lstrip_blocks=True
-    )
-    return escaping.get_template("onboarding.html.j2").render(v=_view(page)).encode()
+    return render_page("onboarding.html.j2", v=_view(page))
 
 
 def _view(page: Onboarding) -> _View:
@@ -113,8 +109,3 @@ def _escaped(text: str) -> str:
 def _indented(line: str) -> str:
     """Return a line of code, in which nothing is Markdown either."""
     return f"    {printable(line)}"
-
-
-def _harmless(value: object) -> object:
-    """Return text that hides nothing; what the template itself has made stays."""
-    return value if hasattr(value, "__html__") else printable(str(value))

@@ -25,13 +25,13 @@ from snapenv.report.scales import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-WIDTH, HEIGHT = 360, 200
+WIDTH, HEIGHT = 360, 206
 LEFT, RIGHT, TOP, BOTTOM = 54, 336, 10, 168
 
 _GAP = 0.2  # of a column's width, between two of them
 _MOST_MONTHS = 5  # that get a label: "2026-11" is wide
 
-Kind = Literal["effective", "idle", "unseen", "unallocated", "failed"]
+Kind = Literal["effective", "idle", "unseen", "unallocated", "allocated", "failed"]
 
 
 class Block(Struct, frozen=True, kw_only=True):

@@ -53,6 +53,12 @@ function boxes(node) {
   return [...range.getClientRects()];
 }
 
+// Text of a drawing that reaches out of its frame, which the drawing hides.
+function cutText(text) {
+  const [box, frame] = [text.getBoundingClientRect(), text.closest("svg").getBoundingClientRect()];
+  return box.left < frame.left - 0.5 || box.right > frame.right + 0.5 || box.top < frame.top - 0.5 || box.bottom > frame.bottom + 0.5;
+}
+
 function lowest(list) {
   return list.reduce((one, other) => (one.contrast <= other.contrast ? one : other), { contrast: 21, of: "nothing" });
 }
@@ -69,12 +75,15 @@ function measure() {
     dark: frame.contentWindow.matchMedia("(prefers-color-scheme: dark)").matches,
     scroll_width: page.documentElement.scrollWidth,
     outside: elements.filter((each) => { const box = each.getBoundingClientRect(); return box.width && (box.right > width + 0.5 || box.left < -0.5); }).map(describe),
-    cut: elements.filter((each) => each.scrollWidth > each.clientWidth + 1 && each.clientWidth && getComputedStyle(each).display !== "inline").map(describe),
+    cut: elements.filter((each) => each.tagName === "text" ? cutText(each) : each.scrollWidth > each.clientWidth + 1 && each.clientWidth && getComputedStyle(each).display !== "inline").map(describe),
     outside_text: texts(page).filter((each) => boxes(each).some((box) => box.right > width + 0.5 || box.left < -0.5)).map((each) => each.data),
     points: Object.fromEntries(["expected", "actual", "difference"].map((side) => [side, [...page.querySelectorAll(`figure > svg .${side} polyline`)].map((each) => each.points.numberOfItems)])),
     marks: Object.fromEntries(["expected", "actual", "difference"].map((side) => [side, page.querySelectorAll(`figure > svg .${side} circle, figure > svg .${side} rect`).length])),
     dashes: Object.fromEntries(["expected", "actual"].map((side) => { const line = page.querySelector(`figure > svg .${side} polyline`); return [side, line ? getComputedStyle(line).strokeDasharray : null]; })),
     smallest_text: Math.min(...texts(page).map((each) => { const svg = each.parentElement.closest("svg"); const size = parseFloat(getComputedStyle(each.parentElement).fontSize); return svg ? size * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : size; })),
+    parts: [...page.querySelectorAll("svg.graph")].map((graph) => [...graph.querySelectorAll("rect.part")].map((each) => [each.classList[1], Math.round(each.getBoundingClientRect().height)])),
+    bars: [...page.querySelectorAll("svg.bar")].map((bar) => [...bar.querySelectorAll("rect")].map((each) => [each.classList[1], Math.round(100 * each.getBoundingClientRect().width / bar.getBoundingClientRect().width)])),
+    part_contrast: lowest([...page.querySelectorAll("rect.part")].map(strokeContrast)),
     text_contrast: lowest(texts(page).map(textContrast)),
     line_contrast: lowest(lines.map(strokeContrast)),
     scripts: page.querySelectorAll("script, iframe, img, link, object").length,
