@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snapenv.cli.help import Command, option
-from snapenv.cli.options import device_option, engine_option, into_option, repository_option
+from snapenv.cli.options import (
+    declared_options,
+    device_option,
+    engine_option,
+    into_option,
+    repository_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,13 +217,6 @@ env_option = option(
 grace_option = stop_timeout_option(
     "Wait this many seconds after SIGINT before killing it.", default=120
 )
-project_option = option(
-    "--project",
-    metavar="NAME",
-    envvar="SNAPENV_PROJECT",
-    group="Program",
-    help="Note this project in the record of the run.",
-)
 cpus_option = option(
     "--cpus",
     type=float,
@@ -291,7 +290,7 @@ _OPTIONS = (
     env_option,
     user_option("you"),
     grace_option,
-    project_option,
+    declared_options,
     device_option,
     cpus_option,
     memory_option,

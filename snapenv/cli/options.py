@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from pathlib import Path
@@ -223,6 +224,44 @@ device_option = option(
     group="Training",
     help="Train on this device; auto takes the GPU if there is one.",
 )
+
+
+_DECLARED_OPTIONS = (
+    option(
+        "--project",
+        metavar="NAME",
+        envvar="SNAPENV_PROJECT",
+        group="Usage",
+        help="Count what is used for this project.",
+    ),
+    option(
+        "--purpose",
+        metavar="NAME",
+        envvar="SNAPENV_RUN_PURPOSE",
+        group="Usage",
+        help="Count it for this purpose, such as ablation.",
+    ),
+    option(
+        "--model",
+        metavar="NAME",
+        envvar="SNAPENV_MODEL",
+        group="Usage",
+        help="Count it for this model.  [default: that of the training]",
+    ),
+    option(
+        "--require-project",
+        is_flag=True,
+        envvar="SNAPENV_REQUIRE_PROJECT",
+        group="Usage",
+        help="Refuse what names no project.",
+    ),
+)
+
+
+def declared_options(command: F) -> F:
+    """Add the options that say for whom and for what something runs."""
+    add_all = reversed(_DECLARED_OPTIONS)
+    return functools.reduce(lambda decorated, add: add(decorated), add_all, command)
 
 
 def check_address(ctx: click.Context, param: click.Parameter, value: str) -> str:

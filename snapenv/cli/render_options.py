@@ -24,7 +24,7 @@ from snapenv.cli.launch_options import (
     shm_option,
     user_option,
 )
-from snapenv.cli.options import ImageRefType, check_address, check_device
+from snapenv.cli.options import ImageRefType, check_address, check_device, declared_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,13 +86,7 @@ _LAUNCH_OPTIONS = (
     env_option,
     user_option("as the target has it"),
     grace_option,
-    option(
-        "--project",
-        metavar="NAME",
-        envvar="SNAPENV_PROJECT",
-        group="Program",
-        help="Label what runs with this project.",
-    ),
+    declared_options,
     option(
         "--device",
         default="auto",

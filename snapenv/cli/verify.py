@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
 from snapenv.cli.options import (
+    declared_options,
     device_option,
     engine_option,
     into_option,
@@ -46,12 +47,14 @@ if TYPE_CHECKING:
 @repository_option
 @smoke_option
 @device_option
+@declared_options
 @rehash_option
 @report_option
 @json_option
 @click.pass_obj
 def verify(
     app: App,
+    /,
     ref: str,
     *,
     engine: Literal["docker", "venv"],
@@ -62,12 +65,14 @@ def verify(
     device: str,
     rehash: bool,
     report: Path | None,
+    **declared: Any,  # noqa: ANN401 - as of DeclaredOptions
 ) -> None:
     """Prove that what is restored already matches the capture.
 
     REF is a tag such as train-yolov8.4.190-base-cu130, an image, an archive, or a snapshot
     folder. Nothing is pulled. Exits with 1 if something does not match.
     """
+    from snapenv.model.usage import DeclaredOptions
     from snapenv.workflows.verify import Verify
     from snapenv.workflows.verify import verify as run
 
@@ -81,5 +86,6 @@ def verify(
         smoke=smoke,
         rehash=rehash,
         report=report,
+        declared=DeclaredOptions(**declared),
     )
     app.run(lambda services: run(request, services))

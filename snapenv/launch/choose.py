@@ -18,7 +18,9 @@ from snapenv.model.host import HostEngine
 from snapenv.model.launch import (
     CREATED_LABEL,
     KIND_LABEL,
+    MODEL_LABEL,
     PROJECT_LABEL,
+    PURPOSE_LABEL,
     RUN_LABEL,
     USER_LABEL,
     Gpu,
@@ -31,6 +33,7 @@ from snapenv.model.launch import (
     Port,
     User,
 )
+from snapenv.model.usage import Declared, DeclaredOptions
 from snapenv.sizes import size
 
 SCRATCH = "/tmp/snapenv"  # noqa: S108 - in the container; what we give a program lies there
@@ -57,7 +60,7 @@ _SYSTEM = (  # neither, nor anything below
 _YOLO_TRAINS = ("train", "val")
 
 
-class LaunchOptions(Struct, frozen=True, kw_only=True):
+class LaunchOptions(DeclaredOptions, frozen=True, kw_only=True):
     """What a user may ask of a program, wherever it runs; what is None is left to us."""
 
     argv: tuple[str, ...] = ()
@@ -71,7 +74,6 @@ class LaunchOptions(Struct, frozen=True, kw_only=True):
     ports: tuple[Port, ...] = ()
     user: tuple[int, int] | None = None
     grace_s: int = 120
-    project: str | None = None
 
 
 class Asked(LaunchOptions, frozen=True, kw_only=True):
@@ -439,4 +441,14 @@ def _labels(asked: Asked, caller: Caller) -> Mapping[str, str]:
         USER_LABEL: caller.name,
         CREATED_LABEL: asked.created,
     }
-    return {**labels, PROJECT_LABEL: asked.project} if asked.project else labels
+    return {**labels, **declared_labels(asked)}
+
+
+def declared_labels(declared: Declared) -> dict[str, str]:
+    """Return the labels that say for whom and for what something runs."""
+    labels = {
+        PROJECT_LABEL: declared.project,
+        PURPOSE_LABEL: declared.purpose,
+        MODEL_LABEL: declared.model,
+    }
+    return {label: value for label, value in labels.items() if value}

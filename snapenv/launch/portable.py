@@ -11,13 +11,14 @@ from snapenv.launch.choose import (
     LOCKED_IN,
     STACK,
     LaunchOptions,
+    declared_labels,
     refuse_small_memory,
     refuse_target,
     shm_bytes,
     thread_variables,
     with_cpus,
 )
-from snapenv.model.launch import PROJECT_LABEL, InImage, Launch, Mount, User
+from snapenv.model.launch import InImage, Launch, Mount, User
 from snapenv.model.rendering import PROJECT
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def portable_launch(asked: PortableRequest, *, image: ImageRef, label: NeedsLabe
         limits=(STACK,),
         ports=asked.ports,
         grace_s=asked.grace_s,
-        labels={PROJECT_LABEL: asked.project} if asked.project else {},
+        labels=declared_labels(asked),
     )
 
 
@@ -83,7 +84,8 @@ def _refuse_what_no_text_holds(asked: PortableRequest) -> None:
                 f"the path {_shown(path)} has control characters, or is not UTF-8",
                 hint="Name another path: these cannot be written into the files.",
             )
-    for text in (*asked.argv, *asked.variables.values(), asked.project or ""):
+    labels = declared_labels(asked).values()
+    for text in (*asked.argv, *asked.variables.values(), *labels):
         if _NO_TEXT.search(text):
             raise UsageError(
                 f"{_shown(text)} is not UTF-8, and the files are",

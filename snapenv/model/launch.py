@@ -13,6 +13,8 @@ WORKSPACE_LAYER = "workspace-layer"  # its value for the image of a workspace
 RUN_LABEL = "io.snapenv.run"  # its run's id
 USER_LABEL = "io.snapenv.user"  # the login name of who started it
 PROJECT_LABEL = "io.snapenv.project"
+PURPOSE_LABEL = "io.snapenv.purpose"
+MODEL_LABEL = "io.snapenv.model"
 CREATED_LABEL = "io.snapenv.created"  # RFC 3339
 
 RUN_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}", re.ASCII)
@@ -160,6 +162,7 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     ref: str  # as the user wrote it
     snapshot: str | None  # the digest
     created: str  # RFC 3339, UTC
+    user: str = ""  # as the ledger of usage calls them: the login name, or a pseudonym
     engine: str | None  # the address of the engine; None for a venv
     results: str | None  # the folder for results, on this machine
     detached: bool

@@ -37,6 +37,20 @@ EventKind = Literal[
 ]
 
 
+class Declared(Struct, frozen=True, kw_only=True):
+    """For whom and for what a run is, as its user says."""
+
+    project: str | None = None
+    purpose: str | None = None
+    model: str | None = None
+
+
+class DeclaredOptions(Declared, frozen=True, kw_only=True):
+    """What a user may say of it to a command."""
+
+    require_project: bool = False  # nothing runs without one
+
+
 class UsedGpu(Struct, frozen=True, kw_only=True):
     """A GPU that a run was given."""
 

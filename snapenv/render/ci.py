@@ -161,7 +161,6 @@ def render_gitlab(work: Workload, options: CiOptions) -> Rendered:
             "--cpus": launch.cpus,
             "--memory": launch.memory_bytes,
             "--ipc host": launch.shm_bytes is None,
-            "--project": launch.labels,
         },
         why="has no place in a pipeline of GitLab CI",
         hint=_SET_UP,
@@ -171,6 +170,7 @@ def render_gitlab(work: Workload, options: CiOptions) -> Rendered:
         start="git add .gitlab && git commit -m 'Build and train in CI' && git push",
         notes=(
             *_notes(work, options),
+            *(["a job of GitLab CI has no labels: its project is not noted"] * bool(launch.labels)),
             *(
                 f"no job can mount {mount.target}: add it to volumes in the runner's config.toml"
                 for mount in launch.mounts

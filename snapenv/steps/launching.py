@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from snapenv.causes import Cause
 from snapenv.errors import (
@@ -51,6 +51,7 @@ from snapenv.model.image import ImageRef
 from snapenv.model.launch import InImage, InVenv, Launch, RunEnd, RunRecord, RunState
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, SUMS_FILE
 from snapenv.ports import Runs
+from snapenv.steps.declaring import counted_user, declared_in
 from snapenv.steps.source import LocalImage, RegistryImage, resolve_source
 
 if TYPE_CHECKING:
@@ -102,19 +103,22 @@ def prepare(request: LaunchRequest, services: Services) -> Prepared:
     """
     _refuse_folders(request)
     run = request.run or new_run_id()
-    asked = replace(request, run=run, created=request.created or now())
+    declared = declared_in(request.folder, request)
+    asked = replace(request, run=run, created=request.created or now(), **asdict(declared))
     known = _known(asked, services)
     in_venv = isinstance(known.place, InVenv)
     engine = None if in_venv else services.engine.describe()
     runs = services.processes if in_venv else services.containers
     machine = replace(_machine(engine, services), refused_limits=runs.refused_limits())
-    chosen = choose_launch(asked, known, machine, _caller())
+    caller = _caller()
+    chosen = choose_launch(asked, known, machine, caller)
     record = RunRecord(
         run=run,
         kind=request.kind,
         ref=request.ref,
         snapshot=known.snapshot,
         created=asked.created,
+        user=counted_user(caller.name, request.folder, services),
         engine=engine.address if engine else None,
         results=str(request.runs),
         detached=request.detached,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import field
+from msgspec.structs import asdict, replace
 
 from snapenv import __version__
 from snapenv.errors import UsageError
@@ -17,6 +18,7 @@ from snapenv.ownership.file_set import refuse_existing, write_files
 from snapenv.render.registry import MONITORING
 from snapenv.render.registry import render as render_target
 from snapenv.secrets.refuse import refuse_leaking_files
+from snapenv.steps.declaring import declared_in
 from snapenv.steps.pinned_image import pinned_image
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ def render(request: Render, services: Services) -> Outcome[RenderResult]:
         NotFoundError: The REF is nowhere, or was never pushed.
         PlaceTakenError: A file is there already.
         RegistryError: The registry does not answer, or refuses.
-        UsageError: A value is not of the target's grammar, or is of this machine alone.
+        UsageError: A value is not of the target's grammar, or is of this machine alone; or no
+            project is named, and one is required.
         WriteError: A file cannot be written.
     """
     image, rendered = _rendered(request, services)
@@ -92,6 +95,7 @@ def _rendered(request: Render, services: Services) -> tuple[PinnedImage | None, 
     image = pinned_image(
         request.ref, repository=request.repository, image=request.image, services=services
     )
+    request = replace(request, **asdict(declared_in(Path.cwd(), request)))
     launch = portable_launch(request, image=image.ref, label=image.label)
     work = Workload(
         image=image.ref,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from snapenv.errors import NotFoundError
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL
+from snapenv.model.usage import DeclaredOptions
 from snapenv.report.html import check_place
 from snapenv.steps.host import inspect_host
 from snapenv.steps.proof import ProofRequest, proof_outcome
@@ -37,6 +38,7 @@ class Verify(ProofRequest, frozen=True, kw_only=True):
     """What a user may ask of a proof of what is here."""
 
     container: str | None = None  # a running one, in the place of a fresh one of the image
+    declared: DeclaredOptions = DeclaredOptions()
 
 
 def verify(request: Verify, services: Services) -> Outcome[ProofResult]:

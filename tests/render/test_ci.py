@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 from ruamel.yaml import YAML
 
@@ -242,6 +243,12 @@ def test_a_version_that_no_index_may_have_is_named(provider: str) -> None:
     assert "0.2.0.dev0" in note
     named = replace(CHOSEN, install="snapenv @ https://example.com/snapenv-0.2-py3-none-any.whl")
     assert RENDERERS[provider](development, named).notes == ()
+
+
+def test_a_project_that_no_job_of_gitlab_can_hold_is_told() -> None:
+    (note,) = render_gitlab(workload(project="vision"), CHOSEN).notes
+
+    assert note == wording("a job of GitLab CI has no labels: its project is not noted")
 
 
 def test_a_folder_that_a_runner_must_mount_is_named() -> None:

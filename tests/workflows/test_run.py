@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 
-from snapenv.errors import EngineError, StartError
+from snapenv.errors import EngineError, StartError, UsageError
 from snapenv.launch.records import list_records
 from snapenv.launch.settings import MARK
+from snapenv.model.launch import MODEL_LABEL, PROJECT_LABEL, PURPOSE_LABEL
 from snapenv.ports import Completed, Services
 from snapenv.workflows.run import Run, run
 from tests.fakes import FakeRuns, FakeTarget
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.model.launch import Ended, Launch
+
+
+DECLARED = (PROJECT_LABEL, PURPOSE_LABEL, MODEL_LABEL)
 
 
 class LostRuns(FakeRuns):
@@ -95,4 +100,30 @@ def test_a_dry_run_writes_and_starts_nothing(request_: Run, tmp_path: Path) -> N
 
     assert handed.answer
     assert handed.answer.endswith(" true")
+    assert (runs.launches, list_records(tmp_path / "state")) == ([], ())
+
+
+def test_whom_a_run_is_for_is_written_down(request_: Run, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.snapenv.usage]\nproject = 'vision'\npurpose = 'ablation'\npseudonym = true",
+        encoding="utf-8",
+    )
+    given = with_runs(FakeRuns(), tmp_path)
+
+    run(replace(request_, project="other", model="yolov8n"), given, lambda _: None)
+
+    (record,) = list_records(tmp_path / "state")
+    assert {name: record.launch.labels[name] for name in DECLARED} == {
+        PROJECT_LABEL: "other",
+        PURPOSE_LABEL: "ablation",
+        MODEL_LABEL: "yolov8n",
+    }
+    assert re.fullmatch("[0-9a-f]{12}", record.user)
+
+
+def test_without_a_project_that_is_required_nothing_starts(request_: Run, tmp_path: Path) -> None:
+    runs = FakeRuns()
+
+    with pytest.raises(UsageError, match="no project"):
+        run(replace(request_, require_project=True), with_runs(runs, tmp_path), lambda _: None)
     assert (runs.launches, list_records(tmp_path / "state")) == ([], ())
