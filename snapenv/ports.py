@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -13,7 +13,7 @@ from snapenv.model.launch import Gpu
 from snapenv.secrets.model import Location, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
     from contextlib import AbstractContextManager
 
     from snapenv.model.artifact import Artifact, RemoteSnapshot
@@ -541,6 +541,8 @@ class Services(Struct, frozen=True, kw_only=True):
     kernel_log: Callable[[float], tuple[str, ...]] = lambda _: ()  # since seconds of the epoch
     # Once a run is in the ledger, and once it has ended: starts or wakes the sampler, fails never.
     start_sampler: Callable[[], None] = lambda: None
+    # Starts snapenv itself with these words, as a process that outlives this one; fails never.
+    start_aside: Callable[[Sequence[str]], None] = lambda _: None
     warnings: Callable[[], tuple[str, ...]] = tuple  # what adapters have to say so far
     certificates: bytes | None = None  # PEM; of this network's own authority, given to a build
 

@@ -114,6 +114,7 @@ def _connect(*, say: Callable[[str], None] | None = None) -> Services:
         secrets=_secrets,
         missing_helpers=_missing_helpers,
         kernel_log=_kernel_log,
+        start_aside=_start_aside,
         certificates=_certificates(),
         warnings=lambda: tuple(warnings),
     )
@@ -208,6 +209,12 @@ def _is_insecure(engine: Engine, host: str) -> bool:
         return engine.is_insecure(host)
     except (EngineError, EngineMissingError):
         return False
+
+
+def _start_aside(words: Sequence[str]) -> None:
+    from snapenv.targets.aside import start_aside
+
+    start_aside(words)
 
 
 def _kernel_log(since_s: float) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from snapenv.content import replace_file
 from snapenv.errors import NotFoundError, WriteError
-from snapenv.model.launch import RUN_ID, RunEnd, RunRecord
+from snapenv.model.launch import RUN_ID, RunEnd, RunRecord, StoppedBy
 from snapenv.ownership.leftovers import remove
 
 _RECORD, _END, _STOPPED = "run.json", "end.json", "stopped"
@@ -87,10 +87,26 @@ def read_end(state: Path, run: str) -> RunEnd | None:
     return _read(run_folder(state, run) / _END, RunEnd)
 
 
-def mark_stopped(state: Path, run: str) -> None:
-    """Write down that somebody stops a run, before its end is seen."""
+class Stop(Struct, frozen=True, kw_only=True):
+    """Why snapenv itself stops a run."""
+
+    by: StoppedBy
+    reason: str  # one line, which follows the exit code
+
+
+def mark_stopped(state: Path, run: str, stop: Stop | None = None) -> None:
+    """Write down that somebody stops a run, or why snapenv does, before its end is seen."""
+    path = run_folder(state, run) / _STOPPED
     with contextlib.suppress(OSError):
-        (run_folder(state, run) / _STOPPED).touch(mode=0o600)
+        if stop is None:
+            path.touch(mode=0o600)
+        else:
+            replace_file(path, msgspec.json.encode(stop))
+
+
+def read_stop(state: Path, run: str) -> Stop | None:
+    """Read why snapenv itself has stopped a run; None where it has not."""
+    return _read(run_folder(state, run) / _STOPPED, Stop)
 
 
 def was_stopped(state: Path, run: str) -> bool:

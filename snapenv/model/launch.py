@@ -153,6 +153,27 @@ class Ended(Struct, frozen=True, kw_only=True):
     signals: tuple[int, ...] = ()  # that this process got and handed on, in order
 
 
+StopRule: TypeAlias = Literal["off", "warn", "pause"]
+
+StoppedBy: TypeAlias = Literal["stop-rule", "max-hours", "max-cost"]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """When snapenv itself is to end a run, and whom it tells of that."""
+
+    stop_rule: StopRule = "off"
+    max_duration_ms: int | None = None
+    max_cost: int | None = None  # millionths of ``currency``
+    currency: str | None = None  # of the price list
+    cost_duration_ms: int | None = None  # after which it has cost ``max_cost``
+    notify: str | None = None  # a command line, or the address of a webhook
+
+    @property
+    def any_given(self) -> bool:
+        """Whether a run has to be watched for them."""
+        return self.stop_rule != "off" or bool(self.max_duration_ms or self.max_cost)
+
+
 class RunRecord(Struct, frozen=True, kw_only=True):
     """What is written down of a run before it starts: ``runs/ID/run.json`` of the state folder."""
 
@@ -169,6 +190,7 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     launch: Launch
     resumed_from: str | None = None  # the id of the run that this one continues
     training: str | None = None  # the folder of the training that it continues
+    limits: Limits = Limits()
 
 
 class RunEnd(Struct, frozen=True, kw_only=True):
@@ -181,3 +203,4 @@ class RunEnd(Struct, frozen=True, kw_only=True):
     cause: str | None = None  # one line, where it is known
     hint: str | None = None
     continued: str | None = None  # of a training that was continued: from what
+    stopped_by: StoppedBy | None = None  # snapenv itself asked for its end

@@ -100,6 +100,19 @@ def keep_next_checkpoint(record: RunRecord, runs: Runs, services: Services) -> s
             return None
 
 
+def keep_saved_checkpoint(record: RunRecord, runs: Runs) -> str | None:
+    """Keep a copy of the checkpoint of a run's last epoch that is done; None where it has none."""
+    launch, training = record.launch, find_training(record)
+    if training is None:
+        return None
+    try:
+        runs.put(record.run, {program_path(launch): pack("snapenv_resume")})
+        done = runs.execute(record.run, program_words(launch, str(training), "--keep-saved"))
+        return read_answer(done.stdout, _ANSWER, str) or None
+    except (NotFoundError, AnswerError):
+        return None
+
+
 def _goes_on(run: str, runs: Runs) -> bool:
     state = runs.state(run)
     return state is not None and state.running

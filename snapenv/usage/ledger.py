@@ -234,13 +234,13 @@ class Ledger(SharedReading):
         """Return the last beat of each run, by the run's key."""
         return {beat.key: beat for beat in self._read(BEAT, "order by key")}
 
-    def samples(self, key: str) -> tuple[Sample, ...]:
-        """Return the samples of a run, in their order, those of one moment by GPU."""
+    def samples(self, key: str, *, since_ms: int = 0) -> tuple[Sample, ...]:
+        """Return the samples of a run from a moment on, in order, those of one moment by GPU."""
         names = (*_IN_SERIES, *_MEASURED)
         rows = self._execute(
             f"select {', '.join(names)} from sample join series on series.id = series"  # noqa: S608 - own names
-            " where key = ? order by at_ms, gpu",
-            (key,),
+            " where key = ? and at_ms >= ? order by at_ms, gpu",
+            (key, since_ms),
         )
         with self._decoding("sample"):
             return tuple(

@@ -6,7 +6,8 @@ written to ``snapenv/resumed.json`` in the training's folder before the training
 Exit code 3: there is nothing to continue.
 
 With ``--keep-next`` it trains nothing: beside a training that goes on, it waits for the next
-checkpoint and keeps a copy, whose path is its answer on stdout.
+checkpoint and keeps a copy, whose path is its answer on stdout. ``--keep-saved`` keeps one of the
+last epoch that is done.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ from pathlib import Path
 
 from snapenv_resume.answer import NothingToResumeError, write_answer
 from snapenv_resume.choose import choose
-from snapenv_resume.files import keep_copy, keep_newest, own_folder, remove_own, wait_for_next
+from snapenv_resume.files import (
+    keep_copy,
+    keep_newest,
+    keep_saved,
+    own_folder,
+    remove_own,
+    wait_for_next,
+)
 from snapenv_resume.results import keep_rows
 
 _ANSWER = "snapenv-resume: "
@@ -32,10 +40,14 @@ def main() -> int:
     parser.add_argument("save_dir", type=Path, help="the training's folder, with weights/ in it")
     parser.add_argument("--moved", nargs=2, action="append", default=[], metavar=("FROM", "TO"))
     parser.add_argument("--keep-next", action="store_true")
+    parser.add_argument("--keep-saved", action="store_true")
     options = parser.parse_args()
     save_dir = options.save_dir.resolve()
     if options.keep_next:
         print(f"{_ANSWER}{json.dumps(str(wait_for_next(save_dir)))}")
+        return 0
+    if options.keep_saved:
+        print(f"{_ANSWER}{json.dumps(str(keep_saved(save_dir) or ''))}")
         return 0
     return _resume(save_dir, options.moved)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _KEPT = 2  # copies; one may be of several hundred MB
 _POLL_S = 0.25
+_SAVING_S = 120.0  # from an epoch's row to its checkpoint, at most
 
 
 def own_folder(save_dir: Path) -> Path:
@@ -85,6 +86,23 @@ def wait_for_next(save_dir: Path) -> Path:
             copy = keep_copy(save_dir)
             if copy:
                 return copy
+
+
+def keep_saved(save_dir: Path, patience_s: float = _SAVING_S) -> Path | None:
+    """Return a copy of the checkpoint of the last epoch that is done; None where there is none.
+
+    ultralytics appends an epoch's row to ``results.csv`` before it saves the checkpoint.
+    """
+    last, rows = save_dir / "weights" / "last.pt", save_dir / "results.csv"
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        seen = _written(last)
+        time.sleep(_POLL_S)
+        saved = seen is not None and seen == _written(last) and seen >= (_written(rows) or seen)
+        copy = keep_copy(save_dir) if saved else None
+        if copy:
+            return copy
+    return keep_copy(save_dir)
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -1,0 +1,283 @@
+"""Watch a run from outside: its training's epochs, the stop rule, and what it may last and cost."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from snapenv.launch.records import read_resumed
+from snapenv.model.launch import Limits, RunRecord, StoppedBy
+from snapenv.model.sampling import Moment
+from snapenv.model.usage import EpochRow, Training, UsageEvent, UsageRun
+from snapenv.ports import Services
+from snapenv.report.amounts import money
+from snapenv.steps.resuming import find_training
+from snapenv.usage.ledger import Ledger
+from snapenv.usage.limits import Going, reached
+from snapenv.usage.results_csv import parse_results
+from snapenv.usage.stop_rule import RULE, Plan, Rule, Verdict, judge, looks, window_ms
+from snapenv.usage.training import (
+    asked_batch,
+    describe_training,
+    epoch_duration_ms,
+    read_arguments,
+    read_plan,
+    with_results,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from snapenv.model.usage import EventKind
+    from snapenv.usage.results_csv import Row
+
+_ROWS = "results.csv"
+_SEARCH_SHARE = 500  # a search for the training may take one part in so many of the time
+_AGAIN_MS = 300_000  # what was told to stop and goes on is told again after
+_HOUR_MS = 3_600_000
+
+
+class Watched(Struct, frozen=True, kw_only=True):
+    """What a look at a run leaves for the next; without it, that one begins anew.
+
+    Moments ending in ``_boot_ms`` are of CLOCK_BOOTTIME.
+    """
+
+    first_boot_ms: int  # the first look
+    first_elapsed_ms: int  # since the start of the run, at that look
+    search_boot_ms: int = 0  # when to search for another training
+    folder: Path | None = None  # of the training
+    stamp: tuple[int, int] | None = None  # of its results.csv, as it was read
+    training: Training | None = None
+    plan: Plan = Plan()
+    row_boot_ms: int | None = None  # when its last row was written
+    holds_boot_ms: int | None = None  # since when it goes on for nothing
+    told_boot_ms: int | None = None  # when it was last told to stop
+
+    def elapsed_ms(self, at: Moment) -> int:
+        """Return how long the run has lasted; no change of the clock counts."""
+        return self.first_elapsed_ms + at.boot_ms - self.first_boot_ms
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """A moment, and all that a run is looked at with."""
+
+    record: RunRecord
+    run: UsageRun
+    ledger: Ledger
+    services: Services
+    at: Moment
+    rule: Rule = RULE
+
+
+def watch(look: Look, before: Watched | None = None) -> Watched:
+    """Look at a run that goes on, or has just ended; have it stopped where it is told to be.
+
+    ``before`` is what the look before has given back. Stopping takes up to an epoch, so that
+    another process does it.
+
+    Raises:
+        LedgerError, PlaceBusyError, WriteError: As of the ledger; the next look tries again.
+    """
+    seen = _search(look, before or _first(look))
+    stamp = _stamp(seen.folder)
+    if stamp and stamp != seen.stamp:
+        seen = _take_rows(look, replace(seen, stamp=stamp))
+    by = reached(look.record.limits, _going(look, seen))
+    return _have_stopped(look, seen, by, _beyond(look.record.limits, by)) if by else seen
+
+
+def _first(look: Look) -> Watched:
+    elapsed_ms = max(look.at.wall_ms - look.run.started_ms, 0)
+    return Watched(first_boot_ms=look.at.boot_ms, first_elapsed_ms=elapsed_ms)
+
+
+def _search(look: Look, seen: Watched) -> Watched:
+    """Find the folder of the training; not while it grows, nor so often that it costs much."""
+    grows = _stamp(seen.folder) != seen.stamp
+    if grows or look.at.boot_ms < seen.search_boot_ms:
+        return seen
+    begin, folder = time.monotonic(), None
+    with contextlib.suppress(OSError):  # folders come and go
+        folder = find_training(look.record)
+    took_ms = round((time.monotonic() - begin) * 1000)
+    seen = replace(seen, search_boot_ms=look.at.boot_ms + _SEARCH_SHARE * took_ms)
+    if folder is None or folder == seen.folder:
+        return seen
+    return replace(
+        seen,
+        folder=folder,
+        stamp=None,
+        training=None,
+        plan=read_plan(read_arguments(folder)),
+        holds_boot_ms=None,
+    )
+
+
+def _stamp(folder: Path | None) -> tuple[int, int] | None:
+    """Return when a training's results.csv was last written, in nanoseconds, and its size."""
+    if folder is None:
+        return None
+    try:
+        status = (folder / _ROWS).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _take_rows(look: Look, seen: Watched) -> Watched:
+    """Write down the epochs that have been finished since, and judge by them."""
+    if seen.folder is None or seen.stamp is None:
+        return seen
+    results = parse_results((seen.folder / _ROWS).read_bytes())
+    own = _own_rows(look.record, seen.folder, results.latest)
+    if not own:
+        return seen
+    written_ms = min(seen.stamp[0] // 1_000_000, look.at.wall_ms)
+    known = look.ledger.epochs(look.run.key)
+    attempt = _attempt(known, own)
+    done = {row.epoch for row in known if row.attempt == attempt}
+    fresh = tuple(_epochs(look.run.key, attempt, own, written_ms, done))
+    look.ledger.put_epochs(fresh)
+    training = seen.training or _describe(look, seen.folder)
+    rows = [row for row in (*known, *fresh) if row.attempt == attempt]
+    training = with_results(
+        training, rows, metric=results.metric, epoch_ms=epoch_duration_ms(own, rows)
+    )
+    look.ledger.change_run(look.run.key, training=training, model=look.run.model or training.model)
+    seen = replace(
+        seen, training=training, row_boot_ms=look.at.boot_ms - (look.at.wall_ms - written_ms)
+    )
+    return _judge(look, seen, rows) if look.record.limits.stop_rule != "off" else seen
+
+
+def _own_rows(record: RunRecord, folder: Path, rows: Sequence[Row]) -> Sequence[Row]:
+    """Leave out the epochs of the run that this one continues."""
+    resumed = read_resumed(record.training) if record.training == str(folder) else None
+    before = (resumed.epoch if resumed else None) or 0
+    return [row for row in rows if row.epoch > before]
+
+
+def _attempt(known: Sequence[EpochRow], rows: Sequence[Row]) -> int:
+    """Return the number of the attempt that rows are of: another one, where any is not known so."""
+    last = max((row.attempt for row in known), default=0)
+    losses = {row.epoch: row.loss for row in rows}
+    same = all(
+        row.epoch in losses and losses[row.epoch] == row.loss
+        for row in known
+        if row.attempt == last
+    )
+    return last if last and same else last + 1
+
+
+def _epochs(
+    key: str, attempt: int, rows: Sequence[Row], written_ms: int, done: set[int]
+) -> Sequence[EpochRow]:
+    """Return the rows that are new; the last one was written at ``written_ms``."""
+    end_s = rows[-1].elapsed_s
+    return [
+        EpochRow(
+            key=key,
+            attempt=attempt,
+            epoch=row.epoch,
+            at_ms=written_ms
+            if end_s is None or row.elapsed_s is None
+            else written_ms - round((end_s - row.elapsed_s) * 1000),
+            loss=row.loss,
+            metric=row.metric,
+        )
+        for row in rows
+        if row.epoch not in done
+    ]
+
+
+def _describe(look: Look, folder: Path) -> Training:
+    """Describe a training, and note where it went on with a smaller batch than it was asked."""
+    training = describe_training(folder, look.record.launch.folder)
+    asked = asked_batch(read_arguments(folder))
+    noted = any(one.kind == "batch" for one in look.ledger.events_of(look.run.key))
+    if asked and training.batch and training.batch < asked and not noted:
+        _add_event(look, "batch", value=training.batch)
+    return training
+
+
+def _add_event(
+    look: Look, kind: EventKind, *, value: int | None = None, text: str | None = None
+) -> None:
+    look.ledger.add_event(
+        UsageEvent(
+            id=str(uuid.uuid4()),
+            key=look.run.key,
+            at_ms=look.at.wall_ms,
+            kind=kind,
+            value=value,
+            text=text,
+        )
+    )
+
+
+def _judge(look: Look, seen: Watched, rows: Sequence[EpochRow]) -> Watched:
+    """Warn as soon as the training goes on for nothing; stop it when that has held."""
+    since_ms = rows[-1].at_ms - 2 * window_ms(rows, look.rule)
+    samples = look.ledger.samples(look.run.key, since_ms=since_ms)
+    used = looks(samples, (gpu.uuid for gpu in look.run.gpus))
+    verdict = judge(rows, used, seen.plan, look.rule)
+    if not verdict.stands_still:
+        return replace(seen, holds_boot_ms=None)
+    why = _for_nothing(verdict, look.rule)
+    now = look.at.boot_ms
+    if seen.holds_boot_ms is None:
+        _add_event(look, "warned", text=why)
+        _tell(look, "stop-rule", why, warn=True)
+        return replace(seen, holds_boot_ms=now)
+    if look.record.limits.stop_rule == "pause" and now - seen.holds_boot_ms >= look.rule.hold_ms:
+        return _have_stopped(look, seen, "stop-rule", why)
+    return seen
+
+
+def _for_nothing(verdict: Verdict, rule: Rule) -> str:
+    return (
+        f"its best loss improved by less than {rule.improvement:.1%} in "
+        f"{verdict.window_ms / _HOUR_MS:.3g} h, and no GPU was used at more than "
+        f"{verdict.utilization or 0:.0f} %"
+    )
+
+
+def _going(look: Look, seen: Watched) -> Going:
+    training, at = seen.training, look.at
+    done = training.epochs_done if training else 0
+    return Going(
+        elapsed_ms=seen.elapsed_ms(at),
+        epoch_ms=training.epoch_ms if training else None,
+        since_checkpoint_ms=None if seen.row_boot_ms is None else at.boot_ms - seen.row_boot_ms,
+        trained=bool(training and training.epochs and done >= training.epochs),
+    )
+
+
+def _beyond(limits: Limits, by: StoppedBy) -> str:
+    if by == "max-cost":
+        cost = money(limits.max_cost or 0, limits.currency)
+        return f"it would cost more than {cost} (--max-cost)"
+    hours = (limits.max_duration_ms or 0) / _HOUR_MS
+    return f"it would last longer than {hours:.4g} h (--max-hours)"
+
+
+def _have_stopped(look: Look, seen: Watched, by: StoppedBy, why: str) -> Watched:
+    """Have the run stopped, once more where it still goes on after a while."""
+    now = look.at.boot_ms
+    if seen.told_boot_ms is not None and now - seen.told_boot_ms < _AGAIN_MS:
+        return seen
+    _tell(look, by, why, warn=False)
+    return replace(seen, told_boot_ms=now)
+
+
+def _tell(look: Look, by: StoppedBy, why: str, *, warn: bool) -> None:
+    """Have another process stop the run, or only warn of it: see ``workflows.pause``."""
+    words = ("usage", "pause", look.record.run, "--by", by, "--reason", why)
+    look.services.start_aside((*words, "--warn") if warn else words)
