@@ -76,6 +76,8 @@ class App:
         with answering():
             if self.json:
                 echo(outcome_json(outcome))
+            elif outcome.document is not None:
+                click.echo(outcome.document, nl=False)
             else:
                 print_text(Console(highlight=False), outcome_text(outcome))
         following = None if self.json else next_command(outcome)

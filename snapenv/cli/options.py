@@ -146,6 +146,15 @@ report_option = option(
     help="Write an HTML report, replacing an existing file.",
 )
 
+prices_option = option(
+    "--prices",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.toml",
+    envvar="SNAPENV_PRICES",
+    group="Usage",
+    help="Count costs by this price list.",
+)
+
 rehash_option = option(
     "--rehash",
     is_flag=True,

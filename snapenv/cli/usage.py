@@ -8,7 +8,9 @@ from snapenv.cli.group import LazyGroup
 from snapenv.cli.options import json_option
 
 # The module and the function of each command, in the order in which they are used.
-_COMMANDS: dict[str, tuple[str, str]] = {}
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "report": ("usage_report", "report"),
+}
 
 _FOR_PROGRAMS = ("sample",)  # that no person types
 

@@ -91,6 +91,7 @@ class Outcome(Struct, Generic[R_co], frozen=True, kw_only=True):
     result: R_co
     checks: tuple[Check, ...] = ()
     lines: tuple[str, ...] = ()  # for people: what was done, one line each
+    document: bytes | None = None  # what stands on stdout, byte for byte, in the place of lines
     warnings: tuple[str, ...] = ()
     verdict: Verdict | None = None  # of those commands that judge
 

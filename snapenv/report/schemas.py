@@ -37,6 +37,7 @@ from snapenv.model.results import (
     UpdateResult,
     UpResult,
 )
+from snapenv.model.usage_report import UsageReportResult
 from snapenv.report.document import JSON_SCHEMA
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ RESULTS: Mapping[str, type[Result]] = {
     "stop": StopResult,
     "up": UpResult,
     "down": DownResult,
+    "usage report": UsageReportResult,
 }
 
 

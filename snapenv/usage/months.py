@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 
 def month_of(at_ms: int) -> str:
     """Return the month of a moment."""
     return dt.datetime.fromtimestamp(at_ms / 1000, dt.timezone.utc).strftime("%Y-%m")
+
+
+def is_month(text: str) -> bool:
+    """Tell whether a text is a month, from the year 2000 on."""
+    return re.fullmatch(r"2[0-9]{3}-(0[1-9]|1[0-2])", text) is not None
 
 
 def month_span(month: str) -> tuple[int, int]:

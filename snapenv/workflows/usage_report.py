@@ -1,0 +1,98 @@
+"""Report what a month's runs have used."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from snapenv.content import replace_file
+from snapenv.errors import UsageError, WriteError
+from snapenv.model.outcome import Outcome
+from snapenv.model.usage_report import By, UsageReportResult
+from snapenv.report.document import outcome_json
+from snapenv.report.usage_csv import usage_csv
+from snapenv.report.usage_text import usage_lines
+from snapenv.secrets.refuse import refuse_leaking_files
+from snapenv.steps.usage_records import read_records
+from snapenv.usage.months import is_month, month_of
+from snapenv.usage.prices import read_prices
+from snapenv.usage.sums import Asked, first_month
+from snapenv.usage.sums import report_usage as sum_up
+
+if TYPE_CHECKING:
+    from snapenv.ports import Services
+
+_COMMAND = "usage report"
+
+Form = Literal["text", "json", "csv"]
+
+
+class UsageReport(Struct, frozen=True, kw_only=True):
+    """What a user may ask of a report."""
+
+    month: str | None = None  # the current one
+    by: By = "project"
+    prices: Path | None = None
+    form: Form = "text"
+    output: Path | None = None  # stdout
+
+
+def report_usage(request: UsageReport, services: Services) -> Outcome[UsageReportResult]:
+    """Sum up a month, and write it in the form that is asked for.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+        LedgerVersionError: A newer snapenv made the ledger.
+        PriceListError: The price list is wrong, or has a hole.
+        UsageError: There is no such month, or the form needs a price list and has none.
+        WriteError: The file cannot be written.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    month = _month(request.month, now_ms)
+    prices = read_prices(request.prices) if request.prices else None
+    records = read_records(services, first_month(month), month)
+    asked = Asked(month=month, by=request.by, now_ms=now_ms)
+    result = sum_up(records, prices, asked)
+    outcome = Outcome(command=_COMMAND, result=result, lines=usage_lines(result))
+    if request.form == "text" and request.output is None:
+        return outcome
+    document = _document(request.form, outcome)
+    if request.output is None:
+        return Outcome(command=_COMMAND, result=result, document=document)
+    _write(request.output, document, services)
+    line = f"wrote {request.output}"
+    return Outcome(command=_COMMAND, result=result, lines=(line,))
+
+
+def _month(asked: str | None, now_ms: int) -> str:
+    current = month_of(now_ms)
+    month = asked or current
+    if not is_month(month) or month > current:
+        raise UsageError(
+            f"{month!r} is not a month such as 2026-11, up to the current one",
+            hint=f"The current month is {current}, in UTC.",
+        )
+    return month
+
+
+def _document(form: Form, outcome: Outcome[UsageReportResult]) -> bytes:
+    match form:
+        case "text":
+            return "".join(f"{line}\n" for line in outcome.lines).encode()
+        case "json":
+            return f"{outcome_json(outcome)}\n".encode()
+        case "csv":
+            return usage_csv(outcome.result).encode()
+
+
+def _write(path: Path, document: bytes, services: Services) -> None:
+    refuse_leaking_files({str(path): document}, services.secrets())
+    try:
+        replace_file(path, document, mode=0o666)
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {path}: {error.strerror}", hint="Name another place with --output."
+        ) from error
