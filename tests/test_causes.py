@@ -71,6 +71,12 @@ TEXTS = {  # what is said, to a word of what is behind it and a word of what men
     "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes": ("memory", "oom"),
     "[Errno 101] the smoke-train has no network": ("wants the network", "settings"),
 }
+KINDS = """
+    fabric-manager driver-mismatch forward-compatibility mps cuda-init no-gpu gpu-memory no-driver
+    driver-too-old no-cuda-build gpu-busy gpu-ecc gpu-stopped no-kernels cudnn shared-memory
+    disk-full gpus-lost threads open-files opencv-libraries library-missing library-mismatch
+    permission memory network
+"""
 SIGNALS = {
     signal.SIGBUS: ("shared memory", "--shm-size"),
     signal.SIGILL: ("another processor", "lscpu"),
@@ -94,6 +100,12 @@ def test_a_text_tells_its_cause_and_its_mend(text: str, told: tuple[str, str]) -
     assert fix in cause.fix
     assert error.message == f"the smoke-train failed, as {cause.reason}: RuntimeError: {text}"
     assert error.hint == cause.fix
+
+
+def test_failures_are_counted_by_kinds_that_stay() -> None:
+    kinds = {cause.kind for text in TEXTS if (cause := find_cause(text))}
+
+    assert kinds == set(KINDS.split())
 
 
 @pytest.mark.parametrize("text", ["", "KeyError: 'x'", "ValueError: unknown format code", "1 of 4"])

@@ -105,17 +105,20 @@ def _out_of_memory(ending: Ending) -> Cause:
     more = "Free memory of the machine" if whole or not limit else "Give it more --memory"
     less = "or use a smaller batch= or fewer workers="
     if ending.exit_code == 0:
-        return Cause(f"the kernel ended one of its processes, as {full}; it went on", f"{more}.")
+        return Cause(
+            f"the kernel ended one of its processes, as {full}; it went on", f"{more}.", "memory"
+        )
     if ending.exit_code == _KILLED:
-        return Cause(f"the kernel ended it, as {full}", f"{more}, {less}.")
+        return Cause(f"the kernel ended it, as {full}", f"{more}, {less}.", "memory")
     tasks = {victim.task for victim in ending.victims}
     if _WORKER_TASK in tasks or _WORKER_LOST.search(ending.output):
         return Cause(
             f"the kernel ended a worker of its data loader, as {full}",
             f"{more}, or use fewer workers= or a smaller batch=; what lies in /dev/shm counts too.",
+            "memory",
         )
     named = ", ".join(sorted(tasks)) or "one of its processes"
-    return Cause(f"the kernel ended {named}, as {full}", f"{more}, {less}.")
+    return Cause(f"the kernel ended {named}, as {full}", f"{more}, {less}.", "memory")
 
 
 def _no_shared_memory(ending: Ending, last_words: str) -> Cause | None:
@@ -126,6 +129,7 @@ def _no_shared_memory(ending: Ending, last_words: str) -> Cause | None:
     return Cause(
         f"its shared memory{has} was full",
         "Give it a larger --shm-size, or use fewer workers= or a smaller batch=.",
+        "shared-memory",
     )
 
 
@@ -133,7 +137,9 @@ def _no_space(ending: Ending) -> Cause | None:
     if not ending.full:
         return None
     where = ", ".join(ending.full)
-    return Cause(f"there is no room to write to {where}", f"Free some space: df -h {where}")
+    return Cause(
+        f"there is no room to write to {where}", f"Free some space: df -h {where}", "disk-full"
+    )
 
 
 def _lost_gpu(ending: Ending) -> Cause | None:
@@ -142,6 +148,7 @@ def _lost_gpu(ending: Ending) -> Cause | None:
             return Cause(
                 f"the GPU {xid.gpu} failed: its driver reports Xid {xid.number}",
                 f"See {advice.KERNEL_LOG}; reset the GPU or reboot, then go on: --resume",
+                "gpu-failed",
             )
     return None
 
@@ -152,7 +159,9 @@ def _ended_by_signal(exit_code: int) -> Cause | None:
         return Cause(
             "it was killed: by docker kill, by a stop after its grace time, or by somebody here",
             "Where it was not you, see docker events and the kernel's log: sudo dmesg.",
+            "killed",
         )
     if number in {each.value for each in signal.Signals}:
-        return Cause(f"it was ended by {signal.Signals(number).name}", "See its last lines.")
+        name = signal.Signals(number).name
+        return Cause(f"it was ended by {name}", "See its last lines.", name.lower())
     return None

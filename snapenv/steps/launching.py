@@ -173,7 +173,7 @@ def end_run(
     asked = bool(signals) or stopped
     resumed = read_resumed(record.training) if record.training else None
     if resumed and resumed.problem and state.exit_code == _NOTHING_TO_RESUME:
-        cause: Cause | None = Cause(resumed.problem, resumed.hint or "")
+        cause: Cause | None = Cause(resumed.problem, resumed.hint or "", "not-resumed")
     else:
         cause = explain_end(_ending(record, state, services, output, asked=asked))
     end = RunEnd(

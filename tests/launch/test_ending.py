@@ -83,6 +83,35 @@ ENDS = {
 }
 
 
+KINDS = {
+    "memory": (
+        "the program itself",
+        "a worker of a data loader, by its words",
+        "a worker of a data loader, by the kernel's",
+        "a child, and the program ended well",
+        "a child by name",
+        "the whole machine",
+    ),
+    "shared-memory": ("shared memory", "a bus error without a word"),
+    "disk-full": ("a full disk in torch's words", "a full disk by the disk"),
+    "gpu-failed": ("a lost GPU by the kernel",),
+    "gpu-stopped": ("an Xid of the program's own",),
+    "gpus-lost": ("lost GPUs by NVML",),
+    "killed": ("killed",),
+    "sigterm": ("ended by another signal",),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in KINDS.items() for name in names]
+)
+def test_an_end_has_a_kind_by_which_it_is_counted(kind: str, name: str) -> None:
+    cause = explain_end(ENDS[name][0])
+
+    assert cause
+    assert cause.kind == kind
+
+
 @pytest.mark.parametrize(("ending", "words"), ENDS.values(), ids=ENDS)
 def test_an_end_is_explained(ending: Ending, words: tuple[str, str]) -> None:
     cause = explain_end(ending)
