@@ -308,10 +308,13 @@ def test_a_row_that_was_written_by_hand_is_named_by_its_table(ledger: Ledger) ->
 
 
 def test_a_number_that_the_ledger_cannot_hold_leaves_nothing(ledger: Ledger) -> None:
+    epochs = [EpochRow(key=KEY, attempt=1, epoch=n, at_ms=n, loss=None) for n in (1, 2**63)]
     with pytest.raises(LedgerError):
-        ledger.put_run_gpu(sample_run_gpu(energy_mj=2**63))
+        ledger.put_epochs(epochs)
+    ledger.put_run(RUN)
 
-    assert ledger.run_gpus_of(KEY) == ()
+    assert ledger.epochs(KEY) == ()
+    assert ledger.run(KEY) == RUN
 
 
 def test_there_is_nothing_to_read_before_the_first_run(path: Path) -> None:
