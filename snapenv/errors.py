@@ -21,6 +21,7 @@
     ├── PackageIndexError         4   a package index does not answer, refuses, or has other bytes
     ├── InstallError              4   uv could not install the lock into the venv
     ├── SmokeTrainError           4   the smoke-train cannot run
+    ├── TeamLedgerError           4   the team's ledger of usage does not answer, or refuses
     ├── WriteError                4   the disk is full, or the place cannot be written
     ├── LockError                 5   something in the environment cannot be locked
     ├── LeakError                 5   something that would leave this machine holds a secret
@@ -150,6 +151,11 @@ class InstallError(SnapenvError):
 class SmokeTrainError(SnapenvError):
     exit_code = 4
     slug = "smoke-train"
+
+
+class TeamLedgerError(SnapenvError):
+    exit_code = 4
+    slug = "team-ledger"
 
 
 class WriteError(SnapenvError):

@@ -18,6 +18,7 @@ from snapenv.model.launch import Port, Status
 from snapenv.model.outcome import Check, Difference, Outcome, Result, Section, Verdict
 from snapenv.model.snapshot import BaseFamily
 from snapenv.model.update import LossesSideBySide, Move
+from snapenv.model.usage_team import TeamGrants
 
 
 class CaptureResult(Result, Struct, frozen=True, kw_only=True):
@@ -458,3 +459,12 @@ class Report(Struct, frozen=True, kw_only=True):
     differences: tuple[Section, ...] = ()  # by what follows from them, where they were asked for
     machines: tuple[Row, ...] = ()
     energy: tuple[str, ...] = ()  # with the factor of an estimate: "0.1 g CO2 at 400 g/kWh"
+
+
+class UsageInitResult(Result, Struct, frozen=True, kw_only=True):
+    """A team's ledger, and who may see what of it."""
+
+    place: str  # the database and its host, without a password
+    roles_made: tuple[str, ...]  # of PostgreSQL, those that were not there
+    tables_made: tuple[str, ...]  # likewise
+    grants: TeamGrants  # all of them, those of before too

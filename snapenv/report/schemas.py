@@ -36,6 +36,7 @@ from snapenv.model.results import (
     StopResult,
     UpdateResult,
     UpResult,
+    UsageInitResult,
 )
 from snapenv.model.usage_report import UsageReportResult
 from snapenv.report.document import JSON_SCHEMA
@@ -69,6 +70,7 @@ RESULTS: Mapping[str, type[Result]] = {
     "up": UpResult,
     "down": DownResult,
     "usage report": UsageReportResult,
+    "usage init": UsageInitResult,
 }
 
 
