@@ -504,8 +504,12 @@ class Sensors(Protocol):
         """Return what the kernel calls the time since its start."""
         ...
 
+    def start_ticks(self, pid: int) -> int | None:
+        """Return when a process started, in clock ticks since the boot; None where it is gone."""
+        ...
+
     def gpus(self, elapsed_ms: int) -> tuple[GpuReading, ...]:
-        """Look at every GPU and every MIG instance; ``elapsed_ms`` ago was the look before."""
+        """Look at every GPU and MIG instance, with the utilisation of the last ``elapsed_ms``."""
         ...
 
     def load(self, pid: int, *, in_group: bool) -> Load | None:
@@ -543,6 +547,7 @@ class Services(Struct, frozen=True, kw_only=True):
     start_sampler: Callable[[], None] = lambda: None
     # Starts snapenv itself with these words, as a process that outlives this one; fails never.
     start_aside: Callable[[Sequence[str]], None] = lambda _: None
+    sensors: Sensors | None = None  # of this machine; None sees nothing
     warnings: Callable[[], tuple[str, ...]] = tuple  # what adapters have to say so far
     certificates: bytes | None = None  # PEM; of this network's own authority, given to a build
 

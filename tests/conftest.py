@@ -115,6 +115,14 @@ def _docker_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_sampler() -> Iterator[None]:
+    """Start no sampler beside each run: what needs one sets its interval."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SNAPENV_SAMPLE_INTERVAL", "0")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _engine(request: pytest.FixtureRequest) -> None:
     """Start the engine for each test that is marked, whether it asks for its address or not."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from snapenv.engine.docker import DockerEngine
     from snapenv.index.wheels import IndexWheels
     from snapenv.model.outcome import Handed, Outcome, Result
-    from snapenv.ports import Engine, Registry, Runs, Services, Target, Venvs, Wheels
+    from snapenv.ports import Engine, Registry, Runs, Sensors, Services, Target, Venvs, Wheels
     from snapenv.secrets.model import Secret
 
 _SHORTEST_SECRET = 8  # characters; shorter ones stand in words
@@ -117,6 +117,8 @@ def _connect(*, say: Callable[[str], None] | None = None) -> Services:
         missing_helpers=_missing_helpers,
         kernel_log=_kernel_log,
         start_aside=_start_aside,
+        start_sampler=lambda: _start_sampler(state),
+        sensors=cast("Sensors", _Lazy(lambda: _sensors(state))),
         certificates=_certificates(),
         warnings=lambda: tuple(warnings),
     )
@@ -223,6 +225,28 @@ def _kernel_log(since_s: float) -> tuple[str, ...]:
     from snapenv.targets.kernel_log import read_kernel_log
 
     return read_kernel_log(since_s)
+
+
+def _start_sampler(state: Path) -> None:
+    """Start what looks at runs from outside, or wake it."""
+    from snapenv.targets.sampler_process import start_sampler
+    from snapenv.usage.ledger import ledger_path
+    from snapenv.usage.sampler_place import lock_path, pipe_path
+
+    if os.environ.get("SNAPENV_SAMPLE_INTERVAL") == "0":
+        return
+    ledger, named = ledger_path(state, os.environ), os.environ.get("SNAPENV_LEDGER", "")
+    # It starts in another folder.
+    absolute = {} if not named or "://" in named else {"SNAPENV_LEDGER": str(ledger)}
+    start_sampler(lock_path(ledger), pipe_path(ledger), {**os.environ, **absolute})
+
+
+def _sensors(state: Path) -> Sensors:
+    from snapenv.targets.sensors import MachineSensors
+    from snapenv.usage.ledger import ledger_path
+    from snapenv.usage.sampler_place import pipe_path
+
+    return MachineSensors(pipe_path(ledger_path(state, os.environ)))
 
 
 def _missing_helpers() -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from snapenv.cli.options import json_option
 _COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("usage_report", "report"),
     "init": ("usage_init", "init"),
+    "sample": ("usage_sample", "sample"),
 }
 
 _FOR_PROGRAMS = ("sample",)  # that no person types

@@ -231,6 +231,7 @@ class Beat(Struct, frozen=True, kw_only=True):
 
     key: str  # of the run
     at_ms: int
+    boot_ms: int  # the same moment by CLOCK_BOOTTIME
     boot_id: str  # of the kernel: another one after a restart of the machine
     pid: int
     ticks: int  # when the process started, in clock ticks since the boot: a PID is used again

@@ -1,4 +1,4 @@
-"""snapenv itself as a process aside, which no end of the one that started it ends."""
+"""Programs of snapenv's own that outlive the command that starts them."""
 
 from __future__ import annotations
 
@@ -8,31 +8,25 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+_SHELL = "/bin/sh"
+_DETACH = 'cd / && nice -n 5 "$@" &'
 
 
-def start_aside(words: Sequence[str]) -> None:
+def start_aside(words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
     """Start snapenv with these words, in a session of its own, without any terminal or stream.
 
-    Its parent is the machine's first process: nobody has to wait for it. What it prints is lost.
+    A shell starts it and ends, so that its parent is the machine's first process: nobody has to
+    wait for it, and no signal of a terminal or a process group reaches it. What it prints is lost.
+    Where the system ends all that a login has left behind (logind's KillUserProcesses), or a job of
+    Slurm ends, it ends too.
     """
+    nowhere = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in range(3)]
+    argv = (_SHELL, "-c", _DETACH, "snapenv", sys.executable, "-m", "snapenv", *words)
+    variables = os.environ if environment is None else environment
     with contextlib.suppress(OSError):  # no more processes
-        child = os.fork()
-        if child:
-            os.waitpid(child, 0)
-            return
-        _become(words)
-
-
-def _become(words: Sequence[str]) -> None:
-    """Replace this process, a child that shares all with its parent, by that program."""
-    try:
-        os.setsid()
-        if os.fork() == 0:
-            nothing = os.open(os.devnull, os.O_RDWR)
-            for stream in (0, 1, 2):
-                os.dup2(nothing, stream)
-            os.chdir("/")
-            os.execv(sys.executable, (sys.executable, "-m", "snapenv", *words))  # noqa: S606 - no shell
-    finally:
-        os._exit(1)
+        shell = os.posix_spawn(
+            _SHELL, argv, variables, file_actions=nowhere, setsid=True, setsigmask=()
+        )
+        os.waitpid(shell, 0)

@@ -40,7 +40,7 @@ class NvmlGpus:
     def look(self, elapsed_ms: int) -> tuple[GpuReading, ...]:
         """Look at each GPU once; one that is lost is left out until it answers again.
 
-        ``elapsed_ms`` is how long ago the look before was.
+        Samples of utilisation are those of the last ``elapsed_ms``.
         """
         if self._devices is None:
             self._devices = _find_devices()
@@ -58,6 +58,7 @@ class _Device:
         support = self._ask("nvmlGpmQueryDeviceSupport", of=parent or handle)
         self._has_gpm = bool(support and support.isSupportedDevice)
         self._gpm_sample: Any = None
+        self._gpm_ms = 0  # when it was taken
 
     def look(self, elapsed_ms: int) -> GpuReading | None:
         memory = self._ask("nvmlDeviceGetMemoryInfo")
@@ -78,7 +79,7 @@ class _Device:
 
     def _utilization(self, elapsed_ms: int) -> tuple[UtilSource | None, tuple[Utilization, ...]]:
         if self._has_gpm:
-            return self._from_gpm(elapsed_ms)
+            return self._from_gpm()
         if self._parent:
             return None, ()
         now_us = time.time_ns() // 1000
@@ -93,11 +94,14 @@ class _Device:
         rates = self._ask("nvmlDeviceGetUtilizationRates")
         return ("nvml", (Utilization(0, float(rates.gpu)),)) if rates else (None, ())
 
-    def _from_gpm(self, elapsed_ms: int) -> tuple[UtilSource | None, tuple[Utilization, ...]]:
+    def _from_gpm(self) -> tuple[UtilSource | None, tuple[Utilization, ...]]:
         """Compare a sample with the one before; the first tells nothing yet."""
+        now_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+        elapsed_ms = now_ms - self._gpm_ms
         if self._gpm_sample and elapsed_ms < _LEAST_GPM_MS:
             return None, ()
         before, self._gpm_sample = self._gpm_sample, self._take_gpm_sample()
+        self._gpm_ms = now_ms
         try:
             if before is None or self._gpm_sample is None:
                 return None, ()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from snapenv.model.sampling import GpuReading, Load, Moment
 from snapenv.targets.gpu_samples import NvmlGpus
 from snapenv.targets.loads import find_groups, load_of_group, load_of_tree
+from snapenv.targets.venv_runs import start_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +35,10 @@ class MachineSensors:
     def boot_id(self) -> str:
         """Return what the kernel calls the time since its start."""
         return _BOOT_ID.read_text().strip()
+
+    def start_ticks(self, pid: int) -> int | None:
+        """Return when a process started, in clock ticks since the boot."""
+        return start_ticks(pid)
 
     def gpus(self, elapsed_ms: int) -> tuple[GpuReading, ...]:
         """Look at every GPU and every MIG instance."""

@@ -123,7 +123,7 @@ class VenvRuns(Struct, frozen=True):
         found = self._read(run)
         if found is None:
             return None
-        running = _ticks(found.pid) == found.ticks and found.exit_code is None
+        running = start_ticks(found.pid) == found.ticks and found.exit_code is None
         code, finished = found.exit_code, found.finished
         if code is None and not running:
             code, finished = self._ended(run)
@@ -168,7 +168,7 @@ class VenvRuns(Struct, frozen=True):
     def signal(self, run: str, number: int) -> None:
         """Send a signal to the process group of a run."""
         found = self._read(run)
-        if found and _ticks(found.pid) == found.ticks:
+        if found and start_ticks(found.pid) == found.ticks:
             _send(found.pid, number, group=found.group)
 
     def wait(self, run: str, timeout_s: float | None = None) -> RunState | None:
@@ -253,7 +253,7 @@ class VenvRuns(Struct, frozen=True):
 
     def _note(self, launch: Launch, pid: int, *, group: bool) -> None:
         """Write down what finds a process again."""
-        ticks = _ticks(pid) or 0
+        ticks = start_ticks(pid) or 0
         process = _Process(pid=pid, ticks=ticks, started=_now(), launch=launch, group=group)
         self._write(launch.run, process)
 
@@ -335,7 +335,7 @@ def _send(pid: int, number: int, *, group: bool) -> None:
         (os.killpg if group else os.kill)(pid, number)
 
 
-def _ticks(pid: int) -> int | None:
+def start_ticks(pid: int) -> int | None:
     """Return when a process began; None where there is none, or only what it left to its parent.
 
     Source: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html

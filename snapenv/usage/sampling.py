@@ -36,6 +36,7 @@ HELD_BACK = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
 
 _JUMP_MS = 1000  # by which both clocks may differ between two looks
 _GAP = 3  # intervals; what lies further back was not seen
+_LEAST_GAP_MS = 5000  # in which a sampler has started
 _SLACK_MS = 50  # between the reading of the clock and of the GPU
 _NO_GPU = "cpu"  # the name in samples of a run that uses none
 
@@ -71,7 +72,7 @@ def fold(
     utilisation for it, and it is not so long that nobody can have been looking.
     """
     elapsed_ms = max(now.boot_ms - watched.since.boot_ms, 0)
-    gap = elapsed_ms > _GAP * interval_ms
+    gap = elapsed_ms > max(_GAP * interval_ms, _LEAST_GAP_MS)
     key, by_gpu = watched.run.key, {reading.gpu: reading for reading in readings}
     rows = {(row.gpu, row.month): row for row in watched.rows}
     events = list(_clock_events(watched, now, elapsed_ms, gap=gap))
@@ -133,16 +134,29 @@ def used_gpus(
     Where it was given all and nobody knew them, these are all; where it was given none, those on
     which its processes are, as in a venv of a machine whose driver has no files.
     """
-    models = {one.gpu: one.model for one in _leaves(readings)}
-    if run.gpus:
-        return tuple(
-            UsedGpu(uuid=one.uuid, model=models.get(one.uuid, one.model)) for one in run.gpus
-        )
-    if run.gpus_asked:
-        return tuple(UsedGpu(uuid=gpu, model=model) for gpu, model in models.items())
-    own = load.pids if load else frozenset()
+    models = {one.gpu: one.model for one in readings}
+    used = [one.uuid for one in run.gpus]
+    if run.gpus_asked is None:
+        own = load.pids if load else frozenset()
+        used += [one.gpu for one in _leaves(readings) if one.pids & own and one.gpu not in used]
+    elif not used:
+        used = [one.gpu for one in _leaves(readings)]
+    known = {one.uuid: one.model for one in run.gpus}
+    return tuple(UsedGpu(uuid=one, model=models.get(one) or known[one]) for one in used)
+
+
+def before_end(readings: Sequence[GpuReading], late_ms: int) -> tuple[GpuReading, ...]:
+    """Return what GPUs did until so long ago, when a run ended."""
     return tuple(
-        UsedGpu(uuid=one.gpu, model=one.model) for one in _leaves(readings) if one.pids & own
+        replace(
+            reading,
+            utilizations=tuple(
+                replace(one, age_ms=one.age_ms - late_ms)
+                for one in reading.utilizations
+                if one.age_ms >= late_ms
+            ),
+        )
+        for reading in readings
     )
 
 
@@ -211,10 +225,12 @@ def _percents(reading: GpuReading, elapsed_ms: int) -> tuple[float, ...]:
 def _energy_mj(
     reading: GpuReading, counter_mj: int | None, elapsed_ms: int, *, gap: bool
 ) -> int | None:
-    """Return what a GPU took by its counter, which goes on in gaps; else by its power."""
-    if reading.energy_mj is not None:
-        # A counter that was never read, or began anew with the driver, tells nothing yet.
-        return max(reading.energy_mj - counter_mj, 0) if counter_mj is not None else 0
+    """Return what a GPU took by its counter, which goes on in gaps; else by its power.
+
+    A counter that was never read, or that began anew with the driver, tells nothing yet.
+    """
+    if reading.energy_mj is not None and counter_mj is not None and reading.energy_mj >= counter_mj:
+        return reading.energy_mj - counter_mj
     if reading.power_mw is None or gap:
         return None
     return reading.power_mw * elapsed_ms // 1000

@@ -11,12 +11,12 @@ _SECONDS = 5.0  # for what was killed to be gone, on a machine that has much to 
 def all_end(*pids: int) -> bool:
     """Tell whether these processes are gone, or will be in a moment."""
     until = time.monotonic() + _SECONDS
-    while any(map(_is_running, pids)) and time.monotonic() < until:
+    while any(map(is_running, pids)) and time.monotonic() < until:
         time.sleep(0.05)
-    return not any(map(_is_running, pids))
+    return not any(map(is_running, pids))
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Tell whether a process lives; one that ended and was not yet waited for does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

@@ -180,7 +180,7 @@ def test_a_gpu_is_known_from_its_first_moment_to_its_last(ledger: Ledger) -> Non
 def test_epochs_events_and_beats_are_found_by_their_run(ledger: Ledger) -> None:
     epochs = [EpochRow(key=KEY, attempt=1, epoch=n, at_ms=n, loss=1 / n) for n in (1, 2)]
     again = EpochRow(key=KEY, attempt=1, epoch=2, at_ms=9, loss=0.4)
-    beat = Beat(key=KEY, at_ms=1, boot_id="b", pid=7, ticks=70)
+    beat = Beat(key=KEY, at_ms=1, boot_ms=2, boot_id="b", pid=7, ticks=70)
     ledger.put_epochs([*epochs, again])
     ledger.add_event(sample_event())
     ledger.beat(beat)
@@ -213,7 +213,7 @@ def test_what_was_not_handed_over_is_in_the_outbox_runs_first(ledger: Ledger) ->
     ledger.put_run(RUN)
     ledger.put_run(OTHER)
     ledger.add_samples([sample_sample()])
-    ledger.beat(Beat(key=KEY, at_ms=1, boot_id="b", pid=7, ticks=70))
+    ledger.beat(Beat(key=KEY, at_ms=1, boot_ms=2, boot_id="b", pid=7, ticks=70))
 
     lines = ledger.outbox(10)
 

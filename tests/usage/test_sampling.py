@@ -117,12 +117,12 @@ def test_a_time_of_months_has_a_part_for_each() -> None:
 
 
 def test_energy_is_what_the_counter_grew_by_and_never_shrinks() -> None:
-    first = look(begun(), reading(90, energy_mj=5000))
-    second = look(first.watched, reading(90, energy_mj=12_000))
-    reloaded = look(second.watched, reading(90, energy_mj=7))
+    first = look(begun(), reading(90, energy_mj=5000, power_mw=100))
+    second = look(first.watched, reading(90, energy_mj=12_000, power_mw=100))
+    reloaded = look(second.watched, reading(90, energy_mj=7, power_mw=100))
 
     energies = [one.watched.rows[0].energy_mj for one in (first, second, reloaded)]
-    assert energies == [0, 7000, 7000]
+    assert energies == [1500, 8500, 10_000]
 
 
 def test_without_a_counter_energy_is_power_times_time() -> None:

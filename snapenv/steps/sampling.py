@@ -1,0 +1,357 @@
+"""The sampler: looks at all runs of this machine that go on, one step at a time.
+
+What it knows of a run is in the ledger after each look, so that another sampler goes on where one
+was killed. A ledger that cannot be written ends no run: rows wait in memory, and a gap is told once
+it can be written again.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from snapenv.errors import (
+    EngineError,
+    EngineMissingError,
+    NotFoundError,
+    PlaceBusyError,
+    WriteError,
+)
+from snapenv.launch.records import now as rfc3339_now
+from snapenv.launch.records import read_end, read_record
+from snapenv.model.launch import RunEnd, RunRecord, RunState
+from snapenv.model.sampling import Moment
+from snapenv.model.usage import Beat, UsageRun
+from snapenv.steps.launching import end_unseen
+from snapenv.usage.sampling import (
+    Watched,
+    before_end,
+    event,
+    fold,
+    is_settled,
+    machine_gpus,
+    settle,
+    used_gpus,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from snapenv.model.sampling import GpuReading, Load
+    from snapenv.model.usage import RunGpu, Sample, UsageEvent
+    from snapenv.ports import Sensors, Services
+    from snapenv.usage.ledger import Ledger
+
+_DAY_MS = 86_400_000
+_WEEK_MS = 7 * _DAY_MS  # in which an ended run is looked for that nobody has settled
+_RECENT_MS = 600_000  # the same, once that was done
+_NEVER_MS = 1 << 62
+_KEPT_MS = 90 * _DAY_MS  # of samples
+_HOUR_MS = 3_600_000
+_PATIENCE_MS = 5000  # with a command that waits for the end itself, and knows more of it
+_SOON_S = 0.3
+_JUST_NOW_MS = 2000  # an engine tells ends to the second
+_UNWRITABLE = (WriteError, PlaceBusyError)
+
+
+class _Tracked(Struct, frozen=True, kw_only=True):
+    """A run, as it was at the last look."""
+
+    watched: Watched
+    record: RunRecord | None  # None where a command runs it that keeps none: verify
+    keeper: tuple[int, int] | None  # that command, by its PID and start
+    start_boot_ms: int
+    pid: int | None = None
+    ended: Moment | None = None  # when it was first seen to be over
+    orphan: bool = False
+
+
+class Sampler:
+    """Looks at runs; ``look`` is called at every interval, and when a run begins or ends."""
+
+    def __init__(
+        self, ledger: Ledger, services: Services, sensors: Sensors, *, interval_ms: int
+    ) -> None:
+        self._ledger, self._services, self._sensors = ledger, services, sensors
+        self._interval_ms = interval_ms
+        self._host, self._boot_id = os.uname().nodename, sensors.boot_id()
+        self._ticks = sensors.start_ticks(os.getpid()) or 0
+        self._tracked: dict[str, _Tracked] = {}
+        self._settled: set[str] = set()
+        self._events: list[UsageEvent] = []  # that the ledger has not yet
+        self._last: Moment | None = None
+        self._unwritable: Moment | None = None  # since when
+        self._kept_house_ms = -_HOUR_MS
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes whose end is the end of a run."""
+        going = (one for one in self._tracked.values() if one.ended is None)
+        return tuple(pid for one in going if (pid := one.pid or (one.keeper or (None,))[0]))
+
+    def patience_s(self, interval_s: float) -> float:
+        """Return how long to wait: not long for a run that is over and has no end yet."""
+        ending = any(one.ended for one in self._tracked.values())
+        return min(_SOON_S, interval_s) if ending else interval_s
+
+    def look(self) -> bool:
+        """Look at all runs that go on, and write down what was seen; tell whether any does.
+
+        Raises:
+            LedgerError: The ledger is damaged.
+        """
+        at = self._sensors.now()
+        for run in self._runs(at):
+            tracked = self._tracked.get(run.key) or self._begin(run, at)
+            self._tracked[run.key] = replace(tracked, watched=replace(tracked.watched, run=run))
+        since_ms = (one.watched.since.boot_ms for one in self._tracked.values())
+        readings = self._sensors.gpus(at.boot_ms - min(since_ms, default=at.boot_ms))
+        for tracked in tuple(self._tracked.values()):
+            self._look_at(tracked, at, readings)
+        self._keep_house(at, readings)
+        self._last = at
+        return bool(self._tracked)
+
+    def _runs(self, at: Moment) -> Iterable[UsageRun]:
+        """Return the runs of this machine that go on, or have ended and are not settled."""
+        before = min(at, self._last, key=_wall) if self._last else at
+        since_ms = before.wall_ms - (_RECENT_MS if self._last else _WEEK_MS)
+        runs = {key: one.watched.run for key, one in self._tracked.items()}
+        try:
+            runs = {key: self._ledger.run(key) or run for key, run in runs.items()}
+            runs |= {run.key: run for run in self._ledger.runs(since_ms, _NEVER_MS)}
+        except _UNWRITABLE:
+            pass  # as it was
+        return [one for one in runs.values() if self._is_due(one)]
+
+    def _is_due(self, run: UsageRun) -> bool:
+        if run.key in self._settled or run.source != "snapenv" or run.host != self._host:
+            return False
+        if run.ended_ms is None or run.key in self._tracked:
+            return True
+        if is_settled(run, self._ledger.run_gpus_of(run.key)):
+            self._settled.add(run.key)
+            return False
+        return True
+
+    def _look_at(self, tracked: _Tracked, at: Moment, readings: Sequence[GpuReading]) -> None:
+        if tracked.watched.run.ended_ms is None:
+            tracked = self._see_state(tracked, at)
+        run = tracked.watched.run
+        self._tracked[run.key] = tracked
+        if run.ended_ms is not None:
+            self._settle(tracked, at, readings)
+        elif tracked.ended is None:
+            self._grow(tracked, at, readings)
+
+    def _begin(self, run: UsageRun, at: Moment) -> _Tracked:
+        """Begin with a run, or go on where another sampler has ended."""
+        beat = self._ledger.beats().get(run.key)
+        age_ms = max(at.wall_ms - run.started_ms, 0)
+        since = Moment(wall_ms=run.started_ms, boot_ms=max(at.boot_ms - age_ms, 0))
+        start_boot_ms, orphan = since.boot_ms, False
+        if beat:
+            since = Moment(wall_ms=beat.at_ms, boot_ms=beat.boot_ms)
+            start_boot_ms = beat.boot_ms - max(beat.at_ms - run.started_ms, 0)
+            orphan = beat.boot_id != self._boot_id
+        try:
+            record = read_record(self._services.state or Path(), run.run)
+        except NotFoundError:
+            record = None
+        return _Tracked(
+            watched=Watched(run=run, since=since, rows=self._ledger.run_gpus_of(run.key)),
+            record=record,
+            keeper=(beat.pid, beat.ticks) if beat and record is None else None,
+            start_boot_ms=start_boot_ms,
+            orphan=orphan,
+        )
+
+    def _see_state(self, tracked: _Tracked, at: Moment) -> _Tracked:
+        """Find out whether a run goes on; one that is over is closed, unless its command does."""
+        record, run = tracked.record, tracked.watched.run
+        if record is None:
+            if not tracked.orphan and self._is_kept(tracked.keeper):
+                return tracked
+            return self._close_orphan(tracked)
+        runs = self._services.containers if record.engine else self._services.processes
+        try:
+            state = runs.state(run.run)
+        except (EngineMissingError, EngineError):  # it may come back, and the run with it
+            return self._close_orphan(tracked) if tracked.orphan else tracked
+        if state is None:
+            return self._close_orphan(tracked)
+        if state.running:
+            return replace(tracked, pid=state.pid if self._is_local(record) else None)
+        ended = tracked.ended or _end_moment(tracked, state, at)
+        waited_ms = at.boot_ms - ended.boot_ms
+        if not record.detached and not tracked.orphan and waited_ms < _PATIENCE_MS:
+            return replace(tracked, ended=ended)
+        return self._close(replace(tracked, ended=ended), record, state)
+
+    def _is_local(self, record: RunRecord) -> bool:
+        return record.engine is None or self._services.engine.describe().local
+
+    def _is_kept(self, keeper: tuple[int, int] | None) -> bool:
+        return keeper is None or self._sensors.start_ticks(keeper[0]) == keeper[1]
+
+    def _close(self, tracked: _Tracked, record: RunRecord, state: RunState) -> _Tracked:
+        """Write down the end of a run that nobody else has seen."""
+        run, runs = tracked.watched.run, self._services.processes
+        if record.engine:
+            runs = self._services.containers
+        end = read_end(self._services.state or Path(), run.run)
+        end = end or end_unseen(record, runs, state, self._services)
+        if end.exit_code is None:
+            return self._close_orphan(tracked)
+        ended = tracked.ended or tracked.watched.since
+        return self._closed(tracked, ended, end)
+
+    def _close_orphan(self, tracked: _Tracked) -> _Tracked:
+        """End a run whose end nobody has seen at the last sign of its life."""
+        since = tracked.watched.since
+        end = RunEnd(exit_code=None, finished=rfc3339_now(), cause="nobody has seen its end")
+        closed = self._closed(tracked, since, end)
+        if closed.watched.run.ended_ms is not None:
+            self._events.append(event(tracked.watched.run.key, since.wall_ms, "orphaned"))
+        return closed
+
+    def _closed(self, tracked: _Tracked, ended: Moment, end: RunEnd) -> _Tracked:
+        run = tracked.watched.run
+        fields = {
+            "ended_ms": ended.wall_ms,
+            "duration_ms": max(ended.boot_ms - tracked.start_boot_ms, 0),
+            "exit_code": end.exit_code,
+            "cause": end.cause,
+        }
+        try:
+            run = self._ledger.change_run(run.key, **fields)
+        except _UNWRITABLE:
+            return tracked
+        return replace(tracked, watched=replace(tracked.watched, run=run))
+
+    def _settle(self, tracked: _Tracked, at: Moment, readings: Sequence[GpuReading]) -> None:
+        """Count the rest of a run that has ended, and make the time of its GPUs its own."""
+        watched = tracked.watched
+        late_ms = max(at.wall_ms - (watched.run.ended_ms or 0), 0)
+        end = Moment(wall_ms=at.wall_ms - late_ms, boot_ms=at.boot_ms - late_ms)
+        if end.boot_ms > watched.since.boot_ms:
+            tracked = self._grow(tracked, end, before_end(readings, late_ms), is_last=True)
+        rows = settle(tracked.watched.run, tracked.watched.rows)
+        if self._save(tracked.watched.rows, rows, (), ()):
+            self._settled.add(watched.run.key)
+            del self._tracked[watched.run.key]
+
+    def _grow(
+        self,
+        tracked: _Tracked,
+        at: Moment,
+        readings: Sequence[GpuReading],
+        *,
+        is_last: bool = False,
+    ) -> _Tracked:
+        """Add what was seen since the look before, and write it down."""
+        load = self._load(tracked)
+        watched = self._with_gpus(tracked.watched, readings, load)
+        folded = fold(watched, at, readings, load, interval_ms=self._interval_ms)
+        grown = replace(tracked, watched=folded.watched)
+        self._tracked[watched.run.key] = grown
+        self._events += folded.events
+        beats = () if is_last else (self._beat(tracked, at),)
+        self._save(tracked.watched.rows, folded.watched.rows, folded.samples, beats)
+        return grown
+
+    def _load(self, tracked: _Tracked) -> Load | None:
+        if tracked.pid is None:
+            return None
+        in_group = tracked.record is not None and tracked.record.engine is not None
+        return self._sensors.load(tracked.pid, in_group=in_group)
+
+    def _with_gpus(
+        self, watched: Watched, readings: Sequence[GpuReading], load: Load | None
+    ) -> Watched:
+        """Write down which GPUs a run uses, once more is known of them."""
+        gpus = used_gpus(watched.run, readings, load)
+        if gpus == watched.run.gpus:
+            return watched
+        try:
+            return replace(watched, run=self._ledger.change_run(watched.run.key, gpus=gpus))
+        except _UNWRITABLE:
+            return watched
+
+    def _beat(self, tracked: _Tracked, at: Moment) -> Beat:
+        pid, ticks = tracked.keeper or (os.getpid(), self._ticks)
+        return Beat(
+            key=tracked.watched.run.key,
+            at_ms=at.wall_ms,
+            boot_ms=at.boot_ms,
+            boot_id=self._boot_id,
+            pid=pid,
+            ticks=ticks,
+        )
+
+    def _save(
+        self,
+        before: Iterable[RunGpu],
+        rows: Iterable[RunGpu],
+        samples: Iterable[Sample],
+        beats: Iterable[Beat],
+    ) -> bool:
+        """Write what is new; where that fails, rows and events wait for the next time."""
+        changed = set(rows) - (set() if self._unwritable else set(before))
+        try:
+            for row in changed:
+                self._ledger.put_run_gpu(row)
+            for beat in beats:
+                self._ledger.beat(beat)
+            self._tell_unwritten()
+            while self._events:
+                self._ledger.add_event(self._events[0])
+                del self._events[0]
+            self._ledger.add_samples(samples)
+        except _UNWRITABLE:
+            self._unwritable = self._unwritable or self._last or self._sensors.now()
+            return False
+        return True
+
+    def _tell_unwritten(self) -> None:
+        """Tell of each run for how long the ledger could not be written."""
+        since, self._unwritable = self._unwritable, None
+        if since:
+            lost_ms = self._sensors.now().boot_ms - since.boot_ms
+            self._events += (
+                event(key, since.wall_ms, "gap", value=lost_ms, text="the ledger was not writable")
+                for key in self._tracked
+            )
+
+    def _keep_house(self, at: Moment, readings: Sequence[GpuReading]) -> None:
+        """Note which GPUs this machine has and forget old samples, now and then and at the end."""
+        if self._tracked and at.boot_ms - self._kept_house_ms < _HOUR_MS:
+            return
+        self._kept_house_ms = at.boot_ms
+        try:
+            self._ledger.see_gpus(machine_gpus(self._host, at, readings))
+            self._ledger.forget_samples(at.wall_ms - _KEPT_MS)
+        except _UNWRITABLE:
+            pass  # the next time
+
+
+def _end_moment(tracked: _Tracked, state: RunState, at: Moment) -> Moment:
+    """Return when a run ended that is seen to be over: to the millisecond, if that is just now."""
+    finished = state.finished
+    if finished is None:
+        return at
+    wall_ms = round(datetime.fromisoformat(finished[:19] + "+00:00").timestamp() * 1000)
+    ago_ms = at.wall_ms - wall_ms
+    if ago_ms <= _JUST_NOW_MS:
+        return at
+    boot_ms = max(at.boot_ms - ago_ms, tracked.watched.since.boot_ms)
+    return Moment(wall_ms=wall_ms, boot_ms=boot_ms)
+
+
+def _wall(moment: Moment) -> int:
+    return moment.wall_ms

@@ -1,0 +1,442 @@
+"""The sampler's steps: a real ledger and real records, with runs and sensors that the test moves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec.structs import replace
+
+from snapenv.errors import EngineMissingError
+from snapenv.launch.records import write_end, write_record
+from snapenv.model.launch import InVenv, Launch, RunEnd, RunRecord, RunState
+from snapenv.model.sampling import GpuReading, Load, Moment, Utilization
+from snapenv.model.usage import Beat, UsageEvent, UsageRun, UsedGpu
+from snapenv.ports import Services
+from snapenv.steps.sampling import Sampler
+from snapenv.usage.ledger import Ledger, open_ledger
+from tests.fakes import FakeRuns
+from tests.small_disk import mounted
+from tests.workflows.services import services as fake_services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+NOVEMBER = 1_795_000_000_000
+GPU = "GPU-0"
+RUN = UsageRun(
+    key="k",
+    run="261128-192551-4f2a",
+    kind="run",
+    user="ann",
+    host=os.uname().nodename,
+    gpus=(UsedGpu(uuid=GPU, model="NVIDIA H200"),),
+    gpus_asked="0",
+    started_ms=NOVEMBER,
+)
+KEEPER = (4321, 99)  # a PID, and when it started
+HOUR_MS = 3_600_000
+
+
+@dataclass
+class FakeSensors:
+    """A machine whose time goes on when the test says so."""
+
+    at: Moment = field(default_factory=lambda: Moment(wall_ms=NOVEMBER, boot_ms=500_000))
+    boot: str = "boot-1"
+    readings: tuple[GpuReading, ...] = ()
+    loads: dict[int, Load] = field(default_factory=dict)
+    ticks: dict[int, int] = field(default_factory=lambda: dict((KEEPER,)))
+    asked_ms: list[int] = field(default_factory=list)
+
+    def now(self) -> Moment:
+        return self.at
+
+    def boot_id(self) -> str:
+        return self.boot
+
+    def start_ticks(self, pid: int) -> int | None:
+        return self.ticks.get(pid)
+
+    def gpus(self, elapsed_ms: int) -> tuple[GpuReading, ...]:
+        self.asked_ms.append(elapsed_ms)
+        return self.readings
+
+    def load(self, pid: int, *, in_group: bool) -> Load | None:
+        assert in_group in {True, False}
+        return self.loads.get(pid)
+
+    def wait(self, seconds: float, pids: Sequence[int]) -> None:
+        raise NotImplementedError
+
+    def later(self, elapsed_ms: int, *, jump_ms: int = 0) -> None:
+        self.at = Moment(
+            wall_ms=self.at.wall_ms + elapsed_ms + jump_ms, boot_ms=self.at.boot_ms + elapsed_ms
+        )
+
+
+class NoEngineRuns(FakeRuns):
+    """Runs of an engine that does not answer."""
+
+    def state(self, run: str) -> RunState | None:
+        raise EngineMissingError(f"nothing answers for {run}", hint="Start it.")
+
+
+@dataclass
+class Place:
+    """A ledger, and all that a sampler works with."""
+
+    ledger: Ledger
+    services: Services
+    sensors: FakeSensors = field(default_factory=FakeSensors)
+
+    def sampler(self) -> Sampler:
+        return Sampler(self.ledger, self.services, self.sensors, interval_ms=15_000)
+
+    @property
+    def runs(self) -> FakeRuns:
+        assert isinstance(self.services.processes, FakeRuns)
+        return self.services.processes
+
+    def begin(self, run: UsageRun = RUN, *, detached: bool = True, **record: Any) -> None:  # noqa: ANN401
+        """Let a run begin: in the ledger, in the records, and as a process."""
+        launch = Launch(run=run.run, place=InVenv(folder="/env"), argv=("true",))
+        fields = {"engine": None, "results": None, "detached": detached, **record}
+        written = RunRecord(
+            run=run.run,
+            kind="run",
+            ref="tag",
+            snapshot=None,
+            created="2026-11-18T00:00:00Z",
+            launch=launch,
+            **fields,
+        )
+        write_record(self.services.state or Path(), written)
+        self.ledger.put_run(run)
+        self.runs.states[run.run] = RunState(run=run.run, status="running", pid=7)
+
+    def end(self, code: int | None, *, finished: str | None = None) -> None:
+        """Let the process of the run end."""
+        self.runs.states[RUN.run] = RunState(
+            run=RUN.run, status="exited", exit_code=code, finished=finished
+        )
+
+    def run(self) -> UsageRun:
+        run = self.ledger.run("k")
+        assert run
+        return run
+
+    def allocated_ms(self) -> int:
+        return sum(row.allocated_ms for row in self.ledger.run_gpus_of("k"))
+
+    def covered_ms(self) -> int:
+        return sum(row.covered_ms for row in self.ledger.run_gpus_of("k"))
+
+    def events(self) -> list[tuple[str, int, int | None]]:
+        return [(one.kind, one.at_ms - NOVEMBER, one.value) for one in self.told()]
+
+    def told(self) -> tuple[UsageEvent, ...]:
+        return self.ledger.events_of("k")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with open_ledger(tmp_path / "usage.sqlite3") as ledger:
+        made = Place(ledger, replace(fake_services(), state=tmp_path / "state"))
+        made.sensors.readings = (reading(80),)
+        yield made
+
+
+def reading(*percents: float, ages_ms: Sequence[int] = (), **more: Any) -> GpuReading:  # noqa: ANN401
+    ages = ages_ms or [0] * len(percents)
+    return GpuReading(
+        gpu=GPU,
+        number="0",
+        model="NVIDIA H200",
+        util_source="nvml",
+        utilizations=tuple(map(Utilization, ages, percents)),
+        **more,
+    )
+
+
+def looks(place: Place, sampler: Sampler, *elapsed_ms: int) -> list[bool]:
+    going = list[bool]()
+    for one in elapsed_ms:
+        place.sensors.later(one)
+        going.append(sampler.look())
+    return going
+
+
+def test_a_run_is_looked_at_until_its_end_and_its_gpus_time_is_its_own(place: Place) -> None:
+    place.begin()
+    sampler = place.sampler()
+
+    assert looks(place, sampler, 200, 15_000, 15_000) == [True, True, True]
+    assert sampler.pids == (7,)
+    assert (place.allocated_ms(), place.covered_ms()) == (30_200, 30_200)
+    place.end(3)
+    assert looks(place, sampler, 4000) == [False]
+
+    run = place.run()
+    assert (run.exit_code, run.ended_ms, run.duration_ms) == (3, NOVEMBER + 34_200, 34_200)
+    assert place.allocated_ms() == 34_200
+    (row,) = place.ledger.run_gpus_of("k")
+    assert row.buckets == (0, 0, 0, 0, 0, 0, 0, 0, row.covered_ms, 0)
+    assert len(place.ledger.samples("k")) == 4
+    assert place.events() == []
+
+
+def test_a_command_that_waits_for_the_end_closes_the_run_itself(place: Place) -> None:
+    place.begin(detached=False)
+    sampler = place.sampler()
+    looks(place, sampler, 0, 10_000)
+    place.end(3)
+
+    assert looks(place, sampler, 0) == [True]
+    assert sampler.pids == ()
+    assert sampler.patience_s(15.0) < 1
+    place.ledger.change_run(
+        "k", ended_ms=NOVEMBER + 9000, duration_ms=9000, exit_code=3, failure="x"
+    )
+    assert looks(place, sampler, 500) == [False]
+
+    assert place.run().failure == "x"
+    assert (place.allocated_ms(), place.covered_ms()) == (9000, 9000)
+
+
+def test_a_command_that_was_killed_does_not_and_the_sampler_does(place: Place) -> None:
+    place.begin(detached=False)
+    sampler = place.sampler()
+    looks(place, sampler, 0, 10_000)
+    place.end(137)
+
+    looks(place, sampler, 0, 4000)
+    assert place.run().ended_ms is None
+    looks(place, sampler, 2000)
+
+    run = place.run()
+    assert (run.exit_code, run.duration_ms) == (137, 10_000)
+    assert place.allocated_ms() == 10_000
+
+
+def test_a_sampler_that_was_killed_costs_no_allocated_time(place: Place) -> None:
+    place.begin()
+    looks(place, place.sampler(), 0, 15_000, 15_000)
+
+    looks(place, place.sampler(), 20_000)
+
+    assert (place.allocated_ms(), place.covered_ms()) == (50_000, 50_000)
+    assert place.events() == []
+
+
+def test_a_sampler_that_was_away_for_long_leaves_a_gap(place: Place) -> None:
+    place.begin()
+    looks(place, place.sampler(), 0, 15_000)
+
+    looks(place, place.sampler(), HOUR_MS)
+
+    assert (place.allocated_ms(), place.covered_ms()) == (HOUR_MS + 15_000, 15_000)
+    assert place.events() == [("gap", 15_000, HOUR_MS)]
+
+
+def test_a_run_that_ended_unwatched_is_closed_at_the_last_sign_of_its_life(place: Place) -> None:
+    place.begin()
+    looks(place, place.sampler(), 0, 15_000)
+    place.end(None)
+
+    assert looks(place, place.sampler(), HOUR_MS) == [False]
+
+    run = place.run()
+    assert (run.exit_code, run.ended_ms, run.duration_ms) == (None, NOVEMBER + 15_000, 15_000)
+    assert run.cause
+    assert place.allocated_ms() == 15_000
+    assert place.events() == [("orphaned", 15_000, None)]
+
+
+def test_an_end_that_its_engine_knows_is_taken_hours_later(place: Place) -> None:
+    place.begin()
+    looks(place, place.sampler(), 0, 15_000)
+    place.end(0, finished="2026-11-18T11:06:59Z")  # 19 s after its start
+
+    looks(place, place.sampler(), HOUR_MS)
+
+    run = place.run()
+    assert (run.exit_code, run.ended_ms, run.duration_ms) == (0, NOVEMBER + 19_000, 19_000)
+    assert (place.allocated_ms(), place.covered_ms()) == (19_000, 15_000)
+    assert place.events() == []
+
+
+def test_a_run_of_which_nothing_is_left_is_closed_likewise(place: Place) -> None:
+    place.begin()
+    looks(place, place.sampler(), 0, 15_000)
+    place.runs.states.clear()
+
+    looks(place, place.sampler(), HOUR_MS)
+
+    assert place.run().duration_ms == 15_000
+
+
+def test_a_restart_of_the_machine_ends_what_its_engine_does_not_know(place: Place) -> None:
+    place.services = replace(place.services, containers=NoEngineRuns())
+    place.begin(engine="unix:///docker.sock")
+    looks(place, place.sampler(), 0, 15_000)
+    assert place.run().ended_ms is None
+
+    place.sensors.boot, place.sensors.at = "boot-2", replace(place.sensors.at, boot_ms=9000)
+    looks(place, place.sampler(), HOUR_MS)
+
+    assert place.run().duration_ms == 15_000
+    assert place.events() == [("orphaned", 15_000, None)]
+
+
+def test_an_engine_that_is_away_ends_no_run(place: Place) -> None:
+    place.services = replace(place.services, containers=NoEngineRuns())
+    place.begin(engine="unix:///docker.sock")
+
+    assert looks(place, place.sampler(), 0, 15_000, 15_000) == [True, True, True]
+
+    assert place.covered_ms() == 30_000
+
+
+def test_what_a_command_runs_without_a_record_ends_with_it(place: Place) -> None:
+    at = place.sensors.at
+    place.ledger.put_run(replace(RUN, kind="verify"))
+    pid, ticks = KEEPER
+    place.ledger.beat(
+        Beat(key="k", at_ms=at.wall_ms, boot_ms=at.boot_ms, boot_id="boot-1", pid=pid, ticks=ticks)
+    )
+    sampler = place.sampler()
+
+    assert looks(place, sampler, 0, 15_000) == [True, True]
+    assert sampler.pids == (pid,)
+    assert looks(place, place.sampler(), 15_000) == [True]
+    place.sensors.ticks[pid] = 12_345  # another process with its number
+    looks(place, sampler, 15_000)
+
+    assert place.run().duration_ms == 15_000 + 15_000 - 15_000
+    assert [kind for kind, _, _ in place.events()] == ["orphaned"]
+
+
+def test_a_run_that_was_over_before_anybody_looked_is_counted(place: Place) -> None:
+    place.ledger.put_run(replace(RUN, ended_ms=NOVEMBER + 700, duration_ms=700, exit_code=0))
+
+    assert looks(place, place.sampler(), 60_000) == [False]
+
+    assert (place.allocated_ms(), place.covered_ms()) == (700, 0)
+
+
+def test_what_is_seen_late_of_the_end_is_not_the_runs(place: Place) -> None:
+    place.begin()
+    sampler = place.sampler()
+    looks(place, sampler, 0)
+    place.sensors.readings = (reading(100, 100, 10, ages_ms=(14_000, 9000, 2000)),)
+    place.ledger.change_run("k", ended_ms=NOVEMBER + 6000, duration_ms=6000, exit_code=0)
+
+    looks(place, sampler, 15_000)
+
+    (row,) = place.ledger.run_gpus_of("k")
+    assert row.buckets == (0,) * 9 + (6000,)
+
+
+def test_runs_of_other_machines_and_schedulers_are_left_alone(place: Place) -> None:
+    place.ledger.put_run(replace(RUN, key="a", host="elsewhere"))
+    place.ledger.put_run(replace(RUN, key="b", source="slurm"))
+
+    assert looks(place, place.sampler(), 0) == [False]
+
+    assert all(place.ledger.run(key).ended_ms is None for key in "ab")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("jump_ms", [-HOUR_MS, 24 * HOUR_MS])
+def test_a_clock_that_jumps_changes_no_duration(place: Place, jump_ms: int) -> None:
+    place.begin()
+    sampler = place.sampler()
+    looks(place, sampler, 0, 15_000)
+    place.sensors.later(15_000, jump_ms=jump_ms)
+    sampler.look()
+    place.end(0)
+
+    looks(place, sampler, 5000)
+
+    assert place.run().duration_ms == 35_000
+    assert place.allocated_ms() == 35_000
+    assert [(kind, value) for kind, _, value in place.events()] == [("clock", jump_ms)]
+
+
+def test_gpus_are_found_by_the_processes_of_a_run_that_names_none(place: Place) -> None:
+    place.begin(replace(RUN, gpus=(), gpus_asked=None))
+    place.sensors.loads[7] = Load(pids=frozenset({7, 8}), cpu_ms=400, memory_bytes=9)
+    sampler = place.sampler()
+    looks(place, sampler, 0, 15_000)
+    assert place.ledger.run_gpus_of("k") == ()
+
+    place.sensors.readings = (reading(80, pids=frozenset({8})),)
+    looks(place, sampler, 15_000)
+
+    assert place.run().gpus == RUN.gpus
+    (row,) = place.ledger.run_gpus_of("k")
+    assert (row.allocated_ms, row.cpu_ms, row.host_memory_peak_bytes) == (15_000, 400, 9)
+    place.end(0)
+    looks(place, sampler, 15_000)
+    assert place.allocated_ms() == place.run().duration_ms == 45_000
+
+
+def test_what_the_machine_has_is_noted_and_old_samples_are_forgotten(place: Place) -> None:
+    place.begin()
+    sampler = place.sampler()
+    looks(place, sampler, 0)
+    assert [one.gpu for one in place.ledger.machine_gpus()] == [GPU]
+
+    looks(place, sampler, 91 * 24 * HOUR_MS)
+
+    assert [one.at_ms for one in place.ledger.samples("k")] == [place.sensors.at.wall_ms]
+    (seen,) = place.ledger.machine_gpus()
+    assert (seen.first_ms, seen.last_ms) == (NOVEMBER, place.sensors.at.wall_ms)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    yield from mounted(tmp_path / "disk", "2m")
+
+
+def test_a_full_disk_ends_no_run_and_leaves_a_gap_of_samples_alone(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    with open_ledger(small_disk / "usage.sqlite3") as ledger:
+        place = Place(ledger, replace(fake_services(), state=tmp_path / "state"))
+        place.sensors.readings = (reading(80, throttle=4),)
+        place.begin()
+        sampler = place.sampler()
+        looks(place, sampler, 0, 15_000)
+        filling = small_disk / "filling"
+        with contextlib.suppress(OSError), filling.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+        assert looks(place, sampler, *[15_000] * 400) == [True] * 400
+        filling.unlink()
+        looks(place, sampler, 15_000, 15_000)
+
+        assert place.allocated_ms() == place.covered_ms()
+        assert place.allocated_ms() == 15_000 * 403
+        ((gap, _, lost_ms),) = [one for one in place.events() if one[0] == "gap"]
+        assert (gap, (lost_ms or 0) > 300 * 15_000) == ("gap", True)
+        assert len(place.ledger.samples("k")) < 403
+
+
+def test_the_end_that_a_command_wrote_before_it_was_killed_is_taken(place: Place) -> None:
+    place.begin(detached=False)
+    sampler = place.sampler()
+    looks(place, sampler, 0)
+    place.end(1)
+    end = RunEnd(exit_code=1, finished="2026-11-18T00:00:09Z", cause="out of memory")
+    write_end(place.services.state or Path(), RUN.run, end)
+
+    looks(place, sampler, 9000, 6000)
+
+    assert (place.run().exit_code, place.run().cause) == (1, "out of memory")
