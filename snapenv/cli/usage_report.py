@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     examples=(
         "snapenv usage report",
         "snapenv usage report --month 2026-11 --by user --prices prices.toml",
-        "snapenv usage report --format csv --output november.csv",
+        "snapenv usage report --format focus --prices prices.toml --output november.csv",
     )
 )
 @option(
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 @option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "csv"]),
+    type=click.Choice(["text", "json", "csv", "focus", "emissions"]),
     default="text",
     show_default=True,
     envvar="SNAPENV_FORMAT",
     group="Output",
-    help="Write it as this.",
+    help="Write it as this; focus is FOCUS 1.2, and emissions CodeCarbon's CSV.",
 )
 @option(
     "-o",
@@ -66,7 +66,7 @@ def report(
     month: str | None,
     by: By,
     prices: Path | None,
-    form: Literal["text", "json", "csv"],
+    form: Literal["text", "json", "csv", "focus", "emissions"],
     output: Path | None,
 ) -> None:
     """Report what a month's runs have used, and what that has cost.

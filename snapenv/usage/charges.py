@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 EFFECTIVE_FROM_PERCENT = 70
 """A GPU is used effectively at a utilisation of at least that."""
 
+OTHERS = "(others)"
+"""The name of the projects that are told together, as each of them has one user alone."""
+
 _FIRST_EFFECTIVE = EFFECTIVE_FROM_PERCENT * BUCKETS // 100
 
 

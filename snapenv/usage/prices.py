@@ -3,6 +3,7 @@
 ::
 
     currency = "EUR"
+    site = "Berlin"                # as FOCUS names the provider, the account and the region
 
     [[gpu]]
     model = "NVIDIA H200"
@@ -106,6 +107,7 @@ class PriceList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A price list as it is written; amounts are in units of the currency."""
 
     currency: str  # ISO 4217
+    site: str = "on-premises"  # where the GPUs are, as bills name it
     gpu: tuple[GpuPrice, ...] = ()
     power: tuple[PowerPrice, ...] = ()
     co2: tuple[Co2Price, ...] = ()

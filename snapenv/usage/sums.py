@@ -24,10 +24,11 @@ from snapenv.model.usage_report import (
 )
 from snapenv.sizes import first_of
 from snapenv.usage.board import best_value
-from snapenv.usage.charges import EFFECTIVE_FROM_PERCENT, Charge, charges_of
-from snapenv.usage.costs import Cost, Machines, month_costs
+from snapenv.usage.charges import EFFECTIVE_FROM_PERCENT, OTHERS, Charge, charges_of
+from snapenv.usage.costs import Cost, month_costs
 from snapenv.usage.months import month_of, month_span, shift_month
 from snapenv.usage.prices import co2_on, day_of, day_pieces, gpu_line, power_on, to_micros
+from snapenv.usage.unallocated import Machines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 
 MONTHS = 12
 """Of the trend, with the one that is reported."""
-
-OTHERS = "(others)"
-"""The name of the projects that are told together, as each of them has one user alone."""
 
 _TAGS = 2  # of an environment, are named
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.content import replace_file
 from snapenv.errors import UsageError, WriteError
@@ -16,18 +17,23 @@ from snapenv.report.document import outcome_json
 from snapenv.report.usage_csv import usage_csv
 from snapenv.report.usage_text import usage_lines
 from snapenv.secrets.refuse import refuse_leaking_files
+from snapenv.sizes import counted
 from snapenv.steps.usage_records import read_records
+from snapenv.usage.emissions import emissions_csv
+from snapenv.usage.focus import focus_csv
 from snapenv.usage.months import is_month, month_of
 from snapenv.usage.prices import read_prices
-from snapenv.usage.sums import Asked, first_month
+from snapenv.usage.sums import Asked, all_costs, first_month
 from snapenv.usage.sums import report_usage as sum_up
 
 if TYPE_CHECKING:
     from snapenv.ports import Services
+    from snapenv.usage.charges import UsageRecords
+    from snapenv.usage.prices import PriceList
 
 _COMMAND = "usage report"
 
-Form = Literal["text", "json", "csv"]
+Form = Literal["text", "json", "csv", "focus", "emissions"]
 
 
 class UsageReport(Struct, frozen=True, kw_only=True):
@@ -59,12 +65,15 @@ def report_usage(request: UsageReport, services: Services) -> Outcome[UsageRepor
     outcome = Outcome(command=_COMMAND, result=result, lines=usage_lines(result))
     if request.form == "text" and request.output is None:
         return outcome
-    document = _document(request.form, outcome)
+    if request.form in ("focus", "emissions"):
+        document, warnings = _for_programs(request.form, records, prices, asked)
+        outcome = replace(outcome, warnings=warnings)
+    else:
+        document = _document(request.form, outcome)
     if request.output is None:
-        return Outcome(command=_COMMAND, result=result, document=document)
+        return replace(outcome, lines=(), document=document)
     _write(request.output, document, services)
-    line = f"wrote {request.output}"
-    return Outcome(command=_COMMAND, result=result, lines=(line,))
+    return replace(outcome, lines=(f"wrote {request.output}",))
 
 
 def _month(asked: str | None, now_ms: int) -> str:
@@ -78,13 +87,35 @@ def _month(asked: str | None, now_ms: int) -> str:
     return month
 
 
+def _for_programs(
+    form: Form, records: UsageRecords, prices: PriceList | None, asked: Asked
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return a dataset of charges or of emissions, with what is missing in it.
+
+    Raises:
+        UsageError: There is no price list, or it lacks what the form needs.
+    """
+    if prices is None or (form == "emissions" and not prices.co2):
+        needs = "a price list" if prices is None else "a price list with [[co2]]"
+        raise UsageError(
+            f"--format {form} needs {needs}", hint="Name one: --prices FILE; see docs/usage.md."
+        )
+    costs = all_costs(records, prices, asked)[asked.month]
+    if form == "focus":
+        uncorrected = all_costs(replace(records, corrections=()), prices, asked)[asked.month]
+        return focus_csv(asked.month, costs, uncorrected, prices).encode(), ()
+    text, left_out = emissions_csv(costs, prices)
+    noted = f"{counted(left_out, 'run')} without measured energy left out"
+    return text.encode(), (noted,) if left_out else ()
+
+
 def _document(form: Form, outcome: Outcome[UsageReportResult]) -> bytes:
     match form:
         case "text":
             return "".join(f"{line}\n" for line in outcome.lines).encode()
         case "json":
             return f"{outcome_json(outcome)}\n".encode()
-        case "csv":
+        case _:
             return usage_csv(outcome.result).encode()
 
 

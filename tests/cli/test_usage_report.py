@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from snapenv.usage.ledger import open_ledger
 from snapenv.usage.months import month_of
 from tests.command import Command
+from tests.usage.focus_check import faults
 from tests.usage.usage_samples import (
     HOUR_MS,
     KWH_MJ,
@@ -231,3 +233,31 @@ def test_a_run_that_goes_on_is_counted_so_far(tmp_path: Path, command: Command) 
 
     assert result["running"] == 1
     assert 0 < result["total"]["charged_ms"] <= HOUR_MS
+
+
+@pytest.mark.parametrize("form", ["focus", "emissions"])
+def test_a_dataset_needs_a_price_list(form: str, command: Command) -> None:
+    assert "--prices" in command.error("usage", "usage", "report", "--format", form)
+
+
+def test_datasets_of_charges_and_emissions_are_written(tmp_path: Path, command: Command) -> None:
+    november(tmp_path)
+    words = ("usage", "report", "--month", MONTH, "--prices", str(tmp_path / "prices.toml"))
+
+    focus = command.run(*words, "--format", "focus")
+    emissions = command.run(*words, "--format", "emissions")
+
+    assert (focus.stderr, faults(focus.stdout)) == ("", [])
+    billed = [row["BilledCost"] for row in csv.DictReader(io.StringIO(focus.stdout))]
+    assert sum(map(Decimal, billed)) == Decimal("4320.90")
+    rows = list(csv.DictReader(io.StringIO(emissions.stdout)))
+    assert [row["experiment_id"] for row in rows] == ["run-a", "run-b", "run-c"]
+    assert {row["emissions"] for row in rows} == {"0.480000000"}
+
+
+def test_emissions_need_a_factor(tmp_path: Path, command: Command) -> None:
+    place = tmp_path / "without.toml"
+    place.write_text(PRICES.partition("[[co2]]")[0])
+    words = ("usage", "report", "--format", "emissions", "--prices", str(place))
+
+    assert "[[co2]]" in command.error("usage", *words)

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from snapenv.errors import PriceListError
 from snapenv.usage.charges import UsageRecords, charges_of
-from snapenv.usage.costs import Machines, MonthCosts, month_costs
+from snapenv.usage.costs import MonthCosts, month_costs
 from snapenv.usage.prices import Bill, FleetSize, GpuPrice, PriceList, day_of
+from snapenv.usage.unallocated import Machines
 from tests.usage.usage_samples import (
     H200,
     HOUR_MS,
