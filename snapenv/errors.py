@@ -22,6 +22,7 @@
     ├── InstallError              4   uv could not install the lock into the venv
     ├── SmokeTrainError           4   the smoke-train cannot run
     ├── TeamLedgerError           4   the team's ledger of usage does not answer, or refuses
+    ├── UsageSourceError          4   what usage is imported from does not answer, or refuses
     ├── WriteError                4   the disk is full, or the place cannot be written
     ├── LockError                 5   something in the environment cannot be locked
     ├── LeakError                 5   something that would leave this machine holds a secret
@@ -156,6 +157,11 @@ class SmokeTrainError(SnapenvError):
 class TeamLedgerError(SnapenvError):
     exit_code = 4
     slug = "team-ledger"
+
+
+class UsageSourceError(SnapenvError):
+    exit_code = 4
+    slug = "usage-source"
 
 
 class WriteError(SnapenvError):

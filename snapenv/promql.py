@@ -100,7 +100,7 @@ def _run_gpus_of_pods() -> str:
         f"{pods}\n  * on (namespace, pod) group_left ({labels})\n"
         f"  group by (namespace, pod, {labels}) (kube_pod_labels)"
     )
-    named = _either(f"  {labelled}", f"  {pods}", on=f"{GPU}, namespace, pod")
+    named = _either(f"  {labelled}", f"  {pods}", on="namespace, pod")
     named = f'label_join(\n{named},\n  "run", "/", "namespace", "pod")'
     for name, label in zip(DECLARED, _POD_LABELS, strict=True):
         named = f'label_replace({named}, "{name}", "$1", "{label}", "(.*)")'

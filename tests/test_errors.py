@@ -16,7 +16,7 @@ CODES = {
     },
     4: {
         *("probe", "ssh", "engine-missing", "buildkit-missing", "engine", "build", "registry"),
-        *("index", "install", "smoke-train", "team-ledger", "write"),
+        *("index", "install", "smoke-train", "team-ledger", "usage-source", "write"),
     },
     5: {"lock", "leak", "conflict", "not-as-locked"},
     6: {

@@ -12,6 +12,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("usage_report", "report"),
     "init": ("usage_init", "init"),
     "sample": ("usage_sample", "sample"),
+    "import": ("usage_import", "usage_import"),
 }
 
 _FOR_PROGRAMS = ("sample",)  # that no person types

@@ -417,6 +417,16 @@ class RenderResult(Result, Struct, frozen=True, kw_only=True):
     start: str  # the command that starts them, typed in this folder
 
 
+class UsageImportResult(Result, Struct, frozen=True, kw_only=True):
+    """How many runs of other schedulers the ledger was given."""
+
+    since_ms: int  # of the time that was asked for, in milliseconds since 1970
+    until_ms: int  # the first moment that was not
+    added: int  # runs that the ledger did not have
+    updated: int  # runs that have gone on, or ended, since they were imported
+    known: int  # runs of which nothing is new
+
+
 class OnboardResult(Result, Struct, frozen=True, kw_only=True):
     """What was written for new colleagues."""
 

@@ -36,6 +36,7 @@ from snapenv.model.results import (
     StopResult,
     UpdateResult,
     UpResult,
+    UsageImportResult,
     UsageInitResult,
 )
 from snapenv.model.usage_report import UsageReportResult
@@ -71,6 +72,7 @@ RESULTS: Mapping[str, type[Result]] = {
     "down": DownResult,
     "usage report": UsageReportResult,
     "usage init": UsageInitResult,
+    "usage import": UsageImportResult,
 }
 
 

@@ -177,6 +177,13 @@ class Ledger(SharedReading):
         """Write what a GPU did in a run in a month, in the place of what was known of it."""
         self._put(RUN_GPU, (run_gpu,))
 
+    def put_counted(self, run: UsageRun, run_gpus: Iterable[RunGpu]) -> None:
+        """Write a run with what its GPUs did: both, or neither."""
+        with self._writing():
+            self._put_one(RUN, run)
+            for run_gpu in run_gpus:
+                self._put_one(RUN_GPU, run_gpu)
+
     def put_epochs(self, epochs: Iterable[EpochRow]) -> None:
         """Write epochs; a later row of the same epoch takes its place."""
         self._put(EPOCH, epochs)

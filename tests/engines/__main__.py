@@ -18,6 +18,7 @@ from tests.engines.postgres import find_programs
 from tests.engines.prometheus import make_prometheus
 from tests.engines.registry import start_registry, stop_registry
 from tests.engines.rootless import start_rootless, stop_rootless
+from tests.engines.slurm_accounting import find_accounting
 from tests.engines.small_base import push_small_base
 from tests.engines.ssh import start_sshd, stop_sshd
 
@@ -64,6 +65,7 @@ def start(place: Place) -> None:
     find_programs()
     make_root(place)
     make_prometheus(place)
+    find_accounting(place)
     browser = find_browser(place)
     newer = [start_newer(place, one) for one in (NEWER, CONTAINERD)]
     rootless = start_rootless(place).address

@@ -44,7 +44,7 @@ class Prometheus:
     @contextlib.contextmanager
     def serve(self, config: str, folder: Path) -> Iterator[str]:
         """Yield the address of a server with this configuration, until the block ends."""
-        port = _free_port()
+        port = free_port()
         (folder / "prometheus.yml").write_text(config)
         argv = (
             str(self.programs / "prometheus"),
@@ -104,6 +104,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
     raise UnavailableError(f"prometheus does not start here: {log.read_text()[-500:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that was free just now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

@@ -272,14 +272,18 @@ def test_a_run_that_finishes_no_epoch_alerts(rules: Rules) -> None:
     rules.hold(series, at="130m", alerts=['alertname="SnapenvRunStuck",run="a"'])
 
 
-def answering(texts: Sequence[str]) -> ThreadingHTTPServer:
-    """Return a server that answers every request with these metrics."""
+def answering(content: bytes) -> ThreadingHTTPServer:
+    """Return a server that answers every request with this."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write("".join(texts).encode())
+            self.wfile.write(content)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             pass
@@ -311,7 +315,7 @@ def server(rules: Rules, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         scraped = []
         for name, texts in jobs.items():
             for number, text in enumerate(texts):
-                port = stack.enter_context(serving(answering([text]))).server_address[1]
+                port = stack.enter_context(serving(answering(text.encode()))).server_address[1]
                 scraped.append(
                     {
                         "job_name": f"{name}-{number}",

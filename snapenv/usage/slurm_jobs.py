@@ -1,0 +1,224 @@
+"""Jobs of Slurm, as ``sacct`` tells them. Pure.
+
+A job that was put back into the queue is several records, each with its own start and end, and one
+run. Times are asked for in seconds of the epoch, so no time zone is in them.
+Source: https://slurm.schedmd.com/sacct.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from snapenv.errors import UsageSourceError
+from snapenv.model.usage import RunGpu, UsageRun
+from snapenv.usage.imported import ImportedRun, imported_key, parse_image, summed
+from snapenv.usage.sampling import by_month
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+VARIABLES = {"SLURM_TIME_FORMAT": "%s"}  # seconds of the epoch
+
+_FIELDS = (
+    *("Cluster", "JobIDRaw", "User", "Account", "State", "ExitCode", "Start", "End"),
+    *("AllocTRES", "NodeList", "Comment"),
+)
+_BETWEEN = "\x1f"
+_GPU = re.compile(r"gres/gpu(?::(.+))?", re.ASCII)
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]?)", re.ASCII)
+_POWERS = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "": 0}
+_GOES_ON = frozenset({"PENDING", "RUNNING", "SUSPENDED", "REQUEUED", "RESIZING", "COMPLETING"})
+# Slurm's word for how a job ended, and the ledger's.
+_FAILURES = {
+    "BOOT_FAIL": "node-failed",
+    "CANCELLED": "cancelled",
+    "DEADLINE": "time-limit",
+    "FAILED": "failed",
+    "NODE_FAIL": "node-failed",
+    "OUT_OF_MEMORY": "memory",
+    "PREEMPTED": "preempted",
+    "TIMEOUT": "time-limit",
+}
+
+
+class SlurmJob(Struct, frozen=True, kw_only=True):
+    """One record: a job from one of its starts on."""
+
+    cluster: str
+    job: str
+    user: str
+    account: str
+    state: str  # one of Slurm's words: "COMPLETED"
+    exit_code: int | None  # 128 and its number where a signal ended it
+    started_ms: int
+    ended_ms: int | None  # None while it goes on
+    resources: Mapping[str, str]  # of TRES: {"cpu": "8", "gres/gpu:h100": "2"}
+    nodes: str  # "gpu-[01-02]"
+    labels: Mapping[str, str]  # in its comment, as ``snapenv render`` writes it
+
+
+def sacct_words(since_ms: int, until_ms: int) -> tuple[str, ...]:
+    """Return the command that tells the jobs that went on in a time, of all users."""
+    return (
+        "sacct",
+        *("--allusers", "--allocations", "--duplicates", "--noheader", "--parsable2"),
+        f"--delimiter={_BETWEEN}",
+        f"--starttime=uts{since_ms // 1000}",
+        f"--endtime=uts{until_ms // 1000}",
+        f"--format={','.join(_FIELDS)}",
+    )
+
+
+def parse_jobs(text: str, *, cluster: str | None = None) -> tuple[SlurmJob, ...]:
+    """Read the records of jobs that have started; ``cluster`` takes the place of Slurm's name.
+
+    Raises:
+        UsageSourceError: It is none of sacct's.
+    """
+    lines = (line for line in text.split("\n") if line)
+    return tuple(job for line in lines if (job := _parse_job(line, cluster)))
+
+
+def _parse_job(line: str, cluster: str | None) -> SlurmJob | None:
+    values = line.split(_BETWEEN)
+    if len(values) != len(_FIELDS):
+        raise UsageSourceError(
+            f"sacct told {line!r}, which is no record of a job",
+            hint="Is the sacct on PATH that of Slurm?",
+        )
+    told = dict(zip(_FIELDS, values, strict=True))
+    started_ms = _parse_time(told["Start"])
+    if started_ms is None:
+        return None
+    return SlurmJob(
+        cluster=cluster or told["Cluster"],
+        job=told["JobIDRaw"],
+        user=told["User"],
+        account=told["Account"],
+        state=told["State"].partition(" ")[0],  # "CANCELLED by 1000"
+        exit_code=_parse_exit(told["ExitCode"]),
+        started_ms=started_ms,
+        ended_ms=_parse_time(told["End"]),
+        resources=dict(_pairs(told["AllocTRES"])),
+        nodes=told["NodeList"],
+        labels={name: unquote(value) for name, value in _pairs(told["Comment"])},
+    )
+
+
+def _parse_time(text: str) -> int | None:
+    return int(text) * 1000 if text.isdecimal() else None  # else "Unknown" or "None"
+
+
+def _parse_exit(text: str) -> int | None:
+    """Read ``CODE:SIGNAL``."""
+    code, _, signal = text.partition(":")
+    if not (code.isdecimal() and signal.isdecimal()):
+        return None
+    return 128 + int(signal) if int(signal) else int(code)
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    for pair in text.split(","):
+        name, between, value = pair.partition("=")
+        if between:
+            yield name, value
+
+
+def runs_of_jobs(jobs: Iterable[SlurmJob]) -> tuple[ImportedRun, ...]:
+    """Return the jobs that had GPUs or were rendered by snapenv, in the order of their first start.
+
+    What GPUs did is not known, nor which they were: those of a job that has ended have numbers.
+    """
+    records = dict[str, list[SlurmJob]]()
+    for job in sorted(jobs, key=lambda job: job.started_ms):
+        records.setdefault(imported_key(job.cluster, job.job), []).append(job)
+    return tuple(
+        _run(key, of_job)
+        for key, of_job in records.items()
+        if _is_rendered(of_job[-1]) or any(dict(_gpus(one)) for one in of_job)
+    )
+
+
+def _is_rendered(job: SlurmJob) -> bool:
+    return "io.snapenv.image" in job.labels
+
+
+def _run(key: str, records: Sequence[SlurmJob]) -> ImportedRun:
+    last = records[-1]
+    ended_ms = None if last.state in _GOES_ON else last.ended_ms
+    failure = _FAILURES.get(last.state)
+    image = parse_image(last.labels.get("io.snapenv.image"))
+    cpus = last.resources.get("cpu", "")
+    run = UsageRun(
+        key=key,
+        run=last.job,
+        source="slurm",
+        kind="job",
+        user=last.user,
+        project=last.labels.get("io.snapenv.project") or last.account or None,
+        purpose=last.labels.get("io.snapenv.purpose"),
+        model=last.labels.get("io.snapenv.model"),
+        snapshot=last.labels.get("io.snapenv.snapshot"),
+        host=last.nodes,
+        gpus_asked=str(sum(dict(_gpus(last)).values())) if dict(_gpus(last)) else None,
+        cpus=float(cpus) if cpus.isdecimal() else None,
+        memory_bytes=_parse_memory(last.resources.get("mem", "")),
+        started_ms=records[0].started_ms,
+        ended_ms=ended_ms,
+        duration_ms=sum(map(_duration_ms, records)) if ended_ms is not None else None,
+        exit_code=None if ended_ms is None else _exit_code(last, failure),
+        failure=None if ended_ms is None else failure,
+        cause=f"Slurm: {last.state}" if failure and ended_ms is not None else None,
+        tag=image.tag,
+        image=image.digest,
+    )
+    return ImportedRun(run=run, gpus=() if ended_ms is None else _rows(key, records))
+
+
+def _exit_code(job: SlurmJob, failure: str | None) -> int | None:
+    """Return the exit code, unless Slurm tells a 0 of what it ended itself."""
+    return None if failure and job.exit_code == 0 else job.exit_code
+
+
+def _duration_ms(job: SlurmJob) -> int:
+    return max(0, (job.ended_ms or job.started_ms) - job.started_ms)
+
+
+def _gpus(job: SlurmJob) -> Iterator[tuple[str, int]]:
+    """Yield each type of GPU with its number; "gpu" is those of which no type is told."""
+    counts = {
+        found[1]: int(value)
+        for name, value in job.resources.items()
+        if (found := _GPU.fullmatch(name)) and value.isdecimal()
+    }
+    untyped = counts.pop(None, 0) - sum(counts.values())
+    yield from ((model, count) for model, count in counts.items() if count)
+    if untyped > 0:
+        yield "gpu", untyped
+
+
+def _rows(key: str, records: Sequence[SlurmJob]) -> tuple[RunGpu, ...]:
+    return summed(
+        RunGpu(
+            key=key,
+            gpu=f"{job.cluster}/{job.job}/{model}/{number}",
+            month=month,
+            model=model,
+            allocated_ms=part_ms,
+        )
+        for job in records
+        for month, part_ms in by_month(job.started_ms + _duration_ms(job), _duration_ms(job))
+        for model, count in _gpus(job)
+        for number in range(count)
+    )
+
+
+def _parse_memory(text: str) -> int | None:
+    """Read a size of TRES, such as ``64G``."""
+    found = _MEMORY.fullmatch(text)
+    return int(float(found[1]) * 1024 ** _POWERS[found[2]]) if found else None

@@ -1,0 +1,280 @@
+"""Runs of a real Slurm with accounts, and of a Prometheus with a history, in a real ledger."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from snapenv.errors import UsageSourceError
+from snapenv.model.usage import UsageRun
+from snapenv.usage.ledger import open_ledger
+from snapenv.usage.prometheus import Prometheus as Client
+from snapenv.usage.prometheus_runs import STEP_MS
+from tests.command import Command
+from tests.engines.place import install
+from tests.engines.prometheus import Prometheus, make_prometheus
+from tests.engines.provide import provide
+from tests.engines.slurm import PACKAGES, Slurm, run_slurm
+from tests.engines.slurm_accounting import find_accounting, run_accounting
+from tests.render import workloads
+from tests.render.jobs import Jobs
+from tests.render.stand_ins import DOCKER, put_program
+from tests.render.test_monitoring import answering
+from tests.serving import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+POD_HOURS = 8 * 24  # more than one answer holds
+JOB_HOURS = 2
+H100 = 'UUID="GPU-1",modelName="NVIDIA H100",Hostname="gpu-01"'
+L40S = 'UUID="GPU-2",modelName="NVIDIA L40S",Hostname="gpu-02"'
+IMAGE_OF_JOBS = workloads.IMAGE.digest
+IMAGE = f"example.com/team/env:train-py3.13-base-cpu@sha256:{'5e' * 32}"
+
+
+def history(start_s: int) -> str:
+    """Return what was scraped each minute: of a pod of eight days, and of a job of two hours."""
+    pod = f'{H100},namespace="vision",pod="yolo-x8k2p"'
+    job = f'{L40S},hpc_job="4711"'
+    label = 'namespace="vision",pod="yolo-x8k2p"'
+    told: dict[str, list[str]] = {}
+    for minute in range(POD_HOURS * 60):
+        at_s = start_s + 60 * minute
+        samples = {
+            f"DCGM_FI_PROF_GR_ENGINE_ACTIVE{{{pod}}}": "0.95" if minute % 4 else "0.05",
+            f"DCGM_FI_DEV_POWER_USAGE{{{pod}}}": "400",
+            f"DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{{{pod}}}": f"{minute * 24_000_000}",
+            f'kube_pod_labels{{{label},label_io_snapenv_project="lanes"}}': "1",
+            f'kube_pod_container_info{{{label},image="{IMAGE}"}}': "1",
+        }
+        if minute < JOB_HOURS * 60:
+            samples |= {
+                f"DCGM_FI_DEV_GPU_UTIL{{{job}}}": "30",
+                f"DCGM_FI_DEV_FB_USED{{{job}}}": "20480",
+                f"DCGM_FI_DEV_GPU_TEMP{{{job}}}": "60",
+            }
+        for series, value in samples.items():
+            lines = told.setdefault(series.partition("{")[0], [])
+            lines.append(f"{series} {value} {at_s}")
+    families = (f"# TYPE {name} gauge\n" + "\n".join(lines) for name, lines in told.items())
+    return "\n".join(families) + "\n# EOF\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A Prometheus with a history, and a ledger that it is imported into."""
+
+    address: str
+    start_ms: int
+    ledger: Path
+
+    def read(self, *words: str, days: tuple[int, int] = (0, 9)) -> dict[str, Any]:
+        """Import what happened in these days of the history; return how many runs there were."""
+        since, until = (
+            time.strftime("%Y-%m-%d", time.gmtime(self.start_ms / 1000 + 86400 * day))
+            for day in days
+        )
+        command = Command(environment={"SNAPENV_LEDGER": str(self.ledger)})
+        options = ("--since", since, "--until", until, *words)
+        result = command.result("usage", "import", *options)
+        return {name: result[name] for name in ("added", "updated", "known")}
+
+
+@pytest.fixture(scope="module")
+def prometheus() -> Prometheus:
+    return provide(make_prometheus)
+
+
+@pytest.fixture(scope="module")
+def seen(prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with a history that begins at a midnight of UTC, ten days ago."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    start_s = int(time.time()) // 86400 * 86400 - 10 * 86400
+    (folder / "history").write_text(history(start_s))
+    done = prometheus.promtool(
+        *("tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=720h"),
+        *(folder / "history", folder / "data"),
+    )
+    assert done.returncode == 0, done.stderr
+    with prometheus.serve("{}", folder) as address:
+        yield Site(address=address, start_ms=start_s * 1000, ledger=folder / "ledger")
+
+
+@pytest.fixture
+def site(seen: Site, tmp_path: Path) -> Site:
+    return replace(seen, ledger=tmp_path / "ledger")
+
+
+def test_pods_and_jobs_that_prometheus_saw_are_runs(site: Site) -> None:
+    assert site.read("--prometheus", site.address) == {"added": 2, "updated": 0, "known": 0}
+
+    with open_ledger(site.ledger, read_only=True) as ledger:
+        job, pod = sorted(ledger.runs(0, 2**53), key=lambda run: run.run)
+        (job_row,), pod_rows = ledger.run_gpus_of(job.key), ledger.run_gpus_of(pod.key)
+    pod_ms = POD_HOURS * HOUR_MS
+    assert (job.run, job.user, job.host, job.project) == ("4711", "unknown", "gpu-02", None)
+    assert (pod.run, pod.user, pod.project, pod.image) == (
+        *("vision/yolo-x8k2p", "vision", "lanes", IMAGE.rpartition("@")[2]),
+    )
+    # A series that ends is looked back to for five minutes.
+    assert pod_ms <= sum(row.allocated_ms for row in pod_rows) <= pod_ms + 5 * STEP_MS
+    assert {row.util_source for row in pod_rows} == {"dcgm_gr_engine"}
+    shares = [sum(row.buckets[at] for row in pod_rows) / pod_ms for at in (0, 9)]
+    assert shares == pytest.approx([0.25, 0.75], abs=0.01)
+    energy_mj = sum(row.energy_mj or 0 for row in pod_rows)
+    assert energy_mj / 1000 == pytest.approx(400 * POD_HOURS * 3600, rel=0.01)
+    assert (job_row.gpu, job_row.model, job_row.util_source) == ("GPU-2", "NVIDIA L40S", "nvml")
+    assert job_row.buckets[3] == job_row.covered_ms == job_row.allocated_ms
+    assert job_row.memory_peak_bytes == 20480 << 20
+
+
+def totals(site: Site) -> dict[str, tuple[int, int, int]]:
+    """Return, by run, its whole time, and what its GPUs had and what was seen of that."""
+    with open_ledger(site.ledger, read_only=True) as ledger:
+        return {
+            run.run: (
+                (run.ended_ms or 0) - run.started_ms,
+                sum(row.allocated_ms for row in ledger.run_gpus_of(run.key)),
+                sum(row.covered_ms for row in ledger.run_gpus_of(run.key)),
+            )
+            for run in ledger.runs(0, 2**53)
+        }
+
+
+def test_imports_in_pieces_in_any_order_and_again_count_the_same(
+    site: Site, tmp_path: Path
+) -> None:
+    whole = replace(site, ledger=tmp_path / "whole")
+    whole.read("--prometheus", site.address)
+
+    for days in ((3, 5), (5, 9), (0, 3), (2, 6)):
+        site.read("--prometheus", site.address, days=days)
+
+    assert site.read("--prometheus", site.address) == {"added": 0, "updated": 0, "known": 0}
+    assert totals(site) == totals(whole)
+
+
+def test_a_run_of_snapenv_is_not_imported_as_a_job(site: Site) -> None:
+    own = UsageRun(
+        key="0", run="4711", kind="run", user="ada", host="gpu-02", started_ms=site.start_ms
+    )
+    with open_ledger(site.ledger) as ledger:
+        ledger.put_run(own)
+
+    assert site.read("--prometheus", site.address) == {"added": 1, "updated": 0, "known": 1}
+
+
+@pytest.mark.parametrize("content", [b"<html>", b'{"status":"success","data":{}}', b"\xff"])
+def test_what_is_no_answer_of_prometheus_is_refused(content: bytes) -> None:
+    with serving(answering(content)) as server:
+        client = Client(f"http://127.0.0.1:{server.server_address[1]}")
+        with pytest.raises(UsageSourceError):
+            tuple(client.pieces(0, 3 * STEP_MS))
+
+
+def test_a_login_is_sent_and_never_shown(site: Site) -> None:
+    command = Command(environment={"SNAPENV_LEDGER": str(site.ledger)})
+
+    done = command.run("usage", "import", "--prometheus", "http://ada:pass-word@127.0.0.1:9")
+
+    assert done.returncode == 4
+    assert "127.0.0.1:9" in done.stderr
+    assert "pass-word" not in done.stderr
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A Slurm with accounts, in which jobs have ended."""
+
+    slurm: Slurm
+    done: int
+    failed: int
+    since_ms: int
+
+    def read(self, ledger: Path, *words: str) -> dict[str, Any]:
+        """Import its jobs; return how many there were."""
+        command = Command(environment={**self.slurm.variables, "SNAPENV_LEDGER": str(ledger)})
+        result = command.result("usage", "import", "--slurm", *words)
+        return {name: result[name] for name in ("added", "updated", "known")}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster that has run a rendered job, one that failed and one without GPUs."""
+    provide(lambda _: install(PACKAGES))
+    root = provide(find_accounting)
+    folder, project = tmp_path_factory.mktemp("slurm"), tmp_path_factory.mktemp("project")
+    put_program(project / "bin" / "docker", DOCKER)
+    with run_accounting(root, folder) as more, run_slurm(folder, more=more) as slurm:
+        variables = {"PATH": f"{project}/bin:/usr/local/bin:/usr/bin:/bin"}
+        jobs = Jobs(slurm=slurm, folder=project, variables=variables)
+        since_ms = int(time.time() * 1000)
+        rendered = jobs.write("sleep", "1", runtime="docker", gpus=2, project="lanes")
+        (project / "fails.sh").write_text("#!/bin/sh\nexit 7\n")
+        (project / "cpu.sh").write_text("#!/bin/sh\n")
+        done = jobs.submit(rendered)
+        failed = jobs.submit("--gres=gpu:h100:1", "fails.sh")
+        slurm.wait(jobs.submit("cpu.sh"), "COMPLETED")
+        slurm.wait(done, "COMPLETED")
+        slurm.wait(failed, "FAILED")
+        time.sleep(1)  # until slurmdbd has written it
+        yield Cluster(slurm=slurm, done=done, failed=failed, since_ms=since_ms)
+
+
+def test_jobs_of_slurm_are_runs_once(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+
+    assert cluster.read(path) == {"added": 2, "updated": 0, "known": 0}
+    assert cluster.read(path) == {"added": 0, "updated": 0, "known": 2}
+    with open_ledger(path, read_only=True) as ledger:
+        done, failed = sorted(ledger.runs(0, 2**53), key=lambda run: int(run.run))
+        done_rows, failed_rows = (ledger.run_gpus_of(run.key) for run in (done, failed))
+    assert [int(run.run) for run in (done, failed)] == [cluster.done, cluster.failed]
+    assert (done.source, done.user, done.project) == ("slurm", "root", "lanes")
+    assert (done.image, done.exit_code, done.failure) == (IMAGE_OF_JOBS, 0, None)
+    assert (failed.project, failed.exit_code, failed.failure) == ("root", 7, "failed")
+    assert cluster.since_ms - 1000 <= done.started_ms < (done.ended_ms or 0)
+    assert [(row.gpu, row.allocated_ms) for row in done_rows] == [
+        (f"tests/{cluster.done}/h100/{number}", done.duration_ms) for number in (0, 1)
+    ]
+    assert [row.model for row in failed_rows] == ["h100"]
+
+
+def test_jobs_are_taken_from_slurm_where_both_are_asked(
+    cluster: Cluster, seen: Site, tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger"
+
+    read = cluster.read(path, "--prometheus", seen.address)
+
+    assert read == {"added": 3, "updated": 0, "known": 0}
+    with open_ledger(path, read_only=True) as ledger:
+        runs = {run.run for run in ledger.runs(0, 2**53)}
+    assert runs == {f"{cluster.done}", f"{cluster.failed}", "vision/yolo-x8k2p"}
+
+
+def test_a_cluster_without_accounts_is_told(tmp_path: Path) -> None:
+    provide(lambda _: install(PACKAGES))
+    with run_slurm(tmp_path / "slurm") as slurm:
+        command = Command(environment={**slurm.variables, "XDG_STATE_HOME": str(tmp_path)})
+        done = command.run("usage", "import", "--slurm")
+
+    assert done.returncode == 4
+    assert "accounting" in done.stderr
+    assert not (tmp_path / "snapenv" / "usage.sqlite3").exists()
+
+
+def test_a_machine_without_slurm_is_told(tmp_path: Path) -> None:
+    environment = {"PATH": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+
+    done = Command(environment=environment).run("usage", "import", "--slurm")
+
+    assert done.returncode == 4
+    assert "sacct" in done.stderr
