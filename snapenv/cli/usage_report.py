@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         "snapenv usage report",
         "snapenv usage report --month 2026-11 --by user --prices prices.toml",
         "snapenv usage report --format focus --prices prices.toml --output november.csv",
+        "snapenv usage report --format html --output november.html",
     )
 )
 @option(
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 @option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "csv", "focus", "emissions"]),
+    type=click.Choice(["text", "json", "csv", "html", "focus", "emissions"]),
     default="text",
     show_default=True,
     envvar="SNAPENV_FORMAT",
@@ -66,7 +67,7 @@ def report(
     month: str | None,
     by: By,
     prices: Path | None,
-    form: Literal["text", "json", "csv", "focus", "emissions"],
+    form: Literal["text", "json", "csv", "html", "focus", "emissions"],
     output: Path | None,
 ) -> None:
     """Report what a month's runs have used, and what that has cost.

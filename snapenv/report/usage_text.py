@@ -7,25 +7,16 @@ from typing import TYPE_CHECKING
 from snapenv.money import to_cents
 from snapenv.report import amounts
 from snapenv.report.printable import printable
-from snapenv.sizes import counted, size
+from snapenv.report.usage_notes import usage_notes
+from snapenv.sizes import size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from snapenv.model.usage import UtilSource
     from snapenv.model.usage_report import UsageReportResult, UsageRow
 
 NO_NAME = "(none)"
 """What stands in the place of a name that was not declared."""
-
-SOURCES: Mapping[UtilSource, str] = {
-    "gpm_sm": "the time in which multiprocessors had work (NVML's GPM)",
-    "dcgm_sm": "the time in which multiprocessors had work (DCGM)",
-    "gpm_graphics": "the time in which the compute engine was busy (NVML's GPM)",
-    "dcgm_gr_engine": "the time in which the compute engine was busy (DCGM)",
-    "nvml": "the time in which any kernel ran (NVML), which flatters",
-}
-"""What utilisation was measured by, in words."""
 
 _BEST = 10
 _DIGEST = 12  # digits of it, as docker shows
@@ -47,8 +38,7 @@ def _lines(result: UsageReportResult) -> Iterator[str]:
     yield from _rows(result.by, result.rows, result)
     yield ""
     yield from _bill(result)
-    yield from _measured(result)
-    yield from _priced(result)
+    yield from usage_notes(result)
     yield from _failed(result)
     if result.by != "environment" and result.environments:
         yield ""
@@ -115,41 +105,6 @@ def _bill(result: UsageReportResult) -> Iterator[str]:
     ]
     money = (amounts.cents(sum(cents)),) if priced else ()
     yield from aligned((*table, (whole[0], amounts.time(whole[1]), *money)))
-
-
-def _measured(result: UsageReportResult) -> Iterator[str]:
-    for source in result.total.util_sources:
-        yield f"effective: from {result.threshold_percent} % of {SOURCES[source]}"
-    if result.gaps_ms:
-        yield f"samples are missing for {amounts.time(result.gaps_ms)}"
-    if result.running:
-        yield f"{counted(result.running, 'run')} not ended yet"
-    if result.corrections:
-        yield f"{counted(result.corrections, 'correction')} added"
-
-
-def _priced(result: UsageReportResult) -> Iterator[str]:
-    energy, factor, prices = result.total.energy_mj, result.co2, result.prices
-    if energy is not None:
-        yield f"energy: {amounts.energy(energy)}, of the GPUs alone"
-    if result.total.co2_mg is not None and factor:
-        pue = f", PUE {prices.pue:g}" if prices and prices.pue else ""
-        yield (
-            f"CO2: {amounts.mass(result.total.co2_mg)} at {factor.grams_per_kwh:g} g/kWh "
-            f"({factor.place}, {factor.year}, {factor.source}){pue}"
-        )
-    if prices is None:
-        yield "no price list: name one with --prices for costs"
-        return
-    for line in prices.gpus:
-        yield (
-            f"price: {line.gpu} {amounts.money(line.per_hour, prices.currency)} an hour, "
-            f"from {line.since}"
-        )
-    if prices.per_kwh is not None:
-        yield f"price: power {amounts.money(prices.per_kwh, prices.currency)} a kWh"
-    if prices.bill_stated:
-        yield "the bill is stated in the price list; costs are shares of it"
 
 
 def _failed(result: UsageReportResult) -> Iterator[str]:

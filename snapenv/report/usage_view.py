@@ -23,6 +23,7 @@ from snapenv.report.usage_charts import (
     month_line,
 )
 from snapenv.report.usage_notes import usage_notes
+from snapenv.report.usage_text import NO_NAME
 from snapenv.sizes import counted, size
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def _usage_table(
         heads=("runs", "GPU time", "density", "energy", *_cost_head(result, sum_of_costs)),
         lines=tuple(
             Line(
-                name=row.name or "none declared",
+                name=row.name or NO_NAME,
                 detail=row.detail or "",
                 bar=bar,
                 cells=_used_cells(row.totals, cost),

@@ -15,6 +15,7 @@ from snapenv.model.outcome import Outcome
 from snapenv.model.usage_report import By, UsageReportResult
 from snapenv.report.document import outcome_json
 from snapenv.report.usage_csv import usage_csv
+from snapenv.report.usage_page import usage_html
 from snapenv.report.usage_text import usage_lines
 from snapenv.secrets.refuse import refuse_leaking_files
 from snapenv.sizes import counted
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _COMMAND = "usage report"
 
-Form = Literal["text", "json", "csv", "focus", "emissions"]
+Form = Literal["text", "json", "csv", "html", "focus", "emissions"]
 
 
 class UsageReport(Struct, frozen=True, kw_only=True):
@@ -115,6 +116,8 @@ def _document(form: Form, outcome: Outcome[UsageReportResult]) -> bytes:
             return "".join(f"{line}\n" for line in outcome.lines).encode()
         case "json":
             return f"{outcome_json(outcome)}\n".encode()
+        case "html":
+            return usage_html(outcome.result)
         case _:
             return usage_csv(outcome.result).encode()
 

@@ -156,6 +156,18 @@ def test_csv_sums_up_to_the_bill_exactly(tmp_path: Path, command: Command) -> No
     assert sum(float(row["gpu_hours"]) for row in rows) == 2 * 720
 
 
+def test_the_page_shows_what_the_text_does(tmp_path: Path, command: Command) -> None:
+    november(tmp_path)
+    prices = ("--prices", str(tmp_path / "prices.toml"))
+
+    done = command.run("usage", "report", "--month", MONTH, *prices, "--format", "html")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("<!doctype html>")
+    for cell in ("lanes", "signs", "(none)", "1,395.0 h", "4,320.90 EUR"):
+        assert f">{cell}<" in done.stdout
+
+
 def test_a_file_is_written_whole_and_replaces_another(tmp_path: Path, command: Command) -> None:
     november(tmp_path)
     place = tmp_path / "november.csv"

@@ -126,6 +126,8 @@ def test_a_month_of_an_unknown_share_leaves_a_gap_in_the_line() -> None:
         [f"{BOTTOM:.1f}"],
         [f"{(TOP + BOTTOM) / 2:.1f}", f"{TOP:.1f}"],
     ]
+    labelled = {tick.at for tick in graph.x_ticks}
+    assert {point.x for run in graph.line for point in run} <= labelled
     assert graph.description == "2026-08: 0 %; 2026-09: unknown; 2026-10: 50 %; 2026-11: 100 %."
 
 

@@ -85,7 +85,7 @@ def test_each_row_has_its_figures_and_its_parts() -> None:
         "1,680.1 kWh",
         "7,000.51",
     )
-    assert cells(rows)[2][0] == "none declared"
+    assert cells(rows)[2][0] == "(none)"
     assert [block.kind for block in rows.lines[1].bar or ()] == ["effective", "idle"]
 
 
@@ -136,14 +136,15 @@ def test_the_board_ranks_trainings_with_what_they_took() -> None:
 def test_the_notes_name_sources_prices_and_factors() -> None:
     assert make_usage_page(team_month()).notes == wording(
         (
-            "Effective is the GPU time at a utilisation of at least 70 %; idle is time that a run had at less.",
-            "Utilisation was measured by NVML's GPM (multiprocessors that have work), NVML (the time in which any kernel runs, which flatters).",
-            "12.5 h of GPU time have no sample and count as unseen.",
-            "2 runs had not ended and count as far as they were seen.",
-            "1 correction was added.",
-            "Price: NVIDIA H200, 2.50 EUR an hour since 2026-01-01.",
-            "Power: 0.31 EUR a kilowatt-hour, at a PUE of 1.3.",
-            "CO2: 380 g a kilowatt-hour, Germany 2024, UBA.",
+            "effective: from 70 % of the time in which multiprocessors had work (NVML's GPM)",
+            "effective: from 70 % of the time in which any kernel ran (NVML), which flatters",
+            "samples are missing for 12.5 h",
+            "2 runs not ended yet",
+            "1 correction added",
+            "energy: 4,867.9 kWh, of the GPUs alone",
+            "CO2: 1.8 t at 380 g/kWh (Germany, 2024, UBA), PUE 1.3",
+            "price: NVIDIA H200 2.50 EUR an hour, from 2026-01-01",
+            "price: power 0.31 EUR a kWh",
         )
     )
 
