@@ -548,6 +548,7 @@ class Services(Struct, frozen=True, kw_only=True):
     # Starts snapenv itself with these words, as a process that outlives this one; fails never.
     start_aside: Callable[[Sequence[str]], None] = lambda _: None
     sensors: Sensors | None = None  # of this machine; None sees nothing
+    warn: Callable[[str], None] = lambda _: None  # tells the user, who need not do anything
     warnings: Callable[[], tuple[str, ...]] = tuple  # what adapters have to say so far
     certificates: bytes | None = None  # PEM; of this network's own authority, given to a build
 

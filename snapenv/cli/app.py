@@ -120,6 +120,7 @@ def _connect(*, say: Callable[[str], None] | None = None) -> Services:
         start_sampler=lambda: _start_sampler(state),
         sensors=cast("Sensors", _Lazy(lambda: _sensors(state))),
         certificates=_certificates(),
+        warn=warn_of_run,
         warnings=lambda: tuple(warnings),
     )
 

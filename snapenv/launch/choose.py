@@ -113,7 +113,9 @@ class Known(Struct, frozen=True, kw_only=True):
     """What is known of an environment before it runs."""
 
     place: Place
-    snapshot: str | None = None  # its digest
+    snapshot: str | None = None  # its digest; of a venv that of what it was proved to be
+    tag: str | None = None
+    image: str | None = None  # the digest that its repository gave it, else its id
     variables: Mapping[str, str] = field(default_factory=dict)  # that its image sets
     settings: Settings | None = None  # of ultralytics, where it has that
     scratch: str = SCRATCH  # of a venv a folder of the run's own

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +22,7 @@ from snapenv.ownership.leftovers import remove
 
 _RECORD, _END, _STOPPED = "run.json", "end.json", "stopped"
 _PRIVATE = 0o700
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(?:Z|\+00:00)", re.ASCII)
 
 T = TypeVar("T", bound=Struct)
 
@@ -28,6 +30,18 @@ T = TypeVar("T", bound=Struct)
 def now() -> str:
     """Return the time as records have it: RFC 3339, UTC, to the second."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def milliseconds(text: str) -> int | None:
+    """Return a time of an engine or of a record, RFC 3339 in UTC, as milliseconds since 1970."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(f"{match[1]}+00:00")
+    except ValueError:
+        return None
+    return int(moment.timestamp()) * 1000 + int((match[2] or "0")[:3].ljust(3, "0"))
 
 
 def new_run_id() -> str:

@@ -76,6 +76,7 @@ class Gpu(Struct, frozen=True, kw_only=True):
 
     number: int
     uuid: str
+    name: str | None = None  # as the driver names it: "NVIDIA H200"
 
 
 class Launch(Struct, frozen=True, kw_only=True):
@@ -174,6 +175,16 @@ class Limits(Struct, frozen=True, kw_only=True):
         return self.stop_rule != "off" or bool(self.max_duration_ms or self.max_cost)
 
 
+class Counted(Struct, frozen=True, kw_only=True):
+    """What the ledger of usage knows a run by, and when it began."""
+
+    key: str
+    started_ms: int  # since 1970, UTC
+    boot_ms: int  # the same moment by CLOCK_BOOTTIME
+    boot_id: str  # of the kernel
+    written: bool = False  # the ledger has a record of its start
+
+
 class RunRecord(Struct, frozen=True, kw_only=True):
     """What is written down of a run before it starts: ``runs/ID/run.json`` of the state folder."""
 
@@ -190,6 +201,9 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     launch: Launch
     resumed_from: str | None = None  # the id of the run that this one continues
     training: str | None = None  # the folder of the training that it continues
+    tag: str | None = None  # of the snapshot
+    image: str | None = None  # the digest that its repository gave it, else its id
+    counted: Counted | None = None
     limits: Limits = Limits()
 
 
@@ -200,6 +214,7 @@ class RunEnd(Struct, frozen=True, kw_only=True):
     finished: str
     out_of_memory: bool = False
     stopped: bool = False  # somebody asked for its end
+    failure: str | None = None  # a word by which failures are counted; None is none
     cause: str | None = None  # one line, where it is known
     hint: str | None = None
     continued: str | None = None  # of a training that was continued: from what

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,14 @@ def declared_in(folder: Path, options: DeclaredOptions) -> Declared:
     """
     table, _ = find_table(folder)
     return declare(options, table, require_project=options.require_project)
+
+
+def login_name() -> str:
+    """Return the login name of who runs snapenv."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in a container that names nobody
+        return f"user{os.getuid()}"
 
 
 def counted_user(login: str, folder: Path, services: Services) -> str:

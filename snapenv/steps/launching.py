@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -51,8 +50,10 @@ from snapenv.model.image import ImageRef
 from snapenv.model.launch import InImage, InVenv, Launch, RunEnd, RunRecord, RunState
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, SUMS_FILE
 from snapenv.ports import Runs
-from snapenv.steps.declaring import counted_user, declared_in
+from snapenv.steps.declaring import counted_user, declared_in, login_name
+from snapenv.steps.recording import begin_usage, end_usage, fail_usage
 from snapenv.steps.source import LocalImage, RegistryImage, resolve_source
+from snapenv.steps.verdicts import proved_venv, venv_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -123,6 +124,8 @@ def prepare(request: LaunchRequest, services: Services) -> Prepared:
         results=str(request.runs),
         detached=request.detached,
         launch=chosen.launch,
+        tag=known.tag,
+        image=known.image,
     )
     return Prepared(record=record, runs=runs, engine=engine, notes=chosen.notes)
 
@@ -136,13 +139,11 @@ def run_launch(prepared: Prepared, services: Services) -> RunEnd | None:
         CommandMissingError, CommandRefusedError, StartError: It was not started.
     """
     run, runs = prepared.record.run, prepared.runs
-    with _recorded(prepared, services):
+    with _recorded(prepared, services) as record:
         ended = runs.run(prepared.launch)
         if ended.state.running:
             return None
-        end = end_run(
-            prepared.record, ended.state, services, output=ended.output, signals=ended.signals
-        )
+        end = end_run(record, ended.state, services, output=ended.output, signals=ended.signals)
         runs.remove(run)
     return end
 
@@ -181,13 +182,23 @@ def end_run(
         finished=state.finished or now(),
         out_of_memory=state.out_of_memory,
         stopped=asked,
+        failure=_failure(state, cause, asked=asked),
         cause=cause.reason if cause else None,
         hint=cause.fix if cause else None,
         continued=_continued(resumed),
     )
     if services.state:
         write_end(services.state, record.run, end)
+    end_usage(record, end, services, finished=state.finished)
+    services.start_sampler()
     return end
+
+
+def _failure(state: RunState, cause: Cause | None, *, asked: bool) -> str | None:
+    """Return the word by which an end is counted as a failure; None for none."""
+    if not state.exit_code:
+        return None
+    return "stopped" if asked else cause.kind if cause else "unknown"
 
 
 def end_unseen(record: RunRecord, runs: Runs, state: RunState, services: Services) -> RunEnd:
@@ -268,22 +279,25 @@ def find_run(run: str, services: Services) -> tuple[RunRecord, Runs]:
 
 
 @contextlib.contextmanager
-def _recorded(prepared: Prepared, services: Services) -> Iterator[None]:
-    """Write a run down for the block; where that fails, nothing is left of it.
+def _recorded(prepared: Prepared, services: Services) -> Iterator[RunRecord]:
+    """Write a run down for the block; where that fails, only the ledger knows that it was tried.
 
     What goes on although its engine was lost stays, and is listed: it may be days of training.
     """
     run, results = prepared.record.run, Path(prepared.record.results or ".")
     made = _make_results(prepared, results)
+    record = begin_usage(prepared.record, services)
     try:
         if services.state:
-            write_record(services.state, prepared.record)
-        yield
+            write_record(services.state, record)
+        services.start_sampler()
+        yield record
     except BaseException as error:
         if isinstance(error, EngineError) and _may_go_on(prepared):
             raise
         with contextlib.suppress(SnapenvError):
             prepared.runs.remove(run)
+        fail_usage(record, error, services)
         if services.state:
             forget(services.state, run)
         for folder in made:
@@ -356,6 +370,8 @@ def _known(asked: LaunchRequest, services: Services) -> Known:
     return Known(
         place=InImage(id=found.image.id, name=str(found.ref)),
         snapshot=found.image.labels[SNAPSHOT_LABEL],
+        tag=found.ref.tag,
+        image=found.image.digest_in(found.ref.repository) or found.image.id,
         variables=found.image.variables,
         settings=_settings(
             found.image.id,
@@ -404,16 +420,15 @@ def _is_venv(folder: Path) -> bool:
 def _known_venv(folder: Path, asked: LaunchRequest, services: Services) -> Known:
     cache, name = services.cache, sha256(os.fsencode(folder)).hexdigest()[:16]
     scratch = str(run_folder(services.state or Path(), asked.run) / "scratch")
-    changed = [
-        str(one.stat().st_mtime_ns) for one in sorted(folder.glob("lib/python*/site-packages"))
-    ]
+    state = venv_state(folder)
+    proved = proved_venv(state, services)
     return Known(
         place=InVenv(folder=str(folder)),
+        snapshot=proved.snapshot if proved else None,
+        tag=proved.tag if proved else None,
         activation=_activation(folder, services) if (folder / "conda-meta").is_dir() else None,
         variables=os.environ,
-        settings=_settings(
-            f"{folder} {changed}", lambda: services.local(str(folder / "bin" / "python")), services
-        ),
+        settings=_settings(state, lambda: services.local(str(folder / "bin" / "python")), services),
         scratch=scratch,
         bytecode=str(cache / "bytecode" / name) if cache else None,
     )
@@ -477,9 +492,5 @@ def _machine(engine: HostEngine | None, services: Services) -> Machine:
 
 def _caller() -> Caller:
     uid, gid = os.getuid(), os.getgid()
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:  # as in a container that names nobody
-        name = f"user{uid}"
     groups = tuple(os.getgroups()) if uid else ()
-    return Caller(uid=uid, gid=gid, name=name, groups=groups)
+    return Caller(uid=uid, gid=gid, name=login_name(), groups=groups)

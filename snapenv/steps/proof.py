@@ -14,7 +14,7 @@ from snapenv.model.results import LastVerdict, Report, Row
 from snapenv.report.html import write_report
 from snapenv.steps.prove import Proved, prove
 from snapenv.steps.source import SnapshotFolder
-from snapenv.steps.verdicts import keep_verdict
+from snapenv.steps.verdicts import ProvedVenv, keep_proved_venv, keep_verdict
 from snapenv.verify.differences import differences, sections
 
 if TYPE_CHECKING:
@@ -85,6 +85,9 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
         ok=proved.verdict.ok, tier=proved.tier, at=now.isoformat(timespec="seconds")
     )
     keep_verdict(services.state, snapshot.digest, verdict)
+    if runnable.result.path and proved.verdict.ok:
+        venv = ProvedVenv(tag=snapshot.lock.tag, snapshot=snapshot.digest)
+        keep_proved_venv(Path(runnable.result.path).absolute(), venv, services)
     if request.report:
         where = f"{request.engine}, {runnable.name}"
         report = _report(snapshot, proved, outcome, restored_in=where, now=now)

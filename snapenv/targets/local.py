@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # What belongs to the Python that snapenv itself runs on would mislead another one.
 _OURS = ("__PYVENV_LAUNCHER__", "PYTHONHOME", "PYTHONEXECUTABLE")
 _DRIVER = Path("/proc/driver/nvidia")
+_MODEL = re.compile(r"^Model:\s*(\S.*?)\s*$", re.MULTILINE)
 _UUID = re.compile(r"^GPU UUID:\s*(GPU-\S+)", re.MULTILINE)
 
 
@@ -59,8 +60,11 @@ def list_gpus(driver: Path = _DRIVER) -> tuple[Gpu, ...]:
     Source: https://download.nvidia.com/XFree86/Linux-x86_64/550.54.14/README/procinterface.html
     """
     texts = (path.read_text() for path in sorted(driver.glob("gpus/*/information")))
-    uuids = (match[1] for text in texts if (match := _UUID.search(text)))
-    return tuple(Gpu(number=number, uuid=uuid) for number, uuid in enumerate(uuids))
+    known = ((match[1], _MODEL.search(text)) for text in texts if (match := _UUID.search(text)))
+    return tuple(
+        Gpu(number=number, uuid=uuid, name=model[1] if model else None)
+        for number, (uuid, model) in enumerate(known)
+    )
 
 
 def _write(path: Path, content: Content) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from signal import SIGINT
 from typing import TYPE_CHECKING
 
 from snapenv.errors import NotFoundError
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import DownResult
-from snapenv.steps.launching import find_run
+from snapenv.steps.launching import end_run, find_run
 from snapenv.steps.serving import WORKSPACE, take_away
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ def down(name: str, services: Services, *, grace_s: int | None) -> Outcome[DownR
         raise _no_workspace(name)
     before = runs.state(name)
     with services.progress.task(f"Stopping {name}"):
-        runs.stop(name, record.launch.grace_s if grace_s is None else grace_s)
+        state = runs.stop(name, record.launch.grace_s if grace_s is None else grace_s)
+    was_running = before is not None and before.running
+    if state:
+        end_run(record, state, services, signals=(SIGINT,) if was_running else ())
     runs.remove(name)
     take_away(name, services)
-    was_running = before is not None and before.running
     result = DownResult(name=name, was_running=was_running, runs=record.results)
     line = f"{name} is down" if was_running else f"{name} had ended already, and is gone"
     return Outcome(command="down", result=result, lines=(line,))

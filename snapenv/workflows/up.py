@@ -17,7 +17,14 @@ from snapenv.model.image import ImageRef
 from snapenv.model.launch import RUN_ID, InVenv, Port
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import UpResult
-from snapenv.steps.launching import LaunchRequest, find_run, prepare, start_launch
+from snapenv.steps.launching import (
+    LaunchRequest,
+    end_unseen,
+    find_run,
+    prepare,
+    start_launch,
+)
+from snapenv.steps.recording import fail_usage
 from snapenv.steps.serving import (
     WORKSPACE,
     find_workspace,
@@ -103,8 +110,9 @@ def up(request: Up, services: Services, confirm: Callable[[str], bool]) -> Outco
     start_launch(serving, services)
     try:
         outcome = _addresses(request, services, confirm, started=True)
-    except BaseException:
+    except BaseException as error:
         serving.runs.stop(request.run, _END_S)
+        fail_usage(find_run(request.run, services)[0], error, services)
         serving.runs.remove(request.run)
         take_away(request.run, services)
         raise
@@ -141,6 +149,8 @@ def _leftover(request: Up, services: Services) -> tuple[str, ...] | None:
     if state and state.running:
         return None
     if not request.dry_run:
+        if state:
+            end_unseen(record, runs, state, services)
         runs.remove(request.run)
         take_away(request.run, services)
     code = f" with exit code {state.exit_code}" if state and state.exit_code is not None else ""

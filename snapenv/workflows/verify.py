@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import asdict, replace
+
 from snapenv.errors import NotFoundError
+from snapenv.launch.records import new_run_id, now
 from snapenv.model.image import ImageRef
+from snapenv.model.launch import RunEnd
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL
-from snapenv.model.usage import DeclaredOptions
+from snapenv.model.usage import DeclaredOptions, UsageRun, UsedGpu
 from snapenv.report.html import check_place
+from snapenv.steps.declaring import counted_user, declared_in, login_name
 from snapenv.steps.host import inspect_host
 from snapenv.steps.proof import ProofRequest, proof_outcome
+from snapenv.steps.recording import using
 from snapenv.steps.runnable import in_container, in_image, in_venv
 from snapenv.steps.snapshots import read_source
 from snapenv.steps.source import (
@@ -23,12 +30,11 @@ from snapenv.steps.source import (
 from snapenv.steps.unpack import unpacked
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from snapenv.model.outcome import Outcome
     from snapenv.model.results import ProofResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services
+    from snapenv.steps.runnable import Runnable
     from snapenv.steps.source import Source
 
 _RESTORE = "Run snapenv list to see local images, or snapenv restore to get it."
@@ -47,9 +53,12 @@ def verify(request: Verify, services: Services) -> Outcome[ProofResult]:
     Raises:
         EnvironmentMissingError: No such container is running.
         NotFoundError: There is no such image, or no such venv, here.
+        UsageError: No project is named, and one is required.
         WriteError: The report cannot be written where it is wanted; nothing was done.
     """
     check_place(request.report)
+    declared = declared_in(Path.cwd(), request.declared)
+    request = replace(request, declared=DeclaredOptions(**asdict(declared)))
     source = resolve_source(request.ref, repository=request.repository, services=services)
     if request.engine == "docker":
         return _verify(request, source, services)
@@ -71,7 +80,54 @@ def _verify(request: Verify, source: Source, services: Services) -> Outcome[Proo
         local = _local_image(source, snapshot, request, services)
         host = partial(inspect_host, services)
         runnable = in_image(local.image, local.ref, request.device, host, services)
-    return proof_outcome(request, source, snapshot, runnable, command="verify", services=services)
+    with using(_use(request, snapshot, runnable, services), services) as ended:
+        outcome = proof_outcome(
+            request, source, snapshot, runnable, command="verify", services=services
+        )
+        ended(_end(outcome))
+    return outcome
+
+
+def _use(request: Verify, snapshot: Snapshot, runnable: Runnable, services: Services) -> UsageRun:
+    """Return what the ledger is told of a proof; a container's GPUs are those of its own run."""
+    declared = request.declared
+    uuids = () if request.container else _uuids(request.device, services)
+    return UsageRun(
+        key="",
+        run=new_run_id(),
+        kind="verify",
+        user=counted_user(login_name(), Path.cwd(), services),
+        project=declared.project,
+        purpose=declared.purpose,
+        model=declared.model,
+        command=("snapenv", "verify", request.ref),
+        tag=snapshot.lock.tag,
+        image=runnable.result.digest,
+        snapshot=snapshot.digest,
+        host="",
+        gpus=tuple(UsedGpu(uuid=uuid, model="") for uuid in uuids),
+        gpus_asked=",".join(uuids) or None,
+        started_ms=0,
+    )
+
+
+def _uuids(device: str, services: Services) -> tuple[str, ...]:
+    if device == "cpu":
+        return ()
+    by_number = {str(gpu.number): gpu.uuid for gpu in services.gpus()}
+    if device in {"auto", "all"}:
+        return tuple(by_number.values())
+    return tuple(by_number.get(name, name) for name in device.split(","))
+
+
+def _end(outcome: Outcome[ProofResult]) -> RunEnd:
+    verdict = outcome.verdict
+    return RunEnd(
+        exit_code=outcome.exit_code,
+        finished=now(),
+        failure="not-proved" if outcome.exit_code else None,
+        cause=verdict.summary if verdict and outcome.exit_code else None,
+    )
 
 
 def _local_image(

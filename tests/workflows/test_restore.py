@@ -14,12 +14,16 @@ from snapenv.errors import (
     NotFoundError,
     SmokeTrainError,
     SnapshotDamagedError,
+    UsageError,
 )
 from snapenv.lock.store import write_snapshot
 from snapenv.model.fingerprint import Cuda
 from snapenv.model.hardware import Driver, DriverFault
 from snapenv.model.image import ImageRef
+from snapenv.model.launch import Gpu
+from snapenv.model.usage import DeclaredOptions, UsedGpu
 from snapenv.steps.source import SnapshotFolder, parse_image, resolve_source
+from snapenv.usage.ledger import open_ledger
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.restore import Restore, restore
 from snapenv.workflows.verify import Verify, verify
@@ -56,6 +60,8 @@ if TYPE_CHECKING:
 
 BASELINE = sample_fingerprint((3.5, 2.5), device="cpu")
 SNAPSHOT = sample_snapshot(sample_lock(baseline=BASELINE))
+GPU = Gpu(number=0, uuid="GPU-a", name="NVIDIA H200")
+OTHER_GPU = Gpu(number=1, uuid="GPU-b", name="NVIDIA A10")
 SAME = target(sample_facts(), BASELINE)
 
 
@@ -538,3 +544,26 @@ def test_a_running_container_is_looked_into_in_the_place_of_its_image(
 
     assert outcome.verdict is not None
     assert outcome.verdict.summary.startswith(f"container work is not {TAG}: numpy is 1.0")
+
+
+def test_a_proof_is_counted(engine: EngineWithBase, tmp_path: Path) -> None:
+    restore(by_tag(), services(engine))
+    given = replace(services(engine), state=tmp_path, gpus=lambda: (GPU, OTHER_GPU))
+
+    verify(to_verify(declared=DeclaredOptions(project="vision"), device="1"), given)
+    engine.inside = target(sample_facts(environment=sample_environment(distributions=[])), BASELINE)
+    verify(to_verify(), given)
+
+    with open_ledger(tmp_path / "usage.sqlite3") as ledger:
+        first, second = ledger.runs(0, 1 << 62)
+    assert (first.kind, first.project, first.tag) == ("verify", "vision", TAG)
+    assert (first.snapshot, first.exit_code, first.failure) == (SNAPSHOT.digest, 0, None)
+    assert first.gpus == (UsedGpu(uuid="GPU-b", model="NVIDIA A10"),)
+    assert first.ended_ms is not None
+    assert (second.exit_code, second.failure, second.gpus) == (1, "not-proved", ())
+    assert second.cause
+
+
+def test_without_a_project_that_is_required_nothing_is_proved(engine: EngineWithBase) -> None:
+    with pytest.raises(UsageError, match="no project"):
+        verify(to_verify(declared=DeclaredOptions(require_project=True)), services(engine))

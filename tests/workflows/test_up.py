@@ -15,6 +15,7 @@ from snapenv.launch.records import read_record
 from snapenv.model.image import Image
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.ports import Completed
+from snapenv.usage.ledger import open_ledger
 from snapenv.workflows.down import down
 from snapenv.workflows.up import Up, up, workspace_name
 from snapenv.workspace.layer import LAYER_LABEL, Parts, layer_digest, layer_name
@@ -218,3 +219,41 @@ def test_of_an_engine_elsewhere_the_addresses_are_too(
 
     assert len(runs.launches) == 1
     assert "is on another machine" in again.warnings[0]
+
+
+def counted(state: Path) -> list[tuple[str, int | None, str | None]]:
+    with open_ledger(state / "usage.sqlite3") as ledger:
+        return [(run.kind, run.exit_code, run.failure) for run in ledger.runs(0, 1 << 62)]
+
+
+def test_a_workspace_is_counted_until_it_is_down(
+    there: Services, runs: AnsweringRuns, tmp_path: Path
+) -> None:
+    up(request(tmp_path), there, refuse)
+    begun = counted(tmp_path / "state")
+    up(request(tmp_path), there, refuse)  # of one that runs, the addresses
+    down("w", there, grace_s=None)
+
+    assert begun == [("up", None, None)]
+    assert counted(tmp_path / "state") == [("up", 130, "stopped")]
+
+    up(request(tmp_path), there, refuse)
+    runs.signal("w", 9)
+    up(request(tmp_path), there, refuse)
+
+    assert sorted(counted(tmp_path / "state"), key=str) == [
+        ("up", 130, "stopped"),
+        ("up", 137, "killed"),
+        ("up", None, None),
+    ]
+
+
+def test_a_workspace_that_does_not_answer_is_counted_as_a_failure(
+    there: Services, runs: AnsweringRuns, tmp_path: Path
+) -> None:
+    runs.said = {**READY, "waiting": ["jupyter"]}
+
+    with pytest.raises(StartError):
+        up(request(tmp_path), there, refuse)
+
+    assert counted(tmp_path / "state") == [("up", 125, "start")]
