@@ -75,14 +75,7 @@ class Table(Struct, Generic[T], frozen=True, kw_only=True):
 
     def upsert(self, mark: str = "?") -> str:
         """Return the statement that writes a row, in the place of the one with its key."""
-        names = [column.name for column in self.columns]
-        marks = ", ".join(mark for _ in names)
-        values = ", ".join(f"{name} = excluded.{name}" for name in names if name not in self.key)
-        where = f" where excluded.{self.newer} > {self.name}.{self.newer}" if self.newer else ""
-        return (
-            f"insert into {self.name} ({', '.join(names)}) values ({marks})"  # noqa: S608 - own names
-            f" on conflict ({', '.join(self.key)}) do update set {values}{where}"
-        )
+        return _upsert(self.name, mark)
 
     def to_row(self, value: T) -> tuple[Any, ...]:
         """Return a value as its columns hold it.
@@ -91,12 +84,15 @@ class Table(Struct, Generic[T], frozen=True, kw_only=True):
         become U+FFFD.
         """
         row: list[Any] = []
-        for field in msgspec.structs.fields(self.kind):
-            part = _storable(msgspec.to_builtins(getattr(value, field.name)))
-            if field.name == "buckets":
+        for name in self.kind.__struct_fields__:
+            part = getattr(value, name)
+            if isinstance(part, str):
+                row.append(_storable(part))
+            elif name == "buckets":
                 row += part
-            elif isinstance(part, (list, dict)):
-                row.append(msgspec.json.encode(part).decode())
+            elif isinstance(part, (tuple, Struct)):
+                plain = _storable(msgspec.to_builtins(part))
+                row.append(msgspec.json.encode(plain).decode())
             else:
                 row.append(part)
         return tuple(row)
@@ -112,10 +108,8 @@ class Table(Struct, Generic[T], frozen=True, kw_only=True):
             for column, cell in zip(self.columns, row, strict=True)
         )
         fields = {
-            field.name: [next(cells) for _ in _BUCKET_COLUMNS]
-            if field.name == "buckets"
-            else next(cells)
-            for field in msgspec.structs.fields(self.kind)
+            name: [next(cells) for _ in _BUCKET_COLUMNS] if name == "buckets" else next(cells)
+            for name in self.kind.__struct_fields__
         }
         return msgspec.convert(fields, self.kind)
 
@@ -137,6 +131,18 @@ LOCAL: tuple[Table[Any], ...] = (EPOCH, BEAT)
 """What stays on its own machine, beside the samples."""
 
 TABLES: dict[str, Table[Any]] = {table.name: table for table in (*SHARED, *LOCAL)}
+
+
+@functools.cache
+def _upsert(name: str, mark: str) -> str:
+    table = TABLES[name]
+    names = [column.name for column in table.columns]
+    values = ", ".join(f"{name} = excluded.{name}" for name in names if name not in table.key)
+    where = f" where excluded.{table.newer} > {table.name}.{table.newer}" if table.newer else ""
+    return (
+        f"insert into {table.name} ({table.names}) values ({', '.join(mark for _ in names)})"  # noqa: S608 - own names
+        f" on conflict ({', '.join(table.key)}) do update set {values}{where}"
+    )
 
 
 @functools.cache

@@ -35,7 +35,7 @@ def _any(kind: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401
     if kind is int:
         return _any_number()
     if kind is float:
-        return st.floats(allow_nan=False)
+        return st.floats(allow_nan=False, allow_infinity=False)
     if isinstance(kind, type) and issubclass(kind, Struct):
         return any_of(kind)
     if get_origin(kind) is tuple:

@@ -42,7 +42,7 @@ def test_what_is_in_a_ledger_is_changed_only_with_its_version() -> None:
             "correction": "id key gpu month at_ms allocated_ms b0 b1 b2 b3 b4 b5 b6 b7 b8 b9 energy_mj reason",
             "machine_gpu": "host gpu model first_ms last_ms",
             "epoch": "key attempt epoch at_ms loss metric",
-            "beat": "key at_ms boot_id pid ticks",
+            "beat": "key at_ms boot_ms boot_id pid ticks",
         }
     )
     assert RUN_GPU.create()[0].splitlines()[:6] == wording(
