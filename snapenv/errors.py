@@ -9,6 +9,7 @@
     ├── NotFoundError             3   no such tag, image or snapshot
     ├── BaseError                 3   no base image fits, or the base of an image is missing
     ├── TagTakenError             3   the tag names another image
+    ├── KeyFileError              3   a key to sign or to check with cannot be used
     ├── PlaceTakenError           3   the output exists
     ├── PlaceBusyError            3   another snapenv process is writing there
     ├── ProbeError                4   the probe did not run, or answered in an unknown form
@@ -28,6 +29,7 @@
     ├── LeakError                 5   something that would leave this machine holds a secret
     ├── ConflictError             5   an update does not fit what is to stay as it is
     ├── NotAsLockedError          5   --strict: an environment is no longer what its lock says
+    ├── NotVerifiedError          5   --require-verified: no proof of an image fits
     ├── SnapshotDamagedError      6   files are missing or are not what SHA256SUMS says
     ├── SnapshotVersionError      6   the snapshot was written by a newer snapenv
     ├── ArchiveError              6   a file is damaged, or is not an archive
@@ -92,6 +94,11 @@ class BaseError(SnapenvError):
 class TagTakenError(SnapenvError):
     exit_code = 3
     slug = "tag-taken"
+
+
+class KeyFileError(SnapenvError):
+    exit_code = 3
+    slug = "key-file"
 
 
 class PlaceTakenError(SnapenvError):
@@ -187,6 +194,11 @@ class ConflictError(SnapenvError):
 class NotAsLockedError(SnapenvError):
     exit_code = 5
     slug = "not-as-locked"
+
+
+class NotVerifiedError(SnapenvError):
+    exit_code = 5
+    slug = "not-verified"
 
 
 class SnapshotDamagedError(SnapenvError):

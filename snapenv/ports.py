@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from snapenv.model.artifact import Artifact, RemoteSnapshot
+    from snapenv.model.attachment import Attachment
     from snapenv.model.carried import Content
     from snapenv.model.clean import Freeable
     from snapenv.model.host import HostEngine
@@ -319,6 +320,24 @@ class Registry(Protocol):
         Raises:
             OSError: The file cannot be written.
         """
+        ...
+
+    def attach(
+        self, ref: ImageRef, attachments: Sequence[Attachment], task: Task
+    ) -> tuple[Descriptor, ...]:
+        """Attach documents to an image by its digest; return their entries.
+
+        What is attached already is not sent. In a registry without a list of referrers, the list
+        is kept under a tag.
+        """
+        ...
+
+    def attachments(self, ref: ImageRef) -> tuple[Descriptor, ...]:
+        """Return the entries of what is attached to an image by its digest, as anybody may."""
+        ...
+
+    def read_attachment(self, ref: ImageRef, entry: Descriptor) -> bytes:
+        """Return the one document of an attachment, checked by its digest."""
         ...
 
     def push(

@@ -181,7 +181,7 @@ class FakeEngine:
             return ref
         here = self.images.get(ref.tagged)
         try:
-            return ref.at(_digest(self._ask(ref)))
+            return ref.at(pushed_digest(self._ask(ref)))
         except (NotFoundError, RegistryError) as error:
             known = [name for name in here.digests if _of(ref, name)] if here else []
             if known and isinstance(error, RegistryError):
@@ -201,7 +201,7 @@ class FakeEngine:
             raise NotFoundError(f"there is no local image {ref.tagged}", hint="Build it first.")
         self._refuse_silent(ref)
         task.count(image.size_bytes, image.size_bytes)
-        pinned = ref.at(_digest(image))
+        pinned = ref.at(pushed_digest(image))
         self.served[ref.tagged] = self.served[f"{ref.repository}@{pinned.digest}"] = image
         self._keep(image, pinned)
         return pinned
@@ -357,7 +357,7 @@ class FakeEngine:
 
     def _keep(self, image: Image, ref: ImageRef) -> Image:
         """Hold an image under a name of the registry; all its names give the same value."""
-        known = f"{ref.repository}@{_digest(image)}"
+        known = f"{ref.repository}@{pushed_digest(image)}"
         image = replace(image, digests=tuple(sorted({*image.digests, known})))
         same = {name for name, each in self.images.items() if each.id == image.id}
         fetched = set() if ref.digest else {ref.tagged}
@@ -378,7 +378,7 @@ def _sha256(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def _digest(image: Image) -> str:
+def pushed_digest(image: Image) -> str:
     """Return what a registry would call an image: another hash than its id."""
     return f"sha256:{hashlib.sha256(image.id.encode()).hexdigest()}"
 

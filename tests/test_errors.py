@@ -12,13 +12,13 @@ CODES = {
     2: {"usage"},  # Click's
     3: {
         *("interpreter", "environment-missing", "not-found", "base"),
-        *("tag-taken", "place-taken", "place-busy"),
+        *("tag-taken", "place-taken", "place-busy", "key-file"),
     },
     4: {
         *("probe", "ssh", "engine-missing", "buildkit-missing", "engine", "build", "registry"),
         *("index", "install", "smoke-train", "team-ledger", "usage-source", "write"),
     },
-    5: {"lock", "leak", "conflict", "not-as-locked"},
+    5: {"lock", "leak", "conflict", "not-as-locked", "not-verified"},
     6: {
         *("snapshot-damaged", "snapshot-version", "archive"),
         *("price-list", "ledger", "ledger-version"),

@@ -15,6 +15,7 @@ from snapenv.cli.options import (
     json_option,
     mirror_option,
     repository_option,
+    sign_key_option,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     group="Image",
     help="Compress new layers with this; zstd is smaller, and needs Docker 23 or newer to pull.",
 )
+@sign_key_option
 @json_option
 @click.pass_obj
 def build(
@@ -71,10 +73,12 @@ def build(
     push: bool,
     replace: bool,
     compression: Compression,
+    sign_key: Path | None,
 ) -> None:
     """Build the image of SNAPSHOT, and tag it.
 
-    The image is compared with the lock before it gets the tag.
+    The image is compared with the lock before it gets the tag. With --push, an SBOM and the
+    provenance are attached to it in its registry.
     """
     from snapenv.workflows.build import Build
     from snapenv.workflows.build import build as run
@@ -87,5 +91,6 @@ def build(
         push=push,
         replace=replace,
         compression=compression,
+        sign_key=sign_key,
     )
     app.run(lambda services: run(snapshot, request, services))

@@ -155,6 +155,15 @@ prices_option = option(
     help="Count costs by this price list.",
 )
 
+sign_key_option = option(
+    "--sign-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    envvar="SNAPENV_SIGN_KEY",
+    group="Attestation",
+    help="Sign what is attached with this private key; its password is SNAPENV_SIGN_PASSWORD.",
+)
+
 rehash_option = option(
     "--rehash",
     is_flag=True,

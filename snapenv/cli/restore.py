@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -21,8 +22,6 @@ from snapenv.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from snapenv.cli.app import App
     from snapenv.model.image import ImageRef
 
@@ -55,6 +54,21 @@ if TYPE_CHECKING:
     group="Check",
     help="Check first whether this machine can run it, and stop if it cannot.",
 )
+@option(
+    "--require-verified",
+    is_flag=True,
+    envvar="SNAPENV_REQUIRE_VERIFIED",
+    group="Attestation",
+    help="Restore only an image to which a verification that passed is attached.",
+)
+@option(
+    "--verify-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    envvar="SNAPENV_VERIFY_KEY",
+    group="Attestation",
+    help="With --require-verified: count only what this public key has signed.",
+)
 @rehash_option
 @report_option
 @json_option
@@ -73,6 +87,8 @@ def restore(
     rehash: bool,
     report: Path | None,
     preflight: bool,
+    require_verified: bool,
+    verify_key: Path | None,
 ) -> None:
     """Restore REF, and prove that it matches the capture.
 
@@ -80,6 +96,9 @@ def restore(
     folder. Exits with 1 if this machine cannot run it, in which case nothing is fetched, or if
     the result does not match the capture.
     """
+    if verify_key and not require_verified:
+        raise click.UsageError("--verify-key is of use with --require-verified alone")
+
     from snapenv.workflows.restore import Restore
     from snapenv.workflows.restore import restore as run
 
@@ -95,5 +114,7 @@ def restore(
         rehash=rehash,
         report=report,
         preflight=preflight,
+        require_verified=require_verified,
+        verify_key=verify_key,
     )
     app.run(lambda services: run(request, services))

@@ -17,6 +17,7 @@ from snapenv.cli.options import (
     rehash_option,
     report_option,
     repository_option,
+    sign_key_option,
     smoke_option,
 )
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     examples=(
         "snapenv verify train-yolov8.4.190-base-cu130",
         "snapenv verify snapshots/train-yolov8.4.190-base-cu130 --engine venv --into .venv",
+        "snapenv verify TAG --repository example.com/team/env --attest",
         "snapenv verify train-yolov8.4.190-base-cu130 --container snapenv-project",
     )
 )
@@ -50,6 +52,14 @@ if TYPE_CHECKING:
 @declared_options
 @rehash_option
 @report_option
+@option(
+    "--attest",
+    is_flag=True,
+    envvar="SNAPENV_ATTEST",
+    group="Attestation",
+    help="Attach the result to the image in its registry.",
+)
+@sign_key_option
 @json_option
 @click.pass_obj
 def verify(
@@ -65,6 +75,8 @@ def verify(
     device: str,
     rehash: bool,
     report: Path | None,
+    attest: bool,
+    sign_key: Path | None,
     **declared: Any,  # noqa: ANN401 - as of DeclaredOptions
 ) -> None:
     """Prove that what is restored already matches the capture.
@@ -86,6 +98,8 @@ def verify(
         smoke=smoke,
         rehash=rehash,
         report=report,
+        attest=attest,
+        sign_key=sign_key,
         declared=DeclaredOptions(**declared),
     )
     app.run(lambda services: run(request, services))

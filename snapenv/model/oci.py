@@ -46,6 +46,7 @@ class Descriptor(Struct, frozen=True, omit_defaults=True, rename="camel"):
     size: Annotated[int, msgspec.Meta(ge=0)]
     media_type: str | None = None
     platform: Platform | None = None
+    artifact_type: str | None = None  # of an artifact's manifest
     annotations: dict[str, str] = {}
 
 
@@ -57,6 +58,7 @@ class Manifest(Struct, frozen=True, omit_defaults=True, rename="camel"):
     media_type: str | None = None
     schema_version: int = 0
     artifact_type: str | None = None
+    subject: Descriptor | None = None  # what an artifact says something of
     annotations: dict[str, str] = {}
 
 

@@ -38,6 +38,16 @@ class CaptureResult(Result, Struct, frozen=True, kw_only=True):
     conda_packages: int = 0  # of a prefix of conda, how many were locked
 
 
+class Attached(Struct, frozen=True, kw_only=True):
+    """A document that is attached to an image in its registry."""
+
+    type: str  # "application/vnd.cyclonedx+json"
+    predicate: str | None  # of a statement, what kind it is: "https://slsa.dev/provenance/v1"
+    signed: bool  # it holds a signature, which nobody has checked
+    digest: str  # of its manifest
+    size_bytes: int  # of its manifest
+
+
 class BuildResult(Result, Struct, frozen=True, kw_only=True):
     """The image that was built, or was there already."""
 
@@ -47,6 +57,7 @@ class BuildResult(Result, Struct, frozen=True, kw_only=True):
     base: str | None  # the base image, pinned to its digest
     snapshot: str  # the digest of the snapshot in it
     size_bytes: int  # on disk, all layers
+    attached: tuple[Attached, ...] = ()  # in its registry, by this build
 
 
 class ProofResult(Result, Struct, frozen=True, kw_only=True):
@@ -60,6 +71,8 @@ class ProofResult(Result, Struct, frozen=True, kw_only=True):
     tier: Tier | None = None  # None where nothing was trained
     losses: tuple[float | None, ...] | None = None  # one a step; None for one that is no number
     speed: Speed | None = None  # of this smoke-train
+    attached: Attached | None = None  # the verification, with --attest
+    verified_at: str | None = None  # with --require-verified, when it was verified before; RFC 3339
 
 
 class ArchiveResult(Result, Struct, frozen=True, kw_only=True):
@@ -321,6 +334,7 @@ class ShowResult(Result, Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] | None = None  # indexes and hosts that its packages come from
     snapenv: str | None = None  # the version that wrote it
     more: str | None = None  # how to know more
+    attached: tuple[Attached, ...] = ()  # in the registry, to the image
     labels: Mapping[str, str] = field(default_factory=dict)  # of the image
     distributions: tuple[ListedPackage, ...] | None = None  # by name, with --packages
     conda: tuple[ListedCondaPackage, ...] | None = None  # packages of conda by name, if it is one

@@ -19,8 +19,17 @@ from msgspec.structs import replace
 from snapenv.content import write_all
 from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.artifact import RemoteSnapshot, artifact_layers, is_artifact
+from snapenv.model.attachment import is_fallback_tag
 from snapenv.model.image import ImageRef, Layer, RemoteImage
-from snapenv.model.oci import MANIFESTS, OCI_MANIFEST, Config, Index, Manifest, sha256_digest
+from snapenv.model.oci import (
+    MANIFESTS,
+    OCI_MANIFEST,
+    Config,
+    Descriptor,
+    Index,
+    Manifest,
+    sha256_digest,
+)
 from snapenv.network.repeat import repeat
 from snapenv.network.session import ABSENT, Patience, RequestError
 from snapenv.registry.documents import (
@@ -31,16 +40,17 @@ from snapenv.registry.documents import (
     parse,
     parse_manifest,
 )
+from snapenv.registry.referrers import Referrers
 from snapenv.registry.repository import find_login, find_repository
 from snapenv.registry.session import RegistrySession
 from snapenv.registry.upload import Uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping
+    from collections.abc import Callable, Iterator, MutableMapping, Sequence
     from pathlib import Path
 
     from snapenv.model.artifact import Artifact
-    from snapenv.model.oci import Descriptor
+    from snapenv.model.attachment import Attachment
     from snapenv.ports import Task
     from snapenv.registry.repository import Login, Repository
     from snapenv.registry.session import Body
@@ -73,7 +83,7 @@ class RegistryClient:
         self._sessions: dict[str, RegistrySession] = {}  # by host
 
     def tags(self, repository: str) -> tuple[str, ...]:
-        """List the tags of a repository, sorted."""
+        """List the tags of a repository, sorted; those that list attachments are none."""
         ref = ImageRef.parse(repository)
         served = find_repository(ref)
         path, tags = f"{served.path}/tags/list?n={_PAGE}", set[str]()
@@ -83,7 +93,7 @@ class RegistryClient:
                 tags.update(parse(body.content, TagList, what="list of tags").tags or ())
                 following = _NEXT.search(body.headers.get("Link", ""))
                 if following is None:
-                    return tuple(sorted(tags))
+                    return tuple(sorted(tag for tag in tags if not is_fallback_tag(tag)))
                 path = _below(following[1])
             raise RequestError(f"has more than {_MAX_PAGES} pages of tags")
 
@@ -209,6 +219,47 @@ class RegistryClient:
             if digest != sha256_digest(artifact.manifest):
                 raise RequestError(f"serves {digest} for what was pushed", hint=_PUSH_AGAIN)
             return digest
+
+    def attach(
+        self, ref: ImageRef, attachments: Sequence[Attachment], task: Task
+    ) -> tuple[Descriptor, ...]:
+        """Attach documents to an image by its digest; return their entries."""
+        repository = find_repository(ref)
+        with _named(ref, repository):
+            body, digest = self._manifest_bytes(repository, str(ref.digest))
+            subject = Descriptor(
+                digest=digest,
+                size=len(body.content),
+                media_type=body.headers.get("Content-Type", OCI_MANIFEST).partition(";")[0],
+            )
+            try:
+                return self._referrers(repository, digest).attach(attachments, subject, task)
+            except RequestError as error:
+                raise _refuses_artifacts(error) from error
+
+    def attachments(self, ref: ImageRef) -> tuple[Descriptor, ...]:
+        """Return the entries of what is attached to an image, by its digest."""
+        repository = find_repository(ref)
+        with _named(ref, repository):
+            return self._referrers(repository, str(ref.digest)).list()
+
+    def read_attachment(self, ref: ImageRef, entry: Descriptor) -> bytes:
+        """Return the one document of an attachment."""
+        repository = find_repository(ref)
+        with _named(ref, repository):
+            manifest, _ = self._manifest(repository, entry.digest)
+            if isinstance(manifest, Index) or len(manifest.layers) != 1:
+                raise DocumentError("an attachment that is not one document")
+            digest = manifest.layers[0].digest
+            return self._get(repository, f"{repository.path}/blobs/{digest}", digest=digest).content
+
+    def _referrers(self, repository: Repository, digest: str) -> Referrers:
+        def get(path: str, accept: str) -> Body:
+            return self._get(repository, f"{repository.path}/{path}", accept=accept)
+
+        self._get(repository, "")  # where it is asked, and how
+        uploads = Uploads(self._session(repository), repository, self._patience)
+        return Referrers(get, uploads, digest)
 
     def _chosen(
         self, repository: Repository, ref: ImageRef, index: Index, machine: str

@@ -55,18 +55,18 @@ class Uploads:
             done += size
             task.count(done, total)
 
-    def put_manifest(self, tag: str, content: bytes, media_type: str) -> None:
-        """Send a manifest under a tag, all of whose blobs are there.
+    def put_manifest(self, name: str, content: bytes, media_type: str) -> Body:
+        """Send a manifest under a tag, or by its digest, all of whose blobs are there.
 
         Raises:
             RequestError: The registry refuses it, or the transfer broke for good.
         """
 
-        def put() -> None:
+        def put() -> Body:
             try:
                 body = self._session.send(
                     "PUT",
-                    f"{self._path}/manifests/{tag}",
+                    f"{self._path}/manifests/{name}",
                     repository=self._path,
                     headers={"Content-Type": media_type},
                     content=lambda: _Reader(content, None),
@@ -75,8 +75,9 @@ class Uploads:
             except RequestError as error:
                 error.passing = _may_pass(error)
                 raise
+            return body
 
-        repeat(put, self._patience.waits_s)
+        return repeat(put, self._patience.waits_s)
 
     def _has(self, digest: str) -> bool:
         body = self._session.send("HEAD", f"{self._path}/blobs/{digest}", repository=self._path)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from snapenv.model.attachment import PROVENANCE, SBOM_TYPE, VERIFICATION
 from snapenv.model.image import Tag
 from snapenv.model.needs_label import NeedsLabel, read_label
 from snapenv.model.results import Baseline, ListedCondaPackage, ListedPackage, ShowResult
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
 
     from snapenv.model.conda import CondaLock
     from snapenv.model.image import Image, ImageRef, RemoteImage
+    from snapenv.model.results import Attached
     from snapenv.model.snapshot import Lock, Snapshot, Source
     from snapenv.model.wheels import Locked
+
+_ATTACHED = {SBOM_TYPE: "SBOM", PROVENANCE: "provenance", VERIFICATION: "verification"}
 
 
 def snapshot_card(snapshot: Snapshot, *, kind: str, name: str) -> ShowResult:
@@ -196,6 +200,13 @@ def card_lines(card: ShowResult, *, packages: bool) -> Iterator[str]:
             )
 
 
+def _attached_line(document: Attached) -> str:
+    """Say what kind of document is attached; its registry may serve anything."""
+    kind = document.predicate or document.type
+    named = _ATTACHED.get(kind, kind)
+    return f"{named}{', signed' if document.signed else ''}  {document.digest}"
+
+
 def _package_lines(packages: Iterable[tuple[str, ...]]) -> Iterator[str]:
     """Yield a line for each package, in columns."""
     rows = list(packages)
@@ -224,6 +235,7 @@ def _fact_lines(card: ShowResult) -> Iterator[str]:
         ("hardware", (", ".join(card.gpus or ()), card.driver and f"driver {card.driver}")),
         ("baseline", (_baseline_line(card.baseline),)),
         ("sources", card.sources or ()),
+        ("attached", map(_attached_line, card.attached)),
         ("written by", (f"snapenv {card.snapenv}" if card.snapenv else None,)),
     )
     for word, values in facts:

@@ -18,11 +18,11 @@ from snapenv.steps.verdicts import ProvedVenv, keep_proved_venv, keep_verdict
 from snapenv.verify.differences import differences, sections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from snapenv.model.facts import Facts
     from snapenv.model.hardware import Hardware
-    from snapenv.model.results import ProofResult
+    from snapenv.model.results import Attached, ProofResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services
     from snapenv.steps.runnable import Runnable
@@ -52,8 +52,12 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
     *,
     command: Literal["restore", "verify"],
     services: Services,
+    attest: Callable[[Proved, str], Attached] | None = None,
 ) -> Outcome[ProofResult]:
-    """Prove that a runnable is the environment of a snapshot, and answer."""
+    """Prove that a runnable is the environment of a snapshot, and answer.
+
+    ``attest`` is told of the proof and its time (RFC 3339), and attaches it somewhere.
+    """
     is_folder = isinstance(source, SnapshotFolder)
     proved = prove(
         runnable,
@@ -81,9 +85,11 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
         verdict=proved.verdict,
     )
     now = datetime.now(timezone.utc)
-    verdict = LastVerdict(
-        ok=proved.verdict.ok, tier=proved.tier, at=now.isoformat(timespec="seconds")
-    )
+    at = now.isoformat(timespec="seconds")
+    if attest:
+        attached = attest(proved, at)
+        outcome = replace(outcome, result=replace(outcome.result, attached=attached))
+    verdict = LastVerdict(ok=proved.verdict.ok, tier=proved.tier, at=at)
     keep_verdict(services.state, snapshot.digest, verdict)
     if runnable.result.path and proved.verdict.ok:
         venv = ProvedVenv(tag=snapshot.lock.tag, snapshot=snapshot.digest)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from snapenv.errors import UsageError
+from snapenv.errors import RegistryError, UsageError
 from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import BuildResult
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
+from snapenv.steps.attesting import attach_build, read_sign_key
 from snapenv.steps.build_image import (
     BuildOptions,
     find_image,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from snapenv.attest.signing import Signer
     from snapenv.model.image import Image
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services
@@ -39,6 +41,7 @@ class Build(BuildOptions, frozen=True, kw_only=True):
 
     repository: str
     push: bool = False
+    sign_key: Path | None = None  # signs what is attached to the image in its registry
 
 
 def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResult]:
@@ -55,6 +58,7 @@ def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResu
 
 def _build(snapshot: Snapshot, request: Build, services: Services) -> Outcome[BuildResult]:
     base = wanted_base(snapshot, request)
+    signer = read_sign_key(request.sign_key)
     services.engine.check()
     ref = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
     before = services.engine.find(ref.tagged)
@@ -69,6 +73,8 @@ def _build(snapshot: Snapshot, request: Build, services: Services) -> Outcome[Bu
     digest = pushed.digest if pushed else image.id
     outcome = _outcome(snapshot, ref, image, digest=digest, pushed=request.push)
     outcome = replace(outcome, warnings=base.warnings)
+    if pushed:
+        outcome = _attach(outcome, ref.at(digest), image, snapshot, services, signer=signer)
     if before and before.id == image.id and request.compression != "gzip":
         unused = f"{ref.tagged} is built already: --compression is for a new image (--replace)"
         outcome = replace(outcome, warnings=(*outcome.warnings, unused))
@@ -79,6 +85,26 @@ def _build(snapshot: Snapshot, request: Build, services: Services) -> Outcome[Bu
         kept = f"what it replaced stays as {ref.repository}@{pushed.replaced}"
         outcome = replace(outcome, lines=(*outcome.lines, kept))
     return replace(outcome, warnings=(*outcome.warnings, *_warnings_of_base(image, services)))
+
+
+def _attach(  # noqa: PLR0913 - by name
+    outcome: Outcome[BuildResult],
+    ref: ImageRef,
+    image: Image,
+    snapshot: Snapshot,
+    services: Services,
+    *,
+    signer: Signer | None,
+) -> Outcome[BuildResult]:
+    """Attach what is in an image, and what made it; a registry that takes no such thing is told."""
+    try:
+        attached = attach_build(ref, image, snapshot, services, signer=signer)
+    except RegistryError as error:
+        if signer:
+            raise
+        warning = f"no SBOM and no provenance is attached: {error.message}"
+        return replace(outcome, warnings=(*outcome.warnings, warning))
+    return replace(outcome, result=replace(outcome.result, attached=attached))
 
 
 def _warnings_of_base(image: Image, services: Services) -> Iterator[str]:

@@ -9,8 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.archive.layout import Archived
+from snapenv.attest.statement import Verification
 from snapenv.docker_login import LoginError
-from snapenv.errors import InstallError, RegistryError
+from snapenv.errors import InstallError, NotVerifiedError, RegistryError, UsageError
 from snapenv.lock.fetch import stage_private_wheels, temporary_folder
 from snapenv.model.image import Image, ImageRef
 from snapenv.model.outcome import Outcome
@@ -26,6 +27,7 @@ from snapenv.preflight.needs_of import (
     needs_of_unread,
 )
 from snapenv.report.html import check_place, write_report
+from snapenv.steps.attesting import registry_name, require_verified
 from snapenv.steps.build_image import BuildOptions, find_image, make_image
 from snapenv.steps.host import inspecting_host, judge_host
 from snapenv.steps.load_archive import Loading, load_archive
@@ -51,6 +53,7 @@ from snapenv.verify.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from snapenv.model.host import Host, Needs
     from snapenv.model.outcome import Check
@@ -65,6 +68,8 @@ class Restore(ProofRequest, frozen=True, kw_only=True):
     python: str | None = None  # the path of the Python to make a venv with
     mirror: str | None = None
     preflight: bool = True
+    require_verified: bool = False  # take only an image that somebody has verified
+    verify_key: Path | None = None  # the public key that must have signed that
 
     @property
     def run_options(self) -> RunOptions:
@@ -85,6 +90,13 @@ class _Contents(Struct, frozen=True, kw_only=True):
     image: Image | None = None
 
 
+class _Verified(Struct, frozen=True, kw_only=True):
+    """An image of a registry, by its digest, and what was attached to it."""
+
+    ref: ImageRef
+    verification: Verification
+
+
 def restore(request: Restore, services: Services) -> Outcome[ProofResult]:
     """Check this machine, fetch or make the environment, compare it with the lock, train in it.
 
@@ -92,6 +104,7 @@ def restore(request: Restore, services: Services) -> Outcome[ProofResult]:
 
     Raises:
         NotFoundError: The REF names nothing.
+        NotVerifiedError: --require-verified is asked for, and nobody has.
         PlaceBusyError: Another command makes a venv in the same folder.
         PlaceTakenError: That folder exists and is not empty.
         WriteError: The venv or the report cannot be written where it is wanted; nothing was done.
@@ -111,6 +124,7 @@ def _restore(
     """Restore into a venv's folder that is held, or, without one, as an image."""
     with inspecting_host(services, engine=request.engine == "docker") as host:
         contents = _read(request, source, services)
+        verified = _verified(request, contents, services) if request.require_verified else None
         checks = _preflight(request, contents, host, services) if request.preflight else ()
         if any(check.fails for check in checks):
             return _refused(request, contents, checks, services)
@@ -119,9 +133,49 @@ def _restore(
             place.whole = True
         else:
             snapshot, image, ref = _provide_image(request, contents, services)
+            if verified and f"{ref.repository}@{verified.ref.digest}" not in image.digests:
+                raise NotVerifiedError(
+                    f"{ref} is no longer {verified.ref.digest}, which was verified",
+                    hint="Somebody has moved the tag; try again.",
+                )
             runnable = in_image(image, ref, request.device, host, services)
     runnable = replace(runnable, checked=checks)
-    return proof_outcome(request, source, snapshot, runnable, command="restore", services=services)
+    outcome = proof_outcome(
+        request, source, snapshot, runnable, command="restore", services=services
+    )
+    if verified:
+        result = replace(outcome.result, verified_at=verified.verification.date)
+        outcome = replace(outcome, result=result, lines=(*outcome.lines, _line(verified)))
+    return outcome
+
+
+def _verified(request: Restore, contents: _Contents, services: Services) -> _Verified:
+    """Find the verification of the image that is to be restored, in its registry.
+
+    Raises:
+        NotVerifiedError: There is none.
+        UsageError: It is no image of a registry.
+    """
+    match contents.source:
+        case RegistryImage(ref):
+            described = services.registry.read(ref)
+            pinned, snapshot = described.ref, described.labels.get(SNAPSHOT_LABEL)
+        case LocalImage(ref, image):
+            pinned, snapshot = registry_name(ref, image), image.labels.get(SNAPSHOT_LABEL)
+        case _:
+            raise UsageError(
+                "--require-verified is for an image, and its registry tells what is attached",
+                hint=f"Name the image in the place of {request.ref}.",
+            )
+    verification = require_verified(pinned, str(snapshot), services, key=request.verify_key)
+    return _Verified(ref=pinned, verification=verification)
+
+
+def _line(verified: _Verified) -> str:
+    """Say in one line by what an image was verified before."""
+    of = verified.verification
+    where = ", ".join(of.verified_on.gpus) or of.verified_on.processor or "another machine"
+    return f"verified before, {of.date} on {where}: losses {of.tier}"
 
 
 def _read(request: Restore, source: Source, services: Services) -> _Contents:

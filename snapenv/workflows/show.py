@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from snapenv.lock.make_lock import base_source
 from snapenv.model.artifact import RemoteSnapshot
 from snapenv.model.image import ImageRef
@@ -16,6 +18,7 @@ from snapenv.report.card import (
     registry_card,
     snapshot_card,
 )
+from snapenv.steps.attesting import find_registry_name, list_attached
 from snapenv.steps.snapshots import no_snapshot, read_image, read_source
 from snapenv.steps.source import Archive, LocalImage, RegistryImage, resolve_source
 
@@ -38,11 +41,13 @@ def show(
         RegistryError: The registry does not answer, or refuses.
     """
     source = resolve_source(text, repository=repository, services=services)
+    pinned = None
     match source:
         case LocalImage(ref, image):
             snapshot = read_image(image, ref, services)
             sources = _sources(snapshot.lock, pinned_base(image.labels))
             card = image_card(snapshot, ref, image, sources=sources)
+            pinned = find_registry_name(ref, image)
         case RegistryImage(ref):
             with services.progress.task(f"Asking for {ref}"):
                 remote = services.registry.describe(ref)
@@ -52,10 +57,12 @@ def show(
             elif SNAPSHOT_LABEL not in remote.labels:
                 raise no_snapshot(remote.ref)
             else:
-                card = registry_card(remote)
+                card, pinned = registry_card(remote), remote.ref
         case _:
             kind = "archive" if isinstance(source, Archive) else "snapshot"
             card = snapshot_card(read_source(source, services), kind=kind, name=str(source))
+    if pinned:
+        card = replace(card, attached=list_attached(pinned, services))
     lines = tuple(card_lines(card, packages=packages))
     return Outcome(command="show", result=card, lines=lines)
 

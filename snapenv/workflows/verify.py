@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict, replace
 
-from snapenv.errors import NotFoundError
+from snapenv.errors import NotFoundError, UsageError
 from snapenv.launch.records import new_run_id, now
 from snapenv.model.image import ImageRef
 from snapenv.model.launch import RunEnd
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL
 from snapenv.model.usage import DeclaredOptions, UsageRun, UsedGpu
 from snapenv.report.html import check_place
+from snapenv.steps.attesting import (
+    attach_proof,
+    read_sign_key,
+    registry_name,
+    verification_of,
+)
 from snapenv.steps.declaring import counted_user, declared_in, login_name
 from snapenv.steps.host import inspect_host
 from snapenv.steps.proof import ProofRequest, proof_outcome
@@ -30,10 +36,13 @@ from snapenv.steps.source import (
 from snapenv.steps.unpack import unpacked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from snapenv.model.outcome import Outcome
-    from snapenv.model.results import ProofResult
+    from snapenv.model.results import Attached, ProofResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services
+    from snapenv.steps.prove import Proved
     from snapenv.steps.runnable import Runnable
     from snapenv.steps.source import Source
 
@@ -45,6 +54,8 @@ class Verify(ProofRequest, frozen=True, kw_only=True):
 
     container: str | None = None  # a running one, in the place of a fresh one of the image
     declared: DeclaredOptions = DeclaredOptions()
+    attest: bool = False  # attach what came of it to the image in its registry
+    sign_key: Path | None = None
 
 
 def verify(request: Verify, services: Services) -> Outcome[ProofResult]:
@@ -52,13 +63,21 @@ def verify(request: Verify, services: Services) -> Outcome[ProofResult]:
 
     Raises:
         EnvironmentMissingError: No such container is running.
-        NotFoundError: There is no such image, or no such venv, here.
-        UsageError: No project is named, and one is required.
+        KeyFileError: The key cannot be used; nothing was done.
+        NotFoundError: There is no such image, or no such venv, here; or --attest is asked for, and
+            the image was never pushed.
+        UsageError: No project is named, and one is required; or --attest is asked for, and there
+            is no image.
         WriteError: The report cannot be written where it is wanted; nothing was done.
     """
     check_place(request.report)
     declared = declared_in(Path.cwd(), request.declared)
     request = replace(request, declared=DeclaredOptions(**asdict(declared)))
+    if request.attest and (request.engine == "venv" or request.container):
+        raise UsageError(
+            "--attest is for an image, which others can pull",
+            hint="Leave out --engine venv and --container.",
+        )
     source = resolve_source(request.ref, repository=request.repository, services=services)
     if request.engine == "docker":
         return _verify(request, source, services)
@@ -70,6 +89,7 @@ def _verify(request: Verify, source: Source, services: Services) -> Outcome[Proo
     if isinstance(source, RegistryImage):
         raise source.engine_error or no_local_image(source.ref, otherwise=_RESTORE)
     snapshot = read_source(source, services)
+    attest = None
     if request.container:
         target = services.engine.container_target(request.container, python=IMAGE_PYTHON)
         runnable = in_container(target, request.container, device=request.device)
@@ -78,11 +98,13 @@ def _verify(request: Verify, source: Source, services: Services) -> Outcome[Proo
         runnable = in_venv(target, into=request.into, device=request.device)
     else:
         local = _local_image(source, snapshot, request, services)
+        if request.attest:
+            attest = _attest(local, snapshot, request, services)
         host = partial(inspect_host, services)
         runnable = in_image(local.image, local.ref, request.device, host, services)
     with using(_use(request, snapshot, runnable, services), services) as ended:
         outcome = proof_outcome(
-            request, source, snapshot, runnable, command="verify", services=services
+            request, source, snapshot, runnable, command="verify", services=services, attest=attest
         )
         ended(_end(outcome))
     return outcome
@@ -128,6 +150,20 @@ def _end(outcome: Outcome[ProofResult]) -> RunEnd:
         failure="not-proved" if outcome.exit_code else None,
         cause=verdict.summary if verdict and outcome.exit_code else None,
     )
+
+
+def _attest(
+    local: LocalImage, snapshot: Snapshot, request: Verify, services: Services
+) -> Callable[[Proved, str], Attached]:
+    """Return what attaches a proof; whatever prevents that is said before anything is proved."""
+    signer = read_sign_key(request.sign_key)
+    ref = registry_name(local.ref, local.image)
+
+    def attach(proved: Proved, date: str) -> Attached:
+        verification = verification_of(snapshot, proved, date=date)
+        return attach_proof(ref, verification, services, signer=signer)
+
+    return attach
 
 
 def _local_image(

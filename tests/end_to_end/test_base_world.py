@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 from dataclasses import dataclass
@@ -9,15 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from docker import DockerClient
 
 from snapenv.lock.store import read_snapshot
+from snapenv.model.attachment import SBOM_TYPE, STATEMENT_TYPE, VERIFICATION
 from snapenv.model.snapshot import IMAGE_CHECK
 from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
 from snapenv.verify.smoke_train import parse_fingerprint
+from tests.attest.keys import write_keys
 from tests.command import Command, certificates
 from tests.end_to_end.containers import pip, run_in
 from tests.end_to_end.projects import EPOCHS, Project
+from tests.engines.clients import make_clients
+from tests.engines.provide import provide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,6 +136,36 @@ def test_a_removed_image_comes_back_by_its_tag_and_is_identical(built: Built) ->
     assert done["tier"] == "identical"
     assert done["digest"] == built.built["digest"]
     assert done["image"] == built.reference
+
+
+def test_what_is_attached_is_checked_by_cosign_and_lets_a_restore_through(
+    built: Built, tmp_path: Path
+) -> None:
+    private, public = write_keys(tmp_path, ec.generate_private_key(ec.SECP256R1()))
+    words = (TAG, "--repository", built.repository, "--device", "cpu")
+    required = ("--require-verified", "--verify-key", str(public))
+    built.command.error("not-verified", "restore", *words, *required)
+
+    done = built.command.result("verify", *words, "--attest", "--sign-key", str(private))
+
+    attached = [each["type"] for each in built.built["attached"]]  # type: ignore[attr-defined]
+    assert attached == [SBOM_TYPE, STATEMENT_TYPE]
+    assert done["attached"]["predicate"] == VERIFICATION
+    checked = provide(make_clients).run(
+        tmp_path,
+        *("cosign", "verify-attestation", "--key", str(public), "--insecure-ignore-tlog=true"),
+        *("--type", VERIFICATION, f"{built.repository}@{built.built['digest']}"),
+    )
+    assert checked.returncode == 0, checked.stderr
+    envelope = json.loads(checked.stdout.splitlines()[-1])
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    assert statement["predicate"]["tier"] == "identical"
+    assert statement["predicate"]["snapshot"] == built.captured["digest"]
+    built.client.images.remove(built.reference, force=True)
+    restored = built.command.result("restore", *words, "--no-smoke", *required)
+    assert restored["verified_at"] == statement["predicate"]["date"]
+    shown = built.command.result("show", built.reference)
+    assert {each["digest"] for each in shown["attached"]} >= {done["attached"]["digest"]}
 
 
 def test_another_torch_is_named_with_the_step_at_which_the_losses_part(built: Built) -> None:

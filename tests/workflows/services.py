@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,16 +12,17 @@ from msgspec.structs import replace
 from snapenv.content import read_chunks
 from snapenv.errors import EngineMissingError, NotFoundError, RegistryError
 from snapenv.model.artifact import RemoteSnapshot
+from snapenv.model.attachment import Attachment, attachment_artifact, describe_artifact
 from snapenv.model.carried import Content
 from snapenv.model.host import GpuPlumbing
 from snapenv.model.image import Image, ImageRef, Layer, RemoteImage
-from snapenv.model.oci import Config, Manifest, RootFs, sha256_digest
+from snapenv.model.oci import Config, Descriptor, Manifest, RootFs, sha256_digest
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.model.uv import Call, UvSettings
 from snapenv.model.wheels import WheelRecord
 from snapenv.ports import Completed, Services, Target
 from snapenv.probe.host import Machine
-from tests.fakes import FakeEngine, FakeRuns, FakeTarget, SilentProgress
+from tests.fakes import FakeEngine, FakeRuns, FakeTarget, SilentProgress, pushed_digest
 from tests.samples import TAG, sample_facts, sample_lock, sample_native
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from snapenv.model.facts import Facts
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.host import HostEngine
-    from snapenv.model.oci import Descriptor
     from snapenv.model.wheels import IndexWheel
     from snapenv.ports import Task
 
@@ -171,6 +171,8 @@ class FakeRegistry:
     snapshots: dict[str, RemoteSnapshot] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)  # of these, by digest
     kept: dict[str, str] = field(default_factory=dict)  # digests, by the tags that keep them
+    attached: dict[str, list[tuple[Descriptor, Attachment]]] = field(default_factory=dict)
+    takes_artifacts: bool = True
 
     def tags(self, repository: str) -> tuple[str, ...]:
         self._ask(repository)
@@ -225,6 +227,30 @@ class FakeRegistry:
             ref=ref.at(digest), layers=manifest.layers, annotations=manifest.annotations
         )
         return digest
+
+    def attach(
+        self, ref: ImageRef, attachments: Sequence[Attachment], task: Task
+    ) -> tuple[Descriptor, ...]:
+        del task
+        self._ask(ref.tagged)
+        if not self.takes_artifacts:
+            raise RegistryError("takes no artifacts", hint="Use another.")
+        subject = Descriptor(digest=str(ref.digest), size=1)
+        entries = tuple(
+            describe_artifact(attachment_artifact(each, subject).manifest, each)
+            for each in attachments
+        )
+        there = self.attached.setdefault(str(ref.digest), [])
+        there += zip(entries, attachments, strict=True)
+        return entries
+
+    def attachments(self, ref: ImageRef) -> tuple[Descriptor, ...]:
+        self._ask(ref.tagged)
+        return tuple(entry for entry, _ in self.attached.get(str(ref.digest), ()))
+
+    def read_attachment(self, ref: ImageRef, entry: Descriptor) -> bytes:
+        there = self.attached[str(ref.digest)]
+        return next(each.content for known, each in there if known.digest == entry.digest)
 
     def retag(self, ref: ImageRef, tag: str) -> None:
         self.kept[tag] = str(ref.digest)
@@ -285,7 +311,7 @@ def _remote(image: Image | None, ref: ImageRef) -> RemoteImage | None:
     if image is None:
         return None
     return RemoteImage(
-        ref=ref,
+        ref=ref.at(pushed_digest(image)),
         config_digest=image.id,
         layers=tuple(Layer(digest=one, size_bytes=1_000) for one in image.diff_ids),
         diff_ids=image.diff_ids,

@@ -1,0 +1,101 @@
+"""Statements on an image: what they say, and which of what anybody attaches is believed to be one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from snapenv.attest.statement import (
+    Machine,
+    Verification,
+    losses_of,
+    machine_of,
+    make_provenance,
+    make_verification,
+    read_verification,
+)
+from snapenv.model.image import ImageRef
+from tests.samples import sample_fingerprint, sample_hardware, sample_lock
+
+DIGEST, BASE_DIGEST, SNAPSHOT = (f"sha256:{letter * 64}" for letter in "abc")
+IMAGE = ImageRef(repository="example.com/team/env", tag="t", digest=DIGEST)
+BASE = ImageRef(repository="example.com/base", tag="1", digest=BASE_DIGEST)
+HERE = Machine(processor="a processor", gpus=(), driver=None)
+VERIFICATION = Verification(
+    snapenv="1.0",
+    snapshot=SNAPSHOT,
+    tag="t",
+    passed=True,
+    tier="identical",
+    captured_on=HERE,
+    verified_on=HERE,
+    date="2026-03-01T12:00:00+00:00",
+)
+
+
+def test_provenance_names_the_base_the_snapshot_and_every_wheel() -> None:
+    lock = sample_lock()
+
+    made = json.loads(
+        make_provenance(lock, image=IMAGE, base=BASE, snapshot=SNAPSHOT, sbom=b"a bill")
+    )
+
+    assert made["_type"] == "https://in-toto.io/Statement/v1"
+    assert made["subject"] == [
+        {"name": "example.com/team/env", "digest": {"sha256": "a" * 64}},
+    ]
+    built = made["predicate"]["buildDefinition"]
+    sources = {each["name"]: each for each in built["resolvedDependencies"]}
+    assert set(sources) == {"base", "snapshot", *lock.packages}
+    assert sources["base"]["digest"] == {"sha256": "b" * 64}
+    assert sources["torch"]["digest"] == {
+        "sha256": lock.packages["torch"].wheel.sha256,  # type: ignore[union-attr]
+    }
+    (byproduct,) = made["predicate"]["runDetails"]["byproducts"]
+    assert byproduct["digest"] == {"sha256": hashlib.sha256(b"a bill").hexdigest()}
+
+
+def test_a_verification_that_was_made_is_read() -> None:
+    statement = make_verification(IMAGE, VERIFICATION)
+
+    assert read_verification(statement, digest=DIGEST) == VERIFICATION
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        b"",
+        b"{}",
+        b"[" * 1000,
+        make_verification(IMAGE.at(BASE_DIGEST), VERIFICATION),
+        make_provenance(sample_lock(), image=IMAGE, base=BASE, snapshot=SNAPSHOT, sbom=b""),
+        make_verification(IMAGE, VERIFICATION).replace(b"true", b'"yes"'),
+        make_verification(IMAGE, VERIFICATION).replace(b"Statement/v1", b"Statement/v9"),
+    ],
+    ids=["empty", "nothing", "deep", "another image", "provenance", "no truth", "a newer form"],
+)
+def test_anything_else_is_none(statement: bytes) -> None:
+    assert read_verification(statement, digest=DIGEST) is None
+
+
+def test_losses_are_told_by_a_digest_that_anybody_can_make() -> None:
+    fingerprint = sample_fingerprint()
+
+    losses = losses_of(fingerprint)
+
+    lines = "\n".join(fingerprint.losses) + "\n"
+    assert losses
+    assert losses.sha256 == hashlib.sha256(lines.encode()).hexdigest()
+    assert (losses.steps, losses.device) == (
+        len(fingerprint.losses),
+        fingerprint.conditions.device,
+    )
+    assert losses_of(None) is None
+
+
+def test_a_machine_is_told_by_its_hardware_alone() -> None:
+    assert machine_of(sample_hardware()) == Machine(
+        processor=sample_hardware().system.cpu, gpus=("NVIDIA H200",), driver="580.95.05"
+    )
