@@ -7,6 +7,7 @@ it can be written again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from snapenv.errors import (
     EngineMissingError,
     NotFoundError,
     PlaceBusyError,
+    SnapenvError,
     WriteError,
 )
 from snapenv.launch.records import now as rfc3339_now
@@ -27,6 +29,7 @@ from snapenv.launch.records import read_end, read_record
 from snapenv.model.launch import RunEnd, RunRecord, RunState
 from snapenv.model.sampling import Moment
 from snapenv.model.usage import Beat, UsageRun
+from snapenv.steps import watching
 from snapenv.steps.launching import end_unseen
 from snapenv.usage.sampling import (
     Watched,
@@ -53,7 +56,7 @@ _RECENT_MS = 600_000  # the same, once that was done
 _NEVER_MS = 1 << 62
 _KEPT_MS = 90 * _DAY_MS  # of samples
 _HOUR_MS = 3_600_000
-_PATIENCE_MS = 5000  # with a command that waits for the end itself, and knows more of it
+_PATIENCE_MS = 10_000  # with a command that waits for the end itself, and knows more of it
 _SOON_S = 0.3
 _JUST_NOW_MS = 2000  # an engine tells ends to the second
 _UNWRITABLE = (WriteError, PlaceBusyError)
@@ -64,11 +67,12 @@ class _Tracked(Struct, frozen=True, kw_only=True):
 
     watched: Watched
     record: RunRecord | None  # None where a command runs it that keeps none: verify
-    keeper: tuple[int, int] | None  # that command, by its PID and start
+    keeper: tuple[int, int] | None  # the command that began it, by its PID and start
     start_boot_ms: int
     pid: int | None = None
     ended: Moment | None = None  # when it was first seen to be over
-    orphan: bool = False
+    orphan: bool = False  # it began before the machine's last start
+    training: watching.Watched | None = None
 
 
 class Sampler:
@@ -91,8 +95,9 @@ class Sampler:
     @property
     def pids(self) -> tuple[int, ...]:
         """The processes whose end is the end of a run."""
-        going = (one for one in self._tracked.values() if one.ended is None)
-        return tuple(pid for one in going if (pid := one.pid or (one.keeper or (None,))[0]))
+        going = [one for one in self._tracked.values() if one.ended is None]
+        keepers = [one.keeper[0] for one in going if one.keeper and one.record is None]
+        return (*(one.pid for one in going if one.pid), *keepers)
 
     def patience_s(self, interval_s: float) -> float:
         """Return how long to wait: not long for a run that is over and has no end yet."""
@@ -122,11 +127,9 @@ class Sampler:
         before = min(at, self._last, key=_wall) if self._last else at
         since_ms = before.wall_ms - (_RECENT_MS if self._last else _WEEK_MS)
         runs = {key: one.watched.run for key, one in self._tracked.items()}
-        try:
+        with contextlib.suppress(*_UNWRITABLE):  # as they were
             runs = {key: self._ledger.run(key) or run for key, run in runs.items()}
             runs |= {run.key: run for run in self._ledger.runs(since_ms, _NEVER_MS)}
-        except _UNWRITABLE:
-            pass  # as it was
         return [one for one in runs.values() if self._is_due(one)]
 
     def _is_due(self, run: UsageRun) -> bool:
@@ -143,11 +146,25 @@ class Sampler:
         if tracked.watched.run.ended_ms is None:
             tracked = self._see_state(tracked, at)
         run = tracked.watched.run
+        tracked = replace(tracked, training=self._watch_training(tracked, at))
         self._tracked[run.key] = tracked
         if run.ended_ms is not None:
             self._settle(tracked, at, readings)
         elif tracked.ended is None:
             self._grow(tracked, at, readings)
+
+    def _watch_training(self, tracked: _Tracked, at: Moment) -> watching.Watched | None:
+        """Read a training's epochs, and have it stopped where it is told to be."""
+        if tracked.record is None:
+            return None
+        run = tracked.watched.run
+        look = watching.Look(
+            record=tracked.record, run=run, ledger=self._ledger, services=self._services, at=at
+        )
+        try:
+            return watching.watch(look, tracked.training)
+        except (SnapenvError, OSError):  # the next look tries again
+            return tracked.training
 
     def _begin(self, run: UsageRun, at: Moment) -> _Tracked:
         """Begin with a run, or go on where another sampler has ended."""
@@ -166,7 +183,7 @@ class Sampler:
         return _Tracked(
             watched=Watched(run=run, since=since, rows=self._ledger.run_gpus_of(run.key)),
             record=record,
-            keeper=(beat.pid, beat.ticks) if beat and record is None else None,
+            keeper=(beat.pid, beat.ticks) if beat else None,
             start_boot_ms=start_boot_ms,
             orphan=orphan,
         )
@@ -175,9 +192,9 @@ class Sampler:
         """Find out whether a run goes on; one that is over is closed, unless its command does."""
         record, run = tracked.record, tracked.watched.run
         if record is None:
-            if not tracked.orphan and self._is_kept(tracked.keeper):
-                return tracked
-            return self._close_orphan(tracked)
+            if tracked.orphan or self._keeper_ended(tracked):
+                return self._close_orphan(tracked)
+            return tracked
         runs = self._services.containers if record.engine else self._services.processes
         try:
             state = runs.state(run.run)
@@ -188,16 +205,18 @@ class Sampler:
         if state.running:
             return replace(tracked, pid=state.pid if self._is_local(record) else None)
         ended = tracked.ended or _end_moment(tracked, state, at)
-        waited_ms = at.boot_ms - ended.boot_ms
-        if not record.detached and not tracked.orphan and waited_ms < _PATIENCE_MS:
+        is_late = at.boot_ms - ended.boot_ms >= _PATIENCE_MS
+        if not (record.detached or tracked.orphan or self._keeper_ended(tracked) or is_late):
             return replace(tracked, ended=ended)
         return self._close(replace(tracked, ended=ended), record, state)
 
     def _is_local(self, record: RunRecord) -> bool:
         return record.engine is None or self._services.engine.describe().local
 
-    def _is_kept(self, keeper: tuple[int, int] | None) -> bool:
-        return keeper is None or self._sensors.start_ticks(keeper[0]) == keeper[1]
+    def _keeper_ended(self, tracked: _Tracked) -> bool:
+        """Return whether the command that began a run is gone, as far as it is known."""
+        keeper = tracked.keeper
+        return keeper is not None and self._sensors.start_ticks(keeper[0]) != keeper[1]
 
     def _close(self, tracked: _Tracked, record: RunRecord, state: RunState) -> _Tracked:
         """Write down the end of a run that nobody else has seen."""
@@ -242,7 +261,8 @@ class Sampler:
         if end.boot_ms > watched.since.boot_ms:
             tracked = self._grow(tracked, end, before_end(readings, late_ms), is_last=True)
         rows = settle(tracked.watched.run, tracked.watched.rows)
-        if self._save(tracked.watched.rows, rows, (), ()):
+        # All of them: the command that saw the end has settled them too, of what it knew.
+        if self._save((), rows, (), ()):
             self._settled.add(watched.run.key)
             del self._tracked[watched.run.key]
 
@@ -333,11 +353,9 @@ class Sampler:
         if self._tracked and at.boot_ms - self._kept_house_ms < _HOUR_MS:
             return
         self._kept_house_ms = at.boot_ms
-        try:
+        with contextlib.suppress(*_UNWRITABLE):  # the next time
             self._ledger.see_gpus(machine_gpus(self._host, at, readings))
             self._ledger.forget_samples(at.wall_ms - _KEPT_MS)
-        except _UNWRITABLE:
-            pass  # the next time
 
 
 def _end_moment(tracked: _Tracked, state: RunState, at: Moment) -> Moment:

@@ -120,6 +120,14 @@ class Place:
         self.ledger.put_run(run)
         self.runs.states[run.run] = RunState(run=run.run, status="running", pid=7)
 
+    def begin_beat(self) -> None:
+        """Leave the sign of life of the command that begins the run."""
+        at, (pid, ticks) = self.sensors.at, KEEPER
+        beat = Beat(
+            key="k", at_ms=at.wall_ms, boot_ms=at.boot_ms, boot_id="boot-1", pid=pid, ticks=ticks
+        )
+        self.ledger.beat(beat)
+
     def end(self, code: int | None, *, finished: str | None = None) -> None:
         """Let the process of the run end."""
         self.runs.states[RUN.run] = RunState(
@@ -211,17 +219,31 @@ def test_a_command_that_waits_for_the_end_closes_the_run_itself(place: Place) ->
 
 def test_a_command_that_was_killed_does_not_and_the_sampler_does(place: Place) -> None:
     place.begin(detached=False)
+    place.begin_beat()
     sampler = place.sampler()
     looks(place, sampler, 0, 10_000)
+    place.sensors.ticks.clear()
     place.end(137)
 
-    looks(place, sampler, 0, 4000)
-    assert place.run().ended_ms is None
-    looks(place, sampler, 2000)
+    looks(place, sampler, 0)
 
     run = place.run()
     assert (run.exit_code, run.duration_ms) == (137, 10_000)
     assert place.allocated_ms() == 10_000
+
+
+def test_a_command_that_hangs_is_not_waited_for_for_ever(place: Place) -> None:
+    place.begin(detached=False)
+    place.begin_beat()
+    sampler = place.sampler()
+    looks(place, sampler, 0, 10_000)
+    place.end(1)
+
+    looks(place, sampler, 0, 9000)
+    assert place.run().ended_ms is None
+    looks(place, sampler, 1000)
+
+    assert place.run().duration_ms == 10_000
 
 
 def test_a_sampler_that_was_killed_costs_no_allocated_time(place: Place) -> None:
@@ -304,12 +326,9 @@ def test_an_engine_that_is_away_ends_no_run(place: Place) -> None:
 
 
 def test_what_a_command_runs_without_a_record_ends_with_it(place: Place) -> None:
-    at = place.sensors.at
     place.ledger.put_run(replace(RUN, kind="verify"))
-    pid, ticks = KEEPER
-    place.ledger.beat(
-        Beat(key="k", at_ms=at.wall_ms, boot_ms=at.boot_ms, boot_id="boot-1", pid=pid, ticks=ticks)
-    )
+    place.begin_beat()
+    pid, _ = KEEPER
     sampler = place.sampler()
 
     assert looks(place, sampler, 0, 15_000) == [True, True]
@@ -437,6 +456,6 @@ def test_the_end_that_a_command_wrote_before_it_was_killed_is_taken(place: Place
     end = RunEnd(exit_code=1, finished="2026-11-18T00:00:09Z", cause="out of memory")
     write_end(place.services.state or Path(), RUN.run, end)
 
-    looks(place, sampler, 9000, 6000)
+    looks(place, sampler, 9000, 11_000)
 
     assert (place.run().exit_code, place.run().cause) == (1, "out of memory")
