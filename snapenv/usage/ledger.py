@@ -335,7 +335,10 @@ class Ledger(SharedReading):
 
 def _open_to_write(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
+    # One that is there is not opened: closing it would let go of every lock of this process on it,
+    # of which SQLite knows nothing. See "How To Corrupt", https://sqlite.org/howtocorrupt.html
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
     connection = _connect(path, "rw")
     try:
         _check(connection, path)

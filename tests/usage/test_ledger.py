@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -348,3 +350,22 @@ def change(path: Path, statement: str) -> None:
     with sqlite3.connect(path) as database:
         database.execute(statement)
     database.close()
+
+
+def test_what_a_process_opens_twice_is_not_taken_from_it_by_another_one(tmp_path: Path) -> None:
+    path = tmp_path / "usage.sqlite3"
+    opens = (
+        "import sys; from pathlib import Path; from snapenv.usage.ledger import open_ledger; "
+        "open_ledger(Path(sys.argv[1])).close()"
+    )
+
+    with open_ledger(path) as first:
+        first.put_run(RUN)
+        open_ledger(path).close()  # as a step within the sampler does
+        subprocess.run([sys.executable, "-c", opens, path], check=True)
+        first.change_run(RUN.key, exit_code=7)
+
+        with open_ledger(path) as second:
+            assert second.run(RUN.key) == first.run(RUN.key)
+    with open_ledger(path) as after:
+        assert getattr(after.run(RUN.key), "exit_code", None) == 7
