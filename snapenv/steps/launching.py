@@ -51,7 +51,7 @@ from snapenv.model.launch import InImage, InVenv, Launch, RunEnd, RunRecord, Run
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, SUMS_FILE
 from snapenv.ports import Runs
 from snapenv.steps.declaring import counted_user, declared_in, login_name
-from snapenv.steps.recording import begin_usage, end_usage, fail_usage
+from snapenv.steps.recording import begin_usage, end_usage, fail_usage, with_key
 from snapenv.steps.source import LocalImage, RegistryImage, resolve_source
 from snapenv.steps.verdicts import proved_venv, venv_state
 
@@ -158,17 +158,19 @@ def start_launch(prepared: Prepared, services: Services) -> RunState:
         return prepared.runs.start(prepared.launch)
 
 
-def end_run(
+def end_run(  # noqa: PLR0913 - all but three by name
     record: RunRecord,
     state: RunState,
     services: Services,
     *,
     output: bytes = b"",
     signals: Sequence[int] = (),
+    finished: str | None = None,
 ) -> RunEnd:
     """Write down how a run ended, and why.
 
-    ``output`` is the end of what it printed, ``signals`` are those that this process handed on.
+    ``output`` is the end of what it printed, ``signals`` are those that this process handed on;
+    ``finished`` is when that was, in RFC 3339, where it is not now.
     """
     stopped = services.state is not None and was_stopped(services.state, record.run)
     asked = bool(signals) or stopped
@@ -189,7 +191,7 @@ def end_run(
     )
     if services.state:
         write_end(services.state, record.run, end)
-    end_usage(record, end, services, finished=state.finished)
+    end_usage(record, end, services, finished=finished)
     services.start_sampler()
     return end
 
@@ -207,7 +209,7 @@ def end_unseen(record: RunRecord, runs: Runs, state: RunState, services: Service
     with contextlib.suppress(NotFoundError):
         for out, err in runs.logs(record.run, follow=False, tail=_LAST_LINES):
             output += out or err or b""
-    return end_run(record, state, services, output=bytes(output))
+    return end_run(record, state, services, output=bytes(output), finished=state.finished)
 
 
 def say_end(end: RunEnd, say: Callable[[str], None]) -> None:
@@ -286,10 +288,11 @@ def _recorded(prepared: Prepared, services: Services) -> Iterator[RunRecord]:
     """
     run, results = prepared.record.run, Path(prepared.record.results or ".")
     made = _make_results(prepared, results)
-    record = begin_usage(prepared.record, services)
+    record = with_key(prepared.record, services)
     try:
         if services.state:
             write_record(services.state, record)
+        record = begin_usage(record, services)
         services.start_sampler()
         yield record
     except BaseException as error:

@@ -47,13 +47,17 @@ _OF_THE_END = ("ended_ms", "duration_ms", "exit_code", "failure", "cause")
 _UNKNOWN = "unknown"  # until the sampler has asked the driver
 
 
+def with_key(record: RunRecord, services: Services) -> RunRecord:
+    """Return the record of a run that begins now, with what the ledger is to know it by."""
+    return replace(record, counted=_new_counted(services)) if services.state else record
+
+
 def begin_usage(record: RunRecord, services: Services) -> RunRecord:
-    """Write down that a run begins; return its record with what the ledger knows it by."""
-    if services.state is None:
+    """Write into the ledger that a run begins; the sampler reads its record from then on."""
+    if record.counted is None:
         return record
-    counted = _new_counted(services)
-    run = _run_of(replace(record, counted=counted), counted, services)
-    return replace(record, counted=_begun(run, counted, services))
+    run = _run_of(record, record.counted, services)
+    return replace(record, counted=_begun(run, record.counted, services))
 
 
 def end_usage(
@@ -103,8 +107,8 @@ def _begun(run: UsageRun, counted: Counted, services: Services) -> Counted:
     """Write the record of what begins; where that fails, say so and go on."""
     try:
         with _ledger(services) as ledger:
+            _beat(ledger, counted, services)  # who finds the run, finds it
             ledger.put_run(run)
-            _beat(ledger, counted, services)
     except _UNUSABLE as error:
         services.warn(f"this run is not counted yet: {error.message}. {error.hint}")
         return counted

@@ -200,6 +200,8 @@ class Sampler:
             state = runs.state(run.run)
         except (EngineMissingError, EngineError):  # it may come back, and the run with it
             return self._close_orphan(tracked) if tracked.orphan else tracked
+        if self._may_start(tracked, state):
+            return tracked
         if state is None:
             return self._close_orphan(tracked)
         if state.running:
@@ -209,6 +211,12 @@ class Sampler:
         if not (record.detached or tracked.orphan or self._keeper_ended(tracked) or is_late):
             return replace(tracked, ended=ended)
         return self._close(replace(tracked, ended=ended), record, state)
+
+    def _may_start(self, tracked: _Tracked, state: RunState | None) -> bool:
+        """Return whether the command that began a run is there, and has yet to start it."""
+        waits = state is None or state.status == "created"
+        is_there = tracked.keeper is not None and not self._keeper_ended(tracked)
+        return waits and is_there and not tracked.orphan
 
     def _is_local(self, record: RunRecord) -> bool:
         return record.engine is None or self._services.engine.describe().local

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.model.sampling import GpuReading, Load, Moment
-from snapenv.targets.gpu_samples import NvmlGpus
 from snapenv.targets.loads import find_groups, load_of_group, load_of_tree
 from snapenv.targets.venv_runs import start_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from snapenv.targets.gpu_samples import NvmlGpus
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -25,7 +26,7 @@ class MachineSensors:
 
     def __init__(self, wake: Path) -> None:
         self._wake_path, self._wake = wake, -1
-        self._gpus = NvmlGpus()
+        self._gpus: NvmlGpus | None = None
 
     def now(self) -> Moment:
         """Return this moment."""
@@ -42,6 +43,10 @@ class MachineSensors:
 
     def gpus(self, elapsed_ms: int) -> tuple[GpuReading, ...]:
         """Look at every GPU and every MIG instance."""
+        if self._gpus is None:
+            from snapenv.targets.gpu_samples import NvmlGpus  # most ask for the clocks alone
+
+            self._gpus = NvmlGpus()
         return self._gpus.look(elapsed_ms)
 
     def load(self, pid: int, *, in_group: bool) -> Load | None:

@@ -32,7 +32,8 @@ def down(name: str, services: Services, *, grace_s: int | None) -> Outcome[DownR
         state = runs.stop(name, record.launch.grace_s if grace_s is None else grace_s)
     was_running = before is not None and before.running
     if state:
-        end_run(record, state, services, signals=(SIGINT,) if was_running else ())
+        signals = (SIGINT,) if was_running else ()
+        end_run(record, state, services, signals=signals, finished=state.finished)
     runs.remove(name)
     take_away(name, services)
     result = DownResult(name=name, was_running=was_running, runs=record.results)

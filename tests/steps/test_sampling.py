@@ -232,6 +232,25 @@ def test_a_command_that_was_killed_does_not_and_the_sampler_does(place: Place) -
     assert place.allocated_ms() == 10_000
 
 
+def test_a_run_that_its_command_is_about_to_start_goes_on(place: Place) -> None:
+    place.begin(detached=False)
+    place.begin_beat()
+    sampler = place.sampler()
+    del place.runs.states[RUN.run]
+
+    looks(place, sampler, 0)
+    place.runs.states[RUN.run] = RunState(run=RUN.run, status="created")
+    looks(place, sampler, 15_000)
+
+    assert (place.run().ended_ms, place.told()) == (None, ())
+
+    place.sensors.ticks = {}
+    looks(place, sampler, 15_000)
+
+    assert [event.kind for event in place.told()] == ["orphaned"]
+    assert place.run().ended_ms == NOVEMBER + 15_000
+
+
 def test_a_command_that_hangs_is_not_waited_for_for_ever(place: Place) -> None:
     place.begin(detached=False)
     place.begin_beat()
