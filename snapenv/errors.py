@@ -20,6 +20,7 @@
     ├── BuildError                4   a step of the build failed, or its result is not the lock
     ├── RegistryError             4   the registry does not answer, or refuses
     ├── PackageIndexError         4   a package index does not answer, refuses, or has other bytes
+    ├── AdvisoryServiceError      4   a service with advisories does not answer, or refuses
     ├── InstallError              4   uv could not install the lock into the venv
     ├── SmokeTrainError           4   the smoke-train cannot run
     ├── TeamLedgerError           4   the team's ledger of usage does not answer, or refuses
@@ -149,6 +150,11 @@ class RegistryError(SnapenvError):
 class PackageIndexError(SnapenvError):
     exit_code = 4
     slug = "index"
+
+
+class AdvisoryServiceError(SnapenvError):
+    exit_code = 4
+    slug = "advisory-service"
 
 
 class InstallError(SnapenvError):

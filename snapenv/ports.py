@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snapenv.model.image import BuildContext, Image, ImageRef, RemoteImage
     from snapenv.model.launch import Ended, Launch, RunState
     from snapenv.model.oci import Config, Descriptor
+    from snapenv.model.osv import Advisory, Query
     from snapenv.model.sampling import GpuReading, Load, Moment
     from snapenv.model.uv import Call, UvSettings
     from snapenv.model.wheels import IndexWheel, WheelRecord
@@ -543,6 +544,18 @@ class Sensors(Protocol):
         ...
 
 
+class Advisories(Protocol):
+    """A service that knows vulnerabilities and malicious releases."""
+
+    def find(self, queries: Sequence[Query]) -> tuple[Advisory, ...]:
+        """Return what is known of any of these packages, of other versions too, sorted by id.
+
+        Raises:
+            AdvisoryServiceError: It does not answer, refuses, or answers something else.
+        """
+        ...
+
+
 class Services(Struct, frozen=True, kw_only=True):
     """The services that a workflow may use."""
 
@@ -555,6 +568,7 @@ class Services(Struct, frozen=True, kw_only=True):
     processes: Runs
     progress: Progress
     wheels: Wheels
+    advisories: Callable[[str], Advisories]  # by the address of a service
     uv: Callable[[], str]  # the path of the uv that came with snapenv
     gpus: Callable[[], tuple[Gpu, ...]] = tuple  # of this machine
     state: Path | None = None  # the user's folder of records of runs; None writes none

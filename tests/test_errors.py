@@ -16,7 +16,15 @@ CODES = {
     },
     4: {
         *("probe", "ssh", "engine-missing", "buildkit-missing", "engine", "build", "registry"),
-        *("index", "install", "smoke-train", "team-ledger", "usage-source", "write"),
+        *(
+            "index",
+            "advisory-service",
+            "install",
+            "smoke-train",
+            "team-ledger",
+            "usage-source",
+            "write",
+        ),
     },
     5: {"lock", "leak", "conflict", "not-as-locked", "not-verified"},
     6: {

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from snapenv.engine.docker import DockerEngine
     from snapenv.index.wheels import IndexWheels
     from snapenv.model.outcome import Handed, Outcome, Result
-    from snapenv.ports import Engine, Registry, Runs, Sensors, Services, Target, Venvs, Wheels
+    from snapenv.ports import (
+        Advisories,
+        Engine,
+        Registry,
+        Runs,
+        Sensors,
+        Services,
+        Target,
+        Venvs,
+        Wheels,
+    )
     from snapenv.secrets.model import Secret
 
 _SHORTEST_SECRET = 8  # characters; shorter ones stand in words
@@ -112,6 +122,7 @@ def _connect(*, say: Callable[[str], None] | None = None) -> Services:
         progress=stderr_progress(),
         uv=_uv,
         wheels=cast("Wheels", _Lazy(_wheels)),
+        advisories=_advisories,
         cache=cache,
         secrets=_secrets,
         missing_helpers=_missing_helpers,
@@ -164,6 +175,12 @@ def _uv() -> str:
     from uv import find_uv_bin
 
     return find_uv_bin()
+
+
+def _advisories(service: str) -> Advisories:
+    from snapenv.index.advisories import OsvService
+
+    return OsvService(service)
 
 
 def _venvs() -> Venvs:

@@ -40,6 +40,7 @@ _COMMANDS = {
     "diff": ("diff", "diff"),
     "update": ("update", "update"),
     "log": ("log", "log"),
+    "audit": ("audit", "audit"),
     "bases": ("bases", "bases"),
     "export": ("export", "export"),
     "import": ("import_", "import_"),

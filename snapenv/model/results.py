@@ -340,6 +340,30 @@ class ShowResult(Result, Struct, frozen=True, kw_only=True):
     conda: tuple[ListedCondaPackage, ...] | None = None  # packages of conda by name, if it is one
 
 
+class FoundAdvisory(Struct, frozen=True, kw_only=True):
+    """One advisory about one package of an environment."""
+
+    id: str  # "GHSA-…", "PYSEC-…", "MAL-…"
+    aliases: tuple[str, ...]  # its ids in other databases: "CVE-…"
+    package: str  # normalised
+    version: str  # that the environment has, without its local part
+    malicious: bool  # the release does harm on purpose
+    severity: str | None  # the database's word: "HIGH"
+    summary: str | None  # the database's, one line
+    fixed_in: tuple[str, ...]  # versions above this one, sorted
+
+
+class AuditResult(Result, Struct, frozen=True, kw_only=True):
+    """What is known against the packages of an environment."""
+
+    snapshot: str  # the digest
+    database: str  # the file, or the address of the service
+    held: int | None  # how many advisories the file holds; None for a service
+    packages: int  # how many were asked for
+    skipped: tuple[str, ...]  # packages that no index has, which a service is not told of
+    advisories: tuple[FoundAdvisory, ...]  # sorted by package and id
+
+
 class ListedRun(Struct, frozen=True, kw_only=True):
     """One run; what is not known is None."""
 

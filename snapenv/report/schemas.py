@@ -17,6 +17,7 @@ from snapenv.errors import SnapenvError
 from snapenv.model.outcome import Check, Verdict
 from snapenv.model.results import (
     ArchiveResult,
+    AuditResult,
     BasesResult,
     BuildResult,
     CaptureResult,
@@ -56,6 +57,7 @@ RESULTS: Mapping[str, type[Result]] = {
     "diff": DiffResult,
     "update": UpdateResult,
     "log": LogResult,
+    "audit": AuditResult,
     "bases": BasesResult,
     "export": ArchiveResult,
     "import": ArchiveResult,

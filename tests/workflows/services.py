@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from snapenv.model.facts import Facts
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.host import HostEngine
+    from snapenv.model.osv import Advisory, Query
     from snapenv.model.wheels import IndexWheel
     from snapenv.ports import Task
 
@@ -281,6 +282,17 @@ def remote(
     )
 
 
+class FakeAdvisories:
+    """A service that knows nothing."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+
+    def find(self, queries: Sequence[Query]) -> tuple[Advisory, ...]:
+        del queries
+        return ()
+
+
 def services(
     engine: EngineWithBase | None = None,
     *,
@@ -301,6 +313,7 @@ def services(
         processes=FakeRuns(),
         progress=SilentProgress(),
         wheels=wheels or FakeWheels(),
+        advisories=FakeAdvisories,
         uv=lambda: "uv",
         certificates=certificates,
     )

@@ -1,0 +1,1 @@
+"""What is known against packages: which advisories fit a version."""
