@@ -1,36 +1,69 @@
-"""Read what a report of usage is made of, from this machine's ledger."""
+"""Read what a report of usage is made of, from this machine's ledger or the team's."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from snapenv.errors import NotFoundError
+from msgspec import Struct
+
 from snapenv.usage.charges import UsageRecords
 from snapenv.usage.ledger import ledger_path, open_ledger
 from snapenv.usage.months import month_span
+from snapenv.usage.postgres import open_team_ledger, team_url
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snapenv.ports import Services
+    from snapenv.usage.postgres import TeamLedger
     from snapenv.usage.reading import SharedReading
 
 
-def read_records(services: Services, first: str, last: str) -> UsageRecords:
+class LedgerView(Struct, frozen=True, kw_only=True):
+    """What a ledger tells of some months, and whose view of it that is."""
+
+    records: UsageRecords
+    source: Literal["machine", "team"] = "machine"
+    role: Literal["all", "member", "manager", "finance"] = "all"
+    warnings: tuple[str, ...] = ()
+
+
+def read_records(services: Services, first: str, last: str) -> LedgerView:
     """Return what the ledger holds of months, the last one included; nothing where there is none.
 
     Raises:
         LedgerError: The ledger is damaged, or is not one.
         LedgerVersionError: A newer snapenv made it.
         PlaceBusyError: Another process has been writing for long.
+        TeamLedgerError: The team's ledger does not answer, or refuses.
+        UsageError: Its address is none.
     """
-    if services.state is None:
-        return UsageRecords()
-    try:
-        ledger = open_ledger(ledger_path(services.state, os.environ), read_only=True)
-    except NotFoundError:
-        return UsageRecords()
-    with ledger:
-        return records_of(ledger, first, last)
+    if url := team_url(os.environ):
+        with open_team_ledger(url) as team:
+            return _read_team(team, first, last)
+    path = _own_path(services)
+    if path is None:
+        return LedgerView(records=UsageRecords())
+    with open_ledger(path, read_only=True) as ledger:
+        return LedgerView(records=records_of(ledger, first, last))
+
+
+def _own_path(services: Services) -> Path | None:
+    """Return where this machine's ledger is; None where there is none."""
+    path = ledger_path(services.state, os.environ) if services.state else None
+    return path if path and path.exists() else None
+
+
+def _read_team(team: TeamLedger, first: str, last: str) -> LedgerView:
+    """Read what the login sees most of: sums of all, or the runs of its projects."""
+    for role in ("manager", "finance"):
+        if role in team.roles:
+            sums = team.sums(role, first, last)
+            records = UsageRecords(sums=sums, machine_gpus=team.machine_gpus())
+            return LedgerView(records=records, source="team", role=role)
+    records = records_of(team, first, last)
+    return LedgerView(records=records, source="team", role="member")
 
 
 def records_of(ledger: SharedReading, first: str, last: str) -> UsageRecords:

@@ -7,7 +7,6 @@ the costs of all charges and the unallocated ones sum up to the bill, to the mil
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -20,18 +19,14 @@ from snapenv.usage.pieces import Line, Piece, in_pieces, pieces_of
 from snapenv.usage.prices import (
     MJ_OF_A_KWH,
     MS_OF_AN_HOUR,
-    co2_on,
+    Rates,
     day_of,
-    gpu_price,
-    power_cost,
-    power_on,
     to_micros,
 )
 from snapenv.usage.unallocated import Machines, ModelTime, model_times, sizes_of
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from snapenv.usage.prices import PriceList
 
@@ -83,29 +78,21 @@ def month_costs(
     begin, end = month_span(month)
     pieces = pieces_of(prices, begin, max(begin + 1, min(end, now_ms)))
     parts = [in_pieces(one, pieces) for one in charges]
-    price = functools.cache(lambda model, day: gpu_price(prices, model, day) if prices else 0)
+    rates = Rates(prices) if prices else None
     costs = [
-        _priced(charge, part, pieces, prices, price)
+        _priced(charge, part, pieces, rates) if rates else Cost(charge)
         for charge, part in zip(charges, parts, strict=True)
     ]
     models = None
     if machines.whole:
         sizes = sizes_of(prices, machines, pieces)
-        models = model_times(charges, parts, pieces, sizes, price) if sizes else None
+        models = model_times(charges, parts, pieces, sizes, rates)
     if prices is None:
         return MonthCosts(costs=tuple(costs), models=models)
     return _billed(costs, models, prices.stated_bill(month))
 
 
-def _priced(
-    charge: Charge,
-    times: Sequence[int],
-    pieces: Sequence[Piece],
-    prices: PriceList | None,
-    price: Callable[[str, dt.date], int],
-) -> Cost:
-    if prices is None:
-        return Cost(charge)
+def _priced(charge: Charge, times: Sequence[int], pieces: Sequence[Piece], rates: Rates) -> Cost:
     lines = [
         Line(
             kind="gpu",
@@ -113,7 +100,7 @@ def _priced(
             since_ms=max(charge.since_ms, piece.begin_ms),
             until_ms=min(charge.until_ms, piece.end_ms),
             quantity=time_ms,
-            unit_price=(per_hour := price(charge.gpu_model, piece.day)),
+            unit_price=(per_hour := rates.gpu(charge.gpu_model, piece.day)),
             list_cost=round(per_hour * time_ms / MS_OF_AN_HOUR),
         )
         for piece, time_ms in zip(pieces, times, strict=True)
@@ -121,34 +108,25 @@ def _priced(
     ]
     if charge.energy_mj is None:
         return Cost(charge, tuple(lines))
-    lines.extend(_power(charge, charge.energy_mj, prices))
-    emitted = emitted_mg(prices, charge.energy_mj, day_of(charge.since_ms))
+    day = day_of(charge.since_ms)
+    power, factor = rates.power(day), rates.co2(day)
+    site_mj = charge.energy_mj * (power.pue if power else 1.0)
+    if power:  # at the price of the run's first day
+        lines.append(_power(charge, site_mj, to_micros(power.per_kwh)))
+    emitted = round(site_mj * factor.grams_per_kwh * 1000 / MJ_OF_A_KWH) if factor else None
     return Cost(charge, tuple(lines), co2_mg=emitted)
 
 
-def _power(charge: Charge, energy_mj: int, prices: PriceList) -> Iterator[Line]:
-    """Yield the line of a run's power, at the price of its first day; none where it is not paid."""
-    day = day_of(charge.since_ms)
-    power = power_on(prices, day)
-    if power:
-        yield Line(
-            kind="power",
-            model=charge.gpu_model,
-            since_ms=charge.since_ms,
-            until_ms=charge.until_ms,
-            quantity=round(energy_mj * power.pue),
-            unit_price=to_micros(power.per_kwh),
-            list_cost=power_cost(prices, energy_mj, day),
-        )
-
-
-def emitted_mg(prices: PriceList, energy_mj: int, day: dt.date) -> int | None:
-    """Return what energy emitted, with the PUE; None where the list has no factor."""
-    factor, power = co2_on(prices, day), power_on(prices, day)
-    if factor is None:
-        return None
-    pue = power.pue if power else 1.0
-    return round(energy_mj * pue * factor.grams_per_kwh * 1000 / MJ_OF_A_KWH)
+def _power(charge: Charge, site_mj: float, per_kwh: int) -> Line:
+    return Line(
+        kind="power",
+        model=charge.gpu_model,
+        since_ms=charge.since_ms,
+        until_ms=charge.until_ms,
+        quantity=round(site_mj),
+        unit_price=per_kwh,
+        list_cost=round(per_kwh * site_mj / MJ_OF_A_KWH),
+    )
 
 
 def _billed(

@@ -8,6 +8,7 @@ The table ``[tool.snapenv.usage]`` of a pyproject.toml::
     model = "yolov8n"
     require = ["project"]
     pseudonym = true               # or the path of a key that several machines share
+    prices = "prices.toml"         # from the folder of this file
 
 An option or a variable takes the place of what stands there.
 """
@@ -41,6 +42,7 @@ class UsageTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: str | None = None
     require: tuple[Field, ...] = ()
     pseudonym: bool | str = False  # the path of the key, from the folder of the file
+    prices: str | None = None  # the path of the price list, from the same folder
 
 
 def parse_table(text: str, place: str) -> UsageTable:

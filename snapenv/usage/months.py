@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 
 
@@ -16,6 +17,7 @@ def is_month(text: str) -> bool:
     return re.fullmatch(r"2[0-9]{3}-(0[1-9]|1[0-2])", text) is not None
 
 
+@functools.cache
 def month_span(month: str) -> tuple[int, int]:
     """Return the first moment of a month, and that of the next one."""
     return _start_ms(month), _start_ms(shift_month(month, 1))

@@ -38,6 +38,7 @@ same kind and model. A GPU whose hours have no price is an error, and never free
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import math
 import re
 from itertools import pairwise
@@ -286,10 +287,13 @@ def gpu_cost(prices: PriceList, model: str, since_ms: int, until_ms: int) -> int
     )
 
 
-def power_cost(prices: PriceList, energy_mj: int, day: dt.date) -> int:
-    """Return what the site paid on a day for what GPUs drew, in millionths; 0 where it is part."""
-    power = power_on(prices, day)
-    return round(to_micros(power.per_kwh) * power.pue * energy_mj / MJ_OF_A_KWH) if power else 0
+class Rates:
+    """What holds on a day, looked up once for each day."""
+
+    def __init__(self, prices: PriceList) -> None:
+        self.gpu = functools.cache(functools.partial(gpu_price, prices))
+        self.power = functools.cache(functools.partial(power_on, prices))
+        self.co2 = functools.cache(functools.partial(co2_on, prices))
 
 
 def start_ms(day: dt.date) -> int:

@@ -96,7 +96,10 @@ def report_usage(
         co2=_factor(prices, until_ms),
         months=trend,
         failures=_failures(now, runs[asked.month], asked.month),
-        environments=rows_by("environment", now, runs[asked.month]),
+        # Finance is told of none.
+        environments=()
+        if asked.role == "finance"
+        else rows_by("environment", now, runs[asked.month]),
         board=best_value(
             records.runs,
             [cost for one in months.values() for cost in one.costs],
@@ -125,8 +128,7 @@ def all_costs(
     charges = defaultdict[str, list[Charge]](list)
     for charge in charges_of(records, asked.now_ms):
         charges[charge.month].append(charge)
-    seen = records.machine_gpus if asked.role == "all" else None
-    machines = Machines(seen, whole=asked.role != "member")
+    machines = Machines(records.machine_gpus, whole=asked.role != "member")
     first = max(first_month(asked.month), _earliest(records, asked))
     found = {}
     for back in range(MONTHS - 1, -1, -1):

@@ -12,17 +12,16 @@ from snapenv.usage.pieces import Line, Piece
 from snapenv.usage.prices import MS_OF_AN_HOUR, fleet_on, model_key
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from snapenv.usage.charges import Charge
-    from snapenv.usage.prices import PriceList
+    from snapenv.usage.prices import PriceList, Rates
 
 
 class Machines(Struct, frozen=True):
     """What is known of the GPUs that there are."""
 
-    gpus: tuple[MachineGpu, ...] | None  # None where only a price list may tell
+    gpus: tuple[MachineGpu, ...]
     whole: bool = True  # the charges are of everybody
 
 
@@ -50,12 +49,10 @@ class ModelTime(Struct, frozen=True, kw_only=True):
 def sizes_of(
     prices: PriceList | None, machines: Machines, pieces: Sequence[Piece]
 ) -> Sequence[Mapping[str, tuple[int, int]]]:
-    """Return for each piece the GPUs of each model and their time; empty where nothing tells."""
+    """Return for each piece the GPUs of each model and their time, by the list if that says so."""
     if prices and any(fleet_on(prices, piece.day) for piece in pieces):
         return [_fleet(prices, piece) for piece in pieces]
-    if machines.gpus is not None:
-        return [_present(machines.gpus, piece) for piece in pieces]
-    return ()
+    return [_present(machines.gpus, piece) for piece in pieces]
 
 
 def _fleet(prices: PriceList, piece: Piece) -> dict[str, tuple[int, int]]:
@@ -80,7 +77,7 @@ def model_times(
     parts: Sequence[Sequence[int]],
     pieces: Sequence[Piece],
     sizes: Sequence[Mapping[str, tuple[int, int]]],
-    price: Callable[[str, dt.date], int],
+    rates: Rates | None,
 ) -> tuple[ModelTime, ...]:
     """Return each model's time; runs had at least what they are charged for."""
     charged = [defaultdict[str, int](int) for _ in pieces]
@@ -101,7 +98,7 @@ def model_times(
             whole_ms = max(had[model], sum(span_ms for _, span_ms in of_model))
             capacity_ms += whole_ms
             if whole_ms > had[model]:
-                lines.append(_line(model, piece, whole_ms - had[model], price))
+                lines.append(_line(model, piece, whole_ms - had[model], rates))
         found.append(
             ModelTime(
                 model=model,
@@ -114,8 +111,8 @@ def model_times(
     return tuple(found)
 
 
-def _line(model: str, piece: Piece, quantity_ms: int, price: Callable[[str, dt.date], int]) -> Line:
-    per_hour = price(model, piece.day)
+def _line(model: str, piece: Piece, quantity_ms: int, rates: Rates | None) -> Line:
+    per_hour = rates.gpu(model, piece.day) if rates else 0
     return Line(
         kind="gpu",
         model=model,

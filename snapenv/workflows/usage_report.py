@@ -19,11 +19,11 @@ from snapenv.report.usage_page import usage_html
 from snapenv.report.usage_text import usage_lines
 from snapenv.secrets.refuse import refuse_leaking_files
 from snapenv.sizes import counted
+from snapenv.steps.price_list import find_prices
 from snapenv.steps.usage_records import read_records
 from snapenv.usage.emissions import emissions_csv
 from snapenv.usage.focus import focus_csv
 from snapenv.usage.months import is_month, month_of
-from snapenv.usage.prices import read_prices
 from snapenv.usage.sums import Asked, all_costs, first_month
 from snapenv.usage.sums import report_usage as sum_up
 
@@ -53,22 +53,27 @@ def report_usage(request: UsageReport, services: Services) -> Outcome[UsageRepor
     Raises:
         LedgerError: The ledger cannot be read.
         LedgerVersionError: A newer snapenv made the ledger.
+        TeamLedgerError: The team's server does not answer, or refuses.
         PriceListError: The price list is wrong, or has a hole.
-        UsageError: There is no such month, or the form needs a price list and has none.
+        UsageError: There is no such month, the form needs a price list and has none, or the
+            user's role in the team does not see what is asked for.
         WriteError: The file cannot be written.
     """
     now_ms = time.time_ns() // 1_000_000
     month = _month(request.month, now_ms)
-    prices = read_prices(request.prices) if request.prices else None
-    records = read_records(services, first_month(month), month)
-    asked = Asked(month=month, by=request.by, now_ms=now_ms)
-    result = sum_up(records, prices, asked)
-    outcome = Outcome(command=_COMMAND, result=result, lines=usage_lines(result))
+    prices = find_prices(request.prices, Path.cwd())
+    view = read_records(services, first_month(month), month)
+    asked = Asked(month=month, by=request.by, now_ms=now_ms, source=view.source, role=view.role)
+    _check_role(request, asked)
+    result = sum_up(view.records, prices, asked)
+    outcome = Outcome(
+        command=_COMMAND, result=result, lines=usage_lines(result), warnings=view.warnings
+    )
     if request.form == "text" and request.output is None:
         return outcome
     if request.form in ("focus", "emissions"):
-        document, warnings = _for_programs(request.form, records, prices, asked)
-        outcome = replace(outcome, warnings=warnings)
+        document, warnings = _for_programs(request.form, view.records, prices, asked)
+        outcome = replace(outcome, warnings=(*view.warnings, *warnings))
     else:
         document = _document(request.form, outcome)
     if request.output is None:
@@ -86,6 +91,24 @@ def _month(asked: str | None, now_ms: int) -> str:
             hint=f"The current month is {current}, in UTC.",
         )
     return month
+
+
+def _check_role(request: UsageReport, asked: Asked) -> None:
+    """Refuse what a view does not hold.
+
+    Raises:
+        UsageError: It holds no such thing.
+    """
+    if asked.role == "finance" and request.by not in ("project", "gpu"):
+        raise UsageError(
+            f"finance is told of projects and GPUs, and not by {request.by}",
+            hint="Use --by project or --by gpu.",
+        )
+    if asked.role in ("manager", "finance") and request.form == "emissions":
+        raise UsageError(
+            f"--format emissions has a line for each run, which {asked.role} is not shown",
+            hint="Use another --format: text, csv or html have the sums.",
+        )
 
 
 def _for_programs(

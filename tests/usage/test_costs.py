@@ -114,7 +114,7 @@ def test_who_sees_a_part_of_the_runs_is_told_no_bill() -> None:
         fleet=(FleetSize(model=H200, since=day_of(at(0)), gpus=4),),
     )
 
-    found = month_costs("2026-11", charges, Machines(None, whole=False), billed, NOW_MS)
+    found = month_costs("2026-11", charges, Machines((), whole=False), billed, NOW_MS)
 
     assert (found.models, found.bill) == (None, None)
     assert found.costs[0].cost == 30_000_000

@@ -13,7 +13,6 @@ from snapenv.usage.prices import (
     gpu_cost,
     gpu_price,
     parse_prices,
-    power_cost,
     power_on,
     read_prices,
     start_ms,
@@ -111,12 +110,11 @@ def test_a_span_across_a_change_costs_each_part_at_its_price() -> None:
         gpu_cost(PRICES, "NVIDIA H200", change, start_ms(dt.date(2026, 12, 2)))
 
 
-def test_power_is_paid_with_what_the_site_draws() -> None:
-    day = dt.date(2026, 6, 1)
-    kwh_mj = 3_600_000_000
+def test_power_has_its_dates_too() -> None:
+    power = power_on(PRICES, dt.date(2026, 6, 1))
 
-    assert power_cost(PRICES, 10 * kwh_mj, day) == 3_120_000  # 10 kWh x 0.24 x 1.3
-    assert power_cost(PRICES, kwh_mj, dt.date(2025, 6, 1)) == 0
+    assert power is not None
+    assert (power.per_kwh, power.pue) == (0.24, 1.3)
     assert power_on(PRICES, dt.date(2025, 6, 1)) is None
 
 

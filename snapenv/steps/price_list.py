@@ -1,0 +1,25 @@
+"""Find the price list that holds in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.steps.declaring import find_table
+from snapenv.usage.prices import read_prices
+
+if TYPE_CHECKING:
+    from snapenv.usage.prices import PriceList
+
+
+def find_prices(given: Path | None, folder: Path) -> PriceList | None:
+    """Return the price list that is given, or that of the project's pyproject.toml; None for none.
+
+    Raises:
+        PriceListError: It is missing, or wrong.
+        UsageError: The pyproject.toml is damaged.
+    """
+    if given is not None:
+        return read_prices(given)
+    table, place = find_table(folder)
+    return read_prices(place / Path(table.prices).expanduser()) if table.prices else None
