@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from snapenv.errors import UsageError
-from snapenv.model.launch import PROJECT_LABEL
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
 from snapenv.model.snapshot import IMAGE_CHECK
 from snapenv.render.head import head_lines
-from snapenv.render.refuse import refuse_named_gpus, refuse_options, refuse_volumes
+from snapenv.render.refuse import (
+    option_of_label,
+    refuse_named_gpus,
+    refuse_options,
+    refuse_volumes,
+)
 from snapenv.templating import render_template
 
 if TYPE_CHECKING:
@@ -169,8 +173,8 @@ def _labels(work: Workload) -> tuple[tuple[str, str], ...]:
     """Return what the image does not say of itself."""
     labels = {
         IMAGE_LABEL: str(work.image),
-        PROJECT_LABEL: work.launch.labels.get(PROJECT_LABEL),
+        **work.launch.labels,
     }
     return tuple(
-        (name, one_line(value, "--project")) for name, value in sorted(labels.items()) if value
+        (name, one_line(value, option_of_label(name))) for name, value in sorted(labels.items())
     )

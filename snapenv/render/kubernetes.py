@@ -15,9 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.errors import UsageError
-from snapenv.model.launch import PROJECT_LABEL
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
 from snapenv.model.snapshot import CHECK_IF_PRESENT, IMAGE_CHECK
+from snapenv.promql import KUBERNETES_LABEL
 from snapenv.render.head import head_lines
 from snapenv.render.kubernetes_names import (
     as_label,
@@ -29,7 +29,7 @@ from snapenv.render.kubernetes_names import (
     parse_subdomain,
     quantity,
 )
-from snapenv.render.refuse import refuse_named_gpus
+from snapenv.render.refuse import option_of_label, refuse_named_gpus
 from snapenv.templating import render_template
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _view(
     launch, name = work.launch, str(options.name)
     shm_bytes = launch.shm_bytes or 0
     selector = {"app.kubernetes.io/component": kind, "app.kubernetes.io/name": name}
-    labels = {**selector, "app.kubernetes.io/managed-by": "snapenv", **_project_label(launch)}
+    labels = {**selector, "app.kubernetes.io/managed-by": "snapenv", **_declared_labels(launch)}
     in_project = kind in {"run", "workspace"}
     by_class = options.device_class is not None
     selected = (parse_node_label(each, option="--node-selector") for each in options.node_selector)
@@ -237,11 +237,14 @@ def _view(
     )
 
 
-def _project_label(launch: Launch) -> dict[str, str]:
-    project = launch.labels.get(PROJECT_LABEL)
-    if project is None:
-        return {}
-    return {"io.snapenv/project": parse_label_value(project, option="--project")}
+def _declared_labels(launch: Launch) -> dict[str, str]:
+    """Return for whom and for what a pod runs, as Kubernetes and its metrics take it."""
+    return {
+        f"{KUBERNETES_LABEL}{name.rpartition('.')[2]}": parse_label_value(
+            value, option=option_of_label(name)
+        )
+        for name, value in launch.labels.items()
+    }
 
 
 def _oldest(kind: str, *, by_class: bool) -> str:

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from snapenv.model.launch import Launch
 
 
+def option_of_label(label: str) -> str:
+    """Return the option that a label of a launch comes from: ``--project``."""
+    return f"--{label.rpartition('.')[2]}"
+
+
 def refuse_options(given: Mapping[str, object], *, why: str, hint: str = "") -> None:
     """Refuse options by their names; ``why`` follows the name in the message.
 

@@ -16,12 +16,16 @@ from packaging.version import InvalidVersion, Version
 
 from snapenv.docker_options import docker_options, mount_option
 from snapenv.errors import UsageError
-from snapenv.model.launch import PROJECT_LABEL
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
 from snapenv.model.snapshot import IMAGE_CHECK, SNAPSHOT_LABEL
 from snapenv.render.apptainer import IMAGE_LABEL, bind, check_path, file_of_image
 from snapenv.render.head import head_lines
-from snapenv.render.refuse import refuse_named_gpus, refuse_options, refuse_volumes
+from snapenv.render.refuse import (
+    option_of_label,
+    refuse_named_gpus,
+    refuse_options,
+    refuse_volumes,
+)
 from snapenv.templating import render_template, shell_words
 
 if TYPE_CHECKING:
@@ -38,7 +42,7 @@ _CPUS = 8  # as many workers as ultralytics starts
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", re.ASCII)
 _NAMES = re.compile(rf"{_NAME.pattern}(?:,{_NAME.pattern})*", re.ASCII)
 _TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
-_COMMENT = re.compile(r"[\w/.:@+-]+", re.ASCII)
+_COMMENT = re.compile(r"[\w/.:@+ -]+", re.ASCII)
 _EARLIER_S = 60  # that Slurm may send a signal before it is due
 _LOADS_UNSAFELY = Version("8.3")  # older ultralytics cannot read its checkpoints on torch 2.6
 
@@ -74,6 +78,8 @@ class _View(Struct, frozen=True, kw_only=True):
     options: tuple[tuple[str, str], ...]  # of the runtime, their values quoted
     requeue: bool
     loads_unsafely: bool
+    gpu_type: str | None
+    comment: str
 
 
 def render_slurm(work: Workload, options: SlurmOptions) -> Rendered:
@@ -103,6 +109,8 @@ def render_slurm(work: Workload, options: SlurmOptions) -> Rendered:
         options=_runtime_options(work.launch, options.runtime),
         requeue=options.requeue,
         loads_unsafely=_loads_unsafely(work.label.ultralytics),
+        gpu_type=options.gpu_type,
+        comment=_comment(work),
     )
     script = render_template("slurm/job.sbatch.j2", view)
     return Rendered(
@@ -214,14 +222,14 @@ def parse_time(text: str) -> int:
 
 
 def _comment(work: Workload) -> str:
-    """Return the labels of the run, which sacct shows and a ledger reads."""
+    """Return the labels of the run, which sacct shows and a ledger reads; a blank is %20."""
     labels = {
         IMAGE_LABEL: str(work.image),
         SNAPSHOT_LABEL: work.snapshot,
-        PROJECT_LABEL: work.launch.labels.get(PROJECT_LABEL),
+        **work.launch.labels,
     }
     return ",".join(
-        f"{name}={_matched(_COMMENT, '--project', value)}"
+        f"{name}={_matched(_COMMENT, option_of_label(name), value).replace(' ', '%20')}"
         for name, value in sorted(labels.items())
         if value
     )

@@ -22,6 +22,9 @@ from snapenv.usage.sampling import by_month
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+NOTED_FOLDER = "slurm"
+"""Below the user's state folder: what rendered jobs note of themselves, as sacct would tell it."""
+
 VARIABLES = {"SLURM_TIME_FORMAT": "%s"}  # seconds of the epoch
 
 _FIELDS = (

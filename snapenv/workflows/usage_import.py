@@ -18,10 +18,11 @@ from snapenv.usage.imported import ImportedRun, find_news
 from snapenv.usage.ledger import ledger_path, open_ledger
 from snapenv.usage.prometheus import Prometheus
 from snapenv.usage.prometheus_runs import Counted, joined, observed, runs_of_piece
-from snapenv.usage.slurm_jobs import VARIABLES, parse_jobs, runs_of_jobs, sacct_words
+from snapenv.usage.slurm_jobs import NOTED_FOLDER, VARIABLES, parse_jobs, runs_of_jobs, sacct_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from snapenv.ports import Services
     from snapenv.usage.ledger import Ledger
@@ -41,6 +42,13 @@ class UsageImport(Struct, frozen=True, kw_only=True):
     cluster: str | None = None  # None: as Slurm calls itself, or the host of Prometheus
 
 
+class Jobs(Struct, frozen=True, kw_only=True):
+    """The jobs of Slurm, and what is to be said of where they are from."""
+
+    runs: tuple[ImportedRun, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 def usage_import(request: UsageImport, services: Services) -> Outcome[UsageImportResult]:
     """Read the runs of a time, and write those of which something is new.
 
@@ -54,20 +62,42 @@ def usage_import(request: UsageImport, services: Services) -> Outcome[UsageImpor
         raise UsageError("import from where?", hint="Name --slurm, --prometheus URL, or both.")
     if services.state is None:
         raise UsageError("there is no folder for the ledger", hint="Set HOME.")
-    jobs = _ask_slurm(request, services) if request.slurm else ()
-    with open_ledger(ledger_path(services.state, os.environ)) as ledger:
+    state = services.state
+    jobs = _ask_slurm(request, state, services) if request.slurm else Jobs()
+    with open_ledger(ledger_path(state, os.environ)) as ledger:
         seen = _ask_prometheus(request, ledger, services) if request.prometheus else ()
         by_job = {one.run.run: one for one in seen if one.scheduler == "hpc"}
-        runs = tuple(observed(job, by_job.get(job.run.run), request.since_ms) for job in jobs)
+        runs = tuple(observed(job, by_job.get(job.run.run), request.since_ms) for job in jobs.runs)
         others = (one for one in seen if not (request.slurm and one.scheduler == "hpc"))
         written = [
             *(_write_job(run, ledger) for run in runs),
             *(_write_seen(run, ledger) for run in others),
         ]
-    return _outcome(request, written)
+    return _outcome(request, written, jobs.warnings)
 
 
-def _ask_slurm(request: UsageImport, services: Services) -> tuple[ImportedRun, ...]:
+def _ask_slurm(request: UsageImport, state: Path, services: Services) -> Jobs:
+    """Return the jobs that Slurm knows, and those that rendered jobs have noted of themselves."""
+    noted = parse_jobs(_records(state / NOTED_FOLDER), cluster=request.cluster)
+    recent = tuple(
+        job
+        for job in noted
+        if job.started_ms < request.until_ms
+        and (job.ended_ms or request.until_ms) > request.since_ms
+    )
+    warning: tuple[str, ...] = ()
+    try:
+        told = parse_jobs(_ask_sacct(request, services), cluster=request.cluster)
+    except UsageSourceError as error:
+        if not noted:
+            raise
+        told, warning = (), (f"{error.message}: these are the jobs that noted it themselves",)
+    known = {(job.cluster, job.job) for job in told}
+    own = (job for job in recent if (job.cluster, job.job) not in known)
+    return Jobs(runs=runs_of_jobs((*told, *own)), warnings=warning)
+
+
+def _ask_sacct(request: UsageImport, services: Services) -> str:
     words = sacct_words(request.since_ms, request.until_ms)
     try:
         done = services.local(sys.executable).run(words, environment=VARIABLES)
@@ -76,7 +106,13 @@ def _ask_slurm(request: UsageImport, services: Services) -> tuple[ImportedRun, .
     if done.exit_code != 0:
         told = " ".join(done.stderr.split())
         raise UsageSourceError(f"sacct failed: {told or done.exit_code}", hint=_NO_SACCT)
-    return runs_of_jobs(parse_jobs(done.stdout, cluster=request.cluster))
+    return done.stdout
+
+
+def _records(folder: Path) -> str:
+    """Return what rendered jobs have noted; one that is being written has another name."""
+    paths = sorted(path for path in folder.glob("*") if path.suffix != ".new")
+    return "".join(path.read_text(encoding="utf-8", errors="replace") for path in paths)
 
 
 def _ask_prometheus(
@@ -122,7 +158,9 @@ def _write_seen(seen: ImportedRun, ledger: Ledger) -> Written:
     return "updated"
 
 
-def _outcome(request: UsageImport, written: Sequence[Written]) -> Outcome[UsageImportResult]:
+def _outcome(
+    request: UsageImport, written: Sequence[Written], warnings: tuple[str, ...]
+) -> Outcome[UsageImportResult]:
     numbers = Counter(written)
     result = UsageImportResult(
         since_ms=request.since_ms,
@@ -135,4 +173,4 @@ def _outcome(request: UsageImport, written: Sequence[Written]) -> Outcome[UsageI
         f"{counted(result.added, 'run')} added, {result.updated} updated, "
         f"{result.known} known already"
     )
-    return Outcome(command="usage import", result=result, lines=(line,))
+    return Outcome(command="usage import", result=result, lines=(line,), warnings=warnings)

@@ -45,7 +45,8 @@ class Jobs:
 
     def submit(self, *words: str) -> int:
         """Submit a script, with options of sbatch before it and a command after it."""
-        return self.slurm.submit(*words, folder=self.folder, variables=self.variables)
+        variables = {"XDG_STATE_HOME": str(self.folder / "state"), **self.variables}
+        return self.slurm.submit(*words, folder=self.folder, variables=variables)
 
     def ended(self, job: int, state: str = "COMPLETED", *, within_s: float = 60.0) -> str:
         """Wait until a job is in a state; return its exit code and signal: ``7:0``."""

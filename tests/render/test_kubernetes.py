@@ -37,6 +37,8 @@ WISHES: dict[str, Any] = {
     "user": (2000, 3000),
     "grace_s": 30,
     "project": "vision",
+    "purpose": "ablation",
+    "model": "yolov8n",
 }
 OPTIONS = KubernetesOptions(
     name="yolo",

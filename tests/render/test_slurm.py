@@ -23,6 +23,8 @@ TRAINING = ("yolo", "train", "data=coco.yaml", "epochs=100")
 WISHES: dict[str, Any] = {
     "data": ("/datasets/coco",),
     "project": "demo",
+    "purpose": "first try",
+    "model": "yolov8n",
     "cpus": 4.0,
     "memory_bytes": 64 << 30,
 }
@@ -93,7 +95,9 @@ def test_what_is_asked_of_the_cluster_stands_in_the_directives() -> None:
     comment = asked.pop("comment").split(",")
     assert comment == [
         f"io.snapenv.image={workload().image}",
+        "io.snapenv.model=yolov8n",
         "io.snapenv.project=demo",
+        "io.snapenv.purpose=first%20try",
         f"io.snapenv.snapshot=sha256:{'1' * 64}",
     ]
     assert asked == {

@@ -200,7 +200,8 @@ class Cluster:
 
     def read(self, ledger: Path, *words: str) -> dict[str, Any]:
         """Import its jobs; return how many there were."""
-        command = Command(environment={**self.slurm.variables, "SNAPENV_LEDGER": str(ledger)})
+        environment = {"SNAPENV_LEDGER": str(ledger), "XDG_STATE_HOME": str(ledger.parent)}
+        command = Command(environment={**self.slurm.variables, **environment})
         result = command.result("usage", "import", "--slurm", *words)
         return {name: result[name] for name in ("added", "updated", "known")}
 
@@ -224,8 +225,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         slurm.wait(jobs.submit("cpu.sh"), "COMPLETED")
         slurm.wait(done, "COMPLETED")
         slurm.wait(failed, "FAILED")
-        time.sleep(1)  # until slurmdbd has written it
+        until = time.monotonic() + 30
+        while ended(slurm) < 3:
+            assert time.monotonic() < until  # slurmdbd is told a little later
+            time.sleep(0.2)
         yield Cluster(slurm=slurm, done=done, failed=failed, since_ms=since_ms)
+
+
+def ended(slurm: Slurm) -> int:
+    """Return how many jobs have ended, as far as the accounts know."""
+    ends = slurm.call("sacct", "-nXP", "--format=End").stdout.split()
+    return sum(end != "Unknown" for end in ends)
 
 
 def test_jobs_of_slurm_are_runs_once(cluster: Cluster, tmp_path: Path) -> None:
@@ -260,15 +270,38 @@ def test_jobs_are_taken_from_slurm_where_both_are_asked(
     assert runs == {f"{cluster.done}", f"{cluster.failed}", "vision/yolo-x8k2p"}
 
 
-def test_a_cluster_without_accounts_is_told(tmp_path: Path) -> None:
+def test_without_accounts_jobs_are_what_they_noted_of_themselves(tmp_path: Path) -> None:
     provide(lambda _: install(PACKAGES))
+    project, mapping = tmp_path / "project", tmp_path / "mapping"
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    mapping.mkdir()
+    put_program(project / "bin" / "docker", DOCKER)
+    put_program(project / "bin" / "program", f"#!/bin/sh\ncp -r {mapping} copied\nexit 3\n")
     with run_slurm(tmp_path / "slurm") as slurm:
-        command = Command(environment={**slurm.variables, "XDG_STATE_HOME": str(tmp_path)})
-        done = command.run("usage", "import", "--slurm")
+        path = f"{project}/bin:/usr/local/bin:/usr/bin:/bin"
+        variables = {"PATH": path, "SNAPENV_JOB_MAPPING_DIR": str(mapping), **state}
+        jobs = Jobs(slurm=slurm, folder=project, variables=variables)
+        command = Command(environment={**slurm.variables, **state})
+        nothing = command.run("usage", "import", "--slurm")
+        job = jobs.submit(
+            jobs.write("program", runtime="docker", gpus=2, project="lanes", purpose="first try")
+        )
+        slurm.wait(job, "FAILED")
+        document = command.document("usage", "import", "--slurm")
 
-    assert done.returncode == 4
-    assert "accounting" in done.stderr
-    assert not (tmp_path / "snapenv" / "usage.sqlite3").exists()
+    assert nothing.returncode == 4
+    assert "accounting" in nothing.stderr
+    assert document["result"]["added"] == 1
+    assert len(document["warnings"]) == 1
+    with open_ledger(tmp_path / "state" / "snapenv" / "usage.sqlite3", read_only=True) as ledger:
+        (run,) = ledger.runs(0, 2**53)
+        rows = ledger.run_gpus_of(run.key)
+    assert (run.run, run.user, run.project, run.purpose) == (f"{job}", "root", "lanes", "first try")
+    assert (run.exit_code, run.failure, run.image) == (3, "failed", IMAGE_OF_JOBS)
+    assert [row.allocated_ms for row in rows] == [run.duration_ms] * 2
+    copied = {path.name: path.read_text() for path in (project / "copied").iterdir()}
+    assert copied == {"0": f"{job}\n", "1": f"{job}\n"}
+    assert [*mapping.iterdir()] == []
 
 
 def test_a_machine_without_slurm_is_told(tmp_path: Path) -> None:
