@@ -16,6 +16,7 @@ from snapenv.cli.options import (
     device_option,
     engine_option,
     into_option,
+    prices_option,
     repository_option,
 )
 
@@ -330,6 +331,75 @@ tty_option = option(
 )
 
 
+def _amount(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Read an amount of money in millionths, or end in a usage error."""
+    if value is None:
+        return None
+    from snapenv.money import parse_amount
+
+    try:
+        micros = parse_amount(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+    if not micros:
+        raise click.BadParameter(f"{value} is not more than 0", ctx, param)
+    return micros
+
+
+def _notified(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty", ctx, param)
+    return value
+
+
+_STOP_RULE = option(
+    "--stop-rule",
+    type=click.Choice(("off", "warn", "pause")),
+    envvar="SNAPENV_STOP_RULE",
+    group="Limit",
+    help="Warn of a training that goes on for nothing, or pause it an hour later.  [default: off]",
+)
+_LIMITS = (
+    option(
+        "--max-hours",
+        type=float,
+        metavar="HOURS",
+        callback=_positive,
+        envvar="SNAPENV_MAX_HOURS",
+        group="Limit",
+        help="Stop it, so that it can go on later, before it lasts longer.",
+    ),
+    option(
+        "--max-cost",
+        metavar="AMOUNT",
+        callback=_amount,
+        envvar="SNAPENV_MAX_COST",
+        group="Limit",
+        help="Stop it likewise before its GPUs cost more, by the price list.",
+    ),
+    prices_option,
+    option(
+        "--notify",
+        metavar="COMMAND|URL",
+        callback=_notified,
+        envvar="SNAPENV_NOTIFY",
+        group="Limit",
+        help="When it is warned of or stopped, run this command or call this webhook.",
+    ),
+)
+_LIMIT_FIELDS = ("stop_rule", "max_hours", "max_cost", "prices", "notify")
+
+
+def limit_options(*, stop_rule: bool) -> Callable[[F], F]:
+    """Make the options that say when snapenv itself is to stop a run; not all have the rule."""
+    options = (_STOP_RULE, *_LIMITS) if stop_rule else _LIMITS
+
+    def add_all(command: F) -> F:
+        return functools.reduce(lambda decorated, add: add(decorated), reversed(options), command)
+
+    return add_all
+
+
 def launch_options(command: F) -> F:
     """Add every option of a launch, in the order in which help lists them."""
     return functools.reduce(lambda decorated, add: add(decorated), reversed(_OPTIONS), command)
@@ -337,6 +407,9 @@ def launch_options(command: F) -> F:
 
 def asked(options: dict[str, Any], *, stdin: bool = True) -> dict[str, Any]:
     """Return the fields of a request from the options: absolute paths, and the terminal."""
+    from snapenv.model.launch import LimitOptions
+
+    limits = {name: options.pop(name) for name in _LIMIT_FIELDS if name in options}
     folder, ipc = options.pop("workdir").absolute(), options.pop("ipc")
     tty = options.pop("tty", None)
     if stdin and tty and not _is_terminal():
@@ -350,6 +423,7 @@ def asked(options: dict[str, Any], *, stdin: bool = True) -> dict[str, Any]:
         "host_ipc": ipc == "host",
         "tty": stdin and (_is_terminal() if tty is None else tty),
         "stdin": stdin and _may_read_stdin(),
+        "limits": LimitOptions(**limits),
     }
 
 

@@ -10,7 +10,13 @@ from click.core import ParameterSource
 
 from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
-from snapenv.cli.launch_options import RunCommand, asked, launch_options, tty_option
+from snapenv.cli.launch_options import (
+    RunCommand,
+    asked,
+    launch_options,
+    limit_options,
+    tty_option,
+)
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App
@@ -18,7 +24,7 @@ if TYPE_CHECKING:
 _RESTART = re.compile(r"on-failure:(\d{1,4})", re.ASCII)
 _CHANGEABLE = (  # with --resume
     *("resume", "restarts", "detached", "memory_bytes", "shm_bytes", "data", "dry_run"),
-    "strict",
+    *("strict", "stop_rule", "max_hours", "max_cost", "notify", "prices"),
 )
 _SHELL = "if command -v bash >/dev/null; then exec bash; else exec sh; fi"
 
@@ -69,6 +75,7 @@ def _restarts(ctx: click.Context, param: click.Parameter, value: str) -> int:
     help="Start in the background, and print the run's id.",
 )
 @launch_options
+@limit_options(stop_rule=True)
 @tty_option
 @click.pass_obj
 def run(

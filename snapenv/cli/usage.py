@@ -13,9 +13,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("usage_init", "init"),
     "sample": ("usage_sample", "sample"),
     "import": ("usage_import", "usage_import"),
+    "pause": ("usage_pause", "pause"),
 }
 
-_FOR_PROGRAMS = ("sample",)  # that no person types
+_FOR_PROGRAMS = ("sample", "pause")  # that no person types
 
 
 @click.group(cls=LazyGroup, table=_COMMANDS, for_programs=_FOR_PROGRAMS)

@@ -10,7 +10,12 @@ import click
 
 from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
-from snapenv.cli.launch_options import asked, launch_options, stop_timeout_option
+from snapenv.cli.launch_options import (
+    asked,
+    launch_options,
+    limit_options,
+    stop_timeout_option,
+)
 from snapenv.cli.options import check_address, json_option
 
 if TYPE_CHECKING:
@@ -96,6 +101,7 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     help="Change ~/.ssh/config without asking.",
 )
 @launch_options
+@limit_options(stop_rule=False)
 @json_option
 @click.pass_obj
 def up(app: App, /, *, name: str | None, yes: bool, **options: Any) -> None:  # noqa: ANN401 - as asked() reads them

@@ -21,6 +21,8 @@ from snapenv.sizes import size
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from snapenv.model.launch import RunEnd
+
 _LAST_LINES = 12  # of an output, in which an error's own words stand
 _SIGNALLED = 128  # an exit code above it is this and the number of a signal
 _KILLED = _SIGNALLED + signal.SIGKILL
@@ -33,6 +35,14 @@ _VICTIM = re.compile(
 )
 _XID = re.compile(r"NVRM: Xid \((?P<gpu>[^)]*)\): (?P<number>\d+)")
 _OF_THE_PROGRAM = {13, 31, 43, 45}  # Xids that a faulty program causes, too
+
+
+PAUSED = 75  # EX_TEMPFAIL of sysexits.h: what failed is to be tried again later
+
+
+def handed_code(end: RunEnd) -> int:
+    """Return what a command that saw a run end exits with: the run's own code, or PAUSED."""
+    return PAUSED if end.stopped_by else end.exit_code or 0
 
 
 class Victim(Struct, frozen=True, kw_only=True):

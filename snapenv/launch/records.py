@@ -106,6 +106,7 @@ class Stop(Struct, frozen=True, kw_only=True):
 
     by: StoppedBy
     reason: str  # one line, which follows the exit code
+    checkpoint: str | None = None  # the copy that was kept
 
 
 def mark_stopped(state: Path, run: str, stop: Stop | None = None) -> None:

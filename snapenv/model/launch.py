@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
@@ -157,6 +158,16 @@ class Ended(Struct, frozen=True, kw_only=True):
 StopRule: TypeAlias = Literal["off", "warn", "pause"]
 
 StoppedBy: TypeAlias = Literal["stop-rule", "max-hours", "max-cost"]
+
+
+class LimitOptions(Struct, frozen=True, kw_only=True):
+    """What a user asks of the limits of a run; None is left as it was, or is off."""
+
+    stop_rule: StopRule | None = None
+    max_hours: float | None = None
+    max_cost: int | None = None  # millionths of the price list's currency
+    notify: str | None = None
+    prices: Path | None = None
 
 
 class Limits(Struct, frozen=True, kw_only=True):

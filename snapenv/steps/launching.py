@@ -32,13 +32,14 @@ from snapenv.launch.choose import (
     choose_launch,
     path_with,
 )
-from snapenv.launch.ending import Ending, explain_end, find_victims, find_xids
+from snapenv.launch.ending import Ending, explain_end, find_victims, find_xids, handed_code
 from snapenv.launch.records import (
     forget,
     new_run_id,
     now,
     read_record,
     read_resumed,
+    read_stop,
     run_folder,
     was_stopped,
     write_end,
@@ -47,10 +48,19 @@ from snapenv.launch.records import (
 from snapenv.launch.settings import ASK, Settings, parse_answer
 from snapenv.model.host import HostEngine
 from snapenv.model.image import ImageRef
-from snapenv.model.launch import InImage, InVenv, Launch, RunEnd, RunRecord, RunState
+from snapenv.model.launch import (
+    InImage,
+    InVenv,
+    Launch,
+    LimitOptions,
+    RunEnd,
+    RunRecord,
+    RunState,
+)
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, SUMS_FILE
 from snapenv.ports import Runs
 from snapenv.steps.declaring import counted_user, declared_in, login_name
+from snapenv.steps.limiting import choose_limits
 from snapenv.steps.recording import begin_usage, end_usage, fail_usage, with_key
 from snapenv.steps.source import LocalImage, RegistryImage, resolve_source
 from snapenv.steps.verdicts import proved_venv, venv_state
@@ -58,7 +68,7 @@ from snapenv.steps.verdicts import proved_venv, venv_state
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from snapenv.launch.records import Resumed
+    from snapenv.launch.records import Resumed, Stop
     from snapenv.ports import Services, Target
 
 
@@ -78,6 +88,7 @@ class LaunchRequest(Asked, frozen=True, kw_only=True):
     into: Path = Path(".venv")
     detached: bool = False
     strict: bool = False  # start nothing that is not as locked
+    limits: LimitOptions = LimitOptions()
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
@@ -126,6 +137,7 @@ def prepare(request: LaunchRequest, services: Services) -> Prepared:
         launch=chosen.launch,
         tag=known.tag,
         image=known.image,
+        limits=choose_limits(request.limits, chosen.launch, services),
     )
     return Prepared(record=record, runs=runs, engine=engine, notes=chosen.notes)
 
@@ -173,10 +185,13 @@ def end_run(  # noqa: PLR0913 - all but three by name
     ``finished`` is when that was, in RFC 3339, where it is not now.
     """
     stopped = services.state is not None and was_stopped(services.state, record.run)
+    stop = read_stop(services.state, record.run) if services.state else None
     asked = bool(signals) or stopped
     resumed = read_resumed(record.training) if record.training else None
-    if resumed and resumed.problem and state.exit_code == _NOTHING_TO_RESUME:
-        cause: Cause | None = Cause(resumed.problem, resumed.hint or "", "not-resumed")
+    if stop:
+        cause: Cause | None = _stopped_by(stop, record)
+    elif resumed and resumed.problem and state.exit_code == _NOTHING_TO_RESUME:
+        cause = Cause(resumed.problem, resumed.hint or "", "not-resumed")
     else:
         cause = explain_end(_ending(record, state, services, output, asked=asked))
     end = RunEnd(
@@ -184,10 +199,11 @@ def end_run(  # noqa: PLR0913 - all but three by name
         finished=state.finished or now(),
         out_of_memory=state.out_of_memory,
         stopped=asked,
-        failure=_failure(state, cause, asked=asked),
+        failure=stop.by if stop else _failure(state, cause, asked=asked),
         cause=cause.reason if cause else None,
         hint=cause.fix if cause else None,
         continued=_continued(resumed),
+        stopped_by=stop.by if stop else None,
     )
     if services.state:
         write_end(services.state, record.run, end)
@@ -203,6 +219,12 @@ def _failure(state: RunState, cause: Cause | None, *, asked: bool) -> str | None
     return "stopped" if asked else cause.kind if cause else "unknown"
 
 
+def _stopped_by(stop: Stop, record: RunRecord) -> Cause:
+    """Say why snapenv itself has stopped a run, and how it goes on."""
+    on = f"Go on with: snapenv run --resume {record.run}" if stop.checkpoint else ""
+    return Cause(f"snapenv stopped it, as {stop.reason}", on, stop.by)
+
+
 def end_unseen(record: RunRecord, runs: Runs, state: RunState, services: Services) -> RunEnd:
     """Write down how a run ended that nobody watched, and why, by what is kept of its output."""
     output = bytearray()
@@ -215,7 +237,7 @@ def end_unseen(record: RunRecord, runs: Runs, state: RunState, services: Service
 def say_end(end: RunEnd, say: Callable[[str], None]) -> None:
     """Tell a person why a run ended, where that is known, and what mends it."""
     if end.cause:
-        say(f"exit code {end.exit_code}: {end.cause}")
+        say(f"exit code {handed_code(end)}: {end.cause}")
     if end.hint:
         say(end.hint)
 

@@ -247,6 +247,8 @@ def _run_of(record: RunRecord, counted: Counted, services: Services) -> UsageRun
         cpus=launch.cpus,
         memory_bytes=launch.memory_bytes,
         shm_bytes=launch.shm_bytes,
+        max_cost=record.limits.max_cost,
+        max_duration_ms=record.limits.max_duration_ms,
         started_ms=0,
         resumed_from=record.resumed_from,
     )

@@ -17,8 +17,9 @@ from snapenv.launch.training import (
     program_words,
     same_launch,
 )
-from snapenv.model.launch import InVenv
+from snapenv.model.launch import InVenv, LimitOptions
 from snapenv.steps.launching import Prepared, find_run
+from snapenv.steps.limiting import choose_limits
 from snapenv.travel.answer import AnswerError, read_answer
 from snapenv.travel.pack import pack
 
@@ -34,8 +35,17 @@ _POLL_S = 1.0
 _LAST = Path("weights", "last.pt")
 
 
-def prepare_resumed(run: str, changes: Changes, services: Services, *, detached: bool) -> Prepared:
+def prepare_resumed(
+    run: str,
+    changes: Changes,
+    services: Services,
+    *,
+    detached: bool,
+    limits: LimitOptions = LimitOptions(),  # noqa: B008 - frozen
+) -> Prepared:
     """Decide everything of a run that continues the training of an earlier one.
+
+    Its limits are those of then where they are not changed, and count from its own start.
 
     Raises:
         NotFoundError: There is no such run, or it has left no checkpoint.
@@ -71,6 +81,7 @@ def prepare_resumed(run: str, changes: Changes, services: Services, *, detached:
             launch=launch,
             resumed_from=run,
             training=str(training),
+            limits=choose_limits(limits, launch, services, earlier=record.limits),
         ),
         runs=runs,
         engine=None if in_venv else services.engine.describe(),

@@ -49,8 +49,7 @@ class Watched(Struct, frozen=True, kw_only=True):
     Moments ending in ``_boot_ms`` are of CLOCK_BOOTTIME.
     """
 
-    first_boot_ms: int  # the first look
-    first_elapsed_ms: int  # since the start of the run, at that look
+    started_boot_ms: int  # of the run
     search_boot_ms: int = 0  # when to search for another training
     folder: Path | None = None  # of the training
     stamp: tuple[int, int] | None = None  # of its results.csv, as it was read
@@ -59,10 +58,6 @@ class Watched(Struct, frozen=True, kw_only=True):
     row_boot_ms: int | None = None  # when its last row was written
     holds_boot_ms: int | None = None  # since when it goes on for nothing
     told_boot_ms: int | None = None  # when it was last told to stop
-
-    def elapsed_ms(self, at: Moment) -> int:
-        """Return how long the run has lasted; no change of the clock counts."""
-        return self.first_elapsed_ms + at.boot_ms - self.first_boot_ms
 
 
 class Look(Struct, frozen=True, kw_only=True):
@@ -94,8 +89,10 @@ def watch(look: Look, before: Watched | None = None) -> Watched:
 
 
 def _first(look: Look) -> Watched:
-    elapsed_ms = max(look.at.wall_ms - look.run.started_ms, 0)
-    return Watched(first_boot_ms=look.at.boot_ms, first_elapsed_ms=elapsed_ms)
+    counted, at = look.record.counted, look.at
+    if counted and counted.boot_ms <= at.boot_ms:
+        return Watched(started_boot_ms=counted.boot_ms)
+    return Watched(started_boot_ms=at.boot_ms - max(at.wall_ms - look.run.started_ms, 0))
 
 
 def _search(look: Look, seen: Watched) -> Watched:
@@ -243,7 +240,7 @@ def _judge(look: Look, seen: Watched, rows: Sequence[EpochRow]) -> Watched:
 
 def _for_nothing(verdict: Verdict, rule: Rule) -> str:
     return (
-        f"its best loss improved by less than {rule.improvement:.1%} in "
+        f"its best loss improved by less than {rule.improvement * 100:.2g} % in "
         f"{verdict.window_ms / _HOUR_MS:.3g} h, and no GPU was used at more than "
         f"{verdict.utilization or 0:.0f} %"
     )
@@ -253,7 +250,7 @@ def _going(look: Look, seen: Watched) -> Going:
     training, at = seen.training, look.at
     done = training.epochs_done if training else 0
     return Going(
-        elapsed_ms=seen.elapsed_ms(at),
+        elapsed_ms=at.boot_ms - seen.started_boot_ms,
         epoch_ms=training.epoch_ms if training else None,
         since_checkpoint_ms=None if seen.row_boot_ms is None else at.boot_ms - seen.row_boot_ms,
         trained=bool(training and training.epochs and done >= training.epochs),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from snapenv.launch.ending import handed_code
 from snapenv.model.outcome import Handed
 from snapenv.steps.launching import end_run, find_run, say_end
 
@@ -25,9 +26,10 @@ def attach(run: str, services: Services, say: Callable[[str], None]) -> Handed:
     if ended.state.running:
         say(f"{run} goes on; come back with: snapenv attach {run}")
         return Handed(exit_code=0)
-    say_end(end_run(record, ended.state, services, output=ended.output), say)
+    end = end_run(record, ended.state, services, output=ended.output)
+    say_end(end, say)
     runs.remove(run)
-    return Handed(exit_code=ended.state.exit_code or 0)
+    return Handed(exit_code=handed_code(end))
 
 
 def show_logs(run: str, services: Services, *, follow: bool, tail: int | None) -> Handed:

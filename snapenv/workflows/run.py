@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from snapenv.launch.command import files_note, shell_command
+from snapenv.launch.ending import handed_code
 from snapenv.launch.records import new_run_id, now
 from snapenv.launch.training import Changes, same_launch
 from snapenv.model.outcome import Handed
@@ -42,7 +43,13 @@ def run(request: Run, services: Services, say: Callable[[str], None]) -> Handed:
         UsageError: More is asked for than there is.
     """
     prepared = (
-        prepare_resumed(request.resume, request.changes, services, detached=request.detached)
+        prepare_resumed(
+            request.resume,
+            request.changes,
+            services,
+            detached=request.detached,
+            limits=request.limits,
+        )
         if request.resume
         else prepare(request, services)
     )
@@ -68,7 +75,7 @@ def run(request: Run, services: Services, say: Callable[[str], None]) -> Handed:
         say(f"{run} goes on; come back with: snapenv attach {run}")
         return Handed(exit_code=0)
     say_end(end, say)
-    return Handed(exit_code=end.exit_code or 0)
+    return Handed(exit_code=handed_code(end))
 
 
 def _again(prepared: Prepared, services: Services) -> Prepared:

@@ -14,6 +14,7 @@ from snapenv_resume.files import (
     damage,
     keep_copy,
     keep_newest,
+    keep_saved,
     list_checkpoints,
     wait_for_next,
 )
@@ -139,3 +140,34 @@ def test_the_next_checkpoint_is_waited_for_until_it_is_whole(tmp_path: Path) -> 
 
     assert copy.name == "kept-20270115T080000.000000.pt"
     assert copy.read_bytes() == last.read_bytes()
+
+
+def test_the_checkpoint_of_an_epoch_that_has_its_row_is_waited_for(tmp_path: Path) -> None:
+    last = checkpoint(tmp_path / "weights" / "last.pt", "old", age_s=60)
+    rows = tmp_path / "results.csv"
+    rows.write_text("epoch\n1\n")
+    os.utime(rows, (last.stat().st_mtime + 30,) * 2)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(keep_saved, tmp_path)
+        assert not wait([waiting], timeout=0.8).done
+        last.write_bytes(b"half of it")
+        assert not wait([waiting], timeout=0.8).done
+        checkpoint(last, "new")
+        copy = waiting.result(timeout=30)
+
+    assert copy
+    assert copy.read_bytes() == last.read_bytes()
+
+
+def test_what_is_saved_already_is_kept_at_once_and_what_never_comes_not_waited_for_long(
+    tmp_path: Path,
+) -> None:
+    last = checkpoint(tmp_path / "weights" / "last.pt", "new")
+    assert keep_saved(tmp_path)
+
+    rows = tmp_path / "results.csv"
+    rows.write_text("epoch\n1\n")
+    os.utime(rows, (last.stat().st_mtime + 30,) * 2)
+    assert keep_saved(tmp_path, patience_s=0.3)
+    last.unlink()
+    assert keep_saved(tmp_path, patience_s=0.3) is None

@@ -11,8 +11,9 @@ import pytest
 from inline_snapshot import snapshot as wording
 
 from snapenv.errors import InterpreterError, SnapshotDamagedError, WriteError
+from snapenv.model.launch import Gpu
 from snapenv.ports import Completed, Target
-from snapenv.targets.local import LocalTarget
+from snapenv.targets.local import LocalTarget, list_gpus
 from tests.targets.processes import all_end
 
 if TYPE_CHECKING:
@@ -267,3 +268,21 @@ def test_an_interruption_amid_much_output_is_quiet(
         local.run(python(code), on_line=interrupt)
 
     assert capfd.readouterr().err == ""
+
+
+def test_gpus_are_those_of_the_drivers_files(tmp_path: Path) -> None:
+    for place, text in (
+        ("0000:1b:00.0", "Model: \t\t NVIDIA L4\nIRQ:   17\nGPU UUID: \t GPU-b\n"),
+        ("0000:0a:00.0", "Model: \t\t NVIDIA H200\nIRQ:   16\nGPU UUID: \t GPU-a\n"),
+        ("0000:2c:00.0", "IRQ:   16\nGPU UUID: \t GPU-c\n"),
+        ("0000:3d:00.0", "Model: \t\t Unknown\n"),
+    ):
+        (tmp_path / "gpus" / place).mkdir(parents=True)
+        (tmp_path / "gpus" / place / "information").write_text(text)
+
+    assert list_gpus(tmp_path) == (
+        Gpu(number=0, uuid="GPU-a", name="NVIDIA H200"),
+        Gpu(number=1, uuid="GPU-b", name="NVIDIA L4"),
+        Gpu(number=2, uuid="GPU-c"),
+    )
+    assert list_gpus(tmp_path / "nowhere") == ()
