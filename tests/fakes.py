@@ -29,6 +29,7 @@ from snapenv.model.clean import Freeable
 from snapenv.model.host import HostEngine
 from snapenv.model.image import BuildContext, Image, ImageRef
 from snapenv.model.launch import Ended, Launch, RunState
+from snapenv.model.sampling import GpuReading, Load, Moment
 from snapenv.ports import Completed, Target
 from snapenv.secrets.model import Location
 
@@ -479,3 +480,43 @@ class FakeRuns:
         state = replace(self.states[run], status="exited", exit_code=self.exit_code)
         self.states[run] = state
         return Ended(state=state, output=b"")
+
+
+SENSORS_START_MS = 1_795_000_000_000  # 2026-11-18T11:06:40Z
+
+
+@dataclass
+class FakeSensors:
+    """A machine whose time goes on when the test says so."""
+
+    at: Moment = field(default_factory=lambda: Moment(wall_ms=SENSORS_START_MS, boot_ms=500_000))
+    boot: str = "boot-1"
+    readings: tuple[GpuReading, ...] = ()
+    loads: dict[int, Load] = field(default_factory=dict)
+    ticks: dict[int, int] = field(default_factory=dict)
+    asked_ms: list[int] = field(default_factory=list)
+
+    def now(self) -> Moment:
+        return self.at
+
+    def boot_id(self) -> str:
+        return self.boot
+
+    def start_ticks(self, pid: int) -> int | None:
+        return self.ticks.get(pid)
+
+    def gpus(self, elapsed_ms: int) -> tuple[GpuReading, ...]:
+        self.asked_ms.append(elapsed_ms)
+        return self.readings
+
+    def load(self, pid: int, *, in_group: bool) -> Load | None:
+        assert in_group in {True, False}
+        return self.loads.get(pid)
+
+    def wait(self, seconds: float, pids: Sequence[int]) -> None:
+        raise NotImplementedError
+
+    def later(self, elapsed_ms: int, *, jump_ms: int = 0) -> None:
+        self.at = Moment(
+            wall_ms=self.at.wall_ms + elapsed_ms + jump_ms, boot_ms=self.at.boot_ms + elapsed_ms
+        )

@@ -28,8 +28,7 @@ from snapenv.usage.ledger import VERSION, open_ledger
 from snapenv.workflows.ps import list_runs
 from snapenv.workflows.run import Run, run
 from snapenv.workflows.stop import stop
-from tests.fakes import FakeRuns, FakeTarget
-from tests.steps.test_sampling import FakeSensors
+from tests.fakes import FakeRuns, FakeSensors, FakeTarget
 from tests.workflows.services import services
 
 if TYPE_CHECKING:

@@ -14,12 +14,13 @@ from msgspec.structs import replace
 from snapenv.errors import EngineMissingError
 from snapenv.launch.records import write_end, write_record
 from snapenv.model.launch import InVenv, Launch, RunEnd, RunRecord, RunState
-from snapenv.model.sampling import GpuReading, Load, Moment, Utilization
+from snapenv.model.sampling import GpuReading, Load, Utilization
 from snapenv.model.usage import Beat, UsageEvent, UsageRun, UsedGpu
 from snapenv.ports import Services
 from snapenv.steps.sampling import Sampler
 from snapenv.usage.ledger import Ledger, open_ledger
-from tests.fakes import FakeRuns
+from tests.fakes import SENSORS_START_MS as NOVEMBER
+from tests.fakes import FakeRuns, FakeSensors
 from tests.small_disk import mounted
 from tests.workflows.services import services as fake_services
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-NOVEMBER = 1_795_000_000_000
 GPU = "GPU-0"
 RUN = UsageRun(
     key="k",
@@ -41,43 +41,6 @@ RUN = UsageRun(
 )
 KEEPER = (4321, 99)  # a PID, and when it started
 HOUR_MS = 3_600_000
-
-
-@dataclass
-class FakeSensors:
-    """A machine whose time goes on when the test says so."""
-
-    at: Moment = field(default_factory=lambda: Moment(wall_ms=NOVEMBER, boot_ms=500_000))
-    boot: str = "boot-1"
-    readings: tuple[GpuReading, ...] = ()
-    loads: dict[int, Load] = field(default_factory=dict)
-    ticks: dict[int, int] = field(default_factory=lambda: dict((KEEPER,)))
-    asked_ms: list[int] = field(default_factory=list)
-
-    def now(self) -> Moment:
-        return self.at
-
-    def boot_id(self) -> str:
-        return self.boot
-
-    def start_ticks(self, pid: int) -> int | None:
-        return self.ticks.get(pid)
-
-    def gpus(self, elapsed_ms: int) -> tuple[GpuReading, ...]:
-        self.asked_ms.append(elapsed_ms)
-        return self.readings
-
-    def load(self, pid: int, *, in_group: bool) -> Load | None:
-        assert in_group in {True, False}
-        return self.loads.get(pid)
-
-    def wait(self, seconds: float, pids: Sequence[int]) -> None:
-        raise NotImplementedError
-
-    def later(self, elapsed_ms: int, *, jump_ms: int = 0) -> None:
-        self.at = Moment(
-            wall_ms=self.at.wall_ms + elapsed_ms + jump_ms, boot_ms=self.at.boot_ms + elapsed_ms
-        )
 
 
 class NoEngineRuns(FakeRuns):
@@ -157,6 +120,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     with open_ledger(tmp_path / "usage.sqlite3") as ledger:
         made = Place(ledger, replace(fake_services(), state=tmp_path / "state"))
         made.sensors.readings = (reading(80),)
+        made.sensors.ticks = dict((KEEPER,))
         yield made
 
 
