@@ -9,7 +9,6 @@ import urllib.parse
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from snapenv.render.monitoring import ALERTS, RECORDS, render_grafana, render_pr
 from tests.engines.prometheus import Prometheus, make_prometheus
 from tests.engines.provide import provide
 from tests.render.workloads import differing
-from tests.serving import serving
+from tests.serving import answering, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -270,25 +269,6 @@ def test_a_run_that_finishes_no_epoch_alerts(rules: Rules) -> None:
     series = {stuck: "1 2 3x300", slow: "1x150 2x150", young: "_x200 1x100"}
 
     rules.hold(series, at="130m", alerts=['alertname="SnapenvRunStuck",run="a"'])
-
-
-def answering(content: bytes) -> ThreadingHTTPServer:
-    """Return a server that answers every request with this."""
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.do_GET()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return ThreadingHTTPServer(("127.0.0.1", 0), Answer)
 
 
 def query(address: str, expression: str) -> list[dict[str, Any]]:

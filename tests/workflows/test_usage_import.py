@@ -23,8 +23,7 @@ from tests.engines.slurm_accounting import find_accounting, run_accounting
 from tests.render import workloads
 from tests.render.jobs import Jobs
 from tests.render.stand_ins import DOCKER, put_program
-from tests.render.test_monitoring import answering
-from tests.serving import serving
+from tests.serving import answering, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
