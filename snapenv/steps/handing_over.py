@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from snapenv.errors import LedgerVersionError, TeamLedgerError, UsageError
@@ -46,6 +47,18 @@ def hand_over(ledger: Ledger, url: str) -> HandedOver:
             handing.hand_over_all(team)
     except (TeamLedgerError, LedgerVersionError, UsageError) as error:
         return handing.result(trouble=error.message)
+    return handing.result()
+
+
+def hand_over_to(team: TeamLedger, ledger: Ledger) -> HandedOver:
+    """Hand over likewise to a team's ledger that is open already.
+
+    Raises:
+        TeamLedgerError: The server went away, or the login is no member.
+        LedgerError, PlaceBusyError, WriteError: As above.
+    """
+    handing = _Handing(ledger)
+    handing.hand_over_all(team)
     return handing.result()
 
 
@@ -97,7 +110,5 @@ class _Handing:
 
 def _key(line: OutboxLine) -> str | None:
     """Return the key of the run that a row belongs to; None of a GPU of a machine."""
-    import msgspec
-
     key = msgspec.json.decode(line.body).get("key")
     return key if isinstance(key, str) else None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from snapenv.sizes import counted
+from snapenv.steps.handing_over import hand_over_to
 from snapenv.usage.charges import UsageRecords
 from snapenv.usage.ledger import ledger_path, open_ledger
 from snapenv.usage.months import month_span
@@ -32,6 +34,8 @@ class LedgerView(Struct, frozen=True, kw_only=True):
 def read_records(services: Services, first: str, last: str) -> LedgerView:
     """Return what the ledger holds of months, the last one included; nothing where there is none.
 
+    A team's ledger, where SNAPENV_LEDGER names one, is given before what this machine has for it.
+
     Raises:
         LedgerError: The ledger is damaged, or is not one.
         LedgerVersionError: A newer snapenv made it.
@@ -41,7 +45,7 @@ def read_records(services: Services, first: str, last: str) -> LedgerView:
     """
     if url := team_url(os.environ):
         with open_team_ledger(url) as team:
-            return _read_team(team, first, last)
+            return _read_team(team, services, first, last)
     path = _own_path(services)
     if path is None:
         return LedgerView(records=UsageRecords())
@@ -55,15 +59,39 @@ def _own_path(services: Services) -> Path | None:
     return path if path and path.exists() else None
 
 
-def _read_team(team: TeamLedger, first: str, last: str) -> LedgerView:
+def _read_team(team: TeamLedger, services: Services, first: str, last: str) -> LedgerView:
     """Read what the login sees most of: sums of all, or the runs of its projects."""
+    warnings = _hand_over(team, services)
     for role in ("manager", "finance"):
         if role in team.roles:
             sums = team.sums(role, first, last)
             records = UsageRecords(sums=sums, machine_gpus=team.machine_gpus())
-            return LedgerView(records=records, source="team", role=role)
+            return LedgerView(records=records, source="team", role=role, warnings=warnings)
     records = records_of(team, first, last)
-    return LedgerView(records=records, source="team", role="member")
+    return LedgerView(records=records, source="team", role="member", warnings=warnings)
+
+
+def _hand_over(team: TeamLedger, services: Services) -> tuple[str, ...]:
+    """Hand over what this machine has; return what to look out for."""
+    path = _own_path(services)
+    if path is None or "member" not in team.roles:
+        return ()
+    with open_ledger(path) as ledger:
+        handed = hand_over_to(team, ledger)
+    warnings = []
+    if handed.waiting:
+        runs = counted(handed.waiting, "run of yours counts", "runs of yours count")
+        warnings.append(
+            f"{runs} for no project, as you are no member of the one that is named: who keeps the"
+            " ledger can add you by snapenv usage init URL --member"
+        )
+    if handed.refused:
+        rows = counted(handed.refused, "row of this machine is", "rows of this machine are")
+        warnings.append(
+            f"{rows} not in the team's ledger: another login handed over the run, or the server"
+            " cannot hold it"
+        )
+    return tuple(warnings)
 
 
 def records_of(ledger: SharedReading, first: str, last: str) -> UsageRecords:

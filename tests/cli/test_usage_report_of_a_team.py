@@ -13,7 +13,7 @@ from snapenv.usage.ledger import open_ledger
 from snapenv.usage.months import month_span
 from tests.command import Command
 from tests.usage.focus_check import faults
-from tests.usage.team import Team, new_team, seed
+from tests.usage.team import Team, hour_of, new_run, new_team, seed
 from tests.usage.values import GPU_MODEL, GPU_UUID, HOUR_MS
 
 if TYPE_CHECKING:
@@ -116,6 +116,23 @@ def test_finance_gets_focus_without_people(team: Team, tmp_path: Path) -> None:
     lines = list(csv.DictReader(io.StringIO(done.stdout)))
     assert {line["SubAccountId"] for line in lines} == {"birds", "fish", "(others)"}
     assert {line["x_RunId"] for line in lines} == {""}
+
+
+def test_what_this_machine_has_is_handed_over_first(team: Team, tmp_path: Path) -> None:
+    runs = [new_run("solo"), new_run("birds")]
+    (tmp_path / "snapenv").mkdir()
+    with open_ledger(tmp_path / "snapenv" / "usage.sqlite3") as own:
+        for run in runs:
+            own.put_run(run)
+            own.put_run_gpu(hour_of(run, month="2026-10"))
+
+    document = command(team, "dan", tmp_path).document("usage", "report", "--month", MONTH)
+
+    assert len(document["warnings"]) == 1
+    assert "1 run of yours counts for no project" in document["warnings"][0]
+    with team.open("dan") as dan, team.open("ada") as ada:
+        assert [dan.run(run.key) is not None for run in runs] == [True, True]
+        assert ada.run(runs[1].key) is None
 
 
 def test_a_server_that_does_not_answer_is_an_error_without_the_password(tmp_path: Path) -> None:
