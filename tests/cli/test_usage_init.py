@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.errors import LedgerVersionError
 from snapenv.model.usage_team import ProjectMember, TeamGrants
@@ -99,6 +100,24 @@ def test_who_leaves_a_project_sees_no_more_of_it_and_its_runs_stay(
     with team.open("ben") as ben, team.open("ada") as ada:
         assert [run.key for run in ben.runs(0, 1 << 62)] == [of_ben.key]
         assert {run.key for run in ada.runs(0, 1 << 62)} == {of_ada.key, of_ben.key}
+
+
+def test_a_run_that_goes_on_while_its_user_leaves_stays_the_projects(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    team, run = new_team(postgres), new_run(ended_ms=None)
+    team.put("ben", tmp_path, run)
+    ended = replace(run, rev=2, ended_ms=run.started_ms + 1)
+
+    SNAPENV.result("usage", "init", team.url(KEEPER), "--remove", "ben=birds")
+    handed = team.put("ben", tmp_path, ended, moved := replace(run, key="2"))
+
+    assert handed.waiting == 1  # the one that began afterwards
+    with team.open("ada") as ledger:
+        found = ledger.run(run.key)
+        assert ledger.run(moved.key) is None
+    assert found
+    assert found.rev == 2
 
 
 def test_a_login_that_is_removed_is_nothing_any_more(empty: Team) -> None:
