@@ -196,6 +196,8 @@ def test_a_name_in_quotes_is_a_name(empty: Team) -> None:
     [
         f"postgresql://keeper:{SECRET}@127.0.0.1:9/usage",
         f"postgresql://keeper:{SECRET}/x@db.example.com/usage",
+        f"postgresql://keeper:1/{SECRET}@db.example.com/usage",
+        f"postgresql://127.0.0.1:{SECRET}/usage",
         f"postgresql://keeper:{SECRET}@x@db.example.com/usage",
         f"postgresql://keeper:x@{SECRET}@db.example.com/usage",
         f"postgresql://keeper:{SECRET}%zz@db.example.com/usage",
