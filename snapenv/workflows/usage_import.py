@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -14,6 +15,7 @@ from snapenv.errors import InterpreterError, UsageError, UsageSourceError
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import UsageImportResult
 from snapenv.sizes import counted
+from snapenv.steps.declaring import counted_user
 from snapenv.usage.imported import ImportedRun, find_news
 from snapenv.usage.ledger import ledger_path, open_ledger
 from snapenv.usage.prometheus import Prometheus
@@ -22,7 +24,6 @@ from snapenv.usage.slurm_jobs import NOTED_FOLDER, VARIABLES, parse_jobs, runs_o
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from snapenv.ports import Services
     from snapenv.usage.ledger import Ledger
@@ -94,7 +95,14 @@ def _ask_slurm(request: UsageImport, state: Path, services: Services) -> Jobs:
         told, warning = (), (f"{error.message}: these are the jobs that noted it themselves",)
     known = {(job.cluster, job.job) for job in told}
     own = (job for job in recent if (job.cluster, job.job) not in known)
-    return Jobs(runs=runs_of_jobs((*told, *own)), warnings=warning)
+    runs = runs_of_jobs((*told, *own))
+    names = {
+        login: counted_user(login, Path.cwd(), services) for login in {one.run.user for one in runs}
+    }
+    return Jobs(
+        runs=tuple(replace(one, run=replace(one.run, user=names[one.run.user])) for one in runs),
+        warnings=warning,
+    )
 
 
 def _ask_sacct(request: UsageImport, services: Services) -> str:

@@ -130,6 +130,20 @@ def test_instances_of_a_gpu_are_gpus_of_their_own() -> None:
     assert [row.gpu for row in found.gpus] == ["GPU-1/1", "GPU-1/2"]
 
 
+def test_of_several_sources_the_one_that_flatters_most_is_named() -> None:
+    told = Piece(
+        runs=(series({**JOB, "UUID": "GPU-1"}, [1, 1]),),
+        utilization=(
+            series({**GPU, "source": "nvml"}, [0.9, None]),
+            series({**GPU, "source": "dcgm_sm"}, [None, 0.5]),
+        ),
+    )
+
+    (row,) = only(runs_of_piece(told, "east", counted={})).gpus
+
+    assert (row.util_source, row.covered_ms) == ("nvml", 2 * STEP_MS)
+
+
 def test_pieces_of_a_run_are_one_run() -> None:
     whole = only(runs_of_piece(piece([0.5] * 4), "east", counted={}))
     first = replace(whole.run, ended_ms=START_MS + 2 * STEP_MS)
@@ -145,7 +159,9 @@ def test_pieces_of_a_run_are_one_run() -> None:
     assert both == replace(whole, scheduler=None)
 
 
-def slurm_job(*, gpus: int, ended_ms: int | None = START_MS + 150_000) -> ImportedRun:
+def slurm_job(
+    *, gpus: int, ended_ms: int | None = START_MS + 150_000, allocated_ms: int = 130_000
+) -> ImportedRun:
     key = imported_key("slurm", "4711")
     run = UsageRun(
         key=key,
@@ -160,7 +176,7 @@ def slurm_job(*, gpus: int, ended_ms: int | None = START_MS + 150_000) -> Import
     seen = only(runs_of_piece(piece([0.5] * 2, steps=2), "slurm", counted={})).gpus[0]
     empty = replace(seen, covered_ms=0, buckets=(0,) * 10, util_source=None, energy_mj=None)
     rows = tuple(
-        replace(empty, key=key, gpu=f"tests/4711/h100/{number}", allocated_ms=130_000)
+        replace(empty, key=key, gpu=f"tests/4711/h100/{number}", allocated_ms=allocated_ms)
         for number in range(gpus)
     )
     return ImportedRun(run=run, gpus=rows)
@@ -175,6 +191,14 @@ def test_a_job_of_slurm_has_the_gpus_that_prometheus_saw_for_as_long_as_slurm_sa
     assert [(row.key, row.gpu, row.allocated_ms, row.covered_ms) for row in told.gpus] == [
         (told.run.key, "GPU-1", 130_000, 2 * STEP_MS)
     ]
+
+
+def test_what_was_seen_to_the_minute_is_allocated_at_least() -> None:
+    seen = only(runs_of_piece(piece([0.5] * 2, steps=2), "east", counted={}))
+
+    (row,) = observed(slurm_job(gpus=1, allocated_ms=90_000), seen, START_MS).gpus
+
+    assert row.allocated_ms == row.covered_ms == 2 * STEP_MS
 
 
 def test_a_job_of_slurm_is_left_as_it_is_where_prometheus_saw_a_part_of_it() -> None:

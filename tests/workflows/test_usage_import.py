@@ -11,6 +11,7 @@ import pytest
 
 from snapenv.errors import UsageSourceError
 from snapenv.model.usage import UsageRun
+from snapenv.usage.declared import pseudonym
 from snapenv.usage.ledger import open_ledger
 from snapenv.usage.prometheus import Prometheus as Client
 from snapenv.usage.prometheus_runs import STEP_MS
@@ -301,6 +302,28 @@ def test_without_accounts_jobs_are_what_they_noted_of_themselves(tmp_path: Path)
     copied = {path.name: path.read_text() for path in (project / "copied").iterdir()}
     assert copied == {"0": f"{job}\n", "1": f"{job}\n"}
     assert [*mapping.iterdir()] == []
+
+
+def test_people_are_counted_under_their_pseudonyms(tmp_path: Path) -> None:
+    noted = tmp_path / "state" / "snapenv" / "slurm"
+    noted.mkdir(parents=True)
+    now_s = int(time.time())
+    for number, user in enumerate(("ada", "bob", "ada")):
+        fields = ("tests", f"{number}", user, "vision", "COMPLETED", "0:0", f"{now_s - 60}")
+        told = (*fields, f"{now_s - 10}", "gres/gpu=1", "gpu-01", "io.snapenv.image=a")
+        (noted / f"tests-{number}-0").write_text("\x1f".join(told) + "\n")
+    (noted / "tests-3-0.new").write_text("tests\x1f3")
+    (tmp_path / "key").write_text("a site's own")
+    (tmp_path / "pyproject.toml").write_text('[tool.snapenv.usage]\npseudonym = "key"\n')
+    environment = {"PATH": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+
+    done = Command(environment=environment).run("usage", "import", "--slurm", folder=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    with open_ledger(tmp_path / "state" / "snapenv" / "usage.sqlite3", read_only=True) as ledger:
+        users = {run.run: run.user for run in ledger.runs(0, 2**53)}
+    ada, bob = (pseudonym(user, b"a site's own") for user in ("ada", "bob"))
+    assert users == {"0": ada, "1": bob, "2": ada}
 
 
 def test_a_machine_without_slurm_is_told(tmp_path: Path) -> None:
