@@ -52,6 +52,11 @@ def with_key(record: RunRecord, services: Services) -> RunRecord:
     return replace(record, counted=_new_counted(services)) if services.state else record
 
 
+def planned_usage(record: RunRecord, services: Services) -> UsageRun:
+    """Return what the ledger would keep of a run that has not begun."""
+    return _run_of(record, _new_counted(services), services)
+
+
 def begin_usage(record: RunRecord, services: Services) -> RunRecord:
     """Write into the ledger that a run begins; the sampler reads its record from then on."""
     if record.counted is None:

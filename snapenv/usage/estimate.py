@@ -16,15 +16,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from snapenv.model.usage import Training, UsageRun
+from snapenv.model.estimate import LEAST_MISSES, LEAST_RUNS, Best, Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-LEAST_RUNS = 3
-LEAST_MISSES = 10
-HISTORY = 1000
-"""How many earlier trainings are looked at, the latest ones."""
+    from snapenv.model.usage import Training, UsageRun
 
 _OTHER_SIZE = 5.0
 _LATEST = 30  # of like runs: what was long ago was with other programs
@@ -36,24 +33,6 @@ _A_POINT = 0.01  # of a metric from 0 to 1
 # What is the same in runs that are compared, the closest first.
 _LEVELS = (("batch", "workers", "amp"), ("amp",), ())
 _OPTIONS = ("imgsz", "batch", "amp", "workers")
-
-
-class Estimate(Struct, frozen=True, kw_only=True):
-    """What is expected of a training; None where too little is known."""
-
-    comparable: int  # earlier runs that it is judged by
-    misses: int = 0  # estimates of earlier runs whose end is known, of the same sort
-    duration_ms: int | None = None
-    low_ms: int | None = None  # four of five estimates were this near
-    high_ms: int | None = None
-
-
-class Best(Struct, frozen=True, kw_only=True):
-    """The earlier run that reached the same for the least."""
-
-    run: UsageRun
-    cost: int  # as the caller counts it
-    differences: tuple[tuple[str, str | int | bool], ...]  # its options that are others
 
 
 class _Past(Struct, frozen=True):

@@ -47,6 +47,14 @@ class SharedReading(ABC):
         )
         return self._read(RUN, where, (until_ms, since_ms, since_ms))
 
+    def trainings(self, limit: int) -> tuple[UsageRun, ...]:
+        """Return the latest trainings that have ended, in the order in which they started."""
+        where = (
+            "where training is not null and ended_ms is not null order by started_ms desc, key"
+            " limit ?"
+        )
+        return self._read(RUN, where, (limit,))[::-1]
+
     def run_gpus(self, first_month: str, last_month: str) -> tuple[RunGpu, ...]:
         """Return what GPUs did from one month to another, which is included: ``2026-11``."""
         where = "where month between ? and ? order by month, key, gpu"

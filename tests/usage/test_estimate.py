@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from snapenv.model.estimate import Estimate
 from snapenv.model.usage import UsageRun, UsedGpu
-from snapenv.usage.estimate import Estimate, best_comparable, estimate
+from snapenv.usage.estimate import best_comparable, estimate
 from tests.usage.simulated import simulated_runs
 from tests.usage.values import GPU_MODEL, sample_training, sample_usage_run
 
