@@ -10,6 +10,7 @@ from snapenv.cli.options import json_option
 # The module and the function of each command, in the order in which they are used.
 _COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("usage_report", "report"),
+    "export": ("usage_export", "export"),
     "init": ("usage_init", "init"),
     "sample": ("usage_sample", "sample"),
     "import": ("usage_import", "usage_import"),

@@ -455,6 +455,16 @@ class RenderResult(Result, Struct, frozen=True, kw_only=True):
     start: str  # the command that starts them, typed in this folder
 
 
+class UsageExportResult(Result, Struct, frozen=True, kw_only=True):
+    """What of the ledger was written for whom."""
+
+    path: str  # the new folder
+    role: Literal["member", "manager", "finance"]  # for whom it is
+    member: str | None  # the member's name; None for the other roles
+    files: tuple[str, ...]  # their names in the folder
+    rows: int  # of a member the runs, else the sums
+
+
 class UsageImportResult(Result, Struct, frozen=True, kw_only=True):
     """How many runs of other schedulers the ledger was given."""
 

@@ -37,6 +37,7 @@ from snapenv.model.results import (
     StopResult,
     UpdateResult,
     UpResult,
+    UsageExportResult,
     UsageImportResult,
     UsageInitResult,
 )
@@ -74,6 +75,7 @@ RESULTS: Mapping[str, type[Result]] = {
     "down": DownResult,
     "usage report": UsageReportResult,
     "usage init": UsageInitResult,
+    "usage export": UsageExportResult,
     "usage import": UsageImportResult,
 }
 

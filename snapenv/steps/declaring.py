@@ -50,10 +50,20 @@ def counted_user(login: str, folder: Path, services: Services) -> str:
         return login
     if isinstance(table.pseudonym, str):
         return pseudonym(login, _read_key(place / Path(table.pseudonym).expanduser()))
+    return pseudonym(login, site_key(services))
+
+
+def site_key(services: Services) -> bytes:
+    """Return the key of this machine's pseudonyms, which never leaves it; made at its first use.
+
+    Raises:
+        UsageError: It cannot be read.
+        WriteError: It cannot be made.
+    """
     key = (services.state or Path()) / "usage.key"
     if not key.exists():
         _make_key(key)
-    return pseudonym(login, _read_key(key))
+    return _read_key(key)
 
 
 def find_table(folder: Path) -> tuple[UsageTable, Path]:

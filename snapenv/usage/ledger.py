@@ -206,6 +206,13 @@ class Ledger(SharedReading):
                 last_ms = max(gpu.last_ms, known.last_ms) if known else gpu.last_ms
                 self._put_one(MACHINE_GPU, replace(gpu, first_ms=first_ms, last_ms=last_ms))
 
+    def put_copies(self, rows: Mapping[Table[Any], Iterable[Struct]]) -> None:
+        """Write rows of another ledger, which has handed them over or will."""
+        with self._writing():
+            for table, values in rows.items():
+                for value in values:
+                    self._connection.execute(table.upsert(), table.to_row(value))
+
     def beat(self, beat: Beat) -> None:
         """Note that a run is being watched."""
         self._put(BEAT, (beat,))
