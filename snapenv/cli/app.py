@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, cast
 
 import click
 
 from snapenv.cli.streams import answering, echo, print_stderr, print_text, warn
 from snapenv.network.address import AUTHORITY_VARIABLES
+from snapenv.ownership.interruption import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     )
     from snapenv.secrets.model import Secret
 
+_REFRESH_S = 2.0
 _SHORTEST_SECRET = 8  # characters; shorter ones stand in words
 
 
@@ -72,6 +76,32 @@ class App:
             with answering():
                 click.echo(handed.answer)
         click.get_current_context().exit(handed.exit_code)
+
+    def follow(self, workflow: Callable[[Services, int | None], Outcome[Result]]) -> None:
+        """Show an outcome anew every two seconds, until Ctrl-C; where no terminal is, once.
+
+        The workflow is told how many columns the terminal has.
+        """
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        if self.json or not console.is_terminal:
+            self.run(lambda services: workflow(services, None))
+            return
+        from rich.live import Live
+
+        from snapenv.report.text import outcome_text
+
+        services = _connect()
+        try:
+            with Live(console=console, auto_refresh=False) as live:
+                while True:
+                    outcome = workflow(services, console.width)
+                    live.update(outcome_text(outcome), refresh=True)
+                    time.sleep(_REFRESH_S)
+        except Interrupted as raised:
+            if raised.number != SIGINT:
+                raise
 
     def show(self, outcome: Outcome[Result]) -> None:
         """Print the answer on stdout; on stderr what to look out for, and what to type next."""

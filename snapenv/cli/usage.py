@@ -11,6 +11,7 @@ from snapenv.cli.options import json_option
 _COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("usage_report", "report"),
     "export": ("usage_export", "export"),
+    "top": ("usage_top", "top"),
     "init": ("usage_init", "init"),
     "sample": ("usage_sample", "sample"),
     "import": ("usage_import", "usage_import"),

@@ -42,6 +42,7 @@ from snapenv.model.results import (
     UsageInitResult,
 )
 from snapenv.model.usage_report import UsageReportResult
+from snapenv.model.usage_top import TopResult
 from snapenv.report.document import JSON_SCHEMA
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ RESULTS: Mapping[str, type[Result]] = {
     "up": UpResult,
     "down": DownResult,
     "usage report": UsageReportResult,
+    "usage top": TopResult,
     "usage init": UsageInitResult,
     "usage export": UsageExportResult,
     "usage import": UsageImportResult,
