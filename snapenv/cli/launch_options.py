@@ -292,6 +292,22 @@ _OPTIONS = (
     user_option("you"),
     grace_option,
     declared_options,
+    option(
+        "--textfile",
+        type=_FOLDER,
+        metavar="DIR",
+        envvar="SNAPENV_TEXTFILE",
+        group="Usage",
+        help="Tell node_exporter of the run and its GPUs, in its folder of text files.",
+    ),
+    option(
+        "--job-mapping",
+        type=_FOLDER,
+        metavar="DIR",
+        envvar="SNAPENV_JOB_MAPPING",
+        group="Usage",
+        help="Tell dcgm-exporter which run each GPU has, in its folder of jobs.",
+    ),
     device_option,
     cpus_option,
     memory_option,
@@ -387,6 +403,7 @@ _LIMITS = (
         help="When it is warned of or stopped, run this command or call this webhook.",
     ),
 )
+_PUBLISHED = ("textfile", "job_mapping")
 _LIMIT_FIELDS = ("stop_rule", "max_hours", "max_cost", "prices", "notify")
 
 
@@ -418,6 +435,7 @@ def asked(options: dict[str, Any], *, stdin: bool = True) -> dict[str, Any]:
         **options,
         "folder": folder,
         "runs": folder / options["runs"].expanduser(),
+        **{name: options[name] and options[name].expanduser().absolute() for name in _PUBLISHED},
         "data": tuple(one.expanduser().absolute() for one in options["data"]),
         "repository": str(options["repository"]),
         "host_ipc": ipc == "host",

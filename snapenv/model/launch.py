@@ -216,6 +216,8 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     image: str | None = None  # the digest that its repository gave it, else its id
     counted: Counted | None = None
     limits: Limits = Limits()
+    textfile: str | None = None  # the folder of node_exporter's textfile collector
+    job_mapping: str | None = None  # of dcgm-exporter's files of jobs
 
 
 class RunEnd(Struct, frozen=True, kw_only=True):

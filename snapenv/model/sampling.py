@@ -27,9 +27,11 @@ class GpuReading(Struct, frozen=True, kw_only=True):
     gpu: str  # the UUID
     number: str  # as nvidia-smi and dcgm-exporter know it: "0", of a MIG instance "0.7"
     model: str
+    parent: str | None = None  # of a MIG instance the UUID of its GPU
     utilizations: tuple[Utilization, ...] = ()  # since the look before, as far as they are known
     util_source: UtilSource | None = None
     memory_bytes: int | None = None
+    memory_total_bytes: int | None = None
     power_mw: int | None = None
     power_limit_mw: int | None = None
     energy_mj: int | None = None  # since the driver was loaded

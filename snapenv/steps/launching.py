@@ -89,6 +89,8 @@ class LaunchRequest(Asked, frozen=True, kw_only=True):
     detached: bool = False
     strict: bool = False  # start nothing that is not as locked
     limits: LimitOptions = LimitOptions()
+    textfile: Path | None = None  # absolute, as of RunRecord
+    job_mapping: Path | None = None
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
@@ -137,6 +139,8 @@ def prepare(request: LaunchRequest, services: Services) -> Prepared:
         launch=chosen.launch,
         tag=known.tag,
         image=known.image,
+        textfile=str(request.textfile) if request.textfile else None,
+        job_mapping=str(request.job_mapping) if request.job_mapping else None,
         limits=choose_limits(request.limits, chosen.launch, services),
     )
     return Prepared(record=record, runs=runs, engine=engine, notes=chosen.notes)
@@ -366,6 +370,12 @@ def _refuse_folders(request: LaunchRequest) -> None:
         if mount.kind == "bind" and not Path(mount.source).exists():
             raise NotFoundError(
                 f"there is no {mount.source} to mount", hint="Check its path; nothing was started."
+            )
+    for folder in filter(None, (request.textfile, request.job_mapping)):
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise WriteError(
+                f"nothing can be written to the folder {folder}",
+                hint="Make it, or let your user write there; nothing was started.",
             )
     above = next(one for one in (request.runs, *request.runs.parents) if one.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):

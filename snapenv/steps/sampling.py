@@ -31,6 +31,7 @@ from snapenv.model.sampling import Moment
 from snapenv.model.usage import Beat, UsageRun
 from snapenv.steps import watching
 from snapenv.steps.launching import end_unseen
+from snapenv.steps.publishing import publish, retract
 from snapenv.usage.sampling import (
     Watched,
     before_end,
@@ -271,6 +272,8 @@ class Sampler:
         rows = settle(tracked.watched.run, tracked.watched.rows)
         # All of them: the command that saw the end has settled them too, of what it knew.
         if self._save((), rows, (), ()):
+            if tracked.record:
+                retract(tracked.record, watched.run)
             self._settled.add(watched.run.key)
             del self._tracked[watched.run.key]
 
@@ -291,7 +294,16 @@ class Sampler:
         self._events += folded.events
         beats = () if is_last else (self._beat(tracked, at),)
         self._save(tracked.watched.rows, folded.watched.rows, folded.samples, beats)
+        if not is_last:
+            self._publish(grown, readings)
         return grown
+
+    def _publish(self, tracked: _Tracked, readings: Sequence[GpuReading]) -> None:
+        """Tell the machine's monitoring of a run, where its user wants that."""
+        record, run = tracked.record, tracked.watched.run
+        if record and (record.textfile or record.job_mapping):
+            epochs = self._ledger.epochs(run.key) if run.training else ()
+            publish(record, run, tracked.watched.rows, readings, epochs[-1] if epochs else None)
 
     def _load(self, tracked: _Tracked) -> Load | None:
         if tracked.pid is None:

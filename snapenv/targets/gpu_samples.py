@@ -55,6 +55,9 @@ class _Device:
         self._nvml, self._handle, self._parent, self._number = nvml, handle, parent, number
         self._uuid: str | None = self._ask("nvmlDeviceGetUUID")
         self._model: str | None = self._ask("nvmlDeviceGetName")
+        self._parent_uuid: str | None = (
+            self._ask("nvmlDeviceGetUUID", of=parent) if parent else None
+        )
         support = self._ask("nvmlGpmQueryDeviceSupport", of=parent or handle)
         self._has_gpm = bool(support and support.isSupportedDevice)
         self._gpm_sample: Any = None
@@ -70,9 +73,11 @@ class _Device:
             gpu=self._uuid,
             number=self._number,
             model=self._model or "NVIDIA GPU",
+            parent=self._parent_uuid,
             utilizations=utilizations,
             util_source=source,
             memory_bytes=memory.used,
+            memory_total_bytes=memory.total,
             pids=frozenset(one.pid for one in processes if Path(f"/proc/{one.pid}").exists()),
         )
         return reading if self._parent else _with_sensors(reading, self._ask)

@@ -73,6 +73,16 @@ def make_prometheus(place: Place) -> Prometheus:
     return Prometheus(programs=unpack(place, "prometheus", _PACKAGES) / "usr/bin")
 
 
+def make_node_exporter(place: Place) -> Path:
+    """Return the program, unpacked if it is not there.
+
+    Raises:
+        UnavailableError: It cannot be had here.
+    """
+    unpacked = unpack(place, "node-exporter", ("prometheus-node-exporter",))
+    return unpacked / "usr/bin/prometheus-node-exporter"
+
+
 def unpack(place: Place, name: str, packages: Sequence[str]) -> Path:
     """Return a folder with the files of Debian packages alone, without what they depend on.
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from snapenv.errors import EngineMissingError
+from snapenv.errors import EngineMissingError, WriteError
 from snapenv.launch.records import write_end, write_record
 from snapenv.model.launch import InVenv, Launch, RunEnd, RunRecord, RunState
 from snapenv.model.sampling import GpuReading, Load, Utilization
 from snapenv.model.usage import Beat, UsageEvent, UsageRun, UsedGpu
 from snapenv.ports import Services
+from snapenv.steps.launching import LaunchRequest, prepare
 from snapenv.steps.sampling import Sampler
 from snapenv.usage.ledger import Ledger, open_ledger
 from tests.fakes import SENSORS_START_MS as NOVEMBER
@@ -404,6 +405,42 @@ def test_what_the_machine_has_is_noted_and_old_samples_are_forgotten(place: Plac
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     yield from mounted(tmp_path / "disk", "2m")
+
+
+def test_the_machines_monitoring_is_told_of_a_run_until_its_end(
+    place: Place, tmp_path: Path
+) -> None:
+    (tmp_path / "told").mkdir()
+    place.begin(textfile=str(tmp_path / "told"), job_mapping=str(tmp_path / "told"))
+    sampler = place.sampler()
+    looks(place, sampler, 0, 15_000)
+
+    assert (tmp_path / "told" / "0").read_text() == f"{RUN.run}\n"
+    lines = (tmp_path / "told" / f"snapenv-{RUN.run}.prom").read_text().splitlines()
+    assert f'snapenv_run_gpu_seconds_total{{run="{RUN.run}",UUID="GPU-0"}} 15' in lines
+
+    place.end(0)
+    looks(place, sampler, 0)
+
+    assert list((tmp_path / "told").iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["textfile", "job_mapping"])
+def test_a_folder_for_monitoring_that_cannot_be_written_stops_the_start(
+    tmp_path: Path, option: str
+) -> None:
+    plain = LaunchRequest(
+        kind="run",
+        ref="tag",
+        repository="snapenv",
+        argv=("true",),
+        folder=tmp_path,
+        runs=tmp_path / "runs",
+    )
+    request = replace(plain, **{option: tmp_path / "none"})
+
+    with pytest.raises(WriteError, match=str(tmp_path / "none")):
+        prepare(request, fake_services())
 
 
 def test_a_full_disk_ends_no_run_and_leaves_a_gap_of_samples_alone(

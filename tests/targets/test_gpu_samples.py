@@ -103,6 +103,7 @@ def test_mig_instances_have_memory_and_no_utilization(look: Callable[..., Looks]
 
     assert [one["gpu"], other["gpu"]] == [gpu_uuid(101), gpu_uuid(103)]
     assert [one["number"], other["number"]] == ["0.7", "0.9"]
+    assert one["parent"] == other["parent"] == gpu_uuid(0)
     assert (percents(one), one["util_source"], one["power_mw"]) == ([], None, None)
     assert one["memory_bytes"] == 60_000 << 20
 
