@@ -41,6 +41,9 @@ MONTHS = 12
 """Of the trend, with the one that is reported."""
 
 _TAGS = 2  # of an environment, are named
+_UNKNOWN = "unknown"  # as a run's record says that nothing is known of its failure
+_ASKED = ("stopped", "cancelled")  # the words of ends that somebody has asked for
+_INTERACTIVE = ("shell", "up")  # their exit code is that of the last command
 
 _Of: TypeAlias = UsageRun | UsageSum
 
@@ -335,7 +338,7 @@ def _failures(costs: MonthCosts, ofs: Sequence[_Of], month: str) -> tuple[Failur
     failed = defaultdict[str | None, list[_Of]](list)
     for of in ofs:
         if _has_failed(of, month):
-            failed[of.failure].append(of)
+            failed[None if of.failure == _UNKNOWN else of.failure].append(of)
     rows = []
     for failure, of_cause in failed.items():
         their = [cost for of in of_cause for cost in own[id(of)]]
@@ -353,7 +356,12 @@ def _failures(costs: MonthCosts, ofs: Sequence[_Of], month: str) -> tuple[Failur
 
 
 def _has_failed(of: _Of, month: str) -> bool:
+    """Tell whether a run ended badly in a month, and nobody asked it to end."""
+    if of.failure in _ASKED:
+        return False
     if isinstance(of, UsageSum):
         return of.failure is not None
-    ended = of.ended_ms is not None and month_of(of.ended_ms) == month
-    return ended and (of.failure is not None or of.exit_code not in {None, 0})
+    if of.ended_ms is None or month_of(of.ended_ms) != month:
+        return False
+    known = of.failure not in {None, _UNKNOWN}
+    return known or (of.exit_code not in {None, 0} and of.kind not in _INTERACTIVE)

@@ -161,13 +161,18 @@ def test_failures_are_put_together_by_cause_the_dearest_first() -> None:
         run("d", at(4), 4),
         run("e", at(29.9), 24, exit_code=1),  # ends in December
         run("f", at(20), None),
+        run("g", at(11), 1, exit_code=130, failure="stopped"),
+        run("h", at(12), 1, exit_code=1, failure="unknown", kind="shell"),
+        run("i", at(13), 1, exit_code=139, failure="crash", kind="shell"),
+        run("j", at(14), 1, exit_code=1, failure="unknown"),
     )
 
     failures = report(of).failures
 
     assert [(row.failure, row.runs, row.charged_ms // HOUR_MS, row.cost) for row in failures] == [
-        (None, 1, 9, 27_000_000),
+        (None, 2, 10, 30_000_000),
         ("memory", 2, 3, 9_000_000),
+        ("crash", 1, 1, 3_000_000),
     ]
     assert failures[1].example == "the memory is full"
 
