@@ -278,12 +278,13 @@ def test_the_board_ranks_trainings_by_the_cost_of_a_point() -> None:
 
 
 def test_a_training_that_was_resumed_is_on_the_board_once_with_all_that_it_took() -> None:
-    killed = run("a", at(29, "2026-10"), 4, training=trained(0.2), exit_code=137)
-    resumed = run("b", at(1), 6, training=trained(0.5), resumed_from="run-a")
+    first = run("a", at(29, "2026-10"), 4, training=trained(0.2), exit_code=137)
+    second = run("b", at(1), 2, training=trained(0.3), exit_code=137, resumed_from="run-a")
+    last = run("c", at(2), 4, training=trained(0.5), resumed_from="run-b")
 
-    (row,) = report(records(killed, resumed)).board
+    (row,) = report(records(first, second, last)).board
 
-    assert (row.run, row.charged_ms, row.cost) == ("run-b", 10 * HOUR_MS, 30_000_000)
+    assert (row.run, row.charged_ms, row.cost) == ("run-c", 10 * HOUR_MS, 30_000_000)
     assert row.cost_per_point == 600_000
 
 
