@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -17,7 +18,6 @@ from snapenv.usage.ledger import ledger_path, open_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from snapenv.model.launch import RunRecord
     from snapenv.model.usage import UsageRun
@@ -31,10 +31,10 @@ class _Tariff:
     """Today's prices, of a list or of none."""
 
     def __init__(self, path: Path | None) -> None:
-        from snapenv.usage.prices import read_prices
+        from snapenv.steps.price_list import find_prices
 
         self._today = datetime.now(timezone.utc).date()
-        self._prices = read_prices(path.expanduser()) if path else None
+        self._prices = find_prices(path, Path.cwd())
 
     @property
     def currency(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import UsageError
@@ -10,7 +11,6 @@ from snapenv.model.launch import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from snapenv.model.launch import Launch, LimitOptions
     from snapenv.ports import Services
@@ -49,13 +49,14 @@ def _with_cost(
         return limits
     from msgspec.structs import replace
 
-    from snapenv.usage.prices import gpu_price, read_prices
+    from snapenv.steps.price_list import find_prices
+    from snapenv.usage.prices import gpu_price
 
-    if path is None:
+    prices, today = find_prices(path, Path.cwd()), datetime.now(timezone.utc).date()
+    if prices is None:
         raise UsageError(
             "--max-cost needs a price list", hint="Name it: --prices FILE.toml, or SNAPENV_PRICES"
         )
-    prices, today = read_prices(path.expanduser()), datetime.now(timezone.utc).date()
     an_hour = sum(gpu_price(prices, model, today) for model in _models(launch, services))
     return replace(
         limits,

@@ -20,6 +20,6 @@ def find_prices(given: Path | None, folder: Path) -> PriceList | None:
         UsageError: The pyproject.toml is damaged.
     """
     if given is not None:
-        return read_prices(given)
+        return read_prices(given.expanduser())
     table, place = find_table(folder)
     return read_prices(place / Path(table.prices).expanduser()) if table.prices else None
