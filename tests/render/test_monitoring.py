@@ -110,6 +110,17 @@ def test_promtool_finds_nothing(rules: Rules) -> None:
     assert f"{len(RECORDS) + len(ALERTS)} rules found" in done.stdout
 
 
+def test_promtool_takes_the_configuration_of_the_page(rules: Rules) -> None:
+    (config,) = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    path = rules.path.with_name("prometheus.yml")
+    path.write_text(config)
+
+    done = rules.prometheus.promtool("check", "config", path)
+
+    assert done.returncode == 0, done.stderr
+    assert f"{len(RECORDS) + len(ALERTS)} rules found" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("metric", "values", "told"),
     [

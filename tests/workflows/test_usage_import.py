@@ -279,7 +279,7 @@ def test_without_accounts_jobs_are_what_they_noted_of_themselves(tmp_path: Path)
     put_program(project / "bin" / "program", f"#!/bin/sh\ncp -r {mapping} copied\nexit 3\n")
     with run_slurm(tmp_path / "slurm") as slurm:
         path = f"{project}/bin:/usr/local/bin:/usr/bin:/bin"
-        variables = {"PATH": path, "SNAPENV_JOB_MAPPING_DIR": str(mapping), **state}
+        variables = {"PATH": path, "SNAPENV_JOB_MAPPING": str(mapping), **state}
         jobs = Jobs(slurm=slurm, folder=project, variables=variables)
         command = Command(environment={**slurm.variables, **state})
         nothing = command.run("usage", "import", "--slurm")
