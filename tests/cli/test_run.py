@@ -14,12 +14,9 @@ from typing import TYPE_CHECKING, Any
 import docker
 import pytest
 
-from snapenv.engine.docker import DockerEngine
-from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.launch import KIND_LABEL
-from snapenv.model.snapshot import SNAPSHOT_LABEL
 from tests.command import Command
-from tests.fakes import FakeTask
+from tests.engines.run_image import run_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,13 +24,6 @@ if TYPE_CHECKING:
 
 isolated = pytest.mark.usefixtures("nothing_left")
 NAME = "run-tests:train-py3.13-base-cpu"
-DOCKERFILE = """
-FROM {base}
-RUN mkdir -p /opt/snapenv/venv/bin /home/snapenv && chmod 1777 /home/snapenv \
-    && ln -s /usr/bin/python3 /opt/snapenv/venv/bin/python
-ENV HOME=/home/snapenv PATH=/opt/snapenv/venv/bin:/usr/local/bin:/usr/bin:/bin
-ENTRYPOINT []
-"""
 SAVING = """
 import signal, sys, time
 def save(number, frame):
@@ -48,17 +38,8 @@ time.sleep(60)
 
 @pytest.fixture(scope="module")
 def image(engine_host: str, base_image: str) -> Iterator[str]:
-    """An image that is to snapenv one of its own, with Python and without ultralytics."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKER_HOST", engine_host)
-        engine = DockerEngine()
-        context = BuildContext(
-            files={"Dockerfile": DOCKERFILE.format(base=base_image).encode()},
-            labels={SNAPSHOT_LABEL: f"sha256:{'1' * 64}"},
-        )
-        engine.tag(engine.build(context, FakeTask()), ImageRef.parse(NAME))
-        yield NAME
-        engine.remove(NAME)
+    with run_image(NAME, engine=engine_host, base=base_image) as name:
+        yield name
 
 
 @pytest.fixture(scope="module")

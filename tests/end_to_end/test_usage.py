@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from docker import DockerClient
 
 from tests.command import Command
 from tests.end_to_end.usage_month import INTERVAL_S, SLACK_S, STARTING_S, Person, work
+from tests.engines.run_image import run_image
 from tests.targets.processes import all_end
 from tests.usage.team import Team, new_team
 from tests.working_gpus import BUSY, IDLE, PULSES, gpu_uuid, working_gpus
@@ -26,8 +28,10 @@ from tests.working_gpus import BUSY, IDLE, PULSES, gpu_uuid, working_gpus
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from tests.end_to_end.usage_month import Fate
     from tests.engines.postgres import Postgres
 
+IMAGE = "usage-tests:train-py3.13-base-cpu"
 _CURVES = (BUSY, PULSES, IDLE)
 _PROJECTS = {"ada": ("birds",), "ben": ("birds", "fish"), "cho": ("fish",)}
 _PRICES = """
@@ -84,6 +88,22 @@ def venv(tmp_path: Path) -> str:
     return str(place)
 
 
+@pytest.fixture
+def docker(engine_host: str) -> Iterator[DockerClient]:
+    """Return a client that takes away the containers of this image at the end."""
+    client = DockerClient(base_url=engine_host)
+    yield client
+    for left in client.containers.list(all=True, filters={"ancestor": IMAGE}):
+        left.remove(force=True)
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def image(engine_host: str, base_image: str) -> Iterator[str]:
+    with run_image(IMAGE, engine=engine_host, base=base_image) as name:
+        yield name
+
+
 def test_a_month_of_killed_runs_is_counted_to_the_end_of_each(
     people: tuple[Person, ...], venv: str, team: Team
 ) -> None:
@@ -96,6 +116,24 @@ def test_a_month_of_killed_runs_is_counted_to_the_end_of_each(
         check_records(person)
         check_report(person)
     check_roles(people, team)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("fate", ["container", "command"])
+def test_what_is_killed_of_a_container_is_counted_to_its_end(
+    people: tuple[Person, ...], image: str, docker: DockerClient, fate: Fate
+) -> None:
+    ada = people[0]
+
+    ada.run_container(image, "birds", fate, docker)
+    ada.settle()
+
+    ((run,), (row,)), (seen,) = ada.records(), ada.seen
+    assert run.exit_code == {"container": 137, "command": 7}[fate]
+    assert run.tag == IMAGE.partition(":")[2]
+    assert seen.lasted_s - INTERVAL_S - SLACK_S <= row.allocated_ms / 1000
+    assert row.allocated_ms / 1000 <= seen.lasted_s + STARTING_S
+    assert (row.gpu, row.allocated_ms) == (gpu_uuid(0), run.duration_ms)
 
 
 @pytest.mark.full

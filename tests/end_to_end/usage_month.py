@@ -18,12 +18,15 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Literal
 
+from snapenv.model.launch import RUN_LABEL
 from snapenv.usage.ledger import open_ledger
 from snapenv.usage.sampler_place import lock_path
 from tests.targets.processes import is_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from docker import DockerClient
 
     from snapenv.model.usage import RunGpu, UsageRun
     from snapenv.usage.ledger import Ledger
@@ -88,17 +91,7 @@ class Person:
         os.mkfifo(pipe)
         ending = os.open(pipe, os.O_RDWR)  # waits for no reader
         script = f"echo $$ >{begun}; read _ <{pipe}; exit {3 if fate == 'fails' else 0}"
-        with subprocess.Popen(
-            [
-                *(sys.executable, "-m", "snapenv", "run", place, "--project", project),
-                *("-e", f"STUB_ON_GPU={self.gpu}", "--", "sh", "-c", script),
-            ],
-            env={**os.environ, **self.variables},
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as command:
+        with self._start(place, project, script) as command:
             until(lambda: begun.exists() and begun.read_text().endswith("\n"))
             start_s, program = time.monotonic(), int(begun.read_text())
             until(lambda: self._is_looked_at(number))
@@ -110,6 +103,36 @@ class Person:
             until(lambda: not is_running(program))
             os.close(ending)
             self.seen.append(Seen(fate=fate, project=project, lasted_s=time.monotonic() - start_s))
+
+    def run_container(self, image: str, project: str, fate: Fate, docker: DockerClient) -> None:
+        """Run a container for a project, and kill it, or the command that waits for it."""
+        number, begun = len(self.seen), self.folder / f"begun-{len(self.seen)}"
+        with self._start(image, project, f"touch {begun}; sleep 4; exit 7") as command:
+            until(begun.exists)
+            start_s = time.monotonic()
+            until(lambda: self._is_looked_at(number))
+            (container,) = docker.containers.list(
+                filters={"label": f"{RUN_LABEL}={self.records()[0][number].run}"}
+            )
+            if fate == "container":
+                container.kill()
+            else:
+                command.kill()
+                container.wait()
+            self.seen.append(Seen(fate=fate, project=project, lasted_s=time.monotonic() - start_s))
+
+    def _start(self, place: str, project: str, script: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "snapenv", "run", place, "--project", project),
+                *("-e", f"STUB_ON_GPU={self.gpu}", "--", "sh", "-c", script),
+            ],
+            env={**os.environ, **self.variables},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def _is_looked_at(self, number: int) -> bool:
         with self.open() as ledger:
