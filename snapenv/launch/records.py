@@ -20,6 +20,7 @@ from snapenv.errors import NotFoundError, WriteError
 from snapenv.model.launch import RUN_ID, RunEnd, RunRecord, StoppedBy
 from snapenv.ownership.leftovers import remove
 
+RESUMED = Path("snapenv", "resumed.json")  # of a training's folder
 _RECORD, _END, _STOPPED = "run.json", "end.json", "stopped"
 _PRIVATE = 0o700
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(?:Z|\+00:00)", re.ASCII)
@@ -141,7 +142,7 @@ class Resumed(Struct, frozen=True):
 
 def read_resumed(training: str) -> Resumed | None:
     """Read what a run has said of the training that it continued."""
-    return _read(Path(training, "snapenv", "resumed.json"), Resumed)
+    return _read(Path(training, RESUMED), Resumed)
 
 
 def list_records(state: Path) -> tuple[RunRecord, ...]:

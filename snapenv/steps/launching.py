@@ -225,7 +225,9 @@ def _failure(state: RunState, cause: Cause | None, *, asked: bool) -> str | None
 
 def _stopped_by(stop: Stop, record: RunRecord) -> Cause:
     """Say why snapenv itself has stopped a run, and how it goes on."""
-    on = f"Go on with: snapenv run --resume {record.run}" if stop.checkpoint else ""
+    on = "It has left no checkpoint: start it anew."
+    if stop.checkpoint:
+        on = f"Go on with: snapenv run --resume {record.run}"
     return Cause(f"snapenv stopped it, as {stop.reason}", on, stop.by)
 
 

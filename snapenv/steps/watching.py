@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from snapenv.launch.records import read_resumed
+from snapenv.launch.records import RESUMED, read_resumed
 from snapenv.model.launch import Limits, RunRecord, StoppedBy
 from snapenv.model.sampling import Moment
 from snapenv.model.usage import EpochRow, Training, UsageEvent, UsageRun
@@ -84,6 +84,8 @@ def watch(look: Look, before: Watched | None = None) -> Watched:
     stamp = _stamp(seen.folder)
     if stamp and stamp != seen.stamp:
         seen = _take_rows(look, replace(seen, stamp=stamp))
+    if look.run.ended_ms is not None:
+        return seen
     by = reached(look.record.limits, _going(look, seen))
     return _have_stopped(look, seen, by, _beyond(look.record.limits, by)) if by else seen
 
@@ -133,7 +135,7 @@ def _take_rows(look: Look, seen: Watched) -> Watched:
     if seen.folder is None or seen.stamp is None:
         return seen
     results = parse_results((seen.folder / _ROWS).read_bytes())
-    own = _own_rows(look.record, seen.folder, results.latest)
+    own = _own_rows(look, seen.folder, results.latest)
     if not own:
         return seen
     written_ms = min(seen.stamp[0] // 1_000_000, look.at.wall_ms)
@@ -151,14 +153,25 @@ def _take_rows(look: Look, seen: Watched) -> Watched:
     seen = replace(
         seen, training=training, row_boot_ms=look.at.boot_ms - (look.at.wall_ms - written_ms)
     )
-    return _judge(look, seen, rows) if look.record.limits.stop_rule != "off" else seen
+    judged = look.record.limits.stop_rule != "off" and look.run.ended_ms is None
+    return _judge(look, seen, rows) if judged else seen
 
 
-def _own_rows(record: RunRecord, folder: Path, rows: Sequence[Row]) -> Sequence[Row]:
-    """Leave out the epochs of the run that this one continues."""
-    resumed = read_resumed(record.training) if record.training == str(folder) else None
-    before = (resumed.epoch if resumed else None) or 0
-    return [row for row in rows if row.epoch > before]
+def _own_rows(look: Look, folder: Path, rows: Sequence[Row]) -> Sequence[Row]:
+    """Leave out the epochs of the run that this one continues, and all until those are known."""
+    if look.record.training != str(folder):
+        return rows
+    resumed, written_ms = read_resumed(look.record.training), _written_ms(folder / RESUMED)
+    if resumed is None or written_ms is None or written_ms < look.run.started_ms:
+        return ()
+    return [row for row in rows if row.epoch > (resumed.epoch or 0)]
+
+
+def _written_ms(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return None
 
 
 def _attempt(known: Sequence[EpochRow], rows: Sequence[Row]) -> int:

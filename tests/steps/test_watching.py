@@ -192,11 +192,17 @@ def test_another_training_of_the_same_run_is_another_attempt(watching: Watching)
 
 
 def test_epochs_of_the_run_that_is_continued_are_not_counted_twice(watching: Watching) -> None:
-    (watching.training / "snapenv").mkdir()
-    (watching.training / "snapenv" / "resumed.json").write_text('{"epoch": 2, "epochs": 300}')
     watching.resumed = True
     header = "epoch, train/box_loss\n"
-    watching.write("1, 3\n2, 2\n", minute=0, header=header)
+    answer = watching.training / "snapenv" / "resumed.json"
+    answer.parent.mkdir()
+    answer.write_text('{"epoch": 1, "epochs": 300}')  # of the run before that
+    os.utime(answer, (STARTED_MS / 1000 - 60,) * 2)
+    watching.write("1, 3\n2, 2\n3, 1\n", minute=0, header=header)
+    watching.look(0.1)
+    answer.write_text('{"epoch": 2, "epochs": 300}')
+    os.utime(answer, (STARTED_MS / 1000 + 10,) * 2)
+    watching.write("1, 3\n2, 2\n", minute=0.2, header=header)
     watching.look(0.5)
     watching.write("1, 3\n2, 2\n3, 1.5\n", minute=2, header=header)
     watching.look(2.5)
