@@ -57,6 +57,7 @@ class Watched(Struct, frozen=True, kw_only=True):
     plan: Plan = Plan()
     row_boot_ms: int | None = None  # when its last row was written
     holds_boot_ms: int | None = None  # since when it goes on for nothing
+    warned_boot_ms: int | None = None
     told_boot_ms: int | None = None  # when it was last told to stop
 
 
@@ -243,12 +244,20 @@ def _judge(look: Look, seen: Watched, rows: Sequence[EpochRow]) -> Watched:
     why = _for_nothing(verdict, look.rule)
     now = look.at.boot_ms
     if seen.holds_boot_ms is None:
-        _add_event(look, "warned", text=why)
-        _tell(look, "stop-rule", why, warn=True)
-        return replace(seen, holds_boot_ms=now)
+        return _warn(look, replace(seen, holds_boot_ms=now), why)
     if look.record.limits.stop_rule == "pause" and now - seen.holds_boot_ms >= look.rule.hold_ms:
         return _have_stopped(look, seen, "stop-rule", why)
     return seen
+
+
+def _warn(look: Look, seen: Watched, why: str) -> Watched:
+    """Warn of a training that goes on for nothing, once in a window where it is hard to tell."""
+    now = look.at.boot_ms
+    if seen.warned_boot_ms is not None and now - seen.warned_boot_ms < look.rule.window_ms:
+        return seen
+    _add_event(look, "warned", text=why)
+    _tell(look, "stop-rule", why, warn=True)
+    return replace(seen, warned_boot_ms=now)
 
 
 def _for_nothing(verdict: Verdict, rule: Rule) -> str:

@@ -45,8 +45,9 @@ class Project:
 
     @contextlib.contextmanager
     def running(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        own = () if "--resume" in words else ("--env", "PYTHONPYCACHEPREFIX=")
         process = subprocess.Popen(
-            [sys.executable, "-m", "snapenv", "run", "--env", "PYTHONPYCACHEPREFIX=", *words],
+            [sys.executable, "-m", "snapenv", "run", *own, *words],
             env={**outside_of_pytest(), **self.program.environment},
             cwd=self.folder,
             text=True,

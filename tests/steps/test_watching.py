@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -291,6 +293,23 @@ def test_a_training_that_goes_on_for_nothing_is_warned_of_and_then_paused(
 
 def test_with_warn_a_training_is_only_warned_of_once(watching: Watching) -> None:
     assert judged(watching, "warn") == [WARNED]
+
+
+def test_a_training_of_which_it_is_hard_to_tell_is_not_warned_of_all_the_time(
+    watching: Watching,
+) -> None:
+    watching.limits = Limits(stop_rule="warn")
+    watching.ledger.change_run(KEY, gpus=(UsedGpu(uuid=GPU_UUID, model="NVIDIA H200"),))
+    watching.sample(until_minute=240, utilization=10)
+    chance, rows, begun = random.Random(4), "", set[int | None]()
+    for epoch in range(1, 121):
+        rows += f"{epoch},{epoch * 120},{2.5 + chance.gauss(0, 0.1)},0.4\n"
+        watching.write(rows, minute=2 * epoch)
+        begun.add(watching.look(2 * epoch + 0.2).holds_boot_ms)
+
+    warned = [one.at_ms for one in watching.ledger.events_of(KEY) if one.kind == "warned"]
+    assert len(begun) - 1 > len(warned) > 1
+    assert min(after - before for before, after in pairwise(warned)) >= RULE.window_ms
 
 
 def test_the_rule_is_off_unless_it_is_asked_for(watching: Watching) -> None:
