@@ -76,6 +76,13 @@ def _restarts(ctx: click.Context, param: click.Parameter, value: str) -> int:
 )
 @launch_options
 @limit_options(stop_rule=True)
+@option(
+    "--estimate",
+    is_flag=True,
+    envvar="SNAPENV_ESTIMATE",
+    group="Usage",
+    help="Say what it will take and cost, judged by earlier runs, and start nothing.",
+)
 @tty_option
 @click.pass_obj
 def run(
@@ -84,6 +91,7 @@ def run(
     *,
     argv: tuple[str, ...],
     detached: bool,
+    estimate: bool,
     resume: str | None,
     restarts: int,
     **options: Any,  # noqa: ANN401 - as asked() reads them
@@ -112,6 +120,7 @@ def run(
     request = Run(
         argv=argv,
         detached=detached,
+        estimate=estimate,
         resume=resume,
         restarts=restarts,
         changes=Changes(

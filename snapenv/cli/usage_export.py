@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class RoleType(click.ParamType["Reader"]):
     """Whom an export is for: ``member=NAME``, ``manager`` or ``finance``."""
 
-    name = "member=NAME|manager|finance"
+    name = "role"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -47,6 +47,7 @@ class RoleType(click.ParamType["Reader"]):
     "--role",
     "reader",
     type=RoleType(),
+    metavar="member=NAME|manager|finance",
     required=True,
     envvar="SNAPENV_USAGE_ROLE",
     group="Usage",

@@ -23,9 +23,9 @@ def estimate_line(found: Estimate, cost: int | None, currency: str | None) -> st
             f"unknown: {comparable}, but how far an estimate is off was seen of only"
             f" {found.misses}, {LEAST_MISSES} needed"
         )
-    spread = f"four of five took {time(found.low_ms)} to {time(found.high_ms)}"
     priced = "" if cost is None else f" and {money(cost, currency)}"
-    return f"about {time(found.duration_ms)}{priced} ({comparable}; {spread})"
+    spread = f"in four of five cases {time(found.low_ms)} to {time(found.high_ms)}"
+    return f"this will take about {time(found.duration_ms)}{priced}, {spread} ({comparable})"
 
 
 def best_line(best: Best, cost: int | None, currency: str | None) -> str:

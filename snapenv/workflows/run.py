@@ -11,6 +11,7 @@ from snapenv.launch.ending import handed_code
 from snapenv.launch.records import new_run_id, now
 from snapenv.launch.training import Changes, same_launch
 from snapenv.model.outcome import Handed
+from snapenv.steps.estimating import estimate_run, note_estimate
 from snapenv.steps.launching import LaunchRequest, prepare, run_launch, say_end, start_launch
 from snapenv.steps.resuming import find_training, prepare_resumed
 from snapenv.steps.still_locked import check_before
@@ -26,6 +27,7 @@ class Run(LaunchRequest, frozen=True, kw_only=True):
     """What a user may ask of a run."""
 
     dry_run: bool = False
+    estimate: bool = False  # say what it will take, and start nothing
     resume: str | None = None  # the id of the run to continue, instead of what is asked for
     changes: Changes = Changes()  # of that
     restarts: int = 0  # after a failure, at most
@@ -40,6 +42,7 @@ def run(request: Run, services: Services, say: Callable[[str], None]) -> Handed:
         CommandMissingError, CommandRefusedError, StartError: It was not started.
         NotAsLockedError: It is not what its lock says, and --strict is given.
         NotFoundError: The REF was never restored here, or a folder is not there.
+        PriceListError: The price list is wrong, or has no price for a GPU.
         UsageError: More is asked for than there is.
     """
     prepared = (
@@ -55,10 +58,16 @@ def run(request: Run, services: Services, say: Callable[[str], None]) -> Handed:
     )
     for note in prepared.notes:
         say(note)
+    prices = request.limits.prices
+    if request.estimate:
+        return Handed(exit_code=0, answer=estimate_run(prepared.record, services, prices))
     if request.dry_run:
         return _shown(prepared, say)
     for note in check_before(prepared.record, request.repository, services, strict=request.strict):
         say(note)
+    estimate = None if request.resume else note_estimate(prepared.record, services, prices)
+    if estimate:
+        say(estimate)
     if request.detached:
         return Handed(exit_code=0, answer=start_launch(prepared, services).run)
     end = run_launch(prepared, services)
