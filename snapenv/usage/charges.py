@@ -83,6 +83,16 @@ class Charge(Struct, frozen=True, kw_only=True):
         return self.charged_ms - sum(self.buckets)
 
 
+def of_month(records: UsageRecords, month: str) -> UsageRecords:
+    """Return what is charged in one month alone."""
+    return replace(
+        records,
+        run_gpus=tuple(one for one in records.run_gpus if one.month == month),
+        corrections=tuple(one for one in records.corrections if one.month == month),
+        sums=tuple(one for one in records.sums if one.month == month),
+    )
+
+
 def charges_of(records: UsageRecords, now_ms: int) -> tuple[Charge, ...]:
     """Return the charges of all runs, by month, GPU and start; a run without an end goes on."""
     if records.sums:

@@ -21,6 +21,7 @@ from snapenv.secrets.refuse import refuse_leaking_files
 from snapenv.sizes import counted
 from snapenv.steps.price_list import find_prices
 from snapenv.steps.usage_records import read_records
+from snapenv.usage.charges import of_month
 from snapenv.usage.emissions import emissions_csv
 from snapenv.usage.focus import focus_csv
 from snapenv.usage.months import is_month, month_of
@@ -124,9 +125,10 @@ def _for_programs(
         raise UsageError(
             f"--format {form} needs {needs}", hint="Name one: --prices FILE; see docs/usage.md."
         )
-    costs = all_costs(records, prices, asked)[asked.month]
+    own = of_month(records, asked.month)
+    costs = all_costs(own, prices, asked)[asked.month]
     if form == "focus":
-        uncorrected = all_costs(replace(records, corrections=()), prices, asked)[asked.month]
+        uncorrected = all_costs(replace(own, corrections=()), prices, asked)[asked.month]
         return focus_csv(asked.month, costs, uncorrected, prices).encode(), ()
     text, left_out = emissions_csv(costs, prices)
     noted = f"{counted(left_out, 'run')} without measured energy left out"

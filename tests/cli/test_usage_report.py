@@ -18,6 +18,7 @@ from tests.usage.focus_check import faults
 from tests.usage.usage_samples import (
     HOUR_MS,
     KWH_MJ,
+    PRICE_LIST,
     at,
     machine_gpu,
     run,
@@ -30,23 +31,6 @@ if TYPE_CHECKING:
 
     from snapenv.model.usage import UsageRun
 
-PRICES = """
-currency = "EUR"
-[[gpu]]
-model = "H200"
-from = 2025-01-01
-per_hour = 3.00
-[[power]]
-from = 2025-01-01
-per_kwh = 0.25
-pue = 1.2
-[[co2]]
-from = 2025-01-01
-grams_per_kwh = 400
-place = "Germany"
-year = 2024
-source = "Umweltbundesamt"
-"""
 MONTH = "2025-11"  # has ended, whenever this is run
 
 
@@ -58,7 +42,7 @@ def in_month(day: float) -> int:
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return the command line with an empty state folder and a price list."""
     monkeypatch.delenv("SNAPENV_LEDGER", raising=False)
-    (tmp_path / "prices.toml").write_text(PRICES)
+    (tmp_path / "prices.toml").write_text(PRICE_LIST)
     return Command({"XDG_STATE_HOME": str(tmp_path), "SNAPENV_PRICES": ""})
 
 
@@ -206,7 +190,7 @@ def test_no_month_is_a_usage_error(month: str, command: Command) -> None:
 def test_a_hole_in_the_price_list_is_an_error(tmp_path: Path, command: Command) -> None:
     november(tmp_path)
     holes = tmp_path / "holes.toml"
-    holes.write_text(PRICES.replace("2025-01-01\nper_hour", "2025-11-03\nper_hour"))
+    holes.write_text(PRICE_LIST.replace("2025-01-01\nper_hour", "2025-11-03\nper_hour"))
 
     error = command.error(
         *("price-list", "usage", "report", "--month", MONTH, "--prices", str(holes))
@@ -269,7 +253,7 @@ def test_datasets_of_charges_and_emissions_are_written(tmp_path: Path, command: 
 
 def test_emissions_need_a_factor(tmp_path: Path, command: Command) -> None:
     place = tmp_path / "without.toml"
-    place.write_text(PRICES.partition("[[co2]]")[0])
+    place.write_text(PRICE_LIST.partition("[[co2]]")[0])
     words = ("usage", "report", "--format", "emissions", "--prices", str(place))
 
     assert "[[co2]]" in command.error("usage", *words)

@@ -219,7 +219,7 @@ def test_the_prices_that_were_used_are_told() -> None:
 
     assert used is not None
     assert [(line.gpu, line.since, line.per_hour) for line in used.gpus] == [
-        (H200, "2026-01-01", 3_000_000),
+        (H200, "2025-01-01", 3_000_000),
         (H200, "2026-11-11", 1_500_000),
     ]
     assert (used.currency, used.per_kwh, used.pue) == ("EUR", 250_000, 1.2)
@@ -275,6 +275,24 @@ def test_the_board_ranks_trainings_by_the_cost_of_a_point() -> None:
         "yolov8n.pt",
         10**10,
     )
+
+
+def test_a_cheap_gpu_may_be_the_better_value_in_more_time() -> None:
+    fast, slow = (
+        run("fast", at(1), 2, training=trained()),
+        run("slow", at(2), 4, training=trained()),
+    )
+    rows = (*run_gpu(fast), *run_gpu(slow, model="NVIDIA L4"))
+    prices = replace(
+        PRICES, gpu=(*PRICES.gpu, GpuPrice(model="L4", since=day_of(at(0)), per_hour=0.5))
+    )
+
+    board = report(records(fast, slow, run_gpus=rows), prices=prices).board
+
+    assert [(row.run, row.cost) for row in board] == [
+        ("run-slow", 2_000_000),
+        ("run-fast", 6_000_000),
+    ]
 
 
 def test_a_training_that_was_resumed_is_on_the_board_once_with_all_that_it_took() -> None:

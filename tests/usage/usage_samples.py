@@ -13,27 +13,25 @@ HOUR_MS = 3_600_000
 KWH_MJ = 3_600_000_000
 NOVEMBER_MS, DECEMBER_MS = month_span("2026-11")
 NOW_MS = month_span("2027-01")[0]
-PRICES = parse_prices(
-    """
-    currency = "EUR"
-    [[gpu]]
-    model = "H200"
-    from = 2026-01-01
-    per_hour = 3.00
-    [[power]]
-    from = 2026-01-01
-    per_kwh = 0.25
-    pue = 1.2
-    [[co2]]
-    from = 2026-01-01
-    grams_per_kwh = 400
-    place = "Germany"
-    country = "DEU"
-    year = 2024
-    source = "Umweltbundesamt"
-    """,
-    path="prices.toml",
-)
+PRICE_LIST = """
+currency = "EUR"
+[[gpu]]
+model = "H200"
+from = 2025-01-01
+per_hour = 3.00
+[[power]]
+from = 2025-01-01
+per_kwh = 0.25
+pue = 1.2
+[[co2]]
+from = 2025-01-01
+grams_per_kwh = 400
+place = "Germany"
+country = "DEU"
+year = 2024
+source = "Umweltbundesamt"
+"""
+PRICES = parse_prices(PRICE_LIST, path="prices.toml")
 
 
 def at(day: float, month: str = "2026-11") -> int:
