@@ -272,7 +272,10 @@ def _hint(state: str) -> str:
         case "3F000" | "42P01" | "42883":
             return "Is it the right database? snapenv usage init URL makes a ledger in it."
         case "42501":
-            return "Ask who keeps the ledger for a role: snapenv usage init URL --member, --help."
+            return (
+                "Who keeps the ledger gives roles by snapenv usage init; that needs the login that"
+                " owns the database and made the roles."
+            )
         case "":
             return "Look at the address, and at the server's log; see also psql with the same URL."
         case _:
@@ -303,7 +306,7 @@ def _roles_of(connection: psycopg.Connection[Any]) -> tuple[Role, ...]:
     Raises:
         TeamLedgerError: It has none.
     """
-    select = "select " + ", ".join("pg_has_role(session_user, %s, 'member')" for _ in _ROLES)
+    select = "select " + ", ".join("pg_has_role(session_user, %s, 'usage')" for _ in _ROLES)
     row = run_own(connection, select, tuple(_ROLES.values())).fetchone() or ()
     return tuple(role for role, has in zip(_ROLES, row, strict=True) if has)
 

@@ -203,7 +203,9 @@ def _granted(connection: Connection, role: str) -> tuple[str, ...]:
         "select member.rolname from pg_auth_members"
         " join pg_roles member on member.oid = pg_auth_members.member"
         " join pg_roles granted on granted.oid = pg_auth_members.roleid"
-        " where granted.rolname = %s and member.rolcanlogin order by 1"
+        " where granted.rolname = %s and member.rolcanlogin"
+        # from version 16 on, who made a role may grant it, and is listed without having it
+        " and pg_has_role(member.oid, granted.oid, 'usage') order by 1"
     )
     return tuple(dict.fromkeys(name for (name,) in run_own(connection, select, (role,))))
 
