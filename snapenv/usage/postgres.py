@@ -277,7 +277,7 @@ def _hint(state: str) -> str:
                 " owns the database and made the roles."
             )
         case "":
-            return "Look at the address, and at the server's log; see also psql with the same URL."
+            return "Try psql with the same address; a login needs a role in the ledger to connect."
         case _:
             return "Look at the server's log."
 

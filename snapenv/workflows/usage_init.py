@@ -52,3 +52,4 @@ def _lines(result: UsageInitResult) -> Iterator[str]:
         yield f"project {project}: {', '.join(logins)}"
     roles = {"managers": grants.managers, "finance": grants.finance, "services": grants.services}
     yield from (f"{name}: {', '.join(logins)}" for name, logins in roles.items() if logins)
+    yield "each of them sets SNAPENV_LEDGER to this address, with a login of their own"
