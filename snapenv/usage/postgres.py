@@ -83,7 +83,7 @@ def check_url(url: str) -> None:
         hosts = parts.netloc.rpartition("@")[2].split(",")
         ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
         fits = fits and all(port.isdecimal() for port in ports if port)
-        fits = fits and "@" not in url.partition(parts.netloc)[2].partition("?")[0]
+        fits = fits and "@" not in parts.path + parts.fragment
     except ValueError:
         fits = False
     if not fits:

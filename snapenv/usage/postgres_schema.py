@@ -156,7 +156,8 @@ with project as (
   where not p.is_large group by u.month, u.gpu_model
 ), placed as (
   select p.*, coalesce(rest.persons, 0) as persons_of_rest,
-    row_number() over (partition by month, gpu_model, is_large order by used, project) as place,
+    row_number() over (
+      partition by month, gpu_model, is_large order by used, project collate "C") as place,
     bool_or(is_large) over (partition by month, gpu_model) as has_larger
   from project p left join rest using (month, gpu_model)
 )
@@ -245,12 +246,13 @@ begin
       confirmed = excluded.confirmed or (run.confirmed and run.project = excluded.project)
     where excluded.rev > run.rev and run.login = excluded.login;
   insert into alias (person) select distinct run.person from run
-    join {_typed(RUN)} on run.key = r.key on conflict do nothing;
+    join {_typed(RUN)} on run.key = r.key order by 1 on conflict do nothing;
   {_insert_of_runs(RUN_GPU, f"update set {_replaced(RUN_GPU)}")}
   {_insert_of_runs(EVENT, "nothing")}
   {_insert_of_runs(CORRECTION, "nothing")}
   insert into machine_gpu ({MACHINE_GPU.names})
     select {_of_row(MACHINE_GPU)} from {_typed(MACHINE_GPU)}
+    order by host, gpu -- or two of one machine would wait for each other
     on conflict (host, gpu) do update set model = excluded.model,
       first_ms = least(machine_gpu.first_ms, excluded.first_ms),
       last_ms = greatest(machine_gpu.last_ms, excluded.last_ms);

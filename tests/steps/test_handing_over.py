@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
-from snapenv.model.usage import UsageRun
+from snapenv.model.usage import MachineGpu, UsageRun
 from snapenv.steps.handing_over import HandedOver, hand_over
 from snapenv.usage import postgres as postgres_module
 from snapenv.usage.ledger import Ledger, open_ledger
@@ -220,6 +221,54 @@ def test_a_server_that_is_silent_is_given_up(
 
     assert handed.trouble
     assert "timeout expired" in handed.trouble
+
+
+def test_several_users_of_a_machine_hand_over_at_once(team: Team, tmp_path: Path) -> None:
+    gpus = [
+        MachineGpu(host="gpu-7", gpu=str(number), model="H200", first_ms=1, last_ms=9)
+        for number in range(16)
+    ]
+
+    def hand_over_as(place: int) -> list[str | None]:
+        with open_ledger(tmp_path / f"{place}.sqlite3") as own:
+            troubles = []
+            for _ in range(12):
+                own.see_gpus(gpus if place % 2 else gpus[::-1])
+                own.put_run(new_run())
+                troubles.append(hand_over(own, team.url(("ada", "ben")[place % 2])).trouble)
+            return troubles
+
+    with ThreadPoolExecutor(4) as pool:
+        troubles = list(pool.map(hand_over_as, range(4)))
+
+    assert troubles == [[None] * 12] * 4
+
+
+def test_a_service_of_libpq_names_the_server(
+    ledger: Ledger, team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pg_service.conf"
+    file.write_text(
+        f"[team]\nhost={team.postgres.folder}\nport=5432\nuser=ada\ndbname={team.database}\n"
+    )
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    ledger.put_run(new_run())
+
+    assert hand_over(ledger, "postgresql:///?service=team").taken == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///usage",
+        "postgres://ada@db.example.com",
+        "postgresql://ada:p%40ss@[::1]:5432/usage?sslmode=require",
+        "postgresql://ada@a.example.com:5432,b.example.com:5433/usage",
+        "postgresql://%2Fvar%2Frun%2Fpostgresql/usage",
+    ],
+)
+def test_every_form_of_an_address_is_taken(url: str) -> None:
+    postgres_module.check_url(url)
 
 
 def test_a_password_is_taken_from_the_address_or_the_file_of_libpq(
