@@ -61,9 +61,9 @@ from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, SUMS_FILE
 from snapenv.ports import Runs
 from snapenv.steps.declaring import counted_user, declared_in, login_name
 from snapenv.steps.limiting import choose_limits
+from snapenv.steps.proved_venv import proved_venv, venv_state
 from snapenv.steps.recording import begin_usage, end_usage, fail_usage, with_key
 from snapenv.steps.source import LocalImage, RegistryImage, resolve_source
-from snapenv.steps.verdicts import proved_venv, venv_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -13,8 +13,9 @@ from snapenv.model.outcome import Outcome
 from snapenv.model.results import LastVerdict, Report, Row
 from snapenv.report.html import write_report
 from snapenv.steps.prove import Proved, prove
+from snapenv.steps.proved_venv import ProvedVenv, keep_proved_venv
 from snapenv.steps.source import SnapshotFolder
-from snapenv.steps.verdicts import ProvedVenv, keep_proved_venv, keep_verdict
+from snapenv.steps.verdicts import keep_verdict
 from snapenv.verify.differences import differences, sections
 
 if TYPE_CHECKING:
