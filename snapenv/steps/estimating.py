@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from snapenv.errors import NotFoundError, PriceListError, SnapenvError
+from snapenv.errors import PriceListError, SnapenvError
 from snapenv.report.estimate_text import best_line, estimate_line
 from snapenv.steps.recording import planned_usage
 from snapenv.usage.asked_training import asked_training
 from snapenv.usage.estimate import best_comparable, estimate
-from snapenv.usage.ledger import ledger_path, open_ledger
+from snapenv.usage.ledger import reading_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,14 +100,8 @@ def note_estimate(record: RunRecord, services: Services, prices: Path | None) ->
 
 def _history(services: Services, limit: int) -> tuple[UsageRun, ...]:
     """Return the latest trainings that have ended, in the order in which they started."""
-    if services.state is None:
-        return ()
-    try:
-        ledger = open_ledger(ledger_path(services.state, os.environ), read_only=True)
-    except NotFoundError:
-        return ()
-    with ledger:
-        return ledger.trainings(limit)
+    with reading_ledger(services.state, os.environ) as ledger:
+        return ledger.trainings(limit) if ledger else ()
 
 
 def _planned(record: RunRecord, services: Services, history: Sequence[UsageRun]) -> UsageRun:

@@ -130,6 +130,21 @@ def open_ledger(path: Path, *, read_only: bool = False) -> Ledger:
     return Ledger(path, connection)
 
 
+@contextlib.contextmanager
+def reading_ledger(state: Path | None, environ: Mapping[str, str]) -> Iterator[Ledger | None]:
+    """Open this machine's ledger to read it for the block; None where nothing was ever written.
+
+    Raises:
+        LedgerError, LedgerVersionError, PlaceBusyError: As of ``open_ledger``.
+    """
+    ledger = None
+    if state is not None:
+        with contextlib.suppress(NotFoundError):
+            ledger = open_ledger(ledger_path(state, environ), read_only=True)
+    with ledger or contextlib.nullcontext():
+        yield ledger
+
+
 class Ledger(SharedReading):
     """An open ledger.
 

@@ -6,11 +6,10 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from snapenv.errors import NotFoundError
 from snapenv.model.outcome import Outcome
 from snapenv.model.usage_top import TopResult
 from snapenv.report.usage_top import top_lines
-from snapenv.usage.ledger import ledger_path, open_ledger
+from snapenv.usage.ledger import reading_ledger
 from snapenv.usage.prices import read_prices
 from snapenv.usage.top import top_run
 
@@ -37,23 +36,11 @@ def show_top(
     """
     priced = read_prices(prices) if prices else None
     now_ms = time.time_ns() // 1_000_000
-    result = TopResult(
-        at_ms=now_ms,
-        currency=priced.currency if priced else None,
-        runs=_runs(services, priced, now_ms),
-    )
+    with reading_ledger(services.state, os.environ) as ledger:
+        runs = _open_runs(ledger, priced, now_ms) if ledger else ()
+    currency = priced.currency if priced else None
+    result = TopResult(at_ms=now_ms, currency=currency, runs=runs)
     return Outcome(command="usage top", result=result, lines=top_lines(result, width=width))
-
-
-def _runs(services: Services, prices: PriceList | None, now_ms: int) -> tuple[TopRun, ...]:
-    if services.state is None:
-        return ()
-    try:
-        ledger = open_ledger(ledger_path(services.state, os.environ), read_only=True)
-    except NotFoundError:
-        return ()
-    with ledger:
-        return _open_runs(ledger, prices, now_ms)
 
 
 def _open_runs(ledger: Ledger, prices: PriceList | None, now_ms: int) -> tuple[TopRun, ...]:
