@@ -197,10 +197,11 @@ class Cluster:
     done: int
     failed: int
     since_ms: int
+    state: Path  # in which the rendered job has noted itself
 
     def read(self, ledger: Path, *words: str) -> dict[str, Any]:
         """Import its jobs; return how many there were."""
-        environment = {"SNAPENV_LEDGER": str(ledger), "XDG_STATE_HOME": str(ledger.parent)}
+        environment = {"SNAPENV_LEDGER": str(ledger), "XDG_STATE_HOME": str(self.state)}
         command = Command(environment={**self.slurm.variables, **environment})
         result = command.result("usage", "import", "--slurm", *words)
         return {name: result[name] for name in ("added", "updated", "known")}
@@ -229,7 +230,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         while ended(slurm) < 3:
             assert time.monotonic() < until  # slurmdbd is told a little later
             time.sleep(0.2)
-        yield Cluster(slurm=slurm, done=done, failed=failed, since_ms=since_ms)
+        yield Cluster(
+            slurm=slurm, done=done, failed=failed, since_ms=since_ms, state=project / "state"
+        )
 
 
 def ended(slurm: Slurm) -> int:
@@ -241,6 +244,7 @@ def ended(slurm: Slurm) -> int:
 def test_jobs_of_slurm_are_runs_once(cluster: Cluster, tmp_path: Path) -> None:
     path = tmp_path / "ledger"
 
+    assert len([*(cluster.state / "snapenv" / "slurm").iterdir()]) == 1
     assert cluster.read(path) == {"added": 2, "updated": 0, "known": 0}
     assert cluster.read(path) == {"added": 0, "updated": 0, "known": 2}
     with open_ledger(path, read_only=True) as ledger:
