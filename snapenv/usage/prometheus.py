@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
     from snapenv.network.cause import Kind
 
-MOST_POINTS = 11_000
-"""Of one series in one answer; a server refuses more."""
-
-_PIECE_MS = (MOST_POINTS - 1) * STEP_MS
+_POINTS = 24 * 60  # a day: a server refuses more than 11,000, and 50 GPUs are 10 MB of JSON
+_PIECE_MS = (_POINTS - 1) * STEP_MS
 _ADVICE = Advice(
     login="Give it in the URL: https://USER:PASSWORD@HOST.",
     absent="Name the address below which Prometheus has /api/v1, such as http://HOST:9090.",
@@ -94,8 +92,8 @@ class Prometheus:
             first_ms = last_ms // STEP_MS * STEP_MS + STEP_MS
 
     def _piece(self, first_ms: int, last_ms: int) -> Piece:
-        def ask(expression: str) -> tuple[Series, ...]:
-            times = {"start": f"{first_ms / 1000}", "end": f"{last_ms / 1000}"}
+        def ask(expression: str, since_ms: int = first_ms) -> tuple[Series, ...]:
+            times = {"start": f"{since_ms / 1000}", "end": f"{last_ms / 1000}"}
             step = {"step": f"{STEP_MS // 1000}"}
             return self._ask("query_range", {"query": expression, **times, **step})
 
@@ -109,7 +107,7 @@ class Prometheus:
             utilization=ask(promql.UTILIZATION),
             memory=ask(promql.MEMORY_BYTES),
             power=ask(promql.POWER_WATTS),
-            energy=ask(promql.ENERGY_JOULES),
+            energy=ask(promql.ENERGY_JOULES, first_ms - STEP_MS),  # what it has grown from
             images={
                 f"{labels.get('namespace')}/{labels.get('pod')}": labels.get("image", "")
                 for labels in (series.metric for series in self._ask("query", query))
