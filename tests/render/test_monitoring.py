@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from snapenv.model.sampling import GpuReading
+from snapenv.model.usage import EpochRow, UsedGpu
 from snapenv.render.monitoring import ALERTS, RECORDS, render_grafana, render_prometheus
+from snapenv.usage.textfile import textfile
 from tests.engines.prometheus import Prometheus, make_prometheus
 from tests.engines.provide import provide
 from tests.render.workloads import differing
 from tests.serving import answering, serving
+from tests.usage.values import sample_usage_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,11 +32,12 @@ DOCS = Path(__file__).parents[2] / "docs" / "monitoring.md"
 PROGRAM = "snapenv 0.1.0"
 POD_LABELS = "label_io_snapenv_project"
 RTX = "GPU-0c9f36cf-2b1f-4b0e-9d36-0a4f6d1b7a11"  # of consumer.txt
-OF_SNAPENV = f"""\
-snapenv_run_gpu{{run="k3f9",UUID="{RTX}",project="defects",purpose="baseline",model="yolov8n"}} 1
-snapenv_gpu_power_limit_watts{{UUID="{RTX}",modelName="NVIDIA GeForce RTX 4090"}} 450
-snapenv_run_epoch{{run="k3f9",project="defects"}} 12
-"""
+OF_SNAPENV = textfile(
+    sample_usage_run(run="k3f9", gpus=(UsedGpu(uuid=RTX, model="RTX 4090"),), project="defects"),
+    (),
+    (GpuReading(gpu=RTX, number="0", model="RTX 4090", power_limit_mw=450_000),),
+    EpochRow(key="", attempt=1, epoch=12, at_ms=0, loss=1.5),
+)
 OF_PODS = """\
 kube_pod_labels{namespace="vision",pod="yolo-x8k2p",uid="1",label_io_snapenv_project="lanes",\
 label_app_kubernetes_io_managed_by="snapenv"} 1
