@@ -45,8 +45,6 @@ from snapenv.usage.tables import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from typing_extensions import Self
-
     from snapenv.model.usage import (
         Beat,
         Correction,
@@ -155,12 +153,6 @@ class Ledger(SharedReading):
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

@@ -30,13 +30,12 @@ from snapenv.usage.postgres_schema import (
     VERSION,
 )
 from snapenv.usage.reading import SharedReading
-from snapenv.usage.tables import MACHINE_GPU, Table
+from snapenv.usage.tables import BUCKET_COLUMNS, MACHINE_GPU, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import psycopg
-    from typing_extensions import Self
 
     from snapenv.model.usage import EpochRow, Sample
     from snapenv.usage.ledger import OutboxLine
@@ -49,7 +48,6 @@ _SCHEMES = ("postgresql", "postgres")
 _ROLES: dict[Role, str] = {"member": MEMBER, "manager": MANAGER, "finance": FINANCE}
 _CONNECT_TIMEOUT_S = 5
 _TIMEOUT_MS = 30_000  # of a statement, and of what was sent and nobody confirms
-_BUCKETS = tuple(f"b{number}" for number in range(10))
 _SUMS = ("month", "gpu_model", "project", "is_rest", "is_correction", "runs", "allocated_ms")
 _DETAILS = ("usr", "purpose", "model", "tag", "snapshot", "failure")
 
@@ -123,12 +121,6 @@ class TeamLedger(SharedReading):
         self.roles = roles
         self._connection = connection
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -137,7 +129,7 @@ class TeamLedger(SharedReading):
         """Return what a manager or finance may see of months, the last included, in order."""
         details = _DETAILS if role == "manager" else ()
         view = SUMS_OF_MANAGERS if role == "manager" else SUMS_OF_FINANCE
-        names = (*_SUMS, *details, "energy_mj", "util_sources", *_BUCKETS)
+        names = (*_SUMS, *details, "energy_mj", "util_sources", *BUCKET_COLUMNS)
         rows = self._execute(
             f"select {', '.join(names)} from {view} where month between %s and %s"  # noqa: S608 - own names
             " order by month, gpu_model, is_rest, project, is_correction, allocated_ms desc",
@@ -313,7 +305,7 @@ def _roles_of(connection: psycopg.Connection[Any]) -> tuple[Role, ...]:
 
 def _to_sum(names: Sequence[str], row: Sequence[object]) -> UsageSum:
     fields = dict(zip(names, row, strict=True))
-    buckets = tuple(fields.pop(name) for name in _BUCKETS)
+    buckets = tuple(fields.pop(name) for name in BUCKET_COLUMNS)
     if "usr" in fields:
         fields["user"] = fields.pop("usr")
     return msgspec.convert({**fields, "buckets": buckets}, UsageSum)

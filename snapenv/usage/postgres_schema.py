@@ -20,7 +20,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from snapenv.usage.tables import CORRECTION, EVENT, MACHINE_GPU, RUN, RUN_GPU, SHARED
+from snapenv.usage.tables import (
+    BUCKET_COLUMNS,
+    CORRECTION,
+    EVENT,
+    MACHINE_GPU,
+    RUN,
+    RUN_GPU,
+    SHARED,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +42,6 @@ MEMBER, MANAGER, FINANCE = "snapenv_member", "snapenv_manager", "snapenv_finance
 INNER_ROLES = (OWNER, READER, WRITER)
 ROLES = (*INNER_ROLES, MEMBER, MANAGER, FINANCE)
 SUMS_OF_MANAGERS, SUMS_OF_FINANCE, FLEET = "sums_by_user", "sums_by_project", "fleet"
-_BUCKETS = [f"b{number}" for number in range(10)]
 _OWN_PROJECTS = "select p.project from person p where p.login = current_user"
 
 _REGISTERS = """
@@ -128,11 +135,11 @@ _USED = f"""
 create view used with (security_barrier) as
 with part as (
   select g.key, g.month, g.model as gpu_model, false as is_correction, g.allocated_ms,
-    {", ".join(f"g.{name}" for name in _BUCKETS)}, g.energy_mj, g.util_source
+    {", ".join(f"g.{name}" for name in BUCKET_COLUMNS)}, g.energy_mj, g.util_source
   from run_gpu g
   union all
   select c.key, c.month, g.model, true, c.allocated_ms,
-    {", ".join(f"c.{name}" for name in _BUCKETS)}, c.energy_mj, null
+    {", ".join(f"c.{name}" for name in BUCKET_COLUMNS)}, c.energy_mj, null
   from correction c join run_gpu g on (g.key, g.gpu, g.month) = (c.key, c.gpu, c.month)
 )
 select part.*, case when r.confirmed then r.project end as project, r.person, r.purpose, r.model,
@@ -177,7 +184,7 @@ def _sums(name: str, details: tuple[str, ...], *, user: bool) -> str:
     ]
     sums = [
         "count(distinct u.key) filter (where not u.is_correction) as runs",
-        *(f"sum(u.{column})::bigint as {column}" for column in ("allocated_ms", *_BUCKETS)),
+        *(f"sum(u.{column})::bigint as {column}" for column in ("allocated_ms", *BUCKET_COLUMNS)),
         "sum(u.energy_mj)::bigint as energy_mj",
         "array_remove(array_agg(distinct u.util_source), null) as util_sources",
     ]

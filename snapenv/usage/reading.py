@@ -12,6 +12,8 @@ from snapenv.usage.tables import CORRECTION, EVENT, MACHINE_GPU, RUN, RUN_GPU, T
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from typing_extensions import Self
+
     from snapenv.model.usage import Correction, MachineGpu, RunGpu, UsageEvent, UsageRun
 
 T = TypeVar("T", bound=Struct)
@@ -19,6 +21,16 @@ T = TypeVar("T", bound=Struct)
 
 class SharedReading(ABC):
     """Questions to a ledger that do not depend on the database that holds it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file or the connection."""
 
     @abstractmethod
     def _read(self, table: Table[T], where: str, values: Sequence[object] = ()) -> tuple[T, ...]:

@@ -32,7 +32,7 @@ T = TypeVar("T", bound=Struct)
 
 _SQL = {str: "text", int: "bigint", float: "double precision"}
 _RENAMED = {"user": "usr"}
-_BUCKET_COLUMNS = tuple(f"b{number}" for number in range(BUCKETS))
+BUCKET_COLUMNS = tuple(f"b{number}" for number in range(BUCKETS))
 
 
 class Column(Struct, frozen=True):
@@ -108,7 +108,7 @@ class Table(Struct, Generic[T], frozen=True, kw_only=True):
             for column, cell in zip(self.columns, row, strict=True)
         )
         fields = {
-            name: [next(cells) for _ in _BUCKET_COLUMNS] if name == "buckets" else next(cells)
+            name: [next(cells) for _ in BUCKET_COLUMNS] if name == "buckets" else next(cells)
             for name in self.kind.__struct_fields__
         }
         return msgspec.convert(fields, self.kind)
@@ -150,7 +150,7 @@ def _columns(kind: type[Struct]) -> tuple[Column, ...]:
     columns: list[Column] = []
     for field in msgspec.structs.fields(kind):
         if field.name == "buckets":
-            columns += (Column(name, "bigint", False, False) for name in _BUCKET_COLUMNS)  # noqa: FBT003
+            columns += (Column(name, "bigint", False, False) for name in BUCKET_COLUMNS)  # noqa: FBT003
             continue
         options = get_args(field.type) if _is_union(field.type) else (field.type,)
         (plain,) = (option for option in options if option is not type(None))

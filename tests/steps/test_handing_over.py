@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
+from snapenv.errors import TeamLedgerError
 from snapenv.model.usage import MachineGpu, UsageRun
 from snapenv.steps.handing_over import HandedOver, hand_over
 from snapenv.usage import postgres as postgres_module
@@ -187,6 +189,17 @@ def test_a_server_that_refuses_loses_nothing(
     assert handed.trouble
     assert words in handed.trouble
     assert len(ledger.outbox(9)) == 1
+
+
+def test_without_psycopg_it_is_said_how_to_install_it(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    with pytest.raises(TeamLedgerError) as raised:
+        team.open("ada")
+
+    assert "snapenv[team]" in raised.value.hint
 
 
 def test_a_database_without_a_ledger_is_named_as_such(ledger: Ledger, postgres: Postgres) -> None:
