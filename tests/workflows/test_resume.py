@@ -13,9 +13,19 @@ from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, PlaceBusyError
 from snapenv.launch.records import mark_stopped, read_end, read_record, write_record
-from snapenv.model.launch import InImage, Launch, Mount, RunRecord, RunState
+from snapenv.model.launch import (
+    PROJECT_LABEL,
+    USER_LABEL,
+    Counted,
+    InImage,
+    Launch,
+    Mount,
+    RunRecord,
+    RunState,
+)
 from snapenv.steps.launching import end_run
 from snapenv.steps.resuming import find_training
+from snapenv.usage.ledger import open_ledger
 from snapenv.workflows.run import Run, run
 from tests.fakes import DESCRIBED, FakeRuns
 from tests.workflows.services import EngineWithBase, services
@@ -124,6 +134,37 @@ def test_a_run_is_continued_and_its_record_says_of_what(
     assert first.launch.argv[-1] == second.launch.argv[-1] == str(training)
     assert said[0].startswith("exit code 137: it was killed")
     assert said[2] == f"restart 1 of 3, from {training}: run {second.run}"
+
+
+def test_each_attempt_is_counted_for_whom_the_first_was(
+    failing: tuple[Failing, Services], project: Path
+) -> None:
+    runs, services_ = failing
+    checkpoint(project / "runs" / "train")
+    assert services_.state
+    first = record(project)
+    labels = {PROJECT_LABEL: "vision", USER_LABEL: "ann"}
+    old = Counted(key="old", started_ms=1, boot_ms=1, boot_id="")
+    launch = replace(first.launch, labels=labels)
+    write_record(
+        services_.state,
+        replace(first, launch=launch, user="5ad0c1", tag="tag", image="sha256:a", counted=old),
+    )
+    runs.codes = [137, 0]
+
+    run(request(project, resume="first", restarts=3), services_, lambda _: None)
+
+    with open_ledger(services_.state / "usage.sqlite3") as ledger:
+        written = ledger.runs(0, 1 << 62)
+    assert [(one.exit_code, one.failure, one.resumed_from) for one in written] == [
+        (137, "killed", "first"),
+        (0, None, written[0].run),
+    ]
+    assert len({one.key for one in written} | {"old"}) == 3
+    for one in written:
+        assert (one.user, one.project, one.tag, one.image) == (
+            *("5ad0c1", "vision", "tag", "sha256:a"),
+        )
 
 
 def test_what_left_no_checkpoint_is_not_continued(
