@@ -62,6 +62,12 @@ def test_how_far_an_estimate_is_off_is_how_far_earlier_ones_were() -> None:
     assert (low, high) == pytest.approx((6, 24))
 
 
+def test_one_estimate_in_five_may_have_been_further_off() -> None:
+    slow = [training_run(epoch_ms=2 * MINUTE_MS + 12_000)] * 2  # beside ten that were right
+
+    assert minutes(estimate(training_run(), [*ALIKE, *slow])) == (12, 12, 12)
+
+
 @pytest.mark.parametrize(
     ("history", "expected"),
     [
@@ -114,6 +120,13 @@ def test_runs_with_other_options_count_where_there_are_too_few_with_the_same() -
 
     assert minutes(estimate(training_run(batch=64), history)) == (12, 12, 12)
     assert estimate(training_run(batch=64, amp=False), history) == Estimate(comparable=13, misses=0)
+
+
+def test_two_runs_with_the_same_options_are_too_few() -> None:
+    history = [*ALIKE, *[training_run(batch=8)] * 2]
+
+    # They were estimated by all others, and so would a third one be
+    assert estimate(training_run(batch=8), history) == Estimate(comparable=15, misses=2)
 
 
 def test_a_resumed_run_tells_how_long_an_epoch_takes_and_no_more() -> None:
