@@ -3,8 +3,9 @@
 ``STUB_CURVES`` is a folder: file ``N`` is the curve of GPU N, lines of a length in milliseconds, a
 utilisation in percent, a power in watts, memory in MiB and NVML's throttle reasons. It is played
 over and over since 1970, so every process that looks sees the same. A GPU without a file is not
-there. A process is on GPU N where its environment has ``STUB_ON_GPU=N``.
-``STUB_GPM`` gives the GPUs GPM, ``STUB_MIG`` divides GPU 0 into two instances, ``STUB_LOST`` are
+there. A process is on GPU N where its environment has ``STUB_ON_GPU=N``, with ``STUB_MARK`` before N,
+so that tests that run at once do not see one another's.
+``STUB_ALONE`` shows no process. ``STUB_GPM`` gives the GPUs GPM, ``STUB_MIG`` divides GPU 0 into two instances, ``STUB_LOST`` are
 numbers of GPUs that no longer answer, with spaces around each.
 """
 
@@ -187,11 +188,14 @@ int nvmlDeviceGetCurrentClocksThrottleReasons(void *device, u64 *bits) {
     return lost;
 }
 int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *count, unsigned *into) {
-    char path[300], text[65536], wanted[32];
+    char path[300], text[65536], wanted[256];
+    const char *mark = getenv("STUB_MARK");
     unsigned found = 0, room = *count;
     struct dirent *entry;
+    *count = 0;
+    if (getenv("STUB_ALONE")) return 0;
     DIR *processes = opendir("/proc");
-    int length = snprintf(wanted, sizeof wanted, "STUB_ON_GPU=%ld", number(device));
+    int length = snprintf(wanted, sizeof wanted, "STUB_ON_GPU=%s%ld", mark ? mark : "", number(device));
     while ((entry = readdir(processes))) {
         if (!atoi(entry->d_name)) continue;
         snprintf(path, sizeof path, "/proc/%s/environ", entry->d_name);

@@ -84,33 +84,46 @@ def load_of_tree(pid: int, *, proc: Path = _PROC) -> Load | None:
     Processors' time of those that have ended counts once somebody has waited for them. What
     several of them share of the memory counts once.
     """
-    seen = {one.pid: one for one in _processes(proc)}
-    if pid not in seen:
+    tree, waiting, ticks = set[int](), [pid], 0
+    memory = [(0, 0)]
+    while waiting:
+        one = waiting.pop()
+        own_ticks = _ticks(proc / str(one))
+        if own_ticks is None or one in tree:
+            continue
+        tree.add(one)
+        ticks += own_ticks
+        memory.append(_memory(proc / str(one)))
+        waiting += _children(proc / str(one))
+    if not tree:
         return None
-    tree, added = {pid}, True
-    while added:
-        more = {one.pid for one in seen.values() if one.parent in tree} - tree
-        tree, added = tree | more, bool(more)
-    memory = [_memory(proc / str(one)) for one in tree]
     return Load(
         pids=frozenset(tree),
-        cpu_ms=sum(seen[one].ticks for one in tree) * _TICK_MS,
+        cpu_ms=ticks * _TICK_MS,
         memory_bytes=sum(own for own, _ in memory) + max(shared for _, shared in memory),
     )
 
 
-class _Process(Struct, frozen=True):
-    pid: int
-    parent: int
-    ticks: int  # of processors, its own and of children that were waited for
+def _ticks(process: Path) -> int | None:
+    """Return the processors' time of a process, and of children that were waited for."""
+    try:
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return None
+    return sum(map(int, fields[11:15]))
 
 
-def _processes(proc: Path) -> Iterator[_Process]:
-    for entry in proc.iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # it has ended meanwhile
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                yield _Process(int(entry.name), int(fields[1]), sum(map(int, fields[11:15])))
+def _children(process: Path) -> list[int]:
+    """Return the children of a process, which the kernel lists by the thread that began each."""
+    lists = (_lines(Path(thread, "children")) for thread in _entries(process / "task"))
+    return [int(child) for lines in lists for line in lines for child in line.split()]
+
+
+def _entries(folder: Path) -> list[str]:
+    try:
+        return [entry.path for entry in os.scandir(folder)]
+    except OSError:
+        return []
 
 
 def _memory(process: Path) -> tuple[int, int]:

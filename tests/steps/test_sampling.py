@@ -457,7 +457,9 @@ def test_a_full_disk_ends_no_run_and_leaves_a_gap_of_samples_alone(
             while True:
                 file.write(bytes(4096))
 
-        assert looks(place, sampler, *[15_000] * 400) == [True] * 400
+        assert looks(place, sampler, *[15_000] * 399) == [True] * 399
+        place.sensors.later(15_000, jump_ms=30 * 24 * HOUR_MS)  # into another month
+        assert sampler.look()
         filling.unlink()
         looks(place, sampler, 15_000, 15_000)
 

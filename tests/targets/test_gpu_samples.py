@@ -116,9 +116,9 @@ def test_gpm_tells_the_utilization_of_a_mig_instance(look: Callable[..., Looks])
 
 
 def test_processes_on_a_gpu_are_told(look: Callable[..., Looks]) -> None:
-    process = subprocess.Popen(["sleep", "60"], env={"STUB_ON_GPU": "1"})
+    process = subprocess.Popen(["sleep", "60"], env={"STUB_ON_GPU": "alone-1"})
     try:
-        ((first, second),) = look(BUSY, BUSY)
+        ((first, second),) = look(BUSY, BUSY, STUB_MARK="alone-")
     finally:
         process.kill()
         process.wait()

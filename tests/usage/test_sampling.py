@@ -66,6 +66,12 @@ def test_every_sample_of_the_ring_counts_for_its_share_of_the_time() -> None:
     assert (row.month, row.util_source) == ("2026-11", "nvml")
 
 
+def test_no_millisecond_is_lost_between_samples() -> None:
+    (row,) = look(begun(), reading(1, 1, 1, 1, 1, 1, 1)).watched.rows
+
+    assert row.buckets == (15_000, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
 def test_what_has_no_utilization_is_allocated_and_not_covered() -> None:
     (row,) = look(begun(), reading(util_source=None)).watched.rows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import time
 import urllib.error
@@ -205,7 +206,11 @@ def test_node_exporter_serves_two_runs_on_one_gpu_and_forgets_one_that_has_ended
 
 
 def test_a_file_may_be_read_by_others_and_is_written_whole(tmp_path: Path) -> None:
-    publish(record(tmp_path), RUN, ROWS, READINGS, None)
+    before = os.umask(0o077)
+    try:
+        publish(record(tmp_path), RUN, ROWS, READINGS, None)
+    finally:
+        os.umask(before)
 
     (written,) = tmp_path.glob("*.prom")
     assert written.stat().st_mode & 0o777 == 0o644
