@@ -182,7 +182,7 @@ def test_without_a_ledger_there_is_nothing_to_report(command: Command) -> None:
     assert "no run was recorded" in command.run("usage", "report").stdout
 
 
-@pytest.mark.parametrize("month", ["2026-13", "november", "1999-01", "9999-01", "2026-1"])
+@pytest.mark.parametrize("month", ["2026-13", "november", "1999-01", "2999-12", "2026-1"])
 def test_no_month_is_a_usage_error(month: str, command: Command) -> None:
     assert month in command.error("usage", "usage", "report", "--month", month)
 
@@ -202,13 +202,19 @@ def test_a_hole_in_the_price_list_is_an_error(tmp_path: Path, command: Command) 
 def test_names_that_steer_a_terminal_are_written_out(tmp_path: Path, command: Command) -> None:
     keep(tmp_path, run("a", in_month(1), 1, project="\x1b[31m=1,\n\u202e"))
 
-    done = command.run("usage", "report", "--month", MONTH)
+    place = tmp_path / "prices.toml"
+    place.write_text(PRICE_LIST.replace("Germany", "\\u202eynamreG"))
 
-    assert "\\x1b[31m=1,\\n\\u202e" in done.stdout
-    assert "\x1b" not in done.stdout
+    done = command.run("usage", "report", "--month", MONTH, "--prices", str(place))
+
+    head, row, total = done.stdout.splitlines()[1:4]
+    assert row.startswith("\\x1b[31m=1,\\n\\u202e ")
+    assert len(head) == len(row) == len(total)
+    assert "(\\u202eynamreG, 2024" in done.stdout
+    assert not {"\x1b", "\u202e"}.intersection(done.stdout)
     table = command.run("usage", "report", "--month", MONTH, "--format", "csv").stdout
-    (row,) = (one for one in csv.DictReader(io.StringIO(table)) if one["runs"])
-    assert row["name"] == "\x1b[31m=1,\n\u202e"
+    (read,) = (one for one in csv.DictReader(io.StringIO(table)) if one["runs"])
+    assert read["name"] == "\x1b[31m=1,\n\u202e"
 
 
 def test_a_ledger_that_is_damaged_or_newer_is_an_error(tmp_path: Path, command: Command) -> None:
