@@ -25,6 +25,7 @@
     ├── SmokeTrainError           4   the smoke-train cannot run
     ├── TeamLedgerError           4   the team's ledger of usage does not answer, or refuses
     ├── UsageSourceError          4   what usage is imported from does not answer, or refuses
+    ├── BenchError                4   a training that was to be measured did not train
     ├── WriteError                4   the disk is full, or the place cannot be written
     ├── LockError                 5   something in the environment cannot be locked
     ├── LeakError                 5   something that would leave this machine holds a secret
@@ -175,6 +176,11 @@ class TeamLedgerError(SnapenvError):
 class UsageSourceError(SnapenvError):
     exit_code = 4
     slug = "usage-source"
+
+
+class BenchError(SnapenvError):
+    exit_code = 4
+    slug = "bench"
 
 
 class WriteError(SnapenvError):

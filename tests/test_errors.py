@@ -21,6 +21,7 @@ CODES = {
             "advisory-service",
             "install",
             "smoke-train",
+            "bench",
             "team-ledger",
             "usage-source",
             "write",

@@ -23,12 +23,20 @@ if TYPE_CHECKING:
     from snapenv.ports import Target
 
 Program = Literal[
-    "snapenv_check", "snapenv_probe", "snapenv_resume", "snapenv_train", "snapenv_workspace"
+    "snapenv_bench",
+    "snapenv_check",
+    "snapenv_probe",
+    "snapenv_resume",
+    "snapenv_train",
+    "snapenv_workspace",
 ]
 
 PROGRAMS = Path(__file__).with_name("programs")
-_WITH_PYNVML: tuple[Program, ...] = ("snapenv_probe", "snapenv_train")
-_WITH: dict[Program, tuple[Program, ...]] = {"snapenv_check": ("snapenv_probe", "snapenv_train")}
+_WITH_PYNVML: tuple[Program, ...] = ("snapenv_bench", "snapenv_probe", "snapenv_train")
+_WITH: dict[Program, tuple[Program, ...]] = {
+    "snapenv_bench": ("snapenv_train",),
+    "snapenv_check": ("snapenv_probe", "snapenv_train"),
+}
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 _SOURCES = "sources.pyz"
 _MARK = b"\nsnapenv-program:\n"

@@ -28,11 +28,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="snapenv_train")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     wanted = parser.parse_args().device
-    answer = _claim_stdout()
+    answer = claim_stdout()
     try:
         fingerprint = smoke_train(wanted, Path.cwd())
     except Exception as error:  # noqa: BLE001 - whatever the packages raise is the answer
-        return _explain(error)
+        return explain(error, _PREFIX)
     os.write(answer, f"\n{_PREFIX}{json.dumps(fingerprint)}\n".encode())
     return 0
 
@@ -78,22 +78,21 @@ def _try_operators(device: str) -> list[dict[str, object]]:
     return operators
 
 
-def _claim_stdout() -> int:
+def claim_stdout() -> int:
     """Keep stdout for the answer and send what anyone else prints, from C too, to stderr."""
     answer = os.dup(1)
     os.dup2(2, 1)
     return answer
 
 
+def explain(error: Exception, prefix: str) -> int:
+    """Put the reason on the last line of stderr: a CUDA error's own last line says nothing."""
+    known = isinstance(error, failures.SmokeError)
+    if not known:
+        traceback.print_exc()
+    print(f"{prefix}{error if known else tell(error)}", file=sys.stderr, flush=True)
+    return int(error.exit_code) if isinstance(error, failures.SmokeError) else 1
+
+
 def _say(text: str) -> None:
     print(f"{_PREFIX}{text}", file=sys.stderr, flush=True)
-
-
-def _explain(error: Exception) -> int:
-    """Put the reason on the last line of stderr: a CUDA error's own last line says nothing."""
-    if isinstance(error, failures.SmokeError):
-        _say(str(error))
-        return int(error.exit_code)
-    traceback.print_exc()
-    _say(tell(error))
-    return 1

@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import socket
 import sys
 import warnings
 from pathlib import Path
@@ -27,15 +28,8 @@ _FOLDERS = {  # where the environment's packages would write
     "XDG_CONFIG_HOME": "config",
     "YOLO_CONFIG_DIR": "ultralytics",
 }
-_REFUSED = frozenset(
-    {
-        "socket.getaddrinfo",
-        "socket.gethostbyaddr",
-        "socket.gethostbyname",
-        "socket.sendmsg",
-        "socket.sendto",
-    }
-)
+_REFUSED = frozenset({"socket.getaddrinfo", "socket.gethostbyaddr", "socket.gethostbyname"})
+_SENDING = frozenset({"socket.sendmsg", "socket.sendto"})
 _OF_CUDA = ("cuda.matmul", "cudnn.conv", "cudnn.rnn")
 _OTHERS = ("", "cudnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")  # "" is above them all
 
@@ -193,8 +187,11 @@ def refuse_network() -> None:
     sys.addaudithook(_refuse)
 
 
-def _refuse(event: str, arguments: tuple[object, ...]) -> None:
-    if event in _REFUSED or (event == "socket.connect" and isinstance(arguments[1], tuple)):
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    connects = event == "socket.connect" and isinstance(arguments[1], tuple)
+    # loaders hand over what they have read through sockets of files
+    sends = event in _SENDING and arguments[0].family != socket.AF_UNIX
+    if event in _REFUSED or connects or sends:
         raise OSError(errno.ENETUNREACH, "the smoke-train has no network")
 
 

@@ -169,7 +169,7 @@ def train(
     """
     from ultralytics import YOLO
 
-    utils = _ultralytics_utils()
+    utils = ultralytics_utils()
     utils.callbacks.add_integration_callbacks = lambda _trainer: None  # loggers of other packages
     arguments = choose_arguments(utils.DEFAULT_CFG_DICT)
     listener = Listener(device, say)
@@ -196,7 +196,7 @@ def tell(error: Exception) -> str:
     return next(line for line in lines if line).strip()[:_LONGEST]
 
 
-def _ultralytics_utils() -> ModuleType:
+def ultralytics_utils() -> ModuleType:
     """Import ultralytics' own helpers, which lived below ``yolo`` before 8.0.136."""
     for name in ("ultralytics.utils", "ultralytics.yolo.utils"):
         try:

@@ -1,0 +1,1 @@
+"""Measures how fast a training goes; travels to where the environment is."""

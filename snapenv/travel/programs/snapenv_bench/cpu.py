@@ -1,0 +1,151 @@
+"""What a process and its loaders take of the processors, and what their control group allows.
+
+Sources: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html,
+https://docs.kernel.org/admin-guide/cgroup-v2.html and
+https://docs.kernel.org/scheduler/sched-bwc.html for version 1
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+_ROOT = Path("/sys/fs/cgroup")
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Moment(NamedTuple):
+    """Counters at one moment: milliseconds, and periods of the control group, None without one."""
+
+    wall_ms: float
+    process_ms: float
+    loaders_ms: float
+    periods: int | None
+    throttled: int | None
+
+
+def read_moment() -> Moment:
+    """Read the counters now."""
+    used = os.times()
+    periods, throttled = _periods()
+    return Moment(
+        wall_ms=time.perf_counter() * 1000,
+        process_ms=(used.user + used.system) * 1000,
+        loaders_ms=sum(map(_cpu_ms, children())),
+        periods=periods,
+        throttled=throttled,
+    )
+
+
+def describe(begin: Moment, end: Moment) -> dict[str, object]:
+    """Return what was used between two moments, by the names of snapenv's ``CpuUse``."""
+    return {
+        "wall_ms": round(end.wall_ms - begin.wall_ms, 1),
+        "process_ms": round(end.process_ms - begin.process_ms, 1),
+        "loaders_ms": round(max(end.loaders_ms - begin.loaders_ms, 0), 1),
+        "available": len(os.sched_getaffinity(0)),
+        "quota": quota(),
+        "periods": _difference(begin.periods, end.periods),
+        "throttled_periods": _difference(begin.throttled, end.throttled),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def quota() -> float | None:
+    """Return how many CPUs the control group may use; None without a limit."""
+    for folder in _groups():
+        try:
+            words = (folder / "cpu.max").read_text(encoding="ascii").split()
+            if words[0] != "max":
+                return int(words[0]) / int(words[1])
+        except (OSError, ValueError, IndexError):
+            pass
+        limit, period = (_number(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        if limit is not None and limit > 0 and period:
+            return limit / period
+    return None
+
+
+def memory_bytes() -> int:
+    """Return what this process and its loaders hold in memory now."""
+    return sum(_own_pages(pid) for pid in ("self", *map(str, children()))) * _PAGE
+
+
+def children() -> list[int]:
+    """Return the processes that this one has started, and theirs."""
+    found: list[int] = []
+    waiting = [os.getpid()]
+    while waiting:
+        pid = waiting.pop()
+        for task in Path("/proc", str(pid), "task").glob("*/children"):
+            try:
+                started = [int(word) for word in task.read_text(encoding="ascii").split()]
+            except (OSError, ValueError):
+                continue
+            found += started
+            waiting += started
+    return found
+
+
+def _cpu_ms(pid: int) -> float:
+    try:
+        text = Path("/proc", str(pid), "stat").read_text(encoding="utf-8", errors="replace")
+        fields = text.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1000 / _TICKS
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def _own_pages(pid: str) -> int:
+    """Return how many pages a process has in memory, without those that it shares."""
+    try:
+        pages = Path("/proc", pid, "statm").read_text(encoding="ascii").split()
+        return int(pages[1]) - int(pages[2])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _groups() -> list[Path]:
+    """Return where the files of this process's group may be: its own folder, and the mount's root.
+
+    In a container the root is the group's own.
+    """
+    folders = []
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, names, path = line.split(":", 2)
+        if not names:
+            folders += [_ROOT / path.lstrip("/"), _ROOT]
+        elif "cpu" in names.split(","):
+            folders += [_ROOT / names / path.lstrip("/"), _ROOT / "cpu" / path.lstrip("/")]
+            folders += [_ROOT / names, _ROOT / "cpu"]
+    return folders
+
+
+def _periods() -> tuple[int | None, int | None]:
+    for folder in _groups():
+        try:
+            lines = (folder / "cpu.stat").read_text(encoding="ascii").splitlines()
+        except OSError:
+            continue
+        counts = dict(line.split() for line in lines)
+        if "nr_periods" in counts:
+            return int(counts["nr_periods"]), int(counts["nr_throttled"])
+    return None, None
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _difference(begin: int | None, end: int | None) -> int | None:
+    return None if begin is None or end is None else end - begin

@@ -1,0 +1,98 @@
+"""Measure a training of some steps on a target, in a process of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from snapenv.causes import find_cause
+from snapenv.errors import BenchError
+from snapenv.model.bench import BenchRun, Inference
+from snapenv.nvidia import advice
+from snapenv.travel.answer import read_answer, run
+
+if TYPE_CHECKING:
+    from snapenv.model.bench import BenchOptions
+    from snapenv.ports import Completed, Target, Task
+
+_MARK = "snapenv-bench: "
+_ENVIRONMENT = {
+    "YOLO_OFFLINE": "true",
+    "YOLO_AUTOINSTALL": "false",
+    "WANDB_MODE": "disabled",
+    "COMET_MODE": "disabled",
+    "MPLBACKEND": "Agg",
+    "RANK": "-1",
+    "LOCAL_RANK": "-1",
+    "WORLD_SIZE": "1",
+    "LOGNAME": "snapenv",  # a container's user may have no name, and torch asks for it
+}
+_MISSING = {3: "ultralytics is not installed", 4: "torch is not installed"}  # by exit code
+_NO_GPU = 6
+_TRY = "Train with a smaller batch, or fewer workers."
+
+
+class Measured(BenchRun, Struct, frozen=True, kw_only=True):
+    """A run, and what the trained model does afterwards, where that was asked for."""
+
+    inference: Inference | None = None
+
+
+def measure(
+    target: Target, options: BenchOptions, task: Task, *, inference: bool = False
+) -> Measured:
+    """Train for some steps, and return what was measured.
+
+    Nothing is fetched and nothing stays behind. ``options.data`` is a path over there.
+
+    Raises:
+        BenchError: It did not train, or not what was asked for.
+        InterpreterError: The target's interpreter cannot be executed.
+        EngineError: The container ended before the program did.
+    """
+    words = msgspec.json.encode({**msgspec.structs.asdict(options), "inference": inference})
+    visible = {} if options.device in {"auto", "cpu"} else {"CUDA_VISIBLE_DEVICES": options.device}
+    done = run(
+        target,
+        "snapenv_bench",
+        (words.decode(),),
+        environment={**_ENVIRONMENT, **visible},
+        on_line=lambda line: _note(line, task),
+    )
+    if done.exit_code != 0:
+        raise _failure(done, target.python)
+    try:
+        return read_answer(done.stdout, _MARK, Measured)
+    except ValueError as error:
+        raise BenchError(
+            f"the answer of the bench cannot be read: {error}",
+            hint="Report this as a bug, with the output of the command.",
+        ) from error
+
+
+def _failure(done: Completed, python: str) -> BenchError:
+    if done.exit_code in _MISSING:
+        return BenchError(
+            f"{_MISSING[done.exit_code]} in the environment of {python}", hint="Install it there."
+        )
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no output"]
+    ours = [line.rpartition(_MARK)[2] for line in lines if _MARK in line]
+    detail = (ours or lines)[-1]
+    cause = find_cause(detail)
+    if done.exit_code == _NO_GPU:
+        hint = f"{cause.fix} {advice.OR_CPU}" if cause else advice.OR_CPU
+        return BenchError(f"torch sees no GPU: {detail}", hint=hint)
+    why = f", as {cause.reason}" if cause else ""
+    return BenchError(
+        f"the training that was to be measured failed with exit code {done.exit_code}{why}: "
+        f"{detail}",
+        hint=cause.fix if cause else _TRY,
+    )
+
+
+def _note(line: str, task: Task) -> None:
+    _, mark, text = line.rpartition(_MARK)
+    if mark:
+        task.note(text)
