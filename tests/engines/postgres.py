@@ -91,9 +91,13 @@ def _as_owner() -> tuple[str, ...]:
 def find_programs() -> Path:
     """Return the folder of PostgreSQL's programs, which Debian keeps off PATH.
 
+    ``$SNAPENV_TEST_POSTGRES`` names those of another version.
+
     Raises:
         UnavailableError: They cannot be had here.
     """
+    if named := os.environ.get("SNAPENV_TEST_POSTGRES"):
+        return Path(named)
     if not (found := _installed()):
         install({"postgresql": "/usr/lib/postgresql"})
         found = _installed()
