@@ -77,23 +77,25 @@ def sacct_words(since_ms: int, until_ms: int) -> tuple[str, ...]:
     )
 
 
-def parse_jobs(text: str, *, cluster: str | None = None) -> tuple[SlurmJob, ...]:
-    """Read the records of jobs that have started; ``cluster`` takes the place of Slurm's name.
+def parse_jobs(text: str, *, place: str, cluster: str | None = None) -> tuple[SlurmJob, ...]:
+    """Read the records of jobs that have started.
+
+    ``place`` names the text in errors; ``cluster`` takes the place of the name that Slurm has.
 
     Raises:
         UsageSourceError: It is none of sacct's.
     """
-    lines = (line for line in text.split("\n") if line)
+    lines = [line.split(_BETWEEN) for line in text.split("\n") if line]
+    wrong = next((line for line in lines if len(line) != len(_FIELDS)), None)
+    if wrong is not None:
+        raise UsageSourceError(
+            f"{place} has {' '.join(wrong)!r}, which is no record of a job of Slurm",
+            hint="Is the sacct on PATH that of Slurm? A file that a job has noted can be removed.",
+        )
     return tuple(job for line in lines if (job := _parse_job(line, cluster)))
 
 
-def _parse_job(line: str, cluster: str | None) -> SlurmJob | None:
-    values = line.split(_BETWEEN)
-    if len(values) != len(_FIELDS):
-        raise UsageSourceError(
-            f"sacct told {line!r}, which is no record of a job",
-            hint="Is the sacct on PATH that of Slurm?",
-        )
+def _parse_job(values: Sequence[str], cluster: str | None) -> SlurmJob | None:
     told = dict(zip(_FIELDS, values, strict=True))
     started_ms = _parse_time(told["Start"])
     if started_ms is None:

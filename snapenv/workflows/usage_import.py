@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from snapenv.ports import Services
     from snapenv.usage.ledger import Ledger
+    from snapenv.usage.slurm_jobs import SlurmJob
 
 Written = Literal["added", "updated", "known"]
 
@@ -79,7 +80,7 @@ def usage_import(request: UsageImport, services: Services) -> Outcome[UsageImpor
 
 def _ask_slurm(request: UsageImport, state: Path, services: Services) -> Jobs:
     """Return the jobs that Slurm knows, and those that rendered jobs have noted of themselves."""
-    noted = parse_jobs(_records(state / NOTED_FOLDER), cluster=request.cluster)
+    noted = _noted(state / NOTED_FOLDER, request.cluster)
     recent = tuple(
         job
         for job in noted
@@ -88,7 +89,9 @@ def _ask_slurm(request: UsageImport, state: Path, services: Services) -> Jobs:
     )
     warning: tuple[str, ...] = ()
     try:
-        told = parse_jobs(_ask_sacct(request, services), cluster=request.cluster)
+        told = parse_jobs(
+            _ask_sacct(request, services), place="the answer of sacct", cluster=request.cluster
+        )
     except UsageSourceError as error:
         if not noted:
             raise
@@ -117,10 +120,20 @@ def _ask_sacct(request: UsageImport, services: Services) -> str:
     return done.stdout
 
 
-def _records(folder: Path) -> str:
-    """Return what rendered jobs have noted; one that is being written has another name."""
+def _noted(folder: Path, cluster: str | None) -> tuple[SlurmJob, ...]:
+    """Return what rendered jobs have noted; a note that is being written has another name."""
     paths = sorted(path for path in folder.glob("*") if path.suffix != ".new")
-    return "".join(path.read_text(encoding="utf-8", errors="replace") for path in paths)
+    try:
+        texts = {str(path): path.read_text(encoding="utf-8", errors="replace") for path in paths}
+    except OSError as error:
+        raise UsageSourceError(
+            f"{error.filename} cannot be read: {error.strerror}", hint="See who may read it."
+        ) from error
+    return tuple(
+        job
+        for place, text in texts.items()
+        for job in parse_jobs(text, place=place, cluster=cluster)
+    )
 
 
 def _ask_prometheus(
@@ -142,13 +155,17 @@ def _ask_prometheus(
 
 
 def _write_job(job: ImportedRun, ledger: Ledger) -> Written:
-    """Write a job; what its GPUs did is written once, when it has ended."""
+    """Write a job until it has ended, and then what its GPUs did.
+
+    Of one that has ended, less may be told later: an earlier start is too long ago.
+    """
     known = ledger.run(job.run.key)
-    run = find_news(job.run, known)
-    rows = () if ledger.run_gpus_of(job.run.key) else job.gpus
-    if run is None and not rows:
+    if known and known.source == "slurm" and known.ended_ms is not None:
         return "known"
-    ledger.put_counted(run or job.run, rows)
+    run = find_news(job.run, known)
+    if run is None:
+        return "known"
+    ledger.put_counted(run, () if ledger.run_gpus_of(run.key) else job.gpus)
     return "updated" if known else "added"
 
 

@@ -41,7 +41,7 @@ def line(**changes: str) -> str:
 
 
 def runs(*lines: str) -> tuple[ImportedRun, ...]:
-    return runs_of_jobs(parse_jobs("".join(lines)))
+    return runs_of_jobs(parse_jobs("".join(lines), place="sacct"))
 
 
 def test_a_job_is_a_run_with_its_gpus_by_number() -> None:
@@ -147,4 +147,4 @@ def test_jobs_without_gpus_count_only_if_snapenv_rendered_them() -> None:
 @pytest.mark.parametrize("text", ["hello\n", line().replace("\x1f", "|"), line() + "\n\x1f"])
 def test_what_is_none_of_sacct_is_refused(text: str) -> None:
     with pytest.raises(UsageSourceError):
-        parse_jobs(text)
+        parse_jobs(text, place="sacct")

@@ -308,26 +308,82 @@ def test_without_accounts_jobs_are_what_they_noted_of_themselves(tmp_path: Path)
     assert [*mapping.iterdir()] == []
 
 
+@dataclass(frozen=True, kw_only=True)
+class Notes:
+    """What jobs have noted of themselves, on a machine without Slurm."""
+
+    folder: Path
+
+    def write(self, job: int, user: str, *, ended: bool = True, hours: int = 1) -> None:
+        """Note a job that began so many hours ago, and goes on or has ended half an hour later."""
+        start_s = int(time.time()) // 3600 * 3600 - 3600 * hours
+        state, end = ("COMPLETED", f"{start_s + 1800}") if ended else ("RUNNING", "Unknown")
+        told = ("tests", f"{job}", user, "vision", state, "0:0", f"{start_s}", end, "gres/gpu=1")
+        note = self.folder / "state" / "snapenv" / "slurm" / f"tests-{job}-{hours}"
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text("\x1f".join((*told, "gpu-01", "io.snapenv.image=a")) + "\n")
+
+    def read(self) -> tuple[UsageRun, ...]:
+        """Import them, and return all runs of the ledger."""
+        state = self.folder / "state"
+        environment = {"PATH": str(self.folder), "XDG_STATE_HOME": str(state)}
+        done = Command(environment=environment).run(
+            "usage", "import", "--slurm", folder=self.folder
+        )
+        assert done.returncode == 0, done.stderr
+        with open_ledger(state / "snapenv" / "usage.sqlite3", read_only=True) as ledger:
+            return ledger.runs(0, 2**53)
+
+
 def test_people_are_counted_under_their_pseudonyms(tmp_path: Path) -> None:
-    noted = tmp_path / "state" / "snapenv" / "slurm"
-    noted.mkdir(parents=True)
-    now_s = int(time.time())
-    for number, user in enumerate(("ada", "bob", "ada")):
-        fields = ("tests", f"{number}", user, "vision", "COMPLETED", "0:0", f"{now_s - 60}")
-        told = (*fields, f"{now_s - 10}", "gres/gpu=1", "gpu-01", "io.snapenv.image=a")
-        (noted / f"tests-{number}-0").write_text("\x1f".join(told) + "\n")
-    (noted / "tests-3-0.new").write_text("tests\x1f3")
+    notes = Notes(folder=tmp_path)
+    for job, user in enumerate(("ada", "bob", "ada")):
+        notes.write(job, user)
+    (tmp_path / "state" / "snapenv" / "slurm" / "tests-3-0.new").write_text("tests\x1f3")
     (tmp_path / "key").write_text("a site's own")
     (tmp_path / "pyproject.toml").write_text('[tool.snapenv.usage]\npseudonym = "key"\n')
-    environment = {"PATH": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
 
-    done = Command(environment=environment).run("usage", "import", "--slurm", folder=tmp_path)
+    users = {run.run: run.user for run in notes.read()}
 
-    assert done.returncode == 0, done.stderr
-    with open_ledger(tmp_path / "state" / "snapenv" / "usage.sqlite3", read_only=True) as ledger:
-        users = {run.run: run.user for run in ledger.runs(0, 2**53)}
     ada, bob = (pseudonym(user, b"a site's own") for user in ("ada", "bob"))
     assert users == {"0": ada, "1": bob, "2": ada}
+
+
+def test_a_job_that_goes_on_is_completed_by_a_later_import(tmp_path: Path) -> None:
+    notes = Notes(folder=tmp_path)
+    notes.write(1, "ada", ended=False)
+    (going_on,) = notes.read()
+    notes.write(1, "ada")
+
+    (ended,), (again,) = notes.read(), notes.read()
+
+    assert (going_on.rev, going_on.ended_ms, going_on.duration_ms) == (1, None, None)
+    assert (ended.rev, ended.key, ended.duration_ms) == (2, going_on.key, HOUR_MS // 2)
+    assert again == ended
+
+
+def test_a_job_whose_earlier_start_is_too_long_ago_stays_as_it_was(tmp_path: Path) -> None:
+    notes = Notes(folder=tmp_path)
+    notes.write(1, "ada", hours=3)
+    notes.write(1, "ada", hours=1)
+    whole = notes.read()
+    next((tmp_path / "state" / "snapenv" / "slurm").glob("*-3")).unlink()
+
+    assert notes.read() == whole
+    assert [run.duration_ms for run in whole] == [HOUR_MS]
+
+
+def test_a_note_that_is_damaged_is_named(tmp_path: Path) -> None:
+    note = tmp_path / "snapenv" / "slurm" / "tests-1-0"
+    note.parent.mkdir(parents=True)
+    note.write_bytes(b"tests\x1f1\x1b[31m\xff")
+    environment = {"PATH": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+
+    done = Command(environment=environment).run("usage", "import", "--slurm")
+
+    assert done.returncode == 4
+    assert str(note) in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_a_machine_without_slurm_is_told(tmp_path: Path) -> None:
