@@ -36,6 +36,7 @@ class TopRun(Struct, frozen=True, kw_only=True):
     elapsed_ms: int  # milliseconds since then
     epoch: int | None  # the last one that is finished; None where no training was seen
     epochs: int | None  # asked for
+    remaining_ms: int | None  # of its epochs, by those before but the first; None before two
     loss: float | None  # of that epoch: the sum of all train/*
     cost: int | None  # so far, in millionths of the currency; None without a price
     gpus: tuple[TopGpu, ...]  # none where it uses none

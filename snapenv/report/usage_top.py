@@ -13,7 +13,18 @@ if TYPE_CHECKING:
 
     from snapenv.model.usage_top import TopGpu, TopResult, TopRun
 
-_DROPPED = ("kind", "power", "model", "memory", "cost", "effective", "project", "user", "loss")
+_DROPPED = (
+    "kind",
+    "power",
+    "model",
+    "memory",
+    "cost",
+    "effective",
+    "project",
+    "user",
+    "loss",
+    "left",
+)
 """Columns, in the order in which a narrow terminal has no room for them."""
 
 
@@ -52,6 +63,7 @@ def _rows(run: TopRun, currency: str | None) -> list[dict[str, str]]:
     }
     training = {
         "epoch": _epoch(run),
+        "left": "" if run.remaining_ms is None else time(run.remaining_ms),
         "loss": "" if run.loss is None else f"{run.loss:.4g}",
         "cost": "" if run.cost is None else money(run.cost, currency),
     }

@@ -30,13 +30,14 @@ RUN = TopRun(
     elapsed_ms=4_500_000,
     epoch=12,
     epochs=100,
+    remaining_ms=32_400_000,
     loss=2.75,
     cost=3_875_000,
     gpus=(GPU, replace(GPU, utilization=None, density=None)),
 )
 SHELL = replace(
     RUN, run="261101-150000-1a2b", kind="shell", project=None, model=None, epoch=None, loss=None,
-    cost=None, gpus=(), elapsed_ms=90_000,
+    remaining_ms=None, cost=None, gpus=(), elapsed_ms=90_000,
 )  # fmt: skip
 RESULT = TopResult(at_ms=0, currency="EUR", runs=(RUN, SHELL))
 
@@ -44,8 +45,8 @@ RESULT = TopResult(at_ms=0, currency="EUR", runs=(RUN, SHELL))
 def test_each_gpu_has_a_line() -> None:
     assert "\n".join(("", *top_lines(RESULT), "")) == wording("""\
 
-run                  kind  user  project    model     time   gpu  util  effective   memory  power   epoch  loss      cost
-261101-140000-3d49    run   ada    birds  yolov8n    1.2 h  H200  93 %     87.5 %  70.0 GB  640 W  12/100  2.75  3.88 EUR
+run                  kind  user  project    model     time   gpu  util  effective   memory  power   epoch   left  loss      cost
+261101-140000-3d49    run   ada    birds  yolov8n    1.2 h  H200  93 %     87.5 %  70.0 GB  640 W  12/100  9.0 h  2.75  3.88 EUR
                                                             H200                   70.0 GB  640 W
 261101-150000-1a2b  shell   ada                    1.5 min
 """)

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
 from msgspec.structs import replace
 
-from snapenv.model.usage import EpochRow, Sample, UsedGpu
+from snapenv.model.usage import EpochRow, Sample, Training, UsedGpu
 from snapenv.model.usage_top import TopGpu
 from snapenv.usage.prices import GpuPrice, PriceList
 from snapenv.usage.top import top_run
@@ -73,6 +74,34 @@ def test_what_nobody_has_seen_yet_is_unknown() -> None:
     (gpu,) = found.gpus
     assert (gpu.utilization, gpu.density, gpu.seen_ms) == (None, None, None)
     assert (found.epoch, found.loss, found.cost, found.elapsed_ms) == (None, None, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        (sample_training(epochs=10, epoch_ms=60_000), 8 * 60_000 - 45_000),
+        (sample_training(epochs=2, epoch_ms=60_000), 0),
+        (sample_training(epochs=1, epoch_ms=60_000), 0),
+        (sample_training(epochs=10, epoch_ms=None), None),
+        (sample_training(epochs=None, epoch_ms=60_000), None),
+        (None, None),
+    ],
+)
+def test_what_is_left_of_a_training_is_told_by_its_own_epochs(
+    training: Training | None, expected: int | None
+) -> None:
+    row = EpochRow(key=KEY, attempt=1, epoch=2, at_ms=STARTED_MS, loss=1.0)
+
+    found = top_run(
+        replace(RUN, training=training),
+        samples=(),
+        rows=(),
+        epochs=(row,),
+        prices=None,
+        now_ms=STARTED_MS + 45_000,
+    )
+
+    assert found.remaining_ms == expected
 
 
 def test_the_last_epoch_is_that_of_the_last_attempt() -> None:
