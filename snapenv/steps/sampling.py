@@ -61,6 +61,7 @@ _PATIENCE_MS = 10_000  # with a command that waits for the end itself, and knows
 _SOON_S = 0.3
 _JUST_NOW_MS = 2000  # an engine tells ends to the second
 _UNWRITABLE = (WriteError, PlaceBusyError)
+_PASSING = (*_UNWRITABLE, EngineError, EngineMissingError, NotFoundError)
 
 
 class _Tracked(Struct, frozen=True, kw_only=True):
@@ -73,6 +74,7 @@ class _Tracked(Struct, frozen=True, kw_only=True):
     pid: int | None = None
     ended: Moment | None = None  # when it was first seen to be over
     orphan: bool = False  # it began before the machine's last start
+    seen: bool = False  # by this sampler, while it went on
     training: watching.Watched | None = None
 
 
@@ -113,12 +115,14 @@ class Sampler:
         """
         at = self._sensors.now()
         for run in self._runs(at):
-            tracked = self._tracked.get(run.key) or self._begin(run, at)
-            self._tracked[run.key] = replace(tracked, watched=replace(tracked.watched, run=run))
+            with contextlib.suppress(*_UNWRITABLE):  # the next look begins with it
+                tracked = self._tracked.get(run.key) or self._begin(run, at)
+                self._tracked[run.key] = replace(tracked, watched=replace(tracked.watched, run=run))
         since_ms = (one.watched.since.boot_ms for one in self._tracked.values())
         readings = self._sensors.gpus(at.boot_ms - min(since_ms, default=at.boot_ms))
         for tracked in tuple(self._tracked.values()):
-            self._look_at(tracked, at, readings)
+            with contextlib.suppress(*_PASSING):  # the next look tries again
+                self._look_at(tracked, at, readings)
         self._keep_house(at, readings)
         self._last = at
         return bool(self._tracked)
@@ -131,7 +135,8 @@ class Sampler:
         with contextlib.suppress(*_UNWRITABLE):  # as they were
             runs = {key: self._ledger.run(key) or run for key, run in runs.items()}
             runs |= {run.key: run for run in self._ledger.runs(since_ms, _NEVER_MS)}
-        return [one for one in runs.values() if self._is_due(one)]
+            return [one for one in runs.values() if self._is_due(one)]
+        return list(runs.values())
 
     def _is_due(self, run: UsageRun) -> bool:
         if run.key in self._settled or run.source != "snapenv" or run.host != self._host:
@@ -194,24 +199,24 @@ class Sampler:
         record, run = tracked.record, tracked.watched.run
         if record is None:
             if tracked.orphan or self._keeper_ended(tracked):
-                return self._close_orphan(tracked)
+                return self._close_orphan(tracked, at)
             return tracked
         runs = self._services.containers if record.engine else self._services.processes
         try:
             state = runs.state(run.run)
         except (EngineMissingError, EngineError):  # it may come back, and the run with it
-            return self._close_orphan(tracked) if tracked.orphan else tracked
+            return self._close_orphan(tracked, at) if tracked.orphan else tracked
         if self._may_start(tracked, state):
             return tracked
         if state is None:
-            return self._close_orphan(tracked)
+            return self._close_orphan(tracked, at)
         if state.running:
             return replace(tracked, pid=state.pid if self._is_local(record) else None)
         ended = tracked.ended or _end_moment(tracked, state, at)
         is_late = at.boot_ms - ended.boot_ms >= _PATIENCE_MS
         if not (record.detached or tracked.orphan or self._keeper_ended(tracked) or is_late):
             return replace(tracked, ended=ended)
-        return self._close(replace(tracked, ended=ended), record, state)
+        return self._close(replace(tracked, ended=ended), record, state, at)
 
     def _may_start(self, tracked: _Tracked, state: RunState | None) -> bool:
         """Return whether the command that began a run is there, and has yet to start it."""
@@ -227,7 +232,7 @@ class Sampler:
         keeper = tracked.keeper
         return keeper is not None and self._sensors.start_ticks(keeper[0]) != keeper[1]
 
-    def _close(self, tracked: _Tracked, record: RunRecord, state: RunState) -> _Tracked:
+    def _close(self, tracked: _Tracked, record: RunRecord, state: RunState, at: Moment) -> _Tracked:
         """Write down the end of a run that nobody else has seen."""
         run, runs = tracked.watched.run, self._services.processes
         if record.engine:
@@ -235,17 +240,20 @@ class Sampler:
         end = read_end(self._services.state or Path(), run.run)
         end = end or end_unseen(record, runs, state, self._services)
         if end.exit_code is None:
-            return self._close_orphan(tracked)
+            return self._close_orphan(tracked, at)
         ended = tracked.ended or tracked.watched.since
         return self._closed(tracked, ended, end)
 
-    def _close_orphan(self, tracked: _Tracked) -> _Tracked:
-        """End a run whose end nobody has seen at the last sign of its life."""
-        since = tracked.watched.since
-        end = RunEnd(exit_code=None, finished=rfc3339_now(), cause="nobody has seen its end")
-        closed = self._closed(tracked, since, end)
+    def _close_orphan(self, tracked: _Tracked, at: Moment) -> _Tracked:
+        """End a run whose exit code nobody has seen: now, or at the last sign of its life."""
+        since, seen_ms = tracked.watched.since, at.boot_ms - tracked.watched.since.boot_ms
+        ended = (
+            (tracked.ended or at) if tracked.seen and seen_ms <= self._interval_ms * 2 else since
+        )
+        end = RunEnd(exit_code=None, finished=rfc3339_now(), cause="nobody has seen how it ended")
+        closed = self._closed(tracked, ended, end)
         if closed.watched.run.ended_ms is not None:
-            self._events.append(event(tracked.watched.run.key, since.wall_ms, "orphaned"))
+            self._events.append(event(tracked.watched.run.key, ended.wall_ms, "orphaned"))
         return closed
 
     def _closed(self, tracked: _Tracked, ended: Moment, end: RunEnd) -> _Tracked:
@@ -289,7 +297,7 @@ class Sampler:
         load = self._load(tracked)
         watched = self._with_gpus(tracked.watched, readings, load)
         folded = fold(watched, at, readings, load, interval_ms=self._interval_ms)
-        grown = replace(tracked, watched=folded.watched)
+        grown = replace(tracked, watched=folded.watched, seen=True)
         self._tracked[watched.run.key] = grown
         self._events += folded.events
         beats = () if is_last else (self._beat(tracked, at),)

@@ -213,7 +213,7 @@ def test_a_run_that_its_command_is_about_to_start_goes_on(place: Place) -> None:
     looks(place, sampler, 15_000)
 
     assert [event.kind for event in place.told()] == ["orphaned"]
-    assert place.run().ended_ms == NOVEMBER + 15_000
+    assert place.run().ended_ms == NOVEMBER + 30_000
 
 
 def test_a_command_that_hangs_is_not_waited_for_for_ever(place: Place) -> None:
@@ -313,16 +313,43 @@ def test_what_a_command_runs_without_a_record_ends_with_it(place: Place) -> None
     place.ledger.put_run(replace(RUN, kind="verify"))
     place.begin_beat()
     pid, _ = KEEPER
+    looks(place, place.sampler(), 0, 15_000)
     sampler = place.sampler()
 
-    assert looks(place, sampler, 0, 15_000) == [True, True]
+    assert looks(place, sampler, 15_000) == [True]
     assert sampler.pids == (pid,)
-    assert looks(place, place.sampler(), 15_000) == [True]
     place.sensors.ticks[pid] = 12_345  # another process with its number
-    looks(place, sampler, 15_000)
+    looks(place, sampler, 9000)
 
-    assert place.run().duration_ms == 15_000 + 15_000 - 15_000
+    assert place.run().duration_ms == 39_000
+    assert place.allocated_ms() == place.covered_ms() == 39_000
     assert [kind for kind, _, _ in place.events()] == ["orphaned"]
+
+
+def test_a_sampler_that_slept_does_not_guess_when_a_run_has_ended(place: Place) -> None:
+    place.begin()
+    sampler = place.sampler()
+    looks(place, sampler, 0, 15_000)
+    place.end(None)
+
+    looks(place, sampler, HOUR_MS)
+
+    assert place.run().duration_ms == 15_000
+
+
+def test_an_end_that_cannot_be_written_down_is_tried_again(place: Place) -> None:
+    place.begin()
+    sampler = place.sampler()
+    looks(place, sampler, 0, 15_000)
+    place.end(3)
+    in_its_place = (place.services.state or Path()) / "runs" / RUN.run / "end.json"
+    in_its_place.mkdir()
+
+    assert looks(place, sampler, 4000) == [True]
+    in_its_place.rmdir()
+    assert looks(place, sampler, 300) == [False]
+
+    assert (place.run().exit_code, place.run().duration_ms) == (3, 19_300)
 
 
 def test_a_run_that_was_over_before_anybody_looked_is_counted(place: Place) -> None:
