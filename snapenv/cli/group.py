@@ -60,7 +60,7 @@ def typed_command(group: LazyGroup, words: Sequence[str]) -> str:
         if isinstance(at, LazyGroup) and word in at.table:
             at = at.get_command(click.Context(at), word)
             names.append(word)
-    return " ".join(names)
+    return "" if isinstance(at, LazyGroup) else " ".join(names)
 
 
 def listed_commands(context: click.Context) -> Iterator[click.Context]:

@@ -112,8 +112,9 @@ def up(request: Up, services: Services, confirm: Callable[[str], bool]) -> Outco
         outcome = _addresses(request, services, confirm, started=True)
     except BaseException as error:
         serving.runs.stop(request.run, _END_S)
-        fail_usage(find_run(request.run, services)[0], error, services)
         serving.runs.remove(request.run)
+        with contextlib.suppress(NotFoundError):
+            fail_usage(find_run(request.run, services)[0], error, services)
         take_away(request.run, services)
         raise
     return replace(outcome, warnings=(*ended, *prepared.notes, *told, *outcome.warnings))

@@ -12,7 +12,7 @@ from inline_snapshot import snapshot as wording
 
 from snapenv.cli.main import HANDING_OVER
 from snapenv.lock.store import write_snapshot
-from tests.command import COMMANDS, Program
+from tests.command import COMMANDS, Command, Program
 from tests.samples import sample_snapshot
 
 if TYPE_CHECKING:
@@ -56,6 +56,13 @@ def test_a_usage_error_is_a_document_too() -> None:
     assert document["exit_code"] == 2
     assert document["error"]["kind"] == "usage"
     assert "'a-b' cannot be part of a tag" in document["error"]["message"]
+
+
+@pytest.mark.parametrize("words", [("usage",), ("usage", "nothing"), ("nothing",)])
+def test_a_group_without_one_of_its_commands_is_none(words: tuple[str, ...]) -> None:
+    document = Command().document(*words)
+
+    assert (document["command"], document["error"]["kind"]) == ("", "usage")
 
 
 def test_a_failure_has_the_keys_of_a_success() -> None:
