@@ -96,6 +96,19 @@ def test_a_member_gets_no_more_than_its_own_runs_and_those_of_its_projects(
     assert outcome(team, "ada", *statements) == expected
 
 
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("select reltuples from pg_class where relname = 'run'", 13),
+        ("select 1 from pg_roles where rolname = 'cho'", 1),
+    ],
+)
+def test_what_postgresql_does_not_hide_is_as_the_page_says(
+    statement: str, expected: int, team: Team
+) -> None:
+    assert team.sql("ada", statement) == [(expected,)]
+
+
 @pytest.mark.parametrize(("words", "lines"), [("snapenv.run (key)", 6), (f"({KEYS})", 6)])
 def test_a_copy_has_no_more_either(words: str, lines: int, team: Team) -> None:
     with (
