@@ -373,6 +373,32 @@ def test_a_job_whose_earlier_start_is_too_long_ago_stays_as_it_was(tmp_path: Pat
     assert [run.duration_ms for run in whole] == [HOUR_MS]
 
 
+def test_a_job_has_who_and_how_long_of_slurm_and_what_its_gpu_did_of_prometheus(
+    seen: Site, tmp_path: Path
+) -> None:
+    start_s = seen.start_ms // 1000
+    told = ("tests", "4711", "ada", "vision", "COMPLETED", "0:0", f"{start_s}")
+    note = tmp_path / "snapenv" / "slurm" / "tests-4711-0"
+    note.parent.mkdir(parents=True)
+    ended = (f"{start_s + 7230}", "gres/gpu:l40s=1,gres/gpu=1", "gpu-02", "")
+    note.write_text("\x1f".join((*told, *ended)) + "\n")
+    environment = {"PATH": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+
+    result = Command(environment=environment).result(
+        "usage", "import", "--slurm", "--prometheus", seen.address
+    )
+
+    assert result["added"] == 2  # and the pod
+    with open_ledger(tmp_path / "snapenv" / "usage.sqlite3", read_only=True) as ledger:
+        run = ledger.find_run("4711")
+        assert run is not None
+        (row,) = ledger.run_gpus_of(run.key)
+    assert (run.user, run.duration_ms, run.gpus[0].uuid) == ("ada", 7_230_000, "GPU-2")
+    assert (row.gpu, row.model, row.util_source) == ("GPU-2", "NVIDIA L40S", "nvml")
+    assert 7_200_000 <= row.covered_ms <= row.allocated_ms <= 7_230_000 + 5 * STEP_MS
+    assert row.buckets[3] == row.covered_ms
+
+
 def test_a_note_that_is_damaged_is_named(tmp_path: Path) -> None:
     note = tmp_path / "snapenv" / "slurm" / "tests-1-0"
     note.parent.mkdir(parents=True)
