@@ -321,6 +321,8 @@ def _recorded(prepared: Prepared, services: Services) -> Iterator[RunRecord]:
         if services.state:
             write_record(services.state, record)
         record = begin_usage(record, services)
+        if record.limits.any_given and record.counted and not record.counted.written:
+            services.warn("its limits are not watched, as only what is in the ledger is")
         services.start_sampler()
         yield record
     except BaseException as error:

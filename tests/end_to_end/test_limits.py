@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.launch.records import read_record
@@ -18,6 +19,7 @@ from snapenv.usage.ledger import open_ledger
 from snapenv.usage.stop_rule import Rule
 from snapenv_resume.files import damage
 from tests.end_to_end.projects import Project
+from tests.engines.run_image import run_image
 from tests.usage.values import GPU_UUID
 from tests.workflows.services import services
 
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
     from snapenv.model.usage import UsageRun
     from snapenv.usage.ledger import Ledger
 
-pytestmark = pytest.mark.exact
-
+IMAGE = "limit-tests:train-py3.13-base-cpu"
 STANDS_STILL = """
 from ultralytics import YOLO
 YOLO("yolov8n.yaml").train(
@@ -39,6 +40,12 @@ YOLO("yolov8n.yaml").train(
 """
 # Whatever the loss does is no improvement: how it is judged is tried elsewhere.
 RULE = Rule(window_ms=2000, hold_ms=2000, epochs=3, improvement=1e9, coverage=0.5)
+
+
+@pytest.fixture(scope="module")
+def image(engine_host: str, base_image: str) -> Iterator[str]:
+    with run_image(IMAGE, engine=engine_host, base=base_image) as name:
+        yield name
 
 
 @pytest.fixture
@@ -67,6 +74,30 @@ def sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SNAPENV_SAMPLE_INTERVAL", "0.3")
 
 
+@pytest.mark.docker
+def test_a_container_in_the_background_is_stopped_at_its_limit(
+    image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled(monkeypatch)
+    project = Project(tmp_path, image)
+    words = ("--detach", "--max-hours", "0.0002", "--stop-timeout", "5", "--", "sleep", "60")
+    started = project.program.run("run", project.environment, *words, folder=project.folder)
+    assert started.returncode == 0, started.stderr
+    name = started.stdout.strip()
+
+    wait_until(lambda: project.written("end.json"))
+    (listed,) = project.program.result("ps", "--all")["runs"]
+    project.program.run("stop", name)
+
+    (run,) = counted(project)
+    assert (run.run, run.failure) == (name, "max-hours")
+    assert listed["status"] == "exited"
+    assert listed["cause"] == wording(
+        "snapenv stopped it, as it would last longer than 0.0002 h (--max-hours)"
+    )
+
+
+@pytest.mark.exact
 def test_a_run_is_stopped_at_its_limit_with_a_code_of_its_own(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +127,7 @@ def wait_until(holds: Any, limit_s: float = 20) -> None:  # noqa: ANN401
         time.sleep(0.05)
 
 
+@pytest.mark.exact
 @pytest.mark.full
 def test_a_training_that_was_stopped_at_its_limit_goes_on(
     project: Project, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +162,7 @@ def test_a_training_that_was_stopped_at_its_limit_goes_on(
     assert (first.training.batch, first.training.images, first.training.epochs) == (8, 8, 2000)
 
 
+@pytest.mark.exact
 @pytest.mark.full
 def test_a_training_that_stands_still_is_paused_and_goes_on(project: Project) -> None:
     (project.folder / "train.py").write_text(STANDS_STILL)

@@ -12,7 +12,7 @@ from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.launch.records import Stop, mark_stopped, read_end, write_record
-from snapenv.model.launch import Limits, RunState
+from snapenv.model.launch import LimitOptions, Limits, RunState
 from snapenv.steps.launching import end_run
 from snapenv.targets.local import LocalTarget
 from snapenv.usage.ledger import ledger_path, open_ledger
@@ -259,3 +259,23 @@ def test_a_run_that_somebody_else_stops_has_its_own_code(
     end = end_run(record(project), RunState(run="first", status="exited", exit_code=9), services_)
 
     assert (end.stopped, end.stopped_by, end.exit_code) == (True, None, 9)
+
+
+def test_limits_that_nobody_can_watch_are_told(
+    tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    services_ = replace(
+        services(), containers=Failing(codes=[0, 0]), state=tmp_path / "state", warn=told.append
+    )
+    checkpoint(project / "runs" / "train")
+    assert services_.state
+    write_record(services_.state, record(project))
+    asked = request(project, resume="first", limits=LimitOptions(max_hours=1))
+
+    run(asked, services_, lambda _: None)
+    assert told == []
+    monkeypatch.setenv("SNAPENV_LEDGER", str(tmp_path))  # a folder
+    run(asked, services_, lambda _: None)
+
+    assert told[1] == wording("its limits are not watched, as only what is in the ledger is")
