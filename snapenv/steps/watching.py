@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _ROWS = "results.csv"
 _SEARCH_SHARE = 500  # a search for the training may take one part in so many of the time
-_AGAIN_MS = 300_000  # what was told to stop and goes on is told again after
+_AGAIN_MS = 60_000  # what was told to stop and goes on is told again after
 _HOUR_MS = 3_600_000
 
 

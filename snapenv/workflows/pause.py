@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from snapenv.errors import SnapenvError
-from snapenv.launch.records import Stop, mark_stopped
+from snapenv.launch.records import Stop, mark_stopped, read_end
 from snapenv.model.launch import PROJECT_LABEL
 from snapenv.model.outcome import Handed
 from snapenv.model.usage import UsageEvent
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from snapenv.model.launch import RunRecord
-    from snapenv.ports import Services
+    from snapenv.ports import Runs, Services
+
+_STARTING_S = 30.0
+_POLL_S = 0.2
 
 
 def pause(
@@ -60,6 +63,8 @@ def pause(
 def _stop(record: RunRecord, stop: Stop, services: Services) -> Stop | None:
     """Stop a run and return why, with the checkpoint that was kept; None where it has ended."""
     _, runs = find_run(record.run, services)
+    if not _wait_for_start(record.run, runs, services):
+        return None
     kept = (
         keep_next_checkpoint(record, runs, services)
         if stop.by == "stop-rule"
@@ -75,6 +80,18 @@ def _stop(record: RunRecord, stop: Stop, services: Services) -> Stop | None:
     if state and record.detached and record.kind != "up":
         end_unseen(record, runs, state, services)
     return stop
+
+
+def _wait_for_start(run: str, runs: Runs, services: Services) -> bool:
+    """Return whether a run goes on; one may be in the ledger a while before it is started."""
+    patience_end = time.monotonic() + _STARTING_S
+    while True:
+        state = runs.state(run)
+        starts = state is None or state.status == "created"
+        ended = services.state is not None and read_end(services.state, run) is not None
+        if not starts or ended or time.monotonic() > patience_end:
+            return state is not None and state.running
+        time.sleep(_POLL_S)
 
 
 def _tell(record: RunRecord, stop: Stop, services: Services, *, warn: bool) -> str | None:

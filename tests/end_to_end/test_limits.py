@@ -85,9 +85,11 @@ def test_a_container_in_the_background_is_stopped_at_its_limit(
     assert started.returncode == 0, started.stderr
     name = started.stdout.strip()
 
-    wait_until(lambda: project.written("end.json"))
-    (listed,) = project.program.result("ps", "--all")["runs"]
-    project.program.run("stop", name)
+    try:
+        wait_until(lambda: project.written("end.json"))
+        (listed,) = project.program.result("ps", "--all")["runs"]
+    finally:
+        project.program.run("stop", name)
 
     (run,) = counted(project)
     assert (run.run, run.failure) == (name, "max-hours")
@@ -120,7 +122,7 @@ def test_a_run_is_stopped_at_its_limit_with_a_code_of_its_own(
     assert "checkpoint" not in told
 
 
-def wait_until(holds: Any, limit_s: float = 20) -> None:  # noqa: ANN401
+def wait_until(holds: Any, limit_s: float = 40) -> None:  # noqa: ANN401
     end = time.monotonic() + limit_s
     while not holds():
         assert time.monotonic() < end

@@ -234,9 +234,9 @@ def test_a_run_is_told_to_stop_before_its_next_checkpoint_would_come_too_late(
     words = ("usage", "pause", "run", "--by", "max-hours", "--reason")
     reason = wording("it would last longer than 0.1667 h (--max-hours)")
     assert watching.started == [(*words, reason)]
-    watching.look(8.5)
+    watching.look(9)
     assert len(watching.started) == 1
-    watching.look(14)  # it goes on although it was told
+    watching.look(9.5)  # it goes on although it was told
     assert len(watching.started) == 2
 
 

@@ -11,8 +11,8 @@ import pytest
 from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
-from snapenv.launch.records import Stop, mark_stopped, read_end, write_record
-from snapenv.model.launch import LimitOptions, Limits, RunState
+from snapenv.launch.records import Stop, mark_stopped, read_end, write_end, write_record
+from snapenv.model.launch import LimitOptions, Limits, RunEnd, RunState
 from snapenv.steps.launching import end_run
 from snapenv.targets.local import LocalTarget
 from snapenv.usage.ledger import ledger_path, open_ledger
@@ -122,11 +122,27 @@ def test_what_has_ended_meanwhile_is_left_as_it_is(
     runs, services_ = outside
     runs.states = {"first": RunState(run="first", status=status)} if status else {}
     assert services_.state
+    if status is None:
+        write_end(services_.state, "first", RunEnd(exit_code=0, finished="now"))
 
     pause("first", BEYOND, services_, lambda _: None, warn=False)
 
-    assert read_end(services_.state, "first") is None
+    end = read_end(services_.state, "first")
+    assert end is None or end.stopped_by is None
     assert events(services_) == []
+
+
+def test_a_run_that_is_about_to_start_is_waited_for(outside: tuple[Saving, Services]) -> None:
+    runs, services_ = outside
+    states = [None, RunState(run="first", status="created"), runs.states.pop("first")]
+    told = runs.state
+    runs.state = lambda run: states.pop(0) if states else told(run)  # type: ignore[method-assign]
+    runs.states["first"] = RunState(run="first", status="running")
+
+    pause("first", BEYOND, services_, lambda _: None, warn=False)
+
+    assert states == []
+    assert events(services_) == [("stopped", f"max-hours: {BEYOND.reason}")]
 
 
 def test_a_warning_stops_nothing(outside: tuple[Saving, Services], project: Path) -> None:
