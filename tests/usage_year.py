@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FIRST_MONTH, LAST_MONTH = "2025-12", "2026-11"
+FIRST_MONTH, LAST_MONTH = "2024-12", "2025-11"
 RUNS, GPUS, OF_A_HOST = 20_000, 50, 8
 _HOUR_MS = 3_600_000
 _MODELS = ("NVIDIA H200", "NVIDIA H100 80GB HBM3", "NVIDIA L40S")

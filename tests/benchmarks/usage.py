@@ -1,4 +1,4 @@
-"""Measure a report of usage over a year of 50 GPUs, and what its ledger takes up.
+"""Measure a report and an export of a year of 50 GPUs, and what its ledger takes up.
 
 ``python -m tests.benchmarks.usage [ROUNDS]``. The ledger has 20,000 runs (``tests.usage_year``).
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import sys
 import tempfile
 import time
@@ -18,18 +19,18 @@ PRICES = """
 currency = "EUR"
 [[gpu]]
 model = "H200"
-from = 2025-01-01
+from = 2024-01-01
 per_hour = 3.10
 [[gpu]]
 model = "H100 80GB HBM3"
-from = 2025-01-01
+from = 2024-01-01
 per_hour = 2.40
 [[gpu]]
 model = "L40S"
-from = 2025-01-01
+from = 2024-01-01
 per_hour = 0.90
 [[power]]
-from = 2025-01-01
+from = 2024-01-01
 per_kwh = 0.24
 pue = 1.3
 """
@@ -57,6 +58,14 @@ def main(rounds: int) -> None:
             Work(name=name, argv=(*snapenv, *words), environment=environment)
             for name, words in asked.items()
         ]
+        works.append(
+            Work(
+                name="export for finance",
+                argv=(*snapenv[:4], "export", "--role", "finance", "-o", str(folder / "out")),
+                environment=environment,
+                before=lambda: shutil.rmtree(folder / "out", ignore_errors=True),
+            )
+        )
         show(best(works, rounds=rounds), against=())
 
 
