@@ -252,8 +252,9 @@ class Sampler:
         )
         end = RunEnd(exit_code=None, finished=rfc3339_now(), cause="nobody has seen how it ended")
         closed = self._closed(tracked, ended, end)
-        if closed.watched.run.ended_ms is not None:
-            self._events.append(event(tracked.watched.run.key, ended.wall_ms, "orphaned"))
+        run = closed.watched.run
+        if run.ended_ms is not None and run.exit_code is None:  # its command did not come first
+            self._events.append(event(run.key, ended.wall_ms, "orphaned"))
         return closed
 
     def _closed(self, tracked: _Tracked, ended: Moment, end: RunEnd) -> _Tracked:
@@ -265,7 +266,7 @@ class Sampler:
             "cause": end.cause,
         }
         try:
-            run = self._ledger.change_run(run.key, **fields)
+            run = self._ledger.end_run(run.key, **fields)
         except _UNWRITABLE:
             return tracked
         return replace(tracked, watched=replace(tracked.watched, run=run))

@@ -171,13 +171,29 @@ class Ledger(SharedReading):
             LedgerError: There is no such run.
         """
         with self._writing():
-            run = self.run(key)
-            if run is None:
-                raise LedgerError(
-                    f"{self.path} has no run {key}", hint="Was the ledger replaced meanwhile?"
-                )
-            changed = replace(run, **fields, rev=run.rev + 1)
-            self._put_one(RUN, changed)
+            return self._changed(self._existing(key), fields)
+
+    def end_run(self, key: str, **fields: object) -> UsageRun:
+        """Write down how a run ended, unless somebody has seen that; return it as it is then.
+
+        Raises:
+            LedgerError: There is no such run.
+        """
+        with self._writing():
+            run = self._existing(key)
+            return run if run.exit_code is not None else self._changed(run, fields)
+
+    def _existing(self, key: str) -> UsageRun:
+        run = self.run(key)
+        if run is None:
+            raise LedgerError(
+                f"{self.path} has no run {key}", hint="Was the ledger replaced meanwhile?"
+            )
+        return run
+
+    def _changed(self, run: UsageRun, fields: Mapping[str, object]) -> UsageRun:
+        changed = replace(run, **fields, rev=run.rev + 1)
+        self._put_one(RUN, changed)
         return changed
 
     def put_run_gpu(self, run_gpu: RunGpu) -> None:

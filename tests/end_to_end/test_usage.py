@@ -19,7 +19,7 @@ import pytest
 from docker import DockerClient
 
 from tests.command import Command
-from tests.end_to_end.usage_month import INTERVAL_S, SLACK_S, STARTING_S, Person, work
+from tests.end_to_end.usage_month import INTERVAL_S, SLACK_S, Person, work
 from tests.engines.run_image import run_image
 from tests.targets.processes import all_end
 from tests.usage.team import Team, new_team
@@ -132,7 +132,7 @@ def test_what_is_killed_of_a_container_is_counted_to_its_end(
     assert run.exit_code == {"container": 137, "command": 7}[fate]
     assert run.tag == IMAGE.partition(":")[2]
     assert seen.lasted_s - INTERVAL_S - SLACK_S <= row.allocated_ms / 1000
-    assert row.allocated_ms / 1000 <= seen.lasted_s + STARTING_S
+    assert row.allocated_ms / 1000 <= seen.spanned_s
     assert (row.gpu, row.allocated_ms) == (gpu_uuid(0), run.duration_ms)
 
 
@@ -156,7 +156,7 @@ def check_records(person: Person) -> None:
     for run, row, seen in zip(runs, rows, person.seen, strict=True):
         allocated_s, covered_s = row.allocated_ms / 1000, row.covered_ms / 1000
         least_s = seen.lasted_s - INTERVAL_S - SLACK_S
-        assert least_s <= allocated_s <= seen.lasted_s + STARTING_S, seen
+        assert least_s <= allocated_s <= seen.spanned_s, seen
         assert covered_s >= least_s or seen.fate == "sampler", seen
         assert row.allocated_ms == run.duration_ms
         assert (row.gpu, row.model) == (gpu_uuid(person.gpu), "NVIDIA H200")

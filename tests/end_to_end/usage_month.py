@@ -22,9 +22,10 @@ from snapenv.model.launch import RUN_LABEL
 from snapenv.usage.ledger import open_ledger
 from snapenv.usage.sampler_place import lock_path
 from tests.targets.processes import is_running
+from tests.working_gpus import gpu_uuid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from docker import DockerClient
 
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from snapenv.usage.ledger import Ledger
 
 INTERVAL_S = 0.5
-STARTING_S = 3.0  # that a command may take on a machine that has much to do
-SLACK_S = 1.0  # likewise, that a look may come too late
+SLACK_S = 1.0  # that a look may come too late on a machine that has much to do
 _WAIT_S = 30.0
 
 Fate = Literal["ends", "fails", "program", "command", "sampler", "all", "container"]
@@ -50,6 +50,7 @@ class Seen:
     fate: Fate
     project: str
     lasted_s: float  # of the program, from its first line to its end
+    spanned_s: float  # from before the command to that end
 
 
 @dataclass(kw_only=True)
@@ -91,6 +92,7 @@ class Person:
         os.mkfifo(pipe)
         ending = os.open(pipe, os.O_RDWR)  # waits for no reader
         script = f"echo $$ >{begun}; read _ <{pipe}; exit {3 if fate == 'fails' else 0}"
+        command_s = time.monotonic()
         with self._start(place, project, script) as command:
             until(lambda: begun.exists() and begun.read_text().endswith("\n"))
             start_s, program = time.monotonic(), int(begun.read_text())
@@ -102,11 +104,12 @@ class Person:
             os.write(ending, b"\n")
             until(lambda: not is_running(program))
             os.close(ending)
-            self.seen.append(Seen(fate=fate, project=project, lasted_s=time.monotonic() - start_s))
+            self._see(fate, project, command_s, start_s)
 
     def run_container(self, image: str, project: str, fate: Fate, docker: DockerClient) -> None:
         """Run a container for a project, and kill it, or the command that waits for it."""
         number, begun = len(self.seen), self.folder / f"begun-{len(self.seen)}"
+        command_s = time.monotonic()
         with self._start(image, project, f"touch {begun}; sleep 4; exit 7") as command:
             until(begun.exists)
             start_s = time.monotonic()
@@ -119,10 +122,11 @@ class Person:
             else:
                 command.kill()
                 container.wait()
-            self.seen.append(Seen(fate=fate, project=project, lasted_s=time.monotonic() - start_s))
+            self._see(fate, project, command_s, start_s)
 
-    def _start(self, place: str, project: str, script: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def _start(self, place: str, project: str, script: str) -> Iterator[subprocess.Popen[bytes]]:
+        with subprocess.Popen(
             [
                 *(sys.executable, "-m", "snapenv", "run", place, "--project", project),
                 *("-e", f"STUB_ON_GPU={self.gpu}", "--", "sh", "-c", script),
@@ -132,12 +136,25 @@ class Person:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+        ) as command:
+            try:
+                yield command
+            except BaseException:
+                command.terminate()
+                raise
+
+    def _see(self, fate: Fate, project: str, command_s: float, program_s: float) -> None:
+        now_s = time.monotonic()
+        seen = Seen(
+            fate=fate, project=project, lasted_s=now_s - program_s, spanned_s=now_s - command_s
         )
+        self.seen.append(seen)
 
     def _is_looked_at(self, number: int) -> bool:
         with self.open() as ledger:
             runs = ledger.runs(0, 1 << 62)
-            return len(runs) > number and bool(ledger.samples(runs[number].key))
+            samples = ledger.samples(runs[number].key) if len(runs) > number else ()
+            return any(sample.gpu == gpu_uuid(self.gpu) for sample in samples)
 
     def _kill(self, fate: Fate, command: int, program: int) -> None:
         if fate in {"sampler", "all"}:

@@ -52,6 +52,19 @@ class NoEngineRuns(FakeRuns):
 
 
 @dataclass
+class EndingRuns(FakeRuns):
+    """Runs whose command writes down their end, and takes them away, as somebody looks."""
+
+    ledger: Ledger | None = None
+
+    def state(self, run: str) -> RunState | None:
+        del run
+        assert self.ledger
+        self.ledger.change_run("k", ended_ms=NOVEMBER + 16_000, duration_ms=16_000, exit_code=7)
+        return None
+
+
+@dataclass
 class Place:
     """A ledger, and all that a sampler works with."""
 
@@ -285,6 +298,19 @@ def test_a_run_of_which_nothing_is_left_is_closed_likewise(place: Place) -> None
     looks(place, place.sampler(), HOUR_MS)
 
     assert place.run().duration_ms == 15_000
+
+
+def test_an_end_that_its_command_writes_during_a_look_is_kept(place: Place) -> None:
+    place.begin(detached=False)
+    looks(place, place.sampler(), 0, 15_000)
+    place.services = replace(place.services, processes=EndingRuns(ledger=place.ledger))
+
+    looks(place, place.sampler(), 2000)
+
+    run = place.run()
+    assert (run.exit_code, run.ended_ms, run.duration_ms) == (7, NOVEMBER + 16_000, 16_000)
+    assert place.events() == []
+    assert place.allocated_ms() == 16_000
 
 
 def test_a_restart_of_the_machine_ends_what_its_engine_does_not_know(place: Place) -> None:

@@ -98,6 +98,17 @@ def test_a_change_counts_and_keeps_the_rest(ledger: Ledger) -> None:
     assert ledger.run(KEY) == changed
 
 
+def test_an_end_that_was_seen_is_kept(ledger: Ledger) -> None:
+    ledger.put_run(sample_usage_run(ended_ms=None, exit_code=None))
+
+    guessed = ledger.end_run(KEY, ended_ms=8, exit_code=None)
+    seen = ledger.end_run(KEY, ended_ms=9, exit_code=0)
+
+    assert (guessed.rev, guessed.ended_ms, guessed.exit_code) == (2, 8, None)
+    assert (seen.rev, seen.ended_ms, seen.exit_code) == (3, 9, 0)
+    assert ledger.end_run(KEY, ended_ms=5, exit_code=None) == seen == ledger.run(KEY)
+
+
 def test_a_run_that_is_not_there_cannot_be_changed(ledger: Ledger) -> None:
     with pytest.raises(LedgerError, match=KEY):
         ledger.change_run(KEY, exit_code=1)
