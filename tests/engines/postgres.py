@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from snapenv.ownership.lock_file import HeldError, LockFile
 from tests.engines.place import UnavailableError, install
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 GUARDED = "guarded"  # the one login that needs a password
 SUPERUSER = "postgres"
 _USER = "postgres"
+_PREFIX, _LOCK = "snapenv-pg-", "in-use"
 _PORT = "5432"  # part of the socket's name alone
 _ACCESS = f"local all {GUARDED} scram-sha-256\nlocal all all trust\n"
 _SETTINGS = ("fsync=off", "shared_buffers=16MB", "max_connections=30", "listen_addresses=")
@@ -122,21 +124,35 @@ def run_postgres() -> Iterator[Postgres]:
         UnavailableError: It cannot run here.
     """
     programs = find_programs()
-    folder = Path(tempfile.mkdtemp(prefix="snapenv-pg-"))
+    _remove_leftovers(programs)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    lock = LockFile.take(folder / _LOCK)
+    server = Postgres(programs=programs, folder=folder)
     try:
         if os.getuid() == 0:
             shutil.chown(folder, _USER, _USER)
-        server = Postgres(programs=programs, folder=folder)
         server._program(
             *("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", SUPERUSER),
             *("-E", "UTF8", "--locale=C.UTF-8", "--no-sync"),
         )
         (folder / "data" / "pg_hba.conf").write_text(_ACCESS)
         server.start()
-        try:
-            yield server
-        finally:
-            with contextlib.suppress(UnavailableError):  # a test may have left it stopped
-                server.stop("immediate")
+        yield server
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(server)
+        lock.release()
+
+
+def _remove_leftovers(programs: Path) -> None:
+    """End the servers of tests that were killed: nobody holds their lock any more."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
+        with contextlib.suppress(HeldError, OSError):
+            lock = LockFile.take(path, create=False)
+            _remove(Postgres(programs=programs, folder=path.parent))
+            lock.release()
+
+
+def _remove(server: Postgres) -> None:
+    with contextlib.suppress(UnavailableError):  # it may not run
+        server.stop("immediate")
+    shutil.rmtree(server.folder, ignore_errors=True)
