@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from snapenv.errors import PriceListError, SnapenvError
 from snapenv.report.estimate_text import best_line, estimate_line
 from snapenv.steps.recording import planned_usage
-from snapenv.usage.asked_training import asked_training
+from snapenv.usage.asked_training import asked_training, new_training
 from snapenv.usage.estimate import best_comparable, estimate
 from snapenv.usage.ledger import reading_ledger
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from snapenv.model.launch import RunRecord
-    from snapenv.model.usage import UsageRun
+    from snapenv.model.usage import Training, UsageRun
     from snapenv.ports import Services
 
 _HISTORY = 3000  # of earlier trainings, the latest
@@ -72,6 +72,8 @@ def estimate_run(record: RunRecord, services: Services, prices: Path | None) -> 
     tariff = _Tariff(prices)
     history = _history(services, _HISTORY)
     planned = _planned(record, services, history)
+    if planned.training is None:
+        planned = replace(planned, training=_with_new_data(record, planned.command))
     found = estimate(planned, history)
     cost = tariff.cost(planned, found.duration_ms)
     lines = [estimate_line(found, cost, tariff.currency), *_best(planned, history, tariff)]
@@ -107,6 +109,12 @@ def _history(services: Services, limit: int) -> tuple[UsageRun, ...]:
 def _planned(record: RunRecord, services: Services, history: Sequence[UsageRun]) -> UsageRun:
     planned = planned_usage(record, services)
     return replace(planned, training=asked_training(planned.command, reversed(history)))
+
+
+def _with_new_data(record: RunRecord, command: Sequence[str]) -> Training | None:
+    from snapenv.usage.training import count_images  # not at a start: there may be many
+
+    return new_training(command, lambda data: count_images(data, record.launch.folder))
 
 
 def _best(planned: UsageRun, history: Sequence[UsageRun], tariff: _Tariff) -> list[str]:

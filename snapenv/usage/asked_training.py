@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from snapenv.model.usage import Training
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from snapenv.model.usage import Training, UsageRun
+    from snapenv.model.usage import UsageRun
 
 _NAMES = {
     "model": "model",
@@ -35,7 +37,7 @@ _NAMES = {
 }
 _OPTION = re.compile(r"(?:--?)?([A-Za-z][A-Za-z_-]*)=(.*)", re.DOTALL)
 _YOLO = {"yolo", "ultralytics"}
-_DEFAULTS = {"epochs": 100, "imgsz": 640, "batch": 16, "workers": 8, "amp": True}
+_DEFAULTS: dict[str, Any] = {"epochs": 100, "imgsz": 640, "batch": 16, "workers": 8, "amp": True}
 
 
 class AskedFor(Struct, frozen=True):
@@ -59,10 +61,27 @@ def asked_training(command: Sequence[str], history: Iterable[UsageRun]) -> Train
     return None
 
 
+def new_training(
+    command: Sequence[str], count_images: Callable[[str], int | None]
+) -> Training | None:
+    """Return what ultralytics' own program is asked for with data that no earlier run had.
+
+    None of another program, which says neither its data nor its defaults.
+    """
+    asked = read_command(command)
+    data = [word.removeprefix("data=") for word in asked.rest if word.startswith("data=")]
+    if not _is_yolo(asked) or "train" not in asked.rest or not data:
+        return None
+    return Training(**{**_DEFAULTS, **asked.options}, images=count_images(data[-1]))
+
+
+def _is_yolo(asked: AskedFor) -> bool:
+    return any(PurePosixPath(word).name in _YOLO for word in asked.rest[:1])
+
+
 def _changed(training: Training, earlier: dict[str, Any], asked: AskedFor) -> Training:
     """Return an earlier training with other options; one that is left out now has its default."""
-    is_yolo = any(PurePosixPath(word).name in _YOLO for word in asked.rest[:1])
-    defaults = _DEFAULTS if is_yolo else {}
+    defaults = _DEFAULTS if _is_yolo(asked) else {}
     left_out = {name: defaults.get(name) for name in earlier if name not in asked.options}
     return replace(training, **{**left_out, **asked.options})
 

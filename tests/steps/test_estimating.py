@@ -218,3 +218,19 @@ def test_a_price_list_that_is_wrong_stops_no_start(outside: Services, tmp_path: 
     limits = LimitOptions(prices=tmp_path / "prices.toml")
 
     assert said_at_start(asked(tmp_path, limits=limits), outside) == []
+
+
+def test_new_data_are_counted_but_not_at_a_start(outside: Services, tmp_path: Path) -> None:
+    images = tmp_path / "new" / "images"
+    images.mkdir(parents=True)
+    for number in range(2500):
+        (images / f"{number}.jpg").touch()
+    (tmp_path / "new.yaml").write_text("path: new\ntrain: images\n")
+    fill(outside, *HISTORY)
+    request = asked(tmp_path, argv=("yolo", "train", "data=new.yaml", *TRAIN[3:]))
+
+    told = answer(request, outside)
+
+    # Half of the images of the others, in the same number of epochs
+    assert told.startswith("this will take about 1.1 h, in four of five cases 1.0 h to 1.3 h")
+    assert said_at_start(request, outside) == []

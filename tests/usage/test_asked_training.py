@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from snapenv.usage.asked_training import asked_training, read_command
+from snapenv.model.usage import Training
+from snapenv.usage.asked_training import asked_training, new_training, read_command
 from tests.usage.values import sample_training, sample_usage_run
 
 YOLO = ("yolo", "detect", "train", "data=coco.yaml")
@@ -78,3 +79,26 @@ def test_the_latest_run_with_that_data_counts() -> None:
 
     assert asked == sample_training(images=9)
     assert asked_training(("yolo", "train", "data=new.yaml"), [newer, EARLIER]) is None
+
+
+def test_data_that_no_run_had_are_counted_for_the_program_of_ultralytics() -> None:
+    command = ("/env/bin/yolo", "train", "data=new.yaml", "model=yolov8n.pt", "imgsz=320")
+
+    asked = new_training(command, {"new.yaml": 70}.get)
+
+    assert asked == Training(
+        model="yolov8n.pt", epochs=100, imgsz=320, batch=16, workers=8, amp=True, images=70
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("python", "train.py", "data=new.yaml"),
+        ("yolo", "val", "data=new.yaml"),
+        ("yolo", "train", "model=yolov8n.pt"),
+        (),
+    ],
+)
+def test_of_another_program_the_data_are_not_known(command: tuple[str, ...]) -> None:
+    assert new_training(command, {"new.yaml": 70}.get) is None
