@@ -43,8 +43,11 @@ class Watching:
     resumed: bool = False
     before: Watched | None = None
     started: list[tuple[str, ...]] = field(default_factory=list)
+    told_minutes: list[float] = field(default_factory=list)
+    minute: float = 0.0
 
     def look(self, minute: float, *, jumped_ms: int = 0) -> Watched:
+        self.minute = minute
         at = Moment(
             wall_ms=STARTED_MS + round(minute * MINUTE_MS) + jumped_ms,
             boot_ms=round(minute * MINUTE_MS),
@@ -79,6 +82,7 @@ class Watching:
 
     def note(self, words: Sequence[str]) -> None:
         self.started.append(tuple(words))
+        self.told_minutes.append(self.minute)
 
     def write(self, rows: str, *, minute: float, header: str = HEADER) -> None:
         """Write results.csv as it is at a minute, and the checkpoint."""
@@ -282,6 +286,7 @@ def test_a_training_that_goes_on_for_nothing_is_warned_of_and_then_paused(
     started = judged(watching, "pause")
 
     assert started[:2] == [WARNED, PAUSED]
+    assert watching.told_minutes[:2] == pytest.approx([26.2, 36.2])
     assert ("warned", None) in watching.events
     assert watching.started[0][6] == wording(
         "its best loss improved by less than 0.1 % in 0.333 h, and no GPU was used at more than 10 %"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,14 @@ import pytest
 from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
-from snapenv.launch.records import Stop, mark_stopped, read_end, write_end, write_record
+from snapenv.launch.records import (
+    Stop,
+    mark_stopped,
+    read_end,
+    was_stopped,
+    write_end,
+    write_record,
+)
 from snapenv.model.launch import LimitOptions, Limits, RunEnd, RunState
 from snapenv.steps.launching import end_run
 from snapenv.targets.local import LocalTarget
@@ -41,6 +49,7 @@ class Saving(FakeRuns):
     """Runs with a training, which answer as snapenv_resume does."""
 
     words: list[tuple[str, ...]] = field(default_factory=list)
+    at_execute: Callable[[], None] = lambda: None
 
     def execute(
         self,
@@ -51,6 +60,7 @@ class Saving(FakeRuns):
         connected: bool = False,
     ) -> Completed:
         self.words.append(tuple(argv)[-2:])
+        self.at_execute()
         done = super().execute(run, argv, environment=environment, connected=connected)
         return replace(done, stdout=f"snapenv-resume: {json.dumps(KEPT)}\n")
 
@@ -129,6 +139,21 @@ def test_what_has_ended_meanwhile_is_left_as_it_is(
 
     end = read_end(services_.state, "first")
     assert end is None or end.stopped_by is None
+    assert events(services_) == []
+
+
+def test_what_ends_while_its_checkpoint_is_waited_for_is_no_run_that_was_stopped(
+    outside: tuple[Saving, Services], project: Path
+) -> None:
+    runs, services_ = outside
+    checkpoint(project / "runs" / "train")
+    assert services_.state
+    runs.at_execute = lambda: runs.signal("first", 0)
+
+    pause("first", FOR_NOTHING, services_, lambda _: None, warn=False)
+
+    assert runs.words
+    assert not was_stopped(services_.state, "first")
     assert events(services_) == []
 
 
