@@ -55,7 +55,8 @@ def _with_cost(
     prices, today = find_prices(path, Path.cwd()), datetime.now(timezone.utc).date()
     if prices is None:
         raise UsageError(
-            "--max-cost needs a price list", hint="Name it: --prices FILE.toml, or SNAPENV_PRICES"
+            "--max-cost needs a price list",
+            hint="Name one: --prices FILE.toml, or prices in [tool.snapenv.usage].",
         )
     an_hour = sum(gpu_price(prices, model, today) for model in _models(launch, services))
     return replace(
