@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from snapenv.model.usage import BUCKETS
 from snapenv.money import to_cents
@@ -108,7 +109,9 @@ class UsagePage(Struct, frozen=True, kw_only=True):
 
 
 def make_usage_page(result: UsageReportResult) -> UsagePage:
-    """Decide all that the page of a report shows."""
+    """Decide all that the page of a report shows; one month is no trend."""
+    if len(result.months) == 1:
+        result = replace(result, months=())
     tables = (
         _bill(result),
         _rows(result),

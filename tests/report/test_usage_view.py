@@ -114,6 +114,13 @@ def test_a_month_of_nothing_says_so() -> None:
     ]
 
 
+def test_one_month_is_no_trend() -> None:
+    page = make_usage_page(replace(team_month(), months=team_month().months[-1:]))
+
+    assert [chart.id for chart in page.charts] == ["histogram"]
+    assert "months" not in [each.id for each in page.tables]
+
+
 def test_environments_are_no_second_table_where_the_rows_are_environments() -> None:
     page = make_usage_page(replace(team_month(), by="environment"))
 
