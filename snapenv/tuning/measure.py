@@ -34,9 +34,10 @@ _NO_GPU = 6
 _TRY = "Train with a smaller batch, or fewer workers."
 
 
-class Measured(BenchRun, Struct, frozen=True, kw_only=True):
-    """A run, and what the trained model does afterwards, where that was asked for."""
+class Measured(Struct, frozen=True, kw_only=True):
+    """A run, and how fast the trained model predicts, where that was asked for."""
 
+    run: BenchRun
     inference: Inference | None = None
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict, replace
 
-from snapenv.errors import NotFoundError, UsageError
+from snapenv.errors import UsageError
 from snapenv.launch.records import new_run_id, now
-from snapenv.model.image import ImageRef
 from snapenv.model.launch import RunEnd
-from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL
+from snapenv.model.snapshot import IMAGE_PYTHON
 from snapenv.model.usage import DeclaredOptions, UsageRun, UsedGpu
 from snapenv.report.html import check_place
 from snapenv.steps.attesting import (
@@ -25,14 +24,9 @@ from snapenv.steps.declaring import counted_user, declared_in, login_name
 from snapenv.steps.host import inspect_host
 from snapenv.steps.proof import ProofRequest, proof_outcome
 from snapenv.steps.recording import using
+from snapenv.steps.restored import find_local_image, read_local, venv_python
 from snapenv.steps.runnable import in_container, in_image, in_venv
-from snapenv.steps.snapshots import read_source
-from snapenv.steps.source import (
-    LocalImage,
-    RegistryImage,
-    no_local_image,
-    resolve_source,
-)
+from snapenv.steps.source import resolve_source
 from snapenv.steps.unpack import unpacked
 
 if TYPE_CHECKING:
@@ -44,9 +38,7 @@ if TYPE_CHECKING:
     from snapenv.ports import Services
     from snapenv.steps.prove import Proved
     from snapenv.steps.runnable import Runnable
-    from snapenv.steps.source import Source
-
-_RESTORE = "Run snapenv list to see local images, or snapenv restore to get it."
+    from snapenv.steps.source import LocalImage, Source
 
 
 class Verify(ProofRequest, frozen=True, kw_only=True):
@@ -86,18 +78,16 @@ def verify(request: Verify, services: Services) -> Outcome[ProofResult]:
 
 
 def _verify(request: Verify, source: Source, services: Services) -> Outcome[ProofResult]:
-    if isinstance(source, RegistryImage):
-        raise source.engine_error or no_local_image(source.ref, otherwise=_RESTORE)
-    snapshot = read_source(source, services)
+    snapshot = read_local(source, services)
     attest = None
     if request.container:
         target = services.engine.container_target(request.container, python=IMAGE_PYTHON)
         runnable = in_container(target, request.container, device=request.device)
     elif request.engine == "venv":
-        target = services.local(str(_python(request.into)))
+        target = services.local(str(venv_python(request.into)))
         runnable = in_venv(target, into=request.into, device=request.device)
     else:
-        local = _local_image(source, snapshot, request, services)
+        local = find_local_image(source, snapshot, request.repository, services)
         if request.attest:
             attest = _attest(local, snapshot, request, services)
         host = partial(inspect_host, services)
@@ -164,31 +154,3 @@ def _attest(
         return attach_proof(ref, verification, services, signer=signer)
 
     return attach
-
-
-def _local_image(
-    source: Source, snapshot: Snapshot, request: ProofRequest, services: Services
-) -> LocalImage:
-    """Find the image of a snapshot."""
-    if isinstance(source, LocalImage):
-        return source
-    named = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
-    image = services.engine.find(str(named))
-    if image is None:
-        raise no_local_image(named, otherwise=_RESTORE)
-    if image.labels.get(SNAPSHOT_LABEL) != snapshot.digest:
-        raise NotFoundError(
-            f"{named} is here, and was built of another snapshot than {request.ref}",
-            hint=f"Restore it under another name: snapenv restore {request.ref} --repository NAME",
-        )
-    return LocalImage(named, image)
-
-
-def _python(into: Path) -> Path:
-    python = into / "bin" / "python"
-    if not python.is_file():
-        raise NotFoundError(
-            f"there is no environment {into}",
-            hint="Name one with --into, or make it: snapenv restore --engine venv.",
-        )
-    return python.absolute()

@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def measure(options: dict[str, Any], folder: Path, began: float) -> dict[str, object]:
-    """Train, and give what snapenv reads as ``BenchRun``.
+    """Train, and give what snapenv reads as ``Measured``.
 
     Raises:
         SmokeError: A reason that snapenv knows to explain.
@@ -57,7 +57,7 @@ def measure(options: dict[str, Any], folder: Path, began: float) -> dict[str, ob
     _say("import torch and ultralytics")
     surroundings.require_frameworks()
     wanted = options["device"]
-    device, _ = surroundings.choose_device("cpu" if wanted == "cpu" else "cuda")
+    device, _ = surroundings.choose_device(wanted if wanted in {"auto", "cpu"} else "cuda")
     count = options["warmup_steps"] + options["steps"]
     batch = options["batch"]
     data = options["data"] or str(
@@ -82,12 +82,13 @@ def measure(options: dict[str, Any], folder: Path, began: float) -> dict[str, ob
         _say("predict")
         network = trainer.ema.ema if getattr(trainer, "ema", None) else trainer.model
         inference = measure_inference(network.to(device), imgsz=options["imgsz"], device=device)
-    return {
+    run = {
         "options": {
             **{name: value for name, value in options.items() if name != "inference"},
             "workers": trainer.train_loader.num_workers,
             "batch": trainer.batch_size,
             "amp": bool(trainer.amp),
+            "device": "cpu" if device == "cpu" else wanted,
         },
         "step_ms": [round(ms, 3) for ms in steps.step_ms],
         "images_per_s": round(trainer.batch_size * 1000 / statistics.median(steps.step_ms), 3),
@@ -98,8 +99,8 @@ def measure(options: dict[str, Any], folder: Path, began: float) -> dict[str, ob
         "setup_ms": round(((steps.first or began) - began) * 1000, 1),
         "validation_ms": _a_validated_image(steps, options),
         "host_memory_peak": steps.memory_peak,
-        "inference": inference,
     }
+    return {"run": run, "inference": inference}
 
 
 class _EnoughError(Exception):
