@@ -41,6 +41,7 @@ _COMMANDS = {
     "update": ("update", "update"),
     "log": ("log", "log"),
     "audit": ("audit", "audit"),
+    "bench": ("bench", "bench"),
     "bases": ("bases", "bases"),
     "export": ("export", "export"),
     "import": ("import_", "import_"),

@@ -19,36 +19,36 @@ Cache = Literal["none", "ram", "disk"]
 class BenchOptions(Struct, frozen=True, kw_only=True):
     """What is trained, and how; as asked for, and in a result as it really was."""
 
-    model: str = "yolov8n.yaml"
+    model: str = "yolov8n.yaml"  # as ultralytics takes it
     data: str | None = None  # a dataset's YAML; None makes images, the same each time
-    imgsz: int = 640
-    batch: int = 16
+    imgsz: int = 640  # pixels
+    batch: int = 16  # images a step
     workers: int = 8  # on a CPU ultralytics makes that 0; the program sets it all the same
-    amp: bool = True
-    cache: Cache = "none"
-    compile: bool = False
-    channels_last: bool = False
+    amp: bool = True  # mixed precision
+    cache: Cache = "none"  # of decoded images
+    compile: bool = False  # by torch.compile
+    channels_last: bool = False  # the order of the tensors in memory
     augment: bool = True  # without it the losses do not depend on workers
     device: str = "cpu"  # or a number of a GPU
-    warmup_steps: int = 10
+    warmup_steps: int = 10  # before those that are measured
     steps: int = 50  # that are measured
-    seed: int = 0
+    seed: int = 0  # of what is random
 
 
 class Phases(Struct, frozen=True, kw_only=True):
     """Shares of the time of all measured steps; what is left of 1 is all else."""
 
     wait: float  # for the next batch
-    preprocess: float
+    preprocess: float  # of the batch, on the device
     forward: float  # with the loss
-    backward: float
-    optimizer: float
+    backward: float  # to the gradients
+    optimizer: float  # to the next weights
 
 
 class CpuUse(Struct, frozen=True, kw_only=True):
     """What the measured steps took of the processors, and what they were allowed."""
 
-    wall_ms: float
+    wall_ms: float  # of all measured steps
     process_ms: float  # CPU time of the training process
     loaders_ms: float  # and of its loaders
     available: int  # CPUs that the process may use
@@ -61,16 +61,16 @@ class CpuUse(Struct, frozen=True, kw_only=True):
 class GpuUse(Struct, frozen=True, kw_only=True):
     """What the measured steps took of the GPU."""
 
-    name: str
-    memory_total: int
+    name: str  # "NVIDIA H200"
+    memory_total: int  # in all
     memory_peak: int  # that torch held at most
     memory_free: int  # least that was left, of all programs
-    utilization: float | None
-    util_source: UtilSource | None
+    utilization: float | None  # mean
+    util_source: UtilSource | None  # what counts it
     watts: float | None  # mean
-    joules_per_image: float | None
+    joules_per_image: float | None  # of the GPU alone
     clock_mhz: int | None  # of the multiprocessors, mean
-    max_clock_mhz: int | None
+    max_clock_mhz: int | None  # that the GPU allows
     throttled: tuple[str, ...] = ()  # NVML's reasons, sorted
     pcie: str | None = None  # "gen 4 x16", under load
 
@@ -82,9 +82,9 @@ class BenchRun(Struct, frozen=True, kw_only=True):
     step_ms: tuple[float, ...]  # from the end of one step to that of the next, in order
     images_per_s: float  # of the median step
     losses: tuple[float, ...]  # one a step, those of the warm-up first
-    phases: Phases
-    cpu: CpuUse
-    gpu: GpuUse | None
+    phases: Phases  # shares of the steps
+    cpu: CpuUse  # of the processors
+    gpu: GpuUse | None  # None without one
     setup_ms: float  # from the start of the process to the first step
     validation_ms: float | None  # for each image
     host_memory_peak: int  # of the process and its loaders
@@ -94,7 +94,7 @@ class Inference(Struct, frozen=True, kw_only=True):
     """How fast the trained model predicts."""
 
     latency_ms: float  # median, of a batch of one
-    latency_p95_ms: float
+    latency_p95_ms: float  # 95 % are below it
     images_per_s: float  # at the batch that gives most
     batch: int  # that one
 
@@ -102,8 +102,8 @@ class Inference(Struct, frozen=True, kw_only=True):
 class Bench(Struct, frozen=True, kw_only=True):
     """The same training several times over, and what came of it."""
 
-    runs: tuple[BenchRun, ...]
-    inference: Inference | None
+    runs: tuple[BenchRun, ...]  # in their order
+    inference: Inference | None  # of the last run's model
     machine: str  # "2 x Intel(R) Xeon(R) …", or the GPU's name
     snapenv: str  # the version that measured
     at: str  # RFC 3339

@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from snapenv.model.bench import Bench
 from snapenv.model.clean import Freeable
 from snapenv.model.fingerprint import Fingerprint, Speed, Tier
 from snapenv.model.host import Host, Needs
@@ -338,6 +339,26 @@ class ShowResult(Result, Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = field(default_factory=dict)  # of the image
     distributions: tuple[ListedPackage, ...] | None = None  # by name, with --packages
     conda: tuple[ListedCondaPackage, ...] | None = None  # packages of conda by name, if it is one
+
+
+class OtherBench(Struct, frozen=True, kw_only=True):
+    """The same training on another machine, or here before."""
+
+    machine: str  # "2 x …", or the GPU's name
+    at: str  # RFC 3339
+    images_per_s: float  # the median of its repeats
+    ratio: float  # of ours to that
+    apart: bool  # no repeat of one lies among those of the other
+
+
+class BenchResult(Result, Struct, frozen=True, kw_only=True):
+    """How fast a training goes in an environment."""
+
+    snapshot: str  # the digest
+    image: str | None  # of the Docker engine
+    path: str | None  # of the venv engine
+    bench: Bench  # what was measured
+    others: tuple[OtherBench, ...]  # the oldest first
 
 
 class FoundAdvisory(Struct, frozen=True, kw_only=True):
