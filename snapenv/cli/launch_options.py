@@ -368,12 +368,24 @@ def _notified(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return value
 
 
-_STOP_RULE = option(
-    "--stop-rule",
-    type=click.Choice(("off", "warn", "pause")),
-    envvar="SNAPENV_STOP_RULE",
-    group="Limit",
-    help="Warn of a training that goes on for nothing, or pause it an hour later.  [default: off]",
+_STOP_RULE = (
+    option(
+        "--stop-rule",
+        type=click.Choice(("off", "warn", "pause")),
+        envvar="SNAPENV_STOP_RULE",
+        group="Limit",
+        help="Warn of a training that goes on for nothing, or pause it an hour later.  "
+        "[default: off]",
+    ),
+    option(
+        "--min-improvement",
+        type=float,
+        metavar="LOSS",
+        callback=_positive,
+        envvar="SNAPENV_MIN_IMPROVEMENT",
+        group="Limit",
+        help="What the stop rule takes for an improvement.  [default: 0.1 % of the loss]",
+    ),
 )
 _LIMITS = (
     option(
@@ -404,12 +416,12 @@ _LIMITS = (
     ),
 )
 _PUBLISHED = ("textfile", "job_mapping")
-_LIMIT_FIELDS = ("stop_rule", "max_hours", "max_cost", "prices", "notify")
+_LIMIT_FIELDS = ("stop_rule", "min_improvement", "max_hours", "max_cost", "prices", "notify")
 
 
 def limit_options(*, stop_rule: bool) -> Callable[[F], F]:
     """Make the options that say when snapenv itself is to stop a run; not all have the rule."""
-    options = (_STOP_RULE, *_LIMITS) if stop_rule else _LIMITS
+    options = (*_STOP_RULE, *_LIMITS) if stop_rule else _LIMITS
 
     def add_all(command: F) -> F:
         return functools.reduce(lambda decorated, add: add(decorated), reversed(options), command)

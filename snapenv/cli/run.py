@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _RESTART = re.compile(r"on-failure:(\d{1,4})", re.ASCII)
 _CHANGEABLE = (  # with --resume
     *("resume", "restarts", "detached", "memory_bytes", "shm_bytes", "data", "dry_run"),
-    *("strict", "stop_rule", "max_hours", "max_cost", "notify", "prices"),
+    *("strict", "stop_rule", "min_improvement", "max_hours", "max_cost", "notify", "prices"),
 )
 _SHELL = "if command -v bash >/dev/null; then exec bash; else exec sh; fi"
 

@@ -164,6 +164,7 @@ class LimitOptions(Struct, frozen=True, kw_only=True):
     """What a user asks of the limits of a run; None is left as it was, or is off."""
 
     stop_rule: StopRule | None = None
+    min_improvement: float | None = None
     max_hours: float | None = None
     max_cost: int | None = None  # millionths of the price list's currency
     notify: str | None = None
@@ -174,6 +175,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """When snapenv itself is to end a run, and whom it tells of that."""
 
     stop_rule: StopRule = "off"
+    min_improvement: float | None = None  # of the loss, in its own unit; None is 0.1 % of it
     max_duration_ms: int | None = None
     max_cost: int | None = None  # millionths of ``currency``
     currency: str | None = None  # of the price list

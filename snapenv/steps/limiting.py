@@ -33,6 +33,7 @@ def choose_limits(
     hours_ms = asked.max_hours and round(asked.max_hours * _HOUR_MS)
     limits = Limits(
         stop_rule=asked.stop_rule or before.stop_rule,
+        min_improvement=asked.min_improvement or before.min_improvement,
         max_duration_ms=hours_ms or before.max_duration_ms,
         max_cost=before.max_cost,
         currency=before.currency,

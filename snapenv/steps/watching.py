@@ -235,13 +235,15 @@ def _add_event(
 
 def _judge(look: Look, seen: Watched, rows: Sequence[EpochRow]) -> Watched:
     """Warn as soon as the training goes on for nothing; stop it when that has held."""
-    since_ms = rows[-1].at_ms - 2 * window_ms(rows, look.rule)
+    rule, least = look.rule, look.record.limits.min_improvement
+    rule = rule if least is None else replace(rule, improvement=least, absolute=True)
+    since_ms = rows[-1].at_ms - 2 * window_ms(rows, rule)
     samples = look.ledger.samples(look.run.key, since_ms=since_ms)
     used = looks(samples, (gpu.uuid for gpu in look.run.gpus))
-    verdict = judge(rows, used, seen.plan, look.rule)
+    verdict = judge(rows, used, seen.plan, rule)
     if not verdict.stands_still:
         return replace(seen, holds_boot_ms=None)
-    why = _for_nothing(verdict, look.rule)
+    why = _for_nothing(verdict, rule)
     now = look.at.boot_ms
     if seen.holds_boot_ms is None:
         return _warn(look, replace(seen, holds_boot_ms=now), why)
@@ -261,8 +263,9 @@ def _warn(look: Look, seen: Watched, why: str) -> Watched:
 
 
 def _for_nothing(verdict: Verdict, rule: Rule) -> str:
+    least = f"{rule.improvement:g}" if rule.absolute else f"{rule.improvement * 100:.2g} %"
     return (
-        f"its best loss improved by less than {rule.improvement * 100:.2g} % in "
+        f"its best loss improved by less than {least} in "
         f"{verdict.window_ms / _HOUR_MS:.3g} h, and no GPU was used at more than "
         f"{verdict.utilization or 0:.0f} %"
     )

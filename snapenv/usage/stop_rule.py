@@ -47,7 +47,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     window_ms: int = 2 * _HOUR_MS
     hold_ms: int = _HOUR_MS  # from the warning to the pause
     epochs: int = 5  # that the window has at least
-    improvement: float = 0.001  # of the loss: less is none
+    improvement: float = 0.001  # less is none: a share of the loss, or
+    absolute: bool = False  # in the loss's own unit
     utilization: float = 40.0  # percent; from here on a GPU is used
     coverage: float = 0.9  # of the window that was seen
 
@@ -76,7 +77,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     reason: Reason
     window_ms: int = 0
-    improvement: float | None = None  # a share of the loss; negative where it grew
+    improvement: float | None = None  # of the loss, as of the rule; negative where it grew
     utilization: float | None = None  # percent, of the GPU that was used most
 
     @property
@@ -119,7 +120,7 @@ def judge(
         return Verdict(reason="epochs")
     now = rows[-1].at_ms
     window = window_ms(rows, rule)
-    improvement = _improvement(rows, now - window)
+    improvement = _improvement(rows, now - window, absolute=rule.absolute)
     used = [_utilization(looks, now - window, now) for looks in seen.values()]
     shares = [share for share, covered_ms in used if covered_ms >= rule.coverage * window]
     reason: Reason = (
@@ -175,8 +176,8 @@ def _improving(
     return "falling" if mann_kendall(trend) < _FALLING else None
 
 
-def _improvement(rows: Sequence[EpochRow], since: int) -> float | None:
-    """Return by which share of it the best loss became better; None without one before.
+def _improvement(rows: Sequence[EpochRow], since: int, *, absolute: bool) -> float | None:
+    """Return how much better the best loss became, or by which share; None without one before.
 
     A window without any finite loss has become infinitely worse.
     """
@@ -187,7 +188,9 @@ def _improvement(rows: Sequence[EpochRow], since: int) -> float | None:
             before = min(before, median(losses))
         elif losses:
             after = min(after, median(losses))
-    return None if math.isinf(before) else (before - after) / (abs(before) or 1.0)
+    if math.isinf(before):
+        return None
+    return before - after if absolute else (before - after) / (abs(before) or 1.0)
 
 
 def _better_metric(rows: Sequence[EpochRow], since: int) -> bool:

@@ -68,6 +68,7 @@ def test_a_run_that_continues_another_has_its_limits_but_for_what_is_asked_now(
 ) -> None:
     earlier = Limits(
         stop_rule="warn",
+        min_improvement=0.01,
         max_duration_ms=HOUR_MS,
         max_cost=1,
         currency="USD",
@@ -77,12 +78,18 @@ def test_a_run_that_continues_another_has_its_limits_but_for_what_is_asked_now(
 
     same = choose_limits(LimitOptions(), LAUNCH, OUTSIDE, earlier=earlier)
     other = LimitOptions(
-        stop_rule="off", max_hours=0.5, max_cost=4_500_000, notify="false", prices=prices
+        stop_rule="off",
+        min_improvement=0.02,
+        max_hours=0.5,
+        max_cost=4_500_000,
+        notify="false",
+        prices=prices,
     )
 
     assert same == earlier
     assert choose_limits(other, LAUNCH, OUTSIDE, earlier=earlier) == Limits(
         stop_rule="off",
+        min_improvement=0.02,
         max_duration_ms=HOUR_MS // 2,
         max_cost=4_500_000,
         currency="EUR",

@@ -296,6 +296,19 @@ def test_a_training_that_goes_on_for_nothing_is_warned_of_and_then_paused(
     assert (warned.at_ms - STARTED_MS) / MINUTE_MS == pytest.approx(26.2)
 
 
+def test_what_is_an_improvement_may_be_said_in_the_losss_own_unit(watching: Watching) -> None:
+    watching.limits = Limits(stop_rule="warn", min_improvement=0.5)
+    watching.ledger.change_run(KEY, gpus=(UsedGpu(uuid=GPU_UUID, model="NVIDIA H200"),))
+    watching.sample(until_minute=60, utilization=10)
+    chance, rows = random.Random(1), ""
+    for epoch in range(1, 31):
+        rows += f"{epoch},{epoch * 120},{2.5 + 0.3 * chance.random()},0.4\n"
+        watching.write(rows, minute=2 * epoch)
+        watching.look(2 * epoch + 0.2)
+
+    assert watching.started[0][6].startswith("its best loss improved by less than 0.5 in ")
+
+
 def test_with_warn_a_training_is_only_warned_of_once(watching: Watching) -> None:
     assert judged(watching, "warn") == [WARNED]
 

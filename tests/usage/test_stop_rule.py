@@ -94,6 +94,17 @@ def test_an_improvement_is_a_share_of_the_loss(share: float, reason: str) -> Non
     assert judge([*rows[:-12], *last], {"gpu": seen()}, PLAN).reason == reason
 
 
+@pytest.mark.parametrize(("loss", "reason"), [(0.0011, "improved"), (0.0009, "falling")])
+def test_an_improvement_may_be_one_of_the_loss_itself(loss: float, reason: str) -> None:
+    rows = flat_rows(loss=100.0)
+    last = [replace(row, loss=100.0 - loss) for row in rows[-12:]]
+
+    verdict = judge([*rows[:-12], *last], {"gpu": seen()}, PLAN, Rule(absolute=True))
+
+    assert verdict.reason == reason
+    assert verdict.improvement == pytest.approx(loss)
+
+
 def test_a_loss_that_is_no_number_any_more_is_no_improvement() -> None:
     rows = [*flat_rows()[:-14], *flat_rows(loss=None)[-14:]]  # type: ignore[arg-type]
 
