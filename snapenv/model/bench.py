@@ -6,11 +6,18 @@ apply: what needs a GPU is None without one.
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from statistics import median
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
 from snapenv.model.usage import UtilSource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NOISY = 1.5  # p95 of the steps over their median
 
 Cache = Literal["none", "ram", "disk"]
 """Where ultralytics keeps decoded images."""
@@ -107,3 +114,18 @@ class Bench(Struct, frozen=True, kw_only=True):
     machine: str  # "2 x Intel(R) Xeon(R) …", or the GPU's name
     snapenv: str  # the version that measured
     at: str  # RFC 3339
+
+    @property
+    def steps_ms(self) -> tuple[float, ...]:
+        """The times of all steps, of every run."""
+        return tuple(ms for run in self.runs for ms in run.step_ms)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the steps differ so much that something else runs on the machine."""
+        return p95(self.steps_ms) > _NOISY * median(self.steps_ms)
+
+
+def p95(values: Sequence[float]) -> float:
+    """Return the value that 95 % of some values do not exceed."""
+    return sorted(values)[math.ceil(0.95 * len(values)) - 1]

@@ -348,7 +348,7 @@ class OtherBench(Struct, frozen=True, kw_only=True):
     at: str  # RFC 3339
     images_per_s: float  # the median of its repeats
     ratio: float  # of ours to that
-    apart: bool  # no repeat of one lies among those of the other
+    apart: bool  # no repeat of one lies among those of the other, and nothing disturbed them
 
 
 class BenchResult(Result, Struct, frozen=True, kw_only=True):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from statistics import median
 from typing import TYPE_CHECKING
 
+from snapenv.model.bench import p95
 from snapenv.report.printable import printable
 from snapenv.sizes import counted, size
 
@@ -15,22 +15,15 @@ if TYPE_CHECKING:
     from snapenv.model.bench import Bench, BenchRun
     from snapenv.model.results import BenchResult, OtherBench
 
-NOISY = 1.5  # p95 of the steps over their median
-
 
 def bench_lines(result: BenchResult) -> tuple[str, ...]:
     """Return what was measured, and how it compares with what was measured elsewhere."""
     return tuple(map(printable, (*_measured(result.bench), *map(_other, result.others))))
 
 
-def p95(values: Sequence[float]) -> float:
-    """Return the value that 95 % of some values do not exceed."""
-    return sorted(values)[math.ceil(0.95 * len(values)) - 1]
-
-
 def _measured(bench: Bench) -> Iterator[str]:
     runs = bench.runs
-    options, steps = runs[0].options, [ms for run in runs for ms in run.step_ms]
+    options, steps = runs[0].options, bench.steps_ms
     yield (
         f"{options.model} at {options.imgsz} px, batch {options.batch}, "
         f"{counted(options.workers, 'worker')}, on {bench.machine}: "
@@ -53,7 +46,7 @@ def _measured(bench: Bench) -> Iterator[str]:
             f"95 % below {inference.latency_p95_ms:.1f} ms; "
             f"{inference.images_per_s:.1f} images/s at batch {inference.batch}",
         )
-    if p95(steps) > NOISY * median(steps):
+    if bench.noisy:
         yield "the steps differ much: measure again when nothing else runs on this machine"
 
 

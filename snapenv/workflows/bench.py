@@ -64,7 +64,10 @@ def _differing(other: Bench, made: Bench) -> str:
 
 
 def _other(other: Bench, made: Bench) -> OtherBench:
-    """Compare two benches; they are apart where no repeat of one lies among those of the other."""
+    """Compare two benches.
+
+    They are apart where no repeat of one lies among those of the other, and nothing disturbed them.
+    """
     theirs, ours = ([run.images_per_s for run in each.runs] for each in (other, made))
     apart = min(ours) > max(theirs) or max(ours) < min(theirs)
     return OtherBench(
@@ -72,5 +75,5 @@ def _other(other: Bench, made: Bench) -> OtherBench:
         at=other.at,
         images_per_s=median(theirs),
         ratio=median(ours) / median(theirs),
-        apart=apart and len(ours) > 1 and len(theirs) > 1,
+        apart=apart and len(ours) > 1 and len(theirs) > 1 and not (other.noisy or made.noisy),
     )

@@ -94,6 +94,16 @@ def test_one_run_proves_no_difference(folder: Path) -> None:
     assert "no difference beyond the noise" in again.lines[-1]
 
 
+def test_a_bench_that_was_disturbed_proves_no_difference(folder: Path) -> None:
+    other = sample_bench(5.0, 5.0, machine="other")
+    uneven = replace(other.runs[0], step_ms=(800.0,) * 8 + (2000.0,) * 2)
+    keep_bench(folder / "state", SNAPSHOT.digest, replace(other, runs=(uneven, uneven)))
+
+    (compared,) = run(folder, 20.0).result.others
+
+    assert (compared.ratio, compared.apart) == (4.0, False)
+
+
 def test_repeats_that_overlap_are_no_difference(folder: Path) -> None:
     keep_bench(folder / "state", SNAPSHOT.digest, sample_bench(10.0, 20.0, 30.0, machine="other"))
 
