@@ -27,6 +27,7 @@ from tests.engines.small_base import push_small_base
 from tests.engines.ssh import start_sshd
 from tests.grouping import group_of, missing_mark, place_in_line, short_id
 from tests.sampling import load_profile
+from tests.targets.processes import end_samplers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,11 +117,17 @@ def _docker_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_sampler() -> Iterator[None]:
-    """Start no sampler beside each run: what needs one sets its interval."""
+def _state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep runs and their ledger out of the user's state folder, and start no sampler beside each.
+
+    What needs a sampler sets its interval; none that is left outlives the tests.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.setenv("SNAPENV_SAMPLE_INTERVAL", "0")
+        patch.delenv("SNAPENV_LEDGER", raising=False)
         yield
+    end_samplers(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from snapenv.model.usage import Sample, UsedGpu
 from snapenv.steps.watching import Look, Watched, watch
 from snapenv.usage.ledger import Ledger, open_ledger
 from snapenv.usage.stop_rule import Rule
-from tests.usage.test_training import ARGUMENTS, checkpoint
+from tests.usage.training_folder import ARGUMENTS, checkpoint
 from tests.usage.values import GPU_UUID, KEY, STARTED_MS, sample_usage_run
 from tests.workflows.services import services
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -23,3 +26,16 @@ def is_running(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def end_samplers(folder: Path) -> None:
+    """End the samplers, and what they have started, whose state lies below a folder."""
+    state = b"XDG_STATE_HOME=" + os.fsencode(folder.resolve()) + b"/"
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            own = any(
+                value.startswith(state) for value in (process / "environ").read_bytes().split(b"\0")
+            )
+            if own and words[1:4] == [b"-m", b"snapenv", b"usage"]:
+                os.kill(int(process.name), signal.SIGKILL)

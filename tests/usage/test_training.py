@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,28 +22,7 @@ from snapenv.usage.training import (
     read_plan,
     with_results,
 )
-
-ARGUMENTS = """\
-task: detect
-mode: train
-model: yolov8n.yaml
-data: data/data.yaml
-epochs: 12
-batch: 16
-imgsz: 64
-amp: false
-workers: 0
-close_mosaic: 10
-warmup_epochs: 2.5
-"""
-
-
-def checkpoint(path: Path, content: Any, *, protocol: int = 2) -> Path:  # noqa: ANN401
-    """Write a file as torch.save does: a zip archive with a pickle in it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("last/data.pkl", pickle.dumps(content, protocol=protocol))
-    return path
+from tests.usage.training_folder import ARGUMENTS, checkpoint
 
 
 @pytest.fixture

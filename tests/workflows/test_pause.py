@@ -30,8 +30,8 @@ from snapenv.workflows.run import run
 from tests.fakes import FakeRuns
 from tests.serving import serving
 from tests.usage.values import KEY, sample_usage_run
+from tests.workflows.failing_runs import Failing, checkpoint, record, request
 from tests.workflows.services import services
-from tests.workflows.test_resume import Failing, checkpoint, record, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

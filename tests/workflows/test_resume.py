@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,38 +14,20 @@ from snapenv.model.launch import (
     PROJECT_LABEL,
     USER_LABEL,
     Counted,
-    InImage,
-    Launch,
-    Mount,
-    RunRecord,
     RunState,
 )
 from snapenv.steps.launching import end_run
 from snapenv.steps.resuming import find_training
 from snapenv.usage.ledger import open_ledger
-from snapenv.workflows.run import Run, run
-from tests.fakes import DESCRIBED, FakeRuns
+from snapenv.workflows.run import run
+from tests.fakes import DESCRIBED
+from tests.workflows.failing_runs import Failing, checkpoint, record, request
 from tests.workflows.services import EngineWithBase, services
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from snapenv.model.launch import Ended
     from snapenv.ports import Services
-
-
-@dataclass
-class Failing(FakeRuns):
-    """Each run ends with the next of ``codes``, after ``before_end`` was done."""
-
-    codes: list[int] = field(default_factory=list)
-    before_end: Callable[[str], None] = lambda _: None
-
-    def run(self, launch: Launch) -> Ended:
-        self.exit_code = self.codes.pop(0)
-        ended = super().run(launch)
-        self.before_end(launch.run)
-        return ended
 
 
 @pytest.fixture
@@ -62,42 +41,6 @@ def project(tmp_path: Path) -> Path:
 def failing(tmp_path: Path) -> tuple[Failing, Services]:
     runs = Failing()
     return runs, replace(services(), containers=runs, state=tmp_path / "state")
-
-
-def record(project: Path, run_: str = "first") -> RunRecord:
-    mounts = (Mount(source=str(project), target=str(project)),)
-    launch = Launch(
-        run=run_,
-        place=InImage(id="sha256:a", name="tag"),
-        argv=("train",),
-        folder=str(project),
-        mounts=mounts,
-        variables={"SNAPENV_SCRATCH": "/tmp/snapenv"},
-    )
-    return RunRecord(
-        run=run_,
-        kind="run",
-        ref="tag",
-        snapshot=None,
-        created="2026-01-01T00:00:00Z",
-        engine="unix:///x",
-        results=str(project / "runs"),
-        detached=False,
-        launch=launch,
-    )
-
-
-def checkpoint(folder: Path, *, at: int = 1_800_000_000) -> Path:
-    last = folder / "weights" / "last.pt"
-    last.parent.mkdir(parents=True)
-    last.touch()
-    os.utime(last, (at, at))
-    return folder
-
-
-def request(project: Path, **fields: object) -> Run:
-    asked = Run(ref="", repository="x", argv=(), folder=project, runs=project / "runs")
-    return replace(asked, **fields)
 
 
 def test_the_newest_training_of_a_run_is_found(project: Path) -> None:
