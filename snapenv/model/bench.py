@@ -34,7 +34,7 @@ class BenchOptions(Struct, frozen=True, kw_only=True):
     amp: bool = True  # mixed precision
     cache: Cache = "none"  # of decoded images
     compile: bool = False  # by torch.compile
-    channels_last: bool = False  # the order of the tensors in memory
+    channels_last: bool = False  # False leaves it to ultralytics; in a result, as it was
     augment: bool = True  # without it the losses do not depend on workers
     device: str = "cpu"  # or a number of a GPU
     warmup_steps: int = 10  # before those that are measured
@@ -80,6 +80,7 @@ class GpuUse(Struct, frozen=True, kw_only=True):
     max_clock_mhz: int | None  # that the GPU allows
     throttled: tuple[str, ...] = ()  # NVML's reasons, sorted
     pcie: str | None = None  # "gen 4 x16", under load
+    pcie_max: str | None = None  # that the GPU and its slot allow
 
 
 class BenchRun(Struct, frozen=True, kw_only=True):

@@ -64,6 +64,14 @@ int nvmlDeviceGetCurrPcieLinkWidth(void *device, unsigned *width) {
     *width = 16;
     return number("STUB_NOT_SUPPORTED");
 }
+int nvmlDeviceGetMaxPcieLinkGeneration(void *device, unsigned *generation) {
+    *generation = 5;
+    return number("STUB_NOT_SUPPORTED");
+}
+int nvmlDeviceGetMaxPcieLinkWidth(void *device, unsigned *width) {
+    *width = 16;
+    return number("STUB_NOT_SUPPORTED");
+}
 """
 CUDA = r"""
 #include <string.h>
@@ -128,6 +136,7 @@ def test_a_gpu_is_watched_while_it_works(watch: Callable[[Mapping[str, str]], Wa
         "power_limit_w": 450.0,
         "throttled": ["power cap", "thermal"],
         "pcie": "gen 4 x16",
+        "pcie_max": "gen 5 x16",
     }
     assert seldom
     assert not alive

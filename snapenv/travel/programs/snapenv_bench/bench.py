@@ -89,6 +89,7 @@ def measure(options: dict[str, Any], folder: Path, began: float) -> dict[str, ob
             "batch": trainer.batch_size,
             "amp": bool(trainer.amp),
             "device": "cpu" if device == "cpu" else wanted,
+            "channels_last": not all(each.is_contiguous() for each in trainer.model.parameters()),
         },
         "step_ms": [round(ms, 3) for ms in steps.step_ms],
         "images_per_s": round(trainer.batch_size * 1000 / statistics.median(steps.step_ms), 3),
@@ -138,7 +139,6 @@ def _arguments(options: dict[str, Any], known: Container[str]) -> dict[str, obje
         "amp": options["amp"],
         "batch": options["batch"],
         "cache": False if options["cache"] == "none" else options["cache"],
-        "channels_last": options["channels_last"],
         "close_mosaic": 0,
         "compile": options["compile"],
         "deterministic": False,
@@ -156,6 +156,8 @@ def _arguments(options: dict[str, Any], known: Container[str]) -> dict[str, obje
         "warmup_epochs": 0.0,
         "workers": options["workers"],
     }
+    if options["channels_last"]:  # else as ultralytics decides: some do so on a GPU by themselves
+        arguments["channels_last"] = True
     if not options["augment"]:
         arguments.update(dict.fromkeys(_AUGMENTATION, 0.0))
     return {name: value for name, value in arguments.items() if name in known}
@@ -196,6 +198,7 @@ def _gpu(watch: Watch | None, steps: Steps, batch: int) -> dict[str, object]:
         "max_clock_mhz": seen.get("max_clock_mhz"),
         "throttled": seen.get("throttled", []),
         "pcie": seen.get("pcie"),
+        "pcie_max": seen.get("pcie_max"),
     }
 
 

@@ -72,6 +72,7 @@ class Watch:
             **summarize(self._samples, joules=used, images=images, seconds=seconds),
             "max_clock_mhz": self._ask("nvmlDeviceGetMaxClockInfo", self._nvml.NVML_CLOCK_SM),
             "power_limit_w": None if limit is None else limit / 1000,
+            "pcie_max": self._read_max_pcie(),
         }
 
     def _look_on(self) -> None:
@@ -95,6 +96,11 @@ class Watch:
     def _read_joules(self) -> float | None:
         millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption")
         return None if millijoules is None else millijoules / 1000
+
+    def _read_max_pcie(self) -> str | None:
+        generation = self._ask("nvmlDeviceGetMaxPcieLinkGeneration")
+        width = self._ask("nvmlDeviceGetMaxPcieLinkWidth")
+        return f"gen {generation} x{width}" if generation and width else None
 
     def _ask(self, question: str, *about: object) -> Any:  # noqa: ANN401
         """Ask; None where the GPU does not support it or the driver does not know it."""
