@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.launch.records import write_record
-from snapenv.model.launch import InVenv, Launch, RunRecord
+from snapenv.model.launch import InVenv, Launch
 from snapenv.model.usage import UsageRun
 from snapenv.targets.sampler_process import start_sampler
 from snapenv.targets.venv_runs import VenvRuns
 from snapenv.usage.ledger import open_ledger
 from snapenv.usage.sampler_place import lock_path, pipe_path
+from tests.samples import sample_run_record
 from tests.targets.processes import is_running
 from tests.working_gpus import working_gpus
 
@@ -95,17 +96,7 @@ class Machine:
 
     def record(self, launch: Launch, *, engine: str | None = None, user: str = "ann") -> None:
         """Write down that a run begins."""
-        record = RunRecord(
-            run=launch.run,
-            kind="run",
-            ref="tag",
-            snapshot=None,
-            created="2026-11-18T00:00:00Z",
-            engine=engine,
-            results=None,
-            detached=True,
-            launch=launch,
-        )
+        record = sample_run_record(launch.run, engine=engine, launch=launch)
         write_record(self.state, record)
         run = UsageRun(
             key=launch.run,

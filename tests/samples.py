@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from snapenv.lock.pins import pinned
 from snapenv.lock.store import make_snapshot
 from snapenv.model.conda import CondaArchive, CondaEnvironment, CondaLock, CondaPackage
 from snapenv.model.facts import PROBE_SCHEMA, Facts, Kernels, Native, NativeLibrary
 from snapenv.model.fingerprint import Conditions, Fingerprint, Speed
 from snapenv.model.hardware import Driver, Gpu, Hardware, System
+from snapenv.model.launch import InVenv, Launch, RunRecord
 from snapenv.model.python import (
     Distribution,
     Environment,
@@ -363,3 +366,19 @@ def _package(pin: Distribution) -> str:
         f'wheels = [{{ url = "https://files.example.com/{name}", '
         f'hashes = {{ sha256 = "{hashlib.sha256(name.encode()).hexdigest()}" }} }}]\n'
     )
+
+
+def sample_run_record(run: str = "261128-192551-4f2a", **fields: Any) -> RunRecord:  # noqa: ANN401
+    """Return what is written down of a run that began in a venv, in the background."""
+    record = RunRecord(
+        run=run,
+        kind="run",
+        ref="tag",
+        snapshot=None,
+        created="2026-11-18T00:00:00Z",
+        engine=None,
+        results=None,
+        detached=True,
+        launch=Launch(run=run, place=InVenv(folder="/env"), argv=("true",)),
+    )
+    return replace(record, **fields)

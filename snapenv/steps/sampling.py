@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.errors import (
@@ -24,14 +22,12 @@ from snapenv.errors import (
     SnapenvError,
     WriteError,
 )
-from snapenv.launch.records import now as rfc3339_now
-from snapenv.launch.records import read_end, read_record
-from snapenv.model.launch import RunEnd, RunRecord, RunState
+from snapenv.launch.records import read_record
 from snapenv.model.sampling import Moment
 from snapenv.model.usage import Beat, UsageRun
 from snapenv.steps import watching
-from snapenv.steps.launching import end_unseen
 from snapenv.steps.publishing import publish, retract
+from snapenv.steps.run_ends import RunEnds, Tracked
 from snapenv.usage.sampling import (
     Watched,
     before_end,
@@ -57,25 +53,9 @@ _RECENT_MS = 600_000  # the same, once that was done
 _NEVER_MS = 1 << 62
 _KEPT_MS = 90 * _DAY_MS  # of samples
 _HOUR_MS = 3_600_000
-_PATIENCE_MS = 10_000  # with a command that waits for the end itself, and knows more of it
 _SOON_S = 0.3
-_JUST_NOW_MS = 2000  # an engine tells ends to the second
 _UNWRITABLE = (WriteError, PlaceBusyError)
 _PASSING = (*_UNWRITABLE, EngineError, EngineMissingError, NotFoundError)
-
-
-class _Tracked(Struct, frozen=True, kw_only=True):
-    """A run, as it was at the last look."""
-
-    watched: Watched
-    record: RunRecord | None  # None where a command runs it that keeps none: verify
-    keeper: tuple[int, int] | None  # the command that began it, by its PID and start
-    start_boot_ms: int
-    pid: int | None = None
-    ended: Moment | None = None  # when it was first seen to be over
-    orphan: bool = False  # it began before the machine's last start
-    seen: bool = False  # by this sampler, while it went on
-    training: watching.Watched | None = None
 
 
 class Sampler:
@@ -86,9 +66,12 @@ class Sampler:
     ) -> None:
         self._ledger, self._services, self._sensors = ledger, services, sensors
         self._interval_ms = interval_ms
+        self._ends = RunEnds(
+            ledger=ledger, services=services, sensors=sensors, interval_ms=interval_ms
+        )
         self._host, self._boot_id = os.uname().nodename, sensors.boot_id()
         self._ticks = sensors.start_ticks(os.getpid()) or 0
-        self._tracked: dict[str, _Tracked] = {}
+        self._tracked: dict[str, Tracked] = {}
         self._settled: set[str] = set()
         self._events: list[UsageEvent] = []  # that the ledger has not yet
         self._last: Moment | None = None
@@ -148,18 +131,20 @@ class Sampler:
             return False
         return True
 
-    def _look_at(self, tracked: _Tracked, at: Moment, readings: Sequence[GpuReading]) -> None:
+    def _look_at(self, tracked: Tracked, at: Moment, readings: Sequence[GpuReading]) -> None:
         if tracked.watched.run.ended_ms is None:
-            tracked = self._see_state(tracked, at)
+            tracked = self._ends.see(tracked, at)
         run = tracked.watched.run
-        tracked = replace(tracked, training=self._watch_training(tracked, at))
+        if tracked.unseen:
+            self._events.append(event(run.key, run.ended_ms or at.wall_ms, "orphaned"))
+        tracked = replace(tracked, unseen=False, training=self._watch_training(tracked, at))
         self._tracked[run.key] = tracked
         if run.ended_ms is not None:
             self._settle(tracked, at, readings)
         elif tracked.ended is None:
             self._grow(tracked, at, readings)
 
-    def _watch_training(self, tracked: _Tracked, at: Moment) -> watching.Watched | None:
+    def _watch_training(self, tracked: Tracked, at: Moment) -> watching.Watched | None:
         """Read a training's epochs, and have it stopped where it is told to be."""
         if tracked.record is None:
             return None
@@ -172,7 +157,7 @@ class Sampler:
         except (SnapenvError, OSError):  # the next look tries again
             return tracked.training
 
-    def _begin(self, run: UsageRun, at: Moment) -> _Tracked:
+    def _begin(self, run: UsageRun, at: Moment) -> Tracked:
         """Begin with a run, or go on where another sampler has ended."""
         beat = self._ledger.beats().get(run.key)
         age_ms = max(at.wall_ms - run.started_ms, 0)
@@ -186,7 +171,7 @@ class Sampler:
             record = read_record(self._services.state or Path(), run.run)
         except NotFoundError:
             record = None
-        return _Tracked(
+        return Tracked(
             watched=Watched(run=run, since=since, rows=self._ledger.run_gpus_of(run.key)),
             record=record,
             keeper=(beat.pid, beat.ticks) if beat else None,
@@ -194,84 +179,7 @@ class Sampler:
             orphan=orphan,
         )
 
-    def _see_state(self, tracked: _Tracked, at: Moment) -> _Tracked:
-        """Find out whether a run goes on; one that is over is closed, unless its command does."""
-        record, run = tracked.record, tracked.watched.run
-        if record is None:
-            if tracked.orphan or self._keeper_ended(tracked):
-                return self._close_orphan(tracked, at)
-            return tracked
-        runs = self._services.containers if record.engine else self._services.processes
-        try:
-            state = runs.state(run.run)
-        except (EngineMissingError, EngineError):  # it may come back, and the run with it
-            return self._close_orphan(tracked, at) if tracked.orphan else tracked
-        if self._may_start(tracked, state):
-            return tracked
-        if state is None:
-            return self._close_orphan(tracked, at)
-        if state.running:
-            return replace(tracked, pid=state.pid if self._is_local(record) else None)
-        ended = tracked.ended or _end_moment(tracked, state, at)
-        is_late = at.boot_ms - ended.boot_ms >= _PATIENCE_MS
-        if not (record.detached or tracked.orphan or self._keeper_ended(tracked) or is_late):
-            return replace(tracked, ended=ended)
-        return self._close(replace(tracked, ended=ended), record, state, at)
-
-    def _may_start(self, tracked: _Tracked, state: RunState | None) -> bool:
-        """Return whether the command that began a run is there, and has yet to start it."""
-        waits = state is None or state.status == "created"
-        is_there = tracked.keeper is not None and not self._keeper_ended(tracked)
-        return waits and is_there and not tracked.orphan
-
-    def _is_local(self, record: RunRecord) -> bool:
-        return record.engine is None or self._services.engine.describe().local
-
-    def _keeper_ended(self, tracked: _Tracked) -> bool:
-        """Return whether the command that began a run is gone, as far as it is known."""
-        keeper = tracked.keeper
-        return keeper is not None and self._sensors.start_ticks(keeper[0]) != keeper[1]
-
-    def _close(self, tracked: _Tracked, record: RunRecord, state: RunState, at: Moment) -> _Tracked:
-        """Write down the end of a run that nobody else has seen."""
-        run, runs = tracked.watched.run, self._services.processes
-        if record.engine:
-            runs = self._services.containers
-        end = read_end(self._services.state or Path(), run.run)
-        end = end or end_unseen(record, runs, state, self._services)
-        if end.exit_code is None:
-            return self._close_orphan(tracked, at)
-        ended = tracked.ended or tracked.watched.since
-        return self._closed(tracked, ended, end)
-
-    def _close_orphan(self, tracked: _Tracked, at: Moment) -> _Tracked:
-        """End a run whose exit code nobody has seen: now, or at the last sign of its life."""
-        since, seen_ms = tracked.watched.since, at.boot_ms - tracked.watched.since.boot_ms
-        ended = (
-            (tracked.ended or at) if tracked.seen and seen_ms <= self._interval_ms * 2 else since
-        )
-        end = RunEnd(exit_code=None, finished=rfc3339_now(), cause="nobody has seen how it ended")
-        closed = self._closed(tracked, ended, end)
-        run = closed.watched.run
-        if run.ended_ms is not None and run.exit_code is None:  # its command did not come first
-            self._events.append(event(run.key, ended.wall_ms, "orphaned"))
-        return closed
-
-    def _closed(self, tracked: _Tracked, ended: Moment, end: RunEnd) -> _Tracked:
-        run = tracked.watched.run
-        fields = {
-            "ended_ms": ended.wall_ms,
-            "duration_ms": max(ended.boot_ms - tracked.start_boot_ms, 0),
-            "exit_code": end.exit_code,
-            "cause": end.cause,
-        }
-        try:
-            run = self._ledger.end_run(run.key, **fields)
-        except _UNWRITABLE:
-            return tracked
-        return replace(tracked, watched=replace(tracked.watched, run=run))
-
-    def _settle(self, tracked: _Tracked, at: Moment, readings: Sequence[GpuReading]) -> None:
+    def _settle(self, tracked: Tracked, at: Moment, readings: Sequence[GpuReading]) -> None:
         """Count the rest of a run that has ended, and make the time of its GPUs its own."""
         watched = tracked.watched
         late_ms = max(at.wall_ms - (watched.run.ended_ms or 0), 0)
@@ -288,12 +196,12 @@ class Sampler:
 
     def _grow(
         self,
-        tracked: _Tracked,
+        tracked: Tracked,
         at: Moment,
         readings: Sequence[GpuReading],
         *,
         is_last: bool = False,
-    ) -> _Tracked:
+    ) -> Tracked:
         """Add what was seen since the look before, and write it down."""
         load = self._load(tracked)
         watched = self._with_gpus(tracked.watched, readings, load)
@@ -307,14 +215,14 @@ class Sampler:
             self._publish(grown, readings)
         return grown
 
-    def _publish(self, tracked: _Tracked, readings: Sequence[GpuReading]) -> None:
+    def _publish(self, tracked: Tracked, readings: Sequence[GpuReading]) -> None:
         """Tell the machine's monitoring of a run, where its user wants that."""
         record, run = tracked.record, tracked.watched.run
         if record and (record.textfile or record.job_mapping):
             epochs = self._ledger.epochs(run.key) if run.training else ()
             publish(record, run, tracked.watched.rows, readings, epochs[-1] if epochs else None)
 
-    def _load(self, tracked: _Tracked) -> Load | None:
+    def _load(self, tracked: Tracked) -> Load | None:
         if tracked.pid is None:
             return None
         in_group = tracked.record is not None and tracked.record.engine is not None
@@ -332,7 +240,7 @@ class Sampler:
         except _UNWRITABLE:
             return watched
 
-    def _beat(self, tracked: _Tracked, at: Moment) -> Beat:
+    def _beat(self, tracked: Tracked, at: Moment) -> Beat:
         pid, ticks = tracked.keeper or (os.getpid(), self._ticks)
         return Beat(
             key=tracked.watched.run.key,
@@ -385,19 +293,6 @@ class Sampler:
         with contextlib.suppress(*_UNWRITABLE):  # the next time
             self._ledger.see_gpus(machine_gpus(self._host, at, readings))
             self._ledger.forget_samples(at.wall_ms - _KEPT_MS)
-
-
-def _end_moment(tracked: _Tracked, state: RunState, at: Moment) -> Moment:
-    """Return when a run ended that is seen to be over: to the millisecond, if that is just now."""
-    finished = state.finished
-    if finished is None:
-        return at
-    wall_ms = round(datetime.fromisoformat(finished[:19] + "+00:00").timestamp() * 1000)
-    ago_ms = at.wall_ms - wall_ms
-    if ago_ms <= _JUST_NOW_MS:
-        return at
-    boot_ms = max(at.boot_ms - ago_ms, tracked.watched.since.boot_ms)
-    return Moment(wall_ms=wall_ms, boot_ms=boot_ms)
 
 
 def _wall(moment: Moment) -> int:

@@ -131,15 +131,16 @@ def used_gpus(
 ) -> tuple[UsedGpu, ...]:
     """Return the GPUs of a run, with the models that the driver gives them.
 
-    Where it was given all and nobody knew them, these are all; where it was given none, those on
-    which its processes are, as in a venv of a machine whose driver has no files.
+    Where it was given all and nobody knew them, these are all, unless its processes are another
+    machine's; where it was given none, those on which its processes are, as in a venv of a machine
+    whose driver has no files.
     """
     models = {one.gpu: one.model for one in readings}
     used = [one.uuid for one in run.gpus]
     if run.gpus_asked is None:
         own = load.pids if load else frozenset()
         used += [one.gpu for one in _leaves(readings) if one.pids & own and one.gpu not in used]
-    elif not used:
+    elif not used and run.gpus_asked == "all" and load:
         used = [one.gpu for one in _leaves(readings)]
     known = {one.uuid: one.model for one in run.gpus}
     return tuple(UsedGpu(uuid=one, model=models.get(one) or known[one]) for one in used)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from snapenv.errors import EngineMissingError, WriteError
 from snapenv.launch.records import write_end, write_record
-from snapenv.model.launch import InVenv, Launch, RunEnd, RunRecord, RunState
+from snapenv.model.launch import RunEnd, RunState
 from snapenv.model.sampling import GpuReading, Load, Utilization
 from snapenv.model.usage import Beat, UsageEvent, UsageRun, UsedGpu
 from snapenv.ports import Services
@@ -22,6 +22,7 @@ from snapenv.steps.sampling import Sampler
 from snapenv.usage.ledger import Ledger, open_ledger
 from tests.fakes import SENSORS_START_MS as NOVEMBER
 from tests.fakes import FakeRuns, FakeSensors
+from tests.samples import sample_run_record
 from tests.small_disk import mounted
 from tests.workflows.services import services as fake_services
 
@@ -82,17 +83,7 @@ class Place:
 
     def begin(self, run: UsageRun = RUN, *, detached: bool = True, **record: Any) -> None:  # noqa: ANN401
         """Let a run begin: in the ledger, in the records, and as a process."""
-        launch = Launch(run=run.run, place=InVenv(folder="/env"), argv=("true",))
-        fields = {"engine": None, "results": None, "detached": detached, **record}
-        written = RunRecord(
-            run=run.run,
-            kind="run",
-            ref="tag",
-            snapshot=None,
-            created="2026-11-18T00:00:00Z",
-            launch=launch,
-            **fields,
-        )
+        written = sample_run_record(run.run, detached=detached, **record)
         write_record(self.services.state or Path(), written)
         self.ledger.put_run(run)
         self.runs.states[run.run] = RunState(run=run.run, status="running", pid=7)

@@ -224,10 +224,11 @@ def test_gpus_are_those_given_or_all_or_those_with_a_process_of_the_run() -> Non
         UsedGpu(uuid="GPU-1", model="NVIDIA H200"),
         UsedGpu(uuid="GPU-9", model="?"),
     )
-    every = used_gpus(replace(unnamed, gpus_asked="all"), readings, None)
+    every = used_gpus(replace(unnamed, gpus_asked="all"), readings, load)
     assert [one.uuid for one in every] == ["MIG-A", "GPU-1"]
     assert [one.uuid for one in used_gpus(unnamed, readings, load)] == ["GPU-1"]
     assert used_gpus(unnamed, readings, None) == ()
+    assert used_gpus(replace(unnamed, gpus_asked="all"), readings, None) == ()
 
 
 def test_a_divided_gpu_is_there_as_its_instances() -> None:

@@ -15,17 +15,19 @@ from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.launch.records import new_run_id
-from snapenv.model.launch import InVenv, Launch, RunRecord
 from snapenv.model.sampling import GpuReading, Utilization
 from snapenv.model.usage import EpochRow, RunGpu, UsageRun, UsedGpu
 from snapenv.steps.publishing import publish, retract
 from snapenv.usage.textfile import textfile
 from tests.engines.prometheus import free_port, make_node_exporter, make_prometheus
 from tests.engines.provide import provide
+from tests.samples import sample_run_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from snapenv.model.launch import RunRecord
 
 RUN = UsageRun(
     key="k",
@@ -140,19 +142,7 @@ def test_promtool_blames_nothing_but_the_labels_of_dcgm_exporter() -> None:
 
 
 def record(folder: Path) -> RunRecord:
-    return RunRecord(
-        run=RUN.run,
-        kind="run",
-        ref="tag",
-        snapshot=None,
-        created="2026-11-28T19:25:51Z",
-        engine=None,
-        results=None,
-        detached=True,
-        launch=Launch(run=RUN.run, place=InVenv(folder="/env"), argv=("true",)),
-        textfile=str(folder),
-        job_mapping=str(folder),
-    )
+    return sample_run_record(RUN.run, textfile=str(folder), job_mapping=str(folder))
 
 
 @pytest.fixture
