@@ -204,6 +204,7 @@ class Sampler:
     ) -> Tracked:
         """Add what was seen since the look before, and write it down."""
         load = self._load(tracked)
+        readings = self._without_ended(readings, load)
         watched = self._with_gpus(tracked.watched, readings, load)
         folded = fold(watched, at, readings, load, interval_ms=self._interval_ms)
         grown = replace(tracked, watched=folded.watched, seen=True)
@@ -227,6 +228,20 @@ class Sampler:
             return None
         in_group = tracked.record is not None and tracked.record.engine is not None
         return self._sensors.load(tracked.pid, in_group=in_group)
+
+    def _without_ended(
+        self, readings: Sequence[GpuReading], load: Load | None
+    ) -> tuple[GpuReading, ...]:
+        """Leave out processes that have ended since the GPUs were read: they may be the run's."""
+        own = load.pids if load else frozenset()
+
+        def is_there(pid: int) -> bool:
+            return pid in own or self._sensors.start_ticks(pid) is not None
+
+        return tuple(
+            replace(one, pids=frozenset(filter(is_there, one.pids))) if one.pids else one
+            for one in readings
+        )
 
     def _with_gpus(
         self, watched: Watched, readings: Sequence[GpuReading], load: Load | None

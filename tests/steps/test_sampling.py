@@ -433,6 +433,20 @@ def test_gpus_are_found_by_the_processes_of_a_run_that_names_none(place: Place) 
     assert place.allocated_ms() == place.run().duration_ms == 45_000
 
 
+def test_a_process_of_the_run_that_has_just_ended_is_nobody_elses(place: Place) -> None:
+    place.begin()
+    place.sensors.loads[7] = Load(pids=frozenset({7, 9}), cpu_ms=0, memory_bytes=0)
+    place.sensors.readings = (reading(80, pids=frozenset({8})),)
+    sampler = place.sampler()
+    looks(place, sampler, 0, 15_000)
+    assert place.told() == ()
+
+    place.sensors.ticks[8] = 1
+    looks(place, sampler, 15_000)
+
+    assert [event.kind for event in place.told()] == ["shared"]
+
+
 def test_what_the_machine_has_is_noted_and_old_samples_are_forgotten(place: Place) -> None:
     place.begin()
     sampler = place.sampler()
