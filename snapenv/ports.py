@@ -285,8 +285,10 @@ class Registry(Protocol):
         """
         ...
 
-    def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+    def read(self, ref: ImageRef, *, machine: str | None = None) -> RemoteImage:
         """Read the manifest and the config of an image for one kind of machine: ``amd64/v3``.
+
+        Without ``machine``, of the image that is there: of several, of this machine's.
 
         Raises:
             NotFoundError: The registry has no such image, or not for this machine.
@@ -298,10 +300,10 @@ class Registry(Protocol):
         self,
         ref: ImageRef,
         *,
-        machine: str = "amd64",
+        machine: str | None = None,
         configs: MutableMapping[str, Config] | None = None,
     ) -> RemoteImage | RemoteSnapshot:
-        """Read what a name is: an image for one kind of machine, or a snapshot alone.
+        """Read what a name is: an image, of one kind of machine as ``read`` says, or a snapshot.
 
         ``configs`` are those of images that were read before, by digest; it gets what is read now.
         """

@@ -11,6 +11,11 @@ from msgspec import Struct, field
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
+def image_architecture(machine: str) -> str:
+    """Return how images name a machine that the kernel names: ``arm64`` for ``aarch64``."""
+    return _ARCHITECTURES.get(machine, machine)
+
+
 class Gpu(Struct, frozen=True, kw_only=True):
     """One NVIDIA GPU as NVML reports it; no UUID and no serial number.
 
@@ -88,7 +93,7 @@ class System(Struct, frozen=True, kw_only=True):
     @property
     def architecture(self) -> str:
         """The machine as images name it: ``amd64``, ``arm64``."""
-        return _ARCHITECTURES.get(self.machine, self.machine)
+        return image_architecture(self.machine)
 
 
 class Hardware(Struct, frozen=True, kw_only=True):

@@ -329,6 +329,7 @@ class ShowResult(Result, Struct, frozen=True, kw_only=True):
     cuda: str | None = None  # that torch was built for
     ultralytics: str | None = None  # version
     packages: int | None = None  # how many
+    machine: str | None = None  # that it was captured on and runs on: "amd64", "arm64"
     driver: str | None = None  # that it was captured with
     gpus: tuple[str, ...] | None = None  # that it was captured on, by name
     baseline: Baseline | None = None  # the smoke-train of the capture

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from snapenv.content import write_all
 from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.artifact import RemoteSnapshot, artifact_layers, is_artifact
 from snapenv.model.attachment import is_fallback_tag
+from snapenv.model.hardware import image_architecture
 from snapenv.model.image import ImageRef, Layer, RemoteImage
 from snapenv.model.oci import (
     MANIFESTS,
@@ -97,8 +99,8 @@ class RegistryClient:
                 path = _below(following[1])
             raise RequestError(f"has more than {_MAX_PAGES} pages of tags")
 
-    def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
-        """Read the manifest and the config of an image for one kind of machine."""
+    def read(self, ref: ImageRef, *, machine: str | None = None) -> RemoteImage:
+        """Read the manifest and the config of an image."""
         described = self.describe(ref, machine=machine)
         if isinstance(described, RemoteSnapshot):
             raise NotFoundError(
@@ -112,10 +114,10 @@ class RegistryClient:
         self,
         ref: ImageRef,
         *,
-        machine: str = "amd64",
+        machine: str | None = None,
         configs: MutableMapping[str, Config] | None = None,
     ) -> RemoteImage | RemoteSnapshot:
-        """Read what a name is: an image for one kind of machine, or a snapshot alone."""
+        """Read what a name is: an image, or a snapshot alone."""
         repository = find_repository(ref)
         with _named(ref, repository):
             manifest, digest = self._manifest(repository, ref.digest or ref.tag or "latest")
@@ -124,7 +126,7 @@ class RegistryClient:
             if is_artifact(manifest):
                 return _snapshot(ref.at(digest), manifest)
             config = self._config(repository, manifest.config.digest, configs)
-        if config.architecture != machine.partition("/")[0]:
+        if machine and config.architecture != machine.partition("/")[0]:
             raise _other_machine(ref, repository, machine, (config.architecture,))
         return _image(ref.at(digest), manifest, config)
 
@@ -262,11 +264,14 @@ class RegistryClient:
         return Referrers(get, uploads, digest)
 
     def _chosen(
-        self, repository: Repository, ref: ImageRef, index: Index, machine: str
+        self, repository: Repository, ref: ImageRef, index: Index, machine: str | None
     ) -> tuple[Manifest, str]:
-        wanted = choose(index, machine)
+        own, available = image_architecture(os.uname().machine), machines(index)
+        wanted = choose(index, machine or own)
+        if wanted is None and machine is None and available:
+            wanted = choose(index, available[0])
         if wanted is None:
-            raise _other_machine(ref, repository, machine, machines(index))
+            raise _other_machine(ref, repository, machine or own, available)
         manifest, digest = self._manifest(repository, wanted)
         if isinstance(manifest, Index):
             raise DocumentError("an index within an index")

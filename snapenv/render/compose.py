@@ -57,6 +57,7 @@ class _View(Struct, frozen=True, kw_only=True):
     gpu_head: tuple[str, ...]
     env_head: tuple[str, ...]
     image: str
+    platform: str | None  # None is the usual one
     launch: Launch
     uid: int
     gid: int
@@ -101,7 +102,7 @@ def render_compose(work: Workload, options: ComposeOptions) -> Rendered:
 
 
 def _view(work: Workload, options: ComposeOptions) -> _View:
-    launch = work.launch
+    launch, machine = work.launch, work.label.machine
     user = launch.user
     mounts, settings = _mounts(work)
     runs = _literal(work.runs)
@@ -114,6 +115,7 @@ def _view(work: Workload, options: ComposeOptions) -> _View:
             work, how=("Read by docker compose; a variable of the shell goes first.",)
         ),
         image=str(work.image),
+        platform=f"linux/{machine}" if machine and machine != "amd64" else None,
         launch=launch,
         uid=user.uid if user else _UID,
         gid=user.gid if user else _UID,

@@ -201,7 +201,8 @@ def _view(
     labels = {**selector, "app.kubernetes.io/managed-by": "snapenv", **_declared_labels(launch)}
     in_project = kind in {"run", "workspace"}
     by_class = options.device_class is not None
-    selected = (parse_node_label(each, option="--node-selector") for each in options.node_selector)
+    named = (parse_node_label(each, option="--node-selector") for each in options.node_selector)
+    selected = {**_kind_of_node(work), **dict(named)}
     return _View(
         head=head_lines(work, how=()),
         kubectl=f"kubectl -n {options.namespace}" if options.namespace else "kubectl",
@@ -232,9 +233,18 @@ def _view(
         cpus=cpu_quantity(launch.cpus or _CPUS),
         cpus_limited=launch.cpus is not None,
         memory=quantity(launch.memory_bytes or _MEMORY_PER_SHM * shm_bytes),
-        node_selector=tuple(sorted(selected)),
+        node_selector=tuple(sorted(selected.items())),
         grace_s=launch.grace_s,
     )
+
+
+def _kind_of_node(work: Workload) -> dict[str, str]:
+    """Return the label of nodes that run the image, where that is not of the usual kind.
+
+    Source: https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-arch
+    """
+    machine = work.label.machine
+    return {"kubernetes.io/arch": machine} if machine and machine != "amd64" else {}
 
 
 def _declared_labels(launch: Launch) -> dict[str, str]:

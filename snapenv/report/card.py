@@ -55,6 +55,7 @@ def snapshot_card(snapshot: Snapshot, *, kind: str, name: str) -> ShowResult:
         cuda=torch.cuda if torch else None,
         ultralytics=versions.get("ultralytics"),
         packages=len(versions),
+        machine=lock.hardware.system.architecture,
         driver=driver.version if driver else None,
         gpus=tuple(dict.fromkeys(gpu.name for gpu in lock.hardware.gpus)),
         baseline=Baseline(
@@ -106,6 +107,7 @@ def registry_card(image: RemoteImage) -> ShowResult:
         cuda=label.cuda or tag.get("cuda"),
         ultralytics=label.ultralytics,
         packages=label.packages,
+        machine=image.machine,
         driver=label.driver.version if label.driver else None,
         gpus=label.gpus if written else None,
         snapenv=labels.get(VERSION_LABEL),
@@ -232,6 +234,7 @@ def _fact_lines(card: ShowResult) -> Iterator[str]:
         ("CUDA", (card.cuda,)),
         ("packages", (_packages_line(card),)),
         ("conda", (counted(len(card.conda), "package") if card.conda else None,)),
+        ("machine", (card.machine,)),
         ("hardware", (", ".join(card.gpus or ()), card.driver and f"driver {card.driver}")),
         ("baseline", (_baseline_line(card.baseline),)),
         ("sources", card.sources or ()),

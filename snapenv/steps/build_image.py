@@ -143,6 +143,7 @@ def build_unnamed(snapshot: Snapshot, options: BuildOptions, services: Services)
 
 def _build(snapshot: Snapshot, options: BuildOptions, services: Services) -> tuple[Snapshot, Image]:
     """Build, and return the snapshot as it was built: with its base pinned."""
+    _refuse_other_machine(snapshot, options, services)
     if options.compression == "zstd":
         _refuse_zstd(services)
     pinned = _pin_base(snapshot, options, services)
@@ -153,6 +154,28 @@ def _build(snapshot: Snapshot, options: BuildOptions, services: Services) -> tup
         )
         with services.progress.task(f"Building {snapshot.lock.tag}") as task:
             return pinned, services.engine.build(context, task)
+
+
+def _refuse_other_machine(snapshot: Snapshot, options: BuildOptions, services: Services) -> None:
+    """Refuse a build for another kind of machine, before anything is fetched for it.
+
+    Who has pulled the base for that kind, with ``docker pull --platform``, has an engine that
+    emulates it, and means it.
+
+    Raises:
+        BuildError: The engine's images are of another kind than the lock.
+    """
+    needed, engine = snapshot.lock.hardware.system.architecture, services.engine.describe()
+    if needed == engine.architecture:
+        return
+    base = wanted_base(snapshot, options).image
+    there = services.engine.find(base)
+    if there is None or there.machine != needed:
+        raise BuildError(
+            f"the environment was captured on {needed}, and this engine runs {engine.architecture}",
+            hint=f"Build it on a machine of {needed}; or emulate one, and pull its base first: "
+            f"docker pull --platform linux/{needed} {base}",
+        )
 
 
 def _refuse_zstd(services: Services) -> None:

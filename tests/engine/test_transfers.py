@@ -329,7 +329,7 @@ class Unreached(RegistryClient):
         super().__init__()
         self._failure = failure
 
-    def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+    def read(self, ref: ImageRef, *, machine: str | None = None) -> RemoteImage:
         del ref, machine
         raise self._failure
 

@@ -359,7 +359,7 @@ def test_a_base_of_which_its_registry_tells_nothing_is_told(tmp_path: Path, *, g
     write_snapshot(sample_snapshot(LOCK), tmp_path / "s")
 
     class Silent(FakeRegistry):
-        def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+        def read(self, ref: ImageRef, *, machine: str | None = None) -> RemoteImage:
             del ref, machine
             raise (NotFoundError if gone else RegistryError)("not now", hint="Later.")
 

@@ -15,6 +15,7 @@ from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, RegistryError
+from snapenv.model.hardware import image_architecture
 from snapenv.model.image import ImageRef, Layer, RemoteImage
 from snapenv.model.oci import DOCKER_MANIFEST, OCI_MANIFEST, Config, RunConfig
 from snapenv.network.session import Patience
@@ -89,7 +90,21 @@ def test_an_image_for_another_machine_is_not_found(client: RegistryClient, shelf
     there = shelf.push(machine="arm64")
 
     with pytest.raises(NotFoundError, match="for arm64, and not for amd64"):
-        client.read(there.ref)
+        client.read(there.ref, machine="amd64")
+
+
+@FORMS
+def test_where_no_machine_is_named_the_image_that_is_there_is_read(
+    client: RegistryClient, shelf: Shelf, form: str
+) -> None:
+    own = image_architecture(os.uname().machine)
+    ours, arm = shelf.push(machine=own), shelf.push("b", machine="riscv64", media_type=form)
+    both = shelf.push_index("i", ("riscv64", arm), (own, ours), media_type=INDEXES[form])
+    other = shelf.push_index("j", ("riscv64", arm), media_type=INDEXES[form])
+
+    read = [client.read(ref) for ref in (arm.ref, both, other)]
+
+    assert [one.machine for one in read] == ["riscv64", own, "riscv64"]
 
 
 def test_a_config_that_is_known_is_not_read_again(client: RegistryClient, shelf: Shelf) -> None:

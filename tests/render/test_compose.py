@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.errors import UsageError
 from snapenv.model.image import ImageRef
@@ -105,6 +106,17 @@ def test_a_line_of_the_settings_turns_the_gpus_off(tmp_path: Path) -> None:
     done = compose(tmp_path, "config", "--format", "json")
 
     assert devices(json.loads(done.stdout)["services"]["workspace"]) == []
+
+
+@pytest.mark.parametrize(("machine", "platform"), [("arm64", "linux/arm64"), ("amd64", None)])
+def test_an_image_for_arm64_says_so_to_the_engine(
+    tmp_path: Path, machine: str, platform: str | None
+) -> None:
+    work = workload(*TRAINING, label=replace(LABEL, machine=machine))
+
+    programs = resolved(render_compose(work, OWN), tmp_path)
+
+    assert {one.get("platform") for one in programs.values()} == {platform}
 
 
 def test_an_image_for_the_cpu_asks_for_no_gpus() -> None:

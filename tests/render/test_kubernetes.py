@@ -441,3 +441,21 @@ def test_one_input_gives_the_same_bytes() -> None:
     turned = {**WISHES, "variables": dict(reversed(WISHES["variables"].items()))}
 
     assert full() == render_kubernetes(workload(*COMMAND, **turned), OPTIONS)
+
+
+@pytest.mark.parametrize("machine", ["arm64", "amd64"])
+def test_an_image_for_arm64_comes_to_nodes_that_run_it(machine: str) -> None:
+    work = workload(*COMMAND, label=replace(LABEL, machine=machine))
+
+    rendered = render_kubernetes(work, replace(OPTIONS, node_selector=("disk=ssd",)))
+
+    pods = [
+        loaded["spec"]["template"]["spec"]
+        for file in rendered.files
+        for loaded in yaml.safe_load_all(file.content)
+        if "template" in loaded.get("spec", {})
+    ]
+    kind = {"kubernetes.io/arch": "arm64"} if machine == "arm64" else {}
+    assert [pod["nodeSelector"] for pod in pods] == [{"disk": "ssd", **kind}] * 3
+    alone = "# It runs on machines of arm64 alone."
+    assert [alone in file.content for file in rendered.files] == [machine == "arm64"] * 4

@@ -183,10 +183,10 @@ class FakeRegistry:
             raise NotFoundError(f"there is no {repository}", hint="See that it is right.")
         return tuple(found)
 
-    def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+    def read(self, ref: ImageRef, *, machine: str | None = None) -> RemoteImage:
         self._ask(ref.tagged)
         found = self.images.get(ref.tagged) or _remote(self.pushed.get(ref.tagged), ref)
-        if found is None or found.machine != machine:
+        if found is None or (machine and found.machine != machine):
             raise NotFoundError(f"there is no {ref} for {machine}", hint="See that it is right.")
         return found
 
@@ -194,7 +194,7 @@ class FakeRegistry:
         self,
         ref: ImageRef,
         *,
-        machine: str = "amd64",
+        machine: str | None = None,
         configs: MutableMapping[str, Config] | None = None,
     ) -> RemoteImage | RemoteSnapshot:
         described = self.find_snapshot(ref) or self.read(ref, machine=machine)

@@ -353,7 +353,7 @@ class Together(FakeRegistry):
     def __post_init__(self) -> None:
         self.gate = Barrier(10, timeout=30)
 
-    def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+    def read(self, ref: ImageRef, *, machine: str | None = None) -> RemoteImage:
         self.gate.wait()
         return super().read(ref, machine=machine)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,6 +87,43 @@ def test_the_image_keeps_every_file_that_an_image_needs(
     dockerfile = bytes(context.files[context.dockerfile]).decode()
     (copied,) = (line for line in dockerfile.splitlines() if line.startswith("COPY snapenv.toml"))
     assert sorted(copied.split()[1:-1]) == sorted(path.name for path in (tmp_path / "s").iterdir())
+
+
+def captured_on_arm(folder: Path) -> Path:
+    facts = sample_facts()
+    system = replace(facts.hardware.system, machine="aarch64")
+    seen = replace(facts, hardware=replace(facts.hardware, system=system))
+    write_snapshot(sample_snapshot(sample_lock(facts=seen)), folder / "arm")
+    return folder / "arm"
+
+
+def test_what_another_kind_of_machine_was_captured_on_is_refused_before_anything_is_fetched(
+    tmp_path: Path,
+) -> None:
+    engine, engine_there = EngineWithBase(), set(EngineWithBase().images)
+
+    with pytest.raises(BuildError) as refused:
+        build(captured_on_arm(tmp_path), REQUEST, services(engine))
+
+    assert refused.value.message == wording(
+        "the environment was captured on arm64, and this engine runs amd64"
+    )
+    assert "docker pull --platform linux/arm64" in str(refused.value.hint)
+    assert (engine.built, set(engine.images)) == ([], engine_there)
+
+
+@pytest.mark.parametrize(("machine", "built"), [("arm64", 1), ("amd64", 0)])
+def test_a_base_that_was_pulled_for_another_kind_of_machine_is_built_on(
+    tmp_path: Path, machine: str, built: int
+) -> None:
+    engine = EngineWithBase()
+    name = f"{REGISTRY}/nvidia/pytorch:25.10-py3"
+    engine.images[name] = replace(BASE, machine=machine)
+
+    with contextlib.suppress(BuildError):
+        build(captured_on_arm(tmp_path), REQUEST, services(engine))
+
+    assert len(engine.built) == built
 
 
 def test_a_certificate_authority_is_lent_to_the_build(snapshot: Path) -> None:

@@ -156,7 +156,7 @@ def test_a_registry_that_answers_nobody_is_an_error(engine: EngineWithBase) -> N
 class Loginless(FakeRegistry):
     """A registry whose login cannot be had."""
 
-    def read(self, ref: ImageRef, *, machine: str = "amd64") -> RemoteImage:
+    def read(self, ref: ImageRef, *, machine: str | None = None) -> RemoteImage:
         raise LoginError(f"no login for {ref} for {machine}", hint="See docker login.")
 
 

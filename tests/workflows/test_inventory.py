@@ -30,6 +30,8 @@ from tests.workflows.services import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from snapenv.model.snapshot import Lock
+
 NAME = f"{REPOSITORY}:{TAG}"
 EXACT = ImageRef.parse("nvcr.io/nvidia/pytorch:25.10-py3")
 OTHER_TAG = "train-py3.11-base-cpu"
@@ -84,6 +86,12 @@ def there(name: str = NAME, **changed: object) -> RemoteImage:
         created=CREATED,
     )
     return replace(image, **changed)
+
+
+def captured_on(machine: str) -> Lock:
+    lock = sample_lock()
+    system = replace(lock.hardware.system, machine=machine)
+    return replace(lock, hardware=replace(lock.hardware, system=system))
 
 
 @dataclass(kw_only=True)
@@ -179,15 +187,44 @@ def test_without_an_engine_the_registry_is_listed_with_a_warning() -> None:
 
 
 def test_an_image_for_another_machine_is_listed_with_the_reason() -> None:
-    registry = FakeRegistry(images={NAME: there(machine="arm64")})
+    labels = {**LABELS, NEEDS_LABEL: make_label(captured_on("aarch64"))}
+    registry = FakeRegistry(images={NAME: there(machine="arm64", labels=labels)})
 
     outcome = list_images(
         Listing(repository=REPOSITORY, remote=True), services(Shelf(), registry=registry)
     )
 
     (row,) = outcome.result.images
-    assert (row.tag, row.size_bytes, row.where, row.runs) == (TAG, None, "remote", "no")
-    assert f"there is no {NAME} for amd64" in str(row.reason)
+    assert (row.tag, row.size_bytes, row.where, row.runs) == (TAG, 700_000_000, "remote", "no")
+    assert row.reason == wording("platform: amd64, needed: arm64")
+
+
+@pytest.mark.parametrize(("machine", "runs"), [("aarch64", "yes"), ("x86_64", "no")])
+def test_an_engine_for_arm64_is_offered_images_for_arm64(machine: str, runs: str) -> None:
+    lock = captured_on(machine)
+    kind = lock.hardware.system.architecture
+    labels = {**LABELS, NEEDS_LABEL: make_label(lock)}
+    engine = Shelf()
+    engine.described = replace(engine.described, architecture="arm64")
+    request = Listing(repository=REPOSITORY, remote=True, device="cpu")
+    registry = FakeRegistry(images={NAME: there(machine=kind, labels=labels)})
+
+    (row,) = list_images(request, services(engine, registry=registry)).result.images
+
+    assert (row.runs, row.reason is None) == (runs, runs == "yes")
+
+
+def test_the_machine_of_a_capture_is_shown(tmp_path: Path) -> None:
+    lock = captured_on("aarch64")
+    write_snapshot(sample_snapshot(lock), tmp_path / "s")
+    labels = {**LABELS, NEEDS_LABEL: make_label(lock)}
+    registry = FakeRegistry(images={NAME: there(machine="arm64", labels=labels)})
+    ask = services(Shelf(), registry=registry)
+
+    shown = [show(ref, ask, repository=REPOSITORY) for ref in (NAME, str(tmp_path / "s"))]
+
+    assert [one.result.machine for one in shown] == ["arm64", "arm64"]
+    assert all("machine    arm64" in one.lines for one in shown)
 
 
 def test_a_repository_of_no_registry_is_not_asked_for() -> None:
@@ -278,6 +315,7 @@ def test_an_image_of_a_registry_is_shown_without_a_pull() -> None:
         "base       nvcr.io/nvidia/pytorch:25.10-py3",
         f"           @{DIGEST}",
         "CUDA       13.0",
+        "machine    amd64",
         wording("written by snapenv 1.0"),
         wording("The packages, sources and baseline lie in the image."),
         wording(
@@ -294,11 +332,12 @@ def test_the_label_of_an_image_tells_what_is_in_it_and_where_it_was_captured() -
 
     outcome = show(NAME, services(Shelf(), registry=registry), repository=REPOSITORY)
 
-    assert outcome.lines[8:13] == (
+    assert outcome.lines[8:14] == (
         "python     3.11.7",
         "torch      2.11.0+cu130",
         "CUDA       13.0",
         "packages   7, ultralytics 8.4.190",
+        "machine    amd64",
         "hardware   NVIDIA H200",
     )
     assert outcome.result.driver == "580.95.05"
