@@ -42,6 +42,7 @@ _COMMANDS = {
     "log": ("log", "log"),
     "audit": ("audit", "audit"),
     "bench": ("bench", "bench"),
+    "diagnose": ("diagnose", "diagnose"),
     "bases": ("bases", "bases"),
     "export": ("export", "export"),
     "import": ("import_", "import_"),

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from snapenv.model.bench import Bench
 from snapenv.model.clean import Freeable
+from snapenv.model.findings import Finding
 from snapenv.model.fingerprint import Fingerprint, Speed, Tier
 from snapenv.model.host import Host, Needs
 from snapenv.model.launch import Port, Status
@@ -360,6 +361,15 @@ class BenchResult(Result, Struct, frozen=True, kw_only=True):
     path: str | None  # of the venv engine
     bench: Bench  # what was measured
     others: tuple[OtherBench, ...]  # the oldest first
+
+
+class DiagnoseResult(Result, Struct, frozen=True, kw_only=True):
+    """What holds a training back, and what was measured of it."""
+
+    snapshot: str  # the digest
+    findings: tuple[Finding, ...]  # system, application, framework; the gravest of each first
+    next: str | None  # the id of the finding to act on; None without any
+    bench: Bench  # what was measured
 
 
 class FoundAdvisory(Struct, frozen=True, kw_only=True):

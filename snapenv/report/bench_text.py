@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
 def bench_lines(result: BenchResult) -> tuple[str, ...]:
     """Return what was measured, and how it compares with what was measured elsewhere."""
-    return tuple(map(printable, (*_measured(result.bench), *map(_other, result.others))))
+    lines = [*measured_lines(result.bench), *map(printable, map(_other, result.others))]
+    if result.bench.noisy:
+        lines.append("the steps differ much: measure again when nothing else runs on this machine")
+    return tuple(lines)
+
+
+def measured_lines(bench: Bench) -> tuple[str, ...]:
+    """Return what was measured."""
+    return tuple(map(printable, _measured(bench)))
 
 
 def _measured(bench: Bench) -> Iterator[str]:
@@ -46,8 +54,6 @@ def _measured(bench: Bench) -> Iterator[str]:
             f"95 % below {inference.latency_p95_ms:.1f} ms; "
             f"{inference.images_per_s:.1f} images/s at batch {inference.batch}",
         )
-    if bench.noisy:
-        yield "the steps differ much: measure again when nothing else runs on this machine"
 
 
 def _phases(runs: Sequence[BenchRun]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import functools
 import statistics
 from typing import TYPE_CHECKING
 
+from snapenv.model.bench import p95
 from snapenv.tuning.case import DATA_BOUND, QUOTA_THROTTLED, QUOTA_USED, Case, found, middle
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def find_quota(case: Case) -> Iterator[Finding]:
         yield _find(
             "cpu-quota",
             "error",
-            f"periods that a limit of {case.quota:g} CPUs cut short",
+            f"of its periods were cut short by a limit of {case.quota:g} CPUs",
             figure=case.throttled,
             threshold=QUOTA_THROTTLED,
             source="measured: 87 % with half a CPU, 5 % on a busy machine",
@@ -56,7 +57,7 @@ def find_quota(case: Case) -> Iterator[Finding]:
     yield _find(
         "cpu-quota",
         "error",
-        f"use of the {case.quota:g} CPUs that its control group allows",
+        f"of the {case.quota:g} CPUs that its control group allows are in use",
         figure=case.cpu_used / case.quota,
         threshold=QUOTA_USED,
         source="measured: all of a limit that holds a training back is used",
@@ -74,7 +75,8 @@ def find_cpu_bound(case: Case) -> Iterator[Finding]:
         yield _find(
             "cpu-bound",
             "error",
-            f"use of the {case.cpus:g} CPUs, with a GPU that is busy {utilization:.0%} of the time",
+            f"of the {case.cpus:g} CPUs are in use, while the GPU is busy {utilization:.0%} of the "
+            "time",
             figure=used,
             threshold=CPU_BUSY,
             source=f"Jobstats, for CPUs; {PROFILER}, for the GPU under {LOW_UTILIZATION:.0%}",
@@ -106,7 +108,7 @@ def find_other_work(case: Case) -> Iterator[Finding]:
         yield _find(
             "busy-machine",
             "warning",
-            f"load average of other programs for each of {cpus:g} CPUs",
+            f"load average of other programs, for each of {cpus:g} CPUs",
             figure=(load - case.cpu_used) / cpus,
             threshold=MOST_LOAD,
             unit="ratio",
@@ -132,12 +134,12 @@ def find_noise(case: Case) -> Iterator[Finding]:
     """Find times that differ too much for a small gain to be seen in them."""
     runs = case.bench.runs
     rates = [run.images_per_s for run in runs]
-    steps = statistics.median(_unsteady(run.step_ms) for run in runs)
+    steps = statistics.median(p95(run.step_ms) / statistics.median(run.step_ms) for run in runs)
     if steps > UNSTEADY_STEPS:
         yield _find(
             "noise",
             "warning",
-            "95th percentile of the steps, by their median",
+            "95th percentile of the steps over their median",
             figure=steps,
             threshold=UNSTEADY_STEPS,
             unit="ratio",
@@ -148,18 +150,13 @@ def find_noise(case: Case) -> Iterator[Finding]:
         yield _find(
             "noise",
             "warning",
-            "fastest run, by the slowest",
+            "fastest run over the slowest",
             figure=max(rates) / min(rates),
             threshold=UNSTEADY_RUNS,
             unit="ratio",
             source="measured: repeats lay 5 to 10 % apart on a quiet machine",
             next=_REPEAT,
         )
-
-
-def _unsteady(step_ms: tuple[float, ...]) -> float:
-    ordered = sorted(step_ms)
-    return ordered[int(0.95 * (len(ordered) - 1))] / statistics.median(ordered)
 
 
 def find_slow_clock(case: Case) -> Iterator[Finding]:
@@ -243,7 +240,7 @@ def find_small_shm(case: Case) -> Iterator[Finding]:
         yield _find(
             "shm",
             "warning",
-            "of /dev/shm, where loaders keep what they prepared",
+            "shared memory (/dev/shm), where loaders keep what they prepared",
             figure=shm,
             threshold=needed,
             above=False,
@@ -260,7 +257,7 @@ def find_many_workers(case: Case) -> Iterator[Finding]:
         yield _find(
             "workers",
             "warning",
-            "loaders, for the CPUs that there are",
+            "workers, for the CPUs that there are",
             figure=case.options.workers,
             threshold=case.cpus,
             unit="count",
