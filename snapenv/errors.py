@@ -26,6 +26,7 @@
     ├── TeamLedgerError           4   the team's ledger of usage does not answer, or refuses
     ├── UsageSourceError          4   what usage is imported from does not answer, or refuses
     ├── BenchError                4   a training that was to be measured did not train
+    ├── ExportError               4   an export of a model could not be tried
     ├── WriteError                4   the disk is full, or the place cannot be written
     ├── LockError                 5   something in the environment cannot be locked
     ├── LeakError                 5   something that would leave this machine holds a secret
@@ -181,6 +182,11 @@ class UsageSourceError(SnapenvError):
 class BenchError(SnapenvError):
     exit_code = 4
     slug = "bench"
+
+
+class ExportError(SnapenvError):
+    exit_code = 4
+    slug = "export"
 
 
 class WriteError(SnapenvError):

@@ -22,6 +22,7 @@ CODES = {
             "install",
             "smoke-train",
             "bench",
+            "export",
             "team-ledger",
             "usage-source",
             "write",

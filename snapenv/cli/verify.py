@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
@@ -25,7 +25,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.cli.app import App
+    from snapenv.model.exports import ExportFormat
     from snapenv.model.image import ImageRef
+
+
+class _Formats(click.ParamType["tuple[ExportFormat, ...]"]):
+    """Formats of exports with commas between them, each once."""
+
+    name = "FORMAT,…"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[ExportFormat, ...]:
+        one = click.Choice[str](_NAMES)
+        names = [one.convert(name, param, ctx) for name in value.split(",") if value]
+        return cast("tuple[ExportFormat, ...]", tuple(dict.fromkeys(names)))
+
+
+_NAMES = ("torchscript", "onnx", "openvino", "engine")
+_FORMATS = _Formats()
 
 
 @command(
@@ -33,6 +51,7 @@ if TYPE_CHECKING:
         "snapenv verify train-yolov8.4.190-base-cu130",
         "snapenv verify snapshots/train-yolov8.4.190-base-cu130 --engine venv --into .venv",
         "snapenv verify TAG --repository example.com/team/env --attest",
+        "snapenv verify train-yolov8.4.190-base-cu130 --exports onnx,openvino",
         "snapenv verify train-yolov8.4.190-base-cu130 --container snapenv-project",
     )
 )
@@ -49,6 +68,15 @@ if TYPE_CHECKING:
 @repository_option
 @smoke_option
 @device_option
+@option(
+    "--exports",
+    type=_FORMATS,
+    metavar="FORMAT,…",
+    default="",
+    envvar="SNAPENV_VERIFY_EXPORTS",
+    group="Training",
+    help="Export a model to torchscript, onnx, openvino or engine, and compare it with torch.",
+)
 @declared_options
 @rehash_option
 @report_option
@@ -73,6 +101,7 @@ def verify(
     repository: ImageRef,
     smoke: bool | None,
     device: str,
+    exports: tuple[ExportFormat, ...],
     rehash: bool,
     report: Path | None,
     attest: bool,
@@ -96,6 +125,7 @@ def verify(
         repository=str(repository),
         device=device,
         smoke=smoke,
+        exports=exports,
         rehash=rehash,
         report=report,
         attest=attest,

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from snapenv.model.bench import Bench
 from snapenv.model.clean import Freeable
+from snapenv.model.exports import Export
 from snapenv.model.findings import Finding
 from snapenv.model.fingerprint import Fingerprint, Speed, Tier
 from snapenv.model.host import Host, Needs
@@ -73,6 +74,7 @@ class ProofResult(Result, Struct, frozen=True, kw_only=True):
     tier: Tier | None = None  # None where nothing was trained
     losses: tuple[float | None, ...] | None = None  # one a step; None for one that is no number
     speed: Speed | None = None  # of this smoke-train
+    exports: tuple[Export, ...] | None = None  # with --exports, in that order
     attached: Attached | None = None  # the verification, with --attest
     verified_at: str | None = None  # with --require-verified, when it was verified before; RFC 3339
 

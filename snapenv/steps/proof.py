@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from snapenv.model.exports import ExportFormat
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import LastVerdict, Report, Row
 from snapenv.report.html import write_report
@@ -43,6 +44,7 @@ class ProofRequest(Struct, frozen=True, kw_only=True):
     smoke: bool | None = None
     rehash: bool = False  # read every file of an image again that has not changed
     report: Path | None = None
+    exports: tuple[ExportFormat, ...] = ()  # formats to export a model to, and to compare
 
 
 def proof_outcome(  # noqa: PLR0913 - all but four by name
@@ -67,6 +69,7 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
         services=services,
         existed=command == "verify",
         rehash=request.rehash,
+        exports=request.exports,
         diff=f"snapenv diff {source} {runnable.name}" if is_folder else None,
     )
     actual = proved.fingerprint
@@ -79,6 +82,7 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
             tier=proved.tier,
             losses=actual.values if actual else None,
             speed=actual.speed if actual else None,
+            exports=proved.exports or None,
         ),
         checks=(*runnable.checked, *proved.checks),
         lines=(*proved.notes, *proved.energy),

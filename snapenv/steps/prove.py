@@ -9,15 +9,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.errors import SmokeTrainError
+from snapenv.model.exports import Export
 from snapenv.model.facts import Facts
 from snapenv.model.fingerprint import Fingerprint, Tier
 from snapenv.model.image import Image
 from snapenv.model.outcome import Check, Verdict
 from snapenv.probe.inspect_image import inspect_image
 from snapenv.probe.probe import probe
+from snapenv.steps.exporting import require_gpu, try_exports_of
 from snapenv.steps.still_locked import keep_as_locked
 from snapenv.verify.compare import compare_facts
 from snapenv.verify.device import check_device
+from snapenv.verify.exports import export_check
 from snapenv.verify.fingerprint import (
     afterwards_check,
     compare_fingerprints,
@@ -31,6 +34,9 @@ from snapenv.verify.speed import compare_speed, energy_lines
 from snapenv.verify.verdict import judge
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from snapenv.model.exports import ExportFormat
     from snapenv.model.image import Image
     from snapenv.model.outcome import Topic
     from snapenv.model.snapshot import Lock
@@ -60,6 +66,7 @@ class Proved(Struct, frozen=True, kw_only=True):
     limits: tuple[float, float] | None = None
     energy: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    exports: tuple[Export, ...] = ()  # in the order in which they were asked for
 
 
 def prove_image(image: Image, target: Target, lock: Lock, services: Services) -> tuple[Check, ...]:
@@ -94,6 +101,7 @@ def prove(  # noqa: PLR0913 - all but two by name
     existed: bool = False,
     rehash: bool = False,
     diff: str | None = None,
+    exports: Sequence[ExportFormat] = (),
 ) -> Proved:
     """Compare the facts, then train where the lock has losses to compare with.
 
@@ -102,6 +110,8 @@ def prove(  # noqa: PLR0913 - all but two by name
 
     Raises:
         SmokeTrainError: A smoke-train is asked for and the lock has no baseline.
+        UsageError: One of ``exports`` is made on a GPU, and there is none.
+        ExportError, InstallError, LockError, PackageIndexError: No export can be tried.
     """
     baseline = lock.baseline
     if smoke and baseline is None:
@@ -110,6 +120,7 @@ def prove(  # noqa: PLR0913 - all but two by name
             hint="Capture again with --smoke, or restore with --no-smoke.",
         )
     facts, notes = _inspect(runnable, services, existed=existed, rehash=rehash)
+    require_gpu(exports, facts, runnable)
     compared = (
         replace(check, actual=f"{check.actual}, of {runnable.base_python}")
         if check.topic == "python" and not check.ok and runnable.base_python
@@ -119,6 +130,8 @@ def prove(  # noqa: PLR0913 - all but two by name
     checks = (*_entrypoint(runnable.image, services), *compared)
     if runnable.image and not any(check.fails for check in checks):
         keep_as_locked(runnable.image.id, services)
+    tried = try_exports_of(runnable, exports, facts, services) if exports else ()
+    checks = (*checks, *map(export_check, tried))
     about = (
         f"{runnable.name} is {lock.tag}" if existed else f"{lock.tag} is back in {runnable.name}"
     )
@@ -134,6 +147,7 @@ def prove(  # noqa: PLR0913 - all but two by name
         facts=facts,
         baseline=baseline,
         notes=notes,
+        exports=tried,
     )
     if smoke is False or baseline is None:
         return proved

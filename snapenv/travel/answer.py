@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import BinaryIO
 
+    from snapenv.model.carried import Content
     from snapenv.ports import Completed, Target
     from snapenv.travel.pack import Program
 
@@ -31,7 +32,7 @@ def run(  # noqa: PLR0913 - what ports.Target takes
     *,
     packed: bytes | None = None,
     flags: Sequence[str] = (),
-    files: Mapping[str, bytes] | None = None,
+    files: Mapping[str, Content] | None = None,
     environment: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
     stdout: BinaryIO | None = None,
@@ -45,9 +46,10 @@ def run(  # noqa: PLR0913 - what ports.Target takes
         EngineError: The container ended before the program did.
     """
     archive = f"{program}.pyz"
+    sent: dict[str, Content] = {archive: packed or pack(program), **(files or {})}
     return target.run(
         (target.python, *flags, "-B", archive, *arguments),
-        files={archive: packed or pack(program), **(files or {})},
+        files=sent,
         environment=environment,
         on_line=on_line,
         stdout=stdout,

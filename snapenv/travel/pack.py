@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Program = Literal[
     "snapenv_bench",
     "snapenv_check",
+    "snapenv_export",
     "snapenv_probe",
     "snapenv_resume",
     "snapenv_train",
@@ -36,6 +37,7 @@ _WITH_PYNVML: tuple[Program, ...] = ("snapenv_bench", "snapenv_probe", "snapenv_
 _WITH: dict[Program, tuple[Program, ...]] = {
     "snapenv_bench": ("snapenv_train",),
     "snapenv_check": ("snapenv_probe", "snapenv_train"),
+    "snapenv_export": ("snapenv_train",),
 }
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 _SOURCES = "sources.pyz"

@@ -1,0 +1,27 @@
+"""How far a model that was exported is from torch's, as values."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+ExportFormat = Literal["torchscript", "onnx", "openvino", "engine"]
+"""As ultralytics calls them; engine is TensorRT's."""
+
+
+class Export(Struct, frozen=True, kw_only=True):
+    """One export, and its outputs on images that are the same each time, compared with torch's.
+
+    What was compared is None where it was not, as ``missing`` or ``error`` say.
+    """
+
+    format: ExportFormat  # that it was exported to
+    runtime: str | None = None  # what ran it: "onnxruntime 1.22.0"
+    size_bytes: int | None = None  # of what was exported
+    box_difference: float | None = None  # the largest, as a share of the image's side
+    score_difference: float | None = None  # the largest of a class, of 0 to 1
+    boxes: int | None = None  # the best of all images, which were looked for
+    matched: int | None = None  # of these, how many overlap by more than 99 %
+    missing: tuple[str, ...] = ()  # modules that could not be found
+    error: str | None = None  # why there is nothing to compare

@@ -1,0 +1,1 @@
+"""Exports a model, runs it, and compares; travels to where the environment is."""

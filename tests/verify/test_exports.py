@@ -1,0 +1,191 @@
+"""A model that was exported is torch's, or it is named: judged on values, and tried for real."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from inline_snapshot import snapshot as wording
+from msgspec.structs import replace
+from uv import find_uv_bin
+
+from snapenv.errors import ExportError
+from snapenv.index.wheels import IndexWheels
+from snapenv.model.exports import Export
+from snapenv.ports import Completed
+from snapenv.steps.exporting import try_exports_of
+from snapenv.steps.runnable import Runnable
+from snapenv.targets.local import LocalTarget
+from snapenv.verify.exports import export_check, try_exports
+from tests.fakes import FakeTarget, FakeTask
+from tests.real_index import facts_of_this_machine
+from tests.samples import sample_distribution
+from tests.workflows.services import services
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from snapenv.model.exports import ExportFormat
+    from snapenv.model.facts import Facts
+
+GOOD = Export(
+    format="onnx",
+    runtime="onnxruntime 1.22.0",
+    size_bytes=12_000_000,
+    box_difference=3e-5,
+    score_difference=4e-5,
+    boxes=60,
+    matched=60,
+)
+
+AN_EDIT_OF_EVERY_ONNX_FILE = """
+try:
+    from ultralytics.engine.exporter import Exporter
+except ImportError:
+    pass
+else:
+    export_onnx = Exporter.export_onnx
+    def planted(self, *words, **named):
+        made = export_onnx(self, *words, **named)
+        import onnx
+        model = onnx.load(self.file.with_suffix(".onnx"))
+        weight = [one for one in model.graph.initializer if len(one.dims) == 4][0]
+        numbers = onnx.numpy_helper.to_array(weight).copy()
+        numbers.flat[0] += 0.001
+        weight.CopyFrom(onnx.numpy_helper.from_array(numbers, weight.name))
+        onnx.save(model, self.file.with_suffix(".onnx"))
+        return made
+    Exporter.export_onnx = planted
+"""
+
+
+def test_an_export_within_single_precision_is_torchs_model() -> None:
+    check = export_check(GOOD)
+
+    assert (check.id, check.ok, check.part, check.fix) == ("export.onnx", True, "workload", None)
+    assert check.actual == wording(
+        "onnxruntime 1.22.0: boxes 3.0e-05 of the image's side, scores 4.0e-05, 60 of 60 boxes matched"
+    )
+
+
+@pytest.mark.parametrize(
+    "apart",
+    [
+        replace(GOOD, box_difference=2.1e-4),
+        replace(GOOD, score_difference=2.1e-4),
+        replace(GOOD, matched=59),
+        replace(GOOD, box_difference=None, score_difference=None, error="RuntimeError: no"),
+        Export(format="onnx", missing=("onnxslim",)),
+        Export(format="engine", missing=("tensorrt",)),
+        Export(format="engine", error="torch sees no GPU"),
+    ],
+)
+def test_what_is_farther_or_was_not_compared_fails(apart: Export) -> None:
+    check = export_check(apart)
+
+    assert check.fails
+    assert check.fix
+
+
+def test_what_is_missing_is_named() -> None:
+    check = export_check(Export(format="onnx", missing=("onnx", "onnxslim")))
+
+    assert check.actual == "onnx, onnxslim cannot be imported"
+
+
+def test_how_far_tensorrt_is_off_only_warns_as_nobody_has_measured_it() -> None:
+    check = export_check(replace(GOOD, format="engine", box_difference=1e-3))
+
+    assert (check.ok, check.severity) == (False, "warning")
+
+
+@pytest.mark.parametrize(
+    ("done", "words"),
+    [
+        (Completed(exit_code=4, stdout="", stderr="torch"), "torch is not installed in"),
+        (Completed(exit_code=1, stdout="", stderr="snapenv-export: ValueError: x"), "ValueError"),
+        (Completed(exit_code=0, stdout="", stderr=""), "0 answers instead of one"),
+    ],
+)
+def test_where_no_export_can_be_tried_that_is_an_error(done: Completed, words: str) -> None:
+    target = FakeTarget(answers={"snapenv_export.pyz": done})
+
+    with pytest.raises(ExportError) as caught:
+        try_exports(target, ["onnx"], {}, device="cpu", task=FakeTask())
+
+    assert words in caught.value.message
+
+
+def tried(python: Path, *formats: ExportFormat) -> tuple[Export, ...]:
+    """Try exports with a layer from the index."""
+    outside = replace(services(), local=LocalTarget, uv=find_uv_bin, wheels=IndexWheels(None))
+    runnable = Runnable(target=LocalTarget(str(python)), device="cpu", name=".venv")
+    return try_exports_of(runnable, formats, facts_of(python), outside)
+
+
+def facts_of(python: Path) -> Facts:
+    """Return the versions of an environment, as far as a layer must fit them."""
+    found = (
+        folder.name.removesuffix(".dist-info").rpartition("-")
+        for folder in python.parents[1].glob("lib/python3*/site-packages/*.dist-info")
+    )
+    pins = [
+        sample_distribution(name.replace("_", "-").lower(), version) for name, _, version in found
+    ]
+    return facts_of_this_machine(*pins)
+
+
+def names(python: Path) -> set[str]:
+    return {path.name for path in python.parents[1].glob("lib/python3*/site-packages/*")}
+
+
+@pytest.mark.exact
+def test_exports_of_a_real_environment_are_torchs_model_and_leave_it_as_it_is(
+    exact_python: Path,
+) -> None:
+    before = names(exact_python)
+
+    torchscript, onnx = tried(exact_python, "torchscript", "onnx")
+
+    assert export_check(torchscript).ok, torchscript
+    assert export_check(onnx).ok, onnx
+    assert onnx.runtime
+    assert onnx.runtime.startswith("onnxruntime ")
+    assert (onnx.size_bytes or 0) > 12_000_000  # 3.15 million weights of 4 bytes
+    assert (onnx.boxes, onnx.missing, onnx.error) == (60, (), None)
+    assert (onnx.score_difference or 0) > 0
+    assert names(exact_python) == before
+    assert "onnx" not in before
+
+
+@pytest.mark.exact
+def test_one_weight_that_was_edited_is_caught(
+    exact_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(AN_EDIT_OF_EVERY_ONNX_FILE, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
+
+    (onnx,) = tried(exact_python, "onnx")
+
+    check = export_check(onnx)
+    assert check.fails
+    assert (onnx.error, onnx.missing) == (None, ())
+    assert (onnx.box_difference or 0) > 1e-3
+
+
+@pytest.mark.exact
+def test_without_a_layer_all_that_is_missing_is_named(exact_python: Path) -> None:
+    target = LocalTarget(str(exact_python))
+
+    (onnx,) = try_exports(target, ["onnx"], {}, device="cpu", task=FakeTask())
+
+    assert onnx == Export(format="onnx", missing=("onnx", "onnxslim", "onnxruntime"))
+
+
+@pytest.mark.exact
+@pytest.mark.full
+def test_openvino_in_single_precision_is_torchs_model(exact_python: Path) -> None:
+    (openvino,) = tried(exact_python, "openvino")
+
+    assert export_check(openvino).ok, openvino
