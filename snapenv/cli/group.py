@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
+_WHOLE = 1000  # characters of a sentence, which Click else cuts
+
+
 class LazyGroup(click.Group):
     """A group that knows the module and the function of each of its commands, in their order.
 
@@ -45,6 +48,13 @@ class LazyGroup(click.Group):
         module, function = self.table[cmd_name]
         command: click.Command = getattr(import_module(f"snapenv.cli.{module}"), function)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the first sentence of each command, all of it on a narrow terminal too."""
+        named = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, one.get_short_help_str(limit=_WHOLE)) for name, one in named if one]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, each a line to copy."""

@@ -126,7 +126,7 @@ def _remove_empty(path: Path) -> None:
 def _taken(path: Path) -> PlaceTakenError:
     return PlaceTakenError(
         f"{path} exists and is no empty folder",
-        hint="Give another folder with --into, or remove this one.",
+        hint="Name another folder, or remove this one.",
     )
 
 
@@ -134,5 +134,5 @@ def _cannot_write(path: Path, error: OSError) -> WriteError:
     why = "Not a directory" if error.errno == errno.ENOTDIR else error.strerror
     return WriteError(
         f"cannot write {path}: {why}",
-        hint="Give another place with --into, or see who may write to this one.",
+        hint="Name another folder, or see who may write to this one.",
     )

@@ -57,7 +57,7 @@ def _with_cost(
     if prices is None:
         raise UsageError(
             "--max-cost needs a price list",
-            hint="Name one: --prices FILE.toml, or prices in [tool.snapenv.usage].",
+            hint="Name one: --prices FILE.toml; see docs/usage.md.",
         )
     an_hour = sum(gpu_price(prices, model, today) for model in _models(launch, services))
     return replace(
@@ -76,7 +76,8 @@ def _models(launch: Launch, services: Services) -> Iterator[str]:
     """
     if launch.gpus is None:
         raise UsageError(
-            "--max-cost is of GPUs, and the run gets none", hint="Use --max-hours in its place."
+            "--max-cost counts GPU hours, and the run gets no GPU",
+            hint="Use --max-hours in its place.",
         )
     models = {gpu.uuid: gpu.name for gpu in services.gpus()}
     for uuid in launch.gpu_uuids or ("",):

@@ -40,6 +40,11 @@ OTHERS = "(others)"
 _FIRST_EFFECTIVE = EFFECTIVE_FROM_PERCENT * BUCKETS // 100
 
 
+def effective_ms(buckets: Sequence[int]) -> int:
+    """Return the time of a histogram at a utilisation of at least EFFECTIVE_FROM_PERCENT."""
+    return sum(buckets[_FIRST_EFFECTIVE:])
+
+
 class UsageRecords(Struct, frozen=True, kw_only=True):
     """What a ledger holds of some months."""
 
@@ -70,12 +75,12 @@ class Charge(Struct, frozen=True, kw_only=True):
     @property
     def effective_ms(self) -> int:
         """Return the time at a utilisation of at least EFFECTIVE_FROM_PERCENT."""
-        return sum(self.buckets[_FIRST_EFFECTIVE:])
+        return effective_ms(self.buckets)
 
     @property
     def idle_ms(self) -> int:
         """Return the time below it."""
-        return sum(self.buckets[:_FIRST_EFFECTIVE])
+        return sum(self.buckets) - self.effective_ms
 
     @property
     def unseen_ms(self) -> int:

@@ -236,8 +236,9 @@ def place_of(connection: psycopg.Connection[Any]) -> str:
 
 
 def _place(parts: Mapping[str, Any]) -> str:
-    database, host = parts.get("dbname") or "the login's own", parts.get("host")
-    return f"database {database}" + (f" at {host}" if host else "")
+    database, host = parts.get("dbname"), parts.get("host")
+    named = f"database {database}" if database else "the database named as the login"
+    return f"{named} at {host}" if host else named
 
 
 @contextlib.contextmanager

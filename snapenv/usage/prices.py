@@ -132,7 +132,8 @@ def read_prices(path: Path) -> PriceList:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise PriceListError(
-            f"the price list {path} cannot be read: {reason}", hint="Name another: --prices FILE"
+            f"the price list {path} cannot be read: {reason}",
+            hint="Name another: --prices FILE.toml.",
         ) from error
     return parse_prices(text, path=str(path))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from snapenv.model.usage import BUCKETS
+from snapenv.usage.charges import effective_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from snapenv.model.sampling import GpuReading
     from snapenv.model.usage import EpochRow, RunGpu, UsageRun
 
-_EFFECTIVE_BUCKET = 7 * BUCKETS // 10  # the first of those from 70 %
 _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
@@ -105,10 +104,10 @@ def _of_run(
     for gpu in run.gpus:
         labels = {"run": run.run, **_gpu_labels(gpu.uuid, by_gpu.get(gpu.uuid)), **declared}
         own = [row for row in rows if row.gpu == gpu.uuid]
-        effective_ms = sum(sum(row.buckets[_EFFECTIVE_BUCKET:]) for row in own)
+        effective = sum(effective_ms(row.buckets) for row in own)
         yield _RUN_GPU, labels, 1
         yield _ALLOCATED, labels, sum(row.allocated_ms for row in own) / 1000
-        yield _EFFECTIVE, labels, effective_ms / 1000
+        yield _EFFECTIVE, labels, effective / 1000
         if any(row.energy_mj is not None for row in own):
             yield _ENERGY, labels, sum(row.energy_mj or 0 for row in own) / 1000
     if last:

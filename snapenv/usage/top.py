@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from snapenv.errors import PriceListError
 from snapenv.model.usage import Training
 from snapenv.model.usage_top import TopGpu, TopRun
-from snapenv.usage.charges import EFFECTIVE_FROM_PERCENT
+from snapenv.usage.charges import effective_ms
 from snapenv.usage.prices import gpu_cost
 
 if TYPE_CHECKING:
@@ -77,9 +77,7 @@ def _gpu(gpu: UsedGpu, samples: Iterable[Sample], rows: Iterable[RunGpu]) -> Top
 
 def _density(rows: Sequence[RunGpu]) -> float | None:
     covered_ms = sum(row.covered_ms for row in rows)
-    first = EFFECTIVE_FROM_PERCENT // 10
-    effective_ms = sum(sum(row.buckets[first:]) for row in rows)
-    return effective_ms / covered_ms if covered_ms else None
+    return sum(effective_ms(row.buckets) for row in rows) / covered_ms if covered_ms else None
 
 
 def _cost(run: UsageRun, prices: PriceList | None, now_ms: int) -> int | None:

@@ -123,7 +123,8 @@ def _for_programs(
     if prices is None or (form == "emissions" and not prices.co2):
         needs = "a price list" if prices is None else "a price list with [[co2]]"
         raise UsageError(
-            f"--format {form} needs {needs}", hint="Name one: --prices FILE; see docs/usage.md."
+            f"--format {form} needs {needs}",
+            hint="Name one: --prices FILE.toml; see docs/usage.md.",
         )
     own = of_month(records, asked.month)
     costs = all_costs(own, prices, asked)[asked.month]

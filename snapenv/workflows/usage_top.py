@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.model.outcome import Outcome
 from snapenv.model.usage_top import TopResult
 from snapenv.report.usage_top import top_lines
+from snapenv.steps.price_list import find_prices
 from snapenv.usage.ledger import reading_ledger
-from snapenv.usage.prices import read_prices
 from snapenv.usage.top import top_run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from snapenv.model.usage_top import TopRun
     from snapenv.ports import Services
     from snapenv.usage.ledger import Ledger
@@ -33,8 +32,9 @@ def show_top(
         LedgerError: The ledger cannot be read.
         LedgerVersionError: A newer snapenv made it.
         PriceListError: The price list is wrong.
+        UsageError: The project's pyproject.toml is damaged.
     """
-    priced = read_prices(prices) if prices else None
+    priced = find_prices(prices, Path.cwd())
     now_ms = time.time_ns() // 1_000_000
     with reading_ledger(services.state, os.environ) as ledger:
         runs = _open_runs(ledger, priced, now_ms) if ledger else ()

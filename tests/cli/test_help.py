@@ -47,6 +47,16 @@ def test_the_first_help_ends_with_the_whole_way() -> None:
         parse(words)
 
 
+@pytest.mark.parametrize("group", [cli, cli.get_command(click.Context(cli), "usage")])
+def test_a_narrow_terminal_cuts_no_sentence(group: click.Group) -> None:
+    context = click.Context(group, terminal_width=50)
+
+    text = group.get_help(context).partition("\nCommands:\n")[2].partition("\nExamples:")[0]
+
+    assert "..." not in text
+    assert max(map(len, text.splitlines())) <= 50
+
+
 @commands
 def test_each_example_is_a_command_line(name: str) -> None:
     command = COMMANDS[name]

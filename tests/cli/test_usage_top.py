@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from snapenv.model.usage import Sample
 from snapenv.usage.ledger import open_ledger
 from tests.command import Command, Program
+from tests.usage.usage_samples import PRICE_LIST
 from tests.usage.values import GPU_UUID, KEY, sample_usage_run
 
 if TYPE_CHECKING:
@@ -49,6 +50,20 @@ def test_what_runs_on_this_machine_is_told(ledger: Path) -> None:
     )
     assert 90_000 <= run["elapsed_ms"] < 150_000
     assert result["currency"] is None
+
+
+def test_costs_are_by_the_price_list_of_the_project(
+    ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "prices.toml").write_text(PRICE_LIST)
+    (tmp_path / "pyproject.toml").write_text('[tool.snapenv.usage]\nprices = "prices.toml"\n')
+    monkeypatch.chdir(tmp_path)
+
+    result = Command({"SNAPENV_LEDGER": str(ledger)}).result("usage", "top")
+
+    (run,) = result["runs"]
+    assert result["currency"] == "EUR"
+    assert 75_000 <= run["cost"] < 125_000  # 90 s and some of a GPU at 3 EUR an hour
 
 
 def test_in_a_pipe_it_is_told_once(ledger: Path) -> None:

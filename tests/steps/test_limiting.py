@@ -101,7 +101,7 @@ def test_a_run_that_continues_another_has_its_limits_but_for_what_is_asked_now(
 @pytest.mark.parametrize(
     ("launch", "named"),
     [
-        (replace(LAUNCH, gpus=None, gpu_uuids=()), "the run gets none"),
+        (replace(LAUNCH, gpus=None, gpu_uuids=()), "the run gets no GPU"),
         (replace(LAUNCH, gpu_uuids=("GPU-d",)), "GPU-d"),
         (replace(LAUNCH, gpu_uuids=("MIG-1",)), "MIG-1"),
         (replace(LAUNCH, gpu_uuids=()), "another machine"),
