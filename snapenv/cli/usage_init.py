@@ -12,7 +12,7 @@ from snapenv.cli.options import json_option
 if TYPE_CHECKING:
     from snapenv.cli.app import App
 
-_TO_GRANT = "Who may see what"
+_TO_GRANT = "Access"
 
 
 class MemberType(click.ParamType["tuple[str, str]"]):

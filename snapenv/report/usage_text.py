@@ -138,17 +138,17 @@ def _best_value(result: UsageReportResult) -> Iterator[str]:
             f"{row.metric} {row.best:.3f}",
             amounts.time(row.charged_ms or row.duration_ms),
             _UNKNOWN if row.memory_peak_bytes is None else size(row.memory_peak_bytes),
-            *((_money(row.cost), _money(row.cost_per_point)) if result.prices else ()),
+            *(
+                (amounts.money(row.cost), amounts.money(row.cost_per_point))
+                if result.prices
+                else ()
+            ),
         )
         for row in result.board[:_BEST]
     ]
     money = (result.prices.currency, "a point") if result.prices else ()
     yield ""
     yield from aligned((("best value", "model", "best", "time", "memory", *money), *table))
-
-
-def _money(micros: int | None) -> str:
-    return _UNKNOWN if micros is None else amounts.money(micros)
 
 
 def _trend(result: UsageReportResult) -> Iterator[str]:
@@ -160,8 +160,8 @@ def _trend(result: UsageReportResult) -> Iterator[str]:
             str(one.totals.runs),
             amounts.time(one.totals.charged_ms),
             amounts.percent(one.totals.density),
-            _UNKNOWN if one.unallocated_ms is None else amounts.time(one.unallocated_ms),
-            *((_money(one.totals.cost),) if result.prices else ()),
+            amounts.time(one.unallocated_ms),
+            *((amounts.money(one.totals.cost),) if result.prices else ()),
         )
         for one in result.months
     ]

@@ -181,14 +181,7 @@ def _bill(result: UsageReportResult) -> Table:
 def _rows(result: UsageReportResult) -> Table:
     table = _usage_table(result, result.rows, id_="rows", title=_TITLES[result.by])
     _, cost = _cost_cells([row.totals.cost for row in result.rows])
-    return Table(
-        id=table.id,
-        title=table.title,
-        heads=table.heads,
-        lines=table.lines,
-        total=Line(name="in all", cells=_used_cells(result.total, cost)),
-        kinds=table.kinds,
-    )
+    return replace(table, total=Line(name="in all", cells=_used_cells(result.total, cost)))
 
 
 def _environments(result: UsageReportResult) -> Table:
@@ -223,7 +216,7 @@ def _used_cells(totals: UsageTotals, cost: tuple[str, ...]) -> tuple[str, ...]:
         f"{totals.runs}",
         time(totals.charged_ms),
         percent(totals.density),
-        "unknown" if totals.energy_mj is None else energy(totals.energy_mj),
+        energy(totals.energy_mj),
         *cost,
     )
 
@@ -276,7 +269,7 @@ def _board(result: UsageReportResult) -> Table:
                     f"{row.epochs}",
                     time(row.charged_ms),
                     "unknown" if row.memory_peak_bytes is None else size(row.memory_peak_bytes),
-                    *((_cents(row.cost), _cents(row.cost_per_point)) if priced else ()),
+                    *((money(row.cost), money(row.cost_per_point)) if priced else ()),
                 ),
             )
             for row in result.board
@@ -334,8 +327,8 @@ def _months(result: UsageReportResult) -> Table:
                     f"{month.totals.runs}",
                     time(month.totals.charged_ms),
                     percent(month.totals.density),
-                    "unknown" if month.unallocated_ms is None else time(month.unallocated_ms),
-                    *((_cents(month.bill),) if priced else ()),
+                    time(month.unallocated_ms),
+                    *((money(month.bill),) if priced else ()),
                 ),
             )
             for month in result.months
@@ -401,10 +394,6 @@ def _cost_head(
     result: UsageReportResult, sum_of_costs: tuple[str, ...], of: str = "cost"
 ) -> tuple[str, ...]:
     return (f"{of} in {_currency(result)}",) if sum_of_costs else ()
-
-
-def _cents(micros: int | None) -> str:
-    return "unknown" if micros is None else money(micros)
 
 
 def _currency(result: UsageReportResult) -> str:

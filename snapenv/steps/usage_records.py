@@ -10,13 +10,11 @@ from msgspec import Struct
 from snapenv.sizes import counted
 from snapenv.steps.handing_over import hand_over_to
 from snapenv.usage.charges import UsageRecords
-from snapenv.usage.ledger import ledger_path, open_ledger
+from snapenv.usage.ledger import ledger_path, open_ledger, reading_ledger
 from snapenv.usage.months import month_span
 from snapenv.usage.postgres import open_team_ledger, team_url
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from snapenv.ports import Services
     from snapenv.usage.postgres import TeamLedger
     from snapenv.usage.reading import SharedReading
@@ -46,17 +44,9 @@ def read_records(services: Services, first: str, last: str) -> LedgerView:
     if url := team_url(os.environ):
         with open_team_ledger(url) as team:
             return _read_team(team, services, first, last)
-    path = _own_path(services)
-    if path is None:
-        return LedgerView(records=UsageRecords())
-    with open_ledger(path, read_only=True) as ledger:
-        return LedgerView(records=records_of(ledger, first, last))
-
-
-def _own_path(services: Services) -> Path | None:
-    """Return where this machine's ledger is; None where there is none."""
-    path = ledger_path(services.state, os.environ) if services.state else None
-    return path if path and path.exists() else None
+    with reading_ledger(services.state, os.environ) as ledger:
+        records = records_of(ledger, first, last) if ledger else UsageRecords()
+    return LedgerView(records=records)
 
 
 def _read_team(team: TeamLedger, services: Services, first: str, last: str) -> LedgerView:
@@ -73,8 +63,8 @@ def _read_team(team: TeamLedger, services: Services, first: str, last: str) -> L
 
 def _hand_over(team: TeamLedger, services: Services) -> tuple[str, ...]:
     """Hand over what this machine has; return what to look out for."""
-    path = _own_path(services)
-    if path is None or "member" not in team.roles:
+    path = ledger_path(services.state, os.environ) if services.state else None
+    if path is None or not path.exists() or "member" not in team.roles:
         return ()
     with open_ledger(path) as ledger:
         handed = hand_over_to(team, ledger)
