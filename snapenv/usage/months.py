@@ -29,6 +29,18 @@ def shift_month(month: str, by: int) -> str:
     return f"{year:04}-{number + 1:02}"
 
 
+def by_month(until_ms: int, duration_ms: int) -> tuple[tuple[str, int], ...]:
+    """Split a time that ends at ``until_ms`` at the ends of months, the earliest month first."""
+    parts = list[tuple[str, int]]()
+    while True:
+        month = month_of(until_ms - 1 if duration_ms else until_ms)
+        part_ms = min(duration_ms, until_ms - month_span(month)[0])
+        parts.append((month, part_ms))
+        until_ms, duration_ms = until_ms - part_ms, duration_ms - part_ms
+        if duration_ms <= 0:
+            return tuple(reversed(parts))
+
+
 def _start_ms(month: str) -> int:
     first = dt.datetime(int(month[:4]), int(month[5:]), 1, tzinfo=dt.timezone.utc)
     return int(first.timestamp()) * 1000

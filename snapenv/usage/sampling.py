@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -24,6 +23,7 @@ from snapenv.model.usage import (
     UsedGpu,
     UtilSource,
 )
+from snapenv.usage.months import by_month, month_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -168,24 +168,6 @@ def machine_gpus(host: str, now: Moment, readings: Sequence[GpuReading]) -> tupl
         MachineGpu(host=host, gpu=one.gpu, model=one.model, first_ms=at_ms, last_ms=at_ms)
         for one in _leaves(readings)
     )
-
-
-def by_month(until_ms: int, duration_ms: int) -> tuple[tuple[str, int], ...]:
-    """Split a time that ends at ``until_ms`` at the ends of months of UTC, the earliest first."""
-    parts = list[tuple[str, int]]()
-    while True:
-        first_ms = _first_of_month(until_ms - 1 if parts or duration_ms else until_ms)
-        part_ms = min(duration_ms, until_ms - first_ms)
-        parts.append((month_of(first_ms), part_ms))
-        duration_ms -= part_ms
-        until_ms = first_ms
-        if duration_ms <= 0:
-            return tuple(reversed(parts))
-
-
-def month_of(at_ms: int) -> str:
-    """Return the month of UTC: ``2026-11``."""
-    return _utc(at_ms).strftime("%Y-%m")
 
 
 class _Seen(Struct, frozen=True, kw_only=True):
@@ -376,12 +358,3 @@ def _plus(known: int | None, more: int | None, share: float) -> int | None:
 
 def _peak(known: int | None, new: int | None) -> int | None:
     return max((one for one in (known, new) if one is not None), default=None)
-
-
-def _first_of_month(at_ms: int) -> int:
-    first = _utc(at_ms).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return round(first.timestamp() * 1000)
-
-
-def _utc(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(0, timezone.utc) + timedelta(milliseconds=at_ms)

@@ -17,7 +17,7 @@ from msgspec import Struct
 from snapenv.errors import UsageSourceError
 from snapenv.model.usage import RunGpu, UsageRun
 from snapenv.usage.imported import ImportedRun, imported_key, parse_image, summed
-from snapenv.usage.sampling import by_month
+from snapenv.usage.months import by_month
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

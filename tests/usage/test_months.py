@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.usage.months import is_month, month_of, month_span, shift_month
+from snapenv.usage.months import by_month, is_month, month_of, month_span, shift_month
 from snapenv.usage.prices import day_of, start_ms
 
 if TYPE_CHECKING:
@@ -50,3 +50,15 @@ def test_a_month_is_shifted_across_years(month: str, by: int, other: str) -> Non
 def test_what_is_no_month_is_told(text: str) -> None:
     assert not is_month(text)
     assert is_month("2026-11")
+
+
+def test_a_time_of_months_has_a_part_for_each() -> None:
+    day, december_ms = 86_400_000, NOVEMBER_MS + 30 * 86_400_000
+
+    assert by_month(december_ms + day, 61 * day) == (
+        ("2026-10", 30 * day),
+        ("2026-11", 30 * day),
+        ("2026-12", day),
+    )
+    assert by_month(december_ms, 5) == (("2026-11", 5),)
+    assert by_month(december_ms, 0) == (("2026-12", 0),)

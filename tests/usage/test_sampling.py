@@ -14,7 +14,6 @@ from snapenv.model.usage import MachineGpu, RunGpu, UsageRun, UsedGpu
 from snapenv.usage.sampling import (
     Folded,
     Watched,
-    by_month,
     fold,
     is_settled,
     machine_gpus,
@@ -108,18 +107,6 @@ def test_a_look_across_the_end_of_a_month_is_split_there() -> None:
 
     counted = [(one.month, one.allocated_ms, one.energy_mj) for one in done.watched.rows]
     assert counted == [("2026-11", 5000, 2000), ("2026-12", 10_000, 4000)]
-
-
-def test_a_time_of_months_has_a_part_for_each() -> None:
-    day = 86_400_000
-
-    assert by_month(DECEMBER + day, 61 * day) == (
-        ("2026-10", 30 * day),
-        ("2026-11", 30 * day),
-        ("2026-12", day),
-    )
-    assert by_month(DECEMBER, 5) == (("2026-11", 5),)
-    assert by_month(DECEMBER, 0) == (("2026-12", 0),)
 
 
 def test_energy_is_what_the_counter_grew_by_and_never_shrinks() -> None:
