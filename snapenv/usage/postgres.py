@@ -30,6 +30,7 @@ from snapenv.usage.postgres_schema import (
     VERSION,
 )
 from snapenv.usage.reading import SharedReading
+from snapenv.usage.role_sums import DETAILS
 from snapenv.usage.tables import BUCKET_COLUMNS, MACHINE_GPU, Table
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ _ROLES: dict[Role, str] = {"member": MEMBER, "manager": MANAGER, "finance": FINA
 _CONNECT_TIMEOUT_S = 5
 _TIMEOUT_MS = 30_000  # of a statement, and of what was sent and nobody confirms
 _SUMS = ("month", "gpu_model", "project", "is_rest", "is_correction", "runs", "allocated_ms")
-_DETAILS = ("usr", "purpose", "model", "tag", "snapshot", "failure")
 
 
 class RefusedRowError(Exception):
@@ -127,7 +127,7 @@ class TeamLedger(SharedReading):
 
     def sums(self, role: Role, first_month: str, last_month: str) -> tuple[UsageSum, ...]:
         """Return what a manager or finance may see of months, the last included, in order."""
-        details = _DETAILS if role == "manager" else ()
+        details = ("usr", *DETAILS) if role == "manager" else ()
         view = SUMS_OF_MANAGERS if role == "manager" else SUMS_OF_FINANCE
         names = (*_SUMS, *details, "energy_mj", "util_sources", *BUCKET_COLUMNS)
         rows = self._execute(

@@ -9,7 +9,7 @@ Six roles, of which none can log in:
 - ``snapenv_manager`` reads sums by project and pseudonym, ``snapenv_finance`` sums by project.
   They have no right on any table.
 
-``login`` is who handed a run over, as PostgreSQL knows him. ``person`` is whom it counts for: the
+``login`` is who handed a run over, as PostgreSQL knows them. ``person`` is whom it counts for: the
 same, but for a service, which hands over what others ran. A run is ``confirmed`` when its person
 may use its project: else only its login sees it, and sums count it for no project.
 
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from snapenv.usage.role_sums import DETAILS
 from snapenv.usage.tables import (
     BUCKET_COLUMNS,
     CORRECTION,
@@ -119,7 +120,7 @@ def views() -> Iterator[str]:
     )
     yield _USED
     yield _PROJECT_GROUP
-    yield _sums(SUMS_OF_MANAGERS, ("purpose", "model", "tag", "snapshot", "failure"), user=True)
+    yield _sums(SUMS_OF_MANAGERS, DETAILS, user=True)
     yield _sums(SUMS_OF_FINANCE, (), user=False)
     gpus = f"select {MACHINE_GPU.names} from {MACHINE_GPU.name}"  # noqa: S608 - own names
     yield f"create view {FLEET} with (security_barrier) as {gpus}"
