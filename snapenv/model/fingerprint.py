@@ -54,6 +54,36 @@ class MappedLibrary(Struct, frozen=True, kw_only=True):
     version: str | None = None  # where the file's name or the library itself tells it
 
 
+class RankPair(Struct, frozen=True, kw_only=True):
+    """How two ranks reach each other."""
+
+    ranks: tuple[int, int]  # from 0, the one that sends first
+    peer: bool | None = None  # each GPU reads the other's memory directly; None on the CPU
+    bytes_per_s: float  # of 16 MiB sent from the one to the other
+
+
+class RanksSpeed(Struct, frozen=True, kw_only=True):
+    """How fast several ranks were together."""
+
+    bytes_per_s: float  # of the bus, in an all-reduce of 64 MiB: as nccl-tests' busbw counts it
+    step_ms_median: float  # of a training step of all
+    pairs: tuple[RankPair, ...]  # each two, in order
+
+
+class Ranks(Struct, frozen=True, kw_only=True):
+    """A smoke-train of one process a device, by DistributedDataParallel.
+
+    Its losses are not those of one device: each rank has its own images and batch norm.
+    """
+
+    devices: tuple[str, ...]  # by rank: a GPU's name, or "cpu"
+    backend: Literal["nccl", "gloo"]  # of torch.distributed
+    losses: tuple[str, ...]  # of each step, the sum over all ranks, as ``float.hex`` writes it
+    checksums: tuple[str, ...]  # by rank: sha256 (hex) over its parameters after the last step
+    parted_at: int | None = None  # the first step after which these were not equal, from 1
+    inexact: tuple[int, ...] = ()  # ranks to which a sum of whole numbers came out wrong
+
+
 class Speed(Struct, frozen=True, kw_only=True):
     """How fast the smoke-train went; the first step is left out, it warms up.
 
@@ -75,6 +105,7 @@ class Speed(Struct, frozen=True, kw_only=True):
     pcie: str | None = None  # "gen 4 x16", the link as it was under load
     shm_bytes: int | None = None  # the size of /dev/shm
     cpu_count: int | None = None  # that the process may use
+    ranks: RanksSpeed | None = None  # of several devices together, where there were several
 
 
 class Cuda(Struct, frozen=True, kw_only=True):
@@ -96,6 +127,7 @@ class Fingerprint(Struct, frozen=True, kw_only=True):
     afterwards: str | None = None  # why training failed after its last step, where it did
     speed: Speed | None = None  # of this run; no part of what is compared bit for bit
     cuda: Cuda | None = None  # of this run and its machine; it does not travel
+    ranks: Ranks | None = None  # the same on several devices at once, where there were several
 
     @property
     def values(self) -> tuple[float, ...]:

@@ -225,7 +225,33 @@ def _baseline(
     from snapenv.verify.smoke_train import smoke_train
 
     with services.progress.task("Smoke-train, for the baseline") as task:
-        return smoke_train(target, device=request.device, task=task)
+        baseline = smoke_train(target, device=request.device, task=task)
+    return _with_ranks(baseline, request.device, facts, target, services)
+
+
+def _with_ranks(
+    baseline: Fingerprint, device: str, facts: Facts, target: Target, services: Services
+) -> Fingerprint:
+    """Train on all devices at once too, where several are asked for.
+
+    Raises:
+        SmokeTrainError: They do not work together, so that nothing can be compared with them.
+    """
+    from snapenv.verify.ranks import find_defect
+    from snapenv.verify.train_ranks import count_ranks, train_ranks
+
+    asked = count_ranks(device, gpus=len(facts.hardware.gpus))
+    if not asked:
+        return baseline
+    with services.progress.task("Smoke-train on several devices") as task:
+        answer = train_ranks(target, device=device, task=task)
+    defect = find_defect(asked, answer)
+    if defect:
+        raise SmokeTrainError(
+            f"several devices do not train together: {defect.actual} (expected: {defect.expected})",
+            hint=f"{defect.fix} Or capture with one: --device 0.",
+        )
+    return answer.added_to(baseline)
 
 
 def _loaded(facts: Facts) -> tuple[str, ...]:

@@ -29,8 +29,10 @@ from snapenv.verify.fingerprint import (
 )
 from snapenv.verify.libraries import compare_libraries
 from snapenv.verify.operators import compare_operators
+from snapenv.verify.ranks import check_ranks, compare_topology
 from snapenv.verify.smoke_train import smoke_train
 from snapenv.verify.speed import compare_speed, energy_lines
+from snapenv.verify.train_ranks import count_ranks, train_ranks
 from snapenv.verify.verdict import judge
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 _PACKAGES: tuple[Topic, ...] = ("python", "frameworks", "packages")
 _CPU = "cpu"
+_SEVERAL = 2
 _NO_CUDA = "gpu.torch"  # the preflight's check of a torch without CUDA
 _COMPARING = "Comparing every file with the lock"
 _READ = "its files were read on {}, and the image is the same; --rehash reads them again"
@@ -153,6 +156,7 @@ def prove(  # noqa: PLR0913 - all but two by name
         return proved
     with services.progress.task("Smoke-train, for the proof") as task:
         actual = smoke_train(runnable.target, device=runnable.device, task=task)
+    actual, of_ranks = _train_ranks(runnable, lock, facts, actual, services)
     same_packages = not any(check.fails for check in checks if check.topic in _PACKAGES)
     match = compare_fingerprints(baseline, actual, same_packages=same_packages)
     trained = (
@@ -162,6 +166,7 @@ def prove(  # noqa: PLR0913 - all but two by name
             baseline, actual, (lock.hardware.system.cpu, facts.hardware.system.cpu)
         ),
         *_device(actual, facts, runnable),
+        *of_ranks,
     )
     return replace(
         proved,
@@ -174,6 +179,22 @@ def prove(  # noqa: PLR0913 - all but two by name
         limits=tier_limits(match.tier),
         energy=energy_lines(actual.speed) if actual.speed else (),
     )
+
+
+def _train_ranks(
+    runnable: Runnable, lock: Lock, facts: Facts, trained: Fingerprint, services: Services
+) -> tuple[Fingerprint, tuple[Check, ...]]:
+    """Train on all devices at once, where several are asked for; add that to the fingerprint."""
+    asked = runnable.ranks
+    if asked is None:
+        asked = count_ranks(runnable.device, gpus=len(facts.hardware.gpus))
+    if asked < _SEVERAL:
+        return trained, ()
+    with services.progress.task("Smoke-train on several devices") as task:
+        answer = train_ranks(runnable.target, device=runnable.device, task=task)
+    links = compare_topology(lock.hardware.topology, facts.hardware.topology)
+    checks = check_ranks(asked, answer, lock.baseline)
+    return answer.added_to(trained), (*checks, *((links,) if links else ()))
 
 
 def _compare_trainings(

@@ -31,6 +31,7 @@ class Runnable(Struct, frozen=True, kw_only=True):
     target: Target
     device: str
     name: str
+    ranks: int | None = None  # GPUs that were named, where ``device`` says no more than all
     result: ProofResult = ProofResult()  # as far as it is known before the proof
     image: Image | None = None
     base_python: Path | None = None  # the folder of the Python that a venv was made with
@@ -48,6 +49,7 @@ def in_image(
     return Runnable(
         target=services.engine.image_target(image, python=IMAGE_PYTHON, gpus=gpus),
         device=device if device in {"auto", "cpu"} else "all",
+        ranks=None if device in {"auto", "cpu", "all"} else len(device.split(",")),
         name=str(ref),
         image=image,
         result=ProofResult(image=str(ref), digest=image.digest_in(ref.repository) or image.id),

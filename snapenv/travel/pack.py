@@ -27,6 +27,7 @@ Program = Literal[
     "snapenv_check",
     "snapenv_export",
     "snapenv_probe",
+    "snapenv_ranks",
     "snapenv_resume",
     "snapenv_train",
     "snapenv_workspace",
@@ -38,6 +39,7 @@ _WITH: dict[Program, tuple[Program, ...]] = {
     "snapenv_bench": ("snapenv_train",),
     "snapenv_check": ("snapenv_probe", "snapenv_train"),
     "snapenv_export": ("snapenv_train",),
+    "snapenv_ranks": ("snapenv_train",),
 }
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 _SOURCES = "sources.pyz"

@@ -95,18 +95,28 @@ def smoke_train(target: Target, *, device: str, task: Task) -> Fingerprint:
         InterpreterError: The target's interpreter cannot be executed.
         EngineError: The container ended before the program did.
     """
-    visible = {} if device in {"auto", "cpu", "all"} else {"CUDA_VISIBLE_DEVICES": device}
-    word = device if device in {"auto", "cpu"} else "cuda"
+    word = "cpu" if is_cpu(device) else device if device == "auto" else "cuda"
     done = run(
         target,
         "snapenv_train",
         ("--device", word),
-        environment={**ENVIRONMENT, **visible},
+        environment={**ENVIRONMENT, **visible(device)},
         on_line=lambda line: _note(line, task),
     )
     if done.exit_code != 0:
         raise explain_failure(done, python=target.python)
     return parse_fingerprint(done.stdout)
+
+
+def is_cpu(device: str) -> bool:
+    """Tell whether a device is the processor: ``cpu``, or ``cpu,cpu`` for two ranks on it."""
+    return set(device.split(",")) == {"cpu"}
+
+
+def visible(device: str) -> dict[str, str]:
+    """Return the variable that shows CUDA the GPUs which were named, and no other."""
+    named = not (is_cpu(device) or device in {"auto", "all"})
+    return {"CUDA_VISIBLE_DEVICES": device} if named else {}
 
 
 def parse_fingerprint(stdout: str) -> Fingerprint:

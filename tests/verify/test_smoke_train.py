@@ -262,7 +262,7 @@ def test_the_data_is_what_its_hash_says_and_the_same_as_recorded(
     code = (
         "import pathlib, snapenv_train.images as i; "
         "print(i.make_data(pathlib.Path(sys.argv[1]), 40)[1]); "
-        "print(i._draw(0)[1].decode())"
+        "print(i.draw_image(0)[1].decode())"
     )
 
     sha256, *labels = run_with(program, code, str(tmp_path / "data")).splitlines()

@@ -41,7 +41,7 @@ def make_data(folder: Path, count: int) -> tuple[Path, str]:
     (folder / "labels").mkdir()
     content = hashlib.sha256()
     for number in range(count):
-        pixels, labels = _draw(number)
+        pixels, labels = draw_image(number)
         (folder / "images" / f"{number:03}.png").write_bytes(_png(pixels))
         (folder / "labels" / f"{number:03}.txt").write_bytes(labels)
         content.update(pixels + labels)
@@ -56,8 +56,8 @@ def _list_validated(folder: Path) -> str:
     return "".join(f"{folder}/images/{number:03}.png\n" for number in range(_VALIDATED))
 
 
-def _draw(number: int) -> tuple[bytes, bytes]:
-    """Return one image's pixels, row by row, and its labels."""
+def draw_image(number: int) -> tuple[bytes, bytes]:
+    """Return one image's pixels, row by row, and its labels, one line a box."""
     noise = hashlib.shake_256(b"snapenv smoke image %d" % number)
     drawn = noise.digest(SIDE * SIDE * 3 + _BOXES * _NUMBERS)
     pixels = bytearray(drawn[_BOXES * _NUMBERS :])
