@@ -53,7 +53,7 @@ def test_nothing_is_found_on_a_quiet_machine(run: BenchRun) -> None:
 
 def test_periods_that_were_cut_short_tell_of_a_limit_of_cpus() -> None:
     limited = sample_cpu(
-        process_ms=600, loaders_ms=300, quota=0.5, periods=137, throttled_periods=119
+        process_ms=500, loaders_ms=200, quota=0.5, periods=137, throttled_periods=119
     )
 
     only = finding(sample_run(cpu=limited, options=BenchOptions(workers=1)))
@@ -106,6 +106,10 @@ def test_load_counts_for_all_cpus_of_the_machine() -> None:
 
     assert ids(sample_run(cpu=sample_cpu(load_average=30.0)), hardware=many) == []
     assert ids(sample_run(cpu=sample_cpu(load_average=30.0))) == ["system.busy-machine"]
+
+
+def test_the_training_itself_is_no_other_program() -> None:
+    assert ids(sample_run(cpu=sample_cpu(load_average=15.0))) == []
 
 
 def test_cpus_that_are_all_busy_hold_a_gpu_back() -> None:
@@ -276,7 +280,10 @@ def test_dali_is_thought_of_when_all_workers_decode() -> None:
         ON_GPU, options=options, phases=WAITING, cpu=sample_cpu(process_ms=600, loaders_ms=12_000)
     )
 
+    fewer = replace(run, options=COMPILED)
+
     assert ids(run) == ["application.data-wait", "framework.decoding"]
+    assert ids(fewer) == ["application.data-wait"]
 
 
 # ── together ─────────────────────────────────────────────────────────────────────────────────

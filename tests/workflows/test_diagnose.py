@@ -11,11 +11,11 @@ from snapenv.errors import NotFoundError
 from snapenv.lock.store import write_snapshot
 from snapenv.ports import Completed
 from snapenv.report.text import outcome_text
-from snapenv.steps.kept_benches import kept_benches
+from snapenv.steps.kept_benches import keep_bench, kept_benches
 from snapenv.tuning.measure import Measured
 from snapenv.workflows.diagnose import Diagnose, diagnose
 from tests.samples import sample_facts, sample_lock, sample_snapshot
-from tests.tuning.benches import QUIET, sample_run
+from tests.tuning.benches import QUIET, sample_bench, sample_run
 from tests.workflows.services import REPOSITORY, services, target
 
 if TYPE_CHECKING:
@@ -101,11 +101,13 @@ def test_a_warning_is_no_no(folder: Path) -> None:
 
 
 def test_what_was_measured_is_kept_and_read_again(folder: Path) -> None:
+    older = replace(sample_bench(sample_run()), machine="another", at="2020-01-01T00:00:00+00:00")
+    keep_bench(folder / "state", SNAPSHOT.digest, older)
     first = run(folder, WAITING)
 
     again = run(folder, QUIET, kept=True)
 
-    assert kept_benches(folder / "state", SNAPSHOT.digest) == (first.result.bench,)
+    assert kept_benches(folder / "state", SNAPSHOT.digest) == (older, first.result.bench)
     assert again.result == first.result
 
 
