@@ -8,7 +8,6 @@ Source: https://focus.finops.org/focus-specification/v1-2/, v1-3
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from snapenv.csv_text import Cell, Number, csv_text
 from snapenv.model.usage import UsageRun, UsageSum
 from snapenv.money import decimal_text, spread
 from snapenv.usage.charges import OTHERS
-from snapenv.usage.months import month_span
+from snapenv.usage.months import month_span, utc_text
 from snapenv.usage.pieces import Line
 from snapenv.usage.prices import MJ_OF_A_KWH, MS_OF_AN_HOUR
 
@@ -185,10 +184,10 @@ def _same(month: str, prices: PriceList) -> dict[str, Cell]:
         "BillingAccountId": prices.site,
         "BillingAccountName": prices.site,
         "BillingCurrency": prices.currency,
-        "BillingPeriodStart": _time(begin),
-        "BillingPeriodEnd": _time(end),
-        "ChargePeriodStart": _time(begin),
-        "ChargePeriodEnd": _time(end),
+        "BillingPeriodStart": utc_text(begin),
+        "BillingPeriodEnd": utc_text(end),
+        "ChargePeriodStart": utc_text(begin),
+        "ChargePeriodEnd": utc_text(end),
         "ChargeCategory": "Usage",
         "ChargeFrequency": "Usage-Based",
         "ServiceCategory": "AI and Machine Learning",
@@ -244,8 +243,8 @@ def _of_line(line: Line | None) -> dict[str, Cell]:
     price = Number(decimal_text(line.unit_price))
     sku = line.model if line.kind == "gpu" else "power"
     return {
-        "ChargePeriodStart": _time(line.since_ms),
-        "ChargePeriodEnd": _time(max(line.until_ms + _ALMOST_A_SECOND_MS, line.since_ms + 1000)),
+        "ChargePeriodStart": utc_text(line.since_ms),
+        "ChargePeriodEnd": utc_text(max(line.until_ms + _ALMOST_A_SECOND_MS, line.since_ms + 1000)),
         "ConsumedUnit": unit,
         "ContractedUnitPrice": price,
         "ListUnitPrice": price,
@@ -272,9 +271,3 @@ def _written(row: _Row) -> dict[str, Cell]:
         "ListCost": list_cost,
         "PricingQuantity": quantity,
     }
-
-
-def _time(at_ms: int) -> str:
-    """Write a moment in whole seconds, those that have begun."""
-    at = dt.datetime.fromtimestamp(at_ms // 1000, dt.timezone.utc)
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

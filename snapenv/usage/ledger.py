@@ -61,7 +61,6 @@ APPLICATION_ID = 0x536E7065  # "Snpe", in the file's header
 VERSION = 1
 _TIMEOUT_S = 10.0
 _MODE = 0o600
-_URLS = ("postgresql://", "postgres://")
 # Result codes, and the words that SQLite has for them: see sqlite3_errstr.
 _BUSY, _LOCKED, _READONLY, _IOERR, _FULL, _CANTOPEN = 5, 6, 8, 10, 13, 14
 _UNWRITABLE = (_READONLY, _IOERR, _FULL, _CANTOPEN)
@@ -108,7 +107,7 @@ def ledger_path(state: Path, environ: Mapping[str, str]) -> Path:
     A URL there is that of the team's ledger; this machine's is in the state folder then.
     """
     named = environ.get("SNAPENV_LEDGER", "")
-    if not named or named.startswith(_URLS):
+    if not named or "://" in named:
         return state / "usage.sqlite3"
     return Path(named).expanduser().absolute()
 

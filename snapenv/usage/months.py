@@ -1,4 +1,4 @@
-"""Months of UTC, as the ledger tells them apart: ``2026-11``."""
+"""Months of UTC, as the ledger tells them apart: ``2026-11``; and its moments as text."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ import re
 def month_of(at_ms: int) -> str:
     """Return the month of a moment."""
     return dt.datetime.fromtimestamp(at_ms / 1000, dt.timezone.utc).strftime("%Y-%m")
+
+
+def utc_text(at_ms: int) -> str:
+    """Write a moment as RFC 3339 in UTC, in whole seconds that have begun."""
+    return dt.datetime.fromtimestamp(at_ms // 1000, dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def is_month(text: str) -> bool:

@@ -64,9 +64,12 @@ class Taken(Struct, frozen=True, kw_only=True):
 
 
 def team_url(environ: Mapping[str, str]) -> str | None:
-    """Return the address of the team's ledger, which SNAPENV_LEDGER may hold; None for none."""
+    """Return the address of the team's ledger, which SNAPENV_LEDGER may hold; None for a file.
+
+    Whether it is of PostgreSQL is checked where it is opened.
+    """
     named = environ.get("SNAPENV_LEDGER", "")
-    return named if named.startswith(tuple(f"{scheme}://" for scheme in _SCHEMES)) else None
+    return named if "://" in named else None
 
 
 def check_url(url: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import defaultdict
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -26,7 +25,7 @@ from snapenv.sizes import first_of
 from snapenv.usage.board import best_value
 from snapenv.usage.charges import EFFECTIVE_FROM_PERCENT, OTHERS, Charge, charges_of
 from snapenv.usage.costs import Cost, month_costs
-from snapenv.usage.months import month_of, month_span, shift_month
+from snapenv.usage.months import month_of, month_span, shift_month, utc_text
 from snapenv.usage.prices import co2_on, day_of, day_pieces, gpu_line, power_on, to_micros
 from snapenv.usage.unallocated import Machines
 
@@ -81,9 +80,7 @@ def report_usage(
     row = trend[-1]
     return UsageReportResult(
         month=asked.month,
-        until=dt.datetime.fromtimestamp(until_ms / 1000, dt.timezone.utc).strftime(
-            "%Y-%m-%dT%H:%M:%SZ"
-        ),
+        until=utc_text(until_ms),
         source=asked.source,
         role=asked.role,
         by=asked.by,
@@ -109,11 +106,7 @@ def report_usage(
             month=asked.month,
         ),
         running=sum(_goes_on(of) for of in runs[asked.month]),
-        gaps_ms=sum(
-            event.value or 0
-            for event in records.events
-            if event.kind == "gap" and begin <= event.at_ms < end
-        ),
+        gaps_ms=_gaps_ms(records, begin, end),
         corrections=sum(one.month == asked.month for one in records.corrections),
     )
 
@@ -249,6 +242,11 @@ def _runs_in(month: str, records: UsageRecords, now_ms: int) -> tuple[_Of, ...]:
 
 def _end_ms(run: UsageRun, now_ms: int) -> int:
     return now_ms if run.ended_ms is None else run.ended_ms
+
+
+def _gaps_ms(records: UsageRecords, begin: int, end: int) -> int:
+    gaps = (one for one in records.events if one.kind == "gap" and begin <= one.at_ms < end)
+    return sum(one.value or 0 for one in gaps)
 
 
 def _goes_on(of: _Of) -> bool:

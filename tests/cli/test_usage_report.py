@@ -263,3 +263,11 @@ def test_emissions_need_a_factor(tmp_path: Path, command: Command) -> None:
     words = ("usage", "report", "--format", "emissions", "--prices", str(place))
 
     assert "[[co2]]" in command.error("usage", *words)
+
+
+def test_an_address_that_is_not_of_postgresql_is_refused_and_makes_no_file(tmp_path: Path) -> None:
+    address = {"SNAPENV_LEDGER": "mysql://ada:hunter2hunter2@db.example.com/usage"}
+    command = Command({"XDG_STATE_HOME": str(tmp_path), **address})
+
+    assert "hunter2" not in command.error("usage", "usage", "report", folder=tmp_path)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -357,6 +357,7 @@ def _write(path: Path, runs: list[UsageRun], meanwhile: threading.Thread) -> Non
     [
         ("postgresql://ada@db.example.com/usage", "postgresql://ada@db.example.com/usage"),
         ("postgres://db.example.com/usage", "postgres://db.example.com/usage"),
+        ("mysql://db.example.com/usage", "mysql://db.example.com/usage"),
         ("/data/usage.sqlite3", None),
         ("", None),
     ],

@@ -60,6 +60,7 @@ def ledger(path: Path) -> Iterator[Ledger]:
         ("~/ledger.db", "/home/ada/ledger.db"),
         ("postgresql://db.example.com/usage", "/state/usage.sqlite3"),
         ("postgres://db.example.com/usage", "/state/usage.sqlite3"),
+        ("mysql://db.example.com/usage", "/state/usage.sqlite3"),
     ],
 )
 def test_a_variable_names_the_file_unless_it_is_the_address_of_a_server(
