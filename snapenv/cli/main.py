@@ -43,6 +43,7 @@ _COMMANDS = {
     "audit": ("audit", "audit"),
     "bench": ("bench", "bench"),
     "diagnose": ("diagnose", "diagnose"),
+    "tune": ("tune", "tune"),
     "bases": ("bases", "bases"),
     "export": ("export", "export"),
     "import": ("import_", "import_"),

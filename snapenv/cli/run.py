@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -74,6 +75,14 @@ def _restarts(ctx: click.Context, param: click.Parameter, value: str) -> int:
     group="Program",
     help="Start in the background, and print the run's id.",
 )
+@option(
+    "--profile",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.toml",
+    envvar="SNAPENV_PROFILE",
+    group="Program",
+    help="Train with the settings that snapenv tune has found.",
+)
 @launch_options
 @limit_options(stop_rule=True)
 @option(
@@ -92,6 +101,7 @@ def run(
     argv: tuple[str, ...],
     detached: bool,
     estimate: bool,
+    profile: Path | None,
     resume: str | None,
     restarts: int,
     **options: Any,  # noqa: ANN401 - as asked() reads them
@@ -121,6 +131,7 @@ def run(
         argv=argv,
         detached=detached,
         estimate=estimate,
+        profile=profile,
         resume=resume,
         restarts=restarts,
         changes=Changes(

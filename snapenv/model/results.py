@@ -20,6 +20,7 @@ from snapenv.model.host import Host, Needs
 from snapenv.model.launch import Port, Status
 from snapenv.model.outcome import Check, Difference, Outcome, Result, Section, Verdict
 from snapenv.model.snapshot import BaseFamily
+from snapenv.model.tuning import Tuning
 from snapenv.model.update import LossesSideBySide, Move
 from snapenv.model.usage_team import TeamGrants
 
@@ -372,6 +373,16 @@ class DiagnoseResult(Result, Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]  # system, application, framework; the gravest of each first
     next: str | None  # the id of the finding to act on; None without any
     bench: Bench  # what was measured
+
+
+class TuneResult(Result, Struct, frozen=True, kw_only=True):
+    """The settings with which a training goes fastest in an environment, and what they gain."""
+
+    snapshot: str  # the digest
+    image: str | None  # of the Docker engine
+    path: str | None  # of the venv engine
+    tuning: Tuning  # what was tried and chosen
+    profile: str | None  # the file for snapenv run; None where no gain is proven
 
 
 class FoundAdvisory(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ from snapenv.steps.unpack import unpacked
 from snapenv.tuning.measure import measure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from snapenv.ports import Services
     from snapenv.steps.source import Source
 
@@ -49,6 +52,14 @@ class Benched(Struct, frozen=True, kw_only=True):
     bench: Bench
 
 
+class Ready(Struct, frozen=True, kw_only=True):
+    """An environment in which a training can be measured."""
+
+    snapshot: Snapshot
+    runnable: Runnable
+    options: BenchOptions  # with paths and the device as the environment sees them
+
+
 def bench(request: BenchRequest, services: Services) -> Benched:
     """Train for some steps, as often as asked for, each time in a process of its own.
 
@@ -57,20 +68,31 @@ def bench(request: BenchRequest, services: Services) -> Benched:
         NotFoundError: There is no such environment, or no such data, here.
         UsageError: Data is named that a fresh container does not see.
     """
+    with ready(request, services) as found:
+        return _bench(request, found, services)
+
+
+@contextmanager
+def ready(request: BenchRequest, services: Services) -> Iterator[Ready]:
+    """Find the environment of a bench.
+
+    Raises:
+        NotFoundError: There is no such environment, or no such data, here.
+        UsageError: Data is named that a fresh container does not see.
+    """
     options = _with_data(request)
-    source = resolve_source(request.ref, repository=request.repository, services=services)
-    if request.engine == "docker":
-        return _bench(request, options, source, services)
-    with unpacked(source, services, packages=False) as opened:
-        return _bench(request, options, opened, services)
+    with ExitStack() as stack:
+        source = resolve_source(request.ref, repository=request.repository, services=services)
+        if request.engine == "venv":
+            source = stack.enter_context(unpacked(source, services, packages=False))
+        snapshot = read_local(source, services)
+        runnable = _runnable(request, source, snapshot, services)
+        options = replace(options, device=_device(request, runnable))
+        yield Ready(snapshot=snapshot, runnable=runnable, options=options)
 
 
-def _bench(
-    request: BenchRequest, options: BenchOptions, source: Source, services: Services
-) -> Benched:
-    snapshot = read_local(source, services)
-    runnable = _runnable(request, source, snapshot, services)
-    options = replace(options, device=_device(request, runnable))
+def _bench(request: BenchRequest, found: Ready, services: Services) -> Benched:
+    snapshot, runnable, options = found.snapshot, found.runnable, found.options
     runs, inference = list[BenchRun](), None
     for number in range(1, request.repeat + 1):
         is_last = number == request.repeat
@@ -82,7 +104,7 @@ def _bench(
     made = Bench(
         runs=tuple(runs),
         inference=inference,
-        machine=_machine(hardware, runs),
+        machine=machine_name(hardware, runs),
         snapenv=__version__,
         at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
@@ -126,7 +148,8 @@ def _device(request: BenchRequest, runnable: Runnable) -> str:
     return "0" if runnable.device == "all" else runnable.device
 
 
-def _machine(hardware: Hardware, runs: list[BenchRun]) -> str:
+def machine_name(hardware: Hardware, runs: Sequence[BenchRun]) -> str:
+    """Name what trains: a GPU, or the processors."""
     gpu = runs[0].gpu
     if gpu:
         return gpu.name

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from snapenv.launch.command import files_note, shell_command
 from snapenv.launch.ending import handed_code
+from snapenv.launch.profile import read_profile, with_profile
 from snapenv.launch.records import new_run_id, now
 from snapenv.launch.training import Changes, same_launch
 from snapenv.model.outcome import Handed
@@ -18,6 +19,7 @@ from snapenv.steps.still_locked import check_before
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from snapenv.ports import Services
     from snapenv.steps.launching import Prepared
@@ -28,6 +30,7 @@ class Run(LaunchRequest, frozen=True, kw_only=True):
 
     dry_run: bool = False
     estimate: bool = False  # say what it will take, and start nothing
+    profile: Path | None = None  # settings of a search, for a training
     resume: str | None = None  # the id of the run to continue, instead of what is asked for
     changes: Changes = Changes()  # of that
     restarts: int = 0  # after a failure, at most
@@ -39,23 +42,14 @@ def run(request: Run, services: Services, say: Callable[[str], None]) -> Handed:
     ``say`` hears what a person should know before the program prints.
 
     Raises:
+        ArchiveError: The profile is none.
         CommandMissingError, CommandRefusedError, StartError: It was not started.
         NotAsLockedError: It is not what its lock says, and --strict is given.
         NotFoundError: The REF was never restored here, or a folder is not there.
         PriceListError: The price list is wrong, or has no price for a GPU.
         UsageError: More is asked for than there is.
     """
-    prepared = (
-        prepare_resumed(
-            request.resume,
-            request.changes,
-            services,
-            detached=request.detached,
-            limits=request.limits,
-        )
-        if request.resume
-        else prepare(request, services)
-    )
+    prepared = _prepare(request, services, say)
     for note in prepared.notes:
         say(note)
     prices = request.limits.prices
@@ -85,6 +79,24 @@ def run(request: Run, services: Services, say: Callable[[str], None]) -> Handed:
         return Handed(exit_code=0)
     say_end(end, say)
     return Handed(exit_code=handed_code(end))
+
+
+def _prepare(request: Run, services: Services, say: Callable[[str], None]) -> Prepared:
+    if request.resume:
+        return prepare_resumed(
+            request.resume,
+            request.changes,
+            services,
+            detached=request.detached,
+            limits=request.limits,
+        )
+    if request.profile is None:
+        return prepare(request, services)
+    profile = read_profile(request.profile)
+    prepared = prepare(replace(request, argv=with_profile(request.argv, profile)), services)
+    if profile.snapshot != prepared.record.snapshot:
+        say(f"{request.profile} was found in another environment, and may not be the fastest here")
+    return prepared
 
 
 def _again(prepared: Prepared, services: Services) -> Prepared:

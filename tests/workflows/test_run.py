@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from snapenv.errors import EngineError, StartError, UsageError
+from snapenv.errors import ArchiveError, EngineError, StartError, UsageError
 from snapenv.launch.records import list_records
 from snapenv.launch.settings import MARK
 from snapenv.model.launch import MODEL_LABEL, PROJECT_LABEL, PURPOSE_LABEL
@@ -127,3 +127,37 @@ def test_without_a_project_that_is_required_nothing_starts(request_: Run, tmp_pa
     with pytest.raises(UsageError, match="no project"):
         run(replace(request_, require_project=True), with_runs(runs, tmp_path), lambda _: None)
     assert (runs.launches, list_records(tmp_path / "state")) == ([], ())
+
+
+PROFILE = """
+snapshot = "sha256:another"
+machine = "m"
+objective = "speed"
+gain = 1.2
+[train]
+batch = 8
+workers = 2
+"""
+
+
+def test_a_training_runs_with_the_settings_of_a_profile(request_: Run, tmp_path: Path) -> None:
+    runs, told = FakeRuns(), list[str]()
+    path = tmp_path / "tuned.toml"
+    path.write_text(PROFILE)
+    argv = ("yolo", "train", "batch=4")
+
+    run(replace(request_, argv=argv, profile=path), with_runs(runs, tmp_path), told.append)
+
+    assert runs.launches[0].argv == (*argv, "workers=2", "cache=False", "amp=True")
+    assert [str(path) in line for line in told].count(True) == 1  # of another environment
+
+
+def test_what_is_no_profile_starts_nothing(request_: Run, tmp_path: Path) -> None:
+    runs = FakeRuns()
+    path = tmp_path / "tuned.toml"
+    path.write_text("[train]\n")
+
+    with pytest.raises(ArchiveError):
+        run(replace(request_, profile=path), with_runs(runs, tmp_path), lambda _: None)
+
+    assert runs.launches == []

@@ -1,0 +1,65 @@
+"""A search for the fastest settings as lines for people: what was tried, chosen and gained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snapenv.report.printable import printable
+from snapenv.sizes import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snapenv.model.results import TuneResult
+    from snapenv.model.tuning import Gain, Objective, Trial, Tuning
+
+_SHOWN = 5  # trials; all are on the page and in --json
+
+
+def tune_lines(result: TuneResult) -> tuple[str, ...]:
+    """Return the best of the trials, and what the chosen settings gain."""
+    tuning = result.tuning
+    candidates = [trial for trial in tuning.trials if trial.score is not None]
+    ranked = sorted(candidates, key=lambda trial: -(trial.score or 0))
+    lines = [
+        _head(tuning, len(candidates)),
+        *(f"{amount(trial, tuning)}  {trial.settings.label}" for trial in ranked[:_SHOWN]),
+        *_chosen(tuning),
+    ]
+    if result.profile:
+        lines.append(f"wrote {result.profile}; use it: snapenv run --profile {result.profile}")
+    return tuple(map(printable, lines))
+
+
+def amount(trial: Trial, tuning: Tuning) -> str:
+    """Write what a trial is worth, in the unit of what was to be made better."""
+    if trial.score is None:
+        return "invalid"
+    unit: dict[Objective, str] = {
+        "speed": f"{trial.score:.1f} images/s",
+        "energy": f"{1 / trial.score:.3f} J an image",
+        "time": f"{1 / trial.score:.0f} s to {tuning.images} images",
+    }
+    return unit[tuning.objective]
+
+
+def told(gain: Gain) -> str:
+    """Say what the chosen settings gain over the default, or that nothing is proven."""
+    pairs = ", ".join(f"{ratio:.2f}" for ratio in gain.ratios)
+    seen = f"pairs {pairs}; less than {gain.resolution:.0%} cannot be seen here"
+    if gain.proven:
+        return f"{gain.median:.2f} times as good as the default ({seen})"
+    return f"no proven gain over the default: {gain.median:.2f} times as good ({seen})"
+
+
+def _head(tuning: Tuning, valid: int) -> str:
+    training = f"{tuning.options.model} at {tuning.options.imgsz} px on {tuning.machine}"
+    return f"{training}: {counted(len(tuning.trials), 'trial')}, {valid} of them valid"
+
+
+def _chosen(tuning: Tuning) -> Iterator[str]:
+    if tuning.gain is None:
+        yield f"no proven gain: the default is the best, {tuning.chosen.label}"
+    else:
+        yield f"chosen: {tuning.chosen.label}"
+        yield told(tuning.gain)

@@ -1,0 +1,87 @@
+"""Search for the settings with which a training goes fastest, and write them as a profile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from snapenv.content import replace_file
+from snapenv.errors import WriteError
+from snapenv.launch.profile import read_profile
+from snapenv.model.outcome import Outcome
+from snapenv.model.results import TuneResult
+from snapenv.model.tuning import Profile
+from snapenv.report.html import check_place
+from snapenv.report.tune_text import tune_lines
+from snapenv.steps.tuning import TuneRequest
+from snapenv.steps.tuning import tune as search
+from snapenv.toml import write_toml
+
+if TYPE_CHECKING:
+    from snapenv.model.tuning import Tuning
+    from snapenv.ports import Services
+
+_ON_CPU = (
+    "ultralytics sets workers to 0 on a CPU, whatever it is told: a program of yours has to set "
+    "trainer.args.workers in on_pretrain_routine_start"
+)
+
+
+class TuneCommand(TuneRequest, frozen=True, kw_only=True):
+    """What a user may ask of the command."""
+
+    output: Path = Path("tuned.toml")
+
+
+def tune(request: TuneCommand, services: Services) -> Outcome[TuneResult]:
+    """Search, and write a profile where a gain is proven; the lock never changes.
+
+    Raises:
+        ArchiveError: At the profile's place is something else.
+        BenchError: The default did not train.
+        NotFoundError: There is no such environment, or no such data, here.
+        PlaceBusyError: The same search runs already.
+        UsageError: Optuna is not installed, or there is nothing of that to be measured.
+        WriteError: The profile cannot be written.
+    """
+    check_place(request.output)
+    if request.output.exists():
+        read_profile(request.output)
+    done = search(request, services)
+    tuning, digest = done.tuning, done.snapshot.digest
+    result = TuneResult(
+        snapshot=digest,
+        image=done.runnable.result.image,
+        path=done.runnable.result.path,
+        tuning=tuning,
+        profile=None,
+    )
+    if tuning.gain and tuning.gain.proven:
+        _write(request.output, _profile(tuning, digest, tuning.gain.median))
+        result = replace(result, profile=str(request.output))
+    idle = tuning.options.device == "cpu" and result.profile and tuning.chosen.workers
+    warnings = (_ON_CPU,) if idle else ()
+    return Outcome(command="tune", result=result, lines=tune_lines(result), warnings=warnings)
+
+
+def _profile(tuning: Tuning, digest: str, gain: float) -> Profile:
+    return Profile(
+        snapshot=digest,
+        machine=tuning.machine,
+        objective=tuning.objective,
+        gain=round(gain, 3),
+        train=tuning.chosen,
+    )
+
+
+def _write(path: Path, profile: Profile) -> None:
+    text = write_toml(msgspec.to_builtins(profile))
+    try:
+        replace_file(path, text.encode(), mode=0o666)
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {path}: {error.strerror}", hint="Name another place with --output."
+        ) from error
