@@ -169,7 +169,9 @@ def _describe_baseline(baseline: Fingerprint | None) -> str:
     if baseline is None:
         return "no baseline: a restore will be proved by its facts alone"
     losses = counted(len(baseline.losses), "loss", "losses")
+    several = baseline.ranks.devices if baseline.ranks else ()
     return (
         f"baseline on {baseline.conditions.device}: {losses}, "
         f"the first {baseline.values[0]:.6f}, the last {baseline.values[-1]:.6f}"
+        + (f", and of {len(several)} ranks together" if several else "")
     )

@@ -226,10 +226,10 @@ def _baseline(
 
     with services.progress.task("Smoke-train, for the baseline") as task:
         baseline = smoke_train(target, device=request.device, task=task)
-    return _with_ranks(baseline, request.device, facts, target, services)
+    return with_ranks(baseline, request.device, facts, target, services)
 
 
-def _with_ranks(
+def with_ranks(
     baseline: Fingerprint, device: str, facts: Facts, target: Target, services: Services
 ) -> Fingerprint:
     """Train on all devices at once too, where several are asked for.

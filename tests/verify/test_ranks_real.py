@@ -12,15 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
+from snapenv.probe.probe import probe
+from snapenv.steps.prove import prove
+from snapenv.steps.runnable import Runnable
 from snapenv.targets.local import LocalTarget
 from snapenv.verify.ranks import check_ranks
 from snapenv.verify.train_ranks import train_ranks
+from tests.samples import sample_lock
 from tests.verify.told import Told
+from tests.workflows.services import services
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from snapenv.model.fingerprint import Fingerprint
     from snapenv.verify.train_ranks import RanksAnswer
 
     Train = Callable[..., RanksAnswer]
@@ -116,6 +123,26 @@ def test_one_weight_that_moves_on_one_rank_is_found_at_its_step(train: Train) ->
     assert answer.measured
     assert answer.measured.ranks.parted_at == 5
     assert failing(answer) == {"ranks.parameters"}
+
+
+@pytest.mark.full
+def test_a_proof_on_two_ranks_compares_them_with_a_capture_of_two(
+    train: Train, exact_python: Path, trained: Fingerprint
+) -> None:
+    target = LocalTarget(str(exact_python))
+    lock = sample_lock(facts=probe(target), baseline=train().added_to(trained))
+    runnable = Runnable(target=target, device="cpu,cpu", name="what came back")
+
+    proved = prove(runnable, lock, smoke=None, services=services())
+
+    checks = {check.id: check for check in proved.checks if check.id.startswith("ranks.")}
+    assert set(checks) == {
+        *("ranks.count", "ranks.present", "ranks.sum", "ranks.parameters", "ranks.losses")
+    }
+    assert checks["ranks.losses"].actual == wording("identical: all 10 losses are the same")
+    assert proved.fingerprint
+    assert lock.baseline
+    assert proved.fingerprint.ranks == lock.baseline.ranks
 
 
 @pytest.mark.full
