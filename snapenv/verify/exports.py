@@ -29,9 +29,10 @@ REQUIREMENTS: Mapping[ExportFormat, tuple[str, ...]] = {
 
 ON_GPU: tuple[ExportFormat, ...] = ("engine",)
 
-# In float32 onnxruntime is 3e-5 off by both, TorchScript 7e-5, OpenVINO as far; of edits that were
+# In float32 onnxruntime is 4e-5 off at most, TorchScript 7e-5, OpenVINO 1.3e-4; of edits that were
 # tried, the least one (0.001 in one weight of the last layer) is 2e-3.
 _LIMIT = 2e-4
+_LIMITS: Mapping[ExportFormat, float] = {"openvino": 5e-4}
 
 # TensorRT takes TF32 where it is faster, and how far that is off has not been measured.
 _UNMEASURED: tuple[ExportFormat, ...] = ("engine",)
@@ -100,7 +101,7 @@ def export_check(export: Export) -> Check:
     return Check(
         id=f"export.{export.format}",
         ok=ok,
-        expected=f"boxes and scores of torch within {_LIMIT:.0e}",
+        expected=f"boxes and scores of torch within {_limit(export):.0e}",
         actual=_describe(export),
         fix=None if ok else _fix(export),
         part="workload",
@@ -109,10 +110,14 @@ def export_check(export: Export) -> Check:
 
 
 def _is_apart(export: Export) -> bool:
-    box, score = export.box_difference, export.score_difference
+    box, score, limit = export.box_difference, export.score_difference, _limit(export)
     if box is None or score is None:
         return True
-    return not (box <= _LIMIT and score <= _LIMIT and export.matched == export.boxes)
+    return not (box <= limit and score <= limit and export.matched == export.boxes)
+
+
+def _limit(export: Export) -> float:
+    return _LIMITS.get(export.format, _LIMIT)
 
 
 def _describe(export: Export) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,12 +11,13 @@ from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 from uv import find_uv_bin
 
+from snapenv.engine.docker import DockerEngine
 from snapenv.errors import ExportError
 from snapenv.index.wheels import IndexWheels
 from snapenv.model.exports import Export
 from snapenv.ports import Completed
 from snapenv.steps.exporting import try_exports_of
-from snapenv.steps.runnable import Runnable
+from snapenv.steps.runnable import Runnable, in_container
 from snapenv.targets.local import LocalTarget
 from snapenv.verify.exports import export_check, try_exports
 from tests.fakes import FakeTarget, FakeTask
@@ -74,6 +77,7 @@ def test_an_export_within_single_precision_is_torchs_model() -> None:
         replace(GOOD, box_difference=2.1e-4),
         replace(GOOD, score_difference=2.1e-4),
         replace(GOOD, matched=59),
+        replace(GOOD, format="openvino", score_difference=5.1e-4),
         replace(GOOD, box_difference=None, score_difference=None, error="RuntimeError: no"),
         Export(format="onnx", missing=("onnxslim",)),
         Export(format="engine", missing=("tensorrt",)),
@@ -116,11 +120,13 @@ def test_where_no_export_can_be_tried_that_is_an_error(done: Completed, words: s
     assert words in caught.value.message
 
 
-def tried(python: Path, *formats: ExportFormat) -> tuple[Export, ...]:
-    """Try exports with a layer from the index."""
+def tried(
+    python: Path, *formats: ExportFormat, runnable: Runnable | None = None
+) -> tuple[Export, ...]:
+    """Try exports with a layer from the index, on this machine or where ``runnable`` is."""
     outside = replace(services(), local=LocalTarget, uv=find_uv_bin, wheels=IndexWheels(None))
-    runnable = Runnable(target=LocalTarget(str(python)), device="cpu", name=".venv")
-    return try_exports_of(runnable, formats, facts_of(python), outside)
+    here = Runnable(target=LocalTarget(str(python)), device="cpu", name=".venv")
+    return try_exports_of(runnable or here, formats, facts_of(python), outside)
 
 
 def facts_of(python: Path) -> Facts:
@@ -189,3 +195,24 @@ def test_openvino_in_single_precision_is_torchs_model(exact_python: Path) -> Non
     (openvino,) = tried(exact_python, "openvino")
 
     assert export_check(openvino).ok, openvino
+
+
+@pytest.mark.docker
+@pytest.mark.exact
+@pytest.mark.full
+def test_a_layer_reaches_a_container_without_network(
+    exact_python: Path, plain_bookworm: str
+) -> None:
+    name = f"snapenv-exports-{os.getpid()}"
+    folders = (exact_python.parents[1], exact_python.resolve().parents[1])
+    mounts = [word for one in folders for word in ("--volume", f"{one}:{one}:ro")]
+    run = ("docker", "run", "--detach", "--network", "none", "--name", name, *mounts)
+    subprocess.run((*run, plain_bookworm, "sleep", "600"), check=True)
+    try:
+        target = DockerEngine().container_target(name, python=str(exact_python))
+
+        (onnx,) = tried(exact_python, "onnx", runnable=in_container(target, name, device="cpu"))
+    finally:
+        subprocess.run(("docker", "rm", "--force", name), check=True)
+
+    assert export_check(onnx).ok, onnx

@@ -26,7 +26,8 @@ class Format(NamedTuple):
     def describe(self) -> str:
         """Name the runtime with its version, such as ``onnxruntime 1.22.0``."""
         version = str(importlib.import_module(self.runtime).__version__)
-        return f"{self.runtime} {version}"
+        plain, _, _ = version.partition("-")  # OpenVINO's goes on with its commit
+        return f"{self.runtime} {plain}"
 
 
 def _run_onnx(path: Path, images: list[Any]) -> list[Any]:
