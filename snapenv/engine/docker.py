@@ -430,6 +430,8 @@ class DockerEngine:
             "buildargs": json.dumps(proxies),
             "rm": "1",
         }
+        if context.machine:
+            parameters["platform"] = f"linux/{context.machine}"
         if context.compression == "zstd":
             parameters["outputs"] = _ZSTD_LAYERS
         with client.post(

@@ -150,13 +150,15 @@ Compression = Literal["gzip", "zstd"]
 class BuildContext(Struct, frozen=True, kw_only=True):
     """What a build is given: files by name, the Dockerfile among them, and labels.
 
-    ``compression`` is that of new layers; a base's stay as they came.
+    ``compression`` is that of new layers; a base's stay as they came. ``machine`` is the kind that
+    the image is for, where the engine is to emulate it: ``arm64``.
     """
 
     files: Mapping[str, Content]
     labels: Mapping[str, str]
     dockerfile: str = "Dockerfile"
     compression: Compression = "gzip"
+    machine: str | None = None
 
 
 class Image(Struct, frozen=True, kw_only=True):

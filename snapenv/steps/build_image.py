@@ -143,7 +143,7 @@ def build_unnamed(snapshot: Snapshot, options: BuildOptions, services: Services)
 
 def _build(snapshot: Snapshot, options: BuildOptions, services: Services) -> tuple[Snapshot, Image]:
     """Build, and return the snapshot as it was built: with its base pinned."""
-    _refuse_other_machine(snapshot, options, services)
+    emulated = _emulated(snapshot, options, services)
     if options.compression == "zstd":
         _refuse_zstd(services)
     pinned = _pin_base(snapshot, options, services)
@@ -151,13 +151,14 @@ def _build(snapshot: Snapshot, options: BuildOptions, services: Services) -> tup
         context = replace(
             _context(pinned, stage_private_wheels(pinned, fetched, services), services),
             compression=options.compression,
+            machine=emulated,
         )
         with services.progress.task(f"Building {snapshot.lock.tag}") as task:
             return pinned, services.engine.build(context, task)
 
 
-def _refuse_other_machine(snapshot: Snapshot, options: BuildOptions, services: Services) -> None:
-    """Refuse a build for another kind of machine, before anything is fetched for it.
+def _emulated(snapshot: Snapshot, options: BuildOptions, services: Services) -> str | None:
+    """Return the kind of machine that the engine is to emulate, before anything is fetched for it.
 
     Who has pulled the base for that kind, with ``docker pull --platform``, has an engine that
     emulates it, and means it.
@@ -167,7 +168,7 @@ def _refuse_other_machine(snapshot: Snapshot, options: BuildOptions, services: S
     """
     needed, engine = snapshot.lock.hardware.system.architecture, services.engine.describe()
     if needed == engine.architecture:
-        return
+        return None
     base = wanted_base(snapshot, options).image
     there = services.engine.find(base)
     if there is None or there.machine != needed:
@@ -176,6 +177,7 @@ def _refuse_other_machine(snapshot: Snapshot, options: BuildOptions, services: S
             hint=f"Build it on a machine of {needed}; or emulate one, and pull its base first: "
             f"docker pull --platform linux/{needed} {base}",
         )
+    return needed
 
 
 def _refuse_zstd(services: Services) -> None:

@@ -116,8 +116,12 @@ def _bootstrap(root: Path) -> None:
     (root / "workspace").mkdir()
 
 
-def debootstrap(suite: str, root: Path, packages: Sequence[str]) -> None:
+def debootstrap(
+    suite: str, root: Path, packages: Sequence[str], *, machine: str | None = None
+) -> None:
     """Make a root folder of a release of Debian, with these packages and what they need.
+
+    For another ``machine`` they are fetched alone, into the folder where apt keeps them.
 
     Raises:
         UnavailableError: The mirror does not answer, or debootstrap cannot run here.
@@ -126,6 +130,7 @@ def debootstrap(suite: str, root: Path, packages: Sequence[str]) -> None:
     call(
         "debootstrap",
         "--variant=minbase",
+        *((f"--arch={machine}", "--download-only") if machine else ()),
         *((f"--include={','.join(packages)}",) if packages else ()),
         f"--keyring={_KEYRING}",
         suite,
@@ -133,6 +138,8 @@ def debootstrap(suite: str, root: Path, packages: Sequence[str]) -> None:
         debian_mirror(_apt_sources()),
         environment=_apt_proxy(),
     )
+    if machine:
+        return
     for archive in (root / "var/cache/apt/archives").glob("*.deb"):
         archive.unlink()
     shutil.rmtree(root / "var/lib/apt/lists", ignore_errors=True)
