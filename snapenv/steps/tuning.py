@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from snapenv.model.bench import BenchOptions, BenchRun
     from snapenv.ports import Services
 
-_CANDIDATES, _ROUNDS = 3, 2  # so many of the best are measured so often again
+_CANDIDATES = 3  # so many of the best are measured again
 _LOSS_STEPS = 5
 
 
@@ -134,7 +134,7 @@ class _Search:
         options = {each: with_settings(self._found.options, each) for each in finalists}
         again = [
             self._judge(self._measure(options[each], f"Again: {each.label}"), each)
-            for _ in range(_ROUNDS)
+            for _ in range(1, self._request.repeat)
             for each in finalists
         ]
         known = [trial for trial in trials if trial.settings in finalists]
