@@ -25,4 +25,4 @@ def start_sampler(lock: Path, pipe: Path, environment: Mapping[str, str]) -> Non
         except HeldError:
             wake(pipe)
         else:
-            start_aside(("usage", "sample"), environment)
+            start_aside(("usage", "sample"), environment, keep=True)

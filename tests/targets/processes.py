@@ -29,13 +29,21 @@ def is_running(pid: int) -> bool:
 
 
 def end_samplers(folder: Path) -> None:
-    """End the samplers, and what they have started, whose state lies below a folder."""
+    """End the samplers, what starts them again, and what they have started, of a folder's states."""
+    while _end_some(folder):
+        time.sleep(0.05)
+
+
+def _end_some(folder: Path) -> bool:
     state = b"XDG_STATE_HOME=" + os.fsencode(folder.resolve()) + b"/"
+    ended = False
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
             words = (process / "cmdline").read_bytes().split(b"\0")
             own = any(
                 value.startswith(state) for value in (process / "environ").read_bytes().split(b"\0")
             )
-            if own and words[1:4] == [b"-m", b"snapenv", b"usage"]:
+            if own and [b"-m", b"snapenv", b"usage"] in (words[1:4], words[5:8]):
                 os.kill(int(process.name), signal.SIGKILL)
+                ended = True
+    return ended

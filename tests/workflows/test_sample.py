@@ -121,6 +121,22 @@ def test_a_sampler_that_is_killed_costs_at_most_an_interval(machine: Machine) ->
     assert row.covered_ms >= row.allocated_ms - sum(gaps) - INTERVAL_S * 1000
 
 
+def test_a_sampler_that_is_killed_is_started_again(machine: Machine) -> None:
+    machine.begin_on_gpu()
+    sampler = machine.start_sampler()
+    until(lambda: machine.sampled(2))
+
+    os.kill(sampler, signal.SIGKILL)
+
+    until(lambda: machine.sampler_pid() not in {None, sampler})
+    with open_ledger(ledger_of(machine.state)) as ledger:
+        before = len(ledger.samples(RUN))
+    until(lambda: machine.sampled(before + 2))
+    machine.let_end()
+
+    until(lambda: ended_at(machine) is not None)
+
+
 @pytest.mark.full
 def test_a_run_that_ended_while_nobody_looked_is_closed_at_the_next_start(
     machine: Machine,
