@@ -98,11 +98,12 @@ class _Search:
         chosen = self._choose(trials)
         gain = None if chosen == self._default else self._pairs(chosen)
         hardware = probe_host(found.runnable.target).hardware
+        last = self._last or self._measure(found.options, "The default again")
         tuning = Tuning(
             options=found.options,
             objective=request.objective,
             images=request.images,
-            machine=machine_name(hardware, [self._last] if self._last else []),
+            machine=machine_name(hardware, [last]),
             trials=trials,
             chosen=chosen,
             gain=gain,

@@ -201,6 +201,15 @@ def test_a_search_goes_on_where_it_was_interrupted(searching: Searching) -> None
     assert len(resumed.asked) == len(whole.asked) - 2 + 3
 
 
+def test_a_search_that_is_done_is_only_told_again(searching: Searching) -> None:
+    slower = Training(images_per_s=lambda options: 100 - by_table(options))
+    first = searching.search(slower, repeat=1)
+
+    again = searching.search(slower, repeat=1)
+
+    assert again.result == first.result
+
+
 def test_one_search_at_a_time(searching: Searching) -> None:
     journal = searching.folder / f"state/tune/{SNAPSHOT.digest.removeprefix('sha256:')}.journal"
     with (
