@@ -294,7 +294,7 @@ def test_the_token_is_nowhere_and_the_environment_as_it_was(
     assert token not in json.dumps(container.attrs)
     assert token not in container.logs().decode()
     state = (path for path in (world.home / "state").rglob("*") if path.is_file())
-    assert not [path for path in state if token in path.read_text()]
+    assert not [path for path in state if token.encode() in path.read_bytes()]
     changed = [str(change["Path"]) for change in container.diff()]
     assert not [path for path in changed if path.startswith("/opt/snapenv/venv")]
     assert proof["ok"], proof
