@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from snapenv.model.carried import Content
-    from snapenv.ports import Completed, Target
+    from snapenv.ports import Completed, Target, Task
     from snapenv.travel.pack import Program
 
 T = TypeVar("T")
@@ -54,6 +54,20 @@ def run(  # noqa: PLR0913 - what ports.Target takes
         on_line=on_line,
         stdout=stdout,
     )
+
+
+def progress_of(mark: str, task: Task) -> Callable[[str], None]:
+    """Return what hears a program's stderr, and tells a task what follows the mark in a line.
+
+    The mark may stand behind a progress bar of another package.
+    """
+
+    def hear(line: str) -> None:
+        _, found, text = line.rpartition(mark)
+        if found:
+            task.note(text)
+
+    return hear
 
 
 def find_answers(stdout: str, mark: str) -> list[str]:

@@ -11,7 +11,7 @@ from snapenv.causes import find_cause
 from snapenv.errors import BenchError
 from snapenv.model.bench import BenchRun, Inference
 from snapenv.nvidia import advice
-from snapenv.travel.answer import read_answer, run
+from snapenv.travel.answer import progress_of, read_answer, run
 
 if TYPE_CHECKING:
     from snapenv.model.bench import BenchOptions
@@ -60,7 +60,7 @@ def measure(
         "snapenv_bench",
         (words.decode(),),
         environment={**_ENVIRONMENT, **visible},
-        on_line=lambda line: _note(line, task),
+        on_line=progress_of(_MARK, task),
     )
     if done.exit_code != 0:
         raise _failure(done, target.python)
@@ -91,9 +91,3 @@ def _failure(done: Completed, python: str) -> BenchError:
         f"{detail}",
         hint=cause.fix if cause else _TRY,
     )
-
-
-def _note(line: str, task: Task) -> None:
-    _, mark, text = line.rpartition(_MARK)
-    if mark:
-        task.note(text)

@@ -9,7 +9,7 @@ from snapenv.causes import find_cause
 from snapenv.errors import ExportError
 from snapenv.model.exports import Export
 from snapenv.model.outcome import Check
-from snapenv.travel.answer import last_line, read_answer, run
+from snapenv.travel.answer import last_line, progress_of, read_answer, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ def try_exports(
         (json.dumps({"formats": list(formats), "device": wanted}),),
         files={f"{_FOLDER}/{name}": content for name, content in layer.items()},
         environment={**_ENVIRONMENT, **({"CUDA_VISIBLE_DEVICES": device} if named else {})},
-        on_line=lambda line: _note(line, task),
+        on_line=progress_of(_MARK, task),
     )
     if done.exit_code != 0:
         raise _failure(done, target.python)
@@ -154,9 +154,3 @@ def _failure(done: Completed, python: str) -> ExportError:
         f"no export could be tried, exit code {done.exit_code}: {detail}",
         hint=cause.fix if cause else "Leave out --exports, or export in the environment yourself.",
     )
-
-
-def _note(line: str, task: Task) -> None:
-    _, mark, text = line.rpartition(_MARK)
-    if mark:
-        task.note(text)

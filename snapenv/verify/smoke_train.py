@@ -11,7 +11,7 @@ from snapenv.causes import find_cause
 from snapenv.errors import SmokeTrainError
 from snapenv.model.fingerprint import Fingerprint
 from snapenv.nvidia import advice
-from snapenv.travel.answer import read_answer, run
+from snapenv.travel.answer import progress_of, read_answer, run
 
 if TYPE_CHECKING:
     from snapenv.ports import Completed, Target, Task
@@ -101,7 +101,7 @@ def smoke_train(target: Target, *, device: str, task: Task) -> Fingerprint:
         "snapenv_train",
         ("--device", word),
         environment={**ENVIRONMENT, **visible(device)},
-        on_line=lambda line: _note(line, task),
+        on_line=progress_of(_MARK, task),
     )
     if done.exit_code != 0:
         raise explain_failure(done, python=target.python)
@@ -176,9 +176,3 @@ def _last_line(stderr: str) -> str:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     ours = [line.rpartition(_MARK)[2] for line in lines if _MARK in line]
     return (ours or lines or ["no output"])[-1]
-
-
-def _note(line: str, task: Task) -> None:
-    _, mark, text = line.rpartition(_MARK)
-    if mark:
-        task.note(text)

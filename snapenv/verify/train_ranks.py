@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from snapenv.causes import find_cause
 from snapenv.errors import SmokeTrainError
 from snapenv.model.fingerprint import Fingerprint, Ranks, RanksSpeed
-from snapenv.travel.answer import last_line, read_answer, run
+from snapenv.travel.answer import last_line, progress_of, read_answer, run
 from snapenv.verify.smoke_train import ENVIRONMENT, is_cpu, visible
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def train_ranks(
         "snapenv_ranks",
         words,
         environment={**_environment(), **visible(device)},
-        on_line=lambda line: _note(line, task),
+        on_line=progress_of(_MARK, task),
     )
     if done.exit_code != 0:
         detail = last_line(done.stderr).rpartition(_MARK)[2]
@@ -102,9 +102,3 @@ def train_ranks(
 def _environment() -> dict[str, str]:
     """Return the smoke-train's variables; which rank a process is, it is told otherwise."""
     return {name: value for name, value in ENVIRONMENT.items() if "RANK" not in name}
-
-
-def _note(line: str, task: Task) -> None:
-    _, mark, text = line.rpartition(_MARK)
-    if mark:
-        task.note(text)
