@@ -1,7 +1,8 @@
-"""Write sizes and counts as people read them."""
+"""Write sizes, counts and moments as people read them."""
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,3 +37,8 @@ def first_of(names: Sequence[str], most: int) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Write a count with its noun: ``1 package``, ``0 packages``; ``many`` is one + s, or given."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def utc_text(seconds: float) -> str:
+    """Write seconds since 1970 as RFC 3339, in UTC and to the second."""
+    return datetime.fromtimestamp(int(seconds), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

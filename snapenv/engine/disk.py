@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import NotFound
@@ -16,6 +15,7 @@ from snapenv.engine.failures import engine_errors
 from snapenv.model.clean import Freeable
 from snapenv.model.launch import KIND_LABEL, WORKSPACE_LAYER
 from snapenv.model.snapshot import SNAPSHOT_LABEL
+from snapenv.sizes import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def list_made(client: APIClient) -> Iterator[Freeable]:
                 id=image["Id"],
                 names=tuple(name for name in image["RepoTags"] or () if name != _UNNAMED),
                 size_bytes=image["Size"] - max(image["SharedSize"], 0),
-                created=_utc(image["Created"]),
+                created=utc_text(image["Created"]),
                 in_use=image["Containers"] > 0 or image["Id"] in parents,
             )
     for record in usage["BuildCache"] or ():
@@ -88,10 +88,6 @@ def _image_kind(labels: dict[str, Any]) -> Kind | None:
     if labels.get(KIND_LABEL) == WORKSPACE_LAYER:
         return "workspace"
     return "environment" if labels.get(SNAPSHOT_LABEL) else None
-
-
-def _utc(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _to_the_second(moment: str | None) -> str | None:

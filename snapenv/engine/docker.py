@@ -12,7 +12,6 @@ import json
 import os
 import re
 import uuid
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import NotFound
@@ -59,6 +58,7 @@ from snapenv.errors import (
     SnapenvError,
 )
 from snapenv.model.image import Image, ImageRef
+from snapenv.sizes import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -176,7 +176,7 @@ class DockerEngine:
             found = self.client.images(filters={"label": label})
         images = (image for image in found if (image["Labels"] or {}).get(label))
         named = ((name, image["Created"]) for image in images for name in image["RepoTags"] or ())
-        return tuple(sorted((name, _utc(at)) for name, at in named if name != _UNNAMED))
+        return tuple(sorted((name, utc_text(at)) for name, at in named if name != _UNNAMED))
 
     def is_insecure(self, host: str) -> bool:
         """Return whether the engine is configured to take http from a registry by this name."""
@@ -523,10 +523,6 @@ def _is_within(host: str, networks: Iterable[str]) -> bool:
     except ValueError:
         return False
     return any(address in ipaddress.ip_network(network) for network in networks)
-
-
-def _utc(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 def _without_tag(text: str) -> str:

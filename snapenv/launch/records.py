@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,7 @@ from snapenv.content import replace_file
 from snapenv.errors import NotFoundError, WriteError
 from snapenv.model.launch import RUN_ID, RunEnd, RunRecord, StoppedBy
 from snapenv.ownership.leftovers import remove
+from snapenv.sizes import utc_text
 
 RESUMED = Path("snapenv", "resumed.json")  # of a training's folder
 _RECORD, _END, _STOPPED = "run.json", "end.json", "stopped"
@@ -30,7 +32,7 @@ T = TypeVar("T", bound=Struct)
 
 def now() -> str:
     """Return the time as records have it: RFC 3339, UTC, to the second."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return utc_text(time.time())
 
 
 def milliseconds(text: str) -> int | None:

@@ -46,12 +46,6 @@ class Native(Struct, frozen=True, kw_only=True):
     libraries: tuple[NativeLibrary, ...] = ()  # sorted by soname
     cublas: str | None = None  # "13.1.0", of the library that torch would load
 
-    def find_kernels(self, distribution: str) -> Kernels | None:
-        """Return the kernels of a distribution, if it holds any."""
-        return next(
-            (kernels for kernels in self.kernels if kernels.distribution == distribution), None
-        )
-
 
 class Facts(Struct, frozen=True, kw_only=True):
     """One look at one environment.

@@ -12,6 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+HOUR_MS = 3_600_000
+KWH_MJ = 3_600_000_000
 BUCKETS = 10
 """Of the histogram of utilisation: the first holds the time below 10 %, the last that from 90 %."""
 

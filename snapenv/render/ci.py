@@ -21,7 +21,7 @@ from snapenv.errors import UsageError
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
 from snapenv.render.docker_run import docker_run_options
 from snapenv.render.head import head_lines
-from snapenv.render.refuse import refuse_options
+from snapenv.render.refuse import Grammar, matched, refuse_options
 from snapenv.templating import render_template
 
 if TYPE_CHECKING:
@@ -38,29 +38,22 @@ _COMPARE = "compare_metrics.py"
 _SET_UP = "Leave it out; what a runner gives a job is set where the runner is set up."
 
 
-class _Grammar(Struct, frozen=True):
-    """What a pipeline takes as a name, and how that is told to people."""
-
-    what: str
-    pattern: re.Pattern[str]
-    signs: str  # beside letters and digits
-    example: str
-
-
-_PATH = _Grammar(
-    "path",
+_SIGNS = "Use letters, digits and any of {}, as in {}"
+_PATH_EXAMPLE = "snapshots/train"
+_PATH = Grammar(
+    "path that a pipeline takes",
     re.compile(r"[A-Za-z0-9_.*@+,=][A-Za-z0-9_./*@+,=-]*", re.ASCII),
-    "_ . / * @ + , = -",
-    "snapshots/train",
+    _SIGNS.format("_ . / * @ + , = -", _PATH_EXAMPLE),
 )
-_BRANCH = _Grammar(
-    "branch", re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", re.ASCII), "_ . / + -", "main"
+_BRANCH = Grammar(
+    "branch that a pipeline takes",
+    re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", re.ASCII),
+    _SIGNS.format("_ . / + -", "main"),
 )
-_LABEL = _Grammar(
-    "label of a runner",
+_LABEL = Grammar(
+    "label of a runner that a pipeline takes",
     re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,254}", re.ASCII),
-    "_ . : -",
-    "gpu",
+    _SIGNS.format("_ . : -", "gpu"),
 )
 
 
@@ -218,10 +211,10 @@ def _view(work: Workload, options: CiOptions, provider: _Provider) -> _View:
         password="${{ github.token }}" if own else "${{ secrets.REGISTRY_PASSWORD }}",
         snapshot=snapshot.rstrip("/"),
         snapshot_files=snapshot.rstrip("/") + provider.below,
-        branch=_matched("--branch", options.branch, _BRANCH),
+        branch=matched("--branch", options.branch, _BRANCH),
         watched=tuple(_pattern(_path("--watch", path), provider.below) for path in options.watch),
         runner=tuple(
-            _matched("--runner", label, _LABEL) for label in options.runner or provider.runner
+            matched("--runner", label, _LABEL) for label in options.runner or provider.runner
         ),
         requirement=_requirement(options.install or work.program.replace(" ", "==")),
         device=launch.gpus or "cpu",
@@ -261,20 +254,6 @@ def _refuse_breaking(text: str) -> None:
         )
 
 
-def _matched(option: str, value: str, grammar: _Grammar) -> str:
-    """Return a value of its grammar.
-
-    Raises:
-        UsageError: It is not of that.
-    """
-    if not grammar.pattern.fullmatch(value):
-        raise UsageError(
-            f"{option} {value!r} is not a {grammar.what} that a pipeline takes",
-            hint=f"Use letters, digits and any of {grammar.signs}, as in {grammar.example}",
-        )
-    return value
-
-
 def _path(option: str, value: str) -> str:
     """Return a path of the repository.
 
@@ -284,9 +263,9 @@ def _path(option: str, value: str) -> str:
     if PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts:
         raise UsageError(
             f"{option} {value!r} leads out of the repository",
-            hint=f"Name a path below its top folder, as in {option} {_PATH.example}",
+            hint=f"Name a path below its top folder, as in {option} {_PATH_EXAMPLE}",
         )
-    return _matched(option, value, _PATH)
+    return matched(option, value, _PATH)
 
 
 def _pattern(path: str, below: str) -> str:

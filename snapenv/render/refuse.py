@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from snapenv.errors import UsageError
 
@@ -10,6 +13,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from snapenv.model.launch import Launch
+
+
+class Grammar(Struct, frozen=True):
+    """What a target takes as a name, and how that is told to people."""
+
+    what: str
+    pattern: re.Pattern[str]
+    hint: str
+
+
+def matched(option: str, value: str, grammar: Grammar) -> str:
+    """Return a value of a grammar.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if not grammar.pattern.fullmatch(value):
+        raise UsageError(f"{option} {value!r} is not a {grammar.what}", hint=grammar.hint)
+    return value
 
 
 def option_of_label(label: str) -> str:

@@ -21,6 +21,8 @@ from snapenv.model.snapshot import IMAGE_CHECK, SNAPSHOT_LABEL
 from snapenv.render.apptainer import IMAGE_LABEL, bind, check_path, file_of_image
 from snapenv.render.head import head_lines
 from snapenv.render.refuse import (
+    Grammar,
+    matched,
     option_of_label,
     refuse_named_gpus,
     refuse_options,
@@ -39,10 +41,16 @@ Runtime = Literal["apptainer", "docker", "pyxis"]
 
 _OF_THE_JOB = {"OMP_NUM_THREADS", "PYTHON_CPU_COUNT"}  # as many as it has CPUs
 _CPUS = 8  # as many workers as ultralytics starts
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", re.ASCII)
-_NAMES = re.compile(rf"{_NAME.pattern}(?:,{_NAME.pattern})*", re.ASCII)
+_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}"
+_NAME, _NAMES, _COMMENT = (
+    Grammar(
+        "name that Slurm takes in a script",
+        re.compile(pattern, re.ASCII),
+        "Use letters, digits and any of _ . + - after the first.",
+    )
+    for pattern in (_NAME_PATTERN, rf"{_NAME_PATTERN}(?:,{_NAME_PATTERN})*", r"[\w/.:@+ -]+")
+)
 _TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
-_COMMENT = re.compile(r"[\w/.:@+ -]+", re.ASCII)
 _EARLIER_S = 60  # that Slurm may send a signal before it is due
 _LOADS_UNSAFELY = Version("8.3")  # older ultralytics cannot read its checkpoints on torch 2.6
 
@@ -169,13 +177,13 @@ def _directives(work: Workload, options: SlurmOptions) -> tuple[str, ...]:
     """Return the options of sbatch, each of which has been parsed."""
     launch, lead_s = work.launch, _lead_s(options)
     gpus = options.gpus if launch.gpus else 0
-    gpu_type = f"{_matched(_NAME, '--gpu-type', options.gpu_type)}:" if options.gpu_type else ""
+    gpu_type = f"{matched('--gpu-type', options.gpu_type, _NAME)}:" if options.gpu_type else ""
     asked = {
-        "job-name": _matched(_NAME, "--job-name", options.job_name or str(work.image.tag)),
+        "job-name": matched("--job-name", options.job_name or str(work.image.tag), _NAME),
         "comment": _comment(work),
-        "partition": options.partition and _matched(_NAMES, "--partition", options.partition),
-        "account": options.account and _matched(_NAME, "--account", options.account),
-        "qos": options.qos and _matched(_NAME, "--qos", options.qos),
+        "partition": options.partition and matched("--partition", options.partition, _NAMES),
+        "account": options.account and matched("--account", options.account, _NAME),
+        "qos": options.qos and matched("--qos", options.qos, _NAME),
         "nodes": "1",
         "ntasks": "1",
         "gres": f"gpu:{gpu_type}{gpus}" if gpus else None,
@@ -229,7 +237,7 @@ def _comment(work: Workload) -> str:
         **work.launch.labels,
     }
     return ",".join(
-        f"{name}={_matched(_COMMENT, option_of_label(name), value).replace(' ', '%20')}"
+        f"{name}={matched(option_of_label(name), value, _COMMENT).replace(' ', '%20')}"
         for name, value in sorted(labels.items())
         if value
     )
@@ -275,17 +283,3 @@ def _loads_unsafely(ultralytics: str | None) -> bool:
         return ultralytics is not None and Version(ultralytics) < _LOADS_UNSAFELY
     except InvalidVersion:
         return False
-
-
-def _matched(grammar: re.Pattern[str], option: str, value: str) -> str:
-    """Return a value that is of a grammar.
-
-    Raises:
-        UsageError: It is not.
-    """
-    if not grammar.fullmatch(value):
-        raise UsageError(
-            f"{option} {value!r} is not a name that Slurm takes in a script",
-            hint="Use letters, digits and any of _ . + - after the first.",
-        )
-    return value

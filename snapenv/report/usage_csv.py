@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapenv.csv_text import Cell, Number, csv_text
+from snapenv.model.usage import HOUR_MS, KWH_MJ
 from snapenv.money import decimal_text
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ HEADER = (
 UNALLOCATED = "(unallocated)"
 """The name of the line of what nobody had."""
 
-_MS_OF_AN_HOUR, _MJ_OF_A_KWH, _MG_OF_A_KG = 3_600_000, 3_600_000_000, 1_000_000
+_MG_OF_A_KG = 1_000_000
 
 
 def usage_csv(result: UsageReportResult) -> str:
@@ -49,7 +50,7 @@ def _rows(result: UsageReportResult) -> Iterator[list[Cell]]:
         before: list[Cell] = [result.month, result.by, row.name, row.detail]
         yield [*before, *_totals(row.totals), currency]
     if result.unallocated_ms is not None:
-        hours = decimal(result.unallocated_ms, _MS_OF_AN_HOUR)
+        hours = decimal(result.unallocated_ms, HOUR_MS)
         before = [result.month, result.by, UNALLOCATED, None, None, hours]
         yield [*before, *[None] * 7, _money(result.unallocated_cost), *[None] * 3, currency]
 
@@ -57,10 +58,10 @@ def _rows(result: UsageReportResult) -> Iterator[list[Cell]]:
 def _totals(totals: UsageTotals) -> Iterator[Cell]:
     yield totals.runs
     for time_ms in (totals.charged_ms, totals.effective_ms, totals.idle_ms, totals.unseen_ms):
-        yield decimal(time_ms, _MS_OF_AN_HOUR)
+        yield decimal(time_ms, HOUR_MS)
     yield None if totals.density is None else Number(f"{totals.density:.6f}")
     yield " ".join(totals.util_sources)
-    yield decimal(totals.energy_mj, _MJ_OF_A_KWH)
+    yield decimal(totals.energy_mj, KWH_MJ)
     yield decimal(totals.co2_mg, _MG_OF_A_KG)
     for cost in (totals.cost, totals.effective_cost, totals.idle_cost, totals.unseen_cost):
         yield _money(cost)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from snapenv.model.usage import BUCKETS
+from snapenv.model.usage import BUCKETS, HOUR_MS
 from snapenv.money import to_cents
 from snapenv.report.amounts import cents, energy, mass, money, percent, time
 from snapenv.report.usage_charts import (
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
         UsageTotals,
     )
 
-_MS_PER_H = 3_600_000
 _USED: tuple[Kind, ...] = ("effective", "idle", "unseen")
 _TITLES = {
     "user": "Users",
@@ -372,7 +371,7 @@ def _month(month: UsageMonth) -> Month:
     parts = _parts(month.totals) | {"unallocated": month.unallocated_ms or 0}
     return Month(
         name=month.month,
-        parts={kind: part_ms / _MS_PER_H for kind, part_ms in parts.items()},
+        parts={kind: part_ms / HOUR_MS for kind, part_ms in parts.items()},
         labels={kind: time(part_ms) for kind, part_ms in parts.items()},
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from snapenv.errors import PriceListError, SnapenvError
+from snapenv.model.usage import HOUR_MS
 from snapenv.report.estimate_text import best_line, estimate_line
 from snapenv.steps.recording import planned_usage
 from snapenv.usage.asked_training import asked_training, new_training
@@ -47,12 +48,12 @@ class _Tariff:
         Raises:
             PriceListError: The list has no price for one of them.
         """
-        from snapenv.usage.prices import MS_OF_AN_HOUR, gpu_price
+        from snapenv.usage.prices import gpu_price
 
         if self._prices is None or not run.gpus or duration_ms is None:
             return None
         each = (gpu_price(self._prices, gpu.model, self._today) for gpu in run.gpus)
-        return sum(each) * duration_ms // MS_OF_AN_HOUR
+        return sum(each) * duration_ms // HOUR_MS
 
     def cost_of(self, run: UsageRun) -> int | None:
         """Return what a run would cost today; None too where it had GPUs without a price."""

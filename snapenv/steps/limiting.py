@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from snapenv.errors import UsageError
 from snapenv.model.launch import Limits
+from snapenv.model.usage import HOUR_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from snapenv.model.launch import Launch, LimitOptions
     from snapenv.ports import Services
-
-_HOUR_MS = 3_600_000
 
 
 def choose_limits(
@@ -30,7 +29,7 @@ def choose_limits(
         UsageError: A cost cannot be told: there is no price list, or the GPUs are not known.
     """
     before = earlier or Limits()
-    hours_ms = asked.max_hours and round(asked.max_hours * _HOUR_MS)
+    hours_ms = asked.max_hours and round(asked.max_hours * HOUR_MS)
     limits = Limits(
         stop_rule=asked.stop_rule or before.stop_rule,
         min_improvement=asked.min_improvement or before.min_improvement,
@@ -64,7 +63,7 @@ def _with_cost(
         limits,
         max_cost=max_cost,
         currency=prices.currency,
-        cost_duration_ms=max_cost * _HOUR_MS // an_hour if an_hour else None,
+        cost_duration_ms=max_cost * HOUR_MS // an_hour if an_hour else None,
     )
 
 

@@ -24,7 +24,7 @@ from snapenv.errors import (
 )
 from snapenv.launch.records import read_record
 from snapenv.model.sampling import Moment
-from snapenv.model.usage import Beat, UsageRun
+from snapenv.model.usage import HOUR_MS, Beat, UsageRun
 from snapenv.steps import watching
 from snapenv.steps.publishing import publish, retract
 from snapenv.steps.run_ends import RunEnds, Tracked
@@ -52,7 +52,6 @@ _WEEK_MS = 7 * _DAY_MS  # in which an ended run is looked for that nobody has se
 _RECENT_MS = 600_000  # the same, once that was done
 _NEVER_MS = 1 << 62
 _KEPT_MS = 90 * _DAY_MS  # of samples
-_HOUR_MS = 3_600_000
 _SOON_S = 0.3
 _UNWRITABLE = (WriteError, PlaceBusyError)
 _PASSING = (*_UNWRITABLE, EngineError, EngineMissingError, NotFoundError)
@@ -76,7 +75,7 @@ class Sampler:
         self._events: list[UsageEvent] = []  # that the ledger has not yet
         self._last: Moment | None = None
         self._unwritable: Moment | None = None  # since when
-        self._kept_house_ms = -_HOUR_MS
+        self._kept_house_ms = -HOUR_MS
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -302,7 +301,7 @@ class Sampler:
 
     def _keep_house(self, at: Moment, readings: Sequence[GpuReading]) -> None:
         """Note which GPUs this machine has and forget old samples, now and then and at the end."""
-        if self._tracked and at.boot_ms - self._kept_house_ms < _HOUR_MS:
+        if self._tracked and at.boot_ms - self._kept_house_ms < HOUR_MS:
             return
         self._kept_house_ms = at.boot_ms
         with contextlib.suppress(*_UNWRITABLE):  # the next time

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from snapenv.launch.records import RESUMED, read_resumed
 from snapenv.model.launch import Limits, RunRecord, StoppedBy
 from snapenv.model.sampling import Moment
-from snapenv.model.usage import EpochRow, Training, UsageEvent, UsageRun
+from snapenv.model.usage import HOUR_MS, EpochRow, Training, UsageEvent, UsageRun
 from snapenv.ports import Services
 from snapenv.report.amounts import money
 from snapenv.steps.resuming import find_training
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 _ROWS = "results.csv"
 _SEARCH_SHARE = 500  # a search for the training may take one part in so many of the time
 _AGAIN_MS = 60_000  # what was told to stop and goes on is told again after
-_HOUR_MS = 3_600_000
 
 
 class Watched(Struct, frozen=True, kw_only=True):
@@ -266,7 +265,7 @@ def _for_nothing(verdict: Verdict, rule: Rule) -> str:
     least = f"{rule.improvement:g}" if rule.absolute else f"{rule.improvement * 100:.2g} %"
     return (
         f"its best loss improved by less than {least} in "
-        f"{verdict.window_ms / _HOUR_MS:.3g} h, and no GPU was used at more than "
+        f"{verdict.window_ms / HOUR_MS:.3g} h, and no GPU was used at more than "
         f"{verdict.utilization or 0:.0f} %"
     )
 
@@ -286,7 +285,7 @@ def _beyond(limits: Limits, by: StoppedBy) -> str:
     if by == "max-cost":
         cost = money(limits.max_cost or 0, limits.currency)
         return f"it would cost more than {cost} (--max-cost)"
-    hours = (limits.max_duration_ms or 0) / _HOUR_MS
+    hours = (limits.max_duration_ms or 0) / HOUR_MS
     return f"it would last longer than {hours:.4g} h (--max-hours)"
 
 

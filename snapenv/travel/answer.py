@@ -20,6 +20,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+TRAINING_ENVIRONMENT = {
+    # No network, no package that changes itself, no window.
+    "YOLO_OFFLINE": "true",
+    "YOLO_AUTOINSTALL": "false",
+    "YOLOv5_AUTOINSTALL": "false",
+    "WANDB_MODE": "disabled",
+    "COMET_MODE": "disabled",
+    "MPLBACKEND": "Agg",
+    # One process, whatever a launcher of distributed training left behind.
+    "RANK": "-1",
+    "LOCAL_RANK": "-1",
+    "WORLD_SIZE": "1",
+    "LOGNAME": "snapenv",  # a container's user may have no name, and torch asks for it
+}
+"""For programs that use ultralytics."""
+
 
 class AnswerError(ValueError):
     """What a program printed is no answer; the message says why, such as where JSON is wrong."""
@@ -54,6 +70,17 @@ def run(  # noqa: PLR0913 - what ports.Target takes
         on_line=on_line,
         stdout=stdout,
     )
+
+
+def is_cpu(device: str) -> bool:
+    """Return whether a device is the processor: ``cpu``, or ``cpu,cpu`` for two ranks on it."""
+    return set(device.split(",")) == {"cpu"}
+
+
+def visible(device: str) -> dict[str, str]:
+    """Return the variable that shows CUDA the GPUs which were named, and no other."""
+    named = not (is_cpu(device) or device in {"auto", "all"})
+    return {"CUDA_VISIBLE_DEVICES": device} if named else {}
 
 
 def progress_of(mark: str, task: Task) -> Callable[[str], None]:

@@ -11,24 +11,13 @@ from snapenv.causes import find_cause
 from snapenv.errors import BenchError
 from snapenv.model.bench import BenchRun, Inference
 from snapenv.nvidia import advice
-from snapenv.travel.answer import progress_of, read_answer, run
+from snapenv.travel.answer import TRAINING_ENVIRONMENT, progress_of, read_answer, run, visible
 
 if TYPE_CHECKING:
     from snapenv.model.bench import BenchOptions
     from snapenv.ports import Completed, Target, Task
 
 _MARK = "snapenv-bench: "
-_ENVIRONMENT = {
-    "YOLO_OFFLINE": "true",
-    "YOLO_AUTOINSTALL": "false",
-    "WANDB_MODE": "disabled",
-    "COMET_MODE": "disabled",
-    "MPLBACKEND": "Agg",
-    "RANK": "-1",
-    "LOCAL_RANK": "-1",
-    "WORLD_SIZE": "1",
-    "LOGNAME": "snapenv",  # a container's user may have no name, and torch asks for it
-}
 _MISSING = {3: "ultralytics is not installed", 4: "torch is not installed"}  # by exit code
 _NO_GPU = 6
 _TRY = "Train with a smaller batch, or fewer workers."
@@ -54,12 +43,11 @@ def measure(
         EngineError: The container ended before the program did.
     """
     words = msgspec.json.encode({**msgspec.structs.asdict(options), "inference": inference})
-    visible = {} if options.device in {"auto", "cpu"} else {"CUDA_VISIBLE_DEVICES": options.device}
     done = run(
         target,
         "snapenv_bench",
         (words.decode(),),
-        environment={**_ENVIRONMENT, **visible},
+        environment={**TRAINING_ENVIRONMENT, **visible(options.device)},
         on_line=progress_of(_MARK, task),
     )
     if done.exit_code != 0:

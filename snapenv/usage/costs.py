@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from snapenv.model.usage import HOUR_MS, KWH_MJ
 from snapenv.money import spread
 from snapenv.usage.charges import Charge
 from snapenv.usage.months import month_span
 from snapenv.usage.pieces import Line, Piece, in_pieces, pieces_of
 from snapenv.usage.prices import (
-    MJ_OF_A_KWH,
-    MS_OF_AN_HOUR,
     Rates,
     day_of,
     to_micros,
@@ -101,7 +100,7 @@ def _priced(charge: Charge, times: Sequence[int], pieces: Sequence[Piece], rates
             until_ms=min(charge.until_ms, piece.end_ms),
             quantity=time_ms,
             unit_price=(per_hour := rates.gpu(charge.gpu_model, piece.day)),
-            list_cost=round(per_hour * time_ms / MS_OF_AN_HOUR),
+            list_cost=round(per_hour * time_ms / HOUR_MS),
         )
         for piece, time_ms in zip(pieces, times, strict=True)
         if time_ms
@@ -113,7 +112,7 @@ def _priced(charge: Charge, times: Sequence[int], pieces: Sequence[Piece], rates
     site_mj = charge.energy_mj * (power.pue if power else 1.0)
     if power:  # at the price of the run's first day
         lines.append(_power(charge, site_mj, to_micros(power.per_kwh)))
-    emitted = round(site_mj * factor.grams_per_kwh * 1000 / MJ_OF_A_KWH) if factor else None
+    emitted = round(site_mj * factor.grams_per_kwh * 1000 / KWH_MJ) if factor else None
     return Cost(charge, tuple(lines), co2_mg=emitted)
 
 
@@ -125,7 +124,7 @@ def _power(charge: Charge, site_mj: float, per_kwh: int) -> Line:
         until_ms=charge.until_ms,
         quantity=round(site_mj),
         unit_price=per_kwh,
-        list_cost=round(per_kwh * site_mj / MJ_OF_A_KWH),
+        list_cost=round(per_kwh * site_mj / KWH_MJ),
     )
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from snapenv import __version__
 from snapenv.csv_text import Cell, Number, csv_text
-from snapenv.model.usage import UsageRun
+from snapenv.model.usage import KWH_MJ, UsageRun
 from snapenv.usage.costs import Cost
-from snapenv.usage.prices import MJ_OF_A_KWH, co2_on, day_of, power_on
+from snapenv.usage.prices import co2_on, day_of, power_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def _row(costs: Sequence[Cost], prices: PriceList) -> dict[str, Cell]:
     duration_s = max((until_ms - since_ms) / 1000, 0.001)
     energy_mj = sum(one.energy_mj or 0 for one in charges)
     emitted_kg = sum(cost.co2_mg or 0 for cost in costs) / _MG_OF_A_KG
-    energy_kwh = Number(f"{energy_mj / MJ_OF_A_KWH:.9f}")
+    energy_kwh = Number(f"{energy_mj / KWH_MJ:.9f}")
     factor, power = co2_on(prices, day_of(since_ms)), power_on(prices, day_of(since_ms))
     ended = dt.datetime.fromtimestamp(until_ms // 1000, dt.timezone.utc)
     return {

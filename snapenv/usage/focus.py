@@ -16,12 +16,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.csv_text import Cell, Number, csv_text
-from snapenv.model.usage import UsageRun, UsageSum
+from snapenv.model.usage import HOUR_MS, KWH_MJ, UsageRun, UsageSum
 from snapenv.money import decimal_text, spread
+from snapenv.sizes import utc_text
 from snapenv.usage.charges import OTHERS
-from snapenv.usage.months import month_span, utc_text
+from snapenv.usage.months import month_span
 from snapenv.usage.pieces import Line
-from snapenv.usage.prices import MJ_OF_A_KWH, MS_OF_AN_HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,7 +83,7 @@ COLUMNS = (
 SHARED = "equal-share-of-time"
 """How a GPU that several runs had at once is divided: docs/usage.md."""
 
-_UNITS = {"gpu": ("GPU-Hours", MS_OF_AN_HOUR), "power": ("Kilowatt-Hours", MJ_OF_A_KWH)}
+_UNITS = {"gpu": ("GPU-Hours", HOUR_MS), "power": ("Kilowatt-Hours", KWH_MJ)}
 _ALMOST_A_SECOND_MS = 999
 _SERVICES = {"gpu": "GPU time", "power": "Power of GPUs"}
 
@@ -184,10 +184,10 @@ def _same(month: str, prices: PriceList) -> dict[str, Cell]:
         "BillingAccountId": prices.site,
         "BillingAccountName": prices.site,
         "BillingCurrency": prices.currency,
-        "BillingPeriodStart": utc_text(begin),
-        "BillingPeriodEnd": utc_text(end),
-        "ChargePeriodStart": utc_text(begin),
-        "ChargePeriodEnd": utc_text(end),
+        "BillingPeriodStart": utc_text(begin // 1000),
+        "BillingPeriodEnd": utc_text(end // 1000),
+        "ChargePeriodStart": utc_text(begin // 1000),
+        "ChargePeriodEnd": utc_text(end // 1000),
         "ChargeCategory": "Usage",
         "ChargeFrequency": "Usage-Based",
         "ServiceCategory": "AI and Machine Learning",
@@ -243,8 +243,10 @@ def _of_line(line: Line | None) -> dict[str, Cell]:
     price = Number(decimal_text(line.unit_price))
     sku = line.model if line.kind == "gpu" else "power"
     return {
-        "ChargePeriodStart": utc_text(line.since_ms),
-        "ChargePeriodEnd": utc_text(max(line.until_ms + _ALMOST_A_SECOND_MS, line.since_ms + 1000)),
+        "ChargePeriodStart": utc_text(line.since_ms // 1000),
+        "ChargePeriodEnd": utc_text(
+            max(line.until_ms + _ALMOST_A_SECOND_MS, line.since_ms + 1000) // 1000
+        ),
         "ConsumedUnit": unit,
         "ContractedUnitPrice": price,
         "ListUnitPrice": price,

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from snapenv.model.image import ImageRef
 from snapenv.model.usage import RunGpu, UsageRun
+from snapenv.usage.sampling import of_both
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 _OF_SNAPENV = UUID("7c4d1c52-6b9c-5e8e-9d6a-3d3f0a6f9b41")
 
@@ -62,14 +63,7 @@ def _plus(one: RunGpu, other: RunGpu) -> RunGpu:
         covered_ms=one.covered_ms + other.covered_ms,
         buckets=tuple(map(sum, zip(one.buckets, other.buckets, strict=True))),
         util_source=other.util_source or one.util_source,
-        energy_mj=_of_both(sum, one.energy_mj, other.energy_mj),
-        memory_peak_bytes=_of_both(max, one.memory_peak_bytes, other.memory_peak_bytes),
-        power_peak_mw=_of_both(max, one.power_peak_mw, other.power_peak_mw),
+        energy_mj=of_both(sum, one.energy_mj, other.energy_mj),
+        memory_peak_bytes=of_both(max, one.memory_peak_bytes, other.memory_peak_bytes),
+        power_peak_mw=of_both(max, one.power_peak_mw, other.power_peak_mw),
     )
-
-
-def _of_both(
-    combine: Callable[[tuple[int, ...]], int], one: int | None, other: int | None
-) -> int | None:
-    known = tuple(value for value in (one, other) if value is not None)
-    return combine(known) if known else None

@@ -12,11 +12,6 @@ def month_of(at_ms: int) -> str:
     return dt.datetime.fromtimestamp(at_ms / 1000, dt.timezone.utc).strftime("%Y-%m")
 
 
-def utc_text(at_ms: int) -> str:
-    """Write a moment as RFC 3339 in UTC, in whole seconds that have begun."""
-    return dt.datetime.fromtimestamp(at_ms // 1000, dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def is_month(text: str) -> bool:
     """Tell whether a text is a month, from the year 2000 on."""
     return re.fullmatch(r"2[0-9]{3}-(0[1-9]|1[0-2])", text) is not None

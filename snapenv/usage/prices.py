@@ -48,6 +48,7 @@ import msgspec
 from msgspec import Struct, field
 
 from snapenv.errors import PriceListError
+from snapenv.model.usage import HOUR_MS
 from snapenv.money import MICROS
 from snapenv.toml import one_line, parse_any_toml
 
@@ -55,8 +56,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-MS_OF_AN_HOUR = 3_600_000
-MJ_OF_A_KWH = 3_600_000_000
 _LARGEST = 1e12
 _MONTH = r"^\d{4}-(0[1-9]|1[0-2])$"
 
@@ -283,7 +282,7 @@ def gpu_cost(prices: PriceList, model: str, since_ms: int, until_ms: int) -> int
         PriceListError: The list has no price for a part of it.
     """
     return sum(
-        gpu_price(prices, model, day) * span_ms // MS_OF_AN_HOUR
+        gpu_price(prices, model, day) * span_ms // HOUR_MS
         for day, span_ms in day_pieces(prices, since_ms, until_ms)
     )
 

@@ -6,7 +6,7 @@ Pure: a ``Watched`` and what was seen since go in, the next ``Watched`` comes ou
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -222,15 +222,16 @@ def _energy_mj(
 def _grown(row: RunGpu, seen: _Seen, part_ms: int, share: float) -> RunGpu:
     """Add a part of the time since the look before, and its share of what was counted."""
     buckets = _spread(part_ms, seen.percents)
+    energy_mj = None if seen.energy_mj is None else round(seen.energy_mj * share)
     return replace(
         row,
         allocated_ms=row.allocated_ms + part_ms,
         covered_ms=row.covered_ms + sum(buckets),
         buckets=tuple(map(sum, zip(row.buckets, buckets, strict=True))),
         util_source=_worse(row.util_source, seen.source),
-        energy_mj=_plus(row.energy_mj, seen.energy_mj, share),
-        memory_peak_bytes=_peak(row.memory_peak_bytes, seen.memory_bytes),
-        power_peak_mw=_peak(row.power_peak_mw, seen.power_mw),
+        energy_mj=of_both(sum, row.energy_mj, energy_mj),
+        memory_peak_bytes=of_both(max, row.memory_peak_bytes, seen.memory_bytes),
+        power_peak_mw=of_both(max, row.power_peak_mw, seen.power_mw),
         throttled_ms=row.throttled_ms + (part_ms if seen.throttle else 0),
         shared_ms=row.shared_ms + (part_ms if seen.is_shared else 0),
     )
@@ -242,7 +243,7 @@ def _loaded(row: RunGpu, rows: Iterable[RunGpu], load: Load) -> RunGpu:
     return replace(
         row,
         cpu_ms=(row.cpu_ms or 0) + max(load.cpu_ms - counted_ms, 0),
-        host_memory_peak_bytes=_peak(row.host_memory_peak_bytes, load.memory_bytes),
+        host_memory_peak_bytes=of_both(max, row.host_memory_peak_bytes, load.memory_bytes),
     )
 
 
@@ -352,9 +353,9 @@ def _worse(known: UtilSource | None, new: UtilSource | None) -> UtilSource | Non
     return known if known == "nvml" or new is None else new
 
 
-def _plus(known: int | None, more: int | None, share: float) -> int | None:
-    return known if more is None else (known or 0) + round(more * share)
-
-
-def _peak(known: int | None, new: int | None) -> int | None:
-    return max((one for one in (known, new) if one is not None), default=None)
+def of_both(
+    combine: Callable[[Sequence[int]], int], known: int | None, new: int | None
+) -> int | None:
+    """Return the sum or the maximum of what is known of two; None where neither is."""
+    values = [value for value in (known, new) if value is not None]
+    return combine(values) if values else None

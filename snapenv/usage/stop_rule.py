@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from snapenv.model.usage import HOUR_MS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -32,7 +34,6 @@ Reason = Literal[
     "used",  # a GPU
     "flat",  # nothing speaks for it
 ]
-_HOUR_MS = 3_600_000
 _FALLING = -0.67
 _SMOOTHED = 3  # epochs of a median
 _TREND = 3  # windows of the trend
@@ -44,8 +45,8 @@ _MISSED = 3  # looks so many times as far apart as usual do not cover what is be
 class Rule(Struct, frozen=True, kw_only=True):
     """What counts as going on for nothing."""
 
-    window_ms: int = 2 * _HOUR_MS
-    hold_ms: int = _HOUR_MS  # from the warning to the pause
+    window_ms: int = 2 * HOUR_MS
+    hold_ms: int = HOUR_MS  # from the warning to the pause
     epochs: int = 5  # that the window has at least
     improvement: float = 0.001  # less is none: a share of the loss, or
     absolute: bool = False  # in the loss's own unit

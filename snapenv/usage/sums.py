@@ -21,11 +21,11 @@ from snapenv.model.usage_report import (
     UsageRow,
     UsageTotals,
 )
-from snapenv.sizes import first_of
+from snapenv.sizes import first_of, utc_text
 from snapenv.usage.board import best_value
 from snapenv.usage.charges import EFFECTIVE_FROM_PERCENT, OTHERS, Charge, charges_of
 from snapenv.usage.costs import Cost, month_costs
-from snapenv.usage.months import month_of, month_span, shift_month, utc_text
+from snapenv.usage.months import month_of, month_span, shift_month
 from snapenv.usage.prices import co2_on, day_of, day_pieces, gpu_line, power_on, to_micros
 from snapenv.usage.unallocated import Machines
 
@@ -80,7 +80,7 @@ def report_usage(
     row = trend[-1]
     return UsageReportResult(
         month=asked.month,
-        until=utc_text(until_ms),
+        until=utc_text(until_ms // 1000),
         source=asked.source,
         role=asked.role,
         by=asked.by,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from snapenv.model.usage import MachineGpu
+from snapenv.model.usage import HOUR_MS, MachineGpu
 from snapenv.usage.pieces import Line, Piece
-from snapenv.usage.prices import MS_OF_AN_HOUR, fleet_on, model_key
+from snapenv.usage.prices import fleet_on, model_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -120,7 +120,7 @@ def _line(model: str, piece: Piece, quantity_ms: int, rates: Rates | None) -> Li
         until_ms=piece.end_ms,
         quantity=quantity_ms,
         unit_price=per_hour,
-        list_cost=round(per_hour * quantity_ms / MS_OF_AN_HOUR),
+        list_cost=round(per_hour * quantity_ms / HOUR_MS),
     )
 
 

@@ -11,7 +11,14 @@ from snapenv.causes import find_cause
 from snapenv.errors import SmokeTrainError
 from snapenv.model.fingerprint import Fingerprint
 from snapenv.nvidia import advice
-from snapenv.travel.answer import progress_of, read_answer, run
+from snapenv.travel.answer import (
+    TRAINING_ENVIRONMENT,
+    is_cpu,
+    progress_of,
+    read_answer,
+    run,
+    visible,
+)
 
 if TYPE_CHECKING:
     from snapenv.ports import Completed, Target, Task
@@ -19,13 +26,7 @@ if TYPE_CHECKING:
 _MARK = "snapenv-smoke-train: "  # before the answer on stdout, and each of our lines on stderr
 
 ENVIRONMENT = {
-    # No network, no package that changes itself, no window.
-    "YOLO_OFFLINE": "true",
-    "YOLO_AUTOINSTALL": "false",
-    "YOLOv5_AUTOINSTALL": "false",
-    "WANDB_MODE": "disabled",
-    "COMET_MODE": "disabled",
-    "MPLBACKEND": "Agg",
+    **TRAINING_ENVIRONMENT,
     # The same arithmetic everywhere. cuBLAS reads its own when the first handle is made.
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0",
@@ -33,11 +34,6 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONHASHSEED": "0",
-    # One process, whatever a launcher of distributed training left behind.
-    "RANK": "-1",
-    "LOCAL_RANK": "-1",
-    "WORLD_SIZE": "1",
-    "LOGNAME": "snapenv",  # a container's user may have no name, and torch asks for it
 }
 
 
@@ -106,17 +102,6 @@ def smoke_train(target: Target, *, device: str, task: Task) -> Fingerprint:
     if done.exit_code != 0:
         raise explain_failure(done, python=target.python)
     return parse_fingerprint(done.stdout)
-
-
-def is_cpu(device: str) -> bool:
-    """Tell whether a device is the processor: ``cpu``, or ``cpu,cpu`` for two ranks on it."""
-    return set(device.split(",")) == {"cpu"}
-
-
-def visible(device: str) -> dict[str, str]:
-    """Return the variable that shows CUDA the GPUs which were named, and no other."""
-    named = not (is_cpu(device) or device in {"auto", "all"})
-    return {"CUDA_VISIBLE_DEVICES": device} if named else {}
 
 
 def parse_fingerprint(stdout: str) -> Fingerprint:

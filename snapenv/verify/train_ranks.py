@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from snapenv.causes import find_cause
 from snapenv.errors import SmokeTrainError
 from snapenv.model.fingerprint import Fingerprint, Ranks, RanksSpeed
-from snapenv.travel.answer import last_line, progress_of, read_answer, run
-from snapenv.verify.smoke_train import ENVIRONMENT, is_cpu, visible
+from snapenv.travel.answer import is_cpu, last_line, progress_of, read_answer, run, visible
+from snapenv.verify.smoke_train import ENVIRONMENT
 
 if TYPE_CHECKING:
     from snapenv.ports import Target, Task

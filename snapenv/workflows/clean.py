@@ -19,6 +19,7 @@ from snapenv.model.outcome import Outcome
 from snapenv.model.results import CleanedThing, CleanResult
 from snapenv.ownership.leftovers import remove
 from snapenv.report.listing import clean_lines
+from snapenv.sizes import utc_text
 from snapenv.steps.serving import take_away
 from snapenv.steps.workspace import TOOLS
 
@@ -198,7 +199,7 @@ def _tools(records: Sequence[RunRecord], services: Services) -> Iterator[Freeabl
             id=str(folder),
             names=(str(folder),),
             size_bytes=sum(status.st_size for _, status in files),
-            created=_utc(folder.stat().st_mtime),
+            created=utc_text(folder.stat().st_mtime),
             in_use=any(state is not None and state.running for state in states),
         )
 
@@ -214,7 +215,7 @@ def _caches(request: Cleaning, services: Services) -> Iterator[Freeable]:
                 id=str(folder),
                 names=(str(folder),),
                 size_bytes=sum(status.st_size for _, status in files),
-                last_used=_utc(max(status.st_mtime for _, status in files)),
+                last_used=utc_text(max(status.st_mtime for _, status in files)),
             )
 
 
@@ -234,10 +235,6 @@ def _files(folder: Path) -> list[tuple[Path, os.stat_result]]:
             except OSError:
                 continue
     return found
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _free(thing: Freeable, request: Cleaning, services: Services) -> None:

@@ -63,8 +63,7 @@ def test_a_recorded_look_reads_and_tells_what_torch_was_built_for() -> None:
 
     found = msgspec.json.decode(recorded.read_bytes(), type=Native)
 
-    torch = found.find_kernels("torch")
-    assert torch
+    (torch,) = (kernels for kernels in found.kernels if kernels.distribution == "torch")
     assert torch.common == ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
     assert {"sm_90a", "sm_100a"} <= set(torch.architectures)
     assert [one.soname for one in found.libraries if one.required] == [
