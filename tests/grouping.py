@@ -52,10 +52,13 @@ def place_in_line(group: str) -> int:
 
 
 def short_id(value: object) -> str | None:
-    """Return a short name for a long text among parameters; None leaves the others to pytest.
+    """Return a short name for a long text or for bytes; None leaves the other parameters to pytest.
 
     Each worker sends the names of all tests, and of each test whenever it says something of it.
+    All workers must give a test the same name, and what is packed as they collect holds the time.
     """
-    if isinstance(value, str | bytes) and len(value) > 120:
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if isinstance(value, str) and len(value) > 120:
         return f"{value[:40]!r} and {len(value) - 40} more"
     return None
