@@ -26,7 +26,7 @@
     ├── TeamLedgerError           4   the team's ledger of usage does not answer, or refuses
     ├── UsageSourceError          4   what usage is imported from does not answer, or refuses
     ├── BenchError                4   a training that was to be measured did not train
-    ├── ExportError               4   an export of a model could not be tried
+    ├── ExportError               4   an export of a model could not be tried, or is no baseline
     ├── WriteError                4   the disk is full, or the place cannot be written
     ├── LockError                 5   something in the environment cannot be locked
     ├── LeakError                 5   something that would leave this machine holds a secret

@@ -11,6 +11,7 @@ from snapenv.cli.options import (
     base_family_option,
     base_option,
     device_option,
+    exports_option,
     json_option,
     rehash_option,
     smoke_option,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snapenv.cli.app import App
+    from snapenv.model.exports import ExportFormat
     from snapenv.model.image import ImageRef
     from snapenv.model.snapshot import BaseFamily, Prove, Vendor
 
@@ -69,6 +71,7 @@ def _host(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 @base_family_option
 @smoke_option
 @device_option
+@exports_option
 @rehash_option
 @option(
     "--prove",
@@ -119,6 +122,7 @@ def capture(
     base_family: BaseFamily | None,
     smoke: bool | None,
     device: str,
+    exports: tuple[ExportFormat, ...],
     rehash: bool,
     prove: Prove,
     vendor: Vendor,
@@ -146,6 +150,7 @@ def capture(
         base_family=base_family,
         smoke=smoke,
         device=device,
+        exports=exports,
         rehash=rehash,
         prove=prove,
         vendor=vendor,

@@ -6,7 +6,7 @@ import functools
 import ipaddress
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
+    from snapenv.model.exports import ExportFormat
     from snapenv.model.image import ImageRef
 
     F = TypeVar("F", bound=Callable[..., object])
 
 
+_FORMAT = click.Choice(("torchscript", "onnx", "openvino", "engine"))
 _DEVICE = re.compile(r"[0-9]{1,4}|(?:GPU|MIG)-[0-9A-Za-z/-]{1,80}", re.ASCII)
 
 
@@ -42,6 +44,19 @@ class ImageRefType(click.ParamType["ImageRef"]):
             return ImageRef.parse(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class _FormatsType(click.ParamType["tuple[ExportFormat, ...]"]):
+    """Formats of exports with commas between them, each once."""
+
+    name = "FORMAT,…"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[ExportFormat, ...]:
+        """Read the names, or end in a usage error."""
+        names = [_FORMAT.convert(name, param, ctx) for name in value.split(",") if value]
+        return cast("tuple[ExportFormat, ...]", tuple(dict.fromkeys(names)))
 
 
 class RepositoryType(ImageRefType):
@@ -136,6 +151,16 @@ smoke_option = option(
     help="Train for ten steps, or skip it.  [default: where possible]",
 )
 
+
+exports_option = option(
+    "--exports",
+    type=_FormatsType(),
+    metavar="FORMAT,…",
+    default="",
+    envvar="SNAPENV_EXPORTS",
+    group="Training",
+    help="Export a model to torchscript, onnx, openvino or engine, and compare it with torch.",
+)
 
 report_option = option(
     "--report",

@@ -12,6 +12,7 @@ from snapenv.cli.help import command, option
 from snapenv.cli.options import (
     device_option,
     engine_option,
+    exports_option,
     into_option,
     json_option,
     mirror_option,
@@ -23,6 +24,7 @@ from snapenv.cli.options import (
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App
+    from snapenv.model.exports import ExportFormat
     from snapenv.model.image import ImageRef
 
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 @mirror_option
 @smoke_option
 @device_option
+@exports_option
 @option(
     "--preflight/--no-preflight",
     default=True,
@@ -84,6 +87,7 @@ def restore(
     mirror: str | None,
     smoke: bool | None,
     device: str,
+    exports: tuple[ExportFormat, ...],
     rehash: bool,
     report: Path | None,
     preflight: bool,
@@ -110,6 +114,7 @@ def restore(
         repository=str(repository),
         mirror=mirror,
         device=device,
+        exports=exports,
         smoke=smoke,
         rehash=rehash,
         report=report,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -12,6 +12,7 @@ from snapenv.cli.options import (
     declared_options,
     device_option,
     engine_option,
+    exports_option,
     into_option,
     json_option,
     rehash_option,
@@ -27,23 +28,6 @@ if TYPE_CHECKING:
     from snapenv.cli.app import App
     from snapenv.model.exports import ExportFormat
     from snapenv.model.image import ImageRef
-
-
-class _Formats(click.ParamType["tuple[ExportFormat, ...]"]):
-    """Formats of exports with commas between them, each once."""
-
-    name = "FORMAT,…"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[ExportFormat, ...]:
-        one = click.Choice[str](_NAMES)
-        names = [one.convert(name, param, ctx) for name in value.split(",") if value]
-        return cast("tuple[ExportFormat, ...]", tuple(dict.fromkeys(names)))
-
-
-_NAMES = ("torchscript", "onnx", "openvino", "engine")
-_FORMATS = _Formats()
 
 
 @command(
@@ -68,15 +52,7 @@ _FORMATS = _Formats()
 @repository_option
 @smoke_option
 @device_option
-@option(
-    "--exports",
-    type=_FORMATS,
-    metavar="FORMAT,…",
-    default="",
-    envvar="SNAPENV_VERIFY_EXPORTS",
-    group="Training",
-    help="Export a model to torchscript, onnx, openvino or engine, and compare it with torch.",
-)
+@exports_option
 @declared_options
 @rehash_option
 @report_option

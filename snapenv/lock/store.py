@@ -22,6 +22,7 @@ from snapenv.errors import (
     SnapshotDamagedError,
 )
 from snapenv.lock.document import lock_from_toml, lock_to_toml
+from snapenv.model.exports import Export
 from snapenv.model.fingerprint import Speed
 from snapenv.model.snapshot import (
     APPLY_OVERLAY,
@@ -55,6 +56,7 @@ _DATE_LINE = re.compile(
     r"(?:, measured (?P<speed>\{[^{}]*\}) (?P<check>[0-9a-f]{16}))?",
     re.ASCII,
 )
+_EXPORTS = "exports"  # a key of measured.json
 _INSTALL_CONDA = Path(__file__).with_name("in_snapshot") / "install_conda.py"
 _FOLDERS = (VENDOR, OVERLAY)
 _TEXTS_OF_ALL = (LOCK_FILE, PYLOCK_FILE, DOCKERFILE)
@@ -122,28 +124,42 @@ def _write_conda(lock: Lock) -> dict[str, Content]:
 
 def write_lock(lock: Lock) -> bytes:
     """Return the text of a lock in a snapshot, without what is new each time."""
-    return lock_to_toml(_with_speed(lock, None))
+    return lock_to_toml(_with_measured(lock, None, None))
 
 
-def _with_speed(lock: Lock, speed: Speed | None) -> Lock:
-    """Return a lock whose baseline tells of its run this speed, and nothing else."""
+def _with_measured(lock: Lock, speed: Speed | None, exports: tuple[Export, ...] | None) -> Lock:
+    """Return a lock whose baseline tells this of its run, and nothing else."""
     if lock.baseline is None:
         return lock
-    return replace(lock, baseline=replace(lock.baseline, speed=speed, cuda=None))
+    baseline = replace(lock.baseline, speed=speed, exports=exports, cuda=None)
+    return replace(lock, baseline=baseline)
 
 
 def write_measured(lock: Lock) -> bytes | None:
-    """Return the text of ``measured.json``, where there is something to write."""
-    if lock.baseline is None or lock.baseline.speed is None:
+    """Return the text of ``measured.json``, where there is something to write.
+
+    The exports stand beside the figures of the speed, which an older snapenv reads alone.
+    """
+    baseline = lock.baseline
+    if baseline is None or (baseline.speed is None and baseline.exports is None):
         return None
-    return msgspec.json.format(msgspec.json.encode(lock.baseline.speed)) + b"\n"
+    document = msgspec.to_builtins(baseline.speed) if baseline.speed else {}
+    if baseline.exports is not None:
+        document[_EXPORTS] = msgspec.to_builtins(baseline.exports)
+    return msgspec.json.format(msgspec.json.encode(document)) + b"\n"
 
 
-def _read_speed(contents: Mapping[str, Content], head: re.Match[str], where: str) -> Speed | None:
-    """Read how fast the smoke-train went; schema 1 has it in the first line of SHA256SUMS."""
-    text = _text(MEASURED_FILE, contents, where) or head["speed"]
+def _read_measured(lock: Lock, contents: Mapping[str, Content], head: str, where: str) -> Lock:
+    """Add what was measured to a lock; schema 1 has it in ``head``, a line of SHA256SUMS."""
+    text = _text(MEASURED_FILE, contents, where) or head
     try:
-        return msgspec.json.decode(text, type=Speed) if text else None
+        document = msgspec.json.decode(text, type=dict[str, object]) if text else {}
+        exports = document.pop(_EXPORTS, None)
+        return _with_measured(
+            lock,
+            msgspec.convert(document, Speed) if document else None,
+            msgspec.convert(exports, tuple[Export, ...] | None),
+        )
     except (ValueError, RecursionError) as error:
         raise _damaged(f"{where}/{MEASURED_FILE}: {one_line(str(error))}") from error
 
@@ -268,13 +284,12 @@ def parse_snapshot(
     except SnapshotDamagedError:
         _refuse_newer(contents, where)
         raise
-    speed = _read_speed(contents, head, where)
     text, pylock, conda = (
         _text(name, contents, where) for name in (LOCK_FILE, PYLOCK_FILE, CONDA_LOCK_FILE)
     )
     lock = lock_from_toml(text, pylock, conda or None, where=where)
     return Snapshot(
-        lock=_with_speed(lock, speed),
+        lock=_read_measured(lock, contents, head["speed"], where),
         files=contents,
         digest=_digest(sums),
         captured_at=head["date"],

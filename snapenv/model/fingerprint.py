@@ -9,6 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from snapenv.model.exports import Export
+
 Tier = Literal["identical", "close", "other device", "different"]
 
 
@@ -128,6 +130,7 @@ class Fingerprint(Struct, frozen=True, kw_only=True):
     speed: Speed | None = None  # of this run; no part of what is compared bit for bit
     cuda: Cuda | None = None  # of this run and its machine; it does not travel
     ranks: Ranks | None = None  # the same on several devices at once, where there were several
+    exports: tuple[Export, ...] | None = None  # of the capture, likewise of this run
 
     @property
     def values(self) -> tuple[float, ...]:

@@ -40,6 +40,7 @@ class CaptureResult(Result, Struct, frozen=True, kw_only=True):
     carried_files: int  # that belong to no package
     not_importable: tuple[str, ...]  # modules whose files are gone
     conda_packages: int = 0  # of a prefix of conda, how many were locked
+    exports: tuple[Export, ...] | None = None  # of the baseline, with --exports
 
 
 class Attached(Struct, frozen=True, kw_only=True):
@@ -294,6 +295,7 @@ class Baseline(Struct, frozen=True, kw_only=True):
     steps: int  # how many
     first: float | None  # loss
     last: float | None  # loss
+    exports: tuple[Export, ...] | None = None  # that were measured with it
 
 
 class ListedPackage(Struct, frozen=True, kw_only=True):
@@ -562,6 +564,7 @@ class Report(Struct, frozen=True, kw_only=True):
     differences: tuple[Section, ...] = ()  # by what follows from them, where they were asked for
     machines: tuple[Row, ...] = ()
     energy: tuple[str, ...] = ()  # with the factor of an estimate: "0.1 g CO2 at 400 g/kWh"
+    exports: tuple[Export, ...] = ()  # that were tried now; those of the capture are its baseline's
 
 
 class UsageInitResult(Result, Struct, frozen=True, kw_only=True):

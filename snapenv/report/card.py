@@ -63,6 +63,7 @@ def snapshot_card(snapshot: Snapshot, *, kind: str, name: str) -> ShowResult:
             steps=len(baseline.values),
             first=baseline.values[0],
             last=baseline.values[-1],
+            exports=baseline.exports,
         )
         if baseline
         else None,
@@ -236,7 +237,7 @@ def _fact_lines(card: ShowResult) -> Iterator[str]:
         ("conda", (counted(len(card.conda), "package") if card.conda else None,)),
         ("machine", (card.machine,)),
         ("hardware", (", ".join(card.gpus or ()), card.driver and f"driver {card.driver}")),
-        ("baseline", (_baseline_line(card.baseline),)),
+        ("baseline", _baseline_lines(card.baseline)),
         ("sources", card.sources or ()),
         ("attached", map(_attached_line, card.attached)),
         ("written by", (f"snapenv {card.snapenv}" if card.snapenv else None,)),
@@ -258,8 +259,10 @@ def _packages_line(card: ShowResult) -> str | None:
     return f"{card.packages}" + (f", ultralytics {card.ultralytics}" if card.ultralytics else "")
 
 
-def _baseline_line(baseline: Baseline | None) -> str | None:
+def _baseline_lines(baseline: Baseline | None) -> Iterator[str]:
     if baseline is None:
-        return None
+        return
     steps = counted(baseline.steps, "step")
-    return f"{steps} on {baseline.device}, {baseline.first:.6f} to {baseline.last:.6f}"
+    yield f"{steps} on {baseline.device}, {baseline.first:.6f} to {baseline.last:.6f}"
+    for export in baseline.exports or ():
+        yield f"export to {export.format}: {export.words}"

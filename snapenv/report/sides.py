@@ -13,6 +13,7 @@ from snapenv.model.results import Row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from snapenv.model.exports import Export
     from snapenv.model.fingerprint import Conditions, Fingerprint
     from snapenv.model.outcome import Section
     from snapenv.model.results import Report
@@ -34,6 +35,12 @@ _SPEED: dict[str, tuple[str, Callable[[float], str]]] = {
     "power_limit_w": ("power limit", "{:.0f} W".format),
     "shm_bytes": ("shared memory", lambda size: f"{size / 2**20:.0f} MiB"),
     "cpu_count": ("CPUs", "{:.0f}".format),
+}
+_EXPORT: dict[str, Callable[[Export], str | None]] = {
+    "": lambda export: export.runtime or export.words,
+    ", boxes apart": lambda export: _apart(export.box_difference),
+    ", scores apart": lambda export: _apart(export.score_difference),
+    ", boxes matched": lambda export: export.runtime and f"{export.matched} of {export.boxes}",
 }
 
 
@@ -72,6 +79,23 @@ def speed_rows(report: Report) -> Iterator[SidesRow]:
     links = [speed.pcie if speed else None for speed in speeds]
     if any(links):
         yield sides(Row(label="PCIe", expected=links[0], actual=links[1]))
+
+
+def export_rows(report: Report) -> Iterator[SidesRow]:
+    """Yield what came out of each export that was tried, beside that of the capture."""
+    baseline = report.expected.exports if report.expected else None
+    captured = {each.format: each for each in baseline or ()}
+    for export in report.exports:
+        before = captured.get(export.format)
+        for what, text in _EXPORT.items():
+            texts = [text(each) if each else None for each in (before, export)]
+            if any(texts):
+                label = f"{export.format}{what}"
+                yield sides(Row(label=label, expected=texts[0], actual=texts[1]))
+
+
+def _apart(difference: float | None) -> str | None:
+    return None if difference is None else f"{difference:.1e}"
 
 
 def _change(expected: float | None, actual: float | None) -> str | None:

@@ -58,6 +58,7 @@ def summarize(lock: Lock, *, path: str, digest: str, python: str) -> CaptureResu
         carried_packages=sum(isinstance(each, Vendored) for each in lock.packages.values()),
         carried_files=sum(not file.folder for file in lock.environment.untracked),
         not_importable=_not_importable(lock),
+        exports=lock.baseline.exports if lock.baseline else None,
     )
 
 
@@ -84,6 +85,8 @@ def lock_lines(lock: Lock) -> Iterator[str]:
         yield from _describe_conda(lock.conda.environment)
     yield f"base image {lock.base.image}: {'; '.join(lock.base.reasons)}"
     yield _describe_baseline(lock.baseline)
+    for export in (lock.baseline and lock.baseline.exports) or ():
+        yield f"export to {export.format}: {export.words}"
     yield from _describe_sources(lock)
 
 

@@ -16,6 +16,7 @@ from snapenv.report.sides import (
     Table,
     condition_rows,
     difference_tables,
+    export_rows,
     sides,
     speed_rows,
 )
@@ -67,6 +68,7 @@ class Page(Struct, frozen=True, kw_only=True):
     proof: str  # the losses in a sentence
     steps: tuple[Step, ...]
     speed: tuple[SidesRow, ...]
+    exports: tuple[SidesRow, ...]
     groups: tuple[Group, ...]
     counts: str
     differing: tuple[Table, ...]
@@ -101,6 +103,7 @@ def make_page(report: Report) -> Page:
         proof=_proof(report, differences, first),
         steps=tuple(_steps(expected, actual, differences)),
         speed=tuple(speed_rows(report)),
+        exports=tuple(export_rows(report)),
         groups=tuple(_groups(lines)),
         counts=_counts(lines),
         differing=tuple(difference_tables(report, conditions)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:  # the probe is on its way before the model is imported
+    from snapenv.model.exports import ExportFormat  # noqa: TC004
     from snapenv.model.snapshot import BaseFamily, Prove, Vendor  # noqa: TC004
 
 
@@ -24,6 +25,7 @@ class Capture(Struct, frozen=True, kw_only=True):
     base_family: BaseFamily | None = None
     smoke: bool | None = None
     device: str = "auto"
+    exports: tuple[ExportFormat, ...] = ()  # with the smoke-train, for the baseline
     rehash: bool = False  # trust neither a hash nor an answer that an earlier capture kept
     prove: Prove = "record"
     vendor: Vendor = "missing"

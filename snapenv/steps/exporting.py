@@ -10,11 +10,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from snapenv.errors import InstallError, UsageError
+from msgspec.structs import replace
+
+from snapenv.errors import ExportError, InstallError, UsageError
 from snapenv.lock.ask import Uv, not_locked
 from snapenv.lock.fetch import temporary_folder
 from snapenv.model.uv import first_words
-from snapenv.verify.exports import ON_GPU, REQUIREMENTS, try_exports
+from snapenv.travel.answer import is_cpu
+from snapenv.verify.exports import ON_GPU, REQUIREMENTS, export_checks, try_exports
 from snapenv.workspace.layer import (
     CONSTRAINTS,
     Installed,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.exports import Export, ExportFormat
     from snapenv.model.facts import Facts
+    from snapenv.model.fingerprint import Fingerprint
     from snapenv.ports import Services
     from snapenv.steps.runnable import Runnable
 
@@ -43,12 +47,13 @@ def require_gpu(formats: Sequence[ExportFormat], facts: Facts, runnable: Runnabl
         UsageError: It has none.
     """
     on_gpu = [name for name in formats if name in ON_GPU]
-    if on_gpu and (runnable.device == "cpu" or not facts.hardware.gpus):
-        why = "--device cpu gives none" if runnable.device == "cpu" else "none is seen in"
-        where = "" if runnable.device == "cpu" else f" {runnable.name}"
+    on_cpu = is_cpu(runnable.device)
+    if on_gpu and (on_cpu or not facts.hardware.gpus):
+        why = f"--device {runnable.device} gives none" if on_cpu else "none is seen in"
+        where = "" if on_cpu else f" {runnable.name}"
         raise UsageError(
             f"an export to {on_gpu[0]} is made on a GPU, and {why}{where}",
-            hint=f"Leave {on_gpu[0]} out of --exports, or verify on a machine with a GPU.",
+            hint=f"Leave {on_gpu[0]} out of --exports, or name it on a machine with a GPU.",
         )
 
 
@@ -74,6 +79,30 @@ def try_exports_of(
             if path.is_file()
         }
         return try_exports(runnable.target, formats, files, device=runnable.device, task=task)
+
+
+def with_exports(
+    baseline: Fingerprint,
+    runnable: Runnable,
+    formats: Sequence[ExportFormat],
+    facts: Facts,
+    services: Services,
+) -> Fingerprint:
+    """Try exports too, for a baseline to compare later ones with.
+
+    Raises:
+        ExportError: One of them is not torch's model, so that nothing can be compared with it.
+        InstallError, LockError, PackageIndexError: None can be tried.
+    """
+    exports = try_exports_of(runnable, formats, facts, services)
+    failed = next((check for check in export_checks(exports, None) if check.fails), None)
+    if failed:
+        name = failed.id.removeprefix("export.")
+        raise ExportError(
+            f"an export to {name} is no baseline: {failed.actual} (expected: {failed.expected})",
+            hint=f"{failed.fix} Or leave {name} out of --exports.",
+        )
+    return replace(baseline, exports=exports)
 
 
 def _installed(facts: Facts) -> Installed:

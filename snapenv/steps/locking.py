@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.base.choose import choose_base
-from snapenv.errors import SmokeTrainError
+from snapenv.errors import SmokeTrainError, UsageError
 from snapenv.lock.carry import VendorOptions
 from snapenv.lock.check_files import check_files
 from snapenv.lock.fetch import temporary_folder
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services, Target
     from snapenv.steps.capture_request import Capture
+    from snapenv.steps.runnable import Runnable
 
 
 class _Plan(Struct, frozen=True, kw_only=True):
@@ -100,6 +101,7 @@ def _lock(
 ) -> Outcome[CaptureResult]:
     facts = plan.facts
     refuse_what_cannot_be_carried(facts)
+    _refuse_exports(request, facts, target)
     with temporary_folder(services) as fetched:
         options = _vendor_options(request, fetched)
         packages = lock_packages(facts, options, fetch_from(target, services), services)
@@ -210,23 +212,58 @@ def _rendered(lock: Lock, made: Kept) -> dict[str, str]:
     return texts
 
 
+def _refuse_exports(request: Capture, facts: Facts, target: Target) -> None:
+    """See that exports which are asked for can be made, before anything is fetched.
+
+    Raises:
+        SmokeTrainError: ultralytics is not installed.
+        UsageError: There is to be no baseline; or one is made on a GPU, and there is none.
+    """
+    if not request.exports:
+        return
+    if request.smoke is False:
+        raise UsageError(
+            "--exports are measured with the smoke-train, and --no-smoke leaves that out",
+            hint="Leave out one of the two.",
+        )
+    _require_ultralytics(facts, target, leave_out="without --exports")
+    from snapenv.steps.exporting import require_gpu
+
+    require_gpu(request.exports, facts, _runnable(request, target))
+
+
+def _runnable(request: Capture, target: Target) -> Runnable:
+    from snapenv.steps.runnable import Runnable
+
+    return Runnable(target=target, device=request.device, name=_place(request, target))
+
+
+def _require_ultralytics(facts: Facts, target: Target, *, leave_out: str) -> None:
+    if facts.environment.find("ultralytics") is None:
+        raise SmokeTrainError(
+            f"ultralytics is not installed for {target.python}: there is nothing to train with",
+            hint=f"Install ultralytics there, or capture {leave_out}.",
+        )
+
+
 def _baseline(
     request: Capture, facts: Facts, target: Target, services: Services
 ) -> Fingerprint | None:
     """Train for the losses to compare with, where ultralytics is there or it was asked for."""
-    has_ultralytics = facts.environment.find("ultralytics") is not None
-    if request.smoke and not has_ultralytics:
-        raise SmokeTrainError(
-            f"ultralytics is not installed for {target.python}: there is nothing to train with",
-            hint="Install ultralytics there, or capture with --no-smoke.",
-        )
-    if request.smoke is False or not has_ultralytics:
+    if request.smoke:
+        _require_ultralytics(facts, target, leave_out="with --no-smoke")
+    if request.smoke is False or facts.environment.find("ultralytics") is None:
         return None
     from snapenv.verify.smoke_train import smoke_train
 
     with services.progress.task("Smoke-train, for the baseline") as task:
         baseline = smoke_train(target, device=request.device, task=task)
-    return with_ranks(baseline, request.device, facts, target, services)
+    baseline = with_ranks(baseline, request.device, facts, target, services)
+    if not request.exports:
+        return baseline
+    from snapenv.steps.exporting import with_exports
+
+    return with_exports(baseline, _runnable(request, target), request.exports, facts, services)
 
 
 def with_ranks(

@@ -136,6 +136,7 @@ def _report(
         ),
         machines=tuple(_machines(facts, proved.facts)),
         energy=proved.energy,
+        exports=proved.exports,
     )
 
 

@@ -20,7 +20,7 @@ from snapenv.steps.exporting import require_gpu, try_exports_of
 from snapenv.steps.still_locked import keep_as_locked
 from snapenv.verify.compare import compare_facts
 from snapenv.verify.device import check_device
-from snapenv.verify.exports import export_check
+from snapenv.verify.exports import export_checks
 from snapenv.verify.fingerprint import (
     afterwards_check,
     compare_fingerprints,
@@ -134,7 +134,7 @@ def prove(  # noqa: PLR0913 - all but two by name
     if runnable.image and not any(check.fails for check in checks):
         keep_as_locked(runnable.image.id, services)
     tried = try_exports_of(runnable, exports, facts, services) if exports else ()
-    checks = (*checks, *map(export_check, tried))
+    checks = (*checks, *export_checks(tried, baseline))
     about = (
         f"{runnable.name} is {lock.tag}" if existed else f"{lock.tag} is back in {runnable.name}"
     )

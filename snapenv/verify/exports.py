@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from snapenv.causes import find_cause
 from snapenv.errors import ExportError
 from snapenv.model.exports import Export
 from snapenv.model.outcome import Check
-from snapenv.travel.answer import last_line, progress_of, read_answer, run
+from snapenv.travel.answer import is_cpu, last_line, progress_of, read_answer, run, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from snapenv.model.carried import Content
     from snapenv.model.exports import ExportFormat
-    from snapenv.model.outcome import Severity
+    from snapenv.model.fingerprint import Fingerprint
     from snapenv.ports import Completed, Target, Task
 
 REQUIREMENTS: Mapping[ExportFormat, tuple[str, ...]] = {
@@ -71,74 +73,73 @@ def try_exports(
         InterpreterError: The target's interpreter cannot be executed.
         EngineError: The container ended before the program did.
     """
-    named = device not in {"auto", "cpu", "all"}
-    wanted = device if device in {"auto", "cpu"} else "cuda"
+    wanted = "cpu" if is_cpu(device) else device if device == "auto" else "cuda"
     done = run(
         target,
         "snapenv_export",
         (json.dumps({"formats": list(formats), "device": wanted}),),
         files={f"{_FOLDER}/{name}": content for name, content in layer.items()},
-        environment={**_ENVIRONMENT, **({"CUDA_VISIBLE_DEVICES": device} if named else {})},
+        environment={**_ENVIRONMENT, **visible(device)},
         on_line=progress_of(_MARK, task),
     )
     if done.exit_code != 0:
         raise _failure(done, target.python)
     try:
-        return read_answer(done.stdout, _MARK, tuple[Export, ...])
+        tried = read_answer(done.stdout, _MARK, tuple[Export, ...])
     except ValueError as error:
         raise ExportError(
             f"the answer of the exports cannot be read: {error}",
             hint="Report this as a bug, with the output of the command.",
         ) from error
+    return tuple(replace(each, tolerance=_tolerance(each.format)) for each in tried)
 
 
-def export_check(export: Export) -> Check:
-    """Judge an export: whether it is torch's model within the limit of single precision."""
-    ok = not _is_apart(export)
-    severity: Severity = (
-        "warning" if export.error is None and export.format in _UNMEASURED else "error"
-    )
+def export_checks(exports: Sequence[Export], baseline: Fingerprint | None) -> tuple[Check, ...]:
+    """Judge exports beside those of the capture, where it has some of the same formats."""
+    captured = {each.format: each for each in (baseline and baseline.exports) or ()}
+    return tuple(export_check(each, captured.get(each.format)) for each in exports)
+
+
+def export_check(export: Export, captured: Export | None = None) -> Check:
+    """Judge an export: whether it is torch's model within the tolerance, as it was at capture.
+
+    The tolerance is that of the capture, where there was one.
+    """
+    tolerance = (captured and captured.tolerance) or _tolerance(export.format)
+    ok = not replace(export, tolerance=tolerance).is_apart
+    expected = f"boxes and scores of torch within {tolerance:.0e}"
     return Check(
         id=f"export.{export.format}",
         ok=ok,
-        expected=f"boxes and scores of torch within {_limit(export):.0e}",
-        actual=_describe(export),
-        fix=None if ok else _fix(export),
+        expected=expected if captured is None else f"{expected}; at capture {captured.words}",
+        actual=export.words,
+        fix=None if ok else _fix(export, captured),
         part="workload",
-        severity="error" if export.missing else severity,
+        severity="warning" if _may_be_apart(export, captured) else "error",
     )
 
 
-def _is_apart(export: Export) -> bool:
-    box, score, limit = export.box_difference, export.score_difference, _limit(export)
-    if box is None or score is None:
-        return True
-    return not (box <= limit and score <= limit and export.matched == export.boxes)
+def _tolerance(name: ExportFormat) -> float:
+    return _LIMITS.get(name, _LIMIT)
 
 
-def _limit(export: Export) -> float:
-    return _LIMITS.get(export.format, _LIMIT)
+def _may_be_apart(export: Export, captured: Export | None) -> bool:
+    """Tell whether how far a format may be off is unknown, and no capture has been nearer."""
+    compared = export.error is None and not export.missing
+    was_near = captured and not captured.is_apart and captured.device == export.device
+    return compared and export.format in _UNMEASURED and not was_near
 
 
-def _describe(export: Export) -> str:
-    if export.missing:
-        return f"{', '.join(export.missing)} cannot be imported"
-    if export.error is not None:
-        return f"it failed: {export.error}"
-    box, score = export.box_difference or 0.0, export.score_difference or 0.0
-    return (
-        f"{export.runtime}: boxes {box:.1e} of the image's side, scores {score:.1e}, "
-        f"{export.matched} of {export.boxes} boxes matched"
-    )
-
-
-def _fix(export: Export) -> str:
+def _fix(export: Export, captured: Export | None) -> str:
     if export.missing:
         return f"Install it for an export to {export.format}; the environment has none of its own."
     if export.error is not None:
         cause = find_cause(export.error)
         return cause.fix if cause else f"Export to {export.format} in the environment yourself."
-    return f"Do not deploy an export to {export.format} from here: it is not the model of torch."
+    what = f"Do not deploy an export to {export.format} from here: it is not the model of torch."
+    if captured and captured.runtime and captured.runtime != export.runtime:
+        return f"{what} {captured.runtime} ran that of the capture: try it with that version."
+    return what
 
 
 def _failure(done: Completed, python: str) -> ExportError:

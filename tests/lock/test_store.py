@@ -30,8 +30,9 @@ from snapenv.lock.store import (
     read_snapshot,
     write_snapshot,
 )
+from snapenv.model.exports import Export
 from snapenv.model.fingerprint import Speed
-from snapenv.model.snapshot import MEASURED_FILE, SUMS_FILE
+from snapenv.model.snapshot import LOCK_FILE, MEASURED_FILE, SUMS_FILE
 from tests.samples import (
     CAPTURED_AT,
     sample_environment,
@@ -221,6 +222,18 @@ def test_how_fast_the_smoke_train_went_is_no_part_of_the_digest_and_comes_back()
     assert parse_snapshot(fast.files, where="there") == fast
 
 
+def test_exports_of_the_capture_come_back_and_are_no_part_of_the_digest() -> None:
+    exports = (Export(format="onnx", runtime="onnxruntime 1.22.0", box_difference=3e-5),)
+    plain, exported = (
+        sample_snapshot(sample_lock(baseline=replace(sample_fingerprint(), exports=each)))
+        for each in (None, exports)
+    )
+
+    assert plain.digest == exported.digest
+    assert parse_snapshot(exported.files, where="there") == exported
+    assert exported.text(LOCK_FILE) == plain.text(LOCK_FILE)
+
+
 def test_every_flipped_byte_of_the_speed_is_found_by_snapenv_and_by_sha256sum(
     tmp_path: Path,
 ) -> None:
@@ -252,7 +265,16 @@ def test_a_speed_that_is_gone_or_in_no_sum_is_damage() -> None:
     )
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"images_per_s": "fast"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"[]",
+        b'{"images_per_s": "fast"}',
+        b'{"exports": {}}',
+        b'{"exports": [{"format": "x"}]}',
+    ],
+)
 def test_what_was_measured_in_another_form_is_named(content: bytes) -> None:
     assert damage(forged({MEASURED_FILE: content})).startswith("there/measured.json: ")
 

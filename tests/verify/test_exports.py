@@ -16,13 +16,13 @@ from snapenv.errors import ExportError
 from snapenv.index.wheels import IndexWheels
 from snapenv.model.exports import Export
 from snapenv.ports import Completed
-from snapenv.steps.exporting import try_exports_of
+from snapenv.steps.exporting import try_exports_of, with_exports
 from snapenv.steps.runnable import Runnable, in_container
 from snapenv.targets.local import LocalTarget
 from snapenv.verify.exports import export_check, try_exports
 from tests.fakes import FakeTarget, FakeTask
 from tests.real_index import facts_of_this_machine
-from tests.samples import sample_distribution
+from tests.samples import sample_distribution, sample_fingerprint
 from tests.workflows.services import services
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.exports import ExportFormat
     from snapenv.model.facts import Facts
+    from snapenv.ports import Services
 
 GOOD = Export(
     format="onnx",
@@ -39,7 +40,10 @@ GOOD = Export(
     score_difference=4e-5,
     boxes=60,
     matched=60,
+    device="cpu",
 )
+ENGINE = replace(GOOD, format="engine", runtime="tensorrt 10.13", device="NVIDIA H200")
+FAR = {"box_difference": 1e-3}
 
 AN_EDIT_OF_EVERY_ONNX_FILE = """
 try:
@@ -97,10 +101,57 @@ def test_what_is_missing_is_named() -> None:
     assert check.actual == "onnx, onnxslim cannot be imported"
 
 
-def test_how_far_tensorrt_is_off_only_warns_as_nobody_has_measured_it() -> None:
-    check = export_check(replace(GOOD, format="engine", box_difference=1e-3))
+@pytest.mark.parametrize(
+    ("captured", "severity"),
+    [
+        (None, "warning"),
+        (replace(ENGINE, **FAR), "warning"),
+        (replace(ENGINE, device="NVIDIA A100"), "warning"),
+        (ENGINE, "error"),
+    ],
+    ids=["no capture", "as far at capture", "another GPU", "near at capture"],
+)
+def test_how_far_tensorrt_is_off_only_warns_unless_a_capture_was_near(
+    captured: Export | None, severity: str
+) -> None:
+    captured = captured and replace(captured, tolerance=2e-4)
 
-    assert (check.ok, check.severity) == (False, "warning")
+    check = export_check(replace(ENGINE, **FAR), captured)
+
+    assert (check.ok, check.severity) == (False, severity)
+
+
+def test_an_export_that_was_good_at_capture_fails_with_the_figures_of_both() -> None:
+    captured = replace(GOOD, tolerance=2e-4)
+
+    far = export_check(replace(GOOD, score_difference=0.1, matched=31), captured)
+    failed = export_check(Export(format="onnx", error="RuntimeError: no"), captured)
+    good = export_check(replace(GOOD, box_difference=6e-5), captured)
+
+    assert (far.fails, failed.fails, good.ok) == (True, True, True)
+    assert (far.expected, far.actual) == wording(
+        (
+            "boxes and scores of torch within 2e-04; at capture onnxruntime 1.22.0: boxes 3.0e-05 of the image's side, scores 4.0e-05, 60 of 60 boxes matched",
+            "onnxruntime 1.22.0: boxes 3.0e-05 of the image's side, scores 1.0e-01, 31 of 60 boxes matched",
+        )
+    )
+    assert "at capture onnxruntime 1.22.0: boxes 3.0e-05" in failed.expected
+
+
+def test_the_tolerance_is_that_of_the_capture() -> None:
+    apart = replace(GOOD, box_difference=1e-4)
+
+    assert export_check(apart).ok
+    assert export_check(apart, replace(GOOD, tolerance=5e-5)).fails
+
+
+def test_where_another_runtime_ran_it_at_capture_that_is_the_first_thing_to_try() -> None:
+    captured = replace(GOOD, runtime="onnxruntime 1.20.0", tolerance=2e-4)
+
+    check = export_check(replace(GOOD, **FAR), captured)
+
+    assert check.fix
+    assert "onnxruntime 1.20.0 ran that of the capture" in check.fix
 
 
 @pytest.mark.parametrize(
@@ -124,9 +175,12 @@ def tried(
     python: Path, *formats: ExportFormat, runnable: Runnable | None = None
 ) -> tuple[Export, ...]:
     """Try exports with a layer from the index, on this machine or where ``runnable`` is."""
-    outside = replace(services(), local=LocalTarget, uv=find_uv_bin, wheels=IndexWheels(None))
     here = Runnable(target=LocalTarget(str(python)), device="cpu", name=".venv")
-    return try_exports_of(runnable or here, formats, facts_of(python), outside)
+    return try_exports_of(runnable or here, formats, facts_of(python), outside())
+
+
+def outside() -> Services:
+    return replace(services(), local=LocalTarget, uv=find_uv_bin, wheels=IndexWheels(None))
 
 
 def facts_of(python: Path) -> Facts:
@@ -145,16 +199,29 @@ def names(python: Path) -> set[str]:
     return {path.name for path in python.parents[1].glob("lib/python3*/site-packages/*")}
 
 
+@pytest.fixture(scope="module")
+def captured(exact_python: Path) -> tuple[Export, Export, set[str]]:
+    """What a baseline has of a real environment, and what that held before."""
+    before = names(exact_python)
+    baseline = sample_fingerprint()
+    runnable = Runnable(target=LocalTarget(str(exact_python)), device="cpu", name=".venv")
+    found = with_exports(
+        baseline, runnable, ("torchscript", "onnx"), facts_of(exact_python), outside()
+    )
+    assert replace(found, exports=None) == baseline
+    torchscript, onnx = found.exports or ()
+    return torchscript, onnx, before
+
+
 @pytest.mark.exact
 def test_exports_of_a_real_environment_are_torchs_model_and_leave_it_as_it_is(
-    exact_python: Path,
+    captured: tuple[Export, Export, set[str]], exact_python: Path
 ) -> None:
-    before = names(exact_python)
-
-    torchscript, onnx = tried(exact_python, "torchscript", "onnx")
+    torchscript, onnx, before = captured
 
     assert export_check(torchscript).ok, torchscript
     assert export_check(onnx).ok, onnx
+    assert (onnx.tolerance, onnx.device) == (2e-4, "cpu")
     assert onnx.runtime
     assert onnx.runtime.startswith("onnxruntime ")
     assert (onnx.size_bytes or 0) > 12_000_000  # 3.15 million weights of 4 bytes
@@ -166,7 +233,10 @@ def test_exports_of_a_real_environment_are_torchs_model_and_leave_it_as_it_is(
 
 @pytest.mark.exact
 def test_one_weight_that_was_edited_is_caught(
-    exact_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    captured: tuple[Export, Export, set[str]],
+    exact_python: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(AN_EDIT_OF_EVERY_ONNX_FILE, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -174,8 +244,9 @@ def test_one_weight_that_was_edited_is_caught(
 
     (onnx,) = tried(exact_python, "onnx")
 
-    check = export_check(onnx)
+    check = export_check(onnx, captured[1])
     assert check.fails
+    assert captured[1].words in check.expected
     assert (onnx.error, onnx.missing) == (None, ())
     assert (onnx.box_difference or 0) > 1e-3
 
@@ -186,7 +257,8 @@ def test_without_a_layer_all_that_is_missing_is_named(exact_python: Path) -> Non
 
     (onnx,) = try_exports(target, ["onnx"], {}, device="cpu", task=FakeTask())
 
-    assert onnx == Export(format="onnx", missing=("onnx", "onnxslim", "onnxruntime"))
+    missing = ("onnx", "onnxslim", "onnxruntime")
+    assert onnx == Export(format="onnx", missing=missing, tolerance=2e-4)
 
 
 @pytest.mark.exact

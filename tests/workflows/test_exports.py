@@ -10,21 +10,36 @@ import pytest
 from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
-from snapenv.errors import UsageError
-from snapenv.lock.store import write_snapshot
+from snapenv.errors import ExportError, SmokeTrainError, UsageError
+from snapenv.lock.store import read_snapshot, write_snapshot
 from snapenv.model.exports import Export
+from snapenv.model.fingerprint import Speed
 from snapenv.model.hardware import Hardware
 from snapenv.ports import Completed
+from snapenv.steps.capture_request import Capture
+from snapenv.steps.locking import lock_environment
+from snapenv.workflows.show import show
 from snapenv.workflows.verify import Verify, verify
 from tests.command import Command
-from tests.samples import sample_facts, sample_fingerprint, sample_lock, sample_snapshot
-from tests.workflows.services import REPOSITORY, services, target
+from tests.samples import (
+    sample_distribution,
+    sample_environment,
+    sample_facts,
+    sample_fingerprint,
+    sample_lock,
+    sample_pylock,
+    sample_snapshot,
+    wheel_name,
+)
+from tests.workflows.services import REPOSITORY, FakeWheels, services, target
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from snapenv.model.outcome import Outcome
-    from snapenv.model.results import ProofResult
+    from snapenv.model.python import Distribution
+    from snapenv.model.results import CaptureResult, ProofResult
     from tests.fakes import FakeTarget
 
 BASELINE = sample_fingerprint((3.5, 2.5), device="cpu")
@@ -37,7 +52,11 @@ GOOD = Export(
     score_difference=6e-5,
     boxes=60,
     matched=60,
+    device="cpu",
+    tolerance=2e-4,
 )
+ULTRALYTICS = sample_distribution("ultralytics")
+CAPTURED = sample_snapshot(sample_lock(baseline=replace(BASELINE, exports=(GOOD,))))
 
 
 def exporting(export: Export, facts: Any = None) -> FakeTarget:  # noqa: ANN401
@@ -105,6 +124,96 @@ def test_without_exports_nothing_is_exported_or_said(folder: Path) -> None:
 
     assert done.result.exports is None
     assert [call for call in here.calls if "snapenv_export.pyz" in call.files] == []
+
+
+def test_an_export_is_compared_with_that_of_the_capture(folder: Path) -> None:
+    write_snapshot(CAPTURED, folder / "captured")
+    far = replace(GOOD, score_difference=0.1, matched=31)
+
+    done = run(folder, exporting(far), ref=str(folder / "captured"))
+
+    assert done.exit_code == 1
+    (check,) = [check for check in done.checks if check.id == "export.torchscript"]
+    assert GOOD.words in check.expected
+    assert far.words in check.actual
+    page = (folder / "page.html").read_text()
+    section = page[page.index('id="exports"') : page.index('id="checks"')]
+    assert section.count("6.0e-05") == 1
+    assert section.count("1.0e-01") == 1
+    assert "60 of 60" in section
+    assert "31 of 60" in section
+
+
+def test_exports_of_a_capture_are_not_tried_unless_that_is_asked_for(folder: Path) -> None:
+    write_snapshot(CAPTURED, folder / "captured")
+
+    done = run(folder, exporting(GOOD), ref=str(folder / "captured"), exports=())
+
+    assert (done.exit_code, done.result.exports) == (0, None)
+    assert 'id="exports"' not in (folder / "page.html").read_text()
+
+
+def captured(
+    here: FakeTarget,
+    folder: Path,
+    packages: Sequence[Distribution] = (ULTRALYTICS,),
+    **options: Any,  # noqa: ANN401
+) -> Outcome[CaptureResult]:
+    """Capture an environment of these packages, which its index has."""
+    here.answers["uv"] = Completed(exit_code=0, stdout="uv 0.9.3\n", stderr="")
+    offered = sample_pylock((*packages, sample_distribution("uv", "0.9.3")))
+    here.answers["requirements.in"] = Completed(exit_code=0, stdout=offered, stderr="")
+    records = {wheel_name(each): "" for each in packages}
+    outside = services(here=here, wheels=FakeWheels(records))
+    facts = sample_facts(environment=sample_environment(torch=None, distributions=packages))
+    request = Capture(output=folder / "new", device="cpu", exports=("torchscript",), prove="off")
+    return lock_environment(replace(request, **options), facts, here, outside)
+
+
+def test_a_capture_keeps_exports_beside_the_speed_and_shows_them(folder: Path) -> None:
+    done = captured(exporting(GOOD), folder)
+
+    assert done.result.exports == (GOOD,)
+    assert f"export to torchscript: {GOOD.words}" in done.lines
+    snapshot = read_snapshot(folder / "new")
+    assert snapshot.lock.baseline
+    assert snapshot.lock.baseline.exports == (GOOD,)
+    assert "torchscript" not in (folder / "new/snapenv.toml").read_text()
+    measured = json.loads((folder / "new/measured.json").read_text())
+    assert measured["exports"][0]["tolerance"] == 2e-4
+    assert msgspec.convert(measured, Speed) == BASELINE.speed  # as an older snapenv reads it
+    card = show(str(folder / "new"), services(), repository=REPOSITORY)
+    assert card.result.baseline
+    assert card.result.baseline.exports == (GOOD,)
+    assert any(GOOD.words in line for line in card.lines)
+
+
+def test_a_capture_refuses_an_export_that_is_not_the_model(folder: Path) -> None:
+    with pytest.raises(ExportError) as caught:
+        captured(exporting(replace(GOOD, box_difference=0.1)), folder)
+
+    assert caught.value.message.startswith("an export to torchscript is no baseline: torch 2.11.0")
+    assert not (folder / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"smoke": False}, UsageError),
+        ({"exports": ("engine",)}, UsageError),
+        ({"packages": [sample_distribution("torch")]}, SmokeTrainError),
+    ],
+    ids=["no smoke-train", "no GPU", "no ultralytics"],
+)
+def test_a_capture_that_cannot_try_exports_is_refused_before_anything_is_trained(
+    folder: Path, options: dict[str, Any], error: type[Exception]
+) -> None:
+    here = exporting(GOOD)
+
+    with pytest.raises(error):
+        captured(here, folder, **options)
+
+    assert [call for call in here.calls if "snapenv_train.pyz" in call.files] == []
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto"])

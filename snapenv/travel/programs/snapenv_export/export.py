@@ -25,6 +25,8 @@ from snapenv_train.smoke import claim_stdout, explain
 from snapenv_train.training import tell, ultralytics_utils
 
 if TYPE_CHECKING:
+    from snapenv_export.runtimes import Format
+
     Export = Dict[str, object]
 
 _PREFIX = "snapenv-export: "
@@ -85,9 +87,18 @@ def _try_export(model: Any, name: str, device: str) -> Export:  # noqa: ANN401
     return {
         **found,
         "runtime": kind.describe(),
+        "device": _device_of(kind),
         "size_bytes": _size_bytes(path),
         **compare(predict(model, images), outputs, side=SIDE),
     }
+
+
+def _device_of(kind: Format) -> str:
+    if not kind.gpu:
+        return "cpu"
+    import torch
+
+    return str(torch.cuda.get_device_name(0))
 
 
 def _size_bytes(path: Path) -> int:
