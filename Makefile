@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder --durations=20 --durations-min=1
 
-.PHONY: help demo test test-all wording check docs engines clean
+.PHONY: help demo test test-all wording check docs bench engines clean
 
 help:
 	@echo "make demo     capture a working environment, restore it, prove that it is the same"
@@ -15,6 +15,7 @@ help:
 	@echo "make wording  write the texts of today into the tests: TESTS=tests/cli make wording"
 	@echo "make check    run the linters and the type checker"
 	@echo "make docs     write the reference pages and the JSON Schemas"
+	@echo "make bench    measure snapenv beside other tools, and how it grows, for the documentation"
 	@echo "make engines  start the engine, the registry and the base image of the tests"
 	@echo "make clean    remove what these made in this folder"
 
@@ -41,6 +42,11 @@ wording: .venv/ready-dev
 	$(BIN)/ruff format -q tests
 
 docs: .venv/ready-dev
+	$(BIN)/python -m docs.generate
+
+# On a machine that does nothing else: what it finds is what the documentation shows.
+bench: .venv/ready-dev
+	-env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.benchmarks --record $(BENCH)
 	$(BIN)/python -m docs.generate
 
 engines: .venv/ready-dev

@@ -1,9 +1,9 @@
 """Write what is generated of the documentation, or say what of it is out of date.
 
 The JSON Schemas of the commands come from the values that they answer, the reference pages from the
-commands themselves, and the outputs that pages show from what ``docs/record.py`` recorded: a block
-between ``<!-- generated: NAME -->`` and ``<!-- end -->``. ``make docs`` writes all of it, and
-``make check`` compares.
+commands themselves, the outputs that pages show from what ``docs/record.py`` recorded, and figures
+from what ``tests.benchmarks`` recorded: a block between ``<!-- generated: NAME -->`` and
+``<!-- end -->``. ``make docs`` writes all of it, and ``make check`` compares.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from docs import measured
 from docs.imports import draw_imports
 from snapenv import errors
 from snapenv.cli.group import LazyGroup, listed_commands
@@ -48,7 +49,7 @@ def generated() -> dict[Path, str]:
         for context in contexts
     }
     pages = {path: _filled(path) for path in _pages()}
-    return {**schemas, **references, **pages}
+    return {**schemas, **references, **pages, **measured.pictures()}
 
 
 def _pages() -> tuple[Path, ...]:
@@ -165,6 +166,10 @@ def _block(name: str) -> str:
         return _command_table()
     if name == "imports":
         return draw_imports()
+    if name == "measured":
+        return measured.summary()
+    if name.startswith("measured-"):
+        return measured.block(name.removeprefix("measured-").replace("-", "_"))
     return f"```console\n{(RECORDED / f'{name}.txt').read_text(encoding='utf-8')}```\n"
 
 
@@ -223,7 +228,7 @@ def main() -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         return 0
-    folders = (ROOT / "snapenv" / "schemas", DOCS / "commands")
+    folders = (ROOT / "snapenv" / "schemas", DOCS / "commands", measured.PICTURES)
     unknown = {path for folder in folders for path in folder.glob("*")} - texts.keys()
     different = [path for path, text in texts.items() if _read(path) != text]
     for path in (*different, *sorted(unknown)):

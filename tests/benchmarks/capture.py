@@ -1,105 +1,121 @@
-"""Measure a capture of what has not changed against ``pip freeze`` in the same environment.
+"""A capture of what has not changed, beside other programs that say what an environment has.
 
-``python -m tests.benchmarks.capture [ROUNDS] [ENV/bin/python ...]``; without a Python, that of the
-tests with torch and ultralytics (5 GB, 59 packages), and an everyday one of 378 packages (see
-``everyday``). Both programs by turns, with bytecode as on a user's machine, and without any:
-then neither finds bytecode of an earlier run. A round that is not counted makes the bytecode, and
-what a capture keeps; all of that lies in a temporary folder.
+In the environment of the tests with torch and ultralytics, and in an everyday one of 378 packages
+(see ``everyday``). ``pip freeze`` is one process of the environment's own Python with this
+environment's pip, as where pip is installed in there; ``pip --python`` starts two, and takes
+longer. What is asked for: at most 0.8 of it.
 
-``pip freeze`` is one process of the environment's own Python with this environment's pip, as where
-pip is installed in there; ``pip --python`` starts two, and takes longer.
-
-What is asked for: at most 1.0 of ``pip freeze``.
+venv-pack and reprozip write what they captured as a file, and take far longer: once each, of the
+smaller environment. conda-pack takes conda environments alone: see ``faithfulness``.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import statistics
-import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.everyday import make_everyday
-from tests.benchmarks.measure import Work, by_turns
-from tests.engines.exact import make_exact
-from tests.engines.place import Place
+from tests.benchmarks.bench import SNAPENV, UV, forget, home_of
+from tests.benchmarks.measure import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from tests.benchmarks.measure import Cost
+    from tests.benchmarks.bench import Bench
+    from tests.benchmarks.results import Table
 
-PIP, OURS = "pip freeze", "capture, nothing changed"
-
-
-def main(pythons: Sequence[str], rounds: int) -> None:
-    load = os.getloadavg()[0]
-    print(f"medians of {rounds} rounds (lowest to highest), at a load of {load:.1f}")
-    for python in pythons:
-        with tempfile.TemporaryDirectory() as folder:
-            for bytecode in (True, False):
-                costs = by_turns(works(python, Path(folder), bytecode=bytecode), rounds=rounds)
-                print(f"\n{python}, {'with' if bytecode else 'without'} bytecode")
-                for row in rows(costs):
-                    print(row)
+PIP = "pip freeze"
+IMPORTED = "import pandas, flask, wandb, mlflow"
 
 
-def works(python: str, folder: Path, *, bytecode: bool) -> tuple[Work, ...]:
-    """Return the programs; the snapshot of each round is removed before the next."""
-    snapshot = folder / "snapshot"
-    environment = {
-        "XDG_CACHE_HOME": str(folder / "cache"),
-        "PYTHONPYCACHEPREFIX": str(folder / ("bytecode" if bytecode else "none")),
-        **({} if bytecode else {"PYTHONDONTWRITEBYTECODE": "1"}),
+def measure(bench: Bench) -> Iterator[Table]:
+    """Measure what has not changed, with bytecode and without, and then the packers."""
+    exact, everyday = bench.exact, bench.everyday
+    torch = [collect_env(exact), yolo_checks(exact)]
+    cases = {
+        "59 packages with torch, 5 GB": [*works(bench, exact), *torch],
+        "378 packages": works(bench, everyday),
+        "378 packages, without bytecode": works(bench, everyday, bytecode=False),
     }
-
-    def work(name: str, *argv: str) -> Work:
-        forget = lambda: shutil.rmtree(snapshot, ignore_errors=True)  # noqa: E731
-        return Work(name=name, argv=argv, environment=environment, before=forget)
-
-    capture = ("-m", "snapenv", "capture", "--no-smoke", "--python", python, "-o", str(snapshot))
-    return (
-        work(PIP, python, _pip(), "freeze"),
-        work(OURS, sys.executable, *capture),
-        work("snapenv --help", sys.executable, "-m", "snapenv", "--help"),
+    for title, found in cases.items():
+        rounds = 9 if len(found) < 7 else 7
+        yield bench.table(f"Nothing changed: {title}", found, rounds=rounds, against=PIP)
+    yield bench.table(
+        "First of all: 378 packages, nothing known of them",
+        [first(bench, everyday), *packers(bench, everyday)],
+        rounds=1,
+        against="snapenv capture",
+        warm=False,
     )
 
 
-def _pip() -> str:
-    pip = find_spec("pip")
-    if pip is None or pip.origin is None:
+def works(bench: Bench, python: str, *, bytecode: bool = True) -> list[Work]:
+    """Return the programs; the snapshot of each round is removed before the next."""
+    kind = "bytecode" if bytecode else "none"
+    snapshot = bench.folder / "snapshot"
+    environment = {
+        **home_of(bench.folder),
+        "PYTHONPYCACHEPREFIX": str(bench.folder / kind),
+        **({} if bytecode else {"PYTHONDONTWRITEBYTECODE": "1"}),
+    }
+    capture = (*SNAPENV, "capture", "--no-smoke", "--python", python, "-o", str(snapshot))
+    programs: dict[str, Sequence[str]] = {
+        PIP: (python, pip(), "freeze"),
+        "snapenv capture": capture,
+        "uv pip freeze": (UV, "pip", "freeze", "--python", python),
+        "pip inspect": (python, pip(), "inspect"),
+        "snapenv --help": (*SNAPENV, "--help"),
+    }
+    return [
+        Work(name=name, argv=argv, environment=environment, before=lambda: forget(snapshot))
+        for name, argv in programs.items()
+    ]
+
+
+def pip() -> str:
+    """Return the program with which pip runs in the Python of another environment."""
+    found = find_spec("pip")
+    if found is None or found.origin is None:
         raise RuntimeError("pip is not installed beside the tests")
-    return str(Path(pip.origin).with_name("__pip-runner__.py"))
+    return str(Path(found.origin).with_name("__pip-runner__.py"))
 
 
-def rows(costs: Mapping[str, Sequence[Cost]]) -> Iterator[str]:
-    """Say what each took, and as a multiple of pip freeze in the same round."""
-    for name, found in costs.items():
-        seconds, cpu_s = [one.seconds for one in found], [one.cpu_s for one in found]
-        pairs = list(zip(found, costs[PIP], strict=True))
-        wall = statistics.median(one.seconds / other.seconds for one, other in pairs)
-        cpu = statistics.median(one.cpu_s / other.cpu_s for one, other in pairs)
-        yield (
-            f"{name:26} {_spread(seconds)} s, {_spread(cpu_s)} s of the processor; "
-            f"{wall:.2f} x, {cpu:.2f} x of the processor"
-        )
+def collect_env(python: str) -> Work:
+    return Work(name="torch.utils.collect_env", argv=(python, "-m", "torch.utils.collect_env"))
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+def yolo_checks(python: str) -> Work:
+    return Work(name="yolo checks", argv=(str(Path(python).with_name("yolo")), "checks"))
 
 
-def environments() -> Iterator[str]:
-    """Yield the two environments, made if they are not there."""
-    place = Place.default()
-    yield str(make_exact(place))
-    yield str(make_everyday(place))
+def first(bench: Bench, python: str) -> Work:
+    """Return a capture that hashes every file and asks the index about every package."""
+    home, snapshot = bench.folder / "first", bench.folder / "snapshot"
+    return Work(
+        name="snapenv capture",
+        argv=(*SNAPENV, "capture", "--no-smoke", "--python", python, "-o", str(snapshot)),
+        environment=home_of(home),
+        before=lambda: forget(home, snapshot),
+    )
 
 
-if __name__ == "__main__":
-    words = sys.argv[1:]
-    main(words[1:] or list(environments()), int(words[0]) if words else 9)
+def packers(bench: Bench, python: str) -> list[Work]:
+    """Return the programs that write an environment as a file."""
+    packed, trace, pack = (bench.folder / name for name in ("env.tar.gz", "trace", "env.rpz"))
+    folder = Path(python).parents[1]
+    venv_pack = bench.tool("venv-pack", "venv-pack", "setuptools")
+    reprozip = bench.tool("reprozip", "reprozip", "setuptools")
+    words = '"$1" trace -d "$2" "$3" -c "$4" && "$1" pack -d "$2" "$5"'
+    arguments = ("sh", str(reprozip), str(trace), python, IMPORTED, str(pack))
+    return [
+        Work(
+            name="venv-pack",
+            argv=(str(venv_pack), "-q", "-p", str(folder), "-o", str(packed)),
+            before=lambda: forget(packed),
+        ),
+        Work(
+            name="reprozip, of what four imports open",
+            argv=("sh", "-c", words, *arguments),
+            before=lambda: forget(trace, pack),
+        ),
+    ]

@@ -1,79 +1,239 @@
-"""Measure how the probe grows with packages: 50, 200 and 1000 that are made here.
+"""How time and memory grow: with packages, snapshots, the size of an image, and samples of usage.
 
-``python -m tests.benchmarks.growth [ROUNDS]``. Each package has 20 files of 4 KiB. What it costs
-to look at nothing is taken off; what is left, for one package, stays the same if time is linear.
+Packages are made here, and their index is one on loopback. An image is layers that are made as they
+are read, in the form that an engine saves them. ``--large`` goes to 100 GB and 100 million samples.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from uv import find_uv_bin
+import msgspec
 
-from snapenv.travel.pack import pack
-from tests.benchmarks.measure import Work, best
+from snapenv.index.wheels import IndexWheels
+from snapenv.model.usage import Sample
+from snapenv.usage.ledger import open_ledger
+from tests.benchmarks.bench import SNAPENV, UV, forget, home_of
+from tests.benchmarks.listing import listings
+from tests.benchmarks.measure import Work, by_turns, run
+from tests.benchmarks.results import Table, make_row
+from tests.engines.index_server import build_wheel, serve_index
+from tests.usage_year import LAST_MONTH, fill_year
 
-SIZES = (0, 50, 200, 1000)
-FILES = 20
-CONTENT = "VALUE = 1\n" * 409
-SUM = base64.urlsafe_b64encode(hashlib.sha256(CONTENT.encode()).digest()).rstrip(b"=").decode()
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from tests.benchmarks.bench import Bench
+
+PACKAGES = (50, 200, 1000)
+FILES = 20  # of each package, of 4 KiB
+TAGS = (1, 10, 100, 1000)
+GB, LARGE_GB = (1, 2, 4), (1, 10, 100)
+MILLIONS, LARGE_MILLIONS = (1, 2, 4), (1, 10, 100)
+PRICES = """
+currency = "EUR"
+[[gpu]]
+model = "H200"
+from = 2024-01-01
+per_hour = 3.10
+[[gpu]]
+model = "H100 80GB HBM3"
+from = 2024-01-01
+per_hour = 2.40
+[[gpu]]
+model = "L40S"
+from = 2024-01-01
+per_hour = 0.90
+[[power]]
+from = 2024-01-01
+per_kwh = 0.24
+pue = 1.3
+"""
 
 
-def main(rounds: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder, "probe.pyz")
-        program.write_bytes(pack("snapenv_probe"))
-        looks = [work for size in SIZES for work in works(Path(folder), program, size)]
-        costs = best(looks, rounds=rounds)
-    for kind in ("every file", "nothing changed"):
-        nothing = costs[f"{kind} 0"].seconds
-        for size in SIZES[1:]:
-            cost = costs[f"{kind} {size}"]
-            each_ms = (cost.seconds - nothing) / size * 1000
-            print(
-                f"{kind:16} {size:5} packages {cost.seconds:7.3f} s {cost.memory_mib:5.0f} MiB"
-                f" {each_ms:6.3f} ms for each"
-            )
+def measure(bench: Bench) -> Iterator[Table]:
+    yield from with_packages(bench)
+    yield with_snapshots(bench)
+    yield with_bytes(bench)
+    yield with_runs(bench)
+    yield with_samples(bench)
 
 
-def works(folder: Path, program: Path, size: int) -> list[Work]:
-    python = str(make_environment(folder / str(size), size))
-    look = (python, "-B", str(program))
-    kept = ("--index", str(folder / "hashes"))
+def _grown(
+    bench: Bench,
+    about: Table,
+    works: Mapping[int, Sequence[Work]],
+    *,
+    rounds: int,
+    warm: bool = True,
+) -> Table:
+    """Run the works of all sizes by turns, and give them series by series."""
+    named = [
+        replace(work, name=f"{work.name} {size}")
+        for size, all_of in works.items()
+        for work in all_of
+    ]
+    costs = by_turns(named, rounds=bench.rounds(rounds), warm=warm)
+    rows = [
+        make_row(work.name, costs[f"{work.name} {size}"], size=size)
+        for size, all_of in works.items()
+        for work in all_of
+    ]
+    names = list(dict.fromkeys(row.name for row in rows))
+    rows.sort(key=lambda row: (names.index(row.name), row.size))
+    return msgspec.structs.replace(about, rows=tuple(rows))
+
+
+def _about(title: str, unit: str) -> Table:
+    return Table(title=title, unit=unit, rows=())
+
+
+def with_packages(bench: Bench) -> Iterator[Table]:
+    folder = bench.folder / "growth"
+    folder.mkdir()
+    wheels = [make_wheel(f"growth{number}") for number in range(max(PACKAGES))]
+    with serve_index(*wheels) as server:
+        # It is asked first; snapenv's own uv comes from the usual one.
+        index = {**IndexWheels(None).variables(), "UV_INDEX": server.index}
+        home = {**home_of(folder / "home"), **index}
+        works = {size: package_works(folder, size, home) for size in PACKAGES}
+        title = f"Packages of {FILES} files, from an index on loopback"
+        yield _grown(bench, _about(title, "packages"), works, rounds=2, warm=False)
+
+
+def make_wheel(name: str) -> tuple[str, bytes]:
+    files = {
+        f"{name}/module{number}.py": f"VALUE = {number:06}\n".encode() * 256
+        for number in range(FILES)
+    }
+    return build_wheel(name, files=files)
+
+
+def package_works(folder: Path, size: int, home: Mapping[str, str]) -> list[Work]:
+    """Return commands on an environment of so many packages; each needs the one before it."""
+    place = folder / str(size)
+    place.mkdir()
+    python, snapshot, into = place / "env" / "bin" / "python", place / "snapshot", place / "back"
+    install(place, size, home)
+
+    def work(name: str, *words: str, before: Callable[[], object] = lambda: None) -> Work:
+        return Work(name=name, argv=(*SNAPENV, *words), environment=home, before=before)
+
+    capture = ("capture", "--no-smoke", "--python", str(python), "-o", str(snapshot))
+    restore = ("restore", str(snapshot), "--engine", "venv", "--into", str(into), "--no-smoke")
+    forget_snapshot = lambda: forget(snapshot)  # noqa: E731
     return [
-        Work(name=f"every file {size}", argv=(*look, *kept, "--rehash"), environment={}),
-        Work(name=f"nothing changed {size}", argv=(*look, *kept), environment={}),
+        work("capture, every file", *capture, "--rehash", before=forget_snapshot),
+        work("capture, nothing changed", *capture, before=forget_snapshot),
+        work("restore as a venv", *restore, before=lambda: forget(into)),
+        work("diff with the restored", "diff", str(snapshot), str(into)),
+        work("doctor", "doctor", str(snapshot), "--engine", "venv", "--device", "cpu"),
+        work("show", "show", str(snapshot)),
     ]
 
 
-def make_environment(folder: Path, size: int) -> Path:
-    """Make a venv with so many packages, as an installer would leave them."""
-    subprocess.run([find_uv_bin(), "venv", "-q", "--no-config", folder], check=True)
-    site = next(folder.glob("lib/python*/site-packages"))
-    for number in range(size):
-        add_package(site, f"package{number}")
-    return folder / "bin" / "python"
+def install(place: Path, size: int, home: Mapping[str, str]) -> None:
+    """Make an environment of so many packages from the index."""
+    pins = place / "pins.txt"
+    pins.write_text("\n".join(f"growth{number}==1.0" for number in range(size)))
+    into = str(place / "env")
+    words = 'set -e; "$1" venv -q "$2"; "$1" pip sync -q -p "$2/bin/python" "$3"'
+    argv = ("sh", "-c", words, "sh", UV, into, str(pins))
+    run(Work(name="install", argv=argv, environment=home))
 
 
-def add_package(site: Path, name: str) -> None:
-    package, info = site / name, site / f"{name}-1.0.dist-info"
-    package.mkdir()
-    info.mkdir()
-    names = [f"module{number}.py" for number in range(FILES)]
-    for file in names:
-        (package / file).write_text(CONTENT)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "WHEEL").write_text("Wheel-Version: 1.0\nTag: py3-none-any\n")
-    (info / "INSTALLER").write_text("uv")
-    lines = [f"{name}/{file},sha256={SUM},{len(CONTENT)}" for file in names]
-    own = [f"{info.name}/{file},," for file in ("METADATA", "WHEEL", "INSTALLER", "RECORD")]
-    (info / "RECORD").write_text("\n".join([*lines, *own, ""]))
+def with_snapshots(bench: Bench) -> Table:
+    works = {
+        tags: [work for work in listings(bench, tags) if work.name.endswith(("--remote", "--fits"))]
+        for tags in TAGS
+    }
+    return _grown(bench, _about("Images in a repository of a registry", "images"), works, rounds=2)
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+def with_bytes(bench: Bench) -> Table:
+    """Send an image through what reads it of an engine and writes it as an archive, and back."""
+    sizes = LARGE_GB if bench.large else GB
+    program = (sys.executable, "-m", "tests.benchmarks.large_image")
+    digests, archive = bench.folder / "digests.json", bench.folder / "large"
+    run(Work(name="digests", argv=(*program, "digests", str(max(sizes)), str(digests))))
+    works = {}
+    for size in sizes:
+        files = (str(size), str(digests), str(archive))
+        works[size] = [
+            Work(
+                name="export, from what an engine saves",
+                argv=(*program, "export", *files),
+                before=lambda: forget(archive),
+            ),
+            Work(name="import, the check before it", argv=(*program, "check", *files)),
+        ]
+    return _grown(bench, _about("An image in layers of 1 GB", "GB"), works, rounds=1, warm=False)
+
+
+def with_runs(bench: Bench) -> Table:
+    folder = bench.folder / "usage"
+    folder.mkdir()
+    (folder / "prices.toml").write_text(PRICES)
+    works = {}
+    for runs in (1_000, 20_000):
+        ledger = folder / f"{runs}.sqlite3"
+        fill_year(ledger, runs=runs)
+        works[runs] = usage_works(ledger, folder)
+    return _grown(bench, _about("Runs of a year in the ledger", "runs"), works, rounds=2)
+
+
+def usage_works(ledger: Path, folder: Path) -> list[Work]:
+    environment = {"SNAPENV_LEDGER": str(ledger), "SNAPENV_PRICES": str(folder / "prices.toml")}
+    report = (*SNAPENV, "usage", "report", "--month", LAST_MONTH)
+    export = (*SNAPENV, "usage", "export", "--month", LAST_MONTH, "--role", "finance")
+    out = folder / "out"
+    return [
+        Work(name="usage report", argv=(*report, "--by", "project"), environment=environment),
+        Work(
+            name="usage report, CSV by tag",
+            argv=(*report, "--by", "tag", "--format", "csv"),
+            environment=environment,
+        ),
+        Work(
+            name="usage export",
+            argv=(*export, "-o", str(out)),
+            environment=environment,
+            before=lambda: forget(out),
+        ),
+    ]
+
+
+def with_samples(bench: Bench) -> Table:
+    """Report a year of runs whose looks at their GPUs are all still kept."""
+    folder = bench.folder / "usage"
+    works = {}
+    for millions in LARGE_MILLIONS if bench.large else MILLIONS:
+        ledger = folder / f"{millions}m.sqlite3"
+        fill_year(ledger, runs=1_000)
+        add_samples(ledger, millions * 1_000_000)
+        works[millions] = usage_works(ledger, folder)[:1]
+    return _grown(bench, _about("Samples in the ledger", "million samples"), works, rounds=2)
+
+
+def add_samples(path: Path, count: int) -> None:
+    """Spread samples over the runs of a ledger, one a second."""
+    with open_ledger(path) as ledger:
+        runs = [run for run in ledger.runs(0, 1 << 60) if run.gpus]
+        each = count // len(runs)
+        for run_ in runs:
+            ledger.add_samples(
+                Sample(
+                    key=run_.key,
+                    gpu=run_.gpus[0].uuid,
+                    at_ms=run_.started_ms + number * 1000,
+                    utilization=number % 100,
+                    util_source="nvml",
+                    memory_bytes=number << 20,
+                    power_mw=300_000,
+                    energy_mj=number * 300_000,
+                )
+                for number in range(each)
+            )

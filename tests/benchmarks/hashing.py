@@ -1,27 +1,23 @@
-"""Measure looking at an environment against hashlib alone, and what is kept of it.
+"""Looking at every file of an environment, beside hashlib alone, and what is kept of it.
 
-``python -m tests.benchmarks.hashing [ENV/bin/python] [ROUNDS]``; without a Python, the
-environment of the tests with torch and ultralytics. Each is also given as a multiple of hashlib.
-
-What is asked for: "probe, every file" within 1.2 of hashlib alone, in less than 200 MiB. What a
-whole capture takes is in ``tests.benchmarks.capture``.
+What is asked for: a look at every file within 1.1 of hashlib on as many threads, in less than
+200 MiB.
 """
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.travel.pack import pack
-from tests.benchmarks.measure import Work, best, show
-from tests.engines.exact import make_exact
-from tests.engines.place import Place
+from tests.benchmarks.bench import SNAPENV, forget, home_of
+from tests.benchmarks.measure import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.benchmarks.bench import Bench
+    from tests.benchmarks.results import Table
 
 HASHLIB = """
 import hashlib, os, sys, sysconfig
@@ -40,44 +36,36 @@ files = [os.path.join(folder, name)
 with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
     print(len(list(threads.map(hash_file, files))))
 """
+ALONE = "hashlib alone"
 
 
-def main(python: str, rounds: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        costs = best(works(python, Path(folder)), rounds=rounds)
-    show(costs, against=("hashlib alone",))
+def measure(bench: Bench) -> Iterator[Table]:
+    title = "Every file of 59 packages, 5 GB in memory already"
+    works = looks(bench.exact, bench.folder / "hashing")
+    yield bench.table(title, works, rounds=3, against=ALONE)
 
 
-def works(python: str, folder: Path) -> list[Work]:
+def looks(python: str, folder: Path) -> list[Work]:
+    folder.mkdir(exist_ok=True)
     probe, hashes, snapshot = folder / "probe.pyz", folder / "hashes", folder / "snapshot"
     probe.write_bytes(pack("snapenv_probe"))
     look = (python, "-B", str(probe))
-    capture = ("-m", "snapenv", "capture", "--no-smoke", "--python", python, "-o", str(snapshot))
-    cache = {"XDG_CACHE_HOME": str(folder / "cache")}
+    capture = (*SNAPENV, "capture", "--no-smoke", "--python", python, "-o", str(snapshot))
 
-    def forget() -> None:
-        shutil.rmtree(snapshot, ignore_errors=True)
+    def forget_snapshot() -> None:
+        forget(snapshot)
 
     def forget_answer() -> None:
-        for file in hashes.glob("*.answer"):
-            file.unlink()
+        forget(*hashes.glob("*.answer"))
 
-    def work(name: str, *argv: str, before: Callable[[], object] = forget) -> Work:
-        return Work(name=name, argv=argv, environment=cache, before=before)
+    def work(name: str, *argv: str, before: Callable[[], object] = forget_snapshot) -> Work:
+        return Work(name=name, argv=argv, environment=home_of(folder), before=before)
 
+    kept = (*look, "--index", str(hashes))
     return [
-        work("hashlib alone", python, "-c", HASHLIB),
-        work("probe, every file", *look),
-        work("probe, every file kept", *look, "--index", str(hashes), "--rehash"),
-        work("probe, nothing changed", *look, "--index", str(hashes)),
-        work("probe, hashes alone kept", *look, "--index", str(hashes), before=forget_answer),
-        work("capture, every file", sys.executable, *capture, "--rehash"),
+        work(ALONE, python, "-c", HASHLIB),
+        work("snapenv's probe, every file", *look),
+        work("snapenv capture --rehash", *capture, "--rehash"),
+        work("snapenv's probe, hashes kept", *kept, before=forget_answer),
+        work("snapenv's probe, nothing changed", *kept),
     ]
-
-
-if __name__ == "__main__":
-    words = sys.argv[1:]
-    main(
-        words[0] if words else str(make_exact(Place.default())),
-        int(words[1]) if len(words) > 1 else 5,
-    )

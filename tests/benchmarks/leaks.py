@@ -1,7 +1,6 @@
-"""Measure looking for secrets against hashing the same bytes, in one process and one run.
+"""Looking for secrets, beside hashing the same bytes, in one process.
 
-``python -m tests.benchmarks.leaks [ENV] [ROUNDS]``; without an environment, that of the tests with
-torch and ultralytics. Machine code, text and drawn bytes of it are held in memory.
+Machine code, text and drawn bytes of the environment with torch and ultralytics are held in memory.
 """
 
 from __future__ import annotations
@@ -10,57 +9,66 @@ import hashlib
 import os
 import random
 import string
-import sys
 import time
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.secrets.model import Location, Secret
 from snapenv.secrets.search import find_leaks
-from tests.engines.exact import make_exact
-from tests.engines.place import Place
+from tests.benchmarks.measure import Cost
+from tests.benchmarks.results import Table, make_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
+    from tests.benchmarks.bench import Bench
+
+HASH = "hashlib.sha256"
 MOST = 128 << 20  # bytes, of each kind
 CHUNK = 1 << 20
 X = Location(name="x")
 
 
-def main(environment: Path, rounds: int) -> None:
-    (site,) = environment.glob("lib/python*/site-packages")
+def measure(bench: Bench) -> Iterator[Table]:
+    site = next(Path(bench.exact).parents[1].glob("lib/python*/site-packages"))
     kinds = {
         "machine code": read(site, ".so", ".so.13", ".so.9"),
         "text": read(site, ".py", ".json", ".yaml", "METADATA"),
         "drawn bytes": os.urandom(MOST // 2),
     }
-    print(f"{'MB/s of one core':18} " + "".join(f"{name:>26}" for name in works()))
     for kind, data in kinds.items():
-        speeds = (f"{best(work, data, rounds):26.0f}" for work in works().values())
-        print(f"{kind:18} " + "".join(speeds))
+        costs = {
+            name: [time_of(work, data) for _ in range(bench.rounds(3))]
+            for name, work in works().items()
+        }
+        rows = tuple(make_row(name, found) for name, found in costs.items())
+        title = f"The search for secrets in {len(data) / 1e6:.0f} MB of {kind}, on one core"
+        yield Table(title=title, rows=rows, against=HASH)
 
 
 def works() -> dict[str, Callable[[bytes], object]]:
     """Return what is measured by its name; a machine has some ten secrets."""
     return {
-        "hashlib.sha256": digest,
-        "forms": lambda data: find_leaks(X, chunks(data), ()),
-        "forms, 10 long secrets": lambda data: find_leaks(X, chunks(data), secrets(10, 40)),
-        "forms, 10 short secrets": lambda data: find_leaks(X, chunks(data), secrets(10, 10)),
-        "10 long secrets": lambda data: find_leaks(X, chunks(data), secrets(10, 40), forms=False),
+        HASH: digest,
+        "snapenv, forms of tokens": lambda data: find_leaks(X, chunks(data), ()),
+        "snapenv, forms and 10 long secrets": lambda data: find_leaks(
+            X, chunks(data), secrets(10, 40)
+        ),
+        "snapenv, forms and 10 short secrets": lambda data: find_leaks(
+            X, chunks(data), secrets(10, 10)
+        ),
+        "snapenv, 10 long secrets": lambda data: find_leaks(
+            X, chunks(data), secrets(10, 40), forms=False
+        ),
     }
 
 
-def best(work: Callable[[bytes], object], data: bytes, rounds: int) -> float:
-    """Return the best speed in MB/s, by the time that this process computed."""
-    seconds = []
-    for _ in range(rounds):
-        began = time.process_time()
-        work(data)
-        seconds.append(time.process_time() - began)
-    return len(data) / 1e6 / min(seconds)
+def time_of(work: Callable[[bytes], object], data: bytes) -> Cost:
+    """Return what this process computed for it."""
+    began = time.process_time()
+    work(data)
+    return Cost(seconds=time.process_time() - began)
 
 
 def digest(data: bytes) -> str:
@@ -90,13 +98,3 @@ def read(site: Path, *ends: str) -> bytes:
         if len(data) >= MOST:
             break
     return bytes(data[:MOST])
-
-
-if __name__ == "__main__":
-    from pathlib import Path
-
-    words = sys.argv[1:]
-    main(
-        Path(words[0]) if words else make_exact(Place.default()).parent.parent,
-        int(words[1]) if len(words) > 1 else 3,
-    )

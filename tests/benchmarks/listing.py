@@ -1,28 +1,34 @@
-"""Measure ``list --remote --fits`` over a registry's tags, beside the same requests made by hand.
+"""``list --remote --fits`` over a registry's tags, beside the same requests made by hand.
 
-``python -m tests.benchmarks.listing [TAGS] [ROUNDS]``; the registry is the tests' own, on loopback,
-and the images are small ones with configs of 11 kB. By hand means one session of requests and 16
-threads, which read each manifest and each config, and decide nothing. snapenv has read the configs
-in the round that is not counted, and reads the manifests anew.
+The registry is the tests' own, on loopback, and the images are small ones with configs of 11 kB. By
+hand means one session of requests and 16 threads, which read each manifest and each config, and
+decide nothing. snapenv has read the configs in the round that is not counted, and reads the
+manifests anew.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.needs_label import make_label
 from snapenv.model.oci import OCI_MANIFEST
 from snapenv.model.snapshot import SNAPSHOT_LABEL
-from tests.benchmarks.measure import Work, best, show
-from tests.engines.engine import engine_address
-from tests.engines.place import Place
-from tests.engines.registry import start_registry
+from tests.benchmarks.bench import SNAPENV, home_of
+from tests.benchmarks.measure import Work
 from tests.registry.pushed import Shelf
 from tests.samples import sample_lock
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.benchmarks.bench import Bench
+    from tests.benchmarks.results import Table
+
 NOWHERE = "unix:///nonexistent/docker.sock"
+BY_HAND_NAME = "the same requests by hand"
 BY_HAND = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -41,25 +47,33 @@ with ThreadPoolExecutor(16) as pool:
 """
 
 
-def main(tags: int, rounds: int) -> None:
-    registry = start_registry(Place.default())
-    shelf = fill(registry, tags)
+def measure(bench: Bench) -> Iterator[Table]:
+    works = listings(bench, 200)
+    title = "200 tags of a registry on loopback"
+    yield bench.table(title, works, rounds=7, against=BY_HAND_NAME)
+
+
+def listings(bench: Bench, tags: int) -> list[Work]:
+    """Return the listings of a new repository with so many tags, by hand and by snapenv."""
+    shelf = fill(bench.registry, tags)
     host, _, path = shelf.repository.partition("/")
-    engines = {"": engine_address(Place.default()), ", no Docker": NOWHERE}
-    python, snapenv = sys.executable, (sys.executable, "-m", "snapenv")
-    by_hand = Work(
-        name="by hand", argv=(python, "-c", BY_HAND, f"http://{host}/v2/{path}"), environment={}
-    )
-    works = [
-        Work(
-            name=f"snapenv list {word}{where}",
-            argv=(*snapenv, "list", word, shelf.repository),
-            environment={"DOCKER_HOST": address},
-        )
-        for word, where in (("--fits", ""), ("--remote", ""), ("--remote", ", no Docker"))
-        for address in (engines[where],)
+    by_hand = (sys.executable, "-c", BY_HAND, f"http://{host}/v2/{path}")
+    words = {
+        "snapenv list --fits": ("--fits", bench.engine),
+        "snapenv list --remote": ("--remote", bench.engine),
+        "snapenv list --remote, no Docker": ("--remote", NOWHERE),
+    }
+    return [
+        Work(name=BY_HAND_NAME, argv=by_hand),
+        *(
+            Work(
+                name=name,
+                argv=(*SNAPENV, "list", word, shelf.repository),
+                environment={**home_of(bench.folder / f"list-{tags}"), "DOCKER_HOST": address},
+            )
+            for name, (word, address) in words.items()
+        ),
     ]
-    show(best([by_hand, *works], rounds=rounds), against=(by_hand.name,))
 
 
 def fill(registry: str, tags: int) -> Shelf:
@@ -80,7 +94,3 @@ def fill(registry: str, tags: int) -> Shelf:
         content = json.dumps({**manifest, "config": described}).encode()
         shelf.put_manifest(f"train-yolov8.4.{number}-base-cu130", content, OCI_MANIFEST)
     return shelf
-
-
-if __name__ == "__main__":
-    main(*(int(word) for word in (*sys.argv[1:], *("200", "5")[len(sys.argv) - 1 :])))

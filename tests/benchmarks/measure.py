@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A program to measure, and what is done before each run of it."""
+    """A program to measure, and what is done before each run of it.
+
+    ``codes`` are the exit codes with which it has done its work.
+    """
 
     name: str
     argv: Sequence[str]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(default_factory=dict)
     before: Callable[[], object] = lambda: None
+    folder: Path | None = None
+    codes: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -31,18 +38,13 @@ class Cost:
     """
 
     seconds: float
-    cpu_s: float
-    memory_mib: float
+    cpu_s: float = 0.0
+    memory_mib: float = 0.0
 
 
-def best(works: Sequence[Work], *, rounds: int) -> dict[str, Cost]:
-    """Run every work once a round, after a round that is not counted."""
-    return {name: min(costs) for name, costs in by_turns(works, rounds=rounds).items()}
-
-
-def by_turns(works: Sequence[Work], *, rounds: int) -> dict[str, list[Cost]]:
-    """Run every work once a round, after a round that is not counted; give all costs."""
-    costs = [{work.name: run(work) for work in works} for _ in range(rounds + 1)][1:]
+def by_turns(works: Sequence[Work], *, rounds: int, warm: bool = True) -> dict[str, list[Cost]]:
+    """Run every work once a round; with ``warm``, after a round that is not counted."""
+    costs = [{work.name: run(work) for work in works} for _ in range(rounds + warm)][warm:]
     return {work.name: [cost[work.name] for cost in costs] for work in works}
 
 
@@ -50,36 +52,28 @@ def run(work: Work) -> Cost:
     """Run a program once.
 
     Raises:
-        RuntimeError: It failed.
+        RuntimeError: It failed; the message ends with the last of what it said.
     """
     work.before()
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        work.argv,
-        env={**_usual(os.environ), **work.environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{work.name} ended with {process.returncode}: {work.argv}")
+    with tempfile.TemporaryFile() as said:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            work.argv,
+            cwd=work.folder,
+            env={**_usual(os.environ), **work.environment},
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in work.codes:
+            said.seek(0)
+            words = said.read()[-2000:].decode(errors="replace")
+            raise RuntimeError(f"{work.name} ended with {process.returncode}: {words}")
     cpu_s = usage.ru_utime + usage.ru_stime
     return Cost(seconds=seconds, cpu_s=cpu_s, memory_mib=usage.ru_maxrss / 1024)
 
 
 def _usual(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
-
-
-def show(costs: Mapping[str, Cost], *, against: Sequence[str]) -> None:
-    """Print a table, with each one's time as a multiple of some of them."""
-    print(
-        f"{'':34} {'s':>7} {'cpu s':>7} {'MiB':>6} "
-        + "".join(f"{f'/ {name}':>22}" for name in against)
-    )
-    for name, cost in costs.items():
-        ratios = "".join(f"{cost.seconds / costs[other].seconds:22.2f}" for other in against)
-        took = f"{cost.seconds:7.3f} {cost.cpu_s:7.3f} {cost.memory_mib:6.0f}"
-        print(f"{name:34} {took} {ratios}")

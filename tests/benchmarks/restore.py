@@ -1,59 +1,67 @@
-"""Measure a warm restore against what the engine itself needs for the same container.
+"""A restore as a venv, beside uv installing the same wheels: with all of them in its cache, and cold.
 
-``python -m tests.benchmarks.restore IMAGE [ROUNDS]``; the image is a local one of snapenv's, and
-DOCKER_HOST says where. By turns: ``snapenv restore IMAGE --no-smoke`` as a program, and one
-container of the image, asked of the engine alone: make it, put the probe into it, start its
-Python, wait, remove it. Medians, after a round that is not counted.
-
-What is asked for: at most 1.0 s between the two.
+uv is given the snapshot's ``pylock.toml``, and the pins that it lists itself. snapenv also compares
+every file with the lock. What is asked for: at most 2 s, warm, of an environment of 5 GB.
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
-import time
+import subprocess
 from typing import TYPE_CHECKING
 
-from snapenv.content import Tar
-from snapenv.engine.address import find_address
-from snapenv.engine.connection import connect
-from snapenv.model.snapshot import IMAGE_PYTHON
-from snapenv.travel.pack import pack
+from snapenv.index.wheels import IndexWheels
+from tests.benchmarks.bench import SNAPENV, UV, forget, home_of
 from tests.benchmarks.measure import Work, run
 
 if TYPE_CHECKING:
-    from docker import APIClient
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-MOST_S = 1.0
+    from tests.benchmarks.bench import Bench
+    from tests.benchmarks.results import Table
 
-
-def main(image: str, rounds: int) -> None:
-    argv = (sys.executable, "-m", "snapenv", "restore", image, "--no-smoke", "--device", "cpu")
-    restore = Work(name="restore", argv=argv, environment={})
-    client = connect(find_address())
-    pairs = [(run(restore).seconds, container(client, image)) for _ in range(rounds + 1)][1:]
-    ours, engines = (statistics.median(seconds) for seconds in zip(*pairs, strict=True))
-    print(f"restore {ours:.3f} s, the engine {engines:.3f} s, medians of {rounds}")
-    print(f"{ours - engines:.3f} s more; at most {MOST_S} s is asked for")
+PINS = "uv pip sync, pins"
 
 
-def container(client: APIClient, image: str) -> float:
-    """Return the seconds of one container's life."""
-    began = time.perf_counter()
-    made = client.create_container(
-        image,
-        command=[IMAGE_PYTHON, "-c", "pass"],
-        host_config=client.create_host_config(network_mode="none"),
+def measure(bench: Bench) -> Iterator[Table]:
+    folder = bench.folder / "restore"
+    folder.mkdir()
+    index = IndexWheels(None).variables()
+    warm, cold = ({**home_of(folder / name), **index} for name in ("warm", "cold"))
+    captured = (*SNAPENV, "capture", "--python", bench.exact, "--no-smoke")
+    run(Work(name="capture", argv=(*captured, "-o", str(folder / "snapshot")), environment=warm))
+    freeze = (UV, "pip", "freeze", "--python", bench.exact)
+    pins = subprocess.run(freeze, check=True, capture_output=True).stdout
+    (folder / "pins.txt").write_bytes(pins)
+    yield bench.table(
+        "Warm: 59 packages with torch, 5 GB, every wheel in the cache",
+        works(bench.exact, folder, warm),
+        rounds=3,
+        against=PINS,
     )
-    try:
-        client.put_archive(made["Id"], "/tmp", iter(Tar({"probe.pyz": pack("snapenv_probe")}, ".")))
-        client.start(made["Id"])
-        client.wait(made["Id"])
-    finally:
-        client.remove_container(made["Id"], v=True, force=True)
-    return time.perf_counter() - began
+    yield bench.table(
+        "Cold: the same, 2.9 GB from the index",
+        [work for work in works(bench.exact, folder, cold) if "pylock" not in work.name],
+        rounds=1,
+        against=PINS,
+        warm=False,
+    )
 
 
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 9)
+def works(python: str, folder: Path, home: Mapping[str, str]) -> list[Work]:
+    into, cold = folder / "restored", folder / "cold"
+    install = (
+        'set -e; "$1" venv -q --no-config -p "$2" "$3"; "$1" pip sync -q -p "$3/bin/python" "$4"'
+    )
+    sync = ("sh", "-c", install, "sh", UV, python, str(into))
+    snapshot = str(folder / "snapshot")
+    restore = (*SNAPENV, "restore", snapshot, "--engine", "venv", "--into", str(into))
+    programs = {
+        PINS: (*sync, str(folder / "pins.txt")),
+        "uv pip sync, pylock.toml": (*sync, f"{snapshot}/pylock.toml"),
+        "snapenv restore": (*restore, "--no-smoke", "--device", "cpu"),
+    }
+    return [
+        Work(name=name, argv=argv, environment=home, before=lambda: forget(into, cold))
+        for name, argv in programs.items()
+    ]

@@ -1,6 +1,6 @@
-"""Measure what the sampler takes of a processor, on a machine with eight GPUs and four runs.
+"""What the sampler takes of a processor, on a machine with eight GPUs and four runs.
 
-``python -m tests.benchmarks.sampler [SECONDS]``. NVML is the tests' own, which answers at once: a
+NVML is the tests' own, which answers at once: a
 real one takes longer. The sampler looks twice a second, and what a look costs is told for every
 15 s, as it looks by default. ``docs/usage.md`` promises no more than half a percent.
 """
@@ -9,21 +9,39 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snapenv.model.usage import UsedGpu
 from snapenv.usage.ledger import open_ledger
+from tests.benchmarks.results import Row, Table
+from tests.benchmarks.shown import median
 from tests.sampled_machine import Machine, ledger_of
 from tests.working_gpus import PULSES, gpu_uuid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.benchmarks.bench import Bench
 
 _GPUS, _RUNS = 8, 4
 _INTERVAL_S, _DEFAULT_S = 0.5, 15.0
 
 
-def main(seconds: float) -> None:
+def measure(bench: Bench) -> Iterator[Table]:
+    took = tuple(round(look_s(10.0), 5) for _ in range(bench.rounds(2)))
+    share = median(took) / _DEFAULT_S
+    yield Table(
+        title=f"The sampler of usage: one look at {_GPUS} GPUs and {_RUNS} runs",
+        rows=(Row(name="snapenv's sampler, time of a processor", seconds=took),),
+        note=f"Every {_DEFAULT_S:.0f} s, as by default, that is {share:.3%} of a core.",
+    )
+
+
+def look_s(seconds: float) -> float:
+    """Return what a look takes of a processor, seen for so long."""
     with tempfile.TemporaryDirectory() as folder:
         machine = Machine(Path(folder), *[PULSES] * _GPUS)
         machine.environment.update(SNAPENV_SAMPLE_INTERVAL=str(_INTERVAL_S), STUB_ALONE="1")
@@ -38,14 +56,11 @@ def main(seconds: float) -> None:
             time.sleep(4)  # until it has imported what it uses
             before_s, looks = cpu_s(sampler), looks_of(machine)
             time.sleep(seconds)
-            took_ms = (cpu_s(sampler) - before_s) / (looks_of(machine) - looks) * 1000
+            return (cpu_s(sampler) - before_s) / (looks_of(machine) - looks)
         finally:
             os.kill(sampler, signal.SIGKILL)
             for number in range(_RUNS):
                 machine.runs.stop(f"run{number}", 0)
-    share = took_ms / _DEFAULT_S / 10
-    print(f"a look at {_GPUS} GPUs and {_RUNS} runs: {took_ms:.1f} ms of a processor")
-    print(f"every {_DEFAULT_S:.0f} s: {share:.3f} % of it")
 
 
 def cpu_s(pid: int) -> float:
@@ -56,7 +71,3 @@ def cpu_s(pid: int) -> float:
 def looks_of(machine: Machine) -> int:
     with open_ledger(ledger_of(machine.state)) as ledger:
         return len({sample.at_ms for sample in ledger.samples("run0")})
-
-
-if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 30.0)

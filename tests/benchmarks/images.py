@@ -1,0 +1,316 @@
+"""Images: building, moving, restoring and running them, beside the Dockerfiles that people write.
+
+All start from the stand-in base, and install the same pins. A build is cold as its base is a new
+one each time: nothing that the engine has kept fits. BuildKit, pip and uv are the same for all.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import requests
+from docker import DockerClient
+from msgspec.structs import replace
+
+from snapenv.content import Tar
+from snapenv.engine.docker import DockerEngine
+from snapenv.lock.store import read_snapshot
+from snapenv.model.image import BuildContext, ImageRef
+from snapenv.model.snapshot import IMAGE_PYTHON
+from snapenv.travel.pack import pack
+from tests.benchmarks.bench import SNAPENV, UV, Bench, forget, home_of
+from tests.benchmarks.measure import Cost, Work, by_turns, run
+from tests.benchmarks.results import Row, Table, make_row
+from tests.end_to_end.containers import Working, pip, run_in
+from tests.fakes import FakeTask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+PINS = "numpy pillow pyyaml matplotlib requests psutil polars networkx"
+OLDER, NEWER = "8.4.189", "8.4.190"
+BY_PIP, BY_UV, OURS = "pip install -r", "uv, as its guide writes", "snapenv build"
+_CERTIFICATES = "COPY ca.pem /ca.pem\nENV PIP_CERT=/ca.pem SSL_CERT_FILE=/ca.pem\n"
+DOCKERFILES = {
+    BY_PIP: """
+FROM {base}
+{certificates}RUN python3 -m venv /env
+COPY requirements.txt .
+RUN PIP_CONSTRAINT= /env/bin/pip install --no-cache-dir --no-deps -r requirements.txt
+""",
+    BY_UV: """
+FROM {base}
+{certificates}COPY --chmod=755 uv /bin/uv
+ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
+RUN uv venv /env
+COPY requirements.txt .
+RUN --mount=type=cache,id={key},target=/root/.cache/uv \\
+    VIRTUAL_ENV=/env uv pip install --no-deps -r requirements.txt
+""",
+}
+
+
+def measure(bench: Bench) -> Iterator[Table]:
+    with ExitStack() as until_the_end:
+        world = World(bench, until_the_end.enter_context(_client(bench)), until_the_end)
+        bench.versions["Docker"] = world.client.version()["Version"]
+        yield builds(world)
+        yield new_ultralytics(world)
+        yield from archives(world)
+        yield restores(world)
+        yield runs(world)
+
+
+@contextmanager
+def _client(bench: Bench) -> Iterator[DockerClient]:
+    client = DockerClient(base_url=bench.engine, timeout=600)
+    yield client
+    client.close()
+
+
+@dataclass
+class World:
+    """Two environments that differ in their ultralytics, captured from a container."""
+
+    bench: Bench
+    client: DockerClient
+    until_the_end: ExitStack
+
+    @cached_property
+    def snapshots(self) -> Mapping[str, Path]:
+        return dict(self._captured())
+
+    def _captured(self) -> Iterator[tuple[str, Path]]:
+        with Working(self.client, self.bench.base) as container:
+            run_in(container, pip(PINS))
+            for version in (OLDER, NEWER):
+                run_in(container, pip(f"--no-deps ultralytics=={version}"))
+                folder = self.bench.folder / f"captured-{version}"
+                where = ("--container", str(container.name), "--python", "/env/bin/python")
+                words = ("--no-smoke", "--base", self.bench.base, "-o", str(folder))
+                self.run("capture", *where, *words)
+                yield version, folder
+
+    @property
+    def home(self) -> Mapping[str, str]:
+        return home_of(self.bench.folder / "home")
+
+    def run(self, *words: str) -> Cost:
+        return run(Work(name=words[0], argv=(*SNAPENV, *words), environment=self.home))
+
+    def requirements(self, version: str) -> bytes:
+        """Return the pins of a snapshot, as pip freeze would."""
+        packages = read_snapshot(self.snapshots[version]).lock.environment.distributions
+        pins = (f"{each.name}=={each.version}" for each in packages if each.name != "pip")
+        return "\n".join(pins).encode()
+
+    def new_base(self) -> str:
+        """Return a base in the registry that no build has started from."""
+        key = uuid.uuid4().hex[:12]
+        name = f"{self.bench.registry}/bench/base:{key}"
+        dockerfile = f"FROM {self.bench.base}\nRUN echo {key} > /etc/key\n"
+        image = DockerEngine().build(_context({"Dockerfile": dockerfile.encode()}), FakeTask())
+        self.push(image.id, name)
+        return name
+
+    def push(self, image: str, name: str) -> None:
+        ref = ImageRef.parse(name)
+        self.client.api.tag(image, ref.repository, ref.tag)
+        for message in self.client.api.push(name, stream=True, decode=True):
+            if "error" in message:
+                raise RuntimeError(message["error"])
+        self.until_the_end.callback(self.client.images.remove, name, force=True)
+
+    def build(self, kind: str, version: str, base: str) -> tuple[float, str]:
+        """Build an image of a version; return the seconds, and what the image is known by."""
+        snapshot = self.snapshots[version]
+        if kind == OURS:
+            repository = f"{self.bench.registry}/bench/snapenv"
+            words = ("--base", base, "--repository", repository, "--replace")
+            cost = self.run("build", str(snapshot), *words)
+            tag = read_snapshot(snapshot).lock.tag
+            return cost.seconds, f"{repository}:{tag}"
+        context = _by_hand(kind, base, self.requirements(version))
+        began = time.perf_counter()
+        image = DockerEngine().build(context, FakeTask())
+        return time.perf_counter() - began, image.id
+
+    @cached_property
+    def image(self) -> str:
+        """An image of snapenv's, whose base is here and in the registry."""
+        _, name = self.build(OURS, NEWER, self.bench.base)
+        self.until_the_end.callback(self.client.images.remove, name, force=True)
+        return name
+
+
+def _by_hand(kind: str, base: str, requirements: bytes) -> BuildContext:
+    text = DOCKERFILES[kind].format(
+        base=base, key=base.rpartition(":")[2], certificates=_CERTIFICATES if authority() else ""
+    )
+    files = {"Dockerfile": text.encode(), "requirements.txt": requirements}
+    if kind == BY_UV:
+        files["uv"] = Path(UV).read_bytes()
+    return _context(files)
+
+
+def _context(files: Mapping[str, bytes]) -> BuildContext:
+    return BuildContext(files={**files, **authority()}, labels={})
+
+
+def authority() -> Mapping[str, bytes]:
+    """Return the authorities that this machine trusts, if it has its own."""
+    path = Path(os.environ.get("SSL_CERT_FILE", ""))
+    return {"ca.pem": path.read_bytes()} if path.is_file() else {}
+
+
+def builds(world: World) -> Table:
+    """Build cold, each time from a base that is new to the engine."""
+    kinds = (BY_PIP, BY_UV, OURS)
+    costs: dict[str, list[Cost]] = {kind: [] for kind in kinds}
+    for _ in range(world.bench.rounds(3)):
+        base = world.new_base()
+        for kind in kinds:
+            seconds, image = world.build(kind, OLDER, base)
+            costs[kind].append(Cost(seconds=seconds))
+            world.client.images.remove(image, force=True)
+    return Table(
+        title="A cold build of 9 packages and what they need",
+        rows=tuple(make_row(kind, found) for kind, found in costs.items()),
+        against=BY_UV,
+        note="snapenv build also compares the image with its lock, file by file, and tags it.",
+    )
+
+
+def new_ultralytics(world: World) -> Table:
+    """Build again with a newer ultralytics, and count what the older image's users have to pull."""
+    base = world.new_base()
+    return Table(
+        title="A new ultralytics: build again, and pull what is new",
+        rows=tuple(_newer(world, kind, base) for kind in (BY_PIP, BY_UV, OURS)),
+        against=BY_UV,
+        note="MB is what the registry has to send to who has the image before.",
+    )
+
+
+def _newer(world: World, kind: str, base: str) -> Row:
+    layers: list[Mapping[str, int]] = []
+    seconds = 0.0
+    for number, version in enumerate((OLDER, NEWER)):
+        seconds, image = world.build(kind, version, base)
+        name = f"{world.bench.registry}/bench/pulled:{kind.partition(' ')[0].strip(',')}{number}"
+        world.push(image, name)
+        layers.append(layers_of(name))
+    older, newer = layers
+    pulled = sum(size for digest, size in newer.items() if digest not in older)
+    return Row(name=kind, seconds=(round(seconds, 3),), size_bytes=pulled)
+
+
+def layers_of(name: str) -> Mapping[str, int]:
+    """Return the packed layers of an image in the registry, with their sizes in bytes."""
+    ref = ImageRef.parse(name)
+    host, _, path = ref.repository.partition("/")
+    accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
+    answer = requests.get(f"http://{host}/v2/{path}/manifests/{ref.tag}", headers=accept, timeout=9)
+    answer.raise_for_status()
+    return {layer["digest"]: layer["size"] for layer in answer.json()["layers"]}
+
+
+def archives(world: World) -> Iterator[Table]:
+    """Export an image as a file, beside docker save packed by gzip and by zstd."""
+    folder = world.bench.folder / "archives"
+    folder.mkdir()
+    works = [
+        _saved("docker save, gzip", world.image, folder, "gzip"),
+        _saved("docker save, zstd -3 -T0", world.image, folder, "zstd -q -3 -T0"),
+        _exported("snapenv export", world, folder),
+        _exported("snapenv export --delta", world, folder, "--delta"),
+    ]
+    costs = by_turns(works, rounds=world.bench.rounds(3), warm=False)
+    rows = (
+        replace(make_row(name, found), size_bytes=(folder / name).stat().st_size)
+        for name, found in costs.items()
+    )
+    yield Table(
+        title="An image as a file, and its size",
+        rows=tuple(rows),
+        against=works[1].name,
+        note="--delta leaves out the layers of the base image. The engine's own work is not in CPU s.",
+    )
+    forget(folder)
+
+
+def _saved(name: str, image: str, folder: Path, packer: str) -> Work:
+    words = f'docker save "$1" | {packer} > "$2"'
+    return Work(
+        name=name,
+        argv=("sh", "-c", words, "sh", image, str(folder / name)),
+        before=lambda: forget(folder / name),
+    )
+
+
+def _exported(name: str, world: World, folder: Path, *words: str) -> Work:
+    argv = (*SNAPENV, "export", world.image, "-o", str(folder / name), *words)
+    return Work(name=name, argv=argv, environment=world.home, before=lambda: forget(folder / name))
+
+
+def restores(world: World) -> Table:
+    """Restore an image that is here, beside one container's life, asked of the engine alone."""
+    words = ("restore", world.image, "--no-smoke", "--device", "cpu")
+    restore = Work(name="snapenv restore", argv=(*SNAPENV, *words), environment=world.home)
+    programs: Mapping[str, Callable[[], Cost]] = {
+        "a container, by the engine alone": lambda: container(world),
+        restore.name: lambda: run(restore),
+    }
+    rounds = [
+        {name: program() for name, program in programs.items()}
+        for _ in range(world.bench.rounds(9) + 1)
+    ][1:]
+    return Table(
+        title="A restore of an image that is here, without training",
+        rows=tuple(make_row(name, [each[name] for each in rounds]) for name in programs),
+        against="a container, by the engine alone",
+    )
+
+
+def container(world: World) -> Cost:
+    """Make a container, put the probe into it, start its Python, wait, and remove it."""
+    client = world.client.api
+    began = time.perf_counter()
+    made = client.create_container(
+        world.image,
+        command=[IMAGE_PYTHON, "-c", "pass"],
+        host_config=client.create_host_config(network_mode="none"),
+    )
+    try:
+        probe = Tar({"probe.pyz": pack("snapenv_probe")}, ".")
+        client.put_archive(made["Id"], "/tmp", iter(probe))
+        client.start(made["Id"])
+        client.wait(made["Id"])
+    finally:
+        client.remove_container(made["Id"], v=True, force=True)
+    return Cost(seconds=time.perf_counter() - began)
+
+
+def runs(world: World) -> Table:
+    """Run ``true`` in a container, beside docker's own client with what ``--dry-run`` prints."""
+    program = (*SNAPENV, "run", world.image)
+    shown = subprocess.run(
+        (*program, "--dry-run", "--", "true"), check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    equal = shlex.split(shown)
+    at = equal.index("--name")  # another one each time
+    del equal[at : at + 2]
+    works = [
+        Work(name="docker run", argv=equal),
+        Work(name="snapenv run", argv=(*program, "--", "true"), environment=world.home),
+    ]
+    return world.bench.table("Run `true` in a container", works, rounds=9, against="docker run")
