@@ -62,9 +62,9 @@ class Target(Protocol):
         """Run a program in an empty working folder that holds ``files``, and remove the folder.
 
         The program may change those files: they are copies. ``environment`` is added to what is
-        set over there; ``on_line`` hears each line of stderr as it comes. With ``stdout``, the
-        bytes of the program's stdout are written there, and the ``stdout`` of what is given back
-        is empty.
+        set over there; ``on_line`` hears each line of stderr as it comes, and where it raises, the
+        program ends with all that it started. With ``stdout``, the bytes of the program's stdout
+        are written there, and the ``stdout`` of what is given back is empty.
 
         Raises:
             SnapshotDamagedError: One of ``files`` is gone or cannot be read.

@@ -98,6 +98,13 @@ class BenchRun(Struct, frozen=True, kw_only=True):
     host_memory_peak: int  # of the process and its loaders
 
 
+class BenchStep(Struct, frozen=True, kw_only=True):
+    """One measured step, as it is told while a training goes on."""
+
+    step_ms: float  # from the end of the step before
+    setup_ms: float  # from the start of the process to the first step
+
+
 class Inference(Struct, frozen=True, kw_only=True):
     """How fast the trained model predicts."""
 

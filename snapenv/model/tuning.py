@@ -47,18 +47,34 @@ class Trial(Struct, frozen=True, kw_only=True):
     """Settings that were measured, and what came of it."""
 
     settings: Settings  # that were tried
-    score: float | None  # more is better; None where it is no candidate
-    reason: str | None = None  # why it is none: it did not train, or its losses are no numbers
+    score: float | None  # more is better; None where it is invalid
+    reason: str | None = None  # why it is: it did not train, or its losses are no numbers
+    ended_after: int | None = None  # measured steps, as it was behind; None where it ran whole
     images_per_s: float | None = None  # of the median step
     joules_per_image: float | None = None  # of the GPU
     setup_s: float | None = None  # to the first step
     workers: int | None = None  # that really ran
 
+    @property
+    def is_candidate(self) -> bool:
+        """Whether it is valid and ran whole."""
+        return self.score is not None and self.ended_after is None
+
+
+class DefaultRun(Struct, frozen=True, kw_only=True):
+    """The default, measured in the course of a search."""
+
+    after: int  # so many trials were done; the first of them is the default itself
+    score: float  # more is better
+    images_per_s: float  # of the median step
+
 
 class Gain(Struct, frozen=True, kw_only=True):
     """The chosen settings against the default, measured in alternation."""
 
-    ratios: tuple[float, ...]  # one a pair
+    default: tuple[float, ...]  # its score in each pair
+    chosen: tuple[float, ...]  # and that of the chosen settings
+    ratios: tuple[float, ...]  # of the second to the first
     median: float  # of these
     worst: float  # of these
     resolution: float  # what must be exceeded: 0.05 is 5 %
@@ -83,5 +99,8 @@ class Tuning(Struct, frozen=True, kw_only=True):
     images: int  # of the objective "time"
     machine: str  # "2 x …", or the GPU's name
     trials: tuple[Trial, ...]  # in their order
+    defaults: tuple[DefaultRun, ...]  # at the start, in the middle and at the end of the trials
+    drift: float  # how far these are apart: 0.1 is 10 %
+    drifted: bool  # by more than can be told apart: trials long after one another do not compare
     chosen: Settings  # the best, measured again; perhaps the default
     gain: Gain | None  # None where the default itself was best

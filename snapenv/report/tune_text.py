@@ -19,10 +19,10 @@ _SHOWN = 5  # trials; all are on the page and in --json
 def tune_lines(result: TuneResult) -> tuple[str, ...]:
     """Return the best of the trials, and what the chosen settings gain."""
     tuning = result.tuning
-    candidates = [trial for trial in tuning.trials if trial.score is not None]
+    candidates = [trial for trial in tuning.trials if trial.is_candidate]
     ranked = sorted(candidates, key=lambda trial: -(trial.score or 0))
     lines = [
-        _head(tuning, len(candidates)),
+        _head(tuning),
         *(f"{amount(trial, tuning)}  {trial.settings.label}" for trial in ranked[:_SHOWN]),
         *_chosen(tuning),
     ]
@@ -52,9 +52,30 @@ def told(gain: Gain) -> str:
     return f"no proven gain over the default: {gain.median:.2f} times as good ({seen})"
 
 
-def _head(tuning: Tuning, valid: int) -> str:
-    training = f"{tuning.options.model} at {tuning.options.imgsz} px on {tuning.machine}"
-    return f"{training}: {counted(len(tuning.trials), 'trial')}, {valid} of them valid"
+def drift_warning(tuning: Tuning) -> str | None:
+    """Say that the machine itself was faster or slower meanwhile; None where that is not seen."""
+    if not tuning.drifted:
+        return None
+    speeds = ", ".join(f"{each.images_per_s:.1f}" for each in tuning.defaults)
+    return (
+        f"the machine changed during the search: the default alone made {speeds} images/s, "
+        f"{tuning.drift:.0%} apart; trust the pairs, not the order of the trials"
+    )
+
+
+def _head(tuning: Tuning) -> str:
+    options = tuning.options
+    return f"{options.model} at {options.imgsz} px on {tuning.machine}: {tried(tuning)}"
+
+
+def tried(tuning: Tuning) -> str:
+    """Say how many settings were tried, and how many of them not to their end."""
+    trials = tuning.trials
+    early = sum(trial.ended_after is not None for trial in trials)
+    invalid = sum(trial.score is None for trial in trials)
+    words = [counted(len(trials), "trial")]
+    words += [f"{early} of them ended early"] if early else []
+    return ", ".join([*words, f"{invalid} invalid"] if invalid else words)
 
 
 def _chosen(tuning: Tuning) -> Iterator[str]:

@@ -15,21 +15,35 @@ from msgspec.structs import replace
 
 from snapenv.errors import BenchError, UsageError
 from snapenv.model.snapshot import Snapshot
-from snapenv.model.tuning import Gain, Objective, Settings, Space, Trial, Tuning
+from snapenv.model.tuning import DefaultRun, Gain, Objective, Settings, Trial, Tuning
 from snapenv.ownership.claim import claim
 from snapenv.probe.host import probe_host
 from snapenv.steps.benching import BenchRequest, Ready, machine_name, ready
 from snapenv.steps.runnable import Runnable
-from snapenv.tuning.measure import measure
+from snapenv.tuning.measure import Ended, measure, measure_while
 from snapenv.tuning.space import make_space, settings_of, with_settings
-from snapenv.tuning.study import check_optuna, search
-from snapenv.tuning.verdict import best, judge, judge_pairs, pair_order, same_losses, score
+from snapenv.tuning.study import Begun, check_optuna, search
+from snapenv.tuning.verdict import (
+    LEAST_GAIN,
+    REPORT_EVERY,
+    best,
+    drift,
+    judge,
+    judge_pairs,
+    pair_order,
+    reports,
+    same_losses,
+    score,
+    so_far,
+    speed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from snapenv.model.bench import BenchOptions, BenchRun
+    from snapenv.model.bench import BenchOptions, BenchRun, BenchStep
     from snapenv.ports import Services
+    from snapenv.tuning.study import IsBehind
 
 _CANDIDATES = 3  # so many of the best are measured again
 _LOSS_STEPS = 5
@@ -83,46 +97,82 @@ class _Search:
         self._found = found
         self._services = services
         self._default = settings_of(found.options)
+        self._aim = (request.objective, request.images)
         self._last: BenchRun | None = None  # that was measured
 
     def run(self, journal: Path) -> Tuned:
         """Search, choose and compare."""
         found, request = self._found, self._request
-        trials = search(
-            journal,
-            _question(found, request),
-            begin=self._begin,
-            measure=self._try,
-            budget=request.trials,
-        )
+        question = _question(found, request)
+        searched = search(journal, question, self, budget=request.trials)
+        trials = searched.trials
+        defaults = (*_first(trials[0]), *searched.defaults)
         chosen = self._choose(trials)
         gain = None if chosen == self._default else self._pairs(chosen)
         hardware = probe_host(found.runnable.target).hardware
-        last = self._last or self._measure(found.options, "The default again")
+        last = self._last or self._train(found.options, "The default again")
         tuning = Tuning(
             options=found.options,
             objective=request.objective,
             images=request.images,
             machine=machine_name(hardware, [last]),
             trials=trials,
+            defaults=defaults,
+            drift=drift(defaults),
+            drifted=drift(defaults) > (gain.resolution if gain else LEAST_GAIN),
             chosen=chosen,
             gain=gain,
         )
         return Tuned(snapshot=found.snapshot, runnable=found.runnable, tuning=tuning)
 
-    def _begin(self) -> tuple[Space, Trial]:
-        run = self._measure(self._found.options, "The default")
+    def begin(self) -> Begun:
+        """Measure the default, and make the space around it."""
+        run = self._train(self._found.options, "The default")
         self._score(run)
-        space = make_space(run, _available_bytes(), self._request.vary)
-        return space, self._judge(run, self._default)
+        return Begun(
+            space=make_space(run, _available_bytes(), self._request.vary),
+            trial=self._judge(run, self._default),
+            reports=reports(run, *self._aim),
+        )
 
-    def _try(self, settings: Settings, *, number: int, total: int) -> Trial:
+    def measure_default(self, after: int) -> DefaultRun:
+        """Measure the default, after so many trials."""
+        run = self._train(self._found.options, f"The default, after {after} trials")
+        return DefaultRun(after=after, score=self._score(run), images_per_s=run.images_per_s)
+
+    def measure(self, settings: Settings, *, number: int, total: int, is_behind: IsBehind) -> Trial:
+        """Measure settings; what does not train is invalid, what is behind ends early."""
         options = with_settings(self._found.options, settings)
         title = f"Trial {number} of {total}: {settings.label}"
+
+        def goes_on(steps: tuple[BenchStep, ...]) -> bool:
+            if len(steps) % REPORT_EVERY or len(steps) >= options.steps:
+                return True
+            score = self._so_far(settings, steps)
+            return score is None or not is_behind(len(steps), score)
+
         try:
-            return self._judge(self._measure(options, title), settings)
+            with self._services.progress.task(title) as task:
+                done = measure_while(self._found.runnable.target, options, task, goes_on=goes_on)
         except BenchError as error:
             return Trial(settings=settings, score=None, reason=error.message)
+        if isinstance(done, Ended):
+            return self._ended(settings, done.steps)
+        self._last = done
+        return self._judge(done, settings)
+
+    def _ended(self, settings: Settings, steps: tuple[BenchStep, ...]) -> Trial:
+        return Trial(
+            settings=settings,
+            score=self._so_far(settings, steps),
+            ended_after=len(steps),
+            images_per_s=speed(settings.batch, [each.step_ms for each in steps]),
+            setup_s=steps[-1].setup_ms / 1000,
+        )
+
+    def _so_far(self, settings: Settings, steps: tuple[BenchStep, ...]) -> float | None:
+        times = [each.step_ms for each in steps]
+        return so_far(settings.batch, times, steps[-1].setup_ms, *self._aim)
 
     def _choose(self, trials: tuple[Trial, ...]) -> Settings:
         """Measure the best again, and return the best of those that train the same."""
@@ -134,7 +184,7 @@ class _Search:
             )
         options = {each: with_settings(self._found.options, each) for each in finalists}
         again = [
-            self._judge(self._measure(options[each], f"Again: {each.label}"), each)
+            self._judge(self._train(options[each], f"Again: {each.label}"), each)
             for _ in range(1, self._request.repeat)
             for each in finalists
         ]
@@ -149,7 +199,7 @@ class _Search:
             return True
         steps = replace(self._found.options, augment=False, warmup_steps=2, steps=_LOSS_STEPS)
         reference, run = (
-            self._measure(with_settings(steps, each), f"Losses: {each.label}")
+            self._train(with_settings(steps, each), f"Losses: {each.label}")
             for each in (usual, settings)
         )
         return same_losses(reference, run)
@@ -160,15 +210,15 @@ class _Search:
         for number, letter in enumerate(order, start=1):
             settings = chosen if letter == "C" else self._default
             title = f"Compare {number} of {len(order)}: {settings.label}"
-            run = self._measure(with_settings(self._found.options, settings), title)
+            run = self._train(with_settings(self._found.options, settings), title)
             scores.append(self._score(run))
         return judge_pairs(order, scores)
 
     def _judge(self, run: BenchRun, settings: Settings) -> Trial:
-        return judge(run, settings, self._request.objective, self._request.images)
+        return judge(run, settings, *self._aim)
 
     def _score(self, run: BenchRun) -> float:
-        made = score(run, self._request.objective, self._request.images)
+        made = score(run, *self._aim)
         if made is None:
             raise UsageError(
                 "no energy can be measured on this device",
@@ -176,10 +226,17 @@ class _Search:
             )
         return made
 
-    def _measure(self, options: BenchOptions, title: str) -> BenchRun:
+    def _train(self, options: BenchOptions, title: str) -> BenchRun:
         with self._services.progress.task(title) as task:
             self._last = measure(self._found.runnable.target, options, task).run
         return self._last
+
+
+def _first(default: Trial) -> tuple[DefaultRun, ...]:
+    """Return the first trial as a run of the default; its losses may be no numbers."""
+    if default.score is None or default.images_per_s is None:
+        return ()
+    return (DefaultRun(after=1, score=default.score, images_per_s=default.images_per_s),)
 
 
 def _question(found: Ready, request: TuneRequest) -> str:

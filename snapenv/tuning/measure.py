@@ -9,15 +9,18 @@ from msgspec import Struct
 
 from snapenv.causes import find_cause
 from snapenv.errors import BenchError
-from snapenv.model.bench import BenchRun, Inference
+from snapenv.model.bench import BenchRun, BenchStep, Inference
 from snapenv.nvidia import advice
 from snapenv.travel.answer import TRAINING_ENVIRONMENT, progress_of, read_answer, run, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from snapenv.model.bench import BenchOptions
     from snapenv.ports import Completed, Target, Task
 
 _MARK = "snapenv-bench: "
+_STEP = "snapenv-bench-step: "
 _MISSING = {3: "ultralytics is not installed", 4: "torch is not installed"}  # by exit code
 _NO_GPU = 6
 _TRY = "Train with a smaller batch, or fewer workers."
@@ -28,6 +31,16 @@ class Measured(Struct, frozen=True, kw_only=True):
 
     run: BenchRun
     inference: Inference | None = None
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """A run that was ended early: the steps until then."""
+
+    steps: tuple[BenchStep, ...]
+
+
+class _EndError(Exception):
+    """No more steps are wanted."""
 
 
 def measure(
@@ -42,13 +55,50 @@ def measure(
         InterpreterError: The target's interpreter cannot be executed.
         EngineError: The container ended before the program did.
     """
+    return _measure(target, options, progress_of(_MARK, task), inference=inference)
+
+
+def measure_while(
+    target: Target,
+    options: BenchOptions,
+    task: Task,
+    *,
+    goes_on: Callable[[tuple[BenchStep, ...]], bool],
+) -> BenchRun | Ended:
+    """Train for as long as ``goes_on`` says, which is told the steps until then after each.
+
+    A training that is ended early ends with all that it started.
+
+    Raises:
+        BenchError, InterpreterError, EngineError: As of ``measure``.
+    """
+    steps = list[BenchStep]()
+    note = progress_of(_MARK, task)
+
+    def hear(line: str) -> None:
+        note(line)
+        _, found, text = line.rpartition(_STEP)
+        if found:
+            steps.append(msgspec.json.decode(text, type=BenchStep))
+            if not goes_on(tuple(steps)):
+                raise _EndError
+
+    try:
+        return _measure(target, options, hear, inference=False).run
+    except _EndError:
+        return Ended(steps=tuple(steps))
+
+
+def _measure(
+    target: Target, options: BenchOptions, hear: Callable[[str], None], *, inference: bool
+) -> Measured:
     words = msgspec.json.encode({**msgspec.structs.asdict(options), "inference": inference})
     done = run(
         target,
         "snapenv_bench",
         (words.decode(),),
         environment={**TRAINING_ENVIRONMENT, **visible(options.device)},
-        on_line=progress_of(_MARK, task),
+        on_line=hear,
     )
     if done.exit_code != 0:
         raise _failure(done, target.python)

@@ -10,14 +10,17 @@ Source: https://optuna.readthedocs.io/en/v4.5.0/reference/storages.html
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from snapenv.errors import UsageError
-from snapenv.model.tuning import Settings, Space, Trial
+from snapenv.model.tuning import DefaultRun, Settings, Space, Trial
 from snapenv.tuning.space import combinations
 
 if TYPE_CHECKING:
@@ -27,16 +30,48 @@ if TYPE_CHECKING:
     import optuna
 
 
-class Measure(Protocol):
-    """Measures settings, as the trial of that number of so many."""
+class IsBehind(Protocol):
+    """Says whether a trial is worse than half of those that ran whole, at the same step."""
 
-    def __call__(self, settings: Settings, *, number: int, total: int) -> Trial:
-        """Return what came of it."""
+    def __call__(self, steps: int, score: float) -> bool:
+        """Return that, of its score after so many steps."""
+
+
+class Measures(Protocol):
+    """Measures what a search asks for."""
+
+    def begin(self) -> Begun:
+        """Measure the default, for the first time."""
+        ...
+
+    def measure(self, settings: Settings, *, number: int, total: int, is_behind: IsBehind) -> Trial:
+        """Measure settings, as the trial of that number; it may end early if it ``is_behind``."""
+        ...
+
+    def measure_default(self, after: int) -> DefaultRun:
+        """Measure the default once more, after so many trials."""
+        ...
+
+
+class Begun(Struct, frozen=True, kw_only=True):
+    """What the first run of the default tells."""
+
+    space: Space
+    trial: Trial  # of the default, which is in that space
+    reports: Mapping[int, float]  # its score after so many steps
+
+
+class Searched(Struct, frozen=True, kw_only=True):
+    """What was tried, in its order, of this process and those before it."""
+
+    trials: tuple[Trial, ...]
+    defaults: tuple[DefaultRun, ...]
 
 
 _SEED = 0  # the same study asks for the same trials in the same order
 _LOCK = ".lock"  # of Optuna, beside its journal
-_SPACE, _TRIAL = "space", "trial"  # names of attributes
+_SPACE, _TRIAL, _DEFAULTS = "space", "trial", "defaults"  # names of attributes
+_WHOLE_TRIALS = 3  # before one is ended early
 
 
 def check_optuna() -> None:
@@ -53,39 +88,52 @@ def check_optuna() -> None:
         ) from error
 
 
-def search(
-    journal: Path,
-    question: str,
-    *,
-    begin: Callable[[], tuple[Space, Trial]],
-    measure: Measure,
-    budget: int,
-) -> tuple[Trial, ...]:
-    """Return what was tried, in its order, of this process and those before it.
+def search(journal: Path, question: str, measures: Measures, *, budget: int) -> Searched:
+    """Search, or go on with a search.
 
-    ``question`` names a study within the journal: another one begins anew. ``begin`` gives its
-    space and the trial of the default, which is in that space. Where the whole space fits into
-    ``budget``, all of it is tried; elsewhere Optuna's TPE chooses. The caller sees to it that
-    nobody else uses the journal.
+    ``question`` names a study within the journal: another one begins anew. Where the whole space
+    fits into ``budget``, all of it is tried, in a random order that is always the same; elsewhere
+    Optuna's TPE chooses. The default is measured once more in the middle, and at the end. The
+    caller sees to it that nobody else uses the journal.
 
     Raises:
         UsageError: Optuna is not installed.
     """
     study = _open(journal, question)
     if _SPACE not in study.user_attrs:
-        space, default = begin()
-        study.add_trial(_finished(space, default))
-        study.set_user_attr(_SPACE, _to_plain(space))
+        begun = measures.begin()
+        study.add_trial(_finished(begun))
+        study.set_user_attr(_SPACE, _to_plain(begun.space))
     space = msgspec.convert(study.user_attrs[_SPACE], Space)
     everything = combinations(space)
     total = min(budget, len(everything))
     _repair(study)
     if len(everything) <= budget:
-        for settings in everything:
+        for settings in _shuffled(everything):
             study.enqueue_trial(asdict(settings), skip_if_exists=True)
-    while (number := len(_done(study)) + 1) <= total:
-        _try(study, space, partial(measure, number=number, total=total))
-    return _done(study)
+    while (done := len(_done(study))) < total:
+        _repeat_default(study, measures, done=done, total=total)
+        _try(study, space, partial(measures.measure, number=done + 1, total=total))
+    _repeat_default(study, measures, done=done, total=total)
+    return Searched(trials=_done(study), defaults=_defaults(study))
+
+
+def _shuffled(everything: tuple[Settings, ...]) -> list[Settings]:
+    """Mix the order, so that a machine that gets slower meanwhile does so for all values alike."""
+    return Random(_SEED).sample(everything, len(everything))  # noqa: S311 - no secret
+
+
+def _repeat_default(study: optuna.Study, measures: Measures, *, done: int, total: int) -> None:
+    """Measure the default where that is due: when half of the trials are done, and all."""
+    known = _defaults(study)
+    last = known[-1].after if known else 1
+    if any(last < due <= done for due in (total // 2, total)):
+        study.set_user_attr(_DEFAULTS, _to_plain((*known, measures.measure_default(done))))
+
+
+def _defaults(study: optuna.Study) -> tuple[DefaultRun, ...]:
+    """Return the runs of the default after the first one."""
+    return msgspec.convert(study.user_attrs.get(_DEFAULTS, ()), tuple[DefaultRun, ...])
 
 
 def _open(journal: Path, question: str) -> optuna.Study:
@@ -102,6 +150,7 @@ def _open(journal: Path, question: str) -> optuna.Study:
         storage=JournalStorage(JournalFileBackend(str(journal))),
         study_name=question,
         sampler=optuna.samplers.TPESampler(seed=_SEED, n_startup_trials=5),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=_WHOLE_TRIALS),
         direction="maximize",
         load_if_exists=True,
     )
@@ -133,16 +182,21 @@ def _asked(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
     return trial.params or trial.system_attrs.get("fixed_params", {})
 
 
-def _try(study: optuna.Study, space: Space, measure: Callable[[Settings], Trial]) -> None:
+def _try(study: optuna.Study, space: Space, measure: Callable[..., Trial]) -> None:
     from optuna.trial import TrialState
 
     asked = study.ask(_distributions(space))
-    trial = measure(msgspec.convert(asked.params, Settings))
+
+    def is_behind(steps: int, score: float) -> bool:
+        asked.report(score, steps)
+        return asked.should_prune()
+
+    trial = measure(msgspec.convert(asked.params, Settings), is_behind=is_behind)
     asked.set_user_attr(_TRIAL, _to_plain(trial))
-    if trial.score is None:
-        study.tell(asked, state=TrialState.PRUNED)
-    else:
+    if trial.is_candidate:
         study.tell(asked, trial.score)
+    else:
+        study.tell(asked, state=TrialState.PRUNED)
 
 
 def _done(study: optuna.Study) -> tuple[Trial, ...]:
@@ -152,14 +206,16 @@ def _done(study: optuna.Study) -> tuple[Trial, ...]:
     return tuple(msgspec.convert(each.user_attrs[_TRIAL], Trial) for each in finished)
 
 
-def _finished(space: Space, trial: Trial) -> optuna.trial.FrozenTrial:
+def _finished(begun: Begun) -> optuna.trial.FrozenTrial:
     from optuna.trial import TrialState, create_trial
 
+    trial = begun.trial
     return create_trial(
-        state=TrialState.PRUNED if trial.score is None else TrialState.COMPLETE,
+        state=TrialState.COMPLETE if trial.is_candidate else TrialState.PRUNED,
         params=asdict(trial.settings),
-        distributions=_distributions(space),
+        distributions=_distributions(begun.space),
         value=trial.score,
+        intermediate_values=dict(begun.reports),
         user_attrs={_TRIAL: _to_plain(trial)},
     )
 

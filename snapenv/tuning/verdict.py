@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from snapenv.model.bench import BenchRun
-    from snapenv.model.tuning import Objective
+    from snapenv.model.tuning import DefaultRun, Objective
 
 LEAST_GAIN = 0.03
 """A smaller one is not worth a change, however exactly it was measured."""
+
+REPORT_EVERY = 5
+"""Steps of a run after which it is compared with others that have come as far."""
 
 _SAME_LOSS, _NEAR_LOSS = 1e-3, 0.05  # relative; the second where precision or kernels differ
 
@@ -45,16 +48,50 @@ def score(run: BenchRun, objective: Objective, images: int) -> float | None:
     if objective == "energy":
         joules = run.gpu.joules_per_image if run.gpu else None
         return 1 / joules if joules else None
+    return _score(run.images_per_s, run.setup_ms, objective, images)
+
+
+def reports(run: BenchRun, objective: Objective, images: int) -> dict[int, float]:
+    """Return how good a run was after so many steps, wherever it may be compared."""
+    batch = run.options.batch
+    values = {
+        count: so_far(batch, run.step_ms[:count], run.setup_ms, objective, images)
+        for count in range(REPORT_EVERY, len(run.step_ms), REPORT_EVERY)
+    }
+    return {count: value for count, value in values.items() if value is not None}
+
+
+def so_far(
+    batch: int, step_ms: Sequence[float], setup_ms: float, objective: Objective, images: int
+) -> float | None:
+    """Return how good a run is until now; None where that cannot be told before its end."""
+    if objective == "energy":
+        return None
+    return _score(speed(batch, step_ms), setup_ms, objective, images)
+
+
+def speed(batch: int, step_ms: Sequence[float]) -> float:
+    """Return the images a second of the median step."""
+    return batch * 1000 / median(step_ms)
+
+
+def _score(images_per_s: float, setup_ms: float, objective: Objective, images: int) -> float:
     if objective == "time":
-        return 1 / (run.setup_ms / 1000 + images / run.images_per_s)
-    return run.images_per_s
+        return 1 / (setup_ms / 1000 + images / images_per_s)
+    return images_per_s
+
+
+def drift(defaults: Sequence[DefaultRun]) -> float:
+    """Return how far the default's own measurements are apart: 0.1 is 10 %."""
+    scores = [each.score for each in defaults]
+    return max(scores) / min(scores) - 1
 
 
 def best(trials: Iterable[Trial], count: int) -> tuple[Settings, ...]:
     """Return the best settings, the best first; of repeats the median counts."""
     by_settings: dict[Settings, list[float]] = {}
     for trial in trials:
-        if trial.score is not None:
+        if trial.score is not None and trial.is_candidate:
             by_settings.setdefault(trial.settings, []).append(trial.score)
     ranked = sorted(by_settings, key=lambda each: (-median(by_settings[each]), each))
     return tuple(ranked[:count])
@@ -84,6 +121,8 @@ def judge_pairs(order: str, scores: Sequence[float]) -> Gain:
     ratios = tuple(pair["C"] / pair["D"] for pair in pairs)
     resolution = max((LEAST_GAIN, *_repeats(order, scores)))
     return Gain(
+        default=tuple(pair["D"] for pair in pairs),
+        chosen=tuple(pair["C"] for pair in pairs),
         ratios=ratios,
         median=median(ratios),
         worst=min(ratios),

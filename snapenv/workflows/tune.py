@@ -15,7 +15,7 @@ from snapenv.model.outcome import Outcome
 from snapenv.model.results import TuneResult
 from snapenv.model.tuning import Profile
 from snapenv.report.html import check_place
-from snapenv.report.tune_text import tune_lines
+from snapenv.report.tune_text import drift_warning, tune_lines
 from snapenv.steps.tuning import TuneRequest
 from snapenv.steps.tuning import tune as search
 from snapenv.toml import write_toml
@@ -63,8 +63,13 @@ def tune(request: TuneCommand, services: Services) -> Outcome[TuneResult]:
         _write(request.output, _profile(tuning, digest, tuning.gain.median))
         result = replace(result, profile=str(request.output))
     idle = tuning.options.device == "cpu" and result.profile and tuning.chosen.workers
-    warnings = (_ON_CPU,) if idle else ()
-    return Outcome(command="tune", result=result, lines=tune_lines(result), warnings=warnings)
+    told = (_ON_CPU if idle else None, drift_warning(tuning))
+    return Outcome(
+        command="tune",
+        result=result,
+        lines=tune_lines(result),
+        warnings=tuple(filter(None, told)),
+    )
 
 
 def _profile(tuning: Tuning, digest: str, gain: float) -> Profile:

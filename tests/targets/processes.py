@@ -28,6 +28,19 @@ def is_running(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
+def group_of_child(word: str) -> set[int]:
+    """Return the processes in the groups that children of this one lead, of one that has a word."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            leader = os.getpgid(int(process.name))
+            parent = Path(f"/proc/{leader}/stat").read_text().rpartition(")")[2].split()[1]
+            words = Path(f"/proc/{leader}/cmdline").read_text().split("\0")
+            if int(parent) == os.getpid() and word in words:
+                found.add(int(process.name))
+    return found
+
+
 def end_samplers(folder: Path) -> None:
     """End the samplers, what starts them again, and what they have started, of a folder's states."""
     while _end_some(folder):

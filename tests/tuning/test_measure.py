@@ -13,10 +13,12 @@ from snapenv.errors import BenchError
 from snapenv.model.bench import BenchOptions
 from snapenv.ports import Completed
 from snapenv.targets.local import LocalTarget
-from snapenv.tuning.measure import measure
+from snapenv.tuning.measure import Ended, measure, measure_while
 from tests.fakes import FakeTarget, FakeTask
+from tests.targets.processes import all_end, group_of_child
 
 if TYPE_CHECKING:
+    from snapenv.model.bench import BenchStep
     from snapenv.tuning.measure import Measured
 
 SMALL = BenchOptions(imgsz=64, batch=4, workers=1, amp=False, warmup_steps=2, steps=6)
@@ -46,6 +48,24 @@ def test_every_step_is_timed_and_its_phases_are_within_it(measured: Measured) ->
 def test_a_cpu_trains_with_the_workers_that_were_asked_for(measured: Measured) -> None:
     assert measured.run.options == SMALL
     assert measured.run.cpu.loaders_ms > 0
+
+
+@pytest.mark.exact
+def test_a_training_of_which_enough_was_seen_ends_with_its_loaders(exact_python: Path) -> None:
+    started: set[int] = set()
+
+    def goes_on(steps: tuple[BenchStep, ...]) -> bool:
+        started.update(group_of_child("snapenv_bench.pyz"))
+        return len(steps) < 3
+
+    options = replace(SMALL, workers=2, steps=200)
+    done = measure_while(LocalTarget(str(exact_python)), options, FakeTask(), goes_on=goes_on)
+
+    assert isinstance(done, Ended)
+    assert len(done.steps) == 3
+    assert all(each.step_ms > 0 and each.setup_ms > 100 for each in done.steps)
+    assert len(started) >= 3
+    assert all_end(*started)
 
 
 @pytest.mark.exact

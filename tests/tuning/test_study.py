@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.model.tuning import Settings, Space, Trial
-from snapenv.tuning.study import search
+from snapenv.model.tuning import DefaultRun, Settings, Space, Trial
+from snapenv.tuning.space import combinations
+from snapenv.tuning.study import Begun, search
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from snapenv.tuning.study import IsBehind, Searched
 
 SPACE = Space(batch=(4, 8, 16), workers=(0, 2), cache=("none", "ram"))
 DEFAULT = Settings(batch=4, workers=0)
+REPORTED = (5, 10, 15)
 
 
 def figure(settings: Settings) -> float:
@@ -26,26 +31,48 @@ def figure(settings: Settings) -> float:
 class Measuring:
     """Measures by a table, and remembers of what."""
 
-    def __init__(self, *, invalid: int = 0, end_at: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        invalid: int = 0,
+        interrupt_at: int = 0,
+        figure: Callable[[Settings], float] = figure,
+    ) -> None:
+        self.figure = figure
         self.asked: list[Settings] = []
         self.told: list[tuple[int, int]] = []
+        self.defaults: list[int] = []
         self.begun = 0
-        self.invalid, self.end_at = invalid, end_at
+        self.invalid, self.interrupt_at = invalid, interrupt_at
 
-    def begin(self) -> tuple[Space, Trial]:
+    def begin(self) -> Begun:
         self.begun += 1
-        return SPACE, Trial(settings=DEFAULT, score=figure(DEFAULT))
+        score = self.figure(DEFAULT)
+        trial = Trial(settings=DEFAULT, score=score)
+        return Begun(space=SPACE, trial=trial, reports=dict.fromkeys(REPORTED, score))
 
-    def measure(self, settings: Settings, *, number: int, total: int) -> Trial:
+    def measure(self, settings: Settings, *, number: int, total: int, is_behind: IsBehind) -> Trial:
         self.asked.append(settings)
         self.told.append((number, total))
-        if len(self.asked) == self.end_at:
+        score = self.figure(settings)
+        if len(self.asked) == self.interrupt_at:
             raise KeyboardInterrupt
-        is_invalid = settings.batch == self.invalid
-        return Trial(settings=settings, score=None if is_invalid else figure(settings))
+        if settings.batch == self.invalid:
+            return Trial(settings=settings, score=None)
+        for steps in REPORTED:
+            if is_behind(steps, score):
+                return Trial(settings=settings, score=score, ended_after=steps)
+        return Trial(settings=settings, score=score)
+
+    def measure_default(self, after: int) -> DefaultRun:
+        self.defaults.append(after)
+        return DefaultRun(after=after, score=4, images_per_s=4)
 
     def search(self, journal: Path, *, budget: int = 24, question: str = "q") -> tuple[Trial, ...]:
-        return search(journal, question, begin=self.begin, measure=self.measure, budget=budget)
+        return self.searched(journal, budget=budget, question=question).trials
+
+    def searched(self, journal: Path, *, budget: int = 24, question: str = "q") -> Searched:
+        return search(journal, question, self, budget=budget)
 
 
 def test_a_small_space_is_tried_whole_and_the_default_once(tmp_path: Path) -> None:
@@ -57,8 +84,45 @@ def test_a_small_space_is_tried_whole_and_the_default_once(tmp_path: Path) -> No
     assert len({trial.settings for trial in trials}) == len(trials) == 12
     assert len(measuring.asked) == 11
     assert measuring.told[0] == (2, 12)
+    assert measuring.asked != sorted(measuring.asked)
     assert [trial.score for trial in trials].count(None) == 4
     assert max(trial.score or 0 for trial in trials) == 18.5
+
+
+def test_what_is_behind_ends_early_once_three_ran_whole(tmp_path: Path) -> None:
+    measuring, resumed = Measuring(), Measuring()
+
+    trials = measuring.search(tmp_path / "journal")
+
+    ended = [trial.ended_after for trial in trials]
+    assert ended[:3] == [None] * 3
+    assert set(ended[3:]) == {5, None}
+    whole = [figure(trial.settings) for trial in trials if trial.is_candidate]
+    assert max(whole) == max(map(figure, combinations(SPACE)))
+    assert resumed.search(tmp_path / "journal") == trials
+    assert resumed.asked == []
+
+
+def test_the_default_is_one_of_those_that_a_trial_may_be_behind(tmp_path: Path) -> None:
+    figures = iter([100, 10, 50, 40])  # of which the first is the default's
+    measuring = Measuring(figure=lambda _: next(figures))
+
+    trials = measuring.search(tmp_path / "journal", budget=4)
+
+    assert [trial.ended_after for trial in trials] == [None, None, None, 5]
+
+
+def test_the_default_is_measured_at_half_of_the_trials_and_after_the_last(tmp_path: Path) -> None:
+    stopped, resumed, more = Measuring(interrupt_at=9), Measuring(), Measuring()
+    with pytest.raises(KeyboardInterrupt):
+        stopped.search(tmp_path / "journal", budget=10)
+
+    searched = resumed.searched(tmp_path / "journal", budget=10)
+    longer = more.searched(tmp_path / "journal", budget=12)
+
+    assert (stopped.defaults, resumed.defaults, more.defaults) == ([5], [10], [12])
+    assert [each.after for each in searched.defaults] == [5, 10]
+    assert [each.after for each in longer.defaults] == [5, 10, 12]
 
 
 def test_a_large_space_is_searched_within_the_budget_in_the_same_order(tmp_path: Path) -> None:
@@ -72,7 +136,7 @@ def test_a_large_space_is_searched_within_the_budget_in_the_same_order(tmp_path:
 
 
 def test_a_study_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
-    stopped, resumed, again = Measuring(end_at=5), Measuring(), Measuring()
+    stopped, resumed, again = Measuring(interrupt_at=5), Measuring(), Measuring()
     with pytest.raises(KeyboardInterrupt):
         stopped.search(tmp_path / "journal")
 
@@ -92,10 +156,10 @@ import os, signal, sys
 from pathlib import Path
 from tests.tuning.test_study import Measuring
 class Killed(Measuring):
-    def measure(self, settings, *, number, total):
+    def measure(self, settings, *, number, **more):
         if number == 4:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().measure(settings, number=number, total=total)
+        return super().measure(settings, number=number, **more)
 Killed().search(Path(sys.argv[1]), budget=int(sys.argv[2]))
 """
 
@@ -122,9 +186,9 @@ def test_what_a_kill_has_interrupted_is_measured_again(tmp_path: Path, budget: i
 
 
 def test_a_study_that_was_killed_more_than_once_loses_nothing(tmp_path: Path) -> None:
-    for end_at in (1, 2, 1):
+    for at in (1, 2, 1):
         with pytest.raises(KeyboardInterrupt):
-            Measuring(end_at=end_at).search(tmp_path / "journal")
+            Measuring(interrupt_at=at).search(tmp_path / "journal")
 
     trials = Measuring().search(tmp_path / "journal")
 

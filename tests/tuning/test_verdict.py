@@ -5,8 +5,18 @@ import math
 import pytest
 from msgspec.structs import replace
 
-from snapenv.model.tuning import Settings, Trial
-from snapenv.tuning.verdict import best, judge, judge_pairs, pair_order, same_losses, score
+from snapenv.model.tuning import DefaultRun, Settings, Trial
+from snapenv.tuning.verdict import (
+    best,
+    drift,
+    judge,
+    judge_pairs,
+    pair_order,
+    reports,
+    same_losses,
+    score,
+    so_far,
+)
 from tests.tuning.values import GPU, OPTIONS, RUN
 
 SMALL, LARGE, WIDE = (Settings(batch=batch, workers=0) for batch in (4, 8, 16))
@@ -39,6 +49,21 @@ def test_energy_and_time_are_better_when_less() -> None:
     assert (score(slow_start, "time", 40_000) or 0) > (score(RUN, "time", 40_000) or 0)
 
 
+def test_a_run_is_compared_on_its_way_with_what_it_is_worth_until_then() -> None:
+    slowing = replace(RUN, step_ms=(100.0,) * 5 + (200.0,) * 6, setup_ms=1000)
+
+    assert reports(slowing, "speed", 0) == {5: 40.0, 10: 4000 / 150}
+    assert reports(slowing, "time", 40) == {5: 1 / 2, 10: 1 / 2.5}
+    assert reports(slowing, "energy", 0) == {}
+    assert so_far(4, [100, 200, 200], 1000, "speed", 0) == 20
+
+
+def test_the_drift_is_how_far_the_defaults_own_runs_are_apart() -> None:
+    runs = [DefaultRun(after=1, score=score, images_per_s=score) for score in (30, 20, 25)]
+    assert drift(runs) == pytest.approx(0.5)
+    assert drift(runs[:1]) == 0
+
+
 def test_the_best_is_that_with_the_best_median() -> None:
     trials = [
         trial(SMALL, 30),
@@ -49,6 +74,7 @@ def test_the_best_is_that_with_the_best_median() -> None:
     ]
     assert best(trials, 2) == (SMALL, WIDE)
     assert best([*trials, trial(Settings(batch=2, workers=0), None)], 9) == (SMALL, WIDE, LARGE)
+    assert best([replace(trial(LARGE, 99), ended_after=5), trial(SMALL, 30)], 3) == (SMALL,)
     assert best([], 3) == ()
 
 
@@ -59,6 +85,7 @@ def test_pairs_change_their_order() -> None:
 def test_a_gain_that_every_pair_shows_beyond_what_repeats_differ_is_proved() -> None:
     gain = judge_pairs("DCCDDC", (10, 14, 14.7, 10, 10.2, 14.1))
 
+    assert (gain.default, gain.chosen) == ((10, 10, 10.2), (14, 14.7, 14.1))
     assert gain.ratios == pytest.approx((1.4, 1.47, 14.1 / 10.2))
     assert gain.median == pytest.approx(1.4)
     assert gain.worst == pytest.approx(14.1 / 10.2)

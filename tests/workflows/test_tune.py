@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,12 @@ from snapenv.model.bench import BenchOptions
 from snapenv.model.tuning import Profile, Settings
 from snapenv.ownership.claim import claim
 from snapenv.ports import Completed
+from snapenv.targets.local import LocalTarget
 from snapenv.tuning.measure import Measured
 from snapenv.workflows.tune import TuneCommand, tune
 from tests.fakes import FakeTarget
 from tests.samples import sample_facts, sample_lock, sample_snapshot
+from tests.targets.processes import all_end
 from tests.tuning.samples import sample_run
 from tests.workflows.services import REPOSITORY, services, target
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 SNAPSHOT = sample_snapshot(sample_lock())
 DEFAULT = BenchOptions(batch=4, workers=0, imgsz=64, amp=False, device="cpu")
+STAND_IN = Path(__file__).with_name("stand_in_training.py")
 VARY = {"batch": "4,8", "workers": "0,2", "cache": "none"}
 
 
@@ -64,12 +68,28 @@ class Training(FakeTarget):
 
 
 @dataclass
+class StandIn(FakeTarget):
+    """Runs a program in the place of the bench: a real process, with a child as a loader is."""
+
+    step_ms: dict[str, list[float]] = field(default_factory=dict)
+    started: Path = Path()
+
+    def run(self, argv: Any, **more: Any) -> Completed:  # noqa: ANN401
+        if "snapenv_bench.pyz" not in (more.get("files") or {}):
+            return super().run(argv, **more)
+        more["files"] = {"snapenv_bench.pyz": STAND_IN.read_bytes()}
+        more["environment"] = {"STAND_IN": json.dumps(self.step_ms), "STARTED": str(self.started)}
+        words = (sys.executable, "-I", "-S", "snapenv_bench.pyz", argv[-1])
+        return LocalTarget(sys.executable).run(words, **more)
+
+
+@dataclass
 class Searching:
     """A folder with a snapshot and a venv, in which searches run."""
 
     folder: Path
 
-    def search(self, training: Training, **options: Any) -> Outcome[TuneResult]:  # noqa: ANN401
+    def search(self, training: Training | StandIn, **options: Any) -> Outcome[TuneResult]:  # noqa: ANN401
         training.answers = {**target(sample_facts()).answers}
         request = TuneCommand(
             ref=str(self.folder / "snapshot"),
@@ -120,7 +140,7 @@ def test_the_fastest_settings_become_a_profile(searching: Searching) -> None:
     assert [each.augment for each in training.asked].count(False) == 2
     assert list(done.lines[:-1]) == wording(
         [
-            "yolov8n.yaml at 64 px on 2 x Intel(R) Xeon(R) Platinum 8480C: 4 trials, 4 of them valid",
+            "yolov8n.yaml at 64 px on 2 x Intel(R) Xeon(R) Platinum 8480C: 4 trials",
             "82.0 images/s  batch 8, workers 2, cache none, no amp",
             "80.0 images/s  batch 8, workers 0, cache none, no amp",
             "42.0 images/s  batch 4, workers 2, cache none, no amp",
@@ -131,6 +151,8 @@ def test_the_fastest_settings_become_a_profile(searching: Searching) -> None:
     )
     assert str(searching.profile) in done.lines[-1]
     assert len(done.warnings) == 1
+    assert [each.images_per_s for each in done.result.tuning.defaults] == [40, 40, 40]
+    assert (done.result.tuning.drift, done.result.tuning.drifted) == (0, False)
 
 
 def test_where_the_default_is_best_there_is_no_profile(searching: Searching) -> None:
@@ -145,9 +167,12 @@ def test_where_the_default_is_best_there_is_no_profile(searching: Searching) -> 
 
 
 def test_a_gain_within_the_noise_is_not_proven(searching: Searching) -> None:
-    figures = iter([40, 41, 42, 44, *[44, 42, 41] * 2, *[44] * 2, *[40, 44, 38, 41, 39, 42]])
+    searched = [40, 41, 40, 42, 44, 40]  # with the default in the middle and at the end
+    figures = iter([*searched, *[44, 42, 41] * 2, *[40, 44, 38, 41, 39, 42]])
 
-    done = searching.search(Training(images_per_s=lambda _: next(figures)))
+    done = searching.search(
+        Training(images_per_s=lambda each: next(figures) if each.augment else 44)
+    )
 
     gain = done.result.tuning.gain
     assert gain
@@ -157,6 +182,19 @@ def test_a_gain_within_the_noise_is_not_proven(searching: Searching) -> None:
     assert not searching.profile.exists()
     assert done.lines[-1] == wording(
         "no proven gain over the default: 1.08 times as good (pairs 1.10, 0.93, 1.08; less than 16% cannot be seen here)"
+    )
+
+
+def test_a_machine_that_got_slower_meanwhile_is_told(searching: Searching) -> None:
+    figures = iter([40, 50, 36, 52, 54, 30])
+
+    done = searching.search(Training(images_per_s=lambda each: next(figures, by_table(each))))
+
+    tuning = done.result.tuning
+    assert tuning.drift == pytest.approx(40 / 30 - 1)
+    assert tuning.drifted
+    assert done.warnings[-1] == wording(
+        "the machine changed during the search: the default alone made 40.0, 36.0, 30.0 images/s, 33% apart; trust the pairs, not the order of the trials"
     )
 
 
@@ -233,3 +271,32 @@ def test_a_file_that_is_no_profile_is_not_replaced(searching: Searching) -> None
         searching.search(training)
     assert training.asked == []
     assert searching.profile.read_text() == "[project]\n"
+
+
+def test_trials_that_are_behind_end_early_with_all_that_they_started(searching: Searching) -> None:
+    images_per_s = {
+        Settings(batch=batch, workers=workers, amp=False): by_batch + workers
+        for batch, by_batch in ((1, 300), (2, 800), (4, 1000))
+        for workers in (0, 1, 2)
+    }
+    step_ms = {
+        f"{each.batch}/{each.workers}/{each.cache}": [1000 * each.batch / figure]
+        for each, figure in images_per_s.items()
+    }
+    training = StandIn(step_ms=step_ms, started=searching.folder / "started")
+    options = replace(DEFAULT, steps=12)
+    vary = {"batch": "1,2,4", "workers": "0,1,2", "cache": "none"}
+
+    done = searching.search(training, options=options, vary=vary, repeat=1, pairs=2)
+
+    tuning = done.result.tuning
+    assert tuning.chosen == Settings(batch=4, workers=2, amp=False)
+    assert len(tuning.trials) == 9
+    ended = [trial for trial in tuning.trials if trial.ended_after is not None]
+    assert {trial.ended_after for trial in ended} <= {5, 10}
+    assert len(ended) >= 2
+    assert all(each.score == pytest.approx(images_per_s[each.settings]) for each in ended)
+    assert [each.after for each in tuning.defaults] == [1, 4, 9]
+    started = training.started.read_text().split()
+    assert len(started) == 2 * (9 + 2 + 2 + 4)
+    assert all_end(*map(int, started))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 _PREFIX = "snapenv-bench: "
+_STEP = "snapenv-bench-step: "
 _VALIDATED = 2  # batches
 _AUGMENTATION = ("mosaic", "hsv_h", "hsv_s", "hsv_v", "translate", "scale", "fliplr", "erasing")
 
@@ -66,6 +67,7 @@ def measure(options: dict[str, Any], folder: Path, began: float) -> dict[str, ob
     steps = Steps(
         warmup=options["warmup_steps"], workers=options["workers"], device=device, say=_say
     )
+    steps.on_step.append(lambda step_ms: _tell(step_ms, _setup_ms(steps, began)))
     watch = watch_gpu() if device != "cpu" else None
     if watch:
         steps.on_count.append(watch.start)
@@ -97,7 +99,7 @@ def measure(options: dict[str, Any], folder: Path, began: float) -> dict[str, ob
         "phases": _shares(steps),
         "cpu": steps.cpu,
         "gpu": gpu,
-        "setup_ms": round(((steps.first or began) - began) * 1000, 1),
+        "setup_ms": _setup_ms(steps, began),
         "validation_ms": _a_validated_image(steps, options),
         "host_memory_peak": steps.memory_peak,
     }
@@ -161,6 +163,16 @@ def _arguments(options: dict[str, Any], known: Container[str]) -> dict[str, obje
     if not options["augment"]:
         arguments.update(dict.fromkeys(_AUGMENTATION, 0.0))
     return {name: value for name, value in arguments.items() if name in known}
+
+
+def _setup_ms(steps: Steps, began: float) -> float:
+    return round(((steps.first or began) - began) * 1000, 1)
+
+
+def _tell(step_ms: float, setup_ms: float) -> None:
+    """Tell a step while the training goes on: somebody may end it who has seen enough."""
+    step = {"step_ms": round(step_ms, 3), "setup_ms": setup_ms}
+    print(f"{_STEP}{json.dumps(step)}", file=sys.stderr, flush=True)
 
 
 def _shares(steps: Steps) -> dict[str, float]:

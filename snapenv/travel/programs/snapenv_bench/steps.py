@@ -31,6 +31,7 @@ class Steps:
         self.first: float | None = None  # when the first step began
         self.trainer: Any = None
         self.on_count: list[Callable[[], None]] = []  # called when the steps that count begin
+        self.on_step: list[Callable[[float], None]] = []  # called with the time of each of these
         self._warmup, self._workers, self._say = warmup, workers, say
         self._wait_for_gpu = _wait_for_gpu if device != "cpu" else lambda: None
         self._last = self._mark = 0.0
@@ -86,11 +87,13 @@ class Steps:
         """Note that a step has ended."""
         self.losses.append(float(trainer.loss.detach()))
         now = self._now()
+        self._say(f"step {len(self.losses)}")
         if self._counts:
             self.step_ms.append(now - self._last)
             self.memory_peak = max(self.memory_peak, cpu.memory_bytes())
+            for hear in self.on_step:
+                hear(self.step_ms[-1])
         self._last = self._now()
-        self._say(f"step {len(self.losses)}")
         if len(self.losses) == self._warmup:
             self._began = cpu.read_moment()
             for begin in self.on_count:
