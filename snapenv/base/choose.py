@@ -16,7 +16,7 @@ from snapenv.errors import BaseError, UsageError
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import Base, BaseFamily, SitePackages
 from snapenv.nvidia.catalogue import REPOSITORY, CatalogueImage, major_minor
-from snapenv.nvidia.kernels import is_jetson
+from snapenv.nvidia.kernels import is_built_for_jetson, is_jetson
 from snapenv.sizes import counted
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ USES: Mapping[BaseFamily, str] = {  # what one would choose each family for
     "pytorch": "compilers and CUDA's tools: torch.compile, extensions built at run time",
     "slim": "the smallest: the packages bring torch and its CUDA libraries",
     "cuda": "extensions that load CUDA's libraries from the system",
+    "jetpack": "a Jetson: torch built for it loads CUDA, cuDNN and TensorRT from the system",
 }
 
 
@@ -64,8 +65,17 @@ def choose_base(
             f"--base-family {family} is for an isolated environment, and here {why}",
             hint="Leave it out: the packages are in NVIDIA's PyTorch image alone.",
         )
+    if family == "jetpack" and facts.hardware.system.architecture != "arm64":
+        raise UsageError(
+            "--base-family jetpack is for a Jetson, and this environment is for "
+            f"{facts.hardware.system.architecture}",
+            hint="Leave it out, or capture on the Jetson.",
+        )
     if image:
         return _chosen(image, facts, catalogue, family=family)
+    if family is None and site_packages == "isolated" and is_for_jetson(facts):
+        with suppress(BaseError):
+            return choose_base(facts, catalogue, family="jetpack")
     if family not in (None, "pytorch"):
         base = choose_system_image(facts, catalogue, family, why)
         unknown = _unknown_torch(facts, catalogue)
@@ -83,12 +93,15 @@ def choose_base(
 def families(facts: Facts, catalogue: Catalogue) -> tuple[Base, ...]:
     """Return what each family would take that is possible for an environment, pytorch first.
 
+    That for a Jetson is possible for what runs on one.
+
     Raises:
         BaseError: The catalogue is empty, and the environment names no image of its own.
     """
-    bases = [choose_base(facts, catalogue)]
+    bases = [choose_base(facts, catalogue, family="pytorch")]
     if bases[0].site_packages == "isolated":
-        for family in ("slim", "cuda"):
+        others: tuple[BaseFamily, ...] = ("jetpack",) if is_for_jetson(facts) else ()
+        for family in (*others, "slim", "cuda"):
             with suppress(BaseError):
                 bases.append(choose_base(facts, catalogue, family=family))
     return tuple(bases)
@@ -111,6 +124,16 @@ def _chosen(image: str, facts: Facts, catalogue: Catalogue, *, family: BaseFamil
     )
 
 
+def is_for_jetson(facts: Facts) -> bool:
+    """Return whether an environment is a Jetson's: by its GPU, or by what torch was built for.
+
+    Where there is no NVML, as on older ones, no GPU is known.
+    """
+    compiled = facts.native.kernels if facts.native else ()
+    torch = next((each for each in compiled if each.distribution == "torch"), None)
+    return is_jetson(facts.hardware) or bool(torch and is_built_for_jetson(torch.architectures))
+
+
 def family_of(ref: ImageRef, catalogue: Catalogue) -> BaseFamily | None:
     """Tell what kind of base an image is by its name; None where this says nothing."""
     path = f"/{ref.path}"
@@ -118,6 +141,8 @@ def family_of(ref: ImageRef, catalogue: Catalogue) -> BaseFamily | None:
         return "pytorch"
     if path.endswith("/nvidia/cuda"):
         return "cuda"
+    if path.endswith("/nvidia/l4t-jetpack"):
+        return "jetpack"
     system = catalogue.find_system(ref)
     return system.family if system else None
 
@@ -199,7 +224,7 @@ def _unknown(facts: Facts, catalogue: Catalogue, site_packages: SitePackages) ->
     if site_packages == "inherited":
         return
     yield from _unknown_torch(facts, catalogue)
-    if facts.environment.torch and is_jetson(facts.hardware):
+    if facts.environment.torch and is_for_jetson(facts):
         yield "NVIDIA's images for a Jetson's GPU are tagged -igpu: name one with --base"
 
 

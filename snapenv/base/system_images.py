@@ -1,6 +1,7 @@
 """Choose an image with nothing but a distribution, for an environment that brings all else.
 
-A plain Debian or Ubuntu (``slim``), or NVIDIA's Ubuntu with the libraries of one CUDA (``cuda``).
+A plain Debian or Ubuntu (``slim``), or NVIDIA's Ubuntu with the libraries of one CUDA: ``cuda``,
+and for a Jetson ``jetpack``.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ def choose_system_image(facts: Facts, catalogue: Catalogue, family: BaseFamily, 
     """Return the image of a family that fits best, with the reasons.
 
     Its C library is as new as the compiled files need. Of those that fit, by: the nearest CUDA
-    (of ``cuda`` alone), the same Python, the captured distribution, the newest.
+    (where the image has one), the same Python, the captured distribution, the newest.
 
     Raises:
         BaseError: No image of the family fits.
     """
     needed = needed_glibc(facts)
     known = [image for image in catalogue.systems if image.family == family]
-    if family == "cuda":
-        known = _of_cuda(facts, known)
+    if family != "slim":
+        known = _of_cuda(facts, known, family)
     fitting = [image for image in known if needed is None or image.glibc >= needed]
     if not fitting:
         newest = max(known, key=lambda image: image.glibc)
@@ -103,7 +104,7 @@ def _glibc(tag: re.Match[str]) -> Pair:
     return _OLDER_NAMES[older] if older else (int(major), int(minor))
 
 
-def _of_cuda(facts: Facts, images: Sequence[SystemImage]) -> list[SystemImage]:
+def _of_cuda(facts: Facts, images: Sequence[SystemImage], family: BaseFamily) -> list[SystemImage]:
     """Return the images of torch's CUDA major version, whose libraries are compatible.
 
     Source: https://docs.nvidia.com/deploy/cuda-compatibility/#minor-version-compatibility
@@ -120,8 +121,8 @@ def _of_cuda(facts: Facts, images: Sequence[SystemImage]) -> list[SystemImage]:
     fitting = [image for image in images if image.cuda and image.cuda[0] == wanted[0]]
     if not fitting:
         raise BaseError(
-            f"the catalogue has no CUDA image for CUDA {dotted(wanted)}",
-            hint="Name one with --base, such as nvcr.io/nvidia/cuda:TAG.",
+            f"the catalogue has no {family} image for CUDA {dotted(wanted)}",
+            hint="Name one with --base, or choose another --base-family.",
         )
     return fitting
 

@@ -137,10 +137,11 @@ base_option = option(
 
 base_family_option = option(
     "--base-family",
-    type=click.Choice(["pytorch", "slim", "cuda"]),
+    type=click.Choice(["pytorch", "slim", "cuda", "jetpack"]),
     envvar="SNAPENV_BASE_FAMILY",
     group="Image",
-    help="Start from NVIDIA's PyTorch, a plain Debian or Ubuntu, or NVIDIA's CUDA runtime.",
+    help="Start from NVIDIA's PyTorch, a plain Debian or Ubuntu, NVIDIA's CUDA runtime, or its "
+    "image for a Jetson.",
 )
 
 smoke_option = option(

@@ -57,8 +57,8 @@ SitePackages = Literal["inherited", "isolated"]
 """Which packages an environment sees: the base image's beside the lock's, or the lock's alone."""
 
 
-BaseFamily = Literal["pytorch", "slim", "cuda"]
-"""Kinds of base image: NVIDIA's PyTorch, a plain Debian or Ubuntu, NVIDIA's CUDA runtime."""
+BaseFamily = Literal["pytorch", "slim", "cuda", "jetpack"]
+"""Kinds of base image: NVIDIA's PyTorch, a plain Debian or Ubuntu, NVIDIA's CUDA or JetPack."""
 
 
 class Base(Struct, frozen=True, kw_only=True):

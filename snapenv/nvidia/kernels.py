@@ -35,6 +35,16 @@ def is_jetson(hardware: Hardware) -> bool:
     return any(gpu.compute_capability in JETSON for gpu in hardware.gpus)
 
 
+def is_built_for_jetson(architectures: Sequence[str]) -> bool:
+    """Return whether there is machine code for Jetsons' GPUs, and for no others."""
+    codes = {
+        (int(match["number"][:-1]), int(match["number"][-1]))
+        for name in architectures
+        if (match := _ARCHITECTURE.fullmatch(name)) and match["kind"] == "sm"
+    }
+    return bool(codes) and codes <= set(JETSON)
+
+
 def cover(kernels: Kernels, gpu: Pair | None) -> Coverage | None:
     """Tell whether code runs on a GPU of this compute capability, and by what; None is unknown."""
     if gpu is None:

@@ -120,6 +120,14 @@ def _torch(cell: str) -> Torch | None:
     return None if cell == "none" else Torch(version=version, cuda=named)
 
 
+def _image(cell: str) -> str:
+    """Return the image of a release, ``25.05-igpu`` or ``r36.4.3``."""
+    if cell.startswith("r"):
+        return f"nvcr.io/nvidia/l4t-jetpack:{cell}"
+    release, _, kind = cell.partition("-")
+    return f"{REPOSITORY}:{release}-py3{f'-{kind}' if kind else ''}"
+
+
 SITUATIONS = read_situations()
 
 
@@ -129,8 +137,7 @@ def test_a_situation_gets_its_base_and_its_warning(situation: Situation) -> None
     base = choose_base(facts, CATALOGUE)
     checks = check_captured(facts, CATALOGUE, site_packages=base.site_packages)
 
-    release, _, kind = situation.base.partition("-")
-    assert base.image == f"{REPOSITORY}:{release}-py3{f'-{kind}' if kind else ''}"
+    assert base.image == _image(situation.base)
     told = (*base.warnings, *(check.id for check in checks if not check.ok))
     assert bool(told) == bool(situation.warning), told
     assert any(situation.warning in warning for warning in told) or not told

@@ -4,11 +4,12 @@ import pytest
 from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
-from snapenv.base.choose import choose_base
+from snapenv.base.choose import choose_base, families
 from snapenv.base.system_images import needed_glibc
-from snapenv.errors import BaseError
+from snapenv.errors import BaseError, UsageError
 from snapenv.model.conda import CondaEnvironment
-from snapenv.model.facts import Facts, Native, NativeLibrary
+from snapenv.model.facts import Facts, Kernels, Native, NativeLibrary
+from snapenv.model.hardware import Gpu
 from snapenv.model.python import Torch, UntrackedFile
 from snapenv.nvidia.catalogue import load_catalogue
 from tests.samples import (
@@ -20,6 +21,7 @@ from tests.samples import (
 
 KNOWN = load_catalogue()
 CUDA = "nvcr.io/nvidia/cuda"
+ORIN = Gpu(name="Orin (nvgpu)", compute_capability=(8, 7))
 
 
 def captured(
@@ -183,3 +185,73 @@ def test_libraries_of_the_system_s_cuda_are_a_reason_for_the_other_family() -> N
         ),
     )
     assert not [warning for warning in cuda.warnings if "libcudart" in warning]
+
+
+JETPACK = "nvcr.io/nvidia/l4t-jetpack"
+ON_TEGRA = "cp310-cp310-linux_aarch64"
+
+
+def on_jetson(cuda: str, python: str, glibc: str, gpu: Gpu | None = ORIN) -> Facts:
+    """Return an environment of NVIDIA's wheel for a Jetson; without a GPU torch tells by itself."""
+    facts = captured(ON_TEGRA, cuda=cuda, python=python, glibc=glibc, os="ubuntu 22.04")
+    hardware = replace(
+        facts.hardware,
+        gpus=(gpu,) if gpu else (),
+        system=replace(facts.hardware.system, machine="aarch64"),
+    )
+    torch = Kernels(distribution="torch", architectures=("sm_87", "compute_87"))
+    return replace(facts, hardware=hardware, native=None if gpu else Native(kernels=(torch,)))
+
+
+@pytest.mark.parametrize("gpu", [ORIN, None])
+@pytest.mark.parametrize(
+    ("cuda", "python", "glibc", "release"),
+    [
+        ("12.6", "3.10.12", "2.35", "r36.4.3"),
+        ("12.2", "3.10.12", "2.35", "r36.3.0"),
+        ("11.4", "3.8.10", "2.31", "r35.4.1"),
+    ],
+)
+def test_a_jetson_s_environment_starts_from_the_jetpack_of_its_cuda(
+    gpu: Gpu | None, cuda: str, python: str, glibc: str, release: str
+) -> None:
+    base = choose_base(on_jetson(cuda, python, glibc, gpu), KNOWN)
+
+    assert (base.image, base.family) == (f"{JETPACK}:{release}", "jetpack")
+    assert base.packages == ("ca-certificates", "python3")
+
+
+def test_what_a_jetson_could_start_from_is_offered_there_alone() -> None:
+    facts = on_jetson("12.6", "3.10.12", "2.35")
+
+    assert [base.family for base in families(facts, KNOWN)] == [
+        "pytorch",
+        "jetpack",
+        "slim",
+        "cuda",
+    ]
+    assert "jetpack" not in [base.family for base in families(captured(WHEEL), KNOWN)]
+
+
+def test_a_jetson_s_image_is_for_arm64_alone() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_base(captured(WHEEL), KNOWN, family="jetpack")
+
+    assert str(caught.value) == wording(
+        "--base-family jetpack is for a Jetson, and this environment is for amd64"
+    )
+
+
+def test_a_jetson_whose_cuda_has_no_jetpack_image_starts_from_nvidia_s_pytorch() -> None:
+    base = choose_base(on_jetson("13.0", "3.12.3", "2.39"), KNOWN)
+
+    assert base.family == "pytorch"
+    assert any("-igpu" in warning for warning in base.warnings)
+
+
+def test_an_image_of_jetpack_is_known_by_its_name() -> None:
+    facts = on_jetson("12.6", "3.10.12", "2.35")
+
+    base = choose_base(facts, KNOWN, image="example.com/hub/nvidia/l4t-jetpack:r36.4.0")
+
+    assert base.family == "jetpack"

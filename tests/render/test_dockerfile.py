@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from snapenv.base.choose import choose_base
 from snapenv.errors import LockError
 from snapenv.model.facts import NEUTRAL_VARIABLES
+from snapenv.model.python import Torch
 from snapenv.model.snapshot import CHECK_FILE, CHECK_PROGRAM
 from snapenv.model.wheels import Vendored
 from snapenv.nvidia.catalogue import load_catalogue
@@ -89,6 +90,15 @@ def on_family(family: BaseFamily, native: Native | None = None) -> Lock:
     return replace(sample_lock(base=base), native=native)
 
 
+def on_jetson() -> Lock:
+    facts = sample_facts()
+    system = replace(facts.hardware.system, machine="aarch64")
+    environment = replace(facts.environment, torch=Torch(version="2.8.0", cuda="12.6"))
+    facts = replace(facts, hardware=replace(facts.hardware, system=system), environment=environment)
+    base = choose_base(facts, load_catalogue(), family="jetpack")
+    return replace(sample_lock(base=base), hardware=facts.hardware)
+
+
 LOCKS = {
     "exact": sample_lock(),
     "base": sample_base_lock(),
@@ -100,6 +110,7 @@ LOCKS = {
     "conda": with_conda(),
     "slim": on_family("slim", native=sample_native()),
     "cuda": on_family("cuda"),
+    "jetpack": on_jetson(),
 }
 LAYERS = {
     "layers": split_lock(sample_lock()),
@@ -180,6 +191,7 @@ def test_a_dockerfile_has_these_instructions_and_no_more() -> None:
         "conda": [*exact, *rattler, "FROM", *home, *packages * 5, "ENV", "ENV", *end],
         "slim": [*bare, *packages * 3, "ENV", "ENV", *toolkit, *end],
         "cuda": [*bare, *packages, "ENV", "ENV", *toolkit, *end],
+        "jetpack": [*bare, *packages, "ENV", "ENV", *toolkit, *end],
     }
 
 
