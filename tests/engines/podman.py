@@ -18,7 +18,7 @@ from tests.engines.sid import enter_words, make_sid
 if TYPE_CHECKING:
     from tests.engines.place import Place
 
-_PACKAGES = ("ca-certificates", "podman", "runc")
+_PACKAGES = ("ca-certificates", "catatonit", "podman", "runc")
 _PLAY = """\
 folder=$1 container=$2 inside=$3
 export PODMAN_IGNORE_CGROUPSV1_WARNING=1
