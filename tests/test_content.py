@@ -25,6 +25,7 @@ from snapenv.content import (
     write_content,
 )
 from snapenv.errors import SnapshotDamagedError
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,8 +101,10 @@ def test_a_file_is_written_as_it_is(tmp_path: Path, size: int) -> None:
 
 
 def test_a_file_that_is_not_whole_after_it_was_written_is_no_success() -> None:
-    with pytest.raises(OSError, match="not all that was written is there"):
+    with pytest.raises(OSError, match="written") as caught:
         write_content(Path(os.devnull), b"lost")
+
+    assert str(caught.value) == wording("[Errno 5] not all that was written is there: '/dev/null'")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -169,8 +172,12 @@ def test_a_file_that_changes_its_size_while_it_is_packed_is_refused(
     next(tar)
     path.write_bytes(bytes(size))
 
-    with pytest.raises(SnapshotDamagedError, match="its size changed while it was read"):
+    with pytest.raises(SnapshotDamagedError) as caught:
         list(tar)
+
+    assert steady(caught.value) == wording(
+        "TMP/DIGEST cannot be read: its size changed while it was read"
+    )
 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from tests.grouping import NEWER_ENGINES, group_of, missing_mark, place_in_line, short_id
 
@@ -100,7 +101,10 @@ def collect(folder: Path, *words: str) -> str:
 
 
 def test_a_test_without_its_mark_is_no_test(tmp_path: Path) -> None:
-    assert "::test_the_engine lacks the mark docker" in collect(tmp_path)
+    assert collect(tmp_path).replace(str(tmp_path), "TMP") == wording("""\
+ERROR: ::test_the_engine lacks the mark docker
+
+""")
 
 
 def test_groups_are_not_torn_apart_between_workers(tmp_path: Path) -> None:

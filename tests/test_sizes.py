@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.sizes import exact_size, first_of, size
 
@@ -29,5 +30,5 @@ def test_an_exact_size_has_the_largest_unit_that_divides_it(size_bytes: int, tex
 
 
 def test_names_beyond_the_first_are_counted() -> None:
-    assert first_of(("a", "b", "c", "d"), 2) == "a, b and 2 more"
+    assert first_of(("a", "b", "c", "d"), 2) == wording("a, b and 2 more")
     assert first_of(("a", "b"), 2) == "a, b"

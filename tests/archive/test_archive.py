@@ -32,6 +32,7 @@ from tests.archive.making import (
     unpack,
 )
 from tests.fakes import FakeTask
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,9 +149,12 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
 def test_layers_that_are_not_what_their_digest_says_are_no_archive(tmp_path: Path) -> None:
     parts = [(name, size, iter([bytes(size)])) for name, size, _ in make_parts()]
 
-    with pytest.raises(EngineError, match="gave other bytes for layer"):
+    with pytest.raises(EngineError) as caught:
         write_archive(tmp_path / "a", make_export(), parts, FakeTask())
 
+    assert steady(caught.value) == wording(
+        "the Docker engine gave other bytes for layer sha256:DIGEST than it has"
+    )
     assert not list(tmp_path.iterdir())
 
 

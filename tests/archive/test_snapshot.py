@@ -35,6 +35,7 @@ from tests.archive.making import (
 )
 from tests.fakes import FakeTask
 from tests.samples import CAPTURED_AT, TAG, pylock_of, sample_lock
+from tests.steady import steady
 from tests.workflows.services import NoEngine, services
 
 if TYPE_CHECKING:
@@ -270,7 +271,9 @@ def test_a_size_is_not_believed(whole: bytes, refuse: Callable[[bytes], str]) ->
         del blobs
         manifest["layers"][1]["size"] = 7
 
-    assert "is not of the size that the manifest says" in refuse(forged(whole, change))
+    assert steady(refuse(forged(whole, change))) == wording(
+        "TMP/a is not a complete archive: blobs/sha256/DIGEST is not of the size that the manifest says"
+    )
 
 
 def test_a_blob_of_other_bytes_than_its_name_says_is_refused(
@@ -280,7 +283,9 @@ def test_a_blob_of_other_bytes_than_its_name_says_is_refused(
         layer = manifest["layers"][1]
         blobs[layer["digest"]] = bytes(layer["size"])
 
-    assert "holds other bytes than its name says" in refuse(forged(whole, change))
+    assert steady(refuse(forged(whole, change))) == wording(
+        "TMP/a is not a complete archive: blobs/sha256/DIGEST holds other bytes than its name says"
+    )
 
 
 def test_another_wheel_under_the_same_name_is_found_by_the_sums(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from inline_snapshot import snapshot as wording
 
 from snapenv.attest.bundle import read_bundle
 from snapenv.attest.signing import read_signer, read_verifier
@@ -106,9 +107,11 @@ def test_keys_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         with pytest.raises(KeyFileError):
             read_verifier(path)
 
-    assert [message.removeprefix(f"{tmp_path}/") for message in said] == [
-        "key.pem holds a key of another kind",
-        "damaged is not a private key, or its password is wrong",
-        "cosign.key is a private key in a format that only cosign reads",
-        "absent: No such file or directory",
-    ]
+    assert [message.removeprefix(f"{tmp_path}/") for message in said] == wording(
+        [
+            "key.pem holds a key of another kind",
+            "damaged is not a private key, or its password is wrong",
+            "cosign.key is a private key in a format that only cosign reads",
+            "absent: No such file or directory",
+        ]
+    )

@@ -158,8 +158,11 @@ def test_an_image_of_unknown_cuda_is_the_last_choice_and_that_is_said() -> None:
     base = choose_base(seen(10, "3.12.3", "2.11.0"), only(OLD, UNKNOWN, NEW))
 
     assert base.image == UNKNOWN.reference
-    assert "it is not known which CUDA 26.07-py3 has: driver 440.33.01 may not serve it" in (
-        base.warnings
+    assert base.warnings == wording(
+        (
+            "26.07-py3 is not known to have Python 3.12: uv downloads one during the build",
+            "it is not known which CUDA 26.07-py3 has: driver 440.33.01 may not serve it",
+        )
     )
     assert not any("serves" in reason for reason in base.reasons)
 

@@ -74,7 +74,7 @@ def test_a_cuda_that_is_not_served_is_the_reason_for_a_lower_rank() -> None:
     reason, warnings = below(replace(BEST, tag="26.01-py3", cuda=(13, 0)), facts)
 
     assert reason == wording("driver 575.57.08 does not serve its CUDA 13.0")
-    assert "driver 575.57.08 does not serve CUDA 13.0 of this base" in warnings
+    assert warnings == wording(("driver 575.57.08 does not serve CUDA 13.0 of this base",))
 
 
 def test_a_cuda_by_forward_compatibility_is_the_reason_for_a_lower_rank() -> None:
@@ -105,7 +105,9 @@ def test_missing_kernels_are_the_reason_for_a_lower_rank() -> None:
     reason, warnings = below(replace(BEST, tag="26.01-py3", kernels=from_turing_on))
 
     assert reason == wording("it was not built for Tesla V100 (7.0)")
-    assert "its entrypoint may refuse to start" in warnings[0]
+    assert warnings[0] == wording(
+        "26.01-py3 was not built for Tesla V100 (7.0): its entrypoint may refuse to start"
+    )
 
 
 def test_age_is_the_reason_where_all_else_is_equal() -> None:
@@ -121,7 +123,7 @@ def test_an_image_that_is_not_known_for_this_machine_stands_below() -> None:
 
     assert best.image == known
     assert worse.reason == wording("not known to exist for arm64")
-    assert "it is not known whether 25.06-py3 exists for arm64" in worse.warnings
+    assert worse.warnings == wording(("it is not known whether 25.06-py3 exists for arm64",))
 
 
 def test_an_image_that_its_registry_does_not_have_stands_last() -> None:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
+from inline_snapshot import snapshot as wording
 
 from snapenv.archive.layout import END, make_header
 from snapenv.errors import WriteError
 from tests.archive.making import blob, digest, make_archive
 from tests.command import EXIT_CODES, Command
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,9 +79,10 @@ def test_a_file_that_is_there_is_refused_before_an_engine_is_asked(tmp_path: Pat
 def test_a_full_disk_leaves_nothing(full_disk: Path) -> None:
     noise = random.Random(1).randbytes(300_000)
 
-    with pytest.raises(WriteError, match="cannot write .*No space left"):
+    with pytest.raises(WriteError) as caught:
         make_archive(full_disk / "a", (noise,))
 
+    assert steady(caught.value) == wording("cannot write TMP/full/a: No space left on device")
     assert [path.name for path in full_disk.iterdir()] == ["filler"]
 
 

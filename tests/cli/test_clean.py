@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from tests.command import Command
 
@@ -32,7 +33,9 @@ def test_a_cache_is_listed_and_then_freed(command: Command, tmp_path: Path) -> N
     assert "free    " + str(tmp_path / "cache" / "snapenv" / "hashes") in listed.stdout
     assert "5 B can be freed; nothing was, without --yes" in listed.stdout
     assert freed["result"]["freed_bytes"] == 5
-    assert "images are not listed" in freed["warnings"][0]
+    assert freed["warnings"][0].replace(str(tmp_path), "TMP") == wording(
+        "no Docker engine answers at unix:///nonexistent/docker.sock: there is no such socket: images are not listed"
+    )
     assert again.stdout == "nothing to free\n"
     assert (tmp_path / "cache" / "mine").exists()
 

@@ -55,7 +55,9 @@ def test_a_usage_error_is_a_document_too() -> None:
 
     assert document["exit_code"] == 2
     assert document["error"]["kind"] == "usage"
-    assert "'a-b' cannot be part of a tag" in document["error"]["message"]
+    assert document["error"]["message"] == wording(
+        "Invalid value for '--level': 'a-b' cannot be part of a tag"
+    )
 
 
 @pytest.mark.parametrize("words", [("usage",), ("usage", "nothing"), ("nothing",)])

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.lock.store import write_snapshot
 from tests.command import Command
 from tests.render.workloads import IMAGE
 from tests.samples import sample_snapshot
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +124,10 @@ def test_a_full_disk_takes_none_of_the_files(project: Path, full_disk: Path) -> 
 
     error = Command().error("write", *words, "-o", str(full_disk))
 
-    assert "No space left on device" in error
+    assert steady(error) == wording("""\
+error: cannot write TMP/full: No space left on device
+hint: Free some space or choose another place with -o; nothing was left behind.
+""")
     assert written(full_disk) == ["filler"]
 
 

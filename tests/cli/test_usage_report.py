@@ -179,7 +179,10 @@ def test_without_a_ledger_there_is_nothing_to_report(command: Command) -> None:
 
     assert (result["rows"], result["total"]["runs"]) == ([], 0)
     assert result["month"] == month_of(time.time_ns() // 10**6)
-    assert "no run was recorded" in command.run("usage", "report").stdout
+    assert command.run("usage", "report").stdout == wording("""\
+usage in 2026-11 by project, of this machine
+no run was recorded
+""")
 
 
 @pytest.mark.parametrize("month", ["2026-13", "november", "1999-01", "2999-12", "2026-1"])

@@ -238,9 +238,9 @@ def test_all_words_for_a_toolkit_that_is_not_there_are_one_finding() -> None:
     errors = [start_failure(text, "/x/python", "image a") for text in NO_TOOLKIT]
 
     assert {type(error) for error in errors} == {EngineError}
-    assert {error.message for error in errors} == {
-        "the Docker engine has no way to give a container GPUs"
-    }
+    assert {error.message for error in errors} == wording(
+        {"the Docker engine has no way to give a container GPUs"}
+    )
     (hint,) = {error.hint for error in errors}
     assert "sudo nvidia-ctk runtime configure --runtime=docker" in hint
     assert "sudo nvidia-ctk cdi generate" in hint

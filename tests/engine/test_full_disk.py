@@ -39,7 +39,9 @@ def failure(text: str) -> FullDiskError:
 def test_what_could_not_be_made_where_few_inodes_are_is_told_as_inodes(text: str) -> None:
     error = with_inodes(failure(text), ROOM)
 
-    assert "no inodes for further files: at /data 5.4 GB are free, and 5,947" in error.message
+    assert error.message == wording(
+        "the disk of the Docker engine has no inodes for further files: at /data 5.4 GB are free, and 5,947 inodes, now that the engine has taken away what did not fit"
+    )
     assert "df -i /data" in error.hint
 
 

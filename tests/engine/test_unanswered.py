@@ -19,6 +19,7 @@ from snapenv.engine.unanswered import explain
 from snapenv.errors import EngineError, EngineMissingError
 from tests.certificates import OPENSSL, make_certificates, serve
 from tests.engine.answering import DOCKER, PODMAN, answering, silent
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -243,12 +244,20 @@ def test_each_fault_of_an_engines_tls_has_a_text_and_a_mend_of_its_own(tmp_path:
         with serve(made / f"{name}.crt" if name != "plain" else None) as host:
             told[name] = refusal(Address(url=f"tcp://{host}", tls=tls))
 
-    assert "it has a certificate that has expired" in told["expired"].message
-    assert "is not valid yet by the clock of this machine" in told["not-yet-valid"].message
-    assert "it has a certificate for another host name" in told["other-name"].message
+    assert steady(told["expired"].message) == wording(
+        "no Docker engine answers at tcp://0.0.0.0:PORT: it has a certificate that has expired"
+    )
+    assert steady(told["not-yet-valid"].message) == wording(
+        "no Docker engine answers at tcp://0.0.0.0:PORT: it has a certificate that is not valid yet by the clock of this machine"
+    )
+    assert steady(told["other-name"].message) == wording(
+        "no Docker engine answers at tcp://0.0.0.0:PORT: it has a certificate for another host name"
+    )
     assert "from an authority that is not trusted" in told["good"].message
     assert "ca.pem" in told["good"].hint
-    assert "it answers over plain HTTP" in told["plain"].message
+    assert steady(told["plain"].message) == wording(
+        "no Docker engine answers at tcp://0.0.0.0:PORT: it answers over plain HTTP where HTTPS is expected"
+    )
     assert "DOCKER_TLS_VERIFY" in told["plain"].hint
     assert len({error.hint for error in told.values()}) == len(told)
 

@@ -161,7 +161,9 @@ def test_an_engine_elsewhere_mounts_nothing_and_that_is_said() -> None:
     chosen = choose_launch(ASKED, KNOWN, machine, ANN)
 
     assert (chosen.launch.mounts, chosen.launch.folder) == ((), None)
-    assert "the engine is on another machine" in chosen.notes[0]
+    assert chosen.notes[0] == wording(
+        "the engine is on another machine, memory: /home/ann/project is not there, and what the program writes is lost at its end, but for a --mount"
+    )
     with pytest.raises(UsageError) as caught:
         choose(replace(ASKED, data=(Path("/data"),)), machine=machine)
 

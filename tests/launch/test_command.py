@@ -3,6 +3,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.launch.command import files_note, shell_command
@@ -79,8 +80,7 @@ def test_a_venv_is_a_command_in_its_folder() -> None:
 
 
 def test_what_no_option_does_is_named_beside_it() -> None:
-    assert files_note(LAUNCH) == (
-        "snapenv also writes /etc/passwd and /etc/group, /tmp/snapenv/config/settings.json "
-        "before the start"
+    assert files_note(LAUNCH) == wording(
+        "snapenv also writes /etc/passwd and /etc/group, /tmp/snapenv/config/settings.json before the start"
     )
     assert files_note(replace(LAUNCH, user=None, files={})) is None

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import ConflictError, SnapshotDamagedError
@@ -121,8 +122,12 @@ def test_edits_inside_a_wheel_that_travels_are_not_lost_unseen() -> None:
 
     undecided: tuple[Edits | None, ...] = (None, "keep")
     for edits in undecided:
-        with pytest.raises(ConflictError, match=r"tool 1\.0 travels as it is installed"):
+        with pytest.raises(ConflictError) as caught:
             kept(UPGRADE, edits, own)
+
+        assert str(caught.value) == wording(
+            "tool 1.0 travels as it is installed, with edited files (tool.py), and would be replaced by the index's"
+        )
     assert kept(UPGRADE, "drop", own).dropped == ("site/loose.py", "site/tool.py")
 
 

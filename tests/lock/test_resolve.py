@@ -307,5 +307,5 @@ def test_the_explanation_is_the_cause_without_the_head_and_the_advice() -> None:
         "  x No solution found when resolving dependencies:\n  ╰─▶ Because a\n      depends on b."
     )
 
-    assert explain(stderr) == "Because a depends on b and you require c, no."
-    assert explain(older) == "Because a depends on b."
+    assert explain(stderr) == wording("Because a depends on b and you require c, no.")
+    assert explain(older) == wording("Because a depends on b.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.probe.collect import collect
 from snapenv.targets.local import LocalTarget
@@ -226,4 +227,6 @@ def test_more_than_a_snapshot_should_hold_is_refused_with_its_size(
 
     told = venv.look().environment.outside
 
-    assert [words.rpartition("(")[2] for words in told] == ["5.0 GiB: too much to travel)"] * 2
+    assert [words.rpartition("(")[2] for words in told] == wording(
+        ["5.0 GiB: too much to travel)", "5.0 GiB: too much to travel)"]
+    )

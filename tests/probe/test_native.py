@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.model.facts import Kernels, Native, NativeLibrary
 from snapenv_probe import loader
@@ -28,6 +29,7 @@ from tests.probe.compiled import (
 )
 from tests.probe.environments import write_files, write_wheel
 from tests.probe.places import look_with
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from tests.probe.environments import Venv
@@ -283,7 +285,9 @@ def test_a_library_that_was_put_by_hand_outside_is_named(
     (found,) = (one for one in facts.native.libraries if one.soname == "libby_hand.so.4")
     assert (found.found, found.package, found.outside) == (True, None, True)
     (note,) = facts.environment.notes
-    assert note.startswith(f"{library} belongs to no package and does not travel; ours.abi3.so")
+    assert steady(note) == wording(
+        "TMP/aside/lib/libby_hand.so.4 belongs to no package and does not travel; ours.abi3.so needs it: put it there on the other machine too, or name its folder in LD_LIBRARY_PATH"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from inline_snapshot import snapshot as wording
 
 from snapenv.errors import RegistryError
 from snapenv.model.attachment import SBOM_TYPE, STATEMENT_TYPE, Attachment, fallback_tag
@@ -22,6 +23,7 @@ from tests.engines.provide import provide
 from tests.fakes import FakeTask
 from tests.registry.pushed import Pushed, Shelf, behind
 from tests.serving import serving
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -226,4 +228,6 @@ def test_a_list_that_is_none_is_damage(client: RegistryClient, image: Pushed) ->
     with pytest.raises(RegistryError) as caught:
         client.attachments(pinned(image))
 
-    assert "an image in the place of a list" in caught.value.message
+    assert steady(caught.value.message) == wording(
+        "localhost:PORT serves an image in the place of a list of referrers: localhost:PORT/transfers/NAME:env@sha256:DIGEST"
+    )

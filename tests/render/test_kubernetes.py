@@ -209,18 +209,18 @@ def test_each_check_of_our_own_sees_a_planted_fault(
 
 
 def test_the_checks_of_indexes_and_deployments_see_planted_faults_too() -> None:
-    assert planted(lambda job, _: job["metadata"].update(name="a" * 63), name="verify") == {
-        "Job: the host name of a pod is too long"
-    }
-    assert planted(lambda _, pod: pod.update(restartPolicy="Never"), name="workspace") == {
-        "Deployment: its pods must restart"
-    }
+    assert planted(lambda job, _: job["metadata"].update(name="a" * 63), name="verify") == wording(
+        {"Job: the host name of a pod is too long"}
+    )
+    assert planted(lambda _, pod: pod.update(restartPolicy="Never"), name="workspace") == wording(
+        {"Deployment: its pods must restart"}
+    )
     assert planted(
         lambda each, _: each["spec"]["selector"]["matchLabels"].update(a="b"), name="workspace"
-    ) == {"Deployment: its selector does not select its own pods"}
+    ) == wording({"Deployment: its selector does not select its own pods"})
     claim = workload_of(full(), "storage")
     claim["spec"]["resources"]["requests"]["storage"] = "much"
-    assert faults([claim]) == {"PersistentVolumeClaim: storage: much is no quantity"}
+    assert faults([claim]) == wording({"PersistentVolumeClaim: storage: much is no quantity"})
 
 
 def test_a_job_is_started_again_after_a_preemption_and_not_after_a_wrong_command_line() -> None:

@@ -108,10 +108,9 @@ def test_a_month_of_nothing_says_so() -> None:
 
     assert page.charts == ()
     assert [each.id for each in page.tables] == ["bill"]
-    assert [(figure.value, figure.note) for figure in page.figures] == [
-        ("0.0 s", "0 runs"),
-        ("unknown", "of it at 70 % utilisation or more"),
-    ]
+    assert [(figure.value, figure.note) for figure in page.figures] == wording(
+        [("0.0 s", "0 runs"), ("unknown", "of it at 70 % utilisation or more")]
+    )
 
 
 def test_one_month_is_no_trend() -> None:

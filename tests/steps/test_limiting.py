@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import PriceListError, UsageError
@@ -113,8 +114,10 @@ def test_a_cost_that_cannot_be_told_is_refused(prices: Path, launch: Launch, nam
 
 
 def test_a_cost_without_prices_is_refused(prices: Path) -> None:
-    with pytest.raises(UsageError, match="needs a price list"):
+    with pytest.raises(UsageError) as caught:
         choose_limits(LimitOptions(max_cost=1), LAUNCH, OUTSIDE)
+
+    assert str(caught.value) == wording("--max-cost needs a price list")
     with pytest.raises(PriceListError, match="no price for NVIDIA T4"):
         choose_limits(
             LimitOptions(max_cost=1, prices=prices), replace(LAUNCH, gpu_uuids=("GPU-c",)), OUTSIDE

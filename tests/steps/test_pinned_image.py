@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, RegistryError, UsageError
@@ -18,6 +19,7 @@ from snapenv.workflows.push import Push, push
 from tests.fakes import DESCRIBED, FakeTask
 from tests.render.workloads import IMAGE
 from tests.samples import TAG, sample_lock, sample_snapshot
+from tests.steady import steady
 from tests.workflows.services import EngineWithBase, FakeRegistry, NoEngine, remote, services
 
 if TYPE_CHECKING:
@@ -80,8 +82,12 @@ def test_what_the_registry_has_of_another_build_is_not_this_image() -> None:
         images={NAME.tagged: remote(name=f"{NAME}@sha256:{'7' * 64}")}, answers=("localhost",)
     )
 
-    with pytest.raises(NotFoundError, match="is on this machine alone"):
+    with pytest.raises(NotFoundError) as caught:
         pin(TAG, holding(), registry=registry)
+
+    assert steady(caught.value) == wording(
+        "localhost:5000/team/env:train-yolov8.4.190-base-cu130 is on this machine alone: no registry has given it a digest, and no other machine can pull it"
+    )
 
 
 def test_a_digest_of_containerd_s_own_counts_only_where_the_registry_has_it() -> None:
@@ -90,8 +96,12 @@ def test_a_digest_of_containerd_s_own_counts_only_where_the_registry_has_it() ->
     engine.described = replace(DESCRIBED, containerd_store=True)
     served = remote(name=f"{NAME}@sha256:{'7' * 64}", labels=LABELS, diff_ids=OURS.diff_ids)
 
-    with pytest.raises(NotFoundError, match="is on this machine alone"):
+    with pytest.raises(NotFoundError) as caught:
         pin(TAG, engine, registry=FakeRegistry(answers=("localhost",)))
+
+    assert steady(caught.value) == wording(
+        "localhost:5000/team/env:train-yolov8.4.190-base-cu130 is on this machine alone: no registry has given it a digest, and no other machine can pull it"
+    )
 
     registry = FakeRegistry(images={NAME.tagged: served}, answers=("localhost",))
     assert pin(TAG, engine, registry=registry).ref == NAME.at(f"sha256:{'7' * 64}")
@@ -140,8 +150,12 @@ def test_a_snapshot_in_a_registry_is_of_the_image_that_is_named_too(tmp_path: Pa
     pinned = pin(str(NAME), engine, image=IMAGE, registry=registry)
 
     assert (pinned.ref, pinned.snapshot) == (IMAGE, sample_snapshot().digest)
-    with pytest.raises(UsageError, match="is not an image that another machine can pull"):
+    with pytest.raises(UsageError) as caught:
         pin(str(NAME), engine, registry=registry)
+
+    assert steady(caught.value) == wording(
+        "localhost:5000/team/env:train-yolov8.4.190-base-cu130 is not an image that another machine can pull"
+    )
 
 
 def test_a_registry_that_does_not_answer_is_no_image_that_was_never_pushed() -> None:

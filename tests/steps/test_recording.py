@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.causes import Cause
@@ -191,7 +192,7 @@ def test_what_was_not_started_is_a_failure_of_no_time(place: Place) -> None:
 
     (written,) = place.written()
     assert (written.exit_code, written.failure, written.duration_ms) == (125, "start", 0)
-    assert written.cause == "it did not start"
+    assert written.cause == wording("it did not start")
     assert list_records(place.folder / "state") == ()
 
 

@@ -306,7 +306,9 @@ def test_what_is_an_improvement_may_be_said_in_the_losss_own_unit(watching: Watc
         watching.write(rows, minute=2 * epoch)
         watching.look(2 * epoch + 0.2)
 
-    assert watching.started[0][6].startswith("its best loss improved by less than 0.5 in ")
+    assert watching.started[0][6] == wording(
+        "its best loss improved by less than 0.5 in 0.333 h, and no GPU was used at more than 10 %"
+    )
 
 
 def test_with_warn_a_training_is_only_warned_of_once(watching: Watching) -> None:

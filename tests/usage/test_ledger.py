@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.errors import (
     LedgerError,
@@ -19,6 +20,7 @@ from snapenv.errors import (
 from snapenv.model.usage import Beat, Correction, EpochRow, MachineGpu
 from snapenv.usage import ledger as ledger_module
 from snapenv.usage.ledger import Ledger, ledger_path, open_ledger
+from tests.steady import steady
 from tests.usage.values import (
     GPU_MODEL,
     GPU_UUID,
@@ -317,8 +319,12 @@ def test_a_row_that_was_written_by_hand_is_named_by_its_table(ledger: Ledger) ->
     ledger.put_run(RUN)
     change(ledger.path, "update run set source = 'sacct'")
 
-    with pytest.raises(LedgerError, match=r"a row in run .*source"):
+    with pytest.raises(LedgerError) as caught:
         ledger.run(KEY)
+
+    assert steady(caught.value) == wording(
+        "TMP/state/usage.sqlite3 has a row in run that no snapenv writes: Invalid enum value 'sacct' - at `$.source`"
+    )
 
 
 def test_a_number_that_the_ledger_cannot_hold_leaves_nothing(ledger: Ledger) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import PriceListError
@@ -174,7 +175,7 @@ def test_failures_are_put_together_by_cause_the_dearest_first() -> None:
         ("memory", 2, 3, 9_000_000),
         ("crash", 1, 1, 3_000_000),
     ]
-    assert failures[1].example == "the memory is full"
+    assert failures[1].example == wording("the memory is full")
 
 
 def test_corrections_gaps_and_runs_that_go_on_are_told() -> None:

@@ -137,7 +137,7 @@ def test_promtool_blames_nothing_but_the_labels_of_dcgm_exporter() -> None:
     done = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
 
     blamed = {line.partition(" ")[2] for line in done.stderr.splitlines()}
-    assert blamed == {"label names should be written in 'snake_case' not 'camelCase'"}
+    assert blamed == wording({"label names should be written in 'snake_case' not 'camelCase'"})
     assert all(line.startswith("snapenv_gpu_") for line in done.stderr.splitlines())
 
 

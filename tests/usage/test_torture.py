@@ -14,10 +14,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.errors import LedgerError, WriteError
 from snapenv.usage.ledger import open_ledger
 from tests.small_disk import mounted
+from tests.steady import steady
 from tests.usage.values import KEY, sample_run_gpu, sample_usage_run
 
 if TYPE_CHECKING:
@@ -136,8 +138,12 @@ def test_a_full_disk_stops_the_writing_until_there_is_room(small_disk: Path) -> 
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(600_000))
     with open_ledger(path) as ledger:
-        with pytest.raises(WriteError, match=r"usage\.sqlite3: database or disk is full"):
+        with pytest.raises(WriteError) as caught:
             fill(ledger, written)
+
+        assert steady(caught.value) == wording(
+            "the ledger of usage cannot be written: TMP/disk/usage.sqlite3: database or disk is full"
+        )
         with pytest.raises(WriteError):
             ledger.change_run("0", exit_code=9)
         assert len(ledger.runs(0, 2**62)) == len(written) > 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.model.conda import CondaEnvironment, CondaPackage
@@ -93,10 +94,12 @@ def test_a_prefix_and_no_prefix_are_not_the_same() -> None:
 def test_a_proof_names_each_package_that_differs() -> None:
     other = replace(ZLIB, build="h2_0")
 
-    assert failing(of(ZLIB, PYTHON), of(other, PYTHON)) == [
-        ("conda", "2 packages of conda, 0 different", "2 packages of conda, 1 different"),
-        ("conda.zlib", "zlib (conda) 1.3 h1_0", "zlib (conda) 1.3 h2_0"),
-    ]
+    assert failing(of(ZLIB, PYTHON), of(other, PYTHON)) == wording(
+        [
+            ("conda", "2 packages of conda, 0 different", "2 packages of conda, 1 different"),
+            ("conda.zlib", "zlib (conda) 1.3 h1_0", "zlib (conda) 1.3 h2_0"),
+        ]
+    )
 
 
 def test_a_proof_of_no_conda_has_no_check_of_it() -> None:

@@ -37,7 +37,9 @@ def test_those_of_another_device_are_told_so() -> None:
 
     assert losses
     assert losses.devices == ("cpu", "NVIDIA H200")
-    assert losses_words(losses).endswith("; they are of two machines (cpu and NVIDIA H200)")
+    assert losses_words(losses) == wording(
+        "losses different from step 2, by at most 1.0e+00; they are of two machines (cpu and NVIDIA H200)"
+    )
 
 
 def test_a_loss_that_is_no_number_is_absent() -> None:
@@ -47,9 +49,9 @@ def test_a_loss_that_is_no_number_is_absent() -> None:
 
     assert losses
     assert (losses.after[0], losses.largest_relative_difference) == (None, None)
-    assert losses_words(losses) == "losses different from step 1, not all comparable"
+    assert losses_words(losses) == wording("losses different from step 1, not all comparable")
 
 
 def test_without_a_training_there_is_nothing_to_compare() -> None:
     assert losses_side_by_side((None, FACTS), (BEFORE, FACTS)) is None
-    assert losses_words(None) == "no losses to compare"
+    assert losses_words(None) == wording("no losses to compare")

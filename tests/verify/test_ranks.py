@@ -213,7 +213,9 @@ def test_several_ranks_are_asked_for_by_naming_several(device: str, gpus: int, r
 def test_who_passed_the_fewest_marks_is_behind() -> None:
     marks = [Mark(9, "step 2: wait for all"), Mark(8, "step 2: forward")]
 
-    assert find_behind(marks, 60) == Missing((1,), "step 2: forward", "nothing happened for 60 s")
+    assert find_behind(marks, 60) == Missing(
+        (1,), "step 2: forward", wording("nothing happened for 60 s")
+    )
     assert find_behind([marks[0]] * 2, 60).ranks == ()
 
 
@@ -223,6 +225,6 @@ def test_who_was_killed_is_the_cause_and_not_who_lost_it() -> None:
     lost = {0: (1.0, "RuntimeError: connection reset")}
 
     assert find_ended(marks, {0: 1, 1: -9}, lost).ranks == (1,)
-    assert find_ended(marks, {0: 1, 1: -9}, lost).why == "it was killed by SIGKILL"
+    assert find_ended(marks, {0: 1, 1: -9}, lost).why == wording("it was killed by SIGKILL")
     both = {**lost, 1: (0.5, "OutOfMemoryError")}
     assert find_ended(marks, {0: 1, 1: 1}, both) == Missing((1,), "step 2: forward", both[1][1])

@@ -318,7 +318,9 @@ print(other.recv(4).decode())
     before, after, pair = run_with(program, code).splitlines()
 
     assert before == ",".join(["reached"] * 4)
-    assert after == ",".join(["the smoke-train has no network"] * 4)
+    assert after == wording(
+        "the smoke-train has no network,the smoke-train has no network,the smoke-train has no network,the smoke-train has no network"
+    )
     assert pair == "here"
 
 

@@ -114,7 +114,9 @@ def test_reasons_that_the_capture_had_too_explain_nothing() -> None:
 def test_figures_that_one_side_does_not_have_explain_nothing() -> None:
     names = ("loading_share", "gpu_utilization", "clock_mhz", "power_limit_w", "pcie", "cpu_count")
 
-    assert "No figure explains it" in fix(**dict.fromkeys(names))
+    assert fix(**dict.fromkeys(names)) == wording(
+        "No figure explains it: look for other programs with nvidia-smi and top."
+    )
 
 
 def test_the_two_surest_causes_are_told() -> None:

@@ -4,6 +4,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import (
@@ -25,6 +26,7 @@ from snapenv.workflows.restore import Restore, restore
 from snapenv.workflows.show import show
 from tests.fakes import FakeEngine, FakeTask, SilentProgress
 from tests.samples import TAG, sample_facts, sample_snapshot
+from tests.steady import steady
 from tests.workflows.services import services as usual
 from tests.workflows.services import target
 
@@ -250,9 +252,12 @@ def test_a_delta_of_a_base_that_is_gone_is_refused(engine: FakeEngine, tmp_path:
     for name in [name for name in engine.images if "nvidia/pytorch" in name]:
         del engine.images[name]
 
-    with pytest.raises(BaseError, match="the base image of .* is not here: localhost:5000/nvidia"):
+    with pytest.raises(BaseError) as caught:
         export(by_tag(tmp_path / "a", delta=True), services(engine))
 
+    assert steady(caught.value) == wording(
+        "the base image of localhost:5000/team/env:train-yolov8.4.190-base-cu130 is not here: localhost:5000/nvidia/pytorch:25.10-py3@sha256:DIGEST"
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -309,9 +314,12 @@ def test_an_image_that_is_not_the_archives_gets_no_name(
     export(by_tag(tmp_path / "a"), services(engine))
     changing = Changing(served=other.served, remote=other.remote)
 
-    with pytest.raises(ArchiveError, match="the engine made sha256:.* of it"):
+    with pytest.raises(ArchiveError) as caught:
         import_archive(file(tmp_path / "a"), services(changing))
 
+    assert steady(caught.value) == wording(
+        "TMP/a is not what snapenv export writes: the engine made sha256:DIGEST of it"
+    )
     assert changing.images == {}
 
 
@@ -321,9 +329,12 @@ def test_a_snapshot_that_the_image_does_not_name_is_not_exported(
     image = engine.images[f"{REPOSITORY}:{TAG}"]
     engine.images[f"{REPOSITORY}:{TAG}"] = replace(image, labels={SNAPSHOT_LABEL: "sha256:x"})
 
-    with pytest.raises(SnapshotDamagedError, match="says it holds snapshot sha256:x"):
+    with pytest.raises(SnapshotDamagedError) as caught:
         export(by_tag(tmp_path / "a"), services(engine))
 
+    assert steady(caught.value) == wording(
+        "localhost:5000/team/env:train-yolov8.4.190-base-cu130 says it holds snapshot sha256:x, and holds sha256:DIGEST"
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -332,9 +343,12 @@ def test_an_engine_that_fails_while_it_saves_leaves_no_file(
 ) -> None:
     engine.layers = dict.fromkeys(engine.layers, b"other")
 
-    with pytest.raises(EngineError, match="gave other bytes for layer"):
+    with pytest.raises(EngineError) as caught:
         export(by_tag(tmp_path / "a"), services(engine))
 
+    assert steady(caught.value) == wording(
+        "the Docker engine gave other bytes for layer sha256:DIGEST than it has"
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.attest.statement import read_verification
@@ -31,6 +32,7 @@ from snapenv.workflows.show import show
 from snapenv.workflows.verify import Verify, verify
 from tests.attest.keys import write_keys
 from tests.samples import TAG, sample_facts, sample_fingerprint, sample_lock, sample_snapshot
+from tests.steady import steady
 from tests.workflows.services import (
     REGISTRY,
     REPOSITORY,
@@ -233,7 +235,9 @@ def test_an_image_that_was_never_pushed_is_not_attested(folder: Path) -> None:
     with pytest.raises(NotFoundError) as caught:
         verify(request, services(engine))
 
-    assert "on this machine alone" in caught.value.message
+    assert steady(caught.value.message) == wording(
+        "localhost:5000/team/env:train-yolov8.4.190-base-cu130 is on this machine alone"
+    )
 
 
 def test_a_snapshot_folder_cannot_be_required_to_be_verified(world: World, folder: Path) -> None:

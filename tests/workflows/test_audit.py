@@ -123,7 +123,9 @@ def test_no_advisory_is_a_yes(tmp_path: Path) -> None:
 
     assert done.exit_code == 0
     assert done.result.advisories == ()
-    assert done.lines[0].startswith("no advisory, of 7 packages")
+    assert done.lines[0].replace(str(tmp_path), "TMP") == wording(
+        "no advisory, of 7 packages, in https://osv.example.com"
+    )
 
 
 def test_packages_of_conda_are_told_to_be_in_no_database(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tests.samples import (
     sample_lock,
     sample_snapshot,
 )
+from tests.steady import steady
 from tests.workflows.services import REGISTRY, EngineWithBase, FakeRegistry, services, target
 
 if TYPE_CHECKING:
@@ -186,7 +187,9 @@ def test_a_registry_that_has_none_of_them_changes_no_rank(folder: Path) -> None:
 
     assert listed(outcome)[0].image == f"{MIRRORED}:26.02-py3"
     (warning,) = outcome.warnings
-    assert warning.startswith("the registry has none of the first 8: there is no ")
+    assert steady(warning) == wording(
+        "the registry has none of the first 8: there is no localhost:5000/nvidia/pytorch:26.02-py3 for amd64"
+    )
 
 
 def test_what_a_remote_image_says_beats_the_catalogue(folder: Path) -> None:

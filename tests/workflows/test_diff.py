@@ -6,7 +6,12 @@ import pytest
 from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
-from snapenv.errors import EnvironmentMissingError, InterpreterError, NotFoundError
+from snapenv.errors import (
+    EnvironmentMissingError,
+    InterpreterError,
+    NotFoundError,
+    SnapshotDamagedError,
+)
 from snapenv.lock.store import write_snapshot
 from snapenv.model.outcome import Difference
 from snapenv.model.results import DiffResult, DiffSide
@@ -20,6 +25,7 @@ from tests.samples import (
     sample_hardware,
     sample_snapshot,
 )
+from tests.steady import steady
 from tests.workflows.services import BASE, REGISTRY, REPOSITORY, EngineWithBase, services, target
 
 if TYPE_CHECKING:
@@ -160,8 +166,10 @@ def test_every_file_is_read_anew_only_where_that_is_asked_for(venv: Path, *, reh
 def test_a_snapshot_that_holds_a_python_too_is_a_snapshot(folder: Path, venv: Path) -> None:
     (venv / "SHA256SUMS").touch()
 
-    with pytest.raises(Exception, match="SHA256SUMS is not of its form"):
+    with pytest.raises(SnapshotDamagedError) as caught:
         diff(between(folder, venv), services())
+
+    assert steady(caught.value) == wording("TMP/venv/SHA256SUMS is not of its form")
 
 
 @pytest.mark.parametrize("name", ["gone/bin/python", "/gone/bin/python3.11"])

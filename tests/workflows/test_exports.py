@@ -233,4 +233,7 @@ def test_an_engine_without_a_gpu_is_refused_before_anything_is_trained(
 def test_a_format_that_is_not_known_is_refused() -> None:
     error = Command().error("usage", "verify", "some-tag", "--exports", "onnx,tflite")
 
-    assert "'tflite' is not one of 'torchscript', 'onnx', 'openvino', 'engine'" in error
+    assert error == wording("""\
+error: Invalid value for '--exports': 'tflite' is not one of 'torchscript', 'onnx', 'openvino', 'engine'.
+hint: See snapenv --help.
+""")

@@ -119,7 +119,7 @@ def test_a_device_that_is_asked_for_counts() -> None:
 def test_an_image_without_our_label_is_unknown() -> None:
     found = row(here(registry(image(labels={SNAPSHOT_LABEL: "sha256:abc"}))))
 
-    assert (found.runs, found.reason) == ("unknown", "its labels do not say what it needs")
+    assert (found.runs, found.reason) == wording(("unknown", "its labels do not say what it needs"))
 
 
 def test_layers_that_are_here_are_not_to_be_pulled() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import (
@@ -25,6 +26,7 @@ from snapenv.workflows.pull import Pull, pull
 from snapenv.workflows.push import Push, push
 from snapenv.workflows.restore import Restore, restore
 from tests.samples import TAG, sample_lock, sample_snapshot
+from tests.steady import steady
 from tests.workflows.services import (
     NAME,
     REGISTRY,
@@ -196,4 +198,6 @@ def test_a_snapshot_that_is_another_than_its_manifest_says_is_refused(team: Team
     with pytest.raises(SnapshotDamagedError) as caught:
         pull(Pull(ref=NAME, repository="snapenv"), team.services)
 
-    assert caught.value.message.startswith(f"{NAME} says it holds snapshot")
+    assert steady(caught.value.message) == wording(
+        "localhost:5000/team/env:train-yolov8.4.190-base-cu130 says it holds snapshot sha256:DIGEST, and holds sha256:DIGEST"
+    )

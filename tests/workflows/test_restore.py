@@ -39,6 +39,7 @@ from tests.samples import (
     sample_lock,
     sample_snapshot,
 )
+from tests.steady import steady
 from tests.workflows.services import (
     BASE,
     REGISTRY,
@@ -140,7 +141,9 @@ def test_what_differs_is_a_no_that_names_it(engine: EngineWithBase) -> None:
     assert outcome.exit_code == 1
     assert "distribution.numpy" in failed
     assert outcome.verdict is not None
-    assert outcome.verdict.summary.startswith(f"{REPOSITORY}:{TAG} is not {TAG}: numpy is 1.0")
+    assert steady(outcome.verdict.summary) == wording(
+        "localhost:5000/team/env:train-yolov8.4.190-base-cu130 is not train-yolov8.4.190-base-cu130: numpy is 1.0, not 2.4.6"
+    )
 
 
 def test_an_entrypoint_that_starts_no_command_is_a_no_of_the_image(engine: EngineWithBase) -> None:
@@ -505,8 +508,12 @@ def test_an_image_that_names_another_snapshot_than_it_holds_is_refused(
     name = f"{REPOSITORY}:{TAG}"
     engine.images[name] = replace(engine.images[name], labels={"io.snapenv.snapshot": "sha256:1"})
 
-    with pytest.raises(SnapshotDamagedError, match="says it holds snapshot sha256:1"):
+    with pytest.raises(SnapshotDamagedError) as caught:
         restore(by_tag(), services(engine))
+
+    assert steady(caught.value) == wording(
+        "localhost:5000/team/env:train-yolov8.4.190-base-cu130 says it holds snapshot sha256:1, and holds sha256:DIGEST"
+    )
 
 
 def test_the_venv_engine_installs_the_lock_with_its_python(folder: Path) -> None:
@@ -543,7 +550,9 @@ def test_a_running_container_is_looked_into_in_the_place_of_its_image(
     outcome = verify(to_verify(container="work"), services(engine))
 
     assert outcome.verdict is not None
-    assert outcome.verdict.summary.startswith(f"container work is not {TAG}: numpy is 1.0")
+    assert outcome.verdict.summary == wording(
+        "container work is not train-yolov8.4.190-base-cu130: numpy is 1.0, not 2.4.6"
+    )
 
 
 def test_a_proof_is_counted(engine: EngineWithBase, tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ def test_a_run_is_continued_and_its_record_says_of_what(
     assert (first.resumed_from, first.training) == ("first", str(training))
     assert (second.resumed_from, second.training) == (first.run, str(training))
     assert first.launch.argv[-1] == second.launch.argv[-1] == str(training)
-    assert said[0].startswith("exit code 137: it was killed")
+    assert said[0] == wording(
+        "exit code 137: it was killed: by docker kill, by a stop after its grace time, or by somebody here"
+    )
     assert said[2] == f"restart 1 of 3, from {training}: run {second.run}"
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv_workspace import served, ssh
 from snapenv_workspace.events import changed_epochs, find_results, parse_results
@@ -81,8 +82,12 @@ def test_what_ends_is_started_again_and_a_signal_ends_all(tmp_path: Path) -> Non
     )
     with process:
         assert process.stderr
-        assert "jupyter ended with 3; again in 1 s" in process.stderr.readline()
-        assert "jupyter ended with 3; again in 3 s" in process.stderr.readline()
+        assert process.stderr.readline().replace(str(tmp_path), "TMP") == wording(
+            "workspace: jupyter ended with 3; again in 1 s\n"
+        )
+        assert process.stderr.readline().replace(str(tmp_path), "TMP") == wording(
+            "workspace: jupyter ended with 3; again in 3 s\n"
+        )
         process.terminate()
 
     assert process.returncode == 0
