@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from posixpath import dirname
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
 
@@ -73,22 +73,7 @@ def plan_overlay(
     """
     minor = environment.interpreter.minor
     edited, missing = (
-        {
-            place_in_environment(package.name, path, minor)
-            for package in packages
-            for path in _listed(package.files, what)
-        }
-        | {
-            name
-            for package in environment.distributions
-            if package.files and package.origin != "base"
-            for path in _listed(package.files, what)
-            for name in (place_in_environment(package.name, path, minor),)
-            if package.name in pinned
-            or name.startswith("prefix/bin/")
-            or path in package.files.placeholders
-        }
-        for what in ("edited", "missing")
+        _changed_places(environment, pinned, packages, what) for what in ("edited", "missing")
     )
     owners: tuple[Distribution | CondaPackage, ...] = (*environment.distributions, *packages)
     untracked = {
@@ -160,6 +145,32 @@ def make_overlay(plan: OverlayPlan, files: Mapping[str, CarriedFile]) -> Mapping
         f"{OVERLAY}/index.json": index.encode(),
         APPLY_OVERLAY: _SCRIPT.read_bytes(),
         **{f"{OVERLAY}/{digest}": contents[digest] for digest in sorted(contents)},
+    }
+
+
+def _changed_places(
+    environment: Environment,
+    pinned: Collection[str],
+    packages: Sequence[CondaPackage],
+    what: Literal["edited", "missing"],
+) -> set[str]:
+    """Return where files were edited, or are missing, that would come back as they were."""
+    minor = environment.interpreter.minor
+    return {
+        place_in_environment(package.name, path, minor)
+        for package in packages
+        for path in _listed(package.files, what)
+    } | {
+        place
+        for package in environment.distributions
+        if package.files and package.origin != "base"
+        for path in _listed(package.files, what)
+        if (place := place_in_environment(package.name, path, minor))
+        and (
+            package.name in pinned
+            or place.startswith("prefix/bin/")
+            or path in package.files.placeholders
+        )
     }
 
 

@@ -72,19 +72,10 @@ def lock_packages(
         cut_scripts={name: pin.wheel.cut_scripts for name, pin in on_index.pinned.items()},
         packages=facts.conda.packages if facts.conda else (),
     )
-    carried = carry(
-        Travelling(
-            distributions=own,
-            plan=plan,
-            facts=facts,
-            beside=options.beside,
-            into=options.into,
-        ),
-        fetch,
-        services,
-        allow=options.allow,
-        anew=options.anew,
+    travelling = Travelling(
+        distributions=own, plan=plan, facts=facts, beside=options.beside, into=options.into
     )
+    carried = carry(travelling, fetch, services, allow=options.allow, anew=options.anew)
     plan = replace(plan, files=tuple(sorted(carried.files)))
     tools = (on_index.uv, *((on_index.rattler,) if on_index.rattler else ()))
     wheels = (*(pin.wheel for pin in on_index.pinned.values()), *tools)

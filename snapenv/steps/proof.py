@@ -94,16 +94,23 @@ def proof_outcome(  # noqa: PLR0913 - all but four by name
     if attest:
         attached = attest(proved, at)
         outcome = replace(outcome, result=replace(outcome.result, attached=attached))
-    verdict = LastVerdict(ok=proved.verdict.ok, tier=proved.tier, at=at)
-    keep_verdict(services.state, snapshot.digest, verdict)
-    if runnable.result.path and proved.verdict.ok:
-        venv = ProvedVenv(tag=snapshot.lock.tag, snapshot=snapshot.digest)
-        keep_proved_venv(Path(runnable.result.path).absolute(), venv, services)
+    _keep(snapshot, runnable, proved, at, services)
     if request.report:
         where = f"{request.engine}, {runnable.name}"
         report = _report(snapshot, proved, outcome, restored_in=where, now=now)
         write_report(request.report, report, services.secrets())
     return outcome
+
+
+def _keep(
+    snapshot: Snapshot, runnable: Runnable, proved: Proved, at: str, services: Services
+) -> None:
+    """Remember the verdict for the snapshot, and for a venv that passed, what it is."""
+    verdict = LastVerdict(ok=proved.verdict.ok, tier=proved.tier, at=at)
+    keep_verdict(services.state, snapshot.digest, verdict)
+    if runnable.result.path and proved.verdict.ok:
+        venv = ProvedVenv(tag=snapshot.lock.tag, snapshot=snapshot.digest)
+        keep_proved_venv(Path(runnable.result.path).absolute(), venv, services)
 
 
 def _report(

@@ -72,6 +72,15 @@ class Proved(Struct, frozen=True, kw_only=True):
     exports: tuple[Export, ...] = ()  # in the order in which they were asked for
 
 
+class _Trained(Struct, frozen=True, kw_only=True):
+    """What a smoke-train adds to a proof; nothing where there was none."""
+
+    checks: tuple[Check, ...] = ()
+    tier: Tier | None = None
+    fingerprint: Fingerprint | None = None
+    energy: tuple[str, ...] = ()
+
+
 def prove_image(image: Image, target: Target, lock: Lock, services: Services) -> tuple[Check, ...]:
     """Look into an image that is new here, and compare it with a lock."""
     with services.progress.task(_COMPARING):
@@ -124,6 +133,41 @@ def prove(  # noqa: PLR0913 - all but two by name
         )
     facts, notes = _inspect(runnable, services, existed=existed, rehash=rehash)
     require_gpu(exports, facts, runnable)
+    checks = _compare_with_lock(runnable, lock, facts, services)
+    tried = try_exports_of(runnable, exports, facts, services) if exports else ()
+    checks = (*checks, *export_checks(tried, baseline))
+    passed = (
+        f"{runnable.name} is {lock.tag}" if existed else f"{lock.tag} is back in {runnable.name}"
+    )
+    if smoke is False or baseline is None:
+        passed, trained = f"{passed}: verified without a smoke-train", _Trained()
+    else:
+        trained = _train(runnable, lock, baseline, facts, checks, services)
+    checks = (*checks, *trained.checks)
+    return Proved(
+        checks=checks,
+        verdict=judge(
+            (*runnable.checked, *checks),
+            passed=passed,
+            failed=f"{runnable.name} is not {lock.tag}",
+            tier=trained.tier,
+            diff=diff,
+        ),
+        facts=facts,
+        tier=trained.tier,
+        fingerprint=trained.fingerprint,
+        baseline=baseline,
+        limits=tier_limits(trained.tier) if trained.tier else None,
+        energy=trained.energy,
+        notes=notes,
+        exports=tried,
+    )
+
+
+def _compare_with_lock(
+    runnable: Runnable, lock: Lock, facts: Facts, services: Services
+) -> tuple[Check, ...]:
+    """Compare the facts; an image without a difference is known as the lock's from now on."""
     compared = (
         replace(check, actual=f"{check.actual}, of {runnable.base_python}")
         if check.topic == "python" and not check.ok and runnable.base_python
@@ -133,50 +177,33 @@ def prove(  # noqa: PLR0913 - all but two by name
     checks = (*_entrypoint(runnable.image, services), *compared)
     if runnable.image and not any(check.fails for check in checks):
         keep_as_locked(runnable.image.id, services)
-    tried = try_exports_of(runnable, exports, facts, services) if exports else ()
-    checks = (*checks, *export_checks(tried, baseline))
-    about = (
-        f"{runnable.name} is {lock.tag}" if existed else f"{lock.tag} is back in {runnable.name}"
-    )
-    failed = f"{runnable.name} is not {lock.tag}"
-    proved = Proved(
-        checks=checks,
-        verdict=judge(
-            (*runnable.checked, *checks),
-            passed=f"{about}: verified without a smoke-train",
-            failed=failed,
-            diff=diff,
-        ),
-        facts=facts,
-        baseline=baseline,
-        notes=notes,
-        exports=tried,
-    )
-    if smoke is False or baseline is None:
-        return proved
+    return checks
+
+
+def _train(  # noqa: PLR0913, PLR0917 - both sides, and what is known of them
+    runnable: Runnable,
+    lock: Lock,
+    baseline: Fingerprint,
+    facts: Facts,
+    checks: tuple[Check, ...],
+    services: Services,
+) -> _Trained:
+    """Train, and compare with the capture's training; ``checks`` are those of the facts."""
     with services.progress.task("Smoke-train, for the proof") as task:
         actual = smoke_train(runnable.target, device=runnable.device, task=task)
     actual, of_ranks = _train_ranks(runnable, lock, facts, actual, services)
     same_packages = not any(check.fails for check in checks if check.topic in _PACKAGES)
     match = compare_fingerprints(baseline, actual, same_packages=same_packages)
-    trained = (
-        *checks,
-        fingerprint_check(match, facts=checks),
-        *_compare_trainings(
-            baseline, actual, (lock.hardware.system.cpu, facts.hardware.system.cpu)
-        ),
-        *_device(actual, facts, runnable),
-        *of_ranks,
-    )
-    return replace(
-        proved,
-        checks=trained,
-        verdict=judge(
-            (*runnable.checked, *trained), passed=about, failed=failed, tier=match.tier, diff=diff
+    cpus = (lock.hardware.system.cpu, facts.hardware.system.cpu)
+    return _Trained(
+        checks=(
+            fingerprint_check(match, facts=checks),
+            *_compare_trainings(baseline, actual, cpus),
+            *_device(actual, facts, runnable),
+            *of_ranks,
         ),
         tier=match.tier,
         fingerprint=actual,
-        limits=tier_limits(match.tier),
         energy=energy_lines(actual.speed) if actual.speed else (),
     )
 

@@ -91,9 +91,8 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
     if inspected is not answers:
         answers, learned = inspected, rank_bases(facts, _learn(catalogue, facts, inspected))
     shown = learned.candidates[: request.limit]
-    ranked = {
-        candidate.image.tag: answers.get(candidate.image.tag, _Answer()) for candidate in shown
-    }
+    tags = [candidate.image.tag for candidate in shown]
+    ranked = {tag: answers.get(tag, _Answer()) for tag in tags}
     result = BasesResult(
         snapshot=str(request.snapshot) if request.snapshot else None,
         site_packages=learned.site_packages,

@@ -64,14 +64,21 @@ def run(request: Run, services: Services, say: Callable[[str], None]) -> Handed:
         say(estimate)
     if request.detached:
         return Handed(exit_code=0, answer=start_launch(prepared, services).run)
+    return _run(prepared, services, say, restarts=request.restarts)
+
+
+def _run(
+    prepared: Prepared, services: Services, say: Callable[[str], None], *, restarts: int
+) -> Handed:
+    """Run in the foreground, and again after failures."""
     end = run_launch(prepared, services)
-    for number in range(1, request.restarts + 1):
+    for number in range(1, restarts + 1):
         if end is None or end.stopped or not end.exit_code:
             break
         say_end(end, say)
         prepared = _again(prepared, services)
         how = f"from {prepared.record.training}" if prepared.record.training else "from the start"
-        say(f"restart {number} of {request.restarts}, {how}: run {prepared.record.run}")
+        say(f"restart {number} of {restarts}, {how}: run {prepared.record.run}")
         end = run_launch(prepared, services)
     if end is None:
         run = prepared.record.run

@@ -72,7 +72,6 @@ def measure(options: dict[str, Any], folder: Path, began: float) -> dict[str, ob
     if watch:
         steps.on_count.append(watch.start)
     _train(options, steps, data, device=device, count=count)
-    trainer = steps.trainer
     if len(steps.step_ms) < options["steps"]:
         raise failures.PlanError(
             f"{len(steps.step_ms)} steps were measured, not {options['steps']}: the data holds "
@@ -82,15 +81,23 @@ def measure(options: dict[str, Any], folder: Path, began: float) -> dict[str, ob
     inference = None
     if options.get("inference"):
         _say("predict")
-        network = trainer.ema.ema if getattr(trainer, "ema", None) else trainer.model
-        inference = measure_inference(network.to(device), imgsz=options["imgsz"], device=device)
-    run = {
+        ema, model = getattr(steps.trainer, "ema", None), steps.trainer.model
+        network = (ema.ema if ema else model).to(device)
+        inference = measure_inference(network, imgsz=options["imgsz"], device=device)
+    run = {**_run(options, steps, device=device, began=began), "gpu": gpu}
+    return {"run": run, "inference": inference}
+
+
+def _run(options: dict[str, Any], steps: Steps, *, device: str, began: float) -> dict[str, object]:
+    """Return what was measured beside the GPU, with the options as ultralytics took them."""
+    trainer = steps.trainer
+    return {
         "options": {
             **{name: value for name, value in options.items() if name != "inference"},
             "workers": trainer.train_loader.num_workers,
             "batch": trainer.batch_size,
             "amp": bool(trainer.amp),
-            "device": "cpu" if device == "cpu" else wanted,
+            "device": "cpu" if device == "cpu" else options["device"],
             "channels_last": not all(each.is_contiguous() for each in trainer.model.parameters()),
         },
         "step_ms": [round(ms, 3) for ms in steps.step_ms],
@@ -98,12 +105,10 @@ def measure(options: dict[str, Any], folder: Path, began: float) -> dict[str, ob
         "losses": steps.losses,
         "phases": _shares(steps),
         "cpu": steps.cpu,
-        "gpu": gpu,
         "setup_ms": _setup_ms(steps, began),
         "validation_ms": _a_validated_image(steps, options),
         "host_memory_peak": steps.memory_peak,
     }
-    return {"run": run, "inference": inference}
 
 
 class _EnoughError(Exception):

@@ -7,10 +7,14 @@ https://docs.kernel.org/scheduler/sched-bwc.html for version 1
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _ROOT = Path("/sys/fs/cgroup")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -30,7 +34,7 @@ class Moment(NamedTuple):
 def read_moment() -> Moment:
     """Read the counters now."""
     used = os.times()
-    periods, throttled = _periods()
+    periods, throttled = count_periods(_groups())
     return Moment(
         wall_ms=time.perf_counter() * 1000,
         process_ms=(used.user + used.system) * 1000,
@@ -47,26 +51,29 @@ def describe(begin: Moment, end: Moment) -> dict[str, object]:
         "process_ms": round(end.process_ms - begin.process_ms, 1),
         "loaders_ms": round(max(end.loaders_ms - begin.loaders_ms, 0), 1),
         "available": len(os.sched_getaffinity(0)),
-        "quota": quota(),
+        "quota": quota(_groups()),
         "periods": _difference(begin.periods, end.periods),
         "throttled_periods": _difference(begin.throttled, end.throttled),
         "load_average": round(os.getloadavg()[0], 2),
     }
 
 
-def quota() -> float | None:
-    """Return how many CPUs the control group may use; None without a limit."""
-    for folder in _groups():
+def quota(groups: Iterable[Path]) -> float | None:
+    """Return how many CPUs the control group and those around it allow; None without a limit."""
+    return min(filter(None, map(_limit, groups)), default=None)
+
+
+def count_periods(groups: Iterable[Path]) -> tuple[int | None, int | None]:
+    """Return the periods of the group that limits the most, and in how many it held us up."""
+    for folder in sorted(groups, key=lambda group: _limit(group) or math.inf):
         try:
-            words = (folder / "cpu.max").read_text(encoding="ascii").split()
-            if words[0] != "max":
-                return int(words[0]) / int(words[1])
-        except (OSError, ValueError, IndexError):
-            pass
-        limit, period = (_number(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
-        if limit is not None and limit > 0 and period:
-            return limit / period
-    return None
+            lines = (folder / "cpu.stat").read_text(encoding="ascii").splitlines()
+        except OSError:
+            continue
+        counts = dict(line.split() for line in lines)
+        if "nr_periods" in counts:
+            return int(counts["nr_periods"]), int(counts["nr_throttled"])
+    return None, None
 
 
 def memory_bytes() -> int:
@@ -109,35 +116,38 @@ def _own_pages(pid: str) -> int:
 
 
 def _groups() -> list[Path]:
-    """Return where the files of this process's group may be: its own folder, and the mount's root.
+    try:
+        text = Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    return group_folders(text, _ROOT)
 
-    In a container the root is the group's own.
+
+def group_folders(text: str, root: Path) -> list[Path]:
+    """Return where the files of a group may be, then of each one around it, up to the mount.
+
+    ``text`` is that of ``/proc/self/cgroup``. In a container the mount is the group's own folder.
     """
     folders = []
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
+    for line in text.splitlines():
         _, names, path = line.split(":", 2)
-        if not names:
-            folders += [_ROOT / path.lstrip("/"), _ROOT]
-        elif "cpu" in names.split(","):
-            folders += [_ROOT / names / path.lstrip("/"), _ROOT / "cpu" / path.lstrip("/")]
-            folders += [_ROOT / names, _ROOT / "cpu"]
+        if names and "cpu" not in names.split(","):
+            continue
+        for mount in (root / names, root / "cpu") if names else (root,):
+            group = PurePosixPath(path.lstrip("/"))
+            folders += [mount / each for each in (group, *group.parents)]
     return folders
 
 
-def _periods() -> tuple[int | None, int | None]:
-    for folder in _groups():
-        try:
-            lines = (folder / "cpu.stat").read_text(encoding="ascii").splitlines()
-        except OSError:
-            continue
-        counts = dict(line.split() for line in lines)
-        if "nr_periods" in counts:
-            return int(counts["nr_periods"]), int(counts["nr_throttled"])
-    return None, None
+def _limit(group: Path) -> float | None:
+    try:
+        words = (group / "cpu.max").read_text(encoding="ascii").split()
+        if words[0] != "max":
+            return int(words[0]) / int(words[1])
+    except (OSError, ValueError, IndexError):
+        pass
+    limit, period = (_number(group / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    return limit / period if limit is not None and limit > 0 and period else None
 
 
 def _number(path: Path) -> int | None:

@@ -74,6 +74,7 @@ class Steps:
 
         trainer.preprocess_batch, trainer.optimizer_step = timed_preprocess, timed_step
         self._last = self._now()
+        self._count_from(0)
 
     def _begin(self, _trainer: Any) -> None:  # noqa: ANN401
         """Note that the batch of the next step is there."""
@@ -88,21 +89,21 @@ class Steps:
         self.losses.append(float(trainer.loss.detach()))
         now = self._now()
         self._say(f"step {len(self.losses)}")
-        if self._counts:
+        if self._began is not None:
             self.step_ms.append(now - self._last)
             self.memory_peak = max(self.memory_peak, cpu.memory_bytes())
             for hear in self.on_step:
                 hear(self.step_ms[-1])
         self._last = self._now()
-        if len(self.losses) == self._warmup:
+        self._count_from(len(self.losses))
+
+    def _count_from(self, step: int) -> None:
+        """Begin to count once the steps before are done."""
+        if step == self._warmup:
             self._began = cpu.read_moment()
             for begin in self.on_count:
                 begin()
             self._last = self._now()
-
-    @property
-    def _counts(self) -> bool:
-        return self._began is not None or self._warmup == 0
 
     def finish(self) -> None:
         """Sum up the CPU's time; called when the last step has ended."""
@@ -117,7 +118,7 @@ class Steps:
         self._mark = now
 
     def _add(self, phase: str, ms: float) -> None:
-        if self._counts:
+        if self._began is not None:
             self.phases_ms[phase] += ms
 
     def _now(self) -> float:
