@@ -102,7 +102,7 @@ def init(
     roles. What is there already stays, so it can be run again. Logins are made before, by whoever
     runs the server. A password is best kept in ~/.pgpass: the command line shows it to others.
     """
-    from snapenv.model.usage_team import ProjectMember, TeamGrants
+    from snapenv.model.usage import ProjectMember, TeamGrants
     from snapenv.workflows.usage_init import usage_init
 
     add = TeamGrants(

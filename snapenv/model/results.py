@@ -22,7 +22,7 @@ from snapenv.model.outcome import Check, Difference, Outcome, Result, Section, V
 from snapenv.model.snapshot import BaseFamily
 from snapenv.model.tuning import Tuning
 from snapenv.model.update import LossesSideBySide, Move
-from snapenv.model.usage_team import TeamGrants
+from snapenv.model.usage import TeamGrants
 
 
 class CaptureResult(Result, Struct, frozen=True, kw_only=True):

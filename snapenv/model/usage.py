@@ -237,3 +237,19 @@ class Beat(Struct, frozen=True, kw_only=True):
     boot_id: str  # of the kernel: another one after a restart of the machine
     pid: int
     ticks: int  # when the process started, in clock ticks since the boot: a PID is used again
+
+
+class ProjectMember(Struct, frozen=True, order=True):
+    """A login that may count its runs for a project, and sees all runs of it."""
+
+    login: str  # as PostgreSQL knows it
+    project: str  # as runs declare it
+
+
+class TeamGrants(Struct, frozen=True, kw_only=True):
+    """Who may do what, by login, in order."""
+
+    members: tuple[ProjectMember, ...] = ()  # see runs of their projects
+    managers: tuple[str, ...] = ()  # see sums by project and pseudonym
+    finance: tuple[str, ...] = ()  # see sums by project
+    services: tuple[str, ...] = ()  # hand over what others ran, for any project

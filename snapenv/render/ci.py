@@ -17,9 +17,9 @@ from msgspec import Struct
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
+from snapenv.docker_options import docker_run_options
 from snapenv.errors import UsageError
 from snapenv.model.rendering import Rendered, RenderedFile, TargetOptions
-from snapenv.render.docker_run import docker_run_options
 from snapenv.render.head import head_lines
 from snapenv.render.refuse import Grammar, matched, refuse_options
 from snapenv.templating import render_template

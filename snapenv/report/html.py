@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from snapenv.content import replace_file
 from snapenv.errors import WriteError
 from snapenv.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
-from snapenv.report.escaped import render_page
+from snapenv.report.printable import render_page
 from snapenv.report.view import make_page
 from snapenv.secrets.refuse import refuse_leaking_files
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from snapenv.model.outcome import Check, Verdict
-from snapenv.report.escaped import render_page
-from snapenv.report.printable import printable
+from snapenv.report.printable import printable, render_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,6 +1,7 @@
-"""A report of usage as its page shows it: figures, tables with bars, and graphs, all as text.
+"""A report of usage as one page that needs nothing else, for a phone, a desk and A4.
 
-Costs of one table are rounded together, so that its lines sum up to its last one.
+Figures, tables with bars and graphs reach the template as text, and every value is escaped. Costs
+of one table are rounded together, so that its lines sum up to its last one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from msgspec.structs import replace
 from snapenv.model.usage import BUCKETS, HOUR_MS
 from snapenv.money import to_cents
 from snapenv.report.amounts import cents, energy, mass, money, percent, time
+from snapenv.report.printable import render_page
 from snapenv.report.usage_charts import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
     Block,
     Graph,
     Kind,
@@ -53,6 +61,16 @@ _ROLES = {
     "member": "the runs of your projects",
     "manager": "sums of each group",
     "finance": "sums of each month",
+}
+
+
+_FRAME = {
+    "width": WIDTH,
+    "height": HEIGHT,
+    "left": LEFT,
+    "right": RIGHT,
+    "top": TOP,
+    "bottom": BOTTOM,
 }
 
 
@@ -105,6 +123,11 @@ class UsagePage(Struct, frozen=True, kw_only=True):
     charts: tuple[Chart, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
+
+
+def usage_html(result: UsageReportResult) -> bytes:
+    """Return the page in UTF-8; the same report gives the same bytes."""
+    return render_page("usage.html.j2", v=make_usage_page(result), frame=_FRAME)
 
 
 def make_usage_page(result: UsageReportResult) -> UsagePage:

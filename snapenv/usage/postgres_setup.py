@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from snapenv.errors import LedgerError, NotFoundError
 from snapenv.model.results import UsageInitResult
-from snapenv.model.usage_team import ProjectMember, TeamGrants
+from snapenv.model.usage import ProjectMember, TeamGrants
 from snapenv.usage import postgres_schema as schema
 from snapenv.usage.postgres import check_version, connect, place_of, run_own, translated
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapenv.model.outcome import Outcome
-from snapenv.model.usage_team import ProjectMember, TeamGrants
+from snapenv.model.usage import ProjectMember, TeamGrants
 from snapenv.usage.postgres_setup import set_up
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from snapenv.model.outcome import Outcome
 from snapenv.model.usage_report import By, UsageReportResult
 from snapenv.report.document import outcome_json
 from snapenv.report.usage_csv import usage_csv
-from snapenv.report.usage_page import usage_html
 from snapenv.report.usage_text import usage_lines
+from snapenv.report.usage_view import usage_html
 from snapenv.secrets.refuse import refuse_leaking_files
 from snapenv.sizes import counted
 from snapenv.steps.price_list import find_prices

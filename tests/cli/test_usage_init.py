@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from snapenv.errors import LedgerVersionError
-from snapenv.model.usage_team import ProjectMember, TeamGrants
+from snapenv.model.usage import ProjectMember, TeamGrants
 from snapenv.usage import postgres_schema
 from tests.command import Command
 from tests.engines.postgres import GUARDED, SUPERUSER

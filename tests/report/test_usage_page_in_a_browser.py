@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapenv.report.usage_page import usage_html
+from snapenv.report.usage_view import usage_html
 from tests.engines.page import open_page
 from tests.report.usage_reports import hostile, nothing, team_month, without_prices
 

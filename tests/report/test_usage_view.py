@@ -7,8 +7,7 @@ from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.model.usage_report import UsageRow
-from snapenv.report.usage_page import usage_html
-from snapenv.report.usage_view import Table, UsagePage, make_usage_page
+from snapenv.report.usage_view import Table, UsagePage, make_usage_page, usage_html
 from tests.report.usage_reports import (
     HOSTILE,
     hostile,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from snapenv.model.usage_team import ProjectMember, TeamGrants
+from snapenv.model.usage import ProjectMember, TeamGrants
 from snapenv.steps.handing_over import hand_over
 from snapenv.usage.ledger import open_ledger
 from snapenv.usage.postgres import TeamLedger, open_team_ledger
