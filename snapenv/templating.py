@@ -59,7 +59,7 @@ def yaml_value(value: object) -> str:
 def json_value(value: object) -> str:
     """Return a value as JSON on one line, which YAML reads alike."""
     text = json.dumps(value, ensure_ascii=False)
-    return _UNREADABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNREADABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def shell_words(value: str | Sequence[str]) -> str:

@@ -33,14 +33,14 @@ def find_in_database(
         NotFoundError: There is no such file.
     """
     decoder = msgspec.json.Decoder(Advisory)
-    found, count = list[tuple[Query, Advisory]](), 0
+    matches, count = list[tuple[Query, Advisory]](), 0
     try:
         with zipfile.ZipFile(path) as database:
             for member in database.infolist():
                 if not member.filename.endswith(".json") or member.file_size > _MOST_BYTES:
                     continue
                 advisory, count = decoder.decode(database.read(member)), count + 1
-                found += [(query, advisory) for query in queries if affects(advisory, query)]
+                matches += [(query, advisory) for query in queries if affects(advisory, query)]
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no database {path}", hint=_HINT) from error
     except OSError as error:
@@ -49,4 +49,4 @@ def find_in_database(
         raise ArchiveError(f"{path} is not a database of OSV: {error}", hint=_HINT) from error
     if not count:
         raise ArchiveError(f"{path} holds no advisory", hint=_HINT)
-    return tuple(sorted(found, key=lambda pair: (pair[0].name, pair[1].id))), count
+    return tuple(sorted(matches, key=lambda pair: (pair[0].name, pair[1].id))), count

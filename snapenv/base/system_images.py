@@ -95,8 +95,8 @@ def _is_compiled(distribution: Distribution) -> bool:
 
 def _tagged(distribution: Distribution) -> Pair | None:
     """Return the least of what the tags of a wheel ask for: any of them is enough."""
-    found = (match for tag in distribution.tags for match in _MANYLINUX.finditer(tag))
-    return min(map(_glibc, found), default=None)
+    matches = (match for tag in distribution.tags for match in _MANYLINUX.finditer(tag))
+    return min(map(_glibc, matches), default=None)
 
 
 def _glibc(tag: re.Match[str]) -> Pair:

@@ -21,10 +21,10 @@ _COUNT = re.compile(r"\d{1,6}", re.ASCII)
 def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     if value is None:
         return None
-    found = _AGE.fullmatch(value)
-    if found is None:
+    match = _AGE.fullmatch(value)
+    if match is None:
         raise click.BadParameter(f"{value!r} is not an age such as 12h, 7d or 4w", ctx, param)
-    return int(found[1]) * float(_UNITS_S[found[2]])
+    return int(match[1]) * float(_UNITS_S[match[2]])
 
 
 @command(

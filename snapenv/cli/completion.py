@@ -58,7 +58,9 @@ class SnapshotType(click.Path):
 def _items(names: Iterable[str], incomplete: str, *, kind: str = "plain") -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    return [CompletionItem(one, type=kind) for one in sorted(names) if one.startswith(incomplete)]
+    return [
+        CompletionItem(name, type=kind) for name in sorted(names) if name.startswith(incomplete)
+    ]
 
 
 def _snapshots() -> set[str]:

@@ -52,7 +52,9 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the first sentence of each command, all of it on a narrow terminal too."""
         named = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
-        rows = [(name, one.get_short_help_str(limit=_WHOLE)) for name, one in named if one]
+        rows = [
+            (name, command.get_short_help_str(limit=_WHOLE)) for name, command in named if command
+        ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -51,9 +51,9 @@ class RunCommand(Command):
         """Return where the first word stands that is no option and no value of one."""
         takes_value = {
             name
-            for one in self.get_params(ctx)
-            if isinstance(one, click.Option) and not one.is_flag
-            for name in one.opts
+            for param in self.get_params(ctx)
+            if isinstance(param, click.Option) and not param.is_flag
+            for name in param.opts
         }
         at = start
         while at < len(args) and args[at].startswith("-") and args[at] != "--":
@@ -70,10 +70,10 @@ class SizeType(click.ParamType[int]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
         """Return it in bytes, or end in a usage error."""
-        found = _SIZE.fullmatch(str(value).strip())
-        if found is None or not float(found[1]):
+        match = _SIZE.fullmatch(str(value).strip())
+        if match is None or not float(match[1]):
             self.fail(f"{value!r} is not a size such as 512m or 8g", param, ctx)
-        return int(float(found[1]) * 1024 ** _POWERS[found[2].lower()])
+        return int(float(match[1]) * 1024 ** _POWERS[match[2].lower()])
 
 
 class PortType(click.ParamType["Port"]):
@@ -87,14 +87,14 @@ class PortType(click.ParamType["Port"]):
         """Return it, or end in a usage error."""
         from snapenv.model.launch import Port
 
-        found = _PORT.fullmatch(str(value))
-        numbers = [int(one) for one in found.groups()[1:] if one] if found else []
-        if found is None or not all(0 < one <= _LAST_PORT for one in numbers):
+        match = _PORT.fullmatch(str(value))
+        numbers = [int(group) for group in match.groups()[1:] if group] if match else []
+        if match is None or not all(0 < number <= _LAST_PORT for number in numbers):
             self.fail(f"{value!r} is not a port such as 8888 or 9000:8888", param, ctx)
         return Port(
-            inside=int(found[3]),
-            host=int(found[2]) if found[2] else None,
-            address=(found[1] or "127.0.0.1").strip("[]"),
+            inside=int(match[3]),
+            host=int(match[2]) if match[2] else None,
+            address=(match[1] or "127.0.0.1").strip("[]"),
         )
 
 
@@ -128,10 +128,10 @@ def user_numbers(
     """Read numbers of a user and a group, or end in a usage error."""
     if value is None:
         return None
-    found = _USER.fullmatch(value)
-    if found is None:
+    match = _USER.fullmatch(value)
+    if match is None:
         raise click.BadParameter(f"{value!r} is not numbers such as 1000:1000", ctx, param)
-    return int(found[1]), int(found[2] or found[1])
+    return int(match[1]), int(match[2] or match[1])
 
 
 def _variables(
@@ -448,7 +448,7 @@ def asked(options: dict[str, Any], *, stdin: bool = True) -> dict[str, Any]:
         "folder": folder,
         "runs": folder / options["runs"].expanduser(),
         **{name: options[name] and options[name].expanduser().absolute() for name in _PUBLISHED},
-        "data": tuple(one.expanduser().absolute() for one in options["data"]),
+        "data": tuple(each.expanduser().absolute() for each in options["data"]),
         "repository": str(options["repository"]),
         "host_ipc": ipc == "host",
         "tty": stdin and (_is_terminal() if tty is None else tty),

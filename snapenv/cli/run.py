@@ -31,10 +31,10 @@ _SHELL = "if command -v bash >/dev/null; then exec bash; else exec sh; fi"
 
 
 def _restarts(ctx: click.Context, param: click.Parameter, value: str) -> int:
-    found = _RESTART.fullmatch(value)
-    if value != "no" and found is None:
+    match = _RESTART.fullmatch(value)
+    if value != "no" and match is None:
         raise click.BadParameter(f"{value!r} is not such as on-failure:3", ctx, param)
-    return int(found[1]) if found else 0
+    return int(match[1]) if match else 0
 
 
 @command(

@@ -116,7 +116,7 @@ def up(app: App, /, *, name: str | None, yes: bool, **options: Any) -> None:  # 
 
     options["ssh"] = options["ssh"] or options["ssh_port"] is not None
     every: tuple[Service, ...] = ("jupyter", "tensorboard", "ssh")
-    serves = tuple(one for one in every if options.pop(one))
+    serves = tuple(each for each in every if options.pop(each))
     fields = asked(options, stdin=False)
     request = Up(
         run=name or workspace_name(fields["folder"]),

@@ -61,7 +61,9 @@ class _Owned(Tar, Struct, frozen=True):
     def _folders(self) -> list[str]:
         """Return the names of all folders, each after the one that it is in."""
         files = (PurePosixPath(self.folder, name) for name in self.files)
-        return sorted({self.folder} | {str(one) for file in files for one in file.parents} - {"."})
+        return sorted(
+            {self.folder} | {str(parent) for file in files for parent in file.parents} - {"."}
+        )
 
     def _own(self, member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.uid, member.gid = self.owner

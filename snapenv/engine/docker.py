@@ -173,8 +173,8 @@ class DockerEngine:
         Sorted by name; the time is RFC 3339. An image without a name is not in it.
         """
         with engine_errors():
-            found = self.client.images(filters={"label": label})
-        images = (image for image in found if (image["Labels"] or {}).get(label))
+            labelled = self.client.images(filters={"label": label})
+        images = (image for image in labelled if (image["Labels"] or {}).get(label))
         named = ((name, image["Created"]) for image in images for name in image["RepoTags"] or ())
         return tuple(sorted((name, utc_text(at)) for name, at in named if name != _UNNAMED))
 

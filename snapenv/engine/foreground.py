@@ -152,9 +152,9 @@ def _signals(controls: Controls, *, resizing: bool) -> Iterator[list[int]]:
                 got.append(number[0])
                 controls.signal(number[0])
 
-    heard = [one for one in _HANDED_ON if signal.getsignal(one) is not signal.SIG_IGN]
+    heard = [each for each in _HANDED_ON if signal.getsignal(each) is not signal.SIG_IGN]
     heard += [signal.SIGWINCH] if resizing else []
-    before = {one: signal.signal(one, note) for one in heard}
+    before = {each: signal.signal(each, note) for each in heard}
     thread = threading.Thread(target=hand_on, daemon=True)
     thread.start()
     try:

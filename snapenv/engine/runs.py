@@ -101,10 +101,10 @@ class DockerRuns(Struct, frozen=True):
 
     def attach(self, run: str) -> Ended:
         """Connect this process's streams to a run."""
-        found = self._inspect(run)
-        if found is None or not found["State"]["Running"]:
+        container = self._inspect(run)
+        if container is None or not container["State"]["Running"]:
             raise _not_running(run)
-        is_tty, stdin = found["Config"]["Tty"], found["Config"]["OpenStdin"]
+        is_tty, stdin = container["Config"]["Tty"], container["Config"]["OpenStdin"]
         with engine_errors():
             connection = self._attach(run, stdin=stdin)
         seen = connect_streams(connection, self._controls(run), is_tty=is_tty, stdin=stdin)
@@ -114,20 +114,20 @@ class DockerRuns(Struct, frozen=True):
 
     def state(self, run: str) -> RunState | None:
         """Return how a run stands."""
-        found = self._inspect(run)
-        return _state(found) if found else None
+        container = self._inspect(run)
+        return _state(container) if container else None
 
     def list_runs(self) -> tuple[RunState, ...]:
         """Return how each run stands, the newest first."""
         with engine_errors():
-            found = self.client().containers(all=True, filters={"label": RUN_LABEL})
-        states = (self.state(one["Labels"][RUN_LABEL]) for one in found)
+            containers = self.client().containers(all=True, filters={"label": RUN_LABEL})
+        states = (self.state(container["Labels"][RUN_LABEL]) for container in containers)
         return tuple(filter(None, states))
 
     def logs(self, run: str, *, follow: bool, tail: int | None) -> Iterator[Frame]:
         """Yield what a run has printed."""
-        found = self._inspect(run)
-        if found is None:
+        container = self._inspect(run)
+        if container is None:
             raise _no_run(run)
         client = self.client()
         parameters = {
@@ -142,7 +142,7 @@ class DockerRuns(Struct, frozen=True):
             client.get(url, params=parameters, timeout=None, stream=True) as response,
         ):
             chunks = response.iter_content(None)
-            if found["Config"]["Tty"]:
+            if container["Config"]["Tty"]:
                 yield from ((chunk, None) for chunk in chunks)
             else:
                 yield from frames(chunks)
@@ -207,10 +207,10 @@ class DockerRuns(Struct, frozen=True):
 
     def put(self, run: str, files: Mapping[str, bytes]) -> None:
         """Write files into a run."""
-        found = self._inspect(run)
-        if found is None:
+        container = self._inspect(run)
+        if container is None:
             raise _no_run(run)
-        uid, _, gid = str(found["Config"]["User"]).partition(":")
+        uid, _, gid = str(container["Config"]["User"]).partition(":")
         owner = (int(uid or 0), int(gid or uid or 0))
         with engine_errors():
             self.client().put_archive(_name(run), "/", _tar(_private(files, owner)))
@@ -312,15 +312,18 @@ class DockerRuns(Struct, frozen=True):
                 device_requests=list(gpus.requests) or None,
                 runtime=gpus.runtime,
                 ulimits=[
-                    Ulimit(name=one.name, soft=one.soft, hard=one.hard) for one in launch.limits
+                    Ulimit(name=limit.name, soft=limit.soft, hard=limit.hard)
+                    for limit in launch.limits
                 ],
                 port_bindings={
                     port.inside: (port.address, port.host) if port.host else (port.address,)
                     for port in launch.ports
                 },
                 mounts=[
-                    DockerMount(one.target, one.source, type=one.kind, read_only=one.read_only)
-                    for one in launch.mounts
+                    DockerMount(
+                        mount.target, mount.source, type=mount.kind, read_only=mount.read_only
+                    )
+                    for mount in launch.mounts
                 ],
             ),
         )
@@ -395,23 +398,25 @@ class DockerRuns(Struct, frozen=True):
         """Leave out what an engine has just refused, and say so; None where that is no way."""
         limit = _RLIMIT.search(message)
         name = _RLIMITS.get(limit[1]) if limit else None
-        if name in {one.name for one in launch.limits}:
+        if name in {each.name for each in launch.limits}:
             refused = json.dumps([*self.refused_limits(), name]).encode()
             self.kept.keep(self._limits_name(), refused)
             self.warn(f"the engine may not raise the limit {name}, which stays as it is")
-            return replace(launch, limits=tuple(one for one in launch.limits if one.name != name))
-        if any(words in message for words in _TAKEN) and any(one.host for one in launch.ports):
+            return replace(
+                launch, limits=tuple(each for each in launch.limits if each.name != name)
+            )
+        if any(words in message for words in _TAKEN) and any(port.host for port in launch.ports):
             return self._with_other_ports(launch, message)
         return None
 
     def _with_other_ports(self, launch: Launch, message: str) -> Launch:
         """Let the engine choose in the place of a port that is taken."""
-        taken = [one for one in launch.ports if one.host and f":{one.host}" in message]
+        taken = [each for each in launch.ports if each.host and f":{each.host}" in message]
         for port in taken or launch.ports:
             self.warn(f"port {port.host} is taken, and the engine chooses another")
         free = (
-            replace(one, host=None) if one in (taken or launch.ports) else one
-            for one in launch.ports
+            replace(each, host=None) if each in (taken or launch.ports) else each
+            for each in launch.ports
         )
         return replace(launch, ports=tuple(free))
 
@@ -531,31 +536,32 @@ def _group_line(user: User) -> str:
 
 def _with_line(content: bytes, line: str) -> bytes | None:
     """Add a line to /etc/passwd or /etc/group; None where its number has a name already."""
-    lines = [one.split(":") for one in content.decode(errors="surrogateescape").splitlines()]
+    lines = [each.split(":") for each in content.decode(errors="surrogateescape").splitlines()]
     name, _, number, *rest = line.split(":")
-    if any(one[2:3] == [number] for one in lines):
+    if any(each[2:3] == [number] for each in lines):
         return None
-    if any(one[0] == name for one in lines):
+    if any(each[0] == name for each in lines):
         line = ":".join((f"{name}-{number}", "x", number, *rest))
     before = content if not content or content.endswith(b"\n") else content + b"\n"
     return before + line.encode(errors="surrogateescape") + b"\n"
 
 
-def _state(found: Mapping[str, Any]) -> RunState:
-    state = found["State"]
+def _state(container: Mapping[str, Any]) -> RunState:
+    state = container["State"]
     status = _IN_BACKGROUND.get(state["Status"], "running")
     return RunState(
-        run=found["Config"]["Labels"].get(RUN_LABEL) or found["Name"].removeprefix("/snapenv-"),
+        run=container["Config"]["Labels"].get(RUN_LABEL)
+        or container["Name"].removeprefix("/snapenv-"),
         status=cast("Any", status),
-        container=found["Id"],
+        container=container["Id"],
         pid=state["Pid"] or None,
         exit_code=state["ExitCode"] if status == "exited" else None,
         out_of_memory=bool(state.get("OOMKilled")),
         error=state.get("Error") or None,
         started=_time(state.get("StartedAt")),
         finished=_time(state.get("FinishedAt")),
-        ports=tuple(_ports(found["NetworkSettings"].get("Ports") or {})),
-        labels=found["Config"]["Labels"] or {},
+        ports=tuple(_ports(container["NetworkSettings"].get("Ports") or {})),
+        labels=container["Config"]["Labels"] or {},
     )
 
 

@@ -40,8 +40,8 @@ def list_tags(timeout_s: float) -> tuple[str, ...]:
         connection.sock.connect(path)
         connection.request("GET", f"/images/json?filters={filters}")
         images = json.loads(connection.getresponse().read())
-    environments = (one for one in images if (one.get("Labels") or {}).get(SNAPSHOT_LABEL))
-    names = (name for one in environments for name in one.get("RepoTags") or ())
+    environments = (image for image in images if (image.get("Labels") or {}).get(SNAPSHOT_LABEL))
+    names = (name for environment in environments for name in environment.get("RepoTags") or ())
     tags = {name.rpartition(":")[2] for name in names}
     return tuple(sorted(tag for tag in tags if not is_kept_tag(tag)))
 

@@ -39,13 +39,13 @@ def attempts(python: str) -> tuple[Attempt, ...]:
     alone is then asked for. The very version may be fetched, which is not tried long: offline it
     would keep a person waiting for nothing.
     """
-    found = _VERSION.fullmatch(python)
-    if not found:
+    match = _VERSION.fullmatch(python)
+    if not match:
         return (Attempt(python=python),)
     return (
         Attempt(python=python, variables={"UV_HTTP_RETRIES": "1"}),
-        Attempt(python=found["minor"], variables={"UV_PYTHON_DOWNLOADS": "never"}),
-        Attempt(python=found["minor"]),
+        Attempt(python=match["minor"], variables={"UV_PYTHON_DOWNLOADS": "never"}),
+        Attempt(python=match["minor"]),
     )
 
 
@@ -56,8 +56,8 @@ def is_not_here(said: str) -> bool:
 
 def no_python(python: str, refusals: Sequence[str]) -> InstallError:
     """Say that no attempt found a Python, and why none was fetched, by what uv said each time."""
-    found = _VERSION.fullmatch(python)
-    if not found:
+    match = _VERSION.fullmatch(python)
+    if not match:
         return InstallError(
             f"{python} is no Python that a venv can be made with",
             hint="Name the path of a Python with --python, or leave it out.",
@@ -67,7 +67,7 @@ def no_python(python: str, refusals: Sequence[str]) -> InstallError:
     looked = f" (uv looked in {where[1].strip()})" if where else ""
     why = [*_CAUSE.findall(refusals[-1])[-1:], *_OFF.findall(refusals[-1])]
     return InstallError(
-        f"no Python {python} is here, nor another {found['minor']}{looked}, and none could be "
+        f"no Python {python} is here, nor another {match['minor']}{looked}, and none could be "
         f"fetched: {why[0] if why else 'uv knows of none'}",
         hint=f"Install one (uv python install {python}), name one with --python PATH, "
         "or restore with --engine docker.",

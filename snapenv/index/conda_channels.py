@@ -55,10 +55,10 @@ def condarc_channels(text: str, source: str) -> Iterator[Index]:
 def split_token(url: str) -> tuple[str, str | None]:
     """Part an address from conda's token, which stands in its path: ``/t/TOKEN/channel``."""
     parts = urlsplit(url)
-    found = _TOKEN.match(parts.path)
-    if not found:
+    match = _TOKEN.match(parts.path)
+    if not match:
         return url, None
-    return urlunsplit(parts._replace(path=parts.path[found.end() :])), found[1]
+    return urlunsplit(parts._replace(path=parts.path[match.end() :])), match[1]
 
 
 def with_token(url: str, token: str) -> str:

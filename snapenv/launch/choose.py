@@ -286,7 +286,7 @@ def _user(asked: Asked, known: Known, machine: Machine, caller: Caller) -> User:
         uid, gid = asked.user
         return User(uid=uid, gid=gid, name="root" if uid == 0 else f"user{uid}", home=home)
     gid = asked.user[1] if asked.user else caller.gid
-    groups = tuple(one for one in caller.groups if one != gid)
+    groups = tuple(group for group in caller.groups if group != gid)
     return User(uid=caller.uid, gid=gid, name=caller.name, home=home, groups=groups)
 
 
@@ -315,7 +315,7 @@ def _mounts(
     folders = [Mount(source=str(asked.folder), target=str(asked.folder))]
     if not _is_below(asked.runs, asked.folder):
         folders.append(Mount(source=str(asked.runs), target=str(asked.runs)))
-    data = (Mount(source=str(one), target=str(one), read_only=True) for one in asked.data)
+    data = (Mount(source=str(path), target=str(path), read_only=True) for path in asked.data)
     mounts = {mount.target: mount for mount in (*folders, *data, *asked.mounts)}
     if isinstance(known.place, InImage):
         for mount in mounts.values():
@@ -330,7 +330,7 @@ def refuse_target(target: str, named: str) -> None:
         UsageError: It is at such a place, or below it.
     """
     place = PurePosixPath(target)
-    if target in _HIDING or any(_is_below(place, PurePosixPath(one)) for one in _SYSTEM):
+    if target in _HIDING or any(_is_below(place, PurePosixPath(path)) for path in _SYSTEM):
         raise UsageError(
             f"{named} cannot be mounted at {target}: it would hide parts of the image",
             hint="Work in a folder of your own, such as one below your home, or mount it "
@@ -381,9 +381,9 @@ def _limits(machine: Machine) -> tuple[Limit, ...]:
     """An engine without root may raise none of those that stand above its own."""
     rootless = machine.engine is not None and machine.engine.rootless
     return tuple(
-        one
-        for one in _LIMITS
-        if one.name not in machine.refused_limits and (one.name == "stack" or not rootless)
+        limit
+        for limit in _LIMITS
+        if limit.name not in machine.refused_limits and (limit.name == "stack" or not rootless)
     )
 
 

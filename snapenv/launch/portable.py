@@ -115,8 +115,8 @@ def _mounts(asked: PortableRequest) -> tuple[Mount, ...]:
     project = PurePosixPath(asked.folder or PROJECT)
     data = (_same("--data", path, read_only=True) for path in asked.data)
     runs = [_same("--runs", asked.runs)] if asked.runs else []
-    outside = (one for one in runs if project not in PurePosixPath(one.target).parents)
-    mounts = {one.target: one for one in (*data, *outside, *asked.mounts)}
+    outside = (each for each in runs if project not in PurePosixPath(each.target).parents)
+    mounts = {each.target: each for each in (*data, *outside, *asked.mounts)}
     for mount in mounts.values():
         if mount.kind == "volume" and not _VOLUME.fullmatch(mount.source):
             raise UsageError(

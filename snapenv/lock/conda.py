@@ -161,7 +161,7 @@ def _offered(
         if package.url and package.sha256
     }
     kept, now = services.made(), time.time()
-    asked = (f"{one.url} {one.sha256} {one.size_bytes}" for one in named.values())
+    asked = (f"{each.url} {each.sha256} {each.size_bytes}" for each in named.values())
     name = kept.namer()("channels", *asked)
     asked_at = None if anew else kept.find_value(name, float)
     if not ask or not named or (asked_at is not None and 0 <= now - asked_at < _DAY_S):
@@ -265,7 +265,7 @@ def _missing_dependencies(conda: CondaEnvironment) -> Iterator[str]:
 def _refuse(own: Sequence[CondaPackage]) -> None:
     if own:
         more = f"; and {len(own) - _NAMED} more" if len(own) > _NAMED else ""
-        named = "; ".join(f"no channel gives {one.described}" for one in own[:_NAMED])
+        named = "; ".join(f"no channel gives {each.described}" for each in own[:_NAMED])
         raise LockError(
             f"{named}{more}",
             hint="Let its bytes travel with --vendor=missing, or install it from a channel.",

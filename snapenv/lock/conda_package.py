@@ -147,9 +147,9 @@ def _path_in_package(path: str) -> str:
 
     Source: https://docs.conda.io/projects/conda-build/en/stable/resources/package-spec.html
     """
-    found = _SITE.fullmatch(path)
-    if found:
-        return found[1]
+    match = _SITE.fullmatch(path)
+    if match:
+        return match[1]
     return path.replace("bin/", "python-scripts/", 1) if path.startswith("bin/") else path
 
 
@@ -169,8 +169,8 @@ def _put_back_binary(content: bytes, prefix: bytes, placeholder: bytes) -> bytes
     """
     longer = len(placeholder) - len(prefix)
 
-    def put_back(found: re.Match[bytes]) -> bytes:
-        text, zeros = found[1], found[2]
+    def put_back(match: re.Match[bytes]) -> bytes:
+        text, zeros = match[1], match[2]
         more = longer * text.count(prefix)
         return text.replace(prefix, placeholder) + zeros[: max(len(zeros) - more, 0)]
 

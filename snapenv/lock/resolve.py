@@ -231,9 +231,9 @@ def _hold(resolving: Resolving) -> tuple[_Held, tuple[str, ...]]:
     for each in lock.environment.distributions:
         if each.name in pins or each.name in moving:
             continue
-        found = _wheel_of(each, snapshot)
-        if found:
-            fixed[each.name], filename, wheels[filename] = found
+        wheel = _wheel_of(each, snapshot)
+        if wheel:
+            fixed[each.name], filename, wheels[filename] = wheel
     held = _Held(pins=pins, fixed=fixed, wheels=wheels)
     added = {each.name for each in changes.add}
     as_is = _ask(

@@ -126,7 +126,9 @@ class Catalogue(Struct, frozen=True, kw_only=True):
     def find_system(self, ref: ImageRef) -> SystemImage | None:
         """Return what is known of an image with nothing but a system, by whatever mirror."""
         name = f"/{ref.tagged}"
-        return next((one for one in self.systems if name.endswith(f"/{_own_path(one)}")), None)
+        return next(
+            (system for system in self.systems if name.endswith(f"/{_own_path(system)}")), None
+        )
 
 
 @functools.cache

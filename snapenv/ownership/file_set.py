@@ -61,7 +61,7 @@ def write_files(folder: Path, files: Mapping[str, bytes], *, executable: Sequenc
 
 def _stage(path: Path, content: bytes, undo: contextlib.ExitStack, *, executable: bool) -> Path:
     """Write a file beside its place, under a name that nothing else has."""
-    for parent in [one for one in path.parents if not one.exists()][::-1]:
+    for parent in [each for each in path.parents if not each.exists()][::-1]:
         parent.mkdir()
         undo.callback(_remove_empty, parent)
     temporary = _beside(path)

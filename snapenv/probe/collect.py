@@ -117,7 +117,7 @@ def _sort(
     return Collected(
         distributions=whole,
         files=single,
-        packages={name: _package(name, found) for name, found in of_conda.items()},
+        packages={name: _package(name, held) for name, held in of_conda.items()},
     )
 
 
@@ -127,12 +127,12 @@ class _Record(Struct, frozen=True):
     links: dict[str, str]
 
 
-def _package(name: str, found: Mapping[str, CarriedFile]) -> CollectedPackage:
+def _package(name: str, files: Mapping[str, CarriedFile]) -> CollectedPackage:
     """Read what came of a package of conda: its own file, or a record and files of the prefix."""
-    if "archive" in found:
-        return CollectedPackage(archive=found["archive"].content)
+    if "archive" in files:
+        return CollectedPackage(archive=files["archive"].content)
     try:
-        record = msgspec.json.decode(found["record.json"].text, type=_Record)
+        record = msgspec.json.decode(files["record.json"].text, type=_Record)
     except (KeyError, ValueError, RecursionError) as error:
         raise _failed(f"the record of {name} cannot be read") from error
     return CollectedPackage(
@@ -141,7 +141,7 @@ def _package(name: str, found: Mapping[str, CarriedFile]) -> CollectedPackage:
         links=record.links,
         files={
             path.removeprefix("prefix/"): file
-            for path, file in found.items()
+            for path, file in files.items()
             if path.startswith("prefix/")
         },
     )
@@ -188,10 +188,10 @@ def _start(stream: IO[bytes]) -> int:
     if stream.seek(0, 2) == 0:
         raise _failed("nothing came")
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        found = view.find(MARK)
-    if found < 0:
+        start = view.find(MARK)
+    if start < 0:
         raise _failed("no archive came")
-    return found + len(MARK)
+    return start + len(MARK)
 
 
 def _check_path(path: str) -> None:

@@ -155,7 +155,7 @@ def _run_words(work: Workload, sif: str) -> list[str]:
     """Return the words that run it; none needs quotes but those it has."""
     launch = work.launch
     folder = check_path(work.project_folder, "--workdir") if work.project_folder else '"$PWD"'
-    binds = (word for one in launch.mounts for word in ("--bind", bind(one)))
+    binds = (word for mount in launch.mounts for word in ("--bind", bind(mount)))
     limits = {
         "--cpus": launch.cpus and f"{launch.cpus:g}",
         "--memory": launch.memory_bytes and str(launch.memory_bytes),

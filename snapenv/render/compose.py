@@ -123,7 +123,7 @@ def _view(work: Workload, options: ComposeOptions) -> _View:
         variables=_literals(_variables(work)),
         labels=_literals(sorted(launch.labels.items())),
         mounts=mounts,
-        volumes=tuple(sorted(one.source for one in mounts if one.kind == "volume")),
+        volumes=tuple(sorted(mount.source for mount in mounts if mount.kind == "volume")),
         shm_size=exact_size(launch.shm_bytes) if launch.shm_bytes else None,
         memory=exact_size(launch.memory_bytes) if launch.memory_bytes else None,
         cpus=f"{launch.cpus:g}" if launch.cpus else None,

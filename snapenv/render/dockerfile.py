@@ -260,11 +260,14 @@ def apt_libraries(native: Native | None) -> tuple[AptLibrary, ...]:
     Of what belongs to the NVIDIA driver or to CUDA none is given, nor what was missing, or
     belonged to no package, where the environment worked.
     """
-    found: Iterable[NativeLibrary] = native.libraries if native else ()
+    libraries: Iterable[NativeLibrary] = native.libraries if native else ()
     return tuple(
-        AptLibrary(soname=one.soname, package=one.package)
-        for one in sorted(found, key=lambda one: one.soname)
-        if one.package and one.found and one.required and _is_of_the_system(one.soname, one.package)
+        AptLibrary(soname=library.soname, package=library.package)
+        for library in sorted(libraries, key=lambda library: library.soname)
+        if library.package
+        and library.found
+        and library.required
+        and _is_of_the_system(library.soname, library.package)
     )
 
 

@@ -80,15 +80,15 @@ def split_lock(lock: Lock, *, folder: str = "") -> tuple[PinLayer, ...]:
             name=layer,
             file=posixpath.join(folder, layer_file(layer)),
             content=write_pylock(
-                found,
+                pinned,
                 machine=lock.hardware.system.machine,
                 python=lock.environment.interpreter.minor,
                 folder=folder,
             ),
-            mounts=tuple(file for _, locked in sorted(found.items()) if (file := _file(locked))),
+            mounts=tuple(file for _, locked in sorted(pinned.items()) if (file := _file(locked))),
         )
-        for layer, found in packages.items()
-        if found
+        for layer, pinned in packages.items()
+        if pinned
     )
 
 

@@ -265,7 +265,7 @@ def _runtime_options(launch: Launch, runtime: Runtime) -> tuple[tuple[str, str],
     if runtime == "docker":
         return tuple(_docker_options(launch))
     option = {"apptainer": "--bind", "pyxis": "--container-mounts"}[runtime]
-    return tuple((option, bind(one)) for one in launch.mounts)
+    return tuple((option, bind(mount)) for mount in launch.mounts)
 
 
 def _docker_options(launch: Launch) -> Iterator[tuple[str, str]]:

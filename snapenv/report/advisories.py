@@ -33,9 +33,15 @@ def advisory_lines(result: AuditResult) -> Iterator[str]:
         yield printable(f"not asked for, as no index has them: {named}{more}")
 
 
-def _line(found: FoundAdvisory) -> str:
-    kind = "MALICIOUS  " if found.malicious else f"{found.severity}  " if found.severity else ""
-    aliases = f" ({', '.join(found.aliases[:2])})" if found.aliases else ""
-    fixed = f"; fixed in {found.fixed_in[0]}" if found.fixed_in else ""
-    summary = f": {found.summary}" if found.summary else ""
-    return f"{found.package} {found.version}  {kind}{found.id}{aliases}{summary}{fixed}"
+def _line(advisory: FoundAdvisory) -> str:
+    kind = (
+        "MALICIOUS  "
+        if advisory.malicious
+        else f"{advisory.severity}  "
+        if advisory.severity
+        else ""
+    )
+    aliases = f" ({', '.join(advisory.aliases[:2])})" if advisory.aliases else ""
+    fixed = f"; fixed in {advisory.fixed_in[0]}" if advisory.fixed_in else ""
+    summary = f": {advisory.summary}" if advisory.summary else ""
+    return f"{advisory.package} {advisory.version}  {kind}{advisory.id}{aliases}{summary}{fixed}"

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from snapenv.model.estimate import Best, Estimate
 
 
-def estimate_line(found: Estimate, cost: int | None, currency: str | None) -> str:
+def estimate_line(estimate: Estimate, cost: int | None, currency: str | None) -> str:
     """Write what a run is expected to take and cost, or what is missing for that."""
-    comparable = counted(found.comparable, "comparable run")
-    if found.comparable < LEAST_RUNS:
+    comparable = counted(estimate.comparable, "comparable run")
+    if estimate.comparable < LEAST_RUNS:
         return f"unknown: {comparable}, {LEAST_RUNS} needed"
-    if found.duration_ms is None or found.low_ms is None or found.high_ms is None:
+    if estimate.duration_ms is None or estimate.low_ms is None or estimate.high_ms is None:
         return (
             f"unknown: {comparable}, but how far an estimate is off was seen of only"
-            f" {found.misses}, {LEAST_MISSES} needed"
+            f" {estimate.misses}, {LEAST_MISSES} needed"
         )
     priced = "" if cost is None else f" and {money(cost, currency)}"
-    spread = f"in four of five cases {time(found.low_ms)} to {time(found.high_ms)}"
-    return f"this will take about {time(found.duration_ms)}{priced}, {spread} ({comparable})"
+    spread = f"in four of five cases {time(estimate.low_ms)} to {time(estimate.high_ms)}"
+    return f"this will take about {time(estimate.duration_ms)}{priced}, {spread} ({comparable})"
 
 
 def best_line(best: Best, cost: int | None, currency: str | None) -> str:

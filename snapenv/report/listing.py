@@ -60,13 +60,13 @@ def run_lines(result: PsResult) -> Iterator[str]:
     """Yield a line for each run, and below it why it ended."""
     if not result.runs:
         yield "nothing of yours is running"
-    for one in result.runs:
-        status = one.status if one.exit_code is None else f"{one.status} {one.exit_code}"
-        ports = "".join(f" {port.address}:{port.host}->{port.inside}" for port in one.ports)
-        command = shlex.join(one.command)
-        yield printable(f"{one.run}  {status:<10}  {one.ref}{ports}  {command[:_COMMAND]}")
-        if one.cause:
-            yield printable(f"  {one.cause}")
+    for run in result.runs:
+        status = run.status if run.exit_code is None else f"{run.status} {run.exit_code}"
+        ports = "".join(f" {port.address}:{port.host}->{port.inside}" for port in run.ports)
+        command = shlex.join(run.command)
+        yield printable(f"{run.run}  {status:<10}  {run.ref}{ports}  {command[:_COMMAND]}")
+        if run.cause:
+            yield printable(f"  {run.cause}")
 
 
 def clean_lines(result: CleanResult) -> Iterator[str]:

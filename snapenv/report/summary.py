@@ -52,8 +52,8 @@ def summarize(lock: Lock, *, path: str, digest: str, python: str) -> CaptureResu
         python=python,
         packages=len(distributions),
         origins=dict(sorted(Counter(package.origin for package in distributions).items())),
-        edited_files=sum(len(one.edited) for one in files),
-        missing_files=sum(len(one.missing) for one in files),
+        edited_files=sum(len(each.edited) for each in files),
+        missing_files=sum(len(each.missing) for each in files),
         conda_packages=len(of_conda),
         carried_packages=sum(isinstance(each, Vendored) for each in lock.packages.values()),
         carried_files=sum(not file.folder for file in lock.environment.untracked),
@@ -110,9 +110,9 @@ def _special(result: CaptureResult) -> Iterator[str]:
         (result.carried_packages, "package", "packages", "carried"),
         (result.carried_files, "file of no package", "files of no package", "carried"),
     )
-    for number, one, many, what in counts:
+    for number, singular, plural, what in counts:
         if number:
-            yield f"{counted(number, one, many)} {what}"
+            yield f"{counted(number, singular, plural)} {what}"
 
 
 def _not_importable(lock: Lock) -> tuple[str, ...]:
@@ -153,7 +153,11 @@ def _describe(lock: Lock) -> str:
 
 def _describe_conda(conda: CondaEnvironment) -> Iterator[str]:
     """Name what other code runs on or is linked with, and is conda's here."""
-    named = [f"{one.name} {one.version}" for one in conda.packages if one.name in _OF_CONDA]
+    named = [
+        f"{package.name} {package.version}"
+        for package in conda.packages
+        if package.name in _OF_CONDA
+    ]
     if named:
         yield f"of conda: {', '.join(named)}"
 

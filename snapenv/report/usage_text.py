@@ -156,14 +156,14 @@ def _trend(result: UsageReportResult) -> Iterator[str]:
         return
     table = [
         (
-            one.month,
-            str(one.totals.runs),
-            amounts.time(one.totals.charged_ms),
-            amounts.percent(one.totals.density),
-            amounts.time(one.unallocated_ms),
-            *((amounts.money(one.totals.cost),) if result.prices else ()),
+            month.month,
+            str(month.totals.runs),
+            amounts.time(month.totals.charged_ms),
+            amounts.percent(month.totals.density),
+            amounts.time(month.unallocated_ms),
+            *((amounts.money(month.totals.cost),) if result.prices else ()),
         )
-        for one in result.months
+        for month in result.months
     ]
     money = (result.prices.currency,) if result.prices else ()
     yield ""

@@ -41,7 +41,7 @@ def top_lines(result: TopResult, *, width: int | None = None) -> tuple[str, ...]
     for name in _DROPPED:
         if width is None or max(map(len, lines)) <= width:
             break
-        names = [one for one in names if one != name]
+        names = [each for each in names if each != name]
         lines = _aligned(names, table)
     return tuple(lines)
 

@@ -97,12 +97,12 @@ class Search:
                 tags = [tag for tag in registry.tags(self._repository) if _is_ours(tag)]
                 refs = [ImageRef(repository=self._repository, tag=tag) for tag in tags]
                 with ThreadPoolExecutor(_AT_ONCE) as pool:
-                    found = tuple(pool.map(self._read, refs))
+                    images = tuple(pool.map(self._read, refs))
         except SnapenvError as error:
             self.warnings.append(f"{error.message}: {self._repository} was not searched")
             return
         self._note(self._repository)
-        for image in found:
+        for image in images:
             if image and labels_of(image).get(SNAPSHOT_LABEL):
                 yield labels_of(image)[SNAPSHOT_LABEL], image
 
@@ -192,10 +192,10 @@ def _folders_beside(source: Source) -> tuple[Path, ...]:
     above = [Path(), Path(SNAPSHOTS)]
     if isinstance(source, SnapshotFolder):
         above.append(source.path.parent)
-    found = dict[Path, Path]()
+    folders = dict[Path, Path]()
     for folder in above:
         with contextlib.suppress(OSError):
             for path in sorted(folder.iterdir()):
                 if (path / SUMS_FILE).is_file():
-                    found.setdefault(path.resolve(), path)
-    return tuple(found.values())
+                    folders.setdefault(path.resolve(), path)
+    return tuple(folders.values())

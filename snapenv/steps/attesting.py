@@ -137,9 +137,9 @@ def registry_name(ref: ImageRef, image: Image) -> ImageRef:
     Raises:
         NotFoundError: It was neither pushed nor pulled under this name.
     """
-    found = find_registry_name(ref, image)
-    if found:
-        return found
+    name = find_registry_name(ref, image)
+    if name:
+        return name
     raise NotFoundError(
         f"{ref.tagged} is on this machine alone",
         hint="Push it first: snapenv build SNAPSHOT --repository REPOSITORY --push",
@@ -170,19 +170,19 @@ def require_verified(
     """
     verifier = _verifier(key)
     with services.progress.task(f"Reading what is attached to {ref.tagged}"):
-        found = [
+        verifications = [
             verification
             for entry in _statements(ref, services)
             if (verification := _read(ref, entry, verifier, services))
             and verification.snapshot == snapshot
         ]
-    good = [each for each in found if each.passed and each.tier not in {None, "different"}]
+    good = [each for each in verifications if each.passed and each.tier not in {None, "different"}]
     if good:
         return max(good, key=lambda each: each.date)
     signed = f" that {key} has signed" if key else ""
     raise NotVerifiedError(
         f"{ref} has no verification{signed} that passed"
-        + (f": {len(found)} did not" if found else ""),
+        + (f": {len(verifications)} did not" if verifications else ""),
         hint="Where it was verified: snapenv verify REF --attest"
         + (" --sign-key FILE" if key else ""),
     )

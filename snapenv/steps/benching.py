@@ -68,8 +68,8 @@ def bench(request: BenchRequest, services: Services) -> Benched:
         NotFoundError: There is no such environment, or no such data, here.
         UsageError: Data is named that a fresh container does not see.
     """
-    with ready(request, services) as found:
-        return _bench(request, found, services)
+    with ready(request, services) as environment:
+        return _bench(request, environment, services)
 
 
 @contextmanager
@@ -91,8 +91,8 @@ def ready(request: BenchRequest, services: Services) -> Iterator[Ready]:
         yield Ready(snapshot=snapshot, runnable=runnable, options=options)
 
 
-def _bench(request: BenchRequest, found: Ready, services: Services) -> Benched:
-    snapshot, runnable, options = found.snapshot, found.runnable, found.options
+def _bench(request: BenchRequest, environment: Ready, services: Services) -> Benched:
+    snapshot, runnable, options = environment.snapshot, environment.runnable, environment.options
     runs, inference = list[BenchRun](), None
     for number in range(1, request.repeat + 1):
         is_last = number == request.repeat

@@ -75,9 +75,9 @@ def estimate_run(record: RunRecord, services: Services, prices: Path | None) -> 
     planned = _planned(record, services, history)
     if planned.training is None:
         planned = replace(planned, training=_with_new_data(record, planned.command))
-    found = estimate(planned, history)
-    cost = tariff.cost(planned, found.duration_ms)
-    lines = [estimate_line(found, cost, tariff.currency), *_best(planned, history, tariff)]
+    expected = estimate(planned, history)
+    cost = tariff.cost(planned, expected.duration_ms)
+    lines = [estimate_line(expected, cost, tariff.currency), *_best(planned, history, tariff)]
     return "\n".join(lines)
 
 
@@ -91,14 +91,14 @@ def note_estimate(record: RunRecord, services: Services, prices: Path | None) ->
         if not history:
             return None
         planned = _planned(record, services, history)
-        found = estimate(planned, history)
-        if found.duration_ms is None:
+        expected = estimate(planned, history)
+        if expected.duration_ms is None:
             return None
         tariff = _Tariff(prices)
-        cost = tariff.cost(planned, found.duration_ms)
+        cost = tariff.cost(planned, expected.duration_ms)
     except SnapenvError:
         return None
-    return estimate_line(found, cost, tariff.currency)
+    return estimate_line(expected, cost, tariff.currency)
 
 
 def _history(services: Services, limit: int) -> tuple[UsageRun, ...]:
@@ -120,9 +120,11 @@ def _with_new_data(record: RunRecord, command: Sequence[str]) -> Training | None
 
 def _best(planned: UsageRun, history: Sequence[UsageRun], tariff: _Tariff) -> list[str]:
     """Return a line on the best comparable run, by cost, or by GPU time without prices."""
-    costs = {one.key: tariff.cost_of(one) for one in history}
-    priced = [one for one in history if costs[one.key] is not None]
-    best = best_comparable(planned, priced or history, lambda one: costs[one.key] or _gpu_ms(one))
+    costs = {run.key: tariff.cost_of(run) for run in history}
+    priced = [run for run in history if costs[run.key] is not None]
+    best = best_comparable(
+        planned, priced or history, lambda each: costs[each.key] or _gpu_ms(each)
+    )
     return [best_line(best, costs[best.run.key], tariff.currency)] if best else []
 
 

@@ -351,9 +351,9 @@ def _may_go_on(prepared: Prepared) -> bool:
 def _make_results(prepared: Prepared, results: Path) -> list[Path]:
     """Make the folder for results, its user's own, where it is mounted; return what was made."""
     launch = prepared.launch
-    if not any(one.source == str(results) for one in launch.mounts):
+    if not any(mount.source == str(results) for mount in launch.mounts):
         return []
-    missing = [one for one in (results, *results.parents) if not one.exists()]
+    missing = [each for each in (results, *results.parents) if not each.exists()]
     try:
         results.mkdir(parents=True, exist_ok=True)
         if missing and launch.user and os.geteuid() == 0:
@@ -381,7 +381,7 @@ def _refuse_folders(request: LaunchRequest) -> None:
                 f"nothing can be written to the folder {folder}",
                 hint="Make it, or let your user write there; nothing was started.",
             )
-    above = next(one for one in (request.runs, *request.runs.parents) if one.exists())
+    above = next(each for each in (request.runs, *request.runs.parents) if each.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise _unwritable(request.runs, "Permission denied" if above.is_dir() else "not a folder")
 
@@ -405,16 +405,16 @@ def _known(asked: LaunchRequest, services: Services) -> Known:
                 hint=f"Run: snapenv restore {asked.ref} --engine venv --into {asked.into}",
             )
         return _known_venv(asked.into.absolute(), asked, services)
-    found = restored_image(asked.ref, asked.repository, services)
+    restored = restored_image(asked.ref, asked.repository, services)
     return Known(
-        place=InImage(id=found.image.id, name=str(found.ref)),
-        snapshot=found.image.labels[SNAPSHOT_LABEL],
-        tag=found.ref.tag,
-        image=found.image.digest_in(found.ref.repository) or found.image.id,
-        variables=found.image.variables,
+        place=InImage(id=restored.image.id, name=str(restored.ref)),
+        snapshot=restored.image.labels[SNAPSHOT_LABEL],
+        tag=restored.ref.tag,
+        image=restored.image.digest_in(restored.ref.repository) or restored.image.id,
+        variables=restored.image.variables,
         settings=_settings(
-            found.image.id,
-            lambda: services.engine.image_target(found.image, python=IMAGE_PYTHON, gpus=None),
+            restored.image.id,
+            lambda: services.engine.image_target(restored.image, python=IMAGE_PYTHON, gpus=None),
             services,
         ),
         scratch=SCRATCH,

@@ -151,7 +151,7 @@ def fetch_from(target: Target, services: Services) -> Fetch:
         with services.progress.task(f"Fetching {what}"):
             return collect(
                 target,
-                distributions=[found.name for found in distributions],
+                distributions=[each.name for each in distributions],
                 files=files,
                 packages=[package.name for package in packages],
                 carry=missing.beside,

@@ -139,7 +139,7 @@ def _report(
         checks=outcome.checks,
         warnings=outcome.warnings,
         differences=tuple(
-            one for one in sections(differences(facts, proved.facts)) if one.differences
+            section for section in sections(differences(facts, proved.facts)) if section.differences
         ),
         machines=tuple(_machines(facts, proved.facts)),
         energy=proved.energy,

@@ -247,7 +247,7 @@ def _run_of(record: RunRecord, counted: Counted, services: Services) -> UsageRun
         image=record.image,
         snapshot=record.snapshot,
         host="",
-        gpus=tuple(UsedGpu(uuid=one, model="") for one in launch.gpu_uuids),
+        gpus=tuple(UsedGpu(uuid=each, model="") for each in launch.gpu_uuids),
         gpus_asked=launch.gpus,
         cpus=launch.cpus,
         memory_bytes=launch.memory_bytes,
@@ -266,7 +266,7 @@ def _stamped(run: UsageRun, counted: Counted, services: Services) -> UsageRun:
         run,
         key=counted.key,
         host=os.uname().nodename,
-        gpus=tuple(replace(one, model=names.get(one.uuid) or _UNKNOWN) for one in run.gpus),
+        gpus=tuple(replace(each, model=names.get(each.uuid) or _UNKNOWN) for each in run.gpus),
         started_ms=counted.started_ms,
     )
 

@@ -145,10 +145,12 @@ def find_training(record: RunRecord) -> Path | None:
 
 def _written_by(record: RunRecord) -> list[Path]:
     """Return the folders of this machine in which a run could write, none within another."""
-    bound = (one for one in record.launch.mounts if one.kind == "bind" and not one.read_only)
-    named = (record.results, record.launch.folder, *(one.source for one in bound))
-    folders = {Path(one) for one in named if one}
-    return [one for one in folders if folders.isdisjoint(one.parents)]
+    bound = (
+        mount for mount in record.launch.mounts if mount.kind == "bind" and not mount.read_only
+    )
+    named = (record.results, record.launch.folder, *(each.source for each in bound))
+    folders = {Path(name) for name in named if name}
+    return [folder for folder in folders if folders.isdisjoint(folder.parents)]
 
 
 def _trainings(top: Path) -> Iterator[Path]:

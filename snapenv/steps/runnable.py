@@ -44,8 +44,8 @@ def in_image(
     image: Image, ref: ImageRef, device: str, host: Callable[[], Host], services: Services
 ) -> Runnable:
     """Return an image to run in, with the GPUs asked for; ``auto`` is all, if there are any."""
-    found = _choose_gpus(image, host(), services) if device == "auto" else _Gpus()
-    gpus = found.named if device == "auto" else None if device == "cpu" else device
+    chosen = _choose_gpus(image, host(), services) if device == "auto" else _Gpus()
+    gpus = chosen.named if device == "auto" else None if device == "cpu" else device
     return Runnable(
         target=services.engine.image_target(image, python=IMAGE_PYTHON, gpus=gpus),
         device=device if device in {"auto", "cpu"} else "all",
@@ -53,8 +53,8 @@ def in_image(
         name=str(ref),
         image=image,
         result=ProofResult(image=str(ref), digest=image.digest_in(ref.repository) or image.id),
-        below=found.below,
-        refused=found.refused,
+        below=chosen.below,
+        refused=chosen.refused,
     )
 
 

@@ -80,13 +80,13 @@ class Sampler:
     @property
     def pids(self) -> tuple[int, ...]:
         """The processes whose end is the end of a run."""
-        going = [one for one in self._tracked.values() if one.ended is None]
-        keepers = [one.keeper[0] for one in going if one.keeper and one.record is None]
-        return (*(one.pid for one in going if one.pid), *keepers)
+        going = [each for each in self._tracked.values() if each.ended is None]
+        keepers = [each.keeper[0] for each in going if each.keeper and each.record is None]
+        return (*(each.pid for each in going if each.pid), *keepers)
 
     def patience_s(self, interval_s: float) -> float:
         """Return how long to wait: not long for a run that is over and has no end yet."""
-        ending = any(one.ended for one in self._tracked.values())
+        ending = any(each.ended for each in self._tracked.values())
         return min(_SOON_S, interval_s) if ending else interval_s
 
     def look(self) -> bool:
@@ -100,7 +100,7 @@ class Sampler:
             with contextlib.suppress(*_UNWRITABLE):  # the next look begins with it
                 tracked = self._tracked.get(run.key) or self._begin(run, at)
                 self._tracked[run.key] = replace(tracked, watched=replace(tracked.watched, run=run))
-        since_ms = (one.watched.since.boot_ms for one in self._tracked.values())
+        since_ms = (each.watched.since.boot_ms for each in self._tracked.values())
         readings = self._sensors.gpus(at.boot_ms - min(since_ms, default=at.boot_ms))
         for tracked in tuple(self._tracked.values()):
             with contextlib.suppress(*_PASSING):  # the next look tries again
@@ -113,11 +113,11 @@ class Sampler:
         """Return the runs of this machine that go on, or have ended and are not settled."""
         before = min(at, self._last, key=_wall) if self._last else at
         since_ms = before.wall_ms - (_RECENT_MS if self._last else _WEEK_MS)
-        runs = {key: one.watched.run for key, one in self._tracked.items()}
+        runs = {key: tracked.watched.run for key, tracked in self._tracked.items()}
         with contextlib.suppress(*_UNWRITABLE):  # as they were
             runs = {key: self._ledger.run(key) or run for key, run in runs.items()}
             runs |= {run.key: run for run in self._ledger.runs(since_ms, _NEVER_MS)}
-            return [one for one in runs.values() if self._is_due(one)]
+            return [each for each in runs.values() if self._is_due(each)]
         return list(runs.values())
 
     def _is_due(self, run: UsageRun) -> bool:
@@ -238,8 +238,10 @@ class Sampler:
             return pid in own or self._sensors.start_ticks(pid) is not None
 
         return tuple(
-            replace(one, pids=frozenset(filter(is_there, one.pids))) if one.pids else one
-            for one in readings
+            replace(reading, pids=frozenset(filter(is_there, reading.pids)))
+            if reading.pids
+            else reading
+            for reading in readings
         )
 
     def _with_gpus(

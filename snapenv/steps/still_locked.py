@@ -141,7 +141,7 @@ def _of_venv(folder: str, ref: str, repository: str, services: Services) -> Lock
         target = services.local(f"{folder}/bin/python")
         facts = probe(target, hashes=services.kept("hashes"))
     no = [check for check in compare_facts(snapshot.lock.facts, facts) if check.fails]
-    named = "; ".join(f"{one.id}: {one.expected} became {one.actual}" for one in no[-_NAMED:])
+    named = "; ".join(f"{each.id}: {each.expected} became {each.actual}" for each in no[-_NAMED:])
     return LockState(ok=not no, summary=f"{snapshot.lock.tag}: not as locked: {named}")
 
 

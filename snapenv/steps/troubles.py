@@ -44,13 +44,13 @@ def usual_troubles(lock: Lock, needs: Needs) -> tuple[Trouble, ...]:
     """Return one trouble for each check that could say no, of machines first."""
     needs = replace(needs, gpu=needs.cuda is not None, gpu_required=needs.cuda is not None)
     checks = (*_of_machines(lock, needs), *_of_environments(lock.facts), *_of_losses(lock.baseline))
-    found = {
+    failing = {
         check.id: check
         for check in checks
         if check.fails and check.fix and not (check.topic == "packages" and check.package is None)
     }
     return tuple(
-        Trouble(id=check.id, actual=check.actual, fix=check.fix or "") for check in found.values()
+        Trouble(id=check.id, actual=check.actual, fix=check.fix or "") for check in failing.values()
     )
 
 

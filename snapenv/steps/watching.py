@@ -211,7 +211,7 @@ def _describe(look: Look, folder: Path) -> Training:
     """Describe a training, and note where it went on with a smaller batch than it was asked."""
     training = describe_training(folder, look.record.launch.folder)
     asked = asked_batch(read_arguments(folder))
-    noted = any(one.kind == "batch" for one in look.ledger.events_of(look.run.key))
+    noted = any(each.kind == "batch" for each in look.ledger.events_of(look.run.key))
     if asked and training.batch and training.batch < asked and not noted:
         _add_event(look, "batch", value=training.batch)
     return training

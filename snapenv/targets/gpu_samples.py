@@ -78,7 +78,9 @@ class _Device:
             util_source=source,
             memory_bytes=memory.used,
             memory_total_bytes=memory.total,
-            pids=frozenset(one.pid for one in processes if Path(f"/proc/{one.pid}").exists()),
+            pids=frozenset(
+                process.pid for process in processes if Path(f"/proc/{process.pid}").exists()
+            ),
         )
         return reading if self._parent else _with_sensors(reading, self._ask)
 
@@ -89,11 +91,11 @@ class _Device:
             return None, ()
         now_us = time.time_ns() // 1000
         since_us = max(now_us - elapsed_ms * 1000, 0)
-        found = self._ask("nvmlDeviceGetSamples", _GPU_UTILIZATION_SAMPLES, since_us)
-        if found:  # none since then is an error of NVML's, NotFound
+        samples = self._ask("nvmlDeviceGetSamples", _GPU_UTILIZATION_SAMPLES, since_us)
+        if samples:  # none since then is an error of NVML's, NotFound
             values = (
-                Utilization((now_us - one.timeStamp) // 1000, float(one.sampleValue.uiVal))
-                for one in found[1]
+                Utilization((now_us - sample.timeStamp) // 1000, float(sample.sampleValue.uiVal))
+                for sample in samples[1]
             )
             return "nvml", tuple(value for value in values if 0 <= value.age_ms <= elapsed_ms)
         rates = self._ask("nvmlDeviceGetUtilizationRates")
@@ -203,12 +205,12 @@ def _find_instances(nvml: Any, gpu: Any, number: int) -> list[_Device]:  # noqa:
         most = nvml.nvmlDeviceGetMaxMigDeviceCount(gpu) if is_divided else 0
     except nvml.NVMLError:
         return []
-    found = list[_Device]()
+    instances = list[_Device]()
     for index in range(most):
         try:
             handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, index)
             name = f"{number}.{nvml.nvmlDeviceGetGpuInstanceId(handle)}"
         except nvml.NVMLError:
             continue
-        found.append(_Device(nvml, handle, name, parent=gpu))
-    return found
+        instances.append(_Device(nvml, handle, name, parent=gpu))
+    return instances

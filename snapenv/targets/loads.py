@@ -56,7 +56,7 @@ def find_groups(pid: int, *, proc: Path = _PROC, groups: Path = _GROUPS) -> Grou
             continue
         if not controllers:
             folders = (groups / path[1:], groups / "unified" / path[1:])
-            v2 = next((one for one in folders if one.is_dir()), None)
+            v2 = next((each for each in folders if each.is_dir()), None)
         for controller in filter(None, controllers.split(",")):
             folder = groups / controller / path[1:]
             if folder.is_dir():
@@ -129,7 +129,7 @@ def _entries(folder: Path) -> list[str]:
 def _memory(process: Path) -> tuple[int, int]:
     """Return the bytes in memory that are a process's own, and those that it may share."""
     try:
-        pages = [int(one) for one in (process / "statm").read_text().split()]
+        pages = [int(each) for each in (process / "statm").read_text().split()]
     except OSError:
         return 0, 0
     return (pages[1] - pages[2]) * _PAGE_BYTES, pages[2] * _PAGE_BYTES

@@ -88,9 +88,9 @@ class VenvRuns(Struct, frozen=True):
                 if not (launch.tty and info.si_code == _BY_TERMINAL):
                     _send(process.pid, info.si_signo, group=not launch.tty)
         code = process.returncode if process.returncode >= 0 else 128 - process.returncode
-        found = self._read(launch.run)
-        if found:
-            self._write(launch.run, replace(found, exit_code=code, finished=_now()))
+        record = self._read(launch.run)
+        if record:
+            self._write(launch.run, replace(record, exit_code=code, finished=_now()))
         state = self.state(launch.run) or RunState(run=launch.run, status="exited", exit_code=code)
         return Ended(state=state, output=b"", signals=tuple(got))
 
@@ -120,29 +120,29 @@ class VenvRuns(Struct, frozen=True):
 
     def state(self, run: str) -> RunState | None:
         """Return how a run stands."""
-        found = self._read(run)
-        if found is None:
+        record = self._read(run)
+        if record is None:
             return None
-        running = start_ticks(found.pid) == found.ticks and found.exit_code is None
-        code, finished = found.exit_code, found.finished
+        running = start_ticks(record.pid) == record.ticks and record.exit_code is None
+        code, finished = record.exit_code, record.finished
         if code is None and not running:
             code, finished = self._ended(run)
         return RunState(
             run=run,
             status="running" if running else "exited",
-            pid=found.pid,
+            pid=record.pid,
             exit_code=code,
-            started=found.started,
+            started=record.started,
             finished=finished,
-            labels=found.launch.labels,
+            labels=record.launch.labels,
         )
 
     def list_runs(self) -> tuple[RunState, ...]:
         """Return how each run stands, the newest first."""
         folder = self.state_folder / "runs"
-        names = [one.parent.name for one in folder.glob(f"*/{_PROCESS}")]
+        names = [each.parent.name for each in folder.glob(f"*/{_PROCESS}")]
         states = filter(None, map(self.state, names))
-        return tuple(sorted(states, key=lambda one: one.started or "", reverse=True))
+        return tuple(sorted(states, key=lambda each: each.started or "", reverse=True))
 
     def logs(self, run: str, *, follow: bool, tail: int | None) -> Iterator[Frame]:
         """Yield what a run in the background has printed."""
@@ -167,9 +167,9 @@ class VenvRuns(Struct, frozen=True):
 
     def signal(self, run: str, number: int) -> None:
         """Send a signal to the process group of a run."""
-        found = self._read(run)
-        if found and start_ticks(found.pid) == found.ticks:
-            _send(found.pid, number, group=found.group)
+        record = self._read(run)
+        if record and start_ticks(record.pid) == record.ticks:
+            _send(record.pid, number, group=record.group)
 
     def wait(self, run: str, timeout_s: float | None = None) -> RunState | None:
         """Wait for the end of a run."""
@@ -182,9 +182,9 @@ class VenvRuns(Struct, frozen=True):
 
     def stop(self, run: str, grace_s: int) -> RunState | None:
         """Send its stop signal, and SIGKILL after so many seconds."""
-        found = self._read(run)
-        if found:
-            self.signal(run, signal.Signals[found.launch.stop_signal])
+        record = self._read(run)
+        if record:
+            self.signal(run, signal.Signals[record.launch.stop_signal])
             state = self.wait(run, grace_s)
             if state and state.running:
                 self.signal(run, signal.SIGKILL)
@@ -200,14 +200,14 @@ class VenvRuns(Struct, frozen=True):
         connected: bool = False,
     ) -> Completed:
         """Run one more program in the venv of a run, and in its folder."""
-        found = self._read(run)
-        if found is None or not self._is_running(run):
+        record = self._read(run)
+        if record is None or not self._is_running(run):
             raise _not_running(run)
-        variables = {**_variables(found.launch), **(environment or {})}
-        with _start_errors(argv[0], found.launch):
+        variables = {**_variables(record.launch), **(environment or {})}
+        with _start_errors(argv[0], record.launch):
             done = subprocess.run(
                 list(argv),
-                cwd=found.launch.folder,
+                cwd=record.launch.folder,
                 env=variables,
                 stdin=None if connected else subprocess.DEVNULL,
                 capture_output=not connected,
@@ -287,7 +287,7 @@ class VenvRuns(Struct, frozen=True):
 @contextlib.contextmanager
 def _blocked() -> Iterator[set[signal.Signals]]:
     """Let signals wait until they are asked for, but for those that are ignored."""
-    heard = {one for one in _HANDED_ON if signal.getsignal(one) is not signal.SIG_IGN}
+    heard = {number for number in _HANDED_ON if signal.getsignal(number) is not signal.SIG_IGN}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heard, signal.SIGCHLD})
     try:
         yield heard
@@ -356,17 +356,17 @@ def _refuse_missing(launch: Launch) -> None:
     """Tell a program that is not there from one that may not be executed, before it is started."""
     program, variables = launch.argv[0], _variables(launch)
     places = [""] if "/" in program else variables.get("PATH", "").split(":")
-    found = [
+    missing = [
         path for place in places if (path := Path(launch.folder or "", place, program)).exists()
     ]
-    if not found:
+    if not missing:
         raise CommandMissingError(
             f"there is no command {program} in {_venv(launch)}",
             hint="Check its name; a file of this folder is called by its path: ./NAME",
         )
-    if not any(path.is_file() and os.access(path, os.X_OK) for path in found):
+    if not any(path.is_file() and os.access(path, os.X_OK) for path in missing):
         raise CommandRefusedError(
-            f"{found[0]} cannot be executed",
+            f"{missing[0]} cannot be executed",
             hint="Check that it is a program, and may be executed: ls -l",
         )
 

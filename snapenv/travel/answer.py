@@ -90,8 +90,8 @@ def progress_of(mark: str, task: Task) -> Callable[[str], None]:
     """
 
     def hear(line: str) -> None:
-        _, found, text = line.rpartition(mark)
-        if found:
+        _, is_marked, text = line.rpartition(mark)
+        if is_marked:
             task.note(text)
 
     return hear

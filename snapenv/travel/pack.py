@@ -67,12 +67,12 @@ def pack_compiled(program: Program, target: Target, kept: Kept) -> bytes | None:
     name = _name(program, target.python)
     if name is None:
         return None
-    found = kept.find(name)
-    if found is None:
-        found = _compile(program, target)
-        if found is not None:
-            kept.keep(name, found)
-    return found
+    packed = kept.find(name)
+    if packed is None:
+        packed = _compile(program, target)
+        if packed is not None:
+            kept.keep(name, packed)
+    return packed
 
 
 def _name(program: Program, python: str) -> str | None:

@@ -93,10 +93,10 @@ def read_command(command: Sequence[str]) -> AskedFor:
     words = list(command)
     while words:
         word = words.pop(0)
-        found = _OPTION.fullmatch(word)
-        name = _name(found[1] if found else word.lstrip("-") if word.startswith("-") else "")
-        if name and found:
-            options[name] = _value(name, found[2])
+        match = _OPTION.fullmatch(word)
+        name = _name(match[1] if match else word.lstrip("-") if word.startswith("-") else "")
+        if name and match:
+            options[name] = _value(name, match[2])
         elif name and words and not words[0].startswith("-"):
             options[name] = _value(name, words.pop(0))
         else:

@@ -48,13 +48,13 @@ def best_value(
 
 def _attempts(run: UsageRun, by_id: Mapping[tuple[str, str], UsageRun]) -> tuple[UsageRun, ...]:
     """Return a run and those that it continues, the last one first."""
-    found = [run]
-    while found[-1].resumed_from:
-        before = by_id.get((run.host, found[-1].resumed_from))
-        if before is None or before in found:  # it is of an earlier year, or of a damaged record
+    attempts = [run]
+    while attempts[-1].resumed_from:
+        before = by_id.get((run.host, attempts[-1].resumed_from))
+        if before is None or before in attempts:  # it is of an earlier year, or of a damaged record
             break
-        found.append(before)
-    return tuple(found)
+        attempts.append(before)
+    return tuple(attempts)
 
 
 def _row(attempts: Sequence[UsageRun], own: Mapping[str, Sequence[Cost]]) -> BoardRow | None:
@@ -66,8 +66,8 @@ def _row(attempts: Sequence[UsageRun], own: Mapping[str, Sequence[Cost]]) -> Boa
     costs = [cost for run in attempts for cost in own.get(run.key, ())]
     known = [cost.cost for cost in costs if cost.cost is not None]
     cost = sum(known) if known and len(known) == len(costs) else None
-    energies = [one.charge.energy_mj for one in costs if one.charge.energy_mj is not None]
-    peaks = [one.charge.memory_peak_bytes for one in costs if one.charge.memory_peak_bytes]
+    energies = [each.charge.energy_mj for each in costs if each.charge.energy_mj is not None]
+    peaks = [each.charge.memory_peak_bytes for each in costs if each.charge.memory_peak_bytes]
     return BoardRow(
         rank=0,
         run=last.run,
@@ -78,7 +78,7 @@ def _row(attempts: Sequence[UsageRun], own: Mapping[str, Sequence[Cost]]) -> Boa
         metric=training.metric,
         best=training.best,
         epochs=training.epochs_done,
-        charged_ms=sum(one.charge.charged_ms for one in costs),
+        charged_ms=sum(each.charge.charged_ms for each in costs),
         duration_ms=sum(run.duration_ms or 0 for run in attempts),
         memory_peak_bytes=max(peaks, default=None),
         energy_mj=sum(energies) if energies else None,

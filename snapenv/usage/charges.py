@@ -92,38 +92,42 @@ def of_month(records: UsageRecords, month: str) -> UsageRecords:
     """Return what is charged in one month alone."""
     return replace(
         records,
-        run_gpus=tuple(one for one in records.run_gpus if one.month == month),
-        corrections=tuple(one for one in records.corrections if one.month == month),
-        sums=tuple(one for one in records.sums if one.month == month),
+        run_gpus=tuple(gpu for gpu in records.run_gpus if gpu.month == month),
+        corrections=tuple(
+            correction for correction in records.corrections if correction.month == month
+        ),
+        sums=tuple(each for each in records.sums if each.month == month),
     )
 
 
 def charges_of(records: UsageRecords, now_ms: int) -> tuple[Charge, ...]:
     """Return the charges of all runs, by month, GPU and start; a run without an end goes on."""
     if records.sums:
-        return tuple(_of_sum(one, now_ms) for one in records.sums)
-    runs = {one.key: one for one in records.runs}
+        return tuple(_of_sum(each, now_ms) for each in records.sums)
+    runs = {run.key: run for run in records.runs}
     of_gpus = defaultdict[tuple[str, str], list[Charge]](list)
     for row in corrected(records.run_gpus, records.corrections, runs):
         if row.key in runs:
             of_gpus[row.month, row.gpu].append(_whole_charge(runs[row.key], row, now_ms))
-    return tuple(one for place in sorted(of_gpus) for one in _divided(of_gpus[place]))
+    return tuple(each for place in sorted(of_gpus) for each in _divided(of_gpus[place]))
 
 
 def corrected(
     run_gpus: Iterable[RunGpu], corrections: Iterable[Correction], runs: Mapping[str, UsageRun]
 ) -> tuple[RunGpu, ...]:
     """Add corrections to what they correct, or to nothing; no time gets below zero."""
-    rows = {(one.key, one.gpu, one.month): one for one in run_gpus}
-    for one in corrections:
-        place = (one.key, one.gpu, one.month)
-        row = rows.get(place) or _nothing(one, runs.get(one.key))
+    rows = {(each.key, each.gpu, each.month): each for each in run_gpus}
+    for correction in corrections:
+        place = (correction.key, correction.gpu, correction.month)
+        row = rows.get(place) or _nothing(correction, runs.get(correction.key))
         rows[place] = replace(
             row,
-            allocated_ms=max(0, row.allocated_ms + one.allocated_ms),
-            buckets=tuple(max(0, a + b) for a, b in zip(row.buckets, one.buckets, strict=True)),
-            energy_mj=max(0, (row.energy_mj or 0) + one.energy_mj)
-            if one.energy_mj
+            allocated_ms=max(0, row.allocated_ms + correction.allocated_ms),
+            buckets=tuple(
+                max(0, a + b) for a, b in zip(row.buckets, correction.buckets, strict=True)
+            ),
+            energy_mj=max(0, (row.energy_mj or 0) + correction.energy_mj)
+            if correction.energy_mj
             else row.energy_mj,
         )
     return tuple(rows.values())
@@ -161,20 +165,20 @@ def _whole_charge(run: UsageRun, row: RunGpu, now_ms: int) -> Charge:
     )
 
 
-def _of_sum(one: UsageSum, now_ms: int) -> Charge:
-    begin, end = month_span(one.month)
+def _of_sum(counted: UsageSum, now_ms: int) -> Charge:
+    begin, end = month_span(counted.month)
     return Charge(
-        of=one,
-        month=one.month,
+        of=counted,
+        month=counted.month,
         gpu=None,
-        gpu_model=one.gpu_model,
+        gpu_model=counted.gpu_model,
         since_ms=begin,
         until_ms=max(begin, min(end, now_ms)),
-        allocated_ms=one.allocated_ms,
-        charged_ms=one.allocated_ms,
-        buckets=one.buckets,
-        energy_mj=one.energy_mj,
-        util_sources=one.util_sources,
+        allocated_ms=counted.allocated_ms,
+        charged_ms=counted.allocated_ms,
+        buckets=counted.buckets,
+        energy_mj=counted.energy_mj,
+        util_sources=counted.util_sources,
     )
 
 
@@ -185,8 +189,8 @@ def _within(buckets: tuple[int, ...], limit_ms: int) -> tuple[int, ...]:
 
 def _divided(of_gpu: Sequence[Charge]) -> Iterator[Charge]:
     """Divide one GPU's time among the runs that had it at once."""
-    in_order = sorted(of_gpu, key=lambda one: (one.since_ms, one.until_ms))
-    shares = shares_of([(one.since_ms, one.until_ms) for one in in_order])
+    in_order = sorted(of_gpu, key=lambda each: (each.since_ms, each.until_ms))
+    shares = shares_of([(each.since_ms, each.until_ms) for each in in_order])
     for charge, share in zip(in_order, shares, strict=True):
         if share == 1:
             yield charge

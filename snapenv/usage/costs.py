@@ -76,7 +76,7 @@ def month_costs(
     """
     begin, end = month_span(month)
     pieces = pieces_of(prices, begin, max(begin + 1, min(end, now_ms)))
-    parts = [in_pieces(one, pieces) for one in charges]
+    parts = [in_pieces(each, pieces) for each in charges]
     rates = Rates(prices) if prices else None
     costs = [
         _priced(charge, part, pieces, rates) if rates else Cost(charge)
@@ -132,25 +132,25 @@ def _billed(
     costs: Sequence[Cost], models: tuple[ModelTime, ...] | None, stated: int | None
 ) -> MonthCosts:
     """Give each its share of the bill, and divide it by how the time was used."""
-    own: Sequence[int] = [one.list_cost for one in costs]
+    own: Sequence[int] = [cost.list_cost for cost in costs]
     if models is None:
         return MonthCosts(costs=tuple(map(_in_parts, costs, own)), models=None, priced=True)
-    rest: Sequence[int] = [one.list_cost for one in models]
+    rest: Sequence[int] = [model.list_cost for model in models]
     if stated is not None:
         if not any((*own, *rest)):  # nothing was used, nor is it known what there was
             models, rest = (*models, _UNKNOWN), (*rest, 1)
         shares = spread(stated, (*own, *rest))
         own, rest = shares[: len(own)], shares[len(own) :]
     priced = tuple(
-        replace(one, unallocated_cost=share) for one, share in zip(models, rest, strict=True)
+        replace(each, unallocated_cost=share) for each, share in zip(models, rest, strict=True)
     )
     bill = sum((*own, *rest))
     whole = tuple(map(_in_parts, costs, own))
     return MonthCosts(costs=whole, models=priced, priced=True, bill=bill)
 
 
-def _in_parts(one: Cost, cost: int) -> Cost:
-    charge = one.charge
+def _in_parts(charged: Cost, cost: int) -> Cost:
+    charge = charged.charge
     times = (charge.effective_ms, charge.idle_ms, charge.unseen_ms)
     effective, idle, unseen = spread(cost, times) if any(times) else (0, 0, cost)
-    return replace(one, cost=cost, effective_cost=effective, idle_cost=idle, unseen_cost=unseen)
+    return replace(charged, cost=cost, effective_cost=effective, idle_cost=idle, unseen_cost=unseen)

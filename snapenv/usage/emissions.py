@@ -41,7 +41,9 @@ def emissions_csv(costs: MonthCosts, prices: PriceList) -> tuple[str, int]:
     for cost in costs.costs:
         if isinstance(cost.charge.of, UsageRun):
             own[cost.charge.of.key].append(cost)
-    measured = [of_run for of_run in own.values() if any(one.co2_mg is not None for one in of_run)]
+    measured = [
+        of_run for of_run in own.values() if any(each.co2_mg is not None for each in of_run)
+    ]
     rows = [_row(of_run, prices) for of_run in measured]
     text = csv_text(COLUMNS, ([row.get(column) for column in COLUMNS] for row in rows))
     return text, len(own) - len(rows)
@@ -52,10 +54,10 @@ def _row(costs: Sequence[Cost], prices: PriceList) -> dict[str, Cell]:
     charges = [cost.charge for cost in costs]
     run = charges[0].of
     assert isinstance(run, UsageRun)  # noqa: S101 - as was asked before
-    since_ms = min(one.since_ms for one in charges)
-    until_ms = max(one.until_ms for one in charges)
+    since_ms = min(charge.since_ms for charge in charges)
+    until_ms = max(charge.until_ms for charge in charges)
     duration_s = max((until_ms - since_ms) / 1000, 0.001)
-    energy_mj = sum(one.energy_mj or 0 for one in charges)
+    energy_mj = sum(charge.energy_mj or 0 for charge in charges)
     emitted_kg = sum(cost.co2_mg or 0 for cost in costs) / _MG_OF_A_KG
     energy_kwh = Number(f"{energy_mj / KWH_MJ:.9f}")
     factor, power = co2_on(prices, day_of(since_ms)), power_on(prices, day_of(since_ms))
@@ -75,7 +77,7 @@ def _row(costs: Sequence[Cost], prices: PriceList) -> dict[str, Cell]:
         "country_iso_code": factor.country if factor else None,
         "codecarbon_version": f"snapenv {__version__}",
         "gpu_count": len(charges),
-        "gpu_model": ", ".join(sorted({one.gpu_model for one in charges})),
+        "gpu_model": ", ".join(sorted({charge.gpu_model for charge in charges})),
         "tracking_mode": "machine",
         "on_cloud": "N",
         "pue": Number(f"{power.pue if power else 1.0:g}"),

@@ -121,13 +121,13 @@ def _model(training: Training) -> str | None:
 
 def _like(past: Iterable[_Past], images: int) -> list[_Past]:
     least, most = images / _OTHER_SIZE, images * _OTHER_SIZE
-    return [one for one in past if least <= one.images <= most]
+    return [each for each in past if least <= each.images <= most]
 
 
 def _predict(like: Sequence[_Past], images: int, epochs: int) -> float:
     """Return milliseconds."""
-    per_image_ms = statistics.median(one.per_image_ms for one in like)
-    known = [one.beside_ms for one in like if one.beside_ms is not None]
+    per_image_ms = statistics.median(each.per_image_ms for each in like)
+    known = [each.beside_ms for each in like if each.beside_ms is not None]
     return per_image_ms * images * epochs + (statistics.median(known) if known else 0.0)
 
 
@@ -142,12 +142,14 @@ def best_comparable(
     training = run.training
     if training is None:
         return None
-    runs = [one for one in history if one.training and _is_comparable(training, one, one.training)]
-    reached = max((_metric(one) for one in runs), default=0.0)
-    good = [one for one in runs if _metric(one) >= reached - _A_POINT]
+    runs = [
+        each for each in history if each.training and _is_comparable(training, each, each.training)
+    ]
+    reached = max((_metric(each) for each in runs), default=0.0)
+    good = [each for each in runs if _metric(each) >= reached - _A_POINT]
     if not good:
         return None
-    best = min(good, key=lambda one: (cost(one), one.started_ms))
+    best = min(good, key=lambda each: (cost(each), each.started_ms))
     return Best(run=best, cost=cost(best), differences=_differences(run, best))
 
 
@@ -170,7 +172,7 @@ def _metric(run: UsageRun) -> float:
 
 def _differences(run: UsageRun, best: UsageRun) -> tuple[tuple[str, str | int | bool], ...]:
     asked, had = run.training, best.training
-    own, others = (", ".join(sorted(gpu.model for gpu in one.gpus)) for one in (run, best))
+    own, others = (", ".join(sorted(gpu.model for gpu in each.gpus)) for each in (run, best))
     gpus = (("gpus", others or "none"),) if own != others else ()
     return gpus + tuple(
         (name, getattr(had, name))

@@ -56,14 +56,14 @@ def summed(rows: Iterable[RunGpu]) -> tuple[RunGpu, ...]:
     return tuple(sums[at] for at in sorted(sums))
 
 
-def _plus(one: RunGpu, other: RunGpu) -> RunGpu:
+def _plus(row: RunGpu, other: RunGpu) -> RunGpu:
     return replace(
-        one,
-        allocated_ms=one.allocated_ms + other.allocated_ms,
-        covered_ms=one.covered_ms + other.covered_ms,
-        buckets=tuple(map(sum, zip(one.buckets, other.buckets, strict=True))),
-        util_source=other.util_source or one.util_source,
-        energy_mj=of_both(sum, one.energy_mj, other.energy_mj),
-        memory_peak_bytes=of_both(max, one.memory_peak_bytes, other.memory_peak_bytes),
-        power_peak_mw=of_both(max, one.power_peak_mw, other.power_peak_mw),
+        row,
+        allocated_ms=row.allocated_ms + other.allocated_ms,
+        covered_ms=row.covered_ms + other.covered_ms,
+        buckets=tuple(map(sum, zip(row.buckets, other.buckets, strict=True))),
+        util_source=other.util_source or row.util_source,
+        energy_mj=of_both(sum, row.energy_mj, other.energy_mj),
+        memory_peak_bytes=of_both(max, row.memory_peak_bytes, other.memory_peak_bytes),
+        power_peak_mw=of_both(max, row.power_peak_mw, other.power_peak_mw),
     )

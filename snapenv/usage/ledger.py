@@ -329,8 +329,8 @@ class Ledger(SharedReading):
     def _series(self, sample: Sample) -> int:
         series = (sample.key, sample.gpu, sample.util_source)
         # IS, as two unknown sources are the same
-        found = "select id from series where key = ? and gpu = ? and util_source is ?"
-        row = self._connection.execute(found, series).fetchone()
+        select = "select id from series where key = ? and gpu = ? and util_source is ?"
+        row = self._connection.execute(select, series).fetchone()
         if row is None:
             insert = "insert into series (key, gpu, util_source) values (?, ?, ?)"
             return self._connection.execute(insert, series).lastrowid or 0

@@ -41,11 +41,11 @@ def pieces_of(prices: PriceList | None, begin_ms: int, end_ms: int) -> tuple[Pie
     """Cut a month where a price changes; without prices it is one piece."""
     if prices is None:
         return (Piece(day_of(begin_ms), begin_ms, end_ms),)
-    found = []
+    pieces = []
     for day, span_ms in day_pieces(prices, begin_ms, end_ms):
-        found.append(Piece(day, begin_ms, begin_ms + span_ms))
+        pieces.append(Piece(day, begin_ms, begin_ms + span_ms))
         begin_ms += span_ms
-    return tuple(found)
+    return tuple(pieces)
 
 
 def in_pieces(charge: Charge, pieces: Sequence[Piece]) -> tuple[int, ...]:

@@ -167,22 +167,22 @@ def _grant(connection: Connection, add: TeamGrants) -> None:
 
 def _remove(connection: Connection, remove: Sequence[ProjectMember | str]) -> None:
     _become(connection, schema.OWNER)
-    for one in remove:
-        if isinstance(one, ProjectMember):
+    for each in remove:
+        if isinstance(each, ProjectMember):
             run_own(
                 connection,
                 "delete from person where login = %s and project = %s",
-                (one.login, one.project),
+                (each.login, each.project),
             )
         else:
-            run_own(connection, "delete from person where login = %s", (one,))
-            run_own(connection, "delete from service where login = %s", (one,))
+            run_own(connection, "delete from person where login = %s", (each,))
+            run_own(connection, "delete from service where login = %s", (each,))
     _become(connection, None)
     known = {name for (name,) in run_own(connection, "select rolname from pg_roles")}
-    for one in remove:
-        if isinstance(one, str) and one in known:
+    for each in remove:
+        if isinstance(each, str) and each in known:
             roles = f"{schema.MEMBER}, {schema.MANAGER}, {schema.FINANCE}"
-            run_own(connection, f"revoke {roles} from {_quoted(connection, one)}")
+            run_own(connection, f"revoke {roles} from {_quoted(connection, each)}")
 
 
 def _read_grants(connection: Connection) -> TeamGrants:

@@ -117,7 +117,7 @@ class PriceList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def stated_bill(self, month: str) -> int | None:
         """Return what a month came to, in millionths; None where the list does not state it."""
-        return next((to_micros(one.amount) for one in self.bill if one.month == month), None)
+        return next((to_micros(line.amount) for line in self.bill if line.month == month), None)
 
 
 def read_prices(path: Path) -> PriceList:
@@ -163,11 +163,11 @@ def _check(prices: PriceList) -> None:
     if not re.fullmatch("[A-Z]{3}", prices.currency):
         raise ValueError(f"currency: {prices.currency!r} is no code such as EUR")
     amounts: dict[str, Iterable[float]] = {
-        "gpu.per_hour": (one.per_hour for one in prices.gpu),
-        "power.per_kwh": (one.per_kwh for one in prices.power),
-        "co2.grams_per_kwh": (one.grams_per_kwh for one in prices.co2),
-        "fleet.gpus": (one.gpus for one in prices.fleet),
-        "bill.amount": (one.amount for one in prices.bill),
+        "gpu.per_hour": (line.per_hour for line in prices.gpu),
+        "power.per_kwh": (line.per_kwh for line in prices.power),
+        "co2.grams_per_kwh": (factor.grams_per_kwh for factor in prices.co2),
+        "fleet.gpus": (line.gpus for line in prices.fleet),
+        "bill.amount": (line.amount for line in prices.bill),
     }
     for name, values in amounts.items():
         for value in values:
@@ -187,7 +187,7 @@ def _check(prices: PriceList) -> None:
 
 
 def _check_bills(bills: Sequence[Bill]) -> None:
-    months = [one.month for one in bills]
+    months = [bill.month for bill in bills]
     twice = next((month for month in months if months.count(month) > 1), None)
     if twice:
         raise ValueError(f"bill.month: {twice} is there twice")
@@ -196,12 +196,12 @@ def _check_bills(bills: Sequence[Bill]) -> None:
 def _check_dates(kind: str, lines: Mapping[str, Sequence[_Dated]]) -> None:
     for model, of_model in lines.items():
         name = f"{kind} {model}".strip()
-        for one in of_model:
-            if one.until and one.until <= one.since:
-                raise ValueError(f"{name}: until {one.until} is not after from {one.since}")
-        for one, following in pairwise(sorted(of_model, key=lambda line: line.since)):
-            if one.since == following.since or (one.until and one.until > following.since):
-                raise ValueError(f"{name}: two lines hold on {following.since}")
+        for each in of_model:
+            if each.until and each.until <= each.since:
+                raise ValueError(f"{name}: until {each.until} is not after from {each.since}")
+        for earlier, later in pairwise(sorted(of_model, key=lambda line: line.since)):
+            if earlier.since == later.since or (earlier.until and earlier.until > later.since):
+                raise ValueError(f"{name}: two lines hold on {later.since}")
 
 
 _Line = TypeVar("_Line", bound=_Dated)
@@ -209,10 +209,10 @@ _Model = TypeVar("_Model", GpuPrice, FleetSize)
 
 
 def _by_model(lines: Iterable[_Model]) -> dict[str, list[_Model]]:
-    found: dict[str, list[_Model]] = {}
-    for one in lines:
-        found.setdefault(model_key(one.model), []).append(one)
-    return found
+    by_model: dict[str, list[_Model]] = {}
+    for line in lines:
+        by_model.setdefault(model_key(line.model), []).append(line)
+    return by_model
 
 
 def model_key(name: str) -> str:
@@ -222,15 +222,15 @@ def model_key(name: str) -> str:
 
 def _line_on(lines: Iterable[_Line], day: dt.date) -> _Line | None:
     """Return the line that holds on a day."""
-    begun = [one for one in lines if one.since <= day]
-    last = max(begun, key=lambda one: one.since, default=None)
+    begun = [line for line in lines if line.since <= day]
+    last = max(begun, key=lambda each: each.since, default=None)
     return None if last is None or (last.until and last.until <= day) else last
 
 
 def gpu_line(prices: PriceList, model: str, day: dt.date) -> GpuPrice | None:
     """Return the line of a GPU that holds on a day; None where the list has none."""
     key = model_key(model)
-    return _line_on((one for one in prices.gpu if model_key(one.model) == key), day)
+    return _line_on((line for line in prices.gpu if model_key(line.model) == key), day)
 
 
 def gpu_price(prices: PriceList, model: str, day: dt.date) -> int:
@@ -270,7 +270,7 @@ def day_pieces(prices: PriceList, since_ms: int, until_ms: int) -> tuple[tuple[d
     Returns the first day of each piece, and its milliseconds; one price holds in all of it.
     """
     lines: Iterable[_Dated] = (*prices.gpu, *prices.power, *prices.co2, *prices.fleet)
-    days = {day for one in lines for day in (one.since, one.until) if day}
+    days = {day for line in lines for day in (line.since, line.until) if day}
     inside = sorted(ms for ms in map(start_ms, days) if since_ms < ms < until_ms)
     return tuple((day_of(a), b - a) for a, b in pairwise((since_ms, *inside, until_ms)))
 

@@ -133,4 +133,4 @@ class Prometheus:
             raise UsageSourceError(
                 f"{self.host} sends what is no answer of Prometheus: {error}", hint=_ADVICE.absent
             ) from error
-        return tuple(Series(one.metric, one.values) for one in answer.data.result)
+        return tuple(Series(each.metric, each.values) for each in answer.data.result)

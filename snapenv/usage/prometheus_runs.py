@@ -95,7 +95,7 @@ def runs_of_piece(
             rows = _rows(key, gpu_name(labels), gpu, steps)
             part = ImportedRun(run=run, gpus=rows, scheduler=labels.get("scheduler"))
             parts.setdefault(key, []).append(part)
-    return tuple(joined(one) for one in parts.values())
+    return tuple(joined(each) for each in parts.values())
 
 
 def joined(parts: Sequence[ImportedRun]) -> ImportedRun:

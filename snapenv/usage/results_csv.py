@@ -95,12 +95,12 @@ def _row(values: Mapping[str, float], metric: str | None, *, epoch: int) -> Row:
     validated = any(
         value for name, value in values.items() if name.startswith(_OF_VALIDATION)
     )  # without a validation there are zeros
-    found = values[f"{_METRIC}{metric}"] if metric and validated else None
+    measured = values[f"{_METRIC}{metric}"] if metric and validated else None
     return Row(
         epoch=epoch,
         elapsed_s=values.get("time"),
         loss=loss if math.isfinite(loss) else None,
-        metric=found if found is not None and math.isfinite(found) else None,
+        metric=measured if measured is not None and math.isfinite(measured) else None,
     )
 
 

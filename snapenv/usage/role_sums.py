@@ -90,10 +90,10 @@ def _sums(rows: Rows, group: Callable[..., _Group]) -> tuple[UsageSum, ...]:
     used = _used(rows)
     places = _is_rest_by_project(used)
     groups: dict[_Group, list[_Used]] = defaultdict(list)
-    for one in used:
-        is_rest = places[one.project]
+    for each in used:
+        is_rest = places[each.project]
         if is_rest is not None:
-            groups[group(one, is_rest=is_rest)].append(one)
+            groups[group(each, is_rest=is_rest)].append(each)
     in_order = sorted(groups, key=lambda key: tuple((part is None, str(part)) for part in key))
     return tuple(_sum(key, groups[key]) for key in in_order)
 
@@ -103,16 +103,16 @@ def _used(rows: Rows) -> list[_Used]:
     known = {(row.key, row.gpu, row.month): row for row in rows.run_gpus if row.key in runs}
     corrections = [
         RunGpu(
-            key=one.key,
-            gpu=one.gpu,
-            month=one.month,
-            model=known[one.key, one.gpu, one.month].model,
-            allocated_ms=one.allocated_ms,
-            buckets=one.buckets,
-            energy_mj=one.energy_mj,
+            key=correction.key,
+            gpu=correction.gpu,
+            month=correction.month,
+            model=known[correction.key, correction.gpu, correction.month].model,
+            allocated_ms=correction.allocated_ms,
+            buckets=correction.buckets,
+            energy_mj=correction.energy_mj,
         )
-        for one in rows.corrections
-        if (one.key, one.gpu, one.month) in known
+        for correction in rows.corrections
+        if (correction.key, correction.gpu, correction.month) in known
     ]
     return [
         *(_Used(run=runs[row.key], row=row) for row in known.values()),
@@ -124,9 +124,9 @@ def _is_rest_by_project(used: Iterable[_Used]) -> dict[_Project, bool | None]:
     """Return whether each project is shown in the rest; None where it is not shown at all."""
     users: dict[_Project, set[str]] = defaultdict(set)
     times: dict[_Project, int] = defaultdict(int)
-    for one in used:
-        users[one.project].add(one.run.user)
-        times[one.project] += one.row.allocated_ms
+    for each in used:
+        users[each.project].add(each.run.user)
+        times[each.project] += each.row.allocated_ms
     scopes: dict[_Scope, list[_Project]] = defaultdict(list)
     for project in users:
         scopes[project[:2]].append(project)
@@ -147,16 +147,16 @@ def _places(
     if not large:
         return dict.fromkeys(projects)
     # By name last of all the one without: so PostgreSQL sorts
-    joins = min(large, key=lambda one: (times[one], one[2] is None, one[2] or ""))
+    joins = min(large, key=lambda each: (times[each], each[2] is None, each[2] or ""))
     return {project: project in small or project == joins for project in projects}
 
 
 def _sum(group: _Group, used: Sequence[_Used]) -> UsageSum:
-    rows = [one.row for one in used]
+    rows = [each.row for each in used]
     energies = [row.energy_mj for row in rows if row.energy_mj is not None]
     return UsageSum(
         **group._asdict(),
-        runs=len({one.run.key for one in used if not one.is_correction}),
+        runs=len({each.run.key for each in used if not each.is_correction}),
         allocated_ms=sum(row.allocated_ms for row in rows),
         buckets=tuple(map(sum, zip(*(row.buckets for row in rows), strict=True))),
         energy_mj=sum(energies) if energies else None,

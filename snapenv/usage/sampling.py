@@ -87,7 +87,7 @@ def fold(
         if number == 0 and load:
             month = month_of(now.wall_ms)
             rows[gpu.uuid, month] = _loaded(rows[gpu.uuid, month], rows.values(), load)
-    counters = {one.gpu: one.energy_mj for one in readings if one.energy_mj is not None}
+    counters = {each.gpu: each.energy_mj for each in readings if each.energy_mj is not None}
     return Folded(
         watched=replace(
             watched, since=now, rows=tuple(rows.values()), counters={**watched.counters, **counters}
@@ -135,15 +135,19 @@ def used_gpus(
     machine's; where it was given none, those on which its processes are, as in a venv of a machine
     whose driver has no files.
     """
-    models = {one.gpu: one.model for one in readings}
-    used = [one.uuid for one in run.gpus]
+    models = {reading.gpu: reading.model for reading in readings}
+    used = [gpu.uuid for gpu in run.gpus]
     if run.gpus_asked is None:
         own = load.pids if load else frozenset()
-        used += [one.gpu for one in _leaves(readings) if one.pids & own and one.gpu not in used]
+        used += [
+            reading.gpu
+            for reading in _leaves(readings)
+            if reading.pids & own and reading.gpu not in used
+        ]
     elif not used and run.gpus_asked == "all" and load:
-        used = [one.gpu for one in _leaves(readings)]
-    known = {one.uuid: one.model for one in run.gpus}
-    return tuple(UsedGpu(uuid=one, model=models.get(one) or known[one]) for one in used)
+        used = [reading.gpu for reading in _leaves(readings)]
+    known = {gpu.uuid: gpu.model for gpu in run.gpus}
+    return tuple(UsedGpu(uuid=each, model=models.get(each) or known[each]) for each in used)
 
 
 def before_end(readings: Sequence[GpuReading], late_ms: int) -> tuple[GpuReading, ...]:
@@ -152,9 +156,9 @@ def before_end(readings: Sequence[GpuReading], late_ms: int) -> tuple[GpuReading
         replace(
             reading,
             utilizations=tuple(
-                replace(one, age_ms=one.age_ms - late_ms)
-                for one in reading.utilizations
-                if one.age_ms >= late_ms
+                replace(utilization, age_ms=utilization.age_ms - late_ms)
+                for utilization in reading.utilizations
+                if utilization.age_ms >= late_ms
             ),
         )
         for reading in readings
@@ -165,8 +169,8 @@ def machine_gpus(host: str, now: Moment, readings: Sequence[GpuReading]) -> tupl
     """Return what a machine has to give: of a GPU that is divided its instances."""
     at_ms = now.wall_ms
     return tuple(
-        MachineGpu(host=host, gpu=one.gpu, model=one.model, first_ms=at_ms, last_ms=at_ms)
-        for one in _leaves(readings)
+        MachineGpu(host=host, gpu=reading.gpu, model=reading.model, first_ms=at_ms, last_ms=at_ms)
+        for reading in _leaves(readings)
     )
 
 
@@ -201,7 +205,9 @@ def _seen(
 
 def _percents(reading: GpuReading, elapsed_ms: int) -> tuple[float, ...]:
     return tuple(
-        one.percent for one in reading.utilizations if one.age_ms <= elapsed_ms + _SLACK_MS
+        utilization.percent
+        for utilization in reading.utilizations
+        if utilization.age_ms <= elapsed_ms + _SLACK_MS
     )
 
 
@@ -239,7 +245,7 @@ def _grown(row: RunGpu, seen: _Seen, part_ms: int, share: float) -> RunGpu:
 
 def _loaded(row: RunGpu, rows: Iterable[RunGpu], load: Load) -> RunGpu:
     """Give the row what the run's processes took that no row has yet."""
-    counted_ms = sum(one.cpu_ms or 0 for one in rows)
+    counted_ms = sum(each.cpu_ms or 0 for each in rows)
     return replace(
         row,
         cpu_ms=(row.cpu_ms or 0) + max(load.cpu_ms - counted_ms, 0),
@@ -251,7 +257,7 @@ def _shrunk(row: RunGpu, taken_ms: int) -> RunGpu:
     """Take time off a row, of what was not covered first, then of the fullest buckets."""
     allocated_ms, buckets = row.allocated_ms - taken_ms, list(row.buckets)
     over_ms = max(sum(buckets) - allocated_ms, 0)
-    for number in sorted(range(BUCKETS), key=lambda one: -buckets[one]):
+    for number in sorted(range(BUCKETS), key=lambda each: -buckets[each]):
         part_ms = min(over_ms, buckets[number])
         buckets[number] -= part_ms
         over_ms -= part_ms
@@ -340,8 +346,8 @@ def event(
 
 def _leaves(readings: Sequence[GpuReading]) -> tuple[GpuReading, ...]:
     """Leave out GPUs that are divided into instances."""
-    divided = {one.number.partition(".")[0] for one in readings if "." in one.number}
-    return tuple(one for one in readings if one.number not in divided)
+    divided = {reading.number.partition(".")[0] for reading in readings if "." in reading.number}
+    return tuple(reading for reading in readings if reading.number not in divided)
 
 
 def _new_row(key: str, gpu: UsedGpu, month: str) -> RunGpu:

@@ -145,7 +145,7 @@ def runs_of_jobs(jobs: Iterable[SlurmJob]) -> tuple[ImportedRun, ...]:
     return tuple(
         _run(key, of_job)
         for key, of_job in records.items()
-        if _is_rendered(of_job[-1]) or any(dict(_gpus(one)) for one in of_job)
+        if _is_rendered(of_job[-1]) or any(dict(_gpus(each)) for each in of_job)
     )
 
 
@@ -197,9 +197,9 @@ def _duration_ms(job: SlurmJob) -> int:
 def _gpus(job: SlurmJob) -> Iterator[tuple[str, int]]:
     """Yield each type of GPU with its number; "gpu" is those of which no type is told."""
     counts = {
-        found[1]: int(value)
+        match[1]: int(value)
         for name, value in job.resources.items()
-        if (found := _GPU.fullmatch(name)) and value.isdecimal()
+        if (match := _GPU.fullmatch(name)) and value.isdecimal()
     }
     untyped = counts.pop(None, 0) - sum(counts.values())
     yield from ((model, count) for model, count in counts.items() if count)
@@ -225,5 +225,5 @@ def _rows(key: str, records: Sequence[SlurmJob]) -> tuple[RunGpu, ...]:
 
 def _parse_memory(text: str) -> int | None:
     """Read a size of TRES, such as ``64G``."""
-    found = _MEMORY.fullmatch(text)
-    return int(float(found[1]) * 1024 ** _POWERS[found[2]]) if found else None
+    match = _MEMORY.fullmatch(text)
+    return int(float(match[1]) * 1024 ** _POWERS[match[2]]) if match else None

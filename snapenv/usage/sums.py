@@ -76,7 +76,7 @@ def report_usage(
     begin, end = month_span(asked.month)
     until_ms = max(begin, min(end, asked.now_ms))
     total = _totals(now.costs, runs[asked.month], priced=now.priced)
-    trend = tuple(_month(month, one, runs[month]) for month, one in months.items())
+    trend = tuple(_month(month, costs, runs[month]) for month, costs in months.items())
     row = trend[-1]
     return UsageReportResult(
         month=asked.month,
@@ -102,12 +102,12 @@ def report_usage(
         else rows_by("environment", now, runs[asked.month]),
         board=best_value(
             records.runs,
-            [cost for one in months.values() for cost in one.costs],
+            [cost for each in months.values() for cost in each.costs],
             month=asked.month,
         ),
         running=sum(_goes_on(of) for of in runs[asked.month]),
         gaps_ms=_gaps_ms(records, begin, end),
-        corrections=sum(one.month == asked.month for one in records.corrections),
+        corrections=sum(correction.month == asked.month for correction in records.corrections),
     )
 
 
@@ -126,24 +126,24 @@ def all_costs(
         charges[charge.month].append(charge)
     machines = Machines(records.machine_gpus, whole=asked.role != "member")
     first = max(first_month(asked.month), _earliest(records, asked))
-    found = {}
+    costs = {}
     for back in range(MONTHS - 1, -1, -1):
         month = shift_month(asked.month, -back)
         if month < first:
             continue
         try:
-            found[month] = month_costs(month, charges[month], machines, prices, asked.now_ms)
+            costs[month] = month_costs(month, charges[month], machines, prices, asked.now_ms)
         except PriceListError:
             if month == asked.month:
                 raise
-            found[month] = month_costs(month, charges[month], machines, None, asked.now_ms)
-    return found
+            costs[month] = month_costs(month, charges[month], machines, None, asked.now_ms)
+    return costs
 
 
 def _earliest(records: UsageRecords, asked: Asked) -> str:
     """Return the first month that the records tell of, and no later one than is asked for."""
-    begun = (month_of(one.started_ms) for one in records.runs)
-    return min([asked.month, *begun, *(one.month for one in records.sums)])
+    begun = (month_of(run.started_ms) for run in records.runs)
+    return min([asked.month, *begun, *(each.month for each in records.sums)])
 
 
 def rows_by(by: By, costs: MonthCosts, ofs: Sequence[_Of]) -> tuple[UsageRow, ...]:
@@ -194,26 +194,28 @@ def _tags(ofs: Iterable[_Of]) -> str | None:
 
 def _totals(costs: Sequence[Cost], ofs: Iterable[_Of], *, priced: bool) -> UsageTotals:
     charges = [cost.charge for cost in costs]
-    effective_ms = sum(one.effective_ms for one in charges)
-    idle_ms = sum(one.idle_ms for one in charges)
+    effective_ms = sum(charge.effective_ms for charge in charges)
+    idle_ms = sum(charge.idle_ms for charge in charges)
     seen_ms = effective_ms + idle_ms
-    charged_ms = sum(one.charged_ms for one in charges)
+    charged_ms = sum(charge.charged_ms for charge in charges)
     return UsageTotals(
         runs=_count(ofs),
-        allocated_ms=sum(one.allocated_ms for one in charges),
+        allocated_ms=sum(charge.allocated_ms for charge in charges),
         charged_ms=charged_ms,
         effective_ms=effective_ms,
         idle_ms=idle_ms,
         unseen_ms=charged_ms - seen_ms,
         density=effective_ms / seen_ms if seen_ms > 0 else None,
-        util_sources=tuple(sorted({source for one in charges for source in one.util_sources})),
-        buckets=tuple(sum(one.buckets[at] for one in charges) for at in range(BUCKETS)),
-        energy_mj=_sum(one.energy_mj for one in charges),
+        util_sources=tuple(
+            sorted({source for charge in charges for source in charge.util_sources})
+        ),
+        buckets=tuple(sum(charge.buckets[at] for charge in charges) for at in range(BUCKETS)),
+        energy_mj=_sum(charge.energy_mj for charge in charges),
         co2_mg=_sum(cost.co2_mg for cost in costs),
-        cost=sum(one.cost or 0 for one in costs) if priced else None,
-        effective_cost=sum(one.effective_cost or 0 for one in costs) if priced else None,
-        idle_cost=sum(one.idle_cost or 0 for one in costs) if priced else None,
-        unseen_cost=sum(one.unseen_cost or 0 for one in costs) if priced else None,
+        cost=sum(each.cost or 0 for each in costs) if priced else None,
+        effective_cost=sum(each.effective_cost or 0 for each in costs) if priced else None,
+        idle_cost=sum(each.idle_cost or 0 for each in costs) if priced else None,
+        unseen_cost=sum(each.unseen_cost or 0 for each in costs) if priced else None,
     )
 
 
@@ -237,7 +239,7 @@ def _runs_in(month: str, records: UsageRecords, now_ms: int) -> tuple[_Of, ...]:
         for run in records.runs
         if run.started_ms < end and (_end_ms(run, now_ms) > begin or run.started_ms >= begin)
     )
-    return (*runs, *(one for one in records.sums if one.month == month))
+    return (*runs, *(each for each in records.sums if each.month == month))
 
 
 def _end_ms(run: UsageRun, now_ms: int) -> int:
@@ -245,8 +247,8 @@ def _end_ms(run: UsageRun, now_ms: int) -> int:
 
 
 def _gaps_ms(records: UsageRecords, begin: int, end: int) -> int:
-    gaps = (one for one in records.events if one.kind == "gap" and begin <= one.at_ms < end)
-    return sum(one.value or 0 for one in gaps)
+    gaps = (event for event in records.events if event.kind == "gap" and begin <= event.at_ms < end)
+    return sum(gap.value or 0 for gap in gaps)
 
 
 def _goes_on(of: _Of) -> bool:
@@ -257,12 +259,12 @@ def _month(month: str, costs: MonthCosts, ofs: Sequence[_Of]) -> UsageMonth:
     models = costs.models
     unallocated = None
     if models is not None and costs.bill is not None:
-        unallocated = sum(one.unallocated_cost or 0 for one in models)
+        unallocated = sum(model.unallocated_cost or 0 for model in models)
     return UsageMonth(
         month=month,
         totals=_totals(costs.costs, ofs, priced=costs.priced),
-        capacity_ms=None if models is None else sum(one.capacity_ms for one in models),
-        unallocated_ms=None if models is None else sum(one.unallocated_ms for one in models),
+        capacity_ms=None if models is None else sum(model.capacity_ms for model in models),
+        unallocated_ms=None if models is None else sum(model.unallocated_ms for model in models),
         unallocated_cost=unallocated,
         bill=costs.bill,
     )
@@ -274,18 +276,18 @@ def _gpu_rows(costs: MonthCosts, prices: PriceList | None, until_ms: int) -> tup
         own[cost.charge.gpu_model].append(cost)
     last_day = day_of(until_ms - 1)
     rows = []
-    for one in costs.models or ():
-        line = gpu_line(prices, one.model, last_day) if prices else None
+    for model in costs.models or ():
+        line = gpu_line(prices, model.model, last_day) if prices else None
         rows.append(
             GpuRow(
-                model=one.model,
-                gpus=one.gpus,
-                capacity_ms=one.capacity_ms,
-                charged_ms=one.charged_ms,
-                unallocated_ms=one.unallocated_ms,
+                model=model.model,
+                gpus=model.gpus,
+                capacity_ms=model.capacity_ms,
+                charged_ms=model.charged_ms,
+                unallocated_ms=model.unallocated_ms,
                 per_hour=to_micros(line.per_hour) if line else None,
-                cost=sum(cost.cost or 0 for cost in own[one.model]) if costs.priced else None,
-                unallocated_cost=one.unallocated_cost,
+                cost=sum(cost.cost or 0 for cost in own[model.model]) if costs.priced else None,
+                unallocated_cost=model.unallocated_cost,
             )
         )
     return tuple(sorted(rows, key=lambda row: (-row.capacity_ms, row.model)))
@@ -296,7 +298,7 @@ def _prices_used(prices: PriceList | None, costs: MonthCosts, month: str) -> Pri
         return None
     begin, end = month_span(month)
     models = {cost.charge.gpu_model for cost in costs.costs} | {
-        one.model for one in costs.models or ()
+        each.model for each in costs.models or ()
     }
     days = [day for day, _ in day_pieces(prices, begin, end)]
     lines = {

@@ -81,7 +81,7 @@ def textfile(
     used = {gpu.uuid for gpu in run.gpus}
     by_gpu = {reading.gpu: reading for reading in readings if reading.gpu in used}
     series = (*_of_run(run, rows, by_gpu, last), *_of_gpus(run, by_gpu))
-    for metric, labels, value in sorted(series, key=lambda one: one[0].name):
+    for metric, labels, value in sorted(series, key=lambda each: each[0].name):
         if metric.name != before:
             lines += (
                 f"# HELP {metric.name} {metric.help}",
@@ -131,7 +131,7 @@ def _of_gpus(run: UsageRun, by_gpu: Mapping[str, GpuReading]) -> Iterator[_Serie
             "modelName": reading.model,
             "run": run.run,
         }
-        percents = [one.percent for one in reading.utilizations]
+        percents = [utilization.percent for utilization in reading.utilizations]
         if percents:
             ratio = sum(percents) / len(percents) / 100
             yield _UTILIZATION, {**labels, "source": reading.util_source}, ratio

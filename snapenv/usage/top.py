@@ -60,7 +60,7 @@ def _remaining_ms(training: Training, last: EpochRow | None, now_ms: int) -> int
 
 
 def _gpu(gpu: UsedGpu, samples: Iterable[Sample], rows: Iterable[RunGpu]) -> TopGpu:
-    own = [one for one in samples if one.gpu == gpu.uuid]
+    own = [sample for sample in samples if sample.gpu == gpu.uuid]
     last = own[-1] if own else None
     return TopGpu(
         uuid=gpu.uuid,

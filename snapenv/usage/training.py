@@ -108,7 +108,7 @@ def find_batch(checkpoint: Path) -> int | None:
     """
     try:
         with zipfile.ZipFile(checkpoint) as archive:
-            name = next(one for one in archive.namelist() if one.endswith("data.pkl"))
+            name = next(each for each in archive.namelist() if each.endswith("data.pkl"))
             if archive.getinfo(name).file_size > _MOST_PICKLED_BYTES:
                 return None
             content = archive.read(name)

@@ -63,13 +63,13 @@ def _fleet(prices: PriceList, piece: Piece) -> dict[str, tuple[int, int]]:
 
 def _present(machine_gpus: Iterable[MachineGpu], piece: Piece) -> dict[str, tuple[int, int]]:
     """Return how many GPUs of each model machines had in a piece, and their time."""
-    found: dict[str, tuple[int, int]] = {}
+    present: dict[str, tuple[int, int]] = {}
     for gpu in machine_gpus:
         begin, end = max(gpu.first_ms, piece.begin_ms), min(gpu.last_ms, piece.end_ms)
         if end > begin or piece.begin_ms <= gpu.first_ms < piece.end_ms:
-            number, span_ms = found.get(gpu.model, (0, 0))
-            found[gpu.model] = number + 1, span_ms + max(0, end - begin)
-    return found
+            number, span_ms = present.get(gpu.model, (0, 0))
+            present[gpu.model] = number + 1, span_ms + max(0, end - begin)
+    return present
 
 
 def model_times(
@@ -87,7 +87,7 @@ def model_times(
         for of_piece, time_ms in zip(charged, part, strict=True):
             of_piece[charge.gpu_model] += time_ms
     names = _same_names(uuids, sizes)
-    found = []
+    times = []
     for model in sorted({*uuids, *names.values()}):
         uuids[model].discard(None)
         gpus, capacity_ms = len(uuids[model]), 0
@@ -99,7 +99,7 @@ def model_times(
             capacity_ms += whole_ms
             if whole_ms > had[model]:
                 lines.append(_line(model, piece, whole_ms - had[model], rates))
-        found.append(
+        times.append(
             ModelTime(
                 model=model,
                 gpus=gpus,
@@ -108,7 +108,7 @@ def model_times(
                 lines=tuple(lines),
             )
         )
-    return tuple(found)
+    return tuple(times)
 
 
 def _line(model: str, piece: Piece, quantity_ms: int, rates: Rates | None) -> Line:

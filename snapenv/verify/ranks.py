@@ -182,8 +182,8 @@ def _losses(expected: Ranks, actual: Ranks) -> Check:
         words = "every loss bit for bit", f"{tier}: all {len(actual.losses)} losses are the same"
     else:
         wanted = f"within {limits[0]:.0e} at step 1 and {limits[1]:.0e} after it" if limits else ""
-        found = f"{tier}: the losses differ from step {step}, by at most {largest:.1e}"
-        words = wanted or "the losses of the capture", found
+        actual_text = f"{tier}: the losses differ from step {step}, by at most {largest:.1e}"
+        words = wanted or "the losses of the capture", actual_text
     return Check(
         id="ranks.losses",
         ok=ok,
@@ -205,7 +205,7 @@ def _compare_losses(expected: Ranks, actual: Ranks) -> tuple[Tier, float, int | 
         return "different", math.inf, len(steps) + 1
     if first is None:
         return "identical", 0.0, None
-    apart = [_relative(float.fromhex(one), float.fromhex(other)) for one, other in steps]
+    apart = [_relative(float.fromhex(left), float.fromhex(right)) for left, right in steps]
     tier: Tier = (
         "close" if _CPU in actual.devices or expected.devices == actual.devices else "other device"
     )
@@ -214,10 +214,10 @@ def _compare_losses(expected: Ranks, actual: Ranks) -> tuple[Tier, float, int | 
     return (tier if within else "different"), max(apart), first
 
 
-def _relative(one: float, other: float) -> float:
-    if not (math.isfinite(one) and math.isfinite(other)):
+def _relative(left: float, right: float) -> float:
+    if not (math.isfinite(left) and math.isfinite(right)):
         return math.inf
-    return abs(one - other) / max(abs(one), abs(other)) if one != other else 0.0
+    return abs(left - right) / max(abs(left), abs(right)) if left != right else 0.0
 
 
 def _no_losses(expected: Ranks | None, actual: Ranks) -> Check:

@@ -48,8 +48,8 @@ def audit(request: Audit, services: Services) -> Outcome[AuditResult]:
     source = resolve_source(request.ref, repository=request.repository, services=services)
     snapshot = read_source(source, services)
     queries, skipped = _queries(snapshot.lock, local=request.database is not None)
-    found, held = _find(request, queries, services)
-    advisories = tuple(_found(query, advisory) for query, advisory in found)
+    matches, held = _find(request, queries, services)
+    advisories = tuple(_advisory(query, advisory) for query, advisory in matches)
     result = AuditResult(
         snapshot=snapshot.digest,
         database=str(request.database) if request.database else request.service,
@@ -97,11 +97,11 @@ def _find(
             return find_in_database(request.database, queries)
     with services.progress.task(f"Asking {request.service} for {counted(len(queries), 'package')}"):
         known = services.advisories(request.service).find(queries)
-    found = [(query, each) for query in queries for each in known if affects(each, query)]
-    return found, None
+    matches = [(query, each) for query in queries for each in known if affects(each, query)]
+    return matches, None
 
 
-def _found(query: Query, advisory: Advisory) -> FoundAdvisory:
+def _advisory(query: Query, advisory: Advisory) -> FoundAdvisory:
     return FoundAdvisory(
         id=advisory.id,
         aliases=advisory.aliases,
@@ -114,15 +114,15 @@ def _found(query: Query, advisory: Advisory) -> FoundAdvisory:
     )
 
 
-def _check(found: FoundAdvisory) -> Check:
-    fix = f"Update {found.package} to {found.fixed_in[0]}." if found.fixed_in else None
+def _check(advisory: FoundAdvisory) -> Check:
+    fix = f"Update {advisory.package} to {advisory.fixed_in[0]}." if advisory.fixed_in else None
     return Check(
-        id=f"advisory.{found.id}",
+        id=f"advisory.{advisory.id}",
         ok=False,
-        expected=f"no advisory about {found.package} {found.version}",
-        actual=found.id,
-        fix="Remove it at once." if found.malicious else fix,
-        package=found.package,
+        expected=f"no advisory about {advisory.package} {advisory.version}",
+        actual=advisory.id,
+        fix="Remove it at once." if advisory.malicious else fix,
+        package=advisory.package,
     )
 
 

@@ -65,7 +65,8 @@ def clean(request: Cleaning, services: Services) -> Outcome[CleanResult]:
     freed = list[Freeable]()
     if request.yes and chosen:
         with services.progress.task("Freeing") as task:
-            for thing in sorted(chosen, key=lambda one: one.kind != "workspace"):  # before its base
+            # A workspace goes before its base.
+            for thing in sorted(chosen, key=lambda each: each.kind != "workspace"):
                 task.note(thing.name)
                 try:
                     _free(thing, request, services)
@@ -114,7 +115,11 @@ def choose(things: Sequence[Freeable], request: Cleaning, *, now: datetime) -> t
 def _kept(environments: Iterable[Freeable], request: Cleaning) -> list[Freeable]:
     kept = list[Freeable]()
     for name in request.keep:
-        named = [one for one in environments if any(_is_named(full, name) for full in one.names)]
+        named = [
+            environment
+            for environment in environments
+            if any(_is_named(full, name) for full in environment.names)
+        ]
         if not named:
             raise NotFoundError(
                 f"there is no environment {name} to keep; nothing was freed",
@@ -191,7 +196,7 @@ def _tools(records: Sequence[RunRecord], services: Services) -> Iterator[Freeabl
     """Yield the folders of tools that workspaces beside a venv use."""
     above = services.kept(TOOLS)
     for folder in sorted(above.iterdir()) if above and above.is_dir() else ():
-        users = (one for one in records if any(str(folder) in word for word in one.launch.argv))
+        users = (each for each in records if any(str(folder) in word for word in each.launch.argv))
         states = [_state(record, services) for record in users]
         files = _files(folder)
         yield Freeable(
@@ -226,15 +231,15 @@ def _old_files(folder: Path, request: Cleaning) -> list[tuple[Path, os.stat_resu
 
 def _files(folder: Path) -> list[tuple[Path, os.stat_result]]:
     """Return the files of a folder and below; what goes meanwhile is left out."""
-    found = []
+    files = []
     for place, _, names in os.walk(folder):
         for name in names:
             path = Path(place, name)
             try:
-                found.append((path, path.lstat()))
+                files.append((path, path.lstat()))
             except OSError:
                 continue
-    return found
+    return files
 
 
 def _free(thing: Freeable, request: Cleaning, services: Services) -> None:

@@ -201,16 +201,16 @@ def _describe(
 def _bases(answers: Iterable[object], services: Services) -> tuple[Image, ...]:
     """Find the base images that the engine has, each of which many images share."""
     labels = [answer.labels for answer in answers if isinstance(answer, RemoteImage)]
-    named = {(one.get(BASE_NAME_LABEL), one.get(BASE_DIGEST_LABEL)) for one in labels}
+    named = {(each.get(BASE_NAME_LABEL), each.get(BASE_DIGEST_LABEL)) for each in labels}
     try:
-        found = [
+        images = [
             find_base(name, digest, services)
             for name, digest in sorted(named, key=str)
             if name and digest
         ]
     except EngineMissingError:
         return ()
-    return tuple(image for image in found if image)
+    return tuple(image for image in images if image)
 
 
 def _not_named(row: ListedImage, repository: str) -> ListedImage:

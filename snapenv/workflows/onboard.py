@@ -102,7 +102,7 @@ def onboard(request: Onboard, services: Services) -> Outcome[OnboardResult]:
     write_files(request.output, files, executable=())
     paths = tuple(str(request.output / file) for file in files)
     result = OnboardResult(tag=page.title, snapshot=snapshot.digest, ref=name, files=paths)
-    return Outcome(command="onboard", result=result, lines=tuple(f"wrote {one}" for one in paths))
+    return Outcome(command="onboard", result=result, lines=tuple(f"wrote {path}" for path in paths))
 
 
 def _needs(source: Source, snapshot: Snapshot, request: Onboard, services: Services) -> Needs:
@@ -157,7 +157,7 @@ def _needed(lock: Lock, needs: Needs) -> Iterator[tuple[str, str]]:
     cuda = major_minor(needs.cuda) if needs.cuda else None
     if cuda:
         yield "NVIDIA driver", lowest_driver(load_catalogue(), cuda)
-        torch = next((one for one in needs.kernels if one.distribution == "torch"), None)
+        torch = next((kernel for kernel in needs.kernels if kernel.distribution == "torch"), None)
         if torch:
             numbers = dict.fromkeys(map(_capability, built_for(torch)))
             yield "GPU", f"compute capability {', '.join(numbers)}; the CPU trains too"
@@ -174,10 +174,10 @@ def _needed(lock: Lock, needs: Needs) -> Iterator[tuple[str, str]]:
 
 def _capability(kernel: str) -> str:
     """Return the number of an architecture: ``9.0`` of ``sm_90``; one of PTX runs on newer ones."""
-    found = re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", kernel)
-    if found is None:
+    match = re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", kernel)
+    if match is None:
         return kernel
-    return f"{found[2]}.{found[3]}" + (" and newer" if found[1] == "compute" else "")
+    return f"{match[2]}.{match[3]}" + (" and newer" if match[1] == "compute" else "")
 
 
 def _commands(name: str) -> Iterator[Command]:

@@ -25,7 +25,7 @@ def list_runs(services: Services, *, ended: bool) -> Outcome[PsResult]:
     """
     records = list_records(services.state) if services.state else ()
     states, warnings = _states(records, services)
-    rows = (_row(one, states.get(one.run), services) for one in records)
+    rows = (_row(record, states.get(record.run), services) for record in records)
     result = PsResult(runs=tuple(row for row in rows if ended or row.status != "exited"))
     return Outcome(command="ps", result=result, lines=tuple(run_lines(result)), warnings=warnings)
 
@@ -33,11 +33,11 @@ def list_runs(services: Services, *, ended: bool) -> Outcome[PsResult]:
 def _states(
     records: tuple[RunRecord, ...], services: Services
 ) -> tuple[Mapping[str, RunState], tuple[str, ...]]:
-    states = {one.run: one for one in services.processes.list_runs()}
-    if all(one.engine is None for one in records):
+    states = {run.run: run for run in services.processes.list_runs()}
+    if all(record.engine is None for record in records):
         return states, ()
     try:
-        return {**states, **{one.run: one for one in services.containers.list_runs()}}, ()
+        return {**states, **{run.run: run for run in services.containers.list_runs()}}, ()
     except (EngineMissingError, EngineError) as error:
         return states, (f"{error.message}: runs in containers are shown as they were last seen",)
 

@@ -185,7 +185,9 @@ def _refuse_names(lock: Lock, changes: Changes) -> None:
     for each in changes.add:
         if each.name in known:
             version = next(
-                one.version for one in lock.environment.distributions if one.name == each.name
+                distribution.version
+                for distribution in lock.environment.distributions
+                if distribution.name == each.name
             )
             raise UsageError(
                 f"{each.name} {version} is in {lock.tag} already",

@@ -129,7 +129,7 @@ SUMS_BY_PROJECT = tuple(name for name in SUMS_BY_USER if name not in ("user", *D
 def _table(sums: Iterable[UsageSum], names: Iterable[str]) -> str:
     header = [column for name in names for column in _columns(name)]
     return csv_text(
-        header, ([cell for name in names for cell in _cells(one, name)] for one in sums)
+        header, ([cell for name in names for cell in _cells(each, name)] for each in sums)
     )
 
 
@@ -140,8 +140,8 @@ def _columns(name: str) -> Iterable[str]:
     return ("usr" if name == "user" else name,)
 
 
-def _cells(one: UsageSum, name: str) -> Iterable[Cell]:
-    value = getattr(one, name)
+def _cells(total: UsageSum, name: str) -> Iterable[Cell]:
+    value = getattr(total, name)
     match value:
         case bool():
             return (Number(str(value).lower()),)

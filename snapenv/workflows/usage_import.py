@@ -68,9 +68,9 @@ def usage_import(request: UsageImport, services: Services) -> Outcome[UsageImpor
     jobs = _ask_slurm(request, state, services) if request.slurm else Jobs()
     with open_ledger(ledger_path(state, os.environ)) as ledger:
         seen = _ask_prometheus(request, ledger, services) if request.prometheus else ()
-        by_job = {one.run.run: one for one in seen if one.scheduler == "hpc"}
+        by_job = {each.run.run: each for each in seen if each.scheduler == "hpc"}
         runs = tuple(observed(job, by_job.get(job.run.run), request.since_ms) for job in jobs.runs)
-        others = (one for one in seen if not (request.slurm and one.scheduler == "hpc"))
+        others = (each for each in seen if not (request.slurm and each.scheduler == "hpc"))
         written = [
             *(_write_job(run, ledger) for run in runs),
             *(_write_seen(run, ledger) for run in others),
@@ -100,10 +100,10 @@ def _ask_slurm(request: UsageImport, state: Path, services: Services) -> Jobs:
     own = (job for job in recent if (job.cluster, job.job) not in known)
     runs = runs_of_jobs((*told, *own))
     names = {
-        login: counted_user(login, Path.cwd(), services) for login in {one.run.user for one in runs}
+        login: counted_user(login, Path.cwd(), services) for login in {run.run.user for run in runs}
     }
     return Jobs(
-        runs=tuple(replace(one, run=replace(one.run, user=names[one.run.user])) for one in runs),
+        runs=tuple(replace(run, run=replace(run.run, user=names[run.run.user])) for run in runs),
         warnings=warning,
     )
 

@@ -41,8 +41,8 @@ def alias(name: str) -> str:
 def public_keys(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the keys that texts hold, a line each, without their comments and each once."""
     lines = (line.strip() for text in texts for line in text.splitlines())
-    found = (_KEY.match(line) for line in lines)
-    return tuple(dict.fromkeys(key[0] for key in found if key))
+    keys = (_KEY.match(line) for line in lines)
+    return tuple(dict.fromkeys(key[0] for key in keys if key))
 
 
 def proxy_words(

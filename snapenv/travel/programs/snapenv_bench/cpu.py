@@ -83,7 +83,7 @@ def memory_bytes() -> int:
 
 def children() -> list[int]:
     """Return the processes that this one has started, and theirs."""
-    found: list[int] = []
+    processes: list[int] = []
     waiting = [os.getpid()]
     while waiting:
         pid = waiting.pop()
@@ -92,9 +92,9 @@ def children() -> list[int]:
                 started = [int(word) for word in task.read_text(encoding="ascii").split()]
             except (OSError, ValueError):
                 continue
-            found += started
+            processes += started
             waiting += started
-    return found
+    return processes
 
 
 def _cpu_ms(pid: int) -> float:

@@ -94,7 +94,7 @@ def _differ(topic: str, subject: str, expected: Any, actual: Any) -> Iterator[Fi
 
 
 def _packages(expected: Facts, actual: Facts) -> Iterator[Finding]:
-    sides = [{one["name"]: one for one in side["distributions"]} for side in (expected, actual)]
+    sides = [{each["name"]: each for each in side["distributions"]} for side in (expected, actual)]
     for name in sorted(sides[0].keys() | sides[1].keys()):
         left, right = sides[0].get(name), sides[1].get(name)
         versions = [side and side["version"] for side in (left, right)]
@@ -134,7 +134,7 @@ def _conda(expected: Facts | None, actual: Facts | None) -> Iterator[Finding]:
             ]
             yield _finding("packages", "conda", counts, package="conda")
         return
-    sides = [{one["name"]: one for one in side["packages"]} for side in (expected, actual)]
+    sides = [{each["name"]: each for each in side["packages"]} for side in (expected, actual)]
     for name in sorted(sides[0].keys() | sides[1].keys()):
         left, right = sides[0].get(name), sides[1].get(name)
         builds = [side and f"{side['version']} {side['build']}" for side in (left, right)]
@@ -200,8 +200,8 @@ def _native(expected: Facts | None, actual: Facts | None) -> Iterator[Finding]:
     yield from _differ("kernels", "cuBLAS", expected.get("cublas"), actual.get("cublas"))
     kernels = [
         {
-            one.get("distribution") or "": set(one["architectures"])
-            for one in side.get("kernels") or ()
+            each.get("distribution") or "": set(each["architectures"])
+            for each in side.get("kernels") or ()
         }
         for side in (expected, actual)
     ]
@@ -215,13 +215,15 @@ def _native(expected: Facts | None, actual: Facts | None) -> Iterator[Finding]:
             yield _finding(
                 "kernels", f"kernels of {name or 'untracked files'}", words, package=name
             )
-    there = {one["soname"] for one in actual.get("libraries") or () if one["found"]}
-    for one in expected.get("libraries") or ():
+    there = {each["soname"] for each in actual.get("libraries") or () if each["found"]}
+    for each in expected.get("libraries") or ():
         needed = (
-            one["found"] and one.get("required", True) and not _OF_DRIVER.fullmatch(one["soname"])
+            each["found"]
+            and each.get("required", True)
+            and not _OF_DRIVER.fullmatch(each["soname"])
         )
-        if needed and one["soname"] not in there:
-            yield Finding("libraries", one["soname"], one.get("package") or "found", None)
+        if needed and each["soname"] not in there:
+            yield Finding("libraries", each["soname"], each.get("package") or "found", None)
 
 
 def _startup(captured: dict[str, Any] | None, actual: dict[str, Any]) -> Iterator[Finding]:

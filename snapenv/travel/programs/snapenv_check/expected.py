@@ -35,10 +35,10 @@ def path() -> str:
         UnknownError: It is in none of its places.
     """
     paths = [os.path.join(place, FILE) for place in _PLACES]
-    found = next(filter(os.path.isfile, paths), None)
-    if found is None:
+    file = next(filter(os.path.isfile, paths), None)
+    if file is None:
         raise UnknownError(f"{paths[-1]} is missing")
-    return found
+    return file
 
 
 def read() -> Facts:

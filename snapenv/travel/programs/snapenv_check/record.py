@@ -123,9 +123,9 @@ def _folders(
 ) -> Iterator[tuple[str, dict[str, Status]]]:
     """Yield the folders in one order, each with the statuses of its files by name."""
     listed = [*tree.listed.values(), *map(listing.walk, _others(path, tree))]
-    every = (found for one in listed for found in listing.read(one))
-    for folder, found, _, unread in sorted(every, key=lambda each: each[0]):
-        yield folder, {**dict(zip(found[::2], found[1::2])), **({"": unread} if unread else {})}
+    every = (entries for each in listed for entries in listing.read(each))
+    for folder, entries, _, unread in sorted(every, key=lambda each: each[0]):
+        yield folder, {**dict(zip(entries[::2], entries[1::2])), **({"": unread} if unread else {})}
     yield "around", tree.around
     asked: dict[str, Any] = {file: file_status.ask(file) for file in beside}
     yield "beside", {file: status or (0, 0, 0, 0, 0, 0) for file, status in asked.items()}

@@ -24,8 +24,8 @@ def compare(expected: list[Any], actual: list[Any], *, side: int) -> dict[str, o
     pairs = [(mine[0], theirs[0]) for mine, theirs in zip(expected, actual)]
     apart = [abs(mine - theirs) for mine, theirs in pairs]
     return {
-        "box_difference": max(float(one[:4].max()) for one in apart) / side,
-        "score_difference": max(float(one[4:].max()) for one in apart),
+        "box_difference": max(float(each[:4].max()) for each in apart) / side,
+        "score_difference": max(float(each[4:].max()) for each in apart),
         "boxes": _BEST * len(pairs),
         "matched": sum(_matched(mine, theirs) for mine, theirs in pairs),
     }

@@ -68,12 +68,12 @@ def try_exports(formats: list[str], wanted: str, folder: Path) -> list[Export]:
 
 def _try_export(model: Any, name: str, device: str) -> Export:  # noqa: ANN401
     kind = FORMATS[name]
-    found: Export = {"format": name}
+    export: Export = {"format": name}
     missing = [module for module in kind.modules if importlib.util.find_spec(module) is None]
     if missing:
-        return {**found, "missing": missing}
+        return {**export, "missing": missing}
     if kind.gpu and device == "cpu":
-        return {**found, "error": "torch sees no GPU, which this format is made on"}
+        return {**export, "error": "torch sees no GPU, which this format is made on"}
     images = fixed_images()
     try:
         _say(f"export to {name}")
@@ -83,9 +83,9 @@ def _try_export(model: Any, name: str, device: str) -> Export:  # noqa: ANN401
         outputs = kind.run(path, images)
     except Exception as error:  # noqa: BLE001 - whatever the packages raise is the answer
         traceback.print_exc()
-        return {**found, "error": tell(error)}
+        return {**export, "error": tell(error)}
     return {
-        **found,
+        **export,
         "runtime": kind.describe(),
         "device": _device_of(kind),
         "size_bytes": _size_bytes(path),

@@ -65,7 +65,7 @@ def _calibrate(network: Any) -> None:  # noqa: ANN401
     import torch
 
     random = np.random.RandomState(_SEED + 1)
-    layers = [one for one in network.modules() if isinstance(one, torch.nn.BatchNorm2d)]
+    layers = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()

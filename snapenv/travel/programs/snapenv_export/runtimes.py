@@ -55,7 +55,9 @@ def _run_torchscript(path: Path, images: list[Any]) -> list[Any]:
     network = torch.jit.load(str(path), map_location="cpu")
     with torch.no_grad():
         outputs = [network(torch.from_numpy(image)) for image in images]
-    return [(one[0] if isinstance(one, (list, tuple)) else one).numpy() for one in outputs]
+    return [
+        (output[0] if isinstance(output, (list, tuple)) else output).numpy() for output in outputs
+    ]
 
 
 def _run_engine(path: Path, images: list[Any]) -> list[Any]:
@@ -65,7 +67,10 @@ def _run_engine(path: Path, images: list[Any]) -> list[Any]:
     device = torch.device("cuda:0")
     network = AutoBackend(str(path), device=device, fp16=False)
     outputs = [network(torch.from_numpy(image).to(device)) for image in images]
-    return [(one[0] if isinstance(one, (list, tuple)) else one).cpu().numpy() for one in outputs]
+    return [
+        (output[0] if isinstance(output, (list, tuple)) else output).cpu().numpy()
+        for output in outputs
+    ]
 
 
 FORMATS = {

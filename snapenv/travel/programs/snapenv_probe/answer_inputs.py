@@ -29,8 +29,8 @@ def find(
 ) -> set[str] | None:
     """Return the paths of files and folders, also of those that are not there; None if unknown."""
     leads_out = (
-        any(found.folder not in tree.folders for found in everything)
-        or any(found.sources for found in visible)
+        any(package.folder not in tree.folders for package in everything)
+        or any(package.sources for package in visible)
         or any(folder not in tree.folders and not _is_known(folder, tree) for folder in path)
         or any(_leads_out(file) for file in _links(tree.statuses()))
         or any(pth.names_folders(file) for file in _path_files(tree))
@@ -78,13 +78,13 @@ def _of_path(path: list[str], tree: Tree) -> Iterator[str]:
 def _of_files(tree: Tree, everything: list[Distribution]) -> Iterator[str]:
     """Name the files that lie elsewhere, such as scripts, and the interpreters that these name."""
     inside = tuple(folder + os.sep for folder in tree.folders)
-    for found in everything:
-        for entry in found.entries or ():
+    for package in everything:
+        for entry in package.entries or ():
             if not entry.file.startswith(inside):
                 yield entry.file
                 if entry.file.endswith(".pyc"):
                     yield entry.file[:-1]
-        yield from _interpreters(entry.file for entry in found.scripts)
+        yield from _interpreters(entry.file for entry in package.scripts)
     yield from _interpreters(filter(entry_scripts.is_in_bin, tree.around))
 
 

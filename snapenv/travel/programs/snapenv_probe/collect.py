@@ -111,14 +111,14 @@ def _of_distribution(package: Distribution) -> _Members:
 
 def _of_package(name: str) -> _Members:
     """Name the file of a package of conda where it is kept whole, else what was installed of it."""
-    package = next((one for one in conda.packages()[0] if one.name == name), None)
+    package = next((each for each in conda.packages()[0] if each.name == name), None)
     if package is None:
         _refuse(f"{name} is not installed")
     archive = conda.cached(package)
     if archive and conda.is_own_archive(package, archive):
         return {f"conda/{name}/archive": _Member(archive, is_script=False)}
     root = import_path.prefix()
-    places = {one.path: os.path.join(root, one.path) for one in package.files}
+    places = {each.path: os.path.join(root, each.path) for each in package.files}
     record = {
         "prefix": root,
         "paths": conda.paths(package.record),

@@ -66,7 +66,7 @@ def files() -> frozenset[str]:
 
 def record_with(some: Iterable[str]) -> frozenset[str] | None:
     """Return the files that conda installed together with one of these; None where it did not."""
-    return next((one for one in _owned() if not one.isdisjoint(some)), None)
+    return next((each for each in _owned() if not each.isdisjoint(some)), None)
 
 
 @functools.lru_cache(maxsize=None)
@@ -86,7 +86,7 @@ def _named(record: Record | None) -> list[str]:
 @functools.lru_cache(maxsize=None)
 def packages() -> tuple[list[Package], list[str]]:
     """Return the packages of a prefix of conda by name, and what is damaged, in words."""
-    found: dict[str, Package] = {}
+    read: dict[str, Package] = {}
     damaged = []
     for name, record in _records().items():
         if record is None:
@@ -95,14 +95,14 @@ def packages() -> tuple[list[Package], list[str]]:
         missing = [key for key in ("name", "version", "build") if not _is_text(record.get(key))]
         if missing:
             damaged.append(f"conda-meta/{name} does not tell the {missing[0]} of its package")
-        elif record["name"] in found:
+        elif record["name"] in read:
             damaged.append(f"conda-meta/{name} is a second record of {record['name']}")
         else:
             files = [*_files(record)]
-            if any(_leads_out(one.path) for one in files):
+            if any(_leads_out(file.path) for file in files):
                 damaged.append(f"conda-meta/{name} names a file outside of the environment")
-            found[record["name"]] = Package(record["name"], record, files)
-    return [found[name] for name in sorted(found)], damaged
+            read[record["name"]] = Package(record["name"], record, files)
+    return [read[name] for name in sorted(read)], damaged
 
 
 def _leads_out(path: str) -> bool:
@@ -138,21 +138,21 @@ def paths(record: Record) -> list[Record]:
     """Return what ``paths_data`` tells of the files of a record; an old conda wrote none."""
     data = record.get("paths_data")
     listed = data.get("paths") if isinstance(data, dict) else None
-    found = listed if isinstance(listed, list) else []
-    return [one for one in found if isinstance(one, dict) and _is_text(one.get("_path"))]
+    entries = listed if isinstance(listed, list) else []
+    return [entry for entry in entries if isinstance(entry, dict) and _is_text(entry.get("_path"))]
 
 
 def _files(record: Record) -> Iterator[File]:
     """Yield the files of a record, with what ``paths_data`` tells of them where it is there."""
-    told = {one["_path"]: one for one in paths(record)}
+    told = {each["_path"]: each for each in paths(record)}
     for path in dict.fromkeys([*_named(record), *told]):
-        one = told.get(path, {})
-        kind = one.get("path_type", FILE)
+        entry = told.get(path, {})
+        kind = entry.get("path_type", FILE)
         if kind in (FILE, LINK, ENTRY_POINT):
-            sha256 = _hash(one.get("sha256"), _SHA256)
-            has_prefix = isinstance(one.get("prefix_placeholder"), str)
-            installed = _hash(one.get("sha256_in_prefix"), _SHA256)
-            mode = one.get("file_mode") if has_prefix else None
+            sha256 = _hash(entry.get("sha256"), _SHA256)
+            has_prefix = isinstance(entry.get("prefix_placeholder"), str)
+            installed = _hash(entry.get("sha256_in_prefix"), _SHA256)
+            mode = entry.get("file_mode") if has_prefix else None
             yield File(path, kind, sha256, installed or (None if has_prefix else sha256), mode)
 
 
@@ -165,7 +165,7 @@ def from_site(path: str) -> str:
 @functools.lru_cache(maxsize=None)
 def _site() -> str:
     root = import_path.prefix()
-    folders = [one for one in import_path.own_folders() if import_path.is_below(one, root)]
+    folders = [folder for folder in import_path.own_folders() if import_path.is_below(folder, root)]
     return f"{os.path.relpath(folders[0], root)}/" if folders else "lib/python3/site-packages/"
 
 
@@ -174,8 +174,8 @@ def texts() -> frozenset[str]:
     """Return the texts that conda put the prefix into, named from site-packages."""
     if import_path.conda() is None:
         return frozenset()
-    found = (one for package in packages()[0] for one in package.files)
-    return frozenset(from_site(one.path) for one in found if one.mode == "text")
+    files = (file for package in packages()[0] for file in package.files)
+    return frozenset(from_site(file.path) for file in files if file.mode == "text")
 
 
 def facts(package: Package, files: dict[str, object]) -> dict[str, object]:
@@ -201,7 +201,7 @@ def facts(package: Package, files: dict[str, object]) -> dict[str, object]:
         "python_site_packages_path": _text(record.get("python_site_packages_path")),
         "license": _text(record.get("license")),
         "requested": sorted({*_texts(record.get("requested_specs")), *_requested(record)}),
-        "link_scripts": [one.path for one in package.files if _is_link_script(one.path)],
+        "link_scripts": [file.path for file in package.files if _is_link_script(file.path)],
         "files": files,
     }
 
@@ -224,7 +224,7 @@ def cached(package: Package) -> str | None:
         os.path.join(os.path.dirname(extracted), name) if extracted else None,
         unquote(url.path) if url.scheme == "file" else None,
     ]
-    return next((one for one in places if one and os.path.isfile(one)), None)
+    return next((place for place in places if place and os.path.isfile(place)), None)
 
 
 def is_own_archive(package: Package, file: str) -> bool:
@@ -249,10 +249,10 @@ def variables() -> tuple[dict[str, str], list[str]]:
     if not os.path.lexists(path):
         return {}, []
     state = _read(path)
-    found = state.get("env_vars", {}) if state else None
-    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+    values = state.get("env_vars", {}) if state else None
+    if not isinstance(values, dict) or not all(isinstance(each, str) for each in values.values()):
         return {}, ["conda-meta/state does not tell variables"]
-    return {name: _from_prefix(value) for name, value in sorted(found.items())}, []
+    return {name: _from_prefix(value) for name, value in sorted(values.items())}, []
 
 
 def activation() -> tuple[dict[str, str], list[str]]:
@@ -265,10 +265,10 @@ def activation() -> tuple[dict[str, str], list[str]]:
     scripts = []
     for name in import_path.names(os.path.join(import_path.prefix(), folder)):
         if name.endswith(".sh"):
-            found = _exports(os.path.join(import_path.prefix(), folder, name))
-            if found is None:
+            constant = _exports(os.path.join(import_path.prefix(), folder, name))
+            if constant is None:
                 scripts.append(f"{folder}/{name}")
-            constants.update(found or {})
+            constants.update(constant or {})
     return constants, scripts
 
 
@@ -340,7 +340,7 @@ def _text(value: object) -> str | None:
 
 
 def _texts(value: object) -> list[str]:
-    return [one for one in value if _is_text(one)] if isinstance(value, list) else []
+    return [each for each in value if _is_text(each)] if isinstance(value, list) else []
 
 
 def _number(value: object) -> int | None:

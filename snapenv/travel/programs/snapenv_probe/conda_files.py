@@ -45,27 +45,27 @@ def find(statuses: Statuses) -> Prefix | None:
         return None
     packages, damaged = conda.packages()
     files, relinked = {}, set()
-    for one in (one for package in packages for one in package.files):
-        file = f"{root}/{one.path}"
+    for each in (each for package in packages for each in package.files):
+        file = f"{root}/{each.path}"
         status = statuses.get(file)
         if status is None or record_file.is_compiled(file):
             continue
-        if stat.S_ISLNK(status[MODE]) and _is_relinked(one, file, root):
+        if stat.S_ISLNK(status[MODE]) and _is_relinked(each, file, root):
             relinked.add(file)
         else:
-            files[one.path] = file
+            files[each.path] = file
     return Prefix(packages, damaged, files, frozenset(relinked))
 
 
-def _is_relinked(one: File, file: str, root: str) -> bool:
+def _is_relinked(listed: File, file: str, root: str) -> bool:
     """Return whether a link is another than the package has; it is known by what it leads to."""
-    if one.kind != conda.LINK:  # conda itself makes links to its cache where it has to
+    if listed.kind != conda.LINK:  # conda itself makes links to its cache where it has to
         return import_path.is_below(os.path.realpath(file), root)
     told = hashlib.sha256(os.fsencode(os.readlink(file))).hexdigest()
-    if one.in_prefix in (None, told, _NOTHING) or not os.path.isfile(file):
+    if listed.in_prefix in (None, told, _NOTHING) or not os.path.isfile(file):
         return False
     content = entry_scripts.read(file) or b""
-    return hashlib.sha256(content).hexdigest() not in (one.sha256, one.in_prefix)
+    return hashlib.sha256(content).hexdigest() not in (listed.sha256, listed.in_prefix)
 
 
 def facts(
@@ -74,15 +74,15 @@ def facts(
     """Describe a prefix as snapenv's ``CondaEnvironment``."""
     others = {
         entry.file: entry
-        for found in visible
-        if origins.of(found)["origin"] != "conda"
-        for entry in found.entries or ()
+        for package in visible
+        if origins.of(package)["origin"] != "conda"
+        for entry in package.entries or ()
     }
     variables, damaged = conda.variables()
     constants, scripts = conda.activation()
     sums = _Sums(prefix, others, hashed, _points(visible))
     return {
-        "packages": [conda.facts(one, sums.of(one)) for one in prefix.packages],
+        "packages": [conda.facts(each, sums.of(each)) for each in prefix.packages],
         "variables": variables,
         "activation": constants,
         "scripts": scripts,
@@ -92,7 +92,9 @@ def facts(
 
 def _points(visible: Iterable[Distribution]) -> dict[str, tuple[str, str]]:
     """Return module and attribute of each script that conda makes, by name."""
-    return {name: point for found in visible for name, point in entry_scripts.points(found).items()}
+    return {
+        name: point for package in visible for name, point in entry_scripts.points(package).items()
+    }
 
 
 class _Sums:
@@ -113,23 +115,23 @@ class _Sums:
         sums: dict[str, str] = {}
         edited, missing, translated = [], [], []
         size_bytes = 0
-        for one in package.files:
-            file, name = f"{self._root}/{one.path}", conda.from_site(one.path)
-            found = self._hashed.get(self._prefix.files.get(one.path, ""))
-            if record_file.is_compiled(file) or self._is_of_another(one, file, found):
+        for each in package.files:
+            file, name = f"{self._root}/{each.path}", conda.from_site(each.path)
+            hashed = self._hashed.get(self._prefix.files.get(each.path, ""))
+            if record_file.is_compiled(file) or self._is_of_another(each, file, hashed):
                 continue
-            same = self._as_installed(one, file, found)
-            if same is None and found is None:
+            same = self._as_installed(each, file, hashed)
+            if same is None and hashed is None:
                 missing.append(name)
-            elif same is None and found is not None:
-                sums[name], has_folders = _travels(name, file, found)
-                size_bytes += found.size_bytes
+            elif same is None and hashed is not None:
+                sums[name], has_folders = _travels(name, file, hashed)
+                size_bytes += hashed.size_bytes
                 edited.append(name)
                 translated += [name] if has_folders else []
             elif same:
                 sums[name] = same
-                is_sized = one.kind == conda.FILE and not one.mode
-                size_bytes += found.size_bytes if found and is_sized else 0
+                is_sized = each.kind == conda.FILE and not each.mode
+                size_bytes += hashed.size_bytes if hashed and is_sized else 0
         return {
             "count": len(sums),
             "size_bytes": size_bytes,
@@ -139,31 +141,31 @@ class _Sums:
             "placeholders": sorted(translated),
         }
 
-    def _as_installed(self, one: File, file: str, found: Hashed | None) -> str | None:
+    def _as_installed(self, listed: File, file: str, hashed: Hashed | None) -> str | None:
         """Return the hash by which a file counts that is as conda installed it; None if it is not.
 
         It is empty for what does not count.
         """
-        if one.path in self._prefix.files and one.kind == conda.LINK and os.path.islink(file):
+        if listed.path in self._prefix.files and listed.kind == conda.LINK and os.path.islink(file):
             return _of_link(file)  # also one to a folder, or to nowhere
-        if found is None:
+        if hashed is None:
             return None
-        if one.kind == conda.ENTRY_POINT:
-            return "" if self._is_made(one, file, found) else None
-        if one.in_prefix is None and one.sha256 is None:  # an old conda kept no hashes
-            return found.sha256
-        return one.sha256 or found.sha256 if found.sha256 == one.in_prefix else None
+        if listed.kind == conda.ENTRY_POINT:
+            return "" if self._is_made(listed, file, hashed) else None
+        if listed.in_prefix is None and listed.sha256 is None:  # an old conda kept no hashes
+            return hashed.sha256
+        return listed.sha256 or hashed.sha256 if hashed.sha256 == listed.in_prefix else None
 
-    def _is_of_another(self, one: File, file: str, found: Hashed | None) -> bool:
+    def _is_of_another(self, listed: File, file: str, hashed: Hashed | None) -> bool:
         """Return whether a file is another installer's; it is conda's if conda wrote it last."""
         entry = self._others.get(file)
         if entry is None:
             return False
-        is_conda = found is not None and found.sha256 == one.in_prefix
+        is_conda = hashed is not None and hashed.sha256 == listed.in_prefix
         return not is_conda or not record_file.is_edited(entry, self._hashed)
 
-    def _is_made(self, one: File, file: str, found: Hashed) -> bool:
-        if one.sha256 == found.sha256:
+    def _is_made(self, listed: File, file: str, hashed: Hashed) -> bool:
+        if listed.sha256 == hashed.sha256:
             return True
         point = self._points.get(os.path.basename(file))
         content = entry_scripts.read(file) or b""
@@ -175,12 +177,12 @@ def _of_link(file: str) -> str:
     return hashlib.sha256(b"link:" + os.fsencode(os.readlink(file))).hexdigest()
 
 
-def _travels(name: str, file: str, found: Hashed) -> tuple[str, bool]:
+def _travels(name: str, file: str, hashed: Hashed) -> tuple[str, bool]:
     """Return the hash of an edited file as it travels, and whether the prefix was taken out."""
     is_script, is_known = entry_scripts.is_in_bin(file), placeholders.is_known(name)
     content = entry_scripts.read(file) if is_script or is_known else None
     if content is None:
-        return found.sha256, False
+        return hashed.sha256, False
     if is_script:
         content = entry_scripts.without_environment(content)
     if is_known:

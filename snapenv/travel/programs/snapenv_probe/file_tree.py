@@ -70,8 +70,8 @@ class Tree:
         return [
             folder
             for listings in self._listings.values()
-            for folder, found, has_folders, unread in listings
-            if not (found or has_folders or unread)
+            for folder, entries, has_folders, unread in listings
+            if not (entries or has_folders or unread)
         ]
 
     @functools.cached_property
@@ -81,7 +81,7 @@ class Tree:
     def statuses(self) -> Statuses:
         """Return the files of all of them."""
         both = (*self.folders.values(), self.around)
-        return {path: one for files in both for path, one in files.items()}
+        return {path: status for files in both for path, status in files.items()}
 
 
 def walk(folders: list[str], root: str | None = None) -> Tree:
@@ -125,22 +125,22 @@ def _around(root: str) -> Statuses:
     start = len(root) + 1
     if import_path.conda():
         left_out = {*import_path.own_folders(), *(f"{root}/{name}" for name in _OF_CONDA)}
-        found = _files(_below([root], left_out.__contains__))
-        return {file: one for file, one in found if file not in left_out}
+        files = _files(_below([root], left_out.__contains__))
+        return {file: status for file, status in files if file not in left_out}
     places = (os.path.join(root, name) for name in _AROUND)
     tops = [place for place in places if os.path.isdir(place) and not os.path.islink(place)]
-    found = _files(_below(tops, lambda folder: _is_of_tools(folder, start)))
-    return {file: one for file, one in found if not _is_of_python(file, one, start)}
+    files = _files(_below(tops, lambda folder: _is_of_tools(folder, start)))
+    return {file: status for file, status in files if not _is_of_python(file, status, start)}
 
 
 def _below(queue: list[str], is_left_out: Callable[[str], bool]) -> list[Listing]:
     listings: list[Listing] = []
     while queue:
         folder: str = queue.pop()
-        found: list[Any] = []
-        listings.append((folder, found, False, None))
+        entries: list[Any] = []
+        listings.append((folder, entries, False, None))
         with contextlib.suppress(OSError):
-            inner = listing.read_folder(folder, found)
+            inner = listing.read_folder(folder, entries)
             queue += [below for below in inner if not is_left_out(below)]
     return listings
 
@@ -163,9 +163,9 @@ def _is_script(file: str) -> bool:
 
 def _files(listings: Iterable[Listing]) -> Iterator[tuple[str, Status]]:
     """Yield the path and status of each file, and of each folder that could not be read."""
-    for folder, found, _, unread in listings:
+    for folder, entries, _, unread in listings:
         above = folder + "/"
-        for name, status in zip(found[::2], found[1::2]):
+        for name, status in zip(entries[::2], entries[1::2]):
             yield above + name, status
         if unread:
             yield folder, unread

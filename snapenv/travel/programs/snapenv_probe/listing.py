@@ -133,7 +133,7 @@ def _list(folder: str) -> tuple[Listing, list[str]]:
     return (folder, entries, bool(folders), None), folders
 
 
-def read_folder(folder: str, found: list[Any]) -> list[str]:
+def read_folder(folder: str, files: list[Any]) -> list[str]:
     """Add the files of one folder, each name followed by its status, and give the folders in it.
 
     What Python compiles by itself is left out.
@@ -143,22 +143,22 @@ def read_folder(folder: str, found: list[Any]) -> list[str]:
     """
     if len(folder) > _LONG:  # with whole paths, which are refused where nothing could be opened
         with os.scandir(folder) as entries:
-            return _sort(folder, entries, found)
+            return _sort(folder, entries, files)
     above = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with os.scandir(above) as entries:  # what it names is asked for from there: a sixth faster
-            return _sort(folder, entries, found)
+            return _sort(folder, entries, files)
     finally:
         os.close(above)
 
 
-def _sort(folder: str, entries: Iterable[os.DirEntry[str]], found: list[Any]) -> list[str]:
+def _sort(folder: str, entries: Iterable[os.DirEntry[str]], files: list[Any]) -> list[str]:
     """Sort the entries of a folder; this is done for each of tens of thousands of files."""
     inner: list[str] = []
     of = file_status.of
     for entry in entries:
         if not entry.is_dir(follow_symlinks=False):
-            found += (entry.name, of(entry.stat(follow_symlinks=False)))
+            files += (entry.name, of(entry.stat(follow_symlinks=False)))
         elif entry.name != "__pycache__":
             inner.append(folder + "/" + entry.name)
     return inner

@@ -102,10 +102,10 @@ def _owners_of_conda() -> dict[str, str]:
     root = import_path.conda()
     packages = conda.packages()[0] if root else []
     return {
-        f"{root}/{one.path}": "torch" if package.name in _OF_TORCH else package.name
+        f"{root}/{file.path}": "torch" if package.name in _OF_TORCH else package.name
         for package in packages
-        for one in package.files
-        if ".so" in one.path
+        for file in package.files
+        if ".so" in file.path
     }
 
 
@@ -132,9 +132,9 @@ def _read(file: str, owner: str | None) -> Compiled | None:
 
 def _kernels(read: list[Compiled]) -> list[dict[str, object]]:
     by_owner: dict[str | None, list[set[str]]] = {}
-    for one in read:
-        if one.containers and not os.path.islink(one.file):
-            by_owner.setdefault(one.distribution, []).extend(one.containers)
+    for each in read:
+        if each.containers and not os.path.islink(each.file):
+            by_owner.setdefault(each.distribution, []).extend(each.containers)
     return [
         {"distribution": owner, **_summed(by_owner[owner])}
         for owner in sorted(by_owner, key=lambda name: name or "")

@@ -89,7 +89,7 @@ def _entries(package: Distribution, owned: set[str]) -> Iterator[Entry]:
     """Yield its metadata, its scripts and its modules; of two for one path the last counts."""
     base = os.path.join(package.folder, package.info)
     listed = _listed(package, base)
-    files = _found(package, owned) if listed is None else listed
+    files = _unrecorded_files(package, owned) if listed is None else listed
     for file in files:
         if not file.startswith(base + os.sep) and file != base:
             yield Entry(os.path.relpath(file, package.folder), file, "")
@@ -109,7 +109,7 @@ def _listed(package: Distribution, base: str) -> Iterable[str] | None:
     return by_conda
 
 
-def _found(package: Distribution, owned: set[str]) -> Iterator[str]:
+def _unrecorded_files(package: Distribution, owned: set[str]) -> Iterator[str]:
     """Look for the modules of a distribution; links are left to those who carry untracked files."""
     is_whole = is_egg(package)
     tops = None if is_whole else _tops(package)

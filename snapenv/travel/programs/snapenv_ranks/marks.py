@@ -61,14 +61,14 @@ def failure_path(folder: Path, rank: int) -> Path:
 
 def read_marks(folder: Path, world: int) -> list[Mark]:
     """Return each rank's last mark, by rank."""
-    found = (_read(mark_path(folder, rank)) for rank in range(world))
-    return [Mark(*content) if content else Mark(0, "start") for content in found]
+    contents = (_read(mark_path(folder, rank)) for rank in range(world))
+    return [Mark(*content) if content else Mark(0, "start") for content in contents]
 
 
 def read_failures(folder: Path, world: int) -> dict[int, tuple[float, str]]:
     """Return when and why ranks ended, of those that could say so."""
-    found = {rank: _read(failure_path(folder, rank)) for rank in range(world)}
-    return {rank: (content[0], content[1]) for rank, content in found.items() if content}
+    contents = {rank: _read(failure_path(folder, rank)) for rank in range(world)}
+    return {rank: (content[0], content[1]) for rank, content in contents.items() if content}
 
 
 def find_behind(marks: Sequence[Mark], waited_s: float) -> Missing:

@@ -47,10 +47,10 @@ def main() -> int:
         kind = "cpu" if asked.devices.startswith("cpu") else "cuda"
         return run_rank(asked.rank, asked.world, kind=kind, limit_s=asked.limit_s, answer=_ANSWER)
     try:
-        found = _run(asked.devices, asked.limit_s, Path.cwd())
+        ranks = _run(asked.devices, asked.limit_s, Path.cwd())
     except Exception as error:  # noqa: BLE001 - whatever comes is the answer
         return explain(error, _PREFIX)
-    os.write(answer, f"\n{_PREFIX}{json.dumps(found)}\n".encode())
+    os.write(answer, f"\n{_PREFIX}{json.dumps(ranks)}\n".encode())
     return 0
 
 

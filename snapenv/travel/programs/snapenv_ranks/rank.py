@@ -35,13 +35,13 @@ def run_rank(rank: int, world: int, *, kind: str, limit_s: float, answer: str) -
     _end_with_parent()
     marks = Marks(Path.cwd(), rank)
     try:
-        found = _do(rank, world, kind, limit_s, marks)
+        measured = _do(rank, world, kind, limit_s, marks)
     except Exception as error:  # noqa: BLE001 - whatever the packages raise is the reason
         marks.fail(tell(error))
         traceback.print_exc()
         return 1
     if rank == 0:
-        Path(answer).write_text(json.dumps(found), encoding="utf-8")
+        Path(answer).write_text(json.dumps(measured), encoding="utf-8")
     return 0
 
 

@@ -67,13 +67,13 @@ def choose(save_dir: Path) -> Checkpoint:
         reason = damage(path)
         if reason is None:
             try:
-                found = Checkpoint(path, _load(path))
+                checkpoint = Checkpoint(path, _load(path))
             except Exception as error:  # noqa: BLE001 - whatever unpickling somebody's classes raises
                 reason = f"it does not load: {type(error).__name__}: {error}"
             else:
-                _refuse_finished(found, save_dir)
-                found.refused = tuple(refused)
-                return found
+                _refuse_finished(checkpoint, save_dir)
+                checkpoint.refused = tuple(refused)
+                return checkpoint
         refused.append((path, reason))
     told = "; ".join(f"{path}: {reason}" for path, reason in refused)
     raise NothingToResumeError(
@@ -82,17 +82,17 @@ def choose(save_dir: Path) -> Checkpoint:
     )
 
 
-def _refuse_finished(found: Checkpoint, save_dir: Path) -> None:
-    if found.finished:
+def _refuse_finished(checkpoint: Checkpoint, save_dir: Path) -> None:
+    if checkpoint.finished:
         raise NothingToResumeError(
             f"the training in {save_dir} is finished: nothing is left to train",
             "To train for longer, start a new training from weights/best.pt.",
         )
-    if found.epoch + 1 >= found.epochs:
+    if checkpoint.epoch + 1 >= checkpoint.epochs:
         raise NothingToResumeError(
-            f"all {found.epochs} epochs in {save_dir} are trained: only the last validation is "
-            "missing",
-            f"Validate {found.path} with: yolo val model={found.path}",
+            f"all {checkpoint.epochs} epochs in {save_dir} are trained: only the last validation "
+            "is missing",
+            f"Validate {checkpoint.path} with: yolo val model={checkpoint.path}",
         )
 
 

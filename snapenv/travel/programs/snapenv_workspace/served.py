@@ -72,7 +72,7 @@ def programs(served: Served) -> list[Program]:
     """
     python = str(Path(served.work, "bin", "python"))
     this = sys.argv[0]
-    found = []
+    chosen = []
     if served.jupyter:
         options = {
             "ServerApp.ip": served.address,
@@ -90,15 +90,15 @@ def programs(served: Served) -> list[Program]:
             "JUPYTER_PATH": str(Path(served.work, "kernels")),
             "JUPYTER_RUNTIME_DIR": str(Path(served.state, "jupyter")),
         }
-        found.append(Program("jupyter", [python, "-I", "-m", "jupyterlab", *words], environment))
+        chosen.append(Program("jupyter", [python, "-I", "-m", "jupyterlab", *words], environment))
     if served.tensorboard:
         events = str(Path(served.state, "events"))
         shown = f"runs:{served.runs},results:{events}"
         where = ["--host", served.address, "--port", str(served.tensorboard)]
         board = [python, "-I", "-m", "tensorboard.main", "--logdir_spec", shown, *where]
-        found.append(Program("tensorboard", board, {}))
-        found.append(Program("events", [python, "-I", this, "events", served.runs, events], {}))
+        chosen.append(Program("tensorboard", board, {}))
+        chosen.append(Program("events", [python, "-I", this, "events", served.runs, events], {}))
     if served.ssh and served.ssh_port:
         sshd = ["sshd", served.ssh, served.state, str(served.ssh_port)]
-        found.append(Program("sshd", [sys.executable, "-I", "-S", this, *sshd], {}))
-    return found
+        chosen.append(Program("sshd", [sys.executable, "-I", "-S", this, *sshd], {}))
+    return chosen
