@@ -173,7 +173,7 @@ def _offered(
         answers = list(pool.map(services.wheels.is_offered, named.values()))
     if all(answers):
         kept.keep_value(name, now)
-    return {one: named[one] for one, is_there in zip(named, answers, strict=True) if is_there}
+    return {name: named[name] for name, is_there in zip(named, answers, strict=True) if is_there}
 
 
 def _archive(conda: CondaEnvironment, name: str) -> CondaArchive:

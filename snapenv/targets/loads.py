@@ -87,14 +87,14 @@ def load_of_tree(pid: int, *, proc: Path = _PROC) -> Load | None:
     tree, waiting, ticks = set[int](), [pid], 0
     memory = [(0, 0)]
     while waiting:
-        one = waiting.pop()
-        own_ticks = _ticks(proc / str(one))
-        if own_ticks is None or one in tree:
+        process = waiting.pop()
+        own_ticks = _ticks(proc / str(process))
+        if own_ticks is None or process in tree:
             continue
-        tree.add(one)
+        tree.add(process)
         ticks += own_ticks
-        memory.append(_memory(proc / str(one)))
-        waiting += _children(proc / str(one))
+        memory.append(_memory(proc / str(process)))
+        waiting += _children(proc / str(process))
     if not tree:
         return None
     return Load(
