@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder --durations=20 --durations-min=1
 
-.PHONY: help demo test test-all wording check docs bench engines clean
+.PHONY: help demo test test-all wording check docs bench engines gpu gpu-kit clean
 
 help:
 	@echo "make demo     capture a working environment, restore it, prove that it is the same"
@@ -17,6 +17,8 @@ help:
 	@echo "make docs     write the reference pages and the JSON Schemas"
 	@echo "make bench    measure snapenv beside other tools, and how it grows, for the documentation"
 	@echo "make engines  start the engine, the registry and the base image of the tests"
+	@echo "make gpu      measure what only a GPU can tell, in 8 minutes: GPU_PYTHON=ENV/bin/python make gpu"
+	@echo "make gpu-kit  pack what a machine without network needs for that: MACHINE=list.txt make gpu-kit"
 	@echo "make clean    remove what these made in this folder"
 
 demo: .venv/ready
@@ -51,6 +53,17 @@ bench: .venv/ready-dev
 
 engines: .venv/ready-dev
 	$(BIN)/python -m tests.engines
+
+# Where a kit lies there may be no network, so that no .venv can be made.
+GPU_PYTHON ?= $(PYTHON)
+OUTPUT ?= tests/recorded/gpu
+GPU_RUN = -m tests.gpu run --output $(OUTPUT) --python $$(command -v $(GPU_PYTHON)) $(GPU_OPTIONS)
+gpu:
+	@if ls build/gpu-kit/*.tar.xz >/dev/null 2>&1; then $(GPU_PYTHON) $(GPU_RUN); \
+	else $(MAKE) --no-print-directory .venv/ready-dev && $(BIN)/python $(GPU_RUN); fi
+
+gpu-kit: .venv/ready
+	@$(BIN)/python -m tests.gpu pack $(if $(MACHINE),--machine $(MACHINE)) $(GPU_OPTIONS)
 
 clean:
 	rm -rf .venv build

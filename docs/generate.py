@@ -25,6 +25,7 @@ from snapenv.cli.help import Command
 from snapenv.cli.main import cli
 from snapenv.errors import SnapenvError
 from snapenv.report.schemas import RESULTS, command_schema, file_stem
+from tests.gpu.tolerances import read_records, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,6 +171,8 @@ def _block(name: str) -> str:
         return measured.summary()
     if name.startswith("measured-"):
         return measured.block(name.removeprefix("measured-").replace("-", "_"))
+    if name == "tolerances":
+        return table(read_records())
     return f"```console\n{(RECORDED / f'{name}.txt').read_text(encoding='utf-8')}```\n"
 
 

@@ -1,0 +1,1 @@
+"""What runs on the Python of the environment that is measured."""
