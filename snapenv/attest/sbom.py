@@ -21,17 +21,20 @@ from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
+from msgspec import Struct
 from packageurl import PackageURL
 
+from snapenv.attest.wheel_sboms import Parts, parts_of
 from snapenv.model.wheels import FromBase, FromConda, Pinned, Vendored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from snapenv.model.conda import CondaPackage
     from snapenv.model.image import ImageRef
     from snapenv.model.python import Distribution
     from snapenv.model.snapshot import Lock
+    from snapenv.model.wheel_sbom import WheelSbom
     from snapenv.model.wheels import Locked
 
 FILE = "sbom.cdx.json"
@@ -39,11 +42,21 @@ FILE = "sbom.cdx.json"
 _NAMESPACE = uuid.UUID("6f3c7a52-0d0e-4c6c-9a53-4b0f2c3b8d11")  # of the serial numbers of ours
 
 
-def make_sbom(lock: Lock, *, snapshot: str, base: ImageRef) -> bytes:
+class Made(Struct, frozen=True, kw_only=True):
+    """A bill, and what is to be said of it."""
+
+    content: bytes
+    warnings: tuple[str, ...] = ()
+
+
+def make_sbom(
+    lock: Lock, *, snapshot: str, base: ImageRef, carried: Iterable[WheelSbom] = ()
+) -> Made:
     """Return the bill of an image that was built of a snapshot on ``base``, which has its digest.
 
-    It names no machine, no user and no time.
+    ``carried`` are the bills in its wheels. It names no machine, no user and no time.
     """
+    parts = _parts(carried)
     image = Component(
         name=lock.tag,
         type=ComponentType.CONTAINER,
@@ -60,7 +73,7 @@ def make_sbom(lock: Lock, *, snapshot: str, base: ImageRef) -> bytes:
             version=lock.environment.interpreter.version,
         ),
         *(
-            _distribution(each, lock.packages.get(each.name))
+            _distribution(each, lock.packages.get(each.name), parts.get(each.name, ()))
             for each in lock.environment.distributions
         ),
         *map(_conda, lock.conda.environment.packages if lock.conda else ()),
@@ -74,7 +87,19 @@ def make_sbom(lock: Lock, *, snapshot: str, base: ImageRef) -> bytes:
     )
     bom.metadata.timestamp = None  # type: ignore[assignment]  # then it writes none
     bom.register_dependency(image, components)
-    return JsonV1Dot6(bom).output_as_string(indent=2).encode() + b"\n"
+    return Made(
+        content=JsonV1Dot6(bom).output_as_string(indent=2).encode() + b"\n",
+        warnings=tuple(one.warning for each in parts.values() for one in each if one.warning),
+    )
+
+
+def _parts(carried: Iterable[WheelSbom]) -> dict[str, list[Parts]]:
+    """Read what wheels carry, by distribution."""
+    parts: dict[str, list[Parts]] = {}
+    for sbom in carried:
+        there = parts.setdefault(sbom.distribution, [])
+        there.append(parts_of(sbom, ref=f"pypi/{sbom.distribution}/{len(there) + 1}"))
+    return parts
 
 
 def _base(base: ImageRef) -> Component:
@@ -90,7 +115,9 @@ def _base(base: ImageRef) -> Component:
     )
 
 
-def _distribution(package: Distribution, locked: Locked | None) -> Component:
+def _distribution(
+    package: Distribution, locked: Locked | None, parts: Sequence[Parts]
+) -> Component:
     address = PackageURL("pypi", None, package.name, package.version)
     return Component(
         name=package.name,
@@ -99,8 +126,9 @@ def _distribution(package: Distribution, locked: Locked | None) -> Component:
         version=package.version,
         purl=address,
         hashes=_sha256(_hash_of(locked)),
-        external_references=tuple(_places(package, locked)),
+        external_references=(*_places(package, locked), *(each.reference for each in parts)),
         properties=(Property(name="snapenv:from", value=_source(locked)),),
+        components=tuple(one for each in parts for one in each.components),
     )
 
 

@@ -17,7 +17,15 @@ from snapenv.attest.statement import (
     make_verification,
     read_verification,
 )
-from snapenv.errors import NotFoundError, NotVerifiedError, RegistryError, UsageError
+from snapenv.errors import (
+    EngineError,
+    InterpreterError,
+    NotFoundError,
+    NotVerifiedError,
+    ProbeError,
+    RegistryError,
+    UsageError,
+)
 from snapenv.model.attachment import (
     BUNDLE_CONTENT,
     BUNDLE_PREDICATE,
@@ -31,7 +39,7 @@ from snapenv.model.attachment import (
 )
 from snapenv.model.image import ImageRef
 from snapenv.model.results import Attached
-from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
+from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, IMAGE_PYTHON
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +48,7 @@ if TYPE_CHECKING:
     from snapenv.model.image import Image
     from snapenv.model.oci import Descriptor
     from snapenv.model.snapshot import Snapshot
+    from snapenv.model.wheel_sbom import WheelSbom
     from snapenv.ports import Services
     from snapenv.steps.prove import Proved
 
@@ -67,8 +76,8 @@ def read_sign_key(path: Path | None) -> Signer | None:
 
 def attach_build(
     ref: ImageRef, image: Image, snapshot: Snapshot, services: Services, *, signer: Signer | None
-) -> tuple[Attached, ...]:
-    """Attach to an image that was pushed what is in it, and what made it.
+) -> tuple[tuple[Attached, ...], tuple[str, ...]]:
+    """Attach to an image that was pushed what is in it, and what made it; with warnings.
 
     ``ref`` has the digest. Of an image without the labels of a build there is nothing to say.
 
@@ -77,20 +86,35 @@ def attach_build(
     """
     name, digest = (image.labels.get(label) for label in (BASE_NAME_LABEL, BASE_DIGEST_LABEL))
     if not (name and digest):
-        return ()
+        return (), ()
     from snapenv.attest.sbom import FILE, make_sbom
 
     base = ImageRef.parse(name).at(digest)
-    sbom = make_sbom(snapshot.lock, snapshot=snapshot.digest, base=base)
-    provenance = make_provenance(
-        snapshot.lock, image=ref, base=base, snapshot=snapshot.digest, sbom=sbom
-    )
-    documents = (
-        Attachment(media_type=SBOM_TYPE, file=FILE, content=sbom),
-        _statement(provenance, PROVENANCE, signer),
-    )
     with services.progress.task(f"Attaching an SBOM and provenance to {ref.tagged}") as task:
-        return tuple(map(attached, services.registry.attach(ref, documents, task)))
+        carried, warnings = _carried_sboms(image, services)
+        sbom = make_sbom(snapshot.lock, snapshot=snapshot.digest, base=base, carried=carried)
+        provenance = make_provenance(
+            snapshot.lock, image=ref, base=base, snapshot=snapshot.digest, sbom=sbom.content
+        )
+        documents = (
+            Attachment(media_type=SBOM_TYPE, file=FILE, content=sbom.content),
+            _statement(provenance, PROVENANCE, signer),
+        )
+        entries = services.registry.attach(ref, documents, task)
+    return tuple(map(attached, entries)), (*warnings, *sbom.warnings)
+
+
+def _carried_sboms(
+    image: Image, services: Services
+) -> tuple[tuple[WheelSbom, ...], tuple[str, ...]]:
+    """Read the bills in the wheels of an image; one that does not run is told."""
+    from snapenv.probe.sboms import find_sboms
+
+    target = services.engine.image_target(image, python=IMAGE_PYTHON, gpus=None)
+    try:
+        return find_sboms(target), ()
+    except (EngineError, InterpreterError, ProbeError) as error:
+        return (), (f"SBOMs that packages carry are not in that of the image: {error.message}",)
 
 
 def attach_proof(

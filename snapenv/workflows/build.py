@@ -98,13 +98,17 @@ def _attach(  # noqa: PLR0913 - by name
 ) -> Outcome[BuildResult]:
     """Attach what is in an image, and what made it; a registry that takes no such thing is told."""
     try:
-        attached = attach_build(ref, image, snapshot, services, signer=signer)
+        attached, warnings = attach_build(ref, image, snapshot, services, signer=signer)
     except RegistryError as error:
         if signer:
             raise
         warning = f"no SBOM and no provenance is attached: {error.message}"
         return replace(outcome, warnings=(*outcome.warnings, warning))
-    return replace(outcome, result=replace(outcome.result, attached=attached))
+    return replace(
+        outcome,
+        result=replace(outcome.result, attached=attached),
+        warnings=(*outcome.warnings, *warnings),
+    )
 
 
 def _warnings_of_base(image: Image, services: Services) -> Iterator[str]:

@@ -26,6 +26,7 @@ from tests.samples import (
 
 if TYPE_CHECKING:
     from snapenv.model.snapshot import Lock
+    from snapenv.model.wheel_sbom import WheelSbom
 
 SNAPSHOT = f"sha256:{'5' * 64}"
 BASE = ImageRef(
@@ -34,8 +35,11 @@ BASE = ImageRef(
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def sbom(lock: Lock) -> dict[str, Any]:
-    made = make_sbom(lock, snapshot=SNAPSHOT, base=BASE)
+def sbom(lock: Lock, *carried: WheelSbom) -> dict[str, Any]:
+    return valid(make_sbom(lock, snapshot=SNAPSHOT, base=BASE, carried=carried).content)
+
+
+def valid(made: bytes) -> dict[str, Any]:
     faults = JsonStrictValidator(SchemaVersion.V1_6).validate_str(made.decode())
     assert faults is None, faults
     read: dict[str, Any] = json.loads(made)
@@ -136,7 +140,7 @@ def test_the_same_lock_gives_the_same_bytes() -> None:
         "import sys; from tests.samples import sample_lock; "
         "from snapenv.attest.sbom import make_sbom; from snapenv.model.image import ImageRef; "
         f"made = make_sbom(sample_lock(), snapshot={SNAPSHOT!r}, base=ImageRef.parse({str(BASE)!r})); "
-        "sys.stdout.buffer.write(made)"
+        "sys.stdout.buffer.write(made.content)"
     )
     made = {
         subprocess.run(
@@ -148,4 +152,4 @@ def test_the_same_lock_gives_the_same_bytes() -> None:
         for seed in ("1", "2")
     }
 
-    assert made == {make_sbom(sample_lock(), snapshot=SNAPSHOT, base=BASE)}
+    assert made == {make_sbom(sample_lock(), snapshot=SNAPSHOT, base=BASE).content}

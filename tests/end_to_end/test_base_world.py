@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -138,6 +139,18 @@ def test_a_removed_image_comes_back_by_its_tag_and_is_identical(built: Built) ->
     assert done["image"] == built.reference
 
 
+def purls_in_pillow(built: Built) -> set[str]:
+    """Return what the bill in the registry says is in the wheel of pillow, without versions."""
+    host, _, path = built.repository.partition("/")
+    digest = built.built["attached"][0]["digest"]  # type: ignore[index]
+    with urlopen(f"http://{host}/v2/{path}/manifests/{digest}") as answer:
+        (layer,) = json.load(answer)["layers"]
+    with urlopen(f"http://{host}/v2/{path}/blobs/{layer['digest']}") as answer:
+        components = json.load(answer)["components"]
+    (pillow,) = [each for each in components if each["bom-ref"] == "pypi/pillow"]
+    return {each.get("purl", "").partition("@")[0] for each in pillow["components"]}
+
+
 def test_what_is_attached_is_checked_by_cosign_and_lets_a_restore_through(
     built: Built, tmp_path: Path
 ) -> None:
@@ -150,6 +163,7 @@ def test_what_is_attached_is_checked_by_cosign_and_lets_a_restore_through(
 
     attached = [each["type"] for each in built.built["attached"]]  # type: ignore[attr-defined]
     assert attached == [SBOM_TYPE, STATEMENT_TYPE]
+    assert "pkg:rpm/almalinux/libXau" in purls_in_pillow(built)  # which its own wheel names
     assert done["attached"]["predicate"] == VERIFICATION
     checked = provide(make_clients).run(
         tmp_path,

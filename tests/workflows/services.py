@@ -59,6 +59,7 @@ def target(
     answers = {
         "snapenv_probe.pyz": _said("snapenv-facts: ", facts),
         "--host": _said("snapenv-host: ", machine),
+        "--sboms": _said("snapenv-sboms: ", ()),
     }
     if fingerprint:
         answers["snapenv_train.pyz"] = _said("snapenv-smoke-train: ", fingerprint)

@@ -1,6 +1,7 @@
 """Refuse a Python that is too old by its version, else look and answer, or send files.
 
-With ``--host`` the machine is looked at, and not the environment.
+With ``--host`` the machine is looked at, and not the environment; with ``--sboms`` the bills of
+materials that its wheels carry are sent.
 
 This file alone is also understood by Python 2.7 and 3.6.
 """
@@ -26,6 +27,10 @@ elif sys.argv[1:2] == ["--compile"]:
     from snapenv_probe import bytecode
 
     bytecode.send(sys.argv[2])
+elif sys.argv[1:2] == ["--sboms"]:
+    from snapenv_probe import sboms
+
+    sys.stdout.write("\n" + sboms.MARK + sboms.document() + "\n")
 elif sys.argv[1:2] == ["--host"]:
     from snapenv_probe import host
 
