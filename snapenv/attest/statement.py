@@ -14,11 +14,13 @@ import msgspec
 from msgspec import Struct, field
 
 from snapenv.model.attachment import PROVENANCE, VERIFICATION
+from snapenv.model.exports import ExportFormat
 from snapenv.model.wheels import Pinned, Vendored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from snapenv.model.exports import Export
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.hardware import Hardware
     from snapenv.model.image import ImageRef
@@ -68,6 +70,20 @@ class Losses(Struct, frozen=True, kw_only=True):
     device: str
 
 
+class VerifiedExport(Struct, frozen=True, kw_only=True):
+    """What an export came to beside torch; no figures where it could not be compared."""
+
+    format: ExportFormat
+    passed: bool
+    runtime: str | None = None  # that ran it, with its version
+    device: str | None = None  # "cpu", or the GPU's name
+    tolerance: float | None = None  # that neither difference may exceed
+    box_difference: float | None = None  # the largest, as a share of the image's side
+    score_difference: float | None = None  # the largest of a class, of 0 to 1
+    boxes: int | None = None  # that were looked for
+    matched: int | None = None  # of these
+
+
 class Verification(Struct, frozen=True, kw_only=True):
     """That an image was compared with its snapshot, and trained in; and what came of it."""
 
@@ -82,6 +98,11 @@ class Verification(Struct, frozen=True, kw_only=True):
     captured_on: Machine
     verified_on: Machine
     date: str  # of the verification, RFC 3339
+    exports: tuple[VerifiedExport, ...] = ()  # that were asked for; older ones have none
+
+    def has_exports(self, formats: Sequence[ExportFormat]) -> bool:
+        """Return whether exports to all of these formats were tried and passed."""
+        return {each.format for each in self.exports if each.passed}.issuperset(formats)
 
 
 def subject_of(image: ImageRef) -> Resource:
@@ -155,6 +176,24 @@ def machine_of(hardware: Hardware) -> Machine:
         processor=hardware.system.cpu,
         gpus=tuple(gpu.name for gpu in hardware.gpus),
         driver=hardware.driver.version if hardware.driver else None,
+    )
+
+
+def exports_of(exports: Sequence[Export], failed: Sequence[str]) -> tuple[VerifiedExport, ...]:
+    """Return what is said of exports; ``failed`` are ids of checks. Why one failed stays here."""
+    return tuple(
+        VerifiedExport(
+            format=each.format,
+            passed=f"export.{each.format}" not in failed,
+            runtime=each.runtime,
+            device=each.device,
+            tolerance=each.tolerance,
+            box_difference=each.box_difference,
+            score_difference=each.score_difference,
+            boxes=each.boxes,
+            matched=each.matched,
+        )
+        for each in exports
     )
 
 

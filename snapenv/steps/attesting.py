@@ -10,6 +10,7 @@ from snapenv import __version__
 from snapenv.attest.bundle import read_bundle
 from snapenv.attest.statement import (
     Verification,
+    exports_of,
     failed_checks,
     losses_of,
     machine_of,
@@ -42,9 +43,11 @@ from snapenv.model.results import Attached
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, IMAGE_PYTHON
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from snapenv.attest.signing import Signer, Verifier
+    from snapenv.model.exports import ExportFormat
     from snapenv.model.image import Image
     from snapenv.model.oci import Descriptor
     from snapenv.model.snapshot import Snapshot
@@ -133,18 +136,20 @@ def attach_proof(
 
 def verification_of(snapshot: Snapshot, proved: Proved, *, date: str) -> Verification:
     """Return what a proof has found; ``date`` is RFC 3339."""
+    failed = failed_checks(proved.checks)
     return Verification(
         snapenv=__version__,
         snapshot=snapshot.digest,
         tag=snapshot.lock.tag,
         passed=proved.verdict.ok,
         tier=proved.tier,
-        failed_checks=failed_checks(proved.checks),
+        failed_checks=failed,
         expected=losses_of(proved.baseline if proved.fingerprint else None),
         actual=losses_of(proved.fingerprint),
         captured_on=machine_of(snapshot.lock.hardware),
         verified_on=machine_of(proved.facts.hardware),
         date=date,
+        exports=exports_of(proved.exports, failed),
     )
 
 
@@ -179,12 +184,18 @@ def list_attached(ref: ImageRef, services: Services) -> tuple[Attached, ...]:
 
 
 def require_verified(
-    ref: ImageRef, snapshot: str, services: Services, *, key: Path | None
+    ref: ImageRef,
+    snapshot: str,
+    services: Services,
+    *,
+    key: Path | None,
+    exports: Sequence[ExportFormat] = (),
 ) -> Verification:
     """Return the last verification of an image in a registry that passed with a smoke-train.
 
     ``ref`` has the digest, ``snapshot`` is that of the image's label. With a public ``key``, only
-    what it has signed counts; else anybody who may push can have written it.
+    what it has signed counts; else anybody who may push can have written it. All of ``exports``
+    must have been tried, and have passed.
 
     Raises:
         KeyFileError: The key cannot be used.
@@ -200,14 +211,20 @@ def require_verified(
             if (verification := _read(ref, entry, verifier, services))
             and verification.snapshot == snapshot
         ]
-    good = [each for each in verifications if each.passed and each.tier not in {None, "different"}]
+    good = [
+        each
+        for each in verifications
+        if each.passed and each.tier not in {None, "different"} and each.has_exports(exports)
+    ]
     if good:
         return max(good, key=lambda each: each.date)
     signed = f" that {key} has signed" if key else ""
+    exported = f" with exports to {', '.join(exports)}" if exports else ""
     raise NotVerifiedError(
-        f"{ref} has no verification{signed} that passed"
+        f"{ref} has no verification{signed} that passed{exported}"
         + (f": {len(verifications)} did not" if verifications else ""),
         hint="Where it was verified: snapenv verify REF --attest"
+        + (f" --exports {','.join(exports)}" if exports else "")
         + (" --sign-key FILE" if key else ""),
     )
 

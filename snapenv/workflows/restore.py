@@ -167,7 +167,9 @@ def _verified(request: Restore, contents: _Contents, services: Services) -> _Ver
                 "--require-verified is for an image, and its registry tells what is attached",
                 hint=f"Name the image in the place of {request.ref}.",
             )
-    verification = require_verified(pinned, str(snapshot), services, key=request.verify_key)
+    verification = require_verified(
+        pinned, str(snapshot), services, key=request.verify_key, exports=request.exports
+    )
     return _Verified(ref=pinned, verification=verification)
 
 

@@ -6,16 +6,19 @@ import hashlib
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.attest.statement import (
     Machine,
     Verification,
+    exports_of,
     losses_of,
     machine_of,
     make_provenance,
     make_verification,
     read_verification,
 )
+from snapenv.model.exports import Export
 from snapenv.model.image import ImageRef
 from tests.samples import sample_fingerprint, sample_hardware, sample_lock
 
@@ -78,6 +81,47 @@ def test_a_verification_that_was_made_is_read() -> None:
 )
 def test_anything_else_is_none(statement: bytes) -> None:
     assert read_verification(statement, digest=DIGEST) is None
+
+
+def test_one_of_before_exports_were_named_is_read() -> None:
+    statement = json.loads(make_verification(IMAGE, VERIFICATION))
+    del statement["predicate"]["exports"]
+
+    assert read_verification(json.dumps(statement).encode(), digest=DIGEST) == VERIFICATION
+
+
+def test_exports_are_told_by_their_figures_and_not_by_what_an_error_says() -> None:
+    good = Export(
+        format="onnx",
+        runtime="onnxruntime 1.22.0",
+        device="cpu",
+        size_bytes=12,
+        box_difference=3e-5,
+        score_difference=4e-5,
+        boxes=60,
+        matched=60,
+        tolerance=2e-4,
+    )
+    failed = Export(format="openvino", tolerance=5e-4, error="no /home/me/x")
+
+    exports = exports_of((good, failed), ("export.openvino",))
+
+    told = json.loads(make_verification(IMAGE, replace(VERIFICATION, exports=exports)))
+    assert told["predicate"]["exports"][0] == {
+        "format": "onnx",
+        "passed": True,
+        "runtime": "onnxruntime 1.22.0",
+        "device": "cpu",
+        "tolerance": 2e-4,
+        "box_difference": 3e-5,
+        "score_difference": 4e-5,
+        "boxes": 60,
+        "matched": 60,
+    }
+    assert told["predicate"]["exports"][1]["passed"] is False
+    assert "/home/me" not in json.dumps(told)
+    assert replace(VERIFICATION, exports=exports).has_exports(["onnx"])
+    assert not replace(VERIFICATION, exports=exports).has_exports(["onnx", "openvino"])
 
 
 def test_losses_are_told_by_a_digest_that_anybody_can_make() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from inline_snapshot import snapshot as wording
@@ -26,6 +27,8 @@ from snapenv.model.attachment import (
     STATEMENT_TYPE,
     VERIFICATION,
 )
+from snapenv.model.exports import Export
+from snapenv.ports import Completed
 from snapenv.workflows.build import Build, build
 from snapenv.workflows.restore import Restore, restore
 from snapenv.workflows.show import show
@@ -176,6 +179,30 @@ def test_what_was_found_different_or_was_not_trained_in_does_not_count(world: Wo
     with pytest.raises(NotVerifiedError) as caught:
         world.restore()
     assert ": 2 did not" in caught.value.message
+
+
+def test_exports_are_required_where_they_are_asked_for_and_only_there(world: World) -> None:
+    export = Export(format="torchscript", box_difference=7e-5, score_difference=6e-5)
+    answer = f"snapenv-export: {msgspec.json.encode([export]).decode()}\n"
+    world.engine.inside.answers["snapenv_export.pyz"] = Completed(
+        exit_code=0, stdout=answer, stderr=""
+    )
+    world.verify()
+    assert world.restore().exit_code == 0
+    with pytest.raises(NotVerifiedError) as caught:
+        world.restore(exports=("torchscript",))
+    assert caught.value.message.endswith(
+        "has no verification that passed with exports to torchscript: 1 did not"
+    )
+
+    world.verify(exports=("torchscript",))
+
+    assert world.restore(exports=("torchscript",)).exit_code == 0
+    said = read_verification(world.documents[-1], digest=str(world.built.result.digest))
+    assert said
+    assert [(each.format, each.passed) for each in said.exports] == [("torchscript", True)]
+    with pytest.raises(NotVerifiedError):
+        world.restore(exports=("torchscript", "onnx"))
 
 
 def test_only_what_the_key_has_signed_counts(world: World, tmp_path: Path) -> None:
