@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from snapenv.lock.keep_edits import KeptEdits, keep_edits
 from snapenv.lock.resolve import Resolution, Resolving, choose_wheels, resolve
 from snapenv.lock.store import read_snapshot
 from snapenv.model.facts import Facts
+from snapenv.model.hardware import image_architecture
 from snapenv.model.image import Tag
 from snapenv.model.outcome import Check, Verdict
 from snapenv.model.results import UpdateOutcome, UpdateResult
@@ -97,7 +99,7 @@ def update(request: Update, services: Services) -> UpdateOutcome:
 
 
 def _update(request: Update, parent: Snapshot, services: Services) -> UpdateOutcome:
-    _refuse_impossible(parent.lock, request.changes)
+    _refuse_impossible(parent.lock, request.changes, machine=os.uname().machine)
     with _holding(request.output, services), temporary_folder(services) as scratch:
         planned = _plan(request, parent, services)
         if not planned.resolution.moves and planned.facts == parent.lock.facts:
@@ -134,13 +136,17 @@ def _holding(output: Path | None, services: Services) -> Iterator[None]:
         yield
 
 
-def _refuse_impossible(lock: Lock, changes: Changes) -> None:
+def _refuse_impossible(lock: Lock, changes: Changes, *, machine: str) -> None:
     """Refuse what no resolver need be asked for.
+
+    An image may be built for a machine that the engine emulates; a venv is installed and looked at
+    by this one.
 
     Raises:
         NotFoundError: A package is not in the snapshot.
         UsageError: A package is there already, or is named twice.
-        ConflictError: The environment is conda's or PyPy's, or the base image's own is to change.
+        ConflictError: The environment is conda's, PyPy's or of another kind of machine, or the base
+            image's own is to change.
     """
     if lock.conda:
         raise ConflictError(
@@ -155,6 +161,12 @@ def _refuse_impossible(lock: Lock, changes: Changes) -> None:
         )
     _refuse_names(lock, changes)
     inherits = lock.base.site_packages == "inherited"
+    needed, actual = lock.hardware.system.architecture, image_architecture(machine)
+    if needed != actual and not inherits:
+        raise ConflictError(
+            f"{lock.tag} is for {needed}, and this machine is {actual}",
+            hint=f"Update it on a machine of {needed}.",
+        )
     if changes.python and inherits:
         raise ConflictError(
             f"the Python of {lock.tag} is that of {lock.base.image}",
