@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from snapenv.model.exports import Export
-    from snapenv.model.fingerprint import Conditions, Fingerprint
+    from snapenv.model.fingerprint import Conditions, Fingerprint, RanksSpeed
     from snapenv.model.outcome import Section
     from snapenv.model.results import Report
 
@@ -35,6 +35,10 @@ _SPEED: dict[str, tuple[str, Callable[[float], str]]] = {
     "power_limit_w": ("power limit", "{:.0f} W".format),
     "shm_bytes": ("shared memory", lambda size: f"{size / 2**20:.0f} MiB"),
     "cpu_count": ("CPUs", "{:.0f}".format),
+}
+_RANKS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "bytes_per_s": ("all-reduce of all devices", lambda rate: f"{rate / 1e9:.1f} GB/s"),
+    "step_ms_median": ("a step of all devices, median", "{:.1f} ms".format),
 }
 _EXPORT: dict[str, Callable[[Export], str | None]] = {
     "": lambda export: export.runtime or export.words,
@@ -79,6 +83,18 @@ def speed_rows(report: Report) -> Iterator[SidesRow]:
     links = [speed.pcie if speed else None for speed in speeds]
     if any(links):
         yield sides(Row(label="PCIe", expected=links[0], actual=links[1]))
+    yield from _rank_rows([speed.ranks if speed else None for speed in speeds])
+
+
+def _rank_rows(speeds: Sequence[RanksSpeed | None]) -> Iterator[SidesRow]:
+    """Yield how fast several devices were together, where they were tried."""
+    if not any(speeds):
+        return
+    for name, (label, write) in _RANKS.items():
+        expected, actual = (getattr(speed, name) if speed else None for speed in speeds)
+        texts = [None if value is None else write(value) for value in (expected, actual)]
+        row = Row(label=label, expected=texts[0], actual=texts[1])
+        yield sides(row, _change(expected, actual))
 
 
 def export_rows(report: Report) -> Iterator[SidesRow]:

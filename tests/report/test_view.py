@@ -6,7 +6,7 @@ import pytest
 from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
-from snapenv.model.fingerprint import Speed
+from snapenv.model.fingerprint import RanksSpeed, Speed
 from snapenv.model.outcome import Check
 from snapenv.report.view import make_page
 from tests.report.reports import (
@@ -34,6 +34,23 @@ def speed_row(expected: float | None, actual: float | None) -> list[SidesRow]:
         replace(identical(), expected=train(speed=sides[0]), actual=train(speed=sides[1]))
     )
     return [row for row in page.speed if row.label == "power, mean"]
+
+
+def test_how_fast_several_devices_were_together_stands_beside_the_capture() -> None:
+    together = [
+        RanksSpeed(bytes_per_s=rate, step_ms_median=12.5, pairs=()) for rate in (400e9, 200e9)
+    ]
+    speeds = [
+        Speed(images_per_s=1, step_ms_median=1, step_ms_p95=1, ranks=ranks) for ranks in together
+    ]
+
+    page = make_page(
+        replace(identical(), expected=train(speed=speeds[0]), actual=train(speed=speeds[1]))
+    )
+
+    rows = {row.label: (row.expected, row.actual, row.change) for row in page.speed}
+    assert rows["all-reduce of all devices"] == ("400.0 GB/s", "200.0 GB/s", "-50 %")
+    assert rows["a step of all devices, median"] == ("12.5 ms", "12.5 ms", "0 %")
 
 
 def test_the_verdict_is_named_by_its_tier() -> None:
