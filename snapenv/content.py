@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
+from snapenv.durable import sync_handle
 from snapenv.errors import SnapshotDamagedError
 from snapenv.model.carried import Content
 
@@ -189,10 +190,11 @@ def _unreadable(content: Content, why: str | None) -> SnapshotDamagedError:
     )
 
 
-def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
     """Write a file whole or not at all, in the place of the one that may be there.
 
-    ``mode`` is what the user's umask may take from.
+    ``mode`` is what the user's umask may take from. What is not ``lasting`` may be cut off by a
+    power cut: its reader sees that, and makes it anew.
 
     Raises:
         OSError: It cannot be written; nothing is left behind.
@@ -202,6 +204,9 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            if lasting:
+                file.flush()
+                sync_handle(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

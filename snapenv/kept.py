@@ -83,7 +83,7 @@ class Kept(Struct, frozen=True):
             _make_private(self.folder)
             if _is_safe(self.folder):
                 content = b"".join((_MAGIC, hashlib.sha256(body).digest(), body))
-                replace_file(self.folder / name, content)
+                replace_file(self.folder / name, content, lasting=False)
                 _forget_once(self.folder)
 
     def find_value(self, name: str, kind: type[T]) -> T | None:
@@ -117,7 +117,7 @@ class Kept(Struct, frozen=True):
         with contextlib.suppress(OSError):
             _make_private(self.folder)
             if _is_safe(self.folder):
-                replace_file(path, made)
+                replace_file(path, made, lasting=False)
         return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -99,6 +100,7 @@ _ENDS: dict[int, tuple[str, type[SnapenvError]]] = {
     signal.SIGTERM: ("ended by SIGTERM", TerminationError),
     signal.SIGHUP: ("ended by SIGHUP: the terminal or the connection was closed", HangupError),
 }
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -185,7 +187,16 @@ def _explained(raised: BaseException, app: App) -> SnapenvError:
         return kind(word, hint="Nothing incomplete was left behind.")
     if isinstance(raised, OSError) and not app.in_workflow:
         return cannot_answer(raised)  # a help page, a version
+    if isinstance(raised, OSError) and raised.errno in _OF_THE_DISK:
+        return _disk_failure(raised)
     return _unexpected(raised)
+
+
+def _disk_failure(error: OSError) -> WriteError:
+    return WriteError(
+        f"cannot write {error.filename or 'a file'}: {error.strerror}",
+        hint="Free some space; df -h and df -i tell where there is none, dmesg of a broken disk.",
+    )
 
 
 def _chain(raised: BaseException | None) -> Iterator[BaseException]:

@@ -71,7 +71,8 @@ class RecordCache(Struct, frozen=True):
                 more = json.dumps((record.executable, dict(record.cut_scripts)))
                 head = f"{record.size_bytes or ''} {more}"
                 content = f"{head}\n{record.text}".encode()
-                replace_file(path, gzip.compress(content, compresslevel=6, mtime=0))
+                packed = gzip.compress(content, compresslevel=6, mtime=0)
+                replace_file(path, packed, lasting=False)
 
     def _path(self, wheel: IndexWheel) -> Path | None:
         if self.folder is None or not _SHA256.fullmatch(wheel.sha256):

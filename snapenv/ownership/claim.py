@@ -64,5 +64,6 @@ def _take(folder: Path, name: str, key: str) -> LockFile | None:
         raise busy(name, error.text) from error
     except OSError:
         return None
-    lock.write(describe_self())
+    with contextlib.suppress(OSError):  # it is held even if it does not say by whom
+        lock.write(describe_self())
     return lock

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapenv.durable import sync_paths
 from snapenv.errors import PlaceTakenError
-from snapenv.ownership.leftovers import note_path, remove
-from snapenv.ownership.staging import cannot_write
+from snapenv.ownership.leftovers import note_file, note_path, note_whole, remove
+from snapenv.ownership.staging import cannot_write, make_parents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +43,8 @@ def refuse_existing(folder: Path, names: Sequence[str], *, force: bool) -> tuple
 def write_files(folder: Path, files: Mapping[str, bytes], *, executable: Sequence[str]) -> None:
     """Write files by their names below ``folder``, which may not be there yet.
 
-    Files that are there are replaced. Where one cannot be written, all stands as it stood before.
+    Files that are there are replaced. Where one cannot be written, all stands as it stood before;
+    where the process is killed meanwhile, it does so when the next one begins.
 
     Raises:
         WriteError: A file cannot be written.
@@ -52,8 +55,11 @@ def write_files(folder: Path, files: Mapping[str, bytes], *, executable: Sequenc
                 name: _stage(folder / name, content, undo, executable=name in executable)
                 for name, content in files.items()
             }
+            sync_paths(staged.values())
             for name, temporary in staged.items():
-                _replace(temporary, folder / name, undo, always)
+                _replace(temporary, folder / name, files[name], undo, always)
+            sync_paths({(folder / name).parent for name in staged})
+            note_whole(folder)
         except OSError as error:
             raise cannot_write(Path(error.filename or folder), error) from error
         undo.pop_all()
@@ -61,8 +67,7 @@ def write_files(folder: Path, files: Mapping[str, bytes], *, executable: Sequenc
 
 def _stage(path: Path, content: bytes, undo: contextlib.ExitStack, *, executable: bool) -> Path:
     """Write a file beside its place, under a name that nothing else has."""
-    for parent in [each for each in path.parents if not each.exists()][::-1]:
-        parent.mkdir()
+    for parent in make_parents(path):
         undo.callback(_remove_empty, parent)
     temporary = _beside(path)
     note_path(temporary)
@@ -74,17 +79,23 @@ def _stage(path: Path, content: bytes, undo: contextlib.ExitStack, *, executable
 
 
 def _replace(
-    temporary: Path, path: Path, undo: contextlib.ExitStack, always: contextlib.ExitStack
+    temporary: Path,
+    path: Path,
+    content: bytes,
+    undo: contextlib.ExitStack,
+    always: contextlib.ExitStack,
 ) -> None:
     """Move a file to its place; undone, what was there before is there again."""
-    if path.exists():
-        before = _beside(path)
+    before = _beside(path) if path.exists() else None
+    if before:
         note_path(before)
         always.callback(remove, before)
         shutil.copy2(path, before)
+        sync_paths([before])
         undo.callback(before.replace, path)
     else:
         undo.callback(remove, path)
+    note_file(path, hashlib.sha256(content).hexdigest(), before=before)
     temporary.replace(path)
 
 

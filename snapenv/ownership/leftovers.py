@@ -8,6 +8,7 @@ nothing goes that belongs to a living process or to somebody else.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     Entry = Sequence[str]  # a kind, and what names it
     TakeAway = Callable[[str, Entry], bool]  # of a process by its id; whether it is done
 
-_PATH = "path"
+_PATH, _EMPTY, _FILE, _WHOLE = "path", "empty", "file", "whole"
+_OF_FILES = (_PATH, _EMPTY, _FILE, _WHOLE)
+_NOTHING = ""
 
 
 class _Ledger:
@@ -47,7 +50,8 @@ class _Ledger:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._file = LockFile.take(self._folder / f"{_host()}.{self.id}")
             if self._file:
-                self._file.append(json.dumps(list(entry)) + "\n")
+                line = json.dumps(list(entry)) + "\n"
+                self._file.append(line, lasting=not _is_passing(entry))
 
     def end(self, take_away: TakeAway) -> None:
         """Take away what is still there."""
@@ -97,6 +101,25 @@ def note_path(path: Path) -> None:
     _OWN.note((_PATH, str(path.absolute())))
 
 
+def note_empty(folder: Path) -> None:
+    """Write down a folder that is about to be made, and is to go if it is empty then."""
+    _OWN.note((_EMPTY, str(folder.absolute())))
+
+
+def note_file(path: Path, sha256: str, *, before: Path | None) -> None:
+    """Write down a file that is about to be put at a path with others that belong to it.
+
+    Killed before all of them are, they go; where a file is ``before``, it comes back. What has
+    other bytes by then is somebody else's.
+    """
+    _OWN.note((_FILE, str(path.absolute()), sha256, str(before.absolute()) if before else _NOTHING))
+
+
+def note_whole(folder: Path) -> None:
+    """Write down that all files of ``note_file`` are there, which stay from now on."""
+    _OWN.note((_WHOLE, str(folder.absolute())))
+
+
 @contextlib.contextmanager
 def scratch_folder(prefix: str = "snapenv-", *, within: Path | None = None) -> Iterator[Path]:
     """Yield a new folder, which is gone afterwards; without ``within``, where temporary files lie.
@@ -134,10 +157,10 @@ def take_away_leftovers(folder: Path | None, take_away: TakeAway) -> None:
 def _take_away(file: LockFile, process: str, take_away: TakeAway) -> None:
     left = list[str]()
     try:
-        for entry in _entries(file.read()):
-            if entry[0] == _PATH:
-                remove(Path(entry[1]))
-            elif not take_away(process, entry):
+        entries = list(_entries(file.read()))
+        _take_away_files(entries)
+        for entry in entries:
+            if entry[0] not in _OF_FILES and not take_away(process, entry):
                 left.append(json.dumps(entry) + "\n")
     except BaseException:
         file.release()
@@ -147,6 +170,35 @@ def _take_away(file: LockFile, process: str, take_away: TakeAway) -> None:
         file.release()
     else:
         file.remove()
+
+
+def _take_away_files(entries: Sequence[Entry]) -> None:
+    whole = max((at for at, entry in enumerate(entries) if entry[0] == _WHOLE), default=-1)
+    for entry in entries[whole + 1 :]:
+        if entry[0] == _FILE and len(entry) == len((_FILE, "path", "sha256", "before")):
+            _put_back(Path(entry[1]), entry[2], entry[3])
+    for entry in entries:
+        if entry[0] == _PATH:
+            remove(Path(entry[1]))
+    for entry in reversed(entries):
+        if entry[0] == _EMPTY:
+            with contextlib.suppress(OSError):
+                Path(entry[1]).rmdir()
+
+
+def _put_back(path: Path, sha256: str, before: str) -> None:
+    with contextlib.suppress(OSError):
+        if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            return
+        if before == _NOTHING:
+            path.unlink()
+        else:
+            Path(before).replace(path)
+
+
+def _is_passing(entry: Entry) -> bool:
+    """Return whether what an entry names is gone anyway when the machine starts again."""
+    return entry[0] == _PATH and Path(tempfile.gettempdir()) in Path(entry[1]).parents
 
 
 def remove(path: Path) -> None:

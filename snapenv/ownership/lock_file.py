@@ -10,6 +10,8 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
+from snapenv.durable import sync_handle
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -55,15 +57,25 @@ class LockFile:
         """Return what the last holder wrote, if it ended before it could remove the file."""
         return _read(self._handle)
 
-    def append(self, text: str) -> None:
-        """Write at the end, in one piece."""
+    def append(self, text: str, *, lasting: bool = False) -> None:
+        """Write at the end, in one piece; what is ``lasting`` is there after a power cut.
+
+        Raises:
+            OSError: The disk is full or broken.
+        """
         os.lseek(self._handle, 0, os.SEEK_END)
         os.write(self._handle, text.encode(errors="surrogateescape"))
+        if lasting:
+            sync_handle(self._handle)
 
-    def write(self, text: str) -> None:
-        """Write in the place of what the file holds."""
+    def write(self, text: str, *, lasting: bool = False) -> None:
+        """Write in the place of what the file holds.
+
+        Raises:
+            OSError: The disk is full or broken.
+        """
         os.ftruncate(self._handle, 0)
-        self.append(text)
+        self.append(text, lasting=lasting)
 
     def remove(self) -> None:
         """Take the file away, and end the lock."""

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapenv.durable import sync_disk_of
 from snapenv.errors import PlaceTakenError, WriteError
 from snapenv.ownership.claim import busy, describe_self
 from snapenv.ownership.leftovers import remove
 from snapenv.ownership.lock_file import HeldError, LockFile
+from snapenv.ownership.staging import make_parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +53,7 @@ def new_folder(path: Path) -> Iterator[NewFolder]:
         mark = _take(path)
         undo.callback(mark.remove)
         undo.callback(_empty, path)
-        mark.write(describe_self())
+        _write(mark, path)
         _empty(path)
         try:
             yield folder
@@ -59,20 +61,33 @@ def new_folder(path: Path) -> Iterator[NewFolder]:
             raise
         except BaseException:
             if folder.whole:
-                undo.pop_all()
-                mark.remove()
+                _finish(path, mark, undo)
             raise
         if folder.whole:
-            undo.pop_all()
-            mark.remove()
+            _finish(path, mark, undo)
 
 
-def _make(path: Path) -> list[Path]:
+def _write(mark: LockFile, path: Path) -> None:
+    try:
+        mark.write(describe_self(), lasting=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _finish(path: Path, mark: LockFile, undo: contextlib.ExitStack) -> None:
+    """Take the mark away when the disk has all that is in a folder."""
+    try:
+        sync_disk_of(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    undo.pop_all()
+    mark.remove()
+
+
+def _make(path: Path) -> tuple[Path, ...]:
     """Make a folder and those above it; give those that were not there, the topmost first."""
     try:
-        missing = [folder for folder in (path, *path.parents) if not folder.exists()][::-1]
-        for folder in missing:
-            folder.mkdir(exist_ok=True)
+        missing = make_parents(path / UNFINISHED)
     except (FileExistsError, NotADirectoryError) as error:
         raise _taken(path) from error
     except OSError as error:

@@ -8,8 +8,9 @@ import tempfile
 import uuid
 from typing import TYPE_CHECKING
 
+from snapenv.durable import sync_paths, sync_tree
 from snapenv.errors import PlaceTakenError, WriteError
-from snapenv.ownership.leftovers import note_path, remove
+from snapenv.ownership.leftovers import note_empty, note_path, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,14 +60,16 @@ def staged(path: Path) -> Iterator[Path]:
     refuse_taken(path)
     temporary = path.with_name(f".{path.name[:_SHOWN]}-{uuid.uuid4().hex[:12]}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_parents(path)
         note_path(temporary)
         try:
             yield temporary
             refuse_taken(path)
+            sync_tree(temporary)
             _move(temporary, path)
         finally:
             remove(temporary)
+        _sync_name(path)
     except OSError as error:
         raise cannot_write(path, error) from error
 
@@ -83,6 +86,30 @@ def _move(temporary: Path, path: Path) -> None:
         else:
             return
     temporary.rename(path)
+
+
+def _sync_name(path: Path) -> None:
+    """See that a power cut does not take a name again; where that fails, it is taken away."""
+    try:
+        sync_paths([path.parent])
+    except OSError:
+        remove(path)
+        raise
+
+
+def make_parents(path: Path) -> tuple[Path, ...]:
+    """Make the folders that are to hold a path; give those that were not there, the topmost first.
+
+    Where the process is killed, the next one removes those that are empty.
+
+    Raises:
+        OSError: They cannot be made.
+    """
+    missing = [folder for folder in path.absolute().parents if not folder.exists()][::-1]
+    for folder in missing:
+        note_empty(folder)
+        folder.mkdir(exist_ok=True)
+    return tuple(missing)
 
 
 def cannot_write(path: Path, error: OSError) -> WriteError:

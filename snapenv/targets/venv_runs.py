@@ -225,7 +225,7 @@ class VenvRuns(Struct, frozen=True):
         try:
             for path, content in files.items():
                 Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                replace_file(Path(path), content)
+                replace_file(Path(path), content, lasting=False)
         except OSError as error:
             raise WriteError(
                 f"cannot write {error.filename}: {error.strerror}", hint="Free some space."
@@ -269,7 +269,8 @@ class VenvRuns(Struct, frozen=True):
             return None
 
     def _write(self, run: str, process: _Process) -> None:
-        replace_file(self._folder(run) / _PROCESS, msgspec.json.encode(process))
+        path = self._folder(run) / _PROCESS
+        replace_file(path, msgspec.json.encode(process), lasting=False)
 
     def _ended(self, run: str) -> tuple[int | None, str | None]:
         """Return the exit code that was written down, and when; None where nobody was there."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -203,3 +204,38 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, below: str) -> 
             pass
 
     assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+def test_a_folder_that_the_disk_does_not_take_is_not_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(folder))
+
+    monkeypatch.setattr("snapenv.ownership.new_folder.sync_disk_of", fail)
+
+    def run() -> None:
+        with new_folder(tmp_path / "a") as place:
+            _fill(place)
+            place.whole = True
+
+    with pytest.raises(WriteError, match="a: Input/output error"):
+        run()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_is_held_although_nothing_can_be_written_into_its_lock_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", fail)
+
+    with (
+        claim(tmp_path, "x"),
+        pytest.raises(PlaceBusyError, match="x is being written by another process"),
+        claim(tmp_path, "x"),
+    ):
+        pass

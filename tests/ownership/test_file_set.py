@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,11 +12,30 @@ from inline_snapshot import snapshot as wording
 
 from snapenv.errors import PlaceTakenError, WriteError
 from snapenv.ownership.file_set import refuse_existing, write_files
+from snapenv.ownership.leftovers import take_away_leftovers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FILES = {"a.yaml": b"new a", "below/deep/b.sh": b"new b", "c": b"new c"}
+
+KILLED = """
+import os, pathlib, signal, sys
+from snapenv.ownership.file_set import write_files
+from snapenv.ownership.leftovers import ledger
+running, folder, moves = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
+real = pathlib.Path.replace
+def move(path, to):
+    global moves
+    if not moves:
+        os.kill(os.getpid(), signal.SIGKILL)
+    moves -= 1
+    real(path, to)
+pathlib.Path.replace = move
+with ledger(running, lambda *_: True):
+    write_files(folder, {"a": b"new a", "b": b"new b", "below/c": b"new c"}, executable=())
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def found(folder: Path) -> dict[str, bytes]:
@@ -74,3 +96,22 @@ def test_what_is_there_is_refused_by_name(tmp_path: Path) -> None:
         refuse_existing(tmp_path, ["b", "a"], force=True)
 
     assert str(caught.value).replace(str(tmp_path), "TMP") == wording("TMP/a is not a file")
+
+
+@pytest.mark.parametrize("moves", range(4))
+def test_a_process_that_is_killed_in_the_midst_has_written_none_of_them(
+    tmp_path: Path, moves: int
+) -> None:
+    running, folder = tmp_path / "running", tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"old a")
+    program = (sys.executable, "-c", KILLED, str(running), str(folder), str(moves))
+    assert subprocess.run(program, check=False).returncode == -signal.SIGKILL
+    if moves == 2:
+        (folder / "b").write_bytes(b"edited since")
+
+    take_away_leftovers(running, lambda *_: True)
+
+    new = {"a": b"new a", "b": b"new b", "below/c": b"new c"}
+    edited = {"b": b"edited since"} if moves == 2 else {}
+    assert found(folder) == (new if moves == 3 else {"a": b"old a", **edited})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,3 +93,37 @@ def test_a_free_place_is_not_refused_and_nothing_is_made(tmp_path: Path, name: s
 def test_a_file_system_that_takes_nothing_is_refused(place: str) -> None:
     with pytest.raises(WriteError, match=f"cannot write {place}: "):
         refuse_unwritable(Path(place))
+
+
+def test_the_disk_has_what_is_put_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not, a power cut takes away; its name stays, and is that of an empty file."""
+    synced = set[int]()
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.add(os.fstat(handle).st_ino))
+
+    with staged(tmp_path / "one") as temporary:
+        (temporary / "below").mkdir(parents=True)
+        (temporary / "below" / "file").write_text("made")
+
+    made = (tmp_path, tmp_path / "one", *(tmp_path / "one").rglob("*"))
+    assert {path.stat().st_ino for path in made} <= synced
+
+
+def test_what_the_disk_does_not_take_is_not_put_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(handle: int) -> None:
+        del handle
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+    def run() -> None:
+        with staged(tmp_path / "one") as temporary:
+            temporary.touch()
+
+    with pytest.raises(WriteError, match="one: Input/output error"):
+        run()
+
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,86 @@
+"""What a power cut leaves whole: bytes that are on the disk before a name leads to them.
+
+Linux keeps what is written in memory for half a minute; only what was synced is there afterwards.
+Source: https://man7.org/linux/man-pages/man2/fsync.2.html
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_AT_ONCE = 16  # a disk takes them together
+_UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENOTTY)  # to some file systems
+
+
+def sync_handle(handle: int) -> None:
+    """Wait until the disk has what an open file holds.
+
+    Raises:
+        OSError: The disk is full or broken; what was written before may be lost.
+    """
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _UNKNOWN:
+            raise
+
+
+def sync_paths(paths: Iterable[Path]) -> None:
+    """Wait until the disk has files, and the names that folders hold; links are passed over.
+
+    Raises:
+        OSError: The disk is full or broken, or one cannot be read.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    asked = [path for path in paths if not path.is_symlink()]
+    with ThreadPoolExecutor(min(_AT_ONCE, len(asked) or 1)) as pool:
+        for _ in pool.map(_sync_path, asked):
+            pass
+
+
+def sync_tree(top: Path) -> None:
+    """Wait until the disk has a file, or a folder with all that is in it.
+
+    Raises:
+        OSError: The disk is full or broken, or something cannot be read.
+    """
+    sync_paths([top, *top.rglob("*")] if top.is_dir() else [top])
+
+
+def sync_disk_of(folder: Path) -> None:
+    """Wait until the disk has all that was written to the file system of a folder, by anyone.
+
+    It is for folders of too many files to sync each. Only Linux has it; elsewhere each is synced.
+
+    Raises:
+        OSError: The disk is full or broken.
+    """
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if call is None:
+        sync_tree(folder)
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if call(handle) and ctypes.get_errno() not in _UNKNOWN:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
+    finally:
+        os.close(handle)
+
+
+def _sync_path(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        sync_handle(handle)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(handle)

@@ -1,0 +1,234 @@
+"""An attempt: a command is met by something, and then what it left is looked at."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapenv.ownership.new_folder import UNFINISHED
+from tests.command import EXIT_CODES
+from tests.fire.blows import ENDS, Blow
+from tests.fire.faults import Call, Fault, Injector
+from tests.fire.look import Rows, Tree, below, differences, ledger_rows, shape, tree, without
+from tests.fire.room import Done, Room, said
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.fire.cases import Case
+
+_EMPTY = ("tmp", *(f"cache/snapenv/{name}" for name in ("running", "locks", "fetched")))
+_LOCKS = "cache/snapenv/locks/"  # one that nobody holds is taken by the next who needs it
+_TRIAL = re.compile(r"[a-z0-9_]{8}")  # with which Python's tempfile tries a folder
+_BUG = 70
+_TAKEN = EXIT_CODES["place-taken"]
+_WAIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a command does when nothing befalls it."""
+
+    before: Tree  # of its folder
+    after: Tree
+    done: Done
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True)
+class Met:
+    """How a command ended that was met by something."""
+
+    done: Done
+    orphans: int  # processes of it that lived on
+
+
+def do_undisturbed(room: Room, case: Case, injector: Injector) -> Undisturbed:
+    """Let a command do what it does."""
+    room.renew()
+    case.before(room)
+    before = tree(room.work)
+    done = room.run(*case.words, variables=injector.arm(Fault(), room.folder))
+    assert done.code in {0, 1}, (case.words, done)
+    assert not list(_untidy(room)), (case.words, list(_untidy(room)))
+    return Undisturbed(before, tree(room.work), done, injector.calls())
+
+
+def attempt(
+    room: Room, case: Case, blow: Blow, injector: Injector, usual: Undisturbed
+) -> list[str]:
+    """Let a command be met; return what is wrong after it, and after the same one again."""
+    room.renew()
+    case.before(room)
+    state, rows = tree(room.folder / "state"), _rows(room)
+    met = _meet(room, case, blow, injector)
+    if blow.kind == "power":
+        lose_power(room, injector.calls(), seed=blow.fault.first)
+    wrong = [
+        *_wrong_end(met, blow, usual),
+        *_wrong_places(room, case, blow, met.done, usual),
+        *_wrong_state(room, state, rows),
+    ]
+    if not blow.ends_at_once and not blow.number:
+        left = (one for one in _untidy(room) if blow.kind != "disk" or not one.startswith(_LOCKS))
+        wrong.extend(f"{one} is left" for one in left)
+    held = _rows(room)
+    again = room.run(*case.words)
+    wrong.extend(f"next: {one}" for one in _wrong_next(room, case, again, usual))
+    wrong.extend(f"next: {one}" for one in _wrong_state(room, state, held))
+    return wrong
+
+
+def _meet(room: Room, case: Case, blow: Blow, injector: Injector) -> Met:
+    streams = room.folder.with_name(f"{room.folder.name}-streams")
+    streams.mkdir(exist_ok=True)
+    begun = time.monotonic()
+    variables = injector.arm(blow.fault, room.folder)
+    process = room.start(*case.words, variables=variables, into=streams)
+    if blow.number:
+        time.sleep(blow.after_s)
+        process.send_signal(blow.number)
+    code = process.wait(_WAIT_S)
+    orphans = 0 if room.all_ended() else len(room.living())
+    room.end()
+    return Met(Done(code, *said(streams), time.monotonic() - begun), orphans)
+
+
+def lose_power(room: Room, calls: tuple[Call, ...], *, seed: int) -> None:
+    """Let files be as a disk has them that was cut off: what was not synced is lost, or the end.
+
+    Temporary files are gone, as on a machine that starts.
+    """
+    synced = _synced_bytes(calls)
+    chance = random.Random(seed)
+    for above, _, names in os.walk(room.folder):
+        for name in names:
+            path = Path(above, name)
+            status = path.lstat()
+            kept = synced.get((status.st_dev, status.st_ino), status.st_size)
+            if kept < status.st_size and not path.is_symlink():
+                os.truncate(path, chance.choice([kept, (kept + status.st_size) // 2]))
+    for path in (room.folder / "tmp").iterdir():
+        _remove(path)
+
+
+def _synced_bytes(calls: tuple[Call, ...]) -> Mapping[tuple[int, int], int]:
+    """Return how much the disk has of each file that was written to."""
+    synced = dict[tuple[int, int], int]()
+    for call in calls:
+        if call.name == "syncfs":
+            synced.clear()
+        elif call.name == "fsync":
+            synced[call.file] = call.size_bytes
+        elif call.name == "write":
+            synced.setdefault(call.file, call.size_bytes)
+        elif call.name == "truncate":
+            synced[call.file] = 0
+    return synced
+
+
+def _remove(path: Path) -> None:
+    from snapenv.ownership.leftovers import remove
+
+    remove(path)
+
+
+def _wrong_end(met: Met, blow: Blow, usual: Undisturbed) -> Iterator[str]:
+    code, done = met.done.code, met.done
+    if met.orphans and blow.kind != "power":
+        yield f"{met.orphans} of its processes live on"
+    if "Traceback" in done.stderr:
+        yield f"a traceback: {done.stderr[-600:]}"
+    is_usual = code == usual.done.code
+    if is_usual and shape(done.stdout) != shape(usual.done.stdout):
+        yield f"it ends with {code} and says {done.stdout[-300:]!r}"
+    if is_usual:
+        return
+    if blow.is_harmless:
+        yield f"it ends with {code}: {done.stderr[-400:]}"
+    elif blow.number and blow.kind == "term":
+        if code not in {ENDS[blow.number], -blow.number}:
+            yield f"exit code {code}: {done.stderr[-400:]}"
+    elif blow.kind == "disk" and (code in {0, 1, _BUG} or code < 0 or "error:" not in done.stderr):
+        yield f"exit code {code}: {done.stderr[-400:]}"
+
+
+def _wrong_places(
+    room: Room, case: Case, blow: Blow, done: Done, usual: Undisturbed
+) -> Iterator[str]:
+    """Compare where it runs with before and with afterwards."""
+    now = tree(room.work)
+    theirs = (*case.makes, *case.changes)
+    others = without(usual.before, theirs)
+    beside = without(now, theirs)
+    if blow.ends_at_once:  # the next command takes away what is new
+        beside = {path: entry for path, entry in beside.items() if path in others}
+    yield from differences(others, beside)
+    ended_well = done.code == usual.done.code
+    for place in theirs:
+        old, new = below(usual.before, place), below(usual.after, place)
+        actual = below(now, place)
+        if actual == new or (actual == old and not ended_well):
+            continue
+        if blow.ends_at_once and f"{place}/{UNFINISHED}" in actual:
+            continue
+        if blow.ends_at_once and case.in_pieces and _is_of(actual, old, new):
+            continue
+        kind = "after an exit code of success, " if ended_well else ""
+        yield f"{kind}{place} is neither as before nor whole: {differences(new, actual)[:4]}"
+
+
+def _is_of(actual: Tree, old: Tree, new: Tree) -> bool:
+    """Return whether each file is as before or as afterwards, but for temporary ones."""
+    return all(
+        entry in {old.get(path), new.get(path)} or Path(path).name.startswith(".")
+        for path, entry in actual.items()
+    )
+
+
+def _wrong_state(room: Room, before: Tree, rows: Rows) -> Iterator[str]:
+    """Compare what is kept of runs with what was."""
+    now = tree(room.folder / "state")
+    lost = {path for path in before if path.startswith("snapenv/runs/")}
+    yield from (
+        f"state: {path} is lost or changed" for path in lost if now.get(path) != before[path]
+    )
+    held = ledger_rows(room.folder / "state/snapenv/usage.sqlite3")
+    if held == "damaged":
+        yield "the ledger is damaged"
+        return
+    for table, old in rows.items():
+        if gone := old - held.get(table, frozenset()):
+            yield f"the ledger has lost {len(gone)} of {table}: {sorted(map(str, gone))[:2]}"
+
+
+def _wrong_next(room: Room, case: Case, again: Done, usual: Undisturbed) -> Iterator[str]:
+    now = tree(room.work)
+    if again.code == _TAKEN and case.makes and not differences(usual.after, now):
+        pass  # it had ended before
+    elif again.code != usual.done.code:
+        yield f"exit code {again.code}: {again.stderr[-500:]}"
+    elif shape(again.stdout) != shape(usual.done.stdout):
+        yield f"it says {again.stdout[-300:]!r}"
+    yield from differences(usual.after, now)
+    left = (one for one in _untidy(room) if again.code != _TAKEN or not one.startswith(_LOCKS))
+    yield from (f"{one} is left" for one in left)
+
+
+def _untidy(room: Room) -> Iterator[str]:
+    """Name what stands where nothing stands when no command runs."""
+    for name in _EMPTY:
+        folder = room.folder / name
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if name != "tmp" or not _TRIAL.fullmatch(path.name):
+                yield str(path.relative_to(room.folder))
+
+
+def _rows(room: Room) -> Rows:
+    rows = ledger_rows(room.folder / "state/snapenv/usage.sqlite3")
+    return {} if rows == "damaged" else rows
