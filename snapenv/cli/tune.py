@@ -10,7 +10,7 @@ import click
 from snapenv.cli.bench import bench_options, training_of
 from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
-from snapenv.cli.options import json_option
+from snapenv.cli.options import json_option, report_option
 
 if TYPE_CHECKING:
     from snapenv.cli.app import App
@@ -32,6 +32,7 @@ def _vary(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) ->
         "snapenv tune train-yolov8.4.190-base-cu130 --model yolov8m.yaml",
         "snapenv tune TAG --batch 16 --vary batch=16 --output fast.toml",
         "snapenv tune SNAPSHOT --engine venv --into .venv --data data.yaml --objective energy",
+        "snapenv tune TAG --kept --report trials.html",
     )
 )
 @click.argument("ref", type=RefType())
@@ -92,6 +93,14 @@ def _vary(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) ->
     envvar="SNAPENV_TUNE_OUTPUT",
     group="Output",
     help="Write the profile to this file, replacing an older one.",
+)
+@report_option
+@option(
+    "--kept",
+    is_flag=True,
+    envvar="SNAPENV_TUNE_KEPT",
+    group="Search",
+    help="Tell the last search of REF again that came to its end; nothing is measured.",
 )
 @json_option
 @click.pass_obj

@@ -381,8 +381,8 @@ class TuneResult(Result, Struct, frozen=True, kw_only=True):
     """The settings with which a training goes fastest in an environment, and what they gain."""
 
     snapshot: str  # the digest
-    image: str | None  # of the Docker engine
-    path: str | None  # of the venv engine
+    image: str | None  # of the Docker engine; None where nothing was measured
+    path: str | None  # of the venv engine; None where nothing was measured
     tuning: Tuning  # what was tried and chosen
     profile: str | None  # the file for snapenv run; None where no gain is proven
 

@@ -104,3 +104,4 @@ class Tuning(Struct, frozen=True, kw_only=True):
     drifted: bool  # by more than can be told apart: trials long after one another do not compare
     chosen: Settings  # the best, measured again; perhaps the default
     gain: Gain | None  # None where the default itself was best
+    at: str  # when it ended, RFC 3339

@@ -61,7 +61,15 @@ def write_report(path: Path, report: Report, secrets: Collection[Secret]) -> Non
         LeakError: It would hold a secret.
         WriteError: It cannot be written.
     """
-    page = report_html(report)
+    write_page(path, report_html(report), secrets)
+
+
+def write_page(path: Path, page: bytes, secrets: Collection[Secret]) -> None:
+    """Write a page as ``write_report`` does.
+
+    Raises:
+        LeakError, WriteError: As of ``write_report``.
+    """
     refuse_leaking_files({str(path): page}, secrets)
     try:
         replace_file(path, page, mode=0o666)

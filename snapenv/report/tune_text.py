@@ -23,7 +23,7 @@ def tune_lines(result: TuneResult) -> tuple[str, ...]:
     ranked = sorted(candidates, key=lambda trial: -(trial.score or 0))
     lines = [
         _head(tuning),
-        *(f"{amount(trial, tuning)}  {trial.settings.label}" for trial in ranked[:_SHOWN]),
+        *(f"{_worth(trial, tuning)}  {trial.settings.label}" for trial in ranked[:_SHOWN]),
         *_chosen(tuning),
     ]
     if result.profile:
@@ -31,14 +31,14 @@ def tune_lines(result: TuneResult) -> tuple[str, ...]:
     return tuple(map(printable, lines))
 
 
-def amount(trial: Trial, tuning: Tuning) -> str:
-    """Write what a trial is worth, in the unit of what was to be made better."""
-    if trial.score is None:
+def amount(score: float | None, tuning: Tuning) -> str:
+    """Write a score in the unit of what was to be made better; time is that to all images."""
+    if score is None:
         return "invalid"
     unit: dict[Objective, str] = {
-        "speed": f"{trial.score:.1f} images/s",
-        "energy": f"{1 / trial.score:.3f} J an image",
-        "time": f"{1 / trial.score:.0f} s to {tuning.images} images",
+        "speed": f"{score:.1f} images/s",
+        "energy": f"{1 / score:.3f} J an image",
+        "time": f"{1 / score:.0f} s",
     }
     return unit[tuning.objective]
 
@@ -46,10 +46,15 @@ def amount(trial: Trial, tuning: Tuning) -> str:
 def told(gain: Gain) -> str:
     """Say what the chosen settings gain over the default, or that nothing is proven."""
     pairs = ", ".join(f"{ratio:.2f}" for ratio in gain.ratios)
-    seen = f"pairs {pairs}; less than {gain.resolution:.0%} cannot be seen here"
+    seen = f"pairs {pairs}; {cannot_be_told(gain)}"
     if gain.proven:
         return f"{gain.median:.2f} times as good as the default ({seen})"
     return f"no proven gain over the default: {gain.median:.2f} times as good ({seen})"
+
+
+def cannot_be_told(gain: Gain) -> str:
+    """Say what is too small for this machine."""
+    return f"less than {gain.resolution:.0%} cannot be seen here"
 
 
 def drift_warning(tuning: Tuning) -> str | None:
@@ -61,6 +66,11 @@ def drift_warning(tuning: Tuning) -> str | None:
         f"the machine changed during the search: the default alone made {speeds} images/s, "
         f"{tuning.drift:.0%} apart; trust the pairs, not the order of the trials"
     )
+
+
+def _worth(trial: Trial, tuning: Tuning) -> str:
+    written = amount(trial.score, tuning)
+    return f"{written} to {tuning.images} images" if tuning.objective == "time" else written
 
 
 def _head(tuning: Tuning) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import tempfile
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,6 +123,7 @@ class _Search:
             drifted=drift(defaults) > (gain.resolution if gain else LEAST_GAIN),
             chosen=chosen,
             gain=gain,
+            at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
         return Tuned(snapshot=found.snapshot, runnable=found.runnable, tuning=tuning)
 

@@ -83,7 +83,7 @@ function measure() {
     smallest_text: Math.min(...texts(page).map((each) => { const svg = each.parentElement.closest("svg"); const size = parseFloat(getComputedStyle(each.parentElement).fontSize); return svg ? size * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : size; })),
     parts: [...page.querySelectorAll("svg.graph")].map((graph) => [...graph.querySelectorAll("rect.part")].map((each) => [each.classList[1], Math.round(each.getBoundingClientRect().height)])),
     bars: [...page.querySelectorAll("svg.bar")].map((bar) => [...bar.querySelectorAll("rect")].map((each) => [each.classList[1], Math.round(100 * each.getBoundingClientRect().width / bar.getBoundingClientRect().width)])),
-    part_contrast: lowest([...page.querySelectorAll("rect.part")].map(strokeContrast)),
+    part_contrast: lowest([...page.querySelectorAll("rect.part, .dot")].map(strokeContrast)),
     text_contrast: lowest(texts(page).map(textContrast)),
     line_contrast: lowest(lines.map(strokeContrast)),
     scripts: page.querySelectorAll("script, iframe, img, link, object").length,

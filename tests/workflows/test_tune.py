@@ -14,7 +14,14 @@ import pytest
 from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
-from snapenv.errors import ArchiveError, BenchError, PlaceBusyError, UsageError
+from snapenv.errors import (
+    ArchiveError,
+    BenchError,
+    NotFoundError,
+    PlaceBusyError,
+    UsageError,
+    WriteError,
+)
 from snapenv.launch.profile import read_profile
 from snapenv.lock.store import write_snapshot
 from snapenv.model.bench import BenchOptions
@@ -245,7 +252,37 @@ def test_a_search_that_is_done_is_only_told_again(searching: Searching) -> None:
 
     again = searching.search(slower, repeat=1)
 
-    assert again.result == first.result
+    at = first.result.tuning.at
+    assert replace(again.result, tuning=replace(again.result.tuning, at=at)) == first.result
+
+
+def test_a_search_that_ended_is_told_again_and_drawn_without_measuring(
+    searching: Searching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, idle = searching.folder / "trials.html", Training()
+    with pytest.raises(NotFoundError):
+        searching.search(idle, kept=True)
+    first = searching.search(Training(), report=page)
+    drawn = page.read_text()
+    searching.profile.unlink()
+    page.unlink()
+    monkeypatch.setitem(sys.modules, "optuna", None)  # which nobody needs to look at a search
+
+    told = searching.search(idle, kept=True, report=page, engine="docker")
+
+    assert idle.asked == []
+    assert told.result.tuning == first.result.tuning
+    assert (told.lines, told.warnings) == (first.lines, first.warnings)
+    assert read_profile(searching.profile).train == first.result.tuning.chosen
+    assert page.read_text() == drawn
+    assert drawn.count('class="dot') > 4 + 4 + 3
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_search(searching: Searching) -> None:
+    training = Training()
+    with pytest.raises(WriteError):
+        searching.search(training, report=searching.folder / "none" / "trials.html")
+    assert training.asked == []
 
 
 def test_one_search_at_a_time(searching: Searching) -> None:
