@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 PICTURES = Path(__file__).parent / "benchmarks"
 NOT_YET = "Not yet recorded.\n"
+SUMMARY = """
+[Beside other tools](docs/benchmarks.md): of odd environments that were made, captured, taken away
+and restored, how many came back the same, how many work with other files, how many are broken
+without a word, and how many ended with an error, at the restore or at the capture."""
 OUTCOMES = ("same", "works", "broken", "failed", "refused")
 _COLOURS = ("#2f6fbb", "#8fb4dd", "#c0392b", "#e6a15c", "#b8b8b8")
 _STYLE = """<style>
@@ -51,7 +55,9 @@ def block(name: str) -> str:
 def summary() -> str:
     """Return the count of what each tool brought back, for pages that only mention it."""
     result = read_result("faithfulness")
-    return _counts(result.outcomes) + "\n" if result else NOT_YET
+    if result is None:
+        return ""
+    return f"{SUMMARY}\n\n{_counts(result.outcomes)}\n"
 
 
 def pictures() -> dict[Path, str]:

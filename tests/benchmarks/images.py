@@ -26,6 +26,8 @@ from snapenv.engine.docker import DockerEngine
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.snapshot import IMAGE_PYTHON
+from snapenv.render.dockerfile import render_dockerfile
+from snapenv.render.layers import split_lock
 from snapenv.travel.pack import pack
 from tests.benchmarks.bench import SNAPENV, UV, Bench, forget, home_of
 from tests.benchmarks.measure import Cost, Work, by_turns, run
@@ -36,9 +38,13 @@ from tests.fakes import FakeTask
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from snapenv.model.carried import Content
+    from snapenv.model.snapshot import Snapshot
+
 PINS = "numpy pillow pyyaml matplotlib requests psutil polars networkx"
 OLDER, NEWER = "8.4.189", "8.4.190"
 BY_PIP, BY_UV, OURS = "pip install -r", "uv, as its guide writes", "snapenv build"
+ALONE = "snapenv's Dockerfile alone"
 _CERTIFICATES = "COPY ca.pem /ca.pem\nENV PIP_CERT=/ca.pem SSL_CERT_FILE=/ca.pem\n"
 DOCKERFILES = {
     BY_PIP: """
@@ -139,7 +145,10 @@ class World:
             cost = self.run("build", str(snapshot), *words)
             tag = read_snapshot(snapshot).lock.tag
             return cost.seconds, f"{repository}:{tag}"
-        context = _by_hand(kind, base, self.requirements(version))
+        if kind == ALONE:
+            context = _in_layers(read_snapshot(snapshot), base)
+        else:
+            context = _by_hand(kind, base, self.requirements(version))
         began = time.perf_counter()
         image = DockerEngine().build(context, FakeTask())
         return time.perf_counter() - began, image.id
@@ -152,6 +161,13 @@ class World:
         return name
 
 
+def _in_layers(snapshot: Snapshot, base: str) -> BuildContext:
+    lock = replace(snapshot.lock, base=replace(snapshot.lock.base, image=base))
+    layers = split_lock(lock)
+    dockerfile = render_dockerfile(lock, layers, kept=[layer.file for layer in layers])
+    return _context({**snapshot.files, "Dockerfile": dockerfile})
+
+
 def _by_hand(kind: str, base: str, requirements: bytes) -> BuildContext:
     text = DOCKERFILES[kind].format(
         base=base, key=base.rpartition(":")[2], certificates=_CERTIFICATES if authority() else ""
@@ -162,7 +178,7 @@ def _by_hand(kind: str, base: str, requirements: bytes) -> BuildContext:
     return _context(files)
 
 
-def _context(files: Mapping[str, bytes]) -> BuildContext:
+def _context(files: Mapping[str, Content]) -> BuildContext:
     return BuildContext(files={**files, **authority()}, labels={})
 
 
@@ -174,7 +190,7 @@ def authority() -> Mapping[str, bytes]:
 
 def builds(world: World) -> Table:
     """Build cold, each time from a base that is new to the engine."""
-    kinds = (BY_PIP, BY_UV, OURS)
+    kinds = (BY_PIP, BY_UV, ALONE, OURS)
     costs: dict[str, list[Cost]] = {kind: [] for kind in kinds}
     for _ in range(world.bench.rounds(3)):
         base = world.new_base()
