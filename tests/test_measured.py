@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from docs import measured
 from tests.benchmarks import results
+from tests.benchmarks.faithfulness import difference
 from tests.benchmarks.results import Conditions, Outcome, Result, Row, Table
 from tests.benchmarks.shown import cells_of, growth_of
 
@@ -48,6 +49,14 @@ def test_growth_is_told_from_the_smallest_to_the_largest() -> None:
     assert list(growth_of(GROWN)) == [
         "capture: 20 times as much takes 10.0 times the time, 1.1 times the memory"
     ]
+
+
+def test_what_a_restore_lost_and_added_is_counted() -> None:
+    before = {"files": {"a": 1, "b": 2, "c": 3}, "dists": ["x"]}
+    after = {"files": {"a": 1, "b": 9, "d": 4, "e": 5}, "dists": []}
+
+    assert difference(before, after) == "of 3 files 1 missing, 1 other, 2 more; other packages"
+    assert difference(before, before) == ""
 
 
 def test_what_was_recorded_is_drawn_and_counted(

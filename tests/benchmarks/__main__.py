@@ -13,9 +13,9 @@ import sys
 import tempfile
 import time
 import traceback
+from importlib.metadata import version
 from pathlib import Path
 
-import snapenv
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.results import (
     RECORDED,
@@ -60,7 +60,7 @@ def _measured(name: str, folder: Path, words: argparse.Namespace) -> bool:
     found: list[Table | Outcome] = []
     with tempfile.TemporaryDirectory(prefix="snapenv-bench-") as place:
         bench = Bench(folder=Path(place), asked_rounds=words.rounds, large=words.large)
-        bench.versions["snapenv"] = snapenv.__version__
+        bench.versions.update({name: version(name) for name in ("snapenv", "pip", "uv")})
         try:
             for one in part.measure(bench):
                 found.append(one)

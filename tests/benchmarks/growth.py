@@ -6,7 +6,9 @@ are read, in the form that an engine saves them. ``--large`` goes to 100 GB and 
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -188,7 +190,7 @@ def with_runs(bench: Bench) -> Table:
 def usage_works(ledger: Path, folder: Path) -> list[Work]:
     environment = {"SNAPENV_LEDGER": str(ledger), "SNAPENV_PRICES": str(folder / "prices.toml")}
     report = (*SNAPENV, "usage", "report", "--month", LAST_MONTH)
-    export = (*SNAPENV, "usage", "export", "--month", LAST_MONTH, "--role", "finance")
+    export = (*SNAPENV, "usage", "export", "--role", "finance")
     out = folder / "out"
     return [
         Work(name="usage report", argv=(*report, "--by", "project"), environment=environment),
@@ -219,21 +221,29 @@ def with_samples(bench: Bench) -> Table:
 
 
 def add_samples(path: Path, count: int) -> None:
-    """Spread samples over the runs of a ledger, one a second."""
+    """Spread samples over the runs of a ledger, one a second; SQLite makes most of them itself."""
     with open_ledger(path) as ledger:
         runs = [run for run in ledger.runs(0, 1 << 60) if run.gpus]
-        each = count // len(runs)
-        for run_ in runs:
-            ledger.add_samples(
-                Sample(
-                    key=run_.key,
-                    gpu=run_.gpus[0].uuid,
-                    at_ms=run_.started_ms + number * 1000,
-                    utilization=number % 100,
-                    util_source="nvml",
-                    memory_bytes=number << 20,
-                    power_mw=300_000,
-                    energy_mj=number * 300_000,
-                )
-                for number in range(each)
+        ledger.add_samples(
+            Sample(
+                key=run_.key,
+                gpu=run_.gpus[0].uuid,
+                at_ms=run_.started_ms,
+                utilization=50,
+                util_source="nvml",
+                memory_bytes=1 << 30,
+                power_mw=300_000,
+                energy_mj=0,
             )
+            for run_ in runs
+        )
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(MORE_SAMPLES, (count // len(runs),))
+
+
+MORE_SAMPLES = """
+with recursive second(number) as (select 1 union all select number + 1 from second limit ?)
+insert into sample (series, at_ms, utilization, memory_bytes, power_mw, energy_mj)
+select series, at_ms + number * 1000, number % 100, memory_bytes, power_mw, number * 300000
+from sample cross join second
+"""
