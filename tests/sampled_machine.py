@@ -124,7 +124,7 @@ def _is_counted(ledger: Ledger, key: str) -> bool:
     return run is not None and run.ended_ms is not None and allocated == [run.duration_ms]
 
 
-def until(holds: Callable[[], bool], seconds: float = 15.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     for _ in range(round(seconds / 0.05)):
         if holds():
             return

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from snapenv.usage.ledger import Ledger
 
 INTERVAL_S = 0.5
-SLACK_S = 1.0  # that a look may come too late on a machine that has much to do
-_WAIT_S = 30.0
+_WAIT_S = 90.0
 
 Fate = Literal["ends", "fails", "program", "command", "sampler", "all", "container"]
 """How a run ends: by itself, or as something of it is killed."""
@@ -45,12 +44,13 @@ FATES: tuple[Fate, ...] = ("program", "command", "sampler", "fails", "all", "end
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """What a person saw of a run."""
+    """What a person saw of a run, however busy the machine was."""
 
     fate: Fate
     project: str
-    lasted_s: float  # of the program, from its first line to its end
-    spanned_s: float  # from before the command to that end
+    alive_s: float  # of the program, from after its first line to before its end
+    looked_ms: int  # when the sampler looked at it for the last time before that, since 1970
+    spanned_s: float  # from before the command to when its end was known
 
 
 @dataclass(kw_only=True)
@@ -96,15 +96,18 @@ class Person:
         with self._start(place, project, script) as command:
             until(lambda: begun.exists() and begun.read_text().endswith("\n"))
             start_s, program = time.monotonic(), int(begun.read_text())
-            until(lambda: self._is_looked_at(number))
-            time.sleep(INTERVAL_S)
+            looks = self._wait_for_looks(number, 2)
+            alive_s = time.monotonic() - start_s
             self._kill(fate, command.pid, program)
             if fate not in {"program", "all"}:
-                time.sleep(INTERVAL_S)
+                looks = self._wait_for_looks(number, len(looks) + 1)
+                alive_s = time.monotonic() - start_s
             os.write(ending, b"\n")
             until(lambda: not is_running(program))
             os.close(ending)
-            self._see(fate, project, command_s, start_s)
+            if fate == "command":  # the sampler tells when, and sees it a little later
+                until(lambda: self.records()[0][number].ended_ms is not None)
+            self._see(fate, project, alive_s, looks[-1], command_s)
 
     def run_container(self, image: str, project: str, fate: Fate, docker: DockerClient) -> None:
         """Run a container for a project, and kill it, or the command that waits for it."""
@@ -113,7 +116,8 @@ class Person:
         with self._start(image, project, f"touch {begun}; sleep 4; exit 7") as command:
             until(begun.exists)
             start_s = time.monotonic()
-            until(lambda: self._is_looked_at(number))
+            looks = self._wait_for_looks(number, 1)
+            alive_s = time.monotonic() - start_s
             (container,) = docker.containers.list(
                 filters={"label": f"{RUN_LABEL}={self.records()[0][number].run}"}
             )
@@ -122,7 +126,8 @@ class Person:
             else:
                 command.kill()
                 container.wait()
-            self._see(fate, project, command_s, start_s)
+                alive_s = 4
+            self._see(fate, project, alive_s, looks[-1], command_s)
 
     @contextlib.contextmanager
     def _start(self, place: str, project: str, script: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -143,18 +148,29 @@ class Person:
                 command.terminate()
                 raise
 
-    def _see(self, fate: Fate, project: str, command_s: float, program_s: float) -> None:
-        now_s = time.monotonic()
-        seen = Seen(
-            fate=fate, project=project, lasted_s=now_s - program_s, spanned_s=now_s - command_s
+    def _see(
+        self, fate: Fate, project: str, alive_s: float, looked_ms: int, command_s: float
+    ) -> None:
+        self.seen.append(
+            Seen(
+                fate=fate,
+                project=project,
+                alive_s=alive_s,
+                looked_ms=looked_ms,
+                spanned_s=time.monotonic() - command_s,
+            )
         )
-        self.seen.append(seen)
 
-    def _is_looked_at(self, number: int) -> bool:
+    def _wait_for_looks(self, number: int, least: int) -> list[int]:
+        """Wait until a run was looked at so often; return when."""
+        until(lambda: len(self._looks(number)) >= least)
+        return self._looks(number)
+
+    def _looks(self, number: int) -> list[int]:
         with self.open() as ledger:
             runs = ledger.runs(0, 1 << 62)
             samples = ledger.samples(runs[number].key) if len(runs) > number else ()
-            return any(sample.gpu == gpu_uuid(self.gpu) for sample in samples)
+            return [sample.at_ms for sample in samples if sample.gpu == gpu_uuid(self.gpu)]
 
     def _kill(self, fate: Fate, command: int, program: int) -> None:
         if fate in {"sampler", "all"}:

@@ -45,7 +45,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 def test_a_run_is_sampled_from_outside_to_its_end(machine: Machine) -> None:
     machine.begin_on_gpu(code=4)
     sampler = machine.start_sampler()
-    until(lambda: machine.sampled(10))
+    until(lambda: machine.sampled(10) and is_busy_and_idle(machine))
     machine.let_end()
 
     run = machine.ended()
@@ -60,7 +60,6 @@ def test_a_run_is_sampled_from_outside_to_its_end(machine: Machine) -> None:
     assert duration_ms == run.duration_ms
     assert row.covered_ms >= 10 * INTERVAL_S * 1000 * 0.9
     assert row.buckets[0] + row.buckets[9] == row.covered_ms
-    assert 0.25 < row.buckets[9] / row.covered_ms < 0.75
     assert 0.12 < (row.energy_mj or 0) / (duration_ms * 1000) < 0.4  # of 120 and 400 watts
     assert (row.util_source, row.memory_peak_bytes) == ("nvml", 20_000 << 20)
     assert len(samples) >= 10
@@ -93,7 +92,7 @@ def test_a_second_sampler_wakes_the_first_and_ends(machine: Machine) -> None:
     machine.begin("sleep 60", run="second")
 
     assert machine.start_sampler() == sampler
-    until(lambda: machine.sampled(1, "second"), 10)  # no minute later
+    until(lambda: machine.sampled(1, "second"), 45)  # no minute later
     words = [sys.executable, "-m", "snapenv", "usage", "sample"]
     second = subprocess.run(words, env=machine.environment, timeout=30, check=False)
 
@@ -213,6 +212,12 @@ def test_a_container_is_sampled_to_its_end(machine: Machine, engine_host: str) -
     assert (row.cpu_ms or 0) > 5
     assert 0 < (row.host_memory_peak_bytes or 0) < 64 << 20
     assert last.at_ms <= (run.ended_ms or 0) <= last.at_ms + 5000
+
+
+def is_busy_and_idle(machine: Machine) -> bool:
+    """Return whether the GPU of the run was seen at work for a second, and idle for another."""
+    with open_ledger(ledger_of(machine.state)) as ledger:
+        return any(min(row.buckets[0], row.buckets[9]) > 1000 for row in ledger.run_gpus_of(RUN))
 
 
 def cpu_ms_of(machine: Machine) -> int:
