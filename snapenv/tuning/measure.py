@@ -77,9 +77,9 @@ def measure_while(
 
     def hear(line: str) -> None:
         note(line)
-        _, found, text = line.rpartition(_STEP)
-        if found:
-            steps.append(msgspec.json.decode(text, type=BenchStep))
+        step = _step_of(line)
+        if step:
+            steps.append(step)
             if not goes_on(tuple(steps)):
                 raise _EndError
 
@@ -87,6 +87,15 @@ def measure_while(
         return _measure(target, options, hear, inference=False).run
     except _EndError:
         return Ended(steps=tuple(steps))
+
+
+def _step_of(line: str) -> BenchStep | None:
+    """Return the step that a line tells of; None of another line, and of one that was cut."""
+    _, is_marked, text = line.rpartition(_STEP)
+    try:
+        return msgspec.json.decode(text, type=BenchStep) if is_marked else None
+    except msgspec.MsgspecError:
+        return None
 
 
 def _measure(

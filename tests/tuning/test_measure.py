@@ -129,6 +129,25 @@ def test_what_does_not_train_is_told(exit_code: int, stderr: str, problem: str) 
     assert problem in caught.value.message
 
 
+def test_steps_are_heard_behind_a_progress_bar_and_past_what_was_cut() -> None:
+    lines = (
+        "snapenv-bench: step 1",
+        '50%|##\rsnapenv-bench-step: {"step_ms": 20.5, "setup_ms": 900}',
+        'snapenv-bench-step: {"step_ms": 2',
+        'snapenv-bench-step: {"step_ms": 30, "setup_ms": 900}',
+        'snapenv-bench-step: {"step_ms": 40, "setup_ms": 900}',
+    )
+    target, task = failing(1, "\n".join(lines)), FakeTask()
+
+    done = measure_while(target, SMALL, task, goes_on=lambda steps: len(steps) < 2)
+
+    assert isinstance(done, Ended)
+    assert [(each.step_ms, each.setup_ms) for each in done.steps] == [(20.5, 900), (30, 900)]
+    assert task.notes == ["step 1"]
+    with pytest.raises(BenchError):
+        measure_while(target, SMALL, task, goes_on=lambda _: True)
+
+
 def test_an_answer_that_is_none_is_a_bug() -> None:
     done = Completed(exit_code=0, stdout=f"snapenv-bench: {json.dumps({})}\n", stderr="")
 
