@@ -128,8 +128,8 @@ def parse_seen(text: str) -> ImageMetadata:
         ProbeError: It is of another form.
     """
     try:
-        seen = json.loads(text)
-        python, torch, cuda = (seen.get(name) for name in ("python", "torch", "cuda"))
+        parsed = json.loads(text)
+        python, torch, cuda = (parsed.get(name) for name in ("python", "torch", "cuda"))
     except (ValueError, AttributeError) as error:
         raise _unreadable(text) from error
     given = [text for text in (python, torch, cuda) if text is not None]

@@ -434,7 +434,7 @@ def launch_options(command: F) -> F:
     return functools.reduce(lambda decorated, add: add(decorated), reversed(_OPTIONS), command)
 
 
-def asked(options: dict[str, Any], *, stdin: bool = True) -> dict[str, Any]:
+def request_fields(options: dict[str, Any], *, stdin: bool = True) -> dict[str, Any]:
     """Return the fields of a request from the options: absolute paths, and the terminal."""
     from snapenv.model.launch import LimitOptions
 

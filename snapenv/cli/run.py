@@ -13,9 +13,9 @@ from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
 from snapenv.cli.launch_options import (
     RunCommand,
-    asked,
     launch_options,
     limit_options,
+    request_fields,
     tty_option,
 )
 
@@ -104,7 +104,7 @@ def run(
     profile: Path | None,
     resume: str | None,
     restarts: int,
-    **options: Any,  # noqa: ANN401 - as asked() reads them
+    **options: Any,  # noqa: ANN401 - as request_fields() reads them
 ) -> None:
     """Run COMMAND in a restored environment, as you, in the current folder.
 
@@ -126,7 +126,7 @@ def run(
             f"no command to run: snapenv run {options['ref']} -- COMMAND, or for a shell: "
             f"snapenv shell {options['ref']}"
         )
-    fields = asked({**options, "ref": options["ref"] or ""}, stdin=not detached)
+    fields = request_fields({**options, "ref": options["ref"] or ""}, stdin=not detached)
     request = Run(
         argv=argv,
         detached=detached,
@@ -164,7 +164,7 @@ def _refuse_with_resume() -> None:
 @launch_options
 @tty_option
 @click.pass_obj
-def shell(app: App, /, **options: Any) -> None:  # noqa: ANN401 - as asked() reads them
+def shell(app: App, /, **options: Any) -> None:  # noqa: ANN401 - as request_fields() reads them
     """Open a shell in a restored environment, as you, in the current folder.
 
     REF is what snapenv run takes. Exits with the code of the shell.
@@ -172,5 +172,5 @@ def shell(app: App, /, **options: Any) -> None:  # noqa: ANN401 - as asked() rea
     from snapenv.workflows.run import Run
     from snapenv.workflows.run import run as start
 
-    request = Run(kind="shell", argv=("sh", "-c", _SHELL), **asked(options))
+    request = Run(kind="shell", argv=("sh", "-c", _SHELL), **request_fields(options))
     app.hand_over(lambda services, say: start(request, services, say))

@@ -11,9 +11,9 @@ import click
 from snapenv.cli.completion import RefType
 from snapenv.cli.help import command, option
 from snapenv.cli.launch_options import (
-    asked,
     launch_options,
     limit_options,
+    request_fields,
     stop_timeout_option,
 )
 from snapenv.cli.options import check_address, json_option
@@ -104,7 +104,7 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 @limit_options(stop_rule=False)
 @json_option
 @click.pass_obj
-def up(app: App, /, *, name: str | None, yes: bool, **options: Any) -> None:  # noqa: ANN401 - as asked() reads them
+def up(app: App, /, *, name: str | None, yes: bool, **options: Any) -> None:  # noqa: ANN401 - as request_fields() reads them
     """Start a workspace in a restored environment: Jupyter, TensorBoard, ssh.
 
     It stays until snapenv down. Where no service is named it has Jupyter and TensorBoard. REF is
@@ -117,7 +117,7 @@ def up(app: App, /, *, name: str | None, yes: bool, **options: Any) -> None:  # 
     options["ssh"] = options["ssh"] or options["ssh_port"] is not None
     every: tuple[Service, ...] = ("jupyter", "tensorboard", "ssh")
     serves = tuple(each for each in every if options.pop(each))
-    fields = asked(options, stdin=False)
+    fields = request_fields(options, stdin=False)
     request = Up(
         run=name or workspace_name(fields["folder"]),
         serves=serves or every[:2],

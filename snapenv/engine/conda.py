@@ -66,22 +66,22 @@ def _trusted(environment: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _failed(done: Completed, into: Path) -> InstallError | WriteError:
-    said = " ".join(done.stderr.split())
-    if _NO_SPACE.search(said):
-        what = "of bytes or of inodes" if could_not_make(said) else "of bytes"
+    stderr = " ".join(done.stderr.split())
+    if _NO_SPACE.search(stderr):
+        what = "of bytes or of inodes" if could_not_make(stderr) else "of bytes"
         return WriteError(
             f"the disk is full, {what}: conda's packages could not be written",
             hint="Free some space there or in the package cache (RATTLER_CACHE_DIR); "
             "nothing was left behind.",
         )
-    if _TOO_LONG in said:
+    if _TOO_LONG in stderr:
         return InstallError(
             f"{into} is too long a path: the packages of this environment leave "
-            f"fewer than its {len(str(into))} characters for it ({said.partition(': ')[2]})",
+            f"fewer than its {len(str(into))} characters for it ({stderr.partition(': ')[2]})",
             hint="Give a shorter one with --into.",
         )
     return InstallError(
-        f"conda's packages could not be installed: {said.removeprefix('conda: ')}",
+        f"conda's packages could not be installed: {stderr.removeprefix('conda: ')}",
         hint="Check that the channels of conda-explicit.txt answer from here, "
         "and have these packages.",
     )

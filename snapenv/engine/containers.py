@@ -189,13 +189,13 @@ def choose_user(uid: int, gid: int, *, local: bool, rootless: bool) -> tuple[int
     return (uid, gid) if local and not rootless else (0, 0)
 
 
-def _variables(asked: Mapping[str, str], decided: Mapping[str, str | None]) -> list[str]:
+def _variables(requested: Mapping[str, str], decided: Mapping[str, str | None]) -> list[str]:
     """Return a container's variables as an engine takes them.
 
     A name alone takes a variable of the image away; one that is asked for stays.
     """
     given = {name: value for name, value in decided.items() if value is not None}
-    variables = {**decided, **asked, **given}
+    variables = {**decided, **requested, **given}
     return [name if value is None else f"{name}={value}" for name, value in variables.items()]
 
 

@@ -36,7 +36,7 @@ _CHUNK_BYTES = 64 * 1024
 _END = b"\0"
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class Streamed(Struct, frozen=True, kw_only=True):
     """What passed through: the last of it, what init said in its place, and signals handed on."""
 
     output: bytes
@@ -54,7 +54,7 @@ class Controls(Struct, frozen=True, kw_only=True):
 
 def connect_streams(
     connection: socket.socket, controls: Controls, *, is_tty: bool, stdin: bool
-) -> Seen:
+) -> Streamed:
     """Hand everything on, both ways, until the container's output ends."""
     output = _Output(controls.abandoned)
     with (
@@ -65,7 +65,7 @@ def connect_streams(
         chunks = iter(lambda: connection.recv(_CHUNK_BYTES), b"")
         for out, err in ((chunk, None) for chunk in chunks) if is_tty else frames(chunks):
             output.take(out, err)
-    return Seen(
+    return Streamed(
         output=bytes(output.tail),
         refused=output.refused.decode(errors="replace").strip(),
         signals=tuple(got),

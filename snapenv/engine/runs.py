@@ -32,7 +32,7 @@ from snapenv.engine.failures import (
     one_line,
     start_failure,
 )
-from snapenv.engine.foreground import Controls, Seen, connect_streams, frames
+from snapenv.engine.foreground import Controls, Streamed, connect_streams, frames
 from snapenv.engine.gpus import choose_gpus
 from snapenv.errors import (
     CommandMissingError,
@@ -86,8 +86,8 @@ class DockerRuns(Struct, frozen=True):
         started, connection = self._start(launch, attached=True)
         if connection is None:
             raise AssertionError
-        seen = self._connect(started, connection)
-        return self._ended(started, seen, self._final_state(launch.run, is_tty=launch.tty))
+        streamed = self._connect(started, connection)
+        return self._ended(started, streamed, self._final_state(launch.run, is_tty=launch.tty))
 
     def start(self, launch: Launch) -> RunState:
         """Start in the background."""
@@ -107,9 +107,11 @@ class DockerRuns(Struct, frozen=True):
         is_tty, stdin = container["Config"]["Tty"], container["Config"]["OpenStdin"]
         with engine_errors():
             connection = self._attach(run, stdin=stdin)
-        seen = connect_streams(connection, self._controls(run), is_tty=is_tty, stdin=stdin)
+        streamed = connect_streams(connection, self._controls(run), is_tty=is_tty, stdin=stdin)
         return Ended(
-            state=self._final_state(run, is_tty=is_tty), output=seen.output, signals=seen.signals
+            state=self._final_state(run, is_tty=is_tty),
+            output=streamed.output,
+            signals=streamed.signals,
         )
 
     def state(self, run: str) -> RunState | None:
@@ -369,7 +371,7 @@ class DockerRuns(Struct, frozen=True):
         parameters = {"stdin": int(stdin), "stdout": 1, "stderr": 1, "stream": 1}
         return _socket(self.client().attach_socket(_name(run), params=parameters))
 
-    def _connect(self, launch: Launch, connection: socket.socket) -> Seen:
+    def _connect(self, launch: Launch, connection: socket.socket) -> Streamed:
         controls = self._controls(launch.run)
         return connect_streams(connection, controls, is_tty=launch.tty, stdin=launch.stdin)
 
@@ -389,10 +391,10 @@ class DockerRuns(Struct, frozen=True):
         state = self.wait(run, _DETACHED_S if is_tty else None)
         return state or RunState(run=run, status="exited")
 
-    def _ended(self, launch: Launch, seen: Seen, state: RunState) -> Ended:
-        if seen.refused and state.exit_code:
-            raise _not_started(seen.refused, launch)
-        return Ended(state=state, output=seen.output, signals=seen.signals)
+    def _ended(self, launch: Launch, streamed: Streamed, state: RunState) -> Ended:
+        if streamed.refused and state.exit_code:
+            raise _not_started(streamed.refused, launch)
+        return Ended(state=state, output=streamed.output, signals=streamed.signals)
 
     def _without_refused(self, launch: Launch, message: str) -> Launch | None:
         """Leave out what an engine has just refused, and say so; None where that is no way."""

@@ -195,13 +195,13 @@ def _check(done: Completed) -> None:
 
 
 def _failed(done: Completed) -> InstallError | WriteError:
-    said = " ".join(done.stderr.split())
-    if _NO_SPACE in said and could_not_make(said):
+    stderr = " ".join(done.stderr.split())
+    if _NO_SPACE in stderr and could_not_make(stderr):
         return WriteError(
             "the disk is full, of bytes or of inodes: uv could not write the packages",
             hint="See df -h and df -i of it, and free some; nothing was left behind.",
         )
-    if _NO_SPACE in said:
+    if _NO_SPACE in stderr:
         return WriteError(
             "the disk is full: uv could not write the packages",
             hint="Free some space; nothing was left behind.",

@@ -49,9 +49,9 @@ def attempts(python: str) -> tuple[Attempt, ...]:
     )
 
 
-def is_not_here(said: str) -> bool:
+def is_not_here(stderr: str) -> bool:
     """Return whether uv found no such Python, and could not fetch it."""
-    return _NOT_HERE.search(said) is not None
+    return _NOT_HERE.search(stderr) is not None
 
 
 def no_python(python: str, refusals: Sequence[str]) -> InstallError:
@@ -62,12 +62,12 @@ def no_python(python: str, refusals: Sequence[str]) -> InstallError:
             f"{python} is no Python that a venv can be made with",
             hint="Name the path of a Python with --python, or leave it out.",
         )
-    said = "\n".join(refusals)
-    where = _WHERE.search(said)
-    looked = f" (uv looked in {where[1].strip()})" if where else ""
+    stderr = "\n".join(refusals)
+    where = _WHERE.search(stderr)
+    places = f" (uv looked in {where[1].strip()})" if where else ""
     why = [*_CAUSE.findall(refusals[-1])[-1:], *_OFF.findall(refusals[-1])]
     return InstallError(
-        f"no Python {python} is here, nor another {match['minor']}{looked}, and none could be "
+        f"no Python {python} is here, nor another {match['minor']}{places}, and none could be "
         f"fetched: {why[0] if why else 'uv knows of none'}",
         hint=f"Install one (uv python install {python}), name one with --python PATH, "
         "or restore with --engine docker.",

@@ -75,7 +75,7 @@ class Configuration:
         """
         if self.uv_is_told:
             return {}
-        told = {
+        settings = {
             "UV_DEFAULT_INDEX": self.pip_default,
             "UV_INDEX": " ".join(self.pip_extra),
             "UV_INDEX_STRATEGY": "unsafe-best-match" if self.pip_extra else None,
@@ -84,7 +84,9 @@ class Configuration:
             "SSL_CERT_FILE": self.pip.get("cert"),
         }
         environment = self.texts.environment
-        return {name: value for name, value in told.items() if value and name not in environment}
+        return {
+            name: value for name, value in settings.items() if value and name not in environment
+        }
 
     @property
     def asks_keyring(self) -> bool | None:
@@ -154,8 +156,8 @@ def _text(path: Path) -> str:
 
 def pip_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     """Name the files that pip reads, there or not, the weakest first."""
-    told = environment.get("PIP_CONFIG_FILE")
-    if told == os.devnull:
+    named = environment.get("PIP_CONFIG_FILE")
+    if named == os.devnull:
         return ()
     home = Path(environment.get("HOME") or Path.home())
     shared = environment.get("XDG_CONFIG_DIRS") or "/etc/xdg"
@@ -166,11 +168,11 @@ def pip_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
         Path("/etc/pip.conf"),
         *(
             ()  # a file that pip is told of takes the place of the user's own
-            if told and Path(told).exists()
+            if named and Path(named).exists()
             else (home / ".pip" / "pip.conf", user / "pip" / "pip.conf")
         ),
         *(Path(folder, "pip.conf") for folder in folders if folder),
-        *((Path(told),) if told else ()),
+        *((Path(named),) if named else ()),
     )
 
 
@@ -180,16 +182,16 @@ def install_options(environment: Mapping[str, str], texts: Iterable[str]) -> Map
     A section of a command is stronger than ``global``, and a variable than both, whichever file
     they are in. A text that is no configuration tells nothing.
     """
-    told = dict[tuple[str, str], str]()
+    options = dict[tuple[str, str], str]()
     for text in texts:
-        told.update(_options(text))
+        options.update(_options(text))
     for name, value in environment.items():
         if name.startswith("PIP_"):
-            told[_ENVIRONMENT, _option(name.removeprefix("PIP_"))] = value
+            options[_ENVIRONMENT, _option(name.removeprefix("PIP_"))] = value
     return {
         option: value
         for strength in _STRENGTH
-        for (section, option), value in told.items()
+        for (section, option), value in options.items()
         if section == strength and value
     }
 

@@ -66,7 +66,7 @@ class Credentials:
             users, None
         )
 
-    def asked(self, url: str, *, index: str | None = None) -> Login | None:
+    def login_after_refusal(self, url: str, *, index: str | None = None) -> Login | None:
         """Return another login after a host has refused: a keyring is asked, once for each host."""
         with self._lock:
             if realm(url) not in self._answered:

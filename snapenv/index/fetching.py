@@ -75,10 +75,10 @@ def is_offered(wheel: IndexWheel, session: IndexSession) -> bool:
 
 def _size_of_whole(response: Response) -> int | None:
     """Return how large a file is of which one byte was asked for; None where nothing tells."""
-    told = response.headers.get("Content-Range", "").rpartition("/")[2]
-    if not told and response.headers.get("Content-Encoding") is None:
-        told = response.headers.get("Content-Length", "")
-    return int(told) if told.isascii() and told.isdecimal() else None
+    length = response.headers.get("Content-Range", "").rpartition("/")[2]
+    if not length and response.headers.get("Content-Encoding") is None:
+        length = response.headers.get("Content-Length", "")
+    return int(length) if length.isascii() and length.isdecimal() else None
 
 
 def download_wheel(wheel: IndexWheel, into: Path, session: IndexSession, task: Task) -> None:

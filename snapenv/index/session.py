@@ -112,7 +112,11 @@ class IndexSession:
         login = self._credentials.known(wheel.url)
         with self._ask(wheel, login, part) as response:
             is_refused = response.status_code in REFUSED and realm(response.url) == realm(wheel.url)
-            other = self._credentials.asked(wheel.url, index=wheel.index) if is_refused else None
+            other = (
+                self._credentials.login_after_refusal(wheel.url, index=wheel.index)
+                if is_refused
+                else None
+            )
             if other is None:
                 self._check(response, part)
                 yield response

@@ -76,7 +76,7 @@ class LaunchOptions(DeclaredOptions, frozen=True, kw_only=True):
     grace_s: int = 120
 
 
-class Asked(LaunchOptions, frozen=True, kw_only=True):
+class LaunchRequirements(LaunchOptions, frozen=True, kw_only=True):
     """What a user may ask of a run. Paths are absolute."""
 
     run: str  # the id that it is to have
@@ -131,55 +131,57 @@ class Chosen(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def choose_launch(asked: Asked, known: Known, machine: Machine, caller: Caller) -> Chosen:
+def choose_launch(
+    request: LaunchRequirements, known: Known, machine: Machine, caller: Caller
+) -> Chosen:
     """Decide everything of a run.
 
     Raises:
         NotFoundError: There is no such GPU.
         UsageError: More is asked for than the machine has, or a folder would hide the environment.
     """
-    _refuse_too_much(asked, machine)
-    gpus, uuids = _gpus(asked.device, machine)
-    user = _user(asked, known, machine, caller)
-    mounts, unmounted = _mounts(asked, known, machine)
-    argv, limited = with_cpus(asked.argv, asked.cpus)
+    _refuse_too_much(request, machine)
+    gpus, uuids = _gpus(request.device, machine)
+    user = _user(request, known, machine, caller)
+    mounts, unmounted = _mounts(request, known, machine)
+    argv, limited = with_cpus(request.argv, request.cpus)
     launch = Launch(
-        run=asked.run,
+        run=request.run,
         place=known.place,
         argv=argv,
         mounts=mounts,
-        folder=_folder(asked, unmounted=bool(unmounted)),
+        folder=_folder(request, unmounted=bool(unmounted)),
         user=user,
-        variables=_variables(asked, known, user),
-        files=_files(asked, known),
+        variables=_variables(request, known, user),
+        files=_files(request, known),
         gpus=gpus,
         gpu_uuids=uuids,
-        cpus=asked.cpus,
-        memory_bytes=asked.memory_bytes,
+        cpus=request.cpus,
+        memory_bytes=request.memory_bytes,
         shm_bytes=None
-        if asked.host_ipc
-        else shm_bytes(asked.shm_bytes, asked.memory_bytes or machine.memory_bytes),
+        if request.host_ipc
+        else shm_bytes(request.shm_bytes, request.memory_bytes or machine.memory_bytes),
         limits=_limits(machine),
-        ports=asked.ports,
-        network=asked.network,
-        tty=asked.tty,
-        stdin=asked.stdin,
-        grace_s=asked.grace_s,
+        ports=request.ports,
+        network=request.network,
+        tty=request.tty,
+        stdin=request.stdin,
+        grace_s=request.grace_s,
         security=_security(machine),
-        labels=_labels(asked, caller),
+        labels=_labels(request, caller),
     )
     if isinstance(known.place, InVenv):
-        return Chosen(launch=_in_venv(launch, asked), notes=limited)
-    return Chosen(launch=launch, notes=(*unmounted, *limited, *_not_held(asked, machine)))
+        return Chosen(launch=_in_venv(launch, request), notes=limited)
+    return Chosen(launch=launch, notes=(*unmounted, *limited, *_not_held(request, machine)))
 
 
-def _not_held(asked: Asked, machine: Machine) -> Iterator[str]:
+def _not_held(request: LaunchRequirements, machine: Machine) -> Iterator[str]:
     """Yield what to say of limits that the engine takes, and cannot hold a container to."""
     engine = machine.engine
-    if engine and asked.memory_bytes and not engine.limits_memory:
-        yield f"--memory {size(asked.memory_bytes)} is not held: the engine has no cgroups for it"
-    if engine and asked.cpus and not engine.limits_cpus:
-        yield f"--cpus {asked.cpus:g} limits threads alone: the engine has no cgroups for it"
+    if engine and request.memory_bytes and not engine.limits_memory:
+        yield f"--memory {size(request.memory_bytes)} is not held: the engine has no cgroups for it"
+    if engine and request.cpus and not engine.limits_cpus:
+        yield f"--cpus {request.cpus:g} limits threads alone: the engine has no cgroups for it"
 
 
 def scratch_folder(launch: Launch) -> str:
@@ -187,19 +189,19 @@ def scratch_folder(launch: Launch) -> str:
     return launch.variables["SNAPENV_SCRATCH"] or SCRATCH
 
 
-def _in_venv(launch: Launch, asked: Asked) -> Launch:
+def _in_venv(launch: Launch, request: LaunchRequirements) -> Launch:
     """Leave out what only a container has, and let CUDA show the GPUs that were asked for.
 
     Raises:
         UsageError: It was asked for.
     """
     wanted = {
-        "--memory": asked.memory_bytes,
-        "--shm-size": asked.shm_bytes,
-        "--user": asked.user,
-        "--network": asked.network,
-        "--mount": asked.mounts,
-        "--port": asked.ports,
+        "--memory": request.memory_bytes,
+        "--shm-size": request.shm_bytes,
+        "--user": request.user,
+        "--network": request.network,
+        "--mount": request.mounts,
+        "--port": request.ports,
     }
     for option, value in wanted.items():
         if value:
@@ -208,7 +210,7 @@ def _in_venv(launch: Launch, asked: Asked) -> Launch:
                 hint=f"Leave {option} out, or use --engine docker.",
             )
     visible = launch.gpus or ""
-    gpus = {} if asked.device in {"auto", "all"} else {"CUDA_VISIBLE_DEVICES": visible}
+    gpus = {} if request.device in {"auto", "all"} else {"CUDA_VISIBLE_DEVICES": visible}
     return replace(
         launch,
         variables={**gpus, **launch.variables},
@@ -220,19 +222,19 @@ def _in_venv(launch: Launch, asked: Asked) -> Launch:
     )
 
 
-def _refuse_too_much(asked: Asked, machine: Machine) -> None:
+def _refuse_too_much(request: LaunchRequirements, machine: Machine) -> None:
     """Refuse what the engine would take and not give, or refuse in words of its own."""
-    for option, wanted in (("--memory", asked.memory_bytes), ("--shm-size", asked.shm_bytes)):
+    for option, wanted in (("--memory", request.memory_bytes), ("--shm-size", request.shm_bytes)):
         if wanted and machine.memory_bytes and wanted > machine.memory_bytes:
             has = size(machine.memory_bytes)
             raise UsageError(
                 f"{option} asks for {size(wanted)}, and the machine has {has}",
                 hint=f"Ask for less, or leave {option} out.",
             )
-    refuse_small_memory(asked.memory_bytes, asked.shm_bytes)
-    if asked.cpus and machine.cpus and asked.cpus > machine.cpus:
+    refuse_small_memory(request.memory_bytes, request.shm_bytes)
+    if request.cpus and machine.cpus and request.cpus > machine.cpus:
         raise UsageError(
-            f"--cpus asks for {asked.cpus:g}, and the machine has {machine.cpus}",
+            f"--cpus asks for {request.cpus:g}, and the machine has {machine.cpus}",
             hint="Ask for fewer, or leave --cpus out.",
         )
 
@@ -255,8 +257,8 @@ def _gpus(device: str, machine: Machine) -> tuple[str | None, tuple[str, ...]]:
     engine, by_uuid = machine.engine, {gpu.uuid: gpu for gpu in machine.gpus}
     if device == "auto":
         able = engine is None or engine.injects is not None
-        seen = bool(by_uuid) or (engine is not None and not engine.local)
-        return ("all", tuple(by_uuid)) if seen and able else (None, ())
+        is_seen = bool(by_uuid) or (engine is not None and not engine.local)
+        return ("all", tuple(by_uuid)) if is_seen and able else (None, ())
     if device == "cpu":
         return None, ()
     if device == "all":
@@ -273,25 +275,25 @@ def _gpus(device: str, machine: Machine) -> tuple[str | None, tuple[str, ...]]:
     return ",".join(uuids), tuple(uuid for uuid in uuids if not uuid.isdigit())
 
 
-def _user(asked: Asked, known: Known, machine: Machine, caller: Caller) -> User:
+def _user(request: LaunchRequirements, known: Known, machine: Machine, caller: Caller) -> User:
     """Return the caller; root of an engine without root is the caller outside.
 
     On another machine the caller's numbers are somebody else's, but nothing of it is mounted.
     """
     home = known.variables.get("HOME") or "/tmp"  # noqa: S108 - in the container
     rootless = machine.engine is not None and machine.engine.rootless
-    if asked.user is None and rootless:
+    if request.user is None and rootless:
         return User(uid=0, gid=0, name="root", home=home)
-    if asked.user is not None and asked.user[0] != caller.uid:
-        uid, gid = asked.user
+    if request.user is not None and request.user[0] != caller.uid:
+        uid, gid = request.user
         return User(uid=uid, gid=gid, name="root" if uid == 0 else f"user{uid}", home=home)
-    gid = asked.user[1] if asked.user else caller.gid
+    gid = request.user[1] if request.user else caller.gid
     groups = tuple(group for group in caller.groups if group != gid)
     return User(uid=caller.uid, gid=gid, name=caller.name, home=home, groups=groups)
 
 
 def _mounts(
-    asked: Asked, known: Known, machine: Machine
+    request: LaunchRequirements, known: Known, machine: Machine
 ) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
     """Return what is mounted, and what to say where nothing can be.
 
@@ -299,24 +301,24 @@ def _mounts(
         UsageError: A folder would hide the environment, or the engine is on another machine.
     """
     if isinstance(known.place, InImage) and machine.engine and not machine.engine.local:
-        if asked.data:
+        if request.data:
             raise UsageError(
-                f"{asked.data[0]} is on this machine, and the engine is on another one, "
+                f"{request.data[0]} is on this machine, and the engine is on another one, "
                 f"{machine.engine.address}",
                 hint="Name a folder of that machine: --mount SOURCE:TARGET:ro",
             )
-        for mount in asked.mounts:
+        for mount in request.mounts:
             refuse_target(mount.target, "--mount")
         note = (
-            f"the engine is on another machine, {machine.engine.address}: {asked.folder} is not "
+            f"the engine is on another machine, {machine.engine.address}: {request.folder} is not "
             "there, and what the program writes is lost at its end, but for a --mount"
         )
-        return asked.mounts, (note,)
-    folders = [Mount(source=str(asked.folder), target=str(asked.folder))]
-    if not _is_below(asked.runs, asked.folder):
-        folders.append(Mount(source=str(asked.runs), target=str(asked.runs)))
-    data = (Mount(source=str(path), target=str(path), read_only=True) for path in asked.data)
-    mounts = {mount.target: mount for mount in (*folders, *data, *asked.mounts)}
+        return request.mounts, (note,)
+    folders = [Mount(source=str(request.folder), target=str(request.folder))]
+    if not _is_below(request.runs, request.folder):
+        folders.append(Mount(source=str(request.runs), target=str(request.runs)))
+    data = (Mount(source=str(path), target=str(path), read_only=True) for path in request.data)
+    mounts = {mount.target: mount for mount in (*folders, *data, *request.mounts)}
     if isinstance(known.place, InImage):
         for mount in mounts.values():
             refuse_target(mount.target, mount.source)
@@ -342,9 +344,9 @@ def _is_below(path: PurePath, folder: PurePath) -> bool:
     return path == folder or folder in path.parents
 
 
-def _folder(asked: Asked, *, unmounted: bool) -> str | None:
+def _folder(request: LaunchRequirements, *, unmounted: bool) -> str | None:
     """Return where the program starts; on another machine in the image's own folder."""
-    return None if unmounted else str(asked.folder)
+    return None if unmounted else str(request.folder)
 
 
 def with_cpus(argv: tuple[str, ...], cpus: float | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -393,7 +395,7 @@ def _security(machine: Machine) -> tuple[str, ...]:
     return ("no-new-privileges", *labels)
 
 
-def _variables(asked: Asked, known: Known, user: User) -> Mapping[str, str | None]:
+def _variables(request: LaunchRequirements, known: Known, user: User) -> Mapping[str, str | None]:
     variables: dict[str, str | None] = {
         **LOCKED_IN,
         "SNAPENV_SCRATCH": known.scratch,
@@ -408,7 +410,7 @@ def _variables(asked: Asked, known: Known, user: User) -> Mapping[str, str | Non
             "LOGNAME": user.name,
             "TINI_KILL_PROCESS_GROUP": "1",  # its init signals shells and launchers alone else
         }
-    return {**variables, **thread_variables(asked.cpus), **asked.variables}
+    return {**variables, **thread_variables(request.cpus), **request.variables}
 
 
 def path_with(folder: str, variables: Mapping[str, str]) -> str:
@@ -429,21 +431,21 @@ def _venv_variables(folder: str, known: Known) -> Mapping[str, str | None]:
     }
 
 
-def _files(asked: Asked, known: Known) -> Mapping[str, bytes]:
+def _files(request: LaunchRequirements, known: Known) -> Mapping[str, bytes]:
     if known.settings is None:
         return {}
-    name, content = settings_file(known.settings, folder=asked.folder, runs=asked.runs)
+    name, content = settings_file(known.settings, folder=request.folder, runs=request.runs)
     return {f"{known.scratch}/config/{name}": content}
 
 
-def _labels(asked: Asked, caller: Caller) -> Mapping[str, str]:
+def _labels(request: LaunchRequirements, caller: Caller) -> Mapping[str, str]:
     labels = {
-        KIND_LABEL: asked.kind,
-        RUN_LABEL: asked.run,
+        KIND_LABEL: request.kind,
+        RUN_LABEL: request.run,
         USER_LABEL: caller.name,
-        CREATED_LABEL: asked.created,
+        CREATED_LABEL: request.created,
     }
-    return {**labels, **declared_labels(asked)}
+    return {**labels, **declared_labels(request)}
 
 
 def declared_labels(declared: Declared) -> dict[str, str]:

@@ -70,7 +70,7 @@ class Ending(Struct, frozen=True, kw_only=True):
     xids: tuple[Xid, ...] = ()
     full: tuple[str, ...] = ()  # folders on whose file system nothing more can be written
     output: str = ""  # the end of it
-    asked: bool = False  # somebody sent it a signal by snapenv
+    signalled: bool = False  # somebody sent it a signal by snapenv
 
 
 def find_victims(log: Iterable[str], *, container: str | None, pid: int | None) -> list[Victim]:
@@ -91,7 +91,7 @@ def find_xids(log: Iterable[str]) -> list[Xid]:
 
 def explain_end(ending: Ending) -> Cause | None:
     """Return why a run ended; None where it ended well, was asked to, or nothing is known."""
-    if ending.asked:
+    if ending.signalled:
         return None
     if ending.out_of_memory or ending.victims:
         return _out_of_memory(ending)

@@ -40,52 +40,52 @@ class PortableRequest(LaunchOptions, frozen=True, kw_only=True):
     data: tuple[str, ...] = ()  # read-only, each at its own path
 
 
-def portable_launch(asked: PortableRequest, *, image: ImageRef, label: NeedsLabel) -> Launch:
+def portable_launch(request: PortableRequest, *, image: ImageRef, label: NeedsLabel) -> Launch:
     """Decide what can be decided without the machine.
 
     Raises:
         UsageError: A path is not absolute or would hide the environment, sizes do not fit, or
             something cannot be written into a text file.
     """
-    _refuse_what_no_text_holds(asked)
-    refuse_small_memory(asked.memory_bytes, asked.shm_bytes)
-    argv, _ = with_cpus(asked.argv, asked.cpus)
+    _refuse_what_no_text_holds(request)
+    refuse_small_memory(request.memory_bytes, request.shm_bytes)
+    argv, _ = with_cpus(request.argv, request.cpus)
     return Launch(
         run="",
         place=InImage(id=str(image.digest), name=str(image)),
         argv=argv,
-        mounts=_mounts(asked),
-        folder=_absolute("--workdir", asked.folder) if asked.folder else PROJECT,
-        user=_user(asked.user),
-        variables={**LOCKED_IN, **thread_variables(asked.cpus), **asked.variables},
-        gpus=_gpus(asked.device, label),
-        cpus=asked.cpus,
-        memory_bytes=asked.memory_bytes,
-        shm_bytes=None if asked.host_ipc else shm_bytes(asked.shm_bytes, asked.memory_bytes),
+        mounts=_mounts(request),
+        folder=_absolute("--workdir", request.folder) if request.folder else PROJECT,
+        user=_user(request.user),
+        variables={**LOCKED_IN, **thread_variables(request.cpus), **request.variables},
+        gpus=_gpus(request.device, label),
+        cpus=request.cpus,
+        memory_bytes=request.memory_bytes,
+        shm_bytes=None if request.host_ipc else shm_bytes(request.shm_bytes, request.memory_bytes),
         limits=(STACK,),
-        ports=asked.ports,
-        grace_s=asked.grace_s,
-        labels=declared_labels(asked),
+        ports=request.ports,
+        grace_s=request.grace_s,
+        labels=declared_labels(request),
     )
 
 
-def _refuse_what_no_text_holds(asked: PortableRequest) -> None:
-    for name in asked.variables:
+def _refuse_what_no_text_holds(request: PortableRequest) -> None:
+    for name in request.variables:
         if not _VARIABLE.fullmatch(name):
             raise UsageError(
                 f"--env {_shown(name)} is not a variable name",
                 hint="Use letters, digits and _, with no digit first.",
             )
-    mounts = (path for mount in asked.mounts for path in (mount.source, mount.target))
-    paths = (asked.folder or "", asked.runs or "", *asked.data, *mounts)
+    mounts = (path for mount in request.mounts for path in (mount.source, mount.target))
+    paths = (request.folder or "", request.runs or "", *request.data, *mounts)
     for path in paths:
         if _NO_TEXT.search(path) or _CONTROL.search(path):
             raise UsageError(
                 f"the path {_shown(path)} has control characters, or is not UTF-8",
                 hint="Name another path: these cannot be written into the files.",
             )
-    labels = declared_labels(asked).values()
-    for text in (*asked.argv, *asked.variables.values(), *labels):
+    labels = declared_labels(request).values()
+    for text in (*request.argv, *request.variables.values(), *labels):
         if _NO_TEXT.search(text):
             raise UsageError(
                 f"{_shown(text)} is not UTF-8, and the files are",
@@ -111,12 +111,12 @@ def _user(numbers: tuple[int, int] | None) -> User | None:
     return User(uid=uid, gid=gid, name="root" if uid == 0 else f"user{uid}", home=_HOME)
 
 
-def _mounts(asked: PortableRequest) -> tuple[Mount, ...]:
-    project = PurePosixPath(asked.folder or PROJECT)
-    data = (_same("--data", path, read_only=True) for path in asked.data)
-    runs = [_same("--runs", asked.runs)] if asked.runs else []
+def _mounts(request: PortableRequest) -> tuple[Mount, ...]:
+    project = PurePosixPath(request.folder or PROJECT)
+    data = (_same("--data", path, read_only=True) for path in request.data)
+    runs = [_same("--runs", request.runs)] if request.runs else []
     outside = (each for each in runs if project not in PurePosixPath(each.target).parents)
-    mounts = {each.target: each for each in (*data, *outside, *asked.mounts)}
+    mounts = {each.target: each for each in (*data, *outside, *request.mounts)}
     for mount in mounts.values():
         if mount.kind == "volume" and not _VOLUME.fullmatch(mount.source):
             raise UsageError(
@@ -124,8 +124,8 @@ def _mounts(asked: PortableRequest) -> tuple[Mount, ...]:
                 hint="Use letters, digits, _, . and -, with a letter or digit first.",
             )
         refuse_target(mount.target, mount.source)
-    if asked.folder:
-        refuse_target(asked.folder, asked.folder)
+    if request.folder:
+        refuse_target(request.folder, request.folder)
     return tuple(mounts.values())
 
 

@@ -161,8 +161,8 @@ def _offered(
         if package.url and package.sha256
     }
     kept, now = services.made(), time.time()
-    asked = (f"{each.url} {each.sha256} {each.size_bytes}" for each in named.values())
-    name = kept.namer()("channels", *asked)
+    urls = (f"{each.url} {each.sha256} {each.size_bytes}" for each in named.values())
+    name = kept.namer()("channels", *urls)
     asked_at = None if anew else kept.find_value(name, float)
     if not ask or not named or (asked_at is not None and 0 <= now - asked_at < _DAY_S):
         return named

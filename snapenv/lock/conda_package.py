@@ -59,7 +59,7 @@ class _Member(Struct, frozen=True, kw_only=True):
     content: Content = b""
     link: str | None = None
     executable: bool = False
-    said: Mapping[str, Any]
+    entry: Mapping[str, Any]
 
 
 def build_conda_package(
@@ -80,18 +80,18 @@ def build_conda_package(
         SnapshotDamagedError: A file of ``files`` cannot be read.
     """
     members = [
-        _member(package, said, files, prefix)
-        for said in sorted(paths, key=lambda said: str(said["_path"]))
-        if said.get("path_type") not in _MADE
+        _member(package, entry, files, prefix)
+        for entry in sorted(paths, key=lambda entry: str(entry["_path"]))
+        if entry.get("path_type") not in _MADE
     ]
     stem = f"{package.name}-{package.version}-{package.build}"
     info = {
         "index.json": _index(package),
-        "paths.json": {"paths": [member.said for member in members], "paths_version": 1},
+        "paths.json": {"paths": [member.entry for member in members], "paths_version": 1},
         **({"link.json": _link(paths, members)} if package.noarch == "python" else {}),
     }
     described = [
-        _Member(path=f"info/{name}", content=json.dumps(value, indent=2).encode(), said={})
+        _Member(path=f"info/{name}", content=json.dumps(value, indent=2).encode(), entry={})
         for name, value in info.items()
     ]
     place = into / f"{stem}.conda"
@@ -114,31 +114,33 @@ def build_conda_package(
 
 
 def _member(
-    package: CondaPackage, said: Mapping[str, Any], files: Mapping[str, PrefixFile], prefix: str
+    package: CondaPackage, entry: Mapping[str, Any], files: Mapping[str, PrefixFile], prefix: str
 ) -> _Member:
-    path = str(said["_path"])
+    path = str(entry["_path"])
     file = files.get(path)
     if file is None:
         raise _not_rebuilt(package, f"{path} is gone")
     within = _path_in_package(path) if package.noarch == "python" else path
     if file.link is not None:
-        return _Member(path=within, link=file.link, said={"_path": within, "path_type": "softlink"})
-    placeholder = said.get("prefix_placeholder")
+        return _Member(
+            path=within, link=file.link, entry={"_path": within, "path_type": "softlink"}
+        )
+    placeholder = entry.get("prefix_placeholder")
     content = file.content
     if placeholder:
         whole = b"".join(read_chunks(content))
-        put_back = _put_back_binary if said.get("file_mode") == "binary" else _put_back_text
+        put_back = _put_back_binary if entry.get("file_mode") == "binary" else _put_back_text
         content = put_back(whole, prefix.encode(), placeholder.encode())
     digest = sha256_of(content).hexdigest()
-    if digest != said.get("sha256"):
+    if digest != entry.get("sha256"):
         raise _not_rebuilt(package, f"{path} is not as it was installed")
     shown = {"_path": within, "path_type": "hardlink", "sha256": digest}
-    mode = {name: said[name] for name in ("file_mode", "prefix_placeholder") if placeholder}
+    mode = {name: entry[name] for name in ("file_mode", "prefix_placeholder") if placeholder}
     return _Member(
         path=within,
         content=content,
         executable=file.executable,
-        said={**shown, "size_in_bytes": size_bytes(content), **mode},
+        entry={**shown, "size_in_bytes": size_bytes(content), **mode},
     )
 
 
@@ -197,9 +199,9 @@ def _index(package: CondaPackage) -> dict[str, Any]:
 def _link(paths: tuple[Mapping[str, Any], ...], members: list[_Member]) -> dict[str, Any]:
     """Say which programs an installer writes for a package for any Python."""
     written = {
-        str(said["_path"]).removeprefix("bin/")
-        for said in paths
-        if said.get("path_type") == "unix_python_entry_point"
+        str(entry["_path"]).removeprefix("bin/")
+        for entry in paths
+        if entry.get("path_type") == "unix_python_entry_point"
     }
     points = [
         f"{name} = {target}"

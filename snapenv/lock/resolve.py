@@ -154,8 +154,8 @@ def _choose(
         more = f"{farther} needs others to move too (--allow-moves): {first_of(others, _NAMED)}"
         return replace(moved, warnings=(*moved.warnings, more))
     goal = farther or f"Python {resolving.changes.python or 'as it is'}"
-    told = f"{goal} needs other packages to move too: {first_of(others, _NAMED)}"
-    return replace(price, price=Price(moves=told, cause=hard.cause))
+    reason = f"{goal} needs other packages to move too: {first_of(others, _NAMED)}"
+    return replace(price, price=Price(moves=reason, cause=hard.cause))
 
 
 def choose_wheels(
@@ -332,7 +332,7 @@ def _soft_answer(resolving: Resolving, held: _Held, newest: Mapping[str, str]) -
             if name not in changes.names
         ),
     )
-    asked = (
+    upgraded = (
         str(replace(each, specifier=f"=={newest[each.name]}") if each.name in newest else each)
         for each in changes.upgrade
     )
@@ -343,7 +343,7 @@ def _soft_answer(resolving: Resolving, held: _Held, newest: Mapping[str, str]) -
     answer = _ask(
         resolving,
         held,
-        (*stay, *asked, *map(str, changes.add)),
+        (*stay, *upgraded, *map(str, changes.add)),
         *("--output-file", _PREFERENCES, *upgrades),
         files={_PREFERENCES: preferences.encode()},
         overrides=False,

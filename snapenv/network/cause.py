@@ -116,12 +116,12 @@ class Cause(Struct, frozen=True, kw_only=True):
 
 def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and all that is behind it, from the outermost to the innermost."""
-    waiting, seen = [error], set[int]()
+    waiting, known = [error], set[int]()
     while waiting:
         error = waiting.pop(0)
-        if id(error) in seen:
+        if id(error) in known:
             continue
-        seen.add(id(error))
+        known.add(id(error))
         yield error
         behind = (*error.args, getattr(error, "reason", None), error.__cause__, error.__context__)
         waiting.extend(each for each in behind if isinstance(each, BaseException))

@@ -56,7 +56,7 @@ def _compare_driver(case: Case) -> Iterator[Check]:
         if case.gpu_engine and not case.gpu_engine.cdi_devices:
             yield failed("gpu.cdi", expected, "none", advice.write_cdi())
         return
-    specs = [spec for name in _asked(case) if (spec := resolve(name, case.specs))]
+    specs = [spec for name in _requested_devices(case) if (spec := resolve(name, case.specs))]
     old = next((spec for spec in specs if loaded and spec.driver not in {None, loaded}), None)
     if old:
         actual = f"{old.path} is of driver {old.driver}"
@@ -80,7 +80,7 @@ def check_names(case: Case) -> Iterator[Check]:
         else tuple(name for name in every if resolve(name, case.specs))
     )
     known = tuple(name for name in known if name.startswith(NVIDIA_DEVICE))
-    lacking = [name for name in _asked(case) if name not in known]
+    lacking = [name for name in _requested_devices(case) if name not in known]
     if not known or not lacking:
         return
     path = case.specs[-1].path if case.specs else "/etc/cdi/nvidia.yaml"
@@ -113,6 +113,6 @@ def is_unread(case: Case) -> bool:
     return bool(specifications and case.engine and case.engine.cdi and case.injection == "none")
 
 
-def _asked(case: Case) -> tuple[str, ...]:
+def _requested_devices(case: Case) -> tuple[str, ...]:
     """Name the devices that a container is made with."""
     return tuple(f"{NVIDIA_DEVICE}{word}" for word in case.needs.devices or ("all",))

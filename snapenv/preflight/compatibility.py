@@ -96,18 +96,18 @@ def check_requirement(case: Case) -> Iterator[Check]:
     Only NVIDIA's hook asks; CDI does not. Where the driver does not serve the CUDA at all,
     ``driver.cuda`` has said so.
     """
-    asked, hardware = case.needs.requires, case.gpu_hardware
-    if not asked or hardware is None or hardware.driver is None or case.needs.venv:
+    requires, hardware = case.needs.requires, case.gpu_hardware
+    if not requires or hardware is None or hardware.driver is None or case.needs.venv:
         return
     if service(case) == "no" or case.plumbing.disable_require:
         return
     unmet = [
         name
-        for name, value in asked.items()
+        for name, value in requires.items()
         if not all(allows(value, hardware.driver, gpu) for gpu in hardware.gpus)
     ]
-    name = unmet[0] if unmet else next(iter(asked))
-    first = asked[name].partition(" ")[0]
+    name = unmet[0] if unmet else next(iter(requires))
+    first = requires[name].partition(" ")[0]
     cuda = hardware.driver.cuda
     actual = f"driver {hardware.driver.version}" + (f", CUDA {dotted(cuda)}" if cuda else "")
     if not unmet:

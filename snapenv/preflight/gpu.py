@@ -27,9 +27,9 @@ def check_present(case: Case) -> Iterator[Check]:
     if hardware is None or hardware.driver_fault or (case.plumbing.wsl and not hardware.gpus):
         return
     if case.absent:
-        asked = f"GPU {', '.join(case.needs.devices)}, as --device says"
+        wanted = f"GPU {', '.join(case.needs.devices)}, as --device says"
         fix = "Use GPUs that nvidia-smi -L lists, or --device all."
-        yield failed("gpu.present", asked, f"no GPU {', '.join(case.absent)}", fix)
+        yield failed("gpu.present", wanted, f"no GPU {', '.join(case.absent)}", fix)
     elif hardware.gpus:
         yield passed("gpu.present", _GPU, ", ".join(gpu.name for gpu in hardware.gpus))
     elif hardware.gpu_faults or is_without_library(case):

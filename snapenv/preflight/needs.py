@@ -114,12 +114,12 @@ def for_device(needs: Needs, device: str, *, venv: bool = False) -> Needs:
 
     ``venv`` is for an environment without a container.
     """
-    asked = device not in {"auto", "cpu"}
-    named = asked and device != "all"
+    is_named = device not in {"auto", "cpu"}
+    named = is_named and device != "all"
     return replace(
         needs,
-        gpu=asked or (device == "auto" and needs.cuda is not None),
-        gpu_required=asked,
+        gpu=is_named or (device == "auto" and needs.cuda is not None),
+        gpu_required=is_named,
         devices=tuple(device.split(",")) if named else (),
         venv=venv,
         shm_bytes=_SHM_BYTES,

@@ -65,13 +65,13 @@ def collect(  # noqa: PLR0913 - all but one by name
         _check_path(path)
     if not distributions and not files and not packages:
         return Collected(distributions={}, files={})
-    asked = {
+    wanted = {
         "distributions": [*distributions],
         "files": [*files],
         "packages": [*packages],
         "carry": [*carry],
     }
-    request = json.dumps(asked).encode()
+    request = json.dumps(wanted).encode()
     with tempfile.TemporaryFile(prefix="snapenv-") as stream:
         done = run(
             target,
@@ -153,7 +153,7 @@ def _members(stream: IO[bytes], into: Path | None) -> Iterator[tuple[str, Carrie
     Raises:
         ProbeError: It is damaged, too large, or holds more than plain files.
     """
-    seen: set[str] = set()
+    names: set[str] = set()
     size_bytes = 0
     stream.seek(_start(stream))
     try:
@@ -161,14 +161,14 @@ def _members(stream: IO[bytes], into: Path | None) -> Iterator[tuple[str, Carrie
             for member in archive:
                 size_bytes += member.size
                 content = archive.extractfile(member) if member.isreg() else None
-                if content is None or member.name in seen:
+                if content is None or member.name in names:
                     raise _failed(f"{member.name!r} came twice, or is no plain file")
-                if size_bytes > LIMIT_BYTES or len(seen) >= LIMIT_FILES:
+                if size_bytes > LIMIT_BYTES or len(names) >= LIMIT_FILES:
                     raise _failed("more came than a snapshot can hold")
-                seen.add(member.name)
+                names.add(member.name)
                 executable = bool(member.mode & 0o100)
                 is_large = member.size > LARGE_BYTES and into is not None
-                place = into / f"collected-{len(seen)}" if into and is_large else None
+                place = into / f"collected-{len(names)}" if into and is_large else None
                 yield member.name, CarriedFile(content=_take(content, place), executable=executable)
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise _failed(f"the archive is damaged: {error}") from error

@@ -93,7 +93,7 @@ RECORDS = (
 _IDLE = of_runs("avg_over_time(snapenv:gpu_utilization:ratio[1h])")
 
 
-def _seen(series: str, window_s: int) -> str:
+def _seen_in_window(series: str, window_s: int) -> str:
     """Return a condition: a series was there for most of a window."""
     word = f"{window_s // 3600}h"
     return f"count_over_time({series}[{word}]) >= {window_s // INTERVAL_S * _COVERED:g}"
@@ -104,8 +104,8 @@ ALERTS = (
         name="SnapenvGpuIdle",
         expression=(
             f"({_IDLE}) < 0.05\n"
-            f"and on ({GPU}) {_seen('snapenv:gpu_utilization:ratio', 3600)}\n"
-            f"and on ({GPU}, run) {_seen('snapenv:run_gpu:info', 3600)}"
+            f"and on ({GPU}) {_seen_in_window('snapenv:gpu_utilization:ratio', 3600)}\n"
+            f"and on ({GPU}, run) {_seen_in_window('snapenv:run_gpu:info', 3600)}"
         ),
         lasts="5m",
         severity="warning",
@@ -155,7 +155,7 @@ ALERTS = (
         name="SnapenvRunStuck",
         expression=(
             "changes(snapenv:run_epoch:count[2h]) == 0\n"
-            f"and {_seen('snapenv:run_epoch:count', 7200)}"
+            f"and {_seen_in_window('snapenv:run_epoch:count', 7200)}"
         ),
         lasts="5m",
         severity="warning",

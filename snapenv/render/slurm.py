@@ -178,7 +178,7 @@ def _directives(work: Workload, options: SlurmOptions) -> tuple[str, ...]:
     launch, lead_s = work.launch, _lead_s(options)
     gpus = options.gpus if launch.gpus else 0
     gpu_type = f"{matched('--gpu-type', options.gpu_type, _NAME)}:" if options.gpu_type else ""
-    asked = {
+    directives = {
         "job-name": matched("--job-name", options.job_name or str(work.image.tag), _NAME),
         "comment": _comment(work),
         "partition": options.partition and matched("--partition", options.partition, _NAMES),
@@ -194,7 +194,7 @@ def _directives(work: Workload, options: SlurmOptions) -> tuple[str, ...]:
         "output": "%x-%j.out",
         "open-mode": "append",
     }
-    named = tuple(f"--{name}={value}" for name, value in asked.items() if value)
+    named = tuple(f"--{name}={value}" for name, value in directives.items() if value)
     return (*named, "--requeue" if options.requeue else "--no-requeue")
 
 

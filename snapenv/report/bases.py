@@ -17,7 +17,9 @@ _WIDTH = 60
 _COLUMNS = "{:>2}  {:<15} {:<6}  {:<5}  {:<5}  {}"
 
 
-def bases_lines(result: BasesResult, facts: Facts, *, told: Sequence[str | None]) -> Iterator[str]:
+def bases_lines(
+    result: BasesResult, facts: Facts, *, inspected: Sequence[str | None]
+) -> Iterator[str]:
     """Yield what is ranked for, and a line for each image with its reason below.
 
     ``told`` has for each image what a container of it told, None where none ran.
@@ -27,7 +29,7 @@ def bases_lines(result: BasesResult, facts: Facts, *, told: Sequence[str | None]
     repository = result.bases[0].image.rpartition(":")[0]
     yield from _wrap(f"images of {repository}, best first")
     yield _COLUMNS.format("", "tag", "Python", "CUDA", "torch", "size").rstrip()
-    for base, inside in zip(result.bases, told, strict=True):
+    for base, inside in zip(result.bases, inspected, strict=True):
         yield _COLUMNS.format(
             base.rank,
             base.image.rpartition(":")[2],

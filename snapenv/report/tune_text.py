@@ -46,10 +46,10 @@ def amount(score: float | None, tuning: Tuning) -> str:
 def told(gain: Gain) -> str:
     """Say what the chosen settings gain over the default, or that nothing is proven."""
     pairs = ", ".join(f"{ratio:.2f}" for ratio in gain.ratios)
-    seen = f"pairs {pairs}; {cannot_be_told(gain)}"
+    pairs_text = f"pairs {pairs}; {cannot_be_told(gain)}"
     if gain.proven:
-        return f"{gain.median:.2f} times as good as the default ({seen})"
-    return f"no proven gain over the default: {gain.median:.2f} times as good ({seen})"
+        return f"{gain.median:.2f} times as good as the default ({pairs_text})"
+    return f"no proven gain over the default: {gain.median:.2f} times as good ({pairs_text})"
 
 
 def cannot_be_told(gain: Gain) -> str:

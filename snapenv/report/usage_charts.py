@@ -124,7 +124,7 @@ def month_columns(months: Sequence[Month]) -> Graph | None:
             for index, month in enumerate(months)
             for block in _stack(month, (x_of(index), x_of(index + 1)), y_of)
         ),
-        description=_told(months),
+        description=_description(months),
     )
 
 
@@ -197,7 +197,7 @@ def _month_ticks(names: Sequence[str], x_of: Callable[[float], float]) -> tuple[
     )
 
 
-def _told(months: Sequence[Month]) -> str:
+def _description(months: Sequence[Month]) -> str:
     return (
         "; ".join(
             f"{month.name}: " + ", ".join(f"{kind} {label}" for kind, label in month.labels.items())

@@ -68,7 +68,7 @@ def find_leaks(
         if window.data.find(b"\0", window.start, window.end) >= 0:
             line = None
         done = window.start
-        for at, what in (*sorted(_look(window, groups, forms=forms)), (window.end, None)):
+        for at, what in (*sorted(_find(window, groups, forms=forms)), (window.end, None)):
             line = line and line + window.data.count(b"\n", done, at)
             done = at
             if what is not None:
@@ -108,7 +108,7 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[memoryview]:
             yield memoryview(chunk)[start : start + _BLOCK]
 
 
-def _look(window: _Window, groups: tuple[_Values, ...], *, forms: bool) -> Iterator[_Found]:
+def _find(window: _Window, groups: tuple[_Values, ...], *, forms: bool) -> Iterator[_Found]:
     """Yield where in a window a secret begins, and what it is."""
     for group in groups:
         for start, end in _runs(window, group.characters, group.shortest):

@@ -25,9 +25,9 @@ from snapenv.errors import (
 from snapenv.launch.activation import ACTIVATE, parse_activated, parse_state, prefix_variables
 from snapenv.launch.choose import (
     SCRATCH,
-    Asked,
     Caller,
     Known,
+    LaunchRequirements,
     Machine,
     choose_launch,
     path_with,
@@ -77,7 +77,7 @@ _LAST_LINES = 50
 _FULL_BYTES = 1 << 20
 
 
-class LaunchRequest(Asked, frozen=True, kw_only=True):
+class LaunchRequest(LaunchRequirements, frozen=True, kw_only=True):
     """What a user may ask of a command that runs something in an environment."""
 
     run: str = ""  # the id; without one, a new one is made
@@ -118,20 +118,20 @@ def prepare(request: LaunchRequest, services: Services) -> Prepared:
     _refuse_folders(request)
     run = request.run or new_run_id()
     declared = declared_in(request.folder, request)
-    asked = replace(request, run=run, created=request.created or now(), **asdict(declared))
-    known = _known(asked, services)
+    stamped = replace(request, run=run, created=request.created or now(), **asdict(declared))
+    known = _known(stamped, services)
     in_venv = isinstance(known.place, InVenv)
     engine = None if in_venv else services.engine.describe()
     runs = services.processes if in_venv else services.containers
     machine = replace(_machine(engine, services), refused_limits=runs.refused_limits())
     caller = _caller()
-    chosen = choose_launch(asked, known, machine, caller)
+    chosen = choose_launch(stamped, known, machine, caller)
     record = RunRecord(
         run=run,
         kind=request.kind,
         ref=request.ref,
         snapshot=known.snapshot,
-        created=asked.created,
+        created=stamped.created,
         user=counted_user(caller.name, request.folder, services),
         engine=engine.address if engine else None,
         results=str(request.runs),
@@ -190,20 +190,20 @@ def end_run(  # noqa: PLR0913 - all but three by name
     """
     stopped = services.state is not None and was_stopped(services.state, record.run)
     stop = read_stop(services.state, record.run) if services.state else None
-    asked = bool(signals) or stopped
+    signalled = bool(signals) or stopped
     resumed = read_resumed(record.training) if record.training else None
     if stop:
         cause: Cause | None = _stopped_by(stop, record)
     elif resumed and resumed.problem and state.exit_code == _NOTHING_TO_RESUME:
         cause = Cause(resumed.problem, resumed.hint or "", "not-resumed")
     else:
-        cause = explain_end(_ending(record, state, services, output, asked=asked))
+        cause = explain_end(_ending(record, state, services, output, signalled=signalled))
     end = RunEnd(
         exit_code=state.exit_code,
         finished=state.finished or now(),
         out_of_memory=state.out_of_memory,
-        stopped=asked,
-        failure=stop.by if stop else _failure(state, cause, asked=asked),
+        stopped=signalled,
+        failure=stop.by if stop else _failure(state, cause, signalled=signalled),
         cause=cause.reason if cause else None,
         hint=cause.fix if cause else None,
         continued=_continued(resumed),
@@ -216,11 +216,11 @@ def end_run(  # noqa: PLR0913 - all but three by name
     return end
 
 
-def _failure(state: RunState, cause: Cause | None, *, asked: bool) -> str | None:
+def _failure(state: RunState, cause: Cause | None, *, signalled: bool) -> str | None:
     """Return the word by which an end is counted as a failure; None for none."""
     if not state.exit_code:
         return None
-    return "stopped" if asked else cause.kind if cause else "unknown"
+    return "stopped" if signalled else cause.kind if cause else "unknown"
 
 
 def _stopped_by(stop: Stop, record: RunRecord) -> Cause:
@@ -249,7 +249,7 @@ def say_end(end: RunEnd, say: Callable[[str], None]) -> None:
 
 
 def _ending(
-    record: RunRecord, state: RunState, services: Services, output: bytes, *, asked: bool
+    record: RunRecord, state: RunState, services: Services, output: bytes, *, signalled: bool
 ) -> Ending:
     """Look at what tells why a run ended: the kernel's log, and file systems that are full.
 
@@ -266,7 +266,7 @@ def _ending(
         xids=tuple(find_xids(log)) if launch.gpus else (),
         full=tuple(filter(_is_full, (record.results,) if record.results else ())),
         output="" if record.kind == "shell" else output.decode(errors="replace"),
-        asked=asked,
+        signalled=signalled,
     )
 
 
@@ -393,19 +393,19 @@ def _unwritable(results: Path, why: str | None) -> WriteError:
     )
 
 
-def _known(asked: LaunchRequest, services: Services) -> Known:
+def _known(request: LaunchRequest, services: Services) -> Known:
     """Find the environment that a REF names, and what is known of it."""
-    named = Path(asked.ref).expanduser()
+    named = Path(request.ref).expanduser()
     if _is_venv(named):
-        return _known_venv(named.absolute(), asked, services)
-    if asked.engine == "venv":
-        if not _is_venv(asked.into):
+        return _known_venv(named.absolute(), request, services)
+    if request.engine == "venv":
+        if not _is_venv(request.into):
             raise NotFoundError(
-                f"{asked.ref} is not restored in {asked.into}",
-                hint=f"Run: snapenv restore {asked.ref} --engine venv --into {asked.into}",
+                f"{request.ref} is not restored in {request.into}",
+                hint=f"Run: snapenv restore {request.ref} --engine venv --into {request.into}",
             )
-        return _known_venv(asked.into.absolute(), asked, services)
-    restored = restored_image(asked.ref, asked.repository, services)
+        return _known_venv(request.into.absolute(), request, services)
+    restored = restored_image(request.ref, request.repository, services)
     return Known(
         place=InImage(id=restored.image.id, name=str(restored.ref)),
         snapshot=restored.image.labels[SNAPSHOT_LABEL],
@@ -456,9 +456,9 @@ def _is_venv(folder: Path) -> bool:
     return (folder / "bin" / "python").is_file() and not (folder / SUMS_FILE).exists()
 
 
-def _known_venv(folder: Path, asked: LaunchRequest, services: Services) -> Known:
+def _known_venv(folder: Path, request: LaunchRequest, services: Services) -> Known:
     cache, name = services.cache, sha256(os.fsencode(folder)).hexdigest()[:16]
-    scratch = str(run_folder(services.state or Path(), asked.run) / "scratch")
+    scratch = str(run_folder(services.state or Path(), request.run) / "scratch")
     state = venv_state(folder)
     proved = proved_venv(state, services)
     return Known(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def choose_limits(
-    asked: LimitOptions, launch: Launch, services: Services, *, earlier: Limits | None = None
+    options: LimitOptions, launch: Launch, services: Services, *, earlier: Limits | None = None
 ) -> Limits:
     """Return the limits of a run; ``earlier`` are those of the run that it continues.
 
@@ -29,17 +29,17 @@ def choose_limits(
         UsageError: A cost cannot be told: there is no price list, or the GPUs are not known.
     """
     before = earlier or Limits()
-    hours_ms = asked.max_hours and round(asked.max_hours * HOUR_MS)
+    hours_ms = options.max_hours and round(options.max_hours * HOUR_MS)
     limits = Limits(
-        stop_rule=asked.stop_rule or before.stop_rule,
-        min_improvement=asked.min_improvement or before.min_improvement,
+        stop_rule=options.stop_rule or before.stop_rule,
+        min_improvement=options.min_improvement or before.min_improvement,
         max_duration_ms=hours_ms or before.max_duration_ms,
         max_cost=before.max_cost,
         currency=before.currency,
         cost_duration_ms=before.cost_duration_ms,
-        notify=asked.notify or before.notify,
+        notify=options.notify or before.notify,
     )
-    return _with_cost(limits, asked.max_cost, asked.prices, launch, services)
+    return _with_cost(limits, options.max_cost, options.prices, launch, services)
 
 
 def _with_cost(

@@ -112,14 +112,14 @@ def _lock(
         refuse_leaking_texts(snapshot, services.secrets(), services.made())
         write_snapshot(snapshot, folder, scratch=fetched)
     outcome = _outcome(snapshot, folder, _place(request, target))
-    told = (
+    notes = (
         *packages.warnings,
         *facts.environment.notes,
         *_loaded(facts),
         *_unused_gpu(baseline, facts),
         *_conda_scripts(facts),
     )
-    return replace(outcome, warnings=(*outcome.warnings, *told))
+    return replace(outcome, warnings=(*outcome.warnings, *notes))
 
 
 def _plan(request: Capture, facts: Facts, parent: Parent | None) -> _Plan:
@@ -277,12 +277,12 @@ def with_ranks(
     from snapenv.verify.ranks import find_defect
     from snapenv.verify.train_ranks import count_ranks, train_ranks
 
-    asked = count_ranks(device, gpus=len(facts.hardware.gpus))
-    if not asked:
+    count = count_ranks(device, gpus=len(facts.hardware.gpus))
+    if not count:
         return baseline
     with services.progress.task("Smoke-train on several devices") as task:
         answer = train_ranks(target, device=device, task=task)
-    defect = find_defect(asked, answer)
+    defect = find_defect(count, answer)
     if defect:
         raise SmokeTrainError(
             f"several devices do not train together: {defect.actual} (expected: {defect.expected})",

@@ -212,15 +212,15 @@ def _train_ranks(
     runnable: Runnable, lock: Lock, facts: Facts, trained: Fingerprint, services: Services
 ) -> tuple[Fingerprint, tuple[Check, ...]]:
     """Train on all devices at once, where several are asked for; add that to the fingerprint."""
-    asked = runnable.ranks
-    if asked is None:
-        asked = count_ranks(runnable.device, gpus=len(facts.hardware.gpus))
-    if asked < _SEVERAL:
+    count = runnable.ranks
+    if count is None:
+        count = count_ranks(runnable.device, gpus=len(facts.hardware.gpus))
+    if count < _SEVERAL:
         return trained, ()
     with services.progress.task("Smoke-train on several devices") as task:
         answer = train_ranks(runnable.target, device=runnable.device, task=task)
     links = compare_topology(lock.hardware.topology, facts.hardware.topology)
-    checks = check_ranks(asked, answer, lock.baseline)
+    checks = check_ranks(count, answer, lock.baseline)
     return answer.added_to(trained), (*checks, *((links,) if links else ()))
 
 

@@ -89,7 +89,7 @@ class Sampler:
         ending = any(each.ended for each in self._tracked.values())
         return min(_SOON_S, interval_s) if ending else interval_s
 
-    def look(self) -> bool:
+    def sample(self) -> bool:
         """Look at all runs that go on, and write down what was seen; tell whether any does.
 
         Raises:
@@ -148,11 +148,11 @@ class Sampler:
         if tracked.record is None:
             return None
         run = tracked.watched.run
-        look = watching.Look(
+        observation = watching.Observation(
             record=tracked.record, run=run, ledger=self._ledger, services=self._services, at=at
         )
         try:
-            return watching.watch(look, tracked.training)
+            return watching.watch(observation, tracked.training)
         except (SnapenvError, OSError):  # the next look tries again
             return tracked.training
 

@@ -21,7 +21,7 @@ from snapenv.steps.resuming import find_training
 from snapenv.usage.ledger import Ledger
 from snapenv.usage.limits import Going, reached
 from snapenv.usage.results_csv import parse_results
-from snapenv.usage.stop_rule import RULE, Plan, Rule, Verdict, judge, looks, window_ms
+from snapenv.usage.stop_rule import RULE, Plan, Rule, Verdict, intervals_of, judge, window_ms
 from snapenv.usage.training import (
     asked_batch,
     describe_training,
@@ -60,7 +60,7 @@ class Watched(Struct, frozen=True, kw_only=True):
     told_boot_ms: int | None = None  # when it was last told to stop
 
 
-class Look(Struct, frozen=True, kw_only=True):
+class Observation(Struct, frozen=True, kw_only=True):
     """A moment, and all that a run is looked at with."""
 
     record: RunRecord
@@ -71,7 +71,7 @@ class Look(Struct, frozen=True, kw_only=True):
     rule: Rule = RULE
 
 
-def watch(look: Look, before: Watched | None = None) -> Watched:
+def watch(observation: Observation, before: Watched | None = None) -> Watched:
     """Look at a run that goes on, or has just ended; have it stopped where it is told to be.
 
     ``before`` is what the look before has given back. Stopping takes up to an epoch, so that
@@ -80,37 +80,41 @@ def watch(look: Look, before: Watched | None = None) -> Watched:
     Raises:
         LedgerError, PlaceBusyError, WriteError: As of the ledger; the next look tries again.
     """
-    seen = _search(look, before or _first(look))
-    stamp = _stamp(seen.folder)
-    if stamp and stamp != seen.stamp:
-        seen = _take_rows(look, replace(seen, stamp=stamp))
-    if look.run.ended_ms is not None:
-        return seen
-    by = reached(look.record.limits, _going(look, seen))
-    return _have_stopped(look, seen, by, _beyond(look.record.limits, by)) if by else seen
+    watched = _search(observation, before or _first(observation))
+    stamp = _stamp(watched.folder)
+    if stamp and stamp != watched.stamp:
+        watched = _take_rows(observation, replace(watched, stamp=stamp))
+    if observation.run.ended_ms is not None:
+        return watched
+    by = reached(observation.record.limits, _going(observation, watched))
+    return (
+        _have_stopped(observation, watched, by, _beyond(observation.record.limits, by))
+        if by
+        else watched
+    )
 
 
-def _first(look: Look) -> Watched:
-    counted, at = look.record.counted, look.at
+def _first(observation: Observation) -> Watched:
+    counted, at = observation.record.counted, observation.at
     if counted and counted.boot_ms <= at.boot_ms:
         return Watched(started_boot_ms=counted.boot_ms)
-    return Watched(started_boot_ms=at.boot_ms - max(at.wall_ms - look.run.started_ms, 0))
+    return Watched(started_boot_ms=at.boot_ms - max(at.wall_ms - observation.run.started_ms, 0))
 
 
-def _search(look: Look, seen: Watched) -> Watched:
+def _search(observation: Observation, watched: Watched) -> Watched:
     """Find the folder of the training; not while it grows, nor so often that it costs much."""
-    grows = _stamp(seen.folder) != seen.stamp
-    if grows or look.at.boot_ms < seen.search_boot_ms:
-        return seen
+    grows = _stamp(watched.folder) != watched.stamp
+    if grows or observation.at.boot_ms < watched.search_boot_ms:
+        return watched
     begin, folder = time.monotonic(), None
     with contextlib.suppress(OSError):  # folders come and go
-        folder = find_training(look.record)
+        folder = find_training(observation.record)
     took_ms = round((time.monotonic() - begin) * 1000)
-    seen = replace(seen, search_boot_ms=look.at.boot_ms + _SEARCH_SHARE * took_ms)
-    if folder is None or folder == seen.folder:
-        return seen
+    watched = replace(watched, search_boot_ms=observation.at.boot_ms + _SEARCH_SHARE * took_ms)
+    if folder is None or folder == watched.folder:
+        return watched
     return replace(
-        seen,
+        watched,
         folder=folder,
         stamp=None,
         training=None,
@@ -130,39 +134,43 @@ def _stamp(folder: Path | None) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_size
 
 
-def _take_rows(look: Look, seen: Watched) -> Watched:
+def _take_rows(observation: Observation, watched: Watched) -> Watched:
     """Write down the epochs that have been finished since, and judge by them."""
-    if seen.folder is None or seen.stamp is None:
-        return seen
-    results = parse_results((seen.folder / _ROWS).read_bytes())
-    own = _own_rows(look, seen.folder, results.latest)
+    if watched.folder is None or watched.stamp is None:
+        return watched
+    results = parse_results((watched.folder / _ROWS).read_bytes())
+    own = _own_rows(observation, watched.folder, results.latest)
     if not own:
-        return seen
-    written_ms = min(seen.stamp[0] // 1_000_000, look.at.wall_ms)
-    known = look.ledger.epochs(look.run.key)
+        return watched
+    written_ms = min(watched.stamp[0] // 1_000_000, observation.at.wall_ms)
+    known = observation.ledger.epochs(observation.run.key)
     attempt = _attempt(known, own)
     done = {row.epoch for row in known if row.attempt == attempt}
-    fresh = tuple(_epochs(look.run.key, attempt, own, written_ms, done))
-    look.ledger.put_epochs(fresh)
-    training = seen.training or _describe(look, seen.folder)
+    fresh = tuple(_epochs(observation.run.key, attempt, own, written_ms, done))
+    observation.ledger.put_epochs(fresh)
+    training = watched.training or _describe(observation, watched.folder)
     rows = [row for row in (*known, *fresh) if row.attempt == attempt]
     training = with_results(
         training, rows, metric=results.metric, epoch_ms=epoch_duration_ms(own, rows)
     )
-    look.ledger.change_run(look.run.key, training=training, model=look.run.model or training.model)
-    seen = replace(
-        seen, training=training, row_boot_ms=look.at.boot_ms - (look.at.wall_ms - written_ms)
+    observation.ledger.change_run(
+        observation.run.key, training=training, model=observation.run.model or training.model
     )
-    judged = look.record.limits.stop_rule != "off" and look.run.ended_ms is None
-    return _judge(look, seen, rows) if judged else seen
+    watched = replace(
+        watched,
+        training=training,
+        row_boot_ms=observation.at.boot_ms - (observation.at.wall_ms - written_ms),
+    )
+    judged = observation.record.limits.stop_rule != "off" and observation.run.ended_ms is None
+    return _judge(observation, watched, rows) if judged else watched
 
 
-def _own_rows(look: Look, folder: Path, rows: Sequence[Row]) -> Sequence[Row]:
+def _own_rows(observation: Observation, folder: Path, rows: Sequence[Row]) -> Sequence[Row]:
     """Leave out the epochs of the run that this one continues, and all until those are known."""
-    if look.record.training != str(folder):
+    if observation.record.training != str(folder):
         return rows
-    resumed, written_ms = read_resumed(look.record.training), _written_ms(folder / RESUMED)
-    if resumed is None or written_ms is None or written_ms < look.run.started_ms:
+    resumed, written_ms = read_resumed(observation.record.training), _written_ms(folder / RESUMED)
+    if resumed is None or written_ms is None or written_ms < observation.run.started_ms:
         return ()
     return [row for row in rows if row.epoch > (resumed.epoch or 0)]
 
@@ -207,24 +215,24 @@ def _epochs(
     ]
 
 
-def _describe(look: Look, folder: Path) -> Training:
+def _describe(observation: Observation, folder: Path) -> Training:
     """Describe a training, and note where it went on with a smaller batch than it was asked."""
-    training = describe_training(folder, look.record.launch.folder)
-    asked = asked_batch(read_arguments(folder))
-    noted = any(each.kind == "batch" for each in look.ledger.events_of(look.run.key))
-    if asked and training.batch and training.batch < asked and not noted:
-        _add_event(look, "batch", value=training.batch)
+    training = describe_training(folder, observation.record.launch.folder)
+    batch = asked_batch(read_arguments(folder))
+    noted = any(each.kind == "batch" for each in observation.ledger.events_of(observation.run.key))
+    if batch and training.batch and training.batch < batch and not noted:
+        _add_event(observation, "batch", value=training.batch)
     return training
 
 
 def _add_event(
-    look: Look, kind: EventKind, *, value: int | None = None, text: str | None = None
+    observation: Observation, kind: EventKind, *, value: int | None = None, text: str | None = None
 ) -> None:
-    look.ledger.add_event(
+    observation.ledger.add_event(
         UsageEvent(
             id=str(uuid.uuid4()),
-            key=look.run.key,
-            at_ms=look.at.wall_ms,
+            key=observation.run.key,
+            at_ms=observation.at.wall_ms,
             kind=kind,
             value=value,
             text=text,
@@ -232,33 +240,39 @@ def _add_event(
     )
 
 
-def _judge(look: Look, seen: Watched, rows: Sequence[EpochRow]) -> Watched:
+def _judge(observation: Observation, watched: Watched, rows: Sequence[EpochRow]) -> Watched:
     """Warn as soon as the training goes on for nothing; stop it when that has held."""
-    rule, least = look.rule, look.record.limits.min_improvement
+    rule, least = observation.rule, observation.record.limits.min_improvement
     rule = rule if least is None else replace(rule, improvement=least, absolute=True)
     since_ms = rows[-1].at_ms - 2 * window_ms(rows, rule)
-    samples = look.ledger.samples(look.run.key, since_ms=since_ms)
-    used = looks(samples, (gpu.uuid for gpu in look.run.gpus))
-    verdict = judge(rows, used, seen.plan, rule)
+    samples = observation.ledger.samples(observation.run.key, since_ms=since_ms)
+    used = intervals_of(samples, (gpu.uuid for gpu in observation.run.gpus))
+    verdict = judge(rows, used, watched.plan, rule)
     if not verdict.stands_still:
-        return replace(seen, holds_boot_ms=None)
+        return replace(watched, holds_boot_ms=None)
     why = _for_nothing(verdict, rule)
-    now = look.at.boot_ms
-    if seen.holds_boot_ms is None:
-        return _warn(look, replace(seen, holds_boot_ms=now), why)
-    if look.record.limits.stop_rule == "pause" and now - seen.holds_boot_ms >= look.rule.hold_ms:
-        return _have_stopped(look, seen, "stop-rule", why)
-    return seen
+    now = observation.at.boot_ms
+    if watched.holds_boot_ms is None:
+        return _warn(observation, replace(watched, holds_boot_ms=now), why)
+    if (
+        observation.record.limits.stop_rule == "pause"
+        and now - watched.holds_boot_ms >= observation.rule.hold_ms
+    ):
+        return _have_stopped(observation, watched, "stop-rule", why)
+    return watched
 
 
-def _warn(look: Look, seen: Watched, why: str) -> Watched:
+def _warn(observation: Observation, watched: Watched, why: str) -> Watched:
     """Warn of a training that goes on for nothing, once in a window where it is hard to tell."""
-    now = look.at.boot_ms
-    if seen.warned_boot_ms is not None and now - seen.warned_boot_ms < look.rule.window_ms:
-        return seen
-    _add_event(look, "warned", text=why)
-    _tell(look, "stop-rule", why, warn=True)
-    return replace(seen, warned_boot_ms=now)
+    now = observation.at.boot_ms
+    if (
+        watched.warned_boot_ms is not None
+        and now - watched.warned_boot_ms < observation.rule.window_ms
+    ):
+        return watched
+    _add_event(observation, "warned", text=why)
+    _tell(observation, "stop-rule", why, warn=True)
+    return replace(watched, warned_boot_ms=now)
 
 
 def _for_nothing(verdict: Verdict, rule: Rule) -> str:
@@ -270,13 +284,15 @@ def _for_nothing(verdict: Verdict, rule: Rule) -> str:
     )
 
 
-def _going(look: Look, seen: Watched) -> Going:
-    training, at = seen.training, look.at
+def _going(observation: Observation, watched: Watched) -> Going:
+    training, at = watched.training, observation.at
     done = training.epochs_done if training else 0
     return Going(
-        elapsed_ms=at.boot_ms - seen.started_boot_ms,
+        elapsed_ms=at.boot_ms - watched.started_boot_ms,
         epoch_ms=training.epoch_ms if training else None,
-        since_checkpoint_ms=None if seen.row_boot_ms is None else at.boot_ms - seen.row_boot_ms,
+        since_checkpoint_ms=None
+        if watched.row_boot_ms is None
+        else at.boot_ms - watched.row_boot_ms,
         trained=bool(training and training.epochs and done >= training.epochs),
     )
 
@@ -289,16 +305,16 @@ def _beyond(limits: Limits, by: StoppedBy) -> str:
     return f"it would last longer than {hours:.4g} h (--max-hours)"
 
 
-def _have_stopped(look: Look, seen: Watched, by: StoppedBy, why: str) -> Watched:
+def _have_stopped(observation: Observation, watched: Watched, by: StoppedBy, why: str) -> Watched:
     """Have the run stopped, once more where it still goes on after a while."""
-    now = look.at.boot_ms
-    if seen.told_boot_ms is not None and now - seen.told_boot_ms < _AGAIN_MS:
-        return seen
-    _tell(look, by, why, warn=False)
-    return replace(seen, told_boot_ms=now)
+    now = observation.at.boot_ms
+    if watched.told_boot_ms is not None and now - watched.told_boot_ms < _AGAIN_MS:
+        return watched
+    _tell(observation, by, why, warn=False)
+    return replace(watched, told_boot_ms=now)
 
 
-def _tell(look: Look, by: StoppedBy, why: str, *, warn: bool) -> None:
+def _tell(observation: Observation, by: StoppedBy, why: str, *, warn: bool) -> None:
     """Have another process stop the run, or only warn of it: see ``workflows.pause``."""
-    words = ("usage", "pause", look.record.run, "--by", by, "--reason", why)
-    look.services.start_aside((*words, "--warn") if warn else words)
+    words = ("usage", "pause", observation.record.run, "--by", by, "--reason", why)
+    observation.services.start_aside((*words, "--warn") if warn else words)

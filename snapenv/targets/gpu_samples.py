@@ -37,14 +37,14 @@ class NvmlGpus:
     def __init__(self) -> None:
         self._devices: tuple[_Device, ...] | None = None
 
-    def look(self, elapsed_ms: int) -> tuple[GpuReading, ...]:
+    def read(self, elapsed_ms: int) -> tuple[GpuReading, ...]:
         """Look at each GPU once; one that is lost is left out until it answers again.
 
         Samples of utilisation are those of the last ``elapsed_ms``.
         """
         if self._devices is None:
             self._devices = _find_devices()
-        readings = (device.look(elapsed_ms) for device in self._devices)
+        readings = (device.read(elapsed_ms) for device in self._devices)
         return tuple(reading for reading in readings if reading)
 
 
@@ -63,7 +63,7 @@ class _Device:
         self._gpm_sample: Any = None
         self._gpm_ms = 0  # when it was taken
 
-    def look(self, elapsed_ms: int) -> GpuReading | None:
+    def read(self, elapsed_ms: int) -> GpuReading | None:
         memory = self._ask("nvmlDeviceGetMemoryInfo")
         if memory is None or self._uuid is None:
             return None
@@ -133,17 +133,17 @@ class _Device:
         return sample
 
     def _compare_gpm(self, before: Any) -> tuple[UtilSource | None, float | None]:  # noqa: ANN401
-        asked = self._nvml.c_nvmlGpmMetricsGet_t()
-        asked.version = self._nvml.NVML_GPM_METRICS_GET_VERSION
-        asked.numMetrics = len(_GPM_SOURCES)
-        asked.sample1, asked.sample2 = before, self._gpm_sample
-        for metric, (number, _) in zip(asked.metrics, _GPM_SOURCES, strict=False):
+        query = self._nvml.c_nvmlGpmMetricsGet_t()
+        query.version = self._nvml.NVML_GPM_METRICS_GET_VERSION
+        query.numMetrics = len(_GPM_SOURCES)
+        query.sample1, query.sample2 = before, self._gpm_sample
+        for metric, (number, _) in zip(query.metrics, _GPM_SOURCES, strict=False):
             metric.metricId = number
         try:
-            self._nvml.nvmlGpmMetricsGet(asked)
+            self._nvml.nvmlGpmMetricsGet(query)
         except self._nvml.NVMLError:
             return None, None
-        for metric, (_, source) in zip(asked.metrics, _GPM_SOURCES, strict=False):
+        for metric, (_, source) in zip(query.metrics, _GPM_SOURCES, strict=False):
             if metric.nvmlReturn == 0 and math.isfinite(metric.value):
                 return source, min(max(metric.value, 0.0), 100.0)
         return None, None

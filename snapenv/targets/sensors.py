@@ -47,7 +47,7 @@ class MachineSensors:
             from snapenv.targets.gpu_samples import NvmlGpus  # most ask for the clocks alone
 
             self._gpus = NvmlGpus()
-        return self._gpus.look(elapsed_ms)
+        return self._gpus.read(elapsed_ms)
 
     def load(self, pid: int, *, in_group: bool) -> Load | None:
         """Look at what a process, and all that it has started, takes."""

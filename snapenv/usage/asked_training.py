@@ -53,11 +53,11 @@ def asked_training(command: Sequence[str], history: Iterable[UsageRun]) -> Train
     None if it was never run on its data, by whatever number of epochs and the like: nothing is
     known then of the data.
     """
-    asked = read_command(command)
+    read = read_command(command)
     for run in history:
         earlier = read_command(run.command)
-        if run.training and run.training.images and earlier.rest == asked.rest:
-            return _changed(run.training, earlier.options, asked)
+        if run.training and run.training.images and earlier.rest == read.rest:
+            return _changed(run.training, earlier.options, read)
     return None
 
 
@@ -68,22 +68,22 @@ def new_training(
 
     None of another program, which says neither its data nor its defaults.
     """
-    asked = read_command(command)
-    data = [word.removeprefix("data=") for word in asked.rest if word.startswith("data=")]
-    if not _is_yolo(asked) or "train" not in asked.rest or not data:
+    read = read_command(command)
+    data = [word.removeprefix("data=") for word in read.rest if word.startswith("data=")]
+    if not _is_yolo(read) or "train" not in read.rest or not data:
         return None
-    return Training(**{**_DEFAULTS, **asked.options}, images=count_images(data[-1]))
+    return Training(**{**_DEFAULTS, **read.options}, images=count_images(data[-1]))
 
 
-def _is_yolo(asked: AskedFor) -> bool:
-    return any(PurePosixPath(word).name in _YOLO for word in asked.rest[:1])
+def _is_yolo(read: AskedFor) -> bool:
+    return any(PurePosixPath(word).name in _YOLO for word in read.rest[:1])
 
 
-def _changed(training: Training, earlier: dict[str, Any], asked: AskedFor) -> Training:
+def _changed(training: Training, earlier: dict[str, Any], read: AskedFor) -> Training:
     """Return an earlier training with other options; one that is left out now has its default."""
-    defaults = _DEFAULTS if _is_yolo(asked) else {}
-    left_out = {name: defaults.get(name) for name in earlier if name not in asked.options}
-    return replace(training, **{**left_out, **asked.options})
+    defaults = _DEFAULTS if _is_yolo(read) else {}
+    left_out = {name: defaults.get(name) for name in earlier if name not in read.options}
+    return replace(training, **{**left_out, **read.options})
 
 
 def read_command(command: Sequence[str]) -> AskedFor:

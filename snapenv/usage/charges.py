@@ -195,11 +195,11 @@ def _divided(of_gpu: Sequence[Charge]) -> Iterator[Charge]:
         if share == 1:
             yield charge
             continue
-        seen = sum(charge.buckets)
+        covered = sum(charge.buckets)
         yield replace(
             charge,
             charged_ms=int(charge.charged_ms * share),
-            buckets=spread(int(seen * share), charge.buckets),
+            buckets=spread(int(covered * share), charge.buckets),
             energy_mj=None if charge.energy_mj is None else int(charge.energy_mj * share),
         )
 

@@ -171,11 +171,11 @@ def _metric(run: UsageRun) -> float:
 
 
 def _differences(run: UsageRun, best: UsageRun) -> tuple[tuple[str, str | int | bool], ...]:
-    asked, had = run.training, best.training
+    own_training, best_training = run.training, best.training
     own, others = (", ".join(sorted(gpu.model for gpu in each.gpus)) for each in (run, best))
     gpus = (("gpus", others or "none"),) if own != others else ()
     return gpus + tuple(
-        (name, getattr(had, name))
+        (name, getattr(best_training, name))
         for name in _OPTIONS
-        if getattr(had, name) not in (None, getattr(asked, name))
+        if getattr(best_training, name) not in (None, getattr(own_training, name))
     )

@@ -205,7 +205,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     try:
-        asked = conninfo_to_dict(url)
+        parameters = conninfo_to_dict(url)
     except psycopg.Error:  # its words may have parts of a password
         raise UsageError(
             "the address of the team's ledger has a part that libpq does not know",
@@ -214,9 +214,9 @@ def connect(url: str) -> psycopg.Connection[Any]:
     usual: dict[str, Any] = {"application_name": "snapenv", "tcp_user_timeout": _TIMEOUT_MS}
     if "PGCONNECT_TIMEOUT" not in os.environ:
         usual["connect_timeout"] = _CONNECT_TIMEOUT_S
-    with translated(_place(asked)):
+    with translated(_place(parameters)):
         connection = psycopg.connect(
-            make_conninfo(url, **{name: usual[name] for name in usual if name not in asked}),
+            make_conninfo(url, **{name: usual[name] for name in usual if name not in parameters}),
             autocommit=True,
             prepare_threshold=None,  # a pooler may give each transaction another connection
         )

@@ -97,8 +97,8 @@ def _rights() -> Iterator[str]:
     yield from _policy("run", MEMBER, "select", own)
     for table in (RUN_GPU, EVENT, CORRECTION):
         yield f"grant select on {table.name} to {MEMBER}"
-        seen = f"exists (select from run r where r.key = {table.name}.key)"
-        yield from _policy(table.name, MEMBER, "select", seen)
+        visible = f"exists (select from run r where r.key = {table.name}.key)"
+        yield from _policy(table.name, MEMBER, "select", visible)
 
 
 def _policy(table: str, role: str, what: str, rows: str) -> Iterator[str]:

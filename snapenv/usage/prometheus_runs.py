@@ -114,16 +114,16 @@ def joined(parts: Sequence[ImportedRun]) -> ImportedRun:
     return ImportedRun(run=run, gpus=rows, scheduler=parts[0].scheduler)
 
 
-def observed(job: ImportedRun, seen: ImportedRun | None, since_ms: int) -> ImportedRun:
+def observed(job: ImportedRun, sample: ImportedRun | None, since_ms: int) -> ImportedRun:
     """Return a job of Slurm with what Prometheus has seen of its GPUs, where that is all of it.
 
     How long the job had them is known from Slurm, if it is sure which time was of which GPU.
     """
-    if seen is None or job.run.ended_ms is None or job.run.started_ms < since_ms:
+    if sample is None or job.run.ended_ms is None or job.run.started_ms < since_ms:
         return job
     numbered = {row.gpu for row in job.gpus}
     exact_ms = {row.month: row.allocated_ms for row in job.gpus}
-    is_sure = len(numbered) == len({row.gpu for row in seen.gpus})
+    is_sure = len(numbered) == len({row.gpu for row in sample.gpus})
     rows = tuple(
         replace(
             row,
@@ -132,9 +132,9 @@ def observed(job: ImportedRun, seen: ImportedRun | None, since_ms: int) -> Impor
             if is_sure
             else row.allocated_ms,
         )
-        for row in seen.gpus
+        for row in sample.gpus
     )
-    return ImportedRun(run=replace(job.run, gpus=seen.run.gpus), gpus=rows)
+    return ImportedRun(run=replace(job.run, gpus=sample.run.gpus), gpus=rows)
 
 
 _Step = tuple[int, int]  # a point, and the milliseconds before it in which the run went on
@@ -187,9 +187,9 @@ def _rows(key: str, name: str, gpu: _Gpu, steps: Sequence[_Step]) -> tuple[RunGp
 
 def _row(empty: RunGpu, gpu: _Gpu, steps: Sequence[_Step]) -> RunGpu:
     """Return what a GPU did in these steps."""
-    seen = [gpu.utilization[at] for at, _ in steps if at in gpu.utilization]
+    utilizations = [gpu.utilization[at] for at, _ in steps if at in gpu.utilization]
     buckets = [0] * BUCKETS
-    for ratio in seen:
+    for ratio in utilizations:
         buckets[max(0, min(int(ratio * BUCKETS), BUCKETS - 1))] += STEP_MS
     grown = [
         gpu.energy[at] - gpu.energy[at - elapsed_ms]
@@ -201,7 +201,7 @@ def _row(empty: RunGpu, gpu: _Gpu, steps: Sequence[_Step]) -> RunGpu:
         allocated_ms=sum(elapsed_ms for _, elapsed_ms in steps),
         covered_ms=sum(buckets),
         buckets=tuple(buckets),
-        util_source=gpu.source if seen else None,
+        util_source=gpu.source if utilizations else None,
         # a counter that falls has begun anew
         energy_mj=round(sum(joules for joules in grown if joules > 0) * 1000) if grown else None,
         memory_peak_bytes=_peak(gpu.memory, steps),
@@ -236,7 +236,7 @@ def _numbers(points: Iterable[Point]) -> Mapping[int, float]:
     return {at: number for at, number in numbers if math.isfinite(number)}
 
 
-def _worse(known: UtilSource | None, told: str | None) -> UtilSource | None:
+def _worse(known: UtilSource | None, new: str | None) -> UtilSource | None:
     """Return the source that flatters more, of those of one GPU."""
-    sources = [source for source in _SOURCES if source in {known, told}]
+    sources = [source for source in _SOURCES if source in {known, new}]
     return sources[-1] if sources else None

@@ -78,12 +78,12 @@ def fold(
     events = list(_clock_events(watched, now, elapsed_ms, gap=gap))
     for number, gpu in enumerate(watched.run.gpus):
         reading = by_gpu.get(gpu.uuid)
-        seen = _seen(reading, load, watched, elapsed_ms, gap=gap)
-        events += _first_events(key, now, gpu.uuid, seen, rows.values())
+        sample = _sample(reading, load, watched, elapsed_ms, gap=gap)
+        events += _first_events(key, now, gpu.uuid, sample, rows.values())
         for month, part_ms in by_month(now.wall_ms, elapsed_ms):
             row = rows.get((gpu.uuid, month)) or _new_row(key, gpu, month)
             share = part_ms / elapsed_ms if elapsed_ms else 1.0
-            rows[gpu.uuid, month] = _grown(row, seen, part_ms, share)
+            rows[gpu.uuid, month] = _grown(row, sample, part_ms, share)
         if number == 0 and load:
             month = month_of(now.wall_ms)
             rows[gpu.uuid, month] = _loaded(rows[gpu.uuid, month], rows.values(), load)
@@ -186,7 +186,7 @@ class _Seen(Struct, frozen=True, kw_only=True):
     is_shared: bool = False
 
 
-def _seen(
+def _sample(
     reading: GpuReading | None, load: Load | None, watched: Watched, elapsed_ms: int, *, gap: bool
 ) -> _Seen:
     if reading is None:
@@ -225,21 +225,21 @@ def _energy_mj(
     return reading.power_mw * elapsed_ms // 1000
 
 
-def _grown(row: RunGpu, seen: _Seen, part_ms: int, share: float) -> RunGpu:
+def _grown(row: RunGpu, sample: _Seen, part_ms: int, share: float) -> RunGpu:
     """Add a part of the time since the look before, and its share of what was counted."""
-    buckets = _spread(part_ms, seen.percents)
-    energy_mj = None if seen.energy_mj is None else round(seen.energy_mj * share)
+    buckets = _spread(part_ms, sample.percents)
+    energy_mj = None if sample.energy_mj is None else round(sample.energy_mj * share)
     return replace(
         row,
         allocated_ms=row.allocated_ms + part_ms,
         covered_ms=row.covered_ms + sum(buckets),
         buckets=tuple(map(sum, zip(row.buckets, buckets, strict=True))),
-        util_source=_worse(row.util_source, seen.source),
+        util_source=_worse(row.util_source, sample.source),
         energy_mj=of_both(sum, row.energy_mj, energy_mj),
-        memory_peak_bytes=of_both(max, row.memory_peak_bytes, seen.memory_bytes),
-        power_peak_mw=of_both(max, row.power_peak_mw, seen.power_mw),
-        throttled_ms=row.throttled_ms + (part_ms if seen.throttle else 0),
-        shared_ms=row.shared_ms + (part_ms if seen.is_shared else 0),
+        memory_peak_bytes=of_both(max, row.memory_peak_bytes, sample.memory_bytes),
+        power_peak_mw=of_both(max, row.power_peak_mw, sample.power_mw),
+        throttled_ms=row.throttled_ms + (part_ms if sample.throttle else 0),
+        shared_ms=row.shared_ms + (part_ms if sample.is_shared else 0),
     )
 
 
@@ -327,13 +327,13 @@ def _clock_events(
 
 
 def _first_events(
-    key: str, now: Moment, gpu: str, seen: _Seen, rows: Iterable[RunGpu]
+    key: str, now: Moment, gpu: str, sample: _Seen, rows: Iterable[RunGpu]
 ) -> Iterable[UsageEvent]:
     """Tell once for each GPU of a run that it was held back, and that others were on it."""
     own = [row for row in rows if row.gpu == gpu]
-    if seen.throttle and not any(row.throttled_ms for row in own):
-        yield event(key, now.wall_ms, "throttled", value=seen.throttle, text=gpu)
-    if seen.is_shared and not any(row.shared_ms for row in own):
+    if sample.throttle and not any(row.throttled_ms for row in own):
+        yield event(key, now.wall_ms, "throttled", value=sample.throttle, text=gpu)
+    if sample.is_shared and not any(row.shared_ms for row in own):
         yield event(key, now.wall_ms, "shared", text=gpu)
 
 

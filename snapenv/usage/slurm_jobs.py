@@ -96,22 +96,22 @@ def parse_jobs(text: str, *, place: str, cluster: str | None = None) -> tuple[Sl
 
 
 def _parse_job(values: Sequence[str], cluster: str | None) -> SlurmJob | None:
-    told = dict(zip(_FIELDS, values, strict=True))
-    started_ms = _parse_time(told["Start"])
+    fields = dict(zip(_FIELDS, values, strict=True))
+    started_ms = _parse_time(fields["Start"])
     if started_ms is None:
         return None
     return SlurmJob(
-        cluster=cluster or told["Cluster"],
-        job=told["JobIDRaw"],
-        user=told["User"],
-        account=told["Account"],
-        state=told["State"].partition(" ")[0],  # "CANCELLED by 1000"
-        exit_code=_parse_exit(told["ExitCode"]),
+        cluster=cluster or fields["Cluster"],
+        job=fields["JobIDRaw"],
+        user=fields["User"],
+        account=fields["Account"],
+        state=fields["State"].partition(" ")[0],  # "CANCELLED by 1000"
+        exit_code=_parse_exit(fields["ExitCode"]),
         started_ms=started_ms,
-        ended_ms=_parse_time(told["End"]),
-        resources=dict(_pairs(told["AllocTRES"])),
-        nodes=told["NodeList"],
-        labels={name: unquote(value) for name, value in _pairs(told["Comment"])},
+        ended_ms=_parse_time(fields["End"]),
+        resources=dict(_pairs(fields["AllocTRES"])),
+        nodes=fields["NodeList"],
+        labels={name: unquote(value) for name, value in _pairs(fields["Comment"])},
     )
 
 

@@ -65,7 +65,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     close_mosaic: int = 0
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class Interval(Struct, frozen=True, kw_only=True):
     """A look at the utilisation of a GPU: percent, averaged over the time up to ``at_ms``."""
 
     at_ms: int
@@ -87,19 +87,19 @@ class Verdict(Struct, frozen=True, kw_only=True):
         return self.reason == "flat"
 
 
-def looks(samples: Iterable[Sample], gpus: Iterable[str]) -> dict[str, list[Seen]]:
+def intervals_of(samples: Iterable[Sample], gpus: Iterable[str]) -> dict[str, list[Interval]]:
     """Return the looks at the utilisation of each GPU, in their order."""
     of_gpu: dict[str, list[Sample]] = {gpu: [] for gpu in gpus}
     for sample in samples:
         of_gpu.setdefault(sample.gpu, []).append(sample)
-    return {gpu: _seen(own) for gpu, own in of_gpu.items()}
+    return {gpu: _intervals(own) for gpu, own in of_gpu.items()}
 
 
-def _seen(samples: Sequence[Sample]) -> list[Seen]:
+def _intervals(samples: Sequence[Sample]) -> list[Interval]:
     steps = [after.at_ms - before.at_ms for before, after in pairwise(samples)]
     usual_ms = round(median(steps)) if steps else 0
     return [
-        Seen(
+        Interval(
             at_ms=sample.at_ms,
             covered_ms=step if 0 <= step <= _MISSED * usual_ms else usual_ms,
             utilization=sample.utilization,
@@ -111,7 +111,7 @@ def _seen(samples: Sequence[Sample]) -> list[Seen]:
 
 def judge(
     rows: Sequence[EpochRow],
-    seen: Mapping[str, Sequence[Seen]],
+    used_by: Mapping[str, Sequence[Interval]],
     plan: Plan,
     rule: Rule = RULE,
 ) -> Verdict:
@@ -122,7 +122,7 @@ def judge(
     now = rows[-1].at_ms
     window = window_ms(rows, rule)
     improvement = _improvement(rows, now - window, absolute=rule.absolute)
-    used = [_utilization(looks, now - window, now) for looks in seen.values()]
+    used = [_utilization(intervals, now - window, now) for intervals in used_by.values()]
     shares = [share for share, covered_ms in used if covered_ms >= rule.coverage * window]
     reason: Reason = (
         _guard(rows[-1].epoch, plan)
@@ -200,11 +200,11 @@ def _better_metric(rows: Sequence[EpochRow], since: int) -> bool:
     return bool(after) and max(after) > max(before, default=-math.inf)
 
 
-def _utilization(looks: Sequence[Seen], since: int, until: int) -> tuple[float, int]:
+def _utilization(intervals: Sequence[Interval], since: int, until: int) -> tuple[float, int]:
     """Return the mean of a GPU's utilisation, and of how many milliseconds it is."""
-    inside = [look for look in looks if since < look.at_ms <= until]
-    covered_ms = sum(look.covered_ms for look in inside)
-    total = sum(look.utilization * look.covered_ms for look in inside)
+    inside = [interval for interval in intervals if since < interval.at_ms <= until]
+    covered_ms = sum(interval.covered_ms for interval in inside)
+    total = sum(interval.utilization * interval.covered_ms for interval in inside)
     return (total / covered_ms if covered_ms else 0.0), covered_ms
 
 

@@ -47,7 +47,7 @@ _INTERACTIVE = ("shell", "up")  # their exit code is that of the last command
 _Of: TypeAlias = UsageRun | UsageSum
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class ReportOptions(Struct, frozen=True, kw_only=True):
     """What is to be reported, and whose view of the ledger the records are."""
 
     month: str
@@ -63,56 +63,56 @@ def first_month(month: str) -> str:
 
 
 def report_usage(
-    records: UsageRecords, prices: PriceList | None, asked: Asked
+    records: UsageRecords, prices: PriceList | None, options: ReportOptions
 ) -> UsageReportResult:
     """Sum up a month, with the trend up to it; the records are those of all its months.
 
     Raises:
         PriceListError: The list has no price for a GPU in this month.
     """
-    months = all_costs(records, prices, asked)
-    runs = {month: _runs_in(month, records, asked.now_ms) for month in months}
-    now = months[asked.month]
-    begin, end = month_span(asked.month)
-    until_ms = max(begin, min(end, asked.now_ms))
-    total = _totals(now.costs, runs[asked.month], priced=now.priced)
+    months = all_costs(records, prices, options)
+    runs = {month: _runs_in(month, records, options.now_ms) for month in months}
+    now = months[options.month]
+    begin, end = month_span(options.month)
+    until_ms = max(begin, min(end, options.now_ms))
+    total = _totals(now.costs, runs[options.month], priced=now.priced)
     trend = tuple(_month(month, costs, runs[month]) for month, costs in months.items())
     row = trend[-1]
     return UsageReportResult(
-        month=asked.month,
+        month=options.month,
         until=utc_text(until_ms // 1000),
-        source=asked.source,
-        role=asked.role,
-        by=asked.by,
+        source=options.source,
+        role=options.role,
+        by=options.by,
         threshold_percent=EFFECTIVE_FROM_PERCENT,
-        rows=rows_by(asked.by, now, runs[asked.month]),
+        rows=rows_by(options.by, now, runs[options.month]),
         total=total,
         gpus=_gpu_rows(now, prices, until_ms),
         capacity_ms=row.capacity_ms,
         unallocated_ms=row.unallocated_ms,
         unallocated_cost=row.unallocated_cost,
         bill=row.bill,
-        prices=_prices_used(prices, now, asked.month),
+        prices=_prices_used(prices, now, options.month),
         co2=_factor(prices, until_ms),
         months=trend,
-        failures=_failures(now, runs[asked.month], asked.month),
+        failures=_failures(now, runs[options.month], options.month),
         # Finance is told of none.
         environments=()
-        if asked.role == "finance"
-        else rows_by("environment", now, runs[asked.month]),
+        if options.role == "finance"
+        else rows_by("environment", now, runs[options.month]),
         board=best_value(
             records.runs,
             [cost for each in months.values() for cost in each.costs],
-            month=asked.month,
+            month=options.month,
         ),
-        running=sum(_goes_on(of) for of in runs[asked.month]),
+        running=sum(_goes_on(of) for of in runs[options.month]),
         gaps_ms=_gaps_ms(records, begin, end),
-        corrections=sum(correction.month == asked.month for correction in records.corrections),
+        corrections=sum(correction.month == options.month for correction in records.corrections),
     )
 
 
 def all_costs(
-    records: UsageRecords, prices: PriceList | None, asked: Asked
+    records: UsageRecords, prices: PriceList | None, options: ReportOptions
 ) -> dict[str, MonthCosts]:
     """Return the costs of each month from the first that has any to the one that is asked for.
 
@@ -122,28 +122,28 @@ def all_costs(
         PriceListError: The list has no price for a GPU in the month that is asked for.
     """
     charges = defaultdict[str, list[Charge]](list)
-    for charge in charges_of(records, asked.now_ms):
+    for charge in charges_of(records, options.now_ms):
         charges[charge.month].append(charge)
-    machines = Machines(records.machine_gpus, whole=asked.role != "member")
-    first = max(first_month(asked.month), _earliest(records, asked))
+    machines = Machines(records.machine_gpus, whole=options.role != "member")
+    first = max(first_month(options.month), _earliest(records, options))
     costs = {}
     for back in range(MONTHS - 1, -1, -1):
-        month = shift_month(asked.month, -back)
+        month = shift_month(options.month, -back)
         if month < first:
             continue
         try:
-            costs[month] = month_costs(month, charges[month], machines, prices, asked.now_ms)
+            costs[month] = month_costs(month, charges[month], machines, prices, options.now_ms)
         except PriceListError:
-            if month == asked.month:
+            if month == options.month:
                 raise
-            costs[month] = month_costs(month, charges[month], machines, None, asked.now_ms)
+            costs[month] = month_costs(month, charges[month], machines, None, options.now_ms)
     return costs
 
 
-def _earliest(records: UsageRecords, asked: Asked) -> str:
+def _earliest(records: UsageRecords, options: ReportOptions) -> str:
     """Return the first month that the records tell of, and no later one than is asked for."""
     begun = (month_of(run.started_ms) for run in records.runs)
-    return min([asked.month, *begun, *(each.month for each in records.sums)])
+    return min([options.month, *begun, *(each.month for each in records.sums)])
 
 
 def rows_by(by: By, costs: MonthCosts, ofs: Sequence[_Of]) -> tuple[UsageRow, ...]:
@@ -221,9 +221,9 @@ def _totals(costs: Sequence[Cost], ofs: Iterable[_Of], *, priced: bool) -> Usage
 
 def _count(ofs: Iterable[_Of]) -> int:
     """Count runs: one that is there several times counts once, as far as it is told apart."""
-    told = list(ofs)
-    keys = {of.key for of in told if isinstance(of, UsageRun)}
-    return len(keys) + sum(of.runs for of in told if isinstance(of, UsageSum))
+    counted = list(ofs)
+    keys = {of.key for of in counted if isinstance(of, UsageRun)}
+    return len(keys) + sum(of.runs for of in counted if isinstance(of, UsageSum))
 
 
 def _sum(amounts: Iterable[int | None]) -> int | None:

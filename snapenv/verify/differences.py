@@ -557,7 +557,7 @@ def _startup(left: _Startup, right: _Startup) -> Iterator[Finding]:
     What the right side does not bring any more fails a check only where it was in the memory of
     every program, which does not travel.
     """
-    looked = left is not None and right is not None
+    is_known = left is not None and right is not None
     for name in sorted({*(left or {}), *(right or {})}):
         named = [side.get(name) if side else None for side in (left, right)]
         more = {*(named[1] or ())} - {*(named[0] or ())}
@@ -565,7 +565,7 @@ def _startup(left: _Startup, right: _Startup) -> Iterator[Finding]:
         counts = more or (less and right is not None and name in IN_MEMORY)
         texts = (f"brings {', '.join(names)}" if names is not None else None for names in named)
         differing = _differ("behaviour", name, *texts)
-        yield from _judged("startup" if counts else None, differing, listed=looked)
+        yield from _judged("startup" if counts else None, differing, listed=is_known)
 
 
 def _settings(left: Mapping[str, bool], right: Mapping[str, bool]) -> Iterator[Difference]:

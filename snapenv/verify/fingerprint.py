@@ -159,7 +159,7 @@ def afterwards_check(expected: Fingerprint, actual: Fingerprint) -> Check | None
             part="workload",
         )
     known = captured is not None and _kind(captured) == _kind(failure)
-    looked = bool(expected.operators) or captured is not None
+    is_known = bool(expected.operators) or captured is not None
     cause, fix = _explain(failure)
     return Check(
         id="afterwards",
@@ -174,7 +174,7 @@ def afterwards_check(expected: Fingerprint, actual: Fingerprint) -> Check | None
         + (f" ({cause})" if cause else ""),
         fix=fix,
         part="workload",
-        severity="warning" if known or not looked else "error",
+        severity="warning" if known or not is_known else "error",
     )
 
 

@@ -40,12 +40,14 @@ _LOOK = "Look for Xid errors with dmesg, and at nvidia-smi topo -m."
 _ALONE = "Run it again with each device alone, such as --device {}, to find the one that is wrong."
 
 
-def check_ranks(asked: int, answer: RanksAnswer, baseline: Fingerprint | None) -> tuple[Check, ...]:
+def check_ranks(
+    wanted: int, answer: RanksAnswer, baseline: Fingerprint | None
+) -> tuple[Check, ...]:
     """Return the checks of a training on several devices, of which ``asked`` were wanted.
 
     ``baseline`` is the capture's; what it tells of as many ranks is compared.
     """
-    checks = [_count(asked, answer.seen)]
+    checks = [_count(wanted, answer.seen)]
     if answer.missing or answer.measured:
         checks.append(_present(answer))
     if answer.measured:
@@ -53,9 +55,9 @@ def check_ranks(asked: int, answer: RanksAnswer, baseline: Fingerprint | None) -
     return tuple(checks)
 
 
-def find_defect(asked: int, answer: RanksAnswer) -> Check | None:
+def find_defect(wanted: int, answer: RanksAnswer) -> Check | None:
     """Return the first thing for which what ranks came to can be no baseline."""
-    checks = check_ranks(asked, answer, None)
+    checks = check_ranks(wanted, answer, None)
     return next((check for check in checks if check.fails), None)
 
 
@@ -79,14 +81,14 @@ def compare_topology(
     )
 
 
-def _count(asked: int, seen: int) -> Check:
+def _count(wanted: int, seen: int) -> Check:
     return Check(
         id="ranks.count",
-        ok=seen == asked,
-        expected=counted(asked, "device"),
+        ok=seen == wanted,
+        expected=counted(wanted, "device"),
         actual=counted(seen, "device"),
         fix=None
-        if seen == asked
+        if seen == wanted
         else "Check that nvidia-smi -L lists them, and that the container was given them.",
         part="host",
     )

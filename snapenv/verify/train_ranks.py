@@ -58,8 +58,8 @@ def count_ranks(device: str, *, gpus: int) -> int:
 
     ``gpus`` are those that are there, as ``all`` does not say how many.
     """
-    asked = gpus if device == "all" else len(device.split(","))
-    return asked if asked >= _FEWEST else 0
+    count = gpus if device == "all" else len(device.split(","))
+    return count if count >= _FEWEST else 0
 
 
 def train_ranks(

@@ -108,7 +108,11 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
     return Outcome(
         command="bases",
         result=result,
-        lines=tuple(bases_lines(result, facts, told=[_told(answer) for answer in ranked.values()])),
+        lines=tuple(
+            bases_lines(
+                result, facts, inspected=[_inspected_text(answer) for answer in ranked.values()]
+            )
+        ),
         warnings=(
             *shown[0].warnings,
             *learned.warnings,
@@ -299,7 +303,7 @@ def _ranked(
     )
 
 
-def _told(answer: _Answer) -> str | None:
+def _inspected_text(answer: _Answer) -> str | None:
     """Say what a container of an image told, where one ran."""
     if answer.inspected is None:
         return None
@@ -319,8 +323,8 @@ def _otherwise(chosen: Candidate, best: Candidate) -> Iterator[str]:
 def _silent(answers: Mapping[str, _Answer], of_others: Mapping[str, _Answer]) -> Iterator[str]:
     """Say once that sizes are not known, and why."""
     errors = [answer.error for answer in answers.values() if answer.error]
-    told = (*errors, *(answer.error for answer in of_others.values() if answer.error))
-    silent = [error for error in told if not isinstance(error, NotFoundError)]
+    errors_of_all = (*errors, *(answer.error for answer in of_others.values() if answer.error))
+    silent = [error for error in errors_of_all if not isinstance(error, NotFoundError)]
     if silent:
         yield f"not every size is known: {silent[0].message}"
     elif errors and len(errors) == len(answers):

@@ -140,10 +140,10 @@ def _last_seen(thing: Freeable) -> str:
 
 def _age_s(thing: Freeable, now: datetime) -> float:
     """Return how long a thing was not used; what has no date is new."""
-    seen = _last_seen(thing)
-    if not seen:
+    last = _last_seen(thing)
+    if not last:
         return 0
-    return (now - datetime.fromisoformat(seen.replace("Z", "+00:00"))).total_seconds()
+    return (now - datetime.fromisoformat(last.replace("Z", "+00:00"))).total_seconds()
 
 
 def _of_engine(

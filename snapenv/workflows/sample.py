@@ -65,7 +65,7 @@ def _watch(path: Path, services: Services, sensors: Sensors, interval_s: float) 
         until_s = time.monotonic() + _LINGER * interval_s
         again_s = 0.0
         while time.monotonic() < until_s:
-            if sampler.look():
+            if sampler.sample():
                 until_s = time.monotonic() + _LINGER * interval_s
             if time.monotonic() >= again_s:
                 again_s = time.monotonic() + _hand_over(ledger)

@@ -98,14 +98,14 @@ def up(request: Up, services: Services, confirm: Callable[[str], bool]) -> Outco
     """
     ended = _leftover(request, services)
     if ended is None:
-        told = _still_locked(request, services)
+        notes = _still_locked(request, services)
         outcome = _addresses(request, services, confirm, started=False)
-        return replace(outcome, warnings=(*told, *outcome.warnings))
+        return replace(outcome, warnings=(*notes, *outcome.warnings))
     prepared = _as_somebody(prepare(request, services), request, services)
     wanted = _wanted(request, prepared, services)
     if request.dry_run:
         return _dry_run(prepared, wanted)
-    told = check_before(prepared.record, request.repository, services, strict=request.strict)
+    notes = check_before(prepared.record, request.repository, services, strict=request.strict)
     serving = _serving(prepared, wanted, services)
     start_launch(serving, services)
     try:
@@ -117,7 +117,7 @@ def up(request: Up, services: Services, confirm: Callable[[str], bool]) -> Outco
             fail_usage(find_run(request.run, services)[0], error, services)
         take_away(request.run, services)
         raise
-    return replace(outcome, warnings=(*ended, *prepared.notes, *told, *outcome.warnings))
+    return replace(outcome, warnings=(*ended, *prepared.notes, *notes, *outcome.warnings))
 
 
 def _still_locked(request: Up, services: Services) -> tuple[str, ...]:

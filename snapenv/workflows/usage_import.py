@@ -67,10 +67,10 @@ def usage_import(request: UsageImport, services: Services) -> Outcome[UsageImpor
     state = services.state
     jobs = _ask_slurm(request, state, services) if request.slurm else Jobs()
     with open_ledger(ledger_path(state, os.environ)) as ledger:
-        seen = _ask_prometheus(request, ledger, services) if request.prometheus else ()
-        by_job = {each.run.run: each for each in seen if each.scheduler == "hpc"}
+        measured = _ask_prometheus(request, ledger, services) if request.prometheus else ()
+        by_job = {each.run.run: each for each in measured if each.scheduler == "hpc"}
         runs = tuple(observed(job, by_job.get(job.run.run), request.since_ms) for job in jobs.runs)
-        others = (each for each in seen if not (request.slurm and each.scheduler == "hpc"))
+        others = (each for each in measured if not (request.slurm and each.scheduler == "hpc"))
         written = [
             *(_write_job(run, ledger) for run in runs),
             *(_write_seen(run, ledger) for run in others),
@@ -89,16 +89,16 @@ def _ask_slurm(request: UsageImport, state: Path, services: Services) -> Jobs:
     )
     warning: tuple[str, ...] = ()
     try:
-        told = parse_jobs(
+        jobs = parse_jobs(
             _ask_sacct(request, services), place="the answer of sacct", cluster=request.cluster
         )
     except UsageSourceError as error:
         if not noted:
             raise
-        told, warning = (), (f"{error.message}: these are the jobs that noted it themselves",)
-    known = {(job.cluster, job.job) for job in told}
+        jobs, warning = (), (f"{error.message}: these are the jobs that noted it themselves",)
+    known = {(job.cluster, job.job) for job in jobs}
     own = (job for job in recent if (job.cluster, job.job) not in known)
-    runs = runs_of_jobs((*told, *own))
+    runs = runs_of_jobs((*jobs, *own))
     names = {
         login: counted_user(login, Path.cwd(), services) for login in {run.run.user for run in runs}
     }
@@ -115,8 +115,8 @@ def _ask_sacct(request: UsageImport, services: Services) -> str:
     except InterpreterError as error:
         raise UsageSourceError("there is no sacct on PATH", hint=_NO_SACCT) from error
     if done.exit_code != 0:
-        told = " ".join(done.stderr.split())
-        raise UsageSourceError(f"sacct failed: {told or done.exit_code}", hint=_NO_SACCT)
+        stderr = " ".join(done.stderr.split())
+        raise UsageSourceError(f"sacct failed: {stderr or done.exit_code}", hint=_NO_SACCT)
     return done.stdout
 
 
@@ -169,16 +169,16 @@ def _write_job(job: ImportedRun, ledger: Ledger) -> Written:
     return "updated" if known else "added"
 
 
-def _write_seen(seen: ImportedRun, ledger: Ledger) -> Written:
+def _write_seen(measured: ImportedRun, ledger: Ledger) -> Written:
     """Write what Prometheus has seen of a run since it was counted before."""
-    known = ledger.run(seen.run.key)
-    own = ledger.find_run(seen.run.run)
+    known = ledger.run(measured.run.key)
+    own = ledger.find_run(measured.run.run)
     if (known and known.source != "prometheus") or (own and own.source == "snapenv"):
         return "known"
     if known is None:
-        ledger.put_counted(seen.run, seen.gpus)
+        ledger.put_counted(measured.run, measured.gpus)
         return "added"
-    whole = joined((ImportedRun(run=known, gpus=ledger.run_gpus_of(known.key)), seen))
+    whole = joined((ImportedRun(run=known, gpus=ledger.run_gpus_of(known.key)), measured))
     ledger.put_counted(replace(whole.run, rev=known.rev + 1), whole.gpus)
     return "updated"
 

@@ -25,7 +25,7 @@ from snapenv.usage.charges import of_month
 from snapenv.usage.emissions import emissions_csv
 from snapenv.usage.focus import focus_csv
 from snapenv.usage.months import is_month, month_of
-from snapenv.usage.sums import Asked, all_costs, first_month
+from snapenv.usage.sums import ReportOptions, all_costs, first_month
 from snapenv.usage.sums import report_usage as sum_up
 
 if TYPE_CHECKING:
@@ -64,16 +64,18 @@ def report_usage(request: UsageReport, services: Services) -> Outcome[UsageRepor
     month = _month(request.month, now_ms)
     prices = find_prices(request.prices, Path.cwd())
     view = read_records(services, first_month(month), month)
-    asked = Asked(month=month, by=request.by, now_ms=now_ms, source=view.source, role=view.role)
-    _check_role(request, asked)
-    result = sum_up(view.records, prices, asked)
+    options = ReportOptions(
+        month=month, by=request.by, now_ms=now_ms, source=view.source, role=view.role
+    )
+    _check_role(request, options)
+    result = sum_up(view.records, prices, options)
     outcome = Outcome(
         command=_COMMAND, result=result, lines=usage_lines(result), warnings=view.warnings
     )
     if request.form == "text" and request.output is None:
         return outcome
     if request.form in ("focus", "emissions"):
-        document, warnings = _for_programs(request.form, view.records, prices, asked)
+        document, warnings = _for_programs(request.form, view.records, prices, options)
         outcome = replace(outcome, warnings=(*view.warnings, *warnings))
     else:
         document = _document(request.form, outcome)
@@ -83,9 +85,9 @@ def report_usage(request: UsageReport, services: Services) -> Outcome[UsageRepor
     return replace(outcome, lines=(f"wrote {request.output}",))
 
 
-def _month(asked: str | None, now_ms: int) -> str:
+def _month(named: str | None, now_ms: int) -> str:
     current = month_of(now_ms)
-    month = asked or current
+    month = named or current
     if not is_month(month) or month > current:
         raise UsageError(
             f"{month!r} is not a month such as 2026-11, up to the current one",
@@ -94,26 +96,26 @@ def _month(asked: str | None, now_ms: int) -> str:
     return month
 
 
-def _check_role(request: UsageReport, asked: Asked) -> None:
+def _check_role(request: UsageReport, options: ReportOptions) -> None:
     """Refuse what a view does not hold.
 
     Raises:
         UsageError: It holds no such thing.
     """
-    if asked.role == "finance" and request.by not in ("project", "gpu"):
+    if options.role == "finance" and request.by not in ("project", "gpu"):
         raise UsageError(
             f"finance is told of projects and GPUs, and not by {request.by}",
             hint="Use --by project or --by gpu.",
         )
-    if asked.role in ("manager", "finance") and request.form == "emissions":
+    if options.role in ("manager", "finance") and request.form == "emissions":
         raise UsageError(
-            f"--format emissions has a line for each run, which {asked.role} is not shown",
+            f"--format emissions has a line for each run, which {options.role} is not shown",
             hint="Use another --format: text, csv or html have the sums.",
         )
 
 
 def _for_programs(
-    form: Form, records: UsageRecords, prices: PriceList | None, asked: Asked
+    form: Form, records: UsageRecords, prices: PriceList | None, options: ReportOptions
 ) -> tuple[bytes, tuple[str, ...]]:
     """Return a dataset of charges or of emissions, with what is missing in it.
 
@@ -126,11 +128,11 @@ def _for_programs(
             f"--format {form} needs {needs}",
             hint="Name one: --prices FILE.toml; see docs/usage.md.",
         )
-    own = of_month(records, asked.month)
-    costs = all_costs(own, prices, asked)[asked.month]
+    own = of_month(records, options.month)
+    costs = all_costs(own, prices, options)[options.month]
     if form == "focus":
-        uncorrected = all_costs(replace(own, corrections=()), prices, asked)[asked.month]
-        return focus_csv(asked.month, costs, uncorrected, prices).encode(), ()
+        uncorrected = all_costs(replace(own, corrections=()), prices, options)[options.month]
+        return focus_csv(options.month, costs, uncorrected, prices).encode(), ()
     text, left_out = emissions_csv(costs, prices)
     noted = f"{counted(left_out, 'run')} without measured energy left out"
     return text.encode(), (noted,) if left_out else ()

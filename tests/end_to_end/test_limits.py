@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from snapenv.launch.records import read_record
 from snapenv.model.sampling import Moment
 from snapenv.model.usage import Sample, UsedGpu
-from snapenv.steps.watching import Look, watch
+from snapenv.steps.watching import Observation, watch
 from snapenv.usage.ledger import open_ledger
 from snapenv.usage.stop_rule import Rule
 from snapenv_resume.files import damage
@@ -205,7 +205,7 @@ def watched_until_stopped(project: Project, run: UsageRun) -> Sequence[str]:
             now_ms = time.time_ns() // 1_000_000
             boot_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
             ledger.add_samples((Sample(key=run.key, gpu=GPU_UUID, at_ms=now_ms, utilization=10),))
-            look = Look(
+            look = Observation(
                 record=record,
                 run=run,
                 ledger=ledger,

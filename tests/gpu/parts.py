@@ -357,7 +357,7 @@ class _Looker:
     def _look_on(self) -> None:
         while not self._ended.wait(_LOOK_S):
             before = time.thread_time()
-            self.readings += self._gpus.look(round(_LOOK_S * 1000))
+            self.readings += self._gpus.read(round(_LOOK_S * 1000))
             load_of_tree(os.getpid())
             self.costs_ms.append((time.thread_time() - before) * 1000)
 

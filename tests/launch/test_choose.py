@@ -7,13 +7,13 @@ from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 
 from snapenv.errors import NotFoundError, UsageError
-from snapenv.launch.choose import Asked, Caller, Known, Machine, choose_launch
+from snapenv.launch.choose import Caller, Known, LaunchRequirements, Machine, choose_launch
 from snapenv.launch.settings import Settings
 from snapenv.model.launch import Gpu, InImage, InVenv, Launch, Mount, Port, User
 from tests.fakes import DESCRIBED
 
 FOLDER = Path("/home/ann/project")
-ASKED = Asked(
+ASKED = LaunchRequirements(
     run="261128-192551-4f2a",
     created="2026-11-28T19:25:51Z",
     argv=("yolo", "train", "data=/data/d.yaml"),
@@ -38,7 +38,9 @@ GPUS = (Gpu(number=0, uuid="GPU-a"), Gpu(number=1, uuid="GPU-b"))
 ANN = Caller(uid=4242, gid=4243, name="ann", groups=(4243, 100))
 
 
-def choose(asked: Asked = ASKED, known: Known = KNOWN, machine: Machine = MACHINE) -> Launch:
+def choose(
+    asked: LaunchRequirements = ASKED, known: Known = KNOWN, machine: Machine = MACHINE
+) -> Launch:
     return choose_launch(asked, known, machine, ANN).launch
 
 
@@ -123,7 +125,7 @@ def test_a_gpu_that_is_not_there_is_named(device: str) -> None:
         replace(ASKED, cpus=9.0),
     ],
 )
-def test_more_than_there_is_is_refused(asked: Asked) -> None:
+def test_more_than_there_is_is_refused(asked: LaunchRequirements) -> None:
     with pytest.raises(UsageError):
         choose(asked)
 

@@ -127,7 +127,7 @@ def test_an_end_is_explained(ending: Ending, words: tuple[str, str]) -> None:
         Ending(exit_code=0, output=FULL),
         Ending(exit_code=3, output="my own words"),
         Ending(exit_code=255),
-        Ending(exit_code=130, asked=True),
+        Ending(exit_code=130, signalled=True),
         Ending(exit_code=1, output=FULL + "\nand then" * 20),
     ],
 )

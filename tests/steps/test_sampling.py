@@ -145,7 +145,7 @@ def looks(place: Place, sampler: Sampler, *elapsed_ms: int) -> list[bool]:
     going = list[bool]()
     for one in elapsed_ms:
         place.sensors.later(one)
-        going.append(sampler.look())
+        going.append(sampler.sample())
     return going
 
 
@@ -405,7 +405,7 @@ def test_a_clock_that_jumps_changes_no_duration(place: Place, jump_ms: int) -> N
     sampler = place.sampler()
     looks(place, sampler, 0, 15_000)
     place.sensors.later(15_000, jump_ms=jump_ms)
-    sampler.look()
+    sampler.sample()
     place.end(0)
 
     looks(place, sampler, 5000)
@@ -517,7 +517,7 @@ def test_a_full_disk_ends_no_run_and_leaves_a_gap_of_samples_alone(
 
         assert looks(place, sampler, *[15_000] * 399) == [True] * 399
         place.sensors.later(15_000, jump_ms=30 * 24 * HOUR_MS)  # into another month
-        assert sampler.look()
+        assert sampler.sample()
         filling.unlink()
         looks(place, sampler, 15_000, 15_000)
 

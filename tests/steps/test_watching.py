@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from snapenv.model.launch import InImage, Launch, Limits, RunRecord
 from snapenv.model.sampling import Moment
 from snapenv.model.usage import Sample, UsedGpu
-from snapenv.steps.watching import Look, Watched, watch
+from snapenv.steps.watching import Observation, Watched, watch
 from snapenv.usage.ledger import Ledger, open_ledger
 from snapenv.usage.stop_rule import Rule
 from tests.usage.training_folder import ARGUMENTS, checkpoint
@@ -68,7 +68,7 @@ class Watching:
         run = self.ledger.run(KEY)
         assert run
         self.before = watch(
-            Look(
+            Observation(
                 record=record,
                 run=run,
                 ledger=self.ledger,

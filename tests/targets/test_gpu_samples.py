@@ -22,10 +22,10 @@ import json, sys, time
 import msgspec
 from snapenv.targets.gpu_samples import NvmlGpus
 gpus = NvmlGpus()
-looks = [gpus.look(60_000)]
+looks = [gpus.read(60_000)]
 for wait_s in map(float, sys.argv[1:]):
     time.sleep(wait_s)
-    looks.append(gpus.look(round(wait_s * 1000)))
+    looks.append(gpus.read(round(wait_s * 1000)))
 print(json.dumps(msgspec.to_builtins(looks)))
 """
 
@@ -133,4 +133,4 @@ def test_a_lost_gpu_is_left_out(look: Callable[..., Looks]) -> None:
 
 
 def test_without_a_driver_there_are_no_gpus() -> None:
-    assert NvmlGpus().look(1000) == ()
+    assert NvmlGpus().read(1000) == ()

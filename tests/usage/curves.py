@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from snapenv.model.usage import EpochRow
-from snapenv.usage.stop_rule import RULE, Plan, Seen, judge
+from snapenv.usage.stop_rule import RULE, Interval, Plan, judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,12 +63,12 @@ class Curve:
             for number in range(1, DAY_MS // self.epoch_ms + 1)
         ]
 
-    def seen(self) -> Mapping[str, Sequence[Seen]]:
+    def seen(self) -> Mapping[str, Sequence[Interval]]:
         chance = random.Random(-self.seed)
         step_ms = 4 * LOOK_MS  # as often as is needed
         return {
             "gpu": [
-                Seen(
+                Interval(
                     at_ms=at_ms,
                     covered_ms=step_ms,
                     utilization=min(max(chance.gauss(self.utilization, 8), 0), 100),

@@ -5,7 +5,7 @@ import io
 
 from snapenv.usage.charges import UsageRecords
 from snapenv.usage.emissions import COLUMNS, emissions_csv
-from snapenv.usage.sums import Asked, all_costs
+from snapenv.usage.sums import ReportOptions, all_costs
 from tests.usage.usage_samples import KWH_MJ, NOW_MS, PRICES, at, run, run_gpu
 
 MONTH = "2026-11"
@@ -15,7 +15,7 @@ def test_a_run_is_a_line_of_codecarbon_with_the_energy_of_its_gpus() -> None:
     one, other = run("a", at(1), 10), run("b", at(3), 4)
     of_one = (*run_gpu(one, energy_mj=KWH_MJ), *run_gpu(one, gpu="GPU-2", energy_mj=KWH_MJ))
     records = UsageRecords(runs=(one, other), run_gpus=(*of_one, *run_gpu(other)))
-    asked = Asked(month=MONTH, by="project", now_ms=NOW_MS)
+    asked = ReportOptions(month=MONTH, by="project", now_ms=NOW_MS)
 
     text, left_out = emissions_csv(all_costs(records, PRICES, asked)[MONTH], PRICES)
 

@@ -12,7 +12,7 @@ from snapenv.model.usage import Correction, UsageSum
 from snapenv.usage.charges import UsageRecords
 from snapenv.usage.focus import COLUMNS, focus_csv
 from snapenv.usage.prices import Bill, FleetSize, GpuPrice, PriceList, day_of
-from snapenv.usage.sums import Asked, all_costs
+from snapenv.usage.sums import ReportOptions, all_costs
 from tests.usage.focus_check import ADDED_BY_1_3, MANDATORY, faults
 from tests.usage.usage_samples import (
     H200,
@@ -30,7 +30,7 @@ MONTH = "2026-11"
 
 
 def focus(records: UsageRecords, prices: PriceList = PRICES, role: str = "all") -> str:
-    asked = Asked(
+    asked = ReportOptions(
         month=MONTH, by="project", now_ms=NOW_MS, role="finance" if role == "finance" else "all"
     )
     costs = all_costs(records, prices, asked)[MONTH]

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from snapenv.model.usage import EpochRow, Sample
-from snapenv.usage.stop_rule import Plan, Rule, Seen, judge, looks, mann_kendall
+from snapenv.usage.stop_rule import Interval, Plan, Rule, intervals_of, judge, mann_kendall
 from tests.usage.curves import DAY_MS, FALLING, MINUTE_MS, PLATEAU, Curve, stopped_ms
 
 HOUR_MS = 60 * MINUTE_MS
@@ -21,9 +21,9 @@ def flat_rows(count: int = 60, **fields: float) -> list[EpochRow]:
     return [replace(row, **fields) for row in FLAT.rows()[:count]]
 
 
-def seen(until_ms: int = DAY_MS, *, utilization: float = 25.0) -> list[Seen]:
+def seen(until_ms: int = DAY_MS, *, utilization: float = 25.0) -> list[Interval]:
     return [
-        Seen(at_ms=at_ms, covered_ms=MINUTE_MS, utilization=utilization)
+        Interval(at_ms=at_ms, covered_ms=MINUTE_MS, utilization=utilization)
         for at_ms in range(MINUTE_MS, until_ms + 1, MINUTE_MS)
     ]
 
@@ -135,9 +135,11 @@ def test_samples_cover_what_is_between_them_but_no_gap() -> None:
         Sample(key="run", gpu="a", at_ms=at, utilization=None if at == 45 else at) for at in moments
     ]
 
-    assert looks(samples, ("a", "b")) == {
+    assert intervals_of(samples, ("a", "b")) == {
         "a": [
-            Seen(at_ms=at, covered_ms=15, utilization=float(at)) for at in moments[1:] if at != 45
+            Interval(at_ms=at, covered_ms=15, utilization=float(at))
+            for at in moments[1:]
+            if at != 45
         ],
         "b": [],
     }
@@ -197,7 +199,7 @@ def test_the_rule_can_be_of_another_length() -> None:
     rule = Rule(window_ms=6 * MINUTE_MS, hold_ms=MINUTE_MS)
     rows = [replace(row, at_ms=row.epoch * MINUTE_MS) for row in flat_rows(20)]
     looks_ = [
-        Seen(at_ms=at_ms, covered_ms=1000, utilization=1.0) for at_ms in range(0, DAY_MS, 1000)
+        Interval(at_ms=at_ms, covered_ms=1000, utilization=1.0) for at_ms in range(0, DAY_MS, 1000)
     ]
 
     assert judge(rows, {"gpu": looks_}, PLAN, rule).reason == "flat"

@@ -11,7 +11,7 @@ from snapenv.model.usage import Correction, UsageEvent, UsageRun, UsageSum
 from snapenv.model.usage_report import By, UsageReportResult, UsageTotals
 from snapenv.usage.charges import UsageRecords
 from snapenv.usage.prices import Bill, FleetSize, GpuPrice, PriceList, day_of
-from snapenv.usage.sums import Asked, report_usage
+from snapenv.usage.sums import ReportOptions, report_usage
 from tests.usage.usage_samples import (
     H200,
     HOUR_MS,
@@ -42,7 +42,7 @@ def report(
     prices: PriceList | None = PRICES,
     now_ms: int = NOW_MS,
 ) -> UsageReportResult:
-    return report_usage(of, prices, Asked(month=month, by=by, now_ms=now_ms))
+    return report_usage(of, prices, ReportOptions(month=month, by=by, now_ms=now_ms))
 
 
 RUNS = st.lists(
@@ -243,7 +243,7 @@ def test_sums_of_a_team_are_priced_and_small_projects_are_named_others() -> None
     of = UsageRecords(sums=(one, rest, less))
 
     found = report_usage(
-        of, fleet, Asked(month="2026-11", by="project", now_ms=NOW_MS, role="finance")
+        of, fleet, ReportOptions(month="2026-11", by="project", now_ms=NOW_MS, role="finance")
     )
 
     assert [(row.name, row.totals.runs, row.totals.cost) for row in found.rows] == [

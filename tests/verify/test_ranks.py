@@ -43,9 +43,9 @@ def judged(answer: RanksAnswer, asked: int = 2) -> dict[str, Check]:
     }
 
 
-def wrong(answer: RanksAnswer, asked: int = 2) -> dict[str, str]:
+def wrong(answer: RanksAnswer, wanted: int = 2) -> dict[str, str]:
     """Return what is wrong, and how grave that is."""
-    checks = judged(answer, asked)
+    checks = judged(answer, wanted)
     return {name: check.severity for name, check in checks.items() if not check.ok}
 
 
@@ -67,9 +67,9 @@ def test_what_is_as_at_the_capture_passes_and_each_check_says_so() -> None:
 
 
 def test_a_device_that_torch_does_not_see_is_counted() -> None:
-    assert wrong(RanksAnswer(seen=1), asked=2) == {"count": "error"}
-    assert wrong(ANSWER, asked=3) == {"count": "error"}
-    assert wrong(ANSWER, asked=1) == {"count": "error"}  # others than were named
+    assert wrong(RanksAnswer(seen=1), wanted=2) == {"count": "error"}
+    assert wrong(ANSWER, wanted=3) == {"count": "error"}
+    assert wrong(ANSWER, wanted=1) == {"count": "error"}  # others than were named
 
 
 def test_a_missing_rank_is_named_with_what_it_did_not_pass() -> None:

@@ -197,11 +197,11 @@ def _gpu(watch: Watch | None, steps: Steps, batch: int) -> dict[str, object]:
     import torch
 
     free, total = torch.cuda.mem_get_info(0)
-    seen: dict[str, object] = {}
+    watched: dict[str, object] = {}
     if watch:
-        seen = watch.stop(images=batch * len(steps.step_ms), seconds=sum(steps.step_ms) / 1000)
+        watched = watch.stop(images=batch * len(steps.step_ms), seconds=sum(steps.step_ms) / 1000)
     reserved = int(torch.cuda.max_memory_reserved(0)) - int(torch.cuda.memory_reserved(0))
-    utilization = seen.get("gpu_utilization")
+    utilization = watched.get("gpu_utilization")
     return {
         "name": torch.cuda.get_device_name(0),
         "memory_total": int(total),
@@ -209,13 +209,13 @@ def _gpu(watch: Watch | None, steps: Steps, batch: int) -> dict[str, object]:
         "memory_free": max(int(free) - reserved, 0),
         "utilization": utilization,
         "util_source": None if utilization is None else "nvml",
-        "watts": seen.get("watts"),
-        "joules_per_image": seen.get("joules_per_image"),
-        "clock_mhz": seen.get("clock_mhz"),
-        "max_clock_mhz": seen.get("max_clock_mhz"),
-        "throttled": seen.get("throttled", []),
-        "pcie": seen.get("pcie"),
-        "pcie_max": seen.get("pcie_max"),
+        "watts": watched.get("watts"),
+        "joules_per_image": watched.get("joules_per_image"),
+        "clock_mhz": watched.get("clock_mhz"),
+        "max_clock_mhz": watched.get("max_clock_mhz"),
+        "throttled": watched.get("throttled", []),
+        "pcie": watched.get("pcie"),
+        "pcie_max": watched.get("pcie_max"),
     }
 
 

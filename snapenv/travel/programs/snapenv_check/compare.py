@@ -81,10 +81,10 @@ def _python(expected: Facts, actual: Facts) -> Iterator[Finding]:
 def _frameworks(expected: Facts, actual: Facts) -> Iterator[Finding]:
     torch = (expected.get("torch") or {}, actual.get("torch") or {})
     libraries = (expected.get("libraries") or {}, actual.get("libraries") or {})
-    asked = [("torch", torch, "version")]
-    asked += [("CUDA", torch, "cuda")] if all(torch) else []
-    asked += [("cuDNN", libraries, "cudnn"), ("NCCL", libraries, "nccl")]
-    for subject, sides, key in asked:
+    versions = [("torch", torch, "version")]
+    versions += [("CUDA", torch, "cuda")] if all(torch) else []
+    versions += [("cuDNN", libraries, "cudnn"), ("NCCL", libraries, "nccl")]
+    for subject, sides, key in versions:
         yield from _differ("frameworks", subject, *(side.get(key) for side in sides))
 
 

@@ -37,9 +37,9 @@ def examine(lock: Facts, *, rehash: bool) -> Examined:
     if recorded:
         findings, packages = recorded.findings, recorded.packages
     else:
-        seen = _look(path, tree, rehash=rehash)
-        findings, packages = compare.contents(lock["facts"], seen), count_packages(seen)
-    now = {"variables": settings.of_training(), "startup": startup.look(tree)}
+        facts = _inspect(path, tree, rehash=rehash)
+        findings, packages = compare.contents(lock["facts"], facts), count_packages(facts)
+    now = {"variables": settings.of_training(), "startup": startup.find(tree)}
     around = map(_of_limit, compare.surroundings(lock["facts"], now, lock["neutral"]))
     findings = [*findings, *around]
     return Examined(findings, "record" if recorded else "files", packages)
@@ -53,33 +53,33 @@ def _of_limit(finding: Finding) -> Finding:
     return finding
 
 
-def count_packages(seen: Facts) -> int:
+def count_packages(facts: Facts) -> int:
     """Return how many packages were seen, those of conda among them."""
-    of_conda = (seen["conda"] or {}).get("packages", ())
-    return len(seen["environment"]["distributions"]) + len(of_conda)
+    of_conda = (facts["conda"] or {}).get("packages", ())
+    return len(facts["environment"]["distributions"]) + len(of_conda)
 
 
 def describe(path: list[str], tree: file_tree.Tree, index: Index) -> Facts:
     """Look at all, and return what is compared, as snapenv's ``Facts`` has it."""
     from snapenv_probe import environment
 
-    seen, _ = environment.look(path, tree, index)
-    return _with_versions(seen)
+    facts, _ = environment.inspect(path, tree, index)
+    return _with_versions(facts)
 
 
-def _look(path: list[str], tree: file_tree.Tree, *, rehash: bool) -> Facts:
+def _inspect(path: list[str], tree: file_tree.Tree, *, rehash: bool) -> Facts:
     """Look as the probe does, with what it keeps in a folder of this container's user."""
     from snapenv_probe import environment, hash_index
 
     place = cache.place(["--index", _folder()]) or ""
     kept = kept_answer.Kept(place + ".answer", path)
-    seen: dict[str, Any] | None = None if rehash else kept.find(tree)
-    if seen is None:
+    facts: dict[str, Any] | None = None if rehash else kept.find(tree)
+    if facts is None:
         index = hash_index.Index(place + ".index", rehash=rehash)
-        seen, beside = environment.look(path, tree, index)
+        facts, beside = environment.inspect(path, tree, index)
         index.save()
-        kept.keep(seen, tree, beside)
-    return _with_versions(seen)
+        kept.keep(facts, tree, beside)
+    return _with_versions(facts)
 
 
 def _folder() -> str:
@@ -87,16 +87,16 @@ def _folder() -> str:
     return os.path.join(above, f"snapenv-check-{os.geteuid()}")
 
 
-def _with_versions(seen: Facts) -> Facts:
+def _with_versions(facts: Facts) -> Facts:
     """Add what is asked of the interpreter and of CUDA's libraries."""
     from snapenv_probe import answer, libraries
 
-    asked = libraries.ask(seen["cuda"])
+    answers = libraries.ask(facts["cuda"])
     return {
-        **seen,
+        **facts,
         "environment": {
-            **seen["environment"],
+            **facts["environment"],
             "interpreter": answer.interpreter(),
-            "libraries": {name: each.answer() for name, each in asked.items()},
+            "libraries": {name: each.answer() for name, each in answers.items()},
         },
     }

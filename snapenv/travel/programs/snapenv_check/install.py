@@ -46,10 +46,10 @@ def write_record() -> None:
         lock, path = expected.read(), import_path.folders()
         tree = file_tree.walk(import_path.own_folders(), file_tree.root())
         index = _Names()
-        seen = environment.describe(path, tree, index)
-        findings = compare.contents(lock["facts"], seen)
-        recorded = record.Recorded(findings, environment.count_packages(seen))
-        record.write(path, tree, recorded, hashed=index.names, libraries=seen["loaded"])
+        facts = environment.describe(path, tree, index)
+        findings = compare.contents(lock["facts"], facts)
+        recorded = record.Recorded(findings, environment.count_packages(facts))
+        record.write(path, tree, recorded, hashed=index.names, libraries=facts["loaded"])
     except Exception:  # noqa: BLE001 - without a record, the files are looked at each time
         traceback.print_exc()
 

@@ -127,8 +127,8 @@ def _folders(
     for folder, entries, _, unread in sorted(every, key=lambda each: each[0]):
         yield folder, {**dict(zip(entries[::2], entries[1::2])), **({"": unread} if unread else {})}
     yield "around", tree.around
-    asked: dict[str, Any] = {file: file_status.ask(file) for file in beside}
-    yield "beside", {file: status or (0, 0, 0, 0, 0, 0) for file, status in asked.items()}
+    statuses: dict[str, Any] = {file: file_status.ask(file) for file in beside}
+    yield "beside", {file: status or (0, 0, 0, 0, 0, 0) for file, status in statuses.items()}
 
 
 def _others(path: list[str], tree: Tree) -> list[str]:

@@ -39,23 +39,23 @@ def document() -> str:
     files = kept.libraries()
     cuda = libraries.ask(files)  # they load while files are looked at
     tree = file_tree.walk(import_path.own_folders(), file_tree.root())  # before anything is read
-    seen = _see(path, tree, kept, place)
-    if seen["cuda"] != files:
-        cuda = libraries.ask(seen["cuda"])
-    names = {package["name"] for package in seen["environment"]["distributions"]}
+    looked_at = _see(path, tree, kept, place)
+    if looked_at["cuda"] != files:
+        cuda = libraries.ask(looked_at["cuda"])
+    names = {package["name"] for package in looked_at["environment"]["distributions"]}
     facts = {
         "schema": SCHEMA,
         "settings": settings.of_ultralytics() if "ultralytics" in names else {},
         "variables": settings.of_training(),
-        "startup": startup.look(tree),
+        "startup": startup.find(tree),
         "image": settings.of_image(),
-        "native": seen["native"],
-        "conda": seen["conda"],
+        "native": looked_at["native"],
+        "conda": looked_at["conda"],
         "places": placeholders.places(),
         "environment": {
-            **seen["environment"],
+            **looked_at["environment"],
             "interpreter": interpreter(),
-            "libraries": {name: asked.answer() for name, asked in cuda.items()},
+            "libraries": {name: child.answer() for name, child in cuda.items()},
         },
         "hardware": {"system": machine.system(), **hardware.answer()},
     }
@@ -68,16 +68,16 @@ def _see(
     """Return what an earlier look kept where it still holds, else look."""
     rehash = "--rehash" in sys.argv
     carry = [path for word, path in zip(sys.argv, sys.argv[1:]) if word == "--carry"]
-    seen: dict[str, Any] | None = None if rehash or carry else kept.find(tree)
-    if seen is None:
+    facts: dict[str, Any] | None = None if rehash or carry else kept.find(tree)
+    if facts is None:
         from snapenv_probe import environment, hash_index
 
         is_fresh = "--fresh" in sys.argv
         index = hash_index.Index(place and place + ".index", rehash=rehash, is_fresh=is_fresh)
-        seen, beside = environment.look(path, tree, index, carry)
+        facts, beside = environment.inspect(path, tree, index, carry)
         index.save()
-        kept.keep(seen, tree, beside)
-    return seen
+        kept.keep(facts, tree, beside)
+    return facts
 
 
 def interpreter() -> dict[str, str]:

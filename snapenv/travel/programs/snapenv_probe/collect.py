@@ -51,20 +51,20 @@ def send(request: str) -> None:
     """Write what the file ``request`` asks for to stdout, after ``MARK``.
 
     Raises:
-        SystemExit: Something that is asked for is not there; stderr names it.
+        SystemExit: Something that is wanted for is not there; stderr names it.
     """
     with open(request, encoding="ascii") as stream:
-        asked = json.load(stream)
+        wanted = json.load(stream)
     everything = distributions.find(import_path.folders())
     visible = distributions.visible(everything)
     members: _Members = {}
     known = {package.name: package for package in visible}
-    for name in asked["distributions"]:
+    for name in wanted["distributions"]:
         if name not in known:
             _refuse(f"{name} is not installed")
         members.update(_of_distribution(known[name]))
-    members.update(_single(asked, everything, visible))
-    for name in asked.get("packages", ()):
+    members.update(_single(wanted, everything, visible))
+    for name in wanted.get("packages", ()):
         members.update(_of_package(name))
     sys.stdout.flush()
     sys.stdout.buffer.write(MARK)
@@ -74,12 +74,12 @@ def send(request: str) -> None:
 
 
 def _single(
-    asked: dict[str, list[str]], everything: list[Distribution], visible: list[Distribution]
+    request: dict[str, list[str]], everything: list[Distribution], visible: list[Distribution]
 ) -> _Members:
     """Find files by name; outside it is looked only where that may be needed."""
-    named = {path: _by_name(path, visible) for path in asked["files"]}
+    named = {path: _by_name(path, visible) for path in request["files"]}
     is_whole = all(named.values()) and not any(path.endswith(".pth") for path in named)
-    reached = {} if is_whole else _reached(everything, visible, asked.get("carry", []))
+    reached = {} if is_whole else _reached(everything, visible, request.get("carry", []))
     members = {
         f"files/{path}": reached.get(path) or file or _refuse(f"{path} is not there")
         for path, file in named.items()
@@ -162,13 +162,15 @@ def _reached(
     """Return what lies outside, or is written anew, by the names that it is asked for by."""
     tree = file_tree.walk(import_path.own_folders(), file_tree.root())
     reach = reachable.find(tree, everything, visible, carry)
-    members = {_asked(entry.path): _Member(entry.file, is_script=False) for entry in reach.files}
+    members = {
+        _member_name(entry.path): _Member(entry.file, is_script=False) for entry in reach.files
+    }
     for name, text in reach.texts.items():
         members[f"site/{name}"] = _Member(name, is_script=False, text=text)
     return members
 
 
-def _asked(path: str) -> str:
+def _member_name(path: str) -> str:
     """Name a file as ``files`` do, by its path from site-packages."""
     site = "lib/python3/site-packages"
     below = os.path.normpath(os.path.join(site, path))

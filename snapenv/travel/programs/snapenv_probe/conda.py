@@ -144,9 +144,9 @@ def paths(record: Record) -> list[Record]:
 
 def _files(record: Record) -> Iterator[File]:
     """Yield the files of a record, with what ``paths_data`` tells of them where it is there."""
-    told = {each["_path"]: each for each in paths(record)}
-    for path in dict.fromkeys([*_named(record), *told]):
-        entry = told.get(path, {})
+    recorded = {each["_path"]: each for each in paths(record)}
+    for path in dict.fromkeys([*_named(record), *recorded]):
+        entry = recorded.get(path, {})
         kind = entry.get("path_type", FILE)
         if kind in (FILE, LINK, ENTRY_POINT):
             sha256 = _hash(entry.get("sha256"), _SHA256)
@@ -230,8 +230,8 @@ def cached(package: Package) -> str | None:
 def is_own_archive(package: Package, file: str) -> bool:
     """Return whether a file is the very one that a package was installed from."""
     for algorithm, form in (("sha256", _SHA256), ("md5", _MD5)):
-        told = _hash(package.record.get(algorithm), form)
-        if told:
+        recorded = _hash(package.record.get(algorithm), form)
+        if recorded:
             digest = hashlib.new(algorithm)
             try:
                 with open(file, "rb") as stream:
@@ -239,7 +239,7 @@ def is_own_archive(package: Package, file: str) -> bool:
                         digest.update(chunk)
             except OSError:
                 return False
-            return digest.hexdigest() == told
+            return digest.hexdigest() == recorded
     return False
 
 

@@ -61,8 +61,8 @@ def _is_relinked(listed: File, file: str, root: str) -> bool:
     """Return whether a link is another than the package has; it is known by what it leads to."""
     if listed.kind != conda.LINK:  # conda itself makes links to its cache where it has to
         return import_path.is_below(os.path.realpath(file), root)
-    told = hashlib.sha256(os.fsencode(os.readlink(file))).hexdigest()
-    if listed.in_prefix in (None, told, _NOTHING) or not os.path.isfile(file):
+    digest = hashlib.sha256(os.fsencode(os.readlink(file))).hexdigest()
+    if listed.in_prefix in (None, digest, _NOTHING) or not os.path.isfile(file):
         return False
     content = entry_scripts.read(file) or b""
     return hashlib.sha256(content).hexdigest() not in (listed.sha256, listed.in_prefix)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from snapenv_probe.hash_index import Index
 
 
-def look(
+def inspect(
     path: list[str], tree: Tree, index: Index, carry: Sequence[str] = ()
 ) -> tuple[dict[str, Any], set[str] | None]:
     """Return what is seen, and the paths besides the tree's that it hangs on.
@@ -35,7 +35,7 @@ def look(
     visible = distributions.visible(everything)
     reach = reachable.find(tree, everything, visible, carry)
     native = Apart(
-        native_code.look, visible, tree, reach
+        native_code.inspect, visible, tree, reach
     )  # forked before the first thread is there
     prefix = conda_files.find(tree.statuses())
     relinked = prefix.relinked if prefix else frozenset()
@@ -62,7 +62,7 @@ def look(
     }
     compiled = native.answer()
     environment["notes"] = [*reach.notes, *(compiled["notes"] if compiled else ())]
-    seen = {
+    facts = {
         "environment": environment,
         "conda": conda_files.facts(prefix, visible, hashed) if prefix else None,
         "native": compiled
@@ -76,4 +76,4 @@ def look(
     }
     is_alone = compiled and not reach.leads_out
     beside = answer_inputs.find(path, tree, everything, visible) if is_alone else None
-    return seen, beside and beside.union(compiled["looked_at"])
+    return facts, beside and beside.union(compiled["looked_at"])

@@ -50,7 +50,7 @@ _COMPUTE_MODES = ("default", "exclusive thread", "prohibited", "exclusive proces
 _MOST_INSTANCES = 7  # that MIG divides a GPU into
 
 
-def look(numbers: range, *, states: bool) -> Iterator[tuple[str, Any]]:
+def inspect(numbers: range, *, states: bool) -> Iterator[tuple[str, Any]]:
     """Tell each GPU, or why it does not answer, and the ways between those that do.
 
     With ``states`` also what each is doing: its free memory, compute mode and UUIDs.
@@ -74,7 +74,7 @@ def look(numbers: range, *, states: bool) -> Iterator[tuple[str, Any]]:
     yield "topology", _topology(handles)
 
 
-def asked(question: Callable[..., Any], *about: object) -> Any:  # noqa: ANN401
+def ask_nvml(question: Callable[..., Any], *about: object) -> Any:  # noqa: ANN401
     """Ask; None where the GPU does not support it, or the driver does not know or allow it."""
     import snapenv_pynvml as pynvml
 
@@ -92,20 +92,20 @@ def _describe(handle: Any) -> dict[str, object]:  # noqa: ANN401 - a pointer of 
     """
     import snapenv_pynvml as pynvml
 
-    capability = asked(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
-    name = asked(pynvml.nvmlDeviceGetName, handle)
+    capability = ask_nvml(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
+    name = ask_nvml(pynvml.nvmlDeviceGetName, handle)
     if capability is None and name is None:
         pynvml.nvmlDeviceGetName(handle)  # for its error
-    mode = asked(pynvml.nvmlDeviceGetMigMode, handle)
+    mode = ask_nvml(pynvml.nvmlDeviceGetMigMode, handle)
     instances = _instances(handle) if mode is None or mode[0] else []
-    ecc = asked(pynvml.nvmlDeviceGetEccMode, handle)
-    power_mw = asked(pynvml.nvmlDeviceGetPowerManagementLimit, handle)
+    ecc = ask_nvml(pynvml.nvmlDeviceGetEccMode, handle)
+    power_mw = ask_nvml(pynvml.nvmlDeviceGetPowerManagementLimit, handle)
     memory = _memory_bytes(handle)
     return {
         "name": name or _NAMELESS,
         "memory_mib": memory // _MIB if memory else None,
         "compute_capability": capability and list(capability),
-        "sm_count": _sm_count(asked(pynvml.nvmlDeviceGetNumGpuCores, handle), capability),
+        "sm_count": _sm_count(ask_nvml(pynvml.nvmlDeviceGetNumGpuCores, handle), capability),
         "ecc": bool(ecc[0]) if ecc else None,
         "mig": bool(mode[0]) if mode else bool(instances) or None,
         "mig_devices": [_profile(instance) for instance in instances],
@@ -117,12 +117,14 @@ def _state(number: int, handle: Any) -> dict[str, object]:  # noqa: ANN401
     """Return snapenv's ``GpuState``."""
     import snapenv_pynvml as pynvml
 
-    memory = asked(pynvml.nvmlDeviceGetMemoryInfo, handle)
-    mode = asked(pynvml.nvmlDeviceGetComputeMode, handle)
+    memory = ask_nvml(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    mode = ask_nvml(pynvml.nvmlDeviceGetComputeMode, handle)
     return {
         "number": number,
-        "uuid": asked(pynvml.nvmlDeviceGetUUID, handle),
-        "mig_uuids": [asked(pynvml.nvmlDeviceGetUUID, instance) for instance in _instances(handle)],
+        "uuid": ask_nvml(pynvml.nvmlDeviceGetUUID, handle),
+        "mig_uuids": [
+            ask_nvml(pynvml.nvmlDeviceGetUUID, instance) for instance in _instances(handle)
+        ],
         "free_mib": memory.free // _MIB if memory else None,
         "compute_mode": dict(enumerate(_COMPUTE_MODES)).get(mode),
     }
@@ -142,9 +144,9 @@ def _way(first: Any, second: Any) -> str | None:  # noqa: ANN401
     import snapenv_pynvml as pynvml
 
     nvlink = pynvml.NVML_P2P_CAPS_INDEX_NVLINK
-    if asked(pynvml.nvmlDeviceGetP2PStatus, first, second, nvlink) == pynvml.NVML_P2P_STATUS_OK:
+    if ask_nvml(pynvml.nvmlDeviceGetP2PStatus, first, second, nvlink) == pynvml.NVML_P2P_STATUS_OK:
         return "nvlink"
-    level = asked(pynvml.nvmlDeviceGetTopologyCommonAncestor, first, second)
+    level = ask_nvml(pynvml.nvmlDeviceGetTopologyCommonAncestor, first, second)
     return _LEVELS.get(level) if level is not None else None
 
 
@@ -160,10 +162,10 @@ def _instances(handle: Any) -> list[Any]:  # noqa: ANN401
     """Return the handles of a GPU's MIG instances; there are gaps in their numbers."""
     import snapenv_pynvml as pynvml
 
-    count = asked(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle)
+    count = ask_nvml(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle)
     numbers = range(_MOST_INSTANCES if count is None else count)
     handles = (
-        asked(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, number) for number in numbers
+        ask_nvml(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, number) for number in numbers
     )
     return [instance for instance in handles if instance]
 
@@ -172,10 +174,10 @@ def _profile(instance: Any) -> str:  # noqa: ANN401
     """Name the profile of a MIG instance, by its name, else by its size: ``3g.40gb``."""
     import snapenv_pynvml as pynvml
 
-    match = re.search(r"\bMIG (\S+)", asked(pynvml.nvmlDeviceGetName, instance) or "")
+    match = re.search(r"\bMIG (\S+)", ask_nvml(pynvml.nvmlDeviceGetName, instance) or "")
     if match:
         return match.group(1)
-    size = asked(pynvml.nvmlDeviceGetAttributes, instance)
+    size = ask_nvml(pynvml.nvmlDeviceGetAttributes, instance)
     if size is None:
         return "unknown"
     return "%dg.%dgb" % (size.gpuInstanceSliceCount, round(size.memorySizeMB / 1024))  # noqa: UP031

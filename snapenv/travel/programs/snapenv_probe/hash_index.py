@@ -95,9 +95,9 @@ def _key(status: Status) -> bytes:
         return b""
 
 
-def _pack(seen: dict[str, bytes]) -> bytes:
-    paths = b"\0".join(map(os.fsencode, seen))
-    return b"".join([_COUNT.pack(len(seen)), *seen.values(), paths])
+def _pack(hashes: dict[str, bytes]) -> bytes:
+    paths = b"\0".join(map(os.fsencode, hashes))
+    return b"".join([_COUNT.pack(len(hashes)), *hashes.values(), paths])
 
 
 def _parse(body: bytes) -> tuple[bytes, dict[str, int]]:

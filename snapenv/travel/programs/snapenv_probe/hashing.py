@@ -39,9 +39,9 @@ def hash_files(
     index = index or hash_index.Index(None)
     known: dict[str, Hashed] = {}
     unknown: dict[str, Status] = {}
-    asked = statuses or {}
+    known_statuses = statuses or {}
     for path in paths:
-        status = asked.get(path)
+        status = known_statuses.get(path)
         if status is None or not file_status.is_plain(status):  # a link may lead to a plain one
             status = file_status.ask(path)
         if status is not None and file_status.is_plain(status):

@@ -43,12 +43,12 @@ def document(root: str) -> str:
     Files of the plumbing are looked for below ``root``, which is ``/`` but in tests.
     """
     driver = nvidia_driver.Driver(states=True)
-    seen: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "plumbing": plumbing(root),
         "hardware": {"system": machine.system(), **driver.answer()},
     }
-    seen["gpu_states"] = seen["hardware"].pop("gpu_states")
-    return json.dumps(seen, separators=(",", ":"), sort_keys=True)
+    facts["gpu_states"] = facts["hardware"].pop("gpu_states")
+    return json.dumps(facts, separators=(",", ":"), sort_keys=True)
 
 
 def plumbing(root: str) -> dict[str, object]:

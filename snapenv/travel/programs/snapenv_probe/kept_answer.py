@@ -57,10 +57,10 @@ class Kept:
         kept = self._kept
         if kept.get("key") != self._key(tree) or kept["beside"] != _ask(kept["beside"]):
             return None
-        seen: dict[str, Any] = kept["seen"]
-        return seen
+        facts: dict[str, Any] = kept["seen"]
+        return facts
 
-    def keep(self, seen: dict[str, Any], tree: Tree, beside: Iterable[str] | None) -> None:
+    def keep(self, facts: dict[str, Any], tree: Tree, beside: Iterable[str] | None) -> None:
         """Keep what was seen, that hangs on a tree and on paths beside it; None is for unknown."""
         if not self._file:
             return
@@ -68,7 +68,7 @@ class Kept:
         if statuses is None or self._is_recent(tree, statuses):
             cache.remove(self._file)
             return
-        kept = {"key": self._key(tree), "beside": statuses, "seen": seen}
+        kept = {"key": self._key(tree), "beside": statuses, "seen": facts}
         cache.write(self._file, MAGIC, json.dumps(kept).encode("ascii"))
 
     def _key(self, tree: Tree) -> str:

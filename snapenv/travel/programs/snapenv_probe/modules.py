@@ -59,10 +59,10 @@ def has_module(place: str) -> bool:
     return any(_is_module(entry.path) for entry in editable.below("", place))
 
 
-def _offered(folder: str, path: str, looked: list[int]) -> Iterator[Entry]:
+def _offered(folder: str, path: str, read_count: list[int]) -> Iterator[Entry]:
     """Go through a folder that is no package, but may hold some."""
-    looked[0] += 1
-    if looked[0] > LIMIT_FOLDERS:
+    read_count[0] += 1
+    if read_count[0] > LIMIT_FOLDERS:
         raise CannotTravel(f"more than {LIMIT_FOLDERS} folders{_TOO_MUCH}")
     for name in import_path.names(folder):
         place = os.path.join(folder, name)
@@ -73,7 +73,7 @@ def _offered(folder: str, path: str, looked: list[int]) -> Iterator[Entry]:
         elif _may_be_package(name, place):
             is_whole = any(map(_is_module, import_path.names(place)))
             yield from (
-                editable.below(inner, place) if is_whole else _offered(place, inner, looked)
+                editable.below(inner, place) if is_whole else _offered(place, inner, read_count)
             )
 
 

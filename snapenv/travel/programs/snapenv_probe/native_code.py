@@ -45,7 +45,7 @@ class Compiled(NamedTuple):
     containers: list[set[str]]  # the architectures of each fat binary
 
 
-def look(distributions: list[Distribution], tree: Tree, reach: Reach) -> dict[str, object]:
+def inspect(distributions: list[Distribution], tree: Tree, reach: Reach) -> dict[str, object]:
     """Return ``kernels`` and ``libraries`` as snapenv's ``Native`` has them.
 
     ``looked_at`` are the paths besides the environment's own that this hangs on.

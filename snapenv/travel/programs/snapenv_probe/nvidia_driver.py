@@ -47,46 +47,46 @@ class Driver:
 
         A GPU at which NVML crashes or hangs is left out, and the others are asked anew.
         """
-        seen: dict[str, Any] = {"gpus": {}, "gpu_faults": {}, "gpu_states": {}}
-        asked: Values | None = self._asked
+        facts: dict[str, Any] = {"gpus": {}, "gpu_faults": {}, "gpu_states": {}}
+        child: Values | None = self._asked
         first, end = 0, ""
-        while asked is not None:
-            seen["at"] = first
-            end = self._hear(seen, asked)
-            first = seen.pop("at") + 1
-            again = end not in _HEARD and first < seen.get("count", 0)
+        while child is not None:
+            facts["at"] = first
+            end = self._hear(facts, child)
+            first = facts.pop("at") + 1
+            again = end not in _HEARD and first < facts.get("count", 0)
             if end not in _HEARD:
-                _blame(seen, first - 1, end, self._silence_s)
-            asked = Values(_ask, first, self._states) if again and not self._is_late() else None
-        for number in range(first, seen.get("count", 0)):
-            _blame(seen, number, end, self._silence_s)
-        if end not in _HEARD and "count" not in seen and "driver_fault" not in seen:
-            seen["driver_fault"] = {
+                _blame(facts, first - 1, end, self._silence_s)
+            child = Values(_ask, first, self._states) if again and not self._is_late() else None
+        for number in range(first, facts.get("count", 0)):
+            _blame(facts, number, end, self._silence_s)
+        if end not in _HEARD and "count" not in facts and "driver_fault" not in facts:
+            facts["driver_fault"] = {
                 "kind": "hang" if end == "hang" else "crash",
                 "error": _words(end, self._silence_s),
                 "kernel_module": kernel_module(_read(_KERNEL_MODULE)),
             }
-        return _ordered(seen, states=self._states)
+        return _ordered(facts, states=self._states)
 
     def _is_late(self) -> bool:
         return time.monotonic() > self._late
 
-    def _hear(self, seen: dict[str, Any], asked: Values) -> str:
+    def _hear(self, facts: dict[str, Any], child: Values) -> str:
         end: str
-        values, end = asked.read(silence_s=self._silence_s)
+        values, end = child.read(silence_s=self._silence_s)
         for key, value in values:
             if key in {"gpus", "gpu_faults", "gpu_states"}:
                 number = value["number"]
-                seen[key][number] = value.pop("gpu") if key == "gpus" else value
+                facts[key][number] = value.pop("gpu") if key == "gpus" else value
             else:
-                seen[key] = value
+                facts[key] = value
         return end
 
 
-def _blame(seen: dict[str, Any], number: int, end: str, silence_s: float) -> None:
+def _blame(facts: dict[str, Any], number: int, end: str, silence_s: float) -> None:
     """Put a GPU of which nothing was told down as one that does not answer."""
-    if number < seen.get("count", 0) and number not in {*seen["gpus"], *seen["gpu_faults"]}:
-        seen["gpu_faults"][number] = {"number": number, "error": _words(end, silence_s)}
+    if number < facts.get("count", 0) and number not in {*facts["gpus"], *facts["gpu_faults"]}:
+        facts["gpu_faults"][number] = {"number": number, "error": _words(end, silence_s)}
 
 
 def _words(end: str, silence_s: float) -> str:
@@ -95,14 +95,14 @@ def _words(end: str, silence_s: float) -> str:
     return "NVML crashed with " + end
 
 
-def _ordered(seen: dict[str, Any], *, states: bool) -> dict[str, Any]:
-    count = seen.pop("count", 0)
-    gpu_states = seen.pop("gpu_states")
+def _ordered(facts: dict[str, Any], *, states: bool) -> dict[str, Any]:
+    count = facts.pop("count", 0)
+    gpu_states = facts.pop("gpu_states")
     for key in ("gpus", "gpu_faults"):
-        seen[key] = [seen[key][number] for number in range(count) if number in seen[key]]
+        facts[key] = [facts[key][number] for number in range(count) if number in facts[key]]
     if states:
-        seen["gpu_states"] = [gpu_states[number] for number in sorted(gpu_states)]
-    return seen
+        facts["gpu_states"] = [gpu_states[number] for number in sorted(gpu_states)]
+    return facts
 
 
 def _ask(first: int, states: bool) -> Iterator[tuple[str, Any]]:  # noqa: FBT001
@@ -137,7 +137,7 @@ def _ask(first: int, states: bool) -> Iterator[tuple[str, Any]]:  # noqa: FBT001
         )
         return
     yield "count", count
-    yield from gpus.look(range(first, count), states=states)
+    yield from gpus.inspect(range(first, count), states=states)
 
 
 def _without_library(error: str) -> dict[str, object] | None:
@@ -161,9 +161,9 @@ def _driver() -> dict[str, object]:
 
     from snapenv_probe import gpus
 
-    cuda = gpus.asked(pynvml.nvmlSystemGetCudaDriverVersion_v2)
+    cuda = gpus.ask_nvml(pynvml.nvmlSystemGetCudaDriverVersion_v2)
     module = kernel_module(_read(_KERNEL_MODULE))
-    version = gpus.asked(pynvml.nvmlSystemGetDriverVersion)
+    version = gpus.ask_nvml(pynvml.nvmlSystemGetDriverVersion)
     return {
         "version": version or module or _loaded_library(_read("/proc/self/maps")) or "unknown",
         "cuda": [cuda // 1000, cuda % 1000 // 10] if cuda else None,

@@ -85,10 +85,12 @@ def _own() -> list[str]:
 
 def _prefixes() -> list[str]:
     """Return the folder of the environment; of the base too, where its packages are seen."""
-    seen = [sys.prefix]
+    prefixes = [sys.prefix]
     if any(import_path.is_below(site, sys.base_prefix) for site in _own()):
-        seen.append(sys.base_prefix)
-    return [spelling for prefix in seen for spelling in _both(prefix) if spelling not in _SHARED]
+        prefixes.append(sys.base_prefix)
+    return [
+        spelling for prefix in prefixes for spelling in _both(prefix) if spelling not in _SHARED
+    ]
 
 
 def _both(folder: str) -> list[str]:

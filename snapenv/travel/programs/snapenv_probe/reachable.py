@@ -92,7 +92,9 @@ class _Walk:
             try:
                 self.moved[place] = self._bring(place)
             except modules.CannotTravel as why:
-                self.told.append(f"{record_file.shown(self._cause(place))}: {_told(place, why)}")
+                self.told.append(
+                    f"{record_file.shown(self._cause(place))}: {_not_carried(place, why)}"
+                )
                 self.path.append(f"outside/{os.path.basename(place)}")
 
     def _counts(self, place: str) -> bool:
@@ -158,7 +160,7 @@ class _Walk:
             if not link.endswith(_INFOS):
                 self.anchors.append(surroundings.Anchor(os.path.dirname(target), above, name))
         except modules.CannotTravel as why:
-            self.told.append(f"{record_file.shown(path)}: {_told(target, why)}")
+            self.told.append(f"{record_file.shown(path)}: {_not_carried(target, why)}")
 
     def _linked(self, link: str, path: str, target: str) -> list[Entry]:
         """List what a link leads to and nobody owns.
@@ -175,7 +177,7 @@ class _Walk:
         return [entry for entry in entries if entry.file not in self.owned]
 
 
-def _told(place: str, why: object) -> str:
+def _not_carried(place: str, why: object) -> str:
     return f"{record_file.shown(place)} ({why})"
 
 

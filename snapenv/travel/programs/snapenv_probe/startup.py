@@ -27,7 +27,7 @@ _ALWAYS = ("sitecustomize", "usercustomize")  # imported at each start, wherever
 _SUFFIXES = importlib.machinery.all_suffixes()
 
 
-def look(tree: Tree) -> dict[str, list[str]]:
+def find(tree: Tree) -> dict[str, list[str]]:
     """Return the variables that lead elsewhere, each with the names of what it brings, sorted."""
     answers: dict[str, Callable[[str], Iterable[str]]] = {
         "LD_AUDIT": _loaded,

@@ -51,10 +51,10 @@ class Carried(NamedTuple):
     told: list[str]  # what cannot, in words
 
 
-def carry(asked: Iterable[str], anchors: list[Anchor], owned: Collection[str]) -> Carried:
+def carry(paths: Iterable[str], anchors: list[Anchor], owned: Collection[str]) -> Carried:
     """Find what the user names, by absolute paths or as seen from the folder of a project."""
     carried = Carried([], [])
-    for path in asked:
+    for path in paths:
         _add(path, anchors, owned, carried)
     return carried
 
@@ -73,11 +73,11 @@ def _add(path: str, anchors: list[Anchor], owned: Collection[str], carried: Carr
 def left(anchors: list[Anchor], taken: Collection[str]) -> Iterator[str]:
     """Say what lies beside packages and does not travel; ``taken`` are the files that do."""
     folders = _folders(taken)
-    seen: set[str] = set()
+    walked: set[str] = set()
     for anchor in anchors:
         project = _project(anchor.folder)
-        if project not in seen:
-            seen.add(project)
+        if project not in walked:
+            walked.add(project)
             counted = {name: _count(project, name, taken) for name in _beside(project, folders)}
             yield from _note(
                 anchor.name, {name: count for name, count in counted.items() if count[0]}

@@ -41,13 +41,15 @@ def main() -> int:
     parser.add_argument("--limit-s", type=float, default=60.0)
     parser.add_argument("--rank", type=int)
     parser.add_argument("--world", type=int)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     answer = claim_stdout()
-    if asked.rank is not None:
-        kind = "cpu" if asked.devices.startswith("cpu") else "cuda"
-        return run_rank(asked.rank, asked.world, kind=kind, limit_s=asked.limit_s, answer=_ANSWER)
+    if options.rank is not None:
+        kind = "cpu" if options.devices.startswith("cpu") else "cuda"
+        return run_rank(
+            options.rank, options.world, kind=kind, limit_s=options.limit_s, answer=_ANSWER
+        )
     try:
-        ranks = _run(asked.devices, asked.limit_s, Path.cwd())
+        ranks = _run(options.devices, options.limit_s, Path.cwd())
     except Exception as error:  # noqa: BLE001 - whatever comes is the answer
         return explain(error, _PREFIX)
     os.write(answer, f"\n{_PREFIX}{json.dumps(ranks)}\n".encode())
@@ -58,10 +60,10 @@ def _run(devices: str, limit_s: float, folder: Path) -> dict[str, object]:
     """Give what snapenv reads as ``RanksAnswer``."""
     surroundings.keep_inside(folder)
     surroundings.let_torch_decide()
-    seen = _count(devices)
-    if seen < 2:  # noqa: PLR2004 - there is nobody to talk to
-        return {"seen": seen}
-    ranks = [_start(rank, seen, devices, limit_s) for rank in range(seen)]
+    devices_there = _count(devices)
+    if devices_there < 2:  # noqa: PLR2004 - there is nobody to talk to
+        return {"seen": devices_there}
+    ranks = [_start(rank, devices_there, devices, limit_s) for rank in range(devices_there)]
     try:
         missing = _watch(ranks, folder, limit_s)
     finally:
@@ -69,9 +71,9 @@ def _run(devices: str, limit_s: float, folder: Path) -> dict[str, object]:
             process.kill()
             process.wait()
     if missing:
-        return {"seen": seen, "missing": missing._asdict()}
+        return {"seen": devices_there, "missing": missing._asdict()}
     measured = json.loads((folder / _ANSWER).read_text(encoding="utf-8"))
-    return {"seen": seen, "measured": measured}
+    return {"seen": devices_there, "measured": measured}
 
 
 def _count(devices: str) -> int:
@@ -95,7 +97,7 @@ def _watch(
 ) -> Missing | None:
     """Wait until all have ended well; name who is missing as soon as that is clear."""
     marks, changed = read_marks(folder, len(ranks)), time.monotonic()
-    said = ""
+    phase = ""
     while True:
         codes = _ended(ranks)
         if any(codes.values()):
@@ -106,9 +108,9 @@ def _watch(
         if now != marks:
             marks, changed = now, time.monotonic()
             doing = max(marks).doing
-            if doing.partition(":")[0] != said:
-                said = doing.partition(":")[0]
-                print(f"{_PREFIX}{said}", file=sys.stderr, flush=True)
+            if doing.partition(":")[0] != phase:
+                phase = doing.partition(":")[0]
+                print(f"{_PREFIX}{phase}", file=sys.stderr, flush=True)
         limit = limit_s if min(mark.passed for mark in marks) else max(limit_s, _START_S)
         if time.monotonic() - changed > limit:
             return find_behind(marks, limit)

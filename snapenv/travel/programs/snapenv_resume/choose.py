@@ -75,9 +75,9 @@ def choose(save_dir: Path) -> Checkpoint:
                 checkpoint.refused = tuple(refused)
                 return checkpoint
         refused.append((path, reason))
-    told = "; ".join(f"{path}: {reason}" for path, reason in refused)
+    reasons = "; ".join(f"{path}: {reason}" for path, reason in refused)
     raise NothingToResumeError(
-        f"no checkpoint in {save_dir} can be continued: {told or 'there is none yet'}",
+        f"no checkpoint in {save_dir} can be continued: {reasons or 'there is none yet'}",
         "Start the training anew.",
     )
 

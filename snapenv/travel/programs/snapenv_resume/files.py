@@ -78,11 +78,11 @@ def remove_own(save_dir: Path) -> None:
 def wait_for_next(save_dir: Path) -> Path:
     """Wait until ``last.pt`` has been written anew, and return a copy of it."""
     last = save_dir / "weights" / "last.pt"
-    before = seen = _written(last)
+    before = current = _written(last)
     while True:
         time.sleep(_POLL_S)
-        seen, earlier = _written(last), seen
-        if seen == earlier != before:  # nobody writes to it just now
+        current, earlier = _written(last), current
+        if current == earlier != before:  # nobody writes to it just now
             copy = keep_copy(save_dir)
             if copy:
                 return copy
@@ -96,9 +96,13 @@ def keep_saved(save_dir: Path, patience_s: float = _SAVING_S) -> Path | None:
     last, rows = save_dir / "weights" / "last.pt", save_dir / "results.csv"
     end = time.monotonic() + patience_s
     while time.monotonic() < end:
-        seen = _written(last)
+        written = _written(last)
         time.sleep(_POLL_S)
-        saved = seen is not None and seen == _written(last) and seen >= (_written(rows) or seen)
+        saved = (
+            written is not None
+            and written == _written(last)
+            and written >= (_written(rows) or written)
+        )
         copy = keep_copy(save_dir) if saved else None
         if copy:
             return copy

@@ -77,11 +77,11 @@ class Watch:
 
     def _look_on(self) -> None:
         while True:
-            self._samples.append(self._look())
+            self._samples.append(self._read_sample())
             if self._ended.wait(_INTERVAL_S):
                 return
 
-    def _look(self) -> _Sample:
+    def _read_sample(self) -> _Sample:
         utilization = self._ask("nvmlDeviceGetUtilizationRates")
         milliwatts = self._ask("nvmlDeviceGetPowerUsage")
         return _Sample(

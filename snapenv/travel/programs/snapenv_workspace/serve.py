@@ -36,7 +36,7 @@ class _Keeper:
         self._pause_s = 0.0
         self._start_at = 0.0
 
-    def look(self) -> None:
+    def tend(self) -> None:
         """Start the program if it does not run and its pause is over."""
         if self._process and self._process.poll() is not None:
             code = self._process.returncode
@@ -68,7 +68,7 @@ def main() -> int:
         keepers += [_Keeper(program) for program in served.programs(wanted)]
         while True:
             for keeper in keepers:
-                keeper.look()
+                keeper.tend()
             time.sleep(_LOOK_EVERY_S)
     except _Ended:
         _handle_signals(signal.SIG_IGN)
