@@ -51,7 +51,7 @@ class Writable(Protocol):
 
 
 def write_all(file: Writable, chunks: Iterable[bytes]) -> int:
-    """Write every byte, however little one write takes; give how many there were.
+    """Write every byte, however little one write takes; return how many there were.
 
     Linux takes no more than 2,147,479,552 bytes at once.
     Source: https://man7.org/linux/man-pages/man2/write.2.html

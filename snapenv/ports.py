@@ -154,7 +154,7 @@ class Engine(Protocol):
         ...
 
     def push(self, ref: ImageRef, task: Task) -> ImageRef:
-        """Send a local image; give its name with the digest that the registry now serves.
+        """Send a local image; return its name with the digest that the registry now serves.
 
         Raises:
             RegistryError: The registry does not answer, refuses, or the transfer broke.
@@ -171,7 +171,7 @@ class Engine(Protocol):
         ...
 
     def tag(self, image: Image, ref: ImageRef) -> None:
-        """Give a local image a name."""
+        """Name a local image."""
         ...
 
     def remove(self, ref: str) -> None:
@@ -354,7 +354,7 @@ class Registry(Protocol):
         ...
 
     def retag(self, ref: ImageRef, tag: str) -> None:
-        """Give what a name is one more tag in its repository; its digest stays."""
+        """Add one more tag to what a name is, in its repository; its digest stays."""
         ...
 
 

@@ -9,7 +9,7 @@ import io
 import json
 import shlex
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -25,6 +25,7 @@ from snapenv.errors import (
     RegistryError,
     SnapenvError,
 )
+from snapenv.model.carried import Content
 from snapenv.model.clean import Freeable
 from snapenv.model.host import HostEngine
 from snapenv.model.image import BuildContext, Image, ImageRef
@@ -34,9 +35,8 @@ from snapenv.ports import Completed, Target
 from snapenv.secrets.model import Location
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from snapenv.model.carried import Content
     from snapenv.ports import Engine, Frame, Progress, Task
 
 
@@ -395,6 +395,32 @@ if TYPE_CHECKING:
     _task: Task = FakeTask()
 
 
+@dataclass(frozen=True)
+class ChangedFiles:
+    """A target to which other files are sent than it is given."""
+
+    target: Target
+    change: Callable[[Mapping[str, Content]], Mapping[str, Content]]
+
+    @property
+    def python(self) -> str:
+        return self.target.python
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Mapping[str, Content] | None = None,
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> Completed:
+        sent = self.change(files or {})
+        return self.target.run(
+            argv, files=sent, environment=environment, on_line=on_line, stdout=stdout
+        )
+
+
 @dataclass
 class FakeRuns:
     """Runs in memory: each goes on until it is stopped, or ends at once with ``exit_code``."""
@@ -404,6 +430,10 @@ class FakeRuns:
     launches: list[Launch] = field(default_factory=list)
     states: dict[str, RunState] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
+    answer: Callable[[Sequence[str]], Completed] = lambda _: Completed(
+        exit_code=0, stdout="", stderr=""
+    )
+    """What programs print that are executed in them."""
 
     def refused_limits(self) -> tuple[str, ...]:
         return ()
@@ -459,7 +489,7 @@ class FakeRuns:
         assert connected in {False, True}
         if run not in self.states:
             raise NotFoundError(f"no run {run} is running", hint="See snapenv ps.")
-        return Completed(exit_code=0, stdout="", stderr="")
+        return self.answer(argv)
 
     def put(self, run: str, files: Mapping[str, bytes]) -> None:
         assert run in self.states or not files

@@ -58,7 +58,7 @@ def measure_frame(file: IO[bytes]) -> int:
 
 
 def _walk(file: IO[bytes], place: int) -> tuple[int, int]:
-    """Go from block to block; give where the last one ends, and how many there are."""
+    """Go from block to block; return where the last one ends, and how many there are."""
     blocks, last = 0, False
     while not last:
         file.seek(place)
@@ -111,7 +111,7 @@ class Unpacked:
             yield self.take(min(CHUNK_BYTES, size - start))
 
     def at_end(self) -> bool:
-        """Tell whether nothing is left.
+        """Return whether nothing is left.
 
         Raises:
             ValueError: It is damaged.

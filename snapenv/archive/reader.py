@@ -40,7 +40,7 @@ _MAX_KEPT_BYTES = 64 << 20  # of all documents together
 
 
 def check_archive(path: Path, task: Task) -> Archived:
-    """Read an archive from its first byte to its last, and give what it holds.
+    """Read an archive from its first byte to its last, and return what it holds.
 
     Raises:
         ArchiveError: It is damaged, or is none.

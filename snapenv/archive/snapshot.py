@@ -139,7 +139,7 @@ def write_snapshot_archive(path: Path, artifact: Artifact, *, tag: str, task: Ta
 
 
 def holds_snapshot(path: Path) -> bool:
-    """Tell whether a file is the archive of a snapshot alone; of a damaged one nothing is known."""
+    """Return whether a file is the archive of a snapshot alone; False for a damaged one."""
     try:
         with path.open("rb") as file:
             names = list[str]()

@@ -106,7 +106,7 @@ def write_members(path: Path, write: Callable[[Members], None], task: Task, *, t
 
 
 def _write_members(out: Members, export: Export, parts: Iterable[Part]) -> str:
-    """Write what an image has; give the digest of its config."""
+    """Write what an image has; return the digest of its config."""
     for name, content in sorted(export.files.items()):
         out.add(SNAPSHOT + name, content)
     config, layers = _write_layers(out, export, parts)
@@ -122,7 +122,7 @@ def _write_members(out: Members, export: Export, parts: Iterable[Part]) -> str:
 def _write_layers(
     out: Members, export: Export, parts: Iterable[Part]
 ) -> tuple[bytes, tuple[Layer, ...]]:
-    """Write the layers that are not left out; give the config, and all layers in their order."""
+    """Write the layers that are not left out; return the config, and all layers in their order."""
     config, sizes, diff_ids = b"", dict[str, int](), export.image.diff_ids
     for digest, size, chunks in parts:
         if digest not in diff_ids:
@@ -163,7 +163,7 @@ class Members:
         self.copy(name, len(content), iter((content,)))
 
     def copy(self, name: str, size: int, chunks: Iterator[bytes]) -> str:
-        """Write a file as it comes; give its digest.
+        """Write a file as it comes; return its digest.
 
         Raises:
             ValueError: It is not of this size.

@@ -135,7 +135,7 @@ def is_for_jetson(facts: Facts) -> bool:
 
 
 def family_of(ref: ImageRef, catalogue: Catalogue) -> BaseFamily | None:
-    """Tell what kind of base an image is by its name; None where this says nothing."""
+    """Return what kind of base an image is by its name; None where this says nothing."""
     path = f"/{ref.path}"
     if path.endswith("/nvidia/pytorch"):
         return "pytorch"
@@ -148,7 +148,7 @@ def family_of(ref: ImageRef, catalogue: Catalogue) -> BaseFamily | None:
 
 
 def rank_bases(facts: Facts, catalogue: Catalogue) -> Ranking:
-    """Put every image of the catalogue in order, and give the reason for each rank.
+    """Put every image of the catalogue in order, and return the reason for each rank.
 
     An environment that sees packages of an NVIDIA image stands on that very image, also where
     the catalogue does not know it. Any other brings its own torch and CUDA libraries and gets the
@@ -202,7 +202,7 @@ def rebase(
 
 
 def choose_site_packages(facts: Facts) -> tuple[SitePackages, str]:
-    """Tell whether packages of an NVIDIA image are seen, and why that is so."""
+    """Return whether packages of an NVIDIA image are seen, and why that is so."""
     packages = facts.environment.distributions
     from_base = [package.name for package in packages if package.origin == "base"]
     if from_base and "NVIDIA_PYTORCH_VERSION" in facts.image:

@@ -462,7 +462,7 @@ def _is_terminal() -> bool:
 
 
 def _may_read_stdin() -> bool:
-    """Tell whether stdin is there, and is no terminal that a job in the background may not read."""
+    """Return whether stdin can be read: a job in the background may not read a terminal."""
     try:
         os.fstat(0)
     except OSError:  # it is closed

@@ -104,7 +104,7 @@ _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give the exit code."""
+    """Run the command line and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     own = words[: words.index("--")] if "--" in words else words
     app = App(json=_answers_json(own) and ("--json" in own or _is_set("SNAPENV_JSON")))
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _end(error: SnapenvError, *, app: App, words: Sequence[str]) -> int:
-    """Explain an error, and give its exit code."""
+    """Explain an error, and return its exit code."""
     try:
         _explain(error, app=app, words=words)
     except WriteError as unwritten:  # the document that a program waits for
@@ -143,7 +143,7 @@ def _end(error: SnapenvError, *, app: App, words: Sequence[str]) -> int:
 
 
 def _answers_json(words: Sequence[str]) -> bool:
-    """Tell whether stdout is for an answer, and not for what a program writes."""
+    """Return whether stdout is for an answer, and not for what a program writes."""
     return typed_command(cli, words) not in HANDING_OVER
 
 

@@ -137,7 +137,7 @@ def _with_scheme(text: str) -> str:
 
 
 def _checked(text: str, scheme: str, port: int) -> tuple[str, bool]:
-    """Refuse what is no host and port; give the address, and whether a port is in it."""
+    """Refuse what is no host and port; return the address, and whether a port is in it."""
     try:
         parts = urlsplit(text)
         host, named = parts.hostname, parts.port

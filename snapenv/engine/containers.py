@@ -122,7 +122,7 @@ class ImageTarget(Struct, frozen=True, kw_only=True):
         files: Mapping[str, Content],
         environment: Mapping[str, str],
     ) -> Iterator[Frame]:
-        """Start a program in a container, and give what it prints.
+        """Start a program in a container, and return what it prints.
 
         An engine that may not raise a limit of its own, as inside of another container, keeps it.
         """

@@ -234,7 +234,7 @@ class DockerEngine:
         return ref.at(served)
 
     def build(self, context: BuildContext, task: Task) -> Image:
-        """Build and give the image, which has no name yet."""
+        """Build and return the image, which has no name yet."""
         from snapenv.engine.buildkit import IMAGE_ID, TRACE, Steps, parse_trace
 
         steps, image = Steps(task), None
@@ -255,7 +255,7 @@ class DockerEngine:
         return built
 
     def tag(self, image: Image, ref: ImageRef) -> None:
-        """Give a local image a name."""
+        """Name a local image."""
         with engine_errors():
             self.client.tag(image.id, ref.repository, ref.tag)
 

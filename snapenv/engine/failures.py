@@ -149,7 +149,7 @@ def engine_failure(text: str) -> EngineError | WriteError:
 
 
 def is_full(text: str) -> bool:
-    """Tell whether a text complains of a full disk."""
+    """Return whether a text complains of a full disk."""
     return "no space left on device" in text.lower() or "enospc" in text.lower()
 
 
@@ -190,12 +190,12 @@ def registry_failure(text: str, ref: ImageRef) -> SnapenvError:
 
 
 def is_passing(text: str) -> bool:
-    """Tell whether what an engine says of a registry may be over at the next try."""
+    """Return whether what an engine says of a registry may be over at the next try."""
     return _PASSING.search(text.lower()) is not None and not is_full(text)
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Tell whether no message arrived for too long; requests hides it while a body comes."""
+    """Return whether no message arrived for too long; requests hides it while a body comes."""
     timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError)
     return any(isinstance(cause, timeouts) for cause in (error, *error.args))
 

@@ -34,7 +34,7 @@ class FullDiskError(WriteError):
 
 
 def could_not_make(text: str) -> bool:
-    """Tell whether something new could not be made: there may be bytes, and no inodes."""
+    """Return whether something new could not be made: there may be bytes, and no inodes."""
     return _MAKES.search(text) is not None
 
 

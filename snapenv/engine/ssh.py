@@ -122,7 +122,7 @@ class _Program(Struct, frozen=True):
 
 
 def start_ssh(argv: tuple[str, ...]) -> tuple[_Program, socket.socket]:
-    """Start a program whose stdin and stdout are one end of a pair of sockets; give the other.
+    """Start a program whose stdin and stdout are one end of a pair of sockets; return the other.
 
     When all of our end is closed, it hears the end of its input, and ends.
 

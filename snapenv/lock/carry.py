@@ -301,7 +301,7 @@ def _pieces(file: CarriedFile) -> Iterable[bytes]:
 
 
 def _search(collected: Collected, services: Services) -> _Leaks:
-    """Look into the files that would travel, and give by part what looks like a secret."""
+    """Look into the files that would travel, and return by part what looks like a secret."""
     from snapenv.secrets.search import find_leaks
 
     single = {name: {name: file} for name, file in collected.files.items()}

@@ -163,7 +163,7 @@ def find_cause(
 
 
 def may_pass(error: BaseException, kinds: frozenset[Kind]) -> bool:
-    """Tell whether another try may succeed: the cause is one of ``kinds``, or is not known.
+    """Return whether another try may succeed: the cause is one of ``kinds``, or is not known.
 
     Where a proxy refuses to connect, its status decides.
     """
@@ -267,7 +267,7 @@ def _tunnel_status(chain: tuple[BaseException, ...]) -> str | None:
 def _proxy_cause(
     chain: tuple[BaseException, ...], kind: Kind | None, *, proxy: str, host: str
 ) -> Cause | None:
-    """Tell what a proxy has to do with it; None where the host itself failed, behind the proxy."""
+    """Return what a proxy has to do with it; None where the host behind it failed itself."""
     status = _tunnel_status(chain)
     names = {type(error).__name__ for error in chain}
     if status == _PROXY_LOGIN:

@@ -36,7 +36,7 @@ _NEVER = re.compile(
 def serve(
     hardware: Hardware, cuda: Pair, catalogue: Catalogue, *, branches: Sequence[int] = ()
 ) -> Service | None:
-    """Tell how the captured driver serves a CUDA; None without a driver, or where it is not told.
+    """Return how the captured driver serves a CUDA; None without a driver, or where it is not told.
 
     ``branches`` are older drivers that an image's own notes allow on data-centre GPUs.
     """

@@ -46,7 +46,7 @@ def is_built_for_jetson(architectures: Sequence[str]) -> bool:
 
 
 def cover(kernels: Kernels, gpu: Pair | None) -> Coverage | None:
-    """Tell whether code runs on a GPU of this compute capability, and by what; None is unknown."""
+    """Return whether code runs on a GPU of a compute capability, and by what; None is unknown."""
     if gpu is None:
         return None
     if kernels.at_least is not None and gpu >= kernels.at_least:
@@ -57,7 +57,7 @@ def cover(kernels: Kernels, gpu: Pair | None) -> Coverage | None:
 
 
 def cover_by_name(architectures: Sequence[str], gpu: Pair | None) -> Coverage | None:
-    """Tell the same of names such as ``sm_90a``; None also where no name can be read."""
+    """Return the same of names such as ``sm_90a``; None also where no name can be read."""
     codes = [match for name in architectures if (match := _ARCHITECTURE.fullmatch(name))]
     if not codes or gpu is None:
         return None
@@ -90,7 +90,7 @@ def cover_by_image(
 def cover_by_release(
     torch: str | None, cuda: str | None, gpu: Pair | None, catalogue: Catalogue
 ) -> Coverage | None:
-    """Tell whether the released torch of a version and a CUDA, for amd64, runs on a GPU.
+    """Return whether the released torch of a version and a CUDA, for amd64, runs on a GPU.
 
     None where no such release is known.
     """

@@ -85,7 +85,7 @@ def _finish(path: Path, mark: LockFile, undo: contextlib.ExitStack) -> None:
 
 
 def _make(path: Path) -> tuple[Path, ...]:
-    """Make a folder and those above it; give those that were not there, the topmost first."""
+    """Make a folder and those above it; return those that were not there, the topmost first."""
     try:
         missing = make_parents(path / UNFINISHED)
     except (FileExistsError, NotADirectoryError) as error:

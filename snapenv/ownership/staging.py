@@ -98,7 +98,7 @@ def _sync_name(path: Path) -> None:
 
 
 def make_parents(path: Path) -> tuple[Path, ...]:
-    """Make the folders that are to hold a path; give those that were not there, the topmost first.
+    """Make the folders to hold a path; return those that were not there, the topmost first.
 
     Where the process is killed, the next one removes those that are empty.
 

@@ -140,7 +140,7 @@ def check_cuda(case: Case) -> Iterator[Check]:
 
 
 def service(case: Case) -> Service | None:
-    """Tell how the driver serves the environment's CUDA; None where either is unknown."""
+    """Return how the driver serves the environment's CUDA; None where either is unknown."""
     if case.gpu_hardware is None or case.cuda is None:
         return None
     branches = case.needs.datacenter_branches

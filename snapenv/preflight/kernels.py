@@ -154,7 +154,7 @@ def check_jetson(case: Case) -> Iterator[Check]:
 
 
 def torch_coverage(case: Case, gpu: Gpu) -> Coverage | None:
-    """Tell whether torch runs on a GPU: as its files say, else as it was released.
+    """Return whether torch runs on a GPU: as its files say, else as it was released.
 
     None where neither is known.
     """

@@ -61,7 +61,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
 def needs_of_snapshot(
     snapshot: Snapshot, name: str, services: Services, *, image: Image | None, options: RunOptions
 ) -> Needs:
-    """Tell what a snapshot needs that ``image`` was built of, or that is to be built."""
+    """Return what a snapshot needs that ``image`` was built of, or that is to be built."""
     needs, catalogue = of_lock(snapshot.lock, name), load_catalogue()
     base = ImageRef.parse(snapshot.lock.base.image)
     if options.venv:
@@ -85,7 +85,7 @@ def needs_of_snapshot(
 def needs_of_archive(
     snapshot: Snapshot, file: Path, services: Services, *, options: RunOptions
 ) -> Needs:
-    """Tell what an archive needs that holds a snapshot; its layers are as large as it is."""
+    """Return what an archive needs that holds a snapshot; its layers are as large as it is."""
     needs, catalogue = of_lock(snapshot.lock, str(file)), load_catalogue()
     if options.venv:
         return for_device(needs, options.device, venv=True)
@@ -98,7 +98,7 @@ def needs_of_archive(
 def needs_of_local(
     image: Image, ref: ImageRef, snapshot: Snapshot | None, *, options: RunOptions
 ) -> Needs:
-    """Tell what a local image needs: by the snapshot in it, if it is one of snapenv's."""
+    """Return what a local image needs: by the snapshot in it, if it is one of snapenv's."""
     catalogue = load_catalogue()
     if snapshot:
         needs = of_image(of_lock(snapshot.lock, ref.tagged), image, ref, catalogue)
@@ -110,7 +110,7 @@ def needs_of_local(
 def needs_of_remote(
     image: RemoteImage, ref: ImageRef, services: Services, *, options: RunOptions
 ) -> Needs:
-    """Tell what an image in a registry needs, and which of its layers are not here."""
+    """Return what an image in a registry needs, and which of its layers are not here."""
     needs = of_labels(image, ref, load_catalogue())
     missing = missing_layers(image, relatives(image.labels, ref, services))
     return for_device(replace(needs, missing=missing), options.device, venv=options.venv)
@@ -176,7 +176,7 @@ def judge_remote(
     local_images: Sequence[Image],
     options: RunOptions,
 ) -> Fit:
-    """Tell whether this machine runs what lies in a registry, from its labels and facts alone.
+    """Return whether this machine runs what lies in a registry, from its labels and facts alone.
 
     A snapshot alone is to become a venv, or, where its packages are a base image's, an image.
     Without our label nothing is known.

@@ -190,7 +190,7 @@ class RegistryClient:
             return None
 
     def retag(self, ref: ImageRef, tag: str) -> None:
-        """Give what a name is one more tag in its repository."""
+        """Add one more tag to what a name is, in its repository."""
         repository = find_repository(ref)
         with _named(ref, repository):
             body, _ = self._manifest_bytes(repository, ref.digest or ref.tag or "latest")

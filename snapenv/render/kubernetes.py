@@ -295,5 +295,5 @@ def _claims(launch: Launch, *, own: str) -> tuple[_Claim, ...]:
 
 
 def _named_claim(launch: Launch) -> bool:
-    """Tell whether the user named a claim for the project."""
+    """Return whether the user named a claim for the project."""
     return any(mount.target == launch.folder for mount in launch.mounts)

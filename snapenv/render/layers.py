@@ -59,7 +59,7 @@ def layer_file(layer: Layer) -> str:
 
 
 def is_layer_file(name: str) -> bool:
-    """Tell whether a file of a snapshot is the lock file of a layer."""
+    """Return whether a file of a snapshot is the lock file of a layer."""
     is_of_conda = _CONDA_FILE.fullmatch(name) is not None
     return is_of_conda or name in {layer_file(layer) for layer in LAYERS}
 

@@ -217,7 +217,7 @@ def _refuse_leaks(image: Image, pinned: Snapshot, services: Services) -> None:
 
 
 def _pin_base(snapshot: Snapshot, options: BuildOptions, services: Services) -> Snapshot:
-    """Fetch the base that is asked for, and give the snapshot with its digest in the lock."""
+    """Fetch the base that is asked for, and return the snapshot with its digest in the lock."""
     lock, base = snapshot.lock, wanted_base(snapshot, options)
     engine = services.engine
     with services.progress.task(f"Base image {base.image}") as task:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def name_image(image: Image, ref: ImageRef, services: Services) -> None:
-    """Give a local image a name; the image that loses it gets ``REPOSITORY:replaced-ID`` first."""
+    """Name a local image; the image that loses it gets ``REPOSITORY:replaced-ID`` first."""
     before = services.engine.find(ref.tagged)
     if before and before.id != image.id:
         keep_named(before, ref, services)
@@ -22,5 +22,5 @@ def name_image(image: Image, ref: ImageRef, services: Services) -> None:
 
 
 def keep_named(image: Image, ref: ImageRef, services: Services) -> None:
-    """Give a local image that is about to lose a name another one: ``REPOSITORY:replaced-ID``."""
+    """Name a local image anew that is about to lose its name: ``REPOSITORY:replaced-ID``."""
     services.engine.tag(image, replace(ref, tag=kept_tag(image.id), digest=None))

@@ -57,7 +57,7 @@ def converse(
     sent: Iterable[bytes] = (),
     farewell_s: float = 0.0,
 ) -> int:
-    """Hear both streams to their ends, and give the exit code.
+    """Hear both streams to their ends, and return the exit code.
 
     ``on_bytes`` is given what stdout says, ``on_line`` each line of stderr with its line break,
     if it has one. ``sent`` is written to stdin, a piece at a time as it is taken; stdin stays open
@@ -121,7 +121,7 @@ def _read(key: selectors.SelectorKey) -> bytes:
 
 
 def _send(stdin: int, rest: memoryview, pieces: Iterator[bytes]) -> memoryview:
-    """Write what goes in, and give what is next; nothing where nobody reads any more."""
+    """Write what goes in, and return what is next; nothing where nobody reads any more."""
     try:
         rest = rest[os.write(stdin, rest) :]
     except BrokenPipeError:

@@ -86,7 +86,7 @@ def wake(path: Path) -> None:
 
 @contextlib.contextmanager
 def _watched(pid: int) -> Iterator[int]:
-    """Give a handle that is ready to be read once a process has ended; -1 where it has."""
+    """Return a handle that is ready to be read once a process has ended; -1 where it has."""
     try:
         handle = os.pidfd_open(pid)
     except OSError:

@@ -87,7 +87,7 @@ def _changed(training: Training, earlier: dict[str, Any], read: AskedFor) -> Tra
 
 
 def read_command(command: Sequence[str]) -> AskedFor:
-    """Tell the options of a command that are known from all its other words."""
+    """Return the options of a command that are known from all its other words."""
     rest: list[str] = []
     options: dict[str, Any] = {}
     words = list(command)

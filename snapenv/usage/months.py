@@ -13,7 +13,7 @@ def month_of(at_ms: int) -> str:
 
 
 def is_month(text: str) -> bool:
-    """Tell whether a text is a month, from the year 2000 on."""
+    """Return whether a text is a month, from the year 2000 on."""
     return re.fullmatch(r"2[0-9]{3}-(0[1-9]|1[0-2])", text) is not None
 
 

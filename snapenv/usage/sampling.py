@@ -244,7 +244,7 @@ def _grown(row: RunGpu, sample: _Seen, part_ms: int, share: float) -> RunGpu:
 
 
 def _loaded(row: RunGpu, rows: Iterable[RunGpu], load: Load) -> RunGpu:
-    """Give the row what the run's processes took that no row has yet."""
+    """Add to a row what the run's processes took that no row has yet."""
     counted_ms = sum(each.cpu_ms or 0 for each in rows)
     return replace(
         row,

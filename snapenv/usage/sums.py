@@ -356,7 +356,7 @@ def _failures(costs: MonthCosts, ofs: Sequence[_Of], month: str) -> tuple[Failur
 
 
 def _has_failed(of: _Of, month: str) -> bool:
-    """Tell whether a run ended badly in a month, and nobody asked it to end."""
+    """Return whether a run ended badly in a month, and nobody asked it to end."""
     if of.failure in _ASKED:
         return False
     if isinstance(of, UsageSum):

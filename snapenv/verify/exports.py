@@ -124,7 +124,7 @@ def _tolerance(name: ExportFormat) -> float:
 
 
 def _may_be_apart(export: Export, captured: Export | None) -> bool:
-    """Tell whether how far a format may be off is unknown, and no capture has been nearer."""
+    """Return whether how far a format may be off is unknown, and no capture has been nearer."""
     compared = export.error is None and not export.missing
     was_near = captured and not captured.is_apart and captured.device == export.device
     return compared and export.format in _UNMEASURED and not was_near

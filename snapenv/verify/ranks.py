@@ -239,7 +239,7 @@ def _no_losses(expected: Ranks | None, actual: Ranks) -> Check:
 
 
 def _same_gpus(expected: Ranks, actual: Ranks) -> bool:
-    """Tell whether speeds can be compared: on CPUs what else a machine does counts for more."""
+    """Return whether speeds can be compared: on CPUs what else a machine does counts for more."""
     return expected.devices == actual.devices and _CPU not in actual.devices
 
 

@@ -139,7 +139,7 @@ def _ask(
     request: Bases,
     services: Services,
 ) -> tuple[Mapping[str, _Answer], Mapping[str, _Answer]]:
-    """Ask the engine, and the registries for all at once; give what they say by tag and image."""
+    """Ask the engine, and the registries for all at once; return what they say by tag and image."""
     machine = facts.hardware.system.architecture
     refs = [_ref(image.reference, request) for image in images]
     refs += [_ref(base.image, request) for base in others]

@@ -73,7 +73,7 @@ def doctor(request: Doctor, services: Services) -> Outcome[DoctorResult]:
 def needs_of(
     source: Source, services: Services, *, host: Host, options: RunOptions, repository: str
 ) -> Needs:
-    """Tell what a source needs of a machine; no layer moves.
+    """Return what a source needs of a machine; no layer moves.
 
     Raises:
         NotFoundError: It is nowhere.

@@ -207,7 +207,7 @@ def _read(request: Restore, source: Source, services: Services) -> _Contents:
 def _preflight(
     request: Restore, contents: _Contents, host: Callable[[], Host], services: Services
 ) -> tuple[Check, ...]:
-    """Check this machine; give what is to be looked out for, and what is in the way."""
+    """Check this machine; return what is to be looked out for, and what is in the way."""
     needs = _needs(request, contents, host, services)
     return tuple(check for check in judge_host(host(), needs) if not check.ok)
 
@@ -215,7 +215,7 @@ def _preflight(
 def _needs(
     request: Restore, contents: _Contents, host: Callable[[], Host], services: Services
 ) -> Needs:
-    """Tell what is needed; the registry may answer the engine alone, which is to pull anyway."""
+    """Return what is needed; the registry may answer the engine alone, which is to pull anyway."""
     options = request.run_options
     if contents.snapshot and isinstance(contents.source, Archive):
         return needs_of_archive(contents.snapshot, contents.source.path, services, options=options)

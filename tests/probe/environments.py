@@ -20,20 +20,18 @@ import pytest
 import uv
 
 from snapenv.kept import Kept
-from snapenv.ports import Target
 from snapenv.probe.probe import probe
 from snapenv.targets.local import LocalTarget
 from snapenv.travel.pack import pack, pack_compiled
+from tests.fakes import ChangedFiles
 from tests.serving import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import BinaryIO
+    from collections.abc import Iterator, Mapping
 
     from snapenv.model.carried import Content
     from snapenv.model.facts import Facts
     from snapenv.model.python import Distribution, Files
-    from snapenv.ports import Completed
 
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 INSTALLERS = ("uv", "pip")
@@ -77,7 +75,9 @@ class Venv:
         run_uv("pip", "install", *copied, *offline, "--python", self.python, *what)
 
     def look(self) -> Facts:
-        return probe(_Compiled(LocalTarget(self.python)))
+        return probe(
+            ChangedFiles(LocalTarget(self.python), functools.partial(_with_bytecode, self.python))
+        )
 
     def find(self, name: str) -> Distribution:
         """Look, and give one distribution."""
@@ -86,34 +86,13 @@ class Venv:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """A target to which the probe comes with its bytecode, as it does where its answers are kept.
+def _with_bytecode(python: str, files: Mapping[str, Content]) -> Mapping[str, Content]:
+    """Send the probe with its bytecode, as it is where its answers are kept.
 
     Compiling it takes longer than what it does in a small environment.
     """
-
-    target: Target
-
-    @property
-    def python(self) -> str:
-        return self.target.python
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        files: Mapping[str, Content] | None = None,
-        environment: Mapping[str, str] | None = None,
-        on_line: Callable[[str], None] | None = None,
-        stdout: BinaryIO | None = None,
-    ) -> Completed:
-        compiled = _compiled(Path(self.python).resolve())
-        probe, sent = pack("snapenv_probe"), dict(files or {})
-        sent = {name: compiled if it == probe else it for name, it in sent.items()}
-        return self.target.run(
-            argv, files=sent, environment=environment, on_line=on_line, stdout=stdout
-        )
+    compiled, probe = _compiled(Path(python).resolve()), pack("snapenv_probe")
+    return {name: compiled if it == probe else it for name, it in files.items()}
 
 
 @functools.cache

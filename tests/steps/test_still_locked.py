@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +19,6 @@ from tests.samples import TAG, sample_distribution, sample_environment, sample_s
 from tests.workflows.services import BASE, LOCK, EngineWithBase, services, target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from snapenv.model.launch import Place
@@ -55,22 +53,6 @@ def record(place: Place, ref: str = TAG) -> RunRecord:
 
 
 IMAGE = record(InImage(id=BASE.id, name=TAG))
-
-
-@dataclass
-class AnsweringRuns(FakeRuns):
-    said: Completed = YES
-
-    def execute(
-        self,
-        run: str,
-        argv: Sequence[str],
-        *,
-        environment: Mapping[str, str] | None = None,
-        connected: bool = False,
-    ) -> Completed:
-        super().execute(run, argv, environment=environment, connected=connected)
-        return self.said
 
 
 def with_image(said: Completed | None, tmp_path: Path) -> tuple[Services, FakeTarget]:
@@ -132,10 +114,10 @@ def test_strict_says_why_it_cannot_be_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("said", "told"), [(YES, ()), (NO, (OTHER,)), (OLDER, ())])
 def test_a_container_that_runs_is_asked_each_time(said: Completed, told: tuple[str, ...]) -> None:
-    runs = AnsweringRuns(said=said, states={"r": RunState(run="r", status="running")})
+    runs = FakeRuns(answer=lambda _: said, states={"r": RunState(run="r", status="running")})
 
     assert check_running(IMAGE, runs, strict=False) == told
-    runs.said = NO
+    runs.answer = lambda _: NO
     with pytest.raises(NotAsLockedError):
         check_running(IMAGE, runs, strict=True)
 

@@ -13,15 +13,12 @@ import os
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 import uv
 
 from snapenv.index.wheels import IndexWheels
-from snapenv.ports import Target
 from snapenv.probe.probe import probe
 from snapenv.steps.prove import prove
 from snapenv.steps.runnable import Runnable
@@ -29,21 +26,20 @@ from snapenv.targets.local import LocalTarget
 from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
 from snapenv.verify.libraries import compare_libraries
 from snapenv.verify.smoke_train import smoke_train
+from tests.fakes import ChangedFiles
 from tests.probe.environments import compile_library
 from tests.samples import sample_lock
 from tests.verify.told import Told
 from tests.workflows.services import services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
-    from typing import BinaryIO
 
-    from snapenv.model.carried import Content
     from snapenv.model.facts import Facts
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.model.outcome import Check
-    from snapenv.ports import Completed
+    from snapenv.ports import Target
 
 pytestmark = pytest.mark.exact
 
@@ -66,32 +62,6 @@ def facts(exact_python: Path) -> Facts:
 
 def runnable(python: str) -> Runnable:
     return Runnable(target=LocalTarget(python), device="cpu", name="what came back")
-
-
-@dataclass(frozen=True)
-class Changed:
-    """A target on which one file of the smoke-train says something else."""
-
-    target: Target
-    change: Callable[[bytes], bytes]
-
-    @property
-    def python(self) -> str:
-        return self.target.python
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        files: Mapping[str, Content] | None = None,
-        environment: Mapping[str, str] | None = None,
-        on_line: Callable[[str], None] | None = None,
-        stdout: BinaryIO | None = None,
-    ) -> Completed:
-        changed = {name: self.change(bytes(content)) for name, content in (files or {}).items()}
-        return self.target.run(
-            argv, files=changed, environment=environment, on_line=on_line, stdout=stdout
-        )
 
 
 def train(target: Target) -> Fingerprint:
@@ -212,7 +182,11 @@ def test_another_number_of_threads_is_named(trained: Fingerprint, exact_python: 
     def two(program: bytes) -> bytes:
         return repack(program, "snapenv_train/surroundings.py", b"THREADS = 1\n", b"THREADS = 2\n")
 
-    actual = train(Changed(LocalTarget(str(exact_python)), two))
+    target = ChangedFiles(
+        LocalTarget(str(exact_python)),
+        lambda files: {name: two(bytes(content)) for name, content in files.items()},
+    )
+    actual = train(target)
 
     check = judge_losses(trained, actual)
     assert (check.ok, check.part) == (False, "environment")

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +22,7 @@ from tests.fakes import FakeRuns, FakeTarget
 from tests.workflows.services import NAME, EngineWithBase, services
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from snapenv.ports import Services
@@ -45,31 +44,19 @@ READY: dict[str, object] = {
 NO_SETTINGS = Completed(exit_code=0, stdout="snapenv-settings null\n", stderr="")
 
 
-@dataclass
-class AnsweringRuns(FakeRuns):
-    """Its workspaces answer what is said."""
-
-    said: Mapping[str, object] = field(default_factory=lambda: READY)
-
-    def execute(
-        self,
-        run: str,
-        argv: Sequence[str],
-        *,
-        environment: Mapping[str, str] | None = None,
-        connected: bool = False,
-    ) -> Completed:
-        done = super().execute(run, argv, environment=environment, connected=connected)
-        return replace(done, stdout=f"snapenv-workspace: {json.dumps(self.said)}\n")
+def answering(document: Mapping[str, object]) -> Callable[[Sequence[str]], Completed]:
+    """Return what workspaces answer."""
+    line = f"snapenv-workspace: {json.dumps(document)}\n"
+    return lambda _: Completed(exit_code=0, stdout=line, stderr="")
 
 
 @pytest.fixture
-def runs() -> AnsweringRuns:
-    return AnsweringRuns()
+def runs() -> FakeRuns:
+    return FakeRuns(answer=answering(READY))
 
 
 @pytest.fixture
-def there(runs: AnsweringRuns, tmp_path: Path) -> Services:
+def there(runs: FakeRuns, tmp_path: Path) -> Services:
     """An environment that was restored, and the image of its workspace."""
     engine = EngineWithBase(inside=FakeTarget(answers={"/env/bin/python": NO_SETTINGS}))
     engine.images[NAME] = engine.images[ENVIRONMENT.id] = ENVIRONMENT
@@ -97,7 +84,7 @@ def refuse(question: str) -> bool:
 
 
 def test_a_workspace_runs_in_its_own_image_and_tells_its_addresses(
-    there: Services, runs: AnsweringRuns, tmp_path: Path
+    there: Services, runs: FakeRuns, tmp_path: Path
 ) -> None:
     result = up(request(tmp_path), there, refuse).result
 
@@ -111,7 +98,7 @@ def test_a_workspace_runs_in_its_own_image_and_tells_its_addresses(
 
 
 def test_a_second_up_only_tells_the_addresses_again(
-    there: Services, runs: AnsweringRuns, tmp_path: Path
+    there: Services, runs: FakeRuns, tmp_path: Path
 ) -> None:
     first = up(request(tmp_path), there, refuse).result
 
@@ -122,9 +109,7 @@ def test_a_second_up_only_tells_the_addresses_again(
     assert "runs without ssh" in second.warnings[0]
 
 
-def test_what_has_ended_is_started_anew(
-    there: Services, runs: AnsweringRuns, tmp_path: Path
-) -> None:
+def test_what_has_ended_is_started_anew(there: Services, runs: FakeRuns, tmp_path: Path) -> None:
     up(request(tmp_path), there, refuse)
     runs.signal("w", 9)
 
@@ -147,9 +132,9 @@ def test_a_name_that_is_taken_is_not_taken_away(there: Services, tmp_path: Path)
 
 
 def test_nothing_is_left_of_what_does_not_answer(
-    there: Services, runs: AnsweringRuns, tmp_path: Path
+    there: Services, runs: FakeRuns, tmp_path: Path
 ) -> None:
-    runs.said = {**READY, "waiting": ["jupyter"]}
+    runs.answer = answering({**READY, "waiting": ["jupyter"]})
 
     with pytest.raises(StartError) as failure:
         up(request(tmp_path), there, refuse)
@@ -161,7 +146,7 @@ def test_nothing_is_left_of_what_does_not_answer(
 
 
 def test_root_is_taken_for_the_owner_of_the_folder_or_refused(
-    there: Services, runs: AnsweringRuns, tmp_path: Path
+    there: Services, runs: FakeRuns, tmp_path: Path
 ) -> None:
     if os.getuid():
         pytest.skip("only root may be asked")
@@ -178,7 +163,7 @@ def test_root_is_taken_for_the_owner_of_the_folder_or_refused(
     assert (user.uid, user.gid) == (4242, 4243)
 
 
-def test_a_dry_run_starts_nothing(there: Services, runs: AnsweringRuns, tmp_path: Path) -> None:
+def test_a_dry_run_starts_nothing(there: Services, runs: FakeRuns, tmp_path: Path) -> None:
     result = up(request(tmp_path, dry_run=True), there, refuse).result
 
     assert result.command is not None
@@ -187,7 +172,7 @@ def test_a_dry_run_starts_nothing(there: Services, runs: AnsweringRuns, tmp_path
 
 
 def test_down_takes_away_the_workspace_and_what_is_known_of_it(
-    there: Services, runs: AnsweringRuns, tmp_path: Path
+    there: Services, runs: FakeRuns, tmp_path: Path
 ) -> None:
     up(request(tmp_path), there, refuse)
 
@@ -208,7 +193,7 @@ def test_a_workspace_is_called_as_its_folder(tmp_path: Path) -> None:
 
 
 def test_of_an_engine_elsewhere_the_addresses_are_too(
-    there: Services, runs: AnsweringRuns, tmp_path: Path
+    there: Services, runs: FakeRuns, tmp_path: Path
 ) -> None:
     up(request(tmp_path), there, refuse)
     engine = there.engine
@@ -229,7 +214,7 @@ def counted(state: Path) -> list[tuple[str, int | None, str | None]]:
 
 
 def test_a_workspace_is_counted_until_it_is_down(
-    there: Services, runs: AnsweringRuns, tmp_path: Path
+    there: Services, runs: FakeRuns, tmp_path: Path
 ) -> None:
     up(request(tmp_path), there, refuse)
     begun = counted(tmp_path / "state")
@@ -251,9 +236,9 @@ def test_a_workspace_is_counted_until_it_is_down(
 
 
 def test_a_workspace_that_does_not_answer_is_counted_as_a_failure(
-    there: Services, runs: AnsweringRuns, tmp_path: Path
+    there: Services, runs: FakeRuns, tmp_path: Path
 ) -> None:
-    runs.said = {**READY, "waiting": ["jupyter"]}
+    runs.answer = answering({**READY, "waiting": ["jupyter"]})
 
     with pytest.raises(StartError):
         up(request(tmp_path), there, refuse)

@@ -34,7 +34,7 @@ _AUGMENTATION = ("mosaic", "hsv_h", "hsv_s", "hsv_v", "translate", "scale", "fli
 
 
 def main() -> int:
-    """Measure what the one argument says, in JSON; give the exit code."""
+    """Measure what the one argument says, in JSON; return the exit code."""
     began = time.time()
     options = json.loads(sys.argv[1])
     answer = claim_stdout()
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def measure(options: dict[str, Any], folder: Path, began: float) -> dict[str, object]:
-    """Train, and give what snapenv reads as ``Measured``.
+    """Train, and return what snapenv reads as ``Measured``.
 
     Raises:
         SmokeError: A reason that snapenv knows to explain.

@@ -34,7 +34,7 @@ _LAYER = "layer"  # a folder
 
 
 def main() -> int:
-    """Try what the one argument says, in JSON; give the exit code."""
+    """Try what the one argument says, in JSON; return the exit code."""
     options = json.loads(sys.argv[1])
     answer = claim_stdout()
     try:

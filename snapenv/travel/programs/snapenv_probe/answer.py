@@ -30,7 +30,7 @@ SCHEMA = 1
 
 
 def document() -> str:
-    """Look at the environment that runs this, and give its facts as JSON."""
+    """Look at the environment that runs this, and return its facts as JSON."""
     # A child is forked before the first thread is there; it works while files are looked at.
     hardware = nvidia_driver.Driver()
     path = import_path.folders()

@@ -44,7 +44,7 @@ def _is_of_python(place: str) -> bool:
 
 
 def _splits(place: str) -> Iterator[tuple[str, str]]:
-    """Give each folder above a path, with the name of what is in it on the way."""
+    """Yield each folder above a path, with the name of what is in it on the way."""
     above, name = os.path.split(place)
     while name:
         yield above, name

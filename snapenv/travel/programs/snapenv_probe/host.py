@@ -38,7 +38,7 @@ _NAME = re.compile(r"( *)name:[ \t]*(.*?)[ \t]*(?:[ \t]#.*)?")
 
 
 def document(root: str) -> str:
-    """Look at the machine and give ``hardware``, ``gpu_states`` and ``plumbing`` as JSON.
+    """Look at the machine and return ``hardware``, ``gpu_states`` and ``plumbing`` as JSON.
 
     Files of the plumbing are looked for below ``root``, which is ``/`` but in tests.
     """

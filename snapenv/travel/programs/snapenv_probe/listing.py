@@ -96,7 +96,7 @@ def _take(folders: list[str], queue: int) -> Listed:
 
 
 def _start(folders: list[str], queue: int) -> tuple[int, int] | None:
-    """Start a process that takes folders, and give it with the pipe that it answers by."""
+    """Start a process that takes folders, and return it with the pipe that it answers by."""
     answer, write = os.pipe()
     try:
         process = os.fork()
@@ -124,7 +124,7 @@ def _finish(process: int, answer: int) -> Listed:
 
 
 def _list(folder: str) -> tuple[Listing, list[str]]:
-    """List one folder, and give the folders in it."""
+    """List one folder, and return the folders in it."""
     entries: list[Any] = []
     try:
         folders = read_folder(folder, entries)
@@ -134,7 +134,7 @@ def _list(folder: str) -> tuple[Listing, list[str]]:
 
 
 def read_folder(folder: str, files: list[Any]) -> list[str]:
-    """Add the files of one folder, each name followed by its status, and give the folders in it.
+    """Add the files of one folder, each name followed by its status, and return the folders in it.
 
     What Python compiles by itself is left out.
 

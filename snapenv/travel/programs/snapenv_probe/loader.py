@@ -120,7 +120,7 @@ def _spellings(path: str) -> set[str]:
 
 
 def _lists() -> Iterator[tuple[str, bytes]]:
-    """Give each package's name with its list of files; ``libgl1:amd64.list`` is of libgl1."""
+    """Yield each package's name with its list of files; ``libgl1:amd64.list`` is of libgl1."""
     if not os.path.isdir(_LISTS):  # noqa: PTH112
         return
     for name in sorted(os.listdir(_LISTS)):

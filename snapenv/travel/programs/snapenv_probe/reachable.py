@@ -106,7 +106,7 @@ class _Walk:
         return place in self.roots and place not in self.causes.get("PYTHONPATH", ())
 
     def _bring(self, place: str) -> str | None:
-        """Let a place travel, and give where it will be; None where it offers nothing.
+        """Let a place travel, and return where it will be; None where it offers nothing.
 
         Raises:
             CannotTravel: It is another system's, or holds too much.
@@ -307,7 +307,7 @@ def _path_files() -> Iterator[str]:
 
 
 def _linked_folders(tree: Tree, walk: _Walk) -> Iterator[tuple[str, str]]:
-    """Give each link to a folder outside, with its path from site-packages.
+    """Yield each link to a folder outside, with its path from site-packages.
 
     One that RECORD names is followed with its distribution.
     """

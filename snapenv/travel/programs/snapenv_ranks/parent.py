@@ -1,4 +1,4 @@
-"""Start one process a device, watch how far each is, and give one answer for all.
+"""Start one process a device, watch how far each is, and return one answer for all.
 
 Runs on the environment's own Python, from 3.8 on, in an empty working folder. stdout holds the
 answer alone. A launcher of torch would do the same, but blames whoever ends first, which is the
@@ -32,7 +32,7 @@ _ANSWER = "answer.json"
 
 
 def main() -> int:
-    """Be the parent, or with ``--rank`` one of its ranks; give the exit code.
+    """Be the parent, or with ``--rank`` one of its ranks; return the exit code.
 
     ``--devices`` is ``cuda`` for all that torch sees, or one word a process: ``cpu,cpu``.
     """
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def _run(devices: str, limit_s: float, folder: Path) -> dict[str, object]:
-    """Give what snapenv reads as ``RanksAnswer``."""
+    """Return what snapenv reads as ``RanksAnswer``."""
     surroundings.keep_inside(folder)
     surroundings.let_torch_decide()
     devices_there = _count(devices)

@@ -79,7 +79,7 @@ def checksum(network: Any) -> str:  # noqa: ANN401
 
 
 def _step(group: Group, network: Any, model: Any, optimizer: Any, step: int) -> float:  # noqa: ANN401
-    """Do one step, and give this rank's own loss."""
+    """Do one step, and return this rank's own loss."""
     group.marks.pass_(f"step {step}: images")
     batch = _batch(group, step)
     group.marks.pass_(f"step {step}: wait for all")  # to agree on the order of gradients

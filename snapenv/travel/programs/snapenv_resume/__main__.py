@@ -35,7 +35,7 @@ _INTERRUPTED = 130
 
 
 def main() -> int:
-    """Prepare the checkpoint, train on, and give the exit code."""
+    """Prepare the checkpoint, train on, and return the exit code."""
     parser = argparse.ArgumentParser(prog="snapenv_resume")
     parser.add_argument("save_dir", type=Path, help="the training's folder, with weights/ in it")
     parser.add_argument("--moved", nargs=2, action="append", default=[], metavar=("FROM", "TO"))

@@ -59,7 +59,7 @@ class Watch:
         self._thread.start()
 
     def stop(self, *, images: int, seconds: float) -> dict[str, object]:
-        """End the thread; give what was seen, by the names of snapenv's ``Speed``.
+        """End the thread; return what was seen, by the names of snapenv's ``Speed``.
 
         ``images`` were trained on in ``seconds`` since the start.
         """

@@ -69,7 +69,7 @@ def draw_image(number: int) -> tuple[bytes, bytes]:
 
 
 def _draw_box(pixels: bytearray, numbers: bytes) -> str:
-    """Fill one box with its own colour and give its label; sides are 24 to 31 or 32 to 47."""
+    """Fill one box with its own colour and return its label; sides are 24 to 31 or 32 to 47."""
     kind = numbers[0] % len(CLASSES)
     width, height = (24 + 8 * kind + number % (8 + 8 * kind) for number in numbers[1:3])
     left, top = numbers[3] % (SIDE - width), numbers[4] % (SIDE - height)

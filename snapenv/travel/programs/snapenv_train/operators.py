@@ -39,7 +39,7 @@ class _Trial(NamedTuple):
 
 
 def fingerprint_operators(device: str) -> list[dict[str, object]]:
-    """Run every operation on ``cpu`` or ``cuda``; give each as snapenv's ``Operator``.
+    """Run every operation on ``cpu`` or ``cuda``; return each as snapenv's ``Operator``.
 
     One that fails says why, and the next is run.
     """

@@ -24,7 +24,7 @@ _PREFIX = "snapenv-smoke-train: "
 
 
 def main() -> int:
-    """Run the smoke-train and give the exit code."""
+    """Run the smoke-train and return the exit code."""
     parser = argparse.ArgumentParser(prog="snapenv_train")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     wanted = parser.parse_args().device
@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def smoke_train(wanted: str, folder: Path) -> dict[str, object]:
-    """Train on a device in a folder; give the fingerprint as snapenv reads it.
+    """Train on a device in a folder; return the fingerprint as snapenv reads it.
 
     Raises:
         SmokeError: A reason that snapenv knows to explain.
