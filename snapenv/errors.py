@@ -27,6 +27,7 @@
     ├── UsageSourceError          4   what usage is imported from does not answer, or refuses
     ├── BenchError                4   a training that was to be measured did not train
     ├── ExportError               4   an export of a model could not be tried, or is no baseline
+    ├── SigstoreError             4   there is no identity to sign with, or Sigstore does not answer
     ├── WriteError                4   the disk is full, or the place cannot be written
     ├── LockError                 5   something in the environment cannot be locked
     ├── LeakError                 5   something that would leave this machine holds a secret
@@ -187,6 +188,11 @@ class BenchError(SnapenvError):
 class ExportError(SnapenvError):
     exit_code = 4
     slug = "export"
+
+
+class SigstoreError(SnapenvError):
+    exit_code = 4
+    slug = "sigstore"
 
 
 class WriteError(SnapenvError):

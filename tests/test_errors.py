@@ -23,6 +23,7 @@ CODES = {
             "smoke-train",
             "bench",
             "export",
+            "sigstore",
             "team-ledger",
             "usage-source",
             "write",

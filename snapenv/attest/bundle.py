@@ -27,7 +27,7 @@ class _Hint(Struct, frozen=True, kw_only=True):
 
 
 class _Material(Struct, frozen=True, kw_only=True, rename="camel"):
-    public_key: _Hint
+    public_key: _Hint | None = None  # of one without keys there is a certificate
 
 
 class _Signature(Struct, frozen=True, kw_only=True):

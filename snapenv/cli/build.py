@@ -16,6 +16,7 @@ from snapenv.cli.options import (
     mirror_option,
     repository_option,
     sign_key_option,
+    sign_option,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     help="Compress new layers with this; zstd is smaller, and needs Docker 23 or newer to pull.",
 )
 @sign_key_option
+@sign_option
 @json_option
 @click.pass_obj
 def build(
@@ -74,6 +76,7 @@ def build(
     replace: bool,
     compression: Compression,
     sign_key: Path | None,
+    sign: bool,
 ) -> None:
     """Build the image of SNAPSHOT, and tag it.
 
@@ -92,5 +95,6 @@ def build(
         replace=replace,
         compression=compression,
         sign_key=sign_key,
+        sign=sign,
     )
     app.run(lambda services: run(snapshot, request, services))

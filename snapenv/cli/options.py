@@ -190,6 +190,14 @@ sign_key_option = option(
     help="Sign what is attached with this private key; its password is SNAPENV_SIGN_PASSWORD.",
 )
 
+sign_option = option(
+    "--sign",
+    is_flag=True,
+    envvar="SNAPENV_SIGN",
+    group="Attestation",
+    help="Sign what is attached with the identity that a CI gives this machine, by Sigstore.",
+)
+
 rehash_option = option(
     "--rehash",
     is_flag=True,

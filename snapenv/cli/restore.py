@@ -72,6 +72,20 @@ if TYPE_CHECKING:
     group="Attestation",
     help="With --require-verified: count only what this public key has signed.",
 )
+@option(
+    "--verify-identity",
+    metavar="NAME",
+    envvar="SNAPENV_VERIFY_IDENTITY",
+    group="Attestation",
+    help="With --require-verified: count only what was signed by this identity of --verify-issuer.",
+)
+@option(
+    "--verify-issuer",
+    metavar="URL",
+    envvar="SNAPENV_VERIFY_ISSUER",
+    group="Attestation",
+    help="Set who vouches for --verify-identity, such as https://gitlab.com.",
+)
 @rehash_option
 @report_option
 @json_option
@@ -93,6 +107,8 @@ def restore(
     preflight: bool,
     require_verified: bool,
     verify_key: Path | None,
+    verify_identity: str | None,
+    verify_issuer: str | None,
 ) -> None:
     """Restore REF, and prove that it matches the capture.
 
@@ -100,9 +116,14 @@ def restore(
     folder. Exits with 1 if this machine cannot run it, in which case nothing is fetched, or if
     the result does not match the capture.
     """
-    if verify_key and not require_verified:
-        raise click.UsageError("--verify-key is of use with --require-verified alone")
+    if (verify_key or verify_identity or verify_issuer) and not require_verified:
+        raise click.UsageError("who has signed is asked with --require-verified alone")
+    if bool(verify_identity) != bool(verify_issuer):
+        raise click.UsageError("--verify-identity and --verify-issuer belong together")
+    if verify_key and verify_identity:
+        raise click.UsageError("--verify-key and --verify-identity cannot be used together")
 
+    from snapenv.model.attachment import TrustedSigner
     from snapenv.workflows.restore import Restore
     from snapenv.workflows.restore import restore as run
 
@@ -120,6 +141,6 @@ def restore(
         report=report,
         preflight=preflight,
         require_verified=require_verified,
-        verify_key=verify_key,
+        signer=TrustedSigner(key=verify_key, identity=verify_identity, issuer=verify_issuer),
     )
     app.run(lambda services: run(request, services))

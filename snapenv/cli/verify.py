@@ -19,6 +19,7 @@ from snapenv.cli.options import (
     report_option,
     repository_option,
     sign_key_option,
+    sign_option,
     smoke_option,
 )
 
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     help="Attach the result to the image in its registry.",
 )
 @sign_key_option
+@sign_option
 @json_option
 @click.pass_obj
 def verify(
@@ -82,6 +84,7 @@ def verify(
     report: Path | None,
     attest: bool,
     sign_key: Path | None,
+    sign: bool,
     **declared: Any,  # noqa: ANN401 - as of DeclaredOptions
 ) -> None:
     """Prove that what is restored already matches the capture.
@@ -106,6 +109,7 @@ def verify(
         report=report,
         attest=attest,
         sign_key=sign_key,
+        sign=sign,
         declared=DeclaredOptions(**declared),
     )
     app.run(lambda services: run(request, services))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from msgspec import Struct, field
 
@@ -45,6 +46,19 @@ class Attachment(Struct, frozen=True, kw_only=True):
     file: str  # what it is called once it is downloaded: "sbom.cdx.json"
     content: bytes
     annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+class TrustedSigner(Struct, frozen=True, kw_only=True):
+    """Whose signature counts: that of a key, or of an identity; of nobody, all statements count."""
+
+    key: Path | None = None  # a public one
+    identity: str | None = None  # as a certificate of Sigstore names it
+    issuer: str | None = None  # the URL of who vouches for it
+
+    @property
+    def name(self) -> str | None:
+        """Who that is, for people."""
+        return str(self.key) if self.key else self.identity
 
 
 def attachment_artifact(attachment: Attachment, subject: Descriptor) -> Artifact:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from snapenv import __version__
 from snapenv.attest.bundle import read_bundle
@@ -37,6 +37,7 @@ from snapenv.model.attachment import (
     STATEMENT_TYPE,
     VERIFICATION,
     Attachment,
+    TrustedSigner,
 )
 from snapenv.model.image import ImageRef
 from snapenv.model.results import Attached
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from snapenv.attest.keyless import KeylessSigner, KeylessVerifier
     from snapenv.attest.signing import Signer, Verifier
     from snapenv.model.exports import ExportFormat
     from snapenv.model.image import Image
@@ -55,30 +57,47 @@ if TYPE_CHECKING:
     from snapenv.ports import Services
     from snapenv.steps.prove import Proved
 
+    StatementSigner = Signer | KeylessSigner
+    StatementVerifier = Verifier | KeylessVerifier
+
 PASSWORD_VARIABLE = "SNAPENV_SIGN_PASSWORD"  # noqa: S105 - the name of a variable
 
 _MOST_BYTES = 1 << 20  # of a statement that anybody may have attached
 _MOST_STATEMENTS = 50  # that are read, the last ones first
+_EXTRAS = {"cryptography": "sign", "sigstore": "sigstore"}
 _FILES = {PROVENANCE: "provenance.json", VERIFICATION: "verification.json"}
 
 
-def read_sign_key(path: Path | None) -> Signer | None:
-    """Read the key that statements are signed with; None where they are not.
+def read_signer(key: Path | None, *, keyless: bool) -> StatementSigner | None:
+    """Return what signs statements: a private key, or this machine's identity; None for nothing.
 
     Raises:
-        KeyFileError: It cannot be used.
-        UsageError: What signs is not installed.
+        KeyFileError: The key cannot be used.
+        SigstoreError: There is no identity, or Sigstore's keys cannot be had.
+        UsageError: What signs is not installed, or both are asked for.
     """
-    if path is None:
-        return None
-    _require_cryptography()
-    from snapenv.attest.signing import read_signer
+    if key and keyless:
+        raise UsageError("--sign and --sign-key are two ways to sign", hint="Leave one out.")
+    if keyless:
+        _require("sigstore", "an identity")
+        from snapenv.attest.keyless import public_signer
 
-    return read_signer(path, os.environ.get(PASSWORD_VARIABLE))
+        return public_signer()
+    if key is None:
+        return None
+    _require("cryptography", "a key")
+    from snapenv.attest.signing import read_signer as read_key
+
+    return read_key(key, os.environ.get(PASSWORD_VARIABLE))
 
 
 def attach_build(
-    ref: ImageRef, image: Image, snapshot: Snapshot, services: Services, *, signer: Signer | None
+    ref: ImageRef,
+    image: Image,
+    snapshot: Snapshot,
+    services: Services,
+    *,
+    signer: StatementSigner | None,
 ) -> tuple[tuple[Attached, ...], tuple[str, ...]]:
     """Attach to an image that was pushed what is in it, and what made it; with warnings.
 
@@ -121,7 +140,7 @@ def _carried_sboms(
 
 
 def attach_proof(
-    ref: ImageRef, verification: Verification, services: Services, *, signer: Signer | None
+    ref: ImageRef, verification: Verification, services: Services, *, signer: StatementSigner | None
 ) -> Attached:
     """Attach to an image in a registry that it was verified; ``ref`` has the digest.
 
@@ -188,13 +207,13 @@ def require_verified(
     snapshot: str,
     services: Services,
     *,
-    key: Path | None,
+    signer: TrustedSigner,
     exports: Sequence[ExportFormat] = (),
 ) -> Verification:
     """Return the last verification of an image in a registry that passed with a smoke-train.
 
-    ``ref`` has the digest, ``snapshot`` is that of the image's label. With a public ``key``, only
-    what it has signed counts; else anybody who may push can have written it. All of ``exports``
+    ``ref`` has the digest, ``snapshot`` is that of the image's label. Only what ``signer`` has
+    signed counts; of nobody, anybody who may push can have written it. All of ``exports``
     must have been tried, and have passed.
 
     Raises:
@@ -203,7 +222,7 @@ def require_verified(
         RegistryError: The registry does not answer.
         UsageError: What checks signatures is not installed.
     """
-    verifier = _verifier(key)
+    verifier = _verifier(signer)
     with services.progress.task(f"Reading what is attached to {ref.tagged}"):
         verifications = [
             verification
@@ -218,14 +237,15 @@ def require_verified(
     ]
     if good:
         return max(good, key=lambda each: each.date)
-    signed = f" that {key} has signed" if key else ""
+    signed = f" that {signer.name} has signed" if signer.name else ""
+    words = " --sign-key FILE" if signer.key else " --sign" if signer.identity else ""
     exported = f" with exports to {', '.join(exports)}" if exports else ""
     raise NotVerifiedError(
         f"{ref} has no verification{signed} that passed{exported}"
         + (f": {len(verifications)} did not" if verifications else ""),
         hint="Where it was verified: snapenv verify REF --attest"
         + (f" --exports {','.join(exports)}" if exports else "")
-        + (" --sign-key FILE" if key else ""),
+        + words,
     )
 
 
@@ -241,7 +261,7 @@ def attached(entry: Descriptor) -> Attached:
     )
 
 
-def _statement(statement: bytes, predicate: str, signer: Signer | None) -> Attachment:
+def _statement(statement: bytes, predicate: str, signer: StatementSigner | None) -> Attachment:
     file = _FILES[predicate]
     if signer is None:
         return Attachment(
@@ -270,7 +290,7 @@ def _statements(ref: ImageRef, services: Services) -> list[Descriptor]:
 
 
 def _read(
-    ref: ImageRef, entry: Descriptor, verifier: Verifier | None, services: Services
+    ref: ImageRef, entry: Descriptor, verifier: StatementVerifier | None, services: Services
 ) -> Verification | None:
     """Read a verification; None where it is none, or not signed by the key that counts."""
     document = services.registry.read_attachment(ref, entry)
@@ -284,18 +304,23 @@ def _read(
     return read_verification(statement, digest=str(ref.digest)) if statement else None
 
 
-def _verifier(key: Path | None) -> Verifier | None:
-    if key is None:
-        return None
-    _require_cryptography()
-    from snapenv.attest.signing import read_verifier
+def _verifier(signer: TrustedSigner) -> StatementVerifier | None:
+    if signer.key:
+        _require("cryptography", "a key")
+        from snapenv.attest.signing import read_verifier
 
-    return read_verifier(key)
+        return read_verifier(signer.key)
+    if signer.identity and signer.issuer:
+        _require("sigstore", "an identity")
+        from snapenv.attest.keyless import public_verifier
+
+        return public_verifier(identity=signer.identity, issuer=signer.issuer)
+    return None
 
 
-def _require_cryptography() -> None:
-    if importlib.util.find_spec("cryptography") is None:
+def _require(package: Literal["cryptography", "sigstore"], what: str) -> None:
+    if importlib.util.find_spec(package) is None:
         raise UsageError(
-            "keys need the package cryptography, which is not installed beside snapenv",
-            hint="Install it: pip install 'snapenv[sign]'",
+            f"{what} needs the package {package}, which is not installed beside snapenv",
+            hint=f"Install it: pip install 'snapenv[{_EXTRAS[package]}]'",
         )

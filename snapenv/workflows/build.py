@@ -12,7 +12,7 @@ from snapenv.model.image import ImageRef
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import BuildResult
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL
-from snapenv.steps.attesting import attach_build, read_sign_key
+from snapenv.steps.attesting import attach_build, read_signer
 from snapenv.steps.build_image import (
     BuildOptions,
     find_image,
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from snapenv.attest.signing import Signer
     from snapenv.model.image import Image
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services
+    from snapenv.steps.attesting import StatementSigner
 
 
 class Build(BuildOptions, frozen=True, kw_only=True):
@@ -42,6 +42,7 @@ class Build(BuildOptions, frozen=True, kw_only=True):
     repository: str
     push: bool = False
     sign_key: Path | None = None  # signs what is attached to the image in its registry
+    sign: bool = False  # likewise, with the identity of this machine
 
 
 def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResult]:
@@ -58,7 +59,7 @@ def build(folder: Path, request: Build, services: Services) -> Outcome[BuildResu
 
 def _build(snapshot: Snapshot, request: Build, services: Services) -> Outcome[BuildResult]:
     base = wanted_base(snapshot, request)
-    signer = read_sign_key(request.sign_key)
+    signer = read_signer(request.sign_key, keyless=request.sign)
     services.engine.check()
     ref = ImageRef(repository=request.repository, tag=snapshot.lock.tag)
     before = services.engine.find(ref.tagged)
@@ -94,7 +95,7 @@ def _attach(  # noqa: PLR0913 - by name
     snapshot: Snapshot,
     services: Services,
     *,
-    signer: Signer | None,
+    signer: StatementSigner | None,
 ) -> Outcome[BuildResult]:
     """Attach what is in an image, and what made it; a registry that takes no such thing is told."""
     try:

@@ -13,6 +13,7 @@ from snapenv.attest.statement import Verification
 from snapenv.docker_login import LoginError
 from snapenv.errors import InstallError, NotVerifiedError, RegistryError, UsageError
 from snapenv.lock.fetch import stage_private_wheels, temporary_folder
+from snapenv.model.attachment import TrustedSigner
 from snapenv.model.image import Image, ImageRef
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import ProofResult, Report
@@ -53,7 +54,6 @@ from snapenv.verify.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from snapenv.model.host import Host, Needs
     from snapenv.model.outcome import Check
@@ -69,7 +69,7 @@ class Restore(ProofRequest, frozen=True, kw_only=True):
     mirror: str | None = None
     preflight: bool = True
     require_verified: bool = False  # take only an image that somebody has verified
-    verify_key: Path | None = None  # the public key that must have signed that
+    signer: TrustedSigner = TrustedSigner()  # who must have signed that
 
     @property
     def run_options(self) -> RunOptions:
@@ -168,7 +168,7 @@ def _verified(request: Restore, contents: _Contents, services: Services) -> _Ver
                 hint=f"Name the image in the place of {request.ref}.",
             )
     verification = require_verified(
-        pinned, str(snapshot), services, key=request.verify_key, exports=request.exports
+        pinned, str(snapshot), services, signer=request.signer, exports=request.exports
     )
     return _Verified(ref=pinned, verification=verification)
 

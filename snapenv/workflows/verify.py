@@ -16,7 +16,7 @@ from snapenv.model.usage import DeclaredOptions, UsageRun, UsedGpu
 from snapenv.report.html import check_place
 from snapenv.steps.attesting import (
     attach_proof,
-    read_sign_key,
+    read_signer,
     registry_name,
     verification_of,
 )
@@ -48,6 +48,7 @@ class Verify(ProofRequest, frozen=True, kw_only=True):
     declared: DeclaredOptions = DeclaredOptions()
     attest: bool = False  # attach what came of it to the image in its registry
     sign_key: Path | None = None
+    sign: bool = False  # with the identity of this machine
 
 
 def verify(request: Verify, services: Services) -> Outcome[ProofResult]:
@@ -56,6 +57,8 @@ def verify(request: Verify, services: Services) -> Outcome[ProofResult]:
     Raises:
         EnvironmentMissingError: No such container is running.
         KeyFileError: The key cannot be used; nothing was done.
+        SigstoreError: There is no identity to sign with, in which case nothing was done; or
+            Sigstore does not sign, in which case nothing is attached.
         NotFoundError: There is no such image, or no such venv, here; or --attest is asked for, and
             the image was never pushed.
         UsageError: No project is named, and one is required; or --attest is asked for, and there
@@ -146,7 +149,7 @@ def _attest(
     local: LocalImage, snapshot: Snapshot, request: Verify, services: Services
 ) -> Callable[[Proved, str], Attached]:
     """Return what attaches a proof; whatever prevents that is said before anything is proved."""
-    signer = read_sign_key(request.sign_key)
+    signer = read_signer(request.sign_key, keyless=request.sign)
     ref = registry_name(local.ref, local.image)
 
     def attach(proved: Proved, date: str) -> Attached:

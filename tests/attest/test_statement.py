@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from snapenv.attest.statement import (
     Machine,
-    Verification,
     exports_of,
     losses_of,
     machine_of,
@@ -20,22 +19,11 @@ from snapenv.attest.statement import (
 )
 from snapenv.model.exports import Export
 from snapenv.model.image import ImageRef
+from tests.attest.verifications import DIGEST, IMAGE, SNAPSHOT, VERIFICATION
 from tests.samples import sample_fingerprint, sample_hardware, sample_lock
 
-DIGEST, BASE_DIGEST, SNAPSHOT = (f"sha256:{letter * 64}" for letter in "abc")
-IMAGE = ImageRef(repository="example.com/team/env", tag="t", digest=DIGEST)
+BASE_DIGEST = f"sha256:{'b' * 64}"
 BASE = ImageRef(repository="example.com/base", tag="1", digest=BASE_DIGEST)
-HERE = Machine(processor="a processor", gpus=(), driver=None)
-VERIFICATION = Verification(
-    snapenv="1.0",
-    snapshot=SNAPSHOT,
-    tag="t",
-    passed=True,
-    tier="identical",
-    captured_on=HERE,
-    verified_on=HERE,
-    date="2026-03-01T12:00:00+00:00",
-)
 
 
 def test_provenance_names_the_base_the_snapshot_and_every_wheel() -> None:

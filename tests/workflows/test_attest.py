@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
+from sigstore.models import ClientTrustConfig
 
 from snapenv.attest.statement import read_verification
 from snapenv.errors import (
@@ -17,6 +19,7 @@ from snapenv.errors import (
     NotFoundError,
     NotVerifiedError,
     RegistryError,
+    SigstoreError,
     UsageError,
 )
 from snapenv.lock.store import write_snapshot
@@ -26,6 +29,7 @@ from snapenv.model.attachment import (
     SBOM_TYPE,
     STATEMENT_TYPE,
     VERIFICATION,
+    TrustedSigner,
 )
 from snapenv.model.exports import Export
 from snapenv.ports import Completed
@@ -34,6 +38,8 @@ from snapenv.workflows.restore import Restore, restore
 from snapenv.workflows.show import show
 from snapenv.workflows.verify import Verify, verify
 from tests.attest.keys import write_keys
+from tests.attest.sigstore_instance import IDENTITY, ISSUER, running, token
+from tests.command import Command
 from tests.samples import TAG, sample_facts, sample_fingerprint, sample_lock, sample_snapshot
 from tests.steady import steady
 from tests.workflows.services import (
@@ -46,11 +52,12 @@ from tests.workflows.services import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from snapenv.model.outcome import Outcome
     from snapenv.model.results import BuildResult, ProofResult
     from snapenv.ports import Services
+    from tests.attest.sigstore_instance import Instance
 
 BASELINE = sample_fingerprint((3.5, 2.5), device="cpu")
 OTHER = sample_fingerprint((9.5, 8.5), device="cpu")
@@ -67,6 +74,8 @@ def folder(tmp_path: Path) -> Path:
 class World:
     """An engine, its registry, and the image of the snapshot, pushed."""
 
+    sign = False
+
     def __init__(self, folder: Path, *, sign_key: Path | None = None) -> None:
         self.engine = EngineWithBase(inside=target(sample_facts(), BASELINE))
         self.registry = FakeRegistry(pushed=self.engine.served)
@@ -78,6 +87,7 @@ class World:
 
     def build(self) -> Outcome[BuildResult]:
         request = Build(repository=REPOSITORY, mirror=REGISTRY, push=True, sign_key=self.sign_key)
+        request = replace(request, sign=self.sign)
         return build(self.folder, request, self.services())
 
     def verify(self, **options: Any) -> Outcome[ProofResult]:  # noqa: ANN401
@@ -210,17 +220,91 @@ def test_only_what_the_key_has_signed_counts(world: World, tmp_path: Path) -> No
     _, other = write_keys(tmp_path / "theirs", ed25519.Ed25519PrivateKey.generate())
     world.verify()  # by anybody
     with pytest.raises(NotVerifiedError):
-        world.restore(verify_key=public)
+        world.restore(signer=TrustedSigner(key=public))
 
     signed = world.verify(sign_key=private)
 
     assert signed.result.attached
     assert (signed.result.attached.type, signed.result.attached.signed) == (BUNDLE_TYPE, True)
-    assert world.restore(verify_key=public).exit_code == 0
+    assert world.restore(signer=TrustedSigner(key=public)).exit_code == 0
     assert world.restore().exit_code == 0
     with pytest.raises(NotVerifiedError) as caught:
-        world.restore(verify_key=other)
+        world.restore(signer=TrustedSigner(key=other))
     assert str(other) in caught.value.message
+
+
+@pytest.fixture
+def sigstore(monkeypatch: pytest.MonkeyPatch) -> Iterator[Instance]:
+    """A job of GitLab, to which an instance of our own is the public one."""
+    monkeypatch.setenv("GITLAB_CI", "true")
+    monkeypatch.setenv("SIGSTORE_ID_TOKEN", token())
+    with running() as instance:
+        monkeypatch.setattr(ClientTrustConfig, "production", lambda: instance.config)
+        yield instance
+
+
+def test_only_what_the_identity_has_signed_counts(world: World, sigstore: Instance) -> None:
+    ours = TrustedSigner(identity=IDENTITY, issuer=ISSUER)
+    world.verify()  # by anybody
+    with pytest.raises(NotVerifiedError) as caught:
+        world.restore(signer=ours)
+    assert caught.value.hint.endswith("--attest --sign")
+
+    signed = world.verify(sign=True)
+
+    assert signed.result.attached
+    assert (signed.result.attached.type, signed.result.attached.signed) == (BUNDLE_TYPE, True)
+    assert world.restore(signer=ours).exit_code == 0
+    assert world.restore().exit_code == 0
+    with pytest.raises(NotVerifiedError) as caught:
+        world.restore(signer=replace(ours, identity="https://example.com/other"))
+    assert "that https://example.com/other has signed" in caught.value.message
+    assert len(sigstore.logged) == 1
+
+
+def test_what_sigstore_does_not_sign_is_not_attached(world: World, sigstore: Instance) -> None:
+    before = world.documents
+    sigstore.is_down = True
+    world.sign = True
+
+    for act in (world.build, lambda: world.verify(sign=True)):
+        with pytest.raises(SigstoreError):
+            act()
+
+    assert world.documents == before
+
+
+def test_an_identity_is_asked_for_before_anything_is_built(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "BUILDKITE"):
+        monkeypatch.delenv(name, raising=False)
+    engine = EngineWithBase(inside=target(sample_facts(), BASELINE))
+    request = Build(repository=REPOSITORY, mirror=REGISTRY, push=True, sign=True)
+
+    with pytest.raises(SigstoreError) as caught:
+        build(folder, request, services(engine))
+    assert caught.value.message.startswith("there is no identity")
+    with pytest.raises(UsageError):
+        build(folder, replace(request, sign_key=Path("key")), services(engine))
+
+    assert engine.built == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--verify-identity", "a", "--verify-issuer", "b"),
+        ("--require-verified", "--verify-identity", "a"),
+        ("--require-verified", "--verify-issuer", "b"),
+        (
+            *("--require-verified", "--verify-key", "k"),
+            *("--verify-identity", "a", "--verify-issuer", "b"),
+        ),
+    ],
+)
+def test_who_must_have_signed_is_asked_for_whole(words: tuple[str, ...]) -> None:
+    Command().error("usage", "restore", TAG, *words)
 
 
 def test_a_verification_of_another_image_does_not_count(world: World) -> None:
