@@ -12,9 +12,15 @@ _FORMS = (
 )
 
 
-def steady(text: object) -> str:
-    """Return a text with words in place of a test's folder, ports, digests and made-up names."""
+def steady(text: object, **parts: object) -> str:
+    """Return a text with words in place of a test's folder, ports, digests and made-up names.
+
+    What is given by name is replaced first, as it is or quoted, by its name.
+    """
     steady = str(text)
+    for name, part in parts.items():
+        for shown in filter(None, (repr(part), str(part))):
+            steady = steady.replace(shown, name.upper())
     for form, word in _FORMS:
         steady = form.sub(word, steady)
     return steady

@@ -58,7 +58,9 @@ def test_an_engine_that_never_answers_is_told_with_its_address(tmp_path: Path) -
     with silent(tmp_path / "s") as url:
         error = refusal(Address(url=url))
 
-    assert f"answers at {url}: no answer within 0.3 s" in error.message
+    assert steady(error.message, url=url) == wording(
+        "no Docker engine answers at URL: no answer within 0.3 s"
+    )
     assert "systemctl restart docker" in error.hint
 
 
@@ -193,8 +195,8 @@ def test_podman_is_named_by_every_question_in_one_way(
             told.add((caught.value.message, caught.value.hint))
 
     ((message, hint),) = told
-    assert message == (
-        f"Podman 4.3.1 answers at {url}, and snapenv works with Docker's engine alone"
+    assert steady(message, url=url) == wording(
+        "Podman 4.3.1 answers at URL, and snapenv works with Docker's engine alone"
     )
     assert "pdate Docker" not in hint
 
@@ -209,7 +211,9 @@ def test_podman_is_named_by_every_question_in_one_way(
 def test_why_an_engine_elsewhere_does_not_answer_is_told(url: str, why: str, hint: str) -> None:
     error = refusal(Address(url=url))
 
-    assert error.message == f"no Docker engine answers at {url}: {why}"
+    assert steady(error.message, url=url, why=why) == wording(
+        "no Docker engine answers at URL: WHY"
+    )
     assert hint in error.hint
 
 

@@ -11,6 +11,7 @@ from snapenv.launch.choose import Caller, Known, LaunchRequirements, Machine, ch
 from snapenv.launch.settings import Settings
 from snapenv.model.launch import Gpu, InImage, InVenv, Launch, Mount, Port, User
 from tests.fakes import DESCRIBED
+from tests.steady import steady
 
 FOLDER = Path("/home/ann/project")
 ASKED = LaunchRequirements(
@@ -66,8 +67,12 @@ def test_data_is_read_only_and_results_outside_of_the_folder_are_mounted_too() -
 
 @pytest.mark.parametrize("folder", ["/", "/usr", "/opt/snapenv/venv", "/etc/project", "/tmp"])
 def test_a_folder_that_would_hide_the_environment_is_refused(folder: str) -> None:
-    with pytest.raises(UsageError, match=f"cannot be mounted at {folder}"):
+    with pytest.raises(UsageError) as caught:
         choose(replace(ASKED, folder=Path(folder)))
+
+    assert steady(caught.value, folder=folder) == wording(
+        "FOLDER cannot be mounted at FOLDER: it would hide parts of the image"
+    )
 
 
 @pytest.mark.parametrize("folder", ["/root", "/tmp/x", "/opt/work", "/home/snapenv/x", "/data"])

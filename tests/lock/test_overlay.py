@@ -22,6 +22,7 @@ from snapenv.lock.overlay import make_overlay as make_any_overlay
 from snapenv.model.carried import CarriedFile
 from snapenv.model.python import UntrackedFile
 from tests.samples import sample_distribution, sample_environment, sample_files
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,8 +96,12 @@ def test_an_edited_file_outside_of_the_environment_is_refused(path: str) -> None
 
 @pytest.mark.parametrize("name", ["a\nb.py", "a\x85b.py", "\udcff.py"])
 def test_a_file_whose_name_no_line_can_hold_is_refused(name: str) -> None:
-    with pytest.raises(LockError, match="has a control character or is no UTF-8"):
+    with pytest.raises(LockError) as caught:
         plan_overlay(environment(untracked=(UntrackedFile(path=name, sha256=sha256("")),)), ())
+
+    assert steady(caught.value, name=name) == wording(
+        "the name NAME of site-packages has a control character or is no UTF-8"
+    )
 
 
 def test_of_a_vendored_package_only_scripts_are_in_the_overlay() -> None:

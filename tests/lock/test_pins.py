@@ -22,6 +22,7 @@ from tests.samples import (
     sample_facts,
     sample_files,
 )
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from snapenv.model.facts import Facts
@@ -110,7 +111,9 @@ def test_a_file_of_no_package_is_carried() -> None:
 def test_a_file_whose_name_no_line_can_hold_is_refused(name: str) -> None:
     error = refusal(with_environment(untracked=(UntrackedFile(path=name, link="x"),)))
 
-    assert error.message.endswith("of site-packages has a control character or is no UTF-8")
+    assert steady(error.message, name=name) == wording(
+        "the name NAME of site-packages has a control character or is no UTF-8"
+    )
     assert "Rename" in error.hint
 
 
@@ -130,7 +133,9 @@ def test_a_malicious_release_is_refused_wherever_it_came_from(
 
     error = refusal(sample_facts(environment=sample_environment(distributions=(found,))))
 
-    assert error.message == f"ultralytics {version} is a known malicious release"
+    assert steady(error.message, version=version) == wording(
+        "ultralytics VERSION is a known malicious release"
+    )
     assert "compromised" in error.hint
 
 

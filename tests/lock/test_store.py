@@ -623,7 +623,7 @@ def test_a_link_in_the_place_of_a_folder_is_found(folder: Path, tmp_path: Path, 
     (folder / above).rename(tmp_path / above)
     (folder / above).symlink_to(tmp_path / above)
 
-    assert damage_in(folder) == f"{above} is no plain file"
+    assert steady(damage_in(folder), above=above) == wording("ABOVE is no plain file")
 
 
 def test_a_folder_too_many_is_found(folder: Path) -> None:

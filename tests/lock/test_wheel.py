@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot as wording
 from msgspec.structs import replace
 from packaging.tags import sys_tags
 from packaging.utils import parse_wheel_filename
@@ -25,6 +26,7 @@ from snapenv.lock.tags import Platform
 from snapenv.lock.wheel import as_files, is_installable, make_wheel, scripts_of
 from snapenv.model.carried import CarriedFile
 from snapenv.model.python import Distribution
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -399,7 +401,7 @@ def test_the_file_name_has_the_version_as_the_standard_writes_it(
 def test_what_makes_no_wheel_is_refused_by_name(files: Mapping[str, str], why: str) -> None:
     found = {path: carried(content) for path, content in files.items()}
 
-    assert refusal(found) == f"no wheel can be made of our-tool 1.2: {why}"
+    assert steady(refusal(found), why=why) == wording("no wheel can be made of our-tool 1.2: WHY")
 
 
 @pytest.mark.parametrize("name", ["../our-tool", "our-tool\n", "", "-"])

@@ -31,6 +31,7 @@ from tests.probe.environments import (
     write_project,
     write_wheel,
 )
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,8 +188,12 @@ def test_what_is_not_there_is_named(
 
 @pytest.mark.parametrize("path", ["site/../x", "site//x", "site/./x", "/etc/passwd", "site/x\0"])
 def test_no_path_that_leads_out_is_asked_for(venv: Venv, path: str) -> None:
-    with pytest.raises(ProbeError, match="leads out of the environment"):
+    with pytest.raises(ProbeError) as caught:
         fetch(venv, files=[path])
+
+    assert steady(caught.value, path=path) == wording(
+        "the environment's files cannot be fetched: PATH leads out of the environment"
+    )
 
 
 def test_nothing_is_asked_where_nothing_is_wanted() -> None:

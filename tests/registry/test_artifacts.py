@@ -120,7 +120,7 @@ def test_a_snapshot_is_no_image_and_an_image_no_snapshot(
     with pytest.raises(NotFoundError) as caught:
         client.read(ref)
 
-    assert caught.value.message == f"{ref} is a snapshot alone, and no image"
+    assert steady(caught.value.message, ref=ref) == wording("REF is a snapshot alone, and no image")
     assert f"snapenv restore {ref} --engine venv" in caught.value.hint
     assert client.find_snapshot(image.ref) is None
     assert client.describe(image.ref) == client.read(image.ref)

@@ -17,6 +17,7 @@ from snapenv.errors import UsageError
 from snapenv.model.launch import Port
 from snapenv.render.ci import CiOptions, render_github, render_gitlab
 from tests.render.workloads import IMAGE, content, differing, workload
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -283,8 +284,12 @@ def test_a_name_that_is_not_of_its_grammar_is_refused(
 @pytest.mark.parametrize("word", ["${{ github.token }}", "a\nb", "a\x1b"])
 @providers
 def test_a_word_that_would_become_part_of_the_pipeline_is_refused(provider: str, word: str) -> None:
-    with pytest.raises(UsageError, match="cannot stand in a pipeline"):
+    with pytest.raises(UsageError) as caught:
         RENDERERS[provider](workload("echo", word), CHOSEN)
+
+    assert steady(caught.value, word=word) == wording(
+        "WORD cannot stand in a pipeline: it holds a control character or ${{"
+    )
 
 
 @providers

@@ -131,9 +131,12 @@ def test_the_environment_of_snapenv_itself_is_taken_only_where_it_is_named(
 ) -> None:
     (env.parent / "link").symlink_to(env)
 
-    with pytest.raises(EnvironmentMissingError, match="the one that snapenv itself runs in"):
+    with pytest.raises(EnvironmentMissingError) as caught:
         find_interpreter(None, {variable: str(env.parent / "link")}, own_prefix=str(env))
 
+    assert steady(caught.value, variable=variable) == wording(
+        "the active environment (VARIABLE) is the one that snapenv itself runs in: TMP/link"
+    )
     assert find_interpreter(str(env), {}, own_prefix=str(env)) == str(env / "bin" / "python")
 
 

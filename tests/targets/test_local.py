@@ -14,6 +14,7 @@ from snapenv.errors import InterpreterError, SnapshotDamagedError, WriteError
 from snapenv.model.launch import Gpu
 from snapenv.ports import Completed, Target
 from snapenv.targets.local import LocalTarget, list_gpus
+from tests.steady import steady
 from tests.targets.processes import all_end
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def test_what_cannot_be_run_is_named(
     with pytest.raises(InterpreterError) as caught:
         local.run((str(tmp_path / "python"), "-c", ""))
 
-    assert caught.value.message == f"cannot run {tmp_path / 'python'}: {said}"
+    assert steady(caught.value.message, said=said) == wording("cannot run TMP/python: SAID")
     assert "--python" in caught.value.hint
 
 

@@ -10,6 +10,7 @@ from snapenv.model.fingerprint import Cuda
 from snapenv.model.hardware import DriverFault
 from snapenv.verify.device import check_device
 from tests.samples import sample_fingerprint, sample_hardware
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from snapenv.model.fingerprint import Fingerprint
@@ -86,7 +87,7 @@ def test_of_what_torch_says_the_error_itself_is_told(error: str, told: str) -> N
     check = check_device(on_cpu(error), [GPU])
 
     assert check
-    assert check.actual == f"it trained on the CPU: {told}"
+    assert steady(check.actual, told=told) == wording("it trained on the CPU: TOLD")
 
 
 @pytest.mark.parametrize("visible", ["", "-1", "7"])

@@ -14,6 +14,7 @@ from snapenv.verify.speed import (
     grams_of_co2,
 )
 from tests.samples import sample_fingerprint
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from snapenv.model.fingerprint import Fingerprint
@@ -133,7 +134,9 @@ def test_a_smaller_part_of_the_same_gpu_is_named_by_mig() -> None:
     check = compare_speed(fingerprint(whole), fingerprint(part, images_per_s=50.0))
 
     assert check
-    assert f"MIG gives another part of the GPU ({whole} → {part})" in (check.fix or "")
+    assert steady(check.fix or "", whole=whole) == wording(
+        "MIG gives another part of the GPU (WHOLE → WHOLE MIG 1g.5gb): use one of the same size."
+    )
     assert compare_speed(fingerprint(part), fingerprint(whole)) is None
 
 

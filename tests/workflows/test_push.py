@@ -117,7 +117,9 @@ def test_what_a_tag_named_stays_reachable(team: Team) -> None:
 
     assert moved.result.replaced == before != team.digest()
     assert team.registry.kept == {kept_tag(before): before}
-    assert moved.lines[-1] == f"what it replaced stays as {REPOSITORY}@{before}"
+    assert steady(moved.lines[-1], before=before) == wording(
+        "what it replaced stays as localhost:5000/team/env@BEFORE"
+    )
 
 
 def test_an_image_s_tag_is_taken_too(team: Team) -> None:
