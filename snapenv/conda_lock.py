@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from snapenv.errors import SnapshotDamagedError, SnapshotVersionError
+from snapenv.json_text import read_json
 from snapenv.model.conda import CondaLock
 from snapenv.model.snapshot import CONDA_LOCK_FILE
 from snapenv.toml import one_line
@@ -45,16 +46,16 @@ def parse_conda_lock(content: bytes, *, where: str = "") -> CondaLock:
     """
     name = posixpath.join(where, CONDA_LOCK_FILE)
     try:
-        schema = msgspec.json.decode(content, type=_Head).schema
+        schema = read_json(content, _Head).schema
         if schema != _SCHEMA:
             raise SnapshotVersionError(
                 f"{name}: schema {schema} is not known here, only {_SCHEMA}",
                 hint="Read it with the snapenv that wrote it, or a newer one.",
             )
-        lock = msgspec.json.decode(content, type=CondaLock)
+        lock = read_json(content, CondaLock)
         for package in lock.environment.packages:
             _check(package, lock.archives.get(package.name))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise SnapshotDamagedError(
             f"{name}: {one_line(str(error))}",
             hint="Get the snapshot again from where it was captured.",

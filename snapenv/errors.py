@@ -57,6 +57,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+_LONGEST = 3_000  # letters of a message
+
 
 class SnapenvError(Exception):
     """A failure that the user can understand: one line of what, one of what to do next."""
@@ -66,8 +68,13 @@ class SnapenvError(Exception):
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = _shortened(message)
+        self.hint = _shortened(hint)
+
+
+def _shortened(text: str) -> str:
+    """Leave out the middle of a text that holds too much of what somebody else wrote."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
 
 
 class UsageError(SnapenvError):

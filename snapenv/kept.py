@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from snapenv.content import replace_file, sha256_of
 from snapenv.errors import SnapshotDamagedError
+from snapenv.json_text import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,12 +89,10 @@ class Kept(Struct, frozen=True):
 
     def find_value(self, name: str, kind: type[T]) -> T | None:
         """Return a value that is kept as JSON; one of another form is passed over."""
-        import msgspec
-
         body = self.find(name)
         try:
-            return msgspec.json.decode(body, type=kind) if body else None
-        except (msgspec.MsgspecError, ValueError):
+            return read_json(body, kind) if body else None
+        except ValueError:
             return None
 
     def keep_value(self, name: str, value: object) -> None:

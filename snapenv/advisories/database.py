@@ -8,11 +8,11 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from snapenv.advisories.match import affects
 from snapenv.errors import ArchiveError, NotFoundError
+from snapenv.json_text import read_json
 from snapenv.model.osv import Advisory, Query
+from snapenv.zips import DAMAGED, is_readable, read_member
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,20 +32,22 @@ def find_in_database(
         ArchiveError: It is no such database, or is damaged.
         NotFoundError: There is no such file.
     """
-    decoder = msgspec.json.Decoder(Advisory)
     matches, count = list[tuple[Query, Advisory]](), 0
     try:
         with zipfile.ZipFile(path) as database:
             for member in database.infolist():
-                if not member.filename.endswith(".json") or member.file_size > _MOST_BYTES:
+                if not (member.filename.endswith(".json") and is_readable(member, _MOST_BYTES)):
                     continue
-                advisory, count = decoder.decode(database.read(member)), count + 1
+                advisory, count = (
+                    read_json(read_member(database, member, _MOST_BYTES), Advisory),
+                    count + 1,
+                )
                 matches += [(query, advisory) for query in queries if affects(advisory, query)]
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no database {path}", hint=_HINT) from error
     except OSError as error:
         raise NotFoundError(f"cannot read {path}: {error.strerror}", hint=_HINT) from error
-    except (zipfile.BadZipFile, msgspec.MsgspecError, NotImplementedError, EOFError) as error:
+    except DAMAGED as error:
         raise ArchiveError(f"{path} is not a database of OSV: {error}", hint=_HINT) from error
     if not count:
         raise ArchiveError(f"{path} holds no advisory", hint=_HINT)

@@ -14,10 +14,10 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeAlias, TypeVar
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from snapenv.json_text import read_json
 from snapenv.model.image import Layer
 from snapenv.model.oci import (
     LINUX,
@@ -307,6 +307,6 @@ def decode(what: str, text: bytes, kind: type[Decoded]) -> Decoded:
         ValueError: It is not there, or not of its form.
     """
     try:
-        return msgspec.json.decode(text, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return read_json(text, kind)
+    except ValueError as error:
         raise ValueError(f"{what} is not of its form: {error}") from error

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from snapenv.json_text import read_json
 from snapenv.model.attachment import PROVENANCE, VERIFICATION
 from snapenv.model.exports import ExportFormat
 from snapenv.model.wheels import Pinned, Vendored
@@ -148,13 +149,13 @@ def read_verification(statement: bytes, *, digest: str) -> Verification | None:
     None where it is of another kind, of another image, or damaged.
     """
     try:
-        read = msgspec.json.decode(statement, type=Statement[msgspec.Raw])
+        read = read_json(statement, Statement[msgspec.Raw])
         if read.type_ != STATEMENT or read.predicate_type != VERIFICATION:
             return None
         if _digest(digest) not in [subject.digest for subject in read.subject]:
             return None
-        return msgspec.json.decode(read.predicate, type=Verification)
-    except msgspec.MsgspecError:
+        return read_json(bytes(read.predicate), Verification)
+    except ValueError:
         return None
 
 

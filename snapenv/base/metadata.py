@@ -9,13 +9,13 @@ Source: ``docker inspect`` of nvcr.io/nvidia/pytorch:23.10-py3 and 25.10-py3.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.errors import ProbeError
+from snapenv.json_text import read_json
 from snapenv.nvidia.catalogue import CatalogueImage, Kernels, major_minor, read_kernels
 
 if TYPE_CHECKING:
@@ -121,6 +121,12 @@ def inspect_image(target: Target) -> ImageMetadata:
     return parse_seen(answers[0].removeprefix(MARK))
 
 
+class _Seen(Struct, frozen=True):
+    python: str
+    torch: str | None = None
+    cuda: str | None = None
+
+
 def parse_seen(text: str) -> ImageMetadata:
     """Read what the program tells, as one JSON object.
 
@@ -128,14 +134,13 @@ def parse_seen(text: str) -> ImageMetadata:
         ProbeError: It is of another form.
     """
     try:
-        parsed = json.loads(text)
-        python, torch, cuda = (parsed.get(name) for name in ("python", "torch", "cuda"))
-    except (ValueError, AttributeError) as error:
+        seen = read_json(text, _Seen)
+    except ValueError as error:
         raise _unreadable(text) from error
-    given = [text for text in (python, torch, cuda) if text is not None]
-    if python is None or not all(isinstance(text, str) and major_minor(text) for text in given):
+    given = [version for version in (seen.torch, seen.cuda) if version is not None]
+    if not all(map(major_minor, (seen.python, *given))):
         raise _unreadable(text)
-    return ImageMetadata(python=python, torch=torch, cuda=cuda)
+    return ImageMetadata(python=seen.python, torch=seen.torch, cuda=seen.cuda)
 
 
 def _unreadable(text: str) -> ProbeError:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from typing import TYPE_CHECKING
 
 from snapenv.errors import EngineError, NotFoundError
+from snapenv.tars import DAMAGED, open_stream
 
 if TYPE_CHECKING:
+    import tarfile
     from collections.abc import Iterable, Mapping
 
 MAX_FILES = 64
@@ -24,9 +25,9 @@ def unpack_folder(chunks: Iterable[bytes], *, where: str) -> Mapping[str, bytes]
         EngineError: There are more than 64 files, one is over 16 MiB, or it is no tar.
     """
     try:
-        with tarfile.open(fileobj=_Reader(chunks), mode="r|") as archive:
+        with open_stream(_Reader(chunks)) as archive:
             return _read_members(archive, where)
-    except tarfile.TarError as error:
+    except DAMAGED as error:
         raise _refused(f"{where} arrives incomplete: {error}") from error
 
 

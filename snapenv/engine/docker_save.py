@@ -20,14 +20,15 @@ from functools import partial
 from gzip import BadGzipFile, GzipFile
 from typing import IO, TYPE_CHECKING, BinaryIO, TypeVar, cast
 
-import msgspec
 import zstandard
 from msgspec import Struct
 from zstandard import ZstdError
 
 from snapenv.engine.failures import refuse_failed
 from snapenv.errors import EngineError
+from snapenv.json_text import read_json
 from snapenv.model.oci import Config, Manifest
+from snapenv.tars import DAMAGED
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -197,7 +198,7 @@ def begins(stream: Content, magic: bytes) -> bool:
 def tar_errors() -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, EOFError, BadGzipFile, zlib.error, ZstdError) as error:
+    except (*DAMAGED, BadGzipFile, zlib.error, ZstdError) as error:
         raise unreadable(f"arrives incomplete: {error}") from error
 
 
@@ -314,8 +315,8 @@ def is_config(document: bytes | None, diff_ids: Sequence[str]) -> bool:
 def _decode(document: bytes | None, kind: type[T]) -> T | None:
     """Read a document; None where it is not there, or is of another form."""
     try:
-        return msgspec.json.decode(document, type=kind) if document else None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return read_json(document, kind) if document else None
+    except ValueError:
         return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -22,6 +21,7 @@ from snapenv.engine.docker_save import (
 from snapenv.engine.failures import engine_errors
 from snapenv.errors import NotFoundError
 from snapenv.secrets.model import Location
+from snapenv.tars import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -122,7 +122,7 @@ def _read_once(
 
 def _files(stream: Content, number: int) -> Iterator[Leaving]:
     file = unpack(stream) or cast("IO[bytes]", stream)
-    with tarfile.open(fileobj=file, mode="r|", bufsize=_CHUNK_BYTES) as layer:
+    with open_stream(file, block_bytes=_CHUNK_BYTES) as layer:
         for member in layer:
             content = layer.extractfile(member) if member.isreg() else None
             if content is not None:

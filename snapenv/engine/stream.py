@@ -6,7 +6,6 @@ Source: https://docs.docker.com/reference/api/engine/
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from docker import auth
@@ -24,6 +23,8 @@ from snapenv.engine.failures import (
     refuse_failed,
     registry_failure,
 )
+from snapenv.errors import EngineError
+from snapenv.json_text import read_json
 from snapenv.network.repeat import FailedError, repeat
 
 if TYPE_CHECKING:
@@ -62,8 +63,20 @@ class StreamError(FailedError):
 
 
 def parse_messages(lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
-    """Read one JSON object a line."""
-    return (json.loads(line) for line in lines if line.strip())
+    """Read one JSON object a line.
+
+    Raises:
+        EngineError: A line is none.
+    """
+    for line in filter(bytes.strip, lines):
+        try:
+            message = read_json(line, dict[str, Any])
+        except ValueError as error:
+            raise EngineError(
+                f"the Docker engine sends what is no message: {error}",
+                hint="Check what stands between: DOCKER_HOST, and proxies.",
+            ) from error
+        yield message
 
 
 def drain(messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

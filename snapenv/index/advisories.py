@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from snapenv.errors import AdvisoryServiceError
+from snapenv.json_text import read_json
 from snapenv.model.osv import PYPI, Advisory, AffectedPackage
 from snapenv.network.session import (
     Advice,
@@ -120,8 +121,8 @@ class OsvService:
         if len(content) > _MOST_BYTES:
             raise RequestError("sends too much")
         try:
-            return msgspec.json.decode(content, type=kind)
-        except msgspec.MsgspecError as error:
+            return read_json(content, kind)
+        except ValueError as error:
             raise RequestError("sends an answer that is not of OSV's API") from error
 
 

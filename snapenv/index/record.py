@@ -8,8 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import zipfile
-import zlib
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -17,31 +15,24 @@ from remotezip import RemoteZipError
 
 from snapenv.model.wheels import WheelRecord
 from snapenv.network.session import RequestError
+from snapenv.zips import DAMAGED, is_readable, read_member
 
 if TYPE_CHECKING:
+    import zipfile
     from collections.abc import Iterator
 
     from snapenv.model.wheels import IndexWheel
 
 # All that the standard library and remotezip raise where an archive is damaged or hostile.
 ARCHIVE_ERRORS = (
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    zlib.error,
+    *DAMAGED,
     RemoteZipError,
-    EOFError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
 )
 _LIMIT_BYTES = 64 << 20
-_CHUNK_BYTES = 1 << 20
 _SCRIPT = re.compile(r"[^/]+\.data/scripts/[^/]+")
 _SCRIPT_BYTES = 256 << 10  # what is larger is a program
 _UNIX = 3
 _SUFFIX = ".dist-info/RECORD"
-_KNOWN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a bound
 
 
 def read_record(archive: zipfile.ZipFile, wheel: IndexWheel, size_bytes: int | None) -> WheelRecord:
@@ -54,10 +45,10 @@ def read_record(archive: zipfile.ZipFile, wheel: IndexWheel, size_bytes: int | N
     if len(records) != 1:
         raise RequestError(f"serves a wheel with {len(records)} RECORD files of this name")
     (entry,) = records
-    if entry.file_size > _LIMIT_BYTES or entry.compress_type not in _KNOWN:
+    if not is_readable(entry, _LIMIT_BYTES):
         raise RequestError("serves a wheel whose RECORD is too large, or packed unusually")
     return WheelRecord(
-        text=_unpack(archive, entry).decode(),
+        text=read_member(archive, entry, _LIMIT_BYTES).decode(),
         size_bytes=size_bytes,
         executable=tuple(sorted(filter(None, map(_executable, archive.infolist())))),
         cut_scripts=dict(_cut_scripts(archive)),
@@ -70,9 +61,8 @@ def _cut_scripts(archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
     Source: https://github.com/pypa/pip/blob/main/src/pip/_internal/operations/install/wheel.py
     """
     for entry in archive.infolist():
-        is_small = entry.file_size <= _SCRIPT_BYTES and entry.compress_type in _KNOWN
-        if is_small and _SCRIPT.fullmatch(entry.filename):
-            first, _, rest = _unpack(archive, entry).partition(b"\n")
+        if is_readable(entry, _SCRIPT_BYTES) and _SCRIPT.fullmatch(entry.filename):
+            first, _, rest = read_member(archive, entry, _SCRIPT_BYTES).partition(b"\n")
             if first.startswith(b"#!python") and first != b"#!python":
                 digest = hashlib.sha256(b"#!python\n" + rest).digest()
                 encoded = base64.urlsafe_b64encode(digest).rstrip(b"=")
@@ -84,12 +74,6 @@ def _executable(entry: zipfile.ZipInfo) -> str | None:
     is_of_unix = entry.create_system == _UNIX
     mode = entry.external_attr >> 16 if is_of_unix and not entry.is_dir() else 0
     return entry.filename if mode & 0o111 else None
-
-
-def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """Read as much as the archive says, by chunks: else all that is packed would be unpacked."""
-    with archive.open(entry) as file:
-        return b"".join(iter(lambda: file.read(_CHUNK_BYTES), b""))
 
 
 def _is_record(path: str, name: str) -> bool:

@@ -59,7 +59,7 @@ class RecordCache(Struct, frozen=True):
                 executable=tuple(executable),
                 cut_scripts=cut_scripts,
             )
-        except (OSError, EOFError, zlib.error, ValueError, TypeError):
+        except (OSError, EOFError, zlib.error, ValueError, TypeError, RecursionError):
             return None
 
     def keep(self, wheel: IndexWheel, record: WheelRecord) -> None:

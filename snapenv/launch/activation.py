@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct, field
+
+from snapenv.json_text import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,7 @@ def parse_state(content: bytes) -> Mapping[str, str]:
     Raises:
         ValueError: It is damaged.
     """
-    return msgspec.json.decode(content, type=_State).env_vars
+    return read_json(content, _State).env_vars
 
 
 def prefix_variables(prefix: str) -> Mapping[str, str]:

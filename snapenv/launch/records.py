@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from snapenv.content import replace_file
 from snapenv.errors import NotFoundError, WriteError
+from snapenv.json_text import read_json
 from snapenv.model.launch import RUN_ID, RunEnd, RunRecord, StoppedBy
 from snapenv.ownership.leftovers import remove
 from snapenv.sizes import utc_text
@@ -172,8 +173,8 @@ def _write(path: Path, document: Struct) -> None:
 
 def _read(path: Path, kind: type[T]) -> T | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.DecodeError):
+        return read_json(path.read_bytes(), kind)
+    except (OSError, ValueError):
         return None
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+
+from snapenv.json_text import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,7 @@ MARK = "snapenv-settings "
 
 ASK = f"""
 import json, os, sys, tempfile
+from snapenv.json_text import read_json
 folder = os.path.join(os.getcwd(), "config")
 os.mkdir(folder)
 os.environ["YOLO_CONFIG_DIR"] = os.environ["XDG_CONFIG_HOME"] = folder
@@ -45,6 +48,7 @@ print({MARK!r} + "null")
 """
 """A program for the environment's Python, of 3.8 or newer, that tells of the file."""
 
+_PATH = re.compile(r"(?:\w+/)*settings\.(?:json|yaml)", re.ASCII)
 _YAML = re.compile(r"^(\w+):.*$", re.MULTILINE)
 
 
@@ -59,13 +63,18 @@ def parse_answer(stdout: str) -> Settings | None:
     """Read what the program told; None where the environment has no ultralytics.
 
     Raises:
-        ValueError: It told nothing.
+        ValueError: It told nothing, or of a file that no ultralytics writes.
     """
-    for line in stdout.splitlines():
-        if line.startswith(MARK):
-            answer = json.loads(line.removeprefix(MARK))
-            return Settings(*answer) if answer else None
-    raise ValueError("no answer")
+    answers = (line for line in stdout.splitlines() if line.startswith(MARK))
+    answer = read_json(next(answers, "").removeprefix(MARK), tuple[str, str] | None)
+    if answer is None:
+        return None
+    path, text = answer
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"a settings file at {path[:80]!r}")
+    if path.endswith(".json"):
+        read_json(text, dict[str, Any])
+    return Settings(path, text)
 
 
 def settings_file(settings: Settings, *, folder: Path, runs: Path) -> tuple[str, bytes]:

@@ -21,6 +21,7 @@ from snapenv.errors import (
     NotFoundError,
     SnapshotDamagedError,
 )
+from snapenv.json_text import read_json
 from snapenv.lock.document import lock_from_toml, lock_to_toml
 from snapenv.model.exports import Export
 from snapenv.model.fingerprint import Speed
@@ -153,14 +154,14 @@ def _read_measured(lock: Lock, contents: Mapping[str, Content], head: str, where
     """Add what was measured to a lock; schema 1 has it in ``head``, a line of SHA256SUMS."""
     text = _text(MEASURED_FILE, contents, where) or head
     try:
-        document = msgspec.json.decode(text, type=dict[str, object]) if text else {}
+        document = read_json(text, dict[str, object]) if text else {}
         exports = document.pop(_EXPORTS, None)
         return _with_measured(
             lock,
             msgspec.convert(document, Speed) if document else None,
             msgspec.convert(exports, tuple[Export, ...] | None),
         )
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _damaged(f"{where}/{MEASURED_FILE}: {one_line(str(error))}") from error
 
 

@@ -60,7 +60,7 @@ def read_label(labels: Mapping[str, str]) -> NeedsLabel | None:
     if not text or len(text) > _MOST_READ_BYTES:
         return None
     try:
-        return msgspec.json.decode(text, type=NeedsLabel)
+        return msgspec.json.decode(text, type=NeedsLabel)  # noqa: TID251 - below json_text
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 

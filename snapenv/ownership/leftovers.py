@@ -227,7 +227,7 @@ def _make_writable(top: Path) -> None:
 def _entries(text: str) -> Iterator[list[str]]:
     """Read entries; a line that was cut when its process was killed names nothing yet."""
     for line in text.splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             entry = json.loads(line)
             words = entry if isinstance(entry, list) else []
             if len(words) > 1 and all(isinstance(word, str) for word in words):

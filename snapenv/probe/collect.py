@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import mmap
 import re
-import tarfile
 import tempfile
 from typing import IO, TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Struct
 
 from snapenv.content import CHUNK_BYTES, write_all
 from snapenv.errors import ProbeError
+from snapenv.json_text import read_json
 from snapenv.model.carried import CarriedFile, Collected, CollectedPackage
+from snapenv.tars import DAMAGED, open_stream
 from snapenv.travel.answer import last_line, run
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ def _package(name: str, files: Mapping[str, CarriedFile]) -> CollectedPackage:
     if "archive" in files:
         return CollectedPackage(archive=files["archive"].content)
     try:
-        record = msgspec.json.decode(files["record.json"].text, type=_Record)
-    except (KeyError, ValueError, RecursionError) as error:
+        record = read_json(files["record.json"].text, _Record)
+    except (KeyError, ValueError) as error:
         raise _failed(f"the record of {name} cannot be read") from error
     return CollectedPackage(
         prefix=record.prefix,
@@ -157,7 +157,7 @@ def _members(stream: IO[bytes], into: Path | None) -> Iterator[tuple[str, Carrie
     size_bytes = 0
     stream.seek(_start(stream))
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
+        with open_stream(stream) as archive:
             for member in archive:
                 size_bytes += member.size
                 content = archive.extractfile(member) if member.isreg() else None
@@ -170,7 +170,7 @@ def _members(stream: IO[bytes], into: Path | None) -> Iterator[tuple[str, Carrie
                 is_large = member.size > LARGE_BYTES and into is not None
                 place = into / f"collected-{len(names)}" if into and is_large else None
                 yield member.name, CarriedFile(content=_take(content, place), executable=executable)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except DAMAGED as error:
         raise _failed(f"the archive is damaged: {error}") from error
 
 

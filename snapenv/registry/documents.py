@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from snapenv.json_text import read_json
 from snapenv.model.oci import (
     DOCKER_LIST,
     LINUX,
@@ -57,8 +58,8 @@ def parse(content: bytes, kind: type[Document], *, what: str) -> Document:
         DocumentError: It is not of this form; the place in it is named.
     """
     try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return read_json(content, kind)
+    except ValueError as error:
         raise DocumentError(f"a damaged {what}: {error}") from error
 
 

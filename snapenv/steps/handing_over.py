@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Struct
 
 from snapenv.errors import LedgerVersionError, TeamLedgerError, UsageError
+from snapenv.json_text import read_json
 from snapenv.usage.postgres import RefusedRowError, open_team_ledger
 
 if TYPE_CHECKING:
@@ -110,5 +110,5 @@ class _Handing:
 
 def _key(line: OutboxLine) -> str | None:
     """Return the key of the run that a row belongs to; None of a GPU of a machine."""
-    key = msgspec.json.decode(line.body).get("key")
+    key = read_json(line.body, dict[str, Any]).get("key")
     return key if isinstance(key, str) else None

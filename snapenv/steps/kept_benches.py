@@ -7,10 +7,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.content import replace_file
 from snapenv.errors import ArchiveError, NotFoundError
+from snapenv.json_text import read_json
 from snapenv.model.bench import Bench, BenchOptions
 
 if TYPE_CHECKING:
@@ -37,6 +39,16 @@ def kept_benches(state: Path | None, snapshot: str) -> tuple[Bench, ...]:
     return tuple(sorted(filter(None, map(_read, files)), key=lambda bench: bench.at))
 
 
+class _Result(Struct, frozen=True):
+    bench: Bench
+
+
+class _Printed(Struct, frozen=True):
+    """What ``snapenv bench --json`` prints."""
+
+    result: _Result
+
+
 def read_bench(path: Path) -> Bench:
     """Read a bench from what ``snapenv bench --json`` printed, perhaps on another machine.
 
@@ -52,8 +64,8 @@ def read_bench(path: Path) -> Bench:
             hint="Name what snapenv bench --json has printed.",
         ) from error
     try:
-        return msgspec.convert(msgspec.json.decode(content)["result"]["bench"], Bench)
-    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        return read_json(content, _Printed).result.bench
+    except ValueError as error:
         raise ArchiveError(
             f"{path} is not what snapenv bench --json prints",
             hint="Make it there: snapenv bench REF --json > FILE",
@@ -73,6 +85,6 @@ def _folder(state: Path | None, snapshot: str) -> Path | None:
 
 def _read(path: Path) -> Bench | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Bench)
-    except (OSError, msgspec.MsgspecError):
+        return read_json(path.read_bytes(), Bench)
+    except (OSError, ValueError):
         return None

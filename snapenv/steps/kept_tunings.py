@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from snapenv.content import replace_file
+from snapenv.json_text import read_json
 from snapenv.model.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def kept_tuning(state: Path | None, snapshot: str) -> Tuning | None:
     """Return what is kept of a snapshot."""
     path = _path(state, snapshot)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Tuning) if path else None
-    except (OSError, msgspec.MsgspecError):
+        return read_json(path.read_bytes(), Tuning) if path else None
+    except (OSError, ValueError):
         return None
 
 

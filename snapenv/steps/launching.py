@@ -22,6 +22,7 @@ from snapenv.errors import (
     StartError,
     WriteError,
 )
+from snapenv.json_text import read_json
 from snapenv.launch.activation import ACTIVATE, parse_activated, parse_state, prefix_variables
 from snapenv.launch.choose import (
     SCRATCH,
@@ -503,7 +504,7 @@ def _settings(key: str, target: Callable[[], Target], services: Services) -> Set
     name = kept.namer()("settings of ultralytics", ASK, key)
     answer = kept.find(name)
     if answer is not None:
-        return msgspec.json.decode(answer, type=Settings | None)
+        return read_json(answer, Settings | None)
     with services.progress.task("Asking ultralytics for its settings"):
         asking = target()
         done = asking.run((asking.python, "-B", "-c", ASK))

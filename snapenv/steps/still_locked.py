@@ -11,7 +11,6 @@ import contextlib
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
 from snapenv.errors import (
@@ -20,6 +19,7 @@ from snapenv.errors import (
     NotAsLockedError,
     NotFoundError,
 )
+from snapenv.json_text import read_json
 from snapenv.model.launch import InImage, InVenv
 from snapenv.model.snapshot import IMAGE_CHECK, IMAGE_PYTHON
 
@@ -118,8 +118,8 @@ def _read(done: Completed) -> LockState:
         return LockState(ok=None, summary="the image is older than snapenv-check")
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     try:
-        state = msgspec.json.decode(lines[-1], type=LockState)
-    except (IndexError, msgspec.MsgspecError):
+        state: LockState = read_json(lines[-1], LockState)
+    except (IndexError, ValueError):
         return LockState(ok=None, summary=f"snapenv-check ended with {done.exit_code}")
     return LockState(ok=state.ok, summary=state.summary.removeprefix(_PREFIX))
 

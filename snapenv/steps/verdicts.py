@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from snapenv.content import replace_file
+from snapenv.json_text import read_json
 from snapenv.model.results import LastVerdict
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def last_verdict(state: Path | None, snapshot: str) -> LastVerdict | None:
     try:
         with place.open("rb") if place else contextlib.nullcontext() as file:
             content = file.read(_MOST_BYTES) if file else b""
-        return msgspec.json.decode(content, type=LastVerdict)
-    except (OSError, msgspec.MsgspecError):
+        return read_json(content, LastVerdict)
+    except (OSError, ValueError):
         return None
 
 

@@ -28,6 +28,7 @@ from snapenv.errors import (
     StartError,
     WriteError,
 )
+from snapenv.json_text import read_json
 from snapenv.model.launch import RUN_ID, Ended, Launch, RunState
 from snapenv.ownership.leftovers import remove
 from snapenv.ports import Completed
@@ -264,8 +265,8 @@ class VenvRuns(Struct, frozen=True):
 
     def _read(self, run: str) -> _Process | None:
         try:
-            return msgspec.json.decode((self._folder(run) / _PROCESS).read_bytes(), type=_Process)
-        except (OSError, msgspec.DecodeError):
+            return read_json((self._folder(run) / _PROCESS).read_bytes(), _Process)
+        except (OSError, ValueError):
             return None
 
     def _write(self, run: str, process: _Process) -> None:

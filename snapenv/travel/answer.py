@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from snapenv.json_text import read_json
 from snapenv.travel.pack import pack
 
 if TYPE_CHECKING:
@@ -108,14 +109,12 @@ def read_answer(stdout: str, mark: str, kind: type[T]) -> T:
     Raises:
         AnswerError: There is none or more than one, or it is of another form.
     """
-    import msgspec  # imported while the answer is waited for
-
     answers = find_answers(stdout, mark)
     if len(answers) != 1:
         raise AnswerError(f"{len(answers)} answers instead of one")
     try:
-        return msgspec.json.decode(answers[0], type=kind)
-    except msgspec.MsgspecError as error:
+        return read_json(answers[0], kind)
+    except ValueError as error:
         raise AnswerError(_located(error)) from error
 
 

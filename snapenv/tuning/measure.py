@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from snapenv.causes import find_cause
 from snapenv.errors import BenchError
+from snapenv.json_text import read_json
 from snapenv.model.bench import BenchRun, BenchStep, Inference
 from snapenv.nvidia import advice
 from snapenv.travel.answer import TRAINING_ENVIRONMENT, progress_of, read_answer, run, visible
@@ -93,8 +94,8 @@ def _step_of(line: str) -> BenchStep | None:
     """Return the step that a line tells of; None of another line, and of one that was cut."""
     _, is_marked, text = line.rpartition(_STEP)
     try:
-        return msgspec.json.decode(text, type=BenchStep) if is_marked else None
-    except msgspec.MsgspecError:
+        return read_json(text, BenchStep) if is_marked else None
+    except ValueError:
         return None
 
 

@@ -10,11 +10,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-import msgspec
 from msgspec import Struct
 
 from snapenv import promql
 from snapenv.errors import UsageError, UsageSourceError
+from snapenv.json_text import read_json
 from snapenv.network.address import show_address
 from snapenv.network.session import Advice, Patience, RequestError, Session, basic
 from snapenv.usage.prometheus_runs import STEP_MS, Piece, Point, Series
@@ -127,10 +127,19 @@ class Prometheus:
             raise UsageSourceError(
                 f"{self.host} {error.what}", hint=error.hint or _USUAL
             ) from error
-        try:
-            answer = msgspec.json.decode(content, type=_Answer)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UsageSourceError(
-                f"{self.host} sends what is no answer of Prometheus: {error}", hint=_ADVICE.absent
-            ) from error
-        return tuple(Series(each.metric, each.values) for each in answer.data.result)
+        return parse_answer(content, host=self.host)
+
+
+def parse_answer(content: bytes, *, host: str) -> tuple[Series, ...]:
+    """Read the answer to a query; ``host`` names the server in errors.
+
+    Raises:
+        UsageSourceError: It is none of Prometheus.
+    """
+    try:
+        answer = read_json(content, _Answer)
+    except ValueError as error:
+        raise UsageSourceError(
+            f"{host} sends what is no answer of Prometheus: {error}", hint=_ADVICE.absent
+        ) from error
+    return tuple(Series(each.metric, each.values) for each in answer.data.result)

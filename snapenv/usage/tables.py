@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_arg
 import msgspec
 from msgspec import Struct
 
+from snapenv.json_text import read_json
 from snapenv.model.usage import (
     BUCKETS,
     Beat,
@@ -104,7 +105,7 @@ class Table(Struct, Generic[T], frozen=True, kw_only=True):
             msgspec.ValidationError, msgspec.DecodeError: Somebody wrote what no snapenv writes.
         """
         cells = iter(
-            msgspec.json.decode(cell) if column.is_json and cell is not None else cell
+            read_json(cell, Any) if column.is_json and cell is not None else cell
             for column, cell in zip(self.columns, row, strict=True)
         )
         fields = {

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from snapenv.model.usage import Training
 from snapenv.usage.stop_rule import Plan
+from snapenv.zips import DAMAGED, read_member
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -109,11 +110,9 @@ def find_batch(checkpoint: Path) -> int | None:
     try:
         with zipfile.ZipFile(checkpoint) as archive:
             name = next(each for each in archive.namelist() if each.endswith("data.pkl"))
-            if archive.getinfo(name).file_size > _MOST_PICKLED_BYTES:
-                return None
-            content = archive.read(name)
+            content = read_member(archive, archive.getinfo(name), _MOST_PICKLED_BYTES)
         return _batch(_strings_and_numbers(content))
-    except (OSError, zipfile.BadZipFile, StopIteration, ValueError, IndexError):
+    except (*DAMAGED, OSError, StopIteration, IndexError, KeyError):
         return None
 
 

@@ -12,10 +12,10 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 from packaging.version import InvalidVersion, Version
 
+from snapenv.json_text import read_json
 from snapenv.model.carried import Content
 from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.launch import KIND_LABEL, WORKSPACE_LAYER
@@ -122,7 +122,7 @@ def parse_installed(stdout: str) -> Installed:
     """
     for line in stdout.splitlines():
         if line.startswith(MARK):
-            return msgspec.json.decode(line.removeprefix(MARK), type=Installed)
+            return read_json(line.removeprefix(MARK), Installed)
     raise ValueError("no answer")
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from snapenv.json_text import read_json
 from snapenv.model.launch import InImage, InVenv, Port
 from snapenv.model.snapshot import IMAGE_PYTHON
 from snapenv.workspace.layer import FOLDER, PROGRAM
@@ -103,11 +103,12 @@ def program(python: str, folder: str) -> tuple[str, ...]:
 
 
 def parse_status(stdout: str) -> Status | None:
-    """Read the answer of ``status``; None where it gave none."""
-    for line in stdout.splitlines():
-        if line.startswith(MARK):
-            return msgspec.json.decode(line.removeprefix(MARK), type=Status)
-    return None
+    """Read the answer of ``status``; None where it gave none, or one of another form."""
+    answers = (line for line in stdout.splitlines() if line.startswith(MARK))
+    try:
+        return read_json(next(answers, "").removeprefix(MARK), Status)
+    except ValueError:
+        return None
 
 
 def _words(wanted: Wanted, at: Mapping[Service, int]) -> list[str]:

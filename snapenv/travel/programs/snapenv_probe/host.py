@@ -154,6 +154,8 @@ def cdi_devices(text: str) -> list[str]:
 
 
 def _of_json(document: Any) -> tuple[str, list[str]]:  # noqa: ANN401 - anything can stand there
+    if not isinstance(document, dict):
+        return "", []
     kind, devices = document.get("kind"), document.get("devices")
     if not isinstance(kind, str) or not isinstance(devices, list):
         return "", []
