@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.facts import Facts
     from snapenv.model.python import Distribution
-    from snapenv.ports import Completed, Task
+    from snapenv.ports import Completed, Services, Task
 
 # An index that asked for a password, or that uv was told not to ask, has not said no.
 _NO_ANSWER = re.compile(r"hint: An index|could not be queried|network was disabled")
@@ -79,6 +79,26 @@ class Uv(Struct, frozen=True, kw_only=True):
             },
             environment=self.settings.variables,
         )
+
+    def install(self, lock: str, *words: str) -> Completed:
+        """Install what is locked, of wheels alone; the words say where, and for which Python."""
+        arguments = ("pip", "install", "--quiet", "--require-hashes", "--no-deps", "--no-build")
+        source = ("--python", sys.executable, "--requirements", "requirements.txt")
+        return self.machine.run(
+            self.settings.words(self.program, *arguments, *words, *source),
+            files={"requirements.txt": lock.encode(), **self.settings.files},
+            environment=self.settings.variables,
+        )
+
+
+def uv_here(services: Services, *, offline: bool = False) -> Uv:
+    """Return uv as it asks the configured indexes."""
+    return Uv(
+        machine=services.local(sys.executable),
+        program=services.uv(),
+        settings=services.wheels.uv_settings("ask"),
+        offline=offline,
+    )
 
 
 def ask_index(pins: Sequence[Distribution], facts: Facts, uv: Uv, task: Task) -> Offers:

@@ -7,7 +7,6 @@ withdrawn. What was read of a wheel does not grow old (see ``ports.Wheels.record
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.errors import LockError
-from snapenv.lock.ask import Uv, ask_index, python_platform, with_tags
+from snapenv.lock.ask import Uv, ask_index, python_platform, uv_here, with_tags
 from snapenv.lock.pins import pinned
 from snapenv.lock.prove import prove
 from snapenv.model.facts import Facts
@@ -66,12 +65,7 @@ def find_wheels(facts: Facts, services: Services, *, how: Prove, anew: bool, tas
         LockError: The index does not answer or refuses, or does not have this uv or py-rattler.
         PackageIndexError: A wheel's RECORD cannot be had.
     """
-    uv = Uv(
-        machine=services.local(sys.executable),
-        program=services.uv(),
-        settings=services.wheels.uv_settings("ask"),
-        offline=how == "off",
-    )
+    uv = uv_here(services, offline=how == "off")
     pins = pinned(facts.environment)
     rattler = _rattler() if facts.conda else None
     asking = _Asking(facts=facts, uv=uv, rattler=rattler, task=task, record=services.wheels.record)

@@ -7,13 +7,12 @@ has not, in versions that fit what it has, and is looked into after the environm
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from snapenv.errors import ExportError, InstallError, UsageError
-from snapenv.lock.ask import Uv, not_locked
+from snapenv.lock.ask import not_locked, uv_here
 from snapenv.lock.fetch import temporary_folder
 from snapenv.model.uv import first_words
 from snapenv.travel.answer import is_cpu
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from snapenv.model.fingerprint import Fingerprint
     from snapenv.ports import Services
     from snapenv.steps.runnable import Runnable
-
-_LOCK = "requirements.txt"
 
 
 def require_gpu(formats: Sequence[ExportFormat], facts: Facts, runnable: Runnable) -> None:
@@ -118,9 +115,7 @@ def _install(
     requirements: Sequence[str], installed: Installed, into: Path, services: Services
 ) -> None:
     """Unpack what is asked for, without what the environment has, which decides versions."""
-    settings = services.wheels.uv_settings("ask")
-    machine = services.local(sys.executable)
-    uv = Uv(machine=machine, program=services.uv(), settings=settings)
+    uv = uv_here(services)
     locked = uv.compile(
         "\n".join(requirements),
         *lock_words(installed),
@@ -131,13 +126,7 @@ def _install(
         raise not_locked(" ".join(locked.stderr.split()))
     if not locked.stdout.strip():
         return
-    install = ("pip", "install", "--quiet", "--require-hashes", "--no-deps", "--no-build")
-    place = ("--python", sys.executable, "--target", str(into), *for_python(installed))
-    done = machine.run(
-        settings.words(services.uv(), *install, *place, "--requirements", _LOCK),
-        files={_LOCK: locked.stdout.encode(), **settings.files},
-        environment=settings.variables,
-    )
+    done = uv.install(locked.stdout, "--target", str(into), *for_python(installed))
     if done.exit_code != 0:
         raise InstallError(
             f"what an export needs could not be installed: {first_words(done.stderr)}",

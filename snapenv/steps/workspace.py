@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from snapenv.content import write_content
 from snapenv.errors import BuildError, InstallError, ProbeError, WriteError
-from snapenv.lock.ask import Uv, not_locked
+from snapenv.lock.ask import not_locked, uv_here
 from snapenv.lock.fetch import temporary_folder
 from snapenv.model.snapshot import IMAGE_PYTHON
 from snapenv.model.uv import first_words
@@ -170,7 +169,9 @@ def _install_tools(installed: Installed, folder: Path, services: Services) -> To
             (KERNEL_LOCK, locks.kernel, ("--target", str(kernel))),
         ):
             task.note(f"installing {name}")
-            _install(name, requirements, (*where, *for_python(installed)), services)
+            done = uv_here(services).install(requirements, *where, *for_python(installed))
+            if done.exit_code != 0:
+                raise _not_installed(done.stderr)
     for library in (work / "lib").iterdir():  # uv names it by the Python that it runs beside
         library.rename(library.with_name(f"python{installed.python}"))
     for scripts in (work / "bin", kernel / "bin"):  # they start that Python
@@ -186,11 +187,7 @@ def _lock_tools(installed: Installed, services: Services) -> Locks:
     known = kept.find_value(name, Locks)
     if known:
         return known
-    uv = Uv(
-        machine=services.local(sys.executable),
-        program=services.uv(),
-        settings=services.wheels.uv_settings("ask"),
-    )
+    uv = uv_here(services)
     files = {CONSTRAINTS: fitting.encode()}
     work = uv.compile(WORK_REQUIREMENTS, *words)
     kernel = uv.compile(KERNEL_REQUIREMENTS, *words, *kernel_words(installed), files=files)
@@ -200,19 +197,6 @@ def _lock_tools(installed: Installed, services: Services) -> Locks:
     locks = Locks(work=work.stdout, kernel=kernel.stdout)
     kept.keep_value(name, locks)
     return locks
-
-
-def _install(name: str, requirements: str, words: tuple[str, ...], services: Services) -> None:
-    settings = services.wheels.uv_settings("ask")
-    install = ("pip", "install", "--quiet", "--require-hashes", "--no-deps", "--no-build")
-    python = ("--python", sys.executable)
-    done = services.local(sys.executable).run(
-        settings.words(services.uv(), *install, *python, *words, "--requirements", name),
-        files={name: requirements.encode(), **settings.files},
-        environment=settings.variables,
-    )
-    if done.exit_code != 0:
-        raise _not_installed(done.stderr)
 
 
 def _not_installed(stderr: str) -> InstallError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from snapenv.errors import ConflictError, NotFoundError, UsageError
-from snapenv.lock.ask import Uv
+from snapenv.lock.ask import uv_here
 from snapenv.lock.fetch import temporary_folder
 from snapenv.lock.keep_edits import KeptEdits, keep_edits
 from snapenv.lock.resolve import Resolution, Resolving, choose_wheels, resolve
@@ -215,11 +214,7 @@ def _plan(request: Update, parent: Snapshot, services: Services) -> _Planned:
     """Resolve, and put together what is to be installed; without moves, only that."""
     lock, changes = parent.lock, request.changes
     facts = _with_python(lock.facts, changes.python)
-    uv = Uv(
-        machine=services.local(sys.executable),
-        program=services.uv(),
-        settings=services.wheels.uv_settings("ask"),
-    )
+    uv = uv_here(services)
     resolving = Resolving(
         snapshot=parent,
         changes=changes,
