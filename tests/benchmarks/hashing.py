@@ -42,7 +42,7 @@ ALONE = "hashlib alone"
 def measure(bench: Bench) -> Iterator[Table]:
     title = "Every file of 59 packages, 5 GB in memory already"
     works = looks(bench.exact, bench.folder / "hashing")
-    yield bench.table(title, works, rounds=3, against=ALONE)
+    yield bench.table(title, works, rounds=2, against=ALONE)
 
 
 def looks(python: str, folder: Path) -> list[Work]:

@@ -251,7 +251,7 @@ def archives(world: World) -> Iterator[Table]:
         _exported("snapenv export", world, folder),
         _exported("snapenv export --delta", world, folder, "--delta"),
     ]
-    costs = by_turns(works, rounds=world.bench.rounds(3), warm=False)
+    costs = by_turns(works, rounds=world.bench.rounds(2), warm=False)
     rows = (
         replace(make_row(name, found), size_bytes=(folder / name).stat().st_size)
         for name, found in costs.items()

@@ -41,7 +41,7 @@ def measure(bench: Bench) -> Iterator[Table]:
     yield bench.table(
         "A lock with hashes of 59 packages, nothing known of the index",
         works(bench.exact, pins, folder),
-        rounds=3,
+        rounds=2,
         against="uv pip compile",
         warm=False,
     )

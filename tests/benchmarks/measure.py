@@ -6,10 +6,11 @@ unless a program is to have it.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,24 +56,34 @@ def run(work: Work) -> Cost:
         RuntimeError: It failed; the message ends with the last of what it said.
     """
     work.before()
-    with tempfile.TemporaryFile() as said:
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            work.argv,
+    with tempfile.TemporaryFile() as said, tempfile.NamedTemporaryFile() as told:
+        subprocess.run(
+            (sys.executable, "-I", "-S", "-c", _LAUNCHER, told.name, *work.argv),
+            check=True,
             cwd=work.folder,
             env={**_usual(os.environ), **work.environment},
             stdout=subprocess.DEVNULL,
             stderr=said,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode not in work.codes:
+        code, seconds, cpu_s, memory_kib = json.load(told)
+        if code not in work.codes:
             said.seek(0)
             words = said.read()[-2000:].decode(errors="replace")
-            raise RuntimeError(f"{work.name} ended with {process.returncode}: {words}")
-    cpu_s = usage.ru_utime + usage.ru_stime
-    return Cost(seconds=seconds, cpu_s=cpu_s, memory_mib=usage.ru_maxrss / 1024)
+            raise RuntimeError(f"{work.name} ended with {code}: {words}")
+    return Cost(seconds=seconds, cpu_s=cpu_s, memory_mib=memory_kib / 1024)
+
+
+# Linux counts what the process that starts a program holds as the program's own.
+_LAUNCHER = """
+import json, os, sys, time
+began = time.perf_counter()
+pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+seconds = time.perf_counter() - began
+code = os.waitstatus_to_exitcode(status)
+with open(sys.argv[1], "w") as told:
+    json.dump((code, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss), told)
+"""
 
 
 def _usual(environment: Mapping[str, str]) -> dict[str, str]:

@@ -36,7 +36,7 @@ def measure(bench: Bench) -> Iterator[Table]:
     yield bench.table(
         "Warm: 59 packages with torch, 5 GB, every wheel in the cache",
         works(bench.exact, folder, warm),
-        rounds=3,
+        rounds=2,
         against=PINS,
     )
     yield bench.table(

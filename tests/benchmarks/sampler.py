@@ -31,7 +31,7 @@ _INTERVAL_S, _DEFAULT_S = 0.5, 15.0
 
 
 def measure(bench: Bench) -> Iterator[Table]:
-    took = tuple(round(look_s(10.0), 5) for _ in range(bench.rounds(2)))
+    took = tuple(round(look_s(10.0), 5) for _ in range(bench.rounds(1)))
     share = median(took) / _DEFAULT_S
     yield Table(
         title=f"The sampler of usage: one look at {_GPUS} GPUs and {_RUNS} runs",

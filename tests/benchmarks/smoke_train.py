@@ -47,7 +47,7 @@ def measure(bench: Bench) -> Iterator[Table]:
     program.write_bytes(pack("snapenv_train"))
     works = (snapenvs(bench.exact, program, folder), *by_hand(bench.exact, program, folder))
     title = "Ten steps of YOLOv8n on the CPU, in an environment of 5 GB"
-    yield bench.table(title, [*works, verify(bench)], rounds=3, against=BY_HAND_NAME, warm=False)
+    yield bench.table(title, [*works, verify(bench)], rounds=2, against=BY_HAND_NAME, warm=False)
 
 
 def verify(bench: Bench) -> Work:
