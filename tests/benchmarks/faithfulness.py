@@ -145,14 +145,15 @@ class Surroundings:
         """Lock what is installed as uv's guide of migrating from pip does."""
 
         def capture(odd: Odd, folder: Path) -> None:
+            here = self.loopback | dict(home_of(self.folder / "first"))
             freeze = ("pip", "freeze", "--exclude-editable", "--python", str(odd.python))
-            write_pins(folder, call(UV, *freeze, environment=self.loopback))
+            write_pins(folder, call(UV, *freeze, environment=here))
             project = ("--directory", str(folder))
-            call(UV, "init", "--bare", *project, "--name", "project", environment=self.loopback)
+            call(UV, "init", "--bare", *project, "--name", "project", environment=here)
             add = ("add", "--no-sync", *project, "-r", "requirements.txt")
-            call(UV, *add, "--python", str(odd.python), environment=self.loopback)
+            call(UV, *add, "--python", str(odd.python), environment=here)
             export = ("export", "--quiet", *project, "--no-emit-project", "-o", "pylock.toml")
-            call(UV, *export, environment=self.loopback)
+            call(UV, *export, environment=here)
 
         def restore(_: Odd, folder: Path, into: Path) -> None:
             self._sync(folder / "pylock.toml", into)
@@ -235,10 +236,18 @@ def measure(bench: Bench) -> Iterator[Outcome]:
             yield from outcomes
 
 
+_SITE = "import os, sysconfig; site = sysconfig.get_path('purelib');"
+_REFUSED = {
+    "a .pth leads into another environment": "import ours; print(ours.ANSWER)",
+    "a link to a folder of data leads out": f"{_SITE} print(os.listdir(site + '/ours'))",
+    "compiled, from conda": "import markupsafe; print(markupsafe.escape('<'))",
+    "a line break in a name": f"{_SITE} print(any('\\n' in name for name in os.listdir(site)))",
+    "known to be malicious": "import u; print('ran')",
+}
 GROUPS: Mapping[str, Mapping[str, tuple[Callable[[Venv], None], str]]] = {
     "in a venv": BACK,
     "editable, or leading outside": BACK_AS_REGULAR,
-    "what snapenv refuses": {name: (make, "print()") for name, (make, _) in REFUSED.items()},
+    "what snapenv refuses": {name: (REFUSED[name][0], code) for name, code in _REFUSED.items()},
 }
 
 
