@@ -10,16 +10,19 @@ import argparse
 import sys
 from pathlib import Path
 
+from tests.gpu.kit import unpack_kit
+
 _ROOT = Path(__file__).parents[2]
 _KIT = _ROOT / "build" / "gpu-kit"
-_TOOLS = _KIT / "unpacked" / "tools"
 
 
 def main() -> int:
     """Run one of the commands, and give the exit code."""
     words = sys.argv[1:]
-    if _TOOLS.is_dir():
-        sys.path.insert(0, str(_TOOLS))
+    if words[:1] != ["pack"] and _KIT.is_dir():
+        tools = unpack_kit(_KIT) / "tools"
+        if tools.is_dir():
+            sys.path.insert(0, str(tools))
     if words[:1] == ["snapenv"]:  # the command line, for parts of a run
         from snapenv.cli.main import main as snapenv
 
@@ -75,14 +78,10 @@ def _pack(asked: argparse.Namespace) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    from tests.gpu.kit import unpack_kit
-
-    unpacked = unpack_kit(_KIT)
-    if (unpacked / "tools").is_dir():
-        sys.path.insert(0, str(unpacked / "tools"))
     from tests.gpu.parts import PARTS
     from tests.gpu.run import Asked, give_name, run
 
+    unpacked = unpack_kit(_KIT)
     carried = {name: unpacked / name for name in ("environment", "another")}
     request = Asked(
         output=asked.output,

@@ -7,6 +7,7 @@ repository travels too, so what is packed may take what that leaves of the limit
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -25,6 +26,7 @@ from snapenv.verify.exports import REQUIREMENTS
 from snapenv.workspace.layer import CONSTRAINTS, Installed, constraints, for_python, kernel_words
 from tests.engines.exact import PINS
 from tests.engines.place import UnavailableError, call
+from tests.gpu.kit import FOR_PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -133,33 +135,44 @@ def _make_kit(kit: Path, machine: Path | None, python: str) -> int:
         nothing = Installed(python=python, machine="x86_64", versions={})
         alone = Group(name="torch", requirements=(_TORCH,))
         installed = read_installed(_resolve(alone, nothing), python)
-    kit.mkdir(parents=True, exist_ok=True)
-    for old in kit.glob("*.tar.xz"):
-        old.unlink()
     every = groups(installed)
     if "torch" not in installed.versions:
         raise UnavailableError("the machine has no torch, which is too large to carry")
-    contents = {group.name: _pack(group, installed, kit) for group in every}
-    sizes = {name: _archive(kit, name).stat().st_size for name in contents}
     limit = LIMIT - _repository_bytes()
-    packed: tuple[str, ...] = ()
-    try:
-        choice = choose(sizes, [group.name for group in every if group.needed], limit)
-        packed = choice.packed
-    except TooLargeError as error:
-        raise TooLargeError(
-            f"{error}, besides the repository. Largest: {', '.join(contents['environment'][:6])}. "
-            "Use a machine that has some of these, and give its list with --machine."
-        ) from error
-    finally:
-        for name in sizes.keys() - set(packed):
-            _archive(kit, name).unlink()
-    for name in packed:
-        print(f"{name:12} {in_mb(sizes[name]):>8}  {', '.join(contents[name])}")
+    shutil.rmtree(kit, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder)
+        contents, sizes = dict[str, list[str]](), dict[str, int]()
+        needed = [group.name for group in every if group.needed]
+        for group in every:
+            contents[group.name] = _pack(group, installed, made)
+            sizes[group.name] = _archive(made, group.name).stat().st_size
+            if group.name == needed[-1]:
+                _refuse_large(sizes, needed, limit, contents["environment"])
+        choice = choose(sizes, needed, limit)
+        kit.mkdir(parents=True)
+        (kit / FOR_PYTHON).write_text(f"{python}\n")
+        for name in choice.packed:
+            shutil.move(_archive(made, name), _archive(kit, name))
+            print(f"{name:12} {in_mb(sizes[name]):>8}  {', '.join(contents[name])}")
     for name, why in choice.left_out.items():
         print(f"{name:12} left out: {why}")
-    print(f"{in_mb(sum(map(sizes.__getitem__, packed)))} in {kit}, of at most {in_mb(limit)}")
+    print(
+        f"{in_mb(sum(map(sizes.__getitem__, choice.packed)))} in {kit}, of at most {in_mb(limit)}"
+    )
     return 0
+
+
+def _refuse_large(
+    sizes: Mapping[str, int], needed: Sequence[str], limit: int, largest: Sequence[str]
+) -> None:
+    try:
+        choose(sizes, needed, limit)
+    except TooLargeError as error:
+        raise TooLargeError(
+            f"{error}, besides the repository. Largest: {', '.join(largest[:6])}. "
+            "Use a machine that has some of these, and give its list with --machine."
+        ) from error
 
 
 def _pack(group: Group, installed: Installed, kit: Path) -> list[str]:

@@ -85,6 +85,18 @@ def test_a_kit_is_unpacked_once_and_anew_when_it_is_another(tmp_path: Path) -> N
     assert (unpacked / "another" / "ultralytics.py").exists()
 
 
+def test_a_kit_that_is_damaged_or_for_another_python_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tools.tar.xz").write_bytes(b"no archive")
+    assert not unpack_kit(tmp_path).exists()
+    assert "cannot be unpacked" in capsys.readouterr().err
+
+    (tmp_path / "for-python").write_text("3.8\n")
+    assert not unpack_kit(tmp_path).exists()
+    assert "is for Python 3.8, and this is 3." in capsys.readouterr().err
+
+
 def test_a_machine_without_torch_cannot_be_helped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
