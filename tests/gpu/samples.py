@@ -29,7 +29,8 @@ def record(
     planted: Sequence[Planted] = (),
     operator: float = 1.0,
 ) -> Record:
-    """Return a record of a device; the product of matrices gave the number ``operator``."""
+    """Return a record of a device; the product of matrices gave the number ``operator``,
+    and the choice of boxes is much further apart."""
     fingerprint = sample_fingerprint()
     baseline = replace(
         fingerprint,
@@ -37,7 +38,7 @@ def record(
         conditions=replace(fingerprint.conditions, device=device),
         operators=(
             Operator(name="matmul fp32", sha256=str(operator), values=(operator.hex(),)),
-            Operator(name="nms fp32", sha256=str(operator), values=(operator.hex(),)),
+            Operator(name="nms fp32", sha256=str(operator), values=((operator**100).hex(),)),
         ),
     )
     return Record(

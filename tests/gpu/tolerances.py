@@ -85,7 +85,7 @@ def compute(records: Sequence[Record]) -> Tolerances:
 
 
 def is_of_gpu(record: Record) -> bool:
-    return not record.rehearsal and record.device not in {"cpu", "unknown"}
+    return record.device not in {"cpu", "unknown"}
 
 
 def widened(limits: Apart, measured: Apart) -> Apart:
