@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LIMIT = 64_000_000  # bytes, the repository included
-ANOTHER = "ultralytics==8.3.0"  # whose arithmetic is another than that of the pinned one
+ANOTHER = ("ultralytics==8.3.0", "tqdm")  # whose arithmetic is not that of the pinned one
 _ROOT = Path(__file__).parents[2]
 _TORCH = next(pin for pin in PINS if pin.startswith("torch=="))
 _ULTRALYTICS = next(pin for pin in PINS if pin.startswith("ultralytics=="))
@@ -71,7 +71,7 @@ def groups(installed: Installed, project: Path = _ROOT / "pyproject.toml") -> tu
     return (
         Group(name="tools", requirements=_dependencies(project), needed=True, fits=False),
         Group(name="environment", requirements=(_ULTRALYTICS, *opencv), needed=True),
-        Group(name="another", requirements=(ANOTHER,), fits=False, deps=False),
+        Group(name="another", requirements=ANOTHER, fits=False, deps=False),
         Group(name="tune", requirements=("optuna>=4.5",), fits=False),
         Group(name="exports", requirements=REQUIREMENTS["onnx"]),
     )

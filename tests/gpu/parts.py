@@ -30,9 +30,10 @@ from snapenv.probe.probe import probe
 from snapenv.targets.gpu_samples import NvmlGpus
 from snapenv.targets.loads import load_of_tree
 from snapenv.targets.local import LocalTarget
-from snapenv.travel.answer import progress_of
+from snapenv.travel.answer import progress_of, visible
 from snapenv.travel.pack import pack
 from snapenv.tuning.measure import measure
+from snapenv.verify.device import find_unused_gpu
 from snapenv.verify.exports import try_exports
 from snapenv.verify.smoke_train import ENVIRONMENT, smoke_train
 from snapenv.verify.train_ranks import train_ranks
@@ -52,6 +53,8 @@ _EVERYWHERE = ("batch order", "seed", "lr", "threads")
 _ON_GPU = ("tf32", "cudnn off", "amp", "amp bf16")
 _ON_CPU = ("onednn off", "matmul medium")  # what stands in for these in a rehearsal
 _LOOK_S = 0.25
+_READINGS = 60  # that are kept
+_LONGEST = 300  # characters of an error
 
 
 class NotApplicableError(Exception):
@@ -109,9 +112,16 @@ def machine(context: Context, notes: Notes) -> None:
 
 
 def baseline(context: Context, notes: Notes) -> None:
-    """Train once, as a capture does."""
+    """Train once, as a capture does.
+
+    Raises:
+        RuntimeError: There is a GPU and it trained on the CPU; the rest goes on as a rehearsal.
+    """
     found = smoke_train(context.target, device=context.device, task=notes)
     notes.tell("baseline", replace(found, libraries=(), cuda=None))
+    unused = find_unused_gpu(found, [probe_host(context.target).hardware])
+    if unused:
+        raise RuntimeError(f"it trained on the CPU beside {unused.gpu}: {unused.why}")
 
 
 def repeats(context: Context, notes: Notes) -> None:
@@ -187,7 +197,7 @@ def sampling(context: Context, notes: Notes) -> None:
         if looker:
             costs_ms += looker.costs_ms
             readings += looker.readings
-    notes.tell("readings", [_nameless(one) for one in readings])
+    notes.tell("readings", [_nameless(one) for one in readings[-_READINGS:]])
     notes.tell(
         "sampling",
         Sampling(
@@ -262,9 +272,9 @@ PARTS: Mapping[str, tuple[Callable[[Context, Notes], None], Limits]] = {
     "ranks": (ranks, Limits(most_s=75, least_s=15)),
     "facts": (facts, Limits(most_s=90, least_s=10)),
     "sampling": (sampling, Limits(most_s=60, least_s=25)),
+    "exports": (exports, Limits(most_s=60, least_s=10)),
     "bench": (bench, Limits(most_s=90, least_s=30)),
     "tune": (tune, Limits(most_s=120, least_s=45)),
-    "exports": (exports, Limits(most_s=60, least_s=10)),
     "capture": (capture, Limits(most_s=90, least_s=25)),
 }
 """Each part with its time, what tells most first. Parts after the baseline use its device."""
@@ -294,28 +304,32 @@ def _train(
     hear: Callable[[Planted], None],
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Train once for each name, in one process; tell of each as it has ended."""
-    heard = 0
+    """Train once for each name, in one process; tell of each as it has ended.
+
+    Where one takes the process with it, or leaves the GPU unusable for it, the rest goes on in
+    another.
+    """
+    left = list(names)
 
     def listen(text: str) -> None:
-        nonlocal heard
-        heard += 1
+        del left[0]
         hear(_planted(text, context.baseline))
 
-    done = context.target.run(
-        (context.python, "-B", "repeat.py", context.word, *names),
-        files={
-            "repeat.py": _PROGRAM.read_bytes(),
-            "snapenv_train.pyz": pack("snapenv_train"),
-        },
-        environment={**ENVIRONMENT, **(environment or {})},
-        on_line=progress_of(_MARK, _Hearing(listen)),
-    )
-    if heard != len(names):
-        last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise RuntimeError(
-            f"{heard} of {len(names)} trainings, exit code {done.exit_code}: {last[0]}"
+    while left:
+        before = len(left)
+        done = context.target.run(
+            (context.python, "-B", "repeat.py", context.word, *left),
+            files={
+                "repeat.py": _PROGRAM.read_bytes(),
+                "snapenv_train.pyz": pack("snapenv_train"),
+            },
+            environment={**ENVIRONMENT, **visible(context.device), **(environment or {})},
+            on_line=progress_of(_MARK, _Hearing(listen)),
         )
+        if left and (done.exit_code or len(left) == before):
+            last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+            error = f"its process ended with {done.exit_code}: {last[0]}"
+            hear(Planted(name=left.pop(0), error=error[:_LONGEST]))
 
 
 @dataclass(frozen=True)

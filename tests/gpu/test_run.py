@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gpu.parts import PARTS
+from tests.gpu.parts import PARTS, Context, Notes, run_part
 from tests.gpu.record import read_record
 from tests.gpu.run import Asked, give_name, join_told, run
 from tests.targets.processes import is_running
@@ -70,6 +70,27 @@ def test_a_part_that_hangs_is_cut_off_with_all_that_it_started(tmp_path: Path) -
     while is_running(pid) and time.monotonic() < until:
         time.sleep(0.05)
     assert not is_running(pid)
+
+
+def test_a_training_that_takes_its_process_with_it_ends_no_other(tmp_path: Path) -> None:
+    told = json.dumps({"name": "lr", "error": "RuntimeError: CUDA error: no"})
+    python = script(tmp_path, f"echo >&2; echo 'snapenv-repeat: {told}' >&2; kill -9 $$")
+    context = Context(
+        python=str(python), folder=str(tmp_path), device="cpu", planted=2, only=("lr",)
+    )
+    lines: list[str] = []
+
+    run_part("planted", context, Notes(lines.append))
+
+    found = join_told(lines)
+    assert found["ended"] == ["done", ""]
+    killed = f"its process ended with -9: snapenv-repeat: {told}"
+    assert [(one["name"], one["error"]) for one in found["planted"]] == [
+        ("lr", "RuntimeError: CUDA error: no"),
+        ("none", killed),
+        ("lr", "RuntimeError: CUDA error: no"),
+        ("none", killed),
+    ]
 
 
 def test_what_was_told_before_a_part_was_cut_off_is_kept() -> None:
