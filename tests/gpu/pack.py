@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import tomlkit
 import uv
+from msgspec.structs import replace
 from packaging.requirements import Requirement
 
 from snapenv.index.wheels import IndexWheels
@@ -129,15 +130,13 @@ def make_kit(kit: Path, machine: Path | None, python: str) -> int:
 
 
 def _make_kit(kit: Path, machine: Path | None, python: str) -> int:
-    if machine:
-        installed = read_installed(machine.read_text(), python)
-    else:
-        nothing = Installed(python=python, machine="x86_64", versions={})
-        alone = Group(name="torch", requirements=(_TORCH,))
-        installed = read_installed(_resolve(alone, nothing), python)
-    every = groups(installed)
+    installed = read_installed(machine.read_text() if machine else _TORCH, python)
     if "torch" not in installed.versions:
         raise UnavailableError("the machine has no torch, which is too large to carry")
+    if "torchvision" not in installed.versions and not installed.versions["torch"]:
+        raise UnavailableError("the list has no version of torch, to which torchvision must fit")
+    installed = _with_needs_of_torch(installed)
+    every = groups(installed)
     limit = LIMIT - _repository_bytes()
     shutil.rmtree(kit, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -161,6 +160,22 @@ def _make_kit(kit: Path, machine: Path | None, python: str) -> int:
         f"{in_mb(sum(map(sizes.__getitem__, choice.packed)))} in {kit}, of at most {in_mb(limit)}"
     )
     return 0
+
+
+def _with_needs_of_torch(installed: Installed) -> Installed:
+    """Add what torch needs, which is there where torch is, under whichever names.
+
+    A torch that no index has says nothing of that.
+    """
+    nothing = Installed(python=installed.python, machine=installed.machine, versions={})
+    pins = constraints(installed).splitlines()
+    asked = next((pin for pin in pins if pin.startswith("torch==")), "torch")
+    try:
+        needed = _resolve(Group(name="torch", requirements=(asked,)), nothing)
+    except UnavailableError:
+        return installed
+    names = dict.fromkeys(read_installed(needed, installed.python).versions, "")
+    return replace(installed, versions={**names, **installed.versions})
 
 
 def _refuse_large(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -97,11 +98,38 @@ def test_a_kit_that_is_damaged_or_for_another_python_is_left_alone(
     assert "is for Python 3.8, and this is 3." in capsys.readouterr().err
 
 
-def test_a_machine_without_torch_cannot_be_helped(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("has", "why"),
+    [("numpy==2.4.6", "the machine has no torch"), ("torch", "the list has no version of torch")],
+)
+def test_a_machine_of_which_too_little_is_known_cannot_be_helped(
+    has: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "machine.txt").write_text("numpy==2.4.6\n")
+    (tmp_path / "machine.txt").write_text(has)
 
     assert make_kit(tmp_path / "kit", tmp_path / "machine.txt", "3.12") == 1
 
-    assert "the machine has no torch" in capsys.readouterr().err
+    assert why in capsys.readouterr().err
+
+
+@pytest.mark.full
+def test_what_a_machine_lacks_is_packed_and_nothing_that_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    has = "torch torchvision numpy pillow matplotlib opencv-python-headless onnx onnxruntime scipy"
+    (tmp_path / "machine.txt").write_text("\n".join(has.split()))
+    python = "{}.{}".format(*sys.version_info)
+
+    assert make_kit(tmp_path / "kit", tmp_path / "machine.txt", python) == 0
+
+    told = capsys.readouterr().out
+    assert "ultralytics" in told
+    unpacked = unpack_kit(tmp_path / "kit")
+    assert (unpacked / "tools" / "msgspec").is_dir()
+    assert (unpacked / "tools" / "optuna").is_dir()
+    assert not (unpacked / "tools" / "uv").exists()
+    assert (unpacked / "another" / "ultralytics").is_dir()
+    environment = unpacked / "environment"
+    assert (environment / "ultralytics").is_dir()
+    assert (environment / "polars.py").read_bytes() == b""
+    assert not [name for name in has.split() if (environment / name).exists()]
