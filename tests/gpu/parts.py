@@ -53,7 +53,7 @@ _EVERYWHERE = ("batch order", "seed", "lr", "threads")
 _ON_GPU = ("tf32", "cudnn off", "amp", "amp bf16")
 _ON_CPU = ("onednn off", "matmul medium")  # what stands in for these in a rehearsal
 _LOOK_S = 0.25
-_READINGS = 60  # that are kept
+_READINGS = 30  # that are kept of a training
 _LONGEST = 300  # characters of an error
 
 
@@ -182,10 +182,9 @@ def ranks(context: Context, notes: Notes) -> None:
 
 def sampling(context: Context, notes: Notes) -> None:
     """Look at the GPUs beside every other of four trainings."""
-    options = replace(_options(context), steps=20, warmup_steps=4)
+    options = replace(_options(context), steps=10, warmup_steps=2)
     speeds: dict[bool, list[float]] = {False: [], True: []}
     costs_ms: list[float] = []
-    readings: list[GpuReading] = []
     for beside in (False, True, True, False):
         looker = _Looker() if beside else None
         try:
@@ -196,17 +195,17 @@ def sampling(context: Context, notes: Notes) -> None:
         speeds[beside].append(round(run.images_per_s, 2))
         if looker:
             costs_ms += looker.costs_ms
-            readings += looker.readings
-    notes.tell("readings", [_nameless(one) for one in readings[-_READINGS:]])
-    notes.tell(
-        "sampling",
-        Sampling(
-            looks=len(costs_ms),
-            cpu_ms=round(statistics.median(costs_ms), 3),
-            without=tuple(speeds[False]),
-            beside=tuple(speeds[True]),
-        ),
-    )
+            notes.tell("readings", [_nameless(one) for one in looker.readings[-_READINGS:]])
+        if costs_ms:
+            notes.tell(
+                "sampling",
+                Sampling(
+                    looks=len(costs_ms),
+                    cpu_ms=round(statistics.median(costs_ms), 3),
+                    without=tuple(speeds[False]),
+                    beside=tuple(speeds[True]),
+                ),
+            )
 
 
 def facts(context: Context, notes: Notes) -> None:
