@@ -13,7 +13,6 @@ import base64
 import hashlib
 import json
 import struct
-import threading
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from sigstore.models import ClientTrustConfig
+
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,11 +60,9 @@ class Instance:
         self.url = ""
 
     @property
-    def config(self) -> ClientTrustConfig:
-        """What a client trusts, and whom it asks."""
-        began = {"start": self._began.isoformat()}
-        service = {"url": self.url, "majorApiVersion": 1, "validFor": began, "operator": "tests"}
-        root = {
+    def trusted_root(self) -> dict[str, Any]:
+        """What a client trusts, as JSON."""
+        return {
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
             "tlogs": [self._log(self.entries)],
             "ctlogs": [self._log(self.certificates)],
@@ -72,9 +71,19 @@ class Instance:
                     "subject": {"organization": "tests", "commonName": "tests"},
                     "uri": self.url,
                     "certChain": {"certificates": [{"rawBytes": _text(_der(self._authority))}]},
-                    "validFor": began,
+                    "validFor": self._valid_for,
                 }
             ],
+        }
+
+    @property
+    def config(self) -> ClientTrustConfig:
+        """What a client trusts, and whom it asks."""
+        service = {
+            "url": self.url,
+            "majorApiVersion": 1,
+            "validFor": self._valid_for,
+            "operator": "tests",
         }
         signing = {
             "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
@@ -84,15 +93,16 @@ class Instance:
             "rekorTlogConfig": {"selector": "ANY"},
             "tsaConfig": {"selector": "ANY"},
         }
-        return ClientTrustConfig.from_json(
-            json.dumps(
-                {
-                    "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
-                    "trustedRoot": root,
-                    "signingConfig": signing,
-                }
-            )
-        )
+        document = {
+            "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
+            "trustedRoot": self.trusted_root,
+            "signingConfig": signing,
+        }
+        return ClientTrustConfig.from_json(json.dumps(document))
+
+    @property
+    def _valid_for(self) -> dict[str, str]:
+        return {"start": self._began.isoformat()}
 
     def _log(self, key: ec.EllipticCurvePrivateKey) -> dict[str, Any]:
         return {
@@ -101,7 +111,7 @@ class Instance:
             "publicKey": {
                 "rawBytes": _text(_public(key)),
                 "keyDetails": "PKIX_ECDSA_P256_SHA_256",
-                "validFor": {"start": self._began.isoformat()},
+                "validFor": self._valid_for,
             },
             "logId": {"keyId": _text(_key_id(key))},
         }
@@ -196,7 +206,7 @@ class Instance:
             "logID": _key_id(self.entries).hex(),
             "logIndex": 0,
         }
-        note = f"127.0.0.1\n1\n{_text(root)}\n"
+        note = f"127.0.0.1 - 1\n1\n{_text(root)}\n"
         signature = _key_id(self.entries)[:4] + self.entries.sign(note.encode(), _ECDSA)
         proof = {
             "logIndex": 0,
@@ -237,11 +247,9 @@ def running() -> Iterator[Instance]:
         def log_message(self, *words: object) -> None:
             del words
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         instance.url = f"http://127.0.0.1:{server.server_address[1]}"
         yield instance
-        server.shutdown()
 
 
 def _usage(*, sign_certificates: bool) -> x509.KeyUsage:

@@ -11,12 +11,25 @@ import pytest
 import requests
 from inline_snapshot import snapshot as wording
 
+from snapenv.attest.keyless import KeylessSigner
+from snapenv.attest.statement import make_verification
 from snapenv.errors import RegistryError
-from snapenv.model.attachment import SBOM_TYPE, STATEMENT_TYPE, Attachment, fallback_tag
+from snapenv.model.attachment import (
+    BUNDLE_CONTENT,
+    BUNDLE_PREDICATE,
+    BUNDLE_TYPE,
+    SBOM_TYPE,
+    STATEMENT_TYPE,
+    VERIFICATION,
+    Attachment,
+    fallback_tag,
+)
 from snapenv.model.image import ImageRef
 from snapenv.model.oci import OCI_INDEX, OCI_MANIFEST
 from snapenv.network.session import Patience
 from snapenv.registry.client import RegistryClient
+from tests.attest.sigstore_instance import IDENTITY, ISSUER, running, token
+from tests.attest.verifications import VERIFICATION as VERIFIED
 from tests.engines import faulty as to
 from tests.engines.clients import make_clients
 from tests.engines.provide import provide
@@ -135,6 +148,32 @@ def test_another_client_finds_what_is_attached(
     assert [(each["digest"], each["artifactType"]) for each in found] == [
         (each.digest, each.artifact_type) for each in attached
     ]
+
+
+def test_cosign_checks_who_has_signed_without_a_key(
+    client: RegistryClient, image: Pushed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITLAB_CI", "true")
+    monkeypatch.setenv("SIGSTORE_ID_TOKEN", token())
+    ref = pinned(image)
+    with running() as sigstore:
+        bundle = KeylessSigner(sigstore.config).sign(make_verification(ref, VERIFIED))
+        (tmp_path / "root.json").write_text(json.dumps(sigstore.trusted_root), encoding="utf-8")
+    annotations = {BUNDLE_CONTENT: "dsse-envelope", BUNDLE_PREDICATE: VERIFICATION}
+    attachment = Attachment(
+        media_type=BUNDLE_TYPE, file="x.sigstore.json", content=bundle, annotations=annotations
+    )
+    client.attach(ref, (attachment,), FakeTask())
+
+    def check(identity: str) -> int:
+        words = ("cosign", "verify-attestation", "--trusted-root", str(tmp_path / "root.json"))
+        who = ("--certificate-identity", identity, "--certificate-oidc-issuer", ISSUER)
+        named = f"{ref.repository}@{ref.digest}"
+        done = provide(make_clients).run(tmp_path, *words, *who, "--type", VERIFICATION, named)
+        return done.returncode
+
+    assert check(IDENTITY) == 0
+    assert check("https://example.com/other") != 0
 
 
 @pytest.fixture
