@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
-from snapenv.durable import sync_handle
 from snapenv.errors import SnapshotDamagedError
 from snapenv.model.carried import Content
 
@@ -188,26 +186,3 @@ def _unreadable(content: Content, why: str | None) -> SnapshotDamagedError:
     return SnapshotDamagedError(
         f"{name} cannot be read: {why}", hint="See who may read it, and let nothing change it."
     )
-
-
-def replace_file(path: Path, content: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
-    """Write a file whole or not at all, in the place of the one that may be there.
-
-    ``mode`` is what the user's umask may take from. What is not ``lasting`` may be cut off by a
-    power cut: its reader sees that, and makes it anew.
-
-    Raises:
-        OSError: It cannot be written; nothing is left behind.
-    """
-    temporary = path.with_name(f".{path.name[:40]}.{os.urandom(16).hex()}")
-    try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            if lasting:
-                file.flush()
-                sync_handle(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

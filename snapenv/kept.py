@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
-from snapenv.content import replace_file, sha256_of
+from snapenv.content import sha256_of
 from snapenv.errors import SnapshotDamagedError
 from snapenv.json_text import read_json
+from snapenv.ownership.leftovers import note_path
+from snapenv.ownership.staging import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,6 +169,7 @@ def _link_or_copy(source: Path, to: Path) -> None:
         OSError: It cannot be read or written; nothing is left behind.
     """
     temporary = to.with_name(f".{to.name[:40]}.{os.urandom(16).hex()}")
+    note_path(temporary, lasting=False)
     try:
         try:
             temporary.hardlink_to(source)

@@ -19,12 +19,12 @@ from inline_snapshot import snapshot as wording
 from snapenv.content import (
     Tar,
     read_chunks,
-    replace_file,
     size_bytes,
     write_all,
     write_content,
 )
 from snapenv.errors import SnapshotDamagedError
+from snapenv.ownership.staging import replace_file
 from tests.steady import steady
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from snapenv.content import replace_file
 from snapenv.index.configuration import read_configuration
 from snapenv.index.credentials import Credentials, read_netrc
 from snapenv.model.wheels import WheelRecord
+from snapenv.ownership.staging import replace_file
 
 if TYPE_CHECKING:
     from snapenv.index.configuration import Configuration

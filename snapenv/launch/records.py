@@ -16,11 +16,11 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from snapenv.content import replace_file
 from snapenv.errors import NotFoundError, WriteError
 from snapenv.json_text import read_json
 from snapenv.model.launch import RUN_ID, RunEnd, RunRecord, StoppedBy
 from snapenv.ownership.leftovers import remove
+from snapenv.ownership.staging import replace_file
 from snapenv.sizes import utc_text
 
 RESUMED = Path("snapenv", "resumed.json")  # of a training's folder

@@ -44,14 +44,14 @@ class _Ledger:
     def begin(self, folder: Path) -> None:
         self._folder = folder
 
-    def note(self, entry: Entry) -> None:
+    def note(self, entry: Entry, *, lasting: bool = True) -> None:
         with self._guard, contextlib.suppress(OSError):  # a ledger is no reason to fail
             if self._file is None and self._folder is not None:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._file = LockFile.take(self._folder / f"{_host()}.{self.id}")
             if self._file:
                 line = json.dumps(list(entry)) + "\n"
-                self._file.append(line, lasting=not _is_passing(entry))
+                self._file.append(line, lasting=lasting and not _is_passing(entry))
 
     def end(self, take_away: TakeAway) -> None:
         """Take away what is still there."""
@@ -96,9 +96,12 @@ def note(kind: str, *words: str) -> None:
     _OWN.note((kind, *words))
 
 
-def note_path(path: Path) -> None:
-    """Write down a file or folder that is about to be made, under a name that nothing else has."""
-    _OWN.note((_PATH, str(path.absolute())))
+def note_path(path: Path, *, lasting: bool = True) -> None:
+    """Write down a file or folder that is about to be made, under a name that nothing else has.
+
+    What is not ``lasting`` is not waited for: a power cut may take away that it was written down.
+    """
+    _OWN.note((_PATH, str(path.absolute())), lasting=lasting)
 
 
 def note_empty(folder: Path) -> None:

@@ -8,7 +8,7 @@ import tempfile
 import uuid
 from typing import TYPE_CHECKING
 
-from snapenv.durable import sync_paths, sync_tree
+from snapenv.durable import sync_handle, sync_paths, sync_tree
 from snapenv.errors import PlaceTakenError, WriteError
 from snapenv.ownership.leftovers import note_empty, note_path, remove
 
@@ -110,6 +110,30 @@ def make_parents(path: Path) -> tuple[Path, ...]:
         note_empty(folder)
         folder.mkdir(exist_ok=True)
     return tuple(missing)
+
+
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
+    """Write a file whole or not at all, in the place of the one that may be there.
+
+    ``mode`` is what the user's umask may take from. What is not ``lasting`` may be cut off by a
+    power cut: its reader sees that, and makes it anew.
+
+    Raises:
+        OSError: It cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name[:40]}.{os.urandom(16).hex()}")
+    note_path(temporary, lasting=lasting)
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            if lasting:
+                file.flush()
+                sync_handle(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def cannot_write(path: Path, error: OSError) -> WriteError:

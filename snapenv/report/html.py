@@ -11,8 +11,8 @@ import os
 import tempfile
 from typing import TYPE_CHECKING
 
-from snapenv.content import replace_file
 from snapenv.errors import WriteError
+from snapenv.ownership.staging import replace_file
 from snapenv.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from snapenv.report.printable import render_page
 from snapenv.report.view import make_page

@@ -8,8 +8,8 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapenv.content import replace_file
 from snapenv.errors import UsageError, WriteError
+from snapenv.ownership.staging import replace_file
 from snapenv.usage.declared import UsageTable, declare, parse_table, pseudonym
 
 if TYPE_CHECKING:

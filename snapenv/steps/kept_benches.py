@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from snapenv.content import replace_file
 from snapenv.errors import ArchiveError, NotFoundError
 from snapenv.json_text import read_json
 from snapenv.model.bench import Bench, BenchOptions
+from snapenv.ownership.staging import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path

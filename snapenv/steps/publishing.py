@@ -9,7 +9,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapenv.content import replace_file
+from snapenv.ownership.staging import replace_file
 from snapenv.usage.textfile import textfile
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from snapenv.content import replace_file
 from snapenv.errors import InterpreterError, NotFoundError, StartError, WriteError
 from snapenv.launch.records import forget
 from snapenv.model.launch import InVenv, Port, RunRecord
+from snapenv.ownership.staging import replace_file
 from snapenv.workspace.layer import FOLDER
 from snapenv.workspace.serving import STATE, Status, parse_status
 from snapenv.workspace.ssh_client import (

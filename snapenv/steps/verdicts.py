@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from snapenv.content import replace_file
 from snapenv.json_text import read_json
 from snapenv.model.results import LastVerdict
+from snapenv.ownership.staging import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path

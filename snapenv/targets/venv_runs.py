@@ -20,7 +20,6 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from snapenv.content import replace_file
 from snapenv.errors import (
     CommandMissingError,
     CommandRefusedError,
@@ -31,6 +30,7 @@ from snapenv.errors import (
 from snapenv.json_text import read_json
 from snapenv.model.launch import RUN_ID, Ended, Launch, RunState
 from snapenv.ownership.leftovers import remove
+from snapenv.ownership.staging import replace_file
 from snapenv.ports import Completed
 
 if TYPE_CHECKING:

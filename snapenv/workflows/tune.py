@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from snapenv.content import replace_file
 from snapenv.errors import NotFoundError, WriteError
 from snapenv.launch.profile import read_profile
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import TuneResult
 from snapenv.model.tuning import Profile
+from snapenv.ownership.staging import replace_file
 from snapenv.report.html import check_place, write_page
 from snapenv.report.tune_text import drift_warning, tune_lines
 from snapenv.report.tune_view import tune_html

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from msgspec import Struct
 
-from snapenv.content import replace_file
 from snapenv.csv_text import Number, csv_text
 from snapenv.errors import NotFoundError
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import UsageExportResult
 from snapenv.model.usage import BUCKETS, UsageSum
-from snapenv.ownership.staging import staged
+from snapenv.ownership.staging import replace_file, staged
 from snapenv.sizes import counted
 from snapenv.steps.declaring import site_key
 from snapenv.usage.declared import pseudonym

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from snapenv.content import replace_file
 from snapenv.errors import UsageError, WriteError
 from snapenv.model.outcome import Outcome
 from snapenv.model.usage_report import By, UsageReportResult
+from snapenv.ownership.staging import replace_file
 from snapenv.report.document import outcome_json
 from snapenv.report.usage_csv import usage_csv
 from snapenv.report.usage_text import usage_lines

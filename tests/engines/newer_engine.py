@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapenv.content import replace_file
+from snapenv.ownership.staging import replace_file
 from tests.engines.engine import Bridge, answers, make_bridge, storage_driver
 from tests.engines.place import Service, UnavailableError, call, install, say
 from tests.engines.sid import enter_words, make_sid

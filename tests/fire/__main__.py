@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.fire.attempts import attempt, do_undisturbed
-from tests.fire.blows import KINDS, Kind, blows
-from tests.fire.cases import LOCAL, Case
+from tests.fire.blows import KINDS, Kind
+from tests.fire.burning import Asked, burn
+from tests.fire.cases import LOCAL, WITH_ENGINE
 from tests.fire.faults import Injector
-from tests.fire.making import furnished
+from tests.fire.making import with_engine, without_engine
 
 
 def main() -> int:
@@ -23,34 +22,31 @@ def main() -> int:
     parser.add_argument("--command", action="append", help="only this; may be repeated")
     parser.add_argument("--times", type=int, default=10, help="of each kind, for each command")
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    cases = [case for case in LOCAL if not asked.command or case.name in asked.command]
+    words = parser.parse_args()
+    asked = Asked(tuple(words.kind or KINDS), words.times, words.seed)
     counts, wrong = Counter[tuple[str, Kind]](), 0
-    with tempfile.TemporaryDirectory() as folder, furnished(Path(folder)) as room:
+    with tempfile.TemporaryDirectory() as folder:
         injector = Injector(Path(folder, "injector"))
-        for case in cases:
-            usual = do_undisturbed(room, case, injector)
-            calls, lasts_s = len(usual.calls), usual.done.lasted_s
-            for kind in asked.kind or KINDS:
-                chance = random.Random(f"{asked.seed} {case.name} {kind}")
-                asked_for = blows(
-                    kind, calls=calls, lasts_s=lasts_s, times=asked.times, chance=chance
-                )
-                for blow in asked_for:
-                    found = attempt(room, case, blow, injector, usual)
-                    counts[case.name, kind] += 1
-                    wrong += bool(found)
-                    sys.stdout.writelines(f"{case.name}, {blow}: {one}\n" for one in found)
-                    sys.stdout.flush()
-    sys.stdout.write(_table(cases, counts) + f"\n{sum(counts.values())} in all, {wrong} wrong\n")
+        for group, make in ((LOCAL, without_engine), (WITH_ENGINE, with_engine)):
+            cases = [case for case in group if not words.command or case.name in words.command]
+            if cases:
+                with make(Path(folder, make.__name__)) as room:
+                    for case in cases:
+                        for met in burn(room, case, injector, asked):
+                            counts[case.name, met.kind] += met.times
+                            wrong += bool(met.wrong)
+                            lines = (f"{case.name}, {met.what}: {one}\n" for one in met.wrong)
+                            sys.stdout.writelines(lines)
+                            sys.stdout.flush()
+    sys.stdout.write(_table(counts) + f"\n{sum(counts.values())} in all, {wrong} wrong\n")
     return bool(wrong)
 
 
-def _table(cases: list[Case], counts: Counter[tuple[str, Kind]]) -> str:
-    lines = [f"| {'command':16} | {' | '.join(KINDS)} |", "| --- |" + " ---: |" * len(KINDS)]
-    for case in cases:
-        numbers = " | ".join(f"{counts[case.name, kind]:5}" for kind in KINDS)
-        lines.append(f"| {case.name:16} | {numbers} |")
+def _table(counts: Counter[tuple[str, Kind]]) -> str:
+    lines = [f"| {'command':22} | {' | '.join(KINDS)} |", "| --- |" + " ---: |" * len(KINDS)]
+    for name in dict.fromkeys(name for name, _ in counts):
+        numbers = " | ".join(f"{counts[name, kind]:5}" for kind in KINDS)
+        lines.append(f"| {name:22} | {numbers} |")
     return "\n".join(lines)
 
 

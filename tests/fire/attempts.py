@@ -6,6 +6,7 @@ import os
 import random
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING
 from snapenv.ownership.new_folder import UNFINISHED
 from tests.command import EXIT_CODES
 from tests.fire.blows import ENDS, Blow
-from tests.fire.faults import Call, Fault, Injector
+from tests.fire.faults import NO_FAULT, Call, Injector
 from tests.fire.look import Rows, Tree, below, differences, ledger_rows, shape, tree, without
 from tests.fire.room import Done, Room, said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from tests.fire.cases import Case
 
@@ -27,7 +28,8 @@ _LOCKS = "cache/snapenv/locks/"  # one that nobody holds is taken by the next wh
 _TRIAL = re.compile(r"[a-z0-9_]{8}")  # with which Python's tempfile tries a folder
 _BUG = 70
 _TAKEN = EXIT_CODES["place-taken"]
-_WAIT_S = 60.0
+_PASSING = ("container ", "volume ", "untagged ")
+_WAIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Undisturbed:
 
     before: Tree  # of its folder
     after: Tree
+    outside_before: Mapping[str, str]  # what its engine holds
+    outside_after: Mapping[str, str]
     done: Done
     calls: tuple[Call, ...]
 
@@ -51,12 +55,15 @@ class Met:
 def do_undisturbed(room: Room, case: Case, injector: Injector) -> Undisturbed:
     """Let a command do what it does."""
     room.renew()
-    case.before(room)
-    before = tree(room.work)
-    done = room.run(*case.words, variables=injector.arm(Fault(), room.folder))
-    assert done.code in {0, 1}, (case.words, done)
-    assert not list(_untidy(room)), (case.words, list(_untidy(room)))
-    return Undisturbed(before, tree(room.work), done, injector.calls())
+    words = case.said({**room.stand_for, **case.before(room)})
+    before, outside = tree(room.work), room.outside()
+    done = room.run(*words, variables=injector.arm(NO_FAULT, room.folder))
+    assert done.code in {0, 1}, (words, done)
+    assert room.all_ended() or case.lives_on, words
+    room.end()
+    assert not list(untidy(room)), (words, list(untidy(room)))
+    now = room.outside()
+    return Undisturbed(before, tree(room.work), outside, now, done, injector.calls())
 
 
 def attempt(
@@ -64,38 +71,47 @@ def attempt(
 ) -> list[str]:
     """Let a command be met; return what is wrong after it, and after the same one again."""
     room.renew()
-    case.before(room)
     state, rows = tree(room.folder / "state"), _rows(room)
-    met = _meet(room, case, blow, injector)
+    words = case.said({**room.stand_for, **case.before(room)})
+    met = _meet(room, case, words, blow, injector)
     if blow.kind == "power":
         lose_power(room, injector.calls(), seed=blow.fault.first)
     wrong = [
         *_wrong_end(met, blow, usual),
         *_wrong_places(room, case, blow, met.done, usual),
         *_wrong_state(room, state, rows),
+        *_wrong_outside(room, blow, met.done, usual),
     ]
     if not blow.ends_at_once and not blow.number:
-        left = (one for one in _untidy(room) if blow.kind != "disk" or not one.startswith(_LOCKS))
+        left = (one for one in untidy(room) if blow.kind != "disk" or not one.startswith(_LOCKS))
         wrong.extend(f"{one} is left" for one in left)
-    held = _rows(room)
-    again = room.run(*case.words)
+    held = {name: frozenset(row[:1] for row in of) for name, of in _rows(room).items()}
+    again = room.run(*words)
+    if not case.lives_on:
+        room.end()
     wrong.extend(f"next: {one}" for one in _wrong_next(room, case, again, usual))
     wrong.extend(f"next: {one}" for one in _wrong_state(room, state, held))
+    room.end()
     return wrong
 
 
-def _meet(room: Room, case: Case, blow: Blow, injector: Injector) -> Met:
+def _meet(room: Room, case: Case, words: tuple[str, ...], blow: Blow, injector: Injector) -> Met:
     streams = room.folder.with_name(f"{room.folder.name}-streams")
     streams.mkdir(exist_ok=True)
     begun = time.monotonic()
     variables = injector.arm(blow.fault, room.folder)
-    process = room.start(*case.words, variables=variables, into=streams)
+    process = room.start(*words, variables=variables, into=streams)
     if blow.number:
         time.sleep(blow.after_s)
         process.send_signal(blow.number)
+    elif blow.kind == "engine" and room.engine:
+        time.sleep(blow.after_s)
+        room.engine.kill()
+        room.engine.start()
     code = process.wait(_WAIT_S)
-    orphans = 0 if room.all_ended() else len(room.living())
-    room.end()
+    orphans = 0 if case.lives_on or room.all_ended() else len(room.living())
+    if not case.lives_on:
+        room.end()
     return Met(Done(code, *said(streams), time.monotonic() - begun), orphans)
 
 
@@ -109,6 +125,8 @@ def lose_power(room: Room, calls: tuple[Call, ...], *, seed: int) -> None:
     for above, _, names in os.walk(room.folder):
         for name in names:
             path = Path(above, name)
+            if path.suffix == ".pyc":  # Python syncs none, and this is between it and the disk
+                continue
             status = path.lstat()
             kept = synced.get((status.st_dev, status.st_ino), status.st_size)
             if kept < status.st_size and not path.is_symlink():
@@ -154,7 +172,9 @@ def _wrong_end(met: Met, blow: Blow, usual: Undisturbed) -> Iterator[str]:
     elif blow.number and blow.kind == "term":
         if code not in {ENDS[blow.number], -blow.number}:
             yield f"exit code {code}: {done.stderr[-400:]}"
-    elif blow.kind == "disk" and (code in {0, 1, _BUG} or code < 0 or "error:" not in done.stderr):
+    elif blow.kind in {"disk", "engine"} and (
+        code in {0, 1, _BUG} or code < 0 or "error:" not in done.stderr
+    ):
         yield f"exit code {code}: {done.stderr[-400:]}"
 
 
@@ -203,24 +223,41 @@ def _wrong_state(room: Room, before: Tree, rows: Rows) -> Iterator[str]:
         yield "the ledger is damaged"
         return
     for table, old in rows.items():
-        if gone := old - held.get(table, frozenset()):
+        new = held.get(table, frozenset())
+        if gone := old - new - {row[:1] for row in new}:
             yield f"the ledger has lost {len(gone)} of {table}: {sorted(map(str, gone))[:2]}"
+
+
+def _wrong_outside(room: Room, blow: Blow, done: Done, usual: Undisturbed) -> Iterator[str]:
+    """Compare what its engine holds with before and with afterwards."""
+    if room.engine is None:
+        return
+    now = dict(room.outside())
+    if blow.ends_at_once:  # the next command takes them away
+        now = {name: of for name, of in now.items() if not name.startswith(_PASSING)}
+    if done.code == usual.done.code and now != usual.outside_after:
+        yield f"after an exit code of success: {differences(usual.outside_after, now)}"
+    elif now not in (usual.outside_before, usual.outside_after):
+        yield f"the engine is neither as before nor as after: {differences(usual.outside_before, now)}"
 
 
 def _wrong_next(room: Room, case: Case, again: Done, usual: Undisturbed) -> Iterator[str]:
     now = tree(room.work)
-    if again.code == _TAKEN and case.makes and not differences(usual.after, now):
+    if again.code and case.once:
+        pass  # the run had ended
+    elif again.code == _TAKEN and case.makes and not differences(usual.after, now):
         pass  # it had ended before
     elif again.code != usual.done.code:
         yield f"exit code {again.code}: {again.stderr[-500:]}"
-    elif shape(again.stdout) != shape(usual.done.stdout):
+    elif shape(again.stdout) != shape(usual.done.stdout) and not case.may_say_other:
         yield f"it says {again.stdout[-300:]!r}"
     yield from differences(usual.after, now)
-    left = (one for one in _untidy(room) if again.code != _TAKEN or not one.startswith(_LOCKS))
+    yield from differences(usual.outside_after, room.outside())
+    left = (one for one in untidy(room) if again.code != _TAKEN or not one.startswith(_LOCKS))
     yield from (f"{one} is left" for one in left)
 
 
-def _untidy(room: Room) -> Iterator[str]:
+def untidy(room: Room) -> Iterator[str]:
     """Name what stands where nothing stands when no command runs."""
     for name in _EMPTY:
         folder = room.folder / name

@@ -14,8 +14,18 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator, Mapping
 
-Kind = Literal["kill", "term", "power", "disk", "slow", "clock"]
-KINDS: tuple[Kind, ...] = ("kill", "term", "power", "disk", "slow", "clock")
+Kind = Literal["kill", "term", "power", "disk", "slow", "clock", "home", "crowd", "engine"]
+KINDS: tuple[Kind, ...] = (
+    "kill",
+    "term",
+    "power",
+    "disk",
+    "slow",
+    "clock",
+    "home",
+    "crowd",
+    "engine",
+)
 
 HOUR_S = 3600
 ENDS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
@@ -50,7 +60,11 @@ class Blow:
         return self.kind in {"kill", "power"} or self.what == BROKEN
 
     def __str__(self) -> str:
-        at = f"{self.after_s:.3f} s" if self.number else f"call {self.fault.first}"
+        at = (
+            f"{self.after_s:.3f} s"
+            if self.number or self.kind == "engine"
+            else f"call {self.fault.first}"
+        )
         return f"{self.what} at {at}"
 
 
@@ -61,13 +75,14 @@ def blows(
 
     Where it writes no more often than that, each of its calls is met once.
     """
-    makers = {
+    makers: Mapping[Kind, Callable[[int, float, int, random.Random], Iterator[Blow]]] = {
         "kill": _kills,
         "term": _terms,
         "power": _power_cuts,
         "disk": _disks,
         "slow": _slow,
         "clock": _clocks,
+        "engine": _engine_kills,
     }
     return islice(makers[kind](calls, lasts_s, times, chance), times)
 
@@ -115,6 +130,13 @@ def _clocks(calls: int, lasts_s: float, times: int, chance: random.Random) -> It
     for number, first in enumerate(_some(calls, times, chance)):
         jump = _JUMPS_S[number % len(_JUMPS_S)]
         yield Blow(kind="clock", what=f"clock {jump:+} s", fault=faults.clock_jumps(first, jump))
+
+
+def _engine_kills(calls: int, lasts_s: float, times: int, chance: random.Random) -> Iterator[Blow]:
+    del calls, times
+    while True:
+        moment = chance.uniform(0, lasts_s)
+        yield Blow(kind="engine", what="the engine is killed", after_s=moment)
 
 
 def _some(calls: int, times: int, chance: random.Random) -> list[int]:

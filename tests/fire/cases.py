@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tests.fire.room import Room
 
 
-def _nothing(room: Room) -> None:
+def _nothing(room: Room) -> Mapping[str, str]:
     del room
+    return {}
+
+
+def _start_run(room: Room) -> Mapping[str, str]:
+    """Let a program run for a moment; RUN is what the run is called."""
+    script = "import time; print('it runs', flush=True); time.sleep(3); print('it ends')"
+    words = ("run", "venv", *VENV, "--into", "venv", "--detach", "--", "python", "-c", script)
+    done = room.run(*words)
+    assert done.code == 0, done
+    return {"RUN": done.stdout.split()[0]}
+
+
+def _free_repository(room: Room) -> Mapping[str, str]:
+    """Name a repository of the registry that has nothing yet."""
+    del room
+    return {"FREE": f"fire/{uuid.uuid4().hex}"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +38,26 @@ class Case:
     makes: tuple[str, ...] = ()  # below the folder that it runs in: there whole, or not at all
     changes: tuple[str, ...] = ()  # files that were there: as before, or as afterwards
     in_pieces: bool = False  # one file after another is put there; the next command undoes half
-    before: Callable[[Room], None] = _nothing  # for each attempt
-    needs: str = ""  # "registry" or "engine"
-    runs: bool = False  # it starts a program, and so writes into the ledger
+    before: Callable[[Room], Mapping[str, str]] = _nothing  # for each attempt; what words stand for
+    once: bool = False  # done again, it finds nothing more to do
+    may_say_other: bool = False  # done again, it says that it was done already
+    lives_on: bool = False  # what it starts outlives it
+
+    def said(self, stand_for: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the words of an attempt."""
+        words = list[str]()
+        for word in self.words:
+            for name, value in stand_for.items():
+                word = word.replace(name, value)  # noqa: PLW2901
+            words.append(word)
+        return tuple(words)
 
 
-IMAGE = f"example.com/team/env:train-py3.11-base-cpu@sha256:{'5e' * 32}"
 VENV = ("--engine", "venv")
+IMAGE = f"example.com/team/env:train-py3.11-base-cpu@sha256:{'5e' * 32}"
+TAG = "train-py3.11-base-cpu"
+NAME = f"fire/env:{TAG}"
+WITH_PYTHON = f"fire/python:{TAG}"
 
 LOCAL = (
     Case(
@@ -66,7 +96,7 @@ LOCAL = (
     Case(name="bases", words=("bases", "snapshot")),
     Case(name="export", words=("export", "snapshot", "-o", "made.zst"), makes=("made.zst",)),
     Case(name="import", words=("import", "archive.zst", "-o", "made"), makes=("made",)),
-    Case(name="clean", words=("clean", "--yes")),
+    Case(name="clean", words=("clean", "--yes"), may_say_other=True),
     Case(name="show", words=("show", "snapshot")),
     Case(
         name="run",
@@ -81,7 +111,22 @@ LOCAL = (
             "-c",
             "print(__import__('tool').V)",
         ),
-        runs=True,
+    ),
+    Case(
+        name="run --detach",
+        words=("run", "venv", *VENV, "--into", "venv", "--detach", "--", "sleep", "0.2"),
+        lives_on=True,
+    ),
+    Case(name="shell", words=("shell", "venv", *VENV, "--into", "venv")),
+    Case(name="logs", words=("logs", "RUN"), before=_start_run, lives_on=True),
+    Case(name="attach", words=("attach", "RUN"), before=_start_run, lives_on=True, once=True),
+    Case(
+        name="stop",
+        words=("stop", "RUN", "--stop-timeout", "1"),
+        before=_start_run,
+        lives_on=True,
+        once=True,
+        may_say_other=True,
     ),
     Case(name="ps", words=("ps", "--all")),
     Case(
@@ -119,4 +164,35 @@ LOCAL = (
         makes=("made",),
     ),
     Case(name="usage top", words=("usage", "top")),
+    Case(
+        name="push",
+        words=("push", "snapshot", "REGISTRY/FREE"),
+        before=_free_repository,
+        may_say_other=True,
+    ),
+    Case(name="pull", words=("pull", f"REGISTRY/fire/pushed:{TAG}", "-o", "made"), makes=("made",)),
+)
+
+WITH_ENGINE = (
+    Case(name="export IMAGE", words=("export", NAME, "-o", "made.zst"), makes=("made.zst",)),
+    Case(
+        name="import IMAGE",
+        words=("import", "image.zst", "--repository", "fire/back"),
+        may_say_other=True,
+    ),
+    Case(
+        name="push IMAGE",
+        words=("push", NAME, "REGISTRY/FREE"),
+        before=_free_repository,
+        may_say_other=True,
+    ),
+    Case(
+        name="pull IMAGE",
+        words=("pull", f"REGISTRY/fire/image:{TAG}"),
+        may_say_other=True,
+    ),
+    Case(name="list", words=("list", "fire/env")),
+    Case(name="show IMAGE", words=("show", NAME)),
+    Case(name="run IMAGE", words=("run", WITH_PYTHON, "--", "sh", "-c", "echo it runs")),
+    Case(name="clean with an engine", words=("clean", "--yes"), may_say_other=True),
 )

@@ -19,6 +19,7 @@ _RUN = re.compile(rb"\d{6}-\d{6}-[0-9a-f]{4}")
 _PASSING = (".pyc", "-wal", "-shm")
 _TOLD = (".html", ".md", "SHA256SUMS", ".csv")  # they name the time at which they were written
 _OF_UV = re.compile(rb"[^\n]*/uv_cache.json,[^\n]*\n")  # when uv installed it
+_HEX = re.compile(r"[0-9a-f]{12,}")
 _DIGITS = re.compile(r"\d+")
 
 
@@ -76,8 +77,8 @@ def differences(before: Tree, after: Tree) -> list[str]:
 
 
 def shape(text: str) -> str:
-    """Return what a command has said, with every number alike."""
-    return _DIGITS.sub("0", text)
+    """Return what a command has said, with all numbers, digests and runs alike."""
+    return _DIGITS.sub("0", _HEX.sub("x", _RUN.sub(b"RUN", text.encode()).decode()))
 
 
 Rows = Mapping[str, frozenset[tuple[object, ...]]]

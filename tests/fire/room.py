@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from tests.fire.own_engine import Engine
 from tests.targets.processes import all_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 _WAIT_S = 120.0
 
@@ -40,6 +42,9 @@ class Room:
     folder: Path
     variables: Mapping[str, str] = field(default_factory=dict)
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    stand_for: Mapping[str, str] = field(default_factory=dict)  # what words of commands mean
+    engine: Engine | None = None
+    engine_kept: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def work(self) -> Path:
@@ -77,11 +82,18 @@ class Room:
         """Let what is in it now be what every attempt begins with."""
         shutil.rmtree(self.kept, ignore_errors=True)
         _copy(self.folder, self.kept)
+        self.engine_kept = self.outside()
+
+    def outside(self) -> Mapping[str, str]:
+        """Return what its engine holds, where it has one."""
+        return self.engine.look() if self.engine else {}
 
     def renew(self) -> None:
         """Let it be as it was kept."""
         subprocess.run(["rm", "-rf", str(self.folder)], check=True)
         _copy(self.kept, self.folder)
+        if self.engine:
+            self.engine.renew(self.engine_kept)
 
     def start(
         self, *words: str, variables: Mapping[str, str] | None = None, into: Path | None = None

@@ -2,18 +2,31 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from snapenv.errors import PlaceTakenError, SnapenvError, WriteError
+from snapenv.ownership.leftovers import take_away_leftovers
 from snapenv.ownership.staging import refuse_unwritable, staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAKE: dict[str, Callable[[Path], None]] = {"file": Path.touch, "folder": Path.mkdir}
+
+KILLED = """
+import os, pathlib, signal, sys
+from snapenv.ownership.leftovers import ledger
+from snapenv.ownership.staging import replace_file
+pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+with ledger(pathlib.Path(sys.argv[1]), lambda *_: True):
+    replace_file(pathlib.Path(sys.argv[2]), b"new")
+"""
 
 
 @pytest.mark.parametrize("kind", MAKE)
@@ -127,3 +140,16 @@ def test_what_the_disk_does_not_take_is_not_put_in_its_place(
         run()
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_is_killed_while_it_replaces_a_file_leaves_the_old_one_alone(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("old")
+    program = (sys.executable, "-c", KILLED, str(tmp_path / "running"), str(tmp_path / "file"))
+    assert subprocess.run(program, check=False).returncode == -signal.SIGKILL
+
+    take_away_leftovers(tmp_path / "running", lambda *_: True)
+
+    (tmp_path / "running").rmdir()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]

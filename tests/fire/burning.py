@@ -1,0 +1,55 @@
+"""All that is asked for, done to one command."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.fire.attempts import attempt, do_undisturbed
+from tests.fire.blows import Kind, blows
+from tests.fire.together import crowd, read_only_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fire.cases import Case
+    from tests.fire.faults import Injector
+    from tests.fire.room import Room
+
+AT_ONCE = 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be done to each command."""
+
+    kinds: tuple[Kind, ...]
+    times: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Met:
+    """What a command was met by, and what was wrong then."""
+
+    kind: Kind
+    what: str
+    wrong: list[str]
+    times: int = 1
+
+
+def burn(room: Room, case: Case, injector: Injector, asked: Asked) -> Iterator[Met]:
+    """Do all that is asked for to a command; what a room cannot give is left out."""
+    usual = do_undisturbed(room, case, injector)
+    calls, lasts_s = len(usual.calls), usual.done.lasted_s
+    for kind in asked.kinds:
+        if kind == "home":
+            yield Met(kind, kind, read_only_home(room, case, usual))
+        elif kind == "crowd":
+            wrong = crowd(room, case, usual, many=AT_ONCE)
+            yield Met(kind, f"{AT_ONCE} at once", wrong, AT_ONCE)
+        elif kind != ("power" if room.engine else "engine"):
+            chance = random.Random(f"{asked.seed} {case.name} {kind}")
+            for blow in blows(kind, calls=calls, lasts_s=lasts_s, times=asked.times, chance=chance):
+                yield Met(kind, str(blow), attempt(room, case, blow, injector, usual))

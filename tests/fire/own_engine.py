@@ -1,0 +1,137 @@
+"""A Docker engine and a registry that belong to the fire alone, and may die in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import docker
+from docker.errors import APIError
+
+from snapenv.engine.docker import DockerEngine
+from snapenv.model.image import BuildContext, ImageRef
+from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
+from tests.engines.busybox import small_context
+from tests.engines.engine import Bridge, containerd_pid_file, start_engine, stop_engine
+from tests.engines.place import Place, call
+from tests.engines.registry import start_registry, stop_registry
+from tests.fakes import FakeTask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from snapenv.model.snapshot import Snapshot
+
+_BRIDGE = Bridge("snapenvtest7", "192.168.217.1/24")
+_WAIT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Engine:
+    """It runs in ``place``; its containers and images are what commands may change."""
+
+    place: Place
+    address: str
+
+    def look(self) -> Mapping[str, str]:
+        """Return the id of each image by its name, or by itself, and containers and volumes."""
+        with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
+            images = {
+                name: str(image["Id"])
+                for image in client.api.images()
+                for name in (image["RepoTags"] or [f"untagged {image['Id']}"])
+            }
+            containers = {
+                f"container {each.name}": each.status for each in client.containers.list(all=True)
+            }
+            volumes = {f"volume {each.name}": "" for each in client.volumes.list()}
+            networks = {f"network {each.name}": "" for each in client.networks.list()}
+            return {**images, **containers, **volumes, **networks}
+
+    def renew(self, kept: Mapping[str, str]) -> None:
+        """Let it hold what it held, and no more."""
+        with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
+            for container in client.containers.list(all=True):
+                container.remove(v=True, force=True)
+            for name in self.look():
+                if name not in kept and not name.startswith(("volume ", "network ")):
+                    with contextlib.suppress(APIError):
+                        client.images.remove(name.removeprefix("untagged "), force=True)
+            for name, image in kept.items():
+                if image.startswith("sha256:") and not name.startswith("untagged "):
+                    client.images.get(image).tag(name)
+
+    def kill(self) -> None:
+        """Kill it with its containerd, as the kernel does where memory ends; containers go on."""
+        for file in (self.place.run / "dockerd.pid", containerd_pid_file(self.place)):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                pid = int(file.read_text())
+                os.kill(pid, signal.SIGKILL)
+                _wait_for(pid)
+            file.unlink(missing_ok=True)
+        (self.place.run / "dockerd.own.pid").unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Start it again."""
+        start_engine(self.place, bridge=_BRIDGE)
+
+
+@contextlib.contextmanager
+def own_engine(folder: Path) -> Iterator[Engine]:
+    """Run an engine in a folder until the block ends."""
+    place = Place(folder)
+    with place.lock():
+        engine = Engine(place, start_engine(place, bridge=_BRIDGE))
+    try:
+        yield engine
+    finally:
+        stop_engine(place)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int(containerd_pid_file(place).read_text()), signal.SIGTERM)
+        time.sleep(1)
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for mount in reversed(mounts):
+            if mount.startswith((f"{folder}/", f"{place.run}/")):
+                call("umount", "--lazy", mount)
+        shutil.rmtree(place.run, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def own_registry(folder: Path) -> Iterator[str]:
+    """Run a registry in a folder until the block ends; give ``localhost:PORT``."""
+    place = Place(folder)
+    with place.lock():
+        address = start_registry(place)
+    try:
+        yield address
+    finally:
+        stop_registry(place)
+
+
+def make_image(snapshot: Snapshot, name: ImageRef) -> None:
+    """Make an image of a few MB that is to snapenv one of its own, in the engine of DOCKER_HOST."""
+    context = small_context(f"COPY snapshot {IMAGE_SNAPSHOT}")
+    files = {f"snapshot/{each}": content for each, content in snapshot.files.items()}
+    labels = {SNAPSHOT_LABEL: snapshot.digest}
+    docker = DockerEngine()
+    made = docker.build(BuildContext(files={**context.files, **files}, labels=labels), FakeTask())
+    docker.tag(made, name)
+
+
+def _wait_for(pid: int) -> None:
+    until = time.monotonic() + _WAIT_S
+    while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < until:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        try:
+            if not Path(f"/proc/{pid}/cmdline").read_bytes():
+                return
+        except OSError:
+            return
+        time.sleep(0.05)
