@@ -52,7 +52,7 @@ from snapenv.ports import Completed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from snapenv.model.launch import Launch, User
+    from snapenv.model.launch import Launch
     from snapenv.ports import Frame
 
 _RLIMITS = {"3": "stack", "7": "nofile", "8": "memlock"}  # of Linux, by number
@@ -338,7 +338,9 @@ class DockerRuns(Struct, frozen=True):
         if user is None:
             return _private(launch.files, (0, 0))
         files = _private(launch.files, (user.uid, user.gid))
-        for path, line in zip(_NAMES, (_passwd_line(user), _group_line(user)), strict=True):
+        name, uid, gid = user.name, user.uid, user.gid
+        lines = (f"{name}:x:{uid}:{gid}:{name}:{user.home}:/bin/sh", f"{name}:x:{gid}:")
+        for path, line in zip(_NAMES, lines, strict=True):
             content = _with_line(self._read(launch, path), line)
             if content is not None:
                 files[path] = _File(content, mode=0o644)
@@ -526,14 +528,6 @@ def _member(path: str, owner: tuple[int, int], *, kind: bytes, mode: int) -> tar
     member.type, member.mode = kind, mode
     member.uid, member.gid = owner
     return member
-
-
-def _passwd_line(user: User) -> str:
-    return f"{user.name}:x:{user.uid}:{user.gid}:{user.name}:{user.home}:/bin/sh"
-
-
-def _group_line(user: User) -> str:
-    return f"{user.name}:x:{user.gid}:"
 
 
 def _with_line(content: bytes, line: str) -> bytes | None:

@@ -150,7 +150,7 @@ def choose_launch(
         place=known.place,
         argv=argv,
         mounts=mounts,
-        folder=_folder(request, unmounted=bool(unmounted)),
+        folder=None if unmounted else str(request.folder),
         user=user,
         variables=_variables(request, known, user),
         files=_files(request, known),
@@ -342,11 +342,6 @@ def refuse_target(target: str, named: str) -> None:
 
 def _is_below(path: PurePath, folder: PurePath) -> bool:
     return path == folder or folder in path.parents
-
-
-def _folder(request: LaunchRequirements, *, unmounted: bool) -> str | None:
-    """Return where the program starts; on another machine in the image's own folder."""
-    return None if unmounted else str(request.folder)
 
 
 def with_cpus(argv: tuple[str, ...], cpus: float | None) -> tuple[tuple[str, ...], tuple[str, ...]]:

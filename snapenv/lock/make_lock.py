@@ -180,8 +180,4 @@ def _carried_sources(wheels: int, conda: CondaLock | None) -> Iterator[Source]:
 def _describe(wheels: Sequence[IndexWheel]) -> str:
     size_bytes = sum(wheel.size_bytes or 0 for wheel in wheels)
     is_known = all(wheel.size_bytes is not None for wheel in wheels)
-    return _wheels(len(wheels)) + (f", {size(size_bytes)}" if is_known else "")
-
-
-def _wheels(count: int) -> str:
-    return counted(count, "wheel")
+    return counted(len(wheels), "wheel") + (f", {size(size_bytes)}" if is_known else "")

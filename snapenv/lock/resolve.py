@@ -378,17 +378,13 @@ def _ask(
     done = resolving.uv.compile(
         "".join(f"{line}\n" for line in requirements),
         *("--no-header", "--annotation-style", "line", "--no-build"),
-        *("--python-version", _number(facts.environment.interpreter.version)),
+        *("--python-version", re.split("[^0-9.]", facts.environment.interpreter.version)[0]),
         *("--python-platform", python_platform(facts)),
         *options,
         *words,
         files={**given, **(files or {})},
     )
     return _read(done)
-
-
-def _number(version: str) -> str:
-    return re.split(r"[^0-9.]", version)[0]
 
 
 def _read(done: Completed) -> _Versions:

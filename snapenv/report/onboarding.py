@@ -75,7 +75,10 @@ class _View(Struct, frozen=True, kw_only=True):
 
 def onboarding_files(page: Onboarding) -> dict[str, bytes]:
     """Return both files by their names, in UTF-8."""
-    return {MARKDOWN_FILE: _markdown(page), HTML_FILE: _html(page)}
+    return {
+        MARKDOWN_FILE: _markdown(page),
+        HTML_FILE: render_page("onboarding.html.j2", v=_view(page)),
+    }
 
 
 def _markdown(page: Onboarding) -> bytes:
@@ -84,10 +87,6 @@ def _markdown(page: Onboarding) -> bytes:
     filling = template_environment().overlay(trim_blocks=True, lstrip_blocks=True)
     filling.filters.update(md=_escaped, code=_indented)
     return filling.get_template("onboarding.md.j2").render(v=_view(page)).encode()
-
-
-def _html(page: Onboarding) -> bytes:
-    return render_page("onboarding.html.j2", v=_view(page))
 
 
 def _view(page: Onboarding) -> _View:

@@ -111,7 +111,7 @@ class Sampler:
 
     def _runs(self, at: Moment) -> Iterable[UsageRun]:
         """Return the runs of this machine that go on, or have ended and are not settled."""
-        before = min(at, self._last, key=_wall) if self._last else at
+        before = min(at, self._last, key=lambda moment: moment.wall_ms) if self._last else at
         since_ms = before.wall_ms - (_RECENT_MS if self._last else _WEEK_MS)
         runs = {key: tracked.watched.run for key, tracked in self._tracked.items()}
         with contextlib.suppress(*_UNWRITABLE):  # as they were
@@ -309,7 +309,3 @@ class Sampler:
         with contextlib.suppress(*_UNWRITABLE):  # the next time
             self._ledger.see_gpus(machine_gpus(self._host, at, readings))
             self._ledger.forget_samples(at.wall_ms - _KEPT_MS)
-
-
-def _wall(moment: Moment) -> int:
-    return moment.wall_ms

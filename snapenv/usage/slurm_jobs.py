@@ -145,12 +145,8 @@ def runs_of_jobs(jobs: Iterable[SlurmJob]) -> tuple[ImportedRun, ...]:
     return tuple(
         _run(key, of_job)
         for key, of_job in records.items()
-        if _is_rendered(of_job[-1]) or any(dict(_gpus(each)) for each in of_job)
+        if "io.snapenv.image" in of_job[-1].labels or any(dict(_gpus(each)) for each in of_job)
     )
-
-
-def _is_rendered(job: SlurmJob) -> bool:
-    return "io.snapenv.image" in job.labels
 
 
 def _run(key: str, records: Sequence[SlurmJob]) -> ImportedRun:

@@ -11,7 +11,15 @@ from snapenv.causes import find_cause
 from snapenv.errors import ExportError
 from snapenv.model.exports import Export
 from snapenv.model.outcome import Check
-from snapenv.travel.answer import is_cpu, last_line, progress_of, read_answer, run, visible
+from snapenv.travel.answer import (
+    TRAINING_ENVIRONMENT,
+    is_cpu,
+    last_line,
+    progress_of,
+    read_answer,
+    run,
+    visible,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,17 +48,6 @@ _LIMITS: Mapping[ExportFormat, float] = {"openvino": 5e-4}
 _UNMEASURED: tuple[ExportFormat, ...] = ("engine",)
 
 _MARK = "snapenv-export: "
-_ENVIRONMENT = {
-    "YOLO_OFFLINE": "true",
-    "YOLO_AUTOINSTALL": "false",
-    "YOLOv5_AUTOINSTALL": "false",
-    "MPLBACKEND": "Agg",
-    "OMP_NUM_THREADS": "1",
-    "RANK": "-1",
-    "LOCAL_RANK": "-1",
-    "WORLD_SIZE": "1",
-    "LOGNAME": "snapenv",  # a container's user may have no name, and torch asks for it
-}
 _NOT_INSTALLED = {3: "ultralytics", 4: "torch"}  # by exit code
 _FOLDER = "layer"
 
@@ -79,7 +76,7 @@ def try_exports(
         "snapenv_export",
         (json.dumps({"formats": list(formats), "device": wanted}),),
         files={f"{_FOLDER}/{name}": content for name, content in layer.items()},
-        environment={**_ENVIRONMENT, **visible(device)},
+        environment={**TRAINING_ENVIRONMENT, "OMP_NUM_THREADS": "1", **visible(device)},
         on_line=progress_of(_MARK, task),
     )
     if done.exit_code != 0:

@@ -75,12 +75,14 @@ def train_ranks(
         InterpreterError: The target's interpreter cannot be executed.
         EngineError: The container ended before the program did.
     """
+    # Which rank a process is, it is told otherwise.
+    environment = {name: value for name, value in ENVIRONMENT.items() if "RANK" not in name}
     words = ("--devices", device if is_cpu(device) else "cuda", "--limit-s", str(limit_s))
     done = run(
         target,
         "snapenv_ranks",
         words,
-        environment={**_environment(), **visible(device)},
+        environment={**environment, **visible(device)},
         on_line=progress_of(_MARK, task),
     )
     if done.exit_code != 0:
@@ -97,8 +99,3 @@ def train_ranks(
             f"the answer of the smoke-train on several devices cannot be read: {error}",
             hint="Report this as a bug, with the output of the command.",
         ) from error
-
-
-def _environment() -> dict[str, str]:
-    """Return the smoke-train's variables; which rank a process is, it is told otherwise."""
-    return {name: value for name, value in ENVIRONMENT.items() if "RANK" not in name}

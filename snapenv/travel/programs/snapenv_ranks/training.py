@@ -106,17 +106,15 @@ def _step(group: Group, network: Any, model: Any, optimizer: Any, step: int) -> 
 def _make_network(group: Group) -> Any:  # noqa: ANN401
     from ultralytics.nn.tasks import DetectionModel
 
-    configuration = importlib.import_module(f"{_package()}.cfg")
+    configuration = importlib.import_module(
+        f"{ultralytics_utils().__name__.rpartition('.')[0]}.cfg"
+    )
     network = DetectionModel(MODEL, ch=3, nc=len(CLASSES), verbose=False)
     network.args = configuration.get_cfg()
     for name, parameter in network.named_parameters():
         if ".dfl" in name:  # which ultralytics holds fixed, too
             parameter.requires_grad = False
     return network.to(group.device).train()
-
-
-def _package() -> str:
-    return ultralytics_utils().__name__.rpartition(".")[0]
 
 
 def _batch(group: Group, step: int) -> dict[str, Any]:

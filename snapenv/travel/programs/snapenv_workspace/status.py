@@ -45,8 +45,10 @@ def _document(state: str) -> dict[str, object]:
         "ssh": wanted.ssh_port,
     }
     answers = {
-        "jupyter": wanted.jupyter is None or _jupyter_answers(wanted.jupyter, token or ""),
-        "tensorboard": wanted.tensorboard is None or _tensorboard_answers(wanted.tensorboard),
+        "jupyter": wanted.jupyter is None
+        or _asks(wanted.jupyter, "/api/status", {"Authorization": f"token {token or ''}"}),
+        "tensorboard": wanted.tensorboard is None
+        or _asks(wanted.tensorboard, "/data/environment", {}),
         "ssh": wanted.ssh_port is None or _sshd_answers(wanted.ssh_port),
     }
     return {
@@ -55,14 +57,6 @@ def _document(state: str) -> dict[str, object]:
         "host_key": ssh.host_key(Path(state)),
         "ports": {name: port for name, port in ports.items() if port},
     }
-
-
-def _jupyter_answers(port: int, token: str) -> bool:
-    return _asks(port, "/api/status", {"Authorization": f"token {token}"})
-
-
-def _tensorboard_answers(port: int) -> bool:
-    return _asks(port, "/data/environment", {})
 
 
 def _asks(port: int, path: str, headers: dict[str, str]) -> bool:
