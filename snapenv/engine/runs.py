@@ -33,7 +33,7 @@ from snapenv.engine.failures import (
     start_failure,
 )
 from snapenv.engine.foreground import Controls, Streamed, connect_streams, frames
-from snapenv.engine.gpus import choose_gpus
+from snapenv.engine.gpus import GpuAccess, choose_gpus
 from snapenv.errors import (
     CommandMissingError,
     CommandRefusedError,
@@ -299,35 +299,7 @@ class DockerRuns(Struct, frozen=True):
             stop_signal=launch.stop_signal,
             stop_timeout=launch.grace_s,
             ports=[(port.inside, "tcp") for port in launch.ports],
-            host_config=client.create_host_config(
-                network_mode=launch.network,
-                ipc_mode="host" if launch.shm_bytes is None else "private",
-                cap_drop=["ALL"],
-                cap_add=list(launch.capabilities) or None,
-                security_opt=list(launch.security),
-                shm_size=launch.shm_bytes,
-                init=launch.init,
-                nano_cpus=round(launch.cpus * 1e9) if launch.cpus else None,
-                mem_limit=launch.memory_bytes,
-                memswap_limit=launch.memory_bytes,
-                group_add=[str(group) for group in user.groups] if user else None,
-                device_requests=list(gpus.requests) or None,
-                runtime=gpus.runtime,
-                ulimits=[
-                    Ulimit(name=limit.name, soft=limit.soft, hard=limit.hard)
-                    for limit in launch.limits
-                ],
-                port_bindings={
-                    port.inside: (port.address, port.host) if port.host else (port.address,)
-                    for port in launch.ports
-                },
-                mounts=[
-                    DockerMount(
-                        mount.target, mount.source, type=mount.kind, read_only=mount.read_only
-                    )
-                    for mount in launch.mounts
-                ],
-            ),
+            host_config=_host_config(client, launch, gpus),
         )
         for warning in made.get("Warnings") or ():  # such as of a limit that it cannot hold
             self.warn(f"the engine says: {one_line(warning)}")
@@ -451,6 +423,36 @@ def _socket(connection: object) -> socket.socket:
     plain = cast("socket.socket", getattr(connection, "_sock", connection))
     plain.settimeout(None)
     return plain
+
+
+def _host_config(client: APIClient, launch: Launch, gpus: GpuAccess) -> Any:  # noqa: ANN401 - docker-py's
+    user = launch.user
+    return client.create_host_config(
+        network_mode=launch.network,
+        ipc_mode="host" if launch.shm_bytes is None else "private",
+        cap_drop=["ALL"],
+        cap_add=list(launch.capabilities) or None,
+        security_opt=list(launch.security),
+        shm_size=launch.shm_bytes,
+        init=launch.init,
+        nano_cpus=round(launch.cpus * 1e9) if launch.cpus else None,
+        mem_limit=launch.memory_bytes,
+        memswap_limit=launch.memory_bytes,
+        group_add=[str(group) for group in user.groups] if user else None,
+        device_requests=list(gpus.requests) or None,
+        runtime=gpus.runtime,
+        ulimits=[
+            Ulimit(name=limit.name, soft=limit.soft, hard=limit.hard) for limit in launch.limits
+        ],
+        port_bindings={
+            port.inside: (port.address, port.host) if port.host else (port.address,)
+            for port in launch.ports
+        },
+        mounts=[
+            DockerMount(mount.target, mount.source, type=mount.kind, read_only=mount.read_only)
+            for mount in launch.mounts
+        ],
+    )
 
 
 def _name(run: str) -> str:

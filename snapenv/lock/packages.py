@@ -14,7 +14,7 @@ from snapenv.lock.carry import Travelling, carry
 from snapenv.lock.conda import lock_conda
 from snapenv.lock.fetch import fetch_wheels
 from snapenv.lock.find_wheels import find_wheels
-from snapenv.lock.overlay import make_overlay, plan_overlay
+from snapenv.lock.overlay import OverlayPlan, make_overlay, plan_overlay
 from snapenv.lock.pins import refuse_vendored, vendored
 from snapenv.model.carried import Content
 from snapenv.model.conda import CondaLock
@@ -62,21 +62,7 @@ def lock_packages(
     with services.progress.task("Asking the index for hashes") as task:
         on_index = find_wheels(facts, services, how=options.prove, anew=options.anew, task=task)
     conda = lock_conda(facts, options, fetch, services)
-    own = vendored(environment, on_index.absent)
-    if options.vendor == "none":
-        refuse_vendored(own)
-    plan = plan_overlay(
-        environment,
-        on_index.pinned.keys(),
-        executable={name: pin.wheel.executable for name, pin in on_index.pinned.items()},
-        cut_scripts={name: pin.wheel.cut_scripts for name, pin in on_index.pinned.items()},
-        packages=facts.conda.packages if facts.conda else (),
-    )
-    travelling = Travelling(
-        distributions=own, plan=plan, facts=facts, beside=options.beside, into=options.into
-    )
-    carried = carry(travelling, fetch, services, allow=options.allow, anew=options.anew)
-    plan = replace(plan, files=tuple(sorted(carried.files)))
+    plan, carried = _carry(facts, on_index, options, fetch, services)
     tools = (on_index.uv, *((on_index.rattler,) if on_index.rattler else ()))
     wheels = (*(pin.wheel for pin in on_index.pinned.values()), *tools)
     locked = _locked(environment, on_index, carried, all_travel=all_travel)
@@ -104,6 +90,27 @@ def lock_packages(
         },
         warnings=(*(conda.warnings if conda else ()), *_warnings(carried)),
     )
+
+
+def _carry(
+    facts: Facts, on_index: OnIndex, options: VendorOptions, fetch: Fetch, services: Services
+) -> tuple[OverlayPlan, Carried]:
+    """Fetch what no index gives back, and return it with the overlay that it makes up."""
+    own = vendored(facts.environment, on_index.absent)
+    if options.vendor == "none":
+        refuse_vendored(own)
+    plan = plan_overlay(
+        facts.environment,
+        on_index.pinned.keys(),
+        executable={name: pin.wheel.executable for name, pin in on_index.pinned.items()},
+        cut_scripts={name: pin.wheel.cut_scripts for name, pin in on_index.pinned.items()},
+        packages=facts.conda.packages if facts.conda else (),
+    )
+    travelling = Travelling(
+        distributions=own, plan=plan, facts=facts, beside=options.beside, into=options.into
+    )
+    carried = carry(travelling, fetch, services, allow=options.allow, anew=options.anew)
+    return replace(plan, files=tuple(sorted(carried.files))), carried
 
 
 def _locked(

@@ -105,14 +105,11 @@ def bases(request: Bases, services: Services) -> Outcome[BasesResult]:
         ),
         families=_families(learned, others, ranked, of_others, request, services),
     )
+    inspected_texts = list(map(_inspected_text, ranked.values()))
     return Outcome(
         command="bases",
         result=result,
-        lines=tuple(
-            bases_lines(
-                result, facts, inspected=[_inspected_text(answer) for answer in ranked.values()]
-            )
-        ),
+        lines=tuple(bases_lines(result, facts, inspected=inspected_texts)),
         warnings=(
             *shown[0].warnings,
             *learned.warnings,
