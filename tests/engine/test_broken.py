@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,6 +13,7 @@ from snapenv.engine.stream import Patience
 from snapenv.errors import EngineError
 from snapenv.model.image import BuildContext, ImageRef
 from tests.fakes import FakeTask
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,12 +61,9 @@ class Breaking(BaseHTTPRequestHandler):
 @pytest.fixture
 def _breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Breaking.streams.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Breaking)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
-    with contextlib.closing(server.socket):
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Breaking)) as server:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
         yield
-        server.shutdown()
 
 
 @pytest.mark.usefixtures("_breaking")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -165,3 +167,13 @@ def _there(program: str) -> bool:
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else "no word"
+
+
+def kept_port(kept: Path) -> int:
+    """Return the port of last time, which is in the names of the images, or a free one."""
+    if kept.exists():
+        return int(json.loads(kept.read_text())["port"])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = int(server.getsockname()[1])
+    kept.write_text(json.dumps({"port": port}))
+    return port

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import requests
 
-from tests.engines.place import Place, Service, install, say
+from tests.engines.place import Place, Service, install, kept_port, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +44,7 @@ def start_registry(place: Place, *, password: bool = False) -> str:
     Raises:
         UnavailableError: It cannot run here.
     """
-    port = _port(place.folder / "registry.json")
+    port = kept_port(place.folder / "registry.json")
     service = _service(place)
     if service.pid() is not None and _answers(port):
         return f"localhost:{port}"
@@ -74,16 +73,6 @@ def _service(place: Place) -> Service:
         pid_file=place.run / "registry.pid",
         log=place.folder / "registry.log",
     )
-
-
-def _port(kept: Path) -> int:
-    """Return the port of last time, which is in the names of the images, or a free one."""
-    if kept.exists():
-        return int(json.loads(kept.read_text())["port"])
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = int(server.getsockname()[1])
-    kept.write_text(json.dumps({"port": port}))
-    return port
 
 
 def _answers(port: int) -> bool:

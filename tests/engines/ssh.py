@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import json
 import os
 import shutil
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.engines.place import Service, UnavailableError, call, install, say
+from tests.engines.place import Service, UnavailableError, call, install, kept_port, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +75,7 @@ def start_sshd(place: Place) -> Path:
     folder = place.folder / "ssh"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _install()
-    port = _port(folder / "port.json")
+    port = kept_port(folder / "port.json")
     _make_keys(folder)
     _make_bare(folder / "bare")
     changed = _write_server(folder, port)
@@ -204,16 +203,6 @@ def _ssh() -> str:
 
 def _addresses() -> dict[str, str]:
     return {name: f"127.0.0.{number}" for number, name in enumerate(_HOSTS, start=1)}
-
-
-def _port(kept: Path) -> int:
-    """Return the port of last time, or a free one."""
-    if kept.exists():
-        return int(json.loads(kept.read_text())["port"])
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = int(server.getsockname()[1])
-    kept.write_text(json.dumps({"port": port}))
-    return port
 
 
 def _answers(port: int) -> bool:
