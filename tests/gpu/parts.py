@@ -427,7 +427,7 @@ def _run_snapenv(context: Context, command: str, *words: str) -> dict[str, Any]:
     except ValueError:
         last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
         raise RuntimeError(f"exit code {done.returncode}: {last[0]}") from None
-    if document["result"] is None:
+    if document["error"]:
         raise RuntimeError(f"{document['error']['kind']}: {document['error']['message']}")
     result: dict[str, Any] = document["result"]
     return result

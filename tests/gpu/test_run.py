@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import venv
 from typing import TYPE_CHECKING
 
 import pytest
@@ -91,6 +92,24 @@ def test_a_training_that_takes_its_process_with_it_ends_no_other(tmp_path: Path)
         ("lr", "RuntimeError: CUDA error: no"),
         ("none", killed),
     ]
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("0", marks=pytest.mark.full)])
+def test_the_commands_take_what_a_run_asks_of_them(device: str, tmp_path: Path) -> None:
+    venv.create(tmp_path / "env", symlinks=True)
+    context = Context(
+        python=str(tmp_path / "env" / "bin" / "python"), folder=str(tmp_path), device=device
+    )
+    lines: list[str] = []
+    run_part("facts", context, Notes(lines.append))
+    assert join_told(lines) == {"distributions": 0, "ended": ["done", ""]}
+
+    for part in ("bench", "tune"):
+        run_part(part, context, Notes(lines.append))
+
+        (outcome, why) = join_told(lines)["ended"]
+        assert outcome == "failed"
+        assert why.startswith("RuntimeError: bench: ultralytics is not installed")
 
 
 def test_what_was_told_before_a_part_was_cut_off_is_kept() -> None:
