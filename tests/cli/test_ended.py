@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.ownership.new_folder import UNFINISHED
 from tests.cli.ended import ENDS, Room, capture, end_at_random, make_environment, restore
@@ -96,7 +97,7 @@ def test_a_signal_ends_a_command_with_all_that_it_started(
     assert process.returncode == ENDS.get(number, -number)
     assert all_end(*started)
     if number in ENDS:
-        assert "Nothing incomplete was left behind" in said
+        assert said.rpartition("hint: ")[2] == wording("Nothing incomplete was left behind.\n")
         assert room.left() == []
 
 

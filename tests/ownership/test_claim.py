@@ -7,10 +7,12 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from inline_snapshot import snapshot as wording
 
 from snapenv.errors import PlaceBusyError, PlaceTakenError, SmokeTrainError, WriteError
 from snapenv.ownership.claim import claim, claim_path
 from snapenv.ownership.new_folder import UNFINISHED, NewFolder, new_folder
+from tests.steady import steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,11 +67,14 @@ def test_a_place_is_held_by_one_process_and_the_others_are_told_which(
     tmp_path: Path,
 ) -> None:
     with (
-        pytest.raises(PlaceBusyError, match=f"place is being written by process {other.pid},"),
+        pytest.raises(PlaceBusyError) as caught,
         hold(tmp_path / "locks", tmp_path / "place"),
     ):
         pass
 
+    assert steady(caught.value, number=other.pid).partition(",")[0] == wording(
+        "TMP/place is being written by process NUMBER"
+    )
     assert other.poll() is None
 
 
