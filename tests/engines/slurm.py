@@ -53,7 +53,7 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=4000 Gres=gpu:h100:2 State=
 PartitionName=gpu Nodes={host} Default=YES MaxTime=60 State=UP
 {more}"""
 _GPUS = "Name=gpu Type=h100 File=/dev/null\nName=gpu Type=h100 File=/dev/zero\n"
-_WITHIN_S = 30.0
+_WITHIN_S = 90.0
 _DAEMONS = ("slurmd", "slurmctld")
 
 
@@ -104,7 +104,7 @@ class Slurm:
         done = self.call("scontrol", "update", f"jobid={number}", "StartTime=now")
         assert done.returncode == 0, done.stderr
 
-    def wait(self, number: int, *states: str, within_s: float = 60.0) -> dict[str, str]:
+    def wait(self, number: int, *states: str, within_s: float = 180.0) -> dict[str, str]:
         """Wait until a job is in one of these states, and return what is told of it."""
         until = time.monotonic() + within_s
         while (job := self.job(number)).get("JobState") not in states:

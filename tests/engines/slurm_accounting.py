@@ -65,7 +65,7 @@ AccountingStoragePort={port}
 AccountingStorageTRES=gres/gpu,gres/gpu:h100
 AccountingStoreFlags=job_comment
 """
-_WITHIN_S = 30.0
+_WITHIN_S = 90.0
 
 
 def find_accounting(place: Place) -> Path:

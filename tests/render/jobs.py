@@ -48,7 +48,7 @@ class Jobs:
         variables = {"XDG_STATE_HOME": str(self.folder / "state"), **self.variables}
         return self.slurm.submit(*words, folder=self.folder, variables=variables)
 
-    def ended(self, job: int, state: str = "COMPLETED", *, within_s: float = 60.0) -> str:
+    def ended(self, job: int, state: str = "COMPLETED", *, within_s: float = 180.0) -> str:
         """Wait until a job is in a state; return its exit code and signal: ``7:0``."""
         return self.slurm.wait(job, state, within_s=within_s)["ExitCode"]
 
@@ -60,7 +60,7 @@ class Jobs:
 
     def until(self, job: int, text: str) -> None:
         """Wait until a job has written a text."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while text not in self.output(job):
             assert time.monotonic() < end, self.output(job)
             time.sleep(0.1)

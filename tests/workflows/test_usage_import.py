@@ -226,7 +226,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         slurm.wait(jobs.submit("cpu.sh"), "COMPLETED")
         slurm.wait(done, "COMPLETED")
         slurm.wait(failed, "FAILED")
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while ended(slurm) < 3:
             assert time.monotonic() < until  # slurmdbd is told a little later
             time.sleep(0.2)
@@ -237,8 +237,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def ended(slurm: Slurm) -> int:
     """Return how many jobs have ended, as far as the accounts know."""
-    ends = slurm.call("sacct", "-nXP", "--format=End").stdout.split()
-    return sum(end != "Unknown" for end in ends)
+    told = slurm.call("sacct", "-nXP", "--format=State,End").stdout.splitlines()
+    jobs = (line.rsplit("|", 1) for line in told)
+    return sum(state in {"COMPLETED", "FAILED"} and end != "Unknown" for state, end in jobs)
 
 
 def test_jobs_of_slurm_are_runs_once(cluster: Cluster, tmp_path: Path) -> None:
