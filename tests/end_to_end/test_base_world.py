@@ -139,16 +139,16 @@ def test_a_removed_image_comes_back_by_its_tag_and_is_identical(built: Built) ->
     assert done["image"] == built.reference
 
 
-def purls_in_pillow(built: Built) -> set[str]:
-    """Return what the bill in the registry says is in the wheel of pillow, without versions."""
+def purls_in_opencv(built: Built) -> set[str]:
+    """Return what the bill in the registry says is in the wheel of OpenCV, without versions."""
     host, _, path = built.repository.partition("/")
     digest = built.built["attached"][0]["digest"]  # type: ignore[index]
     with urlopen(f"http://{host}/v2/{path}/manifests/{digest}") as answer:
         (layer,) = json.load(answer)["layers"]
     with urlopen(f"http://{host}/v2/{path}/blobs/{layer['digest']}") as answer:
         components = json.load(answer)["components"]
-    (pillow,) = [each for each in components if each["bom-ref"] == "pypi/pillow"]
-    return {each.get("purl", "").partition("@")[0] for each in pillow["components"]}
+    (opencv,) = [each for each in components if each["bom-ref"] == "pypi/opencv-python"]
+    return {each.get("purl", "").partition("@")[0] for each in opencv["components"]}
 
 
 def test_what_is_attached_is_checked_by_cosign_and_lets_a_restore_through(
@@ -163,7 +163,7 @@ def test_what_is_attached_is_checked_by_cosign_and_lets_a_restore_through(
 
     attached = [each["type"] for each in built.built["attached"]]  # type: ignore[attr-defined]
     assert attached == [SBOM_TYPE, STATEMENT_TYPE]
-    assert "pkg:rpm/almalinux/libXau" in purls_in_pillow(built)  # which its own wheel names
+    assert "pkg:rpm/almalinux/libXau" in purls_in_opencv(built)  # which its own wheel names
     assert done["attached"]["predicate"] == VERIFICATION
     checked = provide(make_clients).run(
         tmp_path,
