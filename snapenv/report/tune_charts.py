@@ -30,7 +30,7 @@ LEFT, RIGHT, TOP, BOTTOM = 60, 348, 18, 196
 
 _INSET = 12  # from the frame to the first and to the last trial
 _ROW = 20  # of what is invalid, and has no place on the axis
-_SPREAD = 8  # between trials of the same value
+_SPREAD = 14  # between trials of the same value
 _ALL_TRIALS = 12  # that all get a number
 _PAIR_ROW = 26
 _BAR = 12  # half of a median's length
