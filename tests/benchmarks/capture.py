@@ -31,7 +31,7 @@ IMPORTED = "import pandas, flask, wandb, mlflow"
 def measure(bench: Bench) -> Iterator[Table]:
     """Measure what has not changed, with bytecode and without, and then the packers."""
     exact, everyday = bench.exact, bench.everyday
-    torch = [collect_env(exact), yolo_checks(exact)]
+    torch = of_torch(exact, bench.folder / "of-torch")
     cases = {
         "59 packages with torch, 5 GB": [*works(bench, exact), *torch],
         "378 packages": works(bench, everyday),
@@ -80,12 +80,15 @@ def pip() -> str:
     return str(Path(found.origin).with_name("__pip-runner__.py"))
 
 
-def collect_env(python: str) -> Work:
-    return Work(name="torch.utils.collect_env", argv=(python, "-m", "torch.utils.collect_env"))
-
-
-def yolo_checks(python: str) -> Work:
-    return Work(name="yolo checks", argv=(str(Path(python).with_name("yolo")), "checks"))
+def of_torch(python: str, folder: Path) -> list[Work]:
+    """Return what torch and ultralytics say of an environment, with settings of their own."""
+    environment = {**home_of(folder), "YOLO_CONFIG_DIR": str(folder), "MPLCONFIGDIR": str(folder)}
+    folder.mkdir()
+    programs: dict[str, Sequence[str]] = {
+        "torch.utils.collect_env": (python, "-m", "torch.utils.collect_env"),
+        "yolo checks": (str(Path(python).with_name("yolo")), "checks"),
+    }
+    return [Work(name=name, argv=argv, environment=environment) for name, argv in programs.items()]
 
 
 def first(bench: Bench, python: str) -> Work:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,8 @@ _LOOK = LOOK.replace(  # venv-pack lets scripts ask env for their Python
     'python.sub(b"PYTHON", file.read())',
     'python.sub(b"PYTHON", file.read().replace(b"/usr/bin/env python", b"PYTHON"))',
 )
+_OF_CONDA_PACK = re.compile(r"bin/(?:conda[-_]unpack.*|(?:de)?activate(?:\.\w+)?)\Z")
+_FOLDERS = re.compile(r"(?:\w+://)?/?(?:[^\s'\"/:]+/){2,}|(?<![\w.])/(?:[^\s'\"/:]+/)+")
 _MOST = 200  # characters of a reason
 
 
@@ -289,8 +292,8 @@ def make_conda(channel: Path, folder: Path) -> Callable[[str, str, Path], Odd]:
             python=prefix.python,
             code=code,
             into=into,
-            look=lambda at: {"files": Prefix(at).look(), "dists": None},
-            seen={"files": prefix.look(), "dists": None},
+            look=look_at_prefix,
+            seen=look_at_prefix(prefix.folder),
             said=say(prefix.folder, code),
         )
 
@@ -321,7 +324,7 @@ def _restored(tool: Tool, odd: Odd, place: Path, refused: str) -> tuple[str, str
         back = tool.back(odd, _into(tool, odd, place))
         said, seen = say(back, odd.code), odd.look(back)
     except (ToolError, OSError) as error:
-        return "broken", str(error)[-_MOST:]
+        return "broken", _shortened(error)
     if said != odd.said:
         return "broken", "the program prints something else"
     why = difference(odd.seen, seen)
@@ -338,8 +341,13 @@ def _try(tool: Tool, what: str, odd: Odd, place: Path) -> str:
         else:
             tool.restore(odd, folder, _into(tool, odd, place))
     except (ToolError, OSError) as error:
-        return str(error).replace(str(place), "…")[-_MOST:] or "no word"
+        return _shortened(error) or "no word"
     return ""
+
+
+def _shortened(error: Exception) -> str:
+    """Return the last of what a tool said, without the folders of this machine."""
+    return _FOLDERS.sub("…/", str(error))[-_MOST:]
 
 
 def _into(tool: Tool, odd: Odd, place: Path) -> Path:
@@ -362,6 +370,14 @@ def difference(before: Any, after: Any) -> str:  # noqa: ANN401 - what a look gi
 
 def look(folder: Path) -> Any:  # noqa: ANN401 - the look's own form
     return json.loads(call(str(folder / "bin" / "python"), "-B", "-c", _LOOK, environment={}))
+
+
+def look_at_prefix(folder: Path) -> Any:  # noqa: ANN401 - the look's own form
+    """Look at a prefix without the scripts that conda-pack adds for itself."""
+    files = {
+        path: seen for path, seen in Prefix(folder).look().items() if not _OF_CONDA_PACK.match(path)
+    }
+    return {"files": files, "dists": None}
 
 
 def say(folder: Path, code: str) -> str:

@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import time
 import uuid
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,8 +67,7 @@ RUN --mount=type=cache,id={cache},target=/root/.cache/uv \\
 
 
 def measure(bench: Bench) -> Iterator[Table]:
-    with ExitStack() as until_the_end:
-        world = World(bench, until_the_end.enter_context(_client(bench)), until_the_end)
+    with _world(bench) as world:
         bench.versions["Docker"] = world.client.version()["Version"]
         yield from builds(world)
         yield new_ultralytics(world)
@@ -78,10 +77,16 @@ def measure(bench: Bench) -> Iterator[Table]:
 
 
 @contextmanager
-def _client(bench: Bench) -> Iterator[DockerClient]:
+def _world(bench: Bench) -> Iterator[World]:
+    """Yield a world whose images go with the block."""
     client = DockerClient(base_url=bench.engine, timeout=600)
-    yield client
-    client.close()
+    try:
+        yield World(bench, client)
+    finally:
+        names = (name for image in client.images.list() for name in image.tags)
+        for name in [name for name in names if name.startswith(f"{bench.registry}/bench/")]:
+            client.images.remove(name, force=True)
+        client.close()
 
 
 @dataclass
@@ -90,7 +95,6 @@ class World:
 
     bench: Bench
     client: DockerClient
-    until_the_end: ExitStack
 
     @cached_property
     def snapshots(self) -> Mapping[str, Path]:
@@ -136,7 +140,6 @@ class World:
         for message in self.client.api.push(name, stream=True, decode=True):
             if "error" in message:
                 raise RuntimeError(message["error"])
-        self.until_the_end.callback(self.client.images.remove, name, force=True)
 
     def build(self, kind: str, version: str, base: str, cache: str = "kept") -> tuple[float, str]:
         """Build an image of a version; return the seconds, and what the image is known by.
@@ -162,7 +165,6 @@ class World:
     def image(self) -> str:
         """An image of snapenv's, whose base is here and in the registry."""
         _, name = self.build(OURS, NEWER, self.bench.base)
-        self.until_the_end.callback(self.client.images.remove, name, force=True)
         return name
 
 
