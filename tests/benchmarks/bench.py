@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import traceback
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from tests.engines.registry import start_registry
 from tests.engines.small_base import push_small_base
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 SNAPENV = (sys.executable, "-m", "snapenv")
 UV = uv.find_uv_bin()
@@ -55,6 +56,22 @@ class Bench:
         costs = by_turns(works, rounds=self.rounds(rounds), warm=warm)
         rows = tuple(make_row(name, found) for name, found in costs.items())
         return Table(title=title, rows=rows, against=against)
+
+    def each(self, *steps: Callable[[], Iterable[Table]]) -> Iterator[Table]:
+        """Yield what each step finds; one that fails keeps no other back.
+
+        Raises:
+            RuntimeError: One has failed, after all.
+        """
+        failed = 0
+        for step in steps:
+            try:
+                yield from step()
+            except Exception:  # noqa: BLE001, PERF203 - whatever it is, the others go on
+                traceback.print_exc()
+                failed += 1
+        if failed:
+            raise RuntimeError(f"{failed} of {len(steps)} tables could not be measured")
 
     @cached_property
     def exact(self) -> str:

@@ -11,6 +11,7 @@ smaller environment. conda-pack takes conda environments alone: see ``faithfulne
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,19 +31,32 @@ IMPORTED = "import pandas, flask, wandb, mlflow"
 
 def measure(bench: Bench) -> Iterator[Table]:
     """Measure what has not changed, with bytecode and without, and then the packers."""
-    exact, everyday = bench.exact, bench.everyday
-    torch = of_torch(exact, bench.folder / "of-torch")
-    cases = {
-        "59 packages with torch, 5 GB": [*works(bench, exact), *torch],
-        "378 packages": works(bench, everyday),
-        "378 packages, without bytecode": works(bench, everyday, bytecode=False),
-    }
-    for title, found in cases.items():
-        rounds = 9 if len(found) < 7 else 7
-        yield bench.table(f"Nothing changed: {title}", found, rounds=rounds, against=PIP)
+    steps = (with_torch, without_torch, without_bytecode, packed)
+    yield from bench.each(*(partial(step, bench) for step in steps))
+
+
+def with_torch(bench: Bench) -> Iterator[Table]:
+    found = [*works(bench, bench.exact), *of_torch(bench.exact, bench.folder / "of-torch")]
+    title = "Nothing changed: 59 packages with torch, 5 GB"
+    yield bench.table(title, found, rounds=7, against=PIP)
+
+
+def without_torch(bench: Bench) -> Iterator[Table]:
+    title = "Nothing changed: 378 packages"
+    yield bench.table(title, works(bench, bench.everyday), rounds=9, against=PIP)
+
+
+def without_bytecode(bench: Bench) -> Iterator[Table]:
+    found = works(bench, bench.everyday, bytecode=False)
+    title = "Nothing changed: 378 packages, without bytecode"
+    yield bench.table(title, found, rounds=9, against=PIP)
+
+
+def packed(bench: Bench) -> Iterator[Table]:
+    """Capture an environment of which nothing is known, beside programs that write a file."""
     yield bench.table(
         "First of all: 378 packages, nothing known of them",
-        [first(bench, everyday), *packers(bench, everyday)],
+        [first(bench, bench.everyday), *packers(bench, bench.everyday)],
         rounds=1,
         against="snapenv capture",
         warm=False,

@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -57,11 +58,8 @@ pue = 1.3
 
 
 def measure(bench: Bench) -> Iterator[Table]:
-    yield from with_packages(bench)
-    yield with_snapshots(bench)
-    yield with_bytes(bench)
-    yield with_runs(bench)
-    yield with_samples(bench)
+    steps = (with_packages, with_snapshots, with_bytes, with_runs, with_samples)
+    yield from bench.each(*(partial(step, bench) for step in steps))
 
 
 def _grown(
@@ -147,15 +145,15 @@ def install(place: Path, size: int, home: Mapping[str, str]) -> None:
     run(Work(name="install", argv=argv, environment=home))
 
 
-def with_snapshots(bench: Bench) -> Table:
+def with_snapshots(bench: Bench) -> Iterator[Table]:
     works = {
         tags: [work for work in listings(bench, tags) if work.name.endswith(("--remote", "--fits"))]
         for tags in TAGS
     }
-    return _grown(bench, _about("Images in a repository of a registry", "images"), works, rounds=2)
+    yield _grown(bench, _about("Images in a repository of a registry", "images"), works, rounds=2)
 
 
-def with_bytes(bench: Bench) -> Table:
+def with_bytes(bench: Bench) -> Iterator[Table]:
     """Send an image through what reads it of an engine and writes it as an archive, and back."""
     sizes = LARGE_GB if bench.large else GB
     program = (sys.executable, "-m", "tests.benchmarks.large_image")
@@ -172,10 +170,10 @@ def with_bytes(bench: Bench) -> Table:
             ),
             Work(name="import, the check before it", argv=(*program, "check", *files)),
         ]
-    return _grown(bench, _about("An image in layers of 1 GB", "GB"), works, rounds=1, warm=False)
+    yield _grown(bench, _about("An image in layers of 1 GB", "GB"), works, rounds=1, warm=False)
 
 
-def with_runs(bench: Bench) -> Table:
+def with_runs(bench: Bench) -> Iterator[Table]:
     folder = bench.folder / "usage"
     folder.mkdir()
     (folder / "prices.toml").write_text(PRICES)
@@ -184,7 +182,7 @@ def with_runs(bench: Bench) -> Table:
         ledger = folder / f"{runs}.sqlite3"
         fill_year(ledger, runs=runs)
         works[runs] = usage_works(ledger, folder)
-    return _grown(bench, _about("Runs of a year in the ledger", "runs"), works, rounds=2)
+    yield _grown(bench, _about("Runs of a year in the ledger", "runs"), works, rounds=2)
 
 
 def usage_works(ledger: Path, folder: Path) -> list[Work]:
@@ -208,16 +206,18 @@ def usage_works(ledger: Path, folder: Path) -> list[Work]:
     ]
 
 
-def with_samples(bench: Bench) -> Table:
+def with_samples(bench: Bench) -> Iterator[Table]:
     """Report a year of runs whose looks at their GPUs are all still kept."""
-    folder = bench.folder / "usage"
+    folder = bench.folder / "samples"
+    folder.mkdir()
+    (folder / "prices.toml").write_text(PRICES)
     works = {}
     for millions in LARGE_MILLIONS if bench.large else MILLIONS:
         ledger = folder / f"{millions}m.sqlite3"
         fill_year(ledger, runs=1_000)
         add_samples(ledger, millions * 1_000_000)
         works[millions] = usage_works(ledger, folder)[:1]
-    return _grown(bench, _about("Samples in the ledger", "million samples"), works, rounds=2)
+    yield _grown(bench, _about("Samples in the ledger", "million samples"), works, rounds=2)
 
 
 def add_samples(path: Path, count: int) -> None:

@@ -14,7 +14,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,11 +69,8 @@ RUN --mount=type=cache,id={cache},target=/root/.cache/uv \\
 def measure(bench: Bench) -> Iterator[Table]:
     with _world(bench) as world:
         bench.versions["Docker"] = world.client.version()["Version"]
-        yield from builds(world)
-        yield new_ultralytics(world)
-        yield from archives(world)
-        yield restores(world)
-        yield runs(world)
+        steps = (builds, new_ultralytics, archives, restores, runs)
+        yield from bench.each(*(partial(step, world) for step in steps))
 
 
 @contextmanager
@@ -223,10 +220,10 @@ _BUILD_NOTES = {
 }
 
 
-def new_ultralytics(world: World) -> Table:
+def new_ultralytics(world: World) -> Iterator[Table]:
     """Build again with a newer ultralytics, and count what the older image's users have to pull."""
     base = world.new_base()
-    return Table(
+    yield Table(
         title="A new ultralytics: build again, and pull what is new",
         rows=tuple(_newer(world, kind, base) for kind in (BY_PIP, BY_UV, OURS)),
         against=BY_UV,
@@ -295,7 +292,7 @@ def _exported(name: str, world: World, folder: Path, *words: str) -> Work:
     return Work(name=name, argv=argv, environment=world.home, before=lambda: forget(folder / name))
 
 
-def restores(world: World) -> Table:
+def restores(world: World) -> Iterator[Table]:
     """Restore an image that is here, beside one container's life, asked of the engine alone."""
     words = ("restore", world.image, "--no-smoke", "--device", "cpu")
     restore = Work(name="snapenv restore", argv=(*SNAPENV, *words), environment=world.home)
@@ -307,7 +304,7 @@ def restores(world: World) -> Table:
         {name: program() for name, program in programs.items()}
         for _ in range(world.bench.rounds(9) + 1)
     ][1:]
-    return Table(
+    yield Table(
         title="A restore of an image that is here, without training",
         rows=tuple(make_row(name, [each[name] for each in rounds]) for name in programs),
         against="a container, by the engine alone",
@@ -333,7 +330,7 @@ def container(world: World) -> Cost:
     return Cost(seconds=time.perf_counter() - began)
 
 
-def runs(world: World) -> Table:
+def runs(world: World) -> Iterator[Table]:
     """Run ``true`` in a container, beside docker's own client with what ``--dry-run`` prints."""
     program = (*SNAPENV, "run", world.image)
     shown = subprocess.run(
@@ -346,4 +343,4 @@ def runs(world: World) -> Table:
         Work(name="docker run", argv=equal),
         Work(name="snapenv run", argv=(*program, "--", "true"), environment=world.home),
     ]
-    return world.bench.table("Run `true` in a container", works, rounds=9, against="docker run")
+    yield world.bench.table("Run `true` in a container", works, rounds=9, against="docker run")
