@@ -442,7 +442,7 @@ def request_fields(options: dict[str, Any], *, stdin: bool = True) -> dict[str, 
     folder, ipc = options.pop("workdir").absolute(), options.pop("ipc")
     tty = options.pop("tty", None)
     if stdin and tty and not _is_terminal():
-        raise click.UsageError("--tty hands on a terminal, and stdin or stdout is none")
+        raise click.UsageError("--tty needs a terminal: stdin or stdout is not one")
     return {
         **options,
         "folder": folder,

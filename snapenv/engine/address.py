@@ -143,7 +143,7 @@ def _checked(text: str, scheme: str, port: int) -> tuple[str, bool]:
         host, named = parts.hostname, parts.port
     except ValueError as error:
         raise EngineMissingError(
-            f"DOCKER_HOST names no Docker engine: it is no address ({error})",
+            f"DOCKER_HOST names no Docker engine: it is not an address ({error})",
             hint=f"Write {scheme}://HOST:{port}",
         ) from error
     if parts.password is not None:

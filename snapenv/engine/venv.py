@@ -156,7 +156,7 @@ def _lay_out(place: Path, content: Content) -> None:
 def _split(lock: Pylock) -> tuple[Pylock, Pylock]:
     """Return the lock of what an index is known of, or that is fetched, and of what only lies here.
 
-    An index that is no address is left out: uv would take it for an option or a folder.
+    An index that is not an address is left out: uv would take it for an option or a folder.
     """
     packages = [
         package if _is_address(package.index) else dataclasses.replace(package, index=None)

@@ -59,7 +59,7 @@ def no_python(python: str, refusals: Sequence[str]) -> InstallError:
     match = _VERSION.fullmatch(python)
     if not match:
         return InstallError(
-            f"{python} is no Python that a venv can be made with",
+            f"{python} is not a Python that a venv can be made with",
             hint="Name the path of a Python with --python, or leave it out.",
         )
     stderr = "\n".join(refusals)

@@ -81,7 +81,7 @@ def lock_conda(
     for package in packages:
         if not _FILE_NAME.fullmatch(package.file_name):
             raise LockError(
-                f"{package.file_name!r} is no name that the file of a conda package can have",
+                f"{package.file_name!r} is not a name that the file of a conda package can have",
                 hint=f"Install {package.name} again, and capture again.",
             )
     offered = _offered(packages, services, ask=options.prove != "off", anew=options.anew)

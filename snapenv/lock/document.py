@@ -118,5 +118,5 @@ def _refuse_newer(plain: Mapping[str, object], where: str) -> None:
         raise SnapshotVersionError(
             f"{where}/{LOCK_FILE}: schema {one_line(str(schema))} is not known here, "
             f"only 1 to {SNAPSHOT_SCHEMA}",
-            hint=f"Read it with snapenv {writer} or newer." if known else "It is no snapshot.",
+            hint=f"Read it with snapenv {writer} or newer." if known else "It is not a snapshot.",
         )

@@ -146,7 +146,7 @@ def _layout(distribution: Distribution, files: Mapping[str, CarriedFile]) -> _La
         raise _cannot(distribution, f"its metadata lies in {info}, which is not named after it")
     entry_points = files.get(f"site/{info}/entry_points.txt")
     if entry_points and not is_installable(entry_points.text):
-        raise _cannot(distribution, "its entry_points.txt is none that an installer takes")
+        raise _cannot(distribution, "its entry_points.txt is not one that an installer takes")
     wheel = files.get(f"site/{info}/WHEEL")
     is_pure = wheel is None or re.search(rb"(?im)^Root-Is-Purelib: *true", wheel.text)
     return _Layout(
@@ -196,7 +196,9 @@ def _version(distribution: Distribution, metadata: bytes) -> Version:
     try:
         return Version(spelled)
     except InvalidVersion as error:
-        raise _cannot(distribution, f"{spelled!r} is no version that a wheel can have") from error
+        raise _cannot(
+            distribution, f"{spelled!r} is not a version that a wheel can have"
+        ) from error
 
 
 def _header(metadata: bytes, name: str) -> str:

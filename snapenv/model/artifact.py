@@ -114,7 +114,7 @@ def artifact_layers(manifest: Manifest) -> tuple[Descriptor, ...]:
                 f"the snapshot is of the form {kind}, which a newer snapenv wrote",
                 hint="Update snapenv: uv tool upgrade snapenv",
             )
-        raise ValueError(f"an artifact of type {kind[:80] or 'none'}, which is no snapshot")
+        raise ValueError(f"an artifact of type {kind[:80] or 'none'}, which is not a snapshot")
     layers = manifest.layers
     names = [package_name(layer) for layer in layers[1:]]
     if not layers or layers[0].media_type != FILES_LAYER or len(layers) > _MOST_LAYERS:

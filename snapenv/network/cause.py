@@ -279,7 +279,7 @@ def _proxy_cause(
     if status:
         return replace(_through(proxy, host, f"it answers with {status}"), kind="proxy-refusal")
     if "InvalidProxyURL" in names:
-        return _through(proxy, host, "that is no address")
+        return _through(proxy, host, "that is not an address")
     if "ProxyError" in names and kind == "plain-http":
         return _through(
             proxy, host, "it answers over plain HTTP, but its address begins with https://"

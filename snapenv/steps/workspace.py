@@ -154,7 +154,7 @@ def _ask(target: Target) -> Installed:
         last = done.stderr.strip().splitlines()[-1:] or ["it says nothing"]
         raise ProbeError(
             f"{target.python} does not tell what it has: {last[0]}",
-            hint="See that the environment is whole: snapenv verify",
+            hint="Check the environment: snapenv verify",
         ) from error
 
 

@@ -129,7 +129,7 @@ def read_prices(path: Path) -> PriceList:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise PriceListError(
             f"the price list {path} cannot be read: {reason}",
             hint="Name another: --prices FILE.toml.",

@@ -89,7 +89,7 @@ def parse_jobs(text: str, *, place: str, cluster: str | None = None) -> tuple[Sl
     wrong = next((line for line in lines if len(line) != len(_FIELDS)), None)
     if wrong is not None:
         raise UsageSourceError(
-            f"{place} has {' '.join(wrong)!r}, which is no record of a job of Slurm",
+            f"{place} has {' '.join(wrong)!r}, which is not a record of a job of Slurm",
             hint="Is the sacct on PATH that of Slurm? A file that a job has noted can be removed.",
         )
     return tuple(job for line in lines if (job := _parse_job(line, cluster)))

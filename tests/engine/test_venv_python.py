@@ -79,4 +79,4 @@ def test_why_there_is_none_is_said_with_where_uv_looked(last: str, why: str) -> 
 def test_a_path_that_is_no_python_is_named() -> None:
     error = no_python("/opt/python", ["error: No interpreter found at path `/opt/python`"])
 
-    assert error.message == wording("/opt/python is no Python that a venv can be made with")
+    assert error.message == wording("/opt/python is not a Python that a venv can be made with")

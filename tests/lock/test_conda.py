@@ -185,7 +185,7 @@ def test_dependencies_that_are_not_there_are_named_but_for_virtual_ones(tmp_path
 
 @pytest.mark.parametrize("name", ["../x.conda", "x.zip", "a b.conda", ".conda"])
 def test_a_file_name_that_no_snapshot_can_hold_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(LockError, match="no name"):
+    with pytest.raises(LockError, match="is not a name"):
         lock(tmp_path, replace(ZLIB, file_name=name))
 
 
@@ -227,12 +227,14 @@ def test_edits_of_condas_files_are_part_of_the_overlay() -> None:
 
 
 def test_damaged_records_are_refused_by_name() -> None:
-    conda = CondaEnvironment(packages=(), damaged=("conda-meta/x.json is no record of a package",))
+    conda = CondaEnvironment(
+        packages=(), damaged=("conda-meta/x.json is not a record of a package",)
+    )
 
     with pytest.raises(LockError) as caught:
         refuse_what_cannot_be_carried(replace(sample_facts(), conda=conda))
 
-    assert str(caught.value) == wording("conda-meta/x.json is no record of a package")
+    assert str(caught.value) == wording("conda-meta/x.json is not a record of a package")
 
 
 def test_what_conda_installed_and_no_package_of_it_holds_is_refused() -> None:

@@ -275,7 +275,7 @@ def test_a_version_that_is_none_is_not_repeated(writer: str) -> None:
     with pytest.raises(SnapshotVersionError) as caught:
         lock_from_toml(newer, b"", where="there")
 
-    assert caught.value.hint == wording("It is no snapshot.")
+    assert caught.value.hint == wording("It is not a snapshot.")
     assert caught.value.message.isprintable()
 
 
@@ -283,7 +283,7 @@ def test_some_other_toml_is_no_snapshot() -> None:
     with pytest.raises(SnapshotVersionError) as caught:
         lock_from_toml(b'[project]\nname = "a"\n', b"", where="there")
 
-    assert caught.value.hint == wording("It is no snapshot.")
+    assert caught.value.hint == wording("It is not a snapshot.")
 
 
 @pytest.mark.parametrize(

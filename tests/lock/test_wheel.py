@@ -364,7 +364,7 @@ def test_the_file_name_has_the_version_as_the_standard_writes_it(
         ({f"{INFO}/METADATA": "\n\nName: our-tool\n"}, "its metadata is missing"),
         (
             {f"{INFO}/METADATA": "Name: our-tool\nVersion: new/../..\n"},
-            "'new/../..' is no version that a wheel can have",
+            "'new/../..' is not a version that a wheel can have",
         ),
         (
             {f"{INFO}/METADATA": METADATA, f"{INFO}/WHEEL": ""},
@@ -383,7 +383,7 @@ def test_the_file_name_has_the_version_as_the_standard_writes_it(
                 f"{INFO}/METADATA": METADATA,
                 f"{INFO}/entry_points.txt": "[gui_scripts]\na = b\n",
             },
-            "its entry_points.txt is none that an installer takes",
+            "its entry_points.txt is not one that an installer takes",
         ),
         (
             {f"{INFO}/METADATA": METADATA, "site/a": "", "site/a/b": ""},

@@ -258,7 +258,7 @@ def test_what_conda_wrote_over_pip_is_condas_and_pips_rest_is_nobodys(small: Pat
 @pytest.mark.parametrize(
     ("name", "content", "word"),
     [
-        ("zoopure-1.0-pyh0_0.json", b"{", "is no record"),
+        ("zoopure-1.0-pyh0_0.json", b"{", "is not a record"),
         ("zoopure-1.0-pyh0_0.json", b'{"name": "x", "version": "1"}', "the build"),
         ("zoopure-1.0-pyh0_0.json", b'{"name": 3}', "the name"),
         ("zz.json", b'{"name": "python", "version": "1", "build": "0"}', "second record"),

@@ -20,7 +20,7 @@ def compare(expected: list[Any], actual: list[Any], *, side: int) -> dict[str, o
         if mine.shape != theirs.shape:
             return {"error": f"its output is of shape {theirs.shape}, torch's of {mine.shape}"}
         if not np.isfinite(theirs).all():
-            return {"error": "its output holds what is no number"}
+            return {"error": "its output holds what is not a number"}
     pairs = [(mine[0], theirs[0]) for mine, theirs in zip(expected, actual)]
     apart = [abs(mine - theirs) for mine, theirs in pairs]
     return {

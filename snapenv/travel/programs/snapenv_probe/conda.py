@@ -90,7 +90,7 @@ def packages() -> tuple[list[Package], list[str]]:
     damaged = []
     for name, record in _records().items():
         if record is None:
-            damaged.append(f"conda-meta/{name} is no record of a package")
+            damaged.append(f"conda-meta/{name} is not a record of a package")
             continue
         missing = [key for key in ("name", "version", "build") if not _is_text(record.get(key))]
         if missing:
