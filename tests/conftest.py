@@ -18,6 +18,7 @@ from tests.engines.base import push_base
 from tests.engines.browser import find_browser
 from tests.engines.engine import engine_address, start_engine
 from tests.engines.exact import make_exact
+from tests.engines.newer_engine import NEWER, start_newer
 from tests.engines.place import Place, install
 from tests.engines.plain_base import push_plain_base
 from tests.engines.postgres import run_postgres
@@ -141,6 +142,12 @@ def _engine(request: pytest.FixtureRequest) -> None:
 def engine_host() -> str:
     """Return the address of an engine of our own; DOCKER_HOST holds it in tests marked docker."""
     return provide(start_engine)
+
+
+@pytest.fixture(scope="session")
+def newer_host() -> str:
+    """Return the address of Docker 28, for tests that any engine serves: a group of their own."""
+    return provide(lambda place: start_newer(place, NEWER))
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 NEWER_ENGINES = "docker-newer"
+OLDER = "docker20"
+"""The parameter of a test that works with Docker 20.10 instead of the newer one."""
 # The longest first: who begins them last would be alone at the end.
 _IN_LINE = ("docker", "exact", NEWER_ENGINES, "ssh", "tests/zoo/", "tests/probe/")
 _SHARED = ("docker", "exact", "ssh")  # by mark: parts that tests would dispute with each other
 _NEEDS = {  # fixtures of tests/conftest.py, and the mark that each needs
     "engine_host": "docker",
+    "newer_host": "docker",
     "base_image": "docker",
     "plain_image": "docker",
     "plain_bookworm": "docker",
@@ -30,11 +33,14 @@ def group_of(
 ) -> str:
     """Return the group of a test: the part that it shares with others, else its module.
 
-    The newer engines are a group beside Docker 20.10, for tests that ask for nothing of that one.
+    The newer engines are a group beside Docker 20.10, for tests that ask for nothing of that one
+    but to push a base image. Who asks for ``newer_host`` works with that, or as ``OLDER`` says.
     """
     shared = next((mark for mark in _SHARED if mark in marks), None)
-    names = {NEWER.name, CONTAINERD.name}
-    if shared == "docker" and names.intersection(map(str, params)):
+    chosen = {*map(str, params)}
+    if shared == "docker" and "newer_host" in fixtures:
+        return shared if OLDER in chosen else NEWER_ENGINES
+    if shared == "docker" and chosen & {NEWER.name, CONTAINERD.name}:
         return shared if "engine_host" in fixtures else NEWER_ENGINES
     return shared or module
 

@@ -33,7 +33,7 @@ from snapenv.travel.pack import pack
 from tests.benchmarks.bench import SNAPENV, UV, Bench, forget, home_of
 from tests.benchmarks.measure import Cost, Work, by_turns, run
 from tests.benchmarks.results import Row, Table, make_row
-from tests.end_to_end.containers import Working, pip, run_in
+from tests.end_to_end.containers import Working, install
 from tests.fakes import FakeTask
 
 if TYPE_CHECKING:
@@ -99,10 +99,9 @@ class World:
 
     def _captured(self) -> Iterator[tuple[str, Path]]:
         with Working(self.client, self.bench.base) as container:
-            run_in(container, pip("--upgrade pip"))  # Debian's is on no index
-            run_in(container, pip(PINS))
+            install(container, PINS)
             for version in (OLDER, NEWER):
-                run_in(container, pip(f"--no-deps ultralytics=={version}"))
+                install(container, f"--no-deps ultralytics=={version}")
                 folder = self.bench.folder / f"captured-{version}"
                 where = ("--container", str(container.name), "--python", "/env/bin/python")
                 words = ("--no-smoke", "--base", self.bench.base, "-o", str(folder))

@@ -11,7 +11,7 @@ from docker import DockerClient
 
 from snapenv.lock.store import read_snapshot
 from tests.command import Command
-from tests.end_to_end.containers import build_environment
+from tests.end_to_end.containers import build_environment, install_by_pip
 from tests.engines.arm64 import emulating, make_arm64, make_qemu, push_arm64
 from tests.engines.provide import provide
 
@@ -32,7 +32,9 @@ def test_an_environment_of_arm64_is_captured_and_built_emulated(
         contextlib.closing(DockerClient(base_url=engine_host, timeout=1800)) as client,
     ):
         base = push_arm64(root, engine=engine_host, registry=registry)
-        image = build_environment(client, command, base, snapshot, repository=repository)
+        image = build_environment(
+            *(client, command, base, snapshot), repository=repository, install=install_by_pip
+        )
         found = client.images.get(image)
         words = ("-c", "import platform, psutil; print(platform.machine(), psutil.__version__)")
         told = client.containers.run(image, ["python", *words], remove=True)

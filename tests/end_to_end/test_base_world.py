@@ -20,8 +20,8 @@ from snapenv.model.snapshot import IMAGE_CHECK
 from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
 from snapenv.verify.smoke_train import parse_fingerprint
 from tests.attest.keys import write_keys
-from tests.command import Command, certificates
-from tests.end_to_end.containers import pip, run_in
+from tests.command import Command
+from tests.end_to_end.containers import Working, install, pip, run_in
 from tests.end_to_end.projects import EPOCHS, Project
 from tests.engines.clients import make_clients
 from tests.engines.provide import provide
@@ -66,14 +66,11 @@ def client(engine_host: str) -> Iterator[DockerClient]:
 @pytest.fixture(scope="module")
 def working(client: DockerClient, torch_image: str) -> Iterator[Container]:
     """A container that someone has been pip-installing into."""
-    container = client.containers.run(
-        torch_image, ["sleep", "3600"], detach=True, network_mode="host", init=True
-    )
-    try:
-        _install(container)
+    with Working(client, torch_image) as container:
+        run_in(container, "python3 -m venv --system-site-packages --without-pip --clear /env")
+        install(container, "pip")
+        run_in(container, pip(f"ultralytics=={ULTRALYTICS}"))
         yield container
-    finally:
-        container.remove(force=True)
 
 
 @pytest.fixture(scope="module")
@@ -321,9 +318,9 @@ def test_an_environment_edited_by_hand_comes_back_in_an_image(
     built: Built, working: Container, registry: str, tmp_path: Path
 ) -> None:
     site = "/alone/lib/python3.13/site-packages"
+    run_in(working, "python3 -m venv --without-pip /alone")
+    install(working, "click docopt==0.6.2", python="/alone/bin/python")
     for command in (
-        "python3 -m venv --without-pip /alone",
-        pip("click docopt==0.6.2", python="/alone/bin/python"),
         f"sh -c 'echo EDITED = 42 >> {site}/click/core.py; rm {site}/click/testing.py'",
         f"sh -c 'echo ANSWER = 42 > {site}/ours.py'",
         "sh -c 'printf \"#!/alone/bin/python\\nprint(7)\\n\" > /alone/bin/ours'",
@@ -349,17 +346,6 @@ def test_an_environment_edited_by_hand_comes_back_in_an_image(
     assert said == b"42 42\n"
     said = built.client.containers.run(made["image"], ["ours"], entrypoint=[], remove=True)
     assert said == b"7\n"
-
-
-def _install(container: Container) -> None:
-    if certificates():
-        container.put_archive("/tmp", certificates())
-    for command in (
-        "python3 -m venv --system-site-packages /env",
-        pip("--upgrade pip"),
-        pip(f"ultralytics=={ULTRALYTICS}"),
-    ):
-        run_in(container, command)
 
 
 @pytest.mark.full

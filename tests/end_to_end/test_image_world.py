@@ -16,7 +16,7 @@ from docker import DockerClient
 
 from snapenv.model.snapshot import IMAGE_CHECK
 from tests.command import Command, certificates
-from tests.end_to_end.containers import Working, pip, run_in
+from tests.end_to_end.containers import Working, install, run_in
 from tests.engines.newer_engine import NEWER as NEWER_ENGINE
 from tests.engines.newer_engine import buildx, start_newer
 from tests.engines.place import Place
@@ -300,7 +300,7 @@ def _capture(
 ) -> Path:
     run_in(container, "python3 -m venv --without-pip --clear /work")
     words = f"--no-deps {PINS} ultralytics=={version}"
-    run_in(container, pip(words, python="/work/bin/python"))
+    install(container, words, python="/work/bin/python")
     command.result(
         "capture",
         *("--container", str(container.name), "--python", "/work/bin/python"),

@@ -13,7 +13,7 @@ from docker import DockerClient
 from snapenv.engine.docker import DockerEngine
 from snapenv.model.image import BuildContext, ImageRef
 from tests.command import Command
-from tests.end_to_end.containers import Working, pip, run_in
+from tests.end_to_end.containers import Working, install
 from tests.engines.podman import make_podman
 from tests.engines.provide import provide
 from tests.fakes import FakeTask
@@ -59,7 +59,7 @@ def _pushed(
     client: DockerClient, command: Command, base: str, registry: str, snapshot: Path
 ) -> str:
     with Working(client, base) as work:
-        run_in(work, pip("six==1.17.0"))
+        install(work, "six==1.17.0")
         where = ("--container", str(work.name), "--python", "/env/bin/python")
         command.result("capture", *where, "--base", base, "-o", str(snapshot))
     words = ("build", str(snapshot), "--repository", f"{registry}/nodes/{uuid.uuid4()}", "--push")

@@ -10,7 +10,7 @@ import pytest
 from docker import DockerClient
 
 from tests.command import Command
-from tests.end_to_end.containers import Working, pip, run_in
+from tests.end_to_end.containers import Working, install, run_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def snapshot(
     folder = tmp_path_factory.mktemp("slim") / "snapshot"
     with Working(client, base_image) as container:
         run_in(container, "python3 -m venv --without-pip /work")
-        run_in(container, pip(f"--no-deps {PINS}", python="/work/bin/python"))
+        install(container, f"--no-deps {PINS}", python="/work/bin/python")
         command.result(
             "capture",
             *("--container", str(container.name), "--python", "/work/bin/python"),

@@ -12,7 +12,7 @@ from docker import DockerClient
 
 from snapenv.lock.store import read_snapshot
 from tests.command import Command
-from tests.end_to_end.containers import Working, pip, run_in
+from tests.end_to_end.containers import Working, install, run_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,14 +37,14 @@ class Updated:
 
 @pytest.fixture(scope="module")
 def updated(
-    engine_host: str, base_image: str, tmp_path_factory: pytest.TempPathFactory
+    newer_host: str, base_image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Updated]:
-    client = DockerClient(base_url=engine_host, timeout=600)
+    client = DockerClient(base_url=newer_host, timeout=600)
     folder = tmp_path_factory.mktemp("update-image")
-    command = Command({"DOCKER_HOST": engine_host})
+    command = Command({"DOCKER_HOST": newer_host})
     with Working(client, base_image) as container:
         run_in(container, "python3 -m venv --system-site-packages --without-pip /work")
-        run_in(container, pip("click==8.1.7 colorama==0.4.6", python="/work/bin/python"))
+        install(container, "click==8.1.7 colorama==0.4.6", python="/work/bin/python")
         edited = "/work/lib/python3.13/site-packages/colorama/ansi.py"
         run_in(container, f"sh -c 'echo EDITED = 1 >> {edited}'")
         captured = command.result(

@@ -24,7 +24,7 @@ from docker import DockerClient
 from snapenv.engine.docker import DockerEngine
 from snapenv.model.image import BuildContext, ImageRef
 from tests.command import Command
-from tests.end_to_end.containers import Working, pip, run_in
+from tests.end_to_end.containers import Working, install, run_in
 from tests.engines.engine import BRIDGE, Bridge, start_engine
 from tests.engines.newer_engine import NEWER, start_newer
 from tests.engines.provide import provide
@@ -116,7 +116,7 @@ def snapshot(engine_host: str, base_image: str, tmp_path_factory: pytest.TempPat
     client = DockerClient(base_url=engine_host, timeout=600)
     with Working(client, base_image) as container:
         run_in(container, "python3 -m venv --without-pip /work")
-        run_in(container, pip("--no-deps six==1.17.0", python="/work/bin/python"))
+        install(container, "--no-deps six==1.17.0", python="/work/bin/python")
         edit = f"echo '# {uuid.uuid4()}' | tee -a /work/lib/*/site-packages/six.py"
         run_in(container, f'sh -c "{edit}"')
         Command({"DOCKER_HOST": engine_host}).result(

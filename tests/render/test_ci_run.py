@@ -29,7 +29,7 @@ from snapenv.lock.store import read_snapshot
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from tests.command import Command
-from tests.end_to_end.containers import Working, pip, run_in
+from tests.end_to_end.containers import Working, install, run_in
 from tests.engines.gitlab import helper_image, make_gitlab_ci_local
 from tests.engines.provide import provide
 
@@ -186,7 +186,7 @@ def client(engine_host: str) -> Iterator[DockerClient]:
 def container(client: DockerClient, base_image: str) -> Iterator[Container]:
     with Working(client, base_image) as container:
         run_in(container, "python3 -m venv --without-pip /work")
-        run_in(container, pip("--no-deps six==1.17.0", python="/work/bin/python"))
+        install(container, "--no-deps six==1.17.0", python="/work/bin/python")
         put_yolo(container)
         yield container
 
