@@ -16,6 +16,7 @@ from cyclonedx.model.component import Component
 from cyclonedx.spdx import is_supported_id
 from msgspec import Struct
 from packageurl import PackageURL
+from packaging.utils import canonicalize_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,21 +117,27 @@ class _Taken:
         }
 
     def _is_left_out(self, component: dict[str, Any]) -> bool:
-        purl = component.get("purl") or ""
-        return not _text(component["name"]) or bool(
-            re.match(rf"pkg:pypi/{re.escape(self._distribution)}(?:@|$)", purl, re.IGNORECASE)
-        )
+        purl = _parse_purl(component.get("purl"))
+        if purl and purl.type == "pypi" and canonicalize_name(purl.name) == self._distribution:
+            return True
+        return not _text(component["name"])
 
 
 def _text(value: str) -> str | None:
     return None if _FOLDER.search(value) else value
 
 
+def _parse_purl(text: str | None) -> PackageURL | None:
+    try:
+        return PackageURL.from_string(text or "")
+    except ValueError:
+        return None
+
+
 def _purl(text: str | None) -> dict[str, str]:
     """Return an address without what names a folder; nothing for what is no address."""
-    try:
-        purl = PackageURL.from_string(text or "")
-    except ValueError:
+    purl = _parse_purl(text)
+    if purl is None:
         return {}
     kept = {key: value for key, value in purl.qualifiers.items() if _text(value)}
     if kept != purl.qualifiers:

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,6 +16,7 @@ from docker import DockerClient
 
 from snapenv.lock.store import read_snapshot
 from snapenv.model.attachment import SBOM_TYPE, STATEMENT_TYPE, VERIFICATION
+from snapenv.model.oci import OCI_MANIFEST
 from snapenv.model.snapshot import IMAGE_CHECK
 from snapenv.verify.fingerprint import compare_fingerprints, fingerprint_check
 from snapenv.verify.smoke_train import parse_fingerprint
@@ -140,7 +141,8 @@ def purls_in_opencv(built: Built) -> set[str]:
     """Return what the bill in the registry says is in the wheel of OpenCV, without versions."""
     host, _, path = built.repository.partition("/")
     digest = built.built["attached"][0]["digest"]  # type: ignore[index]
-    with urlopen(f"http://{host}/v2/{path}/manifests/{digest}") as answer:
+    manifest = f"http://{host}/v2/{path}/manifests/{digest}"
+    with urlopen(Request(manifest, headers={"Accept": OCI_MANIFEST})) as answer:
         (layer,) = json.load(answer)["layers"]
     with urlopen(f"http://{host}/v2/{path}/blobs/{layer['digest']}") as answer:
         components = json.load(answer)["components"]
