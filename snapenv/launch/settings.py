@@ -24,7 +24,6 @@ MARK = "snapenv-settings "
 
 ASK = f"""
 import json, os, sys, tempfile
-from snapenv.json_text import read_json
 folder = os.path.join(os.getcwd(), "config")
 os.mkdir(folder)
 os.environ["YOLO_CONFIG_DIR"] = os.environ["XDG_CONFIG_HOME"] = folder
