@@ -67,13 +67,14 @@ _OWN = _Ledger()
 def ledger(folder: Path | None, take_away: TakeAway) -> Iterator[None]:
     """Write down in ``folder`` what this process makes, until the block ends; None writes nothing.
 
-    What an interruption has left, in a moment in which nobody watched, is taken away at the end.
+    What an interruption or a failure has left, in a moment in which nobody watched or while the
+    engine was away, is taken away at the end, or by the next command.
     """
     if folder:
         _OWN.begin(folder)
     try:
         yield
-    except KeyboardInterrupt:
+    except BaseException:
         _OWN.end(take_away)
         raise
     finally:

@@ -160,6 +160,22 @@ def test_an_interruption_takes_away_what_nobody_watched(tmp_path: Path, made: Pa
     assert engine.told == [["containers", "here"]]
 
 
+def test_what_a_failure_could_not_take_away_is_left_to_the_next(tmp_path: Path) -> None:
+    """As where the engine was killed under a command, and its containers are there again later."""
+    engine = Engine()
+
+    def run() -> None:
+        with ledger(tmp_path / "running", lambda *_: False):
+            note("containers", "here")
+            raise WriteError("x", hint="y")
+
+    with pytest.raises(WriteError):
+        run()
+    take_away_leftovers(tmp_path / "running", engine.take_away)
+
+    assert engine.told == [["containers", "here"]]
+
+
 def test_a_home_that_cannot_be_written_is_no_failure(tmp_path: Path, made: Path) -> None:
     (tmp_path / "file").touch()
 
