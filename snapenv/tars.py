@@ -38,6 +38,11 @@ class _Ending:
         return content
 
 
+def is_plain(member: tarfile.TarInfo) -> bool:
+    """Return whether a member is a file whose bytes all came: one with holes may be endless."""
+    return member.isreg() and not member.issparse()
+
+
 def open_stream(file: _Readable, *, block_bytes: int = tarfile.RECORDSIZE) -> tarfile.TarFile:
     """Open a tar that is read forward alone.
 

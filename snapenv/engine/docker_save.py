@@ -28,7 +28,7 @@ from snapenv.engine.failures import refuse_failed
 from snapenv.errors import EngineError
 from snapenv.json_text import read_json
 from snapenv.model.oci import Config, Manifest
-from snapenv.tars import DAMAGED
+from snapenv.tars import DAMAGED, is_plain
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -162,7 +162,7 @@ def plain_files(chunks: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, Cont
     with tarfile.open(fileobj=cast("IO[bytes]", source), mode="r:") as tar:
         for member in iter(tar.next, None):
             tar.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps them all
-            if member.isreg() and not member.issparse():
+            if is_plain(member):
                 source.seek(member.offset_data)
                 yield member, Content(source, member.size)
 

@@ -124,6 +124,8 @@ def _files(stream: Content, number: int) -> Iterator[Leaving]:
     file = unpack(stream) or cast("IO[bytes]", stream)
     with open_stream(file, block_bytes=_CHUNK_BYTES) as layer:
         for member in layer:
+            if member.issparse():
+                raise unreadable(f"holds a file with holes: {member.name}")
             content = layer.extractfile(member) if member.isreg() else None
             if content is not None:
                 yield Location(name=member.name, layer=number), read_chunks(content)

@@ -7,6 +7,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from msgspec import Struct
 
+from snapenv.network.address import realm
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Login:
@@ -30,11 +32,8 @@ class Index(Struct, frozen=True, kw_only=True):
 
 def is_http(url: str) -> bool:
     """Return whether an address can be reached by other machines, and is no folder of this one."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("https", "http") and bool(parts.hostname)
-    except ValueError:
-        return False
+    scheme, host, _ = realm(url)
+    return scheme in ("https", "http") and bool(host)
 
 
 def split_login(url: str) -> tuple[str, Login | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +16,7 @@ from msgspec import Struct
 from snapenv.errors import AdvisoryServiceError
 from snapenv.json_text import read_json
 from snapenv.model.osv import PYPI, Advisory, AffectedPackage
+from snapenv.network.address import host_of
 from snapenv.network.session import (
     Advice,
     Patience,
@@ -67,7 +68,7 @@ class OsvService:
     """A service by its address, such as ``https://api.osv.dev``; as ``ports.Advisories`` says."""
 
     def __init__(self, url: str, *, patience: Patience = _PATIENCE) -> None:
-        self._url, self._host = url.rstrip("/"), urlsplit(url).hostname or url
+        self._url, self._host = url.rstrip("/"), host_of(url) or url
         self._session = Session(advice=_ADVICE, patience=patience, keeps_tls=True)
         self._session.retry(frozenset({"cut", "timeout"}))
         self._verify = choose_authorities(os.environ) or True

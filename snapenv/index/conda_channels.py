@@ -45,10 +45,10 @@ def rattler_file(environment: Mapping[str, str]) -> Path:
 
 def condarc_channels(text: str, source: str) -> Iterator[Index]:
     """Yield the channels of a ``.condarc`` that have a login or a token in their addresses."""
-    for url in _URL.findall(text):
+    for url in filter(is_http, _URL.findall(text)):
         address, login = split_login(url)
         plain, token = split_token(address)
-        if is_http(plain) and (login or token):
+        if login or token:
             yield Index(address=plain, source=source, login=login, token=token)
 
 
@@ -77,9 +77,9 @@ def rattler_logins(text: str) -> Iterator[Index]:
         known = _rattler_login(login if isinstance(login, dict) else {})
         token = login.get("CondaToken") if isinstance(login, dict) else None
         for scheme in ("https", "http") if known or isinstance(token, str) else ():
-            yield Index(
-                address=f"{scheme}://{host}", source="rattler's logins", login=known, token=token
-            )
+            address = f"{scheme}://{host}"
+            if is_http(address):
+                yield Index(address=address, source="rattler's logins", login=known, token=token)
 
 
 def _rattler_login(kept: Mapping[str, Any]) -> Login | None:

@@ -72,7 +72,7 @@ def _cut_scripts(archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
 def _executable(entry: zipfile.ZipInfo) -> str | None:
     """Return the path of a file that an installer makes executable: anyone may run it."""
     is_of_unix = entry.create_system == _UNIX
-    mode = entry.external_attr >> 16 if is_of_unix and not entry.is_dir() else 0
+    mode = entry.external_attr >> 16 if is_of_unix and not entry.filename.endswith("/") else 0
     return entry.filename if mode & 0o111 else None
 
 

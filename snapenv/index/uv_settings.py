@@ -92,7 +92,8 @@ def _of_variable(variable: str, entry: str) -> Index | None:
 def _of_table(table: Mapping[str, Any], source: str) -> Iterator[Index]:
     for entry in _entries(table, "index"):
         name, always = entry.get("name"), entry.get("authenticate") == "always"
-        if index := _index(str(entry.get("url")), source, name=name, always=always):
+        named = name if isinstance(name, str) else None
+        if index := _index(str(entry.get("url")), source, name=named, always=always):
             yield index
     extra = table.get("extra-index-url")
     for url in (*(extra if isinstance(extra, list) else ()), table.get("index-url")):

@@ -24,6 +24,7 @@ from packaging.version import InvalidVersion, Version
 from snapenv.errors import LockError, PackageIndexError
 from snapenv.model.uv import UvSettings, first_words
 from snapenv.model.wheels import IndexWheel
+from snapenv.network.address import is_address
 from snapenv.ports import Target
 from snapenv.toml import parse_any_toml
 
@@ -191,7 +192,7 @@ def _indexes(pins: Sequence[Distribution], facts: Facts, uv: Uv) -> Mapping[str,
 
 def _plain(url: str) -> str | None:
     """Return an address without what may be a credential; None if no other machine reaches it."""
-    parts = urlsplit(url)
+    parts = urlsplit(url if is_address(url) else "")
     if parts.scheme not in ("https", "http"):
         return None
     return _without_user_info(urlunsplit(parts._replace(query="", fragment="")))

@@ -119,6 +119,18 @@ class Cuda(Struct, frozen=True, kw_only=True):
     visible: str | None = None  # CUDA_VISIBLE_DEVICES, where it is set
 
 
+def _number(loss: str) -> float:
+    """Read what ``float.hex`` writes.
+
+    Raises:
+        ValueError: It is no such text.
+    """
+    try:
+        return float.fromhex(loss)
+    except OverflowError:
+        return math.inf
+
+
 class Fingerprint(Struct, frozen=True, kw_only=True):
     """One smoke-train: the loss of each step in order, as ``float.hex`` writes it."""
 
@@ -134,8 +146,8 @@ class Fingerprint(Struct, frozen=True, kw_only=True):
 
     @property
     def values(self) -> tuple[float, ...]:
-        """The losses as numbers."""
-        return tuple(float.fromhex(loss) for loss in self.losses)
+        """The losses as numbers; beyond what a number can hold is infinity."""
+        return tuple(map(_number, self.losses))
 
     def relative_differences(self, other: Fingerprint) -> tuple[float, ...]:
         """Return one number a step, infinite where either loss is missing or not finite."""

@@ -13,7 +13,6 @@ import re
 import socket
 import ssl
 from typing import TYPE_CHECKING, Literal, get_args
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -129,7 +128,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def refuse_socks(proxy: str | None, *, host: str) -> Cause | None:
     """Return why a SOCKS proxy cannot be used, where what speaks SOCKS is not installed."""
-    if not proxy or not urlsplit(proxy).scheme.lower().startswith("socks"):
+    if not proxy or not proxy.lower().startswith("socks"):
         return None
     if importlib.util.find_spec("socks") is not None:
         return None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from snapenv.network.address import host_of
 from snapenv.network.session import Advice, Patience, Session
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def post(url: str, document: Mapping[str, object], patience: Patience = _PATIENC
     Raises:
         RequestError: The server is not reached, or refuses.
     """
-    host = urlsplit(url).hostname or "the webhook"
+    host = host_of(url) or "the webhook"
     with Session(advice=_ADVICE, patience=patience) as session:
         session.retry(frozenset())
         with session.ask(url, host=host, method="POST", json=document) as response:

@@ -18,7 +18,7 @@ from snapenv.content import CHUNK_BYTES, write_all
 from snapenv.errors import ProbeError
 from snapenv.json_text import read_json
 from snapenv.model.carried import CarriedFile, Collected, CollectedPackage
-from snapenv.tars import DAMAGED, open_stream
+from snapenv.tars import DAMAGED, is_plain, open_stream
 from snapenv.travel.answer import last_line, run
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _members(stream: IO[bytes], into: Path | None) -> Iterator[tuple[str, Carrie
         with open_stream(stream) as archive:
             for member in archive:
                 size_bytes += member.size
-                content = archive.extractfile(member) if member.isreg() else None
+                content = archive.extractfile(member) if is_plain(member) else None
                 if content is None or member.name in names:
                     raise _failed(f"{member.name!r} came twice, or is no plain file")
                 if size_bytes > LIMIT_BYTES or len(names) >= LIMIT_FILES:

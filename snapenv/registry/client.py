@@ -32,6 +32,7 @@ from snapenv.model.oci import (
     Manifest,
     sha256_digest,
 )
+from snapenv.network.address import is_address
 from snapenv.network.repeat import repeat
 from snapenv.network.session import ABSENT, Patience, RequestError
 from snapenv.registry.documents import (
@@ -365,7 +366,7 @@ def _refuse_other_bytes(actual: str, expected: str) -> None:
 
 def _below(link: str) -> str:
     """Return what a link to the next page asks for, of this registry and no other."""
-    parts = urlsplit(link)
+    parts = urlsplit(link if is_address(link) else "")
     _, separator, path = parts.path.partition("/v2/")
     if not separator:
         raise RequestError("links to an invalid next page")

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, TypeAlias
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from snapenv.network.address import realm
+from snapenv.network.address import host_of, realm
 from snapenv.network.session import (
     Advice,
     RequestError,
@@ -225,9 +225,8 @@ class RegistrySession:
 
     def _refuse_unsafe(self, realm: str) -> None:
         """Let no login go over http, but between parts of this machine."""
-        parts = urlsplit(realm)
-        ours = self._base.startswith("http:") and parts.hostname == urlsplit(self._base).hostname
-        if parts.scheme != "https" and not (parts.scheme == "http" and ours):
+        ours = self._base.startswith("http:") and host_of(realm) == host_of(self._base)
+        if not realm.startswith("https://") and not (realm.startswith("http://") and ours):
             raise RequestError("asks for a login over an unencrypted connection")
 
     def _read(self, url: str, headers: Mapping[str, str], request: _Request) -> Body:

@@ -7,7 +7,6 @@ broken holds nothing that we know of; of a large one the first MiB is read.
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import json
 import re
@@ -301,7 +300,7 @@ def _plain_or_encoded(name: str, value: str) -> Iterator[str]:
 def _logins(value: str) -> Iterator[str]:
     """Yield a value, and the password if it is the base64 of ``user:password``."""
     yield value
-    with contextlib.suppress(binascii.Error):
+    with contextlib.suppress(ValueError):  # also of base64
         login = base64.b64decode(value + "==").decode(errors="replace")
         _, _, password = login.partition(":")
         if password.isprintable():

@@ -15,15 +15,16 @@ from msgspec import Struct
 from snapenv import promql
 from snapenv.errors import UsageError, UsageSourceError
 from snapenv.json_text import read_json
-from snapenv.network.address import show_address
+from snapenv.network.address import is_address, show_address
 from snapenv.network.session import Advice, Patience, RequestError, Session, basic
 from snapenv.usage.prometheus_runs import STEP_MS, Piece, Point, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from snapenv.network.cause import Kind
 
+_END_S = 4_102_444_800  # of 2100
 _POINTS = 24 * 60  # a day: a server refuses more than 11,000, and 50 GPUs are 10 MB of JSON
 _PIECE_MS = (_POINTS - 1) * STEP_MS
 _ADVICE = Advice(
@@ -60,7 +61,7 @@ class Prometheus:
         Raises:
             UsageError: It has not.
         """
-        parts = urlsplit(url)
+        parts = urlsplit(url if is_address(url) else "")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise UsageError(
                 f"{show_address(url)} is not the address of a Prometheus",
@@ -130,6 +131,19 @@ class Prometheus:
         return parse_answer(content, host=self.host)
 
 
+def _refuse_odd(points: Sequence[Point]) -> None:
+    """Refuse points that no server has.
+
+    Raises:
+        ValueError: They are not in their order, not of our time, or not numbers.
+    """
+    times = [at for at, _ in points]
+    if times != sorted({*times}) or not all(0 < at < _END_S for at in times):
+        raise ValueError("its points are not in the order of time")
+    for _, text in points:
+        float(text)
+
+
 def parse_answer(content: bytes, *, host: str) -> tuple[Series, ...]:
     """Read the answer to a query; ``host`` names the server in errors.
 
@@ -138,6 +152,8 @@ def parse_answer(content: bytes, *, host: str) -> tuple[Series, ...]:
     """
     try:
         answer = read_json(content, _Answer)
+        for series in answer.data.result:
+            _refuse_odd(series.values)
     except ValueError as error:
         raise UsageSourceError(
             f"{host} sends what is no answer of Prometheus: {error}", hint=_ADVICE.absent

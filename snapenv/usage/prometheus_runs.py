@@ -143,6 +143,8 @@ _Step = tuple[int, int]  # a point, and the milliseconds before it in which the 
 def _steps(series: Series, counted: Counted | None) -> tuple[_Step, ...]:
     """Return the points of a run that were not counted before."""
     points = [round(at * 1000) for at, _ in series.values]
+    if not points:
+        return ()
     steps = (
         (at_ms, at_ms - before_ms if at_ms - before_ms <= _GAP_MS else STEP_MS)
         for before_ms, at_ms in itertools.pairwise((points[0] - STEP_MS, *points))

@@ -7,6 +7,7 @@ Source: https://slurm.schedmd.com/sacct.html
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -33,7 +34,12 @@ _FIELDS = (
 )
 _BETWEEN = "\x1f"
 _GPU = re.compile(r"gres/gpu(?::(.+))?", re.ASCII)
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]?)", re.ASCII)
+_END_S = 4_102_444_800  # of 2100
+_MOST_DIGITS = 18
+_MOST_BYTES = 1 << 60  # of memory
+_MOST_ROWS = 1_000_000  # of a job: a month of each of its GPUs
+_LEAST_MONTH_MS = 28 * 24 * 3_600_000
+_MEMORY = re.compile(r"(\d{1,15}(?:\.\d+)?)([KMGTP]?)", re.ASCII)
 _POWERS = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "": 0}
 _GOES_ON = frozenset({"PENDING", "RUNNING", "SUSPENDED", "REQUEUED", "RESIZING", "COMPLETING"})
 # Slurm's word for how a job ended, and the ledger's.
@@ -116,15 +122,22 @@ def _parse_job(values: Sequence[str], cluster: str | None) -> SlurmJob | None:
 
 
 def _parse_time(text: str) -> int | None:
-    return int(text) * 1000 if text.isdecimal() else None  # else "Unknown" or "None"
+    seconds = _whole(text)  # else "Unknown" or "None"
+    return seconds * 1000 if seconds is not None and seconds < _END_S else None
+
+
+def _whole(text: str) -> int | None:
+    """Read a number that Slurm may have written: it has no more than 18 digits."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+    return int(text) if is_number else None
 
 
 def _parse_exit(text: str) -> int | None:
     """Read ``CODE:SIGNAL``."""
-    code, _, signal = text.partition(":")
-    if not (code.isdecimal() and signal.isdecimal()):
+    code, signal = map(_whole, text.partition(":")[::2])
+    if code is None or signal is None:
         return None
-    return 128 + int(signal) if int(signal) else int(code)
+    return 128 + signal if signal else code
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
@@ -154,7 +167,7 @@ def _run(key: str, records: Sequence[SlurmJob]) -> ImportedRun:
     ended_ms = None if last.state in _GOES_ON else last.ended_ms
     failure = _FAILURES.get(last.state)
     image = parse_image(last.labels.get("io.snapenv.image"))
-    cpus = last.resources.get("cpu", "")
+    cpus = _whole(last.resources.get("cpu", ""))
     run = UsageRun(
         key=key,
         run=last.job,
@@ -167,7 +180,7 @@ def _run(key: str, records: Sequence[SlurmJob]) -> ImportedRun:
         snapshot=last.labels.get("io.snapenv.snapshot"),
         host=last.nodes,
         gpus_asked=str(sum(dict(_gpus(last)).values())) if dict(_gpus(last)) else None,
-        cpus=float(cpus) if cpus.isdecimal() else None,
+        cpus=None if cpus is None else float(cpus),
         memory_bytes=_parse_memory(last.resources.get("mem", "")),
         started_ms=records[0].started_ms,
         ended_ms=ended_ms,
@@ -193,9 +206,9 @@ def _duration_ms(job: SlurmJob) -> int:
 def _gpus(job: SlurmJob) -> Iterator[tuple[str, int]]:
     """Yield each type of GPU with its number; "gpu" is those of which no type is told."""
     counts = {
-        match[1]: int(value)
+        match[1]: _whole(value) or 0
         for name, value in job.resources.items()
-        if (match := _GPU.fullmatch(name)) and value.isdecimal()
+        if (match := _GPU.fullmatch(name))
     }
     untyped = counts.pop(None, 0) - sum(counts.values())
     yield from ((model, count) for model, count in counts.items() if count)
@@ -204,6 +217,18 @@ def _gpus(job: SlurmJob) -> Iterator[tuple[str, int]]:
 
 
 def _rows(key: str, records: Sequence[SlurmJob]) -> tuple[RunGpu, ...]:
+    """Return what each GPU did, a month each.
+
+    Raises:
+        UsageSourceError: A job had more GPUs for longer than any cluster has them.
+    """
+    for job in records:
+        gpus, months = sum(dict(_gpus(job)).values()), 1 + _duration_ms(job) // _LEAST_MONTH_MS
+        if gpus * months > _MOST_ROWS:
+            raise UsageSourceError(
+                f"job {job.job} of {job.cluster} had {gpus} GPUs for {months} months",
+                hint="Look at it: sacct -j JOB --format=AllocTRES,Start,End.",
+            )
     return summed(
         RunGpu(
             key=key,
@@ -222,4 +247,5 @@ def _rows(key: str, records: Sequence[SlurmJob]) -> tuple[RunGpu, ...]:
 def _parse_memory(text: str) -> int | None:
     """Read a size of TRES, such as ``64G``."""
     match = _MEMORY.fullmatch(text)
-    return int(float(match[1]) * 1024 ** _POWERS[match[2]]) if match else None
+    size = float(match[1]) * 1024 ** _POWERS[match[2]] if match else math.inf
+    return int(size) if size < _MOST_BYTES else None

@@ -68,7 +68,7 @@ def fuzz(arguments: argparse.Namespace) -> int:
         f"{len(ran)} targets, {sum(one.executions for one in ran):,} executions, "
         f"{sum(one.edges for one in ran):,} edges, {sum(one.findings for one in ran)} findings in "
         f"{sum(one.fuzzed_s for one in ran) / 60:.1f} minutes of fuzzing, "
-        f"{(time.monotonic() - began_s) / 60:.1f} by the clock"
+        f"{sum(one.cpu_s for one in ran) / 60:.1f} of the processor, {(time.monotonic() - began_s) / 60:.1f} by the clock"
     )
     return any(one.findings or one.failure for one in ran)
 

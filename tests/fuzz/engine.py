@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,7 @@ class Ran:
     new: int  # documents that showed something new
     findings: int
     fuzzed_s: float
+    cpu_s: float = 0.0
     failure: str = ""
 
 
@@ -68,10 +69,11 @@ def fuzz(names: Sequence[str], *, seconds: int, jobs: int, folder: Path) -> Iter
         while waiting and len(running) < jobs:
             child = _prepare(waiting.pop(0), folder)
             running[_fork(atheris, child, folder, seconds)] = child
-        number, status = os.wait()
+        number, status, used = os.wait3(0)
         child = running.pop(number)
         shutil.rmtree(child.scratch, ignore_errors=True)
-        yield _ran(child, folder, os.waitstatus_to_exitcode(status), seconds)
+        ran = _ran(child, folder, os.waitstatus_to_exitcode(status), seconds)
+        yield replace(ran, cpu_s=used.ru_utime + used.ru_stime)
 
 
 def _prepare(name: str, folder: Path) -> _Child:
@@ -163,7 +165,7 @@ def _ran(child: _Child, folder: Path, exit_code: int, seconds: int) -> Ran:
         edges=int(statuses[-1]) if statuses else 0,
         new=_number(told, "new_units_added"),
         findings=len([path for path in new if path.suffix != ".txt"]),
-        fuzzed_s=min(time.monotonic() - child.began_s, seconds) if statuses else 0,
+        fuzzed_s=min(time.monotonic() - child.began_s, seconds),
         failure="" if exit_code == 0 else f"exit code {exit_code}, see {child.log}",
     )
 

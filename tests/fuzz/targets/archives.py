@@ -181,7 +181,7 @@ TARGETS = (
         name="archive-documents",
         read=_archive_documents,
         form="json",
-        refuses=(json.JSONDecodeError, UnicodeDecodeError),
+        refuses=(ValueError,),
     ),
     Target(name="snapshot-archive", read=_snapshot_archive, form="tar", most_bytes=1 << 17),
     Target(name="snapshot-layer", read=_snapshot_layer, form="tar", most_bytes=1 << 16),

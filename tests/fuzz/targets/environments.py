@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -121,9 +122,10 @@ def _cdi(content: bytes) -> None:
 def _direct_url(content: bytes) -> None:
     direct = json.loads(content)
     if isinstance(direct, dict) and isinstance(direct.get("url"), str):
-        url = origins._url(direct)
-        if "SECRET" in url:
-            raise BrokenRuleError(f"{url!r} has what may be a password")
+        parts = urlsplit(origins._public(direct["url"]))
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            raise BrokenRuleError(f"{direct['url']!r} keeps what may be a password")
+        origins._url(direct)
 
 
 def _entry_points(content: bytes) -> None:

@@ -26,6 +26,7 @@ from snapenv.model.artifact import is_artifact
 from snapenv.model.image import ImageRef
 from snapenv.model.needs_label import read_label, read_row
 from snapenv.model.oci import Config, Index
+from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.network.cause import find_in_words
 from snapenv.network.session import RequestError
 from snapenv.preflight import needs
@@ -76,7 +77,8 @@ def _image(content: bytes) -> None:
     for row in label.kernels if label else ():
         read_row(row)
     needs.of_labels(image, _REF, CATALOGUE)
-    registry_card(image)
+    if SNAPSHOT_LABEL in config.labels:
+        registry_card(image)
 
 
 def _token(content: bytes) -> None:

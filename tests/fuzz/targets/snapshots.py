@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib
 import json
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import snapenv.lock
 from snapenv.conda_lock import parse_conda_lock, write_conda_lock, write_explicit
 from snapenv.launch.profile import read_profile
 from snapenv.lock import keep_edits
@@ -27,8 +25,6 @@ from snapenv.verify.compare import compare_facts
 from tests.fuzz.target import BrokenRuleError, Target, scratch
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from snapenv.model.carried import Content
     from snapenv.model.snapshot import Snapshot
 
@@ -137,21 +133,9 @@ def _profile(content: bytes) -> None:
         read_profile(folder / "profile.toml")
 
 
-@cache
-def apply_overlay() -> ModuleType:
-    """Return the script that travels in a snapshot, as a module."""
-    place = f"{next(iter(snapenv.lock.__path__))}/in_snapshot/apply_overlay.py"
-    spec = importlib.util.spec_from_file_location("apply_overlay", place)
-    if spec is None or spec.loader is None:
-        raise RuntimeError(place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def _overlay(content: bytes) -> None:
     """Put an overlay in place; nothing outside of the environment changes."""
-    script: Any = apply_overlay()
+    script: Any = SCRIPT
     with scratch() as folder:
         roots = {name: folder / "environment" / name for name in ("site", "prefix")}
         outside, files = folder / "outside", folder / "overlay"
@@ -173,11 +157,7 @@ def _overlay(content: bytes) -> None:
             raise BrokenRuleError("something was put beside the environment")
 
 
-def _overlay_refusal() -> type[Exception]:
-    refused: type[Exception] = apply_overlay().Refused
-    return refused
-
-
+SCRIPT: Any = importlib.import_module("snapenv.lock.in_snapshot.apply_overlay")
 CATALOGUE = load_catalogue()
 TARGETS = (
     Target(name="toml", read=_toml, form="toml", refuses=(ValueError,)),
@@ -187,5 +167,5 @@ TARGETS = (
     Target(name="pylock", read=_pylock, form="toml"),
     Target(name="conda-lock", read=_conda_lock, form="json"),
     Target(name="profile", read=_profile, form="toml"),
-    Target(name="overlay", read=_overlay, form="json", refuses=(_overlay_refusal(), OSError)),
+    Target(name="overlay", read=_overlay, form="json", refuses=(SCRIPT.Refused, OSError)),
 )

@@ -102,7 +102,7 @@ def _pack(hashes: dict[str, bytes]) -> bytes:
 
 def _parse(body: bytes) -> tuple[bytes, dict[str, int]]:
     """Return the rows as they lie there, and where in them each path has its own."""
-    if not body:
+    if len(body) < _COUNT.size:
         return b"", {}
     (count,) = _COUNT.unpack_from(body)
     rows = body[_COUNT.size : _COUNT.size + count * _ROW.size]

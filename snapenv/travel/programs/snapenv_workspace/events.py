@@ -7,6 +7,7 @@ last row counts. The Python that runs this has TensorBoard, and needs neither Te
 from __future__ import annotations
 
 import csv
+import math
 import os
 import shutil
 import sys
@@ -79,7 +80,7 @@ def parse_results(text: str) -> Table:
     for row in rows:
         scalars = {name: _number(value) for name, value in zip(names, row)}
         epoch = scalars.pop(_EPOCH, None)
-        if epoch is not None and len(row) == len(names):
+        if epoch is not None and math.isfinite(epoch) and len(row) == len(names):
             table[int(epoch)] = {name: x for name, x in scalars.items() if x is not None}
     return dict(sorted(table.items()))
 
