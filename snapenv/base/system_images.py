@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from snapenv.nvidia.catalogue import Catalogue, Pair, SystemImage
 
 # Source: https://peps.python.org/pep-0600/
-_MANYLINUX = re.compile(r"(?:^|[.-])manylinux(?:_(\d+)_(\d+)|(1|2010|2014))_", re.ASCII)
+_MANYLINUX = re.compile(r"(?:^|[.-])manylinux(?:_(\d{1,9})_(\d{1,9})|(1|2010|2014))_", re.ASCII)
 _OLDER_NAMES = {"1": (2, 5), "2010": (2, 12), "2014": (2, 17)}
 _SHARED_OBJECT = re.compile(r".+\.so(\.\w+)*", re.ASCII)
 _OF_CUDA = re.compile(

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., object])
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_PORT = re.compile(r"(?:(?:(\[[0-9a-f:]+\]|[\d.]+):)?(\d*):)?(\d+)", re.ASCII)
-_USER = re.compile(r"(\d+)(?::(\d+))?", re.ASCII)
+_PORT = re.compile(r"(?:(?:(\[[0-9a-f:]+\]|[\d.]+):)?(\d{0,9}):)?(\d{1,9})", re.ASCII)
+_USER = re.compile(r"(\d{1,10})(?::(\d{1,10}))?", re.ASCII)
 _LAST_PORT = 65535
 
 

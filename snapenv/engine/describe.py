@@ -16,7 +16,7 @@ from snapenv.model.host import HostEngine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_PAIR = re.compile(r"(\d+)\.(\d+)")
+_PAIR = re.compile(r"(\d{1,9})\.(\d{1,9})")
 _CONTAINERD_STORE = "io.containerd.snapshotter.v1"
 _SYSTEM_CONTAINERD = "/run/containerd/"  # else the engine runs a containerd of its own
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -81,7 +81,7 @@ class Download:
 
 def _continues(response: Response, done: int) -> bool:
     """Return whether an answer begins where the last one broke off; at the start, any does."""
-    begin = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    begin = re.match(r"bytes (\d{1,18})-", response.headers.get("Content-Range", ""))
     goes_on = response.status_code == HTTPStatus.PARTIAL_CONTENT and begin
     return int(begin[1]) == done if goes_on and begin else done == 0
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from snapenv.network.session import Response
     from snapenv.ports import Task
 
+_MOST_DIGITS = 18  # of a size
+
 
 def open_session(
     configuration: Configuration, credentials: Credentials, patience: Patience | None
@@ -78,7 +80,8 @@ def _size_of_whole(response: Response) -> int | None:
     length = response.headers.get("Content-Range", "").rpartition("/")[2]
     if not length and response.headers.get("Content-Encoding") is None:
         length = response.headers.get("Content-Length", "")
-    return int(length) if length.isascii() and length.isdecimal() else None
+    is_size = length.isascii() and length.isdecimal() and len(length) <= _MOST_DIGITS
+    return int(length) if is_size else None
 
 
 def download_wheel(wheel: IndexWheel, into: Path, session: IndexSession, task: Task) -> None:

@@ -31,9 +31,9 @@ _WORKER_LOST = re.compile(r"DataLoader worker \(pid.*?\d\) (exited unexpectedly|
 _NO_SHARED_MEMORY = re.compile(r"bus error|(insufficient|out of) shared memory", re.IGNORECASE)
 _VICTIM = re.compile(
     r"oom-kill:constraint=\w+,.*?(?P<whole>global_oom,)?"
-    r"task_memcg=(?P<group>[^,]*),task=(?P<task>.*),pid=(?P<pid>\d+),"
+    r"task_memcg=(?P<group>[^,]*),task=(?P<task>.*),pid=(?P<pid>\d{1,9}),"
 )
-_XID = re.compile(r"NVRM: Xid \((?P<gpu>[^)]*)\): (?P<number>\d+)")
+_XID = re.compile(r"NVRM: Xid \((?P<gpu>[^)]*)\): (?P<number>\d{1,9})")
 _OF_THE_PROGRAM = {13, 31, 43, 45}  # Xids that a faulty program causes, too
 
 

@@ -130,7 +130,7 @@ def with_tags(pin: Distribution, wheels: Iterable[IndexWheel]) -> IndexWheel | N
 def python_platform(facts: Facts) -> str:
     """Name the platform as ``uv --python-platform`` does, never newer than its glibc."""
     system = facts.hardware.system
-    glibc = re.fullmatch(r"2\.(\d+)", system.glibc or "")
+    glibc = re.fullmatch(r"2\.(\d{1,9})", system.glibc or "")
     if not glibc:
         return f"{system.machine}-unknown-linux-gnu"
     known = [minor for minor in _UV_GLIBC_MINORS if minor <= int(glibc[1])]

@@ -15,7 +15,9 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-_MANYLINUX = re.compile(r"manylinux(?:_(?P<major>\d+)_(?P<minor>\d+)|(?P<old>1|2010|2014))_(.+)")
+_MANYLINUX = re.compile(
+    r"manylinux(?:_(?P<major>\d{1,9})_(?P<minor>\d{1,9})|(?P<old>1|2010|2014))_(.+)"
+)
 _OLD_GLIBC = {"1": (2, 5), "2010": (2, 12), "2014": (2, 17)}
 _PLATFORM = "linux_here"  # stands for any platform that fits
 
@@ -62,7 +64,7 @@ class Platform(Struct, frozen=True, kw_only=True):
             int(tag_parts["major"]),
             int(tag_parts["minor"]),
         )
-        own_glibc = re.fullmatch(r"(\d+)\.(\d+)", self.glibc or "")
+        own_glibc = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", self.glibc or "")
         is_old_enough = not own_glibc or needed <= (int(own_glibc[1]), int(own_glibc[2]))
         return tag_parts[4] == self.machine and is_old_enough
 

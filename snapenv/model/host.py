@@ -19,7 +19,7 @@ NVIDIA_RUNTIME = "nvidia"
 """The name under which its toolkit registers NVIDIA's runtime."""
 
 _TELLS_DEVICES = (28, 2)  # the first Docker that lists the CDI devices it has found
-_VERSION = re.compile(r"(\d+)\.(\d+)")
+_VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})")
 
 
 class CdiSpec(Struct, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ _CONTENT = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 _BROKEN_OFF: frozenset[Kind] = frozenset({"timeout", "cut"})
 _CONNECTIONS = 32  # kept open to one host, for as many as ask at once
 _MAX_REDIRECTS = 10
+_SHORT_DIGITS = 5
 _SHORT_BYTES = 64 << 10
 _ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, ValueError)
 
@@ -325,7 +326,7 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _skip_body(response: BaseHTTPResponse) -> None:
     """Read what is short, so that its connection can be used again, and nothing of what is not."""
     size = response.headers.get("Content-Length", "")
-    if size.isdecimal() and int(size) <= _SHORT_BYTES:
+    if size.isdecimal() and len(size) <= _SHORT_DIGITS and int(size) <= _SHORT_BYTES:
         response.drain_conn()
     else:
         response.close()

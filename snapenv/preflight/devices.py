@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from snapenv.model.hardware import Hardware
     from snapenv.model.host import GpuState
 
+_MOST_DIGITS = 9
 _INSTANCE = "MIG-"
 _WHOLE = "GPU-"
 
@@ -84,7 +85,7 @@ def _find(
     states: Sequence[GpuState],
 ) -> tuple[_Device, ...] | None:
     """Return what one word names; None where that cannot be told."""
-    if word.isdecimal():
+    if word.isdecimal() and len(word) <= _MOST_DIGITS:
         number = int(word)
         return (_Device(number),) if number in silent or number in dict(every) else ()
     if not word.startswith((_WHOLE, _INSTANCE)):

@@ -23,7 +23,7 @@ _CALENDAR = (17, 3, 0)  # Docker's first version of this count; Podman's are low
 _KNOWS_CLONE3 = (20, 10, 10)
 _KNOWS_ZSTD = (23, 0, 0)
 _USES_CLONE3 = (2, 34)  # glibc
-_DOTTED = re.compile(r"(\d+)\.(\d+)\.(\d+)", re.ASCII)
+_DOTTED = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})", re.ASCII)
 _LAYER = re.compile(
     r"application/vnd\.oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+gzip|\+zstd)?"
     r"|application/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.gzip|\.zstd)?"

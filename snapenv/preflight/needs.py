@@ -38,7 +38,7 @@ _REQUIRE = "NVIDIA_REQUIRE_"
 _REQUIRE_JETPACK = f"{_REQUIRE}JETPACK"  # other words, which the hook leaves out
 _REQUIRE_CUDA = f"{_REQUIRE}CUDA"
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}  # as Go reads a boolean
-_VERSION = re.compile(r"v?(\d+)\.(\d+)(\.\d+)?", re.ASCII)
+_VERSION = re.compile(r"v?(\d{1,9})\.(\d{1,9})(\.\d{1,9})?", re.ASCII)
 
 
 def of_lock(lock: Lock, name: str) -> Needs:

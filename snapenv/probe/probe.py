@@ -93,7 +93,7 @@ def _refuse_interpreter(target: Target) -> None:
         InterpreterError: It is none, or too old.
     """
     done = target.run((target.python, "-c", _ASK_VERSION))
-    version = re.search(r"snapenv-python: (\d+) (\d+)", done.stdout)
+    version = re.search(r"snapenv-python: (\d{1,9}) (\d{1,9})", done.stdout)
     if version is None:
         _refuse_home(target, done.stderr)
         raise InterpreterError(

@@ -50,7 +50,7 @@ _NAME, _NAMES, _COMMENT = (
     )
     for pattern in (_NAME_PATTERN, rf"{_NAME_PATTERN}(?:,{_NAME_PATTERN})*", r"[\w/.:@+ -]+")
 )
-_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
+_TIME = re.compile(r"(?:(\d{1,9})-)?(\d{1,9})(?::(\d{1,9}))?(?::(\d{1,9}))?", re.ASCII)
 _EARLIER_S = 60  # that Slurm may send a signal before it is due
 _LOADS_UNSAFELY = Version("8.3")  # older ultralytics cannot read its checkpoints on torch 2.6
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.usage import UsageRun
 
+_MOST_DIGITS = 18
 _NAMES = {
     "model": "model",
     "weights": "model",
@@ -119,4 +120,5 @@ def _boolean(text: str) -> bool | None:
 
 def _count(text: str) -> int | None:
     """Return a number; ultralytics finds a batch of -1, or of a share, by itself."""
-    return int(text) if text.isascii() and text.isdecimal() and int(text) else None
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+    return (int(text) or None) if is_number else None

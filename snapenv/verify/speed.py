@@ -32,7 +32,7 @@ _MORE_WAITING = 0.1  # of a step, added
 _LOW_UTILIZATION = 0.8  # of the capture's
 _CPU = "cpu"
 _MIG = " MIG "  # CUDA names a part of a GPU "NVIDIA A100-SXM4-40GB MIG 3g.20gb"
-_LINK = re.compile(r"gen (\d+) x(\d+)")
+_LINK = re.compile(r"gen (\d{1,2}) x(\d{1,3})")
 
 
 def compare_speed(expected: Fingerprint, actual: Fingerprint) -> Check | None:

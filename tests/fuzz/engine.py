@@ -143,7 +143,7 @@ def _run(atheris: Any, child: _Child, folder: Path, seconds: int) -> None:  # no
     words = [
         *(sys.argv[0], str(corpus), f"-max_total_time={seconds}", f"-max_len={target.most_bytes}"),
         *(f"-timeout={_PATIENCE_S}", f"-artifact_prefix={found}/", "-print_final_stats=1"),
-        *("-rss_limit_mb=0", "-len_control=0", "-verbosity=1"),
+        *("-rss_limit_mb=0", "-report_slow_units=1000000", "-len_control=0", "-verbosity=1"),
     ]
     atheris.Setup(words, take, custom_mutator=change)
     atheris.Fuzz()
