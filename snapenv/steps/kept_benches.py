@@ -42,6 +42,15 @@ def kept_benches(state: Path | None, snapshot: str) -> tuple[Bench, ...]:
 class _Result(Struct, frozen=True):
     bench: Bench
 
+    def __post_init__(self) -> None:
+        """Refuse a bench of nothing.
+
+        Raises:
+            ValueError: It is one.
+        """
+        if not self.bench.runs:
+            raise ValueError("it has no runs")
+
 
 class _Printed(Struct, frozen=True):
     """What ``snapenv bench --json`` prints."""
@@ -85,6 +94,7 @@ def _folder(state: Path | None, snapshot: str) -> Path | None:
 
 def _read(path: Path) -> Bench | None:
     try:
-        return read_json(path.read_bytes(), Bench)
+        bench = read_json(path.read_bytes(), Bench)
     except (OSError, ValueError):
         return None
+    return bench if bench.runs else None

@@ -17,7 +17,7 @@ import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, NamedTuple
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from snapenv_probe import import_path
 
@@ -218,7 +218,7 @@ def cached(package: Package) -> str | None:
     record = package.record
     name = file_name(record)
     extracted = _text(record.get("extracted_package_dir"))
-    url = urlsplit(_text(record.get("url")) or "")
+    url = _place(record)
     places = [
         _text(record.get("package_tarball_full_path")),
         os.path.join(os.path.dirname(extracted), name) if extracted else None,
@@ -308,8 +308,16 @@ def _public(url: str | None) -> str | None:
     return urlunsplit((parts.scheme, host, _TOKEN.sub("", parts.path, count=1), "", ""))
 
 
+def _place(record: Record) -> SplitResult:
+    """Take apart where a package came from; what is no address is nowhere."""
+    try:
+        return urlsplit(_text(record.get("url")) or "")
+    except ValueError:
+        return urlsplit("")
+
+
 def _subdir(record: Record) -> str:
-    above = os.path.basename(os.path.dirname(urlsplit(_text(record.get("url")) or "").path))
+    above = os.path.basename(os.path.dirname(_place(record).path))
     return above or ("noarch" if record.get("noarch") else "linux-64")
 
 
