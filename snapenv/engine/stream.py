@@ -90,8 +90,9 @@ def drain(messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     with engine_errors():
         for message in messages:
             if "error" in message or "errorDetail" in message:
-                detail = message.get("errorDetail") or {}
-                words = detail.get("message") or message.get("error") or "no reason given"
+                detail = message.get("errorDetail")
+                told = detail.get("message") if isinstance(detail, dict) else detail
+                words = told or message.get("error") or "no reason given"
                 failed = failed or str(words)
             else:
                 yield message

@@ -181,17 +181,22 @@ def _forms(login: Login, where: str) -> Iterator[tuple[str, str]]:
     if not password:
         if len(user) >= _TOKEN_LENGTH and "@" not in user:
             yield user, f"the token of {where}"
-            yield quote(user, safe=""), f"the token of {where}"
+            yield _quoted(user), f"the token of {where}"
             yield _header(user, ""), f"the token of {where}, as a header holds it"
         return
     yield password, f"the password of {where}"
-    yield quote(password, safe=""), f"the password of {where}"
+    yield _quoted(password), f"the password of {where}"
     if user:
         yield _header(user, password), f"the login of {where}, as a header holds it"
 
 
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="surrogatepass")
+
+
 def _header(user: str, password: str) -> str:
-    return b64encode(f"{user}:{password}".encode()).decode().rstrip("=")
+    both = f"{user}:{password}".encode(errors="surrogatepass")
+    return b64encode(both).decode().rstrip("=")
 
 
 def has_keyring() -> bool:

@@ -482,7 +482,7 @@ def _transaction(connection: sqlite3.Connection, how: str = "immediate") -> Iter
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, OSError, OverflowError) as error:
+    except (sqlite3.Error, OSError, OverflowError, UnicodeError) as error:
         raise _as_ours(error, path) from error
 
 

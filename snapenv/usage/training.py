@@ -171,7 +171,10 @@ def _count(place: Path) -> int | None:
                 for _, _, names in os.walk(place)
                 for name in names
             )
-        return sum(bool(line.strip()) for line in place.read_bytes().splitlines())
+        if not place.is_file():  # a device may have no end
+            return None
+        with place.open("rb") as lines:
+            return sum(bool(line.strip()) for line in lines)
     except OSError:
         return None
 

@@ -130,7 +130,7 @@ def _words(content: bytes) -> None:
         try:
             kind.convert(text, None, None)
         except click.UsageError as error:  # noqa: PERF203
-            if len(error.message) > len(text) * 4 + 400:
+            if len(error.message) > len(text) * 6 + 400:
                 raise BrokenRuleError("the error is longer than the word") from None
 
 
