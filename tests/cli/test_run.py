@@ -309,7 +309,7 @@ def test_an_image_that_was_never_restored_says_how_to(words: Command, tmp_path: 
         (("--port", "99999"), 2, "is not a port such as"),
         (("--user", "ann"), 2, "is not numbers such as"),
         (("--env", "SURELY_NOT_SET"), 2, "is not NAME=VALUE"),
-        (("--tty",), 2, "--tty hands on a terminal"),
+        (("--tty",), 2, "--tty needs a terminal"),
     ],
 )
 def test_bad_input_is_told_before_anything_starts(

@@ -14,6 +14,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from snapenv.engine.docker import DockerEngine
 from snapenv.engine.stream import Patience
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 QUICK = Patience(answer_s=3.0, silence_s=3.0, before_retries_s=(0.1, 0.2))
+LONG = replace(QUICK, answer_s=30.0, silence_s=30.0)  # what is to succeed may be slow
 QUICK_REGISTRY = RegistryPatience(read_s=2.0, retries=2, backoff_s=0.1, max_wait_s=1.0)
 
 CREATED = {"Docker-Content-Digest": f"sha256:{'0' * 64}"}  # what a registry answers to a push
@@ -48,6 +50,12 @@ def client() -> RegistryClient:
 
 @pytest.fixture
 def engine(engine_host: str, client: RegistryClient) -> DockerEngine:
+    assert engine_host
+    return DockerEngine(registry=client, patience=LONG)
+
+
+@pytest.fixture
+def impatient(engine_host: str, client: RegistryClient) -> DockerEngine:
     assert engine_host
     return DockerEngine(registry=client, patience=QUICK)
 
@@ -152,7 +160,7 @@ def test_a_failure_that_passes_is_tried_again(
     ids=str,
 )
 def test_a_failure_that_stays_is_named_and_nothing_is_here(
-    engine: DockerEngine,
+    impatient: DockerEngine,
     ref: ImageRef,
     faulty: FaultyRegistry,
     what: dict[str, object],
@@ -161,9 +169,9 @@ def test_a_failure_that_stays_is_named_and_nothing_is_here(
     faulty.always(to.ANY_MANIFEST, **what)
 
     with pytest.raises(RegistryError, match=f"{faulty.name} .*{message}"):
-        engine.pull(ref, FakeTask())
+        impatient.pull(ref, FakeTask())
 
-    assert engine.find(ref.tagged) is None
+    assert impatient.find(ref.tagged) is None
 
 
 def test_other_bytes_for_a_manifest_s_digest_are_never_an_image(
@@ -213,14 +221,14 @@ def test_a_connection_cut_at_any_byte_of_a_layer_gives_the_image_or_none(
 
 
 def test_a_layer_that_stops_coming_is_no_image(
-    engine: DockerEngine, ref: ImageRef, there: Pushed, faulty: FaultyRegistry
+    impatient: DockerEngine, ref: ImageRef, there: Pushed, faulty: FaultyRegistry
 ) -> None:
     faulty.always(rf"GET /v2/\S+/blobs/{there.layer_digests[0]}", hangs=True)
 
     with pytest.raises(RegistryError, match=f"{faulty.name} does not answer: no message arrived"):
-        engine.pull(ref, FakeTask())
+        impatient.pull(ref, FakeTask())
 
-    assert engine.find(ref.tagged) is None
+    assert impatient.find(ref.tagged) is None
 
 
 def test_a_push_is_what_the_registry_then_serves(
@@ -276,7 +284,7 @@ def test_a_push_that_fails_once_arrives(
     ids=str,
 )
 def test_a_push_whose_manifest_is_not_taken_is_no_push(
-    engine: DockerEngine,
+    impatient: DockerEngine,
     built: ImageRef,
     faulty: FaultyRegistry,
     what: dict[str, object],
@@ -285,7 +293,7 @@ def test_a_push_whose_manifest_is_not_taken_is_no_push(
     faulty.always(to.PUT_MANIFEST, **what)
 
     with pytest.raises(RegistryError, match=f"{faulty.name} .*{message}"):
-        engine.push(built, FakeTask())
+        impatient.push(built, FakeTask())
 
     assert not Shelf(f"{faulty.behind}/{built.path}").has("a")
 

@@ -103,12 +103,12 @@ def test_two_runs_share_no_folder(local: Target) -> None:
 def test_variables_are_added_to_what_is_set_here(
     local: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SNAPENV_TEST_KEPT", "kept")
-    monkeypatch.setenv("SNAPENV_TEST_CHANGED", "before")
-    code = "import os; print(*(v for n, v in sorted(os.environ.items()) if 'SNAPENV_TEST' in n))"
+    monkeypatch.setenv("SNAPENV_PROGRAM_KEPT", "kept")
+    monkeypatch.setenv("SNAPENV_PROGRAM_CHANGED", "before")
+    code = "import os; print(*(v for n, v in sorted(os.environ.items()) if 'SNAPENV_PROGRAM' in n))"
 
     done = local.run(
-        python(code), environment={"SNAPENV_TEST_CHANGED": "after", "SNAPENV_TEST_NEW": "new"}
+        python(code), environment={"SNAPENV_PROGRAM_CHANGED": "after", "SNAPENV_PROGRAM_NEW": "new"}
     )
 
     assert done.stdout == "after kept new\n"
