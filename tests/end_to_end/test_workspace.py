@@ -22,10 +22,11 @@ from docker import DockerClient
 
 from tests.command import Command
 from tests.end_to_end.containers import build_environment
-from tests.engines.newer_engine import NEWER, SHARED, start_newer
+from tests.engines.newer_engine import NEWER, SHARED
 from tests.engines.page import open_page
 from tests.engines.place import install
 from tests.engines.provide import provide
+from tests.grouping import OLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -93,13 +94,11 @@ class World:
         return ("-F", str(config), "-i", str(self.home / ".ssh" / key), "-o", "BatchMode=yes")
 
 
-@pytest.fixture(
-    scope="module", params=["docker20", pytest.param("docker28", marks=pytest.mark.full)]
-)
-def world(request: pytest.FixtureRequest, engine_host: str, base_image: str) -> Iterator[World]:
+@pytest.fixture(scope="module", params=[NEWER.name, pytest.param(OLDER, marks=pytest.mark.full)])
+def world(request: pytest.FixtureRequest, newer_host: str, base_image: str) -> Iterator[World]:
     provide(lambda _: install({"openssh-client": "ssh"}))
-    newer = request.param == NEWER.name
-    address = provide(lambda place: start_newer(place, NEWER)) if newer else engine_host
+    older = request.param == OLDER
+    address = request.getfixturevalue("engine_host") if older else newer_host
     with (
         tempfile.TemporaryDirectory(prefix="workspace-", dir=SHARED) as name,
         contextlib.closing(DockerClient(base_url=address, timeout=600)) as client,
