@@ -169,31 +169,23 @@ class Surroundings:
         call(UV, *words, environment=self.loopback)
 
     def venv_pack(self) -> Tool:
-        program = str(self.bench.tool("venv-pack", "venv-pack", "setuptools"))
-
-        def capture(odd: Odd, folder: Path) -> None:
-            packed = ("-o", str(folder / "env.tar.gz"))
-            call(program, "-q", "-p", str(odd.python.parents[1]), *packed, environment=self.first)
-
-        def restore(_: Odd, folder: Path, into: Path) -> None:
-            into.mkdir(parents=True)
-            call("tar", "-xzf", str(folder / "env.tar.gz"), "-C", str(into), environment={})
-
-        return Tool(name="venv-pack", capture=capture, restore=restore)
+        return Tool(name="venv-pack", capture=self._packing("venv-pack"), restore=_unpack)
 
     def conda_pack(self) -> Tool:
-        program = str(self.bench.tool("conda-pack", "conda-pack", "setuptools"))
+        def restore(odd: Odd, folder: Path, into: Path) -> None:
+            _unpack(odd, folder, into)
+            call("bash", "-c", '. "$0/bin/activate" && conda-unpack', str(into), environment={})
+
+        return Tool(name="conda-pack", capture=self._packing("conda-pack"), restore=restore)
+
+    def _packing(self, name: str) -> Callable[[Odd, Path], None]:
+        program = str(self.bench.tool(name, name, "setuptools"))
 
         def capture(odd: Odd, folder: Path) -> None:
             packed = ("-o", str(folder / "env.tar.gz"))
             call(program, "-q", "-p", str(odd.python.parents[1]), *packed, environment=self.first)
 
-        def restore(_: Odd, folder: Path, into: Path) -> None:
-            into.mkdir(parents=True)
-            call("tar", "-xzf", str(folder / "env.tar.gz"), "-C", str(into), environment={})
-            call("bash", "-c", '. "$0/bin/activate" && conda-unpack', str(into), environment={})
-
-        return Tool(name="conda-pack", capture=capture, restore=restore)
+        return capture
 
     def reprozip(self) -> Tool:
         """Trace the program that the case runs, and unpack what it used where it was."""
@@ -219,6 +211,11 @@ class Surroundings:
             return odd.python.parents[1]
 
         return Tool(name="reprozip", capture=capture, restore=restore, back=back)
+
+
+def _unpack(_: Odd, folder: Path, into: Path) -> None:
+    into.mkdir(parents=True)
+    call("tar", "-xzf", str(folder / "env.tar.gz"), "-C", str(into), environment={})
 
 
 def measure(bench: Bench) -> Iterator[Outcome]:

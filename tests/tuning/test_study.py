@@ -13,6 +13,7 @@ from snapenv.model.tuning import DefaultRun, Settings, Space, Trial
 from snapenv.tuning.space import combinations
 from snapenv.tuning.study import Begun, search
 from snapenv.tuning.verdict import best
+from tests.report.tune_results import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,30 +105,17 @@ def test_what_is_behind_ends_early_once_three_ran_whole(tmp_path: Path) -> None:
     assert resumed.asked == []
 
 
-# images/s of the median step on a CPU of two cores, by batch, workers and cache
-MEASURED = {
-    (4, 0, "none"): 29.8,
-    (4, 0, "ram"): 33.7,
-    (8, 2, "none"): 37.7,
-    (8, 2, "ram"): 38.4,
-    (16, 0, "none"): 39.3,
-    (16, 0, "ram"): 42.3,
-    (16, 2, "none"): 42.4,
-    (16, 2, "ram"): 43.1,
-}
-
-
 class Replaying(Measuring):
     """Measures what was measured once; the rest of the space does not train."""
 
     def measure(self, settings: Settings, *, number: int, total: int, is_behind: IsBehind) -> Trial:
-        if (settings.batch, settings.workers, settings.cache) not in MEASURED:
+        if (settings.batch, settings.workers, settings.cache) not in SHOWN:
             return Trial(settings=settings, score=None)
         return super().measure(settings, number=number, total=total, is_behind=is_behind)
 
 
 def test_ending_early_finds_the_same_best_of_what_was_once_measured(tmp_path: Path) -> None:
-    replaying = Replaying(figure=lambda each: MEASURED[each.batch, each.workers, each.cache])
+    replaying = Replaying(figure=lambda each: SHOWN[each.batch, each.workers, each.cache])
 
     trials = replaying.search(tmp_path / "journal")
 
