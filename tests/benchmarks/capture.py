@@ -5,8 +5,9 @@ In the environment of the tests with torch and ultralytics, and in an everyday o
 environment's pip, as where pip is installed in there; ``pip --python`` starts two, and takes
 longer. What is asked for: at most 0.8 of it.
 
-venv-pack and reprozip write what they captured as a file, and take far longer: once each, of the
-smaller environment. conda-pack takes conda environments alone: see ``faithfulness``.
+venv-pack, conda-pack and reprozip write what they captured as a file, and take far longer: once
+each. conda-pack takes conda environments alone, of which pip has changed nothing: it is given one
+of the tests' own packages, which hold the Python of this machine.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks.bench import SNAPENV, UV, forget, home_of
 from tests.benchmarks.measure import Work
+from tests.conda.channel import make_channel
+from tests.conda.packages import usual
+from tests.zoo.conda_cases import Prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +35,7 @@ IMPORTED = "import pandas, flask, wandb, mlflow"
 
 def measure(bench: Bench) -> Iterator[Table]:
     """Measure what has not changed, with bytecode and without, and then the packers."""
-    steps = (with_torch, without_torch, without_bytecode, packed)
+    steps = (with_torch, without_torch, without_bytecode, packed, packed_of_conda)
     yield from bench.each(*(partial(step, bench) for step in steps))
 
 
@@ -58,6 +62,31 @@ def packed(bench: Bench) -> Iterator[Table]:
         "First of all: 378 packages, nothing known of them",
         [first(bench, bench.everyday), *packers(bench, bench.everyday)],
         rounds=1,
+        against="snapenv capture",
+        warm=False,
+    )
+
+
+def packed_of_conda(bench: Bench) -> Iterator[Table]:
+    """Capture a conda environment of which nothing is known, beside conda-pack."""
+    folder = bench.folder / "conda"
+    channel = make_channel(folder / "channel", usual())
+    prefix = Prefix(folder / "env", (channel.as_uri(),), folder / "pkgs").make(
+        "zoocext", "zoopure", "six"
+    )
+    archive = bench.folder / "env.tar.gz"
+    conda_pack = str(bench.tool("conda-pack", "conda-pack", "setuptools"))
+    yield bench.table(
+        "First of all: a conda environment, nothing known of it",
+        [
+            first(bench, str(prefix.python)),
+            Work(
+                name="conda-pack",
+                argv=(conda_pack, "-q", "-p", str(prefix.folder), "-o", str(archive)),
+                before=lambda: forget(archive),
+            ),
+        ],
+        rounds=3,
         against="snapenv capture",
         warm=False,
     )

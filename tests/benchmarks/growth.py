@@ -6,23 +6,34 @@ are read, in the form that an engine saves them. ``--large`` goes to 100 GB and 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
+from docker import DockerClient
+from docker.errors import ImageNotFound
 
+from snapenv.content import Tar
 from snapenv.index.wheels import IndexWheels
+from snapenv.model.host import NEEDS_LABEL
+from snapenv.model.needs_label import make_label
+from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.model.usage import Sample
 from snapenv.usage.ledger import open_ledger
 from tests.benchmarks.bench import SNAPENV, UV, forget, home_of
 from tests.benchmarks.listing import listings
 from tests.benchmarks.measure import Work, by_turns, run
-from tests.benchmarks.results import Table, make_row
+from tests.benchmarks.results import Row, Table, make_row
+from tests.engines.busybox import small_layer
 from tests.engines.index_server import build_wheel, serve_index
+from tests.samples import sample_lock
 from tests.usage_year import LAST_MONTH, fill_year
 
 if TYPE_CHECKING:
@@ -34,6 +45,7 @@ if TYPE_CHECKING:
 PACKAGES = (50, 200, 1000)
 FILES = 20  # of each package, of 4 KiB
 TAGS = (1, 10, 100, 1000)
+LOCAL = "bench/held"  # a name of images that the engine holds
 GB, LARGE_GB = (1, 2, 4), (1, 10, 100)
 MILLIONS, LARGE_MILLIONS = (1, 2, 4), (1, 10, 100)
 PRICES = """
@@ -58,7 +70,7 @@ pue = 1.3
 
 
 def measure(bench: Bench) -> Iterator[Table]:
-    steps = (with_packages, with_snapshots, with_bytes, with_runs, with_samples)
+    steps = (with_packages, with_snapshots, with_images, with_bytes, with_runs, with_samples)
     yield from bench.each(*(partial(step, bench) for step in steps))
 
 
@@ -151,6 +163,55 @@ def with_snapshots(bench: Bench) -> Iterator[Table]:
         for tags in TAGS
     }
     yield _grown(bench, _about("Images in a repository of a registry", "images"), works, rounds=2)
+
+
+def with_images(bench: Bench) -> Iterator[Table]:
+    """List images that the engine holds; each size is listed before more are loaded."""
+    client = DockerClient(base_url=bench.engine, timeout=600)
+    costs: dict[str, list[Row]] = {}
+    try:
+        for held, count in pairwise((0, *TAGS)):
+            client.images.load(saved_images(range(held, count)))
+            for work in image_works(bench):
+                (found,) = by_turns([work], rounds=bench.rounds(2)).values()
+                costs.setdefault(work.name, []).append(make_row(work.name, found, size=count))
+    finally:
+        for number in range(max(TAGS)):
+            with suppress(ImageNotFound):
+                client.api.remove_image(f"{LOCAL}:{number}", force=True)
+        client.close()
+    rows = tuple(row for of_one in costs.values() for row in of_one)
+    yield msgspec.structs.replace(_about("Images that the engine holds", "images"), rows=rows)
+
+
+def image_works(bench: Bench) -> list[Work]:
+    environment = {**home_of(bench.folder / "images"), "DOCKER_HOST": bench.engine}
+    words = {"list": ("list", LOCAL), "clean": ("clean",)}
+    return [
+        Work(name=name, argv=(*SNAPENV, *of_one), environment=environment)
+        for name, of_one in words.items()
+    ]
+
+
+def saved_images(numbers: Sequence[int]) -> bytes:
+    """Return small images of snapenv as docker save writes them: one layer, a config of each."""
+    layer = small_layer({})
+    files, manifest = {"layer.tar": layer}, []
+    labels = {SNAPSHOT_LABEL: f"sha256:{'a' * 64}", NEEDS_LABEL: make_label(sample_lock())}
+    for number in numbers:
+        config = {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Labels": {**labels, "number": str(number)}},
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"],
+            },
+        }
+        files[f"{number}.json"] = json.dumps(config).encode()
+        entry = {"Config": f"{number}.json", "RepoTags": [f"{LOCAL}:{number}"]}
+        manifest.append({**entry, "Layers": ["layer.tar"]})
+    return b"".join(Tar({**files, "manifest.json": json.dumps(manifest).encode()}))
 
 
 def with_bytes(bench: Bench) -> Iterator[Table]:
