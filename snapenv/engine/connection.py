@@ -5,16 +5,18 @@ Source: https://docs.docker.com/reference/api/engine/
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
 from docker import APIClient
 from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException
+from msgspec import Struct
 from requests import RequestException
 
 from snapenv.engine.address import DEFAULT_URL
+from snapenv.engine.answers import InspectedContainer, Version, read_answer
 from snapenv.engine.ssh import BASE_URL, MOUNTED, SshAdapter
 from snapenv.engine.unanswered import explain, find_proxy
 from snapenv.errors import EngineMissingError
@@ -32,7 +34,18 @@ QUESTION_S = 30.0  # for any later question that moves nothing
 TIMEOUT_S = 3600  # of silence: a push of one large layer says nothing for minutes
 
 _PODMAN = "Podman Engine"
-_ERRORS = (DockerException, RequestException, OSError, LookupError, TypeError, ValueError)
+_ERRORS = (
+    *(DockerException, RequestException, OSError),
+    *(LookupError, TypeError, ValueError, RecursionError),
+)
+
+
+_UNKNOWN = Version()
+
+
+class _Component(Struct, frozen=True, rename="pascal"):
+    name: str | None = None
+    version: str | None = None
 
 
 class Client(APIClient):
@@ -42,7 +55,7 @@ class Client(APIClient):
     is what the engine said of itself when it was connected.
     """
 
-    engine_version: Mapping[str, Any]
+    engine_version: Version
 
     def request(
         self,
@@ -53,6 +66,15 @@ class Client(APIClient):
     ) -> Response:
         """Ask as ``requests.Session`` does."""
         return super().request(method, url, *words, **{"verify": self.verify, **kwargs})
+
+    def _result(self, *words: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as docker-py has it
+        try:
+            return super()._result(*words, **kwargs)  # type: ignore[misc]
+        except (ValueError, RecursionError) as error:
+            raise DockerException(f"it sends what is no JSON: {error}") from error
+
+    def _check_is_tty(self, container: str) -> bool:
+        return read_answer(self.inspect_container(container), InspectedContainer).config.tty
 
     def _get(self, url: str, **kwargs: Any) -> Any:  # noqa: ANN401 - as docker-py has it
         return super()._get(url, **{"timeout": QUESTION_S, **kwargs})  # type: ignore[misc]
@@ -74,7 +96,8 @@ def connect(address: Address, *, first_answer_s: float = FIRST_ANSWER_S) -> Clie
         _refuse_podman(answer, address)
         if adapter is None:
             asking.close()
-        return _open(address, adapter, version=answer["ApiVersion"], engine_version=answer)
+        version = msgspec.convert(answer, Version)
+        return _open(address, adapter, version=answer["ApiVersion"], engine_version=version)
     except _ERRORS as error:
         if asking:
             asking.close()
@@ -86,7 +109,7 @@ def _open(
     adapter: SshAdapter | None,
     *,
     version: str,
-    engine_version: Mapping[str, Any] = MappingProxyType({}),
+    engine_version: Version = _UNKNOWN,
 ) -> Client:
     """Make a client, which asks nothing yet."""
     client = Client(
@@ -121,10 +144,10 @@ def _refuse_podman(version: Mapping[str, Any], address: Address) -> None:
     Raises:
         EngineMissingError: It is Podman.
     """
-    for part in version.get("Components") or ():
-        if part.get("Name") == _PODMAN:
+    for part in msgspec.convert(version.get("Components") or (), tuple[_Component, ...]):
+        if part.name == _PODMAN:
             raise EngineMissingError(
-                f"Podman {part.get('Version')} answers at {address.url}, and snapenv works with "
+                f"Podman {part.version} answers at {address.url}, and snapenv works with "
                 "Docker's engine alone",
                 hint="Install Docker's engine and point DOCKER_HOST at its socket, or use "
                 "--engine venv, which needs none.",

@@ -17,6 +17,14 @@ from docker.errors import APIError, DockerException, NotFound
 from msgspec import Struct
 
 from snapenv.content import Tar
+from snapenv.engine.answers import (
+    InspectedContainer,
+    InspectedExec,
+    Made,
+    Version,
+    Waited,
+    read_answer,
+)
 from snapenv.engine.describe import describe
 from snapenv.engine.failures import engine_errors, engine_message, no_program, start_failure
 from snapenv.engine.gpus import choose_gpus, choose_shm, unraised
@@ -105,7 +113,7 @@ class ImageTarget(Struct, frozen=True, kw_only=True):
                 frames = self._begin(name, argv, files or {}, environment or {})
             out, err = listen(_heard(frames), on_line, stdout)
             with engine_errors():
-                exit_code = self.client.wait(name)["StatusCode"]
+                exit_code = read_answer(self.client.wait(name), Waited).status_code
         finally:
             self._remove(name)
         done = Completed(exit_code=exit_code, stdout=out, stderr=err)
@@ -127,7 +135,8 @@ class ImageTarget(Struct, frozen=True, kw_only=True):
         An engine that may not raise a limit of its own, as inside of another container, keeps it.
         """
         here = self.client.base_url == _UNIX
-        engine = describe(self.client.info(), {}, address=self.client.base_url, buildkit=True)
+        address = self.client.base_url
+        engine = describe(self.client.info(), Version(), address=address, buildkit=True)
         gpus = choose_gpus(self.gpus, engine)
         user = choose_user(os.getuid(), os.getgid(), local=here, rootless=engine.rootless)
         tar = _Owned(files, name, user)
@@ -222,13 +231,14 @@ class ContainerTarget(Struct, frozen=True, kw_only=True):
         try:
             with engine_errors():
                 self.client.put_archive(self.id, "/tmp", iter(Tar(files or {}, name)))  # noqa: S108 - over there
-                made = self.client.exec_create(
+                answered = self.client.exec_create(
                     self.id, list(argv), environment=dict(environment or {}), workdir=_folder(name)
                 )
-            out, err = listen(self._start(made["Id"], argv[0]), on_line, stdout)
+                made = read_answer(answered, Made)
+            out, err = listen(self._start(made.id, argv[0]), on_line, stdout)
             with engine_errors():
                 self._refuse_ended()
-                exit_code = self.client.exec_inspect(made["Id"])["ExitCode"]
+                exit_code = exec_exit_code(self.client, made.id)
         except BaseException:
             with contextlib.suppress(DockerException, OSError):
                 end_program(self.client, self.id, _folder(name))
@@ -243,7 +253,8 @@ class ContainerTarget(Struct, frozen=True, kw_only=True):
 
     def _refuse_ended(self) -> None:
         try:
-            running = self.client.inspect_container(self.id)["State"]["Running"]
+            inspected = self.client.inspect_container(self.id)
+            running = read_answer(inspected, InspectedContainer).state.running
         except NotFound:
             running = False
         if not running:
@@ -256,6 +267,16 @@ class ContainerTarget(Struct, frozen=True, kw_only=True):
         with contextlib.suppress(DockerException, OSError):
             made = self.client.exec_create(self.id, argv, user=user)
             self.client.exec_start(made["Id"])
+
+
+def exec_exit_code(client: APIClient, exec_id: str) -> int:
+    """Return how a program ended in a container; -1 where an engine does not tell.
+
+    Raises:
+        EngineError: It is no answer of an engine.
+    """
+    code = read_answer(client.exec_inspect(exec_id), InspectedExec).exit_code
+    return -1 if code is None else code
 
 
 def listen(

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from docker.errors import NotFound
 
+from snapenv.engine.answers import DiskUsage, decode_answer
 from snapenv.engine.failures import engine_errors
 from snapenv.model.clean import Freeable
 from snapenv.model.launch import KIND_LABEL, WORKSPACE_LAYER
@@ -41,29 +42,35 @@ def list_made(client: APIClient) -> Iterator[Freeable]:
             f"{client.base_url}/v{client.api_version}/system/df", timeout=_TIMEOUT_S
         )
         answer.raise_for_status()
-        usage = answer.json()
-    parents = {image["ParentId"] for image in usage["Images"] or ()}
-    for image in usage["Images"] or ():
-        kind = _image_kind(image["Labels"] or {})
+        usage = decode_answer(answer.content, DiskUsage)
+    yield from of_usage(usage)
+
+
+def of_usage(usage: DiskUsage) -> Iterator[Freeable]:
+    """Yield what of all that an engine has is snapenv's."""
+    images = usage.images or ()
+    parents = {image.parent_id for image in images}
+    for image in images:
+        kind = _image_kind(image.labels or {})
         if kind:
             yield Freeable(
                 kind=kind,
-                id=image["Id"],
-                names=tuple(name for name in image["RepoTags"] or () if name != _UNNAMED),
-                size_bytes=image["Size"] - max(image["SharedSize"], 0),
-                created=utc_text(image["Created"]),
-                in_use=image["Containers"] > 0 or image["Id"] in parents,
+                id=image.id,
+                names=tuple(name for name in image.repo_tags or () if name != _UNNAMED),
+                size_bytes=max(image.size - max(image.shared_size, 0), 0),
+                created=utc_text(image.created),
+                in_use=image.containers > 0 or image.id in parents,
             )
-    for record in usage["BuildCache"] or ():
-        if record["Type"] == _CACHE_MOUNT and _OURS in record["Description"]:
+    for record in usage.build_cache or ():
+        if record.type == _CACHE_MOUNT and _OURS in record.description:
             yield Freeable(
                 kind="build-cache",
-                id=record["ID"],
+                id=record.id,
                 names=("downloads of uv in builds",),
-                size_bytes=record["Size"],
-                created=_to_the_second(record["CreatedAt"]),
-                last_used=_to_the_second(record["LastUsedAt"]),
-                in_use=record["InUse"],
+                size_bytes=max(record.size, 0),
+                created=_to_the_second(record.created_at),
+                last_used=_to_the_second(record.last_used_at),
+                in_use=record.in_use,
             )
 
 
@@ -84,7 +91,7 @@ def remove_made(client: APIClient, made: Freeable) -> None:
                 client.remove_image(name)
 
 
-def _image_kind(labels: dict[str, Any]) -> Kind | None:
+def _image_kind(labels: dict[str, str]) -> Kind | None:
     if labels.get(KIND_LABEL) == WORKSPACE_LAYER:
         return "workspace"
     return "environment" if labels.get(SNAPSHOT_LABEL) else None

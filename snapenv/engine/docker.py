@@ -19,6 +19,14 @@ from docker.utils.config import load_general_config
 
 from snapenv.content import Tar
 from snapenv.engine.address import find_address
+from snapenv.engine.answers import (
+    ImageConfig,
+    Info,
+    InspectedContainer,
+    InspectedImage,
+    ListedImage,
+    read_answer,
+)
 from snapenv.engine.archive import unpack_folder
 from snapenv.engine.connection import QUESTION_S, connect
 from snapenv.engine.containers import ContainerTarget, ImageTarget
@@ -46,6 +54,7 @@ from snapenv.engine.stream import (
     open_request,
     parse_messages,
     read_messages,
+    text_of,
 )
 from snapenv.errors import (
     BuildError,
@@ -63,7 +72,7 @@ from snapenv.sizes import utc_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from snapenv.engine.buildkit import Steps
+    from snapenv.engine.buildkit import Steps, Trace
     from snapenv.engine.connection import Client
     from snapenv.model.clean import Freeable
     from snapenv.model.host import HostEngine
@@ -78,6 +87,7 @@ _ZSTD_LAYERS = json.dumps(
     [{"Type": "moby", "Attrs": {"compression": "zstd", "oci-mediatypes": "true"}}]
 )
 _BUILDKIT_SINCE = (1, 39)  # the version of the API of Docker 18.09
+_API_VERSION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 _HINT_LINES = 30
 _STEP_LENGTH = 80
 _EXIT_CODE = re.compile(r"exit code: ([0-9]+)")
@@ -92,7 +102,8 @@ def has_buildkit(ping: Mapping[str, str]) -> bool:
     """
     if ping.get("Ostype") == "windows":
         return False
-    version = tuple(int(part) for part in ping.get("Api-Version", "0").split("."))
+    numbers = _API_VERSION.match(ping.get("Api-Version", ""))
+    version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
     return version >= _BUILDKIT_SINCE and ping.get("Builder-Version", _BUILDKIT) == _BUILDKIT
 
 
@@ -133,7 +144,7 @@ class DockerEngine:
         """Name the engine, and see that it has BuildKit."""
         client = self.client
         with engine_errors():
-            version = client.engine_version["Version"]
+            version = client.engine_version.version
             headers = client.get(f"{client.base_url}/_ping", timeout=QUESTION_S).headers
         if not has_buildkit(headers):
             raise BuildKitMissingError(
@@ -163,9 +174,10 @@ class DockerEngine:
         """Return a local image; of a name with a digest, the digest alone counts."""
         with engine_errors():
             try:
-                return _image(self.client.inspect_image(_without_tag(ref)))  # type: ignore[no-untyped-call]
+                inspected = self.client.inspect_image(_without_tag(ref))  # type: ignore[no-untyped-call]
             except NotFound:
                 return None
+        return _image(inspected)
 
     def list_names(self, *, label: str) -> tuple[tuple[str, str], ...]:
         """List the names of the local images that have a label, with when each was made.
@@ -174,17 +186,23 @@ class DockerEngine:
         """
         with engine_errors():
             labelled = self.client.images(filters={"label": label})
-        images = (image for image in labelled if (image["Labels"] or {}).get(label))
-        named = ((name, image["Created"]) for image in images for name in image["RepoTags"] or ())
+        images = read_answer(labelled, tuple[ListedImage, ...])
+        named = (
+            (name, image.created)
+            for image in images
+            if (image.labels or {}).get(label)
+            for name in image.repo_tags or ()
+        )
         return tuple(sorted((name, utc_text(at)) for name, at in named if name != _UNNAMED))
 
     def is_insecure(self, host: str) -> bool:
         """Return whether the engine is configured to take http from a registry by this name."""
         with engine_errors():
-            known = self.client.info().get("RegistryConfig") or {}
-        registry = (known.get("IndexConfigs") or {}).get(host) or {}
-        networks = known.get("InsecureRegistryCIDRs") or ()
-        return registry.get("Secure") is False or _is_within(host.partition(":")[0], networks)
+            known = read_answer(self.client.info(), Info).registry_config
+        registry = ((known and known.index_configs) or {}).get(host)
+        networks = (known and known.insecure_registry_cidrs) or ()
+        insecure = registry is not None and registry.secure is False
+        return insecure or _is_within(host.partition(":")[0], networks)
 
     def resolve(self, ref: ImageRef, task: Task) -> ImageRef:
         """Pin a name by its registry, else by what the local image came with."""
@@ -235,16 +253,16 @@ class DockerEngine:
 
     def build(self, context: BuildContext, task: Task) -> Image:
         """Build and return the image, which has no name yet."""
-        from snapenv.engine.buildkit import IMAGE_ID, TRACE, Steps, parse_trace
+        from snapenv.engine.buildkit import IMAGE_ID, TRACE, Steps
 
         steps, image = Steps(task), None
         with self._naming_full_disks():
             try:
                 for message in drain(self._build_messages(context, task)):
                     if message.get("id") == TRACE:
-                        steps.update(parse_trace(message["aux"]))
+                        steps.update(_trace(message.get("aux")))
                     elif message.get("id") == IMAGE_ID:
-                        image = message["aux"]["ID"]
+                        image = text_of(message, "ID")
             except StreamError as error:
                 raise _build_failure(str(error), steps) from error
         built = self.find(image) if image else None
@@ -327,15 +345,16 @@ class DockerEngine:
         """Make a target of a running container."""
         with engine_errors():
             try:
-                container = self.client.inspect_container(name)
+                inspected = self.client.inspect_container(name)
+                container = read_answer(inspected, InspectedContainer)
             except NotFound:
                 container = None
-        if container is None or not container["State"]["Running"]:
+        if container is None or not container.state.running:
             raise EnvironmentMissingError(
                 f"no container {name} is running at {find_address().url}",
                 hint="See docker ps, and give one of its names.",
             )
-        return ContainerTarget(client=self.client, id=container["Id"], name=name, python=python)
+        return ContainerTarget(client=self.client, id=container.id, name=name, python=python)
 
     @contextlib.contextmanager
     def _naming_full_disks(self) -> Iterator[None]:
@@ -361,7 +380,7 @@ class DockerEngine:
 
         try:
             return ask_registry(ask, ref, self._patience)
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
             raise EngineError(
                 f"the Docker engine went away, or is another: it gives no digest of {ref}",
                 hint="Check that it runs: docker version.",
@@ -394,7 +413,7 @@ class DockerEngine:
         with open_request(self.client, "POST", path, ref, timeout_s=silence_s, **query) as response:
             for message in drain(read_messages(response)):
                 layers.update(message)
-                sent = (message.get("aux") or {}).get("Digest", sent)
+                sent = text_of(message, "Digest") or sent
         return sent
 
     def _compare(self, ref: ImageRef, image: Image) -> None:
@@ -500,20 +519,30 @@ def _build_failure(text: str, steps: Steps) -> SnapenvError:
     )
 
 
-def _image(inspected: Mapping[str, Any]) -> Image:
-    config = inspected.get("Config") or {}
-    variables = (line.partition("=") for line in config.get("Env") or ())
+def _trace(aux: object) -> Trace:
+    from snapenv.engine.buildkit import Trace, parse_trace
+
+    try:
+        return parse_trace(str(aux))
+    except ValueError:  # what is not understood is not shown
+        return Trace()
+
+
+def _image(inspected: object) -> Image:
+    image = read_answer(inspected, InspectedImage)
+    config = image.config or ImageConfig()
+    variables = (line.partition("=") for line in config.env or ())
     return Image(
-        id=inspected["Id"],
-        diff_ids=tuple((inspected.get("RootFS") or {}).get("Layers") or ()),
-        digests=tuple(sorted(inspected.get("RepoDigests") or ())),
-        labels=config.get("Labels") or {},
+        id=image.id,
+        diff_ids=(image.root_fs and image.root_fs.layers) or (),
+        digests=tuple(sorted(image.repo_digests or ())),
+        labels=config.labels or {},
         variables={name: value for name, _, value in variables},
-        machine=inspected["Architecture"],
-        variant=inspected.get("Variant") or None,
-        size_bytes=inspected["Size"],
-        entrypoint=tuple(config.get("Entrypoint") or ()),
-        triggers=tuple(config.get("OnBuild") or ()),
+        machine=image.architecture,
+        variant=image.variant or None,
+        size_bytes=image.size,
+        entrypoint=config.entrypoint or (),
+        triggers=config.on_build or (),
     )
 
 
@@ -522,7 +551,11 @@ def _is_within(host: str, networks: Iterable[str]) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    return any(address in ipaddress.ip_network(network) for network in networks)
+    for network in networks:
+        with contextlib.suppress(ValueError):
+            if address in ipaddress.ip_network(network):
+                return True
+    return False
 
 
 def _without_tag(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from docker.errors import NotFound
 
+from snapenv.engine.answers import HistoryStep, ImageConfig, InspectedImage, read_answer
 from snapenv.engine.docker_save import (
     OtherNamesError,
     numbered_files,
@@ -56,7 +57,8 @@ def read_leaving(
                 f"there is no local image {image_id}", hint="Build it first."
             ) from error
     yield from _configuration(inspected, history)
-    diff_ids = tuple((inspected.get("RootFS") or {}).get("Layers") or ())
+    image = read_answer(inspected, InspectedImage)
+    diff_ids = (image.root_fs and image.root_fs.layers) or ()
     with engine_errors():
         yield from read_layers(
             lambda: saved_image(client, image_id), diff_ids, base_diff_ids=base_diff_ids
@@ -89,21 +91,32 @@ def read_layers(
         raise unreadable(f"lacks {len(wanted)} of its layers")
 
 
-def _configuration(
-    inspected: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
-) -> Iterator[Leaving]:
-    steps = (f"{step.get('CreatedBy') or ''} {step.get('Comment') or ''}" for step in history[::-1])
-    yield Location(name="history"), iter(["\n".join(steps).encode()])
+def _configuration(inspected: Mapping[str, Any], history: object) -> Iterator[Leaving]:
+    """Yield what an engine says of an image.
+
+    Raises:
+        EngineError: It is no answer of an engine.
+    """
+    told = read_answer(inspected, InspectedImage).config or ImageConfig()
+    history = read_answer(history, tuple[HistoryStep, ...])
+    steps = (f"{step.created_by or ''} {step.comment or ''}" for step in history[::-1])
+    yield Location(name="history"), iter([_bytes("\n".join(steps))])
     config = dict(inspected.get("Config") or {})
-    for name, value in sorted((config.pop("Labels", None) or {}).items()):
-        yield Location(name=f"label {name}"), iter([f"{name}={value}".encode()])
-    for line in config.pop("Env", None) or ():
-        yield Location(name=f"variable {line.partition('=')[0]}"), iter([line.encode()])
+    for name, value in sorted((told.labels or {}).items()):
+        yield Location(name=f"label {name}"), iter([_bytes(f"{name}={value}")])
+    for line in told.env or ():
+        yield Location(name=f"variable {line.partition('=')[0]}"), iter([_bytes(line)])
+    for name in ("Labels", "Env"):
+        config.pop(name, None)
     rest = {
         name: inspected.get(name) for name in ("Author", "Comment", "ContainerConfig", "RepoTags")
     }
     text = json.dumps({**rest, "Config": config}, indent=1)
     yield Location(name="config"), iter([text.encode()])
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
 
 
 def _read_once(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from docker.errors import APIError, DockerException, NotFound
 
 from snapenv.engine.address import find_address
+from snapenv.engine.answers import ListedContainer, Made, read_answer
 from snapenv.engine.connection import connect
-from snapenv.errors import EngineMissingError
+from snapenv.errors import EngineError, EngineMissingError
 from snapenv.ownership.leftovers import note, process_id
 
 if TYPE_CHECKING:
@@ -54,12 +55,13 @@ def take_away(process: str, entry: Sequence[str]) -> bool:
             client.timeout = _TIMEOUT_S
             if entry[0] == _MADE:
                 of_process = {"label": f"{LABEL}={process}"}
-                for container in client.containers(all=True, filters=of_process):
+                answered = client.containers(all=True, filters=of_process)
+                for container in read_answer(answered, tuple[ListedContainer, ...]):
                     with contextlib.suppress(NotFound):
-                        client.remove_container(container["Id"], v=True, force=True)
+                        client.remove_container(container.id, v=True, force=True)
             elif entry[0] == _RUN:
                 end_program(client, entry[2], entry[3])
-    except (DockerException, EngineMissingError, OSError):
+    except (DockerException, EngineError, EngineMissingError, OSError):
         return False
     return True
 
@@ -73,4 +75,4 @@ def end_program(client: APIClient, container: str, folder: str) -> None:
     for argv, user in ((["sh", "-c", _KILL, "sh", folder], ""), (["rm", "-rf", folder], "0")):
         with contextlib.suppress(APIError):  # the container is gone, or has ended
             made = client.exec_create(container, argv, user=user)
-            client.exec_start(made["Id"])
+            client.exec_start(read_answer(made, Made).id)

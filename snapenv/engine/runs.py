@@ -24,7 +24,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from requests import RequestException
 
-from snapenv.engine.containers import listen
+from snapenv.engine.answers import InspectedContainer, ListedContainer, Made, read_answer
+from snapenv.engine.containers import exec_exit_code, listen
 from snapenv.engine.failures import (
     engine_errors,
     engine_message,
@@ -102,9 +103,9 @@ class DockerRuns(Struct, frozen=True):
     def attach(self, run: str) -> Ended:
         """Connect this process's streams to a run."""
         container = self._inspect(run)
-        if container is None or not container["State"]["Running"]:
+        if container is None or not container.state.running:
             raise _not_running(run)
-        is_tty, stdin = container["Config"]["Tty"], container["Config"]["OpenStdin"]
+        is_tty, stdin = container.config.tty, container.config.open_stdin
         with engine_errors():
             connection = self._attach(run, stdin=stdin)
         streamed = connect_streams(connection, self._controls(run), is_tty=is_tty, stdin=stdin)
@@ -122,9 +123,10 @@ class DockerRuns(Struct, frozen=True):
     def list_runs(self) -> tuple[RunState, ...]:
         """Return how each run stands, the newest first."""
         with engine_errors():
-            containers = self.client().containers(all=True, filters={"label": RUN_LABEL})
-        states = (self.state(container["Labels"][RUN_LABEL]) for container in containers)
-        return tuple(filter(None, states))
+            answered = self.client().containers(all=True, filters={"label": RUN_LABEL})
+        containers = read_answer(answered, tuple[ListedContainer, ...])
+        names = ((container.labels or {}).get(RUN_LABEL) for container in containers)
+        return tuple(filter(None, map(self.state, filter(None, names))))
 
     def logs(self, run: str, *, follow: bool, tail: int | None) -> Iterator[Frame]:
         """Yield what a run has printed."""
@@ -144,7 +146,7 @@ class DockerRuns(Struct, frozen=True):
             client.get(url, params=parameters, timeout=None, stream=True) as response,
         ):
             chunks = response.iter_content(None)
-            if container["Config"]["Tty"]:
+            if container.config.tty:
                 yield from ((chunk, None) for chunk in chunks)
             else:
                 yield from frames(chunks)
@@ -182,15 +184,16 @@ class DockerRuns(Struct, frozen=True):
         client, out, err = self.client(), "", ""
         try:
             with engine_errors():
-                made = client.exec_create(
+                answered = client.exec_create(
                     _name(run), list(argv), environment=dict(environment or {}), stdin=connected
                 )
+                made = read_answer(answered, Made)
                 if connected:
-                    self._connect_exec(made["Id"])
+                    self._connect_exec(made.id)
                 else:
-                    printed = client.exec_start(made["Id"], stream=True, demux=True)
+                    printed = client.exec_start(made.id, stream=True, demux=True)
                     out, err = listen(printed, None)
-                code = client.exec_inspect(made["Id"])["ExitCode"]
+                code = exec_exit_code(client, made.id)
         except SnapenvError as error:
             if self._is_running(run):
                 raise
@@ -212,7 +215,7 @@ class DockerRuns(Struct, frozen=True):
         container = self._inspect(run)
         if container is None:
             raise _no_run(run)
-        uid, _, gid = str(container["Config"]["User"]).partition(":")
+        uid, _, gid = (container.config.user or "").partition(":")
         owner = (int(uid or 0), int(gid or uid or 0))
         with engine_errors():
             self.client().put_archive(_name(run), "/", _tar(_private(files, owner)))
@@ -301,7 +304,8 @@ class DockerRuns(Struct, frozen=True):
             ports=[(port.inside, "tcp") for port in launch.ports],
             host_config=_host_config(client, launch, gpus),
         )
-        for warning in made.get("Warnings") or ():  # such as of a limit that it cannot hold
+        # such as of a limit that it cannot hold
+        for warning in read_answer(made, Made).warnings or ():
             self.warn(f"the engine says: {one_line(warning)}")
 
     def _files(self, launch: Launch) -> Mapping[str, _File]:
@@ -400,12 +404,13 @@ class DockerRuns(Struct, frozen=True):
         engine = self.describe()
         return self.kept.namer()("limits of an engine", engine.address, engine.version)
 
-    def _inspect(self, run: str) -> dict[str, Any] | None:
+    def _inspect(self, run: str) -> InspectedContainer | None:
         with engine_errors():
             try:
-                return cast("dict[str, Any]", self.client().inspect_container(_name(run)))
+                inspected = self.client().inspect_container(_name(run))
             except NotFound:
                 return None
+        return read_answer(inspected, InspectedContainer)
 
     def _is_running(self, run: str) -> bool:
         state = self.state(run)
@@ -544,22 +549,21 @@ def _with_line(content: bytes, line: str) -> bytes | None:
     return before + line.encode(errors="surrogateescape") + b"\n"
 
 
-def _state(container: Mapping[str, Any]) -> RunState:
-    state = container["State"]
-    status = _IN_BACKGROUND.get(state["Status"], "running")
+def _state(container: InspectedContainer) -> RunState:
+    state, labels = container.state, container.config.labels or {}
+    status = _IN_BACKGROUND.get(state.status, "running")
     return RunState(
-        run=container["Config"]["Labels"].get(RUN_LABEL)
-        or container["Name"].removeprefix("/snapenv-"),
+        run=labels.get(RUN_LABEL) or container.name.removeprefix("/snapenv-"),
         status=cast("Any", status),
-        container=container["Id"],
-        pid=state["Pid"] or None,
-        exit_code=state["ExitCode"] if status == "exited" else None,
-        out_of_memory=bool(state.get("OOMKilled")),
-        error=state.get("Error") or None,
-        started=_time(state.get("StartedAt")),
-        finished=_time(state.get("FinishedAt")),
-        ports=tuple(_ports(container["NetworkSettings"].get("Ports") or {})),
-        labels=container["Config"]["Labels"] or {},
+        container=container.id,
+        pid=state.pid or None,
+        exit_code=state.exit_code if status == "exited" else None,
+        out_of_memory=bool(state.oom_killed),
+        error=state.error or None,
+        started=_time(state.started_at),
+        finished=_time(state.finished_at),
+        ports=tuple(_ports(container)),
+        labels=labels,
     )
 
 
@@ -568,13 +572,13 @@ def _time(text: str | None) -> str | None:
     return f"{text[:19]}Z" if text and not text.startswith("0001") else None
 
 
-def _ports(bound: Mapping[str, Any]) -> Iterator[Port]:
-    for inside, places in bound.items():
+def _ports(container: InspectedContainer) -> Iterator[Port]:
+    for inside, places in (container.network_settings.ports or {}).items():
         for place in places or ():
             yield Port(
                 inside=int(inside.partition("/")[0]),
-                host=int(place["HostPort"]),
-                address=place["HostIp"],
+                host=int(place.host_port),
+                address=place.host_ip,
             )
 
 

@@ -156,6 +156,13 @@ def read_messages(response: Response) -> Iterator[Mapping[str, Any]]:
         raise StreamError(_SILENCE) from error
 
 
+def text_of(message: Mapping[str, Any], name: str) -> str | None:
+    """Return a text of what a message has beside its words; None where it is none."""
+    aux = message.get("aux")
+    text = aux.get(name) if isinstance(aux, dict) else None
+    return text if isinstance(text, str) else None
+
+
 class Layers:
     """The bytes of an image's layers as they move, summed over those known so far."""
 
@@ -166,10 +173,10 @@ class Layers:
     def update(self, message: Mapping[str, Any]) -> None:
         """Take one message of a pull or push into the count."""
         layer, status = str(message.get("id", "")), str(message.get("status", ""))
-        detail = message.get("progressDetail") or {}
-        if status in _MOVING and detail.get("total"):
-            done = int(detail.get("current", 0))
-            self._bytes[layer] = (done, max(done, int(detail["total"])))
+        total = _count(message, "total")
+        if status in _MOVING and total:
+            done = _count(message, "current")
+            self._bytes[layer] = (done, max(done, total))
         elif status in _MOVED and layer in self._bytes:
             total = self._bytes[layer][1]
             self._bytes[layer] = (total, total)
@@ -177,3 +184,10 @@ class Layers:
             return
         done, total = (sum(column) for column in zip(*self._bytes.values(), strict=True))
         self._task.count(done, total)
+
+
+def _count(message: Mapping[str, Any], name: str) -> int:
+    """Return a number of bytes; 0 where it is none."""
+    detail = message.get("progressDetail")
+    number = detail.get(name) if isinstance(detail, dict) else None
+    return number if type(number) is int and number > 0 else 0

@@ -84,7 +84,9 @@ def _of_answer(chain: tuple[BaseException, ...]) -> _Why | None:
             f"what answers refuses with {failed.status_code}",
             "Let whatever stands before the engine pass /version, or name the engine's own socket.",
         )
-    if failed is not None or isinstance(chain[0], (LookupError, TypeError, ValueError)):
+    if failed is not None or isinstance(
+        chain[0], (LookupError, TypeError, ValueError, RecursionError)
+    ):
         return (
             "what answers there is not a Docker engine",
             "Check that DOCKER_HOST has the right port.",

@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from snapenv.content import open_plain
 from snapenv.errors import NotFoundError, WriteError
 from snapenv.json_text import read_json
 from snapenv.model.launch import RUN_ID, RunEnd, RunRecord, StoppedBy
@@ -173,7 +174,8 @@ def _write(path: Path, document: Struct) -> None:
 
 def _read(path: Path, kind: type[T]) -> T | None:
     try:
-        return read_json(path.read_bytes(), kind)
+        with open_plain(path) as file:
+            return read_json(file.read(), kind)
     except (OSError, ValueError):
         return None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from snapenv.content import open_plain
 from snapenv.launch.records import RESUMED, read_resumed
 from snapenv.model.launch import Limits, RunRecord, StoppedBy
 from snapenv.model.sampling import Moment
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from snapenv.usage.results_csv import Row
 
 _ROWS = "results.csv"
+_MOST_ROWS_BYTES = 64 << 20
 _SEARCH_SHARE = 500  # a search for the training may take one part in so many of the time
 _AGAIN_MS = 60_000  # what was told to stop and goes on is told again after
 
@@ -138,7 +140,8 @@ def _take_rows(observation: Observation, watched: Watched) -> Watched:
     """Write down the epochs that have been finished since, and judge by them."""
     if watched.folder is None or watched.stamp is None:
         return watched
-    results = parse_results((watched.folder / _ROWS).read_bytes())
+    with open_plain(watched.folder / _ROWS) as file:
+        results = parse_results(file.read(_MOST_ROWS_BYTES))
     own = _own_rows(observation, watched.folder, results.latest)
     if not own:
         return watched

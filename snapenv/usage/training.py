@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import pickletools
-import zipfile
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -18,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from msgspec.structs import replace
 
+from snapenv.content import open_plain
 from snapenv.model.usage import Training
 from snapenv.usage.stop_rule import Plan
-from snapenv.zips import DAMAGED, read_member
+from snapenv.zips import DAMAGED, open_bounded, read_member
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from snapenv.usage.results_csv import Row
 
 _MOST_BYTES = 1 << 18  # of a file in YAML
-_MOST_PICKLED_BYTES = 64 << 20
+_MOST_PICKLED_BYTES = 16 << 20  # of a checkpoint without its tensors
+_MOST_ARCHIVE_BYTES = _MOST_PICKLED_BYTES + (2 << 20)  # with the directory, 100 bytes a tensor
+_MOST_OPERATIONS = 1_000_000  # of a pickle, each at least a byte; they take a second
 _IMAGES = (
     *(".bmp", ".dng", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp", ".pfm"),
     *(".heic", ".heif", ".avif", ".jp2", ".jpeg2000"),
@@ -105,10 +107,10 @@ def epoch_duration_ms(rows: Sequence[Row], seen: Sequence[EpochRow]) -> int | No
 def find_batch(checkpoint: Path) -> int | None:
     """Return the batch of a checkpoint's ``train_args``; None where it cannot be told.
 
-    The pickle is read operation by operation: nothing of it is executed.
+    The pickle is read operation by operation, up to a limit: nothing of it is executed.
     """
     try:
-        with zipfile.ZipFile(checkpoint) as archive:
+        with open_plain(checkpoint) as file, open_bounded(file, _MOST_ARCHIVE_BYTES) as archive:
             name = next(each for each in archive.namelist() if each.endswith("data.pkl"))
             content = read_member(archive, archive.getinfo(name), _MOST_PICKLED_BYTES)
         return _batch(_strings_and_numbers(content))
@@ -130,7 +132,7 @@ def _strings_and_numbers(content: bytes) -> Iterator[str | int | None]:
     """Yield the strings and whole numbers of a pickle in their order, None for other values."""
     memo = dict[int, str | int | None]()
     value: str | int | None = None
-    for operation, argument, _ in pickletools.genops(content):
+    for operation, argument, _ in islice(pickletools.genops(content), _MOST_OPERATIONS):
         name = operation.name
         if name.endswith("PUT"):
             memo[int(argument or 0)] = value
@@ -171,9 +173,7 @@ def _count(place: Path) -> int | None:
                 for _, _, names in os.walk(place)
                 for name in names
             )
-        if not place.is_file():  # a device may have no end
-            return None
-        with place.open("rb") as lines:
+        with open_plain(place) as lines:
             return sum(bool(line.strip()) for line in lines)
     except OSError:
         return None
@@ -181,7 +181,7 @@ def _count(place: Path) -> int | None:
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             read = yaml.safe_load(file.read(_MOST_BYTES))
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snapenv.engine.answers import Version
 from snapenv.engine.describe import describe
 from snapenv.engine.docker import DockerEngine
 from snapenv.errors import EngineMissingError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 NAME = os.uname().nodename
 SOCKET = "unix:///var/run/docker.sock"
-VERSION = {"Version": "28.5.2", "ApiVersion": "1.51", "MinAPIVersion": "1.24", "Arch": "arm64"}
+VERSION = Version(version="28.5.2", api_version="1.51", min_api_version="1.24", arch="arm64")
 
 
 def said(**info: object) -> HostEngine:
@@ -105,7 +106,7 @@ def test_runtimes_devices_and_rootlessness_are_told() -> None:
 
 
 def test_what_an_engine_does_not_say_it_cannot_do() -> None:
-    found = describe({}, {}, address=SOCKET, buildkit=False)
+    found = describe({}, Version(), address=SOCKET, buildkit=False)
 
     assert (found.runtimes, found.cdi, found.rootless, found.buildkit) == ((), False, False, False)
     assert (found.version, found.api) == ("unknown", (0, 0))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 1 << 30  # of memory, over what the program has before it begins
 _MOST_FINDINGS = 30
-_PATIENCE_S = 120  # for one document, also where others have the processors
+_PATIENCE_S = 1800  # by the clock: only for what waits; readers are ended by what they compute
 _OWN = ("snapenv", "snapenv_probe", "snapenv_workspace")
 _OTHERS = ("packaging", "tarfile", "zipfile", "configparser", "netrc", "pickletools")
 

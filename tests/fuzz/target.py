@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -17,12 +18,15 @@ from snapenv.errors import SnapenvError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
 Form = Literal["bundle", "bytes", "json", "tar", "text", "toml", "zip"]
 """What a document is, which says how it is changed. A bundle is a JSON object of texts by name."""
 
 SECRET = "s3cr3tPassw0rd"
 _LONGEST_MESSAGE = 4_000
+_MORE_TRIES = 2
+_PATIENCE = 20  # times what a reader may take
 _LEAVES = frozenset(
     {
         *("socket.connect", "socket.getaddrinfo", "socket.bind", "socket.sendto"),
@@ -53,7 +57,7 @@ class Target:
     form: Form
     refuses: tuple[type[Exception], ...] = ()
     most_bytes: int = 1 << 14
-    cpu_s: float = 2.0  # of an instrumented reader
+    cpu_s: float = 2.0  # of an instrumented reader, as the processor counts them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +74,46 @@ class BrokenRuleError(Exception):
 
 
 def try_reader(target: Target, content: bytes) -> tuple[Finding | None, bool]:
-    """Let a reader read; return what is wrong, if anything, and whether it took the document."""
-    taken = False
+    """Let a reader read; return what is wrong, if anything, and whether it took the document.
+
+    What is slow is read twice more: where others have the processors too, the same takes longer.
+    """
+    finding, taken, took_s = _try_once(target, content)
+    for _ in range(_MORE_TRIES):
+        if finding or took_s <= target.cpu_s:
+            break
+        took_s = min(took_s, _try_once(target, content)[2])
+    if finding is None and took_s > target.cpu_s:
+        finding = Finding(what=f"took {took_s:.1f} s", place="slow", details="")
+    return finding, taken
+
+
+def _try_once(target: Target, content: bytes) -> tuple[Finding | None, bool, float]:
+    """Let a reader read once; return the seconds too that it had a processor."""
     begun = time.process_time()
+    with _ending_after(_PATIENCE * target.cpu_s):
+        finding, taken = _judge(target, content)
+    return finding, taken, time.process_time() - begun
+
+
+@contextlib.contextmanager
+def _ending_after(cpu_s: float) -> Iterator[None]:
+    """End what has had a processor for so long; time in which others had it does not count."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise BrokenRuleError(f"had a processor for {cpu_s:.0f} s, and has not ended")
+
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, cpu_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _judge(target: Target, content: bytes) -> tuple[Finding | None, bool]:
+    taken = False
     try:
         with _watched():
             target.read(content)
@@ -86,9 +127,6 @@ def try_reader(target: Target, content: bytes) -> tuple[Finding | None, bool]:
             return _finding(f"{type(error).__name__}: tells the secret", error), False
     except Exception as error:  # noqa: BLE001 - that is what is looked for
         return _finding(f"{type(error).__name__}: {str(error)[:200]}", error), False
-    took_s = time.process_time() - begun
-    if took_s > target.cpu_s:
-        return Finding(what=f"took {took_s:.1f} s", place="slow", details=""), taken
     return None, taken
 
 

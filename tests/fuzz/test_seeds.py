@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,27 @@ def _never_ends(_: bytes) -> None:
         pass
 
 
+def _is_interrupted(_: bytes) -> None:
+    """Take long at the first try, as where others have the processors."""
+    _SLOW.append(b"")
+    until = time.process_time() + (0.08 if len(_SLOW) == 1 else 0)
+    while time.process_time() < until:
+        pass
+
+
+_SLOW: list[bytes] = []
+
+
+def _waits(_: bytes) -> None:
+    """Wait for longer than a reader may compute."""
+    time.sleep(0.1)
+
+
+def _is_endless(_: bytes) -> None:
+    while True:
+        pass
+
+
 def _breaks(_: bytes) -> None:
     raise KeyError("x")
 
@@ -103,6 +125,7 @@ def _breaks(_: bytes) -> None:
     [
         (_breaks, "KeyError: 'x'"),
         (_connects, "BrokenRuleError: socket."),
+        (_is_endless, "BrokenRuleError: had a processor for 1 s"),
         (_links_out, "BrokenRuleError: open "),
         (_never_ends, "took "),
         (_renames, "BrokenRuleError: os.rename "),
@@ -135,6 +158,19 @@ def test_what_a_reader_refuses_and_what_it_reads_are_none() -> None:
 
     assert try_reader(target, b"x") == (None, False)
     assert try_reader(target, b"") == (None, True)
+
+
+@pytest.mark.parametrize("read", [_is_interrupted, _waits])
+def test_what_is_slow_because_the_machine_is_busy_is_no_finding(
+    read: Callable[[bytes], None],
+) -> None:
+    assert try_reader(Target(name="odd", read=read, form="text", cpu_s=0.05), b"") == (None, True)
+
+
+def test_security_counts_all_readers() -> None:
+    text = (ROOT / "SECURITY.md").read_text("utf-8")
+
+    assert f"fuzzed, {len(TARGETS)} readers in all" in text
 
 
 def test_documents_of_every_form_are_changed_within_their_form() -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
+import pickle
+import pickletools
+import resource
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +27,9 @@ from snapenv.usage.training import (
     with_results,
 )
 from tests.usage.training_folder import ARGUMENTS, checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -106,6 +113,65 @@ def test_a_checkpoint_that_tells_no_batch_is_no_failure(tmp_path: Path) -> None:
     for value in ({}, {"train_args": {"batch": 0.7}}, {"train_args": None}, {"batch": 4}):
         assert find_batch(checkpoint(tmp_path / "last.pt", value)) is None
     assert find_batch(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [b"N" * 9_000_000 + b".", b"\x94" * 9_000_000 + b".", pickle.dumps(b"x" * (17 << 20))],
+    ids=["operations", "memos", "bytes"],
+)
+def test_of_a_checkpoint_no_more_is_read_than_a_training_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pickled: bytes
+) -> None:
+    path = tmp_path / "last.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("last/data.pkl", pickled)
+    steps = Counted(pickletools.genops)
+    monkeypatch.setattr(pickletools, "genops", steps)
+
+    assert find_batch(path) is None
+
+    assert steps.count <= 1_000_000
+
+
+def test_of_a_checkpoint_with_endless_entries_the_directory_is_not_read(tmp_path: Path) -> None:
+    content = checkpoint(tmp_path / "last.pt", {"train_args": {"batch": 8}}).read_bytes()
+    at = content.index(b"PK\1\2")
+    end = content.index(b"PK\5\6")
+    entries = content[at:end] * ((32 << 20) // (end - at))
+    last = bytearray(content[end:])
+    last[12:16] = len(entries).to_bytes(4, "little")
+    path = tmp_path / "endless.pt"
+    path.write_bytes(content[:at] + entries + last)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    assert find_batch(path) is None
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 << 10  # KiB
+
+
+@pytest.mark.parametrize("name", ["args.yaml", "weights/last.pt", "data.yaml"])
+def test_a_pipe_in_a_training_s_folder_is_not_waited_for(training: Path, name: str) -> None:
+    (training / "weights").mkdir()
+    (training / name).unlink(missing_ok=True)
+    os.mkfifo(training / name)
+
+    read_arguments(training)
+
+    assert describe_training(training, str(training)).batch is (None if name[0] == "a" else 16)
+    assert count_images(str(training / name), None) is None
+
+
+class Counted:
+    """Calls a generator, and counts what is taken of it."""
+
+    def __init__(self, generate: Callable[..., Iterator[Any]]) -> None:
+        self.count, self._generate = 0, generate
+
+    def __call__(self, *arguments: object) -> Iterator[Any]:
+        for value in self._generate(*arguments):
+            self.count += 1
+            yield value
 
 
 def test_images_are_counted_wherever_data_are_described(tmp_path: Path) -> None:

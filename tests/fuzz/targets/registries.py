@@ -12,11 +12,21 @@ from snapenv.attest.bundle import read_bundle, signed_bytes
 from snapenv.attest.signing import read_signer, read_verifier
 from snapenv.attest.statement import read_verification
 from snapenv.base.metadata import read_metadata
+from snapenv.engine import disk, layers, runs
 from snapenv.engine import docker as docker_engine
 from snapenv.engine.address import parse_url
+from snapenv.engine.answers import (
+    DiskUsage,
+    InspectedContainer,
+    ListedContainer,
+    Version,
+    decode_answer,
+    read_answer,
+)
 from snapenv.engine.buildkit import Steps, parse_trace
 from snapenv.engine.describe import describe
 from snapenv.engine.failures import engine_failure, registry_failure, start_failure
+from snapenv.engine.gpus import choose_gpus, choose_shm
 from snapenv.engine.start_causes import find_cause as find_start_cause
 from snapenv.engine.stream import Layers, StreamError, drain, parse_messages
 from snapenv.errors import SnapenvError
@@ -168,11 +178,57 @@ def _words(content: bytes) -> None:
     find_in_words(text, host="example.com", machine="this machine")
 
 
+class _NoJsonError(Exception):
+    """What docker-py decodes before it is read here."""
+
+
+def _decoded(content: bytes) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _NoJsonError from error
+
+
 def _engine(content: bytes) -> None:
-    """Read what an engine says of itself and of an image, any of which may be missing."""
-    told: Any = json.loads(content)
-    describe(told["info"], told["version"], address="unix:///run/docker.sock", buildkit=True)
-    docker_engine._image(told["image"])
+    """Read what an engine says of itself, and choose what containers of it are made with."""
+    parts = bundle(content)
+    info, version = (_decoded(parts.get(f"{name}.json", b"{}")) for name in ("info", "version"))
+    engine = describe(
+        info,
+        read_answer(version, Version),
+        address="unix:///run/docker.sock",
+        buildkit=docker_engine.has_buildkit({"Api-Version": str(version)}),
+    )
+    choose_gpus("all", engine)
+    choose_shm(engine)
+
+
+def _inspected_image(content: bytes) -> None:
+    """Read what an engine says of an image, and what of it leaves with the image."""
+    parts = bundle(content)
+    inspected = _decoded(parts.get("image.json", b"{}"))
+    docker_engine._image(inspected)
+    history = _decoded(parts.get("history.json", b"[]"))
+    for _, pieces in layers._configuration(inspected, history):
+        b"".join(pieces)
+
+
+def _inspected_container(content: bytes) -> None:
+    """Read how an engine says that a container stands."""
+    state = runs._state(read_answer(_decoded(content), InspectedContainer))
+    if not all(0 <= port.inside < 100_000 for port in state.ports):
+        raise BrokenRuleError("a port has no number")
+
+
+def _engine_lists(content: bytes) -> None:
+    """Read which images, containers and parts of builds an engine says that it has."""
+    parts = bundle(content)
+    usage = decode_answer(parts.get("df.json", b"{}"), DiskUsage)
+    for one in disk.of_usage(usage):
+        if one.size_bytes < 0:
+            raise BrokenRuleError(f"{one.id} has less than nothing")
+    listed = _decoded(parts.get("containers.json", b"[]"))
+    read_answer(listed, tuple[ListedContainer, ...])
 
 
 def _docker_host(content: bytes) -> None:
@@ -212,6 +268,25 @@ TARGETS = (
     Target(name="engine-stream", read=_messages, form="text", refuses=(StreamError,)),
     Target(name="build-progress", read=_trace, form="bytes", refuses=(ValueError,)),
     Target(name="engine-words", read=_words, form="text"),
+    Target(name="engine", read=_engine, form="bundle", refuses=(_NoJsonError,)),
+    Target(
+        name="inspected-image",
+        read=_inspected_image,
+        form="bundle",
+        refuses=(_NoJsonError,),
+    ),
+    Target(
+        name="inspected-container",
+        read=_inspected_container,
+        form="json",
+        refuses=(_NoJsonError,),
+    ),
+    Target(
+        name="engine-lists",
+        read=_engine_lists,
+        form="bundle",
+        refuses=(_NoJsonError,),
+    ),
     Target(name="docker-host", read=_docker_host, form="text"),
     Target(name="image-reference", read=_reference, form="text", refuses=(ValueError,)),
 )
