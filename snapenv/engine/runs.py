@@ -1,6 +1,6 @@
 """Runs as containers of an engine, each made of a Launch, and known by its id and its labels.
 
-Nothing here is a leftover that the next command takes away: a run whose client was killed goes on.
+A run whose client was killed goes on; the next command takes away only what was never started.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from snapenv.engine.failures import (
 )
 from snapenv.engine.foreground import Controls, Streamed, connect_streams, frames
 from snapenv.engine.gpus import GpuAccess, choose_gpus
+from snapenv.engine.leftovers import starter_label
 from snapenv.errors import (
     CommandMissingError,
     CommandRefusedError,
@@ -267,8 +268,9 @@ class DockerRuns(Struct, frozen=True):
 
     def _try_start(self, launch: Launch, *, staged: bool, attached: bool) -> socket.socket | None:
         client, name = self.client(), _name(launch.run)
+        labels = {**launch.labels, **starter_label(self._staging_folder(launch.run))}
         mounts = _stage(self._files(launch), self._staging_folder(launch.run)) if staged else ()
-        self._create(replace(launch, mounts=(*launch.mounts, *mounts)))
+        self._create(replace(launch, labels=labels, mounts=(*launch.mounts, *mounts)))
         try:
             files = {} if staged else self._files(launch)
             if files:

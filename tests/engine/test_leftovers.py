@@ -12,6 +12,7 @@ from docker import DockerClient
 
 from snapenv.engine.docker import DockerEngine
 from snapenv.engine.leftovers import LABEL, take_away
+from snapenv.model.launch import RUN_LABEL
 from snapenv.ownership.leftovers import take_away_leftovers
 from tests.engines.busybox import small_context
 from tests.fakes import FakeTask
@@ -42,6 +43,32 @@ with interruptible(), ledger(pathlib.Path(folder), take_away):
         files={"file": b"x"},
         on_line=lambda line: print(line, flush=True),
     )
+"""
+
+STARTS = """
+import os, pathlib, sys, time
+from snapenv.engine.docker import DockerEngine
+from snapenv.engine.leftovers import take_away
+from snapenv.engine.runs import DockerRuns
+from snapenv.kept import Kept
+from snapenv.model.launch import RUN_LABEL, InImage, Launch
+from snapenv.ownership.leftovers import ledger
+folder, image, run, moment = sys.argv[1:]
+engine = DockerEngine()
+client = engine.client
+start = client.start
+def stop_at(name):
+    if moment == "after the start":
+        start(name)
+    print("there", flush=True)
+    time.sleep(300)
+client.start = stop_at
+place = InImage(id=image, name="small")
+argv, labels = ("sleep", "300"), {RUN_LABEL: run}
+state = pathlib.Path(folder, "state")
+with ledger(pathlib.Path(folder, "running"), take_away):
+    runs = DockerRuns(lambda: client, engine.describe, print, Kept(None), state)
+    runs.start(Launch(run=run, place=place, argv=argv, shm_bytes=1 << 20, labels=labels))
 """
 
 
@@ -99,6 +126,32 @@ def test_a_killed_command_s_containers_go_and_those_of_a_living_one_stay(
         living.terminate()
     assert containers(client, of_living) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("moment", "kill"),
+    [("before the start", True), ("before the start", False), ("after the start", True)],
+)
+def test_a_run_that_a_killed_command_never_started_goes_and_others_stay(
+    tmp_path: Path, image: Image, client: DockerClient, moment: str, *, kill: bool
+) -> None:
+    run = uuid.uuid4().hex[:12]
+    words = (sys.executable, "-c", STARTS, str(tmp_path), image.id, run, moment)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "there\n"
+        if kill:
+            process.kill()
+            process.wait()
+
+        take_away_leftovers(tmp_path / "running", take_away)
+
+        left = client.containers.list(all=True, filters={"label": f"{RUN_LABEL}={run}"})
+        process.kill()
+    for container in left:
+        container.remove(force=True)
+    assert bool(left) == (not kill or moment == "after the start")
+    assert len([*tmp_path.glob("running/*")]) == (not kill)
 
 
 @pytest.mark.parametrize("kill", [True, False])
