@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
+from tests.fire.attempts import do_undisturbed
 from tests.fire.blows import KINDS, Kind
-from tests.fire.burning import Asked, burn
+from tests.fire.burning import AT_ONCE, Asked, burn
 from tests.fire.cases import LOCAL, WITH_ENGINE
 from tests.fire.faults import Injector
-from tests.fire.making import with_engine, without_engine
+from tests.fire.image_cases import WITH_IMAGE
+from tests.fire.making import with_engine, with_image, without_engine
+from tests.fire.together import mixed_crowd
+
+_ROOMS = ((LOCAL, without_engine), (WITH_ENGINE, with_engine), (WITH_IMAGE, with_image))
 
 
 def main() -> int:
@@ -21,14 +27,18 @@ def main() -> int:
     parser.add_argument("--kind", choices=KINDS, action="append", help="only this; may be repeated")
     parser.add_argument("--command", action="append", help="only this; may be repeated")
     parser.add_argument("--times", type=int, default=10, help="of each kind, for each command")
+    parser.add_argument(
+        "--mixed", type=int, default=0, help=f"so often, {AT_ONCE} different commands at once"
+    )
     parser.add_argument("--seed", type=int, default=1)
     words = parser.parse_args()
     asked = Asked(tuple(words.kind or KINDS), words.times, words.seed)
     counts, wrong = Counter[tuple[str, Kind]](), 0
     with tempfile.TemporaryDirectory() as folder:
         injector = Injector(Path(folder, "injector"))
-        for group, make in ((LOCAL, without_engine), (WITH_ENGINE, with_engine)):
-            cases = [case for case in group if not words.command or case.name in words.command]
+        for group, make in _ROOMS:
+            every = not words.command and not words.mixed
+            cases = [case for case in group if every or case.name in (words.command or ())]
             if cases:
                 with make(Path(folder, make.__name__)) as room:
                     for case in cases:
@@ -38,7 +48,21 @@ def main() -> int:
                             lines = (f"{case.name}, {met.what}: {one}\n" for one in met.wrong)
                             sys.stdout.writelines(lines)
                             sys.stdout.flush()
+        for number in range(words.mixed):
+            wrong += _mix(Path(folder, f"mixed{number}"), injector, seed=words.seed + number)
     sys.stdout.write(_table(counts) + f"\n{sum(counts.values())} in all, {wrong} wrong\n")
+    return bool(wrong)
+
+
+def _mix(folder: Path, injector: Injector, *, seed: int) -> bool:
+    """Start different commands at once in one home, with one engine; say what is wrong."""
+    every = [case for case in (*LOCAL, *WITH_ENGINE) if "DATABASE" not in case.words]
+    cases = random.Random(seed).sample(every, AT_ONCE)
+    with with_engine(folder) as room:
+        usual = {case.name: do_undisturbed(room, case, injector) for case in cases}
+        wrong = mixed_crowd(room, cases, usual)
+    sys.stdout.writelines(f"{AT_ONCE} different at once, seed {seed}: {one}\n" for one in wrong)
+    sys.stdout.write(f"at once: {', '.join(case.name for case in cases)}\n")
     return bool(wrong)
 
 

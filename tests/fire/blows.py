@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator, Mapping
 
-Kind = Literal["kill", "term", "power", "disk", "slow", "clock", "home", "crowd", "engine"]
+Kind = Literal[
+    "kill", "term", "power", "disk", "slow", "clock", "home", "crowd", "engine", "inodes"
+]
 KINDS: tuple[Kind, ...] = (
     "kill",
     "term",
@@ -25,6 +27,7 @@ KINDS: tuple[Kind, ...] = (
     "home",
     "crowd",
     "engine",
+    "inodes",
 )
 
 HOUR_S = 3600
@@ -58,6 +61,11 @@ class Blow:
     def ends_at_once(self) -> bool:
         """Whether the command could do nothing more: then the next one tidies up."""
         return self.kind in {"kill", "power"} or self.what == BROKEN
+
+    @property
+    def leaves_work(self) -> bool:
+        """Whether it is for the next command to take away what is left in an engine."""
+        return self.ends_at_once or self.kind == "engine"
 
     def __str__(self) -> str:
         at = (

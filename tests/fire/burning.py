@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.fire.attempts import attempt, do_undisturbed
 from tests.fire.blows import Kind, blows
+from tests.fire.full_disk import few_inodes
 from tests.fire.together import crowd, read_only_home
 
 if TYPE_CHECKING:
@@ -49,7 +50,12 @@ def burn(room: Room, case: Case, injector: Injector, asked: Asked) -> Iterator[M
         elif kind == "crowd":
             wrong = crowd(room, case, usual, many=AT_ONCE)
             yield Met(kind, f"{AT_ONCE} at once", wrong, AT_ONCE)
-        elif kind != ("power" if room.engine else "engine"):
+        elif kind == "inodes":
+            if case.makes:
+                chance = random.Random(f"{asked.seed} {case.name} {kind}")
+                met = few_inodes(room, case, usual, times=asked.times, chance=chance)
+                yield from (Met(kind, where, wrong) for where, wrong in met)
+        elif room.engine or kind != "engine":
             chance = random.Random(f"{asked.seed} {case.name} {kind}")
             for blow in blows(kind, calls=calls, lasts_s=lasts_s, times=asked.times, chance=chance):
                 yield Met(kind, str(blow), attempt(room, case, blow, injector, usual))

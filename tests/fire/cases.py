@@ -23,7 +23,20 @@ def _start_run(room: Room) -> Mapping[str, str]:
     return {"RUN": done.stdout.split()[0]}
 
 
-def _free_repository(room: Room) -> Mapping[str, str]:
+def _start_in_container(room: Room) -> Mapping[str, str]:
+    """Let a program run in a container for a moment; RUN is what the run is called."""
+    script = "echo it runs; sleep 3; echo it ends"
+    done = room.run("run", WITH_PYTHON, "--detach", "--", "sh", "-c", script)
+    assert done.code == 0, done
+    return {"RUN": done.stdout.split()[0]}
+
+
+def _empty_database(room: Room) -> Mapping[str, str]:
+    """Make a database without a table; DATABASE is its address."""
+    return {"DATABASE": room.new_database()}
+
+
+def free_repository(room: Room) -> Mapping[str, str]:
     """Name a repository of the registry that has nothing yet."""
     del room
     return {"FREE": f"fire/{uuid.uuid4().hex}"}
@@ -54,10 +67,15 @@ class Case:
 
 
 VENV = ("--engine", "venv")
+SMALL_BENCH = (
+    *("snapshot", *VENV, "--into", "venv", "--device", "cpu"),
+    *("--batch", "4", "--workers", "0", "--no-amp", "--steps", "5", "--repeat", "1"),
+)
 IMAGE = f"example.com/team/env:train-py3.11-base-cpu@sha256:{'5e' * 32}"
 TAG = "train-py3.11-base-cpu"
 NAME = f"fire/env:{TAG}"
 WITH_PYTHON = f"fire/python:{TAG}"
+TAG_OF_DEBIAN = "train-py3.13-base-cpu"
 
 LOCAL = (
     Case(
@@ -165,9 +183,31 @@ LOCAL = (
     ),
     Case(name="usage top", words=("usage", "top")),
     Case(
+        name="usage init",
+        words=("usage", "init", "DATABASE", "--member", "ada=birds", "--manager", "mona"),
+        before=_empty_database,
+        may_say_other=True,
+    ),
+    Case(
+        name="usage import",
+        words=("usage", "import", "--slurm", "--since", "2026-11-01", "--until", "2026-11-30"),
+        may_say_other=True,
+    ),
+    Case(name="bench", words=("bench", *SMALL_BENCH), may_say_other=True),
+    Case(name="diagnose", words=("diagnose", *SMALL_BENCH), may_say_other=True),
+    Case(
+        name="tune",
+        words=(
+            *("tune", *SMALL_BENCH, "--vary", "batch=4,8", "--vary", "workers=0"),
+            *("--vary", "cache=none", "--pairs", "2", "-o", "made.toml"),
+        ),
+        changes=("made.toml",),
+        may_say_other=True,
+    ),
+    Case(
         name="push",
         words=("push", "snapshot", "REGISTRY/FREE"),
-        before=_free_repository,
+        before=free_repository,
         may_say_other=True,
     ),
     Case(name="pull", words=("pull", f"REGISTRY/fire/pushed:{TAG}", "-o", "made"), makes=("made",)),
@@ -183,7 +223,7 @@ WITH_ENGINE = (
     Case(
         name="push IMAGE",
         words=("push", NAME, "REGISTRY/FREE"),
-        before=_free_repository,
+        before=free_repository,
         may_say_other=True,
     ),
     Case(
@@ -194,5 +234,22 @@ WITH_ENGINE = (
     Case(name="list", words=("list", "fire/env")),
     Case(name="show IMAGE", words=("show", NAME)),
     Case(name="run IMAGE", words=("run", WITH_PYTHON, "--", "sh", "-c", "echo it runs")),
+    Case(
+        name="run IMAGE --detach",
+        words=("run", WITH_PYTHON, "--detach", "--", "sh", "-c", "echo it runs"),
+    ),
+    Case(name="shell IMAGE", words=("shell", WITH_PYTHON)),
+    Case(name="logs of a container", words=("logs", "RUN"), before=_start_in_container),
+    Case(
+        name="attach to a container", words=("attach", "RUN"), before=_start_in_container, once=True
+    ),
+    Case(
+        name="stop a container",
+        words=("stop", "RUN", "--stop-timeout", "1"),
+        before=_start_in_container,
+        once=True,
+        may_say_other=True,
+    ),
+    Case(name="ps of containers", words=("ps", "--all"), before=_start_in_container),
     Case(name="clean with an engine", words=("clean", "--yes"), may_say_other=True),
 )

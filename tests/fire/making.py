@@ -4,31 +4,58 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import zipfile
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import docker
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import ImageRef
 from tests.advisories.records import record
+from tests.attest.keys import write_keys
+from tests.end_to_end.containers import Working, install, run_in
 from tests.engines.engine import start_engine
 from tests.engines.index_server import build_wheel, serve_index
 from tests.engines.place import Place
+from tests.engines.postgres import run_postgres
 from tests.engines.registry import start_registry
 from tests.engines.run_image import run_image
 from tests.engines.small_base import push_small_base
 from tests.fire.cases import IMAGE, NAME, WITH_PYTHON
+from tests.fire.image_cases import OTHER, PYTHON, REAL, UP, WORKING, WORKSPACE
 from tests.fire.own_engine import make_image, own_engine, own_registry
 from tests.fire.room import Room
+from tests.render.stand_ins import put_program
+from tests.usage.team import KEEPER, new_team
 from tests.zoo.environment import Venv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+_TRAINING = Path(__file__).parents[1] / "workflows" / "stand_in_training.py"
+_TRAINS = """
+import os, runpy, sys
+if sys.orig_argv[-2].endswith("snapenv_bench.pyz"):
+    sys.argv = sys.orig_argv[-2:]
+    runpy.run_path(__file__.replace("stand_in.py", "training.py"), run_name="__main__")
+    sys.stdout.flush()
+    os._exit(0)
+"""
+_STAND_INS = {"STAND_IN": json.dumps({"4/0/none": [20], "8/0/none": [20]}), "STARTED": os.devnull}
+_JOB = r"\037".join(
+    (
+        *("tests", "4711", "ada", "vision", "COMPLETED", "0:0", "1793491200", "1793494800"),
+        *("billing=8,cpu=8,gres/gpu:h100=2,gres/gpu=2,mem=64G,node=1", "gpu-01", ""),
+    )
+)
+_LONG_S = 600.0  # for what downloads
 _FILES = 20  # of the package that is on no index
 WHEELS = (
     build_wheel("tool", "1.0", requires=["part<2"], files={"tool.py": b"V = 1\n"}),
@@ -43,12 +70,17 @@ def furnished(folder: Path, *, registry: str = "") -> Iterator[Room]:
     """Make a room with an environment, its snapshots, a venv, an archive and runs of the past.
 
     An index on loopback has its packages; nothing else is asked of any other machine. With
-    ``registry``, a ``localhost:PORT``, that has a snapshot too.
+    ``registry``, a ``localhost:PORT``, that has a snapshot too. A stand-in trains, and one for
+    Slurm tells of a job.
     """
     with serve_index(*WHEELS) as server:
-        room = Room(folder / "room", {"PIP_INDEX_URL": server.index})
+        room = Room(folder / "room", {"PIP_INDEX_URL": server.index, **_STAND_INS})
         room.stand_for = {"REGISTRY": registry}
         room.make()
+        programs = room.folder / "home/bin"
+        programs.mkdir()
+        put_program(programs / "sacct", f"#!/bin/sh\nprintf '{_JOB}\\n'\n")
+        room.variables = {**room.variables, "PATH": f"{programs}:{os.environ['PATH']}"}
         _make_environment(room.work / "environment", folder, server.index)
         for words in (
             ("capture", "--no-smoke", "--python", "environment/bin/python", "-o", "snapshot"),
@@ -76,7 +108,9 @@ def without_engine(folder: Path) -> Iterator[Room]:
     with (
         own_registry(folder / "registry") as registry,
         furnished(folder, registry=registry) as made,
+        run_postgres() as postgres,
     ):
+        made.new_database = lambda: new_team(postgres, None).url(KEEPER)
         yield made
 
 
@@ -108,6 +142,59 @@ def with_engine(folder: Path) -> Iterator[Room]:
         yield room
 
 
+@contextmanager
+def with_image(folder: Path) -> Iterator[Room]:
+    """Make a room beside an engine and a registry of its own, with real images in both.
+
+    Their packages are of the index of this machine.
+    """
+    default = Place.default()
+    base = push_small_base(default, engine=start_engine(default), registry=start_registry(default))
+    with (
+        own_registry(folder / "registry") as registry,
+        own_engine(folder / "engine") as engine,
+        contextlib.closing(docker.DockerClient(base_url=engine.address, timeout=600)) as client,
+    ):
+        room = Room(folder / "room", {"DOCKER_HOST": engine.address})
+        room.stand_for = {"REGISTRY": registry, "BASE": base}
+        room.make()
+        write_keys(room.work / "keys", ec.generate_private_key(ec.SECP256R1()))
+        _make_login(room.folder / "home/.ssh")
+        client.images.pull(base)
+        with Working(client, base) as theirs:
+            run_in(theirs, "python3 -m venv --system-site-packages --without-pip /work")
+            install(theirs, "click==8.1.7 colorama==0.4.6", python=PYTHON)
+            theirs.commit(*WORKING.split(":"))
+            for words in _of_images(str(theirs.name), base, registry):
+                done = room.run(*words, wait_s=_LONG_S)
+                assert done.code in {0, 1}, (words, done)
+        room.engine = engine
+        room.keep()
+        yield room
+
+
+def _of_images(container: str, base: str, registry: str) -> Iterator[tuple[str, ...]]:
+    """Yield the commands that furnish a room with images; a diff of other versions ends with 1."""
+    of_base = ("--python", PYTHON, "--no-smoke", "--base", base)
+    served = f"{registry}/{REAL.partition(':')[0]}"
+    yield ("capture", "--container", container, *of_base, "-o", "snapshot")
+    yield ("build", "snapshot", "--repository", served, "--push", "--sign-key", "keys/key.pem")
+    yield ("build", "snapshot", "--repository", REAL.partition(":")[0])
+    yield ("update", "snapshot", "--no-smoke", "--upgrade", "click==8.1.8", "-o", "after")
+    yield ("build", "after", "--repository", OTHER.partition(":")[0])
+    yield UP
+    yield ("down", WORKSPACE, "--stop-timeout", "1")
+
+
+def _make_login(folder: Path) -> None:
+    key = ed25519.Ed25519PrivateKey.generate().public_key()
+    form = serialization.PublicFormat.OpenSSH
+    folder.mkdir(mode=0o700)
+    (folder / "id_ed25519.pub").write_bytes(
+        key.public_bytes(serialization.Encoding.OpenSSH, form) + b" fire\n"
+    )
+
+
 def _make_environment(place: Path, beside: Path, index: str) -> None:
     made = Venv(place).make()
     made.install("--default-index", index, "tool==1.0", "part==1.0")
@@ -117,6 +204,9 @@ def _make_environment(place: Path, beside: Path, index: str) -> None:
     made.install("--no-deps", "--offline", str(beside / name))
     (made.site / "part.py").write_text("x = 'edited'\n")
     (made.site / "loose.py").write_text("LOOSE = 1\n")
+    (made.site / "stand_in.py").write_text(_TRAINS)
+    (made.site / "stand_in.pth").write_text("import stand_in\n")
+    (made.site / "training.py").write_bytes(_TRAINING.read_bytes())
 
 
 def _make_database(path: Path) -> None:

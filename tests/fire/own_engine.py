@@ -16,6 +16,7 @@ from docker.errors import APIError
 
 from snapenv.engine.docker import DockerEngine
 from snapenv.model.image import BuildContext, ImageRef
+from snapenv.model.launch import RUN_LABEL
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
 from tests.engines.busybox import small_context
 from tests.engines.engine import Bridge, containerd_pid_file, start_engine, stop_engine
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from snapenv.model.snapshot import Snapshot
 
+RUNS = "containers of runs"
 _BRIDGE = Bridge("snapenvtest7", "192.168.217.1/24")
 _WAIT_S = 20.0
 
@@ -40,19 +42,31 @@ class Engine:
     address: str
 
     def look(self) -> Mapping[str, str]:
-        """Return the id of each image by its name, or by itself, and containers and volumes."""
+        """Return the id of each image by its name, or by itself, and containers and volumes.
+
+        Containers of runs are one entry, which tells whether any of them was never started.
+        """
         with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
             images = {
                 name: str(image["Id"])
                 for image in client.api.images()
                 for name in (image["RepoTags"] or [f"untagged {image['Id']}"])
             }
-            containers = {
-                f"container {each.name}": each.status for each in client.containers.list(all=True)
-            }
+            containers = dict[str, str]()
+            for each in client.containers.list(all=True, ignore_removed=True):
+                status = "started" if each.status in {"running", "exited"} else each.status
+                name = RUNS if RUN_LABEL in each.labels else f"container {each.name}"
+                if name != RUNS or containers.get(RUNS, "started") == "started":
+                    containers[name] = status
             volumes = {f"volume {each.name}": "" for each in client.volumes.list()}
             networks = {f"network {each.name}": "" for each in client.networks.list()}
             return {**images, **containers, **volumes, **networks}
+
+    def runs(self) -> Mapping[str, str]:
+        """Return how the container of each run stands."""
+        with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
+            of_runs = client.containers.list(all=True, filters={"label": RUN_LABEL})
+            return {each.labels[RUN_LABEL]: each.status for each in of_runs}
 
     def renew(self, kept: Mapping[str, str]) -> None:
         """Let it hold what it held, and no more."""
@@ -76,6 +90,15 @@ class Engine:
                 _wait_for(pid)
             file.unlink(missing_ok=True)
         (self.place.run / "dockerd.own.pid").unlink(missing_ok=True)
+
+    def lose_power(self) -> None:
+        """End what runs in it, and it, and start it again."""
+        with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
+            for container in client.containers.list():
+                with contextlib.suppress(APIError):
+                    container.kill()
+        self.kill()
+        self.start()
 
     def start(self) -> None:
         """Start it again."""

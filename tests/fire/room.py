@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -35,6 +35,10 @@ class Done:
     lasted_s: float
 
 
+def _no_database() -> str:
+    raise AssertionError("there is no PostgreSQL in this room")
+
+
 @dataclass
 class Room:
     """``folder`` has home, caches, state, temporary files, and ``work``, where commands run."""
@@ -45,6 +49,7 @@ class Room:
     stand_for: Mapping[str, str] = field(default_factory=dict)  # what words of commands mean
     engine: Engine | None = None
     engine_kept: Mapping[str, str] = field(default_factory=dict)
+    new_database: Callable[[], str] = _no_database  # the address of an empty one, as its owner
 
     @property
     def work(self) -> Path:
@@ -110,14 +115,16 @@ class Room:
                 start_new_session=True,
             )
 
-    def run(self, *words: str, variables: Mapping[str, str] | None = None) -> Done:
+    def run(
+        self, *words: str, variables: Mapping[str, str] | None = None, wait_s: float = _WAIT_S
+    ) -> Done:
         """Run a command to its end."""
         streams = self.folder.with_name(f"{self.folder.name}-streams")
         streams.mkdir(exist_ok=True)
         begun = time.monotonic()
         process = self.start(*words, variables=variables, into=streams)
         try:
-            code = process.wait(_WAIT_S)
+            code = process.wait(wait_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -12,7 +12,7 @@ from tests.fire.look import differences, ledger_rows, shape, tree
 from tests.fire.room import said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.fire.cases import Case
@@ -57,6 +57,45 @@ def crowd(room: Room, case: Case, usual: Undisturbed, *, many: int) -> list[str]
     if ledger_rows(room.folder / "state/snapenv/usage.sqlite3") == "damaged":
         wrong.append("the ledger is damaged")
     room.end()
+    return wrong
+
+
+def mixed_crowd(room: Room, cases: Sequence[Case], usual: Mapping[str, Undisturbed]) -> list[str]:
+    """Start different commands at once, each with a place of its own; return what is wrong.
+
+    Each does what it does alone, but for what it says of the others.
+    """
+    room.renew()
+    made = {case.name: f"made{number}" for number, case in enumerate(cases)}
+    words = {
+        case.name: case.said({**room.stand_for, **case.before(room), "made": made[case.name]})
+        for case in cases
+    }
+    streams = {
+        case.name: room.folder.with_name(f"{room.folder.name}-{made[case.name]}") for case in cases
+    }
+    for each in streams.values():
+        each.mkdir(exist_ok=True)
+    started = {name: room.start(*words[name], into=streams[name]) for name in words}
+    codes = {name: process.wait(_WAIT_S) for name, process in started.items()}
+    room.end()
+    wrong = [
+        f"{name}: exit code {code}: {said(streams[name])[1][-400:]}"
+        for name, code in codes.items()
+        if code != usual[name].done.code
+    ]
+    expected, outside = dict(usual[cases[0].name].before), dict[str, str]()
+    for case in cases:
+        alone = usual[case.name]
+        for path, entry in alone.after.items():
+            if alone.before.get(path) != entry:
+                expected[path.replace("made", made[case.name], 1)] = entry
+        outside.update(alone.outside_after)
+    wrong.extend(differences(expected, tree(room.work)))
+    wrong.extend(differences(outside, room.outside()))
+    wrong.extend(f"{one} is left" for one in untidy(room))
+    if ledger_rows(room.folder / "state/snapenv/usage.sqlite3") == "damaged":
+        wrong.append("the ledger is damaged")
     return wrong
 
 

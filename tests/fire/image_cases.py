@@ -1,0 +1,124 @@
+"""Every command that builds, proves or runs a real image, with a small real case of it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import docker
+from docker.errors import ImageNotFound
+
+from tests.fire.cases import TAG_OF_DEBIAN, Case, free_repository
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.fire.room import Room
+
+REAL = f"fire/real:{TAG_OF_DEBIAN}"
+OTHER = f"fire/other:{TAG_OF_DEBIAN}"
+WORKING = "fire/working:1"  # somebody works in its containers
+PYTHON = "/work/bin/python"  # with which
+SERVED = f"REGISTRY/{REAL}"
+WORKSPACE = "ours"
+UP = ("up", REAL, "--ssh", "--name", WORKSPACE, "--user", "4242:4242", "--yes")
+_SIGNED = ("--sign-key", "keys/key.pem")
+
+
+def _container(room: Room, image: str) -> Mapping[str, str]:
+    """Let somebody's container run; THEIRS is its name."""
+    with contextlib.closing(_client(room)) as client:
+        client.containers.run(image, ["sleep", "600"], name="theirs", detach=True, init=True)
+    return {"THEIRS": "theirs"}
+
+
+def _somebody_works(room: Room) -> Mapping[str, str]:
+    return _container(room, WORKING)
+
+
+def _somebody_runs(room: Room) -> Mapping[str, str]:
+    return _container(room, REAL)
+
+
+def _not_here(room: Room) -> Mapping[str, str]:
+    """Let the engine not know what the registry has."""
+    with contextlib.closing(_client(room)) as client, contextlib.suppress(ImageNotFound):
+        client.images.remove(room.stand_for["REGISTRY"] + SERVED.removeprefix("REGISTRY"))
+    return {}
+
+
+def _up(room: Room) -> Mapping[str, str]:
+    done = room.run(*UP)
+    assert done.code == 0, done
+    return {}
+
+
+def _client(room: Room) -> docker.DockerClient:
+    assert room.engine
+    return docker.DockerClient(base_url=room.engine.address)
+
+
+WITH_IMAGE = (
+    Case(
+        name="capture --container",
+        words=(
+            *("capture", "--container", "THEIRS", "--python", PYTHON, "--no-smoke"),
+            *("--base", "BASE", "-o", "made"),
+        ),
+        makes=("made",),
+        before=_somebody_works,
+    ),
+    Case(
+        name="build",
+        words=("build", "snapshot", "--repository", "fire/new"),
+        may_say_other=True,
+    ),
+    Case(
+        name="build --push --sign-key",
+        words=("build", "snapshot", "--repository", "REGISTRY/FREE", "--push", *_SIGNED),
+        before=free_repository,
+        may_say_other=True,
+    ),
+    Case(
+        name="restore IMAGE",
+        words=("restore", REAL, "--no-smoke", "--report", "made.html"),
+        changes=("made.html",),
+    ),
+    Case(
+        name="restore of a registry",
+        words=("restore", SERVED, "--no-smoke"),
+        before=_not_here,
+        may_say_other=True,
+    ),
+    Case(
+        name="verify IMAGE",
+        words=("verify", REAL, "--no-smoke", "--report", "made.html"),
+        changes=("made.html",),
+    ),
+    Case(
+        name="verify --container",
+        words=("verify", REAL, "--container", "THEIRS", "--no-smoke"),
+        before=_somebody_runs,
+    ),
+    Case(
+        name="verify --attest --sign-key",
+        words=("verify", SERVED, "--no-smoke", "--attest", *_SIGNED),
+        may_say_other=True,
+    ),
+    Case(name="doctor of a registry", words=("doctor", SERVED)),
+    Case(name="diff of images", words=("diff", REAL, OTHER)),
+    Case(name="list --remote", words=("list", "--remote", "REGISTRY/fire/real")),
+    Case(
+        name="update on a base",
+        words=("update", "snapshot", "--no-smoke", "--upgrade", "click==8.1.8", "-o", "made"),
+        makes=("made",),
+    ),
+    Case(name="up", words=UP, changes=("runs",), may_say_other=True),
+    Case(
+        name="down",
+        words=("down", WORKSPACE, "--stop-timeout", "1"),
+        before=_up,
+        once=True,
+        may_say_other=True,
+    ),
+)
