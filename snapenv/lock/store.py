@@ -241,8 +241,11 @@ def read_snapshot(folder: Path, *, where: str | None = None, carried: bool = Tru
 
 def read_digest(folder: Path) -> str | None:
     """Return the digest that a snapshot folder says it has, unchecked; None where it has none."""
+    path = folder / SUMS_FILE
     try:
-        return _digest(_parse_sums((folder / SUMS_FILE).read_bytes(), str(folder))[1])
+        if not _is_plain(path) or path.stat().st_size > _MAX_TEXT_BYTES:
+            return None
+        return _digest(_parse_sums(path.read_bytes(), str(folder))[1])
     except (OSError, SnapshotDamagedError):
         return None
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import requests
 import urllib3
 from msgspec import Struct, field
-from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import InsecureRequestWarning, InvalidHeader, MaxRetryError
 
 from snapenv import __version__
 from snapenv.network.address import AUTHORITY_VARIABLES, realm
 from snapenv.network.cause import Kind, find_cause, may_pass, refuse_socks
+from snapenv.network.pace import PacedAdapter
 from snapenv.network.repeat import FailedError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Patience(Struct, frozen=True, kw_only=True):
     """How long to wait for a server, and how often to ask it again."""
 
     connect_s: float = 15.0
-    read_s: float = 60.0  # of silence
+    read_s: float = 60.0  # of silence; twice that, and 1 s more for each 1,000 bytes, in all
     retries: int = 3
     backoff_s: float = 1.0  # doubled for each further try
     max_wait_s: float = 30.0  # whatever Retry-After says
@@ -130,7 +130,7 @@ class Session(requests.Session):
         # as it is stored: no encoding on the way
         self.headers.update({"Accept-Encoding": "identity", "User-Agent": f"snapenv/{__version__}"})
         for scheme in ("https://", "http://"):
-            self.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+            self.mount(scheme, PacedAdapter(pool_maxsize=_CONNECTIONS))
         # whoever trusts any certificate has decided so, and needs no warning at each request
         urllib3.disable_warnings(InsecureRequestWarning)
 

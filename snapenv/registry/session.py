@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -43,7 +42,6 @@ Take: TypeAlias = Callable[[bytes], object]
 """Is given a piece of an answer."""
 
 _CHUNK_BYTES = 64 << 10
-_WHOLE_S = 120.0  # for one answer
 _AT_FIRST: frozenset[Kind] = frozenset({"cut"})  # whoever has never answered is not waited for
 _LATER: frozenset[Kind] = frozenset({"cut", "timeout"})
 
@@ -249,7 +247,7 @@ class RegistrySession:
                 self._session.retry(_LATER)
             content = bytearray()
             take = request.take if request.take and response.ok else content.extend
-            until, size = None if request.take else time.monotonic() + _WHOLE_S, 0
+            size = 0
             for chunk in response.iter_content(_CHUNK_BYTES):
                 size += len(chunk)
                 if size > request.max_bytes:
@@ -257,8 +255,6 @@ class RegistrySession:
                         f"sends more than {request.max_bytes >> 10} KiB, which is too much"
                     )
                 take(chunk)
-                if until and time.monotonic() > until:
-                    raise RequestError("sends too slowly", passing=True)
             return Body(
                 content=bytes(content), headers=response.headers, status=response.status_code
             )

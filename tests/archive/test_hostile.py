@@ -301,6 +301,17 @@ def test_a_frame_that_asks_for_much_memory_is_refused(
     )
 
 
+def test_a_frame_that_names_a_dictionary_is_refused(
+    whole: bytes, refuse: Callable[[bytes], str]
+) -> None:
+    tar = unpack(whole)
+    dictionary = zstandard.ZstdCompressionDict(tar[:4096], dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    known = zstandard.train_dictionary(4096, [tar[at : at + 64] for at in range(0, 64000, 16)])
+
+    for each in (dictionary, known):
+        refuse(zstandard.ZstdCompressor(dict_data=each).compress(tar))
+
+
 @pytest.mark.parametrize("name", [TOP, "snapshot/bomb", "index.json", "SHA256SUMS"])
 def test_a_bomb_is_refused_without_filling_the_memory(
     name: str, refuse: Callable[[bytes], str]

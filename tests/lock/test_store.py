@@ -27,6 +27,7 @@ from snapenv.errors import (
 from snapenv.lock.store import (
     make_snapshot,
     parse_snapshot,
+    read_digest,
     read_snapshot,
     write_snapshot,
 )
@@ -617,6 +618,26 @@ def test_what_is_no_plain_file_is_found_and_not_read(
         place.symlink_to(real if kind == "link" else "/dev/zero")
 
     assert re.search(r"is no plain file|SHA256SUMS is missing", damage_in(folder))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "large"])
+def test_sums_that_are_no_plain_file_have_no_digest_and_are_not_read(
+    folder: Path, tmp_path: Path, kind: str
+) -> None:
+    sums = folder / "SHA256SUMS"
+    assert read_digest(folder)
+    sums.rename(tmp_path / "sums")
+    if kind == "pipe":
+        os.mkfifo(sums)
+    elif kind == "link":
+        sums.symlink_to(tmp_path / "sums")
+    elif kind == "folder":
+        sums.mkdir()
+    else:
+        with sums.open("wb") as file:
+            file.truncate(1 << 40)
+
+    assert read_digest(folder) is None
 
 
 @pytest.mark.parametrize("above", ["vendor", "overlay"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -216,3 +218,45 @@ def test_no_body_is_read_that_nobody_wants(status: int) -> None:
     assert last == (404 if status == 404 else 200)
     assert len(server.heard) == (1 if status == 404 else 2)
     assert sum(server.sent) < 64 << 20
+
+
+@contextmanager
+def endless(begin: bytes, again: bytes) -> Iterator[str]:
+    """Answer whoever connects with a beginning, and then the same again and again."""
+
+    class Answer(BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(begin)
+                while True:
+                    self.request.sendall(again)
+                    time.sleep(0.01)
+
+    with serving(ThreadingTCPServer(("127.0.0.1", 0), Answer)) as server:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+
+
+@pytest.mark.parametrize(
+    ("begin", "again"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 999),
+        (b"HTTP/1.1 200 OK\r\nX-Odd: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    ],
+    ids=["status", "head", "body", "chunks"],
+)
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(begin: bytes, again: bytes) -> None:
+    asking = Session(
+        advice=Advice(login="Log in.", absent="Look for it."),
+        patience=Patience(connect_s=1.0, read_s=0.1, retries=0),
+    )
+    asking.retry(frozenset())
+    with (
+        endless(begin, again) as url,
+        pytest.raises(RequestError) as caught,
+        asking.ask(url, host="h") as response,
+    ):
+        response.raw.read(1 << 20)
+
+    assert caught.value.kind == ("timeout" if begin else "cut")

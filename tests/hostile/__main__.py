@@ -1,0 +1,67 @@
+"""Let a registry and an index answer wrongly at every request of every command; print counts."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from tests.hostile.cases import CASES
+from tests.hostile.lies import LIES
+from tests.hostile.making import stage
+from tests.hostile.trials import attempt, do_undisturbed, wrongs
+
+
+def main() -> int:
+    """Do as the options say; exit with 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
+    parser.add_argument("--command", action="append", help="only this; may be repeated")
+    parser.add_argument("--lie", action="append", help="only this; may be repeated")
+    parser.add_argument("--once", action="store_true", help="lie to one request, not for ever too")
+    parser.add_argument("--sample", type=int, help="only so many of each command")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    words = parser.parse_args()
+    lies = tuple(lie for lie in LIES if not words.lie or lie.name in words.lie)
+    tried, codes, bad = Counter[str](), Counter[tuple[str, int]](), 0
+    for asks, all_cases in CASES.items():
+        cases = [case for case in all_cases if not words.command or case.name in words.command]
+        if not cases:
+            continue
+        with tempfile.TemporaryDirectory() as folder, stage(Path(folder), asks) as scene:
+            for case in cases:
+                usual = do_undisturbed(scene, case)
+                every = list(
+                    wrongs(usual, lies, for_ever=(False,) if words.once else (False, True))
+                )
+                if words.sample is not None:
+                    chance = random.Random(f"{words.seed} {case.name}")
+                    every = chance.sample(every, min(words.sample, len(every)))
+                for wrong in every:
+                    came = attempt(scene, case, wrong, usual)
+                    tried[case.name] += 1
+                    codes[case.name, came.code] += 1
+                    bad += bool(came.wrong)
+                    for one in came.wrong:
+                        sys.stdout.write(f"{case.name}, {wrong}: {one}\n")
+                    sys.stdout.flush()
+    sys.stdout.write(_table(tried, codes) + f"\n{sum(tried.values())} in all, {bad} wrong\n")
+    return bool(bad)
+
+
+def _table(tried: Counter[str], codes: Counter[tuple[str, int]]) -> str:
+    known = sorted({code for _, code in codes})
+    lines = [
+        f"| command | wrong answers | {' | '.join(f'exit {code}' for code in known)} |",
+        "| --- |" + " ---: |" * (len(known) + 1),
+    ]
+    for name, count in tried.items():
+        numbers = " | ".join(str(codes[name, code]) for code in known)
+        lines.append(f"| `{name}` | {count} | {numbers} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""A server before another one, that answers some of a command's requests wrongly."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+from tests.hostile.lies import Lie, Place, Right
+from tests.serving import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OTHER_HOST = "127.0.0.2"
+_NO_BODY = (204, 304)
+_OF_ONE_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Which requests get which wrong answer: the one of this number, or all from it on."""
+
+    lie: Lie
+    number: int  # from 1
+    for_ever: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.lie.name}, to request {self.number}{' and all others' * self.for_ever}"
+
+
+@dataclass(kw_only=True)
+class Liar:
+    """The server as a test sees it; what it does can be changed while it runs."""
+
+    behind: str  # "host:port" of the real one
+    name: str = ""  # "localhost:PORT" of this one
+    other: str = ""  # the address of another host, to which it may lead
+    wrong: Wrong | None = None
+    asked: list[str] = field(default_factory=list)  # "METHOD /path", in order
+    heard_elsewhere: list[str] = field(default_factory=list)  # what the other host was sent
+    lied: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, wrong: Wrong | None) -> None:
+        """Count the requests of one more command."""
+        with self.lock:
+            self.wrong, self.lied = wrong, 0
+            self.asked.clear()
+            self.heard_elsewhere.clear()
+
+    def take(self, line: str) -> Lie | None:
+        """Count a request; return how it is to be answered, if not rightly."""
+        with self.lock:
+            self.asked.append(line)
+            number, wrong = len(self.asked), self.wrong
+            if wrong is None or wrong.lie.only not in line:
+                return None
+            if number == wrong.number or (wrong.for_ever and number > wrong.number):
+                self.lied += 1
+                return wrong.lie
+            return None
+
+
+@contextmanager
+def serve_lies(behind: str) -> Iterator[Liar]:
+    """Stand in front of a server at ``host:port`` until the block ends."""
+    state = Liar(behind=behind)
+    handler = type("Handler", (_Handler,), {"state": state})
+    elsewhere = type("Elsewhere", (_Elsewhere,), {"state": state})
+    with (
+        serving(_Server(("127.0.0.1", 0), handler)) as server,
+        serving(_Server((_OTHER_HOST, 0), elsewhere)) as other,
+    ):
+        state.name = f"localhost:{server.server_port}"
+        state.other = f"http://{_OTHER_HOST}:{other.server_port}"
+        yield state
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: the other side has gone."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    state: Liar
+
+    def do_GET(self) -> None:
+        lie = self.state.take(f"{self.command} {self.path}")
+        body = self._body()
+        right = Right(status=200, headers=(), content=b"")
+        with suppress(OSError, http.client.HTTPException):
+            if lie is None or lie.is_heard:
+                right = self._ask(body)
+            if lie is None:
+                self._answer(right)
+                return
+            place = Place(
+                connection=self.connection,
+                path=self.path,
+                other=self.state.other,
+                is_head=self.command == "HEAD",
+            )
+            lie.answer(place, right)
+        self.close_connection = True
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
+    def do_PATCH(self) -> None:
+        self.do_GET()
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        content = bytearray()
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            content += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return bytes(content)
+
+    def _ask(self, body: bytes) -> Right:
+        far = http.client.HTTPConnection(self.state.behind, timeout=60)
+        try:
+            headers = {
+                name: ", ".join(self.headers.get_all(name, []))
+                for name in self.headers
+                if name.lower() not in _OF_ONE_HOP
+            }
+            if body or self.command in {"POST", "PUT", "PATCH"}:
+                headers["Content-Length"] = str(len(body))
+            far.request(self.command, self.path, body=body or None, headers=headers)
+            answer = far.getresponse()
+            return Right(
+                status=answer.status, headers=tuple(answer.getheaders()), content=answer.read()
+            )
+        finally:
+            far.close()
+
+    def _answer(self, right: Right) -> None:
+        self.send_response_only(right.status)
+        for name, value in right.headers:
+            if name.lower() not in _OF_ONE_HOP:
+                self.send_header(name, value)
+        if right.status not in _NO_BODY:
+            known = right.header("Content-Length") if self.command == "HEAD" else None
+            self.send_header("Content-Length", known or str(len(right.content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(right.content)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    """Another host: it gives anything that is asked for, and writes down what it was told."""
+
+    state: Liar
+
+    def do_GET(self) -> None:
+        size = self.headers.get("Content-Length", "0")
+        body = self.rfile.read(int(size) if size.isdecimal() else 0)
+        told = [f"{name}: {value}" for name, value in self.headers.items()]
+        with self.state.lock:
+            self.state.heard_elsewhere.append(
+                "\n".join((f"{self.command} {self.path}", *told, body.decode("latin-1")))
+            )
+        content = b'{"token": "of another", "tags": ["x"], "schemaVersion": 2}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
+    def do_PATCH(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None: ...

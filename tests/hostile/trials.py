@@ -1,0 +1,188 @@
+"""A trial: a command is answered wrongly, and then all that it said, made and sent is looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import requests
+
+from tests.command import EXIT_CODES
+from tests.fire.attempts import untidy
+from tests.fire.look import Tree, below, differences, shape, tree, without
+from tests.fire.room import Done
+from tests.hostile.liar import Liar, Wrong
+from tests.hostile.making import SECRET, USER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.hostile.cases import Case
+    from tests.hostile.lies import Lie
+    from tests.hostile.making import Scene
+
+_USUAL = {0, 1, *EXIT_CODES.values()} - {70}
+_BOUND_S = 25.0  # with short waits, on a machine that does other things too
+_CODED = b64encode(f"{USER}:{SECRET}".encode()).decode()
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a command does where all answers are right."""
+
+    before: Tree
+    after: Tree
+    done: Done
+    asked: tuple[str, ...]
+    pushed: str | None
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of a command that was answered wrongly; ``wrong`` names what must not be."""
+
+    code: int
+    wrong: tuple[str, ...]
+    lies: int
+
+
+def do_undisturbed(scene: Scene, case: Case) -> Undisturbed:
+    """Run a command that is answered rightly."""
+    scene.room.renew()
+    before = tree(scene.room.work)
+    liar = _liar(scene, case)
+    liar.begin(None)
+    words, place = _words(scene, case)
+    done = scene.run(*words)
+    assert done.code in {0, 1}, (words, done)
+    assert liar.asked, words
+    return Undisturbed(
+        before, tree(scene.room.work), done, tuple(liar.asked), _served(scene, case, place)
+    )
+
+
+def wrongs(
+    usual: Undisturbed, lies: tuple[Lie, ...], *, for_ever: tuple[bool, ...]
+) -> Iterator[Wrong]:
+    """List each wrong answer to each request of a command, once and for ever."""
+    for lie in lies:
+        for number, line in enumerate(usual.asked, 1):
+            for lasting in for_ever:
+                if lie.only in line:
+                    yield Wrong(lie, number, for_ever=lasting)
+
+
+def attempt(scene: Scene, case: Case, wrong: Wrong, usual: Undisturbed) -> Tried:
+    """Let a command be answered wrongly, and then rightly."""
+    scene.room.renew()
+    liar = _liar(scene, case)
+    liar.begin(wrong)
+    words, place = _words(scene, case)
+    begun = time.monotonic()
+    done = scene.run(*words)
+    lasted_s = time.monotonic() - begun
+    lies, elsewhere = liar.lied, "\n\n".join(liar.heard_elsewhere)
+    found = [
+        *_wrong_end(done, lasted_s),
+        *_wrong_words(done, elsewhere),
+        *_wrong_places(scene, case, done, wrong, usual),
+        *_wrong_pushed(scene, case, done, place, usual),
+        *(f"{one} is left" for one in untidy(scene.room)),
+    ]
+    liar.begin(None)
+    again = scene.run(*words)
+    found.extend(f"next: {one}" for one in _wrong_next(scene, case, again, place, usual))
+    return Tried(done.code, tuple(found), lies)
+
+
+def _liar(scene: Scene, case: Case) -> Liar:
+    return scene.registry if case.asks == "registry" else scene.index
+
+
+def _words(scene: Scene, case: Case) -> tuple[tuple[str, ...], str]:
+    place = f"hostile/{uuid.uuid4().hex}"
+    meanings = {"REGISTRY": scene.registry.name, "FREE": place}
+    words = list(case.words)
+    for name, value in meanings.items():
+        words = [word.replace(name, value) for word in words]
+    return tuple(words), place
+
+
+def _served(scene: Scene, case: Case, place: str) -> str | None:
+    """Return the digest of what a push left under its tag; None where nothing is."""
+    if not case.pushes:
+        return None
+    answer = requests.get(f"http://{scene.real_registry}/v2/{place}/tags/list", timeout=10)
+    if not answer.ok:
+        return None
+    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    (tag,) = answer.json()["tags"]
+    url = f"http://{scene.real_registry}/v2/{place}/manifests/{tag}"
+    content = requests.get(url, headers=accept, timeout=10).content
+    return hashlib.sha256(content).hexdigest()
+
+
+def _wrong_end(done: Done, lasted_s: float) -> Iterator[str]:
+    if done.code not in _USUAL:
+        yield f"exit code {done.code}: {done.stderr[-500:]}"
+    if "Traceback" in done.stderr:
+        yield f"a traceback: {done.stderr[-900:]}"
+    if done.code not in {0, 1} and "error:" not in done.stderr:
+        yield f"exit code {done.code} without an error: {done.stderr[-300:]!r}"
+    if lasted_s > _BOUND_S:
+        yield f"it lasted {lasted_s:.0f} s"
+
+
+def _wrong_words(done: Done, elsewhere: str) -> Iterator[str]:
+    said = done.stdout + done.stderr
+    for where, text in (("its output", said), ("another host", elsewhere)):
+        if SECRET in text or _CODED in text:
+            yield f"{where} has the login: {text[-600:]}"
+    if "\x1b" in said:
+        yield f"its output steers the terminal: {said[-300:]!r}"
+    if "root:x:" in said:
+        yield "its output has a file of this machine"
+
+
+def _wrong_places(
+    scene: Scene, case: Case, done: Done, wrong: Wrong, usual: Undisturbed
+) -> Iterator[str]:
+    now = tree(scene.room.work)
+    made = (case.makes,) if case.makes else ()
+    yield from differences(without(usual.before, made), without(now, made))
+    if done.code != usual.done.code:
+        yield from (f"{path} was made, with exit code {done.code}" for path in _made(now, case))
+        return
+    yield from differences(_made(usual.after, case), _made(now, case))
+    same = shape(done.stdout) == shape(usual.done.stdout)
+    if not same and not case.some_may_fail and not wrong.lie.is_other:
+        yield f"it ends with {done.code} and says {done.stdout[-600:]!r}"
+
+
+def _made(found: Tree, case: Case) -> Tree:
+    return below(found, case.makes) if case.makes else {}
+
+
+def _wrong_pushed(
+    scene: Scene, case: Case, done: Done, place: str, usual: Undisturbed
+) -> Iterator[str]:
+    served = _served(scene, case, place)
+    if case.pushes and served != usual.pushed and (served or done.code == 0):
+        yield f"with exit code {done.code}, the registry has {served}"
+
+
+def _wrong_next(
+    scene: Scene, case: Case, again: Done, place: str, usual: Undisturbed
+) -> Iterator[str]:
+    made_before = again.code == EXIT_CODES["place-taken"] and case.makes
+    if again.code != usual.done.code and not made_before:
+        yield f"exit code {again.code}: {again.stderr[-500:]}"
+    elif shape(again.stdout) != shape(usual.done.stdout) and not (made_before or case.pushes):
+        yield f"it says {again.stdout[-300:]!r}"
+    yield from differences(usual.after, tree(scene.room.work))
+    yield from _wrong_pushed(scene, case, again, place, usual)
+    yield from (f"{one} is left" for one in untidy(scene.room) if not made_before)
