@@ -221,7 +221,7 @@ class Engine(Protocol):
         """Yield an image's config and its layers, each once, unpacked, in the engine's order.
 
         Each is a digest (of a layer its diff id), a size in bytes, and as many bytes, which are
-        to be read before the next is asked for. Nothing has checked them.
+        read before the next is asked for, or not at all. Nothing has checked them.
 
         Raises:
             EngineError: The engine failed, or a layer cannot be read.

@@ -60,6 +60,7 @@ class Info(_Answer, frozen=True, kw_only=True):
     operating_system: str | None = None
     server_version: str | None = None
     docker_root_dir: str | None = None
+    driver: str | None = None
     runtimes: dict[str, Any] | None = None
     cdi_spec_dirs: Texts | None = field(name="CDISpecDirs", default=None)
     discovered_devices: tuple[_Device, ...] | None = None

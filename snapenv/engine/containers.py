@@ -8,7 +8,7 @@ import os
 import re
 import tarfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -21,20 +21,19 @@ from snapenv.engine.answers import (
     InspectedContainer,
     InspectedExec,
     Made,
-    Version,
     Waited,
     read_answer,
 )
-from snapenv.engine.describe import describe
 from snapenv.engine.failures import engine_errors, engine_message, no_program, start_failure
 from snapenv.engine.gpus import choose_gpus, choose_shm, unraised
 from snapenv.engine.leftovers import end_program, note_program, own_label
 from snapenv.errors import EngineError
+from snapenv.model.host import HostEngine
 from snapenv.model.image import Image
 from snapenv.ports import Completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from docker.types import HostConfig
 
@@ -92,6 +91,7 @@ class ImageTarget(Struct, frozen=True, kw_only=True):
     """An image: each run is a fresh container without network, removed at its end."""
 
     client: APIClient
+    describe: Callable[[], HostEngine]
     image: Image
     python: str
     gpus: str | None
@@ -134,9 +134,7 @@ class ImageTarget(Struct, frozen=True, kw_only=True):
 
         An engine that may not raise a limit of its own, as inside of another container, keeps it.
         """
-        here = self.client.base_url == _UNIX
-        address = self.client.base_url
-        engine = describe(self.client.info(), Version(), address=address, buildkit=True)
+        here, engine = self.client.base_url == _UNIX, self.describe()
         gpus = choose_gpus(self.gpus, engine)
         user = choose_user(os.getuid(), os.getgid(), local=here, rootless=engine.rootless)
         tar = _Owned(files, name, user)

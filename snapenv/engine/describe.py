@@ -22,7 +22,7 @@ _CONTAINERD_STORE = "io.containerd.snapshotter.v1"
 _SYSTEM_CONTAINERD = "/run/containerd/"  # else the engine runs a containerd of its own
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _IN_A_MACHINE = "Docker Desktop"  # its engine runs in a virtual machine
-_DATA = "/var/lib/docker"
+DATA = "/var/lib/docker"
 _CONTAINERD_ROOT = "/var/lib/containerd"
 _SECCOMP = "name=seccomp"
 _UNFILTERED = "profile=unconfined"
@@ -42,7 +42,7 @@ def describe(
         EngineError: It is no answer of an engine.
     """
     info = read_answer(answered, Info)
-    here = _is_here(address, info)
+    here = is_here(address, info)
     return HostEngine(
         version=version.version or info.server_version or "unknown",
         api=_pair(version.api_version) or (0, 0),
@@ -51,7 +51,7 @@ def describe(
         local=here,
         buildkit=buildkit,
         architecture=version.arch or "amd64",
-        root=info.docker_root_dir or _DATA,
+        root=info.docker_root_dir or DATA,
         free_bytes=_least(info, _free_bytes) if here else None,
         free_inodes=_least(info, _free_inodes) if here else None,
         runtimes=tuple(sorted(info.runtimes or ())),
@@ -70,7 +70,7 @@ def describe(
     )
 
 
-def _is_here(address: str, info: Info) -> bool:
+def is_here(address: str, info: Info) -> bool:
     """Return whether an engine runs on this very machine, by its address and its name.
 
     A socket alone does not tell: it may be handed into a container, forwarded by ssh, or be that
@@ -94,7 +94,7 @@ def _has_seccomp(info: Info) -> bool:
 
 def _least(info: Info, free: Callable[[os.statvfs_result], int | None]) -> int | None:
     """Return what is free where an image is kept, the least of the places that take part."""
-    places = [info.docker_root_dir or _DATA]
+    places = [info.docker_root_dir or DATA]
     containerd = info.containerd.address if info.containerd else None
     if _is_containerd_store(info) and (containerd or "").startswith(_SYSTEM_CONTAINERD):
         places.append(_CONTAINERD_ROOT)

@@ -41,6 +41,7 @@ from snapenv.engine.failures import (
     refuse_failed,
 )
 from snapenv.engine.full_disk import FullDiskError, with_inodes
+from snapenv.engine.layer_store import find_stored
 from snapenv.engine.layers import read_leaving
 from snapenv.engine.leftovers import own_label
 from snapenv.engine.proxies import choose_proxies
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
 
     from snapenv.engine.buildkit import Steps, Trace
     from snapenv.engine.connection import Client
+    from snapenv.engine.layer_store import StoredImage
     from snapenv.model.clean import Freeable
     from snapenv.model.host import HostEngine
     from snapenv.model.image import BuildContext
@@ -159,9 +161,8 @@ class DockerEngine:
 
     @functools.cached_property
     def _description(self) -> HostEngine:
-        client = self.client
+        client, info = self.client, self._info
         with engine_errors():
-            info = client.info()
             headers = client.get(f"{client.base_url}/_ping", timeout=QUESTION_S).headers
         return describe(
             info,
@@ -169,6 +170,14 @@ class DockerEngine:
             address=find_address().url,
             buildkit=has_buildkit(headers),
         )
+
+    @functools.cached_property
+    def _info(self) -> Mapping[str, Any]:
+        """What the engine says of itself, which takes it a while; it is asked once."""
+        client = self.client
+        with engine_errors():
+            info: Mapping[str, Any] = client.info()
+        return info
 
     def find(self, ref: str) -> Image | None:
         """Return a local image; of a name with a digest, the digest alone counts."""
@@ -197,8 +206,7 @@ class DockerEngine:
 
     def is_insecure(self, host: str) -> bool:
         """Return whether the engine is configured to take http from a registry by this name."""
-        with engine_errors():
-            known = read_answer(self.client.info(), Info).registry_config
+        known = read_answer(self._info, Info).registry_config
         registry = ((known and known.index_configs) or {}).get(host)
         networks = (known and known.insecure_registry_cidrs) or ()
         insecure = registry is not None and registry.secure is False
@@ -313,11 +321,17 @@ class DockerEngine:
         self, image: Image, *, base: Image
     ) -> Iterator[tuple[Location, Iterator[bytes]]]:
         """Yield what an image brings beside its base, as ``ports.Engine`` says."""
-        return read_leaving(self.client, image.id, base_diff_ids=base.diff_ids)
+        return read_leaving(
+            self.client, image.id, base_diff_ids=base.diff_ids, stored=self._stored(image)
+        )
 
     def save(self, image: Image) -> Iterator[tuple[str, int, Iterator[bytes]]]:
         """Yield an image's config and its layers, as ``ports.Engine`` says."""
-        return save(self.client, image)
+        stored = self._stored(image)
+        return stored.parts() if stored else save(self.client, image)
+
+    def _stored(self, image: Image) -> StoredImage | None:
+        return find_stored(read_answer(self._info, Info), find_address().url, image)
 
     def load(self, tar: Iterable[bytes]) -> Image:
         """Take an image in from a tar, as ``ports.Engine`` says."""
@@ -329,6 +343,7 @@ class DockerEngine:
         starts = self.starts_commands(image)
         return ImageTarget(
             client=self.client,
+            describe=self.describe,
             image=image,
             python=python,
             gpus=gpus,

@@ -54,7 +54,7 @@ def saved_image(client: APIClient, image_id: str) -> Iterator[Iterable[bytes]]:
 class Content:
     """One file in a tar, which is read as it comes: once, and from its beginning."""
 
-    def __init__(self, source: _Source, size: int) -> None:
+    def __init__(self, source: Source, size: int) -> None:
         self._source, self._left = source, size
 
     def peek(self, size: int) -> bytes:
@@ -88,7 +88,7 @@ class Content:
             yield piece
 
 
-class _Source:
+class Source:
     """Chunks as a file that is read forward alone, and has as much of tarfile's files as it needs.
 
     tarfile reads only the headers through it, and passes over what nobody has read. No more
@@ -158,7 +158,7 @@ def plain_files(chunks: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, Cont
     Raises:
         tarfile.TarError: It is none, or breaks off.
     """
-    source = _Source(chunks)
+    source = Source(chunks)
     with tarfile.open(fileobj=cast("IO[bytes]", source), mode="r:") as tar:
         for member in iter(tar.next, None):
             tar.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps them all

@@ -10,7 +10,9 @@ from docker.errors import NotFound
 
 from snapenv.engine.answers import HistoryStep, ImageConfig, InspectedImage, read_answer
 from snapenv.engine.docker_save import (
+    Content,
     OtherNamesError,
+    Source,
     numbered_files,
     read_chunks,
     read_names,
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
-    from snapenv.engine.docker_save import Content, OpenTar
+    from snapenv.engine.docker_save import OpenTar
+    from snapenv.engine.layer_store import StoredImage
 
 Leaving = tuple[Location, "Iterator[bytes]"]
 
@@ -37,12 +40,17 @@ _CHUNK_BYTES = 1 << 20
 
 
 def read_leaving(
-    client: APIClient, image_id: str, *, base_diff_ids: Collection[str]
+    client: APIClient,
+    image_id: str,
+    *,
+    base_diff_ids: Collection[str],
+    stored: StoredImage | None = None,
 ) -> Iterator[Leaving]:
     """Yield all that an image has beside its base, as locations with their bytes.
 
     First ``history``, ``label x``, ``variable X`` and ``config``, then the files of its layers.
-    The bytes of one location are to be read before the next is asked for.
+    The bytes of one location are to be read before the next is asked for. Where the image is
+    ``stored`` on this disk, its layers are read there.
 
     Raises:
         NotFoundError: There is no such image.
@@ -59,6 +67,9 @@ def read_leaving(
     yield from _configuration(inspected, history)
     image = read_answer(inspected, InspectedImage)
     diff_ids = (image.root_fs and image.root_fs.layers) or ()
+    if stored:
+        yield from _read_stored(stored, base_diff_ids)
+        return
     with engine_errors():
         yield from read_layers(
             lambda: saved_image(client, image_id), diff_ids, base_diff_ids=base_diff_ids
@@ -117,6 +128,16 @@ def _configuration(inspected: Mapping[str, Any], history: object) -> Iterator[Le
 
 def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogatepass")
+
+
+def _read_stored(stored: StoredImage, base_diff_ids: Collection[str]) -> Iterator[Leaving]:
+    """Yield the files of the layers over a base."""
+    passed = set(base_diff_ids)
+    for number, layer in enumerate(stored.layers, start=1):
+        if layer.diff_id not in passed:
+            passed.add(layer.diff_id)
+            with tar_errors():
+                yield from _files(Content(Source(layer.chunks()), layer.size_bytes()), number)
 
 
 def _read_once(

@@ -21,31 +21,26 @@ if TYPE_CHECKING:
     from snapenv.model.outcome import Check
     from snapenv.ports import Services
 
-_NONE = (None, None)
-
 
 @contextmanager
 def inspecting_host(services: Services, *, engine: bool = True) -> Iterator[Callable[[], Host]]:
     """Inspect this machine beside whatever is done meanwhile; what it yields waits for it.
 
+    The engine is asked before the block, as connecting to it takes as long as the machine's probe.
     Without ``engine``, none is asked. That none answers is no failure, but stands in the host.
     """
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(1) as pool:
         machine = pool.submit(probe_host, services.local(sys.executable))
-        # Before the next thread: two that import docker's modules at once may end in a deadlock.
         helpers = services.missing_helpers() if engine else ()
-        described = pool.submit(_describe, services) if engine else None
+        described, error = _describe(services) if engine else (None, None)
 
         def result() -> Host:
-            seen, (engine_described, error) = (
-                machine.result(),
-                described.result() if described else _NONE,
-            )
+            seen = machine.result()
             return Host(
                 hardware=seen.hardware,
                 gpu_states=seen.gpu_states,
                 plumbing=seen.plumbing,
-                engine=engine_described,
+                engine=described,
                 engine_error=error.message if error else None,
                 engine_hint=error.hint if error else None,
                 missing_helpers=helpers,

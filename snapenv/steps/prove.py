@@ -16,7 +16,6 @@ from snapenv.model.image import Image
 from snapenv.model.outcome import Check, Verdict
 from snapenv.probe.inspect_image import inspect_image
 from snapenv.probe.probe import probe
-from snapenv.steps.exporting import require_gpu, try_exports_of
 from snapenv.steps.still_locked import keep_as_locked
 from snapenv.verify.compare import compare_facts
 from snapenv.verify.device import check_device
@@ -132,9 +131,8 @@ def prove(  # noqa: PLR0913 - all but two by name
             hint="Capture again with --smoke, or restore with --no-smoke.",
         )
     facts, notes = _inspect(runnable, services, existed=existed, rehash=rehash)
-    require_gpu(exports, facts, runnable)
+    tried = _try_exports(runnable, exports, facts, services) if exports else ()
     checks = _compare_with_lock(runnable, lock, facts, services)
-    tried = try_exports_of(runnable, exports, facts, services) if exports else ()
     checks = (*checks, *export_checks(tried, baseline))
     passed = (
         f"{runnable.name} is {lock.tag}" if existed else f"{lock.tag} is back in {runnable.name}"
@@ -162,6 +160,15 @@ def prove(  # noqa: PLR0913 - all but two by name
         notes=notes,
         exports=tried,
     )
+
+
+def _try_exports(
+    runnable: Runnable, formats: Sequence[ExportFormat], facts: Facts, services: Services
+) -> tuple[Export, ...]:
+    from snapenv.steps.exporting import require_gpu, try_exports_of  # Jinja comes with it
+
+    require_gpu(formats, facts, runnable)
+    return try_exports_of(runnable, formats, facts, services)
 
 
 def _compare_with_lock(

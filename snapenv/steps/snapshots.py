@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,15 +120,18 @@ def fetch_image(ref: ImageRef, services: Services) -> Image:
 
 
 def read_image(image: Image, ref: ImageRef, services: Services) -> Snapshot:
-    """Read and check the snapshot that an image holds.
+    """Read and check the snapshot that an image holds; its files are kept by the image's id.
 
     Raises:
         NotFoundError: It holds none.
         SnapshotDamagedError: It is damaged, or not the one that the image's label names.
         SnapshotVersionError: A newer snapenv wrote it.
     """
+    made, known = services.made(), ("snapshot of an image", image.id, *image.diff_ids)
+    name = sha256("\n".join(known).encode()).hexdigest()
+    kept = made.find_value(name, dict[str, bytes])
     try:
-        contents = services.engine.read_folder(image, IMAGE_SNAPSHOT)
+        contents = kept or services.engine.read_folder(image, IMAGE_SNAPSHOT)
     except NotFoundError as error:
         raise no_snapshot(ref) from error
     snapshot = parse_snapshot(contents, where=f"{ref}:{IMAGE_SNAPSHOT}", in_image=True)
@@ -137,6 +141,8 @@ def read_image(image: Image, ref: ImageRef, services: Services) -> Snapshot:
             f"and holds {snapshot.digest}",
             hint="Build it again from the snapshot folder.",
         )
+    if not kept:
+        made.keep_value(name, contents)
     return snapshot
 
 

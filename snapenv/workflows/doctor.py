@@ -60,8 +60,8 @@ def doctor(request: Doctor, services: Services) -> Outcome[DoctorResult]:
     """
     if request.ref is None:
         return _describe(inspect_host(services, engine=not request.venv), request)
-    named = resolve_source(request.ref, repository=request.repository, services=services)
     host = inspect_host(services, engine=not request.venv)
+    named = resolve_source(request.ref, repository=request.repository, services=services)
     with unpacked(named, services, packages=False) as source:
         needs = needs_of(
             source, services, host=host, options=request, repository=request.repository

@@ -74,10 +74,10 @@ def list_images(request: Listing, services: Services) -> Outcome[ListResult]:
 
 
 def _list_remote(request: Listing, services: Services) -> Outcome[ListResult]:
-    """List both; the machine and its engine are looked at while the registry answers."""
+    """List both; the machine is looked at while the registry answers."""
     with inspecting_host(services) as host:
         answers = _ask(request.repository, services)
-        engine_host = host()  # nobody else asks the engine until then
+        engine_host = host()
     local, warnings = _list_local(services, may_miss=True)
     rows = {(row.repository, row.tag): _not_named(row, request.repository) for row, _ in local}
     images = {(row.repository, row.tag): image for row, image in local}

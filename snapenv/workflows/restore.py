@@ -110,35 +110,39 @@ def restore(request: Restore, services: Services) -> Outcome[ProofResult]:
         WriteError: The venv or the report cannot be written where it is wanted; nothing was done.
     """
     check_place(request.report)
-    named = resolve_source(request.ref, repository=request.repository, services=services)
+    venv = request.engine == "venv"
     with contextlib.ExitStack() as held:
-        venv = request.engine == "venv"
+        host = held.enter_context(inspecting_host(services, engine=not venv))
+        named = resolve_source(request.ref, repository=request.repository, services=services)
         place = held.enter_context(new_folder(request.into.absolute())) if venv else None
         source = held.enter_context(unpacked(named, services))
-        return _restore(request, source, place, services)
+        return _restore(request, source, place, host, services)
 
 
 def _restore(
-    request: Restore, source: Source, place: NewFolder | None, services: Services
+    request: Restore,
+    source: Source,
+    place: NewFolder | None,
+    host: Callable[[], Host],
+    services: Services,
 ) -> Outcome[ProofResult]:
     """Restore into a venv's folder that is held, or, without one, as an image."""
-    with inspecting_host(services, engine=request.engine == "docker") as host:
-        contents = _read(request, source, services)
-        verified = _verified(request, contents, services) if request.require_verified else None
-        checks = _preflight(request, contents, host, services) if request.preflight else ()
-        if any(check.fails for check in checks):
-            return _refused(request, contents, checks, services)
-        if place:
-            snapshot, runnable = _restore_venv(request, contents, services)
-            place.whole = True
-        else:
-            snapshot, image, ref = _provide_image(request, contents, services)
-            if verified and f"{ref.repository}@{verified.ref.digest}" not in image.digests:
-                raise NotVerifiedError(
-                    f"{ref} is no longer {verified.ref.digest}, which was verified",
-                    hint="Somebody has moved the tag; try again.",
-                )
-            runnable = in_image(image, ref, request.device, host, services)
+    contents = _read(request, source, services)
+    verified = _verified(request, contents, services) if request.require_verified else None
+    checks = _preflight(request, contents, host, services) if request.preflight else ()
+    if any(check.fails for check in checks):
+        return _refused(request, contents, checks, services)
+    if place:
+        snapshot, runnable = _restore_venv(request, contents, services)
+        place.whole = True
+    else:
+        snapshot, image, ref = _provide_image(request, contents, services)
+        if verified and f"{ref.repository}@{verified.ref.digest}" not in image.digests:
+            raise NotVerifiedError(
+                f"{ref} is no longer {verified.ref.digest}, which was verified",
+                hint="Somebody has moved the tag; try again.",
+            )
+        runnable = in_image(image, ref, request.device, host, services)
     runnable = replace(runnable, checked=checks)
     outcome = proof_outcome(
         request, source, snapshot, runnable, command="restore", services=services

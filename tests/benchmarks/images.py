@@ -23,10 +23,12 @@ from docker import DockerClient
 from msgspec.structs import replace
 
 from snapenv.content import Tar
+from snapenv.engine.answers import Info, read_answer
 from snapenv.engine.docker import DockerEngine
+from snapenv.engine.layer_store import find_stored
 from snapenv.lock.store import read_snapshot
 from snapenv.model.image import BuildContext, ImageRef
-from snapenv.model.snapshot import IMAGE_PYTHON
+from snapenv.model.snapshot import IMAGE_PYTHON, PYLOCK_FILE
 from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import split_lock
 from snapenv.travel.pack import pack
@@ -46,6 +48,10 @@ PINS = "numpy pillow pyyaml matplotlib requests psutil polars networkx"
 OLDER, NEWER = "8.4.189", "8.4.190"
 BY_PIP, BY_UV, OURS = "pip install -r", "uv, as its guide writes", "snapenv build"
 ALONE = "snapenv's Dockerfile alone"
+BY_UV_ALONE, IN_ONE = "uv pip install, of the pins", "snapenv's lock, in one layer"
+IN_LAYERS = "snapenv's lock, ultralytics in a layer of its own"
+_AFTER_PACKAGES = "\n# The environment is the active one."
+SAVED_ALONE = "docker save, to nowhere"
 _CERTIFICATES = "COPY ca.pem /ca.pem\nENV PIP_CERT=/ca.pem SSL_CERT_FILE=/ca.pem\n"
 DOCKERFILES = {
     BY_PIP: """
@@ -69,7 +75,7 @@ RUN --mount=type=cache,id={cache},target=/root/.cache/uv \\
 def measure(bench: Bench) -> Iterator[Table]:
     with _world(bench) as world:
         bench.versions["Docker"] = world.client.version()["Version"]
-        steps = (builds, new_ultralytics, archives, restores, runs)
+        steps = (builds, installs, new_ultralytics, archives, restores, runs)
         yield from bench.each(*(partial(step, world) for step in steps))
 
 
@@ -219,6 +225,53 @@ _BUILD_NOTES = {
 }
 
 
+def installs(world: World) -> Iterator[Table]:
+    """Build nothing but the layers of packages, anew each time."""
+    contexts = _installing(world, world.new_base())
+    costs: dict[str, list[Cost]] = {name: [] for name in contexts}
+    for _ in range(world.bench.rounds(3) + 1):
+        for name, context in contexts.items():
+            costs[name].append(_install(world, context))
+    yield Table(
+        title="The layers of packages alone, the wheels in the engine's cache",
+        rows=tuple(make_row(name, found[1:]) for name, found in costs.items()),
+        against=BY_UV_ALONE,
+        note="All are snapenv's Dockerfile up to there. snapenv lets uv check each wheel's hash.",
+    )
+
+
+def _installing(world: World, base: str) -> Mapping[str, BuildContext]:
+    """Return builds that end with the packages, by what installs them."""
+    snapshot = read_snapshot(world.snapshots[OLDER])
+    lock = replace(snapshot.lock, base=replace(snapshot.lock.base, image=base))
+    layers = split_lock(lock)
+    in_one = render_dockerfile(lock).decode()
+    in_layers = render_dockerfile(lock, layers).decode()
+    by_uv = in_one.replace(" --require-hashes", "").replace(PYLOCK_FILE, "requirements.txt")
+    files = {
+        **snapshot.files,
+        **{layer.file: layer.content for layer in layers},
+        "requirements.txt": world.requirements(OLDER),
+    }
+    dockerfiles = {BY_UV_ALONE: by_uv, IN_ONE: in_one, IN_LAYERS: in_layers}
+    return {
+        name: _context({**files, "Dockerfile": text[: text.index(_AFTER_PACKAGES)].encode()})
+        for name, text in dockerfiles.items()
+    }
+
+
+def _install(world: World, context: BuildContext) -> Cost:
+    """Build with other words where packages are installed, so that only this is done again."""
+    anew = f"UV_LINK_MODE=copy ANEW={uuid.uuid4().hex}"
+    text = bytes(context.files["Dockerfile"]).decode().replace("UV_LINK_MODE=copy", anew)
+    files = {**context.files, "Dockerfile": text.encode()}
+    began = time.perf_counter()
+    image = DockerEngine().build(replace(context, files=files), FakeTask())
+    cost = Cost(seconds=time.perf_counter() - began)
+    world.client.images.remove(image.id, force=True)
+    return cost
+
+
 def new_ultralytics(world: World) -> Iterator[Table]:
     """Build again with a newer ultralytics, and count what the older image's users have to pull."""
     base = world.new_base()
@@ -257,24 +310,47 @@ def archives(world: World) -> Iterator[Table]:
     """Export an image as a file, beside docker save packed by gzip and by zstd."""
     folder = world.bench.folder / "archives"
     folder.mkdir()
+    layers = folder / "layers.tar"
+    _write_layers(world, layers)
     works = [
         _saved("docker save, gzip", world.image, folder, "gzip"),
         _saved("docker save, zstd -3 -T0", world.image, folder, "zstd -q -3 -T0"),
         _exported("snapenv export", world, folder),
+        _saved(SAVED_ALONE, world.image, folder, "wc -c"),
+        _packed("the layers over the base as tars, zstd -3 -T0", layers, folder),
         _exported("snapenv export --delta", world, folder, "--delta"),
     ]
-    costs = by_turns(works, rounds=world.bench.rounds(2), warm=False)
-    rows = (
-        replace(make_row(name, found), size_bytes=(folder / name).stat().st_size)
-        for name, found in costs.items()
-    )
+    costs = by_turns(works, rounds=world.bench.rounds(3), warm=False)
+    rows = {name: make_row(name, found) for name, found in costs.items()}
     yield Table(
         title="An image as a file, and its size",
-        rows=tuple(rows),
+        rows=tuple(
+            row if name == SAVED_ALONE else replace(row, size_bytes=(folder / name).stat().st_size)
+            for name, row in rows.items()
+        ),
         against=works[1].name,
         note="--delta leaves out the layers of the base image. The engine's own work is not in CPU s.",
     )
     forget(folder)
+
+
+def _write_layers(world: World, path: Path) -> None:
+    """Write the layers over the base, as tars one behind the other."""
+    engine = DockerEngine()
+    image, base = engine.find(world.image), engine.find(world.bench.base)
+    stored = image and find_stored(
+        read_answer(world.client.info(), Info), world.bench.engine, image
+    )
+    if not (stored and base):
+        raise RuntimeError("the engine's disk cannot be read here")
+    with path.open("wb") as file:
+        for layer in stored.layers[len(base.diff_ids) :]:
+            file.writelines(layer.chunks())
+
+
+def _packed(name: str, layers: Path, folder: Path) -> Work:
+    words = ("zstd", "-q", "-3", "-T0", "-f", str(layers), "-o", str(folder / name))
+    return Work(name=name, argv=words, before=lambda: forget(folder / name))
 
 
 def _saved(name: str, image: str, folder: Path, packer: str) -> Work:

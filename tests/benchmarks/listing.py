@@ -1,4 +1,4 @@
-"""``list --remote --fits`` over a registry's tags, beside the same requests made by hand.
+"""``list --remote --fits`` over a registry's tags, and ``doctor`` of one, beside the same by hand.
 
 The registry is the tests' own, on loopback, and the images are small ones with configs of 11 kB. By
 hand means one session of requests and 16 threads, which read each manifest and each config, and
@@ -45,12 +45,45 @@ tags = session.get(f"{url}/tags/list?n=1000").json()["tags"]
 with ThreadPoolExecutor(16) as pool:
     print(len(list(pool.map(read, tags))))
 """
+OF_ONE_NAME = "its manifest and config by hand"
+OF_ONE = """
+import sys
+import requests
+url, accept = sys.argv[1], {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+session = requests.Session()
+session.trust_env = False
+manifest = session.get(f"{url}/manifests/{sys.argv[2]}", headers=accept).json()
+print(session.get(f"{url}/blobs/{manifest['config']['digest']}").json()["config"]["Labels"])
+"""
 
 
 def measure(bench: Bench) -> Iterator[Table]:
     works = listings(bench, 200)
     title = "200 tags of a registry on loopback"
     yield bench.table(title, works, rounds=7, against=BY_HAND_NAME)
+    title = "Whether one image of that registry runs here"
+    yield bench.table(title, questions(bench), rounds=9, against=OF_ONE_NAME)
+
+
+def questions(bench: Bench) -> list[Work]:
+    """Return the requests for one image by hand, and doctor, with and without an engine."""
+    shelf = fill(bench.registry, 1)
+    host, _, path = shelf.repository.partition("/")
+    tag = "train-yolov8.4.0-base-cu130"
+    words = (*SNAPENV, "doctor", f"{shelf.repository}:{tag}")
+    home = home_of(bench.folder / "doctor")
+    return [
+        Work(
+            name=OF_ONE_NAME, argv=(sys.executable, "-c", OF_ONE, f"http://{host}/v2/{path}", tag)
+        ),
+        *(
+            Work(name=name, argv=words, environment={**home, "DOCKER_HOST": address}, codes=(0, 1))
+            for name, address in (
+                ("snapenv doctor", bench.engine),
+                ("snapenv doctor, no Docker", NOWHERE),
+            )
+        ),
+    ]
 
 
 def listings(bench: Bench, tags: int) -> list[Work]:

@@ -91,7 +91,9 @@ def _runs(engine: DockerEngine, folder: Path) -> DockerRuns:
 
 
 def _target(engine: DockerEngine) -> ImageTarget:
-    return ImageTarget(client=engine.client, image=IMAGE, python="python", gpus="all")
+    return ImageTarget(
+        client=engine.client, describe=engine.describe, image=IMAGE, python="python", gpus="all"
+    )
 
 
 ASKED: Mapping[str, Callable[[DockerEngine, Path], object]] = {

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,7 @@ from snapenv.lock.store import write_snapshot
 from snapenv.model.conda import CondaEnvironment, CondaLock
 from snapenv.model.facts import Kernels, Native
 from snapenv.model.hardware import Driver
-from snapenv.model.host import NEEDS_LABEL, GpuPlumbing, HostEngine, Unread
+from snapenv.model.host import NEEDS_LABEL, GpuPlumbing, Unread
 from snapenv.model.image import ImageRef, RemoteImage
 from snapenv.model.needs_label import make_label, read_label
 from snapenv.model.snapshot import BASE_DIGEST_LABEL, BASE_NAME_LABEL, SNAPSHOT_LABEL
@@ -89,24 +88,6 @@ def test_a_host_is_hardware_plumbing_engine_and_the_helpers_that_are_missing() -
     assert host.plumbing == TOOLKIT
     assert host.engine == EngineWithBase().described
     assert host.missing_helpers == ("docker-credential-gone",)
-
-
-def test_two_threads_do_not_import_dockers_modules_at_once() -> None:
-    asked = []
-
-    class Listening(EngineWithBase):
-        def describe(self) -> HostEngine:
-            asked.append("engine")
-            return super().describe()
-
-    def helpers() -> tuple[str, ...]:
-        time.sleep(0.05)
-        asked.append("helpers")
-        return ()
-
-    inspect_host(replace(services(Listening()), missing_helpers=helpers))
-
-    assert asked == ["helpers", "engine"]
 
 
 def test_an_engine_that_is_missing_is_a_fact_of_the_host() -> None:
