@@ -226,7 +226,7 @@ def read_answer(answer: object, kind: type[T]) -> T:
     """
     try:
         return msgspec.convert(answer, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, UnicodeError, RecursionError) as error:  # half a letter, too
         raise _odd(error) from error
 
 
