@@ -100,11 +100,11 @@ def search(journal: Path, question: str, measures: Measures, *, budget: int) -> 
         UsageError: Optuna is not installed.
     """
     study = _open(journal, question)
-    if _SPACE not in study.user_attrs:
+    space = _known_space(study)
+    if space is None:
         begun = measures.begin()
         study.add_trial(_finished(begun))
-        study.set_user_attr(_SPACE, _to_plain(begun.space))
-    space = msgspec.convert(study.user_attrs[_SPACE], Space)
+        space = begun.space
     everything = combinations(space)
     total = min(budget, len(everything))
     _repair(study)
@@ -116,6 +116,16 @@ def search(journal: Path, question: str, measures: Measures, *, budget: int) -> 
         _try(study, space, partial(measures.measure, number=done + 1, total=total))
     _repeat_default(study, measures, done=done, total=total)
     return Searched(trials=_done(study), defaults=_defaults(study))
+
+
+def _known_space(study: optuna.Study) -> Space | None:
+    """Return the space that is searched; None before the default was measured.
+
+    It stands in the default's trial, which the journal has whole or not at all.
+    """
+    spaces = (trial.user_attrs.get(_SPACE) for trial in study.get_trials(deepcopy=False))
+    known = next(filter(None, spaces), None)
+    return msgspec.convert(known, Space) if known else None
 
 
 def _shuffled(everything: tuple[Settings, ...]) -> list[Settings]:
@@ -178,8 +188,8 @@ def _repair(study: optuna.Study) -> None:
 
 
 def _asked(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-    """Return what a trial is of; one that waits has it as an attribute only."""
-    return trial.params or trial.system_attrs.get("fixed_params", {})
+    """Return what a trial is of: what was asked for is whole where a kill cut its parameters."""
+    return trial.system_attrs.get("fixed_params") or trial.params
 
 
 def _try(study: optuna.Study, space: Space, measure: Callable[..., Trial]) -> None:
@@ -216,7 +226,7 @@ def _finished(begun: Begun) -> optuna.trial.FrozenTrial:
         distributions=_distributions(begun.space),
         value=trial.score,
         intermediate_values=dict(begun.reports),
-        user_attrs={_TRIAL: _to_plain(trial)},
+        user_attrs={_TRIAL: _to_plain(trial), _SPACE: _to_plain(begun.space)},
     )
 
 

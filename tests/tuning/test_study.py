@@ -213,3 +213,19 @@ def test_a_study_that_was_killed_more_than_once_loses_nothing(tmp_path: Path) ->
     trials = Measuring().search(tmp_path / "journal")
 
     assert len({trial.settings for trial in trials}) == len(trials) == 12
+
+
+def test_a_study_that_was_killed_after_any_of_its_lines_tries_each_setting_once(
+    tmp_path: Path,
+) -> None:
+    Measuring().search(tmp_path / "journal")
+    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    tried = dict[int, list[Settings]]()
+    for kept in (1, 2, 3, 15, 18, 23, 28):  # with the default, and the parameters of two trials
+        cut = tmp_path / f"journal{kept}"
+        cut.write_bytes(b"".join(lines[:kept]))
+        tried[kept] = [trial.settings for trial in Measuring().search(cut)]
+
+    every = set(combinations(SPACE))
+    assert [kept for kept, each in tried.items() if set(each) != every or len(each) != 12] == []
+    assert {each[0] for each in tried.values()} == {DEFAULT}
