@@ -28,7 +28,7 @@ from tests.engines.postgres import run_postgres
 from tests.engines.registry import start_registry
 from tests.engines.run_image import run_image
 from tests.engines.small_base import push_small_base
-from tests.fire.cases import IMAGE, NAME, WITH_PYTHON
+from tests.fire.cases import IMAGE, LOCAL, NAME, WITH_PYTHON
 from tests.fire.image_cases import OTHER, PYTHON, REAL, UP, WORKING, WORKSPACE
 from tests.fire.own_engine import make_image, own_engine, own_registry
 from tests.fire.room import Room
@@ -111,6 +111,8 @@ def without_engine(folder: Path) -> Iterator[Room]:
         run_postgres() as postgres,
     ):
         made.new_database = lambda: new_team(postgres, None).url(KEEPER)
+        init = next(case for case in LOCAL if case.name == "usage init")
+        made.run(*init.said(init.before(made)))  # the server keeps the roles, and tells them once
         yield made
 
 

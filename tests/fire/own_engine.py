@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import time
@@ -15,6 +16,7 @@ import docker
 from docker.errors import APIError
 
 from snapenv.engine.docker import DockerEngine
+from snapenv.engine.leftovers import LABEL
 from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.launch import RUN_LABEL
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from snapenv.model.snapshot import Snapshot
 
 RUNS = "containers of runs"
+_FREE = re.compile(r"/[0-9a-f]{32}:")
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _BRIDGE = Bridge("snapenvtest7", "192.168.217.1/24")
 _WAIT_S = 20.0
 
@@ -44,23 +48,23 @@ class Engine:
     def look(self) -> Mapping[str, str]:
         """Return the id of each image by its name, or by itself, and containers and volumes.
 
-        Containers of runs are one entry, which tells whether any of them was never started.
+        Containers of runs are one entry, which tells whether any of them was never started, and so
+        are volumes without a name. A name that is another each time is FREE.
         """
         with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
-            images = {
-                name: str(image["Id"])
-                for image in client.api.images()
-                for name in (image["RepoTags"] or [f"untagged {image['Id']}"])
-            }
+            images = {_FREE.sub("/FREE:", name): image for name, image in _images(client)}
             containers = dict[str, str]()
             for each in client.containers.list(all=True, ignore_removed=True):
                 status = "started" if each.status in {"running", "exited"} else each.status
                 name = RUNS if RUN_LABEL in each.labels else f"container {each.name}"
                 if name != RUNS or containers.get(RUNS, "started") == "started":
                     containers[name] = status
-            volumes = {f"volume {each.name}": "" for each in client.volumes.list()}
+            names = [str(each.name) for each in client.volumes.list()]
+            volumes = {f"volume {name}": "" for name in names if not _ANONYMOUS.fullmatch(name)}
+            nameless = sum(map(bool, map(_ANONYMOUS.fullmatch, names)))
             networks = {f"network {each.name}": "" for each in client.networks.list()}
-            return {**images, **containers, **volumes, **networks}
+            counted = {"nameless volumes": str(nameless)}
+            return {**images, **containers, **volumes, **networks, **counted}
 
     def runs(self) -> Mapping[str, str]:
         """Return how the container of each run stands."""
@@ -73,8 +77,8 @@ class Engine:
         with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
             for container in client.containers.list(all=True):
                 container.remove(v=True, force=True)
-            for name in self.look():
-                if name not in kept and not name.startswith(("volume ", "network ")):
+            for name, _ in _images(client):
+                if name not in kept:
                     with contextlib.suppress(APIError):
                         client.images.remove(name.removeprefix("untagged "), force=True)
             for name, image in kept.items():
@@ -90,6 +94,13 @@ class Engine:
                 _wait_for(pid)
             file.unlink(missing_ok=True)
         (self.place.run / "dockerd.own.pid").unlink(missing_ok=True)
+
+    def restart_others(self) -> None:
+        """Start somebody's containers again that ended with the engine."""
+        with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
+            for container in client.containers.list(all=True, filters={"status": "exited"}):
+                if RUN_LABEL not in container.labels and LABEL not in container.labels:
+                    container.start()
 
     def lose_power(self) -> None:
         """End what runs in it, and it, and start it again."""
@@ -135,6 +146,15 @@ def own_registry(folder: Path) -> Iterator[str]:
         yield address
     finally:
         stop_registry(place)
+
+
+def _images(client: docker.DockerClient) -> list[tuple[str, str]]:
+    """Return the names and ids of images; one without a name is called by its id."""
+    return [
+        (name, str(image["Id"]))
+        for image in client.api.images()
+        for name in (image["RepoTags"] or [f"untagged {image['Id']}"])
+    ]
 
 
 def make_image(snapshot: Snapshot, name: ImageRef) -> None:
