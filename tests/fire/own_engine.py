@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 RUNS = "containers of runs"
 _FREE = re.compile(r"/[0-9a-f]{32}:")
+_UNNAMED = "<none>:<none>"
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _BRIDGE = Bridge("snapenvtest7", "192.168.217.1/24")
 _WAIT_S = 20.0
@@ -150,11 +151,11 @@ def own_registry(folder: Path) -> Iterator[str]:
 
 def _images(client: docker.DockerClient) -> list[tuple[str, str]]:
     """Return the names and ids of images; one without a name is called by its id."""
-    return [
-        (name, str(image["Id"]))
-        for image in client.api.images()
-        for name in (image["RepoTags"] or [f"untagged {image['Id']}"])
-    ]
+    found = list[tuple[str, str]]()
+    for image in client.api.images():
+        names = [name for name in image["RepoTags"] or () if name != _UNNAMED]
+        found += [(name, str(image["Id"])) for name in names or [f"untagged {image['Id']}"]]
+    return found
 
 
 def make_image(snapshot: Snapshot, name: ImageRef) -> None:
