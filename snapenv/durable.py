@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,12 +38,27 @@ def sync_paths(paths: Iterable[Path]) -> None:
     Raises:
         OSError: The disk is full or broken, or one cannot be read.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    left = [path for path in paths if not path.is_symlink()]
+    failed: list[OSError] = []
 
-    asked = [path for path in paths if not path.is_symlink()]
-    with ThreadPoolExecutor(min(_AT_ONCE, len(asked) or 1)) as pool:
-        for _ in pool.map(_sync_path, asked):
+    def sync() -> None:
+        try:
+            while not failed:
+                _sync_path(left.pop())
+        except IndexError:  # another thread has taken the last
             pass
+        except OSError as error:
+            failed.append(error)
+
+    # concurrent.futures takes as long to import as a few files take to sync.
+    threads = [threading.Thread(target=sync) for _ in range(min(_AT_ONCE, len(left)) - 1)]
+    for thread in threads:
+        thread.start()
+    sync()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def sync_tree(top: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from snapenv.cli.streams import answering, echo, print_stderr, print_text, warn
+from snapenv.cli.streams import answering, echo, print_stderr, print_text, rich_text, warn
 from snapenv.network.address import AUTHORITY_VARIABLES
 from snapenv.ownership.interruption import Interrupted
 
@@ -97,7 +97,7 @@ class App:
             with Live(console=console, auto_refresh=False) as live:
                 while True:
                     outcome = workflow(services, console.width)
-                    live.update(outcome_text(outcome), refresh=True)
+                    live.update(rich_text(outcome_text(outcome)), refresh=True)
                     time.sleep(_REFRESH_S)
         except Interrupted as raised:
             if raised.number != SIGINT:
@@ -105,8 +105,6 @@ class App:
 
     def show(self, outcome: Outcome[Result]) -> None:
         """Print the answer on stdout; on stderr what to look out for, and what to type next."""
-        from rich.console import Console
-
         from snapenv.report.document import outcome_json
         from snapenv.report.next import next_command
         from snapenv.report.text import next_text, outcome_text, warnings_text
@@ -119,7 +117,7 @@ class App:
             elif outcome.document is not None:
                 click.echo(outcome.document, nl=False)
             else:
-                print_text(Console(highlight=False), outcome_text(outcome))
+                print_text(outcome_text(outcome))
         following = None if self.json else next_command(outcome)
         if following:
             print_stderr(next_text(following))

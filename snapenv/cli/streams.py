@@ -15,11 +15,14 @@ from snapenv.errors import WriteError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console
     from rich.text import Text
+
+    from snapenv.report.styled import Styled
 
 # What a stream that has no such signs is given in their place.
 _WORDS = str.maketrans({"✓": "ok", "✗": "no", "→": "->", "…": "...", "·": "-"})
+_NOT_SHOWN = dict.fromkeys((7, 8, 11, 12, 13))  # bell, backspace and the like, as Rich does it
+_TAKEN_FOR_TERMINAL = ("FORCE_COLOR", "TTY_COMPATIBLE")  # variables; see rich.console
 _GONE = (errno.EPIPE, errno.EIO, errno.ESHUTDOWN)  # nobody reads any more
 
 
@@ -65,26 +68,57 @@ def warn(text: str) -> None:
         click.echo(text, err=True)
 
 
-def print_text(console: Console, text: Text) -> None:
-    """Print unbroken lines; a stream that cannot write a sign gets a word instead."""
+def print_text(text: Styled, *, err: bool = False) -> None:
+    """Print unbroken lines, in colour where they go to a terminal.
+
+    A stream that cannot write a sign gets a word instead.
+    """
+    stream = sys.stderr if err else sys.stdout
+    text = _in_signs_of(getattr(stream, "encoding", None) or "utf-8", text)
+    if not _is_terminal(stream):
+        click.echo(text.plain.translate(_NOT_SHOWN), err=err)
+        return
+    from rich.console import Console
+
     try:
-        text.plain.encode(console.encoding)
-    except UnicodeEncodeError:
-        plain = text.plain.translate(_WORDS)
-        encoded = plain.encode(console.encoding, errors="backslashreplace")
-        text = text.__class__(encoded.decode(console.encoding))
-    try:
-        console.print(text, soft_wrap=True)
+        Console(stderr=err, highlight=False).print(rich_text(text), soft_wrap=True)
     except SystemExit as error:  # Rich's own answer to a pipe that nobody reads
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
 
 
-def print_stderr(text: Text) -> None:
-    """Print on stderr, in colour where that is a terminal, if it can be."""
-    from rich.console import Console
+def rich_text(text: Styled) -> Text:
+    """Return a text as Rich shows it."""
+    from rich.text import Text
 
+    return Text.assemble(*text.pieces)
+
+
+def print_stderr(text: Styled) -> None:
+    """Print on stderr, in colour where that is a terminal, if it can be."""
     with _unheard():
-        print_text(Console(stderr=True, highlight=False), text)
+        print_text(text, err=True)
+
+
+def _in_signs_of(encoding: str, text: Styled) -> Styled:
+    """Return a text that can be written; without styles where a sign of it could not."""
+    try:
+        text.plain.encode(encoding)
+    except UnicodeEncodeError:
+        from snapenv.report.styled import styled
+
+        words = text.plain.translate(_WORDS).encode(encoding, errors="backslashreplace")
+        return styled(words.decode(encoding))
+    return text
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream may be one, or is to be taken for one; what it can do knows Rich."""
+    if any(os.environ.get(name) for name in _TAKEN_FOR_TERMINAL):
+        return True
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it is closed
+        return False
 
 
 @contextlib.contextmanager

@@ -45,6 +45,7 @@ class OnIndex(Struct, frozen=True, kw_only=True):
     absent: frozenset[str]  # pins that no index gives back as they are installed
     uv: IndexWheel  # of the uv that is running here, for an image
     rattler: IndexWheel | None = None  # of the py-rattler here, where the environment is conda's
+    until_s: float | None  # since 1970, when an answer has to be asked anew; None: each time
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -75,6 +76,7 @@ def find_wheels(facts: Facts, services: Services, *, how: Prove, anew: bool, tas
     if own_wheel is None:
         raise ValueError("the answer for uv has always a wheel")
     of_pins = {pin.name: answers[key(pin)] for pin in pins}
+    oldest_s = min(answers[name].asked_at for name in (own, *map(key, pins)))
     return OnIndex(
         pinned={
             name: Pinned(wheel=answer.wheel, proof="record" if answer.proved else "none")
@@ -84,6 +86,7 @@ def find_wheels(facts: Facts, services: Services, *, how: Prove, anew: bool, tas
         absent=frozenset(name for name, answer in of_pins.items() if answer.wheel is None),
         uv=own_wheel,
         rattler=answers[key(rattler)].wheel if rattler else None,
+        until_s=None if uv.offline else oldest_s + _DAY_S,
     )
 
 

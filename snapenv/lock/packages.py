@@ -51,6 +51,7 @@ class Packages(Struct, frozen=True, kw_only=True):
     allowed: tuple[str, ...]  # of the files that travel, those that had to be allowed
     carried: Mapping[str, Content]  # the files of vendor/ and overlay/, by their names
     hashed: Mapping[str, str]  # the sha256 of rebuilt wheels among these, in hex
+    until_s: float | None = None  # since 1970, as ``OnIndex`` has it
     warnings: tuple[str, ...] = ()
 
 
@@ -88,6 +89,7 @@ def lock_packages(
             for package in carried.vendored.values()
             if package.wheel
         },
+        until_s=on_index.until_s,
         warnings=(*(conda.warnings if conda else ()), *_warnings(carried)),
     )
 

@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from snapenv.conda_lock import write_conda_lock, write_explicit
-from snapenv.content import sha256_of, size_bytes, write_content
+from snapenv.content import sha256_of, size_bytes
 from snapenv.errors import (
     LockError,
     NotFoundError,
@@ -23,6 +23,7 @@ from snapenv.errors import (
 )
 from snapenv.json_text import read_json
 from snapenv.lock.document import lock_from_toml, lock_to_toml
+from snapenv.lock.write import CAPTURED, sums_file, write_files
 from snapenv.model.exports import Export
 from snapenv.model.fingerprint import Speed
 from snapenv.model.snapshot import (
@@ -40,7 +41,6 @@ from snapenv.model.snapshot import (
     Lock,
     Snapshot,
 )
-from snapenv.ownership.staging import staged
 from snapenv.toml import one_line
 
 if TYPE_CHECKING:
@@ -51,9 +51,8 @@ if TYPE_CHECKING:
 
 _NAME = rf"(?:(?:{VENDOR}/_?|{OVERLAY}/))?[A-Za-z0-9][A-Za-z0-9._+!-]*"
 _SUM_LINE = re.compile(rf"([0-9a-f]{{64}})  ({_NAME})", re.ASCII)
-_CAPTURED = "# captured at "  # sha256sum -c passes over comments
 _DATE_LINE = re.compile(
-    rf"{_CAPTURED}(?P<date>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d))"
+    rf"{CAPTURED}(?P<date>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d))"
     r"(?:, measured (?P<speed>\{[^{}]*\}) (?P<check>[0-9a-f]{16}))?",
     re.ASCII,
 )
@@ -104,7 +103,7 @@ def make_snapshot(  # noqa: PLR0913 - the files of a snapshot by kind
     hashed = hashed or {}
     others = {name: content for name, content in contents.items() if name not in hashed}
     sums = {**hashed, **_hash_all(others)}
-    contents[SUMS_FILE] = f"{_CAPTURED}{captured_at}\n{_sum_lines(sums)}".encode()
+    contents[SUMS_FILE] = sums_file(captured_at, _sum_lines(sums).encode())
     return Snapshot(
         lock=lock,
         files=contents,
@@ -184,31 +183,8 @@ def _refuse_unreadable(contents: Mapping[str, Content]) -> None:
 
 
 def write_snapshot(snapshot: Snapshot, folder: Path, *, scratch: Path | None = None) -> None:
-    """Write a snapshot to a new folder, under a temporary name until it is whole.
-
-    Files of the snapshot that lie below ``scratch``, which is about to be removed, are linked
-    where that can be; all others are copied.
-
-    Raises:
-        PlaceTakenError: Something else stands there already.
-        SnapshotDamagedError: A carried file is gone or cannot be read; nothing is left behind.
-        WriteError: The disk is full or the place cannot be written; nothing is left behind.
-    """
-    with staged(folder) as temporary:
-        temporary.mkdir(mode=0o700)
-        for name, content in snapshot.files.items():
-            (temporary / name).parent.mkdir(exist_ok=True)
-            _write(temporary / name, content, scratch)
-        temporary.chmod(0o755)
-
-
-def _write(place: Path, content: Content, scratch: Path | None) -> None:
-    if isinstance(content, Path) and scratch in content.parents:
-        with contextlib.suppress(OSError):  # another file system, or one without links
-            place.hardlink_to(content)
-            place.chmod(0o644)
-            return
-    write_content(place, content)
+    """Write a snapshot to a new folder, as ``write_files`` does."""
+    write_files(snapshot.files, folder, scratch=scratch)
 
 
 def read_snapshot(folder: Path, *, where: str | None = None, carried: bool = True) -> Snapshot:

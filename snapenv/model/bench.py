@@ -7,7 +7,6 @@ apply: what needs a GPU is None without one.
 from __future__ import annotations
 
 import math
-from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -131,6 +130,8 @@ class Bench(Struct, frozen=True, kw_only=True):
     @property
     def noisy(self) -> bool:
         """Whether the steps differ so much that something else runs on the machine."""
+        from statistics import median  # which whoever only names a result need not wait for
+
         return p95(self.steps_ms) > _NOISY * median(self.steps_ms)
 
 

@@ -24,6 +24,7 @@ EXPLICIT_FILE = "conda-explicit.txt"  # likewise: what conda alone can install
 INSTALL_CONDA = "conda-install.py"  # likewise: what installs conda-lock.json
 DOCKERFILE = "Dockerfile"
 SUMS_FILE = "SHA256SUMS"
+SNAPSHOTS = "snapshots"  # the folder where a capture without --output puts a snapshot
 MEASURED_FILE = "measured.json"  # speed and exports, of which some figures are new each time
 CHECK_PROGRAM = "snapenv-check.pyz"  # tells in an image whether it still is as locked
 CHECK_FILE = "snapenv-check.json"  # what that compares with

@@ -30,7 +30,20 @@ def probe(
     fresh: bool = False,
     carry: Sequence[str] = (),
 ) -> Facts:
-    """Look at the environment of a target.
+    """Look at the environment of a target; the rest is as ``look`` has it."""
+    answer = look(target, hashes=hashes, rehash=rehash, fresh=fresh, carry=carry)
+    return parse_facts(answer)
+
+
+def look(
+    target: Target,
+    *,
+    hashes: Path | None = None,
+    rehash: bool = False,
+    fresh: bool = False,
+    carry: Sequence[str] = (),
+) -> str:
+    """Look at the environment of a target, and return the line that ``parse_facts`` reads.
 
     ``hashes`` is a folder of this machine for the hashes of files until the next look, and for
     this program as the target's own Python has compiled it. A file that has not changed since is
@@ -51,10 +64,11 @@ def probe(
     also = [word for path in carry for word in ("--carry", path)]
     compiled = pack_compiled("snapenv_probe", target, Kept(hashes)) if hashes else None
     done = run(target, "snapenv_probe", (*kept, *anew, *made, *also), packed=compiled)
-    if done.exit_code != 0 or not find_answers(done.stdout, MARK):
+    answers = find_answers(done.stdout, MARK)
+    if done.exit_code != 0 or not answers:
         _refuse_interpreter(target)
         raise _failure(target, done)
-    return parse_facts(done.stdout)
+    return "\n".join(f"{MARK}{answer}" for answer in answers)
 
 
 def parse_facts(stdout: str) -> Facts:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeGuard
 
-from rich.text import Text
-
 from snapenv.report.printable import printable
+from snapenv.report.styled import joined, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from snapenv.model.outcome import Check, Difference, Outcome, Result, Section, Verdict
     from snapenv.model.results import Comparison, UpdateOutcome
     from snapenv.model.update import LossesSideBySide
+    from snapenv.report.styled import Styled
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red")}
 _WARNING = ("!", "yellow")
@@ -25,7 +25,7 @@ _TITLE_WIDTH = 11
 _SUBJECT_WIDTH = 26  # of a longer one, what differs stands on the same line, not aligned
 
 
-def outcome_text(outcome: Outcome[Result]) -> Text:
+def outcome_text(outcome: Outcome[Result]) -> Styled:
     """Return the checks, one line each with what to do where one says no, then what was done.
 
     Checks that passed come first, then warnings, then what failed, so that the most
@@ -41,7 +41,7 @@ def outcome_text(outcome: Outcome[Result]) -> Text:
         checks = sorted(outcome.checks, key=lambda check: (check.fails, not check.ok))
         lines = [line for check in checks for line in _check_lines(check, outcome.verdict)]
     verdict = _verdict_lines(outcome.verdict) if outcome.verdict else ()
-    return Text("\n").join([*lines, *(Text(line) for line in outcome.lines), *verdict])
+    return joined([*lines, *map(styled, outcome.lines), *verdict])
 
 
 def _compares(outcome: Outcome[Result]) -> TypeGuard[Comparison]:
@@ -52,53 +52,48 @@ def _updates(outcome: Outcome[Result]) -> TypeGuard[UpdateOutcome]:
     return outcome.command == "update" and outcome.ok
 
 
-def warnings_text(outcome: Outcome[Result]) -> Text:
+def warnings_text(outcome: Outcome[Result]) -> Styled:
     """Return the warnings, one line each; empty where there are none."""
-    return Text("\n").join(
-        Text.assemble(("warning: ", "yellow"), warning) for warning in outcome.warnings
-    )
+    return joined(styled(("warning: ", "yellow"), warning) for warning in outcome.warnings)
 
 
-def next_text(command: str) -> Text:
+def next_text(command: str) -> Styled:
     """Return the line that names the command to type next."""
-    return Text.assemble(("next: ", "cyan"), printable(command))
+    return styled(("next: ", "cyan"), printable(command))
 
 
-def error_text(error: SnapenvError) -> Text:
+def error_text(error: SnapenvError) -> Styled:
     """Return a line of what went wrong and a line of what to do next."""
-    return Text.assemble(
-        ("error: ", "bold red"), error.message, "\n", ("hint: ", "cyan"), error.hint
-    )
+    return styled(("error: ", "bold red"), error.message, "\n", ("hint: ", "cyan"), error.hint)
 
 
-def _check_lines(check: Check, verdict: Verdict | None) -> Iterator[Text]:
+def _check_lines(check: Check, verdict: Verdict | None) -> Iterator[Styled]:
     mark = _MARKS[check.ok] if check.ok or check.fails else _WARNING
-    start = Text.assemble(mark, f" {printable(check.id):<{_ID_WIDTH}} ")
-    if check.ok:
-        yield start.append(printable(check.actual))
-        return
-    yield start.append(f"expected: {printable(check.expected)}; actual: {printable(check.actual)}")
-    if check.fix and (verdict is None or (check.id, check.fix) != (verdict.check, verdict.next)):
-        yield Text.assemble("  ", ("fix: ", "cyan"), printable(check.fix))
+    actual = printable(check.actual)
+    words = actual if check.ok else f"expected: {printable(check.expected)}; actual: {actual}"
+    yield styled(mark, f" {printable(check.id):<{_ID_WIDTH}} ", words)
+    is_said = verdict is not None and (check.id, check.fix) == (verdict.check, verdict.next)
+    if not check.ok and check.fix and not is_said:
+        yield styled("  ", ("fix: ", "cyan"), printable(check.fix))
 
 
-def _verdict_lines(verdict: Verdict) -> Iterator[Text]:
+def _verdict_lines(verdict: Verdict) -> Iterator[Styled]:
     """Yield the answer with where its cause lies, and what to run next."""
     mark, style = _MARKS[verdict.ok]
     part = f"{verdict.part}: " if verdict.part else ""
-    yield Text.assemble((mark, style), " ", (part, "bold"), (printable(verdict.summary), "bold"))
+    yield styled((mark, style), " ", (part, "bold"), (printable(verdict.summary), "bold"))
     if verdict.next:
-        yield Text.assemble("  ", ("next: ", "cyan"), printable(verdict.next))
+        yield styled("  ", ("next: ", "cyan"), printable(verdict.next))
 
 
-def _comparison_lines(comparison: Comparison) -> Iterator[Text]:
-    yield Text.assemble(("left   ", "dim"), printable(comparison.result.left.place))
-    yield Text.assemble(("right  ", "dim"), printable(comparison.result.right.place))
+def _comparison_lines(comparison: Comparison) -> Iterator[Styled]:
+    yield styled(("left   ", "dim"), printable(comparison.result.left.place))
+    yield styled(("right  ", "dim"), printable(comparison.result.right.place))
     for section in comparison.sections:
         yield from _section_lines(section)
 
 
-def _update_lines(update: UpdateOutcome) -> Iterator[Text]:
+def _update_lines(update: UpdateOutcome) -> Iterator[Styled]:
     for section in update.sections:
         if section.differences:
             yield from _section_lines(section, mark=_CHANGED)
@@ -106,19 +101,17 @@ def _update_lines(update: UpdateOutcome) -> Iterator[Text]:
         yield from _losses_lines(update.result.losses)
 
 
-def _losses_lines(losses: LossesSideBySide) -> Iterator[Text]:
-    yield Text.assemble(
-        _CHANGED, " ", (f"{'losses':<{_TITLE_WIDTH}}", "bold"), ("step by step", "dim")
-    )
+def _losses_lines(losses: LossesSideBySide) -> Iterator[Styled]:
+    yield styled(_CHANGED, " ", (f"{'losses':<{_TITLE_WIDTH}}", "bold"), ("step by step", "dim"))
     pairs = zip_longest(losses.before, losses.after)
     for number, (before, after) in enumerate(pairs, start=1):
         values = ["absent" if value is None else f"{value:.6f}" for value in (before, after)]
         style = "dim" if before == after else "yellow"
-        yield Text.assemble(f"  {number:>2}  {values[0]:>12}  ", (f"{values[1]:>12}", style))
+        yield styled(f"  {number:>2}  {values[0]:>12}  ", (f"{values[1]:>12}", style))
 
 
-def _section_lines(section: Section, *, mark: tuple[str, str] | None = None) -> Iterator[Text]:
-    yield Text.assemble(
+def _section_lines(section: Section, *, mark: tuple[str, str] | None = None) -> Iterator[Styled]:
+    yield styled(
         mark or _MARKS[section.ok],
         " ",
         (f"{section.title:<{_TITLE_WIDTH}}", "bold"),
@@ -131,8 +124,8 @@ def _section_lines(section: Section, *, mark: tuple[str, str] | None = None) -> 
         yield _difference_line(difference, width=min(widest, _SUBJECT_WIDTH))
 
 
-def _difference_line(difference: Difference, *, width: int) -> Text:
-    return Text.assemble(
+def _difference_line(difference: Difference, *, width: int) -> Styled:
+    return styled(
         f"  {printable(difference.subject):<{width}}  ",
         _value(difference.left, style="red"),
         (" → ", "dim"),

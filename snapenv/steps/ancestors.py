@@ -14,9 +14,16 @@ from snapenv.lock.store import read_digest, read_snapshot
 from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.image import Image, ImageRef, RemoteImage, Tag, is_kept_tag
 from snapenv.model.needs_label import NeedsLabel, make_label, read_label
-from snapenv.model.snapshot import PARENT_LABEL, SNAPSHOT_LABEL, SUMS_FILE, TAG_LABEL, Lock
+from snapenv.model.snapshot import (
+    PARENT_LABEL,
+    SNAPSHOT_LABEL,
+    SNAPSHOTS,
+    SUMS_FILE,
+    TAG_LABEL,
+    Lock,
+)
 from snapenv.steps.snapshots import no_snapshot, read_image, read_source
-from snapenv.steps.source import SNAPSHOTS, LocalImage, RegistryImage, SnapshotFolder
+from snapenv.steps.source import LocalImage, RegistryImage, SnapshotFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

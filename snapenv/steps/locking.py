@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +21,12 @@ from snapenv.lock.pins import refuse_what_cannot_be_carried
 from snapenv.lock.store import make_snapshot, write_lock, write_measured, write_snapshot
 from snapenv.model.facts import Facts
 from snapenv.model.image import Tag
-from snapenv.model.outcome import Outcome
 from snapenv.model.snapshot import (
     CHECK_FILES,
     DOCKERFILE,
     LOCK_FILE,
     MEASURED_FILE,
+    SNAPSHOTS,
     Base,
     Lock,
 )
@@ -35,10 +34,10 @@ from snapenv.nvidia.catalogue import load_catalogue
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
 from snapenv.program import program_digest
-from snapenv.report.summary import lock_lines, summarize, summary_lines, summary_warnings
+from snapenv.report.summary import lock_lines, summarize
 from snapenv.secrets.refuse import refuse_leaking_texts
 from snapenv.sizes import counted
-from snapenv.steps.source import SNAPSHOTS
+from snapenv.steps.locked_before import Told, keep_lock, now, place, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from snapenv.lock.carry import Fetch, Travelling
     from snapenv.model.carried import Collected
     from snapenv.model.fingerprint import Fingerprint
+    from snapenv.model.outcome import Outcome
     from snapenv.model.results import CaptureResult
     from snapenv.model.snapshot import Snapshot
     from snapenv.ports import Services, Target
@@ -61,6 +61,7 @@ class _Plan(Struct, frozen=True, kw_only=True):
     tag: Tag
     base: Base
     parent: str | None  # the digest of the snapshot that it was made of
+    keep_as: str | None = None  # the name under which the lock is kept
 
 
 class Parent(Struct, frozen=True, kw_only=True):
@@ -70,24 +71,26 @@ class Parent(Struct, frozen=True, kw_only=True):
     base: Base | None = None  # None: it is chosen anew
 
 
-def lock_environment(
+def lock_environment(  # noqa: PLR0913 - two by name
     request: Capture,
     facts: Facts,
     target: Target,
     services: Services,
     *,
     parent: Parent | None = None,
+    keep_as: str | None = None,
 ) -> Outcome[CaptureResult]:
     """Lock an environment, and write the snapshot whole or not at all.
 
-    The caller holds ``request.output``, where that is given.
+    The caller holds ``request.output``, where that is given. ``keep_as`` is the name under which
+    the lock is kept for the next capture.
 
     Raises:
         PlaceTakenError: The folder exists already.
         LockError: Something cannot be carried; it is named.
         BaseError: No base image fits.
     """
-    plan = _plan(request, facts, parent)
+    plan = replace(_plan(request, facts, parent), keep_as=keep_as)
     if request.output:
         return _lock(request, plan, request.output, target, services)
     folder = Path(SNAPSHOTS, str(plan.tag))
@@ -111,7 +114,6 @@ def _lock(
         snapshot = _snapshot(lock, packages, services)
         refuse_leaking_texts(snapshot, services.secrets(), services.made())
         write_snapshot(snapshot, folder, scratch=fetched)
-    outcome = _outcome(snapshot, folder, _place(request, target))
     notes = (
         *packages.warnings,
         *facts.environment.notes,
@@ -119,7 +121,10 @@ def _lock(
         *_unused_gpu(baseline, facts),
         *_conda_scripts(facts),
     )
-    return replace(outcome, warnings=(*outcome.warnings, *notes))
+    told = _told(snapshot, notes)
+    if plan.keep_as and baseline is None and lock.conda is None:
+        keep_lock(plan.keep_as, snapshot.files, told, services, until_s=packages.until_s)
+    return tell(told, folder, place(request, target))
 
 
 def _plan(request: Capture, facts: Facts, parent: Parent | None) -> _Plan:
@@ -173,14 +178,13 @@ def _vendor_options(request: Capture, fetched: Path) -> VendorOptions:
 
 
 def _snapshot(lock: Lock, packages: Packages, services: Services) -> Snapshot:
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     made = services.made()
     texts = _rendered(lock, made)
     return make_snapshot(
         lock,
         pylock=packages.pylock,
         dockerfile=texts.pop(DOCKERFILE).encode(),
-        captured_at=now,
+        captured_at=now(),
         carried={
             **packages.carried,
             **{name: text.encode() for name, text in texts.items()},
@@ -235,7 +239,7 @@ def _refuse_exports(request: Capture, facts: Facts, target: Target) -> None:
 def _runnable(request: Capture, target: Target) -> Runnable:
     from snapenv.steps.runnable import Runnable
 
-    return Runnable(target=target, device=request.device, name=_place(request, target))
+    return Runnable(target=target, device=request.device, name=place(request, target))
 
 
 def _require_ultralytics(facts: Facts, target: Target, *, leave_out: str) -> None:
@@ -333,24 +337,11 @@ def _unused_gpu(baseline: Fingerprint | None, facts: Facts) -> tuple[str, ...]:
     )
 
 
-def _place(request: Capture, target: Target) -> str:
-    """Name the interpreter that was looked at; it is told, and not written down."""
-    if request.container:
-        return f"{target.python} in container {request.container}"
-    return f"{target.python} on {request.ssh}" if request.ssh else target.python
-
-
-def _outcome(snapshot: Snapshot, folder: Path, python: str) -> Outcome[CaptureResult]:
+def _told(snapshot: Snapshot, notes: tuple[str, ...]) -> Told:
     lock = snapshot.lock
-    result = summarize(lock, path=str(folder), digest=snapshot.digest, python=python)
-    return Outcome(
-        command="capture",
-        result=result,
-        lines=(
-            *summary_lines(result),
-            *lock_lines(lock),
-            f"{result.tag} is locked in {result.path}",
-            f"digest {result.digest}",
-        ),
-        warnings=(*lock.base.warnings, *summary_warnings(result)),
+    return Told(
+        result=summarize(lock, path="", digest=snapshot.digest, python=""),
+        lines=tuple(lock_lines(lock)),
+        of_base=lock.base.warnings,
+        notes=notes,
     )

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from snapenv.archive.reader import check_archive
 from snapenv.errors import ArchiveError, NotFoundError, SnapshotDamagedError
 from snapenv.lock.store import parse_snapshot, read_snapshot, write_snapshot
-from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
+from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL, SNAPSHOTS
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
-from snapenv.steps.source import SNAPSHOTS, Archive, LocalImage, RegistryImage, SnapshotFolder
+from snapenv.steps.source import Archive, LocalImage, RegistryImage, SnapshotFolder
 from snapenv.steps.unpack import unpacked
 
 if TYPE_CHECKING:

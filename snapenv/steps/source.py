@@ -15,7 +15,7 @@ from msgspec import Struct
 from snapenv.errors import EngineMissingError, NotFoundError
 from snapenv.lock.store import read_digest
 from snapenv.model.image import Image, ImageRef, Tag, is_kept_tag
-from snapenv.model.snapshot import SNAPSHOT_LABEL, SUMS_FILE, TAG_LABEL
+from snapenv.model.snapshot import SNAPSHOT_LABEL, SNAPSHOTS, SUMS_FILE, TAG_LABEL
 from snapenv.steps.interpreter import find_interpreter
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from snapenv.ports import Services
 
-SNAPSHOTS = "snapshots"  # where a capture without --output puts its folder
 LIVE = "live"
 _LIST = "See snapenv list, or name a repository: --repository example.com/team/env"
 _KINDS = "Name a folder that snapenv capture wrote, an archive, a tag, or an image."

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
-from snapenv.probe.probe import probe
+from snapenv.probe.probe import look, parse_facts
 from snapenv.steps.capture_request import Capture
 from snapenv.steps.interpreter import find_in_container, find_interpreter
 
@@ -27,10 +27,9 @@ __all__ = ["Capture", "capture"]
 
 _HEAD_START_S = 0.01  # of the probe: imports beside it hold the interpreter's lock
 _LATER = (
-    "snapenv.steps.locking",
+    "snapenv.steps.locked_before",
     "snapenv.report.text",
     "snapenv.report.document",
-    "rich.console",
 )
 
 
@@ -59,11 +58,17 @@ def _capture(request: Capture, services: Services) -> Outcome[CaptureResult]:
         beside = threading.Thread(target=_prepare, args=(services,), daemon=True)
         beside.start()
         hashes = None if request.container or request.ssh else services.kept("hashes")
-        facts = probe(target, hashes=hashes, rehash=request.rehash, carry=request.carry)
+        answer = look(target, hashes=hashes, rehash=request.rehash, carry=request.carry)
         beside.join()
+    from snapenv.steps.locked_before import find_lock, name_lock, write_again
+
+    name = name_lock(request, answer, services)
+    kept = None if request.rehash else find_lock(name, services)
+    if kept:
+        return write_again(kept, request, target, services)
     from snapenv.steps.locking import lock_environment
 
-    return lock_environment(request, facts, target, services)
+    return lock_environment(request, parse_facts(answer), target, services, keep_as=name)
 
 
 def _as_seen_from_here(request: Capture) -> Capture:
@@ -85,12 +90,11 @@ def _prepare(services: Services) -> None:
     with contextlib.suppress(Exception):
         for module in _LATER:
             importlib.import_module(module)
-        from snapenv.nvidia.catalogue import load_catalogue
         from snapenv.program import program_digest
 
-        load_catalogue()
         program_digest()
         services.secrets()
+        services.wheels.uv_settings("ask")
         services.uv()
 
 

@@ -5,6 +5,9 @@ In the environment of the tests with torch and ultralytics, and in an everyday o
 environment's pip, as where pip is installed in there; ``pip --python`` starts two, and takes
 longer. What is asked for: at most 0.8 of it.
 
+What no capture can do without is measured too, by programs that do nothing else: two Pythons start
+one after the other, and the second asks for the status of each file, on all processors.
+
 venv-pack, conda-pack and reprozip write what they captured as a file, and take far longer: once
 each. conda-pack takes conda environments alone, of which pip has changed nothing: it is given one
 of the tests' own packages, which hold the Python of this machine.
@@ -12,6 +15,7 @@ of the tests' own packages, which hold the Python of this machine.
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +35,38 @@ if TYPE_CHECKING:
 
 PIP = "pip freeze"
 IMPORTED = "import pandas, flask, wandb, mlflow"
+START = "import os, sys; sys.exit(os.spawnv(os.P_WAIT, sys.argv[1], sys.argv[1:]))"
+LOOK = """
+import os, site
+
+def look(folders):
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    entry.stat(follow_symlinks=False)
+                elif entry.name != "__pycache__":
+                    folders.append(entry.path)
+
+(top,) = site.getsitepackages()
+with os.scandir(top) as entries:
+    inside = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+queue, numbers = os.pipe()
+os.write(numbers, b"".join(number.to_bytes(4, "little") for number in range(len(inside))))
+os.close(numbers)
+others = []
+for _ in range(1, len(os.sched_getaffinity(0))):
+    other = os.fork()
+    if not other:
+        break
+    others.append(other)
+while number := os.read(queue, 4):
+    look([inside[int.from_bytes(number, "little")]])
+if len(others) < len(os.sched_getaffinity(0)) - 1:
+    os._exit(0)
+for other in others:
+    os.waitpid(other, 0)
+"""
 
 
 def measure(bench: Bench) -> Iterator[Table]:
@@ -108,6 +144,10 @@ def works(bench: Bench, python: str, *, bytecode: bool = True) -> list[Work]:
         "uv pip freeze": (UV, "pip", "freeze", "--python", python),
         "pip inspect": (python, pip(), "inspect"),
         "snapenv --help": (*SNAPENV, "--help"),
+        "two Pythons, and a stat of each file": (
+            *(sys.executable, "-c", START),
+            *(python, "-c", LOOK),
+        ),
     }
     return [
         Work(name=name, argv=argv, environment=environment, before=lambda: forget(snapshot))

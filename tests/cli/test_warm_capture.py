@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 
 HEAVY = (
     *(
+        "concurrent.futures",
         "docker",
         "jinja2",
         "oras",
-        "packaging.pylock",
+        "packaging",
         "requests",
-        "rich.progress",
+        "rich",
+        "statistics",
         "tomlkit",
         "zipfile",
     ),
+    *("snapenv.base.choose", "snapenv.nvidia.catalogue", "snapenv.steps.locking"),
     *("snapenv.secrets.search", "snapenv.secrets.token_forms", "snapenv.lock.wheel"),
     *("snapenv.probe.collect", "snapenv.verify.smoke_train"),
 )
@@ -76,6 +79,30 @@ def test_a_capture_of_the_same_again_imports_nothing_heavy(folder: Path) -> None
 
     assert [name for name in HEAVY if name in modules] == []
     assert digest == captured(CAPTURE, folder, name="once more")[0]
+
+
+def test_a_file_that_changed_and_its_time_set_back_makes_another_lock(folder: Path) -> None:
+    digest, _ = captured(CAPTURE, folder, name="before the change")
+    (file,) = (folder / "env").rglob("ours.py")
+    status = file.stat()
+
+    file.write_text("ANSWER = 43\n")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    changed, modules = captured(CAPTURE, folder, name="changed")
+    file.write_text("ANSWER = 42\n")
+
+    assert "snapenv.steps.locking" in modules
+    assert digest != changed
+    assert digest == captured(CAPTURE, folder, name="as before")[0]
+
+
+def test_another_index_is_asked_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captured(CAPTURE, folder, name="of one index")
+
+    monkeypatch.setenv("UV_INDEX_URL", "https://index.example.com/simple")
+    _, modules = captured(INDEX + CAPTURE, folder, name="of another")
+
+    assert "snapenv.steps.locking" in modules
 
 
 def test_what_was_kept_makes_the_very_snapshot_that_would_be_made_anew(folder: Path) -> None:

@@ -57,7 +57,7 @@ def test_what_to_look_out_for_has_a_mark_of_its_own() -> None:
             "  fix: Raise the power limit.",
         ]
     )
-    assert next(str(span.style) for span in text.spans) == "yellow"
+    assert text.pieces[0] == ("!", "yellow")
 
 
 def test_what_failed_stands_last_beside_the_verdict() -> None:

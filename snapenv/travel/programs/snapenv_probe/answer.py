@@ -36,12 +36,8 @@ def document() -> str:
     path = import_path.folders()
     place = cache.place(sys.argv[1:])
     kept = kept_answer.Kept(place and place + ".answer", path)
-    files = kept.libraries()
-    cuda = libraries.ask(files)  # they load while files are looked at
     tree = file_tree.walk(import_path.own_folders(), file_tree.root())  # before anything is read
     looked_at = _see(path, tree, kept, place)
-    if looked_at["cuda"] != files:
-        cuda = libraries.ask(looked_at["cuda"])
     names = {package["name"] for package in looked_at["environment"]["distributions"]}
     facts = {
         "schema": SCHEMA,
@@ -55,7 +51,7 @@ def document() -> str:
         "environment": {
             **looked_at["environment"],
             "interpreter": interpreter(),
-            "libraries": {name: child.answer() for name, child in cuda.items()},
+            "libraries": looked_at["versions"],
         },
         "hardware": {"system": machine.system(), **hardware.answer()},
     }
@@ -75,8 +71,11 @@ def _see(
         is_fresh = "--fresh" in sys.argv
         index = hash_index.Index(place and place + ".index", rehash=rehash, is_fresh=is_fresh)
         facts, beside = environment.inspect(path, tree, index, carry)
+        facts["versions"] = libraries.versions(facts["cuda"], {})
         index.save()
         kept.keep(facts, tree, beside)
+    else:
+        facts["versions"] = libraries.versions(facts["cuda"], facts["versions"])
     return facts
 
 

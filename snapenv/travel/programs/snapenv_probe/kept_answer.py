@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from snapenv_probe.file_status import Status
     from snapenv_probe.file_tree import Tree
 
-MAGIC = b"snapenv-answer 1\n"
+MAGIC = b"snapenv-answer 2\n"
 _VARIABLES = ("HOME", "LD_LIBRARY_PATH", "NVIDIA_PYTORCH_VERSION", "PYTHONPATH")
 _ALIKE = 2  # the last form of ``marshal`` in which equal values are equal bytes
 
@@ -46,11 +46,6 @@ class Kept:
         self._now_ns = time.time_ns() if now_ns is None else now_ns
         body = cache.read(file, MAGIC) if file else b""
         self._kept: dict[str, Any] = json.loads(body) if body else {}
-
-    def libraries(self) -> dict[str, str | None]:
-        """Return the files of CUDA's libraries as they were; it is to be seen whether they are."""
-        files: dict[str, str | None] = self._kept.get("seen", {}).get("cuda", {})
-        return files
 
     def find(self, tree: Tree) -> dict[str, Any] | None:
         """Return what was seen if it holds still; ``tree`` is of now."""

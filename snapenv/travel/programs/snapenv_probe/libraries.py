@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 _OLD, _NEW = 1000, 10000  # what the major version is multiplied by
 
 
+def versions(files: dict[str, str | None], before: dict[str, str | None]) -> dict[str, str | None]:
+    """Return the version of each library; None of one that does not load.
+
+    ``before`` are those of files which have not changed, nor has what they are linked with: these
+    are not loaded again.
+    """
+    known = {name: version for name, version in before.items() if version and files.get(name)}
+    asked = ask({name: file for name, file in files.items() if name not in known})
+    return {**known, **{name: child.answer() for name, child in asked.items()}}
+
+
 def ask(files: dict[str, str | None]) -> dict[str, Apart]:
     """Start asking; a library without a file is left to the loader."""
     return {name: Apart(_ASK[name], file) for name, file in files.items()}

@@ -19,7 +19,7 @@ import os
 import re
 import sys
 
-from snapenv_probe import conda, import_path
+from snapenv_probe import import_path
 
 MARK = b"@snapenv:"
 _SITE, _PREFIX, _ITSELF = MARK + b"site@", MARK + b"prefix@", MARK + b"@"
@@ -37,7 +37,14 @@ _AFTER = rb"(?!\.?[\w+~-]|[\x80-\xff])"
 
 def is_known(path: str) -> bool:
     """Return whether a file, by its path from site-packages, is of a form that is translated."""
-    return _KNOWN.fullmatch(path) is not None or path in conda.texts()
+    return _KNOWN.fullmatch(path) is not None or path in _of_conda()
+
+
+@functools.lru_cache(maxsize=None)
+def _of_conda() -> frozenset[str]:
+    from snapenv_probe import conda  # imported late: a look that finds nothing changed needs none
+
+    return conda.texts()
 
 
 def take_out(content: bytes) -> bytes:
@@ -75,8 +82,8 @@ def _forms(folder: str) -> set[bytes]:
 
 
 def _sites() -> list[str]:
-    written = [folder for folder in sys.path if os.path.realpath(folder) in _own()]
-    return [*written, *_own()]
+    own = _own()
+    return [*(folder for folder in sys.path if os.path.realpath(folder) in own), *own]
 
 
 def _own() -> list[str]:
