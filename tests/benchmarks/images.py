@@ -320,7 +320,7 @@ def archives(world: World) -> Iterator[Table]:
         _packed("the layers over the base as tars, zstd -3 -T0", layers, folder),
         _exported("snapenv export --delta", world, folder, "--delta"),
     ]
-    costs = by_turns(works, rounds=world.bench.rounds(3), warm=False)
+    costs = by_turns(works, rounds=world.bench.rounds(2), warm=False)
     rows = {name: make_row(name, found) for name, found in costs.items()}
     yield Table(
         title="An image as a file, and its size",
