@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 from snapenv.errors import EngineMissingError, NotFoundError
-from snapenv.lock.store import read_digest
 from snapenv.model.image import Image, ImageRef, Tag, is_kept_tag
 from snapenv.model.snapshot import SNAPSHOT_LABEL, SNAPSHOTS, SUMS_FILE, TAG_LABEL
 from snapenv.steps.interpreter import find_interpreter
@@ -158,6 +157,8 @@ def _find_folder(ref: ImageRef, text: str) -> Path | None:
     """Return the snapshot among ``snapshots`` of a name, or of a digest."""
     if ref.digest is None:
         return Path(SNAPSHOTS, text) if _is_snapshot(text) else None
+    from snapenv.lock.store import read_digest  # a run need not wait for what reads locks
+
     folders = (Path(SNAPSHOTS, name) for name in _snapshots())
     return next((folder for folder in folders if read_digest(folder) == ref.digest), None)
 
