@@ -61,8 +61,8 @@ def _mix(folder: Path, injector: Injector, *, seed: int) -> bool:
     with with_engine(folder) as room:
         usual = {case.name: do_undisturbed(room, case, injector) for case in cases}
         wrong = mixed_crowd(room, cases, usual)
+        sys.stdout.write(f"at once: {', '.join(case.name for case in cases)}\n")
     sys.stdout.writelines(f"{AT_ONCE} different at once, seed {seed}: {one}\n" for one in wrong)
-    sys.stdout.write(f"at once: {', '.join(case.name for case in cases)}\n")
     return bool(wrong)
 
 

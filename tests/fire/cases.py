@@ -53,7 +53,7 @@ class Case:
     in_pieces: bool = False  # one file after another is put there; the next command undoes half
     before: Callable[[Room], Mapping[str, str]] = _nothing  # for each attempt; what words stand for
     once: bool = False  # done again, it finds nothing more to do
-    may_say_other: bool = False  # done again, it says that it was done already
+    may_say_other: bool = False  # done again, that it was done already; or that its engine is away
     lives_on: bool = False  # what it starts outlives it
 
     def said(self, stand_for: Mapping[str, str]) -> tuple[str, ...]:

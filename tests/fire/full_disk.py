@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from tests.fire.attempts import Undisturbed
     from tests.fire.cases import Case
-    from tests.fire.room import Room
+    from tests.fire.look import Tree
+    from tests.fire.room import Done, Room
 
 _MADE = "made"  # what cases call what they make
 _SMALL = "small"  # a folder of that disk, for what is made
@@ -33,53 +34,40 @@ def few_inodes(
     again it does what it does.
     """
     size = len(below(usual.after, _MADE)) + 3
+    whole = _on_disk(room, case, _SMALL, _ENOUGH)[0]
     for number in range(times):
-        place = _PLACES[number % len(_PLACES)] if number else _SMALL
+        place = _PLACES[number % len(_PLACES)]
         free = chance.randrange(size if place == _SMALL else 12)
-        yield f"{free} inodes in {place}", _with_inodes(room, case, usual, place, free)
+        yield f"{free} inodes in {place}", _wrong(room, case, place, free, whole)
 
 
-def _with_inodes(room: Room, case: Case, usual: Undisturbed, place: str, free: int) -> list[str]:
+def _wrong(room: Room, case: Case, place: str, free: int, whole: Tree) -> list[str]:
+    after, done, next_after, again = _on_disk(room, case, place, free)
+    wrong = [f"next: {one}" for one in differences(whole, next_after)]
+    if again.code not in {0, 1}:
+        wrong.append(f"next: exit code {again.code}: {again.stderr[-400:]}")
+    if done.code == again.code:
+        return [*differences(whole, after), *wrong]
+    if done.code in {0, 1, _BUG} or done.code < 0 or "error:" not in done.stderr:
+        wrong.append(f"exit code {done.code}: {done.stderr[-400:]}")
+    left = {path for path in after if path.startswith(f"{_SMALL}/")}
+    return [*wrong, *(f"{path} is left" for path in sorted(left))]
+
+
+def _on_disk(room: Room, case: Case, place: str, free: int) -> tuple[Tree, Done, Tree, Done]:
+    """Run a command with so few inodes, and with many if it has not ended well; return both."""
     room.renew()
     words = case.said({**room.stand_for, **case.before(room), _MADE: f"{_SMALL}/{_MADE}"})
-    small = room.work / _SMALL
-    small.mkdir()
-    before = {**tree(room.work)}
+    (room.work / _SMALL).mkdir()
     with _small_disk(room.work / place, free) as disk:
         done = room.run(*words)
-        wrong = _wrong(before, small, room, case, usual, ended_well=done.code == usual.done.code)
-        if done.code != usual.done.code and (
-            done.code in {0, 1, _BUG} or done.code < 0 or "error:" not in done.stderr
-        ):
-            wrong.append(f"exit code {done.code}: {done.stderr[-400:]}")
-        if done.code == usual.done.code:
-            return wrong
+        after = tree(room.work)
+        if done.code in {0, 1}:
+            return after, done, after, done
         options = f"remount,nr_inodes={_ENOUGH}"
         subprocess.run(("mount", "-o", options, str(disk)), check=True)
         again = room.run(*words)
-        if again.code != usual.done.code:
-            return [*wrong, f"next: exit code {again.code}: {again.stderr[-400:]}"]
-        after = _wrong(before, small, room, case, usual, ended_well=True)
-        return [*wrong, *(f"next: {one}" for one in after)]
-
-
-def _wrong(  # noqa: PLR0913 - all but three by name
-    before: dict[str, str],
-    small: Path,
-    room: Room,
-    case: Case,
-    usual: Undisturbed,
-    *,
-    ended_well: bool,
-) -> list[str]:
-    """Compare what is there with what was, or with what the command makes."""
-    expected = dict(before)
-    for path, entry in usual.after.items() if ended_well else ():
-        if path.startswith(_MADE):
-            expected[f"{small.name}/{path}"] = entry
-        elif any(path == place or path.startswith(f"{place}/") for place in case.changes):
-            expected[path] = entry
-    return differences(expected, tree(room.work))
+        return after, done, tree(room.work), again
 
 
 @contextmanager

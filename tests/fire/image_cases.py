@@ -110,7 +110,11 @@ WITH_IMAGE = (
     ),
     Case(name="doctor of a registry", words=("doctor", SERVED)),
     Case(name="diff of images", words=("diff", REAL, OTHER)),
-    Case(name="list --remote", words=("list", "--remote", "REGISTRY/fire/real")),
+    Case(
+        name="list --remote",
+        words=("list", "--remote", "REGISTRY/fire/real"),
+        may_say_other=True,
+    ),
     Case(
         name="update on a base",
         words=("update", "snapshot", "--no-smoke", "--upgrade", "click==8.1.8", "-o", "made"),

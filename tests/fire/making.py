@@ -142,6 +142,7 @@ def with_engine(folder: Path) -> Iterator[Room]:
         room.engine = engine
         room.keep()
         yield room
+        engine.renew(room.engine_kept)  # no container keeps the images
 
 
 @contextmanager

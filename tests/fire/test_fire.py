@@ -26,7 +26,7 @@ FULL = [case for case in LOCAL if not any(name in " ".join(case.words) for name 
 TIMES = 4  # of each kind, where everything is tried
 SAMPLE: dict[str, tuple[Kind, ...]] = {
     "export": ("power", "disk"),
-    "import": ("kill",),
+    "import": ("kill", "inodes"),
     "render --force": ("kill", "power"),
 }
 
