@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
@@ -40,19 +38,6 @@ def read_chunks(content: Content) -> Iterator[bytes]:
     with _readable(content), content.open("rb", buffering=0) as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
-
-
-def open_plain(path: Path) -> BinaryIO:
-    """Open a plain file to read where somebody else may have put a pipe, which would never answer.
-
-    Raises:
-        OSError: It is not there, is no plain file, or cannot be read.
-    """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(errno.EINVAL, "it is no plain file", str(path))
-    return os.fdopen(handle, "rb")
 
 
 class Writable(Protocol):

@@ -16,12 +16,12 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from snapenv.content import open_plain
 from snapenv.errors import NotFoundError, WriteError
 from snapenv.json_text import read_json
 from snapenv.model.launch import RUN_ID, RunEnd, RunRecord, StoppedBy
 from snapenv.ownership.leftovers import remove
 from snapenv.ownership.staging import replace_file
+from snapenv.places import open_plain
 from snapenv.sizes import utc_text
 
 RESUMED = Path("snapenv", "resumed.json")  # of a training's folder

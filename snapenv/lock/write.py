@@ -33,8 +33,7 @@ def write_files(files: Mapping[str, Content], folder: Path, *, scratch: Path | N
         SnapshotDamagedError: A carried file is gone or cannot be read; nothing is left behind.
         WriteError: The disk is full or the place cannot be written; nothing is left behind.
     """
-    with staged(folder) as temporary:
-        temporary.mkdir(mode=0o700)
+    with staged(folder, folder=0o700) as temporary:
         for name, content in files.items():
             (temporary / name).parent.mkdir(exist_ok=True)
             _write(temporary / name, content, scratch)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from snapenv.durable import sync_paths
 from snapenv.errors import PlaceTakenError
 from snapenv.ownership.leftovers import note_file, note_path, note_whole, remove
 from snapenv.ownership.staging import cannot_write, make_parents
+from snapenv.places import open_plain, pinned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,31 +52,43 @@ def write_files(folder: Path, files: Mapping[str, bytes], *, executable: Sequenc
         WriteError: A file cannot be written.
     """
     with contextlib.ExitStack() as always, contextlib.ExitStack() as undo:
+        writing, staged = folder, dict[str, Path]()
         try:
-            staged = {
-                name: _stage(folder / name, content, undo, executable=name in executable)
-                for name, content in files.items()
-            }
+            for name, content in files.items():
+                writing, is_program = folder / name, name in executable
+                staged[name] = _stage(writing, content, undo, always, executable=is_program)
             sync_paths(staged.values())
             for name, temporary in staged.items():
+                writing = folder / name
                 _replace(temporary, folder / name, files[name], undo, always)
             sync_paths({(folder / name).parent for name in staged})
             note_whole(folder)
         except OSError as error:
-            raise cannot_write(Path(error.filename or folder), error) from error
+            raise cannot_write(writing, error) from error
         undo.pop_all()
 
 
-def _stage(path: Path, content: bytes, undo: contextlib.ExitStack, *, executable: bool) -> Path:
-    """Write a file beside its place, under a name that nothing else has."""
+def _stage(
+    path: Path,
+    content: bytes,
+    undo: contextlib.ExitStack,
+    always: contextlib.ExitStack,
+    *,
+    executable: bool,
+) -> Path:
+    """Write a file beside its place, under a name that nothing else has; hold the folder."""
     for parent in make_parents(path):
         undo.callback(_remove_empty, parent)
-    temporary = _beside(path)
-    note_path(temporary)
+    above = always.enter_context(pinned(path.parent))
+    hidden = _hidden(path)
+    note_path(path.with_name(hidden))
+    temporary = above / hidden
     undo.callback(remove, temporary)
-    temporary.write_bytes(content)
-    if executable:
-        temporary.chmod(temporary.stat().st_mode | 0o111)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        if executable:
+            os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode | 0o111)
     return temporary
 
 
@@ -86,21 +100,36 @@ def _replace(
     always: contextlib.ExitStack,
 ) -> None:
     """Move a file to its place; undone, what was there before is there again."""
-    before = _beside(path) if path.exists() else None
-    if before:
-        note_path(before)
+    place, hidden = temporary.with_name(path.name), None
+    if place.exists():
+        hidden = _hidden(path)
+        before = place.with_name(hidden)
+        note_path(path.with_name(hidden))
         always.callback(remove, before)
-        shutil.copy2(path, before)
+        _copy(place, before)
         sync_paths([before])
-        undo.callback(before.replace, path)
+        undo.callback(before.replace, place)
     else:
-        undo.callback(remove, path)
-    note_file(path, hashlib.sha256(content).hexdigest(), before=before)
-    temporary.replace(path)
+        undo.callback(remove, place)
+    digest = hashlib.sha256(content).hexdigest()
+    note_file(path, digest, before=path.with_name(hidden) if hidden else None)
+    temporary.replace(place)
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name[:40]}-{uuid.uuid4().hex[:12]}")
+def _copy(source: Path, to: Path) -> None:
+    """Copy a plain file with its mode and times to a free place."""
+    with open_plain(source) as file:
+        status = os.fstat(file.fileno())
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(to, flags, 0o600), "wb") as copy:
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            os.fchmod(copy.fileno(), stat.S_IMODE(status.st_mode))
+            os.utime(copy.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _hidden(path: Path) -> str:
+    return f".{path.name[:40]}-{uuid.uuid4().hex[:12]}"
 
 
 def _remove_empty(folder: Path) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.errors import WriteError
 from snapenv.ownership.lock_file import HeldError, LockFile
+from snapenv.places import open_plain, open_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -192,8 +193,9 @@ def _take_away_files(entries: Sequence[Entry]) -> None:
 
 def _put_back(path: Path, sha256: str, before: str) -> None:
     with contextlib.suppress(OSError):
-        if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            return
+        with open_plain(path, follow=False) as file:
+            if hashlib.sha256(file.read()).hexdigest() != sha256:
+                return
         if before == _NOTHING:
             path.unlink()
         else:
@@ -209,7 +211,7 @@ def remove(path: Path) -> None:
     """Remove a file, a link or a folder, if it is there; what resists stays."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-        if path.exists():
+        if os.path.lexists(path):
             _make_writable(path)
             shutil.rmtree(path, ignore_errors=True)
         return
@@ -218,14 +220,24 @@ def remove(path: Path) -> None:
 
 
 def _make_writable(top: Path) -> None:
-    """Return back the right to write to folders, which a program may have taken from its own."""
-    with contextlib.suppress(OSError):
-        top.chmod(0o700)
-        for folder, below, _ in os.walk(top):
-            for name in below:
-                place = Path(folder, name)
-                if not place.is_symlink():
-                    place.chmod(0o700)
+    """Return back the right to write to folders, which a program may have taken from its own.
+
+    A link in the place of one leads nowhere: each is opened from the one above, and changed open.
+    """
+    with contextlib.suppress(OSError, RecursionError):
+        _make_all_writable(open_writable(top))
+
+
+def _make_all_writable(folder: int) -> None:
+    """Do so below an open folder, and close it."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for name in names:
+            with contextlib.suppress(OSError):
+                _make_all_writable(open_writable(name, above=folder))
+    finally:
+        os.close(folder)
 
 
 def _entries(text: str) -> Iterator[list[str]]:

@@ -6,11 +6,14 @@ Source: https://man7.org/linux/man-pages/man2/flock.2.html
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from snapenv.durable import sync_handle
+from snapenv.places import pinned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,10 +44,12 @@ class LockFile:
             HeldError: Another process holds it.
             OSError: The file is not there (without ``create``), or cannot be made or opened.
         """
-        flags = os.O_RDWR | (os.O_CREAT if create else 0) | os.O_NOFOLLOW
+        flags = os.O_RDWR | (os.O_CREAT if create else 0) | os.O_NOFOLLOW | os.O_NONBLOCK
         while True:
-            handle = os.open(path, flags, _MODE)
+            with pinned(path.parent) as above:
+                handle = os.open(above / path.name, flags, _MODE)
             try:
+                _refuse_foreign(handle, path)
                 _lock(handle)
                 if _is_at(handle, path):  # its last holder may have removed it meanwhile
                     return cls(path, handle)
@@ -79,13 +84,24 @@ class LockFile:
 
     def remove(self) -> None:
         """Take the file away, and end the lock."""
-        with contextlib.suppress(OSError):
-            self._path.unlink()
+        with contextlib.suppress(OSError), pinned(self._path.parent) as above:
+            (above / self._path.name).unlink()
         self.release()
 
     def release(self) -> None:
         """End the lock; the file stays."""
         os.close(self._handle)
+
+
+def _refuse_foreign(handle: int, path: Path) -> None:
+    """Check that a file is not something else, which has another name too: it will be changed.
+
+    Raises:
+        OSError: It is.
+    """
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise OSError(errno.EEXIST, "what is there is no lock file", str(path))
 
 
 def _lock(handle: int) -> None:

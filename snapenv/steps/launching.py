@@ -59,6 +59,7 @@ from snapenv.model.launch import (
     RunState,
 )
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, SUMS_FILE
+from snapenv.places import give_folder
 from snapenv.ports import Runs
 from snapenv.steps.declaring import counted_user, declared_in, login_name
 from snapenv.steps.limiting import choose_limits
@@ -358,7 +359,7 @@ def _make_results(prepared: Prepared, results: Path) -> list[Path]:
     try:
         results.mkdir(parents=True, exist_ok=True)
         if missing and launch.user and os.geteuid() == 0:
-            os.chown(results, launch.user.uid, launch.user.gid)
+            give_folder(results, launch.user.uid, launch.user.gid)
     except OSError as error:
         raise _unwritable(results, error.strerror) from error
     return missing

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.ownership.staging import replace_file
+from snapenv.places import open_plain
 from snapenv.usage.textfile import textfile
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from snapenv.model.sampling import GpuReading
     from snapenv.model.usage import EpochRow, RunGpu, UsageRun
 
+_MOST_BYTES = 1 << 20
 _MODE = 0o644  # others read them, who run as users of their own
 
 
@@ -71,7 +73,7 @@ def _files(folder: Path) -> Sequence[Path]:
 def _write_jobs(path: Path, more: Iterable[str], less: Iterable[str]) -> None:
     """Change the jobs of a GPU, one a line; those of others stay, and a file without any goes."""
     with contextlib.suppress(OSError):
-        before = path.read_text().split() if path.exists() else []
+        before = _jobs(path)
         jobs = [job for job in dict.fromkeys((*before, *more)) if job not in less]
         if jobs and jobs != before:
             _write(path, "".join(f"{job}\n" for job in jobs))
@@ -79,7 +81,19 @@ def _write_jobs(path: Path, more: Iterable[str], less: Iterable[str]) -> None:
             path.unlink()
 
 
+def _jobs(path: Path) -> list[str]:
+    """Read the jobs of a GPU; a link of anybody, or a pipe, has none.
+
+    Raises:
+        OSError: It is there and cannot be read.
+    """
+    try:
+        with open_plain(path, follow=False) as file:
+            return file.read(_MOST_BYTES).decode(errors="replace").split()
+    except FileNotFoundError:
+        return []
+
+
 def _write(path: Path, text: str) -> None:
     with contextlib.suppress(OSError):
-        replace_file(path, text.encode(), mode=_MODE)
-        path.chmod(_MODE)  # whatever the user's umask takes away
+        replace_file(path, text.encode(), mode=_MODE, masked=False)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from snapenv.content import open_plain
 from snapenv.launch.records import RESUMED, read_resumed
 from snapenv.model.launch import Limits, RunRecord, StoppedBy
 from snapenv.model.sampling import Moment
 from snapenv.model.usage import HOUR_MS, EpochRow, Training, UsageEvent, UsageRun
+from snapenv.places import open_plain
 from snapenv.ports import Services
 from snapenv.report.amounts import money
 from snapenv.steps.resuming import find_training

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,9 +78,10 @@ class MachineSensors:
 def wake(path: Path) -> None:
     """Wake the process that waits at this pipe, if there is one."""
     with contextlib.suppress(OSError):  # nobody reads, or it is not there
-        handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         try:
-            os.write(handle, b"\n")
+            if stat.S_ISFIFO(os.fstat(handle).st_mode):
+                os.write(handle, b"\n")
         finally:
             os.close(handle)
 

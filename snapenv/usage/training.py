@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from msgspec.structs import replace
 
-from snapenv.content import open_plain
 from snapenv.model.usage import Training
+from snapenv.places import open_plain
 from snapenv.usage.stop_rule import Plan
 from snapenv.zips import DAMAGED, open_bounded, read_member
 

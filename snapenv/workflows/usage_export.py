@@ -58,8 +58,7 @@ def export_usage(reader: Reader, output: Path, services: Services) -> Outcome[Us
         WriteError: It cannot be written.
     """
     path = ledger_path(services.state, os.environ) if services.state else output / _LEDGER
-    with open_ledger(path, read_only=True) as ledger, staged(output) as folder:
-        folder.mkdir(parents=True)
+    with open_ledger(path, read_only=True) as ledger, staged(output, folder=0o777) as folder:
         if reader.member is not None:
             rows = _write_member(reader.member, ledger, folder)
         else:

@@ -74,7 +74,7 @@ def test_where_the_last_cannot_be_written_all_is_as_it_was(tmp_path: Path) -> No
         write_files(tmp_path, FILES, executable=[])
 
     assert str(caught.value).replace(str(tmp_path), "TMP") == wording(
-        "cannot write TMP/c: Is a directory"
+        "cannot write TMP/c: it is no plain file"
     )
     assert found(tmp_path) == {"a.yaml": b"old a", "c": b""}
 

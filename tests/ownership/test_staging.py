@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,10 +13,7 @@ from snapenv.errors import PlaceTakenError, SnapenvError, WriteError
 from snapenv.ownership.leftovers import take_away_leftovers
 from snapenv.ownership.staging import refuse_unwritable, staged
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-MAKE: dict[str, Callable[[Path], None]] = {"file": Path.touch, "folder": Path.mkdir}
+MAKE: dict[str, int | None] = {"file": None, "folder": 0o755}
 
 KILLED = """
 import os, pathlib, signal, sys
@@ -34,8 +30,8 @@ with ledger(pathlib.Path(sys.argv[1]), lambda *_: True):
 def test_what_was_made_is_in_its_place_and_nothing_beside_it(
     tmp_path: Path, kind: str, name: str
 ) -> None:
-    with staged(tmp_path / name) as temporary:
-        MAKE[kind](temporary)
+    with staged(tmp_path / name, folder=MAKE[kind]) as temporary:
+        assert temporary.exists()
         assert not (tmp_path / name).exists()
 
     assert (tmp_path / name).exists()
@@ -52,8 +48,8 @@ def test_what_comes_to_stand_there_meanwhile_is_not_replaced(
         place.write_text("mine")
 
     def run() -> None:
-        with staged(place) as temporary:
-            MAKE[kind](temporary)
+        with staged(place, folder=MAKE[kind]) as temporary:
+            assert temporary.exists()
             place.write_text("mine")
 
     with pytest.raises(PlaceTakenError):
@@ -66,8 +62,8 @@ def test_what_comes_to_stand_there_meanwhile_is_not_replaced(
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_what_fails_leaves_nothing(tmp_path: Path, kind: str, error: BaseException) -> None:
     def run() -> None:
-        with staged(tmp_path / "one") as temporary:
-            MAKE[kind](temporary)
+        with staged(tmp_path / "one", folder=MAKE[kind]) as temporary:
+            assert temporary.exists()
             raise error
 
     with pytest.raises((WriteError, KeyboardInterrupt)):
@@ -115,8 +111,8 @@ def test_the_disk_has_what_is_put_in_its_place(
     synced = set[int]()
     monkeypatch.setattr(os, "fsync", lambda handle: synced.add(os.fstat(handle).st_ino))
 
-    with staged(tmp_path / "one") as temporary:
-        (temporary / "below").mkdir(parents=True)
+    with staged(tmp_path / "one", folder=0o755) as temporary:
+        (temporary / "below").mkdir()
         (temporary / "below" / "file").write_text("made")
 
     made = (tmp_path, tmp_path / "one", *(tmp_path / "one").rglob("*"))
@@ -134,7 +130,7 @@ def test_what_the_disk_does_not_take_is_not_put_in_its_place(
 
     def run() -> None:
         with staged(tmp_path / "one") as temporary:
-            temporary.touch()
+            assert temporary.exists()
 
     with pytest.raises(WriteError, match="one: Input/output error"):
         run()

@@ -145,6 +145,30 @@ def record(folder: Path) -> RunRecord:
     return sample_run_record(RUN.run, textfile=str(folder), job_mapping=str(folder))
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_others_put_among_the_files_is_not_read_and_gets_no_other_mode(
+    tmp_path: Path, kind: str
+) -> None:
+    """Whoever may write in the folder may put links there, or a pipe that nobody writes to."""
+    (tmp_path / "textfiles").mkdir()
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret")
+    secret.chmod(0o600)
+    for name in ("0", "1"):
+        if kind == "link":
+            (tmp_path / "textfiles" / name).symlink_to(secret)
+        else:
+            os.mkfifo(tmp_path / "textfiles" / name)
+    published = record(tmp_path / "textfiles")
+
+    publish(published, RUN, ROWS, READINGS, None)
+    retract(published, RUN)
+
+    written = [path for path in (tmp_path / "textfiles").iterdir() if path.is_file()]
+    assert "s3cret" not in "".join(path.read_text() for path in written if not path.is_symlink())
+    assert (secret.read_text(), secret.stat().st_mode & 0o777) == ("s3cret", 0o600)
+
+
 @pytest.fixture
 def exported(tmp_path: Path) -> Iterator[str]:
     """Return the address of a node_exporter that reads the files of a folder."""
