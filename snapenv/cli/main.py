@@ -16,7 +16,14 @@ from snapenv import __version__
 from snapenv.cli.app import App, without_secrets
 from snapenv.cli.group import LazyGroup, typed_command
 from snapenv.cli.options import json_option
-from snapenv.cli.streams import answering, cannot_answer, echo, print_stderr, warn
+from snapenv.cli.streams import (
+    answering,
+    cannot_answer,
+    echo,
+    print_stderr,
+    take_every_sign,
+    warn,
+)
 from snapenv.errors import (
     HangupError,
     InterruptionError,
@@ -107,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     own = words[: words.index("--")] if "--" in words else words
+    take_every_sign()
     app = App(json=_answers_json(own) and ("--json" in own or _is_set("SNAPENV_JSON")))
     try:
         with interruptible():

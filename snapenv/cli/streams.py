@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, TextIO
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _WORDS = str.maketrans({"✓": "ok", "✗": "no", "→": "->", "…": "...", "·": "-"})
 _NOT_SHOWN = dict.fromkeys((7, 8, 11, 12, 13))  # bell, backspace and the like, as Rich does it
 _TAKEN_FOR_TERMINAL = ("FORCE_COLOR", "TTY_COMPATIBLE")  # variables; see rich.console
+_INSTEAD = "snapenv"
 _GONE = (errno.EPIPE, errno.EIO, errno.ESHUTDOWN)  # nobody reads any more
 
 
@@ -53,13 +56,34 @@ def cannot_answer(error: OSError) -> WriteError:
 
 
 def echo(text: str) -> None:
-    """Print a JSON document on stdout, in signs that it has."""
+    """Print a JSON document on stdout: UTF-8, whatever its other letters are of."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
+    if codecs.lookup(encoding).name != "utf-8" or not _is_encodable(text):
         text = "".join(map(_escaped, text))
     click.echo(text)
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def take_every_sign() -> None:
+    """Let stdout take signs that it has not: it gets a word instead."""
+    codecs.register_error(_INSTEAD, _instead)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors=_INSTEAD)
+
+
+def _instead(error: UnicodeError) -> tuple[str, int]:
+    """Return what is written in the place of signs, and where to go on."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_WORDS)
+    return text.encode("ascii", "backslashreplace").decode(), error.end
 
 
 def warn(text: str) -> None:

@@ -172,3 +172,11 @@ def test_a_repository_of_large_letters_is_said_to_be_so(folder: Path) -> None:
 
     assert done.returncode == 2
     assert b"a repository is in lower case, as in example.com/team/env" in done.stderr
+
+
+def test_a_help_has_words_in_the_place_of_signs_that_stdout_has_not(folder: Path) -> None:
+    """As in a locale of Western Europe that is not of UTF-8."""
+    done = run(folder, "capture", "--help", variables={"PYTHONIOENCODING": "iso-8859-9"})
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"..." in done.stdout
