@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -48,4 +48,17 @@ def error_json(error: SnapenvError, *, command: str) -> str:
 
 
 def _encode(document: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    try:
+        encoded = msgspec.json.encode(document)
+    except UnicodeEncodeError:  # a name of bytes that are no text, which JSON cannot have
+        encoded = msgspec.json.encode(_shown(msgspec.to_builtins(document)))
+    return msgspec.json.format(encoded, indent=2).decode()
+
+
+def _shown(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Write bytes that are no text as text output does."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_shown(key): _shown(below) for key, below in value.items()}
+    return [_shown(below) for below in value] if isinstance(value, list | tuple) else value

@@ -125,7 +125,7 @@ def test_a_full_disk_takes_none_of_the_files(project: Path, full_disk: Path) -> 
     error = Command().error("write", *words, "-o", str(full_disk))
 
     assert steady(error) == wording("""\
-error: cannot write TMP/full: No space left on device
+error: cannot write TMP/full/compose.yaml: No space left on device
 hint: Free some space or choose another place with -o; nothing was left behind.
 """)
     assert written(full_disk) == ["filler"]

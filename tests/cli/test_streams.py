@@ -180,3 +180,11 @@ def test_a_help_has_words_in_the_place_of_signs_that_stdout_has_not(folder: Path
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"..." in done.stdout
+
+
+def test_json_tells_a_name_that_is_no_text(folder: Path) -> None:
+    done = run(folder, "--json", "show", os.fsdecode(b"./\xff"))
+
+    assert done.returncode == EXIT_CODES["not-found"]
+    assert "./\\udcff" in json.loads(done.stdout)["error"]["message"]
+    assert done.stderr == b"" or b"Traceback" not in done.stderr
