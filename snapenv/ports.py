@@ -203,6 +203,20 @@ class Engine(Protocol):
         """
         ...
 
+    def read_files(
+        self, image: Image, path: str
+    ) -> Iterator[tuple[str, Iterator[bytes] | None]] | None:
+        """Yield all but folders below a folder of an image, without running anything.
+
+        By its path from there: of a plain file its bytes, which are to be read before the next is
+        asked for, of all else None. An engine that gives no files of an image returns None.
+
+        Raises:
+            NotFoundError: The image has no such folder.
+            EngineError: The engine failed.
+        """
+        ...
+
     def read_leaving(
         self, image: Image, *, base: Image
     ) -> Iterator[tuple[Location, Iterator[bytes]]]:

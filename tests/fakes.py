@@ -245,6 +245,12 @@ class FakeEngine:
             raise NotFoundError(f"image {image.id[:19]} has no folder {path}", hint="Look.")
         return found
 
+    def read_files(
+        self, image: Image, path: str
+    ) -> Iterator[tuple[str, Iterator[bytes] | None]] | None:
+        files = self.folders.get((image.id, path))
+        return ((name, iter([content])) for name, content in files.items()) if files else None
+
     def read_leaving(
         self, image: Image, *, base: Image
     ) -> Iterator[tuple[Location, Iterator[bytes]]]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 _ROOT = Path(__file__).parents[1]
 _NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (_ROOT / "SECURITY.md").read_text("utf-8"))
+_PROMISED = (_ROOT / "SECURITY.md").read_text("utf-8").partition("## What is promised")[2]
 _ROWS = [
     line
-    for line in (_ROOT / "SECURITY.md")
-    .read_text("utf-8")
-    .partition("## What is promised")[2]
-    .splitlines()
-    if line.startswith("| ") and not line.startswith(("| promise", "| ---"))
+    for line, following in pairwise(_PROMISED.splitlines())
+    if line.startswith("| ") and not line.startswith("| ---") and not following.startswith("| ---")
 ]
 
 

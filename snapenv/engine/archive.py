@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from snapenv.engine.docker_save import read_chunks
 from snapenv.errors import EngineError, NotFoundError
-from snapenv.tars import DAMAGED, open_stream
+from snapenv.tars import DAMAGED, is_plain, open_stream
 
 if TYPE_CHECKING:
     import tarfile
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 MAX_FILES = 64
 MAX_FILE_BYTES = 16 * 1024 * 1024
+_BLOCK_BYTES = 64 << 10  # tarfile copies what is left of one at each small read
+_MAX_WALKED = 2_000_000
 _MAX_MEMBERS = 4096  # of an archive, with what is left out of it
 
 
@@ -27,6 +30,31 @@ def unpack_folder(chunks: Iterable[bytes], *, where: str) -> Mapping[str, bytes]
     try:
         with open_stream(_Reader(chunks)) as archive:
             return _read_members(archive, where)
+    except DAMAGED as error:
+        raise _refused(f"{where} arrives incomplete: {error}") from error
+
+
+def walk_folder(
+    chunks: Iterable[bytes], *, where: str
+) -> Iterator[tuple[str, Iterator[bytes] | None]]:
+    """Yield all but folders below the one folder of a tar, by its path from there.
+
+    Of a plain file, its bytes, which are to be read before the next is asked for; of all else None.
+
+    Raises:
+        EngineError: It is no tar, breaks off, or holds too many files.
+    """
+    try:
+        with open_stream(_Reader(chunks), block_bytes=_BLOCK_BYTES) as archive:
+            for number, member in enumerate(archive):
+                _, _, path = member.name.partition("/")
+                if number >= _MAX_WALKED:
+                    raise _refused(f"{where} holds more than {_MAX_WALKED:,} files")
+                archive.members.clear()  # type: ignore[attr-defined]  # which tarfile keeps
+                if member.isdir():
+                    continue
+                content = archive.extractfile(member) if is_plain(member) else None
+                yield path, read_chunks(content) if content else None
     except DAMAGED as error:
         raise _refused(f"{where} arrives incomplete: {error}") from error
 

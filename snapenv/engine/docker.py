@@ -27,7 +27,7 @@ from snapenv.engine.answers import (
     ListedImage,
     read_answer,
 )
-from snapenv.engine.archive import unpack_folder
+from snapenv.engine.archive import unpack_folder, walk_folder
 from snapenv.engine.connection import QUESTION_S, connect
 from snapenv.engine.containers import ContainerTarget, ImageTarget
 from snapenv.engine.describe import describe
@@ -94,7 +94,8 @@ _HINT_LINES = 30
 _STEP_LENGTH = 80
 _EXIT_CODE = re.compile(r"exit code: ([0-9]+)")
 _UNNAMED = "<none>:<none>"
-_CHUNK_BYTES = 64 * 1024
+_CHUNK_BYTES = 256 * 1024
+_UNPACKED = {"Accept-Encoding": "identity"}  # else an engine packs what it sends to this machine
 
 
 def has_buildkit(ping: Mapping[str, str]) -> bool:
@@ -300,6 +301,24 @@ class DockerEngine:
 
     def read_folder(self, image: Image, path: str) -> Mapping[str, bytes]:
         """Read the plain files directly in a folder, from a container that never starts."""
+        with self._archived(image, path) as chunks:
+            return unpack_folder(chunks, where=path)
+
+    def read_files(self, image: Image, path: str) -> Iterator[tuple[str, Iterator[bytes] | None]]:
+        """Yield all that lies below a folder, as ``ports.Engine`` says."""
+        with self._archived(image, path) as chunks:
+            yield from walk_folder(chunks, where=path)
+
+    @contextlib.contextmanager
+    def _archived(self, image: Image, path: str) -> Iterator[Iterator[bytes]]:
+        """Yield a folder of a container that never starts, as a tar.
+
+        docker-py's own get_archive cannot be left before its end, and until then the engine
+        would not remove the container.
+
+        Raises:
+            NotFoundError: There is no such folder.
+        """
         client = self.client
         with engine_errors():
             name = f"snapenv-read-{uuid.uuid4().hex[:12]}"
@@ -307,7 +326,15 @@ class DockerEngine:
                 client.create_container(
                     image.id, ["/none"], name=name, labels=own_label(), use_config_proxy=False
                 )
-                return self._read_archive(name, path)
+                with client.get(
+                    self._url(f"containers/{name}/archive"),
+                    params={"path": path},
+                    headers=_UNPACKED,
+                    timeout=client.timeout,
+                    stream=True,
+                ) as response:
+                    refuse_failed(response)
+                    yield response.iter_content(_CHUNK_BYTES)
             except NotFound as error:
                 raise NotFoundError(
                     f"image {image.id[:19]} has no folder {path}",
@@ -478,25 +505,6 @@ class DockerEngine:
         ) as response:
             refuse_failed(response)
             yield from parse_messages(response.iter_lines())
-
-    def _read_archive(self, container: str, path: str) -> Mapping[str, bytes]:
-        """Read a folder of a container.
-
-        docker-py's own get_archive cannot be left before its end, and until then the engine
-        would not remove the container.
-
-        Raises:
-            docker.errors.NotFound: There is no such folder.
-        """
-        client = self.client
-        with client.get(
-            self._url(f"containers/{container}/archive"),
-            params={"path": path},
-            timeout=client.timeout,
-            stream=True,
-        ) as response:
-            refuse_failed(response)
-            return unpack_folder(response.iter_content(_CHUNK_BYTES), where=path)
 
     def _url(self, path: str) -> str:
         return f"{self.client.base_url}/v{self.client.api_version}/{path}"

@@ -32,6 +32,7 @@ from snapenv.render.dockerfile import render_dockerfile
 from snapenv.render.layers import is_layer_file, split_lock
 from snapenv.secrets.refuse import refuse_leaking_image
 from snapenv.steps.names import name_image
+from snapenv.steps.outside import keep_as_built
 from snapenv.steps.prove import prove_image
 from snapenv.steps.still_locked import keep_as_locked
 
@@ -128,6 +129,7 @@ def _make_image(
     _refuse_leaks(image, pinned, services)
     name_image(image, ref, services)
     keep_as_locked(image.id, services)
+    keep_as_built(image, snapshot.lock, services)
     return image
 
 

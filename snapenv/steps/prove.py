@@ -16,6 +16,7 @@ from snapenv.model.image import Image
 from snapenv.model.outcome import Check, Verdict
 from snapenv.probe.inspect_image import inspect_image
 from snapenv.probe.probe import probe
+from snapenv.steps.outside import check_outside
 from snapenv.steps.still_locked import keep_as_locked
 from snapenv.verify.compare import compare_facts
 from snapenv.verify.device import check_device
@@ -132,7 +133,7 @@ def prove(  # noqa: PLR0913 - all but two by name
         )
     facts, notes = _inspect(runnable, services, existed=existed, rehash=rehash)
     tried = _try_exports(runnable, exports, facts, services) if exports else ()
-    checks = _compare_with_lock(runnable, lock, facts, services)
+    checks = _compare_with_lock(runnable, lock, facts, services, rehash=rehash)
     checks = (*checks, *export_checks(tried, baseline))
     passed = (
         f"{runnable.name} is {lock.tag}" if existed else f"{lock.tag} is back in {runnable.name}"
@@ -172,7 +173,7 @@ def _try_exports(
 
 
 def _compare_with_lock(
-    runnable: Runnable, lock: Lock, facts: Facts, services: Services
+    runnable: Runnable, lock: Lock, facts: Facts, services: Services, *, rehash: bool
 ) -> tuple[Check, ...]:
     """Compare the facts; an image without a difference is known as the lock's from now on."""
     compared = (
@@ -181,9 +182,11 @@ def _compare_with_lock(
         else check
         for check in compare_facts(lock.facts, facts)
     )
-    checks = (*_entrypoint(runnable.image, services), *compared)
-    if runnable.image and not any(check.fails for check in checks):
-        keep_as_locked(runnable.image.id, services)
+    image = runnable.image
+    outside = check_outside(image, lock, services, rehash=rehash) if image else ()
+    checks = (*_entrypoint(image, services), *compared, *outside)
+    if image and not any(check.fails for check in checks):
+        keep_as_locked(image.id, services)
     return checks
 
 

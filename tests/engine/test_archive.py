@@ -7,7 +7,7 @@ import pytest
 from inline_snapshot import snapshot as wording
 
 from snapenv.content import Tar
-from snapenv.engine.archive import MAX_FILE_BYTES, MAX_FILES, unpack_folder
+from snapenv.engine.archive import MAX_FILE_BYTES, MAX_FILES, unpack_folder, walk_folder
 from snapenv.errors import EngineError, NotFoundError
 
 
@@ -52,6 +52,30 @@ def test_only_plain_files_directly_in_the_folder_are_read() -> None:
     )
 
     assert found == {"plain": bytes(3)}
+
+
+def test_all_that_lies_below_a_folder_is_given_in_order_with_the_bytes_of_plain_files() -> None:
+    packed = archive(
+        member("kept", tarfile.DIRTYPE),
+        member("kept/plain", size=3),
+        member("kept/link", tarfile.SYMTYPE),
+        member("kept/below", tarfile.DIRTYPE),
+        member("kept/below/large", size=3 << 20),
+        member("kept/hard", tarfile.LNKTYPE),
+    )
+
+    found = walk_folder(packed, where="/kept")
+    read = [(path, content and sum(map(len, content))) for path, content in found]
+
+    assert read == [("plain", 3), ("link", None), ("below/large", 3 << 20), ("hard", None)]
+
+
+@pytest.mark.parametrize("keep", [0, 100, 1600])
+def test_a_folder_that_breaks_off_is_refused(keep: int) -> None:
+    whole = b"".join(Tar({"a": bytes(4000)}, "kept"))
+
+    with pytest.raises(EngineError, match="arrives incomplete"):
+        _ = [list(content or ()) for _, content in walk_folder([whole[:keep]], where="/kept")]
 
 
 def test_too_many_files_are_refused() -> None:

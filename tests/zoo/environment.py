@@ -8,11 +8,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uv
 
 from snapenv.index.wheels import IndexWheels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -84,6 +87,16 @@ class Venv:
         where = ("--python", str(self.python))
         copied = ("--link-mode", "copy")  # what is edited here must not be the cache's own file
         run(uv.find_uv_bin(), "pip", "install", "--quiet", *copied, *where, *words)
+
+    def files(self) -> Iterator[tuple[str, Iterator[bytes] | None]]:
+        """Yield what lies below the folder, as an engine gives it of an image."""
+        for above, folders, names in os.walk(self.folder):
+            links = [name for name in folders if Path(above, name).is_symlink()]
+            for name in (*names, *links):
+                path = Path(above, name)
+                is_plain = path.is_file() and not path.is_symlink()
+                content = iter([path.read_bytes()]) if is_plain else None
+                yield str(path.relative_to(self.folder)), content
 
     def say(self, code: str) -> str:
         """Run a line of Python there and give what it prints."""

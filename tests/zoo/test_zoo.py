@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snapenv.lock.store import read_snapshot
+from snapenv.verify.outside import compare_outside
 from tests.command import Command
 from tests.zoo.cases import (
     BACK,
@@ -36,7 +38,10 @@ def brought_back(venv: Venv, tmp_path: Path, *more: str) -> Venv:
     move_away(venv)
     elsewhere = Command({"UV_CACHE_DIR": str(tmp_path / "cache")})
     elsewhere.result("restore", str(snapshot), "--engine", "venv", "--into", str(into))
-    return Venv(into)
+    restored, lock = Venv(into), read_snapshot(snapshot).lock
+    check = compare_outside(restored.files(), lock.environment, prefix=str(into))
+    assert check.ok, check.actual
+    return restored
 
 
 @pytest.mark.parametrize("names", TOGETHER.values(), ids=TOGETHER)
