@@ -173,7 +173,8 @@ def _run(
         printed += piece
     os.close(ours)
     assert process.stderr
-    errors = process.stderr.read()
+    with process.stderr:
+        errors = process.stderr.read()
     return process.wait(), bytes(printed), errors
 
 
