@@ -70,6 +70,11 @@ class Setting:
         said = {} if self.name == "unset" else {"LC_ALL": self.name}
         return {**kept, **said, **self.variables}
 
+    @property
+    def is_unicode(self) -> bool:
+        """Whether Python writes UTF-8."""
+        return self.letters == "UTF-8" or self.variables.get("PYTHONUTF8") == "1"
+
 
 SETTINGS = (
     Setting(name="C"),
@@ -94,6 +99,8 @@ SETTINGS = (
     ),
 )
 SAMPLE = (SETTINGS[1], SETTINGS[5])
+_PRINT_BYTES = "import sys; sys.stdout.buffer.write(bytes((0xC3, 0xA4, 10)))"  # whatever the locale
+_ONCE = {"run", "export", "import", "capture", "render", "restore"}  # what they make is there then
 
 
 def _parametrized(sample: Sequence[Setting]) -> list[object]:
@@ -216,10 +223,11 @@ def _use(room: Room, setting: Setting, locales: Path) -> dict[str, bytes]:
         ("usage", "report"),
         ("usage", "report", "--format", "csv", "-o", b"report-" + odd),
         ("show", b"nowhere-" + odd),
-        ("run", "venv", *VENV, "--into", "venv", "--", "python", "-c", "print('\\u00e4')"),
+        ("run", "venv", *VENV, "--into", "venv", "--", "python", "-c", _PRINT_BYTES),
+        ("restore", "snapshot", *VENV, "--no-smoke", "--into", b"back-" + odd),
     ):
         for json_words in ((), ("--json",)):
-            if json_words and words[0] in {"run", "export", "import", "capture", "render"}:
+            if json_words and words[0] in _ONCE:
                 continue
             program = [sys.executable, "-m", "snapenv", *json_words, *words]
             code, out, err = _run(program, environment, room.work, terminal=setting.terminal)
@@ -234,7 +242,7 @@ def _use(room: Room, setting: Setting, locales: Path) -> dict[str, bytes]:
                 and isinstance(words[1], str)
                 and words[0] in {"show", "diff", "log"}
             ):
-                json.loads(out.decode("ascii" if setting.letters != "UTF-8" else "utf-8"))
+                json.loads(out.decode("utf-8" if setting.is_unicode else "ascii"))
                 value = json.dumps(json.loads(out), sort_keys=True)
                 found[f"json of {words!r}"] = value.encode()
     return {**found, **_made(room.work, odd)}
@@ -246,6 +254,8 @@ def _made(work: Path, odd: bytes) -> dict[str, bytes]:
     for path in sorted(work.rglob("*")):
         name = os.fsencode(path.relative_to(work))
         made = name.split(b"/")[0]
+        if made == b"back-" + odd:  # an environment names where it lies
+            continue
         if made.endswith((odd, odd + b".html")) and path.is_file():
             content = path.read_bytes()
             if path.name == "SHA256SUMS":  # its first line says when

@@ -136,7 +136,13 @@ LOCAL = (
         lives_on=True,
     ),
     Case(name="shell", words=("shell", "venv", *VENV, "--into", "venv")),
-    Case(name="logs", words=("logs", "RUN"), before=_start_run, lives_on=True),
+    Case(
+        name="logs",
+        words=("logs", "RUN"),
+        before=_start_run,
+        lives_on=True,
+        may_say_other=True,  # the run has printed more since
+    ),
     Case(name="attach", words=("attach", "RUN"), before=_start_run, lives_on=True, once=True),
     Case(
         name="stop",
@@ -239,7 +245,12 @@ WITH_ENGINE = (
         words=("run", WITH_PYTHON, "--detach", "--", "sh", "-c", "echo it runs"),
     ),
     Case(name="shell IMAGE", words=("shell", WITH_PYTHON)),
-    Case(name="logs of a container", words=("logs", "RUN"), before=_start_in_container),
+    Case(
+        name="logs of a container",
+        words=("logs", "RUN"),
+        before=_start_in_container,
+        may_say_other=True,
+    ),
     Case(
         name="attach to a container", words=("attach", "RUN"), before=_start_in_container, once=True
     ),
