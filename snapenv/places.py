@@ -134,10 +134,13 @@ def open_folder(folder: Path) -> int:
     opened = [os.open("/", flags)]
     try:
         while left:
-            above = opened[-1]
-            opened.append(os.open(left.pop(), flags, dir_fd=above))
+            above, name = opened[-1], left.pop()
+            opened.append(os.open(name, flags, dir_fd=above))
             target = _target(opened[-1], above, folder)
-            if target is not None:
+            if target is not None and _is_of_proc(above):
+                os.close(opened.pop())
+                opened.append(os.open(name, flags & ~os.O_NOFOLLOW, dir_fd=above))
+            elif target is not None:
                 os.close(opened.pop())
                 left.extend(Path(target).parts[::-1])
                 links += 1
@@ -162,6 +165,11 @@ def _target(handle: int, above: int, folder: Path) -> str | None:
     if not _follows(status.st_uid, os.fstat(above).st_uid):
         raise OSError(errno.EACCES, "a link of another user leads there", str(folder))
     return os.readlink("", dir_fd=handle)
+
+
+def _is_of_proc(folder: int) -> bool:
+    """Return whether the kernel has made the links of a folder; they lead where no name does."""
+    return os.fstat(folder).st_dev == _OPEN.parents[1].stat().st_dev
 
 
 def _follows(owner: int, owner_above: int) -> bool:

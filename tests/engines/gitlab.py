@@ -54,6 +54,7 @@ def helper_image(engine: str, base: str) -> Iterator[str]:
 
 def _context(base: str) -> io.BytesIO:
     """Return this machine's rsync with its libraries, but for those that the base has."""
+    install({"rsync": "rsync"})
     program = str(shutil.which("rsync"))
     libraries = re.findall(r"=> (/\S+)", call("ldd", program))
     stream = io.BytesIO()

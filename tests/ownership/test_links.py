@@ -349,6 +349,18 @@ def test_another_user_in_a_folder_like_tmp_changes_nothing() -> None:
         assert {path.name for path in Path(folder).iterdir()} == {"shared", "secret"}
 
 
+def test_a_link_of_the_kernel_leads_where_no_name_does(tmp_path: Path) -> None:
+    folder = tmp_path / "moved-away"
+    folder.mkdir()
+    handle = os.open(folder, os.O_RDONLY)
+    folder.rmdir()
+    try:
+        with pinned(Path(f"/proc/self/fd/{handle}")) as there:
+            assert there.stat().st_ino == os.fstat(handle).st_ino
+    finally:
+        os.close(handle)
+
+
 def test_temporary_folders_have_names_that_nobody_knows_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
