@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.fire.attempts import do_undisturbed
 from tests.fire.blows import KINDS, Kind
@@ -17,6 +20,9 @@ from tests.fire.faults import Injector
 from tests.fire.image_cases import WITH_IMAGE
 from tests.fire.making import with_engine, with_image, without_engine
 from tests.fire.together import mixed_crowd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ROOMS = ((LOCAL, without_engine), (WITH_ENGINE, with_engine), (WITH_IMAGE, with_image))
 
@@ -32,8 +38,18 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=1)
     words = parser.parse_args()
+    counts, wrong = Counter[tuple[str, Kind]](), list[str]()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):  # what was counted until then is told
+        _burn_all(words, counts, wrong)
+    sys.stdout.write(_table(counts) + f"\n{sum(counts.values())} in all, {len(wrong)} wrong\n")
+    return bool(wrong)
+
+
+def _burn_all(
+    words: argparse.Namespace, counts: Counter[tuple[str, Kind]], wrong: list[str]
+) -> None:
     asked = Asked(tuple(words.kind or KINDS), words.times, words.seed)
-    counts, wrong = Counter[tuple[str, Kind]](), 0
     with tempfile.TemporaryDirectory() as folder:
         injector = Injector(Path(folder, "injector"))
         for group, make in _ROOMS:
@@ -44,26 +60,32 @@ def main() -> int:
                     for case in cases:
                         for met in burn(room, case, injector, asked):
                             counts[case.name, met.kind] += met.times
-                            wrong += bool(met.wrong)
-                            lines = (f"{case.name}, {met.what}: {one}\n" for one in met.wrong)
-                            sys.stdout.writelines(lines)
-                            sys.stdout.flush()
+                            _tell(wrong, f"{case.name}, {met.what}", met.wrong)
         for number in range(words.mixed):
-            wrong += _mix(Path(folder, f"mixed{number}"), injector, seed=words.seed + number)
-    sys.stdout.write(_table(counts) + f"\n{sum(counts.values())} in all, {wrong} wrong\n")
-    return bool(wrong)
+            seed = words.seed + number
+            _tell(
+                wrong,
+                f"{AT_ONCE} different at once, seed {seed}",
+                _mix(Path(folder, f"mixed{number}"), injector, seed=seed),
+            )
 
 
-def _mix(folder: Path, injector: Injector, *, seed: int) -> bool:
-    """Start different commands at once in one home, with one engine; say what is wrong."""
+def _tell(wrong: list[str], what: str, found: Sequence[str]) -> None:
+    """Say what is wrong at once, and count it once."""
+    sys.stdout.writelines(f"{what}: {one}\n" for one in found)
+    sys.stdout.flush()
+    wrong.extend([what] * bool(found))
+
+
+def _mix(folder: Path, injector: Injector, *, seed: int) -> list[str]:
+    """Start different commands at once in one home, with one engine; return what is wrong."""
     every = [case for case in (*LOCAL, *WITH_ENGINE) if "DATABASE" not in case.words]
     cases = random.Random(seed).sample(every, AT_ONCE)
     with with_engine(folder) as room:
         usual = {case.name: do_undisturbed(room, case, injector) for case in cases}
         wrong = mixed_crowd(room, cases, usual)
         sys.stdout.write(f"at once: {', '.join(case.name for case in cases)}\n")
-    sys.stdout.writelines(f"{AT_ONCE} different at once, seed {seed}: {one}\n" for one in wrong)
-    return bool(wrong)
+    return wrong
 
 
 def _table(counts: Counter[tuple[str, Kind]]) -> str:

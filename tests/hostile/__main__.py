@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from tests.hostile.cases import CASES
@@ -24,8 +26,21 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="only so many of each command")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     words = parser.parse_args()
+    tried, codes, bad = Counter[str](), Counter[tuple[str, int]](), Counter[str]()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):  # what was tried until then is told
+        _try_all(words, tried, codes, bad)
+    sys.stdout.write(_table(tried, codes) + f"\n{tried.total()} in all, {bad.total()} wrong\n")
+    return bool(bad.total())
+
+
+def _try_all(
+    words: argparse.Namespace,
+    tried: Counter[str],
+    codes: Counter[tuple[str, int]],
+    bad: Counter[str],
+) -> None:
     lies = tuple(lie for lie in LIES if not words.lie or lie.name in words.lie)
-    tried, codes, bad = Counter[str](), Counter[tuple[str, int]](), 0
     for asks, all_cases in CASES.items():
         cases = [case for case in all_cases if not words.command or case.name in words.command]
         if not cases:
@@ -43,12 +58,9 @@ def main() -> int:
                     came = attempt(scene, case, wrong, usual)
                     tried[case.name] += 1
                     codes[case.name, came.code] += 1
-                    bad += bool(came.wrong)
-                    for one in came.wrong:
-                        sys.stdout.write(f"{case.name}, {wrong}: {one}\n")
+                    bad[case.name] += bool(came.wrong)
+                    sys.stdout.writelines(f"{case.name}, {wrong}: {one}\n" for one in came.wrong)
                     sys.stdout.flush()
-    sys.stdout.write(_table(tried, codes) + f"\n{sum(tried.values())} in all, {bad} wrong\n")
-    return bool(bad)
 
 
 def _table(tried: Counter[str], codes: Counter[tuple[str, int]]) -> str:
