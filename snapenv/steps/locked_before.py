@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timezone
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from snapenv.ports import Services, Target
     from snapenv.steps.capture_request import Capture
 
+_LARGE_BYTES = 1 << 20
+
 
 class Told(Struct, frozen=True, kw_only=True):
     """What a capture tells of a lock, wherever its snapshot and its environment are.
@@ -46,9 +49,13 @@ class Told(Struct, frozen=True, kw_only=True):
 
 
 class LockedBefore(Struct, frozen=True, kw_only=True):
-    """A snapshot as it is kept, without the first line of SHA256SUMS, which is new each time."""
+    """A snapshot as it is kept, without the first line of SHA256SUMS, which is new each time.
+
+    Files that are ``large``, such as rebuilt wheels, are kept each by itself, as they are.
+    """
 
     files: dict[str, bytes]
+    large: tuple[str, ...] = ()
     told: Told
     until_s: float  # since 1970; then an index may say something else
 
@@ -71,8 +78,17 @@ def name_lock(request: Capture, answer: str, services: Services) -> str:
 
 def find_lock(name: str, services: Services) -> LockedBefore | None:
     """Return what is kept under a name, if it still holds."""
-    kept = services.made().find_value(name, LockedBefore)
-    return kept if kept and time.time() < kept.until_s else None
+    made = services.made()
+    kept = made.find_value(name, LockedBefore)
+    if kept is None or time.time() >= kept.until_s:
+        return None
+    files = dict(kept.files)
+    for file in kept.large:
+        content = made.find(_name_of_file(name, file))
+        if content is None:
+            return None
+        files[file] = content
+    return replace(kept, files=files)
 
 
 def keep_lock(
@@ -88,7 +104,16 @@ def keep_lock(
     if until_s is None or len(whole) != len(files):
         return
     whole[SUMS_FILE] = whole[SUMS_FILE].partition(b"\n")[2]
-    services.made().keep_value(name, LockedBefore(files=whole, told=told, until_s=until_s))
+    made = services.made()
+    large = {file: whole.pop(file) for file in files if len(whole[file]) > _LARGE_BYTES}
+    for file, content in large.items():
+        made.keep(_name_of_file(name, file), content)
+    kept = LockedBefore(files=whole, large=tuple(large), told=told, until_s=until_s)
+    made.keep_value(name, kept)
+
+
+def _name_of_file(name: str, file: str) -> str:
+    return sha256(f"{name} {file}".encode()).hexdigest()
 
 
 def write_again(

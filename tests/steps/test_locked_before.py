@@ -136,6 +136,21 @@ def test_a_lock_with_files_that_are_not_in_memory_is_not_kept(tmp_path: Path) ->
     assert find_lock("lock", given) is None
 
 
+def test_a_large_file_is_kept_by_itself_and_needed(tmp_path: Path) -> None:
+    given, wheel = of_machine(tmp_path), bytes(2 << 20)
+    keep_lock("lock", {**FILES, "vendor/one.whl": wheel}, TOLD, given, until_s=time.time() + 60)
+
+    kept = find_lock("lock", given)
+    made = tmp_path / "cache" / "made"
+    (large,) = (path for path in made.iterdir() if path.stat().st_size > len(wheel))
+    large.unlink()
+
+    assert kept
+    assert kept.files["vendor/one.whl"] == wheel
+    assert (made / "lock").stat().st_size < len(wheel)
+    assert find_lock("lock", given) is None
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}"], ids=["cut", "replaced"])
 def test_a_lock_that_is_damaged_or_anothers_is_passed_over(tmp_path: Path, damage: bytes) -> None:
     given = of_machine(tmp_path)
