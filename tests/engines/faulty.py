@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 import socket
 import threading
@@ -10,9 +9,10 @@ import time
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+from tests.engines.forwarding import NO_BODY, OF_ONE_HOP, CutError, Forwarding
 from tests.serving import serving
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ PUT_MANIFEST = r"PUT /v2/\S+/manifests/"
 ALL = r"."
 
 _FOREVER = 1 << 30
-_OF_ONE_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
-_NO_BODY = (204, 304)
 
 
 @dataclass(kw_only=True)
@@ -108,86 +106,33 @@ class _Server(ThreadingHTTPServer):
         """Say nothing: the other side has gone, which is what is tested."""
 
 
-class _CutError(Exception):
-    """The connection ends here."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(Forwarding):
     state: FaultyRegistry
 
-    def do_GET(self) -> None:
+    def respond(self) -> None:
         fault = self.state.take(f"{self.command} {self.path}")
         with self.state.lock:
             self.state.heard.append(self.headers.get("Authorization", ""))
         try:
             self._handle(fault)
-        except _CutError:
+        except CutError:
             self._note(0)
             self._cut()
         except OSError:  # the other side has heard enough
             self._cut()
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_POST(self) -> None:
-        self.do_GET()
-
-    def do_PUT(self) -> None:
-        self.do_GET()
-
-    def do_PATCH(self) -> None:
-        self.do_GET()
-
-    def do_DELETE(self) -> None:
-        self.do_GET()
-
     def _handle(self, fault: Fault) -> None:
         if fault.hangs:
             self.state.closed.wait()
-            raise _CutError
-        body = self._body(fault.cut_request_after)
+            raise CutError
+        body = self.body(fault.cut_request_after)
         if fault.status:
             self._answer(fault.status, fault.headers, b"", fault)
             return
-        far = http.client.HTTPConnection(self.state.behind, timeout=60)
-        try:
-            headers = {
-                name: ", ".join(self.headers.get_all(name, []))  # an engine sends many an Accept
-                for name in self.headers
-                if name.lower() not in _OF_ONE_HOP
-            }
-            if body or self.command in {"POST", "PUT", "PATCH"}:
-                headers["Content-Length"] = str(len(body))
-            far.request(self.command, self.path, body=body or None, headers=headers)
-            answer = far.getresponse()
-            content = answer.read()
-            if fault.silent:
-                raise _CutError
-            self._answer(answer.status, dict(answer.getheaders()), content, fault)
-        finally:
-            far.close()
-
-    def _body(self, cut_after: int | None) -> bytes:
-        """Read the body of a request, which an engine sends in chunks."""
-        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            wanted = int(self.headers.get("Content-Length", 0))
-            if cut_after is not None:
-                self.rfile.read(min(cut_after, wanted))
-                raise _CutError
-            return self.rfile.read(wanted)
-        content = bytearray()
-        while size := int(self.rfile.readline().partition(b";")[0], 16):
-            content += self.rfile.read(size)
-            self.rfile.readline()
-            if cut_after is not None and len(content) >= cut_after:
-                raise _CutError
-        self.rfile.readline()
-        if cut_after is not None:
-            raise _CutError
-        return bytes(content)
+        status, headers, content = self.ask(self.state.behind, body)
+        if fault.silent:
+            raise CutError
+        self._answer(status, dict(headers), content, fault)
 
     def _answer(
         self, status: int, headers: Mapping[str, str], content: bytes, fault: Fault
@@ -201,9 +146,9 @@ class _Handler(BaseHTTPRequestHandler):
             content = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
         self.send_response_only(status)
         for key, value in headers.items():
-            if key.lower() not in _OF_ONE_HOP:
+            if key.lower() not in OF_ONE_HOP:
                 self.send_header(key, value)
-        if status not in _NO_BODY:
+        if status not in NO_BODY:
             is_head = self.command == "HEAD" and length
             self.send_header("Content-Length", str(length if is_head else len(content)))
         self.end_headers()
@@ -213,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[: fault.cut_after])
             self.wfile.flush()
             time.sleep(0.05)  # a reset would take back what was sent
-            raise _CutError
+            raise CutError
         self.wfile.write(content)
 
     def _note(self, status: int) -> None:
@@ -224,5 +169,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
-
-    def log_message(self, *_: object) -> None: ...

@@ -6,9 +6,10 @@ import http.client
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+from tests.engines.forwarding import NO_BODY, OF_ONE_HOP, AllMethods, Forwarding
 from tests.hostile.lies import Lie, Place, Right
 from tests.serving import serving
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OTHER_HOST = "127.0.0.2"
-_NO_BODY = (204, 304)
-_OF_ONE_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
 
 @dataclass(frozen=True)
@@ -88,18 +87,17 @@ class _Server(ThreadingHTTPServer):
         """Say nothing: the other side has gone."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(Forwarding):
     state: Liar
 
-    def do_GET(self) -> None:
+    def respond(self) -> None:
         lie = self.state.take(f"{self.command} {self.path}")
-        body = self._body()
+        body = self.body()
         right = Right(status=200, headers=(), content=b"")
         with suppress(OSError, http.client.HTTPException):
             if lie is None or lie.is_heard:
-                right = self._ask(body)
+                status, headers, content = self.ask(self.state.behind, body)
+                right = Right(status=status, headers=tuple(headers), content=content)
             if lie is None:
                 self._answer(right)
                 return
@@ -112,67 +110,25 @@ class _Handler(BaseHTTPRequestHandler):
             lie.answer(place, right)
         self.close_connection = True
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_POST(self) -> None:
-        self.do_GET()
-
-    def do_PUT(self) -> None:
-        self.do_GET()
-
-    def do_PATCH(self) -> None:
-        self.do_GET()
-
-    def _body(self) -> bytes:
-        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        content = bytearray()
-        while size := int(self.rfile.readline().partition(b";")[0], 16):
-            content += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return bytes(content)
-
-    def _ask(self, body: bytes) -> Right:
-        far = http.client.HTTPConnection(self.state.behind, timeout=60)
-        try:
-            headers = {
-                name: ", ".join(self.headers.get_all(name, []))
-                for name in self.headers
-                if name.lower() not in _OF_ONE_HOP
-            }
-            if body or self.command in {"POST", "PUT", "PATCH"}:
-                headers["Content-Length"] = str(len(body))
-            far.request(self.command, self.path, body=body or None, headers=headers)
-            answer = far.getresponse()
-            return Right(
-                status=answer.status, headers=tuple(answer.getheaders()), content=answer.read()
-            )
-        finally:
-            far.close()
-
     def _answer(self, right: Right) -> None:
         self.send_response_only(right.status)
         for name, value in right.headers:
-            if name.lower() not in _OF_ONE_HOP:
+            if name.lower() not in OF_ONE_HOP:
                 self.send_header(name, value)
-        if right.status not in _NO_BODY:
+        if right.status not in NO_BODY:
             known = right.header("Content-Length") if self.command == "HEAD" else None
             self.send_header("Content-Length", known or str(len(right.content)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(right.content)
 
-    def log_message(self, *_: object) -> None: ...
 
-
-class _Elsewhere(BaseHTTPRequestHandler):
+class _Elsewhere(AllMethods):
     """Another host: it gives anything that is asked for, and writes down what it was told."""
 
     state: Liar
 
-    def do_GET(self) -> None:
+    def respond(self) -> None:
         size = self.headers.get("Content-Length", "0")
         body = self.rfile.read(int(size) if size.isdecimal() else 0)
         told = [f"{name}: {value}" for name, value in self.headers.items()]
@@ -185,17 +141,3 @@ class _Elsewhere(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_POST(self) -> None:
-        self.do_GET()
-
-    def do_PUT(self) -> None:
-        self.do_GET()
-
-    def do_PATCH(self) -> None:
-        self.do_GET()
-
-    def log_message(self, *_: object) -> None: ...
