@@ -1,8 +1,8 @@
 #!/bin/sh
-# Carry an environment to a machine without any network: every wheel travels in one file.
+# Move an environment to a machine without a network: one file contains every wheel.
 #
-#     air_gap.sh pack PYTHON FILE      where there is a network
-#     air_gap.sh unpack FILE FOLDER    where there is none; needs the same version of Python
+#     air_gap.sh pack PYTHON FILE      on a machine with a network
+#     air_gap.sh unpack FILE FOLDER    on the machine without one; needs the same version of Python
 set -eu
 
 case $1 in

@@ -3,7 +3,7 @@
 #
 #     ci.sh SNAPSHOT FOLDER
 #
-# Leaves result.json and report.html for the job's artifacts.
+# Writes result.json and report.html, for the job's artifacts.
 set -eu
 
 snapshot=$1
@@ -15,7 +15,7 @@ restore() {
 
 code=0
 restore || code=$?
-if [ "$code" -eq 4 ]; then # an index or a disk failed, not the environment: try once more
+if [ "$code" -eq 4 ]; then # an index or a disk failed, not the environment: retry once
     sleep "${RETRY_SECONDS:-30}"
     code=0
     restore || code=$?

@@ -1,7 +1,7 @@
-"""The whole way on this machine, without Docker and without a GPU: capture, restore, prove.
+"""Capture, restore and verify an environment on this machine, without Docker and without a GPU.
 
-Makes a small environment with torch and ultralytics from the index, or takes the Python that
-DEMO_PYTHON names, and ends with the verdict and with how long each step took.
+Creates a small environment with torch and ultralytics from the index, or uses the Python in
+DEMO_PYTHON, and ends with the verdict and the duration of each step.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from snapenv.index.wheels import IndexWheels
 UV = find_uv_bin()
 PLACE = Path("build", "demo")
 SNAPENV = (sys.executable, "-m", "snapenv")
-# The headless build needs no libGL from the system; ultralytics asks for the other one.
+# The headless build needs no libGL from the system; ultralytics requires the other one.
 OVERRIDE = "opencv-python ; sys_platform == 'never'\n"
 PACKAGES = ("torch==2.11.0", "ultralytics==8.4.190", "opencv-python-headless")
 
 
 def main() -> int:
-    """Run the steps; give 0 only if what came back is what was captured."""
+    """Run the steps; return 0 only if the restored environment matches the captured one."""
     seconds: dict[str, float] = {}
     python = os.environ.get("DEMO_PYTHON") or make_environment(seconds)
     snapshot, restored = PLACE / "snapshot", PLACE / "restored"
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def make_environment(seconds: dict[str, float]) -> str:
-    """Make the environment that plays the working one, once."""
+    """Create the environment to capture, once."""
     folder = PLACE / "environment"
     python, ready = folder / "bin" / "python", folder / ".ready"
     if ready.exists():

@@ -3,7 +3,7 @@
 #
 #     over_ssh.sh HOST /path/on/HOST/bin/python [FOLDER]
 #
-# HOST is what ssh takes: a name of ~/.ssh/config, or USER@HOST. Nothing is installed there.
+# HOST is as for ssh: a name in ~/.ssh/config, or USER@HOST. Nothing is installed there.
 set -eu
 
 host=$1

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Capture an environment with packages of a private index, and restore it as a venv.
+# Capture an environment with packages from a private index, and restore it as a venv.
 #
 #     PIP_EXTRA_INDEX_URL=https://USER:PASSWORD@example.com/simple/ private_index.sh PYTHON [FOLDER]
 #
-# The login may as well stand in pip.conf, uv.toml, ~/.netrc or a keyring. It is used on this machine
-# and never written into the snapshot: whoever restores it needs a login of their own.
+# The login can also be in pip.conf, uv.toml, ~/.netrc or a keyring. It is used on this machine
+# and never written into the snapshot: whoever restores it needs their own login.
 set -eu
 
 python=$1
