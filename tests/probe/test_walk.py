@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from snapenv_probe import listing
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FOLDERS = 40
 
@@ -36,6 +34,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def large(folder: Path) -> Path:
+    """Return a folder among the others that has as many folders."""
+    for number in range(FOLDERS):
+        (folder / "large" / f"inner{number}" / "below").mkdir(parents=True)
+    return folder / "large"
+
+
+@pytest.fixture
 def alone(walk: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:  # noqa: ANN401
     """Return what one process lists."""
     with monkeypatch.context() as patch:
@@ -47,6 +53,14 @@ def alone(walk: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str,
 @pytest.fixture(autouse=True)
 def four_processors(walk: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
     monkeypatch.setattr(walk.machine, "cpu_count", lambda: 4)
+
+
+@pytest.fixture(autouse=True)
+def usual_names(walk: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    """Let folders have as many names as on most file systems, wherever the tests run."""
+    monkeypatch.setattr(
+        walk, "_links", lambda path: 2 + sum(map(Path.is_dir, Path(path).iterdir()))
+    )
 
 
 def test_all_is_listed_but_what_python_compiles(
@@ -79,6 +93,58 @@ def test_several_processes_list_what_one_does_byte_for_byte(
 
     assert listed == alone
     assert list(listed) == list(alone)
+
+
+def test_the_folders_of_a_large_folder_are_taken_each_by_itself(
+    walk: Any,  # noqa: ANN401
+    large: Path,
+) -> None:
+    names = {str(large / f"inner{number}") for number in range(FOLDERS)}
+
+    listed = walk.walk(str(large.parent))
+
+    assert names <= {*listed}
+    assert [path for path in listed if Path(path).parents[1] == large] == []
+    assert [one[0] for one in walk.read(listed) if one[0] in names] == [
+        *filter(names.__contains__, listed)
+    ]
+
+
+def test_large_folders_are_taken_first(
+    walk: Any,  # noqa: ANN401
+    large: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = list[str]()
+
+    def share(folders: list[str]) -> Any:  # noqa: ANN401
+        taken.extend(folders)
+        return walk._deep(folders)
+
+    monkeypatch.setattr(walk, "_share", share)
+    names = {str(large): 99, str(large / "inner5"): 9, str(large.parent / "package7"): 8}
+    monkeypatch.setattr(walk, "_links", lambda path: names.get(path, 2))
+
+    walk.walk(str(large.parent))
+
+    assert taken[:2] == [str(large / "inner5"), str(large.parent / "package7")]
+
+
+@pytest.mark.parametrize("count", [-2, -1, 0])
+def test_folders_of_python_change_nothing(
+    walk: Any,  # noqa: ANN401
+    folder: Path,
+    count: int,
+) -> None:
+    for number in range(walk._LARGE + count):
+        (folder / "large" / f"inner{number}").mkdir(parents=True)
+    before = walk.walk(str(folder))
+
+    (folder / "large" / "__pycache__").mkdir()
+    (folder / "large" / "inner5" / "__pycache__").mkdir()
+
+    assert walk.walk(str(folder)) == before
+    assert [*walk.walk(str(folder))] == [*before]
 
 
 def test_other_processes_take_part(

@@ -3,7 +3,8 @@
 Asking for the status of each file is most of what a look takes that finds nothing changed, and
 the folders of a site-packages have nothing to do with each other. Each process takes the next
 folder from a pipe until there is none, and marshals what it has listed: whoever only compares that
-with what was listed before has no need to read it.
+with what was listed before has no need to read it. More than half of all files may be those of
+torch: so the folders of a large folder are taken each by itself, and large ones first.
 """
 
 # Paths are plain strings: tens of thousands of them, and Path is several times slower.
@@ -33,17 +34,53 @@ _EQUAL = 2  # the last form of ``marshal`` in which equal values are equal bytes
 _PROCESSES = 4  # more of them wait for each other in the kernel
 _FEW = 32  # folders that are listed before another process has started
 _MANY = 8192  # folders whose numbers a pipe takes
+_LARGE = 32  # folders in one that no process takes whole
 _NUMBER_BYTES = 4
 
 
 def walk(top: str) -> Listed:
     """List a folder and all below it; links are files here, wherever they lead.
 
-    The first is ``top`` without what is below it, then each folder in it with all that is below.
+    The first are ``top`` and large folders in it without what is below them, then each folder that
+    is left with all that is below.
     """
-    own, folders = _list(top)
-    rest = _share(folders) if _FEW <= len(folders) <= _MANY else _deep(folders)
-    return {top: _packed([own]), **{folder: rest[folder] for folder in folders}}
+    listed, links = _divide(top)
+    large_first = sorted(links, key=lambda folder: -links[folder])
+    rest = _share(large_first) if _FEW <= len(links) <= _MANY else _deep(links)
+    return {**listed, **{folder: rest[folder] for folder in links}}
+
+
+def _divide(top: str) -> tuple[Listed, dict[str, int]]:
+    """List a folder and large ones in it alone; return also how many names each other one has.
+
+    What is large is told by its folders themselves, since Python's own have names, too.
+    """
+    listed: Listed = {}
+    links: dict[str, int] = {}
+    queue = [top]
+    while queue:
+        folder = queue.pop()
+        own, inner = _list(folder)
+        if folder != top and len(inner) < _LARGE:
+            continue
+        listed[folder] = _packed([own])
+        links.pop(folder, None)
+        for each in inner:
+            links[each] = _links(each)
+            if links[each] > _LARGE:
+                queue.append(each)
+    return listed, links
+
+
+def _links(folder: str) -> int:
+    """Return how many names lead to a folder: on most file systems each folder in it has one.
+
+    Others tell of one name, and there folders are taken as they come.
+    """
+    try:
+        return os.stat(folder, follow_symlinks=False).st_nlink  # noqa: PTH116
+    except (OSError, ValueError):
+        return 1
 
 
 def read(listed: Listed) -> list[Listing]:
