@@ -141,11 +141,11 @@ def _checked(text: str, scheme: str, port: int) -> tuple[str, bool]:
     try:
         parts = urlsplit(text)
         host, named = parts.hostname, parts.port
-    except ValueError as error:
+    except ValueError:
         raise EngineMissingError(
-            f"DOCKER_HOST names no Docker engine: it is not an address ({error})",
+            "DOCKER_HOST names no Docker engine: it is not an address",
             hint=f"Write {scheme}://HOST:{port}",
-        ) from error
+        ) from None  # its text would hold the password of https://USER:PASSWORD
     if parts.password is not None:
         raise EngineMissingError(
             "DOCKER_HOST holds a password, which no engine takes",
