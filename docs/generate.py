@@ -181,7 +181,7 @@ def _exit_codes() -> str:
     meanings = dict(_DRAWN.findall(errors.__doc__ or ""))
     rows = [
         (0, "", "done; every check passed"),
-        (1, "", "a check failed: the answer is no"),
+        (1, "", "a check failed"),
         (70, SnapenvError.slug, "a bug in snapenv; `SNAPENV_DEBUG=1` shows where"),
         *(
             (one.exit_code, one.slug, meanings[one.__name__])

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 PICTURES = Path(__file__).parent / "benchmarks"
 NOT_YET = "Not yet recorded.\n"
 SUMMARY = """
-[Beside other tools](docs/benchmarks.md): of odd environments that were made, captured, taken away
-and restored, how many came back the same, how many work with other files, how many are broken
-without a word, and how many ended with an error, at the restore or at the capture."""
+[Compared with other tools](docs/benchmarks.md): of unusual environments that were created,
+captured, removed and restored, how many are the same, how many work with different files, how many
+are broken without an error, and how many ended with an error, at the restore or at the capture."""
 OUTCOMES = ("same", "works", "broken", "failed", "refused")
 _COLOURS = ("#2f6fbb", "#8fb4dd", "#c0392b", "#e6a15c", "#b8b8b8")
 _STYLE = """<style>
@@ -43,7 +43,7 @@ def block(name: str) -> str:
         return NOT_YET
     parts = [_conditions(result)]
     if result.outcomes:
-        parts += [_picture(name, None, "What each tool brought back"), *_outcomes(result.outcomes)]
+        parts += [_picture(name, None, "What each tool restored"), *_outcomes(result.outcomes)]
     for number, table in enumerate(result.tables):
         parts += [f"**{table.title}**", _markdown(cells_of(table))]
         if _is_drawn(table):
