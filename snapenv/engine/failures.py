@@ -68,6 +68,11 @@ _SILENT = (
     "service unavailable",
     "internal server error",
 )
+_INVALID = re.compile(  # what Go's parsers, its HTTP client and a registry's own say
+    r"json|invalid character|error parsing http|malformed|location header"
+    r"|unsupported protocol scheme|stopped after \d+ redirects|blob unknown|content-length"
+    r'|\b(?:get|head|post|put|patch) "|unexpected http status'
+)
 _ENGINES_MACHINE = "the engine's machine"
 _PROXY = (
     "See the engine's own proxy: docker info --format '{{.HTTPSProxy}} {{.NoProxy}}'; it stands in "
@@ -186,6 +191,11 @@ def registry_failure(text: str, ref: ImageRef) -> SnapenvError:
         )
     if any(word in low for word in _ABSENT):
         return NotFoundError(f"{host} has no {ref}", hint="Check that the name and tag are right.")
+    if _INVALID.search(low):
+        return RegistryError(
+            f"{host} sends an invalid answer: {one_line(text)}",
+            hint=f"Check that {host} is a registry: a proxy or a login page may answer instead.",
+        )
     return engine_failure(text)
 
 

@@ -40,6 +40,7 @@ _NO_ANSWER = re.compile(r"hint: An index|could not be queried|network was disabl
 _UNREACHED = re.compile(
     r"could not be queried|returned a \d{3} |[Ff]ailed to fetch|error sending request|dns error"
 )
+_INVALID = re.compile(r"Received some unexpected|(?:Missing|Unsupported) `Content-Type`")
 _STRATEGY = "UV_INDEX_STRATEGY"
 _FROM = re.compile(r"(?m)^(?P<name>[\w.-]+)==\S+\n +# from (?P<url>\S+)$")
 # What `uv pip compile --python-platform` knows, as manylinux_2_N; before them, manylinux2014.
@@ -243,6 +244,11 @@ def not_locked(words: str) -> LockError | PackageIndexError:
             f"a package index cannot be asked: {why}",
             hint="See that this machine reaches the index of pip's or uv's configuration. "
             "--prove=off works offline, with what uv has kept.",
+        )
+    if _INVALID.search(words):
+        return PackageIndexError(
+            f"a package index sends an invalid answer: {why}",
+            hint="Open the address and see what answers there: it may be a proxy or a login page.",
         )
     return LockError(
         f"uv could not lock the pins: {why}",

@@ -189,6 +189,26 @@ def test_why_the_engine_does_not_reach_a_registry_is_told_by_its_cause(
     assert hint in error.hint
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unexpected end of JSON input",
+        "invalid character '\\x00' looking for beginning of value",
+        'error parsing HTTP 404 response body: unexpected end of JSON input: "{\\"e"',
+        'Get "http://registry.example.com/v2/x": failed to parse Location header "http://[::bad"',
+        'Get "file:///etc/passwd": unsupported protocol scheme "file"',
+        'Patch "/v2/team/env/blobs/uploads/1": stopped after 10 redirects',
+        "manifest blob unknown: blob unknown to registry",
+        "received unexpected HTTP status: 418 I'm a teapot",
+    ],
+)
+def test_an_answer_that_the_engine_cannot_read_is_the_registry_s(text: str) -> None:
+    error = registry_failure(text, REF)
+
+    assert type(error) is RegistryError
+    assert error.message == f"registry.example.com sends an invalid answer: {text}"
+
+
 def test_no_login_of_an_address_is_shown() -> None:
     error = registry_failure(
         'Get "https://registry.example.com": parse "http://me:canary@proxy.example.com:x": invalid '

@@ -117,6 +117,26 @@ def test_an_index_that_refuses_has_not_said_that_it_lacks_a_package(
             on_index(installed("click"))
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"{", "application/vnd.pypi.simple.v1+json"),
+        (b"null", "application/vnd.pypi.simple.v1+json"),
+        (b"{}", "image/png"),
+        (b"{}", None),
+    ],
+)
+def test_an_index_that_sends_an_invalid_answer_is_told_as_such(
+    body: bytes, kind: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refusing_index(200, body, kind) as url:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", url)
+        monkeypatch.setenv("UV_NO_CACHE", "1")
+
+        with pytest.raises(PackageIndexError, match="a package index sends an invalid answer: "):
+            on_index(installed("click"))
+
+
 def test_an_index_that_uv_may_not_ask_has_not_said_that_it_lacks_a_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -200,13 +220,17 @@ def sync(folder: Path) -> str:
 
 
 @contextmanager
-def refusing_index(code: int) -> Iterator[str]:
-    """Serve an index that answers everything with a status."""
+def refusing_index(code: int, body: bytes = b"", kind: str | None = None) -> Iterator[str]:
+    """Serve an index that answers everything with a status, and with these bytes."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(code)
+            if kind:
+                self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None: ...
 
