@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import shutil
 import subprocess
 import tempfile
@@ -21,7 +22,7 @@ from docker.errors import DockerException
 from tests.engines.place import Service, UnavailableError, call, install, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.engines.place import Place
 
@@ -51,7 +52,9 @@ def engine_address(place: Place) -> str:
     return f"unix://{place.run}/docker.sock"
 
 
-def start_engine(place: Place, *, bridge: Bridge = BRIDGE) -> str:
+def start_engine(
+    place: Place, *, bridge: Bridge = BRIDGE, settings: Mapping[str, object] | None = None
+) -> str:
     """Return the address of our engine, started if it does not run.
 
     Raises:
@@ -67,7 +70,7 @@ def start_engine(place: Place, *, bridge: Bridge = BRIDGE) -> str:
     data = place.folder / "docker"
     data.mkdir(parents=True, exist_ok=True)
     config = place.folder / "dockerd.json"
-    config.write_text("{}")  # else it reads the system's
+    config.write_text(json.dumps(settings or {}))  # else it reads the system's
     say(f"starting dockerd at {address}")
     namespace = f"{_NAMESPACE}-{bridge.name}"
     service.start(

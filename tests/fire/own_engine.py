@@ -36,6 +36,7 @@ _FREE = re.compile(r"/[0-9a-f]{32}:")
 _UNNAMED = "<none>:<none>"
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _BRIDGE = Bridge("snapenvtest7", "192.168.217.1/24")
+_NO_SETTINGS: Mapping[str, object] = {}
 _WAIT_S = 20.0
 
 
@@ -45,6 +46,7 @@ class Engine:
 
     place: Place
     address: str
+    bridge: Bridge = _BRIDGE
 
     def look(self) -> Mapping[str, str]:
         """Return the id of each image by its name, or by itself, and containers and volumes.
@@ -114,15 +116,17 @@ class Engine:
 
     def start(self) -> None:
         """Start it again."""
-        start_engine(self.place, bridge=_BRIDGE)
+        start_engine(self.place, bridge=self.bridge)
 
 
 @contextlib.contextmanager
-def own_engine(folder: Path) -> Iterator[Engine]:
-    """Run an engine in a folder until the block ends."""
+def own_engine(
+    folder: Path, *, bridge: Bridge = _BRIDGE, settings: Mapping[str, object] = _NO_SETTINGS
+) -> Iterator[Engine]:
+    """Run an engine in a folder until the block ends; ``settings`` are those of daemon.json."""
     place = Place(folder)
     with place.lock():
-        engine = Engine(place, start_engine(place, bridge=_BRIDGE))
+        engine = Engine(place, start_engine(place, bridge=bridge, settings=settings), bridge)
     try:
         yield engine
     finally:

@@ -1,4 +1,4 @@
-"""Let a registry and an index answer wrongly at every request of every command; print counts."""
+"""Let registries and indexes answer wrongly at every request of every command; print counts."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--command", action="append", help="only this; may be repeated")
     parser.add_argument("--lie", action="append", help="only this; may be repeated")
     parser.add_argument("--once", action="store_true", help="lie to one request, not for ever too")
+    parser.add_argument("--tell", action="store_true", help="print how each command ended")
     parser.add_argument("--sample", type=int, help="only so many of each command")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     words = parser.parse_args()
@@ -41,24 +42,34 @@ def _try_all(
     bad: Counter[str],
 ) -> None:
     lies = tuple(lie for lie in LIES if not words.lie or lie.name in words.lie)
-    for asks, all_cases in CASES.items():
+    for which, all_cases in CASES.items():
         cases = [case for case in all_cases if not words.command or case.name in words.command]
         if not cases:
             continue
-        with tempfile.TemporaryDirectory() as folder, stage(Path(folder), asks) as scene:
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+            stage(Path(folder), which) as scene,
+        ):
             for case in cases:
                 usual = do_undisturbed(scene, case)
                 every = list(
                     wrongs(usual, lies, for_ever=(False,) if words.once else (False, True))
                 )
+                known = len(every)
                 if words.sample is not None:
                     chance = random.Random(f"{words.seed} {case.name}")
-                    every = chance.sample(every, min(words.sample, len(every)))
+                    every = chance.sample(every, min(words.sample, known))
+                sys.stdout.write(
+                    f"{case.name}: {len(usual.asked)} requests, {known} wrong answers to them, "
+                    f"{len(every)} to be tried\n"
+                )
                 for wrong in every:
                     came = attempt(scene, case, wrong, usual)
                     tried[case.name] += 1
                     codes[case.name, came.code] += 1
                     bad[case.name] += bool(came.wrong)
+                    if words.tell:
+                        sys.stdout.write(f"{case.name}, {wrong}: {came.code} {came.said}\n")
                     sys.stdout.writelines(f"{case.name}, {wrong}: {one}\n" for one in came.wrong)
                     sys.stdout.flush()
 

@@ -63,6 +63,7 @@ class Lie:
     is_heard: bool = True  # the server does what is asked, and only then is the answer another
     only: str = ""  # a part of the path of requests that it makes sense for
     is_other: bool = False  # a right answer to another question: what names no digest may differ
+    is_flipped: bool = False  # it may be well formed, and can be told by a digest alone
 
 
 def _kept(right: Right, *without: str) -> Headers:
@@ -352,6 +353,7 @@ LIES = (
             name=name,
             answer=answer,
             is_other=name in {"another kind", "one other bit, and no digest"},
+            is_flipped=name == "one other bit",
         )
         for name, answer in _BODIES.items()
     ),
