@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from snapenv.errors import ProbeError
+from snapenv.kept import Kept
 from snapenv.model.hardware import Hardware
 from snapenv.model.host import GpuPlumbing, GpuState
 from snapenv.travel.answer import AnswerError, last_line, read_answer, run
+from snapenv.travel.pack import pack_compiled
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snapenv.ports import Completed, Target
 
 MARK = "snapenv-host: "
@@ -28,14 +32,17 @@ class Machine(Struct, frozen=True, kw_only=True):
     gpu_states: tuple[GpuState, ...] = ()
 
 
-def probe_host(target: Target, *, root: str = "/") -> Machine:
+def probe_host(target: Target, *, root: str = "/", hashes: Path | None = None) -> Machine:
     """Look at the machine that a target is on; ``root`` is where its files of devices lie.
+
+    ``hashes`` is the folder of ``look`` for this program as a target of this machine compiles it.
 
     Raises:
         InterpreterError: The target's program is not there.
         ProbeError: The probe failed on the target, or its answer cannot be read.
     """
-    done = run(target, "snapenv_probe", ("--host", root), flags=("-I", "-S"))
+    compiled = pack_compiled("snapenv_probe", target, Kept(hashes)) if hashes else None
+    done = run(target, "snapenv_probe", ("--host", root), packed=compiled, flags=("-I", "-S"))
     return _parse(done, target.python)
 
 

@@ -30,7 +30,8 @@ def inspecting_host(services: Services, *, engine: bool = True) -> Iterator[Call
     Without ``engine``, none is asked. That none answers is no failure, but stands in the host.
     """
     with ThreadPoolExecutor(1) as pool:
-        machine = pool.submit(probe_host, services.local(sys.executable))
+        own, hashes = services.local(sys.executable), services.kept("hashes")
+        machine = pool.submit(probe_host, own, hashes=hashes)
         helpers = services.missing_helpers() if engine else ()
         described, error = _describe(services) if engine else (None, None)
 

@@ -15,6 +15,7 @@ from snapenv.model.host import CdiSpec, GpuPlumbing
 from snapenv.ports import Completed
 from snapenv.probe.host import probe_host
 from snapenv.targets.local import LocalTarget
+from snapenv.travel import pack
 from tests.fakes import FakeTarget
 from tests.probe.environments import compile_library
 from tests.probe.nvml import NVML
@@ -113,6 +114,20 @@ def test_the_machine_itself_is_seen_as_by_a_look_at_an_environment() -> None:
 
     assert machine.hardware.system.machine == os.uname().machine
     assert machine.hardware.system.cpu_count == len(os.sched_getaffinity(0))
+
+
+def test_the_program_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = tmp_path / "hashes"
+    machine = probe_host(HERE, hashes=hashes)
+    (compiled,) = hashes.iterdir()
+    status = compiled.stat()
+    monkeypatch.setattr(pack, "_compile", lambda *_: pytest.fail("it is compiled again"))
+
+    again = probe_host(HERE, hashes=hashes)
+
+    assert again.hardware.system == machine.hardware.system
+    assert [*hashes.iterdir()] == [compiled]
+    assert compiled.stat().st_mtime_ns == status.st_mtime_ns
 
 
 @pytest.mark.parametrize(
