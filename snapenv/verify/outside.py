@@ -1,8 +1,8 @@
-"""Compare the files of an image with its lock as its engine has them.
+"""Compare an image with its lock and its base as its engine has it.
 
 A probe runs on the image's own Python, which may say anything. Nothing of the image is run for
-this: the files of its environment are hashed here, and summed up by the rules of ``Files``. Pure:
-files in, a check out.
+this: the files of its environment are hashed here, and summed up by the rules of ``Files``, and
+its layers are compared with those of the base that it names. Pure: values in, a check out.
 
 What is not compared: the packages of its base and those of conda, what a placeholder stands in,
 Python itself with its library, the operating system, and bytecode.
@@ -16,7 +16,7 @@ import hashlib
 import io
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -27,6 +27,7 @@ from snapenv.model.snapshot import IMAGE_PREFIX
 from snapenv.sizes import counted
 
 if TYPE_CHECKING:
+    from snapenv.model.outcome import Severity
     from snapenv.model.python import Distribution, Environment
 
 Found = Iterable[tuple[str, Iterator[bytes] | None]]
@@ -100,6 +101,37 @@ def compare_outside(found: Found, expected: Environment, *, prefix: str = IMAGE_
         if odd
         else None,
         part="image",
+    )
+
+
+def compare_base(layers: Sequence[str], base: Sequence[str], name: str) -> Check:
+    """Return the check of whether a base's layers lie below an image's own, all by diff id."""
+    ok = bool(base) and tuple(layers[: len(base)]) == tuple(base)
+    return _base_check(
+        name,
+        ok=ok,
+        actual=counted(len(base), "layer") if ok else "others",
+        fix=None if ok else f"Do not run this image: it was not built on {name}.",
+    )
+
+
+def base_unknown(name: str, why: str) -> Check:
+    """Return the check of a base that cannot be had: it says neither yes nor no."""
+    fix = "Ask whoever has built it, or verify it where the registry of its base can be reached."
+    return _base_check(name, ok=False, actual=f"not checked: {why}", fix=fix, severity="warning")
+
+
+def _base_check(
+    name: str, *, ok: bool, actual: str, fix: str | None, severity: Severity = "error"
+) -> Check:
+    return Check(
+        id="base",
+        ok=ok,
+        expected=f"the layers of {name} below its own",
+        actual=actual,
+        fix=fix,
+        part="image",
+        severity=severity,
     )
 
 

@@ -83,6 +83,7 @@ def build_environment(  # noqa: PLR0913 - two ways to the same
     *,
     repository: str,
     install: Callable[[Container, str], None] = install,
+    smoke: bool = False,
 ) -> str:
     """Capture a small environment into a snapshot, and return the name of its image."""
     with Working(client, base) as container:
@@ -90,7 +91,7 @@ def build_environment(  # noqa: PLR0913 - two ways to the same
         command.result(
             "capture",
             *("--container", str(container.name), "--python", "/env/bin/python"),
-            *("--no-smoke", "--base", base, "-o", str(snapshot)),
+            *("--smoke" if smoke else "--no-smoke", "--base", base, "-o", str(snapshot)),
         )
     words = ("build", str(snapshot), "--repository", repository, "--replace")
     return str(command.result(*words)["image"])
