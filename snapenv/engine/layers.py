@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Leaving = tuple[Location, "Iterator[bytes]"]
 
-_CHUNK_BYTES = 1 << 20
+_BLOCK_BYTES = 64 << 10  # tarfile copies what is left of one at each small read
 
 
 def read_leaving(
@@ -156,7 +156,7 @@ def _read_once(
 
 def _files(stream: Content, number: int) -> Iterator[Leaving]:
     file = unpack(stream) or cast("IO[bytes]", stream)
-    with open_stream(file, block_bytes=_CHUNK_BYTES) as layer:
+    with open_stream(file, block_bytes=_BLOCK_BYTES) as layer:
         for member in layer:
             if member.issparse():
                 raise unreadable(f"holds a file with holes: {member.name}")
