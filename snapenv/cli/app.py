@@ -133,7 +133,7 @@ def _connect(*, say: Callable[[str], None] | None = None) -> Services:
     cache, warnings = user_cache_path("snapenv"), list[str]()
     state = user_state_path("snapenv")
     warn_of_run = say or warnings.append
-    engine = cast("Engine", _Lazy(lambda: _docker(registry, warnings.append)))
+    engine = cast("Engine", _Lazy(lambda: _docker(registry, warnings.append, cache / "made")))
     registry = cast("Registry", _Lazy(lambda: _registry(engine)))
     return Services(
         local=LocalTarget,
@@ -218,10 +218,11 @@ def _venvs() -> Venvs:
     return UvVenvs(_uv(), LocalTarget, lambda: _wheels().uv_settings("install"))
 
 
-def _docker(registry: Registry, warn: Callable[[str], None]) -> Engine:
+def _docker(registry: Registry, warn: Callable[[str], None], kept: Path) -> Engine:
     from snapenv.engine.docker import DockerEngine
+    from snapenv.kept import Kept
 
-    return DockerEngine(registry=registry, warn=warn)
+    return DockerEngine(registry=registry, warn=warn, kept=Kept(kept))
 
 
 def _containers(engine: Engine, warn: Callable[[str], None], kept: Path, state: Path) -> Runs:

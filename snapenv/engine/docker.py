@@ -67,6 +67,7 @@ from snapenv.errors import (
     RegistryError,
     SnapenvError,
 )
+from snapenv.kept import Kept
 from snapenv.model.image import Image, ImageRef
 from snapenv.sizes import utc_text
 
@@ -122,9 +123,11 @@ class DockerEngine:
         registry: Registry | None = None,
         patience: Patience | None = None,
         warn: Callable[[str], None] = lambda _: None,
+        kept: Kept | None = None,
     ) -> None:
-        """``warn`` is told what a person should look out for."""
+        """``warn`` is told what a person should look out for; ``kept`` holds what was tried."""
         self._registry = registry
+        self._kept = kept or Kept(None)
         self._warn = warn
         self._patience = patience or Patience()
         self._starts: dict[str, bool] = {}  # whether they start commands, by the ids of images
@@ -380,7 +383,7 @@ class DockerEngine:
     def starts_commands(self, image: Image) -> bool:
         """Return whether an image's entrypoint starts the command that it is given; asked once."""
         if image.id not in self._starts:
-            self._starts[image.id] = starts_commands(self.client, image)
+            self._starts[image.id] = starts_commands(self.client, image, self._kept)
         return self._starts[image.id]
 
     def container_target(self, name: str, *, python: str) -> Target:

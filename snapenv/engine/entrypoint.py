@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import requests
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
+    from snapenv.kept import Kept
     from snapenv.model.image import Image
 
 RESET = ("",)
@@ -31,11 +33,20 @@ _ANSWER = b"snapenv-42"  # which an entrypoint that prints its arguments does no
 _LIMIT_S = 30  # a server that was started instead of the command does not end
 
 
-def starts_commands(client: APIClient, image: Image) -> bool:
-    """Return whether an image starts what it is given; NVIDIA's own entrypoints are known to."""
+def starts_commands(client: APIClient, image: Image, kept: Kept) -> bool:
+    """Return whether an image starts what it is given; NVIDIA's own entrypoints are known to.
+
+    One that has done so is kept by its id, and not tried again.
+    """
     if not image.entrypoint or image.entrypoint[0] in _NVIDIA:
         return True
-    return _starts(client, image.id) or not _starts(client, image.id, entrypoint=RESET)
+    name = sha256(f"starts commands {image.id}".encode()).hexdigest()
+    if kept.find_value(name, bool):
+        return True
+    if _starts(client, image.id):
+        kept.keep_value(name, value=True)
+        return True
+    return not _starts(client, image.id, entrypoint=RESET)
 
 
 def _starts(client: APIClient, image: str, *, entrypoint: Sequence[str] | None = None) -> bool:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.content import Tar
+from snapenv.engine.docker import DockerEngine
 from snapenv.errors import BuildError, EngineError, SnapshotDamagedError, WriteError
+from snapenv.kept import Kept
 from snapenv.model.image import BuildContext, ImageRef
 from tests.engines.busybox import small_context
 from tests.engines.place import Place
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     import docker
 
-    from snapenv.engine.docker import DockerEngine
     from snapenv.model.carried import Content
     from snapenv.model.image import Image
 
@@ -97,6 +98,19 @@ def test_an_entrypoint_is_told_by_whether_it_starts_a_command(engine: DockerEngi
     }
 
     assert {one: engine.starts_commands(image) for one, image in images.items()} == words
+
+
+def test_an_entrypoint_that_has_started_a_command_is_not_tried_again(
+    engine: DockerEngine, witness: docker.DockerClient, tmp_path: Path
+) -> None:
+    words = json.dumps(["/bin/sh", "-c", 'exec "$@"', str(uuid.uuid4())])
+    built = engine.build(small_context(f"ENTRYPOINT {words}"), FakeTask())
+
+    tried = DockerEngine(kept=Kept(tmp_path / "made")).starts_commands(built)
+    witness.images.remove(built.id)
+
+    assert tried
+    assert DockerEngine(kept=Kept(tmp_path / "made")).starts_commands(built)
 
 
 def test_a_program_runs_in_an_image_whose_entrypoint_starts_nothing(engine: DockerEngine) -> None:
