@@ -133,7 +133,7 @@ def end_at_random(
         process = room.start(*words)
         time.sleep(chance.uniform(0, whole_s))
         process.send_signal(kill)
-        code = process.wait(30)
+        code = process.wait(300)
         ends[f"{kill.name} {code}"] += 1
         wrong.extend((f"{number} {kill.name}", one) for one in _wrong(room, words, kill, code))
     return wrong, ends

@@ -192,8 +192,8 @@ def _interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
-    slow = tmp_path / "python"
-    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow, begun = tmp_path / "python", tmp_path / "begun"
+    slow.write_text(f"#!/bin/sh\n: > '{begun}'\nexec sleep 600\n")
     slow.chmod(0o755)
     output = tmp_path / "snapshot"
     process = subprocess.Popen(
@@ -201,10 +201,12 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(2)
+    while not begun.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
 
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=300)
 
     assert process.returncode == 130
     assert "error: interrupted" in said

@@ -92,7 +92,7 @@ def test_a_signal_ends_a_command_with_all_that_it_started(
         assert process.stdout
         started = [int(process.stdout.readline()) for _ in range(2)]
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=300)
 
     assert process.returncode == ENDS.get(number, -number)
     assert all_end(*started)
@@ -113,7 +113,7 @@ def test_a_command_that_is_to_outlive_its_terminal_does_not_hear_its_end(room: R
         process.stdout.readline()
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
 
     assert process.returncode == 143
 

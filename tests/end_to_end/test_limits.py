@@ -105,16 +105,16 @@ def test_a_run_is_stopped_at_its_limit_with_a_code_of_its_own(
 ) -> None:
     sampled(monkeypatch)
     notify = 'printf %s "$SNAPENV_NOTICE" > told.json'
-    words = ("--max-hours", "0.0002", "--notify", notify, "--", "sleep", "60")
+    words = ("--max-hours", "0.0002", "--notify", notify, "--", "sleep", "600")
 
     with project.running(project.environment, *words) as process:
-        _, err = process.communicate(timeout=50)
+        _, err = process.communicate(timeout=300)
 
     (run,) = counted(project)
     assert process.returncode == 75, err
     assert (run.exit_code, run.failure, run.max_duration_ms) == (130, "max-hours", 720)
     assert run.duration_ms is not None
-    assert 720 <= run.duration_ms < 30_000
+    assert 720 <= run.duration_ms < 300_000
     # Both are written by the process that stops it, which may still be at it.
     wait_until(lambda: kinds(project, run) == ["stopped"])
     told = json.loads((project.folder / "told.json").read_text())
@@ -122,7 +122,7 @@ def test_a_run_is_stopped_at_its_limit_with_a_code_of_its_own(
     assert "checkpoint" not in told
 
 
-def wait_until(holds: Any, limit_s: float = 40) -> None:  # noqa: ANN401
+def wait_until(holds: Any, limit_s: float = 300) -> None:  # noqa: ANN401
     end = time.monotonic() + limit_s
     while not holds():
         assert time.monotonic() < end
@@ -175,7 +175,7 @@ def test_a_training_that_stands_still_is_paused_and_goes_on(project: Project) ->
         stop = watched_until_stopped(project, run)
         done = project.program.run(*stop)
         assert done.returncode == 0, done.stderr
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
 
     (run,) = counted(project)
     assert process.returncode == 75, err
@@ -188,7 +188,7 @@ def test_a_training_that_stands_still_is_paused_and_goes_on(project: Project) ->
     with project.running("--resume", run.run) as process:
         project.wait_for_epochs(trained + 1, process)
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     assert counted(project)[1].resumed_from == run.run
 
 

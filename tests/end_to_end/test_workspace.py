@@ -24,7 +24,7 @@ from tests.command import Command
 from tests.end_to_end.containers import build_environment
 from tests.engines.newer_engine import NEWER, SHARED
 from tests.engines.page import open_page
-from tests.engines.place import install
+from tests.engines.place import free_ports, install
 from tests.engines.provide import provide
 from tests.grouping import OLDER
 
@@ -238,7 +238,7 @@ def test_ssh_carries_files_and_connections(world: World, tmp_path: Path) -> None
     batch = f"put {sent} /tmp/carried\nget /tmp/carried {back}\n".encode()
 
     assert world.ssh("-b", "-", host, program=("sftp",), given=batch).returncode == 0
-    port, proxy = _free_port(), _free_port()
+    port, proxy = free_ports(2)
     # As VS Code does: a shell without a terminal, and a SOCKS proxy beside it.
     words = ("-T", "-D", str(proxy), f"-L{port}:127.0.0.1:8888", host, "bash")
     with world.start_ssh(*words) as shell:
@@ -257,11 +257,6 @@ def test_ssh_carries_files_and_connections(world: World, tmp_path: Path) -> None
     assert said == b"from bash\n"
     assert forwarded.status_code == 200
     assert by_proxy == b"HTTP/1.1 200 OK"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def _status_by_socks(proxy: int, port: int) -> bytes:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 
-WAIT_S = 20
+WAIT_S = 300
 PROGRAM = """
 import sys
 from msgspec.structs import replace

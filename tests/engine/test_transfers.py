@@ -435,7 +435,7 @@ def test_ctrl_c_ends_a_pull_with_130_and_without_an_image(
         time.sleep(0.05)
 
     running.send_signal(signal.SIGINT)
-    said, _ = running.communicate(timeout=30)
+    said, _ = running.communicate(timeout=300)
 
     assert running.returncode == 130
     assert json.loads(said)["error"]["kind"] == "interrupted"

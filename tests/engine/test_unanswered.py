@@ -24,7 +24,8 @@ from tests.steady import steady
 if TYPE_CHECKING:
     from pathlib import Path
 
-QUICK_S = 0.3
+QUICK_S = 0.3  # for what never answers
+LONG_S = 60.0  # for what does
 BRIDGE = """#!{python}
 import os, socket, sys, threading
 assert sys.argv[-1] == "docker --host unix:///over/there system dial-stdio", sys.argv
@@ -41,9 +42,9 @@ far.shutdown(socket.SHUT_WR)
 """
 
 
-def refusal(address: Address) -> EngineMissingError:
+def refusal(address: Address, *, first_answer_s: float = LONG_S) -> EngineMissingError:
     with pytest.raises(EngineMissingError) as caught:
-        connect(address, first_answer_s=QUICK_S)
+        connect(address, first_answer_s=first_answer_s)
     return caught.value
 
 
@@ -56,7 +57,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_engine_that_never_answers_is_told_with_its_address(tmp_path: Path) -> None:
     with silent(tmp_path / "s") as url:
-        error = refusal(Address(url=url))
+        error = refusal(Address(url=url), first_answer_s=QUICK_S)
 
     assert steady(error.message, url=url) == wording(
         "no Docker engine answers at URL: no answer within 0.3 s"
@@ -325,10 +326,8 @@ def test_an_ssh_that_hangs_is_given_its_time_and_ended(
     script = f"#!/bin/sh\necho $$ > {started}\nexec sleep 60\n"
     fake_ssh(tmp_path / "bin", script, monkeypatch)
 
-    error = refusal(Address(url="ssh://there"))
+    error = refusal(Address(url="ssh://there"), first_answer_s=5)  # until it has started, too
 
-    assert error.message == wording(
-        "no Docker engine answers at ssh://there: no answer within 0.3 s"
-    )
+    assert error.message == wording("no Docker engine answers at ssh://there: no answer within 5 s")
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)

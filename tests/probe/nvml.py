@@ -48,7 +48,7 @@ static int of_gpu(const char *variable, void *device) {
 }
 static int ask(const char *question, void *device) {
     if (device && of_gpu("STUB_CRASH_AT", device)) abort();
-    if (device && of_gpu("STUB_HANG_AT", device)) sleep(60);
+    if (device && of_gpu("STUB_HANG_AT", device)) sleep(600);
     if (device && of_gpu("STUB_LOST", device)) return 15;
     return names("STUB_REFUSE", question) ? number("STUB_CODE") : 0;
 }
@@ -59,7 +59,7 @@ static int detail(const char *question, void *device) {
 int nvmlInitWithFlags(unsigned flags) {
     if (write(1, "\\nsnapenv-facts: {}\\n", 19) < 0) return 1;
     if (number("STUB_CRASH")) abort();
-    if (number("STUB_HANG")) sleep(60);
+    if (number("STUB_HANG")) sleep(600);
     return number("STUB_ERROR");
 }
 int nvmlShutdown(void) { return 0; }

@@ -36,7 +36,8 @@ from snapenv_probe import gpus, nvidia_driver
 for line in sys.stdin:
     kept = dict(os.environ)
     os.environ.update(json.loads(line))
-    seen = nvidia_driver.Driver(states=True, silence_s=0.6).answer()
+    silence_s = float(os.environ.pop("SILENCE_S"))
+    seen = nvidia_driver.Driver(states=True, silence_s=silence_s).answer()
     print(json.dumps(seen), flush=True)
     os.environ.clear()
     os.environ.update(kept)
@@ -59,11 +60,12 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
         env={**os.environ, "LD_LIBRARY_PATH": str(folder)},
     ) as process:
 
-        def ask(**variables: str) -> dict[str, Any]:
+        def ask(*, silence_s: float = 60, **variables: str) -> dict[str, Any]:
             assert process.stdin
             assert process.stdout
             known = {"STUB_GPUS": "4", "STUB_MIG": "1", "STUB_UUIDS": "1"}
-            process.stdin.write(json.dumps({**known, **variables}) + "\n")
+            limit = {"SILENCE_S": str(silence_s)}
+            process.stdin.write(json.dumps({**known, **limit, **variables}) + "\n")
             process.stdin.flush()
             seen: dict[str, Any] = json.loads(process.stdout.readline())
             return seen
@@ -133,10 +135,10 @@ def test_a_gpu_that_is_lost_or_crashes_nvml_is_told_and_the_others_count(
 
 
 def test_a_gpu_at_which_nvml_hangs_costs_that_gpu_alone(look: Look) -> None:
-    seen = look(STUB_HANG_AT=" 1 ")
+    seen = look(STUB_HANG_AT=" 1 ", silence_s=5)  # the others answer within that
 
     assert [gpu["name"] for gpu in seen["gpus"]] == [GPUS[0], *GPUS[2:]]
-    assert seen["gpu_faults"] == [{"number": 1, "error": wording("NVML gave no answer within 1 s")}]
+    assert seen["gpu_faults"] == [{"number": 1, "error": wording("NVML gave no answer within 5 s")}]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,8 @@ def test_a_gpu_at_which_nvml_hangs_costs_that_gpu_alone(look: Look) -> None:
 def test_a_driver_that_does_not_answer_says_in_which_way(
     look: Look, variables: dict[str, str], kind: str | None, error: str
 ) -> None:
-    seen = look(**variables)
+    silence_s = 0.6 if kind == "hang" else 60
+    seen = look(silence_s=silence_s, **variables)
 
     assert "driver" not in seen
     assert seen["gpus"] == seen["gpu_faults"] == []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from inline_snapshot import snapshot as wording
+from msgspec.structs import replace
 
 from snapenv.archive.snapshot import pack_snapshot
 from snapenv.errors import NotFoundError, RegistryError, SnapshotVersionError
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from snapenv.model.oci import Descriptor
     from tests.engines.faulty import FaultyRegistry
 
-QUICK = Patience(connect_s=2.0, read_s=0.5, retries=2, backoff_s=0.01, max_wait_s=0.1)
+QUICK = Patience(connect_s=60.0, read_s=60.0, retries=2, backoff_s=0.01, max_wait_s=0.1)
+IMPATIENT = replace(QUICK, connect_s=4.0, read_s=2.0)  # for who is silent
 HEAD_BLOB = r"HEAD /v2/\S+/blobs/sha256:\S+ 404"
 SKOPEO = ("skopeo", "--insecure-policy")
 BEGIN = r"POST /v2/\S+/blobs/uploads/"
@@ -175,8 +177,9 @@ def test_a_transfer_that_breaks_once_is_whole(  # noqa: PLR0913 - two of them ar
     what: dict[str, object],
 ) -> None:
     fault = faulty.add(to.Fault(to=where, **what))  # type: ignore[arg-type]
+    sender = RegistryClient(patience=IMPATIENT) if "silent" in what else client
 
-    client.push(behind(ref, faulty.name), artifact, FakeTask())
+    sender.push(behind(ref, faulty.name), artifact, FakeTask())
 
     assert fault.times == 0
     assert tuple(one.digest for one in found(client, ref).layers) == layers(artifact)

@@ -27,12 +27,13 @@ from tests.serving import serving
 from tests.steady import steady
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.engines.faulty import FaultyRegistry
 
-QUICK = Patience(connect_s=2.0, read_s=0.5, retries=2, backoff_s=0.01, max_wait_s=0.1)
+QUICK = Patience(connect_s=60.0, read_s=60.0, retries=2, backoff_s=0.01, max_wait_s=0.1)
+IMPATIENT = replace(QUICK, connect_s=4.0, read_s=2.0)  # for who is silent
 LAYERS = {
     DOCKER_MANIFEST: "application/vnd.docker.image.rootfs.diff.tar.gzip",
     OCI_MANIFEST: "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -44,6 +45,11 @@ TAG = "train-yolov8.4.190-base-cu130"
 @pytest.fixture
 def client() -> RegistryClient:
     return RegistryClient(patience=QUICK)
+
+
+def client_for(what: Mapping[str, object]) -> RegistryClient:
+    """Return a client that waits long for each answer, but for one that never comes."""
+    return RegistryClient(patience=IMPATIENT if "hangs" in what else QUICK)
 
 
 @pytest.fixture
@@ -190,32 +196,28 @@ PASSING = [{"status": status} for status in (429, 500, 502, 503, 504)] + [
     ids=str,
 )
 def test_a_failure_that_passes_is_tried_again(
-    client: RegistryClient,
-    shelf: Shelf,
-    faulty: FaultyRegistry,
-    where: str,
-    what: dict[str, object],
+    shelf: Shelf, faulty: FaultyRegistry, where: str, what: dict[str, object]
 ) -> None:
     there = shelf.push()
     fault = faulty.fault(where, times=1, **what)
 
-    read = client.read(behind(there.ref, faulty.name))
+    read = client_for(what).read(behind(there.ref, faulty.name))
 
     assert fault.times == 0
     assert read.diff_ids == there.diff_ids
 
 
 def test_a_registry_that_has_never_answered_is_asked_once(
-    client: RegistryClient, shelf: Shelf, faulty: FaultyRegistry
+    shelf: Shelf, faulty: FaultyRegistry
 ) -> None:
     fault = faulty.fault(to.MANIFEST, times=9, hangs=True)
     ref = behind(shelf.push().ref, faulty.name)
 
     with pytest.raises(RegistryError) as caught:
-        client.read(ref)
+        RegistryClient(patience=IMPATIENT).read(ref)
 
     assert steady(caught.value) == wording(
-        "localhost:PORT does not answer in time: no answer within 1 s: localhost:PORT/transfers/NAME:a@sha256:DIGEST"
+        "localhost:PORT does not answer in time: no answer within 2 s: localhost:PORT/transfers/NAME:a@sha256:DIGEST"
     )
     assert fault.times == 8
 
@@ -237,17 +239,13 @@ def test_a_registry_that_has_never_answered_is_asked_once(
     ids=lambda value: str(value)[:40],
 )
 def test_a_failure_that_stays_names_the_image_and_its_registry(
-    client: RegistryClient,
-    shelf: Shelf,
-    faulty: FaultyRegistry,
-    what: dict[str, object],
-    said: str,
+    shelf: Shelf, faulty: FaultyRegistry, what: dict[str, object], said: str
 ) -> None:
     faulty.always(to.MANIFEST, **what)
     ref = behind(shelf.push().ref, faulty.name)
 
     with pytest.raises(RegistryError, match=f"^{faulty.name} {said}.*: {ref}$"):
-        client.read(ref)
+        client_for(what).read(ref)
 
 
 def test_a_manifest_by_tag_has_the_digest_that_comes_with_it(

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from tests.engines.faulty import FaultyRegistry
 
-QUICK = Patience(connect_s=2.0, read_s=2.0, retries=2, backoff_s=0.01, max_wait_s=0.1)
+QUICK = Patience(connect_s=60.0, read_s=60.0, retries=2, backoff_s=0.01, max_wait_s=0.1)
 SBOM = Attachment(media_type=SBOM_TYPE, file="sbom.cdx.json", content=b'{"bomFormat": "x"}')
 WRITERS, EACH = 4, 5
 
@@ -96,7 +96,7 @@ def test_a_manifest_names_the_image_as_its_subject(client: RegistryClient, image
     answer = requests.get(
         f"http://{image.ref.registry}/v2/{path}/manifests/{entry.digest}",
         headers={"Accept": OCI_MANIFEST},
-        timeout=5,
+        timeout=60,
     )
     assert answer.json()["subject"] == {
         "digest": image.ref.digest,
@@ -194,7 +194,11 @@ def listing(registry: str) -> Iterator[str]:
                 name: value for name, value in self.headers.items() if name.lower() != "host"
             }
             answer = requests.request(
-                self.command, f"http://{registry}{self.path}", headers=headers, data=body, timeout=5
+                self.command,
+                f"http://{registry}{self.path}",
+                headers=headers,
+                data=body,
+                timeout=60,
             )
             kept = {name: value for name, value in answer.headers.items() if name in _KEPT}
             if self.command == "PUT" and b'"subject"' in body:
@@ -244,7 +248,7 @@ def test_a_registry_that_keeps_the_list_gets_no_tag(
         f"http://{image.ref.registry}/v2/{image.ref.path}/manifests/"
         f"{fallback_tag(str(image.ref.digest))}",
         headers={"Accept": OCI_INDEX},
-        timeout=5,
+        timeout=60,
     )
     assert answer.status_code == 404
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-QUICK = Patience(connect_s=1.0, retries=0)
+QUICK = Patience(connect_s=60.0, retries=0)
 FAR = ImageRef.parse("registry.example.com/team/env:1")
 PROXIES = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY", "NO_PROXY")
 

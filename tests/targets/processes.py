@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-_SECONDS = 5.0  # for what was killed to be gone, on a machine that has much to do
+_SECONDS = 120.0  # for what was killed to be gone, on a machine that has much to do
 
 
 def all_end(*pids: int) -> bool:

@@ -16,6 +16,7 @@ from snapenv.ports import Completed, Target
 from snapenv.targets.local import LocalTarget, list_gpus
 from tests.steady import steady
 from tests.targets.processes import all_end
+from tests.targets.speaking import speaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,19 +125,13 @@ def test_what_belongs_to_the_python_of_snapenv_does_not_mislead_another(
     assert (done.exit_code, done.stdout) == (0, "None\n")
 
 
-def test_each_line_of_stderr_is_heard_while_the_program_runs(local: Target) -> None:
-    heard: list[tuple[str, float]] = []
-    code = (
-        "import sys, time\n"
-        "for word in ('one', 'two  ', 'three'):\n"
-        "    print('  ' + word, file=sys.stderr, flush=True)\n"
-        "    time.sleep(0.3)"
-    )
+def test_each_line_of_stderr_is_heard_while_the_program_runs(local: Target, tmp_path: Path) -> None:
+    words, heard, hear = speaker(tmp_path)
 
-    done = local.run(python(code), on_line=lambda line: heard.append((line, time.monotonic())))
+    done = local.run(words, on_line=hear)
 
-    assert [line for line, _ in heard] == ["  one", "  two", "  three"]
-    assert heard[-1][1] - heard[0][1] > 0.3
+    assert heard == ["  one", "  two", "  three"]
+    assert done.exit_code == 0
     assert done.stderr == "  one\n  two  \n  three\n"
 
 
@@ -195,9 +190,9 @@ def test_a_disk_that_is_full_ends_the_program_at_once(local: Target) -> None:
         Path("/dev/full").open("wb", buffering=0) as full,
         pytest.raises(OSError, match="No space"),
     ):
-        local.run(python("import time; print(1, flush=True); time.sleep(30)"), stdout=full)
+        local.run(python("import time; print(1, flush=True); time.sleep(600)"), stdout=full)
 
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 300
 
 
 def test_a_program_that_a_signal_ended_is_no_success(local: Target) -> None:
@@ -232,7 +227,7 @@ def test_what_cannot_be_run_is_named(
 def test_an_interruption_ends_the_program_and_what_it_started_at_once(
     local: Target, tmp_path: Path, error: type[BaseException]
 ) -> None:
-    child = f"import time; time.sleep(30); open({str(tmp_path / 'lived')!r}, 'w')"
+    child = f"import time; time.sleep(600); open({str(tmp_path / 'lived')!r}, 'w')"
     code = (
         "import subprocess, sys, os\n"
         f"child = subprocess.Popen((sys.executable, '-c', {child!r}))\n"
@@ -249,7 +244,7 @@ def test_an_interruption_ends_the_program_and_what_it_started_at_once(
     with pytest.raises(error):
         local.run(python(code), on_line=interrupt)
 
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 300
     assert not Path(heard[2]).exists()
     assert all_end(*map(int, heard[:2]))
 

@@ -20,6 +20,9 @@ def pipe(tmp_path: Path) -> Path:
     return tmp_path / "wake"
 
 
+LONG_S = 60  # no machine is so slow that what happens in a moment takes as long
+
+
 def waited_s(sensors: MachineSensors, seconds: float, *pids: int) -> float:
     before = time.monotonic()
     sensors.wait(seconds, pids)
@@ -27,17 +30,25 @@ def waited_s(sensors: MachineSensors, seconds: float, *pids: int) -> float:
 
 
 def test_a_wait_ends_with_a_process(pipe: Path) -> None:
-    with subprocess.Popen(["sleep", "0.2"]) as process, subprocess.Popen(["sleep", "5"]) as other:
-        assert 0.1 < waited_s(MachineSensors(pipe), 5, other.pid, process.pid) < 2
+    with subprocess.Popen(["sleep", "0.5"]) as process, subprocess.Popen(["sleep", "99"]) as other:
+        assert waited_s(MachineSensors(pipe), LONG_S, other.pid, process.pid) < LONG_S
+        assert (process.poll(), other.poll()) == (0, None)
         other.kill()
 
 
 def test_a_wait_ends_where_somebody_wakes_it_and_does_so_once(pipe: Path) -> None:
     sensors = MachineSensors(pipe)
-    assert waited_s(sensors, 0.0) < 1
-    threading.Timer(0.2, wake, (pipe,)).start()
+    sensors.wait(0.0, ())
+    woken = threading.Event()
 
-    assert 0.1 < waited_s(sensors, 5) < 2
+    def wake_it() -> None:
+        woken.set()
+        wake(pipe)
+
+    threading.Timer(0.5, wake_it).start()
+
+    assert waited_s(sensors, LONG_S) < LONG_S
+    assert woken.is_set()
     assert waited_s(sensors, 0.2) >= 0.2
 
 
@@ -56,13 +67,14 @@ def test_waking_nobody_does_nothing(pipe: Path) -> None:
     wake(pipe)
 
 
-def test_both_clocks_go_on_alike(pipe: Path) -> None:
+def test_both_clocks_are_those_of_the_machine(pipe: Path) -> None:
     sensors = MachineSensors(pipe)
-    first = sensors.now()
-    time.sleep(0.2)
-    second = sensors.now()
 
-    assert 190 <= second.boot_ms - first.boot_ms < 2000
-    assert abs(second.wall_ms - first.wall_ms - (second.boot_ms - first.boot_ms)) <= 5
-    assert abs(second.wall_ms - time.time() * 1000) < 2000
+    for _ in range(2):
+        before = (time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
+        now = sensors.now()
+        after = (time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
+        assert round(before[0] * 1000) <= now.wall_ms <= round(after[0] * 1000)
+        assert round(before[1] * 1000) <= now.boot_ms <= round(after[1] * 1000)
+        time.sleep(0.2)
     assert len(sensors.boot_id()) == 36

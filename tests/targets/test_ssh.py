@@ -24,6 +24,7 @@ from snapenv.targets.ssh import SshTarget
 from tests.engines.ssh import BARE, GREETING, HOST, REFUSING, SHELLS, STRANGER
 from tests.sampling import is_full
 from tests.targets.processes import all_end
+from tests.targets.speaking import speaker
 
 BLOCK = "bytes(range(256)) * 4096"  # 1 MiB
 NOBODY = "nobody.invalid"
@@ -154,19 +155,13 @@ def test_raw_stdout_begins_below_a_greeting() -> None:
     assert raw.getvalue() == bytes(range(256))
 
 
-def test_each_line_of_stderr_is_heard_while_the_program_runs(there: Target) -> None:
-    heard: list[tuple[str, float]] = []
-    code = (
-        "import sys, time\n"
-        "for word in ('one', 'two  '):\n"
-        "    print('  ' + word, file=sys.stderr, flush=True)\n"
-        "    time.sleep(0.6)"
-    )
+def test_each_line_of_stderr_is_heard_while_the_program_runs(there: Target, tmp_path: Path) -> None:
+    words, heard, hear = speaker(tmp_path)
 
-    there.run(python(code), on_line=lambda line: heard.append((line, time.monotonic())))
+    done = there.run(words, on_line=hear)
 
-    assert [line for line, _ in heard] == ["  one", "  two"]
-    assert heard[1][1] - heard[0][1] > 0.3
+    assert heard == ["  one", "  two", "  three"]
+    assert done.exit_code == 0
 
 
 def test_an_exit_code_like_that_of_ssh_is_the_programs_own(there: Target) -> None:
@@ -214,7 +209,7 @@ def test_a_machine_that_cannot_hold_the_files_is_named(there: Target) -> None:
 def test_a_connection_that_breaks_is_not_the_programs_own_end(there: Target) -> None:
     code = (
         "import os, sys, time; print(os.environ['SSH_CONNECTION'], file=sys.stderr, flush=True)\n"
-        "time.sleep(30)"
+        "time.sleep(600)"
     )
 
     with pytest.raises(SshError, match=f"the connection to {HOST} broke: .*closed"):
@@ -227,7 +222,7 @@ def test_a_connection_that_breaks_is_not_the_programs_own_end(there: Target) -> 
 def test_an_interruption_ends_the_program_over_there_with_all_that_it_started(
     host: str, error: type[BaseException], *, deaf: bool
 ) -> None:
-    child = "import time; time.sleep(30)"
+    child = "import time; time.sleep(600)"
     code = (
         "import os, signal, subprocess, sys\n"
         f"if {deaf}: signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -246,7 +241,7 @@ def test_an_interruption_ends_the_program_over_there_with_all_that_it_started(
     with pytest.raises(error):
         on(host).run(python(code), on_line=interrupt)
 
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 300
     assert all_end(*map(int, heard[:2]))
     assert not Path(heard[2]).parent.exists()
 
@@ -254,7 +249,7 @@ def test_an_interruption_ends_the_program_over_there_with_all_that_it_started(
 def test_an_interruption_ends_the_program_where_it_has_no_process_group_of_its_own() -> None:
     code = (
         "import os, sys, time; print(os.getpid(), os.getcwd(), file=sys.stderr, flush=True)\n"
-        "time.sleep(30)"
+        "time.sleep(600)"
     )
     heard: list[str] = []
 

@@ -117,7 +117,8 @@ def test_what_does_not_stop_is_killed(runs: VenvRuns, tmp_path: Path) -> None:
 
 def test_signals_are_handed_on_to_the_whole_group(runs: VenvRuns, tmp_path: Path) -> None:
     asked = launch(
-        tmp_path, "sh -c 'trap \"echo saved; exit 3\" TERM; while :; do sleep 0.1; done'"
+        tmp_path,
+        f"sh -c 'trap \"echo saved; exit 3\" TERM; : > {tmp_path}/ready; while :; do sleep 0.1; done'",
     )
     ours, theirs = os.pipe()
     pid = os.fork()
@@ -125,9 +126,8 @@ def test_signals_are_handed_on_to_the_whole_group(runs: VenvRuns, tmp_path: Path
         os.dup2(theirs, 1)
         os._exit(runs.run(asked).state.exit_code or 0)
     os.close(theirs)
-    while not runs.list_runs():
+    while not (tmp_path / "ready").exists():
         time.sleep(0.1)
-    time.sleep(0.5)
 
     os.kill(pid, signal.SIGTERM)
     _, status = os.waitpid(pid, 0)

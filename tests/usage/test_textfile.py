@@ -19,7 +19,8 @@ from snapenv.model.sampling import GpuReading, Utilization
 from snapenv.model.usage import EpochRow, RunGpu, UsageRun, UsedGpu
 from snapenv.steps.publishing import publish, retract
 from snapenv.usage.textfile import textfile
-from tests.engines.prometheus import free_port, make_node_exporter, make_prometheus
+from tests.engines.place import free_port
+from tests.engines.prometheus import make_node_exporter, make_prometheus
 from tests.engines.provide import provide
 from tests.samples import sample_run_record
 

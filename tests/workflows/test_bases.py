@@ -354,7 +354,7 @@ class Together(FakeRegistry):
     """Answers nobody until as many ask as there are to be."""
 
     def __post_init__(self) -> None:
-        self.gate = Barrier(10, timeout=30)
+        self.gate = Barrier(10, timeout=300)
 
     def read(self, ref: ImageRef, *, machine: str | None = None) -> RemoteImage:
         self.gate.wait()

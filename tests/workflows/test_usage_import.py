@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -314,10 +314,11 @@ class Notes:
     """What jobs have noted of themselves, on a machine without Slurm."""
 
     folder: Path
+    hour_s: int = field(default_factory=lambda: int(time.time()) // 3600 * 3600)
 
     def write(self, job: int, user: str, *, ended: bool = True, hours: int = 1) -> None:
         """Note a job that began so many hours ago, and goes on or has ended half an hour later."""
-        start_s = int(time.time()) // 3600 * 3600 - 3600 * hours
+        start_s = self.hour_s - 3600 * hours
         state, end = ("COMPLETED", f"{start_s + 1800}") if ended else ("RUNNING", "Unknown")
         told = ("tests", f"{job}", user, "vision", state, "0:0", f"{start_s}", end, "gres/gpu=1")
         note = self.folder / "state" / "snapenv" / "slurm" / f"tests-{job}-{hours}"
