@@ -178,12 +178,15 @@ def python() -> Package:
     """Repackage the Python that runs the tests, without what no test needs.
 
     Raises:
-        UnavailableError: It is not laid out as conda's is.
+        UnavailableError: It is not laid out as conda's is. Debian's own looks for packages in
+            ``dist-packages`` alone, which is compiled into it.
     """
     prefix = Path(sys.base_prefix)
     library = Path(sysconfig.get_path("stdlib"))
     if sys.platform != "linux" or library != prefix / "lib" / f"python{MINOR}":
         raise UnavailableError(f"{sys.base_prefix} is no Python that can be repackaged")
+    if "posix_local" in sysconfig.get_scheme_names():
+        raise UnavailableError("Debian's own Python cannot be repackaged for conda")
     program = (prefix / "bin" / f"python{MINOR}").resolve()
     files: dict[str, bytes | Link] = {
         f"bin/python{MINOR}": _found_beside(program.read_bytes(), prefix),
