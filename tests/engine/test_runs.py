@@ -6,7 +6,6 @@ import os
 import socket
 import tempfile
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import docker
@@ -29,6 +28,7 @@ from tests.fakes import FakeTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from docker import DockerClient
     from docker.models.containers import Container
@@ -47,7 +47,7 @@ ANN = User(uid=4242, gid=4243, name="ann", home="/home/ann", groups=(100,))
 class Side:
     """An engine, a small image in it, and what its runs warned of."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, folder: Path) -> None:
         self.version = version
         self.address = provide(START[version])
         self.warnings: list[str] = []
@@ -57,8 +57,8 @@ class Side:
             engine = DockerEngine()
             image = engine.build(small_context("RUN mkdir -p /home /tmp"), FakeTask())
         self.place = InImage(id=image.id, name="small")
-        self.kept = Kept(Path(tempfile.mkdtemp()))
-        self.state_folder = Path(tempfile.mkdtemp())
+        self.kept = Kept(folder / "kept")
+        self.state_folder = folder / "state"
         self.runs = DockerRuns(
             lambda: engine.client,
             engine.describe,
@@ -96,15 +96,17 @@ class Side:
 
 
 @pytest.fixture(scope="module", params=START)
-def side(request: pytest.FixtureRequest) -> Iterator[Side]:
-    made = Side(request.param)
+def side(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Side]:
+    made = Side(request.param, tmp_path_factory.mktemp("side"))
     yield made
     made.witness.close()
 
 
 @pytest.fixture(scope="module")
-def old() -> Iterator[Side]:
-    made = Side("20.10")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+    made = Side("20.10", tmp_path_factory.mktemp("old"))
     yield made
     made.witness.close()
 
@@ -221,8 +223,8 @@ def test_files_of_a_later_run_are_those_of_this_machine_and_gone_with_it(old: Si
     assert not folder.exists()
 
 
-def test_an_engine_that_sees_other_files_is_sent_them() -> None:
-    newer = Side("28")  # its / is another one
+def test_an_engine_that_sees_other_files_is_sent_them(tmp_path: Path) -> None:
+    newer = Side("28", tmp_path)  # its / is another one
     newer.run(newer.launch("true", user=ANN))
 
     _, out, _ = newer.run(

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -94,6 +96,33 @@ def start_engine(
 def containerd_pid_file(place: Place) -> Path:
     """Return where the engine of a place notes the process of its containerd."""
     return place.run / "exec" / "containerd" / "containerd.pid"
+
+
+def end_shims(place: Place) -> int:
+    """End what the engine's own containerd has started, and what runs there; return how many.
+
+    Some of it outlives its containers where containerd is killed.
+    """
+    words = f"-address\0{containerd_pid_file(place).with_name('containerd.sock')}\0".encode()
+    shims = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if words in (line := _read(path)) and b"containerd-shim" in line.partition(b"\0")[0]
+    ]
+    for shim in shims:
+        children = _read(Path(f"/proc/{shim}/task/{shim}/children")).split()
+        for pid in (*map(int, children), shim):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    return len(shims)
+
+
+def _read(path: Path) -> bytes:
+    """Return what is told of a process; nothing where it has ended."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def stop_engine(place: Place) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 Kind = Literal[
-    "kill", "term", "power", "disk", "slow", "clock", "home", "crowd", "engine", "inodes"
+    "kill", "term", "power", "disk", "slow", "clock", "home", "crowd", "engine", "inodes", "writes"
 ]
 KINDS: tuple[Kind, ...] = (
     "kill",
@@ -29,6 +29,7 @@ KINDS: tuple[Kind, ...] = (
     "engine",
     "inodes",
 )
+LONG: tuple[Kind, ...] = ("writes",)  # done where it is asked for alone
 
 HOUR_S = 3600
 ENDS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
@@ -63,6 +64,11 @@ class Blow:
         return self.kind in {"kill", "power"} or self.what == BROKEN
 
     @property
+    def breaks_disk(self) -> bool:
+        """Whether the command finds its disk full or broken."""
+        return self.kind in {"disk", "writes"}
+
+    @property
     def leaves_work(self) -> bool:
         """Whether it is for the next command to take away what is left in an engine."""
         return self.ends_at_once or self.kind == "engine"
@@ -81,7 +87,8 @@ def blows(
 ) -> Iterator[Blow]:
     """Yield so many blows against a command that lasts so long and writes so often.
 
-    Where it writes no more often than that, each of its calls is met once.
+    Where it writes no more often than that, each of its calls is met once; ``writes`` meets each of
+    them twice, however many they are.
     """
     makers: Mapping[Kind, Callable[[int, float, int, random.Random], Iterator[Blow]]] = {
         "kill": _kills,
@@ -91,8 +98,10 @@ def blows(
         "slow": _slow,
         "clock": _clocks,
         "engine": _engine_kills,
+        "writes": _every_write,
     }
-    return islice(makers[kind](calls, lasts_s, times, chance), times)
+    every = makers[kind](calls, lasts_s, times, chance)
+    return every if kind in LONG else islice(every, times)
 
 
 def _kills(calls: int, lasts_s: float, times: int, chance: random.Random) -> Iterator[Blow]:
@@ -125,6 +134,13 @@ def _disks(calls: int, lasts_s: float, times: int, chance: random.Random) -> Ite
     for number, first in enumerate(_some(calls, times, chance)):
         what = list(_DISK)[number % len(_DISK)]
         yield Blow(kind="disk", what=what, fault=_DISK[what](first))
+
+
+def _every_write(calls: int, lasts_s: float, times: int, chance: random.Random) -> Iterator[Blow]:
+    del lasts_s, times, chance
+    for first in range(1, calls + 1):
+        yield Blow(kind="writes", what="ENOSPC once", fault=faults.full_at(first))
+        yield Blow(kind="writes", what="EIO once", fault=faults.broken_at(first))
 
 
 def _slow(calls: int, lasts_s: float, times: int, chance: random.Random) -> Iterator[Blow]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.fire.attempts import attempt, do_undisturbed
-from tests.fire.blows import Kind, blows
+from tests.fire.blows import LONG, Kind, blows
 from tests.fire.full_disk import few_inodes
 from tests.fire.together import crowd, read_only_home
 
@@ -59,4 +59,6 @@ def burn(room: Room, case: Case, injector: Injector, asked: Asked) -> Iterator[M
         elif room.engine or kind != "engine":
             chance = random.Random(f"{asked.seed} {case.name} {kind}")
             for blow in blows(kind, calls=calls, lasts_s=lasts_s, times=asked.times, chance=chance):
-                yield Met(kind, str(blow), attempt(room, case, blow, injector, usual))
+                wrong = attempt(room, case, blow, injector, usual)
+                done = kind not in LONG or injector.was_hit()  # ENOSPC befalls no unlink
+                yield Met(kind, str(blow), wrong, int(done))

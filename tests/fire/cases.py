@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.fire.room import Room
@@ -12,6 +12,11 @@ from tests.fire.room import Room
 def _nothing(room: Room) -> Mapping[str, str]:
     del room
     return {}
+
+
+def _all_well(room: Room) -> Sequence[str]:
+    del room
+    return ()
 
 
 def _start_run(room: Room) -> Mapping[str, str]:
@@ -25,7 +30,7 @@ def _start_run(room: Room) -> Mapping[str, str]:
 
 def _start_in_container(room: Room) -> Mapping[str, str]:
     """Let a program run in a container for a moment; RUN is what the run is called."""
-    script = "echo it runs; sleep 3; echo it ends"
+    script = "echo it runs; sleep 10; echo it ends"  # also where this machine is busy
     done = room.run("run", WITH_PYTHON, "--detach", "--", "sh", "-c", script)
     assert done.code == 0, done
     return {"RUN": done.stdout.split()[0]}
@@ -42,6 +47,14 @@ def free_repository(room: Room) -> Mapping[str, str]:
     return {"FREE": f"fire/{uuid.uuid4().hex}"}
 
 
+def _ends_well(room: Room) -> Sequence[str]:
+    """Take a workspace down: it is there, and then nothing of it."""
+    done = room.run("down", WORKSPACE, "--stop-timeout", "5")
+    if done.code:
+        return (f"it is not taken down: {done.stderr[-400:]}",)
+    return () if room.all_ended() else (f"{len(room.living())} processes of it live on",)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """A command line, and what it may change."""
@@ -55,6 +68,11 @@ class Case:
     once: bool = False  # done again, it finds nothing more to do
     may_say_other: bool = False  # done again, that it was done already; or that its engine is away
     lives_on: bool = False  # what it starts outlives it
+    follows: bool = False  # it says as much as a run has said by then
+    counts: bool = False  # done again, it has written the same rows into the ledger
+    proof: Callable[[Room], Sequence[str]] = (
+        _all_well  # what is wrong with what it made, if not here
+    )
 
     def said(self, stand_for: Mapping[str, str]) -> tuple[str, ...]:
         """Return the words of an attempt."""
@@ -67,14 +85,20 @@ class Case:
 
 
 VENV = ("--engine", "venv")
-SMALL_BENCH = (
-    *("snapshot", *VENV, "--into", "venv", "--device", "cpu"),
-    *("--batch", "4", "--workers", "0", "--no-amp", "--steps", "5", "--repeat", "1"),
+BENCH_OPTIONS = (
+    *("--device", "cpu", "--batch", "4", "--workers", "0", "--no-amp"),
+    *("--steps", "5", "--repeat", "1"),
+)
+SMALL_BENCH = ("snapshot", *VENV, "--into", "venv", *BENCH_OPTIONS)
+SMALL_SEARCH = (
+    *("--vary", "batch=4,8", "--vary", "workers=0", "--vary", "cache=none", "--pairs", "2"),
+    *("-o", "made.toml"),
 )
 IMAGE = f"example.com/team/env:train-py3.11-base-cpu@sha256:{'5e' * 32}"
 TAG = "train-py3.11-base-cpu"
 NAME = f"fire/env:{TAG}"
 WITH_PYTHON = f"fire/python:{TAG}"
+WORKSPACE = "ours"
 TAG_OF_DEBIAN = "train-py3.13-base-cpu"
 
 LOCAL = (
@@ -141,7 +165,8 @@ LOCAL = (
         words=("logs", "RUN"),
         before=_start_run,
         lives_on=True,
-        may_say_other=True,  # the run has printed more since
+        may_say_other=True,
+        follows=True,
     ),
     Case(name="attach", words=("attach", "RUN"), before=_start_run, lives_on=True, once=True),
     Case(
@@ -153,6 +178,13 @@ LOCAL = (
         may_say_other=True,
     ),
     Case(name="ps", words=("ps", "--all")),
+    Case(
+        name="up --engine venv",
+        words=("up", "venv", *VENV, "--into", "venv", "--jupyter", "--name", WORKSPACE),
+        may_say_other=True,  # that it runs already
+        lives_on=True,
+        proof=_ends_well,
+    ),
     Case(
         name="render",
         words=("render", "snapshot", "--image", IMAGE, "--as", "kubernetes", "-o", "made"),
@@ -198,15 +230,28 @@ LOCAL = (
         name="usage import",
         words=("usage", "import", "--slurm", "--since", "2026-11-01", "--until", "2026-11-30"),
         may_say_other=True,
+        counts=True,
+    ),
+    Case(
+        name="usage import --prometheus",
+        words=(
+            "usage",
+            "import",
+            "--prometheus",
+            "PROMETHEUS",
+            "--since",
+            "FIRST",
+            "--until",
+            "LAST",
+        ),
+        may_say_other=True,
+        counts=True,
     ),
     Case(name="bench", words=("bench", *SMALL_BENCH), may_say_other=True),
     Case(name="diagnose", words=("diagnose", *SMALL_BENCH), may_say_other=True),
     Case(
         name="tune",
-        words=(
-            *("tune", *SMALL_BENCH, "--vary", "batch=4,8", "--vary", "workers=0"),
-            *("--vary", "cache=none", "--pairs", "2", "-o", "made.toml"),
-        ),
+        words=("tune", *SMALL_BENCH, *SMALL_SEARCH),
         changes=("made.toml",),
         may_say_other=True,
     ),
@@ -250,6 +295,7 @@ WITH_ENGINE = (
         words=("logs", "RUN"),
         before=_start_in_container,
         may_say_other=True,
+        follows=True,
     ),
     Case(
         name="attach to a container", words=("attach", "RUN"), before=_start_in_container, once=True

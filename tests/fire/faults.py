@@ -39,6 +39,11 @@ def full_from(first: int) -> Fault:
     return Fault(deed="fail", first=first, value=errno.ENOSPC)
 
 
+def full_at(first: int) -> Fault:
+    """Let one call find no room; later ones do."""
+    return Fault(deed="fail", first=first, last=first, value=errno.ENOSPC)
+
+
 def over_quota_from(first: int) -> Fault:
     """Use the quota up before a call."""
     return Fault(deed="fail", first=first, value=errno.EDQUOT)

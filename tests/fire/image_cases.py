@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import docker
 from docker.errors import ImageNotFound
 
-from tests.fire.cases import TAG_OF_DEBIAN, Case, free_repository
+from tests.fire.cases import TAG_OF_DEBIAN, WORKSPACE, Case, free_repository
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,6 @@ OTHER = f"fire/other:{TAG_OF_DEBIAN}"
 WORKING = "fire/working:1"  # somebody works in its containers
 PYTHON = "/work/bin/python"  # with which
 SERVED = f"REGISTRY/{REAL}"
-WORKSPACE = "ours"
 UP = ("up", REAL, "--ssh", "--name", WORKSPACE, "--user", "4242:4242", "--yes")
 _SIGNED = ("--sign-key", "keys/key.pem")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 import zipfile
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -25,30 +26,33 @@ from tests.engines.engine import start_engine
 from tests.engines.index_server import build_wheel, serve_index
 from tests.engines.place import Place
 from tests.engines.postgres import run_postgres
+from tests.engines.prometheus import make_prometheus
 from tests.engines.registry import start_registry
 from tests.engines.run_image import run_image
 from tests.engines.small_base import push_small_base
-from tests.fire.cases import IMAGE, LOCAL, NAME, WITH_PYTHON
-from tests.fire.image_cases import OTHER, PYTHON, REAL, UP, WORKING, WORKSPACE
+from tests.fire.cases import IMAGE, LOCAL, NAME, WITH_PYTHON, WORKSPACE
+from tests.fire.image_cases import OTHER, PYTHON, REAL, UP, WORKING
 from tests.fire.own_engine import make_image, own_engine, own_registry
 from tests.fire.room import Room
 from tests.render.stand_ins import put_program
+from tests.usage.prometheus_history import serve_history
 from tests.usage.team import KEEPER, new_team
 from tests.zoo.environment import Venv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _TRAINING = Path(__file__).parents[1] / "workflows" / "stand_in_training.py"
 _TRAINS = """
 import os, runpy, sys
+os.environ.setdefault("STAND_IN", STEPS)
+os.environ.setdefault("STARTED", os.devnull)
 if sys.orig_argv[-2].endswith("snapenv_bench.pyz"):
     sys.argv = sys.orig_argv[-2:]
     runpy.run_path(__file__.replace("stand_in.py", "training.py"), run_name="__main__")
     sys.stdout.flush()
     os._exit(0)
-"""
-_STAND_INS = {"STAND_IN": json.dumps({"4/0/none": [20], "8/0/none": [20]}), "STARTED": os.devnull}
+""".replace("STEPS", repr(json.dumps({"4/0/none": [20], "8/0/none": [20]})))
 _JOB = r"\037".join(
     (
         *("tests", "4711", "ada", "vision", "COMPLETED", "0:0", "1793491200", "1793494800"),
@@ -57,10 +61,22 @@ _JOB = r"\037".join(
 )
 _LONG_S = 600.0  # for what downloads
 _FILES = 20  # of the package that is on no index
+_SERVES = b"""
+import http.server, sys
+class Status(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+port = next(int(word.rpartition("=")[2]) for word in sys.argv if ".port=" in word)
+http.server.HTTPServer(("127.0.0.1", port), Status).serve_forever()
+"""
 WHEELS = (
     build_wheel("tool", "1.0", requires=["part<2"], files={"tool.py": b"V = 1\n"}),
     build_wheel("tool", "1.1", requires=["part<2"], files={"tool.py": b"V = 11\n"}),
     build_wheel("part", "1.0"),
+    build_wheel("jupyterlab", "4.0", files={"jupyterlab/__main__.py": _SERVES}),
+    build_wheel("tensorboard", "2.0"),
+    build_wheel("ipykernel", "6.9"),
     build_wheel("uv", version("uv")),  # a snapshot names it by its hash
 )
 
@@ -70,11 +86,11 @@ def furnished(folder: Path, *, registry: str = "") -> Iterator[Room]:
     """Make a room with an environment, its snapshots, a venv, an archive and runs of the past.
 
     An index on loopback has its packages; nothing else is asked of any other machine. With
-    ``registry``, a ``localhost:PORT``, that has a snapshot too. A stand-in trains, and one for
-    Slurm tells of a job.
+    ``registry``, a ``localhost:PORT``, that has a snapshot too. Stand-ins train, serve as
+    Jupyter, and tell of a job as Slurm.
     """
     with serve_index(*WHEELS) as server:
-        room = Room(folder / "room", {"PIP_INDEX_URL": server.index, **_STAND_INS})
+        room = Room(folder / "room", {"PIP_INDEX_URL": server.index})
         room.stand_for = {"REGISTRY": registry}
         room.make()
         programs = room.folder / "home/bin"
@@ -109,7 +125,12 @@ def without_engine(folder: Path) -> Iterator[Room]:
         own_registry(folder / "registry") as registry,
         furnished(folder, registry=registry) as made,
         run_postgres() as postgres,
+        tempfile.TemporaryDirectory(dir=folder) as history,
+        serve_history(make_prometheus(Place.default()), Path(history)) as prometheus,
     ):
+        first, last = prometheus.days(0, 9)
+        told = {"PROMETHEUS": prometheus.address, "FIRST": first, "LAST": last}
+        made.stand_for = {**made.stand_for, **told}
         made.new_database = lambda: new_team(postgres, None).url(KEEPER)
         init = next(case for case in LOCAL if case.name == "usage init")
         made.run(*init.said(init.before(made)))  # the server keeps the roles, and tells them once
@@ -207,9 +228,17 @@ def _make_environment(place: Path, beside: Path, index: str) -> None:
     made.install("--no-deps", "--offline", str(beside / name))
     (made.site / "part.py").write_text("x = 'edited'\n")
     (made.site / "loose.py").write_text("LOOSE = 1\n")
-    (made.site / "stand_in.py").write_text(_TRAINS)
-    (made.site / "stand_in.pth").write_text("import stand_in\n")
-    (made.site / "training.py").write_bytes(_TRAINING.read_bytes())
+    for name, content in _stand_in().items():
+        (made.site / name).write_bytes(content)
+
+
+def _stand_in() -> Mapping[str, bytes]:
+    """Return what trains in an environment, by its names in site-packages."""
+    return {
+        "stand_in.py": _TRAINS.encode(),
+        "stand_in.pth": b"import stand_in\n",
+        "training.py": _TRAINING.read_bytes(),
+    }
 
 
 def _make_database(path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,16 @@ from snapenv.engine.leftovers import LABEL
 from snapenv.model.image import BuildContext, ImageRef
 from snapenv.model.launch import RUN_LABEL
 from snapenv.model.snapshot import IMAGE_SNAPSHOT, SNAPSHOT_LABEL
+from snapenv.ownership.lock_file import HeldError, LockFile
 from tests.engines.busybox import small_context
-from tests.engines.engine import Bridge, containerd_pid_file, start_engine, stop_engine
-from tests.engines.place import Place, call
+from tests.engines.engine import (
+    Bridge,
+    containerd_pid_file,
+    end_shims,
+    start_engine,
+    stop_engine,
+)
+from tests.engines.place import Place, UnavailableError, call
 from tests.engines.registry import start_registry, stop_registry
 from tests.fakes import FakeTask
 
@@ -35,8 +43,8 @@ RUNS = "containers of runs"
 _FREE = re.compile(r"/[0-9a-f]{32}:")
 _UNNAMED = "<none>:<none>"
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
-_BRIDGE = Bridge("snapenvtest7", "192.168.217.1/24")
 _NO_SETTINGS: Mapping[str, object] = {}
+_BRIDGES = tuple(Bridge(f"snapenvtest{n}", f"192.168.{n + 210}.1/24") for n in range(7, 12))
 _WAIT_S = 20.0
 
 
@@ -45,8 +53,8 @@ class Engine:
     """It runs in ``place``; its containers and images are what commands may change."""
 
     place: Place
+    bridge: Bridge
     address: str
-    bridge: Bridge = _BRIDGE
 
     def look(self) -> Mapping[str, str]:
         """Return the id of each image by its name, or by itself, and containers and volumes.
@@ -80,6 +88,7 @@ class Engine:
         with contextlib.closing(docker.DockerClient(base_url=self.address)) as client:
             for container in client.containers.list(all=True):
                 container.remove(v=True, force=True)
+            end_shims(self.place)  # which outlived its containerd
             for name, _ in _images(client):
                 if name not in kept:
                     with contextlib.suppress(APIError):
@@ -120,25 +129,42 @@ class Engine:
 
 
 @contextlib.contextmanager
-def own_engine(
-    folder: Path, *, bridge: Bridge = _BRIDGE, settings: Mapping[str, object] = _NO_SETTINGS
-) -> Iterator[Engine]:
+def own_engine(folder: Path, *, settings: Mapping[str, object] = _NO_SETTINGS) -> Iterator[Engine]:
     """Run an engine in a folder until the block ends; ``settings`` are those of daemon.json."""
     place = Place(folder)
-    with place.lock():
-        engine = Engine(place, start_engine(place, bridge=bridge, settings=settings), bridge)
-    try:
-        yield engine
-    finally:
-        stop_engine(place)
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            os.kill(int(containerd_pid_file(place).read_text()), signal.SIGTERM)
-        time.sleep(1)
-        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-        for mount in reversed(mounts):
-            if mount.startswith((f"{folder}/", f"{place.run}/")):
-                call("umount", "--lazy", mount)
-        shutil.rmtree(place.run, ignore_errors=True)
+    with _free_bridge() as bridge:
+        with place.lock():
+            engine = Engine(place, bridge, start_engine(place, bridge=bridge, settings=settings))
+        try:
+            yield engine
+        finally:
+            _end(place)
+
+
+@contextlib.contextmanager
+def _free_bridge() -> Iterator[Bridge]:
+    """Take a network that no other fire's engine has, until the block ends."""
+    with contextlib.ExitStack() as held:
+        for bridge in _BRIDGES:
+            lock = Path(tempfile.gettempdir(), f"{bridge.name}.lock")
+            with contextlib.suppress(HeldError):
+                held.callback(LockFile.take(lock).release)
+                yield bridge
+                return
+    raise UnavailableError("five engines of fires run already")
+
+
+def _end(place: Place) -> None:
+    stop_engine(place)
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(int(containerd_pid_file(place).read_text()), signal.SIGTERM)
+    time.sleep(1)
+    end_shims(place)
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in reversed(mounts):
+        if mount.startswith((f"{place.folder}/", f"{place.run}/")):
+            call("umount", "--lazy", mount)
+    shutil.rmtree(place.run, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_WAIT_S = 120.0
+_WAIT_S = 300.0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from tests.engines.provide import provide
 from tests.fire.attempts import lose_power
+from tests.fire.blows import blows
 from tests.fire.faults import (
     NO_FAULT,
     Fault,
@@ -21,6 +23,7 @@ from tests.fire.faults import (
     broken_at,
     clock_jumps,
     dark_from,
+    full_at,
     full_from,
     killed_at,
     slow,
@@ -80,7 +83,8 @@ def test_what_is_written_below_a_folder_is_counted_and_the_program_does_not_see_
 
 
 @pytest.mark.parametrize(
-    ("fault", "why"), [(full_from(4), errno.ENOSPC), (broken_at(4), errno.EIO)]
+    ("fault", "why"),
+    [(full_from(4), errno.ENOSPC), (full_at(4), errno.ENOSPC), (broken_at(4), errno.EIO)],
 )
 def test_a_call_of_a_number_fails(room: Room, injector: Injector, fault: Fault, why: int) -> None:
     done = run(room, injector, fault)
@@ -88,6 +92,14 @@ def test_a_call_of_a_number_fails(room: Room, injector: Injector, fault: Fault, 
     assert os.strerror(why) in done.stderr
     assert (room.work / "a" / "one").read_bytes() == b""
     assert injector.was_hit()
+
+
+def test_each_write_fails_once_with_each_error_however_many_there_are() -> None:
+    met = list(blows("writes", calls=3, lasts_s=1, times=1, chance=random.Random(1)))
+
+    assert [(blow.fault.first, blow.fault.last, blow.fault.value) for blow in met] == [
+        (at, at, error) for at in (1, 2, 3) for error in (errno.ENOSPC, errno.EIO)
+    ]
 
 
 def test_a_program_dies_in_the_midst_of_a_write_and_the_disk_has_what_was_synced(

@@ -34,7 +34,7 @@ from snapenv.registry.client import RegistryClient
 from tests.attest.keys import write_keys
 from tests.attest.verifications import VERIFICATION as VERIFIED
 from tests.end_to_end.containers import Working, install, run_in
-from tests.engines.engine import Bridge, start_engine
+from tests.engines.engine import start_engine
 from tests.engines.place import Place
 from tests.engines.registry import start_registry
 from tests.engines.small_base import push_small_base
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
     from snapenv.model.snapshot import Snapshot
 
-_BRIDGE = Bridge("snapenvtest8", "192.168.218.1/24")
 _PYTHON = "/work/bin/python"
 _WORKING = "hostile/working:1"
 _BASE = "base/small:1"
@@ -67,9 +66,7 @@ def stage_with_engine(folder: Path) -> Iterator[Scene]:
     with contextlib.ExitStack() as held:
         registry = held.enter_context(own_registry(folder / "registry"))
         liar = held.enter_context(serve_lies(registry))
-        engine = held.enter_context(
-            own_engine(folder / "engine", bridge=_BRIDGE, settings=_SETTINGS)
-        )
+        engine = held.enter_context(own_engine(folder / "engine", settings=_SETTINGS))
         client = docker.DockerClient(base_url=engine.address, timeout=600)
         held.enter_context(contextlib.closing(client))
         room = Room(folder / "room", {"DOCKER_HOST": engine.address, "NO_COLOR": "1"})

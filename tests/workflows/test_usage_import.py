@@ -25,62 +25,34 @@ from tests.render import workloads
 from tests.render.jobs import Jobs
 from tests.render.stand_ins import DOCKER, put_program
 from tests.serving import answering, serving
+from tests.usage.prometheus_history import IMAGE, POD_HOURS, Served, serve_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-POD_HOURS = 3 * 24  # more than is asked for at once
-JOB_HOURS = 2
-H100 = 'UUID="GPU-1",modelName="NVIDIA H100",Hostname="gpu-01"'
-L40S = 'UUID="GPU-2",modelName="NVIDIA L40S",Hostname="gpu-02"'
 IMAGE_OF_JOBS = workloads.IMAGE.digest
-IMAGE = f"example.com/team/env:train-py3.13-base-cpu@sha256:{'5e' * 32}"
-
-
-def history(start_s: int) -> str:
-    """Return what was scraped each minute: of a pod of three days, and of a job of two hours."""
-    pod = f'{H100},namespace="vision",pod="yolo-x8k2p"'
-    job = f'{L40S},hpc_job="4711"'
-    label = 'namespace="vision",pod="yolo-x8k2p"'
-    told: dict[str, list[str]] = {}
-    for minute in range(POD_HOURS * 60):
-        at_s = start_s + 60 * minute
-        samples = {
-            f"DCGM_FI_PROF_GR_ENGINE_ACTIVE{{{pod}}}": "0.95" if minute % 4 else "0.05",
-            f"DCGM_FI_DEV_POWER_USAGE{{{pod}}}": "400",
-            f"DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{{{pod}}}": f"{minute * 24_000_000}",
-            f'kube_pod_labels{{{label},label_io_snapenv_project="lanes"}}': "1",
-            f'kube_pod_container_info{{{label},image="{IMAGE}"}}': "1",
-        }
-        if minute < JOB_HOURS * 60:
-            samples |= {
-                f"DCGM_FI_DEV_GPU_UTIL{{{job}}}": "30",
-                f"DCGM_FI_DEV_FB_USED{{{job}}}": "20480",
-                f"DCGM_FI_DEV_GPU_TEMP{{{job}}}": "60",
-            }
-        for series, value in samples.items():
-            lines = told.setdefault(series.partition("{")[0], [])
-            lines.append(f"{series} {value} {at_s}")
-    families = (f"# TYPE {name} gauge\n" + "\n".join(lines) for name, lines in told.items())
-    return "\n".join(families) + "\n# EOF\n"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
     """A Prometheus with a history, and a ledger that it is imported into."""
 
-    address: str
-    start_ms: int
+    served: Served
     ledger: Path
+
+    @property
+    def address(self) -> str:
+        return self.served.address
+
+    @property
+    def start_ms(self) -> int:
+        return self.served.start_s * 1000
 
     def read(self, *words: str, days: tuple[int, int] = (0, 9)) -> dict[str, Any]:
         """Import what happened in these days of the history; return how many runs there were."""
-        since, until = (
-            time.strftime("%Y-%m-%d", time.gmtime(self.start_ms / 1000 + 86400 * day))
-            for day in days
-        )
+        since, until = self.served.days(*days)
         command = Command(environment={"SNAPENV_LEDGER": str(self.ledger)})
         options = ("--since", since, "--until", until, *words)
         result = command.result("usage", "import", *options)
@@ -96,15 +68,8 @@ def prometheus() -> Prometheus:
 def seen(prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server with a history that begins at a midnight of UTC, ten days ago."""
     folder = tmp_path_factory.mktemp("prometheus")
-    start_s = int(time.time()) // 86400 * 86400 - 10 * 86400
-    (folder / "history").write_text(history(start_s))
-    done = prometheus.promtool(
-        *("tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=720h"),
-        *(folder / "history", folder / "data"),
-    )
-    assert done.returncode == 0, done.stderr
-    with prometheus.serve("{}", folder) as address:
-        yield Site(address=address, start_ms=start_s * 1000, ledger=folder / "ledger")
+    with serve_history(prometheus, folder) as served:
+        yield Site(served=served, ledger=folder / "ledger")
 
 
 @pytest.fixture
