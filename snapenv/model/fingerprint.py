@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import zip_longest
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from snapenv.model.exports import Export
 
 Tier = Literal["identical", "close", "other device", "different"]
+
+_EXPONENT = "[+-]([0-9]{1,3}|10[01][0-9]|102[0-3])"
+HexFloat = Annotated[str, Meta(pattern=rf"\A(-?(0x[01]\.[0-9a-f]{{1,13}}p{_EXPONENT}|inf)|nan)\Z")]
+"""What ``float.hex`` writes, so that ``float.fromhex`` reads it."""
 
 
 class Conditions(Struct, frozen=True, kw_only=True):
@@ -40,7 +44,7 @@ class Operator(Struct, frozen=True, kw_only=True):
 
     name: str  # "matmul fp32", "convolution tf32", "nms fp32", "reduction bf16"
     sha256: str = ""
-    values: tuple[str, ...] = ()
+    values: tuple[HexFloat, ...] = ()
     error: str | None = None
 
 
@@ -80,7 +84,7 @@ class Ranks(Struct, frozen=True, kw_only=True):
 
     devices: tuple[str, ...]  # by rank: a GPU's name, or "cpu"
     backend: Literal["nccl", "gloo"]  # of torch.distributed
-    losses: tuple[str, ...]  # of each step, the sum over all ranks, as ``float.hex`` writes it
+    losses: tuple[HexFloat, ...]  # of each step, the sum over all ranks, as ``float.hex`` writes it
     checksums: tuple[str, ...]  # by rank: sha256 (hex) over its parameters after the last step
     parted_at: int | None = None  # the first step after which these were not equal, from 1
     inexact: tuple[int, ...] = ()  # ranks to which a sum of whole numbers came out wrong
@@ -119,22 +123,10 @@ class Cuda(Struct, frozen=True, kw_only=True):
     visible: str | None = None  # CUDA_VISIBLE_DEVICES, where it is set
 
 
-def _number(loss: str) -> float:
-    """Read what ``float.hex`` writes.
-
-    Raises:
-        ValueError: It is no such text.
-    """
-    try:
-        return float.fromhex(loss)
-    except OverflowError:
-        return math.inf
-
-
 class Fingerprint(Struct, frozen=True, kw_only=True):
     """One smoke-train: the loss of each step in order, as ``float.hex`` writes it."""
 
-    losses: tuple[str, ...]
+    losses: tuple[HexFloat, ...]
     conditions: Conditions
     operators: tuple[Operator, ...] = ()  # in the order in which they ran
     libraries: tuple[MappedLibrary, ...] = ()  # sorted by soname, then path
@@ -146,8 +138,8 @@ class Fingerprint(Struct, frozen=True, kw_only=True):
 
     @property
     def values(self) -> tuple[float, ...]:
-        """The losses as numbers; beyond what a number can hold is infinity."""
-        return tuple(map(_number, self.losses))
+        """The losses as numbers."""
+        return tuple(map(float.fromhex, self.losses))
 
     def relative_differences(self, other: Fingerprint) -> tuple[float, ...]:
         """Return one number a step, infinite where either loss is missing or not finite."""

@@ -111,14 +111,12 @@ def parse_fingerprint(stdout: str) -> Fingerprint:
         SmokeTrainError: There is not exactly one such line, or a field is missing or wrong.
     """
     try:
-        fingerprint = read_answer(stdout, _MARK, Fingerprint)
-        _ = fingerprint.values
+        return read_answer(stdout, _MARK, Fingerprint)
     except ValueError as error:
         raise SmokeTrainError(
             f"the smoke-train's answer cannot be read: {error}",
             hint="Report this as a bug, with the output of the command.",
         ) from error
-    return fingerprint
 
 
 def explain_failure(done: Completed, *, python: str) -> SmokeTrainError:

@@ -18,6 +18,7 @@ from snapenv.conda_lock import write_conda_lock
 from snapenv.errors import SnapshotDamagedError, SnapshotVersionError
 from snapenv.lock.document import lock_from_toml, lock_to_toml
 from snapenv.model.conda import CondaArchive, CondaLock
+from snapenv.model.fingerprint import HexFloat
 from snapenv.model.snapshot import SNAPSHOT_SCHEMA, Lock
 from snapenv.model.wheels import FromBase, FromConda, Locked, Pinned, Vendored, VendoredWheel
 from snapenv.pylock import write_pylock
@@ -47,6 +48,7 @@ PLAIN: Mapping[object, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     int: st.integers(min_value=-(2**63), max_value=2**63 - 1),
     float: st.floats(allow_nan=False),
+    HexFloat: st.floats().map(float.hex),
     type(None): st.none(),
 }
 
@@ -58,7 +60,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401
         return PLAIN[kind]
     if inner:
         return GENERIC[get_origin(kind)](inner)
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     return st.builds(kind, **{field.name: values(hints[field.name]) for field in fields(kind)})
 
 
@@ -297,11 +299,13 @@ def test_some_other_toml_is_no_snapshot() -> None:
         (b'proof = "none"', b'proof = "faith"', "faith"),
         (b'proof = "none"', b"", "proof"),
         (b"cpu_count = 16", b"", "cpu_count"),
+        (b'"0x1.', b'"5x1.', r"\$\.baseline\.losses\[0\]"),
         (b"schema = 2", b"schema = 2\nenvironment = 3\n[other]", ""),
     ],
 )
 def test_a_field_of_another_form_is_named(old: bytes, new: bytes, path: str) -> None:
-    damaged = lock_to_toml(sample_lock()).replace(old, new, 1)
+    lock = sample_lock(baseline=sample_fingerprint())
+    damaged = lock_to_toml(lock).replace(old, new, 1)
 
     with pytest.raises(SnapshotDamagedError, match=rf"there/snapenv\.toml: .*{path}") as caught:
         lock_from_toml(damaged, b"", where="there")

@@ -116,7 +116,7 @@ def test_a_banner_before_the_answer_is_passed_over() -> None:
         (
             ANSWER.replace('["0x1', '["not', 1),
             wording(
-                "the smoke-train's answer cannot be read: invalid hexadecimal floating-point string"
+                "the smoke-train's answer cannot be read: losses[0]: Expected `str` matching regex '\\\\A(-?(0x[01]\\\\.[0-9a-f]{1,13}p[+-]([0-9]{1,3}|10[01][0-9]|102[0-3])|inf)|nan)\\\\Z'"
             ),
         ),
     ],
