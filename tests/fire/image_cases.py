@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 import docker
 from docker.errors import ImageNotFound
 
-from tests.fire.cases import TAG_OF_DEBIAN, WORKSPACE, Case, free_repository
+from tests.attest.sigstore_instance import IDENTITY, ISSUER, token
+from tests.fire import own_sigstore
+from tests.fire.cases import (
+    BENCH_OPTIONS,
+    SMALL_SEARCH,
+    TAG_OF_DEBIAN,
+    WORKSPACE,
+    Case,
+    free_repository,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.fire.room import Room
 
@@ -22,6 +31,7 @@ PYTHON = "/work/bin/python"  # with which
 SERVED = f"REGISTRY/{REAL}"
 UP = ("up", REAL, "--ssh", "--name", WORKSPACE, "--user", "4242:4242", "--yes")
 _SIGNED = ("--sign-key", "keys/key.pem")
+WITH_SIGSTORE = own_sigstore.__file__
 
 
 def _container(room: Room, image: str) -> Mapping[str, str]:
@@ -50,6 +60,28 @@ def _up(room: Room) -> Mapping[str, str]:
     done = room.run(*UP)
     assert done.code == 0, done
     return {}
+
+
+def _in_ci(room: Room) -> Mapping[str, str]:
+    """Give an identity as GitLab does, for five minutes."""
+    room.variables = {**room.variables, "GITLAB_CI": "true", "SIGSTORE_ID_TOKEN": token()}
+    return {}
+
+
+def _signed_by_key(room: Room) -> Sequence[str]:
+    return _not_signed(room, "--verify-key", "keys/key.pub")
+
+
+def _signed_by_identity(room: Room) -> Sequence[str]:
+    by = ("--verify-identity", IDENTITY, "--verify-issuer", ISSUER)
+    return _not_signed(room, *by, program=(WITH_SIGSTORE,))
+
+
+def _not_signed(room: Room, *by: str, program: tuple[str, ...] = ()) -> Sequence[str]:
+    """Look for a verification of a signer: none has passed, as none has trained, but it is there."""
+    image = SERVED.replace("REGISTRY", room.stand_for["REGISTRY"])
+    done = room.run(*program, "restore", image, "--no-smoke", "--require-verified", *by)
+    return () if " did not\n" in done.stderr else (f"it is not signed: {done.stderr[-400:]}",)
 
 
 def _client(room: Room) -> docker.DockerClient:
@@ -105,6 +137,21 @@ WITH_IMAGE = (
     Case(
         name="verify --attest --sign-key",
         words=("verify", SERVED, "--no-smoke", "--attest", *_SIGNED),
+        may_say_other=True,
+        proof=_signed_by_key,
+    ),
+    Case(
+        name="verify --attest --sign",
+        words=(WITH_SIGSTORE, "verify", SERVED, "--no-smoke", "--attest", "--sign"),
+        before=_in_ci,
+        may_say_other=True,
+        proof=_signed_by_identity,
+    ),
+    Case(name="bench IMAGE", words=("bench", REAL, *BENCH_OPTIONS), may_say_other=True),
+    Case(
+        name="tune IMAGE",
+        words=("tune", REAL, *BENCH_OPTIONS, *SMALL_SEARCH),
+        changes=("made.toml",),
         may_say_other=True,
     ),
     Case(name="doctor of a registry", words=("doctor", SERVED)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
+import tarfile
 import tempfile
 import zipfile
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from snapenv.lock.store import read_snapshot
 from snapenv.model.image import ImageRef
 from tests.advisories.records import record
 from tests.attest.keys import write_keys
+from tests.attest.sigstore_instance import running
 from tests.end_to_end.containers import Working, install, run_in
 from tests.engines.engine import start_engine
 from tests.engines.index_server import build_wheel, serve_index
@@ -41,6 +44,8 @@ from tests.zoo.environment import Venv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from docker.models.containers import Container
 
 _TRAINING = Path(__file__).parents[1] / "workflows" / "stand_in_training.py"
 _TRAINS = """
@@ -177,9 +182,13 @@ def with_image(folder: Path) -> Iterator[Room]:
     with (
         own_registry(folder / "registry") as registry,
         own_engine(folder / "engine") as engine,
+        running() as sigstore,
         contextlib.closing(docker.DockerClient(base_url=engine.address, timeout=600)) as client,
     ):
-        room = Room(folder / "room", {"DOCKER_HOST": engine.address})
+        trusted = folder / "sigstore.json"
+        trusted.write_text(sigstore.config._inner.to_json())
+        variables = {"DOCKER_HOST": engine.address, "SIGSTORE_TRUST": str(trusted)}
+        room = Room(folder / "room", variables)
         room.stand_for = {"REGISTRY": registry, "BASE": base}
         room.make()
         write_keys(room.work / "keys", ec.generate_private_key(ec.SECP256R1()))
@@ -188,6 +197,7 @@ def with_image(folder: Path) -> Iterator[Room]:
         with Working(client, base) as theirs:
             run_in(theirs, "python3 -m venv --system-site-packages --without-pip /work")
             install(theirs, "click==8.1.7 colorama==0.4.6", python=PYTHON)
+            _put_stand_in(theirs)
             theirs.commit(*WORKING.split(":"))
             for words in _of_images(str(theirs.name), base, registry):
                 done = room.run(*words, wait_s=_LONG_S)
@@ -239,6 +249,20 @@ def _stand_in() -> Mapping[str, bytes]:
         "stand_in.pth": b"import stand_in\n",
         "training.py": _TRAINING.read_bytes(),
     }
+
+
+def _put_stand_in(container: Container) -> None:
+    tell = [PYTHON, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    code, site = container.exec_run(tell)
+    assert code == 0, site
+    assert isinstance(site, bytes)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in _stand_in().items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    container.put_archive(site.decode().strip(), packed.getvalue())
 
 
 def _make_database(path: Path) -> None:

@@ -103,10 +103,14 @@ class Room:
     def start(
         self, *words: str, variables: Mapping[str, str] | None = None, into: Path | None = None
     ) -> subprocess.Popen[bytes]:
-        """Start a command; its two streams go to files in ``into``, or nowhere."""
+        """Start a command; its two streams go to files in ``into``, or nowhere.
+
+        Where the first word is a program of Python, that is run in the place of snapenv.
+        """
+        program = () if words[0].endswith(".py") else ("-m", "snapenv")
         with contextlib.ExitStack() as opened:
             return subprocess.Popen(
-                [sys.executable, "-m", "snapenv", *words],
+                [sys.executable, *program, *words],
                 env={**self.environment, **(variables or {})},
                 cwd=self.work,
                 stdin=subprocess.DEVNULL,
