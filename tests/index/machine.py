@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pytest
 
 DEMO = "demo-1.0-py3-none-any.whl"
-QUICK = Patience(connect_s=2.0, read_s=2.0, retries=2, backoff_s=0.0)
+QUICK = Patience(connect_s=60.0, read_s=60.0, retries=2, backoff_s=0.0)
 
 
 def quick_wheels(cache: Path | None = None) -> IndexWheels:

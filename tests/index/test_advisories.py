@@ -17,7 +17,7 @@ from tests.serving import serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-QUICK = Patience(connect_s=2.0, read_s=2.0, retries=1, backoff_s=0.01, max_wait_s=0.05)
+QUICK = Patience(connect_s=60.0, read_s=60.0, retries=1, backoff_s=0.01, max_wait_s=0.05)
 
 
 @pytest.fixture

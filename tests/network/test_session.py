@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from snapenv.network.cause import Kind
 
-PATIENCE = Patience(connect_s=1.0, read_s=1.0, retries=2, backoff_s=0.0, max_wait_s=30.0)
+PATIENCE = Patience(connect_s=60.0, read_s=60.0, retries=2, backoff_s=0.0, max_wait_s=30.0)
 
 
 def session(*, login_of: dict[str, str] | None = None, keeps_tls: bool = False) -> Session:
