@@ -30,8 +30,8 @@ def _start_run(room: Room) -> Mapping[str, str]:
 
 def _start_in_container(room: Room) -> Mapping[str, str]:
     """Let a program run in a container for a moment; RUN is what the run is called."""
-    script = "echo it runs; sleep 10; echo it ends"  # also where this machine is busy
-    done = room.run("run", WITH_PYTHON, "--detach", "--", "sh", "-c", script)
+    ends = "trap 'exit 130' INT; echo it runs; sleep 10 & wait; echo it ends"  # at once, if stopped
+    done = room.run("run", WITH_PYTHON, "--detach", "--", "sh", "-c", ends)
     assert done.code == 0, done
     return {"RUN": done.stdout.split()[0]}
 
@@ -302,7 +302,7 @@ WITH_ENGINE = (
     ),
     Case(
         name="stop a container",
-        words=("stop", "RUN", "--stop-timeout", "1"),
+        words=("stop", "RUN", "--stop-timeout", "60"),
         before=_start_in_container,
         once=True,
         may_say_other=True,
