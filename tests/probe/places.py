@@ -48,7 +48,8 @@ def look_with(
         for place, shown in (places or {}).items()
     )
     go_back = 'cd "$1" && shift && exec "$@"'
-    enter = f'exec chroot $root sh -c {shlex.quote(go_back)} sh "$PWD" {venv.python} "$@"'
+    chroot = '"$(PATH=$PATH:/usr/sbin command -v chroot)"'  # not on the path of a user of Debian
+    enter = f'exec {chroot} $root sh -c {shlex.quote(go_back)} sh "$PWD" {venv.python} "$@"'
     script.write_text(f"root={root}\n{_MAKE_ROOT}{mounts}{enter}\n")
     python = venv.folder / "python-in-place"
     python.write_text(f'#!/bin/sh\nexec {shlex.join([*_UNSHARE, "sh", str(script)])} "$@"\n')
