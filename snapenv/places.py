@@ -23,6 +23,28 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _MOST_LINKS = 40  # as of Linux
 
 
+# As Path's own methods are from Python 3.14 on; before, they raise OSError where a folder above may
+# not be entered, or where a name is too long.
+def exists(path: Path) -> bool:
+    """Return whether there is something; False where that cannot be found out."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a file; False where that cannot be found out."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether there is a folder; False where that cannot be found out."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_link(path: Path) -> bool:
+    """Return whether there is a symbolic link; False where that cannot be found out."""
+    return os.path.islink(path)  # noqa: PTH114
+
+
 def open_plain(path: Path, *, follow: bool = True) -> BinaryIO:
     """Open a plain file to read where somebody else may have put a pipe, which would never answer.
 

@@ -16,6 +16,7 @@ import click
 from snapenv.cli.streams import answering, echo, print_stderr, print_text, rich_text, warn
 from snapenv.network.address import AUTHORITY_VARIABLES
 from snapenv.ownership.interruption import Interrupted
+from snapenv.places import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -329,6 +330,6 @@ def _certificates() -> bytes | None:
     """Read the authorities that this machine is told to trust beside the usual ones."""
     for name in AUTHORITY_VARIABLES:
         path = Path(os.environ.get(name, ""))
-        if path.is_file():
+        if is_file(path):
             return path.read_bytes()
     return None

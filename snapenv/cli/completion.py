@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snapenv.cli.app import list_tags
+from snapenv.places import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,12 +66,12 @@ def _items(names: Iterable[str], incomplete: str, *, kind: str = "plain") -> lis
 
 def _snapshots() -> set[str]:
     """Return the names of the snapshots that a capture has put in their usual place."""
-    return {path.name for path in _entries(_SNAPSHOTS) if (path / _SUMS).is_file()}
+    return {path.name for path in _entries(_SNAPSHOTS) if is_file(path / _SUMS)}
 
 
 def _stored() -> set[str]:
     """Return the snapshot folders and the archives of this folder."""
-    return {path.name for path in _entries(Path()) if (path / _SUMS).is_file() or _is_packed(path)}
+    return {path.name for path in _entries(Path()) if is_file(path / _SUMS) or _is_packed(path)}
 
 
 def _entries(folder: Path) -> Iterator[Path]:
@@ -80,7 +81,7 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 def _is_packed(path: Path) -> bool:
     with contextlib.suppress(OSError):
-        if path.is_file():
+        if is_file(path):
             with path.open("rb") as file:
                 return file.read(len(_ZSTD)) == _ZSTD
     return False

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from snapenv.engine.failures import one_line
 from snapenv.errors import EngineMissingError
+from snapenv.places import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +114,7 @@ def tls_config(environment: Mapping[str, str]) -> TLSConfig | None:
         return None
     folder = Path(named or environment.get("DOCKER_CONFIG") or Path.home() / ".docker")
     wanted = ("ca.pem", "cert.pem", "key.pem") if verify else ("cert.pem", "key.pem")
-    missing = [name for name in wanted if not (folder / name).is_file()]
+    missing = [name for name in wanted if not is_file(folder / name)]
     if missing:
         variable = "DOCKER_TLS_VERIFY" if verify else "DOCKER_CERT_PATH"
         raise EngineMissingError(

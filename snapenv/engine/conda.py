@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from snapenv.engine.full_disk import could_not_make
 from snapenv.errors import InstallError, WriteError
 from snapenv.model.snapshot import INSTALL_CONDA
+from snapenv.places import is_folder
 from snapenv.program import has_rattler
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _trusted(environment: Mapping[str, str]) -> Mapping[str, str]:
     path = choose_authorities(environment)
     if path is None:
         return {}
-    return {"SSL_CERT_DIR" if Path(path).is_dir() else "SSL_CERT_FILE": path}
+    return {"SSL_CERT_DIR" if is_folder(Path(path)) else "SSL_CERT_FILE": path}
 
 
 def _failed(done: Completed, into: Path) -> InstallError | WriteError:

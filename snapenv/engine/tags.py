@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from snapenv.model.image import is_kept_tag
 from snapenv.model.snapshot import SNAPSHOT_LABEL
+from snapenv.places import exists
 
 _SOCKET = "unix:///var/run/docker.sock"
 
@@ -54,7 +55,7 @@ def _address() -> str:
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     config = folder / "config.json"
     context = os.environ.get("DOCKER_CONTEXT") or (
-        json.loads(config.read_text()).get("currentContext") if config.exists() else None
+        json.loads(config.read_text()).get("currentContext") if exists(config) else None
     )
     if context in {None, "", "default"}:
         return _SOCKET

@@ -27,6 +27,7 @@ from snapenv.index.uv_settings import (
     uv_files,
     uv_logins_file,
 )
+from snapenv.places import exists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -168,7 +169,7 @@ def pip_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
         Path("/etc/pip.conf"),
         *(
             ()  # a file that pip is told of takes the place of the user's own
-            if named and Path(named).exists()
+            if named and exists(Path(named))
             else (home / ".pip" / "pip.conf", user / "pip" / "pip.conf")
         ),
         *(Path(folder, "pip.conf") for folder in folders if folder),

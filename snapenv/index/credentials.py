@@ -23,6 +23,7 @@ from urllib.parse import quote, unquote, urlsplit
 from snapenv.index.address import Index, Login, shared_path
 from snapenv.index.conda_channels import with_token
 from snapenv.network.address import realm
+from snapenv.places import is_file
 from snapenv.secrets.model import Secret
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ def read_netrc(environment: Mapping[str, str]) -> Netrc:
     home = Path(environment.get("HOME") or Path.home())
     named = environment.get("NETRC")
     paths = (Path(named).expanduser(),) if named else (home / ".netrc", home / "_netrc")
-    path = next((path for path in paths if path.is_file()), None)
+    path = next((path for path in paths if is_file(path)), None)
     if path is None:
         return Netrc()
     words: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ from snapenv.network.address import AUTHORITY_VARIABLES, realm
 from snapenv.network.cause import Kind, find_cause, may_pass, refuse_socks
 from snapenv.network.pace import PacedAdapter
 from snapenv.network.repeat import FailedError
+from snapenv.places import exists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -304,7 +305,7 @@ def choose_authorities(
     The variables stand between the other two.
     """
     paths = (first, *map(environment.get, AUTHORITY_VARIABLES), last)
-    return next((path for path in paths if path and Path(path).exists()), None)
+    return next((path for path in paths if path and exists(Path(path))), None)
 
 
 def find_proxy(url: str) -> str | None:

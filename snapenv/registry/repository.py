@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from snapenv import docker_login
+from snapenv.places import is_file
 
 if TYPE_CHECKING:
     from snapenv.model.image import ImageRef
@@ -75,7 +76,7 @@ def find_client_certificate(host: str, folder: Path = _CERTIFICATES) -> tuple[st
     """
     for certificate in sorted(folder.joinpath(host).glob("*.cert")):
         key = certificate.with_suffix(".key")
-        if key.is_file():
+        if is_file(key):
             return str(certificate), str(key)
     return None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.errors import WriteError
 from snapenv.ownership.staging import replace_file
+from snapenv.places import is_folder
 from snapenv.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from snapenv.report.printable import render_page
 from snapenv.report.view import make_page
@@ -44,7 +45,7 @@ def check_place(path: Path | None) -> None:
     if path is None:
         return
     try:
-        if path.is_dir():
+        if is_folder(path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         with tempfile.TemporaryFile(dir=path.parent):
             pass

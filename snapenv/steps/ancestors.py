@@ -22,6 +22,7 @@ from snapenv.model.snapshot import (
     TAG_LABEL,
     Lock,
 )
+from snapenv.places import is_file
 from snapenv.steps.snapshots import no_snapshot, read_image, read_source
 from snapenv.steps.source import LocalImage, RegistryImage, SnapshotFolder
 
@@ -203,6 +204,6 @@ def _folders_beside(source: Source) -> tuple[Path, ...]:
     for folder in above:
         with contextlib.suppress(OSError):
             for path in sorted(folder.iterdir()):
-                if (path / SUMS_FILE).is_file():
+                if is_file(path / SUMS_FILE):
                     folders.setdefault(path.resolve(), path)
     return tuple(folders.values())

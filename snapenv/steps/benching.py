@@ -16,6 +16,7 @@ from snapenv.errors import NotFoundError, UsageError
 from snapenv.model.bench import Bench, BenchOptions, BenchRun
 from snapenv.model.hardware import Hardware
 from snapenv.model.snapshot import IMAGE_PYTHON, Snapshot
+from snapenv.places import is_file
 from snapenv.probe.host import probe_host
 from snapenv.steps.host import inspect_host
 from snapenv.steps.restored import find_local_image, read_local, venv_python
@@ -122,7 +123,7 @@ def _with_data(request: BenchRequest) -> BenchOptions:
             hint="Name a running container that does with --container, or use --engine venv.",
         )
     path = Path(data).expanduser().absolute()
-    if not path.is_file():
+    if not is_file(path):
         raise NotFoundError(f"there is no dataset {data}", hint="Name its YAML file.")
     return replace(request.options, data=str(path))
 

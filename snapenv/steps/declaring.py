@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.errors import UsageError, WriteError
 from snapenv.ownership.staging import replace_file
+from snapenv.places import exists
 from snapenv.usage.declared import UsageTable, declare, parse_table, pseudonym
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def site_key(services: Services) -> bytes:
         WriteError: It cannot be made.
     """
     key = (services.state or Path()) / "usage.key"
-    if not key.exists():
+    if not exists(key):
         _make_key(key)
     return _read_key(key)
 

@@ -15,6 +15,7 @@ from snapenv.errors import ExportError, InstallError, UsageError
 from snapenv.lock.ask import not_locked, uv_here
 from snapenv.lock.fetch import temporary_folder
 from snapenv.model.uv import first_words
+from snapenv.places import is_file
 from snapenv.travel.answer import is_cpu
 from snapenv.verify.exports import ON_GPU, REQUIREMENTS, export_checks, try_exports
 from snapenv.workspace.layer import (
@@ -73,7 +74,7 @@ def try_exports_of(
         files = {
             str(path.relative_to(folder / "layer")): path
             for path in folder.glob("layer/**/*")
-            if path.is_file()
+            if is_file(path)
         }
         return try_exports(runnable.target, formats, files, device=runnable.device, task=task)
 

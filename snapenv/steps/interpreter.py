@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import EnvironmentMissingError, InterpreterError
+from snapenv.places import exists, is_file, is_folder, is_link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,16 +72,16 @@ def _is_in(folder: str, prefix: str) -> bool:
 
 def _named(named: str, path: str) -> str:
     place = Path(named).expanduser().absolute()
-    is_folder = place.is_dir()
-    if is_folder:
+    names_folder = is_folder(place)
+    if names_folder:
         place = place / "bin" / "python"
     _refuse_gone(place)
-    if place.is_file():
+    if is_file(place):
         return str(place)
-    program = None if is_folder else shutil.which(named, path=path)
+    program = None if names_folder else shutil.which(named, path=path)
     if program is None:
         raise InterpreterError(
-            f"there is no Python at {place if is_folder else named}",
+            f"there is no Python at {place if names_folder else named}",
             hint="Give the path of a Python, such as --python ENV/bin/python.",
         )
     return str(Path(program).absolute())
@@ -102,12 +103,12 @@ def _refuse_gone(python: Path) -> None:
 
 def _gone(python: Path) -> Path | None:
     """Return what a link leads to that is not there, or the home of a copy that is not there."""
-    if python.is_symlink() and not python.exists():
+    if is_link(python) and not exists(python):
         return Path(os.path.realpath(python))
-    if python.is_symlink() or not python.exists():
+    if is_link(python) or not exists(python):
         return None
     home = venv_home(python.parents[1])
-    return home if home is not None and not home.exists() else None
+    return home if home is not None and not exists(home) else None
 
 
 def venv_home(venv: Path) -> Path | None:
@@ -124,7 +125,7 @@ def venv_home(venv: Path) -> Path | None:
 def _active(variable: str, folder: str) -> str:
     python = Path(folder, "bin", "python")
     _refuse_gone(python)
-    if not python.is_file():
+    if not is_file(python):
         raise EnvironmentMissingError(
             f"{variable} names {folder}, which has no bin/python",
             hint="Activate an environment that exists, or name one: --python ENV/bin/python.",

@@ -59,7 +59,7 @@ from snapenv.model.launch import (
     RunState,
 )
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, SUMS_FILE
-from snapenv.places import give_folder
+from snapenv.places import exists, give_folder, is_file, is_folder
 from snapenv.ports import Runs
 from snapenv.steps.declaring import counted_user, declared_in, login_name
 from snapenv.steps.limiting import choose_limits
@@ -355,7 +355,7 @@ def _make_results(prepared: Prepared, results: Path) -> list[Path]:
     launch = prepared.launch
     if not any(mount.source == str(results) for mount in launch.mounts):
         return []
-    missing = [each for each in (results, *results.parents) if not each.exists()]
+    missing = [each for each in (results, *results.parents) if not exists(each)]
     try:
         results.mkdir(parents=True, exist_ok=True)
         if missing and launch.user and os.geteuid() == 0:
@@ -368,24 +368,24 @@ def _make_results(prepared: Prepared, results: Path) -> list[Path]:
 def _refuse_folders(request: LaunchRequest) -> None:
     """Refuse folders that are not there, and results that cannot be written."""
     for folder in (request.folder, *request.data):
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise NotFoundError(
                 f"there is no folder {folder}", hint="Check its path; nothing was started."
             )
     for mount in request.mounts:
-        if mount.kind == "bind" and not Path(mount.source).exists():
+        if mount.kind == "bind" and not exists(Path(mount.source)):
             raise NotFoundError(
                 f"there is no {mount.source} to mount", hint="Check its path; nothing was started."
             )
     for folder in filter(None, (request.textfile, request.job_mapping)):
-        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        if not (is_folder(folder) and os.access(folder, os.W_OK)):
             raise WriteError(
                 f"nothing can be written to the folder {folder}",
                 hint="Make it, or let your user write there; nothing was started.",
             )
-    above = next(each for each in (request.runs, *request.runs.parents) if each.exists())
-    if not (above.is_dir() and os.access(above, os.W_OK)):
-        raise _unwritable(request.runs, "Permission denied" if above.is_dir() else "not a folder")
+    above = next(each for each in (request.runs, *request.runs.parents) if exists(each))
+    if not (is_folder(above) and os.access(above, os.W_OK)):
+        raise _unwritable(request.runs, "Permission denied" if is_folder(above) else "not a folder")
 
 
 def _unwritable(results: Path, why: str | None) -> WriteError:
@@ -455,7 +455,7 @@ def _not_restored(ref: str) -> NotFoundError:
 
 
 def _is_venv(folder: Path) -> bool:
-    return (folder / "bin" / "python").is_file() and not (folder / SUMS_FILE).exists()
+    return is_file(folder / "bin" / "python") and not exists(folder / SUMS_FILE)
 
 
 def _known_venv(folder: Path, request: LaunchRequest, services: Services) -> Known:
@@ -467,7 +467,7 @@ def _known_venv(folder: Path, request: LaunchRequest, services: Services) -> Kno
         place=InVenv(folder=str(folder)),
         snapshot=proved.snapshot if proved else None,
         tag=proved.tag if proved else None,
-        activation=_activation(folder, services) if (folder / "conda-meta").is_dir() else None,
+        activation=_activation(folder, services) if is_folder(folder / "conda-meta") else None,
         variables=os.environ,
         settings=_settings(state, lambda: services.local(str(folder / "bin" / "python")), services),
         scratch=scratch,
@@ -483,7 +483,7 @@ def _activation(prefix: Path, services: Services) -> Mapping[str, str | None]:
     """
     state = prefix / "conda-meta" / "state"
     try:
-        own = parse_state(state.read_bytes()) if state.exists() else {}
+        own = parse_state(state.read_bytes()) if exists(state) else {}
         variables = {
             **own,
             **prefix_variables(str(prefix)),

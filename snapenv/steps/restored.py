@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from snapenv.errors import NotFoundError
 from snapenv.model.image import ImageRef
 from snapenv.model.snapshot import SNAPSHOT_LABEL
+from snapenv.places import is_file
 from snapenv.steps.snapshots import read_source
 from snapenv.steps.source import LocalImage, RegistryImage, no_local_image
 
@@ -60,7 +61,7 @@ def venv_python(into: Path) -> Path:
         NotFoundError: There is none.
     """
     python = into / "bin" / "python"
-    if not python.is_file():
+    if not is_file(python):
         raise NotFoundError(
             f"there is no environment {into}",
             hint="Name one with --into, or make it: snapenv restore --engine venv.",

@@ -18,6 +18,7 @@ from snapenv.launch.training import (
     same_launch,
 )
 from snapenv.model.launch import InVenv, LimitOptions
+from snapenv.places import is_file
 from snapenv.steps.launching import Prepared, find_run
 from snapenv.steps.limiting import choose_limits
 from snapenv.travel.answer import AnswerError, read_answer
@@ -156,5 +157,5 @@ def _written_by(record: RunRecord) -> list[Path]:
 def _trainings(top: Path) -> Iterator[Path]:
     for place, below, _ in os.walk(top):
         below[:] = [name for name in below if not name.startswith(".")]
-        if (Path(place) / _LAST).is_file():
+        if is_file(Path(place) / _LAST):
             yield Path(place)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from snapenv.errors import EngineMissingError, NotFoundError
 from snapenv.model.image import Image, ImageRef, Tag, is_kept_tag
 from snapenv.model.snapshot import SNAPSHOT_LABEL, SNAPSHOTS, SUMS_FILE, TAG_LABEL
+from snapenv.places import exists, is_file, is_folder
 from snapenv.steps.interpreter import find_interpreter
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def resolve_source(text: str, *, repository: str, services: Services) -> Source:
     """
     path = Path(text).expanduser()
     if _exists(path):
-        return Archive(path) if path.is_file() else SnapshotFolder(path)
+        return Archive(path) if is_file(path) else SnapshotFolder(path)
     if text.startswith((".", "/", "~")):
         raise _not_found(f"no snapshot folder and no archive {_shown(text)}", _near_path(path))
     ref = parse_image(text, repository=repository)
@@ -197,7 +198,7 @@ def resolve_snapshot(
         NotFoundError: There is none; the hint names what is called nearly so.
     """
     if _exists(named):
-        return Archive(named) if named.is_file() else SnapshotFolder(named)
+        return Archive(named) if is_file(named) else SnapshotFolder(named)
     if _is_snapshot(str(named)):
         return SnapshotFolder(Path(SNAPSHOTS, named))
     if repository is not None:
@@ -251,16 +252,13 @@ def _is_packed(text: str) -> bool:
 def _is_environment(text: str) -> bool:
     """Return whether it is an interpreter, there or not, or a folder with one."""
     path = Path(text).expanduser()
-    if path.is_dir():
-        return (path / "bin" / "python").is_file() and not (path / SUMS_FILE).exists()
-    return path.is_file() or _PYTHON.fullmatch(text) is not None
+    if is_folder(path):
+        return is_file(path / "bin" / "python") and not exists(path / SUMS_FILE)
+    return is_file(path) or _PYTHON.fullmatch(text) is not None
 
 
 def _exists(path: Path) -> bool:
-    try:
-        return path.is_dir() or path.is_file()
-    except OSError:  # no name of a file, such as one that is too long
-        return False
+    return is_folder(path) or is_file(path)
 
 
 def _is_snapshot(name: str) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from snapenv.places import exists
 from snapenv.sizes import counted
 from snapenv.steps.handing_over import hand_over_to
 from snapenv.usage.charges import UsageRecords
@@ -64,7 +65,7 @@ def _read_team(team: TeamLedger, services: Services, first: str, last: str) -> L
 def _hand_over(team: TeamLedger, services: Services) -> tuple[str, ...]:
     """Hand over what this machine has; return what to look out for."""
     path = ledger_path(services.state, os.environ) if services.state else None
-    if path is None or not path.exists() or "member" not in team.roles:
+    if path is None or not exists(path) or "member" not in team.roles:
         return ()
     with open_ledger(path) as ledger:
         handed = hand_over_to(team, ledger)

@@ -31,6 +31,7 @@ from snapenv.json_text import read_json
 from snapenv.model.launch import RUN_ID, Ended, Launch, RunState
 from snapenv.ownership.leftovers import remove
 from snapenv.ownership.staging import replace_file
+from snapenv.places import exists, is_file
 from snapenv.ports import Completed
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class VenvRuns(Struct, frozen=True):
     def logs(self, run: str, *, follow: bool, tail: int | None) -> Iterator[Frame]:
         """Yield what a run in the background has printed."""
         path = self._folder(run) / _LOG
-        if not path.exists():
+        if not exists(path):
             raise NotFoundError(
                 f"no output of {run} is kept", hint="Only a run with --detach keeps what it prints."
             )
@@ -359,14 +360,14 @@ def _refuse_missing(launch: Launch) -> None:
     program, variables = launch.argv[0], _variables(launch)
     places = [""] if "/" in program else variables.get("PATH", "").split(":")
     missing = [
-        path for place in places if (path := Path(launch.folder or "", place, program)).exists()
+        path for place in places if exists(path := Path(launch.folder or "", place, program))
     ]
     if not missing:
         raise CommandMissingError(
             f"there is no command {program} in {_venv(launch)}",
             hint="Check its name; a file of this folder is called by its path: ./NAME",
         )
-    if not any(path.is_file() and os.access(path, os.X_OK) for path in missing):
+    if not any(is_file(path) and os.access(path, os.X_OK) for path in missing):
         raise CommandRefusedError(
             f"{missing[0]} cannot be executed",
             hint="Check that it is a program, and may be executed: ls -l",

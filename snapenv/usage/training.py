@@ -18,7 +18,7 @@ import yaml
 from msgspec.structs import replace
 
 from snapenv.model.usage import Training
-from snapenv.places import open_plain
+from snapenv.places import is_folder, open_plain
 from snapenv.usage.stop_rule import Plan
 from snapenv.zips import DAMAGED, open_bounded, read_member
 
@@ -154,7 +154,7 @@ def count_images(data: str | None, started_in: str | None) -> int | None:
     if data is None:
         return None
     place = Path(started_in or "/", data)
-    if place.is_dir():
+    if is_folder(place):
         return _count(place / "train")
     described = _read_yaml(place)
     parts = described.get("train")
@@ -167,7 +167,7 @@ def count_images(data: str | None, started_in: str | None) -> int | None:
 def _count(place: Path) -> int | None:
     """Count the images below a folder, or the lines of a list of them."""
     try:
-        if place.is_dir():
+        if is_folder(place):
             return sum(
                 Path(name).suffix.lower() in _IMAGES
                 for _, _, names in os.walk(place)

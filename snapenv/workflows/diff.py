@@ -11,6 +11,7 @@ from snapenv.errors import NotFoundError
 from snapenv.model.outcome import Check
 from snapenv.model.results import Comparison, DiffResult, DiffSide
 from snapenv.model.snapshot import SUMS_FILE
+from snapenv.places import exists
 from snapenv.probe.probe import probe
 from snapenv.steps.snapshots import read_folder, read_source
 from snapenv.steps.source import (
@@ -88,7 +89,7 @@ def _inspect(text: str, request: Diff, services: Services) -> tuple[DiffSide, Fa
             target = services.local(source.python)
             facts = probe(target, hashes=services.kept("hashes"), rehash=request.rehash)
         return DiffSide(kind="environment", place=source.python, digest=None), facts
-    if isinstance(source, SnapshotFolder) and not (source.path / SUMS_FILE).exists():
+    if isinstance(source, SnapshotFolder) and not exists(source.path / SUMS_FILE):
         raise NotFoundError(
             f"{source} holds neither a snapshot nor an environment: "
             f"there is no {SUMS_FILE} and no bin/python",

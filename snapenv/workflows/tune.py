@@ -14,6 +14,7 @@ from snapenv.model.outcome import Outcome
 from snapenv.model.results import TuneResult
 from snapenv.model.tuning import Profile
 from snapenv.ownership.staging import replace_file
+from snapenv.places import exists
 from snapenv.report.html import check_place, write_page
 from snapenv.report.tune_text import drift_warning, tune_lines
 from snapenv.report.tune_view import tune_html
@@ -56,7 +57,7 @@ def tune(request: TuneCommand, services: Services) -> Outcome[TuneResult]:
     """
     check_place(request.output)
     check_place(request.report)
-    if request.output.exists():
+    if exists(request.output):
         read_profile(request.output)
     result = _read(request, services) if request.kept else _search(request, services)
     tuning, digest = result.tuning, result.snapshot

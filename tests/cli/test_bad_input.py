@@ -64,6 +64,32 @@ def test_an_error_alone_is_no_answer_on_stdout(snapshot: Path) -> None:
     assert (done.returncode, done.stdout) == (4, "")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "show NAME",
+        "capture --python NAME",
+        "diff NAME live",
+        "run NAME -- true",
+        "run . --data NAME -- true",
+        "run . --runs NAME -- true",
+        "run x --textfile NAME -- true",
+        "bench x --data NAME",
+        "verify x --engine venv --into NAME",
+        "update NAME --upgrade x -o NAME",
+        "render NAME --as compose",
+        "export x -o NAME",
+        "usage report --prices NAME",
+    ],
+)
+def test_a_path_that_cannot_be_looked_at_is_no_bug(command: str, tmp_path: Path) -> None:
+    name = str(tmp_path / ("a" * 300))  # longer than any file system's names
+
+    done = Command(NOWHERE).run(*command.replace("NAME", name).split())
+
+    assert (done.returncode in {0, 70}, "hint: " in done.stderr) == (False, True)
+
+
 def test_no_engine(snapshot: Path) -> None:
     assert "/nonexistent/docker.sock" in refused("engine-missing", "build", str(snapshot))
 

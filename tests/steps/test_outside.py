@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,8 +112,22 @@ def test_a_base_that_cannot_be_had_is_not_checked_and_asked_for_again(tmp_path: 
     assert (check.ok, check.fails) == (False, False)
     assert check.actual == wording("not checked: localhost:5000 does not answer")
     here.registry.answers = ("localhost",)
-    assert here.check()[0].actual.startswith("not checked: there is no ")
+    assert here.check()[0].actual == check.actual  # who was silent is not waited for again soon
+    assert here.check(rehash=True)[0].actual.startswith("not checked: there is no ")
     here.registry.images[NAME] = remote(name=str(PINNED), diff_ids=OURS.diff_ids[:1])
+    assert here.check(rehash=True)[0].ok
+
+
+def test_a_registry_that_was_silent_is_asked_again_after_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Here(tmp_path, served=OURS.diff_ids[:1])
+    here.registry.answers = ()
+    assert not here.check()[0].ok
+    here.registry.answers = ("localhost",)
+    later = time.time() + 3601
+    monkeypatch.setattr("snapenv.steps.outside.time.time", lambda: later)
+
     assert here.check()[0].ok
 
 
