@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from snapenv.usage.imported import ImportedRun
 
 _MOST_ROWS = 1_000_000
+_TRIED_ROWS = 1_000  # of a run: the others differ in a number
 
 
 def _slurm(content: bytes) -> None:
@@ -54,7 +56,7 @@ def _storable(runs: Iterable[ImportedRun]) -> None:
         row = RUN.to_row(run.run)
         if RUN.to_row(RUN.from_row(row)) != row:
             raise BrokenRuleError("a run comes back otherwise")
-        for gpu in run.gpus:
+        for gpu in islice(run.gpus, _TRIED_ROWS):
             numbers = [one for one in TABLES["run_gpu"].to_row(gpu) if isinstance(one, int)]
             if any(abs(one) >= 1 << 63 for one in numbers):
                 raise BrokenRuleError("a number is larger than any database holds")
