@@ -22,7 +22,6 @@ from msgspec import Struct
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Iterator
-    from types import FrameType
 
     from snapenv.ports import Frame
 
@@ -140,28 +139,30 @@ def _signals(controls: Controls, *, resizing: bool) -> Iterator[list[int]]:
         yield got
         return
     reading, writing = os.pipe()
-
-    def note(number: int, _: FrameType | None) -> None:
-        os.write(writing, bytes([number]))
+    os.set_blocking(writing, False)  # as set_wakeup_fd wants it
+    heard = [each for each in _HANDED_ON if signal.getsignal(each) is not signal.SIG_IGN]
+    heard += [signal.SIGWINCH] if resizing else []
 
     def hand_on() -> None:
         while (number := os.read(reading, 1)) != _END:
             if number[0] == signal.SIGWINCH:
                 controls.resize(*_size())
-            else:
+            elif number[0] in heard:
                 got.append(number[0])
                 controls.signal(number[0])
 
-    heard = [each for each in _HANDED_ON if signal.getsignal(each) is not signal.SIG_IGN]
-    heard += [signal.SIGWINCH] if resizing else []
-    before = {each: signal.signal(each, note) for each in heard}
+    # A handler would run only once the main thread is back from reading, which may be never where
+    # the signal came just before that began. The byte is written as the signal comes.
+    before = {each: signal.signal(each, lambda *_: None) for each in heard}
+    woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     thread = threading.Thread(target=hand_on, daemon=True)
     thread.start()
     try:
         if resizing:
-            note(signal.SIGWINCH, None)
+            os.write(writing, bytes([signal.SIGWINCH]))
         yield got
     finally:
+        signal.set_wakeup_fd(woken)
         for number, handler in before.items():
             signal.signal(number, handler)
         os.write(writing, _END)
