@@ -131,7 +131,7 @@ def _with_scheme(text: str) -> str:
         return f"unix://{text.removeprefix('unix:')}"
     if _PLAIN.fullmatch(text):
         return f"tcp://{text}"
-    meant = f"unix://{text}" if text.startswith("/") else "unix:///PATH or tcp://HOST:PORT"
+    meant = "unix:///PATH" if text.startswith("/") else "unix:///PATH or tcp://HOST:PORT"
     raise EngineMissingError(
         "DOCKER_HOST names no Docker engine: it has no scheme", hint=f"Write DOCKER_HOST={meant}"
     )

@@ -5,6 +5,7 @@ Source: https://packaging.python.org/en/latest/specifications/platform-compatibi
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from typing import TYPE_CHECKING
@@ -72,7 +73,11 @@ class Platform(Struct, frozen=True, kw_only=True):
 def tags_of(wheel_file: bytes) -> frozenset[Tag]:
     """Return the tags that a WHEEL file names; lines that are none are passed over."""
     lines = re.findall(rb"(?im)^Tag: *([\w.]+-[\w.]+-[\w.]+)[ \t\r]*$", wheel_file)
-    return frozenset(tag for line in lines for tag in parse_tag(line.decode(errors="replace")))
+    tags = set[Tag]()
+    for line in lines:
+        with contextlib.suppress(ValueError):  # packaging's InvalidTag, from 26.4 on
+            tags |= parse_tag(line.decode(errors="replace"))
+    return frozenset(tags)
 
 
 def compressed(tags: Collection[Tag]) -> str:

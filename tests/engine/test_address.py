@@ -51,7 +51,12 @@ def test_the_usual_port_with_certificates_is_another_one() -> None:
         (
             "/x/y.sock",
             wording("DOCKER_HOST names no Docker engine: it has no scheme"),
-            "DOCKER_HOST=unix:///x/y.sock",
+            "DOCKER_HOST=unix:///PATH",
+        ),
+        (
+            "//me:canary@example.com",
+            wording("DOCKER_HOST names no Docker engine: it has no scheme"),
+            "DOCKER_HOST=unix:///PATH",
         ),
         (
             "docker",

@@ -180,6 +180,7 @@ ODD_TAGS = (
     "cp312-abi3-linux_x86_64",
     "py2-none-any",
     "../../x-none-any",
+    "0001-01-01",
     "py3-none",
     "",
 )
