@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 import time
 import uuid
 from contextlib import contextmanager
@@ -50,6 +51,9 @@ BY_PIP, BY_UV, OURS = "pip install -r", "uv, as its guide writes", "snapenv buil
 ALONE = "snapenv's Dockerfile alone"
 BY_UV_ALONE, IN_ONE = "uv pip install, of the pins", "snapenv's lock, in one layer"
 IN_LAYERS = "snapenv's lock, ultralytics in a layer of its own"
+LIBRARY = Work(
+    name="Python, importing the docker library", argv=(sys.executable, "-c", "import docker")
+)
 _AFTER_PACKAGES = "\n# The environment is the active one."
 SAVED_ALONE = "docker save, to nowhere"
 _CERTIFICATES = "COPY ca.pem /ca.pem\nENV PIP_CERT=/ca.pem SSL_CERT_FILE=/ca.pem\n"
@@ -373,6 +377,7 @@ def restores(world: World) -> Iterator[Table]:
     restore = Work(name="snapenv restore", argv=(*SNAPENV, *words), environment=world.home)
     programs: Mapping[str, Callable[[], Cost]] = {
         "a container, by the engine alone": lambda: container(world),
+        LIBRARY.name: lambda: run(LIBRARY),
         restore.name: lambda: run(restore),
     }
     rounds = [
@@ -426,6 +431,7 @@ def runs(world: World) -> Iterator[Table]:
     equal = without(shlex.split(shown), "--name", "--ulimit")
     works = [
         Work(name="docker run", argv=equal),
+        LIBRARY,
         Work(name="snapenv run", argv=(*program, "--", "true"), environment=world.home),
     ]
     yield world.bench.table("Run `true` in a container", works, rounds=9, against="docker run")
