@@ -15,9 +15,10 @@ from typing import Literal
 Tree = Mapping[str, str]  # by its path: "dir", "-> where", or mode and SHA-256
 
 _TIME = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z| UTC)?")
+_WARNINGS = re.compile(rb'<section aria-labelledby="warnings">.*?</section>\n', re.DOTALL)
 _RUN = re.compile(rb"\d{6}-\d{6}-[0-9a-f]{4}")
 _PASSING = (".pyc", "-wal", "-shm")
-_TOLD = (".html", ".md", "SHA256SUMS", ".csv")  # they name the time at which they were written
+_TOLD = (".html", ".md", "SHA256SUMS", ".csv")  # they name the time, and of what they warn
 _OF_UV = re.compile(rb"[^\n]*/uv_cache.json,[^\n]*\n")  # when uv installed it
 _HEX = re.compile(r"[0-9a-f]{12,}")
 _DIGITS = re.compile(r"\d+")
@@ -47,7 +48,7 @@ def _entry(path: Path) -> str:
     if path.name == "RECORD":
         content = _OF_UV.sub(b"", content)
     if path.name.endswith(_TOLD):
-        content = _RUN.sub(b"RUN", _TIME.sub(b"TIME", content))
+        content = _RUN.sub(b"RUN", _TIME.sub(b"TIME", _WARNINGS.sub(b"", content)))
     return f"{stat.S_IMODE(status.st_mode):o} {hashlib.sha256(content).hexdigest()}"
 
 
