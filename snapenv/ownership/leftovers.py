@@ -39,6 +39,7 @@ class _Ledger:
     def __init__(self) -> None:
         self._folder: Path | None = None
         self._file: LockFile | None = None
+        self._noted: list[Entry] = []  # also what could not be written
         self._guard = threading.Lock()
         self.id = uuid.uuid4().hex  # also a label of the containers that this process makes
 
@@ -46,19 +47,22 @@ class _Ledger:
         self._folder = folder
 
     def note(self, entry: Entry, *, lasting: bool = True) -> None:
+        if self._folder is None:
+            return
         with self._guard, contextlib.suppress(OSError):  # a ledger is no reason to fail
-            if self._file is None and self._folder is not None:
+            self._noted.append(entry)
+            if self._file is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._file = LockFile.take(self._folder / f"{_host()}.{self.id}")
-            if self._file:
-                line = json.dumps(list(entry)) + "\n"
-                self._file.append(line, lasting=lasting and not _is_passing(entry))
+            line = json.dumps(list(entry)) + "\n"
+            self._file.append(line, lasting=lasting and not _is_passing(entry))
 
     def end(self, take_away: TakeAway) -> None:
         """Take away what is still there."""
         file, self._file, self._folder = self._file, None, None
+        noted, self._noted = self._noted, []
         if file:
-            _take_away(file, self.id, take_away)
+            _take_away(file, noted, self.id, take_away)
 
 
 _OWN = _Ledger()
@@ -156,17 +160,20 @@ def take_away_leftovers(folder: Path | None, take_away: TakeAway) -> None:
     for path in sorted(folder.glob(f"{_host()}.*")) if folder else ():
         with contextlib.suppress(OSError, HeldError):
             file = LockFile.take(path, create=False)
-            _take_away(file, path.name.rpartition(".")[2], take_away)
+            _take_away(file, None, path.name.rpartition(".")[2], take_away)
 
 
-def _take_away(file: LockFile, process: str, take_away: TakeAway) -> None:
+def _take_away(
+    file: LockFile, noted: Sequence[Entry] | None, process: str, take_away: TakeAway
+) -> None:
+    """Take away what a process has noted, which its file says where it is not known."""
     left = list[str]()
     try:
-        entries = list(_entries(file.read()))
+        entries = list(_entries(file.read())) if noted is None else noted
         _take_away_files(entries)
         for entry in entries:
             if entry[0] not in _OF_FILES and not take_away(process, entry):
-                left.append(json.dumps(entry) + "\n")
+                left.append(json.dumps(list(entry)) + "\n")
     except BaseException:
         file.release()
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from inline_snapshot import snapshot as wording
 
 from snapenv.errors import PlaceTakenError, WriteError
 from snapenv.ownership.file_set import refuse_existing, write_files
-from snapenv.ownership.leftovers import take_away_leftovers
+from snapenv.ownership.leftovers import ledger, take_away_leftovers
+from snapenv.ownership.lock_file import LockFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +57,24 @@ def test_files_and_the_folders_that_they_need_are_written(tmp_path: Path) -> Non
     assert found(folder) == FILES
     executable = [name for name in FILES if (folder / name).stat().st_mode & 0o111]
     assert executable == ["below/deep/b.sh"]
+
+
+def test_files_that_are_whole_stay_where_that_cannot_be_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def append(file: LockFile, text: str, *, lasting: bool = False) -> None:
+        if '"whole"' in text:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(file, text, lasting=lasting)
+
+    real = LockFile.append
+    monkeypatch.setattr(LockFile, "append", append)
+
+    with ledger(tmp_path / "running", lambda *_: True):
+        write_files(tmp_path / "place", FILES, executable=())
+
+    assert found(tmp_path / "place") == FILES
+    assert not list((tmp_path / "running").iterdir())
 
 
 def test_files_that_are_there_are_replaced_and_nothing_is_left_beside_them(tmp_path: Path) -> None:
