@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 Ranges = Literal["all", "no suffix", "ignored"]
+Form = Literal["json", "html", "json and metadata"]
+_METADATA = ".metadata"  # after the name of a wheel: its METADATA alone, of PEP 658
 _JSON = "application/vnd.pypi.simple.v1+json"
 
 
@@ -56,6 +58,7 @@ class IndexServer:
     wheels: dict[str, bytes] = field(default_factory=dict)
     login: tuple[str, str] | None = None  # user and password, asked for if there is one
     ranges: Ranges = "all"
+    form: Form = "json"  # of what it says that it has, to those that can read it
     redirect: str | None = None  # the address of the server that has the files
     faults: list[Fault] = field(default_factory=list)  # for the next requests for files
     asked: list[Asked] = field(default_factory=list)
@@ -158,6 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._page(name)
         elif kind == "files" and name in self.state.wheels:
             self._file(name)
+        elif kind == "files" and name.removesuffix(_METADATA) in self.state.wheels:
+            self._answer(200, _metadata(self.state.wheels[name.removesuffix(_METADATA)]))
         else:
             self._answer(404, b"")
 
@@ -168,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         names = [each for each in self.state.wheels if each.split("-")[0].replace("_", "-") == name]
         if not names:
             self._answer(404, b"")
-        elif _JSON in self.headers.get("Accept", ""):
+        elif _JSON in self.headers.get("Accept", "") and self.state.form != "html":
             self._answer(200, _json_page(name, names, self.state), {"Content-Type": _JSON})
         else:
             self._answer(200, _html_page(names, self.state), {"Content-Type": "text/html"})
@@ -242,6 +247,12 @@ def _basic(login: tuple[str, str]) -> str:
     return f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
 
 
+def _metadata(wheel: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        (path,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+        return archive.read(path)
+
+
 def _html_page(names: list[str], state: IndexServer) -> bytes:
     wheels = [state.wheel(name) for name in names]
     links = (f'<a href="{one.url}#sha256={one.sha256}">{one.filename}</a>' for one in wheels)
@@ -256,6 +267,7 @@ def _json_page(name: str, names: list[str], state: IndexServer) -> bytes:
             "url": one.url,
             "hashes": {"sha256": one.sha256},
             "size": one.size_bytes,
+            "core-metadata": state.form == "json and metadata",
         }
         for one in wheels
     ]

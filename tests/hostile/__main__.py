@@ -22,6 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
     parser.add_argument("--command", action="append", help="only this; may be repeated")
     parser.add_argument("--lie", action="append", help="only this; may be repeated")
+    parser.add_argument("--request", default="", help="only those whose line has this")
     parser.add_argument("--once", action="store_true", help="lie to one request, not for ever too")
     parser.add_argument("--tell", action="store_true", help="print how each command ended")
     parser.add_argument("--sample", type=int, help="only so many of each command")
@@ -56,6 +57,7 @@ def _try_all(
                     wrongs(usual, lies, for_ever=(False,) if words.once else (False, True))
                 )
                 known = len(every)
+                every = [each for each in every if words.request in usual.asked[each.number - 1]]
                 if words.sample is not None:
                     chance = random.Random(f"{words.seed} {case.name}")
                     every = chance.sample(every, min(words.sample, known))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tests.engines.index_server import Form
+
 TAG = "train-py3.11-base-cpu"
 TAG_OF_DEBIAN = "train-py3.13-base-cpu"
 SNAPSHOT = f"REGISTRY/hostile/snapshot:{TAG}"
@@ -18,6 +20,8 @@ Stage = Literal["registry", "index", "advisories", "channel", "engine"]
 
 VENV = ("--engine", "venv")
 INTO = (*VENV, "--no-smoke", "--into", "made")
+CAPTURE = ("capture", "--no-smoke", "--python", "environment/bin/python", "-o", "made")
+FORMS: tuple[Form, ...] = ("html", "json and metadata")
 UPGRADE = ("--no-smoke", "--upgrade", "tool", "-o", "made")
 
 
@@ -32,6 +36,7 @@ class Case:
     some_may_fail: bool = False  # what it asks beside the answer may be missing in it
     is_sworn: bool = True  # what it is told has a digest, or a signature
     locks: bool = False  # what it makes is a snapshot, of what an index says that it has
+    form: Form = "json"  # in which the index says what it has
 
 
 OF_REGISTRY = (
@@ -64,12 +69,7 @@ OF_REGISTRY = (
     ),
 )
 OF_INDEX = (
-    Case(
-        name="capture",
-        words=("capture", "--no-smoke", "--python", "environment/bin/python", "-o", "made"),
-        makes="made",
-        locks=True,
-    ),
+    Case(name="capture", words=CAPTURE, makes="made", locks=True),
     Case(name="restore venv", words=("restore", "snapshot", *INTO), makes="made"),
     Case(name="update", words=("update", "snapshot", *UPGRADE), makes="made", locks=True),
     Case(
@@ -77,6 +77,21 @@ OF_INDEX = (
         words=("export", "snapshot", "--vendor", "all", "-o", "made.zst"),
         makes="made.zst",
     ),
+    Case(name="capture, html", words=CAPTURE, makes="made", locks=True, form="html"),
+    *(
+        Case(
+            name=f"update, {form}",
+            words=("update", "snapshot", *UPGRADE),
+            makes="made",
+            locks=True,
+            form=form,
+        )
+        for form in FORMS
+    ),
+)
+OF_CHANNEL = (
+    Case(name="capture of conda", words=CAPTURE, makes="made", locks=True),
+    Case(name="restore of conda", words=("restore", "snapshot", *INTO), makes="made"),
 )
 OF_ADVISORIES = (
     Case(name="audit", words=("audit", "snapshot", "--service", "ADVISORIES"), is_sworn=False),
@@ -111,5 +126,6 @@ CASES: dict[Stage, tuple[Case, ...]] = {
     "registry": OF_REGISTRY,
     "index": OF_INDEX,
     "advisories": OF_ADVISORIES,
+    "channel": OF_CHANNEL,
     "engine": WITH_ENGINE,
 }

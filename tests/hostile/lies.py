@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import socket
 import struct
 import time
@@ -15,9 +16,13 @@ from functools import cache
 Headers = tuple[tuple[str, str], ...]
 _OF_ONE_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 _FAR = 10**9
+_MANY_LINKS = 100_000
 _BOMB_BYTES = 256 << 20
 _HEADER_BYTES = 1 << 20
 _SLOW_S = 0.2  # for one byte
+_LINK = re.compile(rb'(https?://[^/"]+)(/[^"#]*)')  # host and path
+_HASH = re.compile(rb'#sha256=[0-9a-f]+|"sha256": "[0-9a-f]+"')
+_NAME = re.compile(rb">([^<>]+\.whl)</a>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +261,30 @@ def _chunked(raw: bytes) -> Answer:
     return answer
 
 
+def _links(where: str) -> Answer:
+    """Let each link of a page lead elsewhere."""
+
+    def answer(place: Place, right: Right) -> None:
+        to = where.format(other=place.other, host=place.other[len("http://") :]).encode()
+        _body(lambda content: _LINK.sub(lambda found: to + found[2], content))(place, right)
+
+    return answer
+
+
+def _base(place: Place, right: Right) -> None:
+    """Answer with links that are names alone, of another host."""
+    names = b"".join(b'<a href="%s">%s</a>' % (name, name) for name in _NAME.findall(right.content))
+    page = b'<html><head><base href="%s/lied/"></head>%s' % (place.other.encode(), names)
+    _body(_without(page), Content_Type="text/html")(place, right)
+
+
+def _many_links(place: Place, right: Right) -> None:
+    """Answer with a page that has the links of as many versions."""
+    name = place.path.rstrip("/").rpartition("/")[2]
+    links = (f'<a href="{name}-1.{n}-py3-none-any.whl">x</a>' for n in range(_MANY_LINKS))
+    _body(_without("".join(links).encode()), Content_Type="text/html")(place, right)
+
+
 def _without(text: bytes) -> Callable[[bytes], bytes]:
     return lambda _: text
 
@@ -345,6 +374,19 @@ _PAGES: Mapping[str, Answer] = {
     "a next page on another host": _next_page("{other}/lied{path}"),
     "a next page of no address": _next_page("http://[::bad"),
 }
+_LISTS: Mapping[str, Answer] = {
+    "links to another host": _links("{other}/lied"),
+    "links to another host, with a login": _links("http://user:pass@{host}/lied"),
+    "links to files": _links("file:///etc/passwd#"),
+    "links of no address": _links("http://[::bad"),
+    "a base on another host": _base,
+    "100,000 links": _many_links,
+    "tags that do not end": _body(_without(b"<a href='" * 100_000), Content_Type="text/html"),
+    "a million tags, each in the other": _body(
+        _without(b"<div>" * 1_000_000), Content_Type="text/html"
+    ),
+    "no hashes": _body(lambda content: _HASH.sub(b"", content)),
+}
 
 LIES = (
     *(Lie(name=name, answer=answer, is_heard=False) for name, answer in _REFUSALS.items()),
@@ -360,5 +402,9 @@ LIES = (
     *(
         Lie(name=name, answer=answer, only="/tags/list", is_other=True)
         for name, answer in _PAGES.items()
+    ),
+    *(
+        Lie(name=name, answer=answer, only="/simple/", is_other=True)
+        for name, answer in _LISTS.items()
     ),
 )

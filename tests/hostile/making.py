@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 from snapenv.model.snapshot import SNAPSHOT_LABEL, TAG_LABEL
 from tests.advisories.records import record
 from tests.advisories.service import Service
-from tests.engines.index_server import build_wheel, serve_index
+from tests.engines.index_server import IndexServer, build_wheel, serve_index
 from tests.fire.own_engine import own_registry
 from tests.fire.room import Done, Room, said
 from tests.hostile.cases import TAG
@@ -61,6 +61,7 @@ class Scene:
         25.0  # for a command, with short waits, on a machine that does other things too
     )
     limit_s: float = 40.0  # then it is killed
+    index: IndexServer | None = None  # behind the liar, or beside it
 
     def run(self, *words: str, patient: bool = False) -> Done:
         """Run a command to its end; -999 where that does not come."""
@@ -91,6 +92,12 @@ def stage(folder: Path, which: Stage) -> Iterator[Scene]:
         with stage_with_engine(folder) as scene:
             yield scene
         return
+    if which == "channel":
+        from tests.hostile.with_channel import stage_with_channel
+
+        with stage_with_channel(folder) as scene:
+            yield scene
+        return
     with contextlib.ExitStack() as held:
         registry = held.enter_context(own_registry(folder / "registry"))
         server = held.enter_context(serve_index(*_WHEELS))
@@ -112,7 +119,7 @@ def stage(folder: Path, which: Stage) -> Iterator[Scene]:
         room.make()
         _make_environment(room.work / "environment", index)
         process = held.enter_context(commands())
-        scene = Scene(room, liars[which], registry, process)
+        scene = Scene(room, liars[which], registry, process, index=server)
         hostile = f"{liars['registry'].name}/hostile"
         for words in (
             ("capture", "--no-smoke", "--python", "environment/bin/python", "-o", "snapshot"),

@@ -60,6 +60,8 @@ class Tried:
 def do_undisturbed(scene: Scene, case: Case) -> Undisturbed:
     """Run a command that is answered rightly."""
     scene.room.renew()
+    if scene.index:
+        scene.index.form = case.form
     before, outside = tree(scene.room.work), scene.room.outside()
     scene.liar.begin(None)
     words, place = _words(scene, case)
