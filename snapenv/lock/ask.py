@@ -39,8 +39,11 @@ if TYPE_CHECKING:
 _NO_ANSWER = re.compile(r"hint: An index|could not be queried|network was disabled")
 _UNREACHED = re.compile(
     r"could not be queried|returned a \d{3} |[Ff]ailed to fetch|error sending request|dns error"
+    r"|HTTP status (?:client|server) error"
 )
-_INVALID = re.compile(r"Received some unexpected|(?:Missing|Unsupported) `Content-Type`")
+_INVALID = re.compile(
+    r"Received some unexpected|(?:Missing|Unsupported) `Content-Type`|Could not parse absolute URL"
+)
 _STRATEGY = "UV_INDEX_STRATEGY"
 _FROM = re.compile(r"(?m)^(?P<name>[\w.-]+)==\S+\n +# from (?P<url>\S+)$")
 # What `uv pip compile --python-platform` knows, as manylinux_2_N; before them, manylinux2014.

@@ -43,6 +43,7 @@ _HELD = "held"  # the folder of wheels that no index has
 _PREFERENCES = "preferences.txt"
 _EXCLUDES, _OVERRIDES = "excludes.txt", "overrides.txt"
 _NO_SOLUTION = "No solution found"
+_UNREADABLE = re.compile(r"has (?:invalid|inconsistent) metadata|has an invalid package format")
 _NAMED = 12  # packages that a message names
 _CAUSE_LENGTH = 600  # characters
 
@@ -218,7 +219,7 @@ def _newest(resolving: Resolving) -> Mapping[str, str]:
 
 
 def _hold(resolving: Resolving) -> tuple[_Held, tuple[str, ...]]:
-    """Say what is held; of an environment that contradicts itself, warn."""
+    """Say what is held; of packages that contradict each other, warn."""
     snapshot, changes = resolving.snapshot, resolving.changes
     lock = snapshot.lock
     moving = {each.name for each in changes.upgrade}
@@ -242,10 +243,12 @@ def _hold(resolving: Resolving) -> tuple[_Held, tuple[str, ...]]:
         (f"{name}=={version}" for name, version in {**pins, **fixed}.items()),
     )
     if as_is.versions is None:
-        warning = (
-            f"the captured packages contradict each other, so what they require of one another "
-            f"is not checked: {as_is.cause}"
+        why = (
+            "what the captured packages require cannot all be read"
+            if _UNREADABLE.search(as_is.cause)
+            else "the captured packages contradict each other"
         )
+        warning = f"{why}, so what they require of one another is not checked: {as_is.cause}"
         return replace(held, contradicts=True), (warning,)
     absent = as_is.versions.keys() - pins.keys() - fixed.keys() - added - moving
     return replace(held, absent=tuple(sorted(absent))), ()

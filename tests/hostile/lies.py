@@ -377,7 +377,7 @@ _PAGES: Mapping[str, Answer] = {
 _LISTS: Mapping[str, Answer] = {
     "links to another host": _links("{other}/lied"),
     "links to another host, with a login": _links("http://user:pass@{host}/lied"),
-    "links to files": _links("file:///etc/passwd#"),
+    "links to files": _links("file:///etc/passwd?"),
     "links of no address": _links("http://[::bad"),
     "a base on another host": _base,
     "100,000 links": _many_links,

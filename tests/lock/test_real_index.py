@@ -124,12 +124,17 @@ def test_an_index_that_refuses_has_not_said_that_it_lacks_a_package(
         (b"null", "application/vnd.pypi.simple.v1+json"),
         (b"{}", "image/png"),
         (b"{}", None),
+        (
+            b"<a href='http://[::/%s-py3-none-any.whl#sha256=00'>%s-py3-none-any.whl</a>",
+            "text/html",
+        ),
     ],
 )
 def test_an_index_that_sends_an_invalid_answer_is_told_as_such(
     body: bytes, kind: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with refusing_index(200, body, kind) as url:
+    click = f"click-{installed('click').version}".encode()
+    with refusing_index(200, body.replace(b"%s", click), kind) as url:
         monkeypatch.setenv("UV_DEFAULT_INDEX", url)
         monkeypatch.setenv("UV_NO_CACHE", "1")
 

@@ -63,6 +63,8 @@ WHEELS = (
     build_wheel("shown", "1.1", requires=["display"]),
     build_wheel("display", "1.0"),
     build_wheel("old", "1.0", requires=["lib<1"]),
+    build_wheel("garbled", "1.0", requires=["!!"]),
+    build_wheel("garbled", "1.1"),
 )
 
 
@@ -207,6 +209,13 @@ def test_an_environment_that_contradicts_itself_is_updated_with_a_warning(uv: Uv
     assert "app 1.0" not in " ".join(moves(found))
     assert found.versions["lib"] == "2.0"
     assert "contradict each other" in found.warnings[0]
+
+
+def test_packages_whose_metadata_is_invalid_are_updated_with_another_warning(uv: Uv) -> None:
+    found = resolved(holding(garbled="1.0", lib="1.0"), upgrade("garbled"), uv)
+
+    assert moves(found) == ["garbled 1.0 → 1.1"]
+    assert "cannot all be read" in found.warnings[0]
 
 
 def test_what_is_added_brings_what_it_requires(uv: Uv) -> None:
