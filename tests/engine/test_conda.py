@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,13 @@ from uv import find_uv_bin
 
 from snapenv.engine.venv import UvVenvs
 from snapenv.errors import InstallError
+from snapenv.model.snapshot import INSTALL_CONDA as INSTALLER
 from snapenv.model.snapshot import PYLOCK_FILE
 from snapenv.ownership.new_folder import new_folder
 from snapenv.targets.local import LocalTarget
 from tests.certificates import make_certificates
 from tests.conda.channel import make_environment, serve_channel
-from tests.conda.locks import files_of, lock_of
+from tests.conda.locks import INSTALL_CONDA, files_of, lock_of
 from tests.conda.packages import OTHER_SUBDIR, PLACEHOLDER, SITE
 from tests.real_index import PYTHON, Silent, installed, locked
 
@@ -185,6 +187,21 @@ def test_a_hash_that_differs_over_http_is_named(
         pytest.raises(InstallError, match=r"failed to fetch zoopure-.*: hash mismatch"),
     ):
         make(tmp_path / "back", wrong_hash(lock_of(original, address=server.address)))
+
+
+def test_a_channel_that_says_nothing_is_not_waited_for(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RATTLER_CACHE_DIR", str(tmp_path / "cache"))
+    patient = INSTALL_CONDA.read_bytes()
+    hasty = patient.replace(b"SILENCE_S = 60", b"SILENCE_S = 2")
+
+    assert hasty != patient
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        lock = lock_of(original, address=f"http://127.0.0.1:{silent.getsockname()[1]}/zoo")
+        with pytest.raises(InstallError, match=r"\w+ does not come: its channel is too slow"):
+            make(tmp_path / "back", lock, **{INSTALLER: hasty})
 
 
 def test_the_authority_that_this_machine_trusts_is_trusted(

@@ -18,6 +18,8 @@ import json
 import os
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -33,10 +35,53 @@ INDEX_FIELDS = (
     *("license", "python_site_packages_path"),
 )
 PIECE_BYTES = 1 << 20
+SILENCE_S = 60
+LEAST_BYTES_A_SECOND = 1000
 
 
 class Refused(Exception):  # noqa: N818 - it says what happened
     """An archive or this machine is not as it should be; nothing was installed."""
+
+
+class Watch:
+    """Ends this program where an archive does not come: py-rattler would wait for ever.
+
+    It counts seconds itself, so that those in which this program stands still are none.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[str] = []  # of the packages, by their numbers
+        self._coming: dict[int, tuple[int, int, int]] = {}  # begun, last heard of, and bytes
+        self._second = 0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def on_populate_cache_start(self, _: int, package_name: str) -> int:
+        self._names.append(package_name)
+        return len(self._names) - 1
+
+    def on_download_start(self, cache_entry: int) -> int:
+        self._coming[cache_entry] = (self._second, self._second, 0)
+        return cache_entry
+
+    def on_download_progress(self, download_idx: int, progress: int, _: int | None) -> None:
+        if download_idx in self._coming:
+            begun, _, _ = self._coming[download_idx]
+            self._coming[download_idx] = (begun, self._second, progress)
+
+    def on_download_completed(self, download_idx: int) -> None:
+        self._coming.pop(download_idx, None)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(1)
+            self._second += 1
+            for number, (begun, heard, count) in list(self._coming.items()):
+                allowed = 2 * SILENCE_S + count / LEAST_BYTES_A_SECOND
+                if self._second - heard > SILENCE_S or self._second - begun > allowed:
+                    name = self._names[number]
+                    sys.stderr.write(f"conda: {name} does not come: its channel is too slow\n")
+                    sys.stderr.flush()
+                    os._exit(1)
 
 
 def main(lock_file: str, prefix: str) -> None:
@@ -53,6 +98,7 @@ def main(lock_file: str, prefix: str) -> None:
             package_cache=_package_cache(),
             execute_link_scripts=False,
             show_progress=False,
+            reporter=Watch(),  # type: ignore[arg-type]  # it may have a part of the methods
         )
     )
     for package in packages:
