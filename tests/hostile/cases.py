@@ -32,7 +32,9 @@ class Case:
     name: str
     words: tuple[str, ...]
     makes: str | None = None
-    pushes: bool = False  # a snapshot to a repository that has nothing yet, called FREE
+    pushes: bool = False  # to a repository that has nothing yet, called FREE
+    attaches: bool = False  # documents to what it pushes, which may lack where it fails
+    attests: bool = False  # to OWN, each time anew
     some_may_fail: bool = False  # what it asks beside the answer may be missing in it
     is_sworn: bool = True  # what it is told has a digest, or a signature
     locks: bool = False  # what it makes is a snapshot, of what an index says that it has
@@ -97,7 +99,7 @@ OF_ADVISORIES = (
     Case(name="audit", words=("audit", "snapshot", "--service", "ADVISORIES"), is_sworn=False),
 )
 WITH_ENGINE = (
-    Case(name="push IMAGE", words=("push", LOCAL, "REGISTRY/FREE")),
+    Case(name="push IMAGE", words=("push", LOCAL, "REGISTRY/FREE"), pushes=True),
     Case(name="pull IMAGE", words=("pull", SMALL)),
     Case(name="diff IMAGES", words=("diff", SMALL, "after")),
     Case(name="import --mirror", words=("import", "delta.zst", "--mirror", "REGISTRY/mirror")),
@@ -112,6 +114,7 @@ WITH_ENGINE = (
     Case(
         name="verify --attest",
         words=("verify", OWN, "--no-smoke", "--attest"),
+        attests=True,
     ),
     Case(
         name="build --push",
@@ -119,6 +122,8 @@ WITH_ENGINE = (
             *("build", "snapshot", "--repository", "REGISTRY/FREE", "--push"),
             *("--sign-key", "keys/key.pem"),
         ),
+        pushes=True,
+        attaches=True,
     ),
     Case(name="list of both", words=("list", "REGISTRY/hostile/real", "--remote")),
 )

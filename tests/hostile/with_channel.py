@@ -52,7 +52,7 @@ def stage_with_channel(folder: Path) -> Iterator[Scene]:
         login = {"BasicHTTP": {"username": USER, "password": SECRET}}
         logins.write_text(json.dumps({private: login}))
         process = held.enter_context(commands())
-        scene = Scene(room, liar, "", process)
+        scene = Scene(room, liar, "", process, bound_s=150.0, limit_s=200.0)
         done = scene.run(
             *("capture", "--no-smoke", "--python", "environment/bin/python", "-o", "snapshot"),
             patient=True,
