@@ -320,6 +320,19 @@ def test_a_push_after_which_another_image_is_served_is_no_push(
         engine.push(built, FakeTask())
 
 
+def test_a_layer_whose_size_the_registry_tells_wrongly_is_told(
+    engine: DockerEngine, built: ImageRef, faulty: FaultyRegistry
+) -> None:
+    image = engine.find(built.tagged)
+    assert image is not None
+    engine.push(built, FakeTask())
+    engine.tag(image, replace(built, tag="b"))
+    faulty.always(r"HEAD /v2/\S+/blobs/", status=200)  # of 0 bytes
+
+    with pytest.raises(RegistryError, match="serves a damaged manifest"):
+        engine.push(replace(built, tag="b"), FakeTask())
+
+
 def test_a_local_image_that_is_not_what_its_registry_serves_is_told(
     engine: DockerEngine, ref: ImageRef, faulty: FaultyRegistry, shelf: Shelf
 ) -> None:
