@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MARK = "snapenv-facts: "
 _OLDEST = (3, 8)
 _ASK_VERSION = "import sys; sys.stdout.write('snapenv-python: %d %d' % sys.version_info[:2])"
+_ASK_HOME = "import os; print('snapenv-home: %a' % os.environ.get('PYTHONHOME', ''))"
 
 
 def probe(
@@ -109,7 +110,8 @@ def _refuse_interpreter(target: Target) -> None:
     done = target.run((target.python, "-c", _ASK_VERSION))
     version = re.search(r"snapenv-python: (\d{1,9}) (\d{1,9})", done.stdout)
     if version is None:
-        _refuse_home(target, done.stderr)
+        if "Fatal Python error" in done.stderr:
+            _refuse_home(target)
         raise InterpreterError(
             f"{target.python} is not Python",
             hint="Name the environment's interpreter, such as --python ENV/bin/python.",
@@ -122,13 +124,14 @@ def _refuse_interpreter(target: Target) -> None:
         )
 
 
-def _refuse_home(target: Target, stderr: str) -> None:
-    """Name PYTHONHOME where a Python does not start and says that it is set.
+def _refuse_home(target: Target) -> None:
+    """Name PYTHONHOME where a Python starts without it; Python 3.13 says nothing of it itself.
 
     Raises:
         InterpreterError: That is so.
     """
-    home = re.search(r"^ *PYTHONHOME = '(.*)'", stderr, re.MULTILINE)
+    done = target.run((target.python, "-E", "-c", _ASK_HOME))
+    home = re.search(r"snapenv-home: ['\"](.+)['\"]", done.stdout)
     if home:
         raise InterpreterError(
             f"{target.python} does not start: PYTHONHOME leads it to {home[1]}",
