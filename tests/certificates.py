@@ -23,7 +23,9 @@ LEAVES = {  # names and times of certificates
     "expired": (f"IP:{ADDRESS}", PAST, NOW),
     "not-yet-valid": (f"IP:{ADDRESS}", LATER, FAR),
     "other-name": ("DNS:other.example.com", PAST, LATER),
+    "malformed": (f"IP:{ADDRESS}", PAST, LATER),  # without what RFC 5280 requires
 }
+_KEYS = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
 _CONFIG = """\
 [ca]
 default_ca = own
@@ -48,14 +50,16 @@ def make_certificates(folder: Path) -> Path:
     (folder / "index").touch()
     (folder / "serial").write_text("01")
     new_key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key"
-    _openssl(folder, f"req -x509 {new_key} -out ca.crt -days 36500 -subj /CN=ca")
+    usage = "-addext keyUsage=critical,keyCertSign,cRLSign"
+    _openssl(folder, f"req -x509 {new_key} -out ca.crt -days 36500 -subj /CN=ca {usage}")
     for name, (names, begins, ends) in LEAVES.items():
-        (folder / "names").write_text(f"subjectAltName={names}")
+        keys = "" if name == "malformed" else _KEYS
+        (folder / "extensions").write_text(f"{keys}subjectAltName={names}\n")
         _openssl(folder, f"req -new -key key -out request -subj /CN={name}")
         _openssl(
             folder,
             f"ca -batch -config ca.cnf -in request -out {name}.crt -startdate {begins} "
-            f"-enddate {ends} -extfile names -notext",
+            f"-enddate {ends} -extfile extensions -notext",
         )
     return folder
 

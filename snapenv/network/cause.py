@@ -28,6 +28,7 @@ TlsKind = Literal[
     "not-yet-valid",
     "other-name",
     "unknown-authority",
+    "malformed",
     "client-certificate",
     "tls",
 ]
@@ -57,6 +58,7 @@ _VERIFY_CODES: Mapping[int, Kind] = {  # X509_V_ERR_… of OpenSSL
     21: "unknown-authority",
     62: "other-name",
     64: "other-name",
+    **dict.fromkeys(range(80, 94), "malformed"),  # by X509_V_FLAG_X509_STRICT alone
 }
 _PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
 _WANTS_OURS = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE")
@@ -194,6 +196,8 @@ _WHAT: Mapping[Kind, str] = {
     "not-yet-valid": "has a certificate that is not valid yet by the clock of {machine}",
     "other-name": "has a certificate for another host name",
     "unknown-authority": "has a certificate from an authority that is not trusted",
+    "malformed": "has a certificate that lacks what RFC 5280 requires, which Python 3.13 and newer "
+    "refuse",
     "client-certificate": "requires a client certificate",
     "tls": "fails the TLS handshake",
     "proxy": "cannot be reached through the proxy",
@@ -213,6 +217,8 @@ _HINTS: Mapping[Kind, str] = {
     "sudo hwclock -s",
     "other-name": "Use a name that the certificate has (openssl s_client -connect {host}), or have "
     "one made for {host}.",
+    "malformed": "See what it, or that of its authority, lacks: openssl s_client -x509_strict "
+    "-connect {host}; have it issued again, or use snapenv on Python 3.12, which takes it.",
     "tls": "See what it offers: openssl s_client -connect {host}; an old server needs an update.",
     "refused": "Check that a server listens at {host}, and that the port is right.",
     "unresolved": "Check that {host} is spelled right, and that {machine} resolves it: "

@@ -234,9 +234,9 @@ def test_a_proxy_before_an_engine_is_named_without_its_login(
 
 @pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
 def test_each_fault_of_an_engines_tls_has_a_text_and_a_mend_of_its_own(tmp_path: Path) -> None:
-    made = make_certificates(tmp_path / "made")
+    made, others = make_certificates(tmp_path / "made"), make_certificates(tmp_path / "others")
     ours, other = (
-        TLSConfig(ca_cert=str(made / name), verify=True) for name in ("ca.crt", "good.crt")
+        TLSConfig(ca_cert=str(folder / "ca.crt"), verify=True) for folder in (made, others)
     )
     told = {}
     for name, tls in (

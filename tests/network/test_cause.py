@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import socket
 import ssl
+from typing import TYPE_CHECKING
 
 import pytest
 import urllib3.exceptions
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot as wording
 
 from snapenv.network.address import show_address
 from snapenv.network.cause import Kind, causes, find_cause, find_in_words
+from tests.certificates import ADDRESS, OPENSSL, make_certificates, serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOST = "example.com"
+needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
 
 
 def behind(error: BaseException, *outer: BaseException) -> BaseException:
@@ -41,6 +49,27 @@ def test_a_cause_is_found_however_deep_it_lies(error: OSError, kind: Kind, depth
 
     assert found is not None
     assert found.kind == kind
+
+
+@needs_openssl
+def test_a_certificate_that_python_refuses_from_3_13_on_is_told(tmp_path: Path) -> None:
+    made = make_certificates(tmp_path / "made")
+    context = ssl.create_default_context(cafile=str(made / "ca.crt"))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+
+    with (
+        serve(made / "malformed.crt") as host,
+        socket.create_connection((ADDRESS, int(host.rpartition(":")[2]))) as connection,
+        pytest.raises(ssl.SSLError) as caught,
+    ):
+        context.wrap_socket(connection, server_hostname=ADDRESS)
+
+    found = find_cause(caught.value, host=host)
+    assert found
+    assert found.what == wording(
+        "has a certificate that lacks what RFC 5280 requires, which Python 3.13 and newer refuse"
+    )
+    assert f"openssl s_client -x509_strict -connect {host}" in (found.hint or "")
 
 
 def test_what_is_none_of_the_network_has_no_cause() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,19 @@ def test_each_fault_of_tls_has_a_text_and_a_mend_of_its_own(  # noqa: PLR0913
 
     assert error.message.replace(host, "HOST") == message
     assert hint.format(host) in error.hint
+
+
+@needs_openssl
+def test_a_certificate_that_lacks_an_extension_is_taken_until_python_3_12(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.crt"))
+    with serve(certificates / "malformed.crt") as host:
+        is_taken = sys.version_info < (3, 13)
+        with pytest.raises(NotFoundError if is_taken else RegistryError, match=host) as caught:
+            RegistryClient(patience=QUICK).read(ImageRef.parse(f"{host}/team/env:1"))
+
+    assert is_taken != ("lacks what RFC 5280 requires" in str(caught.value))
 
 
 @needs_openssl
