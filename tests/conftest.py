@@ -7,8 +7,8 @@ is a failure.
 
 from __future__ import annotations
 
-import contextlib
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,7 +22,7 @@ from tests.engines.newer_engine import NEWER, start_newer
 from tests.engines.place import Place, install
 from tests.engines.plain_base import push_plain_base
 from tests.engines.postgres import run_postgres
-from tests.engines.provide import provide
+from tests.engines.provide import provide, provide_running
 from tests.engines.registry import start_registry
 from tests.engines.small_base import push_small_base
 from tests.engines.ssh import start_sshd
@@ -215,14 +215,15 @@ def browser() -> Browser:
 @pytest.fixture(scope="session")
 def ssh_keygen() -> None:
     """See that the programs of the OpenSSH client are there."""
-    provide(lambda _: install({"openssh-client": "ssh-keygen"}))
+    if not shutil.which("ssh-keygen"):
+        provide(lambda _: install({"openssh-client": "ssh-keygen"}))
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Return a PostgreSQL of this run; what a test stops it starts again."""
-    with contextlib.ExitStack() as running:
-        yield provide(lambda _: running.enter_context(run_postgres()))
+    with provide_running(run_postgres()) as running:
+        yield running
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ from snapenv.errors import (
     SnapenvError,
 )
 from snapenv.kept import Kept
-from snapenv.model.image import DamagedImageError, Image, ImageRef
+from snapenv.model.image import Image, ImageRef
 from snapenv.sizes import utc_text
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ class DockerEngine:
                 f"{ref.tagged} was sent as {sent or image.id} and is served as {served}",
                 hint="Somebody else pushes this name, or the registry is damaged. Push again.",
             )
-        self._compare(ref.at(served), image, sent=True)
+        self._compare(ref.at(served), image)
         return ref.at(served)
 
     def build(self, context: BuildContext, task: Task) -> Image:
@@ -461,22 +461,20 @@ class DockerEngine:
                 sent = text_of(message, "Digest") or sent
         return sent
 
-    def _compare(self, ref: ImageRef, image: Image, *, sent: bool = False) -> None:
+    def _compare(self, ref: ImageRef, image: Image) -> None:
         """Check that the registry serves the image that is here, by config and by layers.
 
         The engine may reach a registry that this machine does not, or another one by this name:
         a mirror. It has checked every byte by the digest itself, so that is a warning.
 
         Raises:
-            RegistryError: It serves another image; or of what was ``sent``, none.
+            RegistryError: It serves another image.
         """
         if self._registry is None:
             return
         try:
             remote = self._registry.read(ref, machine=image.platform)
         except (NotFoundError, RegistryError) as error:
-            if sent and isinstance(error, DamagedImageError):
-                raise  # an engine leaves out the size of a layer where it is told that it is 0
             self._warn(f"not compared with the registry: {error.message}")
             return
         if remote.diff_ids != image.diff_ids:

@@ -71,8 +71,7 @@ _SILENT = (
 _INVALID = re.compile(  # what Go's parsers, its HTTP client and a registry's own say
     r"json|invalid character|error parsing http|malformed|location header"
     r"|unsupported protocol scheme|stopped after \d+ redirects|blob unknown|content-length"
-    r'|\b(?:get|head|post|put|patch) "|unexpected http status|content-type header|\bmime: '
-    r"|missing signature key"
+    r'|\b(?:get|head|post|put|patch) "|unexpected http status'
 )
 _ENGINES_MACHINE = "the engine's machine"
 _PROXY = (

@@ -12,7 +12,6 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from snapenv.errors import RegistryError
 from snapenv.model.carried import Content
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -198,10 +197,6 @@ class Layer(Struct, frozen=True, kw_only=True):
     digest: str  # of the packed bytes
     size_bytes: int  # packed
     media_type: str | None = None  # "application/vnd.oci.image.layer.v1.tar+zstd"
-
-
-class DamagedImageError(RegistryError):
-    """What a registry serves by a digest has it, and describes no image."""
 
 
 class RemoteImage(Struct, frozen=True, kw_only=True):

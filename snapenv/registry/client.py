@@ -22,7 +22,7 @@ from snapenv.errors import NotFoundError, RegistryError
 from snapenv.model.artifact import RemoteSnapshot, artifact_layers, is_artifact
 from snapenv.model.attachment import is_fallback_tag
 from snapenv.model.hardware import image_architecture
-from snapenv.model.image import DamagedImageError, ImageRef, Layer, RemoteImage
+from snapenv.model.image import ImageRef, Layer, RemoteImage
 from snapenv.model.oci import (
     MANIFESTS,
     OCI_MANIFEST,
@@ -342,7 +342,7 @@ def _named(ref: ImageRef, repository: Repository) -> Iterator[None]:
             raise NotFoundError(f"{repository.host} has no {ref}", hint=hint) from error
         raise RegistryError(f"{repository.host} {error.what}: {ref}", hint=hint) from error
     except DocumentError as error:
-        raise DamagedImageError(
+        raise RegistryError(
             f"{repository.host} serves {error.what}: {ref}", hint=_PUSH_AGAIN
         ) from error
 

@@ -210,7 +210,7 @@ def test_a_header_without_end_is_refused_before_it_is_held(kind: bytes) -> None:
 def test_a_file_of_less_than_nothing_is_refused() -> None:
     saved = header(tarfile.REGTYPE, size=-(1 << 20)) + SAVED["docker 25"]
 
-    with pytest.raises(EngineError, match="leads backwards"):
+    with pytest.raises(EngineError, match="leads backwards|invalid offset"):  # newer Pythons see it
         read(saved)
 
 

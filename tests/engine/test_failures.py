@@ -200,9 +200,6 @@ def test_why_the_engine_does_not_reach_a_registry_is_told_by_its_cause(
         'Patch "/v2/team/env/blobs/uploads/1": stopped after 10 redirects',
         "manifest blob unknown: blob unknown to registry",
         "received unexpected HTTP status: 418 I'm a teapot",
-        "missing or empty Content-Type header",
-        "mime: invalid media parameter",
-        "missing signature key",
     ],
 )
 def test_an_answer_that_the_engine_cannot_read_is_the_registry_s(text: str) -> None:

@@ -24,6 +24,7 @@ from snapenv.network.session import Patience as RegistryPatience
 from snapenv.registry.client import RegistryClient
 from tests.engines import faulty as to
 from tests.engines.faulty import Fault, FaultyRegistry, serve_faulty
+from tests.engines.provide import provide_running
 from tests.engines.registry import PASSWORD, USER, serve_private
 from tests.fakes import FakeTask
 from tests.registry.pushed import Pushed, Shelf, behind
@@ -320,19 +321,6 @@ def test_a_push_after_which_another_image_is_served_is_no_push(
         engine.push(built, FakeTask())
 
 
-def test_a_layer_whose_size_the_registry_tells_wrongly_is_told(
-    engine: DockerEngine, built: ImageRef, faulty: FaultyRegistry
-) -> None:
-    image = engine.find(built.tagged)
-    assert image is not None
-    engine.push(built, FakeTask())
-    engine.tag(image, replace(built, tag="b"))
-    faulty.always(r"HEAD /v2/\S+/blobs/", status=200)  # of 0 bytes
-
-    with pytest.raises(RegistryError, match="serves a damaged manifest"):
-        engine.push(replace(built, tag="b"), FakeTask())
-
-
 def test_a_local_image_that_is_not_what_its_registry_serves_is_told(
     engine: DockerEngine, ref: ImageRef, faulty: FaultyRegistry, shelf: Shelf
 ) -> None:
@@ -377,7 +365,7 @@ def test_what_only_the_engine_reaches_arrives_and_is_told_as_not_compared(
 
 @pytest.fixture
 def private(tmp_path: Path) -> Iterator[str]:
-    with serve_private(tmp_path / "private") as name:
+    with provide_running(serve_private(tmp_path / "private")) as name:
         yield name
 
 

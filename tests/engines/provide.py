@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,7 +11,8 @@ import pytest
 from tests.engines.place import Place, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 Part = TypeVar("Part")
 
@@ -25,3 +27,10 @@ def provide(make: Callable[[Place], Part]) -> Part:
         if os.environ.get("CI"):
             pytest.fail(f"CI must have this real part: {error}")
         pytest.skip(str(error))
+
+
+@contextlib.contextmanager
+def provide_running(part: AbstractContextManager[Part]) -> Iterator[Part]:
+    """Provide a part that runs until the block ends."""
+    with contextlib.ExitStack() as running:
+        yield provide(lambda _: running.enter_context(part))

@@ -33,6 +33,8 @@ class Case:
     words: tuple[str, ...]
     makes: str | None = None
     pushes: bool = False  # to a repository that has nothing yet, called FREE
+    attaches: bool = False  # documents to what it pushes, which may lack where it fails
+    attests: bool = False  # to OWN, each time anew
     some_may_fail: bool = False  # what it asks beside the answer may be missing in it
     is_sworn: bool = True  # what it is told has a digest, or a signature
     locks: bool = False  # what it makes is a snapshot, of what an index says that it has
@@ -112,6 +114,7 @@ WITH_ENGINE = (
     Case(
         name="verify --attest",
         words=("verify", OWN, "--no-smoke", "--attest"),
+        attests=True,
     ),
     Case(
         name="build --push",
@@ -120,6 +123,7 @@ WITH_ENGINE = (
             *("--sign-key", "keys/key.pem"),
         ),
         pushes=True,
+        attaches=True,
     ),
     Case(name="list of both", words=("list", "REGISTRY/hostile/real", "--remote")),
 )

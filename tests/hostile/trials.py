@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import time
 import uuid
@@ -20,7 +19,7 @@ from tests.command import EXIT_CODES
 from tests.fire.attempts import untidy
 from tests.fire.look import Tree, below, differences, shape, tree, without
 from tests.fire.room import Done
-from tests.hostile.cases import VENV
+from tests.hostile.cases import OWN, VENV
 from tests.hostile.liar import Wrong
 from tests.hostile.making import SECRET, USER
 
@@ -32,18 +31,10 @@ if TYPE_CHECKING:
     from tests.hostile.lies import Lie
     from tests.hostile.making import Scene
 
+_LISTED = "sha256-"  # the tag of a list of what is attached, in the place of the API of referrers
 _USUAL = {0, 1, 3, 4, 5, 6}  # a wrong answer is no wrong command line, and nothing was started
 _OF_INSTALLERS = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
-_SIZES = re.compile(rb'\s*"size": *\d+,?')  # of layers, which an engine believes of a registry
 _CODED = b64encode(f"{USER}:{SECRET}".encode()).decode()
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """What a repository of a registry has: digests by its tags, and how much is attached."""
-
-    digests: Mapping[str, str]
-    attached: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +45,7 @@ class Undisturbed:
     after: Tree
     done: Done
     asked: tuple[str, ...]
-    pushed: Pushed
+    pushed: str | None
     outside_before: Mapping[str, str]  # what its engine holds
     outside_after: Mapping[str, str]
 
@@ -107,6 +98,7 @@ def attempt(scene: Scene, case: Case, wrong: Wrong, usual: Undisturbed) -> Tried
     liar = scene.liar
     liar.begin(wrong)
     words, place = _words(scene, case)
+    attached = _attached(scene, case)
     begun = time.monotonic()
     done = scene.run(*words)
     lasted_s = time.monotonic() - begun
@@ -118,6 +110,7 @@ def attempt(scene: Scene, case: Case, wrong: Wrong, usual: Undisturbed) -> Tried
         *_wrong_places(scene, case, done, wrong, usual),
         *_wrong_pushed(scene, case, done, place, usual),
         *_wrong_outside(scene, done, usual),
+        *_wrong_attached(scene, case, done, attached),
         *(f"{one} is left" for one in untidy(scene.room)),
     ]
     liar.begin(None)
@@ -140,19 +133,37 @@ def _words(scene: Scene, case: Case) -> tuple[tuple[str, ...], str]:
     return tuple(words), place
 
 
-def _served(scene: Scene, case: Case, place: str) -> Pushed:
-    """Ask the real registry what a push has left."""
-    digests, attached = dict[str, str](), 0
+def _served(scene: Scene, case: Case, place: str) -> str | None:
+    """Return the digest of what a push left under its tag; None where nothing is.
+
+    What is attached to it is counted: a signature is another one each time.
+    """
+    if not case.pushes:
+        return None
+    tags = _tags(scene, place)
+    named = (hashlib.sha256(tags[tag]).hexdigest() for tag in tags if not tag.startswith(_LISTED))
+    return f"{', '.join(named)}, and {_count(tags)} attached" if tags else None
+
+
+def _attached(scene: Scene, case: Case) -> int:
+    """Count the documents that are attached to what a command attests."""
+    return _count(_tags(scene, OWN.rpartition(":")[0].partition("/")[2])) if case.attests else 0
+
+
+def _count(tags: Mapping[str, bytes]) -> int:
+    lists = (json.loads(tags[tag]) for tag in tags if tag.startswith(_LISTED))
+    return sum(len(each["manifests"]) for each in lists)
+
+
+def _tags(scene: Scene, place: str) -> Mapping[str, bytes]:
+    """Return the manifest that each tag of a repository leads to, as the registry has it."""
     repository = f"http://{scene.real_registry}/v2/{place}"
-    answer = requests.get(f"{repository}/tags/list", timeout=10) if case.pushes else None
+    answer = requests.get(f"{repository}/tags/list", timeout=10)
     accept = {"Accept": ", ".join(MANIFESTS)}
-    for tag in (answer.json()["tags"] if answer else None) or ():
-        content = requests.get(f"{repository}/manifests/{tag}", headers=accept, timeout=10).content
-        if tag.startswith("sha256-"):  # a list, in the place of the API of referrers
-            attached += len(json.loads(content)["manifests"])
-        else:
-            digests[tag] = hashlib.sha256(_SIZES.sub(b"", content)).hexdigest()
-    return Pushed(digests, attached)
+    return {
+        tag: requests.get(f"{repository}/manifests/{tag}", headers=accept, timeout=10).content
+        for tag in sorted((answer.json()["tags"] if answer.ok else None) or ())
+    }
 
 
 def _wrong_end(done: Done, lasted_s: float, bound_s: float) -> Iterator[str]:
@@ -248,11 +259,15 @@ def _wrong_outside(scene: Scene, done: Done, usual: Undisturbed) -> Iterator[str
 def _wrong_pushed(
     scene: Scene, case: Case, done: Done, place: str, usual: Undisturbed
 ) -> Iterator[str]:
-    served, right = _served(scene, case, place), usual.pushed
-    if served.digests != right.digests and (served.digests or done.code == 0):
+    served = _served(scene, case, place)
+    in_part = case.attaches and done.code != 0
+    if case.pushes and served != usual.pushed and (served or done.code == 0) and not in_part:
         yield f"with exit code {done.code}, the registry has {served}"
-    if done.code == 0 and served.attached < right.attached:
-        yield f"it says yes, and has attached {served.attached} of {right.attached}"
+
+
+def _wrong_attached(scene: Scene, case: Case, done: Done, before: int) -> Iterator[str]:
+    if case.attests and done.code == 0 and _attached(scene, case) <= before:
+        yield "it says yes, and has attached nothing"
 
 
 def _wrong_next(

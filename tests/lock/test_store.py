@@ -667,18 +667,21 @@ def test_a_text_that_is_too_large_is_found_before_it_is_read(folder: Path, name:
 
 @pytest.fixture
 def nobody(tmp_path: Path) -> Iterator[None]:
-    """Let the test be no root, who may read everything."""
+    """Let the test be no root, who may read everything, but the owner of what it made."""
     if os.geteuid() != 0:
         yield
         return
-    above = [path for path in (tmp_path, *tmp_path.parents) if path.stat().st_mode & 0o005 != 0o005]
-    for path in above:
-        path.chmod(path.stat().st_mode | 0o005)
+    modes = {path: path.stat().st_mode for path in (tmp_path, *tmp_path.parents)}
+    above = {path: mode for path, mode in modes.items() if mode & 0o055 != 0o055}
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(path, 65534, -1)
+    for path, mode in above.items():
+        path.chmod(mode | 0o055)  # the group stays root's
     os.seteuid(65534)
     yield
     os.seteuid(0)
-    for path in above:
-        path.chmod(path.stat().st_mode & ~0o005)
+    for path, mode in above.items():
+        path.chmod(mode)
 
 
 @pytest.mark.parametrize("name", [*sorted(ALL_FILES), "vendor", "overlay", ""])
@@ -688,7 +691,7 @@ def test_what_may_not_be_read_is_named(
     (folder / name).chmod(0)
     request.getfixturevalue("nobody")
 
-    assert damage_in(folder) == wording("SHA256SUMS cannot be read: Permission denied")
+    assert damage_in(folder) == f"{name or SUMS_FILE} cannot be read: Permission denied"
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import base64
 import functools
 import hashlib
 import http.server
+import importlib.util
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import zipfile
 from contextlib import contextmanager
@@ -177,9 +179,11 @@ def add_distribution(site: Path, name: str, record: str) -> None:
 
 def bundled_pip() -> list[Path]:
     """Return the wheel of pip that comes with Python."""
-    code = "import ensurepip; print(ensurepip.__path__[0])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    wheels = [*Path(done.stdout.strip(), "_bundled").glob("pip-*.whl")]
+    spec = importlib.util.find_spec("ensurepip")  # Debian keeps it apart, and the wheel elsewhere
+    folders = [Path(spec.origin).parent / "_bundled"] if spec and spec.origin else []
+    if debian := sysconfig.get_config_var("WHEEL_PKG_DIR"):
+        folders.append(Path(debian))
+    wheels = [wheel for folder in folders for wheel in folder.glob("pip-*.whl")][:1]
     if not wheels:
         pytest.skip("this Python brings no pip")
     return wheels
@@ -188,8 +192,9 @@ def bundled_pip() -> list[Path]:
 @functools.cache
 def _with_pip() -> tempfile.TemporaryDirectory[str]:
     """Make an environment that holds pip, once; it goes with this process."""
+    wheels = bundled_pip()
     place = tempfile.TemporaryDirectory(prefix="pip-of-tests-")
-    make_venv(Path(place.name)).install(*bundled_pip())
+    make_venv(Path(place.name)).install(*wheels)
     return place
 
 

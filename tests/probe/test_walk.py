@@ -208,8 +208,9 @@ def test_a_folder_that_cannot_be_read_has_its_own_status(
             raise PermissionError
         return scan(path, flags)
 
-    monkeypatch.setattr(os, "open", refuse)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        (listing,) = [one for one in walk.read(walk.walk(str(folder))) if one[0] == closed]
 
-    (listing,) = [one for one in walk.read(walk.walk(str(folder))) if one[0] == closed]
     assert listing[1:3] == ([], False)
     assert listing[3][3] == (folder / "package3").stat().st_ino

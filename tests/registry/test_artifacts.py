@@ -22,7 +22,7 @@ from snapenv.network.session import Patience
 from snapenv.registry.client import RegistryClient
 from tests.engines import faulty as to
 from tests.engines.place import install
-from tests.engines.provide import provide
+from tests.engines.provide import provide, provide_running
 from tests.engines.registry import PASSWORD, USER, serve_private
 from tests.fakes import FakeTask
 from tests.registry.pushed import Shelf, behind
@@ -262,7 +262,7 @@ def test_a_tag_more_keeps_the_digest(
 def test_only_the_login_of_docker_s_configuration_may_push(
     client: RegistryClient, artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serve_private(tmp_path / "private") as host:
+    with provide_running(serve_private(tmp_path / "private")) as host:
         ref = ImageRef(repository=f"{host}/team/env", tag=TAG)
         with pytest.raises(RegistryError) as caught:
             client.push(ref, artifact, FakeTask())

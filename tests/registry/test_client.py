@@ -21,6 +21,7 @@ from snapenv.model.oci import DOCKER_MANIFEST, OCI_MANIFEST, Config, RunConfig
 from snapenv.network.session import Patience
 from snapenv.registry.client import RegistryClient
 from tests.engines import faulty as to
+from tests.engines.provide import provide_running
 from tests.engines.registry import PASSWORD, USER, serve_private
 from tests.registry.pushed import CREATED, INDEXES, Shelf, behind
 from tests.serving import serving
@@ -324,7 +325,7 @@ def test_http_is_spoken_where_docker_is_configured_to_and_nowhere_else(
 
 @pytest.fixture
 def private(tmp_path: Path) -> Iterator[str]:
-    with serve_private(tmp_path / "private") as name:
+    with provide_running(serve_private(tmp_path / "private")) as name:
         yield name
 
 

@@ -20,14 +20,13 @@ from snapenv.usage import postgres as postgres_module
 from snapenv.usage.ledger import Ledger, open_ledger
 from snapenv.usage.postgres import team_url
 from tests.engines.postgres import GUARDED, SUPERUSER, run_postgres
-from tests.engines.provide import provide
+from tests.engines.provide import provide_running
 from tests.usage.strategies import any_of
 from tests.usage.team import PASSWORD, Team, hour_of, new_run, new_team
 from tests.usage.values import HOUR_MS, sample_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.engines.postgres import Postgres
@@ -309,8 +308,10 @@ def test_a_server_that_stops_and_starts_in_the_middle_loses_and_doubles_nothing(
 ) -> None:
     runs: list[UsageRun] = []
     troubles: list[str] = []
-    server: AbstractContextManager[Postgres] = provide(lambda _: run_postgres())
-    with server as postgres, open_ledger(tmp_path / "usage.sqlite3") as own:
+    with (
+        provide_running(run_postgres()) as postgres,
+        open_ledger(tmp_path / "usage.sqlite3") as own,
+    ):
         team = new_team(postgres)
         stopper = threading.Thread(target=_stop_and_start, args=(postgres, troubles))
         writer = threading.Thread(target=_write, args=(own.path, runs, stopper))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -211,7 +212,7 @@ def test_secrets_of_a_command_are_not_written_down(place: Place) -> None:
 def newer(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     open_ledger(path).close()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"pragma user_version = {VERSION + 1}")
 
 
