@@ -307,6 +307,11 @@ WITH_ENGINE = (
         once=True,
         may_say_other=True,
     ),
-    Case(name="ps of containers", words=("ps", "--all"), before=_start_in_container),
+    Case(
+        name="ps of containers",
+        words=("ps", "--all"),
+        before=_start_in_container,
+        may_say_other=True,  # a container ends with its engine
+    ),
     Case(name="clean with an engine", words=("clean", "--yes"), may_say_other=True),
 )
