@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.engines.place import UnavailableError
 from tests.fire.attempts import do_undisturbed
 from tests.fire.blows import KINDS, LONG, Kind
 from tests.fire.burning import AT_ONCE, Asked, burn
@@ -67,7 +68,7 @@ def _burn_all(
                             for met in burn(room, case, injector, asked):
                                 counts[case.name, met.kind] += met.times
                                 _tell(wrong, f"{case.name}, {met.what}", met.wrong)
-                        except AssertionError as error:  # others can be met all the same
+                        except (AssertionError, UnavailableError) as error:  # others can be met
                             _tell(wrong, case.name, [f"it cannot be tried: {error}"])
                         sys.stdout.write(f"{case.name}: done\n")
                         sys.stdout.flush()
