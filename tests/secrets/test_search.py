@@ -93,6 +93,10 @@ PLANTED = {
     "URL of a proxy": ("a password in a URL", "http://me:w0mbat@192.0.2.1:3128"),
     "URL with a token": ("a token in a URL", f"https://{drawn(40)}@example.com/x.git"),
     "netrc": ("a password as in .netrc", "machine example.com login me password w0mbat-stew"),
+    "netrc, after words": (
+        "a password as in .netrc",
+        f"machine example.com login me password {'password%20' * 12}{'9' * 40}^",
+    ),
     "docker's config": (
         "a password as in docker's config.json",
         json.dumps({"auth": base64.b64encode(b"me:w0mbat-stew").decode()}),
@@ -127,6 +131,7 @@ HARMLESS = (
     'PEM_BEGIN = "-----BEGIN PRIVATE KEY-----"\nPEM_END = "-----END PRIVATE KEY-----"\n',
     "machine learning models with a login and a password are",
     "machine example.com login user password password",
+    f"machine example.com login user password {'password%20' * 12}{'9' * 40}",
     'api_key = os.environ["WANDB_API_KEY"]',
     "api_key=<YOUR_API_KEY_FROM_THE_DASHBOARD>",
     "secret_key = derive_the_secret_key_from_password",
