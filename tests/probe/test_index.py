@@ -310,7 +310,8 @@ def test_a_look_without_an_index_reads_every_file(
     first = probe(target, hashes=hashes)
     (place,) = hashes.glob("*.index")
     dataclasses.replace(hasher, place=place).lie()
-    next(hashes.glob("*.answer")).unlink()
+    for answer in hashes.glob("*.answer"):  # none where apt changes something meanwhile
+        answer.unlink()
     believed, anew = probe(target, hashes=hashes), probe(target)
 
     assert first == anew
