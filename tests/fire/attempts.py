@@ -82,6 +82,7 @@ def attempt(
     words = case.said({**room.stand_for, **case.before(room)})
     met = _meet(room, case, words, blow, injector)
     if blow.kind == "power":
+        room.end()
         lose_power(room, injector.calls(), seed=blow.fault.first)
         if room.engine:
             room.engine.lose_power()
