@@ -22,6 +22,7 @@ _TOLD = (".html", ".md", "SHA256SUMS", ".csv")  # they name the time, and of wha
 _OF_UV = re.compile(rb"[^\n]*/uv_cache.json,[^\n]*\n")  # when uv installed it
 _HEX = re.compile(r"[0-9a-f]{12,}")
 _DIGITS = re.compile(r"\d+")
+_TOKEN = re.compile(r"token=[\w-]+")
 
 
 def tree(folder: Path) -> Tree:
@@ -78,8 +79,9 @@ def differences(before: Tree, after: Tree) -> list[str]:
 
 
 def shape(text: str) -> str:
-    """Return what a command has said, with all numbers, digests and runs alike."""
-    return _DIGITS.sub("0", _HEX.sub("x", _RUN.sub(b"RUN", text.encode()).decode()))
+    """Return what a command has said, with all numbers, digests, tokens and runs alike."""
+    text = _TOKEN.sub("token=x", _RUN.sub(b"RUN", text.encode()).decode())
+    return _DIGITS.sub("0", _HEX.sub("x", text))
 
 
 Rows = Mapping[str, frozenset[tuple[object, ...]]]
