@@ -194,16 +194,19 @@ def end_run(  # noqa: PLR0913 - all but three by name
     stop = read_stop(services.state, record.run) if services.state else None
     signalled = bool(signals) or stopped
     resumed = read_resumed(record.training) if record.training else None
+    out_of_memory = state.out_of_memory
     if stop:
         cause: Cause | None = _stopped_by(stop, record)
     elif resumed and resumed.problem and state.exit_code == _NOTHING_TO_RESUME:
         cause = Cause(resumed.problem, resumed.hint or "", "not-resumed")
     else:
-        cause = explain_end(_ending(record, state, services, output, signalled=signalled))
+        ending = _ending(record, state, services, output, signalled=signalled)
+        cause = explain_end(ending)
+        out_of_memory |= bool(ending.victims)  # of whom the engine may not have heard yet
     end = RunEnd(
         exit_code=state.exit_code,
         finished=state.finished or now(),
-        out_of_memory=state.out_of_memory,
+        out_of_memory=out_of_memory,
         stopped=signalled,
         failure=stop.by if stop else _failure(state, cause, signalled=signalled),
         cause=cause.reason if cause else None,

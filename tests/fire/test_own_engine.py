@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SHIM = "sleep 600 & echo $!; wait"
+SHIM = "sh -c 'echo $$; exec sleep 600' & wait"  # it is known once it has a name of its own
 
 
 @contextlib.contextmanager
