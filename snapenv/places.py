@@ -23,6 +23,11 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _MOST_LINKS = 40  # as of Linux
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with ``~`` and ``~user`` expanded, or as it is where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path raises RuntimeError then
+
+
 # As Path's own methods are from Python 3.14 on; before, they raise OSError where a folder above may
 # not be entered, or where a name is too long.
 def exists(path: Path) -> bool:

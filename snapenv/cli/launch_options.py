@@ -19,6 +19,7 @@ from snapenv.cli.options import (
     prices_option,
     repository_option,
 )
+from snapenv.places import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +119,7 @@ class MountType(click.ParamType["Mount"]):
             self.fail(f"{target!r} is not an absolute path of the container", param, ctx)
         if "/" not in source and not source.startswith("."):
             return Mount(source=source, target=target, read_only=read_only, kind="volume")
-        place = str(Path(source).expanduser().absolute())
+        place = str(expanded(source).absolute())
         return Mount(source=place, target=os.path.normpath(target), read_only=read_only)
 
 
@@ -446,9 +447,9 @@ def request_fields(options: dict[str, Any], *, stdin: bool = True) -> dict[str, 
     return {
         **options,
         "folder": folder,
-        "runs": folder / options["runs"].expanduser(),
-        **{name: options[name] and options[name].expanduser().absolute() for name in _PUBLISHED},
-        "data": tuple(each.expanduser().absolute() for each in options["data"]),
+        "runs": folder / expanded(options["runs"]),
+        **{name: options[name] and expanded(options[name]).absolute() for name in _PUBLISHED},
+        "data": tuple(expanded(each).absolute() for each in options["data"]),
         "repository": str(options["repository"]),
         "host_ipc": ipc == "host",
         "tty": stdin and (_is_terminal() if tty is None else tty),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from snapenv.index.address import Index, Login, is_http, split_login
+from snapenv.places import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +34,7 @@ def condarc_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
         *(user / "conda" / name for name in (".condarc", "condarc")),
         *(home / ".conda" / name for name in (".condarc", "condarc")),
         *(home / name for name in (".condarc", ".mambarc")),
-        *(Path(path).expanduser() for path in named if path),
+        *(expanded(path) for path in named if path),
     )
 
 

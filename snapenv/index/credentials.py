@@ -23,7 +23,7 @@ from urllib.parse import quote, unquote, urlsplit
 from snapenv.index.address import Index, Login, shared_path
 from snapenv.index.conda_channels import with_token
 from snapenv.network.address import realm
-from snapenv.places import is_file
+from snapenv.places import expanded, is_file
 from snapenv.secrets.model import Secret
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def read_netrc(environment: Mapping[str, str]) -> Netrc:
     """Read the netrc file of this machine; without one, or with a broken one, no host is known."""
     home = Path(environment.get("HOME") or Path.home())
     named = environment.get("NETRC")
-    paths = (Path(named).expanduser(),) if named else (home / ".netrc", home / "_netrc")
+    paths = (expanded(named),) if named else (home / ".netrc", home / "_netrc")
     path = next((path for path in paths if is_file(path)), None)
     if path is None:
         return Netrc()

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from snapenv.places import exists
+from snapenv.places import exists, expanded
 from snapenv.secrets.model import Secret
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ def _logins(value: str) -> Iterator[str]:
 
 def _is_path(value: str) -> bool:
     try:
-        return value.startswith(("/", "~", ".")) and exists(Path(value).expanduser())
+        return value.startswith(("/", "~", ".")) and exists(expanded(value))
     except (RuntimeError, ValueError):
         return False
 

@@ -16,7 +16,7 @@ from snapenv.errors import NotFoundError, UsageError
 from snapenv.model.bench import Bench, BenchOptions, BenchRun
 from snapenv.model.hardware import Hardware
 from snapenv.model.snapshot import IMAGE_PYTHON, Snapshot
-from snapenv.places import is_file
+from snapenv.places import expanded, is_file
 from snapenv.probe.host import probe_host
 from snapenv.steps.host import inspect_host
 from snapenv.steps.restored import find_local_image, read_local, venv_python
@@ -122,7 +122,7 @@ def _with_data(request: BenchRequest) -> BenchOptions:
             "a fresh container sees no folder of this machine, and so not the --data",
             hint="Name a running container that does with --container, or use --engine venv.",
         )
-    path = Path(data).expanduser().absolute()
+    path = expanded(data).absolute()
     if not is_file(path):
         raise NotFoundError(f"there is no dataset {data}", hint="Name its YAML file.")
     return replace(request.options, data=str(path))

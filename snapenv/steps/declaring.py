@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.errors import UsageError, WriteError
 from snapenv.ownership.staging import replace_file
-from snapenv.places import exists
+from snapenv.places import exists, expanded
 from snapenv.usage.declared import UsageTable, declare, parse_table, pseudonym
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def counted_user(login: str, folder: Path, services: Services) -> str:
     if not table.pseudonym:
         return login
     if isinstance(table.pseudonym, str):
-        return pseudonym(login, _read_key(place / Path(table.pseudonym).expanduser()))
+        return pseudonym(login, _read_key(place / expanded(table.pseudonym)))
     return pseudonym(login, site_key(services))
 
 

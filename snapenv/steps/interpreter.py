@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.errors import EnvironmentMissingError, InterpreterError
-from snapenv.places import exists, is_file, is_folder, is_link
+from snapenv.places import exists, expanded, is_file, is_folder, is_link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,7 @@ def _is_in(folder: str, prefix: str) -> bool:
 
 
 def _named(named: str, path: str) -> str:
-    place = Path(named).expanduser().absolute()
+    place = expanded(named).absolute()
     names_folder = is_folder(place)
     if names_folder:
         place = place / "bin" / "python"

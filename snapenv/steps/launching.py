@@ -59,7 +59,7 @@ from snapenv.model.launch import (
     RunState,
 )
 from snapenv.model.snapshot import IMAGE_PYTHON, SNAPSHOT_LABEL, SUMS_FILE
-from snapenv.places import exists, give_folder, is_file, is_folder
+from snapenv.places import exists, expanded, give_folder, is_file, is_folder
 from snapenv.ports import Runs
 from snapenv.steps.declaring import counted_user, declared_in, login_name
 from snapenv.steps.limiting import choose_limits
@@ -400,7 +400,7 @@ def _unwritable(results: Path, why: str | None) -> WriteError:
 
 def _known(request: LaunchRequest, services: Services) -> Known:
     """Find the environment that a REF names, and what is known of it."""
-    named = Path(request.ref).expanduser()
+    named = expanded(request.ref)
     if _is_venv(named):
         return _known_venv(named.absolute(), request, services)
     if request.engine == "venv":

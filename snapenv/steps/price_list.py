@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapenv.places import expanded
 from snapenv.steps.declaring import find_table
 from snapenv.usage.prices import read_prices
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snapenv.usage.prices import PriceList
 
 
@@ -20,6 +22,6 @@ def find_prices(given: Path | None, folder: Path) -> PriceList | None:
         UsageError: The pyproject.toml is damaged.
     """
     if given is not None:
-        return read_prices(given.expanduser())
+        return read_prices(expanded(given))
     table, place = find_table(folder)
-    return read_prices(place / Path(table.prices).expanduser()) if table.prices else None
+    return read_prices(place / expanded(table.prices)) if table.prices else None

@@ -15,7 +15,7 @@ from msgspec import Struct
 from snapenv.errors import EngineMissingError, NotFoundError
 from snapenv.model.image import Image, ImageRef, Tag, is_kept_tag
 from snapenv.model.snapshot import SNAPSHOT_LABEL, SNAPSHOTS, SUMS_FILE, TAG_LABEL
-from snapenv.places import exists, is_file, is_folder
+from snapenv.places import exists, expanded, is_file, is_folder
 from snapenv.steps.interpreter import find_interpreter
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def resolve_source(text: str, *, repository: str, services: Services) -> Source:
         NotFoundError: It is nowhere; the hint names what is called nearly so.
         EngineMissingError: It looks like a local image, and no engine answers.
     """
-    path = Path(text).expanduser()
+    path = expanded(text)
     if _exists(path):
         return Archive(path) if is_file(path) else SnapshotFolder(path)
     if text.startswith((".", "/", "~")):
@@ -243,7 +243,7 @@ def _may_lie_in_a_registry(ref: ImageRef, text: str) -> bool:
 def _is_packed(text: str) -> bool:
     """Return whether it is a file packed as archives are, and so no interpreter."""
     try:
-        with Path(text).expanduser().open("rb") as file:
+        with expanded(text).open("rb") as file:
             return file.read(len(_ZSTD)) == _ZSTD
     except OSError:
         return False
@@ -251,7 +251,7 @@ def _is_packed(text: str) -> bool:
 
 def _is_environment(text: str) -> bool:
     """Return whether it is an interpreter, there or not, or a folder with one."""
-    path = Path(text).expanduser()
+    path = expanded(text)
     if is_folder(path):
         return is_file(path / "bin" / "python") and not exists(path / SUMS_FILE)
     return is_file(path) or _PYTHON.fullmatch(text) is not None

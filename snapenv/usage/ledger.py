@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -28,6 +27,7 @@ from snapenv.errors import (
     WriteError,
 )
 from snapenv.model.usage import Sample
+from snapenv.places import expanded
 from snapenv.usage.reading import SharedReading
 from snapenv.usage.tables import (
     BEAT,
@@ -44,6 +44,7 @@ from snapenv.usage.tables import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from snapenv.model.usage import (
         Beat,
@@ -109,7 +110,7 @@ def ledger_path(state: Path, environ: Mapping[str, str]) -> Path:
     named = environ.get("SNAPENV_LEDGER", "")
     if not named or "://" in named:
         return state / "usage.sqlite3"
-    return Path(named).expanduser().absolute()
+    return expanded(named).absolute()
 
 
 def open_ledger(path: Path, *, read_only: bool = False) -> Ledger:

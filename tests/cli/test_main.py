@@ -111,3 +111,25 @@ def test_an_answer_ends_with_what_to_type_next_on_stderr(tmp_path: Path) -> None
     assert done.stderr == f"next: snapenv restore {folder}\n"
     assert "next: " not in done.stdout
     assert machine.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "~no-such-user/x"),
+        ("diff", "~no-such-user/x", "~no-such-user/y"),
+        ("run", "x", "--mount", "~no-such-user/x:/y", "--dry-run", "--", "true"),
+        ("capture", "--python", "~no-such-user/bin/python"),
+        ("usage", "report", "--prices", "~no-such-user/x"),
+    ],
+)
+def test_a_tilde_of_a_user_who_does_not_exist_is_a_path_that_is_not_there(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    variables = {"SNAPENV_LEDGER": "~no-such-user/x", "NETRC": "~no-such-user/x"}
+
+    done = Command(variables).run(*words, folder=tmp_path)
+
+    assert done.returncode in range(2, 7), done.stderr
+    assert "~no-such-user" in done.stderr
+    assert list(tmp_path.iterdir()) == []
