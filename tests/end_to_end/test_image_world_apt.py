@@ -119,13 +119,17 @@ def served(library: Path) -> Iterator[tuple[int, list[str], Path]]:
 
 @pytest.fixture
 def base(base_image: str, registry: str, served: tuple[int, list[str], Path]) -> Iterator[str]:
-    """Yield the stand-in base, whose apt knows our archive alone."""
+    """Yield the stand-in base, whose apt knows our archive alone.
+
+    It is another one each time: a port may come again, and an engine keeps what apt did there.
+    """
     docker, here = DockerEngine(), f"http://{HOST}:{served[0]}"
     docker.pull(ImageRef.parse(base_image), FakeTask())
     files = {
         "Dockerfile": f"FROM {base_image}\nCOPY sources.list /etc/apt/\n"
         "COPY snapshots /etc/apt/apt.conf.d/99snapshots\n".encode(),
-        "sources.list": f"deb [trusted=yes] {here}/today trixie main\n".encode(),
+        "sources.list": f"# {uuid.uuid4().hex}\n"
+        f"deb [trusted=yes] {here}/today trixie main\n".encode(),
         "snapshots": f'Acquire::Snapshots::URI::Host::{HOST} "{here}/dated/@SNAPSHOTID@/";\n'
         f'Acquire::Snapshots::URI::Origin::Tiny "{here}/dated/@SNAPSHOTID@/";\n'.encode(),
     }
