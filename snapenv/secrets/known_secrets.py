@@ -311,7 +311,7 @@ def _logins(value: str) -> Iterator[str]:
 def _is_path(value: str) -> bool:
     try:
         return value.startswith(("/", "~", ".")) and exists(expanded(value))
-    except (RuntimeError, ValueError):
+    except ValueError:
         return False
 
 
