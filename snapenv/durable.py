@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from typing import TYPE_CHECKING
+
+from snapenv.threads import do_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,27 +39,8 @@ def sync_paths(paths: Iterable[Path]) -> None:
     Raises:
         OSError: The disk is full or broken, or one cannot be read.
     """
-    left = [path for path in paths if not path.is_symlink()]
-    failed: list[OSError] = []
-
-    def sync() -> None:
-        try:
-            while not failed:
-                _sync_path(left.pop())
-        except IndexError:  # another thread has taken the last
-            pass
-        except OSError as error:
-            failed.append(error)
-
-    # concurrent.futures takes as long to import as a few files take to sync.
-    threads = [threading.Thread(target=sync) for _ in range(min(_AT_ONCE, len(left)) - 1)]
-    for thread in threads:
-        thread.start()
-    sync()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]
+    there = [path for path in paths if not path.is_symlink()]
+    do_at_once(_sync_path, there, most=_AT_ONCE)
 
 
 def sync_tree(top: Path) -> None:

@@ -41,6 +41,7 @@ from snapenv.model.snapshot import (
     Lock,
     Snapshot,
 )
+from snapenv.threads import do_at_once
 from snapenv.toml import one_line
 
 if TYPE_CHECKING:
@@ -66,7 +67,6 @@ _TEXTS = (
 )
 _MAX_TEXT_BYTES = 16 * 1024 * 1024  # as much as is read out of an image
 _READERS = 4  # threads that hash
-_FEW_BYTES = 1 << 20  # which are hashed before a thread has begun
 
 
 def make_snapshot(  # noqa: PLR0913 - the files of a snapshot by kind
@@ -349,12 +349,8 @@ def _is_plain(path: Path) -> bool:
 
 def _hash_all(contents: Mapping[str, Content]) -> Mapping[str, str]:
     """Return the sha256 of each file, in hex."""
-    if sum(map(size_bytes, contents.values())) <= _FEW_BYTES:
-        return {name: _sha256(content) for name, content in contents.items()}
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        return dict(zip(contents, pool.map(_sha256, contents.values()), strict=True))
+    sums = do_at_once(_sha256, contents.values(), most=_READERS)
+    return dict(zip(contents, sums, strict=True))
 
 
 def _sha256(content: Content) -> str:

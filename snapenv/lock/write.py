@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from snapenv.content import write_content
 from snapenv.ownership.staging import staged
+from snapenv.threads import do_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from snapenv.model.carried import Content
 
 CAPTURED = "# captured at "  # sha256sum -c passes over comments
+_WRITERS = 4  # threads
 
 
 def sums_file(captured_at: str, lines: bytes) -> bytes:
@@ -34,9 +36,13 @@ def write_files(files: Mapping[str, Content], folder: Path, *, scratch: Path | N
         WriteError: The disk is full or the place cannot be written; nothing is left behind.
     """
     with staged(folder, folder=0o700) as temporary:
-        for name, content in files.items():
-            (temporary / name).parent.mkdir(exist_ok=True)
-            _write(temporary / name, content, scratch)
+        for above in {(temporary / name).parent for name in files}:
+            above.mkdir(exist_ok=True)
+        do_at_once(
+            lambda file: _write(temporary / file[0], file[1], scratch),
+            files.items(),
+            most=_WRITERS,
+        )
         temporary.chmod(0o755)
 
 

@@ -25,6 +25,7 @@ from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
 from snapenv.program import code_digest, program_digest
 from snapenv.report.summary import summary_lines, summary_warnings
+from snapenv.threads import do_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from snapenv.steps.capture_request import Capture
 
 _LARGE_BYTES = 1 << 20
+_READERS = 4  # threads that hash
 
 
 class Told(Struct, frozen=True, kw_only=True):
@@ -82,13 +84,11 @@ def find_lock(name: str, services: Services) -> LockedBefore | None:
     kept = made.find_value(name, LockedBefore)
     if kept is None or time.time() >= kept.until_s:
         return None
-    files = dict(kept.files)
-    for file in kept.large:
-        content = made.find(_name_of_file(name, file))
-        if content is None:
-            return None
-        files[file] = content
-    return replace(kept, files=files)
+    found = do_at_once(lambda file: made.find(_name_of_file(name, file)), kept.large, most=_READERS)
+    large = {file: content for file, content in zip(kept.large, found, strict=True) if content}
+    if len(large) != len(kept.large):
+        return None
+    return replace(kept, files={**kept.files, **large})
 
 
 def keep_lock(
