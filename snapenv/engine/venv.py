@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 _STAGED_LOCK = f"{STAGED}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
 _STAGED_CONDA_LOCK = f"{STAGED}/{CONDA_LOCK_FILE}"
+_LAST_SETTING = b"\ninclude-system-site-packages = false\n"  # that uv writes into pyvenv.cfg
 _NO_SPACE = "No space left on device"
 
 
@@ -81,6 +82,7 @@ class UvVenvs(Struct, frozen=True):
             words = ("venv", "--quiet", "--allow-existing", "--python", attempt.python, str(into))
             done = self._ask_uv(target, words, task, attempt.variables)
             if done.exit_code == 0:
+                _refuse_cut_off(into / "pyvenv.cfg")
                 return
             if not is_not_here(done.stderr):
                 raise _failed(done)
@@ -192,6 +194,25 @@ def _below(files: Mapping[str, Content], *names: str) -> Mapping[str, Content]:
 def _check(done: Completed) -> None:
     if done.exit_code != 0:
         raise _failed(done)
+
+
+def _refuse_cut_off(settings: Path) -> None:
+    """Check that the settings of a new venv are whole: uv does not say when a disk fails at them.
+
+    Without them the venv's Python is the one that it was made of, with the packages of that.
+
+    Raises:
+        WriteError: They are not.
+    """
+    try:
+        is_whole = settings.read_bytes().endswith(_LAST_SETTING)
+    except OSError:
+        is_whole = False
+    if not is_whole:
+        raise WriteError(
+            f"{settings} is cut off: the disk failed, or is full",
+            hint="See df -h of it, and the kernel's log; nothing was left behind.",
+        )
 
 
 def _failed(done: Completed) -> InstallError | WriteError:

@@ -402,6 +402,28 @@ def test_who_waits_hears_what_is_done(venvs: UvVenvs, tmp_path: Path) -> None:
     assert all(len(text) <= 60 for text in heard)
 
 
+@pytest.mark.parametrize("cut", ["settings.write_bytes(b'')", "settings.unlink()"])
+def test_a_venv_whose_settings_uv_could_not_write_is_not_taken(tmp_path: Path, cut: str) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text(
+        f"#!{sys.executable}\nimport pathlib, subprocess, sys\n"
+        f"subprocess.run([{find_uv_bin()!r}, *sys.argv[1:]], check=True)\n"
+        "if 'venv' in sys.argv:\n"
+        f"    settings = pathlib.Path(sys.argv[sys.argv.index('--python') + 2], 'pyvenv.cfg')\n    {cut}\n"
+    )
+    uv.chmod(0o755)
+
+    with pytest.raises(WriteError) as caught:
+        Held(str(uv), LocalTarget).create(
+            {PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / "venv", task=Silent()
+        )
+
+    assert str(caught.value).replace(str(tmp_path), "TMP") == wording(
+        "TMP/venv/pyvenv.cfg is cut off: the disk failed, or is full"
+    )
+    assert not (tmp_path / "venv").exists()
+
+
 def test_a_uv_that_says_the_disk_is_full_is_understood(tmp_path: Path) -> None:
     uv = tmp_path / "uv"
     uv.write_text(f"#!{sys.executable}\nraise SystemExit('error: No space left on device (28)')\n")
