@@ -82,7 +82,7 @@ class UvVenvs(Struct, frozen=True):
             words = ("venv", "--quiet", "--allow-existing", "--python", attempt.python, str(into))
             done = self._ask_uv(target, words, task, attempt.variables)
             if done.exit_code == 0:
-                _refuse_cut_off(into / "pyvenv.cfg")
+                _refuse_cut_off(into / "pyvenv.cfg", _LAST_SETTING)
                 return
             if not is_not_here(done.stderr):
                 raise _failed(done)
@@ -119,6 +119,9 @@ class UvVenvs(Struct, frozen=True):
                     words = ("--python", target.python, "--requirements", str(place))
                     done = self._ask_uv(target, (*install, *_indexes(lock), *words), task, cache)
                     _check(done)
+        for installer in into.glob("lib/*/site-packages/*.dist-info/INSTALLER"):
+            if installer.read_bytes() == b"uv":
+                _refuse_cut_off(installer.with_name("RECORD"), b"\n")
 
     def _ask_uv(
         self, target: Target, arguments: Sequence[str], task: Task, variables: Mapping[str, str]
@@ -196,21 +199,21 @@ def _check(done: Completed) -> None:
         raise _failed(done)
 
 
-def _refuse_cut_off(settings: Path) -> None:
-    """Check that the settings of a new venv are whole: uv does not say when a disk fails at them.
+def _refuse_cut_off(file: Path, end: bytes) -> None:
+    """Check how a file ends that uv wrote: it does not say where the disk fails at its last bytes.
 
-    Without them the venv's Python is the one that it was made of, with the packages of that.
+    Without its settings a venv's Python is the one that it was made of, with the packages of that.
 
     Raises:
-        WriteError: They are not.
+        WriteError: It ends otherwise, or is not there.
     """
     try:
-        is_whole = settings.read_bytes().endswith(_LAST_SETTING)
+        is_whole = file.read_bytes().endswith(end)
     except OSError:
         is_whole = False
     if not is_whole:
         raise WriteError(
-            f"{settings} is cut off: the disk failed, or is full",
+            f"{file} is cut off: the disk failed, or is full",
             hint="See df -h of it, and the kernel's log; nothing was left behind.",
         )
 

@@ -50,7 +50,9 @@ def measure(bench: Bench) -> Iterator[Table]:
 def looks(python: str, folder: Path) -> list[Work]:
     folder.mkdir(exist_ok=True)
     probe, hashes, snapshot = folder / "probe.pyz", folder / "hashes", folder / "snapshot"
-    compiled = pack_compiled("snapenv_probe", LocalTarget(python), Kept(None))  # as a capture has it
+    compiled = pack_compiled(
+        "snapenv_probe", LocalTarget(python), Kept(None)
+    )  # as a capture has it
     probe.write_bytes(compiled or pack("snapenv_probe"))
     look = (python, "-B", str(probe))
     capture = (*SNAPENV, "capture", "--no-smoke", "--python", python, "-o", str(snapshot))

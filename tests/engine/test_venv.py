@@ -402,26 +402,34 @@ def test_who_waits_hears_what_is_done(venvs: UvVenvs, tmp_path: Path) -> None:
     assert all(len(text) <= 60 for text in heard)
 
 
-@pytest.mark.parametrize("cut", ["settings.write_bytes(b'')", "settings.unlink()"])
-def test_a_venv_whose_settings_uv_could_not_write_is_not_taken(tmp_path: Path, cut: str) -> None:
-    uv = tmp_path / "uv"
+@pytest.mark.parametrize(
+    ("of", "cut"),
+    [
+        ("pyvenv.cfg", "write_bytes(b'')"),
+        ("pyvenv.cfg", "unlink()"),
+        ("lib/python*/site-packages/click-*.dist-info/RECORD", "write_bytes(b'')"),
+        ("lib/python*/site-packages/click-*.dist-info/RECORD", "write_bytes(b'click/core.py,sha')"),
+    ],
+)
+def test_what_uv_could_not_write_to_its_end_is_not_taken(tmp_path: Path, of: str, cut: str) -> None:
+    uv, into = tmp_path / "uv", tmp_path / "venv"
     uv.write_text(
         f"#!{sys.executable}\nimport pathlib, subprocess, sys\n"
         f"subprocess.run([{find_uv_bin()!r}, *sys.argv[1:]], check=True)\n"
-        "if 'venv' in sys.argv:\n"
-        f"    settings = pathlib.Path(sys.argv[sys.argv.index('--python') + 2], 'pyvenv.cfg')\n    {cut}\n"
+        f"for file in pathlib.Path({str(into)!r}).glob({of!r}):\n    file.{cut}\n"
     )
     uv.chmod(0o755)
 
     with pytest.raises(WriteError) as caught:
         Held(str(uv), LocalTarget).create(
-            {PYLOCK_FILE: EMPTY}, python=PYTHON, into=tmp_path / "venv", task=Silent()
+            {PYLOCK_FILE: locked("click")}, python=PYTHON, into=into, task=Silent()
         )
 
-    assert str(caught.value).replace(str(tmp_path), "TMP") == wording(
-        "TMP/venv/pyvenv.cfg is cut off: the disk failed, or is full"
+    name = Path(of).name
+    assert re.sub(r"TMP\S+/", "", str(caught.value).replace(str(tmp_path), "TMP")) == (
+        f"{name} is cut off: the disk failed, or is full"
     )
-    assert not (tmp_path / "venv").exists()
+    assert not into.exists()
 
 
 def test_a_uv_that_says_the_disk_is_full_is_understood(tmp_path: Path) -> None:
