@@ -13,19 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
-_WHOLE = 1000  # characters of a sentence, which Click else cuts
-
-
 class LazyGroup(click.Group):
-    """A group that knows the module and the function of each of its commands, in their order.
+    """A group that knows of each of its commands the module, the function and the first sentence.
 
-    Those in ``for_programs`` are those that no person types; no help lists them.
+    So its help imports none of them. They are in the order of their use. Those in ``for_programs``
+    are those that no person types; no help lists them.
     """
 
     def __init__(
         self,
         *args: Any,  # noqa: ANN401 - Click's
-        table: Mapping[str, tuple[str, str]],
+        table: Mapping[str, tuple[str, str, str]],
         for_programs: Sequence[str] = (),
         examples: Sequence[str] = (),
         **attributes: Any,  # noqa: ANN401
@@ -45,16 +43,13 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in self.table:
             return None
-        module, function = self.table[cmd_name]
+        module, function, _ = self.table[cmd_name]
         command: click.Command = getattr(import_module(f"snapenv.cli.{module}"), function)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the first sentence of each command, all of it on a narrow terminal too."""
-        named = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
-        rows = [
-            (name, command.get_short_help_str(limit=_WHOLE)) for name, command in named if command
-        ]
+        rows = [(name, self.table[name][2]) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

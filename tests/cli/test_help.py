@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -12,7 +15,11 @@ from snapenv.cli.help import Command as HelpfulCommand
 from snapenv.cli.main import cli
 from tests.command import COMMANDS, parse
 
+if TYPE_CHECKING:
+    from snapenv.cli.group import LazyGroup
+
 commands = pytest.mark.parametrize("name", COMMANDS)
+groups = pytest.mark.parametrize("group", [cli, cli.get_command(click.Context(cli), "usage")])
 
 
 def shown(name: str) -> str:
@@ -47,7 +54,27 @@ def test_the_first_help_ends_with_the_whole_way() -> None:
         parse(words)
 
 
-@pytest.mark.parametrize("group", [cli, cli.get_command(click.Context(cli), "usage")])
+@groups
+def test_what_a_group_says_of_a_command_is_how_its_own_help_begins(group: LazyGroup) -> None:
+    context = click.Context(group)
+
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command
+        assert group.table[name][2] == command.get_short_help_str(limit=1000)
+
+
+def test_the_first_help_imports_no_command() -> None:
+    code = "import sys; from snapenv.cli.main import main; main(['--help']); print(*sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    imported = done.stdout.splitlines()[-1].split()
+    assert "snapenv.cli.group" in imported
+    assert not {f"snapenv.cli.{module}" for module, _, _ in cli.table.values()} & {*imported}
+
+
+@groups
 def test_a_narrow_terminal_cuts_no_sentence(group: click.Group) -> None:
     context = click.Context(group, terminal_width=50)
 
