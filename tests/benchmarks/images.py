@@ -50,6 +50,7 @@ OLDER, NEWER = "8.4.189", "8.4.190"
 BY_PIP, BY_UV, OURS = "pip install -r", "uv, as its guide writes", "snapenv build"
 ALONE = "snapenv's Dockerfile alone"
 BY_UV_ALONE, IN_ONE = "uv pip install, of the pins", "snapenv's lock, in one layer"
+BY_UV_TWICE = "uv pip install, ultralytics in a layer of its own"
 IN_LAYERS = "snapenv's lock, ultralytics in a layer of its own"
 LIBRARY = Work(
     name="Python, importing the docker library", argv=(sys.executable, "-c", "import docker")
@@ -251,13 +252,25 @@ def _installing(world: World, base: str) -> Mapping[str, BuildContext]:
     layers = split_lock(lock)
     in_one = render_dockerfile(lock).decode()
     in_layers = render_dockerfile(lock, layers).decode()
+    pins = world.requirements(OLDER)
+    own = next(line for line in pins.splitlines() if line.startswith(b"ultralytics=="))
     by_uv = in_one.replace(" --require-hashes", "").replace(PYLOCK_FILE, "requirements.txt")
+    by_uv_twice = in_layers.replace(" --require-hashes", "")
     files = {
         **snapshot.files,
         **{layer.file: layer.content for layer in layers},
-        "requirements.txt": world.requirements(OLDER),
+        "requirements.txt": pins,
     }
-    dockerfiles = {BY_UV_ALONE: by_uv, IN_ONE: in_one, IN_LAYERS: in_layers}
+    for layer in layers:
+        name = layer.file.replace("pylock.", "requirements.").replace(".toml", ".txt")
+        by_uv_twice = by_uv_twice.replace(layer.file, name)
+        files[name] = own if own.partition(b"==")[0] in name.encode() else pins.replace(own, b"")
+    dockerfiles = {
+        BY_UV_ALONE: by_uv,
+        IN_ONE: in_one,
+        BY_UV_TWICE: by_uv_twice,
+        IN_LAYERS: in_layers,
+    }
     return {
         name: _context({**files, "Dockerfile": text[: text.index(_AFTER_PACKAGES)].encode()})
         for name, text in dockerfiles.items()
