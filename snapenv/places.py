@@ -25,7 +25,10 @@ _MOST_LINKS = 40  # as of Linux
 
 def expanded(path: str | Path) -> Path:
     """Return a path with ``~`` and ``~user`` expanded, or as it is where there is no such user."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path raises RuntimeError then
+    try:
+        return Path(os.path.expanduser(path))  # noqa: PTH111 - Path raises RuntimeError then
+    except ValueError:  # no name of a user holds a NUL
+        return Path(path)
 
 
 # As Path's own methods are from Python 3.14 on; before, they raise OSError where a folder above may
