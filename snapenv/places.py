@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _OPEN = Path("/proc/self/fd")
 _NAMED = getattr(os, "O_PATH", None)
@@ -29,6 +29,11 @@ def expanded(path: str | Path) -> Path:
         return Path(os.path.expanduser(path))  # noqa: PTH111 - Path raises RuntimeError then
     except ValueError:  # no name of a user holds a NUL
         return Path(path)
+
+
+def home(environment: Mapping[str, str]) -> Path:
+    """Return the home folder, by HOME or of the user; ``~`` where neither is known."""
+    return Path(environment.get("HOME") or expanded("~"))
 
 
 # As Path's own methods are from Python 3.14 on; before, they raise OSError where a folder above may

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from snapenv.cli.streams import answering, echo, print_stderr, print_text, rich_text, warn
+from snapenv.errors import UsageError
 from snapenv.network.address import AUTHORITY_VARIABLES
 from snapenv.ownership.interruption import Interrupted
-from snapenv.places import is_file
+from snapenv.places import home, is_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -124,7 +125,22 @@ class App:
             print_stderr(next_text(following))
 
 
+def _refuse_homeless() -> None:
+    """Check that there is a home folder, in which caches, records and settings lie.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if not home(os.environ).is_absolute():
+        raise UsageError(
+            f"there is no home folder: HOME is not set, and the user {os.getuid()} has no entry in "
+            "/etc/passwd",
+            hint="Set HOME to a folder of yours, such as HOME=/tmp/home.",
+        )
+
+
 def _connect(*, say: Callable[[str], None] | None = None) -> Services:
+    _refuse_homeless()
     from platformdirs import user_cache_path, user_state_path
 
     from snapenv.cli.progress import stderr_progress
@@ -309,7 +325,8 @@ def _wheels() -> IndexWheels:
 
     from snapenv.index.wheels import IndexWheels
 
-    return IndexWheels(user_cache_path("snapenv") / "records")
+    has_home = home(os.environ).is_absolute()  # else the error that says so is explained
+    return IndexWheels(user_cache_path("snapenv") / "records" if has_home else None)
 
 
 @functools.cache
@@ -317,7 +334,7 @@ def _secrets() -> tuple[Secret, ...]:
     """Return what must not leave this machine: of its package indexes, and of other programs."""
     from snapenv.secrets.known_secrets import known_secrets
 
-    return (*_wheels().secrets(), *known_secrets(os.environ, Path.home()))
+    return (*_wheels().secrets(), *known_secrets(os.environ, home(os.environ)))
 
 
 def without_secrets(text: str) -> str:

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from snapenv.engine.failures import one_line
 from snapenv.errors import EngineMissingError
-from snapenv.places import is_file
+from snapenv.places import home, is_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,7 +112,7 @@ def tls_config(environment: Mapping[str, str]) -> TLSConfig | None:
     named = environment.get("DOCKER_CERT_PATH")
     if not (verify or named):
         return None
-    folder = Path(named or environment.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    folder = Path(named or environment.get("DOCKER_CONFIG") or home(environment) / ".docker")
     wanted = ("ca.pem", "cert.pem", "key.pem") if verify else ("cert.pem", "key.pem")
     missing = [name for name in wanted if not is_file(folder / name)]
     if missing:

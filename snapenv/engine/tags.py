@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from snapenv.model.image import is_kept_tag
 from snapenv.model.snapshot import SNAPSHOT_LABEL
-from snapenv.places import exists
+from snapenv.places import exists, home
 
 _SOCKET = "unix:///var/run/docker.sock"
 
@@ -52,7 +52,7 @@ def _address() -> str:
     named = os.environ.get("DOCKER_HOST", "").strip()
     if named:
         return named
-    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    folder = Path(os.environ.get("DOCKER_CONFIG") or home(os.environ) / ".docker")
     config = folder / "config.json"
     context = os.environ.get("DOCKER_CONTEXT") or (
         json.loads(config.read_text()).get("currentContext") if exists(config) else None

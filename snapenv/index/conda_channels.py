@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from snapenv.index.address import Index, Login, is_http, split_login
-from snapenv.places import expanded
+from snapenv.places import expanded, home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,24 +24,24 @@ _TOKEN = re.compile(r"/t/([^/]+)(?=/|$)")
 
 def condarc_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     """Name the files that conda and mamba read, there or not."""
-    home = Path(environment.get("HOME") or Path.home())
-    user = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
+    own = home(environment)
+    user = Path(environment.get("XDG_CONFIG_HOME") or own / ".config")
     folders = map(environment.get, ("CONDA_ROOT", "CONDA_PREFIX", "MAMBA_ROOT_PREFIX"))
     named = map(environment.get, ("CONDARC", "MAMBARC"))
     return (
         *(Path("/etc/conda", name) for name in (".condarc", "condarc")),
         *(Path(folder, ".condarc") for folder in folders if folder),
         *(user / "conda" / name for name in (".condarc", "condarc")),
-        *(home / ".conda" / name for name in (".condarc", "condarc")),
-        *(home / name for name in (".condarc", ".mambarc")),
+        *(own / ".conda" / name for name in (".condarc", "condarc")),
+        *(own / name for name in (".condarc", ".mambarc")),
         *(expanded(path) for path in named if path),
     )
 
 
 def rattler_file(environment: Mapping[str, str]) -> Path:
     """Name the file in which pixi and rattler keep logins, there or not."""
-    home = Path(environment.get("HOME") or Path.home())
-    return Path(environment.get("RATTLER_AUTH_FILE") or home / ".rattler" / "credentials.json")
+    named = environment.get("RATTLER_AUTH_FILE")
+    return Path(named or home(environment) / ".rattler" / "credentials.json")
 
 
 def condarc_channels(text: str, source: str) -> Iterator[Index]:

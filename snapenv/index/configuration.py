@@ -27,7 +27,7 @@ from snapenv.index.uv_settings import (
     uv_files,
     uv_logins_file,
 )
-from snapenv.places import exists
+from snapenv.places import exists, home
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -160,9 +160,9 @@ def pip_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     named = environment.get("PIP_CONFIG_FILE")
     if named == os.devnull:
         return ()
-    home = Path(environment.get("HOME") or Path.home())
+    own = home(environment)
     shared = environment.get("XDG_CONFIG_DIRS") or "/etc/xdg"
-    user = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
+    user = Path(environment.get("XDG_CONFIG_HOME") or own / ".config")
     folders = (environment.get(name) for name in ("CONDA_PREFIX", "VIRTUAL_ENV"))
     return (
         *(Path(folder, "pip", "pip.conf") for folder in shared.split(os.pathsep) if folder),
@@ -170,7 +170,7 @@ def pip_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
         *(
             ()  # a file that pip is told of takes the place of the user's own
             if named and exists(Path(named))
-            else (home / ".pip" / "pip.conf", user / "pip" / "pip.conf")
+            else (own / ".pip" / "pip.conf", user / "pip" / "pip.conf")
         ),
         *(Path(folder, "pip.conf") for folder in folders if folder),
         *((Path(named),) if named else ()),

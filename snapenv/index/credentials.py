@@ -15,7 +15,6 @@ import subprocess  # noqa: TID251 - it asks the person who runs snapenv, in no t
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
@@ -23,7 +22,7 @@ from urllib.parse import quote, unquote, urlsplit
 from snapenv.index.address import Index, Login, shared_path
 from snapenv.index.conda_channels import with_token
 from snapenv.network.address import realm
-from snapenv.places import expanded, is_file
+from snapenv.places import expanded, home, is_file
 from snapenv.secrets.model import Secret
 
 if TYPE_CHECKING:
@@ -243,9 +242,9 @@ def _run(words: tuple[str, ...]) -> str | None:
 
 def read_netrc(environment: Mapping[str, str]) -> Netrc:
     """Read the netrc file of this machine; without one, or with a broken one, no host is known."""
-    home = Path(environment.get("HOME") or Path.home())
+    own = home(environment)
     named = environment.get("NETRC")
-    paths = (expanded(named),) if named else (home / ".netrc", home / "_netrc")
+    paths = (expanded(named),) if named else (own / ".netrc", own / "_netrc")
     path = next((path for path in paths if is_file(path)), None)
     if path is None:
         return Netrc()

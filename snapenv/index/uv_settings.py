@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from snapenv.index.address import Index, Login, is_http, split_login
+from snapenv.places import home
 from snapenv.toml import parse_any_toml
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def uv_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
         return (Path(environment["UV_CONFIG_FILE"]),)
     if environment.get("UV_NO_CONFIG"):
         return ()
-    own = environment.get("XDG_CONFIG_HOME") or _home(environment) / ".config"
+    own = environment.get("XDG_CONFIG_HOME") or home(environment) / ".config"
     shared = environment.get("XDG_CONFIG_DIRS") or "/etc/xdg"
     system = (*(folder for folder in shared.split(os.pathsep) if folder), "/etc")
     folders = (own, *(() if environment.get("UV_NO_SYSTEM_CONFIG") else system))
@@ -40,7 +41,7 @@ def uv_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
 
 def uv_logins_file(environment: Mapping[str, str]) -> Path:
     """Name the file in which ``uv auth login`` keeps what it was given."""
-    data = environment.get("XDG_DATA_HOME") or _home(environment) / ".local" / "share"
+    data = environment.get("XDG_DATA_HOME") or home(environment) / ".local" / "share"
     folder = environment.get("UV_CREDENTIALS_DIR") or Path(data, "uv", "credentials")
     return Path(folder, "credentials.toml")
 
@@ -148,7 +149,3 @@ def _entries(document: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict):
             yield entry
-
-
-def _home(environment: Mapping[str, str]) -> Path:
-    return Path(environment.get("HOME") or Path.home())

@@ -14,6 +14,7 @@ from snapenv.errors import InterpreterError, NotFoundError, StartError, WriteErr
 from snapenv.launch.records import forget
 from snapenv.model.launch import InVenv, Port, RunRecord
 from snapenv.ownership.staging import replace_file
+from snapenv.places import home
 from snapenv.workspace.layer import FOLDER
 from snapenv.workspace.serving import STATE, Status, parse_status
 from snapenv.workspace.ssh_client import (
@@ -126,7 +127,7 @@ def own_keys(services: Services) -> tuple[str, ...]:
     with contextlib.suppress(InterpreterError):  # no ssh-add here
         done = services.local(sys.executable).run(("ssh-add", "-L"))
         texts.append(done.stdout if done.exit_code == 0 else "")
-    for file in sorted(Path.home().joinpath(".ssh").glob("*.pub")):
+    for file in sorted((home(os.environ) / ".ssh").glob("*.pub")):
         with contextlib.suppress(OSError):
             texts.append(file.read_text(errors="replace"))
     keys = public_keys(texts)
@@ -182,7 +183,7 @@ def include_ssh_files(services: Services, confirm: Callable[[str], bool]) -> boo
     Raises:
         WriteError: It cannot be written.
     """
-    config = Path.home() / ".ssh" / "config"
+    config = home(os.environ) / ".ssh" / "config"
     line = include_line(ssh_folder(services))
     try:
         text = config.read_text() if config.exists() else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 import shlex
 import socket
@@ -19,6 +20,7 @@ from snapenv.model.results import OnboardResult, ProofResult
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from snapenv.nvidia.catalogue import load_catalogue, major_minor
 from snapenv.ownership.file_set import refuse_existing, write_files
+from snapenv.places import home
 from snapenv.preflight.driver import lowest_driver
 from snapenv.preflight.kernels import built_for
 from snapenv.preflight.machine import describe_machine
@@ -251,7 +253,8 @@ def _nameless(check: Check) -> Check:
 
 def _without_names(text: str) -> str:
     """Return a text without the home folder, the user's name and this machine's."""
-    text = text.replace(str(Path.home()), "~") if Path.home() != Path("/") else text
+    own = home(os.environ)
+    text = text if own == Path("/") else text.replace(str(own), "~")
     for name in (_user(), socket.gethostname(), socket.getfqdn()):
         if name and not _NOBODY.fullmatch(name):
             text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "…", text)

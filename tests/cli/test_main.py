@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from inline_snapshot import snapshot as wording
 
-from snapenv.cli.main import HANDING_OVER
+from snapenv.cli.main import HANDING_OVER, main
 from snapenv.lock.store import write_snapshot
-from tests.command import COMMANDS, Command, Program
+from tests.command import COMMANDS, EXIT_CODES, Command, Program
 from tests.samples import sample_snapshot
 
 if TYPE_CHECKING:
@@ -132,4 +132,28 @@ def test_a_tilde_of_a_user_who_does_not_exist_is_a_path_that_is_not_there(
 
     assert done.returncode in range(2, 7), done.stderr
     assert "~no-such-user" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("ps",), ("show", "x"), ("show", "--no-such-option")])
+def test_a_user_without_a_home_folder_is_told_to_name_one(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As where a container or a cluster runs a program under a number that is no user's."""
+
+    def nobody(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.chdir(tmp_path)
+
+    code = main(words)
+
+    assert code == EXIT_CODES["usage"]
+    error = capsys.readouterr().err
+    assert ("HOME" in error) != ("no-such-option" in error)
     assert list(tmp_path.iterdir()) == []
