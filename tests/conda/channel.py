@@ -56,6 +56,7 @@ class ChannelServer:
     folder: Path
     token: str | None = None  # asked for as conda's: /t/TOKEN/ before the path
     authorization: str | None = None  # the header that is asked for
+    refused_once: int | None = None  # the status that answers the first question for each file
     address: str = ""
     asked: list[str] = field(default_factory=list)
 
@@ -75,9 +76,15 @@ def serve_channel(
     token: str | None = None,
     authorization: str | None = None,
     certificates: Path | None = None,
+    refused_once: int | None = None,
 ) -> Iterator[ChannelServer]:
-    """Serve a channel on loopback until the block ends, over TLS with the good certificate."""
-    state = ChannelServer(folder=folder, token=token, authorization=authorization)
+    """Serve a channel on loopback until the block ends, over TLS with the good certificate.
+
+    ``refused_once`` is the status with which the first question for each file is answered.
+    """
+    state = ChannelServer(
+        folder=folder, token=token, authorization=authorization, refused_once=refused_once
+    )
     handler = type("Handler", (_Handler,), {"state": state})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     state.address = f"http://127.0.0.1:{server.server_port}/zoo"
@@ -108,6 +115,10 @@ class _Handler(SimpleHTTPRequestHandler):
     def _may_pass(self) -> bool:
         """Check what is asked for, and take it out of the path."""
         state = self.state
+        if state.refused_once and self.path not in state.asked:
+            state.asked.append(self.path)
+            self.send_error(state.refused_once)
+            return False
         state.asked.append(self.path)
         if state.token:
             before = f"/t/{state.token}"

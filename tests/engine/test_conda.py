@@ -189,6 +189,23 @@ def test_a_hash_that_differs_over_http_is_named(
         make(tmp_path / "back", wrong_hash(lock_of(original, address=server.address)))
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_channel_that_cannot_answer_at_first_is_asked_again(
+    status: int,
+    original: Path,
+    conda_channel: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RATTLER_CACHE_DIR", str(tmp_path / "cache"))
+
+    with serve_channel(conda_channel, refused_once=status) as server:
+        into = make(tmp_path / "back", lock_of(original, address=server.address))
+
+    assert say(into, "zoo-roar") == "roar 1.0"
+    assert len(server.asked) == 2 * len(set(server.asked)) > 0
+
+
 def test_a_channel_that_says_nothing_is_not_waited_for(
     original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

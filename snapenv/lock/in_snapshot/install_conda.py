@@ -95,6 +95,7 @@ def main(lock_file: str, prefix: str) -> None:
         rattler.install(
             [*old, *new],
             target_prefix=prefix,
+            client=rattler.Client.default_client(),  # which asks again where a channel is busy
             package_cache=_package_cache(),
             execute_link_scripts=False,
             show_progress=False,
