@@ -127,6 +127,28 @@ class KeptFiles(Struct, frozen=True):
 
     folder: Path | None
 
+    def look_up(self, sha256: str) -> Path | None:
+        """Return where a file is kept, if it is whole and our own: nothing may write to it."""
+        path = self._path(sha256)
+        if path is None or not _is_safe(path.parent):
+            return None
+        with contextlib.suppress(OSError, SnapshotDamagedError):
+            if _is_own(path.lstat()) and sha256_of(path).hexdigest() == sha256:
+                _mark_as_needed(path)
+                return path
+        return None
+
+    def keep_bytes(self, sha256: str, content: bytes) -> None:
+        """Keep content whose SHA-256 was checked, unless it is kept already."""
+        path = self._path(sha256)
+        if path is None:
+            return
+        with contextlib.suppress(OSError):
+            _make_private(path.parent)
+            if _is_safe(path.parent) and self.look_up(sha256) is None:
+                replace_file(path, content, lasting=False)
+                _forget_old(path.parent, _MOST_OF_FILES_BYTES)
+
     def find(self, sha256: str, into: Path) -> bool:
         """Put a file at ``into``, if it is kept, whole and our own; return whether it is there.
 

@@ -27,7 +27,7 @@ def sums_file(captured_at: str, lines: bytes) -> bytes:
 def write_files(files: Mapping[str, Content], folder: Path, *, scratch: Path | None = None) -> None:
     """Write files to a new folder, under a temporary name until all are there.
 
-    Those that lie below ``scratch``, which is about to be removed, are linked where that can be;
+    Those that lie below ``scratch``, which nothing writes to again, are linked where that can be;
     all others are copied.
 
     Raises:

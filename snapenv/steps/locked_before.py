@@ -7,9 +7,9 @@ day. Nothing of that is read or decided anew then, and what does it is not impor
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import datetime, timezone
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from snapenv.kept import KeptFiles
 from snapenv.lock.write import sums_file, write_files
 from snapenv.model.outcome import Outcome
 from snapenv.model.results import CaptureResult
@@ -53,11 +54,13 @@ class Told(Struct, frozen=True, kw_only=True):
 class LockedBefore(Struct, frozen=True, kw_only=True):
     """A snapshot as it is kept, without the first line of SHA256SUMS, which is new each time.
 
-    Files that are ``large``, such as rebuilt wheels, are kept each by itself, as they are.
+    Files that are ``large``, such as rebuilt wheels, are kept each by itself, by their SHA-256:
+    the new snapshot shares their bytes with them where the file system can. Texts that a person
+    may open in an editor are none of them.
     """
 
     files: dict[str, bytes]
-    large: tuple[str, ...] = ()
+    large: dict[str, str]
     told: Told
     until_s: float  # since 1970; then an index may say something else
 
@@ -78,17 +81,16 @@ def name_lock(request: Capture, answer: str, services: Services) -> str:
     )
 
 
-def find_lock(name: str, services: Services) -> LockedBefore | None:
-    """Return what is kept under a name, if it still holds."""
-    made = services.made()
-    kept = made.find_value(name, LockedBefore)
+def find_lock(name: str, services: Services) -> tuple[Told, Mapping[str, Content]] | None:
+    """Return what is kept under a name, if it still holds: what was told, and the files."""
+    kept = services.made().find_value(name, LockedBefore)
     if kept is None or time.time() >= kept.until_s:
         return None
-    found = do_at_once(lambda file: made.find(_name_of_file(name, file)), kept.large, most=_READERS)
-    large = {file: content for file, content in zip(kept.large, found, strict=True) if content}
+    found = do_at_once(_kept_files(services).look_up, kept.large.values(), most=_READERS)
+    large = {file: place for file, place in zip(kept.large, found, strict=True) if place}
     if len(large) != len(kept.large):
         return None
-    return replace(kept, files={**kept.files, **large})
+    return kept.told, {**kept.files, **large}
 
 
 def keep_lock(
@@ -99,25 +101,47 @@ def keep_lock(
     *,
     until_s: float | None,
 ) -> None:
-    """Keep a snapshot, but one with files that are too large for memory; None is never again."""
-    whole = {name: content for name, content in files.items() if isinstance(content, bytes)}
-    if until_s is None or len(whole) != len(files):
+    """Keep a snapshot; where ``until_s`` is None it holds never again.
+
+    One with files that are too large for memory, and not kept already, is not kept.
+    """
+    sums = files[SUMS_FILE]
+    if until_s is None or not isinstance(sums, bytes):
         return
-    whole[SUMS_FILE] = whole[SUMS_FILE].partition(b"\n")[2]
-    made = services.made()
-    large = {file: whole.pop(file) for file in files if len(whole[file]) > _LARGE_BYTES}
-    for file, content in large.items():
-        made.keep(_name_of_file(name, file), content)
-    kept = LockedBefore(files=whole, large=tuple(large), told=told, until_s=until_s)
-    made.keep_value(name, kept)
+    small = {
+        file: content
+        for file, content in files.items()
+        if isinstance(content, bytes) and (len(content) <= _LARGE_BYTES or "/" not in file)
+    }
+    small[SUMS_FILE] = sums.partition(b"\n")[2]
+    digests = {
+        file: digest
+        for digest, _, file in (
+            line.partition("  ") for line in small[SUMS_FILE].decode().splitlines()
+        )
+    }
+    large = {file: digests[file] for file in files if file not in small}
+    kept_files = _kept_files(services)
+    for file, digest in large.items():
+        content = files[file]
+        if isinstance(content, bytes):
+            kept_files.keep_bytes(digest, content)
+        elif kept_files.look_up(digest) is None:
+            return
+    kept = LockedBefore(files=small, large=large, told=told, until_s=until_s)
+    services.made().keep_value(name, kept)
 
 
-def _name_of_file(name: str, file: str) -> str:
-    return sha256(f"{name} {file}".encode()).hexdigest()
+def _kept_files(services: Services) -> KeptFiles:
+    return KeptFiles(services.kept("wheels"))
 
 
 def write_again(
-    kept: LockedBefore, request: Capture, target: Target, services: Services
+    told: Told,
+    files: Mapping[str, Content],
+    request: Capture,
+    target: Target,
+    services: Services,
 ) -> Outcome[CaptureResult]:
     """Write a snapshot anew, whole or not at all; the caller holds ``request.output``, if given.
 
@@ -126,20 +150,16 @@ def write_again(
         PlaceTakenError: The folder exists already.
         WriteError: It cannot be written.
     """
-    if request.output:
-        return _write(kept, request, request.output, target)
-    folder = Path(SNAPSHOTS, kept.told.result.tag)
-    refuse_unwritable(folder)
-    with claim_path(services.kept("locks"), folder):
-        return _write(kept, request, folder, target)
-
-
-def _write(
-    kept: LockedBefore, request: Capture, folder: Path, target: Target
-) -> Outcome[CaptureResult]:
-    sums = sums_file(now(), kept.files[SUMS_FILE])
-    write_files({**kept.files, SUMS_FILE: sums}, folder)
-    return tell(kept.told, folder, place(request, target))
+    sums = files[SUMS_FILE]
+    assert isinstance(sums, bytes)  # noqa: S101 - as it was kept
+    dated = {**files, SUMS_FILE: sums_file(now(), sums)}
+    folder = request.output or Path(SNAPSHOTS, told.result.tag)
+    with contextlib.ExitStack() as held:
+        if not request.output:
+            refuse_unwritable(folder)
+            held.enter_context(claim_path(services.kept("locks"), folder))
+        write_files(dated, folder, scratch=_kept_files(services).folder)
+    return tell(told, folder, place(request, target))
 
 
 def now() -> str:

@@ -65,7 +65,7 @@ def _capture(request: Capture, services: Services) -> Outcome[CaptureResult]:
     name = name_lock(request, answer, services)
     kept = None if request.rehash else find_lock(name, services)
     if kept:
-        return write_again(kept, request, target, services)
+        return write_again(*kept, request, target, services)
     from snapenv.steps.locking import lock_environment
 
     return lock_environment(request, parse_facts(answer), target, services, keep_as=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from snapenv.kept import KeptFiles
 from snapenv.model.results import CaptureResult
 from snapenv.model.uv import Call, UvSettings
 from snapenv.secrets.model import Secret
@@ -20,6 +22,8 @@ from tests.fakes import FakeTarget
 from tests.workflows.services import FakeWheels, services
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from snapenv.model.carried import Content
     from snapenv.ports import Services
 
@@ -107,7 +111,7 @@ def test_a_lock_is_written_again_with_another_time_and_place(tmp_path: Path) -> 
     assert kept
 
     folder = tmp_path / "snapshot"
-    done = write_again(kept, replace(REQUEST, output=folder), FakeTarget(), given)
+    done = write_again(*kept, replace(REQUEST, output=folder), FakeTarget(), given)
 
     head, _, sums = (folder / "SHA256SUMS").read_bytes().partition(b"\n")
     assert (folder / "snapenv.toml").read_bytes() == FILES["snapenv.toml"]
@@ -126,29 +130,66 @@ def test_a_lock_is_kept_for_as_long_as_the_answers_of_the_index_hold(tmp_path: P
     assert not (tmp_path / "cache" / "made" / "never").exists()
 
 
-def test_a_lock_with_files_that_are_not_in_memory_is_not_kept(tmp_path: Path) -> None:
-    given = of_machine(tmp_path)
-    wheel = tmp_path / "one.whl"
+def with_wheel(content: Content) -> Mapping[str, Content]:
+    """Return the files of a snapshot with a wheel."""
+    sums = FILES["SHA256SUMS"]
+    assert isinstance(sums, bytes)
+    whole = content if isinstance(content, bytes) else content.read_bytes()
+    line = f"{hashlib.sha256(whole).hexdigest()}  vendor/one.whl\n".encode()
+    return {**FILES, "vendor/one.whl": content, "SHA256SUMS": sums + line}
+
+
+def write(given: Services, folder: Path) -> None:
+    kept = find_lock("lock", given)
+    assert kept
+    write_again(*kept, replace(REQUEST, output=folder), FakeTarget(), given)
+
+
+def test_a_lock_with_a_file_of_the_disk_is_kept_where_that_file_is(tmp_path: Path) -> None:
+    given, wheel = of_machine(tmp_path), tmp_path / "one.whl"
     wheel.write_bytes(b"a wheel")
+    digest = hashlib.sha256(b"a wheel").hexdigest()
 
-    keep_lock("lock", {**FILES, "vendor/one.whl": wheel}, TOLD, given, until_s=time.time() + 3600)
-
+    keep_lock("lock", with_wheel(wheel), TOLD, given, until_s=time.time() + 3600)
     assert find_lock("lock", given) is None
+
+    KeptFiles(given.kept("wheels")).keep_bytes(digest, b"a wheel")
+    keep_lock("lock", with_wheel(wheel), TOLD, given, until_s=time.time() + 3600)
+    write(given, tmp_path / "snapshot")
+    assert (tmp_path / "snapshot" / "vendor" / "one.whl").read_bytes() == b"a wheel"
+    assert wheel.stat().st_nlink == 1  # a file of somebody is never shared
 
 
 def test_a_large_file_is_kept_by_itself_and_needed(tmp_path: Path) -> None:
-    given, wheel = of_machine(tmp_path), bytes(2 << 20)
-    keep_lock("lock", {**FILES, "vendor/one.whl": wheel}, TOLD, given, until_s=time.time() + 3600)
+    given, content = of_machine(tmp_path), bytes(2 << 20)
+    keep_lock("lock", with_wheel(content), TOLD, given, until_s=time.time() + 3600)
+    (kept,) = (tmp_path / "cache" / "wheels").iterdir()
 
-    kept = find_lock("lock", given)
-    made = tmp_path / "cache" / "made"
-    (large,) = (path for path in made.iterdir() if path.stat().st_size > len(wheel))
-    large.unlink()
+    write(given, tmp_path / "snapshot")
 
-    assert kept
-    assert kept.files["vendor/one.whl"] == wheel
-    assert (made / "lock").stat().st_size < len(wheel)
+    wheel = tmp_path / "snapshot" / "vendor" / "one.whl"
+    assert wheel.read_bytes() == content
+    assert stat.S_IMODE(wheel.stat().st_mode) == 0o644
+    assert wheel.samefile(kept)
+    assert (tmp_path / "cache" / "made" / "lock").stat().st_size < len(content)
+    with kept.open("r+b") as file:
+        file.write(b"damaged")
     assert find_lock("lock", given) is None
+    kept.unlink()
+    assert find_lock("lock", given) is None
+
+
+def test_a_large_text_is_no_file_that_two_snapshots_share(tmp_path: Path) -> None:
+    given, text = of_machine(tmp_path), b"#" * (2 << 20)
+    files = {**FILES, "snapenv.toml": text}
+    keep_lock("lock", files, TOLD, given, until_s=time.time() + 3600)
+
+    write(given, tmp_path / "one")
+    write(given, tmp_path / "other")
+
+    one, other = (tmp_path / name / "snapenv.toml" for name in ("one", "other"))
+    assert one.read_bytes() == other.read_bytes() == text
+    assert not one.samefile(other)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}"], ids=["cut", "replaced"])
