@@ -133,10 +133,24 @@ class KeptFiles(Struct, frozen=True):
         if path is None or not _is_safe(path.parent):
             return None
         with contextlib.suppress(OSError, SnapshotDamagedError):
-            if _is_own(path.lstat()) and sha256_of(path).hexdigest() == sha256:
-                _mark_as_needed(path)
-                return path
+            if _is_own(path.lstat()):
+                if sha256_of(path).hexdigest() == sha256:
+                    _mark_as_needed(path)
+                    return path
+                path.unlink()
         return None
+
+    def find(self, sha256: str, into: Path) -> bool:
+        """Put a file at ``into``, if it is kept, whole and our own; return whether it is there.
+
+        It shares its bytes with the kept one where the file system can: nothing may write to it.
+        """
+        path = self.look_up(sha256)
+        with contextlib.suppress(OSError):
+            if path:
+                _link_or_copy(path, into)
+                return True
+        return False
 
     def keep_bytes(self, sha256: str, content: bytes) -> None:
         """Keep content whose SHA-256 was checked, unless it is kept already."""
@@ -148,25 +162,6 @@ class KeptFiles(Struct, frozen=True):
             if _is_safe(path.parent) and self.look_up(sha256) is None:
                 replace_file(path, content, lasting=False)
                 _forget_old(path.parent, _MOST_OF_FILES_BYTES)
-
-    def find(self, sha256: str, into: Path) -> bool:
-        """Put a file at ``into``, if it is kept, whole and our own; return whether it is there.
-
-        It shares its bytes with the kept one where the file system can: nothing may write to it.
-        """
-        path = self._path(sha256)
-        if path is None or not _is_safe(path.parent):
-            return False
-        with contextlib.suppress(OSError, SnapshotDamagedError):
-            if not _is_own(path.lstat()):
-                return False
-            _link_or_copy(path, into)
-            if sha256_of(into).hexdigest() == sha256:
-                _mark_as_needed(path)
-                return True
-            into.unlink()
-            path.unlink()
-        return False
 
     def keep(self, sha256: str, file: Path) -> None:
         """Keep a file whose SHA-256 was checked; from then on only this user may read it."""
