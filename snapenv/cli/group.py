@@ -14,22 +14,24 @@ if TYPE_CHECKING:
 
 
 class LazyGroup(click.Group):
-    """A group that knows of each of its commands the module, the function and the first sentence.
+    """A group that knows the module and the function of each of its commands, in their order.
 
-    So its help imports none of them. They are in the order of their use. Those in ``for_programs``
-    are those that no person types; no help lists them.
+    ``says`` has the first sentence of each, so that the group's help imports none. Those in
+    ``for_programs`` are those that no person types; no help lists them.
     """
 
     def __init__(
         self,
         *args: Any,  # noqa: ANN401 - Click's
-        table: Mapping[str, tuple[str, str, str]],
+        table: Mapping[str, tuple[str, str]],
+        says: Mapping[str, str],
         for_programs: Sequence[str] = (),
         examples: Sequence[str] = (),
         **attributes: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **attributes)
         self.table = table
+        self.says = says
         self.for_programs = for_programs
         self.examples = tuple(examples)
 
@@ -43,13 +45,13 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in self.table:
             return None
-        module, function, _ = self.table[cmd_name]
+        module, function = self.table[cmd_name]
         command: click.Command = getattr(import_module(f"snapenv.cli.{module}"), function)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the first sentence of each command, all of it on a narrow terminal too."""
-        rows = [(name, self.table[name][2]) for name in self.list_commands(ctx)]
+        rows = [(name, self.says[name]) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _STAGED_LOCK = f"{STAGED}/{PYLOCK_FILE}"  # says of some wheels that they lie beside it
 _STAGED_CONDA_LOCK = f"{STAGED}/{CONDA_LOCK_FILE}"
-_LAST_SETTING = b"\ninclude-system-site-packages = false\n"  # that uv writes into pyvenv.cfg
+_LAST_SETTING = b"\ninclude-system-site-packages = "  # that uv has written to pyvenv.cfg
 _NO_SPACE = "No space left on device"
 
 
@@ -121,7 +121,7 @@ class UvVenvs(Struct, frozen=True):
                     _check(done)
         for installer in into.glob("lib/*/site-packages/*.dist-info/INSTALLER"):
             if installer.read_bytes() == b"uv":
-                _refuse_cut_off(installer.with_name("RECORD"), b"\n")
+                _refuse_cut_off(installer.with_name("RECORD"))
 
     def _ask_uv(
         self, target: Target, arguments: Sequence[str], task: Task, variables: Mapping[str, str]
@@ -199,16 +199,17 @@ def _check(done: Completed) -> None:
         raise _failed(done)
 
 
-def _refuse_cut_off(file: Path, end: bytes) -> None:
-    """Check how a file ends that uv wrote: it does not say where the disk fails at its last bytes.
+def _refuse_cut_off(file: Path, holds: bytes = b"") -> None:
+    """Check the end of what uv wrote: it does not say where the disk fails at the last bytes.
 
     Without its settings a venv's Python is the one that it was made of, with the packages of that.
 
     Raises:
-        WriteError: It ends otherwise, or is not there.
+        WriteError: It ends within a line, lacks what it ``holds``, or is not there.
     """
     try:
-        is_whole = file.read_bytes().endswith(end)
+        text = file.read_bytes()
+        is_whole = text.endswith(b"\n") and holds in text
     except OSError:
         is_whole = False
     if not is_whole:

@@ -61,7 +61,7 @@ def test_what_a_group_says_of_a_command_is_how_its_own_help_begins(group: LazyGr
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command
-        assert group.table[name][2] == command.get_short_help_str(limit=1000)
+        assert group.says[name] == command.get_short_help_str(limit=1000)
 
 
 def test_the_first_help_imports_no_command() -> None:
@@ -71,7 +71,7 @@ def test_the_first_help_imports_no_command() -> None:
 
     imported = done.stdout.splitlines()[-1].split()
     assert "snapenv.cli.group" in imported
-    assert not {f"snapenv.cli.{module}" for module, _, _ in cli.table.values()} & {*imported}
+    assert not {f"snapenv.cli.{module}" for module, _ in cli.table.values()} & {*imported}
 
 
 @groups
