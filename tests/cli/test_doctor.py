@@ -14,6 +14,7 @@ from snapenv.model.host import NEEDS_LABEL
 from snapenv.model.needs_label import make_label
 from snapenv.model.snapshot import SNAPSHOT_LABEL
 from tests.command import Command
+from tests.engines.engine import connect
 from tests.engines.newer_engine import NEWER, start_newer
 from tests.engines.provide import provide
 from tests.probe.environments import compile_library
@@ -102,12 +103,15 @@ def test_a_newer_engine_without_a_toolkit_cannot_hand_on_the_gpu(
 
 
 @pytest.mark.docker
-def test_this_machine_is_described_without_a_ref(gpu: dict[str, str]) -> None:
+def test_this_machine_is_described_without_a_ref(gpu: dict[str, str], engine_host: str) -> None:
+    with connect(engine_host, timeout_s=60) as client:
+        told = client.version()
+
     result = Command(gpu).document("doctor")["result"]
 
     assert result["machine"]["driver"] == "550.54.15"
     assert result["machine"]["image"].startswith("nvcr.io/nvidia/pytorch:")
-    assert result["host"]["engine"]["version"].startswith("20.10")
+    assert result["host"]["engine"]["version"] == told["Version"]
 
 
 def test_without_an_engine_the_answer_names_it(there: Pushed) -> None:

@@ -11,6 +11,7 @@ from snapenv.engine.answers import Version
 from snapenv.engine.describe import describe
 from snapenv.engine.docker import DockerEngine
 from snapenv.errors import EngineMissingError
+from tests.engines.engine import connect
 from tests.engines.newer_engine import CONTAINERD, NEWER, Newer, start_newer
 from tests.engines.provide import provide
 from tests.fakes import FakeEngine
@@ -43,11 +44,15 @@ def test_an_engine_is_described_as_it_is_named(kind: str) -> None:
 
 @pytest.mark.docker
 def test_the_oldest_engine_is_described(engine_host: str) -> None:
+    with connect(engine_host, timeout_s=60) as client:
+        told = client.version()
+
     found = DockerEngine().describe()
 
     assert found.address == engine_host
-    assert found.version.startswith("20.10.")
-    assert (found.api, found.oldest_api) == ((1, 41), (1, 12))
+    assert found.version == told["Version"]
+    assert "{}.{}".format(*found.api) == told["ApiVersion"]
+    assert "{}.{}".format(*found.oldest_api) == told["MinAPIVersion"]
     assert (found.local, found.buildkit, found.architecture) == (True, True, "amd64")
     assert (found.cdi, found.cdi_devices, found.rootless) == (False, (), False)
     assert not found.containerd_store

@@ -68,6 +68,7 @@ def start_engine(
         return address
     service.stop()
     install(_PACKAGES)
+    install({"docker-cli": "docker"})  # a package of its own from Debian 13 on
     make_bridge(bridge)
     data = place.folder / "docker"
     data.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.engines.place import Place
 
-_PACKAGES = ("prometheus",)
+_PACKAGES = ("^prom(etheus|tool)$",)  # promtool is one of its own from Debian 13 on
 _WITHIN_S = 20.0
 
 
@@ -84,6 +84,8 @@ def make_node_exporter(place: Place) -> Path:
 
 def unpack(place: Place, name: str, packages: Sequence[str]) -> Path:
     """Return a folder with the files of Debian packages alone, without what they depend on.
+
+    A name between ``^`` and ``$`` is an expression: each package that matches is taken.
 
     Raises:
         UnavailableError: They cannot be had here.

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from tests.engines.place import Place
 
 _PACKAGES = (
-    "libaio1",
+    "^libaio1(t64)?$",  # as Debian 12 names it, and Debian 13
     "libmariadb3",
+    "libnuma1",
     "liburing2",
     "mariadb-client-core",
     "mariadb-common",
@@ -106,7 +107,14 @@ def run_accounting(root: Path, folder: Path) -> Iterator[str]:
         environment=variables,
     )
     with contextlib.ExitStack() as stack:
-        database = (str(root / "usr/sbin/mariadbd"), f"--defaults-file={defaults}")
+        # slurmdbd makes it where it could not connect to it, but then goes on with that connection,
+        # which gets no answers by Debian 13's library.
+        (folder / "init.sql").write_text("CREATE DATABASE slurm;\n")
+        database = (
+            str(root / "usr/sbin/mariadbd"),
+            f"--defaults-file={defaults}",
+            f"--init-file={folder}/init.sql",
+        )
         stack.enter_context(_running(database, variables, folder / "mariadb.log"))
         _wait_for((folder / "socket").exists, folder / "mariadb.log")
         # slurmdbd looks for its controllers' slurm.conf, which is written after it has started.

@@ -21,7 +21,7 @@ from tests.command import Command
 from tests.engines.engine import start_engine
 from tests.engines.newer_engine import NEWER, start_newer
 from tests.engines.node import npm_tool
-from tests.engines.place import Place, install
+from tests.engines.place import Place
 from tests.engines.provide import provide
 from tests.render.workloads import IMAGE, content, differing, workload
 
@@ -137,7 +137,6 @@ def test_a_development_container_starts_and_programs_run_in_it(
     engine: str, workspace_image: str
 ) -> None:
     programs = provide(lambda place: npm_tool(place, "@devcontainers/cli@0.89.0"))
-    provide(lambda _: install({"docker-cli": "docker"}))
     host = provide(start_engine if engine == "docker20" else lambda at: start_newer(at, NEWER))
 
     def devcontainer(word: str, *words: str) -> subprocess.CompletedProcess[str]:
