@@ -166,19 +166,30 @@ def take_away_leftovers(folder: Path | None, take_away: TakeAway) -> None:
 def _take_away(
     file: LockFile, noted: Sequence[Entry] | None, process: str, take_away: TakeAway
 ) -> None:
-    """Take away what a process has noted, which its file says where it is not known."""
-    left = list[str]()
+    """Take away what a process has noted, which its file says where it is not known.
+
+    What resists, as on a disk that is broken, stays noted.
+    """
     try:
         entries = list(_entries(file.read())) if noted is None else noted
         _take_away_files(entries)
-        for entry in entries:
-            if entry[0] not in _OF_FILES and not take_away(process, entry):
-                left.append(json.dumps(list(entry)) + "\n")
+        left = [
+            entry
+            for entry in entries
+            if (
+                os.path.lexists(entry[1])
+                if entry[0] == _PATH
+                else entry[0] not in _OF_FILES and not take_away(process, entry)
+            )
+        ]
+        text = "".join(json.dumps(list(entry)) + "\n" for entry in left)
+        with contextlib.suppress(OSError):
+            if left and text != file.read():
+                file.write(text)
     except BaseException:
         file.release()
         raise
     if left:
-        file.write("".join(left))
         file.release()
     else:
         file.remove()

@@ -108,6 +108,9 @@ static const char *of_handle(int handle, char *into) {
 
 static const char *absolute(int folder, const char *path, char *into) {
     char above[PATH_MAX] = "";
+    int end = 0;
+    /* A folder that is held open is named by its number. */
+    if (path && sscanf(path, "/proc/self/fd/%d/%n", &folder, &end) == 1 && end) path += end;
     if (!path || *path == '/') {
         snprintf(into, PATH_MAX, "%s", path ? path : "");
         return into;

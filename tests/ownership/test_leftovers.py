@@ -102,6 +102,24 @@ def test_what_cannot_be_taken_away_now_is_tried_again(
     assert engine.told == [["containers", "unix:///x"]]
 
 
+def test_a_folder_that_resists_is_taken_away_another_time(
+    tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does on a disk that fails, or that is mounted read-only."""
+    with monkeypatch.context() as broken, ledger(tmp_path / "running", nothing):
+        note_path(made)
+        note_path(tmp_path / "other")
+        (tmp_path / "other").touch()
+        broken.setattr("shutil.rmtree", lambda *_, **__: None)
+    assert made.is_dir()
+    assert not (tmp_path / "other").exists()
+
+    take_away_leftovers(tmp_path / "running", nothing)
+
+    assert not made.exists()
+    assert list((tmp_path / "running").iterdir()) == []
+
+
 def test_what_a_living_process_has_is_left_alone(
     process: subprocess.Popen[str], tmp_path: Path, made: Path
 ) -> None:
