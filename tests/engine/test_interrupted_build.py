@@ -20,7 +20,8 @@ from snapenv.engine.docker import DockerEngine
 from snapenv.errors import EngineError, EngineMissingError, WriteError
 from tests.engines.busybox import small_context
 from tests.engines.engine import SPARE_BRIDGE, containerd_pid_file, start_engine, stop_engine
-from tests.engines.place import Place, call
+from tests.engines.place import Place, call, install
+from tests.engines.provide import provide
 from tests.fakes import FakeTask
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def small_disk(own: Place) -> Iterator[Place]:
     data.mkdir()
     with disk.open("wb") as file:
         file.truncate(64 << 20)
+    provide(lambda _: install({"e2fsprogs": "mkfs.ext4"}))
     call("mkfs.ext4", "-q", str(disk))
     call("mount", "-o", "loop", str(disk), str(data))
     yield own

@@ -150,5 +150,10 @@ def test_containerd_s_store_packs_new_layers_with_zstd_and_leaves_those_of_the_b
     assert DockerEngine().read_folder(pulled, "/made") == {"x": content}
     DockerEngine().remove(packed.tagged)
     monkeypatch.setenv("DOCKER_HOST", engine_host)
-    with pytest.raises(RegistryError):
-        DockerEngine().pull(packed, FakeTask())
+    if DockerEngine().describe().api < (1, 42):  # of Debian 12
+        with pytest.raises(RegistryError):
+            DockerEngine().pull(packed, FakeTask())
+    else:
+        pulled = DockerEngine().pull(packed, FakeTask())
+        assert DockerEngine().read_folder(pulled, "/made") == {"x": content}
+        DockerEngine().remove(packed.tagged)

@@ -38,6 +38,7 @@ TOOLS = {
 # a probe, which rightly keeps no answer then.
 SINGLE = {
     "busybox-static": "/bin/busybox",
+    "e2fsprogs": "mkfs.ext4",
     "npm": "npm",
     "rsync": "rsync",
     "skopeo": "skopeo",

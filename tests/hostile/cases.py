@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
 from tests.engines.index_server import Form
 
-TAG = "train-py3.11-base-cpu"
+TAG = "train-py{}.{}-base-cpu".format(*sys.version_info)
 TAG_OF_DEBIAN = "train-py3.13-base-cpu"
 SNAPSHOT = f"REGISTRY/hostile/snapshot:{TAG}"
 IMAGE = f"REGISTRY/hostile/image:{TAG}"
