@@ -62,13 +62,13 @@ def test_ctrl_c_ends_a_build_and_the_next_goes_on_from_the_cache(engine_host: st
     steps = (f"RUN echo {word}", f"RUN sleep {asleep}")
     program = [sys.executable, "-c", PROGRAM, word, *steps]
     building = subprocess.Popen(program, stderr=subprocess.PIPE)
-    _until(lambda: _sleeps(asleep))
+    _until(lambda: _sleeping(asleep))
 
     building.send_signal(signal.SIGINT)
     said = building.communicate(timeout=WAIT_S)[1]
 
     assert b"KeyboardInterrupt" in said
-    _until(lambda: not _sleeps(asleep))
+    _until(lambda: not _sleeping(asleep))
     assert _images(engine_host, word=word) == []
     task = FakeTask()
     again = DockerEngine().build(small_context(steps[0], "RUN echo done"), task)
@@ -82,7 +82,7 @@ def test_an_engine_killed_in_a_build_is_named_and_the_next_goes_on(own: Place) -
     word, asleep = uuid.uuid4().hex, f"{uuid.uuid4().int % 10**6 + 10**6}"
 
     def kill() -> None:
-        _until(lambda: _sleeps(asleep))
+        _until(lambda: _sleeping(asleep))
         _kill(own)
 
     killer = threading.Thread(target=kill)
@@ -91,6 +91,8 @@ def test_an_engine_killed_in_a_build_is_named_and_the_next_goes_on(own: Place) -
     with pytest.raises(EngineError, match="the Docker engine went away"):
         DockerEngine().build(small_context(f"RUN echo {word}", f"RUN sleep {asleep}"), FakeTask())
     killer.join()
+    for pid in _sleeping(asleep):  # runc's, which outlives the engine
+        os.kill(pid, signal.SIGKILL)
     with pytest.raises(EngineMissingError, match="no Docker engine answers at"):
         DockerEngine().check()
 
@@ -130,21 +132,22 @@ def _images(address: str, *, word: str | None = None) -> list[str]:
         return sorted(str(image.id) for image in client.images.list(filters=filters))
 
 
-def _until(holds: Callable[[], bool]) -> None:
+def _until(holds: Callable[[], object]) -> None:
     until = time.monotonic() + WAIT_S
     while not holds():
         assert time.monotonic() < until, "it did not come to be"
         time.sleep(0.05)
 
 
-def _sleeps(seconds: str) -> bool:
-    """Tell whether a step that sleeps so long runs anywhere on this machine."""
+def _sleeping(seconds: str) -> list[int]:
+    """Return the processes on this machine of a step that sleeps so long."""
+    found = []
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = process.read_bytes().rstrip(b"\0").split(b"\0")
             if words == [b"sleep", seconds.encode()]:
-                return True
-    return False
+                found.append(int(process.parent.name))
+    return found
 
 
 def _kill(place: Place) -> None:
