@@ -307,7 +307,8 @@ def _wrong_next(
         yield f"it says {again.stdout[-300:]!r}"
     yield from differences(usual.after, now)
     outside = room.outside()
-    if blow.leaves_work and outside.get(RUNS) == "started":
+    is_over = case.once and again.code  # and was not read to its end: ps shows how it ended
+    if (blow.leaves_work or is_over) and outside.get(RUNS) == "started":
         outside = _without_runs(room, outside, usual)
     yield from differences(usual.outside_after, outside)
     is_done = again.code == _TAKEN or case.may_say_other  # and needs no lock
