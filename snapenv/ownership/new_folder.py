@@ -2,7 +2,7 @@
 
 What cannot be moved to its place when it is whole has a mark in it until then. The mark is a lock
 file: held, another command is at it; not held, the command that made it was killed, and the next
-one begins anew.
+one begins anew. Where the mark cannot be removed it is empty, and the folder counts as whole.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def _finish(path: Path, mark: LockFile, undo: contextlib.ExitStack) -> None:
     """Take the mark away when the disk has all that is in a folder."""
     try:
         sync_disk_of(path)
+        mark.write("", lasting=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
     undo.pop_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
@@ -28,6 +29,7 @@ _EMPTY = ("tmp", *(f"cache/snapenv/{name}" for name in ("running", "locks", "fet
 # A lock that nobody holds is taken by the next who needs it; notes, by the next command.
 _LOCKS, _NOTES = "cache/snapenv/locks/", "cache/snapenv/running/"
 _TRIAL = re.compile(r"[a-z0-9_]{8}")  # with which Python's tempfile tries a folder
+_EMPTY_SUM = hashlib.sha256(b"").hexdigest()
 _BUG = 70
 _TAKEN = EXIT_CODES["place-taken"]
 _PASSING = ("container snapenv-", "nameless volumes", "untagged ")
@@ -224,6 +226,8 @@ def _wrong_places(
     for place in theirs:
         old, new = below(usual.before, place), below(usual.after, place)
         actual = below(now, place)
+        if blow.breaks_disk and actual.get(f"{place}/{UNFINISHED}", "").endswith(_EMPTY_SUM):
+            actual = without(actual, (f"{place}/{UNFINISHED}",))  # which says that it is whole
         if actual == new or (actual == old and not ended_well):
             continue
         if blow.ends_at_once and f"{place}/{UNFINISHED}" in actual:

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,6 @@ from tests.steady import steady
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
 HOLDS = """
 import pathlib, sys
@@ -197,6 +197,25 @@ def test_what_was_left_half_made_is_replaced(tmp_path: Path) -> None:
         _fill(place)
         place.whole = True
 
+    assert [path.name for path in tmp_path.iterdir()] == ["below"]
+
+
+def test_a_folder_whose_mark_cannot_be_removed_is_whole_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Path, **_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(self))
+
+    with monkeypatch.context() as broken, new_folder(tmp_path) as place:
+        _fill(place)
+        place.whole = True
+        broken.setattr(Path, "unlink", fail)
+    whole = {path.name for path in tmp_path.iterdir()}
+
+    with pytest.raises(PlaceTakenError), new_folder(tmp_path):
+        pass
+
+    assert whole == {"below", UNFINISHED}
     assert [path.name for path in tmp_path.iterdir()] == ["below"]
 
 
