@@ -33,7 +33,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 .grid { stroke: #d0d7de; stroke-width: .5 }
 @media (prefers-color-scheme: dark) { text { fill: #d0d7de } .grid { stroke: #484f58 } }
 </style>"""
-_WIDTH, _NAMES, _ROW = 760, 250, 26  # pixels
+_WIDTH, _NAMES, _ROW = 760, 330, 26  # pixels
 
 
 def block(name: str) -> str:
