@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 isolated = pytest.mark.usefixtures("nothing_left")
 NAME = "run-tests:train-py3.13-base-cpu"
+# Not by print: a signal may come while that writes "ready".
 SAVING = """
-import signal, sys, time
+import os, signal, sys, time
 def save(number, frame):
     time.sleep(0.5)
-    print("saved", flush=True)
+    os.write(1, b"saved\\n")
     sys.exit(7)
 signal.signal(signal.SIGINT, save)
-print("ready", flush=True)
+os.write(1, b"ready\\n")
 time.sleep(600)
 """
 
