@@ -125,16 +125,23 @@ class App:
             print_stderr(next_text(following))
 
 
+def _has_home() -> bool:
+    return home(os.environ).is_absolute()
+
+
 def _refuse_homeless() -> None:
     """Check that there is a home folder, in which caches, records and settings lie.
 
     Raises:
         UsageError: There is none.
     """
-    if not home(os.environ).is_absolute():
+    if not _has_home():
+        named = os.environ.get("HOME")
         raise UsageError(
-            f"there is no home folder: HOME is not set, and the user {os.getuid()} has no entry in "
-            "/etc/passwd",
+            f"there is no home folder: HOME is {named}, which is no absolute path"
+            if named
+            else f"there is no home folder: HOME is not set, and the user {os.getuid()} has no "
+            "entry in /etc/passwd",
             hint="Set HOME to a folder of yours, such as HOME=/tmp/home.",
         )
 
@@ -325,8 +332,8 @@ def _wheels() -> IndexWheels:
 
     from snapenv.index.wheels import IndexWheels
 
-    has_home = home(os.environ).is_absolute()  # else the error that says so is explained
-    return IndexWheels(user_cache_path("snapenv") / "records" if has_home else None)
+    # Where there is no home, the error that says so is explained.
+    return IndexWheels(user_cache_path("snapenv") / "records" if _has_home() else None)
 
 
 @functools.cache

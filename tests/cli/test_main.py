@@ -135,6 +135,15 @@ def test_a_tilde_of_a_user_who_does_not_exist_is_a_path_that_is_not_there(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_home_that_is_no_absolute_path_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", "here")
+
+    assert main(("ps",)) == EXIT_CODES["usage"]
+    assert "HOME is here, which is no absolute path" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [("ps",), ("show", "x"), ("show", "--no-such-option")])
 def test_a_user_without_a_home_folder_is_told_to_name_one(
     words: tuple[str, ...],
