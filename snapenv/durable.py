@@ -8,16 +8,30 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapenv.threads import do_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 _AT_ONCE = 16  # a disk takes them together
 _UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENOTTY)  # to some file systems
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> str:
+    """Return what the kernel calls the time since it started; empty where it says nothing.
+
+    Until then, a file of which nothing was written is as it was.
+    Source: https://man7.org/linux/man-pages/man4/random.4.html
+    """
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
 
 
 def sync_handle(handle: int) -> None:

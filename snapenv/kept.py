@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Struct
 
 from snapenv.content import sha256_of
+from snapenv.durable import boot_id
 from snapenv.errors import SnapshotDamagedError
 from snapenv.json_text import read_json
 from snapenv.ownership.leftovers import note_path
 from snapenv.ownership.staging import replace_file
+from snapenv.threads import do_at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
@@ -40,6 +42,7 @@ KEPT_S = 90 * _DAY_S  # since it was last needed
 _MAGIC = b"snapenv-kept 1\n"
 _SHA256_BYTES = 32
 _KEY_BYTES = 32
+_READERS = 4  # threads that hash
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -140,6 +143,24 @@ class KeptFiles(Struct, frozen=True):
                 path.unlink()
         return None
 
+    def look_up_all(self, digests: Sequence[str], seen: Kept) -> list[Path] | None:
+        """Return where files are kept, if all of them are, whole and our own.
+
+        Each is hashed once: until this machine starts again it is known by its size, mtime, inode
+        and device, whose digest ``seen`` keeps. The ctime is none: each hard link changes it.
+        """
+        paths = [path for path in map(self._path, digests) if path]
+        known = _known_by(paths) if self.folder and _is_safe(self.folder) else ""
+        name = known and seen.namer()("whole", known)
+        if not name or seen.find(name) is None:
+            if None in do_at_once(self.look_up, digests, most=_READERS):
+                return None
+            if name:
+                seen.keep(name, b"")
+        for path in paths:
+            _mark_as_needed(path)
+        return paths
+
     def find(self, sha256: str, into: Path) -> bool:
         """Put a file at ``into``, if it is kept, whole and our own; return whether it is there.
 
@@ -211,6 +232,21 @@ def _read(path: Path, head_bytes: int = 0) -> tuple[bytes, bytes]:
     except OSError:
         pass
     return b"", b""
+
+
+def _known_by(files: Sequence[Path]) -> str:
+    """Return what files of our own that were read once are known by; empty where that is unsure."""
+    boot, lines = boot_id(), list[str]()
+    for file in files:
+        try:
+            status = file.lstat()
+        except OSError:
+            return ""
+        if not (boot and _is_own(status)):
+            return ""
+        numbers = (status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+        lines.append(f"{file.name} {numbers}")
+    return "\n".join([boot, *lines])
 
 
 def _mark_as_needed(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snapenv import kept as module
+from snapenv.content import sha256_of
 from snapenv.kept import KEPT_S, Kept, KeptFiles, _forget_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 NAME = "0" * 64
 BODY = b"a body\n\0 of any bytes"
@@ -250,3 +251,68 @@ def test_a_name_that_is_no_hash_is_never_a_path(tmp_path: Path) -> None:
 
     assert not files.find("../a", tmp_path / "b.whl")
     assert not (tmp_path / "cache").exists()
+
+
+def count_hashes(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return the files that are hashed from now on."""
+    hashed = list[Path]()
+
+    def hash_file(file: Path) -> object:
+        hashed.append(file)
+        return sha256_of(file)
+
+    monkeypatch.setattr(module, "sha256_of", hash_file)
+    return hashed
+
+
+def test_files_that_did_not_change_are_hashed_once(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = KeptFiles(tmp_path / "wheels")
+    digests = [hashlib.sha256(content).hexdigest() for content in (b"one", b"other")]
+    for digest, content in zip(digests, (b"one", b"other"), strict=True):
+        files.keep_bytes(digest, content)
+    hashed = count_hashes(monkeypatch)
+
+    first = files.look_up_all(digests, kept)
+    (tmp_path / "link").hardlink_to(tmp_path / "wheels" / digests[0])
+    again = files.look_up_all(digests, kept)
+
+    assert first == again == [tmp_path / "wheels" / digest for digest in digests]
+    assert len(hashed) == len(digests)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: file.write_bytes(b"two"),
+        lambda file: file.write_bytes(b"long"),
+        lambda file: file.chmod(0o622),
+        lambda file: file.unlink(),
+    ],
+    ids=["another time", "another size", "writable for others", "gone"],
+)
+def test_a_file_that_has_changed_is_hashed_again(
+    kept: Kept, tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    files, digest = KeptFiles(tmp_path / "wheels"), hashlib.sha256(b"one").hexdigest()
+    files.keep_bytes(digest, b"one")
+    assert files.look_up_all([digest], kept)
+
+    change(tmp_path / "wheels" / digest)
+
+    assert files.look_up_all([digest], kept) is None
+
+
+def test_after_a_start_of_the_machine_all_are_hashed_again(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, digest = KeptFiles(tmp_path / "wheels"), hashlib.sha256(b"one").hexdigest()
+    files.keep_bytes(digest, b"one")
+    assert files.look_up_all([digest], kept)
+    hashed = count_hashes(monkeypatch)
+
+    for boot, times in (("another", 1), ("another", 1), ("", 2), ("", 3)):
+        monkeypatch.setattr(module, "boot_id", lambda boot=boot: boot)
+        assert files.look_up_all([digest], kept)
+        assert len(hashed) == times

@@ -26,7 +26,6 @@ from snapenv.ownership.claim import claim_path
 from snapenv.ownership.staging import refuse_unwritable
 from snapenv.program import code_digest, program_digest
 from snapenv.report.summary import summary_lines, summary_warnings
-from snapenv.threads import do_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from snapenv.steps.capture_request import Capture
 
 _LARGE_BYTES = 1 << 20
-_READERS = 4  # threads that hash
 
 
 class Told(Struct, frozen=True, kw_only=True):
@@ -86,11 +84,10 @@ def find_lock(name: str, services: Services) -> tuple[Told, Mapping[str, Content
     kept = services.made().find_value(name, LockedBefore)
     if kept is None or time.time() >= kept.until_s:
         return None
-    found = do_at_once(_kept_files(services).look_up, kept.large.values(), most=_READERS)
-    large = {file: place for file, place in zip(kept.large, found, strict=True) if place}
-    if len(large) != len(kept.large):
+    found = _kept_files(services).look_up_all(tuple(kept.large.values()), services.made())
+    if found is None:
         return None
-    return kept.told, {**kept.files, **large}
+    return kept.told, {**kept.files, **dict(zip(kept.large, found, strict=True))}
 
 
 def keep_lock(

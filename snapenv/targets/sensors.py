@@ -7,19 +7,18 @@ import os
 import select
 import stat
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapenv import durable
 from snapenv.model.sampling import GpuReading, Load, Moment
 from snapenv.targets.loads import find_groups, load_of_group, load_of_tree
 from snapenv.targets.venv_runs import start_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from snapenv.targets.gpu_samples import NvmlGpus
-
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class MachineSensors:
@@ -36,7 +35,7 @@ class MachineSensors:
 
     def boot_id(self) -> str:
         """Return what the kernel calls the time since its start."""
-        return _BOOT_ID.read_text().strip()
+        return durable.boot_id()
 
     def start_ticks(self, pid: int) -> int | None:
         """Return when a process started, in clock ticks since the boot."""

@@ -230,7 +230,7 @@ def _wrong_places(
             actual = without(actual, (f"{place}/{UNFINISHED}",))  # which says that it is whole
         if actual == new or (actual == old and not ended_well):
             continue
-        if blow.ends_at_once and f"{place}/{UNFINISHED}" in actual:
+        if blow.ends_at_once and (f"{place}/{UNFINISHED}" in actual or actual == {place: "dir"}):
             continue
         if blow.ends_at_once and case.in_pieces and _is_of(actual, old, new):
             continue
