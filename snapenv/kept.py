@@ -32,6 +32,8 @@ from snapenv.threads import do_at_once
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from snapenv.model.carried import Content
+
 T = TypeVar("T")
 
 MOST_BYTES = 256 << 20  # of one thing; what is larger is made again
@@ -173,28 +175,25 @@ class KeptFiles(Struct, frozen=True):
                 return True
         return False
 
-    def keep_bytes(self, sha256: str, content: bytes) -> None:
-        """Keep content whose SHA-256 was checked, unless it is kept already."""
-        path = self._path(sha256)
-        if path is None:
-            return
-        with contextlib.suppress(OSError):
-            _make_private(path.parent)
-            if _is_safe(path.parent) and self.look_up(sha256) is None:
-                replace_file(path, content, lasting=False)
-                _forget_old(path.parent, _MOST_OF_FILES_BYTES)
+    def keep(self, sha256: str, content: Content) -> None:
+        """Keep content whose SHA-256 was checked, unless it is kept already.
 
-    def keep(self, sha256: str, file: Path) -> None:
-        """Keep a file whose SHA-256 was checked; from then on only this user may read it."""
+        A file shares its bytes with the kept one where the file system can: from then on nothing
+        may write to it, and only this user may read it.
+        """
         path = self._path(sha256)
         if path is None:
             return
         with contextlib.suppress(OSError):
             _make_private(path.parent)
-            if _is_safe(path.parent):
-                file.chmod(0o600)
-                _link_or_copy(file, path)
-                _forget_old(path.parent, _MOST_OF_FILES_BYTES)
+            if not _is_safe(path.parent) or self.look_up(sha256):
+                return
+            if isinstance(content, bytes):
+                replace_file(path, content, lasting=False)
+            else:
+                content.chmod(0o600)
+                _link_or_copy(content, path)
+            _forget_old(path.parent, _MOST_OF_FILES_BYTES)
 
     def _path(self, sha256: str) -> Path | None:
         return self.folder / sha256 if self.folder and _SHA256.fullmatch(sha256) else None

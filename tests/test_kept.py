@@ -271,7 +271,7 @@ def test_files_that_did_not_change_are_hashed_once(
     files = KeptFiles(tmp_path / "wheels")
     digests = [hashlib.sha256(content).hexdigest() for content in (b"one", b"other")]
     for digest, content in zip(digests, (b"one", b"other"), strict=True):
-        files.keep_bytes(digest, content)
+        files.keep(digest, content)
     hashed = count_hashes(monkeypatch)
 
     first = files.look_up_all(digests, kept)
@@ -296,7 +296,7 @@ def test_a_file_that_has_changed_is_hashed_again(
     kept: Kept, tmp_path: Path, change: Callable[[Path], object]
 ) -> None:
     files, digest = KeptFiles(tmp_path / "wheels"), hashlib.sha256(b"one").hexdigest()
-    files.keep_bytes(digest, b"one")
+    files.keep(digest, b"one")
     assert files.look_up_all([digest], kept)
 
     change(tmp_path / "wheels" / digest)
@@ -308,7 +308,7 @@ def test_after_a_start_of_the_machine_all_are_hashed_again(
     kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, digest = KeptFiles(tmp_path / "wheels"), hashlib.sha256(b"one").hexdigest()
-    files.keep_bytes(digest, b"one")
+    files.keep(digest, b"one")
     assert files.look_up_all([digest], kept)
     hashed = count_hashes(monkeypatch)
 

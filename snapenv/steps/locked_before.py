@@ -122,7 +122,7 @@ def keep_lock(
     for file, digest in large.items():
         content = files[file]
         if isinstance(content, bytes):
-            kept_files.keep_bytes(digest, content)
+            kept_files.keep(digest, content)
         elif kept_files.look_up(digest) is None:
             return
     kept = LockedBefore(files=small, large=large, told=told, until_s=until_s)

@@ -153,7 +153,7 @@ def test_a_lock_with_a_file_of_the_disk_is_kept_where_that_file_is(tmp_path: Pat
     keep_lock("lock", with_wheel(wheel), TOLD, given, until_s=time.time() + 3600)
     assert find_lock("lock", given) is None
 
-    KeptFiles(given.kept("wheels")).keep_bytes(digest, b"a wheel")
+    KeptFiles(given.kept("wheels")).keep(digest, b"a wheel")
     keep_lock("lock", with_wheel(wheel), TOLD, given, until_s=time.time() + 3600)
     write(given, tmp_path / "snapshot")
     assert (tmp_path / "snapshot" / "vendor" / "one.whl").read_bytes() == b"a wheel"
