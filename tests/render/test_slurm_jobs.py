@@ -45,9 +45,11 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
 
 @pytest.fixture(scope="module")
 def limited(jobs: Jobs) -> int:
-    """A training that Slurm interrupts at its next look at time limits, in half a minute."""
+    """A training that has begun, and that Slurm interrupts when it looks at time limits next."""
     script = jobs.write(*TRAINING, runtime="docker", project="demo")
-    return jobs.submit("--time=1", "--signal=B:INT@60", script)
+    job = jobs.submit("--time=1", "--signal=B:INT@60", script)
+    jobs.slurm.wait(job, "RUNNING")
+    return job
 
 
 @pytest.mark.parametrize("runtime", ["apptainer", "docker", "pyxis"])
