@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 NOTED_FOLDER = "slurm"
 """Below the user's state folder: what rendered jobs note of themselves, as sacct would tell it."""
 
+UNNAMED = "slurm"
+"""The cluster of a job that has noted itself where Slurm did not tell it the cluster's name."""
+
 VARIABLES = {"SLURM_TIME_FORMAT": "%s"}  # seconds of the epoch
 
 _FIELDS = (
@@ -33,6 +36,7 @@ _FIELDS = (
     *("AllocTRES", "NodeList", "Comment"),
 )
 _BETWEEN = "\x1f"
+_NULL = "(null)"  # what Slurm 23.11 may put into SLURM_CLUSTER_NAME
 _GPU = re.compile(r"gres/gpu(?::(.+))?", re.ASCII)
 _END_S = 4_102_444_800  # of 2100
 _MOST_DIGITS = 18
@@ -107,7 +111,7 @@ def _parse_job(values: Sequence[str], cluster: str | None) -> SlurmJob | None:
     if started_ms is None:
         return None
     return SlurmJob(
-        cluster=cluster or fields["Cluster"],
+        cluster=cluster or (UNNAMED if fields["Cluster"] == _NULL else fields["Cluster"]),
         job=fields["JobIDRaw"],
         user=fields["User"],
         account=fields["Account"],
@@ -119,6 +123,26 @@ def _parse_job(values: Sequence[str], cluster: str | None) -> SlurmJob | None:
         nodes=fields["NodeList"],
         labels={name: unquote(value) for name, value in _pairs(fields["Comment"])},
     )
+
+
+def not_in_accounts(noted: Iterable[SlurmJob], accounts: Iterable[SlurmJob]) -> Iterator[SlurmJob]:
+    """Yield the jobs that have noted themselves and that the accounts do not have.
+
+    One that Slurm did not tell the name of its cluster is the one of its number at that time.
+    """
+    by_number: dict[str, list[SlurmJob]] = {}
+    for job in accounts:
+        by_number.setdefault(job.job, []).append(job)
+    for job in noted:
+        if not any(_is_same(job, each) for each in by_number.get(job.job, ())):
+            yield job
+
+
+def _is_same(noted: SlurmJob, account: SlurmJob) -> bool:
+    if noted.cluster != UNNAMED or account.cluster == UNNAMED:
+        return noted.cluster == account.cluster
+    until_ms = _END_S * 1000 if account.ended_ms is None else account.ended_ms
+    return account.started_ms <= noted.started_ms <= until_ms
 
 
 def _parse_time(text: str) -> int | None:

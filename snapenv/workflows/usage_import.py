@@ -20,7 +20,14 @@ from snapenv.usage.imported import ImportedRun, find_news
 from snapenv.usage.ledger import ledger_path, open_ledger
 from snapenv.usage.prometheus import Prometheus
 from snapenv.usage.prometheus_runs import Counted, joined, observed, runs_of_piece
-from snapenv.usage.slurm_jobs import NOTED_FOLDER, VARIABLES, parse_jobs, runs_of_jobs, sacct_words
+from snapenv.usage.slurm_jobs import (
+    NOTED_FOLDER,
+    VARIABLES,
+    not_in_accounts,
+    parse_jobs,
+    runs_of_jobs,
+    sacct_words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,9 +103,7 @@ def _ask_slurm(request: UsageImport, state: Path, services: Services) -> Jobs:
         if not noted:
             raise
         jobs, warning = (), (f"{error.message}: these are the jobs that noted it themselves",)
-    known = {(job.cluster, job.job) for job in jobs}
-    own = (job for job in recent if (job.cluster, job.job) not in known)
-    runs = runs_of_jobs((*jobs, *own))
+    runs = runs_of_jobs((*jobs, *not_in_accounts(recent, jobs)))
     names = {
         login: counted_user(login, Path.cwd(), services) for login in {run.run.user for run in runs}
     }

@@ -82,8 +82,10 @@ def test_an_engine_killed_in_a_build_is_named_and_the_next_goes_on(own: Place) -
     word, asleep = uuid.uuid4().hex, f"{uuid.uuid4().int % 10**6 + 10**6}"
 
     def kill() -> None:
-        _until(lambda: _sleeping(asleep))
-        _kill(own)
+        try:
+            _until(lambda: _sleeping(asleep))
+        finally:
+            _kill(own)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -140,12 +142,15 @@ def _until(holds: Callable[[], object]) -> None:
 
 
 def _sleeping(seconds: str) -> list[int]:
-    """Return the processes on this machine of a step that sleeps so long."""
+    """Return the processes on this machine of a step that sleeps so long.
+
+    Some shells do so themselves.
+    """
     found = []
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            words = process.read_bytes().rstrip(b"\0").split(b"\0")
-            if words == [b"sleep", seconds.encode()]:
+            words = process.read_text(errors="replace").rstrip("\0").split("\0")
+            if f"sleep {seconds}" in {" ".join(words), words[-1]}:
                 found.append(int(process.parent.name))
     return found
 

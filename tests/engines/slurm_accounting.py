@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 _PACKAGES = (
     "^libaio1(t64)?$",  # as Debian 12 names it, and Debian 13
-    "libmariadb3",
+    "libdaxctl1",  # with the next two, which MariaDB needs on Ubuntu
+    "^lib(mariadb3|mysqlclient21)$",  # of Slurm, as Debian builds it, and Ubuntu
+    "libndctl6",
     "libnuma1",
+    "libpmem1",
     "liburing2",
     "mariadb-client-core",
     "mariadb-common",

@@ -95,7 +95,7 @@ def test_the_group_of_all_is_no_runs_group(tmp_path: Path, cgroup: str) -> None:
 def test_a_containers_group_is_found_by_its_first_process(engine_host: str) -> None:
     image = DockerEngine().build(small_context(), FakeTask())
     client = docker.DockerClient(base_url=engine_host)
-    script = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; sleep 60 & sleep 60; true"
+    script = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; /bin/sleep 60 & /bin/sleep 60; true"
     container = client.containers.run(image.id, ["sh", "-c", script], detach=True)
     try:
         pid = client.api.inspect_container(str(container.id))["State"]["Pid"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snapenv.errors import UsageSourceError
-from snapenv.usage.slurm_jobs import parse_jobs, runs_of_jobs
+from snapenv.usage.slurm_jobs import not_in_accounts, parse_jobs, runs_of_jobs
 
 if TYPE_CHECKING:
     from snapenv.usage.imported import ImportedRun
@@ -148,3 +148,34 @@ def test_jobs_without_gpus_count_only_if_snapenv_rendered_them() -> None:
 def test_what_is_none_of_sacct_is_refused(text: str) -> None:
     with pytest.raises(UsageSourceError):
         parse_jobs(text, place="sacct")
+
+
+IN_TIME = {"start": f"{NOVEMBER_MS // 1000 + 1}"}
+
+
+@pytest.mark.parametrize(
+    ("noted", "is_known"),
+    [
+        (IN_TIME, True),
+        (IN_TIME | {"cluster": "other"}, False),
+        (IN_TIME | {"job": "4712"}, False),
+        (IN_TIME | {"cluster": "(null)"}, True),
+        (IN_TIME | {"cluster": "slurm"}, True),
+        (IN_TIME | {"cluster": "slurm", "job": "4712"}, False),
+        ({"cluster": "slurm", "start": f"{NOVEMBER_MS // 1000 - 1}"}, False),
+        ({"cluster": "slurm", "start": f"{NOVEMBER_MS // 1000 + 3601}"}, False),
+    ],
+)
+def test_a_job_that_has_noted_itself_counts_once(noted: dict[str, str], is_known: bool) -> None:  # noqa: FBT001 - a case
+    accounts = parse_jobs(line(), place="sacct")
+    jobs = parse_jobs(line(**noted), place="a note")
+
+    assert tuple(not_in_accounts(jobs, accounts)) == (() if is_known else jobs)
+
+
+def test_one_that_goes_on_is_known_though_slurm_named_no_cluster() -> None:
+    accounts = parse_jobs(line(end="Unknown", state="RUNNING"), place="sacct")
+    (noted,) = parse_jobs(line(**IN_TIME, cluster="(null)"), place="a note")
+
+    assert noted.cluster == "slurm"
+    assert list(not_in_accounts([noted], accounts)) == []
