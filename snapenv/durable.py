@@ -23,9 +23,9 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id() -> str:
-    """Return what the kernel calls the time since it started; empty where it says nothing.
+    """Return the kernel's random name of this start of the machine; empty where it has none.
 
-    Until then, a file of which nothing was written is as it was.
+    While it is the same, no power cut has taken away what was written and not synced.
     Source: https://man7.org/linux/man-pages/man4/random.4.html
     """
     try:

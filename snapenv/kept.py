@@ -151,6 +151,8 @@ class KeptFiles(Struct, frozen=True):
         Each is hashed once: until this machine starts again it is known by its size, mtime, inode
         and device, whose digest ``seen`` keeps. The ctime is none: each hard link changes it.
         """
+        if not digests:
+            return []
         paths = [path for path in map(self._path, digests) if path]
         known = _known_by(paths) if self.folder and _is_safe(self.folder) else ""
         name = known and seen.namer()("whole", known)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = (
     "^libaio1(t64)?$",  # as Debian 12 names it, and Debian 13
-    "libdaxctl1",  # with the next two, which MariaDB needs on Ubuntu
+    "libdaxctl1",  # which MariaDB needs on Ubuntu, as libndctl6 and libpmem1
     "^lib(mariadb3|mysqlclient21)$",  # of Slurm, as Debian builds it, and Ubuntu
     "libndctl6",
     "libnuma1",
