@@ -260,7 +260,7 @@ def _ending(
 
     A shell's last words are those of the programs in it.
     """
-    log = () if state.exit_code == 0 else _kernel_log(record, state, services)
+    log = _kernel_log(record, state, services)
     launch = record.launch
     return Ending(
         exit_code=state.exit_code or 0,
