@@ -15,6 +15,7 @@ _COMMANDS = {
     "init": ("usage_init", "init"),
     "sample": ("usage_sample", "sample"),
     "import": ("usage_import", "usage_import"),
+    "correct": ("usage_correct", "correct"),
     "pause": ("usage_pause", "pause"),
 }
 
@@ -26,6 +27,7 @@ _SAYS = {
     "init": "Make a team's ledger of usage in a PostgreSQL database, and say who sees what of it.",
     "sample": "Watch the runs of this machine until none goes on.",
     "import": "Read into the ledger what Slurm, Kubernetes and others ran.",
+    "correct": "Correct the GPU hours of a run in this machine's ledger.",
     "pause": "Stop a run so that it can go on later, or warn that it would be.",
 }
 

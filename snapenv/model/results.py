@@ -522,6 +522,17 @@ class UsageImportResult(Result, Struct, frozen=True, kw_only=True):
     known: int  # runs of which nothing is new
 
 
+class UsageCorrectResult(Result, Struct, frozen=True, kw_only=True):
+    """What was added to the ledger so that a run's GPU time is right."""
+
+    run: str  # its id
+    month: str  # "2026-11", of UTC
+    before_ms: int  # GPU time of the run in the month, with earlier corrections
+    allocated_ms: int  # now
+    added: int  # corrections, one for each GPU whose time changes; 0 where it was right
+    reason: str  # that is kept with them
+
+
 class OnboardResult(Result, Struct, frozen=True, kw_only=True):
     """What was written for new colleagues."""
 

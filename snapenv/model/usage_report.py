@@ -165,3 +165,4 @@ class UsageReportResult(Result, Struct, frozen=True, kw_only=True):
     running: int = 0  # runs that have not ended, with what they used so far
     gaps_ms: int = 0  # samples that are missing, added up
     corrections: int = 0  # lines that were added to correct others
+    correction_reasons: tuple[str, ...] = ()  # why, each once, in the order of their making

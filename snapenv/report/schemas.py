@@ -40,6 +40,7 @@ from snapenv.model.results import (
     TuneResult,
     UpdateResult,
     UpResult,
+    UsageCorrectResult,
     UsageExportResult,
     UsageImportResult,
     UsageInitResult,
@@ -85,6 +86,7 @@ RESULTS: Mapping[str, type[Result]] = {
     "usage init": UsageInitResult,
     "usage export": UsageExportResult,
     "usage import": UsageImportResult,
+    "usage correct": UsageCorrectResult,
 }
 
 

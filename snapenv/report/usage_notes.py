@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapenv.report import amounts
-from snapenv.sizes import counted
+from snapenv.sizes import counted, first_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from snapenv.model.usage import UtilSource
     from snapenv.model.usage_report import UsageReportResult
+
+_REASONS = 5  # of corrections, that are named
 
 SOURCES: Mapping[UtilSource, str] = {
     "gpm_sm": "the time in which multiprocessors had work (NVML's GPM)",
@@ -36,7 +38,8 @@ def _measured(result: UsageReportResult) -> Iterator[str]:
     if result.running:
         yield f"{counted(result.running, 'run')} not ended yet"
     if result.corrections:
-        yield f"{counted(result.corrections, 'correction')} added"
+        reasons = first_of(result.correction_reasons, _REASONS)
+        yield f"{counted(result.corrections, 'correction')} added: {reasons}"
 
 
 def _priced(result: UsageReportResult) -> Iterator[str]:

@@ -43,7 +43,7 @@ from snapenv.usage.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from snapenv.model.usage import (
@@ -215,9 +215,16 @@ class Ledger(SharedReading):
         """Add an event."""
         self._put(EVENT, (event,))
 
-    def add_correction(self, correction: Correction) -> None:
-        """Add a correction; what it corrects stays."""
-        self._put(CORRECTION, (correction,))
+    def add_corrections(self, make: Callable[[], Iterable[Correction]]) -> tuple[Correction, ...]:
+        """Add corrections, which are made of what the ledger holds then; what they correct stays.
+
+        Nobody writes in between, so that two who correct the same do not do it twice.
+        """
+        with self._writing():
+            corrections = tuple(make())
+            for correction in corrections:
+                self._put_one(CORRECTION, correction)
+        return corrections
 
     def see_gpus(self, gpus: Iterable[MachineGpu]) -> None:
         """Note that machines have GPUs, from the first moment that is known of to the last."""

@@ -78,6 +78,7 @@ def report_usage(
     total = _totals(now.costs, runs[options.month], priced=now.priced)
     trend = tuple(_month(month, costs, runs[month]) for month, costs in months.items())
     row = trend[-1]
+    corrections = [each for each in records.corrections if each.month == options.month]
     return UsageReportResult(
         month=options.month,
         until=utc_text(until_ms // 1000),
@@ -107,7 +108,8 @@ def report_usage(
         ),
         running=sum(_goes_on(of) for of in runs[options.month]),
         gaps_ms=_gaps_ms(records, begin, end),
-        corrections=sum(correction.month == options.month for correction in records.corrections),
+        corrections=len(corrections),
+        correction_reasons=tuple(dict.fromkeys(each.reason for each in corrections)),
     )
 
 

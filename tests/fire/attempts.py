@@ -175,7 +175,7 @@ def _synced_bytes(calls: tuple[Call, ...]) -> Mapping[tuple[int, int], int]:
         elif call.name == "write":
             synced.setdefault(call.file, call.size_bytes)
         elif call.name == "truncate":
-            synced[call.file] = 0
+            synced[call.file] = min(synced.get(call.file, call.size_bytes), call.size_bytes)
     return synced
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,21 @@ def _start_in_container(room: Room) -> Mapping[str, str]:
 def _empty_database(room: Room) -> Mapping[str, str]:
     """Make a database without a table; DATABASE is its address."""
     return {"DATABASE": room.new_database()}
+
+
+def _import_job(room: Room) -> Mapping[str, str]:
+    """Let the ledger have a job of Slurm, with two GPUs for an hour."""
+    done = room.run("usage", "import", "--slurm", "--since", "2026-10-01")
+    assert done.code == 0, done
+    return {}
+
+
+def _corrected_once(room: Room) -> Sequence[str]:
+    """Look for the hours that are right, and for one correction of each GPU."""
+    done = room.run("usage", "report", "--month", "2026-11", "--json")
+    result = json.loads(done.stdout)["result"]
+    told = (result["total"]["charged_ms"], result["corrections"])
+    return () if told == (3_600_000, 2) else (f"it is not corrected once: {told}",)
 
 
 def free_repository(room: Room) -> Mapping[str, str]:
@@ -218,6 +234,13 @@ LOCAL = (
         name="usage export",
         words=("usage", "export", "--role", "manager", "-o", "made"),
         makes=("made",),
+    ),
+    Case(
+        name="usage correct",
+        words=("usage", "correct", "4711", "--hours", "1", "--reason", "it hung"),
+        before=_import_job,
+        may_say_other=True,  # that it is right already
+        proof=_corrected_once,
     ),
     Case(name="usage top", words=("usage", "top")),
     Case(

@@ -85,7 +85,7 @@ class Call:
 
     name: str
     file: tuple[int, int]  # device and inode; (0, 0) of calls by name
-    size_bytes: int  # of that file, before the call
+    size_bytes: int  # of that file, before the call; of a truncate, after it
     path: str
 
 

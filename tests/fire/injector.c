@@ -124,6 +124,8 @@ static const char *absolute(int folder, const char *path, char *into) {
     return into;
 }
 
+static __thread off_t resized = -1; /* to so many bytes, by the call that is noted */
+
 static void note(uint64_t number, const char *call, int handle, const char *path) {
     if (!*trace) return;
     struct stat status = {0};
@@ -131,7 +133,7 @@ static void note(uint64_t number, const char *call, int handle, const char *path
     char line[PATH_MAX + 128];
     int size = snprintf(line, sizeof line, "%lu %s %lu %lu %ld %s\n", (unsigned long)number, call,
                         (unsigned long)status.st_dev, (unsigned long)status.st_ino,
-                        (long)status.st_size, path);
+                        (long)(resized >= 0 ? resized : status.st_size), path);
     if (size >= (int)sizeof line) return;
     int file = (int)syscall(SYS_openat, AT_FDCWD, trace, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (file < 0) return;
@@ -274,19 +276,25 @@ ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t
     REFUSE(meet_handle("write", out, 0), -1);
     return real(in, in_at, out, out_at, size, flags);
 }
+static int meet_size(int handle, off_t size) {
+    resized = size;
+    int why = meet_handle("truncate", handle, 0);
+    resized = -1;
+    return why;
+}
 int ftruncate(int handle, off_t size) {
     REAL(ftruncate);
-    REFUSE(meet_handle("truncate", handle, 0), -1);
+    REFUSE(meet_size(handle, size), -1);
     return real(handle, size);
 }
 int ftruncate64(int handle, off64_t size) {
     REAL(ftruncate64);
-    REFUSE(meet_handle("truncate", handle, 0), -1);
+    REFUSE(meet_size(handle, size), -1);
     return real(handle, size);
 }
 int posix_fallocate(int handle, off_t at, off_t size) {
     REAL(posix_fallocate);
-    int why = meet_handle("truncate", handle, 0);
+    int why = meet_handle("allocate", handle, 0);
     return why ? why : real(handle, at, size);
 }
 int fsync(int handle) {

@@ -59,10 +59,10 @@ def room(tmp_path: Path) -> Room:
 
 
 def run(
-    room: Room, injector: Injector, fault: Fault = NO_FAULT
+    room: Room, injector: Injector, fault: Fault = NO_FAULT, *, program: str = WRITES
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        (sys.executable, "-c", WRITES),
+        (sys.executable, "-c", program),
         cwd=room.work,
         env={**os.environ, **injector.arm(fault, room.folder)},
         capture_output=True,
@@ -120,6 +120,30 @@ def test_after_the_end_the_disk_may_still_lack_what_was_not_synced(
     lose_power(room, injector.calls(), seed=1)
 
     assert (room.work / "a" / "two").read_bytes() in {b"x" * 8, b"x" * 8 + b"y" * 4}
+
+
+@pytest.mark.parametrize(("size", "kept", "whole"), [(16, 16, 24), (4, 4, 12), (0, 0, 9)])
+def test_what_was_on_the_disk_and_was_not_cut_off_is_there_still(
+    room: Room, injector: Injector, size: int, kept: int, whole: int
+) -> None:
+    file = room.work / "kept"
+    file.write_bytes(b"x" * 16)
+
+    run(
+        room,
+        injector,
+        program=f"""
+import os
+handle = os.open("kept", os.O_WRONLY)
+os.ftruncate(handle, {size})
+os.write(handle, b"y")
+os.lseek(handle, 0, os.SEEK_END)
+os.write(handle, b"z" * 8)
+""",
+    )
+    lose_power(room, injector.calls(), seed=1)
+
+    assert file.stat().st_size in {kept, (kept + whole) // 2}
 
 
 def test_a_program_is_killed_at_a_call(room: Room, injector: Injector) -> None:

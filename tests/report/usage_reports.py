@@ -196,6 +196,7 @@ def team_month() -> UsageReportResult:
         running=2,
         gaps_ms=45_000_000,
         corrections=1,
+        correction_reasons=("the job hung",),
     )
 
 

@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -174,11 +175,37 @@ def test_a_correction_stands_beside_what_it_corrects(ledger: Ledger) -> None:
     )
     ledger.put_run_gpu(sample_run_gpu())
 
-    ledger.add_correction(correction)
+    ledger.add_corrections(lambda: (correction,))
 
     assert ledger.run_gpus("2026-11", "2026-11") == (sample_run_gpu(),)
     assert ledger.corrections("2026-11", "2026-11") == (correction,)
     assert ledger.corrections("2026-12", "2027-12") == ()
+
+
+def test_who_adds_a_correction_knows_those_that_were_being_added(ledger: Ledger) -> None:
+    correction = Correction(id="c", key=KEY, gpu=GPU_UUID, month="2026-11", at_ms=1, reason="")
+    seen: list[tuple[Correction, ...]] = []
+
+    def add_another() -> None:
+        with open_ledger(ledger.path) as other:
+
+            def make() -> tuple[Correction, ...]:
+                seen.append(other.corrections("2026-11", "2026-11"))
+                return ()
+
+            other.add_corrections(make)
+
+    another = threading.Thread(target=add_another)
+
+    def make() -> tuple[Correction, ...]:
+        another.start()
+        another.join(0.3)  # time to read, if it could
+        return (correction,)
+
+    ledger.add_corrections(make)
+    another.join()
+
+    assert seen == [(correction,)]
 
 
 def test_a_gpu_is_known_from_its_first_moment_to_its_last(ledger: Ledger) -> None:
