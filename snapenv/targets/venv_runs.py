@@ -29,6 +29,7 @@ from snapenv.errors import (
 )
 from snapenv.json_text import read_json
 from snapenv.model.launch import RUN_ID, Ended, Launch, RunState
+from snapenv.ownership.interruption import deferred
 from snapenv.ownership.leftovers import remove
 from snapenv.ownership.staging import replace_file
 from snapenv.places import exists, is_file
@@ -81,7 +82,11 @@ class VenvRuns(Struct, frozen=True):
         with _blocked() as heard:
             self._prepare(launch)
             process = _spawn(launch)
-            self._note(launch, process.pid, group=not launch.tty)
+            try:
+                self._note(launch, process.pid, group=not launch.tty)
+            except WriteError:
+                process.wait()
+                raise
             while process.poll() is None:
                 info = signal.sigtimedwait({*heard, signal.SIGCHLD}, _POLL_S * 10)
                 if info is None or info.si_signo == signal.SIGCHLD:
@@ -100,7 +105,9 @@ class VenvRuns(Struct, frozen=True):
         """Start in the background."""
         self._prepare(launch)
         folder = self._folder(launch.run)
-        self._note(launch, _spawn_supervised(launch, folder / _CODE, folder / _LOG), group=True)
+        with deferred():
+            pid = _spawn_supervised(launch, folder / _CODE, folder / _LOG)
+            self._note(launch, pid, group=True)
         state = self.wait(launch.run, 2 * _POLL_S)
         return state or RunState(run=launch.run, status="exited")
 
@@ -254,10 +261,17 @@ class VenvRuns(Struct, frozen=True):
         _refuse_missing(launch)
 
     def _note(self, launch: Launch, pid: int, *, group: bool) -> None:
-        """Write down what finds a process again."""
+        """Write down what finds a process again; where that cannot be, it is ended."""
         ticks = start_ticks(pid) or 0
         process = _Process(pid=pid, ticks=ticks, started=_now(), launch=launch, group=group)
-        self._write(launch.run, process)
+        try:
+            self._write(launch.run, process)
+        except OSError as error:
+            _send(pid, signal.SIGKILL, group=group)
+            raise WriteError(
+                f"cannot write {self._folder(launch.run) / _PROCESS}: {error.strerror}",
+                hint=f"Free some space. {launch.argv[0]} was ended: it would not be found again.",
+            ) from error
 
     def _folder(self, run: str) -> Path:
         if not RUN_ID.fullmatch(run):

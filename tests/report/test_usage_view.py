@@ -145,7 +145,7 @@ def test_the_notes_name_sources_prices_and_factors() -> None:
             "effective: from 70 % of the time in which any kernel ran (NVML), which flatters",
             "samples are missing for 12.5 h",
             "2 runs not ended yet",
-            '1 correction added: the job hung',
+            "1 correction added: the job hung",
             "energy: 4,867.9 kWh, of the GPUs alone",
             "CO2: 1.8 t at 380 g/kWh (Germany, 2024, UBA), PUE 1.3",
             "price: NVIDIA H200 2.50 EUR an hour, from 2026-01-01",

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 
-from snapenv.errors import CommandMissingError, CommandRefusedError, NotFoundError
+from snapenv.errors import CommandMissingError, CommandRefusedError, NotFoundError, WriteError
 from snapenv.model.launch import InVenv, Launch
 from snapenv.targets.venv_runs import VenvRuns
 from tests.command import redirected
+from tests.targets.processes import all_end
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from snapenv.model.launch import Ended
 
@@ -82,6 +86,28 @@ def test_what_cannot_be_started_is_told_apart(
     with pytest.raises(error, match=program):
         runs.start(asked)
     assert runs.list_runs() == ()
+
+
+@pytest.mark.parametrize("start", [VenvRuns.run, VenvRuns.start], ids=["attached", "detached"])
+def test_what_could_not_be_found_again_is_ended(
+    runs: VenvRuns, tmp_path: Path, start: Callable[[VenvRuns, Launch], object]
+) -> None:
+    (tmp_path / "state/runs" / RUN / "process.json").mkdir(parents=True)  # it cannot be written
+    mark = uuid.uuid4().hex
+    asked = launch(tmp_path, "sleep 60 & wait", MARK=mark)
+
+    with pytest.raises(WriteError, match="process.json"):
+        start(runs, asked)
+
+    assert all_end(*_marked(mark))
+
+
+def _marked(mark: str) -> Iterator[int]:
+    """Yield the processes that have a variable of this value."""
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in path.read_bytes():
+                yield int(path.parent.name)
 
 
 def test_a_run_in_the_background_outlives_signals_to_its_supervisor(
