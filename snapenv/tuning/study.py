@@ -69,7 +69,6 @@ class Searched(Struct, frozen=True, kw_only=True):
 
 
 _SEED = 0  # the same study asks for the same trials in the same order
-_LOCK = ".lock"  # of Optuna, beside its journal
 _SPACE, _TRIAL, _DEFAULTS = "space", "trial", "defaults"  # names of attributes
 _WHOLE_TRIALS = 3  # before one is ended early
 
@@ -150,14 +149,22 @@ def _open(journal: Path, question: str) -> optuna.Study:
     check_optuna()
     import optuna
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+    class NoLock(JournalFileSymlinkLock):
+        """Take none: nobody else uses the journal, and where one fails Optuna does not say why."""
+
+        def acquire(self) -> bool:
+            return True
+
+        def release(self) -> None:
+            return
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     journal.parent.mkdir(parents=True, exist_ok=True)
-    journal.with_name(journal.name + _LOCK).unlink(missing_ok=True)
     _cut_half_a_line(journal)
     return optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(journal))),
+        storage=JournalStorage(JournalFileBackend(str(journal), NoLock(str(journal)))),
         study_name=question,
         sampler=optuna.samplers.TPESampler(seed=_SEED, n_startup_trials=5),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=_WHOLE_TRIALS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -203,6 +204,17 @@ def test_what_a_kill_has_interrupted_is_measured_again(tmp_path: Path, budget: i
     assert len(trials) == min(budget, 12)
     if budget == 24:
         assert len({trial.settings for trial in trials}) == 12
+
+
+def test_a_study_takes_no_lock_whose_failure_could_not_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "symlink", fail)
+
+    assert len(Measuring().search(tmp_path / "journal")) == 12
 
 
 def test_a_study_that_was_killed_more_than_once_loses_nothing(tmp_path: Path) -> None:
