@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -215,16 +216,15 @@ class Ledger(SharedReading):
         """Add an event."""
         self._put(EVENT, (event,))
 
-    def add_corrections(self, make: Callable[[], Iterable[Correction]]) -> tuple[Correction, ...]:
-        """Add corrections, which are made of what the ledger holds then; what they correct stays.
+    @contextlib.contextmanager
+    def correcting(self) -> Iterator[Callable[[Correction], None]]:
+        """Give what adds a correction, to be called in the block; what it corrects stays.
 
-        Nobody writes in between, so that two who correct the same do not do it twice.
+        Nobody else writes until the block ends, so that two who correct the same do not do it
+        twice. An error in the block adds nothing.
         """
         with self._writing():
-            corrections = tuple(make())
-            for correction in corrections:
-                self._put_one(CORRECTION, correction)
-        return corrections
+            yield partial(self._put_one, CORRECTION)
 
     def see_gpus(self, gpus: Iterable[MachineGpu]) -> None:
         """Note that machines have GPUs, from the first moment that is known of to the last."""

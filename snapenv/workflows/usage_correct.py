@@ -22,8 +22,6 @@ from snapenv.usage.ledger import ledger_path, open_ledger
 from snapenv.usage.months import is_month, month_span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from snapenv.model.usage import RunGpu, UsageRun
     from snapenv.ports import Services
     from snapenv.usage.ledger import Ledger
@@ -65,31 +63,29 @@ def correct_usage(request: UsageCorrect, services: Services) -> Outcome[UsageCor
 def _correct(
     run: UsageRun, reason: str, request: UsageCorrect, ledger: Ledger
 ) -> Outcome[UsageCorrectResult]:
-    rows: tuple[RunGpu, ...] = ()
     now_ms = time.time_ns() // 1_000_000
-
-    def make() -> Iterator[Correction]:
-        nonlocal rows
+    with ledger.correcting() as add:
         rows = _rows(run, request.month, ledger)
-        for each in differences(rows, _allocated_ms(request.hours, rows)):
-            yield Correction(
-                id=str(uuid.uuid4()),
-                key=run.key,
-                gpu=each.gpu,
-                month=rows[0].month,
-                at_ms=now_ms,
-                allocated_ms=each.allocated_ms,
-                buckets=each.buckets,
-                reason=reason,
+        allocated_ms = _allocated_ms(request.hours, rows)
+        added = tuple(differences(rows, allocated_ms))
+        for each in added:
+            add(
+                Correction(
+                    id=str(uuid.uuid4()),
+                    key=run.key,
+                    gpu=each.gpu,
+                    month=rows[0].month,
+                    at_ms=now_ms,
+                    allocated_ms=each.allocated_ms,
+                    buckets=each.buckets,
+                    reason=reason,
+                )
             )
-
-    added = ledger.add_corrections(make)
-    before_ms = sum(row.allocated_ms for row in rows)
     result = UsageCorrectResult(
         run=run.run,
         month=rows[0].month,
-        before_ms=before_ms,
-        allocated_ms=before_ms + sum(each.allocated_ms for each in added),
+        before_ms=sum(row.allocated_ms for row in rows),
+        allocated_ms=allocated_ms,
         added=len(added),
         reason=reason,
     )

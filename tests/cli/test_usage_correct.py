@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from snapenv.usage.ledger import open_ledger
 from tests.command import Command
-from tests.usage.usage_samples import at, run, run_gpu
+from tests.usage.usage_samples import HOUR_MS, at, run, run_gpu
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +51,8 @@ def test_a_report_has_the_hours_that_are_right_and_why(tmp_path: Path, command: 
         "run-a: 50.0 h of GPUs in 2025-11 instead of 80.0 h: 2 corrections added\n"
     )
     told = report(command)
-    assert told["total"]["charged_ms"] == 50 * 3_600_000
-    assert told["total"]["effective_ms"] == 40 * 3_600_000
+    assert told["total"]["charged_ms"] == 50 * HOUR_MS
+    assert told["total"]["effective_ms"] == 40 * HOUR_MS
     assert (told["corrections"], told["correction_reasons"]) == (2, ["the container hung"])
     text = command.run("usage", "report", "--month", MONTH).stdout
     assert "2 corrections added: the container hung\n" in text
@@ -74,9 +74,9 @@ def test_a_second_correction_counts_from_the_first(tmp_path: Path, command: Comm
     result = command.result("usage", "correct", "run-a", "--hours", "7.5", *WHY)
     again = command.run("usage", "correct", "run-a", "--hours", "7.5", *WHY)
 
-    assert (result["before_ms"], result["allocated_ms"]) == (5 * 3_600_000, 7.5 * 3_600_000)
+    assert (result["before_ms"], result["allocated_ms"]) == (5 * HOUR_MS, 7.5 * HOUR_MS)
     assert again.stdout == wording("run-a: 7.5 h of GPUs in 2025-11 already: nothing was added\n")
-    assert report(command)["total"]["charged_ms"] == 7.5 * 3_600_000
+    assert report(command)["total"]["charged_ms"] == 7.5 * HOUR_MS
 
 
 def test_of_two_months_one_is_named(tmp_path: Path, command: Command) -> None:
@@ -89,7 +89,7 @@ def test_of_two_months_one_is_named(tmp_path: Path, command: Command) -> None:
 error: run run-a had GPUs in 2025-11 and 2025-12
 hint: Name one: --month
 """)
-    assert (both.returncode, one["before_ms"]) == (2, 24 * 3_600_000)
+    assert (both.returncode, one["before_ms"]) == (2, 24 * HOUR_MS)
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,8 @@ def test_a_correction_stands_beside_what_it_corrects(ledger: Ledger) -> None:
     )
     ledger.put_run_gpu(sample_run_gpu())
 
-    ledger.add_corrections(lambda: (correction,))
+    with ledger.correcting() as add:
+        add(correction)
 
     assert ledger.run_gpus("2026-11", "2026-11") == (sample_run_gpu(),)
     assert ledger.corrections("2026-11", "2026-11") == (correction,)
@@ -186,23 +187,15 @@ def test_who_adds_a_correction_knows_those_that_were_being_added(ledger: Ledger)
     correction = Correction(id="c", key=KEY, gpu=GPU_UUID, month="2026-11", at_ms=1, reason="")
     seen: list[tuple[Correction, ...]] = []
 
-    def add_another() -> None:
-        with open_ledger(ledger.path) as other:
+    def look() -> None:
+        with open_ledger(ledger.path) as other, other.correcting():
+            seen.append(other.corrections("2026-11", "2026-11"))
 
-            def make() -> tuple[Correction, ...]:
-                seen.append(other.corrections("2026-11", "2026-11"))
-                return ()
-
-            other.add_corrections(make)
-
-    another = threading.Thread(target=add_another)
-
-    def make() -> tuple[Correction, ...]:
+    another = threading.Thread(target=look)
+    with ledger.correcting() as add:
         another.start()
-        another.join(0.3)  # time to read, if it could
-        return (correction,)
-
-    ledger.add_corrections(make)
+        another.join(0.3)  # time to look, if it could
+        add(correction)
     another.join()
 
     assert seen == [(correction,)]

@@ -102,7 +102,8 @@ def test_a_correction_is_a_line_of_its_own(team: Team, tmp_path: Path) -> None:
     with open_ledger(tmp_path / "ada.sqlite3") as own:
         own.put_run(run)
         own.put_run_gpu(hour_of(run))
-        own.add_corrections(lambda: (correction,))
+        with own.correcting() as add:
+            add(correction)
         hand_over(own, team.url("ada"))
 
     with team.open("finn") as ledger:

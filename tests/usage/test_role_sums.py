@@ -75,7 +75,9 @@ def test_they_are_what_a_team_s_ledger_shows(postgres: Postgres, tmp_path: Path)
             ledger.put_run(run)
         for row in rows.run_gpus:
             ledger.put_run_gpu(row)
-        ledger.add_corrections(lambda: rows.corrections)
+        with ledger.correcting() as add:
+            for correction in rows.corrections:
+                add(correction)
         hand_over(ledger, team.url("otto"))
     alias = dict(team.sql(SUPERUSER, "select person, alias from snapenv.alias"))
 
